@@ -1,0 +1,83 @@
+"""Connection arguments for Kafka's and Elasticsearch's clients, made from the settings."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from elasticsearch import AsyncElasticsearch, Elasticsearch
+
+from runtime.settings import Settings
+
+
+def librdkafka_config(settings: Settings, **more: Any) -> dict[str, Any]:
+    """Configuration of a confluent-kafka client: how to reach and authenticate to Kafka, and then `more`."""
+    config: dict[str, Any] = {
+        "bootstrap.servers": settings.bootstrap,
+        "security.protocol": settings.kafka_security_protocol,
+        "client.id": settings.prefix,
+    }
+    if settings.kafka_ca_file:
+        config["ssl.ca.location"] = str(settings.kafka_ca_file)
+    if settings.kafka_cert_file and settings.kafka_key_file:
+        config["ssl.certificate.location"] = str(settings.kafka_cert_file)
+        config["ssl.key.location"] = str(settings.kafka_key_file)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        config["sasl.mechanism"] = settings.kafka_sasl_mechanism
+        config["sasl.username"] = settings.kafka_username or ""
+        config["sasl.password"] = _secret(settings.kafka_password)
+    return {**config, **{name.replace("_", "."): value for name, value in more.items()}}
+
+
+def kafka_ssl_context(settings: Settings) -> ssl.SSLContext | None:
+    """TLS context for the aiokafka clients, or None where Kafka is spoken to in the clear."""
+    if "SSL" not in settings.kafka_security_protocol:
+        return None
+    context = ssl.create_default_context(cafile=str(settings.kafka_ca_file) if settings.kafka_ca_file else None)
+    if settings.kafka_cert_file and settings.kafka_key_file:
+        context.load_cert_chain(settings.kafka_cert_file, settings.kafka_key_file)
+    return context
+
+
+def aiokafka_config(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments of an aiokafka client: how to reach and authenticate to Kafka."""
+    config: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap,
+        "security_protocol": settings.kafka_security_protocol,
+        "ssl_context": kafka_ssl_context(settings),
+    }
+    if settings.kafka_security_protocol.startswith("SASL"):
+        config["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        config["sasl_plain_username"] = settings.kafka_username
+        config["sasl_plain_password"] = _secret(settings.kafka_password)
+    return config
+
+
+def async_elasticsearch(settings: Settings, connections: int = 8) -> AsyncElasticsearch:
+    """A client for use in an event loop; retries are left to the caller, who knows what may be repeated."""
+    return AsyncElasticsearch(**_elasticsearch_config(settings), connections_per_node=connections)
+
+
+def elasticsearch(settings: Settings) -> Elasticsearch:
+    """A blocking client."""
+    return Elasticsearch(**_elasticsearch_config(settings))
+
+
+def _elasticsearch_config(settings: Settings) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "hosts": [settings.elasticsearch],
+        "request_timeout": 60,
+        "max_retries": 0,
+        "retry_on_timeout": False,
+    }
+    if settings.elasticsearch_api_key:
+        config["api_key"] = settings.elasticsearch_api_key.get_secret_value()
+    elif settings.elasticsearch_username:
+        config["basic_auth"] = (settings.elasticsearch_username, _secret(settings.elasticsearch_password))
+    if settings.elasticsearch_ca_file:
+        config["ca_certs"] = str(settings.elasticsearch_ca_file)
+    return config
+
+
+def _secret(value: Any) -> str:
+    return value.get_secret_value() if value is not None else ""

@@ -1,0 +1,108 @@
+"""Settings, read from environment variables named ``SLUICE_*`` (docs/settings.md lists them; a test compares)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One process's settings. Every field is the variable ``SLUICE_<FIELD>``, in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path(".sluice"), description="folder of the local stack: data, logs, spooled files, the admin's key")
+    prefix: str = Field("sluice", pattern=r"^[a-z][a-z0-9-]*$", description="first part of every topic, index and group")
+
+    kafka_bootstrap: str | None = Field(None, description="Kafka's host:port list; unset: the local stack's own Kafka")
+    kafka_port: int = Field(29092, description="port of the local stack's Kafka")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to talk to Kafka"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="SASL mechanism, with a SASL_* security protocol"
+    )
+    kafka_username: str | None = Field(None, description="SASL user name")
+    kafka_password: SecretStr | None = Field(None, description="SASL password")
+    kafka_ca_file: Path | None = Field(None, description="PEM file of the authorities to trust, for Kafka over TLS")
+    kafka_cert_file: Path | None = Field(None, description="PEM file of the client's certificate (mutual TLS)")
+    kafka_key_file: Path | None = Field(None, description="PEM file of the client's private key (mutual TLS)")
+
+    elasticsearch_url: str | None = Field(
+        None, description="Elasticsearch's URL; unset: the local stack's own Elasticsearch"
+    )
+    elasticsearch_port: int = Field(29200, description="port of the local stack's Elasticsearch")
+    elasticsearch_api_key: SecretStr | None = Field(None, description="Elasticsearch API key (encoded form)")
+    elasticsearch_username: str | None = Field(None, description="user name, when no API key is used")
+    elasticsearch_password: SecretStr | None = Field(None, description="password, when no API key is used")
+    elasticsearch_ca_file: Path | None = Field(None, description="PEM file of the authorities to trust")
+    elasticsearch_replicas: int = Field(0, ge=0, description="replicas of each index that is created")
+    elasticsearch_shards: int = Field(1, ge=1, description="primary shards of each data index that is created")
+
+    api_host: str = Field("127.0.0.1", description="address the API listens on")
+    api_port: int = Field(8080, description="port the API listens on")
+    api_url: str | None = Field(None, description="where clients find the API; unset: http://api_host:api_port")
+    api_key: SecretStr | None = Field(None, description="the admin's API key; unset: read from admin.key in the home folder")
+    api_require_key: bool = Field(True, description="refuse calls without an API key; the local stack sets it to false")
+
+    topic_partitions: int = Field(8, ge=1, le=256, description="partitions of the topics that carry rows and plans")
+    topic_replication: int = Field(1, ge=1, description="replication factor of each topic that is created")
+
+    storage: Path | None = Field(None, description="folder for spooled files and results; unset: storage in the home folder")
+    import_folders: str = Field("", description="folders whose files jobs may name, separated by ':'; empty: none")
+    datasets_folder: Path | None = Field(None, description="a folder of further dataset schemas (*.json, Table Schema)")
+
+    block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
+    block_bytes: int = Field(256 * 1024, ge=4096, description="bytes of a block's values, at most")
+    bulk_rows: int = Field(5000, ge=1, description="rows in one bulk request, at most")
+    bulk_bytes: int = Field(8 * 1024 * 1024, ge=65536, description="bytes of one bulk request, at most")
+    bulk_in_flight: int = Field(3, ge=1, le=16, description="bulk requests a worker keeps in flight")
+    lane_blocks: int = Field(16, ge=1, description="blocks of one lane that a worker holds in memory, at most")
+    session_timeout_seconds: float = Field(10.0, ge=1, description="a worker not heard of for so long loses its partitions")
+
+    ready_file: Path | None = Field(None, description="a file this process makes once it is ready, for probes")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's bootstrap servers, ``host:port[,host:port]``."""
+        return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def elasticsearch(self) -> str:
+        """Elasticsearch's base URL."""
+        return self.elasticsearch_url or f"http://127.0.0.1:{self.elasticsearch_port}"
+
+    @property
+    def api(self) -> str:
+        """The API's base URL, without a slash at its end."""
+        return (self.api_url or f"http://{self.api_host}:{self.api_port}").rstrip("/")
+
+    @property
+    def storage_root(self) -> Path:
+        """Folder of spooled source files and of results; absolute."""
+        return (self.storage or self.home / "storage").absolute()
+
+    @property
+    def import_roots(self) -> tuple[Path, ...]:
+        """Folders whose files a job may name; absolute."""
+        return tuple(Path(part).absolute() for part in self.import_folders.split(":") if part)
+
+    @property
+    def admin_key_file(self) -> Path:
+        """Where a local stack keeps its admin's API key."""
+        return self.home.absolute() / "admin.key"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """This process's settings, read once.
+
+    Raises:
+        pydantic.ValidationError: a variable has a value that can't be used; its message names the variable's field.
+    """
+    return Settings()
