@@ -15,8 +15,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="ignore")
 
-    home: Path = Field(Path(".sluice"), description="folder of the local stack: data, logs, spooled files, the admin's key")
-    prefix: str = Field("sluice", pattern=r"^[a-z][a-z0-9-]*$", description="first part of every topic, index and group")
+    home: Path = Field(
+        Path(".sluice"), description="folder of the local stack: data, logs, spooled files, the admin's key"
+    )
+    prefix: str = Field(
+        "sluice", pattern=r"^[a-z][a-z0-9-]*$", description="first part of every topic, index and group"
+    )
 
     kafka_bootstrap: str | None = Field(None, description="Kafka's host:port list; unset: the local stack's own Kafka")
     kafka_port: int = Field(29092, description="port of the local stack's Kafka")
@@ -46,13 +50,17 @@ class Settings(BaseSettings):
     api_host: str = Field("127.0.0.1", description="address the API listens on")
     api_port: int = Field(8080, description="port the API listens on")
     api_url: str | None = Field(None, description="where clients find the API; unset: http://api_host:api_port")
-    api_key: SecretStr | None = Field(None, description="the admin's API key; unset: read from admin.key in the home folder")
+    api_key: SecretStr | None = Field(
+        None, description="the admin's API key; unset: read from admin.key in the home folder"
+    )
     api_require_key: bool = Field(True, description="refuse calls without an API key; the local stack sets it to false")
 
     topic_partitions: int = Field(8, ge=1, le=256, description="partitions of the topics that carry rows and plans")
     topic_replication: int = Field(1, ge=1, description="replication factor of each topic that is created")
 
-    storage: Path | None = Field(None, description="folder for spooled files and results; unset: storage in the home folder")
+    storage: Path | None = Field(
+        None, description="folder for spooled files and results; unset: storage in the home folder"
+    )
     import_folders: str = Field("", description="folders whose files jobs may name, separated by ':'; empty: none")
     datasets_folder: Path | None = Field(None, description="a folder of further dataset schemas (*.json, Table Schema)")
 
@@ -62,7 +70,9 @@ class Settings(BaseSettings):
     bulk_bytes: int = Field(8 * 1024 * 1024, ge=65536, description="bytes of one bulk request, at most")
     bulk_in_flight: int = Field(3, ge=1, le=16, description="bulk requests a worker keeps in flight")
     lane_blocks: int = Field(16, ge=1, description="blocks of one lane that a worker holds in memory, at most")
-    session_timeout_seconds: float = Field(10.0, ge=1, description="a worker not heard of for so long loses its partitions")
+    session_timeout_seconds: float = Field(
+        10.0, ge=1, description="a worker not heard of for so long loses its partitions"
+    )
 
     ready_file: Path | None = Field(None, description="a file this process makes once it is ready, for probes")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")

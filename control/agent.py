@@ -1,0 +1,74 @@
+"""The control agent: takes commands in offset order and is the only writer of job state.
+
+For each command it writes the history, then the plan, then the state, and only then is the command acknowledged. A
+crash in between repeats the first two; each carries the command's offset, and its readers tolerate a repeat.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from control.admission import Catalog, holder, startable
+from control.jobtable import JobTable
+from control.machine import Context
+from control.reaction import Reaction, react, start, unreadable
+from schemas.codec import UndecodableError, decode, encode
+from schemas.commands import Command
+from schemas.job import BUSY
+from schemas.topics import TopicName
+
+log = logging.getLogger(__name__)
+
+Publish = Callable[[TopicName, bytes, bytes], Awaitable[None]]
+"""Write (topic, key, value), and return once Kafka has it for good."""
+
+
+class ControlAgent:
+    """Carries out commands, one after another."""
+
+    def __init__(self, jobs: JobTable, catalog: Catalog, partitions: int, publish: Publish) -> None:
+        """`partitions`: those of the rows topic, which new jobs are made for."""
+        self._jobs = jobs
+        self._catalog = catalog
+        self._partitions = partitions
+        self._publish = publish
+
+    async def take_over(self, at: int) -> None:
+        """Start what waits for its turn: the agent before this one may have died before it could."""
+        await self._start_next(-1, at)
+
+    async def handle(self, offset: int, at: int, key: bytes | None, value: bytes | None) -> None:
+        """Carry out the command record at `offset`, whose timestamp is `at` (milliseconds since 1970)."""
+        context = self._context(offset, at)
+        try:
+            command = decode(value, Command)
+        except UndecodableError as error:
+            job_id = (key or b"?").decode("utf-8", "replace")
+            log.warning("command at offset %d can't be read: %s", offset, error)
+            await self._carry_out(Reaction(history=(unreadable(job_id, f"not a command: {error}", context),)))
+            return
+        before = self._jobs.get(command.job_id)
+        reaction = react(before, command, context)
+        await self._carry_out(reaction)
+        after = reaction.job
+        if before is not None and after is not None and before.state in BUSY and after.state not in BUSY:
+            await self._start_next(offset, at)
+
+    async def _start_next(self, offset: int, at: int) -> None:
+        context = self._context(offset, at)
+        for job in startable(self._jobs):
+            await self._carry_out(start(job, context))
+
+    def _context(self, offset: int, at: int) -> Context:
+        return Context(offset, at, self._partitions, self._catalog, lambda key: holder(self._jobs, key))
+
+    async def _carry_out(self, reaction: Reaction) -> None:
+        for record in reaction.history:
+            log.info("job %s: %s", record.job_id, getattr(record, "event", None) or getattr(record, "message", ""))
+            await self._publish("job-events", record.job_id.encode(), encode(record))
+        if reaction.plan is not None:
+            await self._publish("plans", reaction.plan.job_id.encode(), encode(reaction.plan))
+        if reaction.job is not None:
+            await self._publish("jobs", reaction.job.id.encode(), encode(reaction.job))
+            self._jobs.put(reaction.job)

@@ -1,0 +1,16 @@
+"""How a command is refused: as a value, with an HTTP status and words that say what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A command that changes nothing."""
+
+    code: int
+    """400 malformed, 404 no such job, 409 not allowed now."""
+    message: str
+    details: dict[str, Any] = field(default_factory=dict)

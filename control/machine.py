@@ -1,0 +1,340 @@
+"""The job state machine: ``decide(state, command, context)`` gives events or a rejection, ``evolve`` the next state.
+
+Both are pure: the clock is the command record's timestamp, and what they must know of other jobs comes as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from control.admission import Catalog, creation_problem, exclusive_key
+from control.errors import Rejected
+from control.moves import legality
+from schemas.commands import (
+    Command,
+    CreateJob,
+    ErrorBudgetSpent,
+    InputAdvanced,
+    InputEnded,
+    InputFailed,
+    LanesDone,
+    LanesRested,
+    PauseJob,
+    Report,
+    Request,
+    ResumeJob,
+    RollbackJob,
+    SetRate,
+    TerminateJob,
+    UndoChecked,
+    WorkFailed,
+)
+from schemas.events import (
+    Completed,
+    Created,
+    Event,
+    Failed,
+    InputCompleted,
+    InputMoved,
+    LanesFinished,
+    LanesStopped,
+    Paused,
+    PauseRequested,
+    RateSet,
+    Resumed,
+    RollbackRepeated,
+    RollbackStarted,
+    RolledBack,
+    Started,
+    Terminated,
+    TerminationRequested,
+)
+from schemas.job import Input, Job, LaneTotals, State
+
+S = State
+ACTIVE = frozenset({S.RUNNING, S.PAUSING, S.PAUSED, S.ROLLING_BACK, S.ROLLBACK_PAUSED})
+_OPEN = (S.RUNNING, S.PAUSING, S.PAUSED, S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a decision may know beyond the job itself."""
+
+    offset: int
+    """The command's offset."""
+    at: int
+    """The command record's timestamp, milliseconds since 1970."""
+    partitions: int
+    """Partitions of the rows topic now; a new job keeps this number."""
+    catalog: Catalog
+    holder: Callable[[str], str | None]
+    """The id of the job that holds an exclusive key now; None: it is free."""
+
+
+def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, ...] | Rejected:
+    """What follows from a command; no events: it changes nothing, and that is all right."""
+    if isinstance(command, CreateJob):
+        return _create(job, command, context)
+    if job is None:
+        return Rejected(404, f"there is no job {command.job_id}; `sluice jobs` lists them")
+    if isinstance(command, Request):
+        answer = legality(job, command)
+        if isinstance(answer, Rejected):
+            return answer
+        return _moved(job, command, context) if answer == "move" else ()
+    events = _reported(job, command)
+    return events + _consequences(evolve_all(job, events, context), context) if events else ()
+
+
+def _create(job: Job | None, command: CreateJob, context: Context) -> tuple[Event, ...] | Rejected:
+    if job is not None:
+        same = (job.operation, job.dataset, job.organisation) == (
+            command.operation,
+            command.dataset,
+            command.organisation,
+        )
+        return (
+            () if same else Rejected(409, f"there is a job {job.id} already, and it is another one", {"job_id": job.id})
+        )
+    problem = creation_problem(command, context.catalog)
+    if problem is not None:
+        return problem
+    key = exclusive_key(command, context.catalog)
+    created = Job(
+        id=command.job_id,
+        operation=command.operation,
+        dataset=command.dataset,
+        organisation=command.organisation,
+        created_by=command.by,
+        state=S.QUEUED,
+        created_at=context.at,
+        command_offset=context.offset,
+        partitions=context.partitions,
+        reason=command.reason,
+        options=command.options,
+        source=command.source,
+        date_from=command.date_from,
+        date_till=command.date_till,
+        exclusive_key=key,
+    )
+    holder = context.holder(key) if key else None
+    if holder is None:
+        return (Created(created), Started())
+    if command.options.if_busy == "queue":
+        return (Created(created),)
+    return Rejected(409, _busy(holder, created), {"job_id": holder})
+
+
+def _busy(holder: str, job: Job) -> str:
+    return (
+        f"job {holder} of organisation {job.organisation} is at work on dataset {job.dataset}, and two at once are not "
+        f'allowed: wait for it, terminate it, or ask to be queued behind it (if_busy: "queue")'
+    )
+
+
+def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | Rejected:
+    match request:
+        case CreateJob():
+            raise AssertionError("a creation is not a move")
+        case PauseJob():
+            return (PauseRequested(),)
+        case ResumeJob():
+            return _resume(job, context)
+        case TerminateJob():
+            return _terminate(job, request, context)
+        case RollbackJob():
+            if job.state is S.FAILED and job.phase == "undo":
+                return (Resumed(),)
+            if job.state is S.FAILED and not _all_rested(job):
+                return (TerminationRequested(keep_rows=False),)
+            return _rollback(job)
+        case SetRate():
+            return (RateSet(request.rows_per_second),)
+        case _:
+            assert_never(request)
+
+
+def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
+    # A failed job gave its exclusive key back: another may hold it by now.
+    if job.state is S.FAILED and job.phase == "apply" and job.exclusive_key:
+        holder = context.holder(job.exclusive_key)
+        if holder is not None:
+            return Rejected(409, _busy(holder, job), {"job_id": holder})
+    resumed: tuple[Event, ...] = (Resumed(),)
+    return resumed + _consequences(evolve_all(job, resumed, context), context)
+
+
+def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event, ...]:
+    requested: tuple[Event, ...] = (TerminationRequested(request.keep_rows),)
+    # Nothing of a queued or a paused job is in flight: that has been proved, and nobody has to prove it again.
+    if job.state is S.QUEUED:
+        return (*requested, *((Terminated(),) if request.keep_rows else (RollbackStarted(0), RolledBack())))
+    if job.state is S.PAUSED:
+        if request.keep_rows:
+            return (*requested, Terminated())
+        return (*requested, *_rollback(job))
+    return requested
+
+
+def _rollback(job: Job) -> tuple[Event, ...]:
+    last_row = max((lane.totals.last_row for lane in job.lanes_rested.values()), default=0)
+    if job.applied is not None:
+        last_row = max(last_row, job.applied.last_row)
+    return (RollbackStarted(last_row),) if last_row else (RollbackStarted(0), RolledBack())
+
+
+def _all_rested(job: Job) -> bool:
+    return all(partition in job.lanes_rested for partition in range(job.partitions))
+
+
+def _reported(job: Job, report: Report) -> tuple[Event, ...]:
+    """The events a report stands for; none where it is out of date or comes a second time."""
+    match report:
+        case UndoChecked():
+            if job.state is not S.ROLLING_BACK or not job.checking or report.epoch != job.epoch:
+                return ()
+            return (RollbackRepeated(report.remaining, report.last_row),) if report.remaining else (RolledBack(),)
+        case ErrorBudgetSpent():
+            return (PauseRequested(budget_spent=True),) if job.state is S.RUNNING and job.budget == "open" else ()
+        case LanesRested():
+            stopping = job.state in (S.PAUSING, S.TERMINATING, S.FAILED) or job.halting
+            news = {p: lane for p, lane in report.lanes.items() if p not in job.lanes_rested and p < job.partitions}
+            current = report.run == job.run and report.epoch == job.epoch
+            return (LanesStopped(news),) if stopping and current and news else ()
+        case InputAdvanced():
+            current = report.run == job.run and job.state in _OPEN
+            moved = not job.current_input.ended and report.input.blocks > job.current_input.blocks
+            return (InputMoved(report.input),) if current and moved else ()
+        case InputEnded():
+            current = report.run == job.run and job.state in _OPEN and not job.current_input.ended
+            if not current or report.input is None or len(report.input.blocks_per_partition) != job.partitions:
+                return ()
+            return (InputCompleted(replace(report.input, ended=True)),)
+        case LanesDone():
+            current = report.run == job.run and job.state in _OPEN
+            finished = {p: totals for p, totals in report.lanes.items() if p not in job.lanes_done}
+            return (LanesFinished(finished),) if current and finished else ()
+        case InputFailed() | WorkFailed():
+            # A job that is being stopped for good needs no more of its source.
+            stopping = job.state is S.TERMINATING or (isinstance(report, InputFailed) and job.current_input.ended)
+            return (Failed(),) if report.run == job.run and job.state in ACTIVE and not stopping else ()
+        case _:
+            assert_never(report)
+
+
+def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
+    """What is true of the job now that was not before: every lane has stopped, or every lane is done."""
+    if (job.state is S.PAUSING or job.halting) and _all_rested(job):
+        return (Paused(),)
+    if job.state is S.TERMINATING and _all_rested(job):
+        return (Terminated(),) if job.keep_rows else _rollback(job)
+    progress = job.current_input
+    done = progress.ended and all(
+        partition in job.lanes_done for partition, blocks in enumerate(progress.blocks_per_partition) if blocks
+    )
+    if job.state is S.RUNNING and done:
+        return (Completed(_sum(job)),)
+    if job.state is S.ROLLING_BACK and done and not job.checking and not job.halting:
+        return (Completed(_sum(job)),)
+    return ()
+
+
+def _sum(job: Job) -> LaneTotals:
+    return sum(job.lanes_done.values(), LaneTotals())
+
+
+def evolve_all(job: Job | None, events: tuple[Event, ...], context: Context) -> Job:
+    """The state after these events of one command."""
+    for event in events:
+        job = evolve(job, event, context.at, context.offset)
+    assert job is not None, "the first event of a job is Created"
+    return job
+
+
+def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
+    """The state after `event`, which followed from the command at `offset`, whose record is of the time `at`."""
+    if isinstance(event, Created):
+        return event.job
+    assert job is not None, "the first event of a job is Created"
+    job = replace(job, command_offset=offset)
+    match event:
+        case Started():
+            return replace(job, state=S.RUNNING, started_at=at, epoch=job.epoch + 1)
+        case PauseRequested():
+            budget = "spent" if event.budget_spent else job.budget
+            rested = replace(job, epoch=job.epoch + 1, lanes_rested={}, budget=budget)
+            if job.state is S.ROLLING_BACK:
+                return replace(rested, halting=True)
+            return replace(rested, state=S.PAUSING)
+        case Paused():
+            state = S.ROLLBACK_PAUSED if job.phase == "undo" else S.PAUSED
+            return replace(job, state=state, halting=False)
+        case Resumed():
+            state = S.ROLLING_BACK if job.phase == "undo" else S.RUNNING
+            return replace(
+                job,
+                state=state,
+                epoch=job.epoch + 1,
+                lanes_rested={},
+                halting=False,
+                ended_at=None,
+                started_at=job.started_at or at,
+                budget="waived" if job.budget == "spent" else job.budget,
+            )
+        case TerminationRequested():
+            kept = job.lanes_rested if job.state is S.PAUSED else {}
+            return replace(
+                job,
+                state=S.TERMINATING,
+                epoch=job.epoch + 1,
+                lanes_rested=kept,
+                keep_rows=event.keep_rows,
+                ended_at=None,
+            )
+        case Terminated():
+            return replace(job, state=S.TERMINATED, ended_at=at, applied=_rested_totals(job), lanes_rested={})
+        case RollbackStarted():
+            return replace(
+                _next_run(job),
+                state=S.ROLLING_BACK,
+                phase="undo",
+                undo_rows=event.last_row,
+                applied=job.applied or _rested_totals(job),
+                undone=None,
+                ended_at=None,
+            )
+        case RollbackRepeated():
+            return replace(_next_run(job), undo_rows=max(job.undo_rows, event.last_row))
+        case RolledBack():
+            return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=job.undone or LaneTotals())
+        case RateSet():
+            return replace(job, options=replace(job.options, rows_per_second=event.rows_per_second))
+        case InputMoved() | InputCompleted():
+            return replace(job, input=event.input) if job.phase == "apply" else replace(job, undo_input=event.input)
+        case LanesStopped():
+            return replace(job, lanes_rested={**job.lanes_rested, **event.lanes})
+        case LanesFinished():
+            return replace(job, lanes_done={**job.lanes_done, **event.lanes})
+        case Completed():
+            if job.phase == "undo":
+                return replace(job, checking=True, undone=(job.undone or LaneTotals()) + event.totals)
+            state = S.COMPLETED_WITH_ERRORS if event.totals.rows_failed else S.COMPLETED
+            return replace(job, state=state, ended_at=at, applied=event.totals)
+        case Failed():
+            return replace(job, state=S.FAILED, epoch=job.epoch + 1, ended_at=at, lanes_rested={}, halting=False)
+        case _:
+            assert_never(event)
+
+
+def _next_run(job: Job) -> Job:
+    return replace(
+        job, run=job.run + 1, epoch=job.epoch + 1, undo_input=Input(), lanes_done={}, lanes_rested={}, checking=False
+    )
+
+
+def _rested_totals(job: Job) -> LaneTotals:
+    return sum((lane.totals for lane in job.lanes_rested.values()), LaneTotals())

@@ -1,0 +1,75 @@
+"""The map of states: which request is legal where, and what it means when it is met again."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from control.errors import Rejected
+from schemas.commands import PauseJob, Request, ResumeJob, RollbackJob, SetRate, TerminateJob
+from schemas.job import Job, State
+
+S = State
+Answer = Literal["move", "already"]
+
+_MOVES: Final[dict[type, frozenset[State]]] = {
+    PauseJob: frozenset({S.RUNNING, S.ROLLING_BACK}),
+    ResumeJob: frozenset({S.PAUSED, S.ROLLBACK_PAUSED, S.FAILED}),
+    TerminateJob: frozenset({S.QUEUED, S.RUNNING, S.PAUSING, S.PAUSED}),
+    RollbackJob: frozenset({S.COMPLETED, S.COMPLETED_WITH_ERRORS, S.TERMINATED, S.FAILED}),
+    SetRate: frozenset({S.QUEUED, S.RUNNING, S.PAUSING, S.PAUSED, S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.FAILED}),
+}
+"""Request -> the states in which it moves a job on."""
+
+_ALREADY: Final[dict[type, frozenset[State]]] = {
+    PauseJob: frozenset({S.PAUSING, S.PAUSED, S.ROLLBACK_PAUSED}),
+    ResumeJob: frozenset({S.RUNNING, S.ROLLING_BACK}),
+    TerminateJob: frozenset({S.TERMINATING, S.TERMINATED, S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.ROLLED_BACK}),
+    RollbackJob: frozenset({S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.ROLLED_BACK}),
+    SetRate: frozenset(),
+}
+"""Request -> the states in which it has taken effect before: it succeeds and changes nothing."""
+
+_VERBS: Final[dict[type, str]] = {
+    PauseJob: "pause",
+    ResumeJob: "resume",
+    TerminateJob: "terminate",
+    RollbackJob: "rollback",
+    SetRate: "rate",
+}
+
+
+def allowed_states(request: type) -> tuple[State, ...]:
+    """The states in which this request moves a job on, in the order of a job's life."""
+    return tuple(state for state in State if state in _MOVES[request])
+
+
+def legality(job: Job, request: Request) -> Answer | Rejected:
+    """Whether `request` moves this job, has taken effect before, or is refused."""
+    kind = type(request)
+    if job.state in _MOVES[kind]:
+        return "move"
+    if job.state in _ALREADY[kind]:
+        return "already"
+    allowed = allowed_states(kind)
+    return Rejected(
+        409,
+        f"job {job.id} is {job.state}: {_VERBS[kind]} is possible when it is {_or(allowed)}{_advice(job, request)}",
+        {"state": job.state, "allowed": list(allowed)},
+    )
+
+
+def _or(states: tuple[State, ...]) -> str:
+    names = [str(state) for state in states]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _advice(job: Job, request: Request) -> str:
+    match request:
+        case ResumeJob() if job.state is S.PAUSING:
+            return "; wait until it is PAUSED"
+        case TerminateJob() if job.state in _MOVES[RollbackJob]:
+            return "; to take its rows out again, use rollback"
+        case RollbackJob() if job.state in _MOVES[TerminateJob]:
+            return "; to stop it and take its rows out again, use terminate"
+        case _:
+            return ""

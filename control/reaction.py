@@ -1,0 +1,143 @@
+"""One command's whole effect on one job: the state after it, what to record, and what to plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from control.errors import Rejected
+from control.machine import Context, decide, evolve_all
+from schemas.commands import Command, CreateJob, ErrorBudgetSpent, InputFailed, Request, WorkFailed
+from schemas.events import (
+    UNAUDITED,
+    CommandRejected,
+    Created,
+    Event,
+    JobEvent,
+    Resumed,
+    RollbackRepeated,
+    RollbackStarted,
+    Started,
+)
+from schemas.job import Job
+from schemas.plans import CutExport, Plan, ReadFile, UndoRows
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """What the control agent does about a command, in this order: history, plan, state."""
+
+    job: Job | None = None
+    """The state to write; None: it has not changed."""
+    history: tuple[JobEvent | CommandRejected, ...] = ()
+    plan: Plan | None = None
+
+
+def react(job: Job | None, command: Command, context: Context) -> Reaction:
+    """The effect of `command`, met at ``context.offset``, on `job` (None: there is no such job)."""
+    if job is not None and context.offset <= job.command_offset:
+        return Reaction()  # Kafka delivers again after a rebalance: this one has been taken in
+    verdict = decide(job, command, context)
+    if isinstance(verdict, Rejected):
+        return Reaction(history=(rejection(command, verdict, context),))
+    if not verdict:
+        # A repeated request is answered by the state that carries its offset; a repeated report is nobody's.
+        seen = replace(job, command_offset=context.offset) if job and isinstance(command, Request) else None
+        return Reaction(job=seen)
+    after = evolve_all(job, verdict, context)
+    audited = [event for event in verdict if not isinstance(event, UNAUDITED)]
+    after = _with_reason(after, command, audited)
+    history = tuple(_record(after, event, command, context) for event in audited)
+    return Reaction(after, history, plan_for(after, verdict))
+
+
+def start(job: Job, context: Context) -> Reaction:
+    """The effect of a queued job's turn having come."""
+    events = (Started(),)
+    after = replace(evolve_all(job, events, context), command_offset=max(job.command_offset, context.offset))
+    return Reaction(after, (_record(after, events[0], None, context),), plan_for(after, events))
+
+
+def plan_for(job: Job, events: Sequence[Event]) -> Plan | None:
+    """The readers' work that begins with these events; None: none does."""
+    if job.current_input.ended:
+        return None
+    begins = any(isinstance(event, Started | Resumed | RollbackStarted | RollbackRepeated) for event in events)
+    if not begins or job.ended_at is not None:
+        return None
+    common: dict[str, Any] = {
+        "job_id": job.id,
+        "epoch": job.epoch,
+        "run": job.run,
+        "command_offset": job.command_offset,
+        "partitions": job.partitions,
+        "checkpoint": job.current_input,
+    }
+    if job.phase == "undo":
+        return UndoRows(last_row=job.undo_rows, **common)
+    match job.source.kind:
+        case "file":
+            return ReadFile(dataset=job.dataset, source=job.source, **common)
+        case "query":
+            return CutExport(
+                dataset=job.dataset,
+                organisation=job.organisation,
+                date_from=job.date_from or "",
+                date_till=job.date_till,
+                **common,
+            )
+        case "topic":
+            return None  # the rows come by themselves
+
+
+def rejection(command: Command, verdict: Rejected, context: Context) -> CommandRejected:
+    """The record of a command that changed nothing."""
+    return CommandRejected(
+        job_id=command.job_id,
+        command_offset=context.offset,
+        at=context.at,
+        command=type(command).__name__,
+        code=verdict.code,
+        message=verdict.message,
+        details=verdict.details,
+        by=command.by if isinstance(command, Request) else None,
+    )
+
+
+def unreadable(job_id: str, problem: str, context: Context) -> CommandRejected:
+    """The record of a record that is no command."""
+    return CommandRejected(
+        job_id=job_id, command_offset=context.offset, at=context.at, command="?", code=400, message=problem
+    )
+
+
+def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
+    match command:
+        case InputFailed() | WorkFailed() | ErrorBudgetSpent():
+            return replace(job, reason=command.reason) if audited else job
+        case CreateJob():
+            return job
+        case _ if isinstance(command, Request):
+            return replace(job, reason=command.reason)
+        case _:
+            return job
+
+
+def _record(job: Job, event: Event, command: Command | None, context: Context) -> JobEvent:
+    details = {} if isinstance(event, Created) else msgspec.to_builtins(event)
+    details.pop("type", None)
+    return JobEvent(
+        job_id=job.id,
+        command_offset=context.offset,
+        at=context.at,
+        event=type(event).__name__,
+        details=details,
+        state=job.state,
+        by=command.by if isinstance(command, Request) else None,
+        reason=getattr(command, "reason", None),
+        job=job,
+    )

@@ -1,0 +1,88 @@
+"""``python -m processor``: one worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+import uvloop
+
+from control.agent import ControlAgent
+from control.jobtable import JobTable
+from processor.app import WorkerApp
+from processor.bulk import BulkSink
+from processor.catalog import catalog, operations
+from processor.engine import Engine
+from processor.log_reader import LogReader
+from processor.publisher import Publisher
+from processor.reporter import Reporter
+from runtime.clients import async_elasticsearch
+from runtime.logs import configure_logging
+from runtime.readiness import mark_ready
+from runtime.settings import Settings, settings
+
+log = logging.getLogger("processor")
+
+
+async def work(config: Settings) -> int:
+    """Run a worker until it is told to stop; answers its exit code."""
+    jobs = JobTable()
+    publisher = Publisher(config)
+    await publisher.start()
+    elastic = async_elasticsearch(config)
+    reader = LogReader(config)
+    await reader.start()
+    known = catalog(config)
+    reporter = Reporter(config.prefix, BulkSink(elastic))
+    control = ControlAgent(jobs, known, config.topic_partitions, publisher.publish)
+    worker = WorkerApp(config, jobs, control, reporter)
+    engine = Engine(config, jobs, operations(), known.datasets, BulkSink(elastic), publisher, reader)
+    worker.engine = engine
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    app = worker.app
+    app.finalize()
+    await app.start()
+    tasks = [
+        asyncio.create_task(part) for part in (engine.run(), reporter.run(), stop.wait(), app.wait_until_stopped())
+    ]
+    engine_task, reporter_task, stopped = tasks[:3]
+    ready = asyncio.create_task(_announce(engine, config))
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    failed = not stopped.done()
+    for task in (engine_task, reporter_task):
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            log.error("stopping after an error", exc_info=error)
+    if app.crash_reason is not None:
+        log.error("stopping after an error: %r", app.crash_reason)
+    ready.cancel()
+    if not failed:
+        await engine.revoked()
+    await app.stop()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await reader.stop()
+    await publisher.stop()
+    await elastic.close()
+    return 1 if failed else 0
+
+
+async def _announce(engine: Engine, config: Settings) -> None:
+    await engine.ready.wait()
+    mark_ready(config)
+
+
+def main() -> None:
+    """Run until a signal comes; exits with 1 after an error, so that whoever watches starts another one."""
+    config = settings()
+    configure_logging(config)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(work(config)))
+
+
+if __name__ == "__main__":
+    main()

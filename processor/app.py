@@ -1,0 +1,176 @@
+"""The Faust app of a worker: agents on commands, rows, progress and job events, and the control table they watch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import faust
+from faust.types import TP, EventT
+
+from control.agent import ControlAgent
+from control.jobtable import JobTable
+from processor.engine import Engine, now_ms
+from processor.reporter import Reporter
+from runtime.clients import kafka_ssl_context
+from runtime.settings import Settings
+from schemas.codec import UndecodableError, decode
+from schemas.job import Job
+from schemas.topics import TopicName, topic_name
+
+log = logging.getLogger(__name__)
+
+
+def broker_url(settings: Settings) -> str:
+    """Faust's form of the bootstrap servers."""
+    return ";".join(f"aiokafka://{host.strip()}" for host in settings.bootstrap.split(","))
+
+
+def credentials(settings: Settings) -> Any:
+    """Faust's form of the security settings; None: Kafka is spoken to in the clear."""
+    context = kafka_ssl_context(settings)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=settings.kafka_username,
+            password=settings.kafka_password.get_secret_value() if settings.kafka_password else "",
+            mechanism=settings.kafka_sasl_mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None
+
+
+def make_app(settings: Settings) -> faust.App:
+    """A Faust app that reads bytes, declares no topics, and leaves acknowledging to us."""
+    timeout = settings.session_timeout_seconds
+    return faust.App(
+        f"{settings.prefix}-workers",
+        broker=broker_url(settings),
+        broker_credentials=credentials(settings),
+        datadir=settings.home.absolute() / "faust",
+        key_serializer="raw",
+        value_serializer="raw",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=64,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=1024 * 1024,
+        broker_commit_interval=1.0,
+        broker_session_timeout=timeout,
+        broker_heartbeat_interval=min(3.0, timeout / 4),
+        broker_max_poll_interval=600.0,
+        producer_acks=-1,
+        web_enabled=False,
+        GlobalTable=ControlTable,
+    )
+
+
+class ControlTable(faust.GlobalTable):
+    """The control table, under our own topic's name."""
+
+    def _changelog_topic_name(self) -> str:
+        # Faust's assignor looks here for the topic, not at the changelog_topic argument.
+        return str(self.changelog_topic.get_topic_name())
+
+
+class WorkerApp:
+    """Binds the Faust app to the parts that do the work. Each handler decodes, calls, and acknowledges."""
+
+    def __init__(self, settings: Settings, jobs: JobTable, control: ControlAgent, reporter: Reporter) -> None:
+        self.app = make_app(settings)
+        self._settings = settings
+        self._jobs = jobs
+        self._control = control
+        self._reporter = reporter
+        self.engine: Engine | None = None
+        self._rows = topic_name(settings.prefix, "rows")
+        self._commands = topic_name(settings.prefix, "commands")
+        self._lock = asyncio.Lock()
+        self._bind()
+
+    def _topic(self, name: TopicName) -> Any:
+        return self.app.topic(topic_name(self._settings.prefix, name), key_type=bytes, value_type=bytes)
+
+    def _bind(self) -> None:
+        app = self.app
+        app.GlobalTable(
+            "jobs",
+            partitions=1,
+            recovery_buffer_size=1,
+            changelog_topic=self._topic("jobs"),
+            on_changelog_event=self._on_job_record,
+            key_type=bytes,
+            value_type=bytes,
+        )
+        app.agent(self._topic("commands"), name="control")(self._agent(self._on_command))
+        app.agent(self._topic("rows"), name="dispatcher")(self._agent(self._on_block))
+        app.agent(self._topic("progress"), name="progress-reports")(self._agent(self._on_progress))
+        app.agent(self._topic("job-events"), name="job-reports")(self._agent(self._on_job_event))
+        app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        app.on_rebalance_complete.connect(self._on_recovered, weak=False)
+
+    def _agent(self, handle: Any) -> Any:
+        """An agent that acknowledges nothing by itself, and ends the worker on an error: its successor tries again."""
+
+        async def agent(stream: Any) -> None:
+            async for event in stream.noack().events():
+                # What was fetched before a rebalance comes again to whoever owns the partition now.
+                if event.message.generation_id != self.app.consumer_generation_id:
+                    continue
+                try:
+                    await handle(event)
+                except Exception as error:
+                    log.exception("this worker can't go on")
+                    await self.app.crash(error)
+                    return
+
+        return agent
+
+    async def _on_job_record(self, event: EventT) -> None:
+        key = event.message.key or b""
+        if event.message.value is None:
+            self._jobs.remove(key.decode("utf-8", "replace"))
+            return
+        try:
+            self._jobs.put(decode(event.message.value, Job))
+        except UndecodableError as error:
+            log.error("a record of the control table can't be read (key %r): %s", key, error)
+
+    async def _on_command(self, event: EventT) -> None:
+        message = event.message
+        await self._control.handle(message.offset, int(message.timestamp * 1000), message.key, message.value)
+        event.ack()
+
+    async def _on_block(self, event: EventT) -> None:
+        assert self.engine is not None
+        message = event.message
+        if not self.engine.ready.is_set():
+            await self.engine.ready.wait()
+            if message.generation_id != self.app.consumer_generation_id:
+                return
+        await self.engine.dispatch(message.partition, message.offset, message.value, event)
+
+    async def _on_progress(self, event: EventT) -> None:
+        await self._reporter.progress(event.message.partition, event.message.offset, event.message.value, event)
+
+    async def _on_job_event(self, event: EventT) -> None:
+        await self._reporter.job_event(event.message.value, event)
+
+    async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
+        async with self._lock:
+            self._reporter.forget()
+            if self.engine is not None:
+                await self.engine.revoked()
+
+    async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
+        async with self._lock:
+            if self.engine is not None:
+                await self.engine.revoked()
+                await self.engine.assigned([tp.partition for tp in assigned if tp.topic == self._rows])
+
+    async def _on_recovered(self, _app: Any, **_: Any) -> None:
+        if any(tp.topic == self._commands for tp in self.app.consumer.assignment()):
+            await self._control.take_over(now_ms())

@@ -1,0 +1,115 @@
+"""Elasticsearch's bulk request: ready-made lines in, an answer for each item out. Retries are item by item."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+from elastic_transport import ConnectionTimeout
+from elasticsearch import ApiError, AsyncElasticsearch, TransportError
+
+log = logging.getLogger(__name__)
+
+Gate = Callable[[], None]
+"""Called right before a request goes out, with nothing awaited in between; raises FencedError if it must not."""
+
+_RETRIED = frozenset({408, 429, 502, 503, 504})
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
+_FILTER = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+
+
+class _Cause(msgspec.Struct):
+    reason: str = ""
+
+
+class _Error(msgspec.Struct):
+    type: str = ""
+    reason: str = ""
+    caused_by: _Cause = msgspec.field(default_factory=_Cause)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Elasticsearch said to one item."""
+
+    status: int
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the item did what it was for."""
+        return self.status < 300
+
+
+def read_answers(body: dict[str, Any], items: int) -> list[Answer]:
+    """The answers in a bulk response's body, one an item in order.
+
+    Raises:
+        ValueError: the response has not as many answers as the request had items.
+    """
+    answers = []
+    for entry in body.get("items", ()):
+        ((_, item),) = entry.items()
+        error = item.get("error")
+        answers.append(Answer(item["status"], _explain(error) if error else ""))
+    if len(answers) != items:
+        raise ValueError(f"Elasticsearch answered {len(answers)} of {items} items of a bulk request")
+    return answers
+
+
+def _explain(error: dict[str, Any]) -> str:
+    parts = [str(error.get("reason", error.get("type", "refused")))]
+    cause = error.get("caused_by", {}).get("reason")
+    return ": ".join([*parts, *([str(cause)] if cause else [])])
+
+
+class BulkSink:
+    """Sends items until each has an answer that trying again would not change."""
+
+    def __init__(self, client: AsyncElasticsearch, on_trouble: Callable[[str | None], None] = lambda _: None) -> None:
+        """`on_trouble` is told in words what keeps a request from being answered, and None once it is answered."""
+        self.client = client
+        self._on_trouble = on_trouble
+
+    async def send(self, items: Sequence[bytes], gate: Gate) -> list[Answer]:
+        """Answers to `items`, in order; each is an action line, with its document's line where there is one.
+
+        Items that are answered with 429 or 503 are sent again, with a pause that grows; so is a request that is not
+        answered. 409 and other refusals are for the caller to judge.
+
+        Raises:
+            FencedError: from `gate`. Some items may have been done.
+        """
+        answers: list[Answer | None] = [None] * len(items)
+        left = list(range(len(items)))
+        pause = _FIRST_PAUSE_SECONDS
+        while left:
+            gate()
+            try:
+                response = await self.client.bulk(operations=cast(Any, [items[i] for i in left]), filter_path=_FILTER)
+                fresh = read_answers(response.body, len(left))
+            except ApiError as error:
+                if error.status_code not in _RETRIED:
+                    raise
+                trouble = f"Elasticsearch answers {error.status_code}: {error.message}"
+            except ConnectionTimeout:
+                trouble = "Elasticsearch takes too long to answer"
+            except TransportError as error:
+                trouble = f"Elasticsearch can't be reached: {error.message}"
+            else:
+                for index, answer in zip(left, fresh, strict=True):
+                    answers[index] = answer
+                left = [index for index in left if answers[index].status in _RETRIED]  # type: ignore[union-attr]
+                if not left:
+                    break
+                trouble = f"Elasticsearch puts off {len(left)} items: {answers[left[0]].error}"  # type: ignore[union-attr]
+            self._on_trouble(trouble)
+            log.warning("%s; trying again in %.1f s", trouble, pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        self._on_trouble(None)
+        return [answer for answer in answers if answer is not None]

@@ -1,0 +1,166 @@
+"""Writes lane records, then acknowledges what they cover, then reports what the control agent waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Protocol
+
+from control.jobtable import JobTable
+from processor.lane import Lane
+from processor.lanes import Lanes, halting
+from processor.publisher import Publisher
+from schemas.codec import encode
+from schemas.commands import LanesDone, LanesRested
+from schemas.job import Job
+from schemas.lanes import lane_key
+from schemas.progress import LaneProgress
+from schemas.topics import TopicName
+
+Record = tuple[TopicName, bytes, bytes | None, int | None]
+FLUSH_SECONDS = 0.05
+"""How long changes are gathered before they are written; what someone waits for is written at once."""
+PROGRESS_SECONDS = 0.5
+
+
+class Acknowledgeable(Protocol):
+    """A Faust event, as far as this module is concerned."""
+
+    def ack(self) -> bool:
+        """Let Faust commit past it, once all before it are acknowledged as well."""
+        ...
+
+
+class Checkpoints:
+    """One worker's. `touch` and `acknowledge_later` note what has to be written; `run` does it."""
+
+    def __init__(self, jobs: JobTable, lanes: Lanes, publisher: Publisher, now_ms: Callable[[], int]) -> None:
+        self._jobs = jobs
+        self._lanes = lanes
+        self._publisher = publisher
+        self._now_ms = now_ms
+        self._due = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._dirty: set[Lane] = set()
+        self._unacknowledged: list[Acknowledgeable] = []
+        self._tombstones: list[Record] = []
+        self._rested: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+        self._done: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+        self._stopping: set[str] = set()
+        self._progress: set[Lane] = set()
+        self._progress_at_ms = 0
+
+    def touch(self, lane: Lane) -> None:
+        """The lane has changed."""
+        self._dirty.add(lane)
+        self._progress.add(lane)
+        if lane.job_id in self._stopping:
+            self._urgent.set()
+        self._due.set()
+
+    def acknowledge_later(self, event: Acknowledgeable) -> None:
+        """Acknowledge `event` once everything noted so far is written; events come in the order of their offsets."""
+        self._unacknowledged.append(event)
+        self._due.set()
+
+    def job_changed(self, job: Job) -> None:
+        """A job may have to be reported on."""
+        if halting(job):
+            self._stopping.add(job.id)
+        else:
+            self._stopping.discard(job.id)
+        self._urgent.set()
+        self._due.set()
+
+    def drop(self, lanes: list[Lane]) -> None:
+        """These lanes are over: their records go."""
+        for lane in lanes:
+            self._dirty.discard(lane)
+            self._tombstones.append(("lanes", lane_key(lane.job_id, lane.partition, lane.phase), None, lane.partition))
+        self._due.set()
+
+    def forget(self) -> None:
+        """The partitions are another worker's: nothing of theirs is to be written, acknowledged or reported by us."""
+        self._dirty.clear()
+        self._progress.clear()
+        self._unacknowledged.clear()
+        self._tombstones.clear()
+        self._rested.clear()
+        self._done.clear()
+
+    async def run(self) -> None:
+        """Write what is due, for ever. Raises KafkaError when Kafka does not take it: the process should end then."""
+        while True:
+            try:
+                await asyncio.wait_for(self._due.wait(), PROGRESS_SECONDS if self._progress else None)
+                await asyncio.wait_for(self._urgent.wait(), FLUSH_SECONDS)
+            except TimeoutError:
+                pass
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write everything noted so far, acknowledge it, and report."""
+        async with self._writing:
+            self._due.clear()
+            self._urgent.clear()
+            events, self._unacknowledged = self._unacknowledged, []
+            records, self._tombstones = self._tombstones, []
+            now = self._now_ms()
+            for lane in self._dirty:
+                if lane.partition in self._lanes.owned and self._lanes.get(lane.job_id, lane.partition) is lane:
+                    key = lane_key(lane.job_id, lane.partition, lane.phase)
+                    records.append(("lanes", key, encode(lane.record(now)), lane.partition))
+            self._dirty.clear()
+            await self._publisher.publish_all([*records, *self._progress_records(now)])
+            for event in events:
+                event.ack()
+            await self._report()
+
+    def _progress_records(self, now: int) -> list[Record]:
+        if now - self._progress_at_ms < PROGRESS_SECONDS * 1000:
+            return []
+        self._progress_at_ms = now
+        lanes, self._progress = self._progress, set()
+        records: list[Record] = []
+        for lane in lanes:
+            job = self._jobs.get(lane.job_id)
+            if job is not None:
+                progress = LaneProgress(
+                    job_id=job.id,
+                    operation=job.operation,
+                    dataset=job.dataset,
+                    organisation=job.organisation,
+                    partition=lane.partition,
+                    phase=lane.phase,
+                    at=now,
+                    totals=lane.totals,
+                    parked_blocks=len(lane.todo),
+                )
+                records.append(("progress", job.id.encode(), encode(progress), None))
+        return records
+
+    async def _report(self) -> None:
+        reports: list[Record] = []
+        for job_id in list(self._stopping):
+            job = self._jobs.get(job_id)
+            if job is None or not halting(job):
+                continue
+            seen = self._rested[job.id, job.epoch]
+            rested = self._lanes.rested(job, seen)
+            if rested:
+                seen.update(rested)
+                report = LanesRested(job_id=job.id, phase=job.phase, run=job.run, epoch=job.epoch, lanes=rested)
+                reports.append(("commands", job.id.encode(), encode(report), None))
+        for job_id in list(self._lanes.by_job):
+            job = self._jobs.get(job_id)
+            if job is None:
+                continue
+            seen = self._done[job.id, job.run]
+            done = self._lanes.done(job, seen)
+            if done:
+                seen.update(done)
+                finished = LanesDone(job_id=job.id, phase=job.phase, run=job.run, lanes=done)
+                reports.append(("commands", job.id.encode(), encode(finished), None))
+        await self._publisher.publish_all(reports)

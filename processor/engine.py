@@ -1,0 +1,347 @@
+"""The worker's engine: blocks come in from the log, go through their lanes and an operation, and are checkpointed.
+
+The steps of a block, and what a crash after each of them leaves:
+
+1. `dispatch`: the lane takes note of its offset. Nothing is acknowledged: Kafka delivers it again.
+2. a bulk request applies it. Its ids are fixed: applying it again changes nothing.
+3. a checkpoint writes the lane record, with the block under `applied` or, if it has not had its turn, under `todo`.
+   From here on the next owner knows it, and a repeat is dropped.
+4. the events taken note of before step 3 are acknowledged to Faust, in the order of their offsets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Collection, Coroutine, Mapping
+from typing import Any
+
+from control.jobtable import JobTable
+from processor.bulk import BulkSink, Gate
+from processor.checkpoints import Acknowledgeable, Checkpoints
+from processor.errors import CannotGoOnError, FencedError
+from processor.fairness import FairTurns, TokenBucket
+from processor.lane import Lane, Loaded
+from processor.lanes import Lanes, runnable, void
+from processor.log_reader import LogReader, read_lane_records
+from processor.operations.base import Operation, Work
+from processor.publisher import Publisher
+from processor.refill import Refill
+from runtime.settings import Settings
+from schemas.blocks import Block, BlockHead
+from schemas.codec import UndecodableError, decode, encode
+from schemas.commands import UndoChecked, WorkFailed
+from schemas.datasets import Dataset
+from schemas.job import ENDED, Job, State
+
+log = logging.getLogger(__name__)
+
+Taken = list[tuple[Lane, Loaded, Block]]
+FLIGHT_SECONDS = 35.0
+"""The longest that revocation waits for requests in flight: a little more than a request's time limit."""
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Engine:
+    """One worker's. `assigned`, `revoked` and `dispatch` are called by the Faust app; `run` does the work."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        jobs: JobTable,
+        operations: Mapping[str, Operation],
+        datasets: Mapping[str, Dataset],
+        sink: BulkSink,
+        publisher: Publisher,
+        reader: LogReader,
+    ) -> None:
+        self._settings = settings
+        self._jobs = jobs
+        self._operations = operations
+        self._datasets = datasets
+        self._sink = sink
+        self._publisher = publisher
+        self._reader = reader
+        self.lanes = Lanes()
+        self.ready = asyncio.Event()
+        self._checkpoints = Checkpoints(jobs, self.lanes, publisher, now_ms)
+        self._refill = Refill(jobs, self.lanes, reader, settings.lane_blocks, self._wake, self._lane_broken)
+        self._refills: list[asyncio.Task[None]] = []
+        self._work = asyncio.Event()
+        self._open = False
+        self._turns = FairTurns()
+        self._buckets: dict[str, TokenBucket] = {}
+        self._flights: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[None]] = set()
+        self._checked: set[tuple[str, int]] = set()
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        jobs.listen(self._job_changed)
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises what a part of it could not recover from: the process should end then."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._pump())
+            tasks.create_task(self._checkpoints.run())
+            tasks.create_task(self._watch_failure())
+
+    # -- rebalancing -------------------------------------------------------------------------------------------------
+
+    async def assigned(self, partitions: Collection[int]) -> None:
+        """These partitions of the rows topic are ours from now on: read their lanes, then begin."""
+        records = await read_lane_records(self._settings, partitions) if partitions else []
+        self.lanes.owned = frozenset(partitions)
+        for record in records:
+            self.lanes.put(Lane.restored(record))
+        self._reader.assign(partitions)
+        self._refills = [asyncio.create_task(self._guard(self._refill.run(number))) for number in partitions]
+        for job in self._jobs:
+            self._job_changed(job.id, job)
+        self._open = True
+        self._work.set()
+        self.ready.set()
+        log.info("owner of partitions %s, with %d lanes", sorted(partitions), len(records))
+
+    async def revoked(self) -> None:
+        """Our partitions may become another worker's: stop, wait for what is in flight, write the checkpoints."""
+        if not self.lanes.owned:
+            return
+        self.ready.clear()
+        stopped, self._refills = self._refills, []
+        for task in stopped:
+            task.cancel()
+        self._open = False
+        if self._flights:
+            await asyncio.wait(self._flights, timeout=FLIGHT_SECONDS)
+        await self._checkpoints.flush()
+        self.lanes.clear()
+        self._checkpoints.forget()
+        self._checked.clear()
+
+    # -- blocks in ---------------------------------------------------------------------------------------------------
+
+    async def dispatch(self, partition: int, offset: int, value: bytes | None, event: Acknowledgeable) -> None:
+        """Take note of one record of the rows topic; `event` is acknowledged once that is durable."""
+        try:
+            head = decode(value, BlockHead)
+        except UndecodableError as error:
+            log.error("record %d of partition %d is no block: %s", offset, partition, error)
+            await self._publisher.publish("dead-letters", b"rows", value or b"")
+        else:
+            job = self._jobs.get(head.job_id)
+            if job is None or not void(job, head):
+                self._meet(head, partition, Loaded(offset, head.block, value or b""), job)
+        self._checkpoints.acknowledge_later(event)
+
+    def _meet(self, head: BlockHead, partition: int, loaded: Loaded, job: Job | None) -> None:
+        lane = self.lanes.obtain(head, partition, job.partitions if job else self._settings.topic_partitions)
+        if lane is None:
+            return
+        room = self._refill.room() if job is not None and head.run == job.run and runnable(job) else 0
+        if lane.meet(loaded, room):
+            self._checkpoints.touch(lane)
+            self._work.set()
+            self._refill.wake(partition)
+
+    # -- blocks out --------------------------------------------------------------------------------------------------
+
+    async def _pump(self) -> None:
+        """Keep the allowed number of requests in flight, the jobs taking turns."""
+        while True:
+            self._work.clear()
+            pause: float | None = None
+            while self._open and len(self._flights) < self._settings.bulk_in_flight:
+                waiting, pause = self._waiting()
+                job = self._jobs.get(self._turns.next(waiting) or "")
+                if job is None:
+                    break
+                taken = self._gather(job)
+                if taken:
+                    task = asyncio.create_task(self._guard(self._fly(job, taken)))
+                    self._flights.add(task)
+                    task.add_done_callback(self._landed)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._work.wait(), pause)
+
+    def _waiting(self) -> tuple[list[str], float | None]:
+        """The jobs that could be given blocks now, and how long until a job held back by its rate could."""
+        now, waiting, pause = time.monotonic(), [], None
+        for job_id, lanes in self.lanes.by_job.items():
+            job = self._jobs.get(job_id)
+            if (
+                job is None
+                or not runnable(job)
+                or not any(lane.ready and lane.run == job.run for lane in lanes.values())
+            ):
+                continue
+            bucket = self._buckets.get(job_id)
+            wait = bucket.wait_seconds(now) if bucket else 0.0
+            if wait <= 0:
+                waiting.append(job_id)
+            else:
+                pause = min(wait, pause or wait)
+        return waiting, pause
+
+    def _gather(self, job: Job) -> Taken:
+        """Blocks of one job for one request, in the order of their offsets within each lane, lanes taking turns."""
+        taken: Taken = []
+        rows = size = 0
+        lanes = [lane for lane in self.lanes.of(job.id) if lane.run == job.run and lane.ready]
+        bucket = self._buckets.get(job.id)
+        most = min(self._settings.bulk_rows, int(bucket.rate) + 1) if bucket else self._settings.bulk_rows
+        while lanes and rows < most and size < self._settings.bulk_bytes:
+            for lane in list(lanes):
+                if rows >= most or size >= self._settings.bulk_bytes:
+                    break
+                loaded = lane.take()
+                if loaded is None:
+                    lanes.remove(lane)
+                    continue
+                try:
+                    block = decode(loaded.value, Block)
+                except UndecodableError as error:
+                    self._lane_broken(lane, f"block {loaded.block} at offset {loaded.offset} can't be read: {error}")
+                    lane.put_back([loaded])
+                    lanes.remove(lane)
+                    continue
+                taken.append((lane, loaded, block))
+                rows += _rows(block)
+                size += len(loaded.value)
+                self._refill.wake(lane.partition)
+        self._turns.charge(job.id, max(rows, 1))
+        if bucket:
+            bucket.take(rows, time.monotonic())
+        return taken
+
+    async def _fly(self, job: Job, taken: Taken) -> None:
+        lanes = {lane for lane, _, _ in taken}
+        work = Work(
+            job, self._datasets[job.dataset], self._settings.prefix, self._sink, self._gate(job, lanes), now_ms()
+        )
+        operation = self._operations[job.operation]
+        blocks = [block for _, _, block in taken]
+        try:
+            result = await (operation.apply if job.phase == "apply" else operation.undo)(work, blocks)
+            key = job.id.encode()
+            await self._publisher.publish_all(("dead-letters", key, encode(error), None) for error in result.errors)
+        except FencedError:
+            _put_back(taken)
+        except CannotGoOnError as error:
+            _put_back(taken)
+            self._fail(job, str(error))
+        except BaseException:
+            _put_back(taken)
+            raise
+        else:
+            for (lane, loaded, _), outcome in zip(taken, result.outcomes, strict=True):
+                lane.settle(loaded, outcome)
+        finally:
+            for lane in lanes:
+                if not runnable(self._jobs.get(job.id) or job):
+                    lane.unload()
+                self._checkpoints.touch(lane)
+                self._refill.wake(lane.partition)
+
+    def _gate(self, job: Job, lanes: Collection[Lane]) -> Gate:
+        def gate() -> None:
+            now = self._jobs.get(job.id)
+            if not self._open or now is None or now.epoch != job.epoch or not runnable(now):
+                raise FencedError
+            for lane in lanes:
+                if lane.partition not in self.lanes.owned or self.lanes.get(job.id, lane.partition) is not lane:
+                    raise FencedError
+
+        return gate
+
+    # -- what the control table says ---------------------------------------------------------------------------------
+
+    def _job_changed(self, job_id: str, job: Job | None) -> None:
+        if job is None or job.state in ENDED:
+            self._turns.forget(job_id)
+            self._buckets.pop(job_id, None)
+            self._checkpoints.drop(self.lanes.drop_job(job_id))
+            return
+        self._set_rate(job)
+        for lane in self.lanes.of(job_id):
+            if lane.run != job.run or not runnable(job):
+                lane.unload()
+        self._checkpoints.job_changed(job)
+        if job.checking and job.state is State.ROLLING_BACK and not job.halting and 0 in self.lanes.owned:
+            self._check_undo(job)
+        self._work.set()
+        self._refill.wake()
+
+    def _set_rate(self, job: Job) -> None:
+        rate = job.options.rows_per_second
+        if rate is None:
+            self._buckets.pop(job.id, None)
+            return
+        share = rate * max(1, len(self.lanes.owned)) / job.partitions
+        bucket = self._buckets.setdefault(job.id, TokenBucket(share))
+        bucket.rate = share
+
+    def _check_undo(self, job: Job) -> None:
+        """Count what a rollback has left, once for each epoch; the owner of partition 0 does it."""
+        if (job.id, job.epoch) in self._checked:
+            return
+        self._checked.add((job.id, job.epoch))
+
+        async def check() -> None:
+            work = Work(job, self._datasets[job.dataset], self._settings.prefix, self._sink, lambda: None, now_ms())
+            remaining, last_row = await self._operations[job.operation].left_over(work)
+            report = UndoChecked(job_id=job.id, epoch=job.epoch, remaining=remaining, last_row=last_row)
+            await self._publisher.publish("commands", job.id.encode(), encode(report))
+
+        self._errand(check())
+
+    def _lane_broken(self, lane: Lane, reason: str) -> None:
+        job = self._jobs.get(lane.job_id)
+        if job is not None:
+            lane.error = reason
+            self._fail(job, reason)
+
+    def _fail(self, job: Job, reason: str) -> None:
+        log.error("job %s can't go on: %s", job.id, reason)
+        report = WorkFailed(job_id=job.id, phase=job.phase, run=job.run, reason=reason)
+        self._errand(self._publisher.publish("commands", job.id.encode(), encode(report)))
+
+    # -- tasks -------------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        self._work.set()
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._flights.discard(task)
+        self._work.set()
+
+    def _errand(self, errand: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._guard(errand))
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have an error of a task end the worker: its successor goes on from the checkpoints."""
+        try:
+            await work
+        except Exception as error:
+            log.exception("this worker can't go on")
+            if not self.failure.done():
+                self.failure.set_exception(error)
+
+    async def _watch_failure(self) -> None:
+        await self.failure
+
+
+def _put_back(taken: Taken) -> None:
+    for lane in {lane for lane, _, _ in taken}:
+        lane.put_back(loaded for other, loaded, _ in taken if other is lane)
+
+
+def _rows(block: Block) -> int:
+    rows = getattr(block, "rows", None)
+    return len(rows) if rows is not None else block.last_row - block.first_row + 1

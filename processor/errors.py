@@ -1,0 +1,14 @@
+"""What can go wrong while blocks are applied."""
+
+from __future__ import annotations
+
+
+class FencedError(Exception):
+    """The work was decided on under an older epoch, or its partition is another worker's now.
+
+    Nothing was sent. The blocks stay to do; trying again is whoever owns the lane's business.
+    """
+
+
+class CannotGoOnError(Exception):
+    """The job can't go on, and trying again does not help; the message says why, for an operator."""

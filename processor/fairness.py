@@ -1,0 +1,61 @@
+"""Whose turn it is: start-time fair queueing over jobs, by rows, and a token bucket for a job with a rate.
+
+A job's virtual time is the rows it has been given. The job with the least goes next; one that comes back from idleness
+starts at the least of those at work, so that it neither pays for the past nor makes the others wait for it.
+Goyal, Vin, Cheng: Start-time Fair Queueing (SIGCOMM 1996).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+
+class FairTurns:
+    """Shares in rows, over any number of jobs."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, float] = {}
+        self._floor = 0.0
+
+    def next(self, waiting: Collection[str]) -> str | None:
+        """Whose turn it is, of the jobs that have work; None: none has."""
+        if not waiting:
+            return None
+        chosen = min(waiting, key=lambda job_id: (max(self._given.get(job_id, 0.0), self._floor), job_id))
+        self._floor = max(self._floor, self._given.get(chosen, 0.0))
+        return chosen
+
+    def charge(self, job_id: str, rows: int) -> None:
+        """`job_id` has been given so many rows."""
+        self._given[job_id] = max(self._given.get(job_id, 0.0), self._floor) + rows
+
+    def forget(self, job_id: str) -> None:
+        """The job is over."""
+        self._given.pop(job_id, None)
+
+
+@dataclass(slots=True)
+class TokenBucket:
+    """At most `rate` rows a second, with up to one second saved up. Times are seconds of any steady clock."""
+
+    rate: float
+    tokens: float = 0.0
+    filled_at: float | None = None
+
+    def wait_seconds(self, now: float) -> float:
+        """How long until rows may be taken; 0: now."""
+        self._fill(now)
+        return 0.0 if self.tokens > 0 else -self.tokens / self.rate + 0.001
+
+    def take(self, rows: int, now: float) -> None:
+        """So many rows are taken; more than there are tokens is a debt that the next one waits for."""
+        self._fill(now)
+        self.tokens -= rows
+
+    def _fill(self, now: float) -> None:
+        if self.filled_at is None:
+            self.tokens = min(self.rate, 1.0)
+        else:
+            self.tokens = min(self.rate, self.tokens + (now - self.filled_at) * self.rate)
+        self.filled_at = now

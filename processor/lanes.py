@@ -1,0 +1,104 @@
+"""All lanes of one worker: those of the partitions it owns. Which may run, which must stop, what is to be reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from processor.lane import Lane
+from schemas.blocks import BlockHead
+from schemas.job import ENDED, Job, LaneTotals, RestedLane, State
+
+S = State
+
+
+def runnable(job: Job) -> bool:
+    """Whether blocks of the job may be applied (or undone) now."""
+    if job.phase == "apply":
+        return job.state is S.RUNNING
+    return job.state is S.ROLLING_BACK and not job.halting and not job.checking
+
+
+def halting(job: Job) -> bool:
+    """Whether the control agent waits for proof that the job's lanes have stopped."""
+    return job.state in (S.PAUSING, S.TERMINATING, S.FAILED) or job.halting
+
+
+def void(job: Job, head: BlockHead) -> bool:
+    """Whether a block is of no use any more: its run is over."""
+    over = job.state in ENDED or job.state is S.TERMINATING
+    return head.run < job.run or (head.run == job.run and over)
+
+
+@dataclass(slots=True)
+class Lanes:
+    """Lanes by job and partition. Only the newest run of a job has lanes."""
+
+    by_job: dict[str, dict[int, Lane]] = field(default_factory=dict)
+    owned: frozenset[int] = frozenset()
+
+    def __iter__(self) -> Iterator[Lane]:
+        for lanes in self.by_job.values():
+            yield from lanes.values()
+
+    def get(self, job_id: str, partition: int) -> Lane | None:
+        """The job's lane on a partition, if it has met a block there."""
+        return self.by_job.get(job_id, {}).get(partition)
+
+    def of(self, job_id: str) -> Iterable[Lane]:
+        """The job's lanes."""
+        return self.by_job.get(job_id, {}).values()
+
+    def obtain(self, head: BlockHead, partition: int, partitions: int) -> Lane | None:
+        """The lane for a block just met; None: the block is of an older run than the lane's."""
+        lane = self.get(head.job_id, partition)
+        if lane is not None and lane.run > head.run:
+            return None
+        if lane is None or lane.run < head.run:
+            lane = Lane(head.job_id, partition, partitions, "undo" if head.run else "apply", head.run)
+            self.put(lane)
+        return lane
+
+    def put(self, lane: Lane) -> None:
+        """Take in a lane; of two runs the newer stays."""
+        lanes = self.by_job.setdefault(lane.job_id, {})
+        known = lanes.get(lane.partition)
+        if known is None or known.run <= lane.run:
+            lanes[lane.partition] = lane
+
+    def drop_job(self, job_id: str) -> list[Lane]:
+        """Let go of the job's lanes; answers which they were."""
+        return list(self.by_job.pop(job_id, {}).values())
+
+    def clear(self) -> None:
+        """Let go of everything: the partitions are another worker's."""
+        self.by_job.clear()
+        self.owned = frozenset()
+
+    def rested(self, job: Job, reported: set[int]) -> dict[int, RestedLane]:
+        """The partitions of ours on which a halting job has nothing in flight, and that were not reported yet."""
+        found = {}
+        for partition in self.owned:
+            if partition >= job.partitions or partition in reported or partition in job.lanes_rested:
+                continue
+            lane = self.get(job.id, partition)
+            if lane is None or lane.run != job.run:
+                found[partition] = RestedLane(epoch=job.epoch, totals=LaneTotals())
+            elif not lane.flying:
+                found[partition] = lane.rested(job.epoch)
+        return found
+
+    def done(self, job: Job, reported: set[int]) -> dict[int, LaneTotals]:
+        """The lanes that have dealt with all their blocks, and that were not reported yet."""
+        progress = job.current_input
+        if not progress.ended:
+            return {}
+        return {
+            lane.partition: lane.totals
+            for lane in self.of(job.id)
+            if lane.run == job.run
+            and lane.partition not in reported
+            and lane.partition not in job.lanes_done
+            and lane.partition < len(progress.blocks_per_partition)
+            and lane.done(progress.blocks_per_partition[lane.partition])
+        }

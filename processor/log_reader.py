@@ -1,0 +1,110 @@
+"""Plain consumers, outside any group: they read lane records at an assignment, and parked blocks again by offset."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from processor.errors import CannotGoOnError
+from runtime.clients import aiokafka_config
+from runtime.settings import Settings
+from schemas.codec import UndecodableError, decode
+from schemas.lanes import LaneRecord
+from schemas.topics import topic_name
+
+
+async def read_lane_records(settings: Settings, partitions: Collection[int]) -> list[LaneRecord]:
+    """The newest record of every lane on these partitions, from the compacted topic, read to its end."""
+    topic = topic_name(settings.prefix, "lanes")
+    newest: dict[bytes, bytes | None] = {}
+    consumer = AIOKafkaConsumer(**aiokafka_config(settings), auto_offset_reset="earliest", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topic, partition) for partition in partitions]
+        consumer.assign(tps)
+        ends = await consumer.end_offsets(tps)
+        begins = await consumer.beginning_offsets(tps)
+        left = {tp for tp in tps if begins[tp] < ends[tp]}
+        while left:
+            for tp, records in (await consumer.getmany(*left, timeout_ms=1000)).items():
+                newest.update((record.key, record.value) for record in records)
+                if records[-1].offset + 1 >= ends[tp]:
+                    left.discard(tp)
+            for tp in list(left):
+                if await consumer.position(tp) >= ends[tp]:
+                    left.discard(tp)
+    finally:
+        await consumer.stop()
+    found = []
+    for value in newest.values():
+        if value is not None:
+            try:
+                found.append(decode(value, LaneRecord))
+            except UndecodableError as error:
+                raise CannotGoOnError(f"a record of topic {topic} can't be read: {error}") from error
+    return found
+
+
+class LogReader:
+    """Reads ranges of the rows topic again, by offset, whatever the Faust consumer does meanwhile."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = topic_name(settings.prefix, "rows")
+        self._positions: dict[int, int] = {}
+        self.bytes_read = 0
+        self._consumer = AIOKafkaConsumer(
+            **aiokafka_config(settings),
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=512 * 1024,
+            fetch_max_wait_ms=100,
+            check_crcs=False,
+        )
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._consumer.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+    def assign(self, partitions: Iterable[int]) -> None:
+        """Be ready to read these partitions; nothing is fetched until `read` asks."""
+        tps = [TopicPartition(self._topic, partition) for partition in partitions]
+        self._positions.clear()
+        self._consumer.assign(tps)
+        for tp in tps:
+            # Without a position the fetcher would look for a committed offset, and there is no group.
+            self._consumer.seek(tp, 0)
+            self._consumer.pause(tp)
+
+    async def read(self, partition: int, first: int, last: int) -> list[tuple[int, bytes]]:
+        """The records from offset `first` to `last`, both included, as (offset, value); one call a partition at a time.
+
+        Raises:
+            aiokafka.errors.OffsetOutOfRangeError: retention has removed them.
+            asyncio.CancelledError: the partition has been given up.
+        """
+        tp = TopicPartition(self._topic, partition)
+        if self._positions.get(partition) != first:
+            self._consumer.seek(tp, first)
+        self._consumer.resume(tp)
+        found: list[tuple[int, bytes]] = []
+        position = first
+        try:
+            while position <= last:
+                batches = await self._consumer.getmany(tp, timeout_ms=1000, max_records=max(1, last - position + 1))
+                records: list[ConsumerRecord] = batches.get(tp, [])
+                for record in records:
+                    found.append((record.offset, record.value or b""))
+                    self.bytes_read += len(record.value or b"")
+                position = records[-1].offset + 1 if records else await self._consumer.position(tp)
+                await asyncio.sleep(0)
+        finally:
+            if tp in self._consumer.assignment():
+                self._consumer.pause(tp)
+        self._positions[partition] = position
+        return found

@@ -1,0 +1,62 @@
+"""What an operation is: how blocks are applied and undone. A new kind of job is one more of these, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from control.admission import Kind
+from processor.bulk import BulkSink, Gate
+from processor.lane import Outcome
+from schemas.blocks import Block
+from schemas.datasets import Dataset
+from schemas.job import Job
+from schemas.progress import RowError
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an operation is given beside its blocks."""
+
+    job: Job
+    dataset: Dataset
+    prefix: str
+    """First part of every index's name."""
+    sink: BulkSink
+    gate: Gate
+    """To be called right before anything is written; it raises FencedError when the work is void."""
+    at: int
+    """Milliseconds since 1970, for what is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of some blocks: an outcome each, in order, and all the rows that were not applied."""
+
+    outcomes: list[Outcome]
+    errors: list[RowError] = field(default_factory=list)
+
+
+class Operation(Protocol):
+    """One kind of job. Applying a block twice, or undoing one twice, must be the same as once."""
+
+    name: str
+    kind: Kind
+
+    async def apply(self, work: Work, blocks: Sequence[Block]) -> Result:
+        """Apply whole blocks of one job.
+
+        Raises:
+            FencedError: from the gate; the blocks stay to do.
+            CannotGoOnError: the job fails with this reason.
+        """
+        ...
+
+    async def undo(self, work: Work, blocks: Sequence[Block]) -> Result:
+        """Take out what the job wrote for these rows, and nothing else. Raises as `apply`."""
+        ...
+
+    async def left_over(self, work: Work) -> tuple[int, int]:
+        """After a rollback: how many of the job's rows are still there, and the highest row number of them."""
+        ...

@@ -1,0 +1,159 @@
+"""Upload: each row becomes a document of the dataset's index, under an id that is the same each time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+
+from control.admission import Kind
+from processor.bulk import Answer
+from processor.errors import CannotGoOnError
+from processor.lane import Outcome
+from processor.operations.base import Result, Work
+from processor.rows import VALUE_CHARACTERS, CheckedRows, row_checker
+from schemas.blocks import Block, RowBlock, UndoBlock
+from schemas.indices import data_index, index_name
+from schemas.progress import RowError
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Upload:
+    """Rows into ``<prefix>-data-<dataset>``, with the id ``<job id>:<row>``: a repeat meets its own document."""
+
+    name = "upload"
+    kind = Kind(sources=frozenset({"file", "topic"}))
+
+    async def apply(self, work: Work, blocks: Sequence[Block]) -> Result:
+        """See Operation. One bulk request for all blocks, their rejected rows included."""
+        checked: list[CheckedRows] = []
+        items: list[bytes] = []
+        for block in blocks:
+            rows = self._check(work, cast(RowBlock, block))
+            checked.append(rows)
+            if not work.job.options.dry_run:
+                items += self._items(work, rows)
+            # A block takes milliseconds: heartbeats and commands get their turn in between.
+            await asyncio.sleep(0)
+        errors = [error for rows in checked for error in rows.errors]
+        answers = await work.sink.send(items + error_items(work, errors), work.gate)
+        refused = self._refused(work, cast(Sequence[RowBlock], blocks), checked, answers)
+        if refused:
+            await work.sink.send(error_items(work, [error for _, error in refused]), work.gate)
+        outcomes = []
+        for index, (block, rows) in enumerate(zip(cast(Sequence[RowBlock], blocks), checked, strict=True)):
+            failed = len(rows.errors) + sum(1 for at, _ in refused if at == index)
+            outcomes.append(
+                Outcome(applied=len(block.rows) - failed, failed=failed, last_row=block.first_row + len(block.rows) - 1)
+            )
+        return Result(outcomes, errors + [error for _, error in refused])
+
+    async def undo(self, work: Work, blocks: Sequence[Block]) -> Result:
+        """See Operation. Ids follow from the row numbers, so nothing has to be searched."""
+        index = data_index(work.prefix, work.dataset.name)
+        head = f'{{"delete":{{"_index":"{index}","_id":"{work.job.id}:'
+        ranges = [(block.first_row, cast(UndoBlock, block).last_row) for block in blocks]
+        items = [f'{head}{row}"}}}}'.encode() for first, last in ranges for row in range(first, last + 1)]
+        answers = iter(await work.sink.send(items, work.gate))
+        outcomes = []
+        for first, last in ranges:
+            deleted = 0
+            for row in range(first, last + 1):
+                answer = next(answers)
+                if not answer.ok and answer.status != 404:
+                    raise CannotGoOnError(f"row {row} can't be taken out: {answer.error}")
+                deleted += answer.ok
+            outcomes.append(Outcome(undone=deleted, last_row=last))
+        return Result(outcomes)
+
+    async def left_over(self, work: Work) -> tuple[int, int]:
+        """See Operation."""
+        index = data_index(work.prefix, work.dataset.name)
+        client = work.sink.client
+        await client.indices.refresh(index=index)
+        found = await client.search(
+            index=index,
+            size=0,
+            track_total_hits=True,
+            query={"term": {"sluice.job_id": work.job.id}},
+            aggs={"last": {"max": {"field": "sluice.row_number"}}},
+        )
+        body = found.body
+        return int(body["hits"]["total"]["value"]), int(body["aggregations"]["last"]["value"] or 0)
+
+    def _check(self, work: Work, block: RowBlock) -> CheckedRows:
+        try:
+            checker = row_checker(work.dataset, tuple(block.columns))
+        except KeyError as error:
+            raise CannotGoOnError(
+                f"block {block.block} has a column {error} that dataset {work.dataset.name} has not"
+            ) from error
+        return checker.check(block, work.job.organisation, work.at)
+
+    def _items(self, work: Work, rows: CheckedRows) -> list[bytes]:
+        """An action line and a document line for each good row."""
+        job = work.job
+        head = f'{{"create":{{"_index":"{data_index(work.prefix, work.dataset.name)}","_id":"{job.id}:'
+        tail = f',"sluice":{{"job_id":"{job.id}","row_number":'
+        end = f',"organisation":"{job.organisation}"}}}}'.encode()
+        columns = rows.columns
+        return [
+            b'%b%d"}}\n%b%b%d%b'
+            % (head_bytes, number, _encode(dict(zip(columns, values)))[:-1], tail_bytes, number, end)  # noqa: B905
+            for head_bytes, tail_bytes in ((head.encode(), tail.encode()),)
+            for number, values in zip(rows.numbers, rows.values, strict=True)
+        ]
+
+    def _refused(
+        self, work: Work, blocks: Sequence[RowBlock], checked: Sequence[CheckedRows], answers: Sequence[Answer]
+    ) -> list[tuple[int, RowError]]:
+        """The rows Elasticsearch refused, each with its block's index. 409: the document is our own, from before."""
+        if all([answer.status < 300 or answer.status == 409 for answer in answers]):  # noqa: C419
+            return []
+        position = 0
+        refused = []
+        for index, (block, rows) in enumerate(zip(blocks, checked, strict=True)):
+            if work.job.options.dry_run:
+                break
+            for number in rows.numbers:
+                answer = answers[position]
+                position += 1
+                if not answer.ok and answer.status != 409:
+                    refused.append((index, refused_row(work, block, number, answer)))
+        for answer in answers[position:]:
+            if not answer.ok:
+                raise CannotGoOnError(f"row errors can't be recorded in Elasticsearch: {answer.error}")
+        return refused
+
+
+def refused_row(work: Work, block: RowBlock, number: int, answer: Answer) -> RowError:
+    """The error of a row that passed its checks, but that Elasticsearch would not take."""
+    values = block.rows[number - block.first_row]
+    return RowError(
+        job_id=block.job_id,
+        row=number,
+        line=block.line_of(number - block.first_row) if block.first_line else 0,
+        reason=f"Elasticsearch refused the row: {answer.error[:VALUE_CHARACTERS]}",
+        columns=block.columns,
+        values=values,
+        organisation=work.job.organisation,
+        at=work.at,
+    )
+
+
+def error_items(work: Work, errors: Sequence[RowError]) -> list[bytes]:
+    """Index actions that record row errors under fixed ids, so that a repeat records each once."""
+    index = index_name(work.prefix, "errors")
+    return [
+        b'{"index":{"_index":"%b","_id":"%b:%d"}}\n%b'
+        % (index.encode(), error.job_id.encode(), error.row, _encode(_document(error)))
+        for error in errors
+    ]
+
+
+def _document(error: RowError) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(error)
+    return {"column": None, "value": None, **document, "organisation": error.organisation}

@@ -1,0 +1,53 @@
+"""Writes records and waits until Kafka has them on every in-sync replica."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaProducer
+
+from runtime.clients import aiokafka_config
+from runtime.settings import Settings
+from schemas.topics import TopicName, topic_name
+
+
+class Publisher:
+    """An idempotent producer for what workers and the control agent write."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._prefix = settings.prefix
+        self._producer = AIOKafkaProducer(
+            **aiokafka_config(settings),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            compression_type="lz4",
+            max_request_size=4 * 1024 * 1024,
+            request_timeout_ms=30_000,
+        )
+
+    async def start(self) -> None:
+        """Connect. Raises aiokafka.errors.KafkaConnectionError when no broker answers."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Write out what is left and disconnect."""
+        await self._producer.stop()
+
+    async def publish(self, topic: TopicName, key: bytes, value: bytes | None, partition: int | None = None) -> None:
+        """Write one record and wait for it to be safe; a value of None is a tombstone."""
+        await self.publish_all([(topic, key, value, partition)])
+
+    async def publish_all(self, records: Iterable[tuple[TopicName, bytes, bytes | None, int | None]]) -> None:
+        """Write records and wait until all are safe.
+
+        Raises:
+            aiokafka.errors.KafkaError: Kafka did not take one in time. Its fate is unknown; writing it again is safe.
+        """
+        sent = [
+            await self._producer.send(topic_name(self._prefix, topic), key=key, value=value, partition=partition)
+            for topic, key, value, partition in records
+        ]
+        if sent:
+            await asyncio.gather(*sent)

@@ -1,0 +1,144 @@
+"""Puts progress and jobs into Elasticsearch, for Kibana and whoever else asks there. Nothing waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+
+from processor.bulk import BulkSink
+from processor.checkpoints import Acknowledgeable
+from schemas.codec import UndecodableError, decode, encode
+from schemas.events import CommandRejected, History
+from schemas.indices import index_name
+from schemas.job import Job, LaneTotals
+from schemas.progress import LaneProgress
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.5
+BATCH = 500
+
+
+def progress_item(prefix: str, partition: int, offset: int, value: bytes | None) -> bytes:
+    """The bulk lines of one progress record; its place in the topic is its id, so that a repeat is the same document.
+
+    Raises:
+        UndecodableError: the record is no progress event.
+    """
+    progress = decode(value, LaneProgress)
+    document = {**msgspec.to_builtins(progress), "totals": totals_document(progress.totals)}
+    return b'{"index":{"_index":"%b","_id":"%d-%d"}}\n%b' % (
+        index_name(prefix, "progress").encode(),
+        partition,
+        offset,
+        encode(document),
+    )
+
+
+def totals_document(totals: LaneTotals) -> dict[str, int]:
+    """Every count of a lane, the zeros included."""
+    return {name: getattr(totals, name) for name in totals.__struct_fields__}
+
+
+def job_item(prefix: str, job: Job) -> bytes:
+    """The bulk lines of a job's document; its version is the control offset: a late write can't go backwards."""
+    head = {
+        "index": {
+            "_index": index_name(prefix, "jobs"),
+            "_id": job.id,
+            "version": job.command_offset + 1,
+            "version_type": "external_gte",
+        }
+    }
+    return encode(head) + b"\n" + encode(job_document(job))
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """A job as the reports show it."""
+    totals = job.applied or sum(job.lanes_done.values(), LaneTotals())
+    rows_total = job.input.rows if job.input.ended else (job.source.lines - 1 if job.source.lines else None)
+    last = job.ended_at
+    return {
+        **{
+            name: getattr(job, name)
+            for name in (
+                "id",
+                "operation",
+                "dataset",
+                "organisation",
+                "created_by",
+                "state",
+                "phase",
+                "reason",
+                "created_at",
+                "started_at",
+                "ended_at",
+                "command_offset",
+            )
+        },
+        "rows_total": rows_total,
+        "rows_applied": totals.rows_applied,
+        "rows_failed": totals.rows_failed,
+        "rows_undone": job.undone.rows_undone if job.undone else 0,
+        "duration_seconds": (last - job.started_at) / 1000 if last and job.started_at else None,
+        "source": msgspec.to_builtins(job.source),
+        "options": msgspec.to_builtins(job.options),
+    }
+
+
+class Reporter:
+    """Gathers documents and sends them in batches; what was sent is acknowledged, in order."""
+
+    def __init__(self, prefix: str, sink: BulkSink) -> None:
+        self._prefix = prefix
+        self._sink = sink
+        self._waiting: list[tuple[bytes | None, Acknowledgeable]] = []
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def progress(self, partition: int, offset: int, value: bytes | None, event: Acknowledgeable) -> None:
+        """Take in one record of the progress topic; waits while Elasticsearch can't keep up."""
+        try:
+            item: bytes | None = progress_item(self._prefix, partition, offset, value)
+        except UndecodableError as error:
+            log.warning("a progress record can't be read: %s", error)
+            item = None
+        await self._take_in(item, event)
+
+    async def job_event(self, value: bytes | None, event: Acknowledgeable) -> None:
+        """Take in one record of the job-events topic."""
+        try:
+            record = decode(value, History)
+            item = None if isinstance(record, CommandRejected) else job_item(self._prefix, record.job)
+        except UndecodableError as error:
+            log.warning("a job event can't be read: %s", error)
+            item = None
+        await self._take_in(item, event)
+
+    def forget(self) -> None:
+        """The partitions may be another worker's: what was not sent yet comes again, to it."""
+        self._waiting.clear()
+        self._room.set()
+
+    async def run(self) -> None:
+        """Send what has been gathered, again and again."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            batch, self._waiting = self._waiting, []
+            self._room.set()
+            items = [item for item, _ in batch if item is not None]
+            if items:
+                for answer in await self._sink.send(items, lambda: None):
+                    if not answer.ok and answer.status != 409:
+                        log.warning("Elasticsearch refused a report: %s", answer.error)
+            for _, event in batch:
+                event.ack()
+
+    async def _take_in(self, item: bytes | None, event: Acknowledgeable) -> None:
+        await self._room.wait()
+        self._waiting.append((item, event))
+        if len(self._waiting) >= BATCH:
+            self._room.clear()

@@ -1,0 +1,110 @@
+"""Makes the topics and indices that are missing, and reports those that exist with other settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from elasticsearch import BadRequestError
+
+from runtime.clients import elasticsearch, librdkafka_config
+from runtime.datasets import load_datasets
+from runtime.settings import Settings
+from schemas.indices import REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
+from schemas.topics import Topic, topics
+
+Properties = dict[str, dict[str, object]]
+
+log = logging.getLogger(__name__)
+
+
+def provision(settings: Settings) -> list[str]:
+    """Make every topic and index that is missing; answers what exists but differs, in words, one line each.
+
+    Raises:
+        KafkaException, elasticsearch.ApiError, elasticsearch.TransportError: the server said no or did not answer;
+            trying again later helps where it did not answer.
+    """
+    return [*provision_topics(settings), *provision_indices(settings)]
+
+
+def provision_topics(settings: Settings) -> list[str]:
+    """Make the missing topics; answers how existing ones differ from what they should be."""
+    admin = AdminClient(librdkafka_config(settings))
+    wanted = topics(settings.prefix, settings.topic_partitions)
+    existing = admin.list_topics(timeout=10).topics
+    missing = [topic for topic in wanted if topic.name not in existing]
+    futures = (
+        admin.create_topics(
+            [NewTopic(t.name, t.partitions, settings.topic_replication, config=dict(t.config)) for t in missing]
+        )
+        if missing
+        else {}
+    )
+    for future in futures.values():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
+                raise
+    present = [topic for topic in wanted if topic.name in existing]
+    counts = {topic.name: len(existing[topic.name].partitions) for topic in present}
+    return [*_count_differences(present, counts), *_config_differences(admin, present)]
+
+
+def _count_differences(wanted: Iterable[Topic], counts: dict[str, int]) -> list[str]:
+    return [
+        f"topic {topic.name} has {counts[topic.name]} partitions, expected {topic.partitions}: "
+        f"set SLUICE_TOPIC_PARTITIONS to match, or use another SLUICE_PREFIX"
+        for topic in wanted
+        if counts[topic.name] != topic.partitions
+    ]
+
+
+def _config_differences(admin: AdminClient, wanted: list[Topic]) -> list[str]:
+    if not wanted:
+        return []
+    resources = {ConfigResource(ResourceType.TOPIC, topic.name): topic for topic in wanted}
+    differences = []
+    for resource, future in admin.describe_configs(list(resources)).items():
+        actual = future.result()
+        topic = next(topic for topic in wanted if topic.name == resource.name)
+        differences += [
+            f"topic {topic.name} has {key}={actual[key].value}, expected {value}: alter it, or accept the difference"
+            for key, value in topic.config.items()
+            if key in actual and actual[key].value != value
+        ]
+    return differences
+
+
+def provision_indices(settings: Settings) -> list[str]:
+    """Make the missing indices; answers which existing ones lack a field."""
+    client = elasticsearch(settings)
+    mappings = {index_name(settings.prefix, name): mapping for name, mapping in REPORT_MAPPINGS.items()}
+    for dataset in load_datasets(settings.datasets_folder).values():
+        mappings[data_index(settings.prefix, dataset.name)] = data_mapping(dataset)
+    differences = []
+    with client:
+        for name, mapping in mappings.items():
+            shards = settings.elasticsearch_shards if "-data-" in name else 1
+            try:
+                client.indices.create(
+                    index=name, mappings=mapping, settings=index_settings(settings.elasticsearch_replicas, shards)
+                )
+            except BadRequestError as error:
+                if error.error != "resource_already_exists_exception":
+                    raise
+                actual = client.indices.get_mapping(index=name)[name]["mappings"].get("properties", {})
+                differences += _mapping_differences(name, mapping["properties"], actual)
+    return differences
+
+
+def _mapping_differences(index: str, wanted: Properties, actual: Properties) -> list[str]:
+    return [
+        f"index {index}: field {field!r} is {actual.get(field, {}).get('type', 'missing')}, expected {kind['type']}: "
+        f"rename the dataset or rebuild the index"
+        for field, kind in wanted.items()
+        if "type" in kind and actual.get(field, {}).get("type") != kind["type"]
+    ]

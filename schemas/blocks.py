@@ -1,0 +1,64 @@
+"""Blocks (topic ``rows``, no key: block b of a job lies on partition b mod P): the unit of work."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class _Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    job_id: str
+    block: int
+    """Number of the block within its job and phase, from 0."""
+    first_row: int
+    """Number of its first row; rows count from 1, the header not counted."""
+    run: int = 0
+    """0: rows to apply; 1, 2, ...: that round of a rollback."""
+
+
+class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"):
+    """Consecutive rows to apply. A row may have too few or too many values: the worker tells its sender so."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    """Values as text, in the order of `columns`."""
+    first_line: int = 0
+    """Line of the file on which the first row begins, from 1."""
+    lines: list[int] | None = None
+    """Line of each row, where rows span lines; None: each row is one line."""
+    unreadable: dict[int, str] = {}
+    """Index in `rows` -> why that row could not be read from the file."""
+
+    @property
+    def last_row(self) -> int:
+        """Number of its last row."""
+        return self.first_row + len(self.rows) - 1
+
+    def line_of(self, index: int) -> int:
+        """The file's line on which the row at `index` begins."""
+        return self.lines[index] if self.lines else self.first_line + index
+
+
+class UndoBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="undo"):
+    """A range of rows to take out."""
+
+    last_row: int
+
+
+class SliceBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="slice"):
+    """A slice of an export's query, in date order."""
+
+    last_row: int
+    query: dict[str, str | int | list[str | int]]
+
+
+Block = RowBlock | UndoBlock | SliceBlock
+
+
+class BlockHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What the dispatcher needs of a block; the rest is skipped unread."""
+
+    kind: str
+    job_id: str
+    block: int
+    first_row: int
+    run: int = 0

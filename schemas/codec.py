@@ -1,0 +1,40 @@
+"""JSON in and out of the message structs, with errors a person can act on."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder()
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+class UndecodableError(ValueError):
+    """Bytes that are not the message they should be. Trying again does not help; the record is a dead letter."""
+
+
+def encode(message: Any) -> bytes:
+    """One message as a JSON object, UTF-8, without a line end."""
+    return _encoder.encode(message)
+
+
+def decode(data: bytes | None, kind: type[T] | Any) -> Any:
+    """The message in `data`, an instance of `kind` (a struct, or a union of tagged structs).
+
+    Raises:
+        UndecodableError: not JSON, or JSON that does not fit; the message says where.
+    """
+    if data is None:
+        raise UndecodableError("the record has no value; a JSON object is expected")
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    try:
+        return decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise UndecodableError(str(error)) from error
+    except UnicodeDecodeError as error:
+        raise UndecodableError(f"not UTF-8: {error}") from error

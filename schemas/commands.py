@@ -1,0 +1,133 @@
+"""Commands (topic ``commands``, key: job id): what people ask of a job, and what its parts report about it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from schemas.job import Input, LaneTotals, Options, Phase, RestedLane, Source
+
+
+class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    job_id: str
+
+
+class _Request(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    by: str = "unknown"
+    """Who asks: a user or a service."""
+    reason: str | None = None
+    """Why, in the asker's words."""
+
+
+class CreateJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Make a job, and start it as soon as its exclusive key is free."""
+
+    operation: str
+    dataset: str
+    organisation: str = "default"
+    source: Source = Source(kind="topic")
+    options: Options = Options()
+    date_from: str | None = None
+    date_till: str | None = None
+
+
+class PauseJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Stop writing, keep everything, go on later."""
+
+
+class ResumeJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Go on from the checkpoint."""
+
+
+class TerminateJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Stop for good; what was written is taken out again unless `keep_rows`."""
+
+    keep_rows: bool = False
+
+
+class RollbackJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Take out what the job wrote."""
+
+
+class SetRate(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Change the most rows a second; None takes the limit away."""
+
+    rows_per_second: float | None = None
+
+
+class InputAdvanced(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a reader: so far has it published. Cumulative; an older one changes nothing."""
+
+    phase: Phase = "apply"
+    run: int = 0
+    input: Input
+
+
+class InputEnded(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a reader: everything is published, with the number of blocks on each partition.
+
+    A service that fills the inbox itself gives `rows` only; the re-blocker then reports the blocks.
+    """
+
+    phase: Phase = "apply"
+    run: int = 0
+    input: Input | None = None
+    rows: int | None = None
+
+
+class InputFailed(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a reader: the source can't be read to its end, and why."""
+
+    phase: Phase = "apply"
+    run: int = 0
+    reason: str
+
+
+class LanesRested(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a worker: on these partitions nothing of the job is in flight, and nothing will be, in this epoch."""
+
+    phase: Phase = "apply"
+    run: int = 0
+    epoch: int
+    lanes: dict[int, RestedLane]
+
+
+class LanesDone(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a worker: these lanes have dealt with every block the reader reported, with their totals."""
+
+    phase: Phase = "apply"
+    run: int = 0
+    lanes: dict[int, LaneTotals]
+
+
+class WorkFailed(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a worker: the job can't go on (its parked blocks are gone, its operation is unknown, ...)."""
+
+    phase: Phase = "apply"
+    run: int = 0
+    reason: str
+
+
+class ErrorBudgetSpent(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a worker: the job has more row errors than its `max_errors` allows; it is to pause."""
+
+    reason: str
+
+
+class UndoChecked(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a worker: so many of the job's rows were still found after its rollback."""
+
+    epoch: int
+    remaining: int
+    last_row: int = 0
+    """The highest row number among them."""
+
+
+Request = CreateJob | PauseJob | ResumeJob | TerminateJob | RollbackJob | SetRate
+Report = (
+    InputAdvanced | InputEnded | InputFailed | LanesRested | LanesDone | WorkFailed | ErrorBudgetSpent | UndoChecked
+)
+Command = Request | Report
+
+RequestName = Literal["pause", "resume", "terminate", "rollback"]

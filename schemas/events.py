@@ -1,0 +1,161 @@
+"""Job events (topic ``job-events``, key: job id): what happened, who asked, why, at which command; the audit trail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from schemas.job import Input, Job, LaneTotals, RestedLane, State
+
+
+class Created(msgspec.Struct, frozen=True, tag=True):
+    """The job exists; it waits for its turn."""
+
+    job: Job
+
+
+class Started(msgspec.Struct, frozen=True, tag=True):
+    """Its readers and workers may begin."""
+
+
+class PauseRequested(msgspec.Struct, frozen=True, tag=True):
+    """Workers stop at the next block."""
+
+    budget_spent: bool = False
+    """The job asks for it itself: it has too many row errors."""
+
+
+class Paused(msgspec.Struct, frozen=True, tag=True):
+    """Every lane has proved that it stopped."""
+
+
+class Resumed(msgspec.Struct, frozen=True, tag=True):
+    """It goes on from its checkpoint."""
+
+
+class TerminationRequested(msgspec.Struct, frozen=True, tag=True):
+    """Workers stop at the next block, for good."""
+
+    keep_rows: bool
+
+
+class Terminated(msgspec.Struct, frozen=True, tag=True):
+    """Every lane has stopped for good; the rows stay."""
+
+
+class RollbackStarted(msgspec.Struct, frozen=True, tag=True):
+    """Its rows, up to `last_row`, are being taken out."""
+
+    last_row: int
+
+
+class RollbackRepeated(msgspec.Struct, frozen=True, tag=True):
+    """Rows were found after the rollback: it goes once more over the range."""
+
+    remaining: int
+    last_row: int
+
+
+class RolledBack(msgspec.Struct, frozen=True, tag=True):
+    """None of its rows are left."""
+
+
+class RateSet(msgspec.Struct, frozen=True, tag=True):
+    """The most rows a second are these now; None: no limit."""
+
+    rows_per_second: float | None
+
+
+class InputMoved(msgspec.Struct, frozen=True, tag=True):
+    """The reader's checkpoint (not part of the audit trail)."""
+
+    input: Input
+
+
+class InputCompleted(msgspec.Struct, frozen=True, tag=True):
+    """The reader has published everything."""
+
+    input: Input
+
+
+class LanesStopped(msgspec.Struct, frozen=True, tag=True):
+    """These lanes have proved that they stopped (not part of the audit trail)."""
+
+    lanes: dict[int, RestedLane]
+
+
+class LanesFinished(msgspec.Struct, frozen=True, tag=True):
+    """These lanes have dealt with all their blocks (not part of the audit trail)."""
+
+    lanes: dict[int, LaneTotals]
+
+
+class Completed(msgspec.Struct, frozen=True, tag=True):
+    """Every lane is done."""
+
+    totals: LaneTotals
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The job can't go on by itself."""
+
+
+Event = (
+    Created
+    | Started
+    | PauseRequested
+    | Paused
+    | Resumed
+    | TerminationRequested
+    | Terminated
+    | RollbackStarted
+    | RollbackRepeated
+    | RolledBack
+    | RateSet
+    | InputMoved
+    | InputCompleted
+    | LanesStopped
+    | LanesFinished
+    | Completed
+    | Failed
+)
+
+UNAUDITED = (InputMoved, LanesStopped, LanesFinished)
+"""Events that change the state but tell an operator nothing: they stay out of the topic."""
+
+
+class JobEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="event"):
+    """What happened to a job. A repeat has the same `command_offset`."""
+
+    job_id: str
+    command_offset: int
+    at: int
+    """Milliseconds since 1970: the command record's timestamp."""
+    event: str
+    """The event's name, e.g. ``Paused``."""
+    details: dict[str, Any] = {}
+    state: State
+    """The state after it."""
+    by: str | None = None
+    reason: str | None = None
+    job: Job
+    """The whole state after it: what the reports are rebuilt from."""
+
+
+class CommandRejected(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="rejected"):
+    """A command that changed nothing, and why."""
+
+    job_id: str
+    command_offset: int
+    at: int
+    command: str
+    """The command's name, or ``?`` for a record that could not be read."""
+    code: int
+    """As an HTTP status: 400 malformed, 404 no such job, 409 not allowed now."""
+    message: str
+    details: dict[str, Any] = {}
+    by: str | None = None
+
+
+History = JobEvent | CommandRejected

@@ -1,0 +1,25 @@
+"""Job ids: short, sortable by time, safe in topics, paths and URLs."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+JOB_ID = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
+"""What any job id must look like; services that produce CreateJob themselves may choose their own."""
+
+
+def _base32(number: int, length: int) -> str:
+    return "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(length)))
+
+
+def new_job_id(at_ms: int, random_bits: int) -> str:
+    """A new job's id: 16 characters, the first 9 of them the time in milliseconds, the rest from 35 random bits."""
+    return _base32(at_ms, 9) + _base32(random_bits, 7)
+
+
+def job_id_for_key(caller: str, idempotency_key: str) -> str:
+    """The id of the job that `caller` makes with this Idempotency-Key: the same each time, so a repeat finds it."""
+    digest = sha256(f"{caller}\n{idempotency_key}".encode()).digest()
+    return "k" + _base32(int.from_bytes(digest[:16], "big"), 25)

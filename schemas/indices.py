@@ -1,0 +1,104 @@
+"""Elasticsearch indices, as data: mappings and settings of each, and of an index per dataset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.datasets import Dataset, Field
+
+_KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 8191}
+_DATE: dict[str, Any] = {"type": "date", "format": "strict_date_optional_time||epoch_millis"}
+_LONG: dict[str, Any] = {"type": "long"}
+
+_FIELD_TYPES: dict[str, dict[str, Any]] = {
+    "string": _KEYWORD,
+    "integer": _LONG,
+    "number": {"type": "double"},
+    "boolean": {"type": "boolean"},
+    "date": {"type": "date", "format": "strict_date"},
+    "datetime": {"type": "date", "format": "strict_date_optional_time"},
+    "any": _KEYWORD,
+}
+
+
+def index_name(prefix: str, name: str) -> str:
+    """The full name of an index, e.g. ``sluice-jobs``."""
+    return f"{prefix}-{name}"
+
+
+def data_index(prefix: str, dataset: str) -> str:
+    """The index that holds a dataset's rows."""
+    return index_name(prefix, f"data-{dataset}")
+
+
+def _field_mapping(field: Field) -> dict[str, Any]:
+    return dict(_FIELD_TYPES[field.type])
+
+
+def data_mapping(dataset: Dataset) -> dict[str, Any]:
+    """Mapping of a dataset's index: strict, so that nothing is stored that the dataset does not describe."""
+    return {
+        "dynamic": "strict",
+        "properties": {
+            **{field.name: _field_mapping(field) for field in dataset.fields},
+            "sluice": {
+                "properties": {
+                    "job_id": {"type": "keyword"},
+                    "row_number": _LONG,
+                    "organisation": {"type": "keyword"},
+                }
+            },
+        },
+    }
+
+
+_LANE_COUNTS = dict.fromkeys(("rows_applied", "rows_failed", "rows_undone", "blocks", "last_row"), _LONG)
+
+REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
+    "jobs": {
+        "dynamic": False,
+        "properties": {
+            **{
+                name: {"type": "keyword"}
+                for name in ("id", "operation", "dataset", "organisation", "created_by", "state", "phase")
+            },
+            "reason": {"type": "keyword", "ignore_above": 8191},
+            **dict.fromkeys(("created_at", "started_at", "ended_at", "updated_at"), _DATE),
+            **dict.fromkeys(("command_offset", "rows_total", "rows_applied", "rows_failed", "rows_undone"), _LONG),
+            "duration_seconds": {"type": "double"},
+        },
+    },
+    "progress": {
+        "dynamic": False,
+        "properties": {
+            **{name: {"type": "keyword"} for name in ("job_id", "operation", "dataset", "organisation", "phase")},
+            "partition": {"type": "integer"},
+            "parked_blocks": _LONG,
+            "at": _DATE,
+            "totals": {"properties": _LANE_COUNTS},
+        },
+    },
+    "errors": {
+        "dynamic": False,
+        "properties": {
+            **{name: {"type": "keyword"} for name in ("job_id", "organisation", "column")},
+            "row": _LONG,
+            "line": _LONG,
+            "value": {"type": "keyword", "ignore_above": 8191},
+            "reason": {"type": "keyword", "ignore_above": 8191},
+            "values": {"type": "keyword", "index": False, "doc_values": False},
+            "at": _DATE,
+        },
+    },
+}
+"""Mappings of the reports: ``jobs`` (a document a job), ``progress`` (a time series), ``errors`` (row errors)."""
+
+
+def index_settings(replicas: int, shards: int = 1) -> dict[str, Any]:
+    """Settings of an index. The refresh interval is what bulk loading wants, and what a dashboard can live with."""
+    return {
+        "number_of_shards": shards,
+        "number_of_replicas": replicas,
+        "refresh_interval": "5s",
+        "mapping.total_fields.limit": 1000,
+    }

@@ -1,0 +1,158 @@
+"""A job's state, as the control table carries it (topic ``jobs``, key: job id)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+
+class State(StrEnum):
+    """A name in -ING resolves by itself; a name in -ED (and QUEUED) rests until someone acts."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    PAUSING = "PAUSING"
+    PAUSED = "PAUSED"
+    TERMINATING = "TERMINATING"
+    TERMINATED = "TERMINATED"
+    COMPLETED = "COMPLETED"
+    COMPLETED_WITH_ERRORS = "COMPLETED_WITH_ERRORS"
+    FAILED = "FAILED"
+    ROLLING_BACK = "ROLLING_BACK"
+    ROLLBACK_PAUSED = "ROLLBACK_PAUSED"
+    ROLLED_BACK = "ROLLED_BACK"
+
+
+ENDED = frozenset({State.COMPLETED, State.COMPLETED_WITH_ERRORS, State.TERMINATED, State.ROLLED_BACK})
+"""States in which a job's work is over for good, unless it is rolled back."""
+
+RESTING = ENDED | {State.QUEUED, State.PAUSED, State.ROLLBACK_PAUSED, State.FAILED}
+"""States that stay until someone acts (QUEUED: until the job before it has ended)."""
+
+BUSY = frozenset(
+    {State.RUNNING, State.PAUSING, State.PAUSED, State.TERMINATING, State.ROLLING_BACK, State.ROLLBACK_PAUSED}
+)
+"""States in which a job holds its exclusive key."""
+
+Phase = Literal["apply", "undo"]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """How a job is to be run."""
+
+    dry_run: bool = False
+    max_errors: int | str | None = None
+    """Row errors that are too many: a number, or a percentage such as "5%"; None: no limit."""
+    rows_per_second: float | None = None
+    """Rows applied per second, at most; None: no limit."""
+    if_busy: Literal["refuse", "queue"] = "refuse"
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a job's rows come from."""
+
+    kind: Literal["file", "topic", "query"] = "file"
+    name: str | None = None
+    """The file's name, as its sender called it."""
+    path: str | None = None
+    """Where the readers find it: a path below the storage root, or an absolute one in an import folder."""
+    bytes: int | None = None
+    sha256: str | None = None
+    lines: int | None = None
+    """Lines counted while it was spooled, the header included: an estimate of its rows until it has been read."""
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far the reader has come: the checkpoint another reader goes on from, and at the end the block counts."""
+
+    blocks: int = 0
+    """Blocks published; also the number of the next one."""
+    rows: int = 0
+    bytes: int = 0
+    """Bytes of the file that these blocks cover, the header included."""
+    lines: int = 0
+    ended: bool = False
+    blocks_per_partition: tuple[int, ...] = ()
+    """Blocks on each partition; set when `ended`."""
+
+
+class LaneTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Cumulative counts of one lane, or their sum over a job's lanes."""
+
+    rows_applied: int = 0
+    rows_failed: int = 0
+    rows_undone: int = 0
+    blocks: int = 0
+    last_row: int = 0
+    """The highest row number that was sent to be written; 0: none."""
+
+    def __add__(self, other: LaneTotals) -> LaneTotals:
+        return LaneTotals(
+            rows_applied=self.rows_applied + other.rows_applied,
+            rows_failed=self.rows_failed + other.rows_failed,
+            rows_undone=self.rows_undone + other.rows_undone,
+            blocks=self.blocks + other.blocks,
+            last_row=max(self.last_row, other.last_row),
+        )
+
+
+class RestedLane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Proof that a lane has stopped: nothing of its job is in flight on this partition."""
+
+    epoch: int
+    totals: LaneTotals
+    last_offset: int = -1
+    """Offset of the newest of the job's records seen on the partition; -1: none."""
+    parked_blocks: int = 0
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One job's state. Only the control agent writes it; times are milliseconds since 1970, UTC."""
+
+    id: str
+    operation: str
+    dataset: str
+    organisation: str
+    created_by: str
+    state: State
+    created_at: int
+    command_offset: int
+    """Offset (topic ``commands``) of the newest command this state has taken in: what it has seen it skips."""
+    partitions: int
+    """Partitions of the rows topic when the job began: block b is on partition b mod this."""
+    epoch: int = 0
+    """Raised by each pause, resume, terminate and rollback: work decided on under an older epoch is void."""
+    phase: Phase = "apply"
+    run: int = 0
+    """0 while rows are applied; 1, 2, ... the rounds of a rollback. Blocks, plans and reports carry it."""
+    halting: bool = False
+    """In a rollback: it is to pause as soon as every lane has stopped."""
+    checking: bool = False
+    """In a rollback: every block is undone, and a worker counts what is left."""
+    undo_rows: int = 0
+    """In a rollback: the highest row number to undo."""
+    budget: Literal["open", "spent", "waived"] = "open"
+    """Of row errors. Spent: the job paused itself for them; waived: it was resumed then, so it does not do so again."""
+    reason: str | None = None
+    options: Options = Options()
+    source: Source = Source()
+    date_from: str | None = None
+    date_till: str | None = None
+    exclusive_key: str | None = None
+    keep_rows: bool = False
+    input: Input = Input()
+    undo_input: Input = Input()
+    lanes_done: dict[int, LaneTotals] = {}
+    lanes_rested: dict[int, RestedLane] = {}
+    applied: LaneTotals | None = None
+    """Totals of the apply phase, once every lane has reported them."""
+    undone: LaneTotals | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+
+    @property
+    def current_input(self) -> Input:
+        """The input of the phase the job is in."""
+        return self.input if self.phase == "apply" else self.undo_input

@@ -1,0 +1,37 @@
+"""Lane records (topic ``lanes``, key: ``<job id>/<partition>``, with ``/undo`` in a rollback): lane checkpoints."""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.job import LaneTotals, Phase
+
+
+class LaneRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One job on one partition: what has been done and what is still to do. With it a lane goes on after any crash."""
+
+    job_id: str
+    partition: int
+    partitions: int
+    """Partitions of the rows topic when the job began."""
+    phase: Phase = "apply"
+    run: int = 0
+    """The run the record is about: a later run begins a lane anew."""
+    totals: LaneTotals = LaneTotals()
+    applied: tuple[tuple[int, int], ...] = ()
+    """Blocks applied, as intervals (first, last) of their place in the lane: block b has place b // P."""
+    todo: tuple[tuple[int, int, int], ...] = ()
+    """Blocks still to do, as extents of the log: (first offset, last offset, number of blocks)."""
+    last_offset: int = -1
+    """Newest offset taken into account: the same record met again is known."""
+    rested_epoch: int = -1
+    """The newest epoch for which this lane has stopped."""
+    at: int = 0
+    """Milliseconds since 1970."""
+    error: str | None = None
+    """The last thing that went wrong here, e.g. Elasticsearch is not answering."""
+
+
+def lane_key(job_id: str, partition: int, phase: Phase) -> bytes:
+    """The record's key."""
+    return f"{job_id}/{partition}{'/undo' if phase == 'undo' else ''}".encode()

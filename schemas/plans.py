@@ -1,0 +1,46 @@
+"""Plans (topic ``plans``, key: job id): work for the readers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.job import Input, Source
+
+
+class _Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    job_id: str
+    epoch: int
+    """The job's epoch that the plan belongs to: once the job has another, the plan is void."""
+    command_offset: int
+    partitions: int
+    """Block b goes to partition b mod this."""
+    run: int = 0
+    """What the plan's blocks and reports carry as their run."""
+
+
+class ReadFile(_Plan, frozen=True, kw_only=True, omit_defaults=True):
+    """Read this file, from the checkpoint on, into blocks."""
+
+    dataset: str
+    source: Source
+    checkpoint: Input = Input()
+
+
+class CutExport(_Plan, frozen=True, kw_only=True, omit_defaults=True):
+    """Cut this export's date range into slices."""
+
+    dataset: str
+    organisation: str
+    date_from: str
+    date_till: str | None = None
+    checkpoint: Input = Input()
+
+
+class UndoRows(_Plan, frozen=True, kw_only=True, omit_defaults=True):
+    """Cut the rows from 1 to `last_row` into blocks to undo."""
+
+    last_row: int
+    checkpoint: Input = Input()
+
+
+Plan = ReadFile | CutExport | UndoRows

@@ -1,0 +1,49 @@
+"""Progress (topic ``progress``, key: job id) and row errors (topic ``dead-letters``, key: job id)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.job import LaneTotals, Phase
+
+
+class LaneProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Cumulative counts of one lane: losing or doubling one of these does no harm."""
+
+    job_id: str
+    operation: str
+    dataset: str
+    organisation: str
+    partition: int
+    phase: Phase = "apply"
+    at: int
+    totals: LaneTotals
+    parked_blocks: int = 0
+
+
+class RowError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A row that was not applied. One per row, the first reason found; `job_id` and `row` name it."""
+
+    job_id: str
+    row: int
+    """From 1, the header not counted."""
+    line: int = 0
+    """The file's line on which the row begins, from 1; 0: there is no file."""
+    column: str | None = None
+    value: str | None = None
+    """The refused value, cut at 200 characters."""
+    reason: str
+    columns: list[str] = []
+    values: list[str] = []
+    """The whole row as it was, in the order of `columns`."""
+    organisation: str = "default"
+    at: int = 0
+
+
+class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A single row from an upstream service (topic ``inbox``, key: job id)."""
+
+    job_id: str
+    row: int
+    """From 1, without gaps."""
+    values: dict[str, str | int | float | bool | None]

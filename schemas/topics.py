@@ -1,0 +1,59 @@
+"""The topics, as data: names, partitions, and how long each keeps its records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+DAY_MS = 24 * 3600 * 1000
+
+TopicName = Literal["commands", "jobs", "job-events", "plans", "rows", "inbox", "lanes", "progress", "dead-letters"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic as it should be."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+_FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+_COMPACTED = {
+    "cleanup.policy": "compact",
+    "min.cleanable.dirty.ratio": "0.1",
+    "segment.ms": str(6 * 3600 * 1000),
+    "max.message.bytes": str(4 * 1024 * 1024),
+}
+
+
+def _kept(days: int) -> dict[str, str]:
+    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS)}
+
+
+def topic_name(prefix: str, name: TopicName) -> str:
+    """The full name of a topic, e.g. ``sluice.rows``."""
+    return f"{prefix}.{name}"
+
+
+def topics(prefix: str, partitions: int) -> tuple[Topic, ...]:
+    """Every topic. `partitions` counts for those that carry rows and plans.
+
+    Blocks are kept for 14 days: longer than the longest pause. A record may be 4 MiB, since a block's 256 KiB of
+    values can grow when they are escaped.
+    """
+    large = {"max.message.bytes": str(4 * 1024 * 1024)}
+    table: tuple[tuple[TopicName, int, dict[str, str]], ...] = (
+        ("commands", 1, _FOREVER),
+        ("jobs", 1, _COMPACTED),
+        ("job-events", 1, {**_FOREVER, **large}),
+        ("plans", partitions, _kept(14)),
+        ("rows", partitions, {**_kept(14), **large}),
+        ("inbox", partitions, _kept(14)),
+        ("lanes", partitions, _COMPACTED),
+        ("progress", 4, _kept(7)),
+        ("dead-letters", 4, {**_kept(30), **large}),
+    )
+    return tuple(Topic(topic_name(prefix, name), count, config) for name, count, config in table)
