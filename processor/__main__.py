@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+import threading
 
 import uvloop
 
@@ -24,6 +26,9 @@ from runtime.readiness import mark_ready
 from runtime.settings import Settings, settings
 
 log = logging.getLogger("processor")
+
+STOP_SECONDS = 45.0
+"""After a signal, at most: requests in flight have 35 s to be answered."""
 
 
 async def work(config: Settings) -> int:
@@ -59,6 +64,10 @@ async def work(config: Settings) -> int:
     if app.crash_reason is not None:
         log.error("stopping after an error: %r", app.crash_reason)
     ready.cancel()
+    # Whatever hangs from here on (Kafka gone, Faust waiting for itself) must not keep the process alive.
+    watchdog = threading.Timer(STOP_SECONDS, os._exit, (1,))
+    watchdog.daemon = True
+    watchdog.start()
     if not failed:
         await engine.revoked()
     await app.stop()

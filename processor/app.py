@@ -67,7 +67,7 @@ def make_app(settings: Settings) -> faust.App:
     )
 
 
-class ControlTable(faust.GlobalTable):
+class ControlTable(faust.GlobalTable):  # type: ignore[misc]  # Faust has no types for us
     """The control table, under our own topic's name."""
 
     def _changelog_topic_name(self) -> str:

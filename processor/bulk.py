@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import msgspec
 from elastic_transport import ConnectionTimeout
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
@@ -20,16 +19,6 @@ Gate = Callable[[], None]
 _RETRIED = frozenset({408, 429, 502, 503, 504})
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 _FILTER = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
-
-
-class _Cause(msgspec.Struct):
-    reason: str = ""
-
-
-class _Error(msgspec.Struct):
-    type: str = ""
-    reason: str = ""
-    caused_by: _Cause = msgspec.field(default_factory=_Cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +34,17 @@ class Answer:
         return self.status < 300
 
 
+_DONE = Answer(201)
+
+
 def read_answers(body: dict[str, Any], items: int) -> list[Answer]:
     """The answers in a bulk response's body, one an item in order.
 
     Raises:
         ValueError: the response has not as many answers as the request had items.
     """
+    if not body.get("errors", True) and len(body["items"]) == items and "delete" not in body["items"][0]:
+        return [_DONE] * items  # a deletion that finds nothing is no error, but it has not deleted anything
     answers = []
     for entry in body.get("items", ()):
         ((_, item),) = entry.items()

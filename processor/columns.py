@@ -47,21 +47,24 @@ class Column:
     max_length: int
 
     def fast(self, values: Sequence[str]) -> Sequence[Any] | None:
-        """A whole column's values to store, where all of them are good and none is empty; None: look at each."""
-        if not all(values):
+        """A whole column's values to store, where all of them are good; None: look at each."""
+        distinct = set(values)  # countries and colours come again and again
+        blanks = "" in distinct
+        if blanks:
+            if self.required or self.convert is not None:
+                return None
+            distinct.discard("")
+        lengths = set(map(len, distinct))
+        if lengths and (min(lengths) < self.min_length or max(lengths) > self.max_length):
             return None
-        if self.min_length > 1 and min(map(len, values)) < self.min_length:
+        if self.shape is not None and not all(map(self.shape.match, distinct)):
             return None
-        if max(map(len, values)) > self.max_length:
+        if self.pattern is not None and not all(map(self.pattern.match, distinct)):
             return None
-        if self.shape is not None and not all(map(self.shape.match, values)):
-            return None
-        if self.pattern is not None and not all(map(self.pattern.match, values)):
-            return None
-        if self.enum is not None and not self.enum.issuperset(values):
+        if self.enum is not None and not self.enum.issuperset(distinct):
             return None
         if self.convert is None:
-            return values
+            return [value or None for value in values] if blanks else values
         try:
             return list(map(self.convert, values))
         except ValueError:

@@ -6,6 +6,7 @@ import ssl
 from typing import Any
 
 from elasticsearch import AsyncElasticsearch, Elasticsearch
+from elasticsearch.serializer import OrjsonSerializer
 
 from runtime.settings import Settings
 
@@ -66,6 +67,7 @@ def elasticsearch(settings: Settings) -> Elasticsearch:
 def _elasticsearch_config(settings: Settings) -> dict[str, Any]:
     config: dict[str, Any] = {
         "hosts": [settings.elasticsearch],
+        "serializer": OrjsonSerializer(),
         "request_timeout": 60,
         "max_retries": 0,
         "retry_on_timeout": False,

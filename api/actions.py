@@ -1,0 +1,94 @@
+"""The routes that act on a job: pause, resume, terminate, rollback, rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.answers import json_answer
+from api.commands import ask
+from api.create import short_body
+from api.errors import invalid
+from api.job_json import job_view
+from api.models import Rate, Reason
+from api.requests import body_as, check_rate
+from api.services import Services, caller, now_ms, services, visible_job
+from schemas.commands import PauseJob, ResumeJob, RollbackJob, SetRate, TerminateJob
+from schemas.commands import Request as Command
+from schemas.job import RESTING, Job, State
+
+_LONGEST_WAIT_SECONDS = 600.0
+
+COMMANDS: Final[dict[str, Callable[[str, str, Reason], Command]]] = {
+    "pause": lambda job_id, by, body: PauseJob(job_id=job_id, by=by, reason=body.reason),
+    "resume": lambda job_id, by, body: ResumeJob(job_id=job_id, by=by, reason=body.reason),
+    "terminate": lambda job_id, by, body: TerminateJob(
+        job_id=job_id, by=by, reason=body.reason, keep_rows=body.keep_rows
+    ),
+    "rollback": lambda job_id, by, body: RollbackJob(job_id=job_id, by=by, reason=body.reason),
+}
+"""The last part of the path -> the command."""
+
+
+async def act(request: Request, action: str) -> Response:
+    """Send a command; with ``?wait=SECONDS``, wait for the state in which the job rests."""
+    job, parts = visible_job(request), services(request)
+    wait = _wait_seconds(request)
+    body = body_as(await short_body(request), Reason, "fields: reason, keep_rows")
+    if body.keep_rows and action != "terminate":
+        raise invalid("keep_rows belongs to terminate; leave it out")
+    job = await ask(parts.commands, parts.live, COMMANDS[action](job.id, caller(request).name, body))
+    if wait is None:
+        return json_answer(job_view(job, parts.view, now_ms()), 202)
+    # A resumed job is at work again: there is nothing more to wait for.
+    if action != "resume":
+        rested = await parts.live.until(job.id, lambda now: now.state in RESTING, wait)
+        if rested is None:
+            return _still_waiting(parts, job)
+    job = parts.view.jobs.get(job.id, job)
+    return json_answer(job_view(job, parts.view, now_ms()), 200)
+
+
+def _still_waiting(parts: Services, job: Job) -> Response:
+    job = parts.view.jobs.get(job.id, job)
+    return json_answer(job_view(job, parts.view, now_ms(), waiting_for(job)), 202)
+
+
+def waiting_for(job: Job) -> str:
+    """What a job in a state in -ING has not heard yet, in words."""
+    missing = [str(number) for number in range(job.partitions) if number not in job.lanes_rested]
+    if job.state in (State.PAUSING, State.TERMINATING) or job.halting:
+        return (
+            f"partitions {', '.join(missing)} of {job.partitions} have not yet reported that nothing is in flight; "
+            f"a worker that stopped is replaced within half a minute: check `sluice status`"
+        )
+    if job.checking:
+        return "the count that shows that none of the job's rows are left"
+    left = [str(number) for number in range(job.partitions) if number not in job.lanes_done]
+    return f"the rows to be taken out: partitions {', '.join(left)} of {job.partitions} are at work"
+
+
+async def set_rate(request: Request) -> Response:
+    """Set or lift the most rows a second."""
+    job, parts = visible_job(request), services(request)
+    body = body_as(await short_body(request), Rate, "fields: rows_per_second (a number, or null for no limit), reason")
+    check_rate(body.rows_per_second)
+    command = SetRate(job_id=job.id, by=caller(request).name, reason=body.reason, rows_per_second=body.rows_per_second)
+    job = await ask(parts.commands, parts.live, command)
+    return json_answer(job_view(job, parts.view, now_ms()))
+
+
+def _wait_seconds(request: Request) -> float | None:
+    text = request.query_params.get("wait")
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_WAIT_SECONDS:
+        raise invalid(f"wait is a number of seconds from 0 to {_LONGEST_WAIT_SECONDS:g}, not {text[:80]!r}")
+    return seconds

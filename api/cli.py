@@ -1,0 +1,11 @@
+"""The client's commands, to be mounted into the ``sluice`` command."""
+
+from __future__ import annotations
+
+import typer
+
+from api.client import acting, looking, starting
+
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+for _commands in (starting, looking, acting):
+    app.add_typer(_commands.app)

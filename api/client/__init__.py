@@ -1,0 +1,1 @@
+"""The command-line client of the REST API. Heavy packages are imported where they are used: most commands are quick."""

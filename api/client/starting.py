@@ -1,0 +1,155 @@
+"""Commands that make jobs: upload, teams, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from api.client.errors import INTERRUPTED, plain_errors, usage
+
+app = typer.Typer()
+
+File = Annotated[Path, typer.Argument(help="The CSV file, UTF-8, its first line the header.")]
+Organisation = Annotated[str, typer.Option(help="Whose data it is.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check every row, write nothing.")]
+MaxErrors = Annotated[
+    str | None, typer.Option(metavar="N|N%", help="Row errors, or a share of the rows, at which the job pauses itself.")
+]
+Rate = Annotated[float | None, typer.Option(metavar="N", help="Rows applied per second, at most.")]
+IfBusy = Annotated[str, typer.Option(metavar="refuse|queue", help="When another job has the data: refuse, or queue.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON, and nothing else.")]
+Key = Annotated[str | None, typer.Option(metavar="TEXT", help="A repeat with the same key returns the first job.")]
+Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
+
+
+@app.command()
+@plain_errors
+def upload(
+    file: File,
+    dataset: Annotated[str, typer.Option(help="What the rows are; `sluice datasets` lists them.")],
+    organisation: Organisation = "default",
+    dry_run: DryRun = False,
+    max_errors: MaxErrors = None,
+    rate: Rate = None,
+    if_busy: IfBusy = "refuse",
+    wait: Wait = False,
+    as_json: AsJson = False,
+    idempotency_key: Key = None,
+    reason: Reason = None,
+) -> None:
+    """Upload a CSV file's rows into a dataset."""
+    options = _options(dry_run, max_errors, rate, if_busy)
+    job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
+    _send(file, {**job, "reason": reason}, idempotency_key, wait=wait, as_json=as_json)
+
+
+@app.command()
+@plain_errors
+def teams(
+    file: File,
+    organisation: Organisation = "default",
+    dry_run: DryRun = False,
+    max_errors: MaxErrors = None,
+    rate: Rate = None,
+    if_busy: IfBusy = "refuse",
+    wait: Wait = False,
+    as_json: AsJson = False,
+    idempotency_key: Key = None,
+    reason: Reason = None,
+) -> None:
+    """Create the teams that a CSV file lists."""
+    options = _options(dry_run, max_errors, rate, if_busy)
+    job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
+    _send(file, {**job, "reason": reason}, idempotency_key, wait=wait, as_json=as_json)
+
+
+@app.command()
+@plain_errors
+def export(
+    dataset: Annotated[str, typer.Option(help="What to export; `sluice datasets` lists them.")],
+    date_from: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="The first day.")],
+    date_till: Annotated[str | None, typer.Option("--till", metavar="YYYY-MM-DD", help="The last day.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write it (implies --wait).")] = None,
+    organisation: Organisation = "default",
+    if_busy: IfBusy = "refuse",
+    wait: Wait = False,
+    as_json: AsJson = False,
+    reason: Reason = None,
+) -> None:
+    """Export a dataset's rows of a date range as CSV."""
+    from api.client.http import Api
+
+    api = Api()
+    job: dict[str, Any] = {"operation": "export", "dataset": dataset, "organisation": organisation}
+    job |= {"from": date_from, "till": date_till, "reason": reason, "options": _options(False, None, None, if_busy)}
+    made = api.call("POST", "/v1/jobs", json=job)
+    if output is None:
+        conclude(made, wait=wait, as_json=as_json)
+        return
+    code = conclude(made, wait=True, as_json=as_json, end=False)
+    if code == 0:
+        part = output.with_name(f"{output.name}.part")
+        try:
+            with api.stream(f"/v1/jobs/{made['id']}/result") as answer, part.open("wb") as target:
+                for chunk in answer.iter_bytes():
+                    target.write(chunk)
+            part.replace(output)
+        except OSError as error:
+            raise usage(f"{output} can't be written: {error.strerror}") from error
+    raise typer.Exit(code)
+
+
+def _options(dry_run: bool, max_errors: str | None, rate: float | None, if_busy: str) -> dict[str, Any]:
+    limit = int(max_errors) if max_errors is not None and max_errors.isdecimal() else max_errors
+    given = {"max_errors": limit, "rows_per_second": rate}
+    return {
+        "dry_run": dry_run,
+        "if_busy": if_busy,
+        **{name: value for name, value in given.items() if value is not None},
+    }
+
+
+def _send(file: Path, job: dict[str, Any], key: str | None, *, wait: bool, as_json: bool) -> None:
+    from api.client.http import Api, opened
+    from api.client.showing import sending
+
+    with opened(file):
+        total = file.stat().st_size
+    with sending(file.name, total, quiet=as_json) as progress:
+        made = Api().send_file(file, job, key, progress)
+    conclude(made, wait=wait, as_json=as_json)
+
+
+def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True) -> int:
+    """Show a job that was made, or wait for it; the exit code. `end`: leave the program with it, if it is not 0."""
+    from api.client.following import exit_code, follow
+    from api.client.http import Api
+    from api.client.showing import live, print_json, say
+    from api.client.words import outcome
+
+    if not wait:
+        if as_json:
+            print_json(job)
+        else:
+            print(f"{outcome(job)} `sluice watch {job['id']}` shows how far it is.")
+        return 0
+    if not as_json:
+        say(f"Job {job['id']}: {job['operation']} into {job['dataset']}, organisation {job['organisation']}")
+    try:
+        with live(quiet=as_json) as (show, remark):
+            for job in follow(Api(), job["id"], remark):  # noqa: B020
+                show(job)
+    except KeyboardInterrupt:
+        say(f"The job goes on. See it again with `sluice watch {job['id']}`.")
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        print_json(job)
+    else:
+        print(outcome(job))
+    code = exit_code(job)
+    if end and code:
+        raise typer.Exit(code)
+    return code

@@ -1,0 +1,88 @@
+"""A job in plain words. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def number(value: float | None) -> str:
+    """A number with separators; ``-`` for an unknown one."""
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as ``1:02:03`` or ``2:03``; ``-`` for an unknown time."""
+    if seconds is None:
+        return "-"
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def size(count: float | None) -> str:
+    """Bytes with a unit."""
+    if count is None:
+        return "-"
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} GB"
+
+
+def done_and_total(job: Json) -> tuple[int, int | None]:
+    """Rows that the current phase has done with, and rows that it has to do with (None: not known)."""
+    progress = job["progress"]
+    if job["phase"] == "undo":
+        return progress["rows_rolled_back"], progress["rows_applied"]
+    return progress["rows_applied"] + progress["rows_failed"], progress["rows_total"]
+
+
+def line(job: Json) -> str:
+    """Where the job stands, in one line."""
+    progress = job["progress"]
+    done, total = done_and_total(job)
+    verb = "taken out" if job["phase"] == "undo" else "done"
+    text = f"{job['state']}: {number(done)} of {number(total)} rows {verb} ({progress['percent']:g}%)"
+    if progress["rows_failed"]:
+        text += f", {number(progress['rows_failed'])} row errors"
+    if progress["rows_per_second"]:
+        text += f", {number(progress['rows_per_second'])} rows/s"
+    if progress["eta_seconds"]:
+        text += f", {duration(progress['eta_seconds'])} left"
+    return text
+
+
+def outcome(job: Json) -> str:
+    """What came of the job, and what to do next."""
+    progress, job_id = job["progress"], job["id"]
+    applied, failed = number(progress["rows_applied"]), number(progress["rows_failed"])
+    because = f" ({job['reason']})" if job.get("reason") else ""
+    match job["state"]:
+        case "COMPLETED":
+            return f"Job {job_id} is COMPLETED: {applied} rows applied."
+        case "COMPLETED_WITH_ERRORS":
+            return (
+                f"Job {job_id} is COMPLETED_WITH_ERRORS: {applied} rows applied, {failed} refused; "
+                f"`sluice errors {job_id}` shows them."
+            )
+        case "FAILED":
+            return (
+                f"Job {job_id} has FAILED{because}: {applied} rows applied; `sluice resume {job_id}` goes on from "
+                f"there, `sluice rollback {job_id}` takes them out."
+            )
+        case "PAUSED":
+            return (
+                f"Job {job_id} is PAUSED{because}: {applied} rows applied, {failed} refused; `sluice resume {job_id}` "
+                f"goes on, `sluice terminate {job_id}` stops it and takes the rows out."
+            )
+        case "TERMINATED":
+            return f"Job {job_id} is TERMINATED{because}: its {applied} rows stay."
+        case "ROLLED_BACK":
+            return f"Job {job_id} is ROLLED_BACK{because}: {number(progress['rows_rolled_back'])} rows taken out again."
+        case "QUEUED":
+            return f"Job {job_id} is QUEUED: it starts when the job before it has ended."
+        case state:
+            return f"Job {job_id} is {state}."

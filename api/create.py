@@ -1,0 +1,144 @@
+"""POST /v1/jobs: from a request to a job, with or without a file."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.answers import json_answer
+from api.auth import Caller
+from api.commands import ask
+from api.errors import ApiError, invalid, unavailable
+from api.header import HEAD_BYTES, head_problem
+from api.job_json import job_view
+from api.multipart import boundary_of
+from api.requests import Draft, creation, draft_of, repeat_problem
+from api.services import Services, caller, now_ms, require_caught_up, services
+from api.sources import allowed_path, digest_of
+from api.spool import SpooledFile
+from api.upload import MOST_JSON_BYTES, receive_form
+from schemas.ids import job_id_for_key, new_job_id
+from schemas.job import Job, Source
+
+_HOW = (
+    "send multipart/form-data with a part 'job' (JSON) and a part 'file', or name a file of the server "
+    '(file), or say source: "topic"'
+)
+
+
+async def create_job(request: Request) -> Response:
+    """Make a job."""
+    parts, asking = services(request), caller(request)
+    require_caught_up(parts)
+    # Asked before gigabytes are taken in that nobody could then be told of.
+    if not await parts.commands.answers():
+        raise unavailable("Kafka does not answer, so no job can be started; check `sluice status` and try again")
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= 255:
+        raise invalid("Idempotency-Key is a text of 1 to 255 characters")
+    job_id = job_id_for_key(asking.name, key) if key else new_job_id(now_ms(), secrets.randbits(35))
+    content_type = request.headers.get("content-type", "")
+    boundary = boundary_of(content_type)
+    if boundary is not None:
+        job = await _from_form(request, parts, asking, job_id, boundary)
+    elif content_type.partition(";")[0].strip().lower() == "application/json":
+        job = await _from_json(await short_body(request), parts, asking, job_id)
+    else:
+        raise invalid(f"the Content-Type {content_type[:80]!r} can't be used here: {_HOW}; or send application/json")
+    return json_answer(job_view(job, parts.view, now_ms()), 201, {"Location": f"/v1/jobs/{job.id}"})
+
+
+async def short_body(request: Request) -> bytes:
+    """A JSON body.
+
+    Raises:
+        ApiError: 413, it is too long to be one.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_JSON_BYTES:
+            raise ApiError(413, f"the body is larger than {MOST_JSON_BYTES} bytes; send files as multipart/form-data")
+    return bytes(body)
+
+
+async def _from_form(request: Request, parts: Services, asking: Caller, job_id: str, boundary: bytes) -> Job:
+    def check(data: bytes, head: bytes, whole: bool) -> None:
+        _refuse_bad_head(draft_of(data, parts.datasets, asking), head, whole)
+
+    form = await receive_form(request.stream(), boundary, parts.settings.storage_root, job_id, check)
+    try:
+        draft = draft_of(form.job, parts.datasets, asking)
+        if form.file is None:
+            return await _without_upload(draft, parts, asking, job_id)
+        if draft.file is not None or draft.from_topic:
+            raise invalid("a job reads one source only: a file is sent along, so leave out file and source")
+    except ApiError:
+        if form.file is not None:
+            await asyncio.to_thread(form.file.discard)
+        raise
+    async with _alone(parts, job_id):
+        return await _from_upload(draft, form.file, parts, asking, job_id)
+
+
+async def _from_upload(draft: Draft, file: SpooledFile, parts: Services, asking: Caller, job_id: str) -> Job:
+    command = creation(draft, job_id, asking, file.source())
+    kept = False
+    try:
+        known = parts.view.jobs.get(job_id)
+        if known is not None:
+            await asyncio.to_thread(file.discard)
+            return _repeated(known, repeat_problem(known, command))
+        await asyncio.to_thread(file.keep)
+        kept = True
+        return await ask(parts.commands, parts.live, command)
+    except ApiError as error:
+        # After a 503 the command may stand in the log, and then a reader will want the file.
+        if not (kept and error.code == 503) and job_id not in parts.view.jobs:
+            await asyncio.to_thread(file.discard, kept=kept)
+        raise
+
+
+async def _from_json(data: bytes, parts: Services, asking: Caller, job_id: str) -> Job:
+    return await _without_upload(draft_of(data, parts.datasets, asking), parts, asking, job_id)
+
+
+async def _without_upload(draft: Draft, parts: Services, asking: Caller, job_id: str) -> Job:
+    if draft.from_topic:
+        source = Source(kind="topic")
+    elif draft.file is not None:
+        path = await asyncio.to_thread(allowed_path, draft.file, parts.settings.import_roots)
+        digest, source = await asyncio.to_thread(digest_of, path)
+        _refuse_bad_head(draft, digest.head, digest.bytes <= HEAD_BYTES)
+    else:
+        raise invalid(f"the job has no rows to read: {_HOW}")
+    command = creation(draft, job_id, asking, source)
+    async with _alone(parts, job_id):
+        known = parts.view.jobs.get(job_id)
+        if known is not None:
+            return _repeated(known, repeat_problem(known, command))
+        return await ask(parts.commands, parts.live, command)
+
+
+def _repeated(known: Job, problem: ApiError | None) -> Job:
+    if problem is not None:
+        raise problem
+    return known
+
+
+def _refuse_bad_head(draft: Draft, head: bytes, whole: bool) -> None:
+    problem = head_problem(draft.dataset, head, whole=whole)
+    if problem is not None:
+        raise invalid(problem, dataset=draft.dataset.name, expected=list(draft.dataset.columns))
+
+
+@asynccontextmanager
+async def _alone(parts: Services, job_id: str) -> AsyncIterator[None]:
+    """One request at a time for a job: the repeat of one that is under way waits for its answer."""
+    async with parts.creating.setdefault(job_id, asyncio.Lock()):
+        yield

@@ -1,0 +1,65 @@
+"""Records of the followed topics, as what the view takes in. Pure."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from api.view import EventSeen, JobSeen, LaneSeen, Seen, lane_state
+from schemas.codec import UndecodableError, decode
+from schemas.events import CommandRejected
+from schemas.job import Job
+from schemas.lanes import LaneRecord
+from schemas.topics import topic_name
+
+log = logging.getLogger(__name__)
+
+_RECENT_MS = 60_000
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    """What tells a rejection from an event; the rest is skipped unread."""
+
+    type: str
+
+
+class Decoder:
+    """Decodes what is needed and no more: old events are not decoded at all, nobody waits for them."""
+
+    def __init__(self, prefix: str, now_ms: int) -> None:
+        self._jobs = topic_name(prefix, "jobs")
+        self._lanes = topic_name(prefix, "lanes")
+        self._recent_from = now_ms - _RECENT_MS
+
+    def seen(self, topic: str, key: bytes | None, value: bytes | None, offset: int, at: int) -> Seen | None:
+        """What the record says; None: nothing that can be used (a fault is logged)."""
+        try:
+            name = (key or b"").decode()
+            if topic == self._jobs:
+                return JobSeen(name, None if value is None else decode(value, Job))
+            if topic == self._lanes:
+                return lane_seen(name, value)
+            return EventSeen(name, offset, self._rejection(value, at))
+        except (UndecodableError, ValueError) as error:
+            log.warning("record %s@%s can't be read: %s", topic, offset, error)
+            return None
+
+    def _rejection(self, value: bytes | None, at: int) -> CommandRejected | None:
+        if at < self._recent_from or decode(value, _Kind).type != "rejected":
+            return None
+        rejection: CommandRejected = decode(value, CommandRejected)
+        return rejection
+
+
+def lane_seen(key: str, value: bytes | None) -> LaneSeen:
+    """The lane record under a key ``<job id>/<partition>[/undo]``.
+
+    Raises:
+        ValueError: this is no such key.
+        UndecodableError: the value is no lane record.
+    """
+    job_id, _, rest = key.partition("/")
+    number, _, phase = rest.partition("/")
+    lane = None if value is None else lane_state(decode(value, LaneRecord))
+    return LaneSeen(job_id, int(number), "undo" if phase == "undo" else "apply", lane)

@@ -1,0 +1,63 @@
+"""How a request is refused: as a value with an HTTP status and words that say what to do."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+STATUS: Final[dict[int, str]] = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    409: "FAILED_PRECONDITION",
+    413: "PAYLOAD_TOO_LARGE",
+    416: "OUT_OF_RANGE",
+    422: "UNPROCESSABLE",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+}
+"""HTTP code -> the name it has in an error's JSON."""
+
+
+class ApiError(Exception):
+    """A refusal that the caller is told about. A retry helps with 429 and 503 only."""
+
+    def __init__(
+        self, code: int, message: str, details: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = details or {}
+        self.headers = headers or {}
+
+
+class KafkaUnavailableError(Exception):
+    """Kafka did not acknowledge a command; the message says why. It may have been recorded all the same."""
+
+
+def status_name(code: int) -> str:
+    """The name of an HTTP code, e.g. ``NOT_FOUND``."""
+    return STATUS.get(code, "INTERNAL" if code >= 500 else "INVALID_ARGUMENT")
+
+
+def error_body(code: int, message: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON of a refusal, as every route answers it."""
+    return {"error": {"code": code, "status": status_name(code), "message": message, "details": details or {}}}
+
+
+def invalid(message: str, **details: Any) -> ApiError:
+    """400: the request is not right; the message says what to change."""
+    return ApiError(400, message, details)
+
+
+def no_such_job(job_id: str) -> ApiError:
+    """404: also for another organisation's job, so that ids tell a stranger nothing."""
+    return ApiError(404, f"there is no job {job_id}; GET /v1/jobs lists those you may see", {"job_id": job_id})
+
+
+def unavailable(message: str, **details: Any) -> ApiError:
+    """503: something the API depends on does not answer; trying again later helps."""
+    return ApiError(503, message, details, {"Retry-After": "5"})

@@ -1,0 +1,150 @@
+"""A job as callers see it, made from its state and its lanes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from api.models import JobView, Lane, Progress, SourceView
+from api.view import LaneState, View, dealt_with
+from schemas.job import ENDED, RESTING, Job, LaneTotals, State
+
+
+def iso_time(at_ms: int | None) -> str | None:
+    """Milliseconds since 1970 as ISO 8601 in UTC, e.g. ``2026-01-31T12:00:00.000Z``."""
+    if at_ms is None:
+        return None
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def job_view(job: Job, view: View, now: int, waiting_for: str | None = None) -> JobView:
+    """The job with its progress; `now` in milliseconds since 1970."""
+    lanes = list(view.lanes(job.id))
+    return JobView(
+        id=job.id,
+        operation=job.operation,
+        dataset=job.dataset,
+        organisation=job.organisation,
+        created_by=job.created_by,
+        state=job.state,
+        phase=job.phase,
+        epoch=job.epoch,
+        budget=job.budget,
+        reason=job.reason,
+        options=job.options,
+        progress=progress(job, lanes, view.rows_per_second(job.id, now)),
+        lanes=lane_views(job, lanes),
+        created_at=iso_time(job.created_at) or "",
+        started_at=iso_time(job.started_at),
+        ended_at=iso_time(job.ended_at),
+        source=SourceView(
+            kind=job.source.kind,
+            name=job.source.name,
+            bytes=job.source.bytes,
+            sha256=job.source.sha256,
+            lines=job.source.lines,
+        ),
+        date_from=job.date_from,
+        date_till=job.date_till,
+        waiting_for=waiting_for,
+    )
+
+
+def progress(job: Job, lanes: Iterable[LaneState], rate: float | None) -> Progress:
+    """How far the job is; `rate` is the measured rows a second."""
+    known = list(lanes)
+    applied, undone = applied_totals(job, known), undone_totals(job, known)
+    total = _rows_total(job)
+    if job.phase == "undo":
+        done: int = undone.rows_undone
+        goal: int | None = applied.rows_applied or job.undo_rows
+    else:
+        done, goal = applied.rows_applied + applied.rows_failed, total
+    speed = 0.0 if job.state in RESTING else rate
+    return Progress(
+        rows_total=total,
+        rows_read=max(job.input.rows, applied.rows_applied + applied.rows_failed),
+        rows_applied=applied.rows_applied,
+        rows_failed=applied.rows_failed,
+        rows_rolled_back=undone.rows_undone,
+        percent=_percent(job.state, done, goal),
+        rows_per_second=speed,
+        eta_seconds=_eta(job.state, done, goal, speed),
+    )
+
+
+def applied_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
+    """Totals of the apply phase: the job's own once they stand in its state, before that the sum over its lanes."""
+    if job.applied is not None:
+        return job.applied
+    reported = _reported_totals(job) if job.phase == "apply" else {}
+    newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "apply"}
+    return sum(_newer(reported, newest).values(), LaneTotals())
+
+
+def undone_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
+    """Totals of the rollback, over its rounds: those that are over, plus the lanes of the one that is at work."""
+    over = job.undone or LaneTotals()
+    if job.phase != "undo" or job.checking or job.state is State.ROLLED_BACK:
+        return over
+    newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "undo" and lane.run == job.run}
+    return sum(_newer(_reported_totals(job), newest).values(), over)
+
+
+def lane_views(job: Job, lanes: Iterable[LaneState]) -> list[Lane]:
+    """Each partition of the job: from its lane record, or from the proof that it rested."""
+    apply: dict[int, LaneState] = {}
+    undo: dict[int, LaneState] = {}
+    for lane in lanes:
+        (apply if lane.phase == "apply" else undo)[lane.partition] = lane
+    partitions = sorted({*apply, *undo, *job.lanes_rested, *job.lanes_done})
+    return [_lane(job, partition, apply.get(partition), undo.get(partition)) for partition in partitions]
+
+
+def _lane(job: Job, partition: int, apply: LaneState | None, undo: LaneState | None) -> Lane:
+    rested = job.lanes_rested.get(partition)
+    reported = _newer(
+        {partition: job.lanes_done.get(partition, LaneTotals())},
+        {partition: rested.totals if rested else LaneTotals()},
+    )[partition]
+    applied = (apply.totals if apply else reported if job.phase == "apply" else LaneTotals()).rows_applied
+    undone = (undo.totals if undo else reported if job.phase == "undo" else LaneTotals()).rows_undone
+    current = undo if job.phase == "undo" else apply
+    return Lane(
+        partition=partition,
+        applied_rows=applied,
+        undone_rows=undone,
+        parked_blocks=current.parked_blocks if current else rested.parked_blocks if rested else 0,
+        last_offset=current.last_offset if current else rested.last_offset if rested else -1,
+        error=current.error if current else None,
+    )
+
+
+def _reported_totals(job: Job) -> dict[int, LaneTotals]:
+    return _newer(job.lanes_done, {partition: lane.totals for partition, lane in job.lanes_rested.items()})
+
+
+def _newer(one: dict[int, LaneTotals], other: dict[int, LaneTotals]) -> dict[int, LaneTotals]:
+    """Totals are cumulative, so of two for the same partition the larger one is the newer one."""
+    return {
+        partition: max(one.get(partition, LaneTotals()), other.get(partition, LaneTotals()), key=dealt_with)
+        for partition in {*one, *other}
+    }
+
+
+def _rows_total(job: Job) -> int | None:
+    if job.input.ended:
+        return job.input.rows
+    return max(0, job.source.lines - 1) if job.source.lines is not None else None
+
+
+def _percent(state: State, done: int, goal: int | None) -> float:
+    if state in (State.COMPLETED, State.COMPLETED_WITH_ERRORS, State.ROLLED_BACK):
+        return 100.0
+    return round(min(100.0, 100 * done / goal), 1) if goal else 0.0
+
+
+def _eta(state: State, done: int, goal: int | None, speed: float | None) -> int | None:
+    if state in ENDED:
+        return 0
+    return round(max(0, goal - done) / speed) if speed and goal is not None else None

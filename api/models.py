@@ -1,0 +1,220 @@
+"""What the API answers with, as structs: the JSON of section 8 of the design, and the source of its OpenAPI schemas."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from schemas.job import Options, Phase, State
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a job is. Rows are those of its input; an unknown number is null."""
+
+    rows_total: int | None
+    rows_read: int
+    rows_applied: int
+    rows_failed: int
+    rows_rolled_back: int
+    percent: float
+    rows_per_second: float | None
+    eta_seconds: int | None
+
+
+class Lane(msgspec.Struct, frozen=True, kw_only=True):
+    """One partition of a job."""
+
+    partition: int
+    applied_rows: int
+    undone_rows: int
+    parked_blocks: int
+    last_offset: int
+    error: str | None
+
+
+class SourceView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a job's rows come from."""
+
+    kind: str
+    name: str | None
+    bytes: int | None
+    sha256: str | None
+    lines: int | None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """A job, as callers see it. Times are ISO 8601 in UTC."""
+
+    id: str
+    operation: str
+    dataset: str
+    organisation: str
+    created_by: str
+    state: State
+    phase: Phase
+    epoch: int
+    budget: Literal["open", "spent", "waived"]
+    """Of row errors. Spent: the job paused itself for them; waived: someone then resumed it."""
+    reason: str | None
+    options: Options
+    progress: Progress
+    lanes: list[Lane]
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    source: SourceView
+    date_from: str | None = None
+    date_till: str | None = None
+    waiting_for: str | None = None
+    """After ``?wait=`` ran out: what has not answered yet."""
+
+
+class JobPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some jobs, newest first."""
+
+    jobs: list[JobView]
+    next: str | None
+    """Pass it as `after` to get the page that follows; null: this is the last one."""
+
+
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a job, or a command that was refused."""
+
+    type: str
+    command_offset: int
+    at: str
+    event: str | None = None
+    state: State | None = None
+    by: str | None = None
+    reason: str | None = None
+    details: dict[str, Any] = {}
+    command: str | None = None
+    code: int | None = None
+    message: str | None = None
+
+
+class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's audit trail, newest last."""
+
+    job_id: str
+    history: list[HistoryEntry]
+
+
+class RowErrorView(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that was not applied, and why."""
+
+    row: int
+    line: int
+    column: str | None
+    value: str | None
+    reason: str
+    columns: list[str]
+    values: list[str]
+    at: str | None
+
+
+class RowErrorPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of a job's row errors, by row number."""
+
+    job_id: str
+    total: int
+    errors: list[RowErrorView]
+    next: int | None
+    """Pass it as `after` to get the page that follows; null: this is the last one."""
+
+
+class FieldView(msgspec.Struct, frozen=True, kw_only=True):
+    """One column of a dataset."""
+
+    name: str
+    type: str
+    format: str
+    required: bool
+    unique: bool
+    pattern: str | None
+    enum: list[Any]
+    title: str
+    description: str
+
+
+class DatasetView(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset: what its files must look like."""
+
+    name: str
+    title: str
+    primary_key: list[str]
+    date_field: str | None
+    fields: list[FieldView]
+
+
+class DatasetList(msgspec.Struct, frozen=True, kw_only=True):
+    """Every dataset."""
+
+    datasets: list[DatasetView]
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """Totals over the jobs that the caller may see."""
+
+    jobs: int
+    states: dict[str, int]
+    rows_applied: int
+    rows_failed: int
+    rows_rolled_back: int
+    rows_per_second: float
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the API can do its work. Elasticsearch is shown only: control works without it."""
+
+    ready: bool
+    caught_up: bool
+    kafka: str
+    elasticsearch: str
+
+
+class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request was refused, and what to do."""
+
+    code: int
+    status: str
+    message: str
+    details: dict[str, Any]
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Every refusal has this shape."""
+
+    error: ErrorDetail
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of pause, resume, terminate and rollback; it may be left out."""
+
+    reason: str | None = None
+    keep_rows: bool = False
+    """Of terminate only: leave the rows that are written."""
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The most rows a second that a job applies; null: no limit."""
+
+    rows_per_second: float | None
+    reason: str | None = None
+
+
+class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a new job is to do."""
+
+    operation: str
+    dataset: str | None = None
+    organisation: str = "default"
+    file: str | None = None
+    """A path on the server, in one of its import folders; not for a file that is sent along."""
+    source: str | None = None
+    """``topic``: the rows come as records on the inbox topic."""
+    date_from: str | None = msgspec.field(name="from", default=None)
+    date_till: str | None = msgspec.field(name="till", default=None)
+    options: Options = Options()
+    reason: str | None = None

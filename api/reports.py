@@ -1,0 +1,146 @@
+"""The routes that only read: jobs, their history, row errors and results; datasets and totals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+from confluent_kafka import KafkaException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from api.answers import json_answer
+from api.errors import ApiError, KafkaUnavailableError, unavailable
+from api.history import entries
+from api.job_json import job_view
+from api.models import DatasetList, DatasetView, FieldView, HistoryPage, JobPage, Stats
+from api.paging import MOST, page, query_of, whole_number
+from api.row_errors import csv_pages, error_page
+from api.services import Services, caller, now_ms, require_caught_up, services, visible_job
+from schemas.datasets import Dataset
+from schemas.indices import index_name
+from schemas.job import State
+
+_ERRORS_LIMIT = 100
+
+
+async def list_jobs(request: Request) -> Response:
+    """A page of jobs."""
+    parts, asking = services(request), caller(request)
+    query = query_of(request.query_params.multi_items())
+    require_caught_up(parts)
+    jobs, following = page(parts.view.jobs.values(), query, asking)
+    now = now_ms()
+    return json_answer(JobPage(jobs=[job_view(job, parts.view, now) for job in jobs], next=following))
+
+
+async def get_job(request: Request) -> Response:
+    """One job."""
+    job = visible_job(request)
+    return json_answer(job_view(job, services(request).view, now_ms()))
+
+
+async def get_history(request: Request) -> Response:
+    """A job's audit trail."""
+    job, parts = visible_job(request), services(request)
+    offsets = parts.view.event_offsets(job.id)
+    try:
+        records = await asyncio.to_thread(parts.history.read, offsets)
+    except (KafkaUnavailableError, KafkaException) as error:
+        raise unavailable(f"the history is kept in Kafka, which does not answer ({error}); try again") from error
+    return json_answer(HistoryPage(job_id=job.id, history=entries(records)))
+
+
+async def get_errors(request: Request) -> Response:
+    """A page of a job's row errors."""
+    job, parts = visible_job(request), services(request)
+    given = request.query_params
+    limit = whole_number("limit", given["limit"], 1, MOST) if "limit" in given else _ERRORS_LIMIT
+    after = whole_number("after", given["after"], 0, 2**62) if "after" in given else None
+    return json_answer(await error_page(parts.elasticsearch, _errors_index(parts), job.id, limit, after))
+
+
+async def get_errors_csv(request: Request) -> Response:
+    """All of a job's row errors, as CSV."""
+    job, parts = visible_job(request), services(request)
+    pages = csv_pages(parts.elasticsearch, _errors_index(parts), job.id)
+    # The first page is fetched before the answer begins, so that a failure can still be told as one.
+    first = await anext(pages)
+    return StreamingResponse(
+        _from(first, pages),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{job.id}-errors.csv"'},
+    )
+
+
+async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
+
+
+def _errors_index(parts: Services) -> str:
+    return index_name(parts.settings.prefix, "errors")
+
+
+async def get_result(request: Request) -> Response:
+    """The CSV that an export made."""
+    job, parts = visible_job(request), services(request)
+    path = parts.settings.storage_root / "results" / f"{job.id}.csv"
+    if not await asyncio.to_thread(path.is_file):
+        text = "an export has one once it is COMPLETED" if job.operation == "export" else "only exports have one"
+        raise ApiError(404, f"this job has no result; {text}", {"state": job.state})
+    return FileResponse(path, media_type="text/csv; charset=utf-8", filename=f"{job.id}.csv")
+
+
+async def list_datasets(request: Request) -> Response:
+    """Every dataset, with its columns."""
+    caller(request)
+    known = services(request).datasets.values()
+    return json_answer(DatasetList(datasets=[dataset_view(dataset) for dataset in known]))
+
+
+def dataset_view(dataset: Dataset) -> DatasetView:
+    """A dataset as callers see it."""
+    described: dict[str, dict[str, Any]] = {item["name"]: item for item in dataset.descriptor.get("fields", [])}
+    return DatasetView(
+        name=dataset.name,
+        title=dataset.title,
+        primary_key=list(dataset.primary_key),
+        date_field=dataset.date_field,
+        fields=[
+            FieldView(
+                name=field.name,
+                type=field.type,
+                format=field.format,
+                required=field.required,
+                unique=field.unique,
+                pattern=field.pattern,
+                enum=list(field.enum),
+                title=str(described.get(field.name, {}).get("title", field.name)),
+                description=str(described.get(field.name, {}).get("description", "")),
+            )
+            for field in dataset.fields
+        ],
+    )
+
+
+async def get_stats(request: Request) -> Response:
+    """Totals over the caller's jobs."""
+    parts, asking = services(request), caller(request)
+    require_caught_up(parts)
+    now = now_ms()
+    jobs = [job_view(job, parts.view, now) for job in parts.view.jobs.values() if asking.may_see(job.organisation)]
+    counts = Counter(job.state for job in jobs)
+    return json_answer(
+        Stats(
+            jobs=len(jobs),
+            states={str(state): counts[state] for state in State},
+            rows_applied=sum(job.progress.rows_applied for job in jobs),
+            rows_failed=sum(job.progress.rows_failed for job in jobs),
+            rows_rolled_back=sum(job.progress.rows_rolled_back for job in jobs),
+            rows_per_second=round(sum(job.progress.rows_per_second or 0.0 for job in jobs), 1),
+        )
+    )

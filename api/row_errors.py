@@ -1,0 +1,107 @@
+"""Row errors of a job, from the index ``errors``: a page of them, or all of them as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from elasticsearch import ApiError as ElasticsearchError
+from elasticsearch import AsyncElasticsearch, NotFoundError, TransportError
+
+from api.errors import unavailable
+from api.models import RowErrorPage, RowErrorView
+
+_CSV_PAGE = 1000
+_ADDED = ("row", "line", "column", "reason")
+
+
+async def error_page(
+    client: AsyncElasticsearch, index: str, job_id: str, limit: int, after: int | None
+) -> RowErrorPage:
+    """Row errors with a row number above `after`, by row number.
+
+    Raises:
+        ApiError: 503, Elasticsearch does not answer.
+    """
+    hits, total = await _search(client, index, job_id, limit, after)
+    errors = [row_error(hit["_source"]) for hit in hits]
+    return RowErrorPage(
+        job_id=job_id, total=total, errors=errors, next=errors[-1].row if len(errors) == limit else None
+    )
+
+
+async def csv_pages(client: AsyncElasticsearch, index: str, job_id: str) -> AsyncIterator[bytes]:
+    """All row errors as CSV, a page at a time: the file's own columns, then row, line, column and reason.
+
+    Raises:
+        ApiError: 503, Elasticsearch does not answer.
+    """
+    hits, _ = await _search(client, index, job_id, _CSV_PAGE, None)
+    columns = list(hits[0]["_source"].get("columns", [])) if hits else []
+    yield csv_lines([[*columns, *_ADDED]])
+    while hits:
+        errors = [row_error(hit["_source"]) for hit in hits]
+        yield csv_lines([csv_row(error, columns) for error in errors])
+        hits, _ = await _search(client, index, job_id, _CSV_PAGE, errors[-1].row)
+
+
+def row_error(document: dict[str, Any]) -> RowErrorView:
+    """The error that a document of the index describes."""
+    at = document.get("at")
+    return RowErrorView(
+        row=int(document["row"]),
+        line=int(document.get("line") or 0),
+        column=document.get("column"),
+        value=document.get("value"),
+        reason=str(document.get("reason", "")),
+        columns=list(document.get("columns") or []),
+        values=[str(value) for value in document.get("values") or []],
+        at=None if at is None else str(at),
+    )
+
+
+def csv_row(error: RowErrorView, columns: Sequence[str]) -> list[str]:
+    """One line of the CSV. What a row has beyond its columns comes after the reason, so that nothing is lost."""
+    if error.columns == list(columns):
+        values, surplus = error.values[: len(columns)], error.values[len(columns) :]
+        values += [""] * (len(columns) - len(values))
+    else:
+        named = dict(zip(error.columns, error.values, strict=False))
+        values, surplus = [named.get(column, "") for column in columns], []
+    return [*values, str(error.row), str(error.line or ""), error.column or "", error.reason, *surplus]
+
+
+def csv_lines(rows: Sequence[Sequence[str]]) -> bytes:
+    """Rows as CSV, UTF-8."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+async def _search(
+    client: AsyncElasticsearch, index: str, job_id: str, size: int, after: int | None
+) -> tuple[list[dict[str, Any]], int]:
+    try:
+        if after is None:
+            # The index is refreshed every few seconds; whoever asks right after the end wants all of them.
+            await client.indices.refresh(index=index, ignore_unavailable=True)
+        answer = await client.search(
+            index=index,
+            query={"term": {"job_id": job_id}},
+            sort=[{"row": "asc"}],
+            size=size,
+            search_after=None if after is None else [after],
+            track_total_hits=True,
+            ignore_unavailable=True,
+        )
+    except NotFoundError:
+        return [], 0
+    except (TransportError, ElasticsearchError) as error:
+        raise unavailable(
+            f"row errors are kept in Elasticsearch, which does not answer ({type(error).__name__}); "
+            f"jobs go on without it being asked: check `sluice status` and try again"
+        ) from error
+    hits = answer["hits"]
+    return list(hits["hits"]), int(hits["total"]["value"])

@@ -1,0 +1,92 @@
+"""What the routes work with, as one value: made at the start of the process, or by a test."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+from elasticsearch import AsyncElasticsearch
+from starlette.requests import Request
+
+from api.auth import Caller, caller_of
+from api.commands import CommandLog
+from api.errors import no_such_job, unavailable
+from api.history import HistoryReader
+from api.live import LiveView
+from api.metrics import Metrics
+from api.view import View
+from runtime.settings import Settings
+from schemas.datasets import Dataset
+from schemas.ids import JOB_ID
+from schemas.job import Job
+
+
+@dataclass(slots=True)
+class Services:
+    """The process's parts."""
+
+    settings: Settings
+    datasets: Mapping[str, Dataset]
+    live: LiveView
+    commands: CommandLog
+    history: HistoryReader
+    elasticsearch: AsyncElasticsearch
+    metrics: Metrics
+    key: str | None
+    """The admin's API key."""
+    creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    """Locks of jobs that are being made; each is gone with the last request that holds or awaits it."""
+
+    @property
+    def view(self) -> View:
+        """The picture of every job."""
+        return self.live.view
+
+
+def services(request: Request) -> Services:
+    """The services of the app that serves this request."""
+    found: Services = request.app.state.services
+    return found
+
+
+def caller(request: Request) -> Caller:
+    """Who sends this request.
+
+    Raises:
+        ApiError: 401 or 403.
+    """
+    parts = services(request)
+    return caller_of(request.headers, request.method, parts.key, require_key=parts.settings.api_require_key)
+
+
+def visible_job(request: Request) -> Job:
+    """The job that the request's path names, if its caller may see it.
+
+    Raises:
+        ApiError: 401, 403, 404; or 503 as long as the view is not complete.
+    """
+    asking = caller(request)
+    job_id = request.path_params["job_id"]
+    job = services(request).view.jobs.get(job_id)
+    if job is not None and asking.may_see(job.organisation):
+        return job
+    require_caught_up(services(request))
+    raise no_such_job(job_id if JOB_ID.match(job_id) else "with this id")
+
+
+def require_caught_up(parts: Services) -> None:
+    """Refuse what needs a complete view as long as it is not.
+
+    Raises:
+        ApiError: 503.
+    """
+    if not parts.live.caught_up:
+        raise unavailable("the API is starting: it is still reading its topics from Kafka; try again in a moment")
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,57 @@
+"""Files that lie on the server already: those in the import folders may be named by a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from api.errors import ApiError, invalid
+from api.spool import Digest
+from schemas.job import Source
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+def allowed_path(name: str, roots: tuple[Path, ...]) -> Path:
+    """The file that `name` means, all links followed.
+
+    Raises:
+        ApiError: 403, it is in none of the import folders; 400, there is no such file.
+    """
+    if not roots:
+        raise ApiError(
+            403,
+            "jobs can't name files of this server: it has no import folders (SLUICE_IMPORT_FOLDERS); "
+            "send the file along as multipart/form-data",
+        )
+    try:
+        path = Path(name).resolve()
+    except (OSError, ValueError) as error:
+        raise invalid(f"file {name[:200]!r} can't be used: {error}") from error
+    if not Path(name).is_absolute():
+        raise invalid(f"file {name[:200]!r} is not an absolute path; name a file in one of {_listed(roots)}")
+    # Said before anything is said about the file, so that paths outside tell a stranger nothing.
+    if not any(path.is_relative_to(root.resolve()) for root in roots):
+        raise ApiError(403, f"file {name[:200]!r} is outside the import folders; put it in one of {_listed(roots)}")
+    if not path.is_file():
+        raise invalid(f"there is no file {name[:200]!r} on the server")
+    return path
+
+
+def digest_of(path: Path) -> tuple[Digest, Source]:
+    """Reads the whole file; blocks.
+
+    Raises:
+        ApiError: 400, it can't be read.
+    """
+    digest = Digest()
+    try:
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        raise invalid(f"file {str(path)!r} can't be read: {error.strerror}") from error
+    return digest, digest.source(path.name, str(path))
+
+
+def _listed(roots: tuple[Path, ...]) -> str:
+    return ", ".join(str(root) for root in roots)

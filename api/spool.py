@@ -1,0 +1,142 @@
+"""A file on its way to disk: written, hashed and counted in one go, and gone again unless it is kept."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import IO
+
+from api.errors import ApiError, unavailable
+from api.header import HEAD_BYTES
+from schemas.job import Source
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def safe_name(name: str | None) -> str:
+    """A file name that can't lead anywhere else, made from what the sender called the file."""
+    last = re.split(r"[/\\]", name or "")[-1]
+    return _UNSAFE.sub("_", last).lstrip(".")[-100:] or "upload.csv"
+
+
+class Digest:
+    """Size, SHA-256, lines and first bytes of what has been seen of a file."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.lines = 0
+        self.head = b""
+        self._last = b""
+        self._sha256 = hashlib.sha256()
+
+    def update(self, data: bytes) -> None:
+        """Take in the next bytes."""
+        self._sha256.update(data)
+        self.bytes += len(data)
+        self.lines += data.count(b"\n")
+        self._last = data[-1:] or self._last
+        if len(self.head) < HEAD_BYTES:
+            self.head += data[: HEAD_BYTES - len(self.head)]
+
+    def source(self, name: str | None, path: str) -> Source:
+        """The file as a job's source."""
+        unended = 1 if self._last not in (b"", b"\n") else 0
+        return Source(
+            kind="file",
+            name=(name or "")[-255:] or None,
+            path=path,
+            bytes=self.bytes,
+            sha256=self._sha256.hexdigest(),
+            lines=self.lines + unended,
+        )
+
+
+class SpooledFile:
+    """A file below ``<storage root>/sources/<job id>/``; every method blocks, so call them in a thread.
+
+    It is written under a name of its own, so that two requests for one job do not meet in one file.
+    """
+
+    def __init__(self, root: Path, job_id: str, name: str | None) -> None:
+        self.digest = Digest()
+        self.name = name
+        self.path = f"sources/{job_id}/{safe_name(name)}"
+        self._final = root / self.path
+        self._part = self._final.with_name(f"{secrets.token_hex(8)}.part")
+        self._file: IO[bytes] | None = None
+
+    def write(self, data: bytes) -> None:
+        """Append to the file.
+
+        Raises:
+            ApiError: 503, the disk does not take it.
+        """
+        try:
+            if self._file is None:
+                self._final.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._part.open("xb", buffering=0)
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            raise storage_problem(error) from error
+        self.digest.update(data)
+
+    def close(self) -> None:
+        """Make what was written durable, still under its temporary name.
+
+        Raises:
+            ApiError: 503, the disk does not take it.
+        """
+        if self._file is None:
+            self.write(b"")
+        assert self._file is not None
+        try:
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as error:
+            raise storage_problem(error) from error
+
+    def keep(self) -> Source:
+        """Give the closed file its name, for good.
+
+        Raises:
+            ApiError: 503, the disk does not take it.
+        """
+        try:
+            self._part.replace(self._final)
+            folder = os.open(self._final.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise storage_problem(error) from error
+        return self.source()
+
+    def source(self) -> Source:
+        """The file as a job's source."""
+        return self.digest.source(self.name, self.path)
+
+    def discard(self, *, kept: bool = False) -> None:
+        """Remove the file; `kept`: also the one that has its name already."""
+        if self._file is not None:
+            self._file.close()
+        self._part.unlink(missing_ok=True)
+        if kept:
+            self._final.unlink(missing_ok=True)
+        try:
+            self._final.parent.rmdir()
+        except OSError:
+            return  # another request's file is in it, or it was never made
+
+
+def storage_problem(error: OSError) -> ApiError:
+    """What to tell a caller whose file can't be stored."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return unavailable("the server's disk is full; free space below its storage folder, then send the file again")
+    return unavailable(f"the server can't store the file: {error.strerror}; see its storage folder (SLUICE_STORAGE)")

@@ -1,0 +1,149 @@
+"""Reads the multipart body of a new job: the file goes to disk as it comes, the job's JSON into memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import ClientDisconnect
+
+from api.errors import ApiError, invalid
+from api.header import HEAD_BYTES
+from api.multipart import FormReader, PartBegan, PartData, PartEnded, PartEvent, broken_off
+from api.spool import SpooledFile
+
+MOST_JSON_BYTES = 64 * 1024
+_WRITE_BYTES = 1024 * 1024
+_DRAIN_BYTES = 32 * 1024 * 1024
+_DRAIN_SECONDS = 5.0
+
+Check = Callable[[bytes, bytes, bool], None]
+"""Called with the job's JSON, the file's first bytes, and whether these are all of it; raises ApiError to refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A body that has been read to its end."""
+
+    job: bytes
+    file: SpooledFile | None
+    """Closed, not yet kept."""
+
+
+class _Receiver:
+    """The state of one body: which part it is in, and what has come of each."""
+
+    def __init__(self, root: Path, job_id: str, check: Check) -> None:
+        self._root = root
+        self._job_id = job_id
+        self._check = check
+        self._checked = False
+        self._part = ""
+        self._pending = bytearray()
+        self.job: bytes | None = None
+        self.file: SpooledFile | None = None
+
+    async def take(self, event: PartEvent) -> None:
+        match event:
+            case PartBegan(name, filename):
+                self._begin(name, filename)
+            case PartData(data):
+                await self._more(data)
+            case PartEnded():
+                await self._end()
+
+    def _begin(self, name: str, filename: str | None) -> None:
+        self._part = name
+        self._pending.clear()
+        taken = {"job": self.job, "file": self.file}
+        if name not in taken:
+            raise invalid(f"the part {name[:80]!r} is not known; send one part 'job' (JSON) and one part 'file'")
+        if taken[name] is not None:
+            raise invalid(f"the part {name!r} comes twice; send it once")
+        if name == "file":
+            self.file = SpooledFile(self._root, self._job_id, filename)
+
+    async def _more(self, data: bytes) -> None:
+        self._pending += data
+        if self._part == "file":
+            if len(self._pending) >= _WRITE_BYTES:
+                await self._flush()
+        elif len(self._pending) > MOST_JSON_BYTES:
+            raise ApiError(413, f"the part 'job' is larger than {MOST_JSON_BYTES} bytes; it is to hold the job's JSON")
+
+    async def _end(self) -> None:
+        if self._part == "job":
+            self.job = bytes(self._pending)
+        else:
+            assert self.file is not None
+            await self._flush()
+            await asyncio.to_thread(self.file.close)
+        self._look(whole=self._part == "file" or None)
+        self._part = ""
+
+    async def _flush(self) -> None:
+        assert self.file is not None
+        data = bytes(self._pending)
+        self._pending.clear()
+        await asyncio.to_thread(self.file.write, data)
+        self._look(whole=False)
+
+    def _look(self, whole: bool | None) -> None:
+        """Look at the header as soon as it and the job are here: a wrong file need not be sent to its end."""
+        if self._checked or self.job is None or self.file is None:
+            return
+        head = self.file.digest.head
+        if whole is None:
+            whole = len(head) < HEAD_BYTES
+        if whole or len(head) >= HEAD_BYTES:
+            self._checked = True
+            self._check(self.job, head, self.file.digest.bytes <= HEAD_BYTES and whole)
+
+
+async def receive_form(body: AsyncIterator[bytes], boundary: bytes, root: Path, job_id: str, check: Check) -> Form:
+    """Both parts, in whichever order they come. Whatever goes wrong, no file is left behind.
+
+    Raises:
+        ApiError: 400, the body is not what it should be, or broke off; 413; 503, the disk does not take the file;
+            and whatever `check` raises.
+    """
+    receiver = _Receiver(root, job_id, check)
+    reader = FormReader(boundary)
+    try:
+        async for chunk in body:
+            for event in reader.feed(chunk):
+                await receiver.take(event)
+        reader.close()
+        if receiver.job is None:
+            raise invalid("the part 'job' is missing; send the job's JSON in a part of this name")
+        return Form(receiver.job, receiver.file)
+    except ClientDisconnect as gone:
+        _discard(receiver)
+        raise broken_off() from gone
+    except ApiError:
+        _discard(receiver)
+        await _drain(body)
+        raise
+    except BaseException:
+        _discard(receiver)
+        raise
+
+
+def _discard(receiver: _Receiver) -> None:
+    if receiver.file is not None:
+        receiver.file.discard()
+
+
+async def _drain(body: AsyncIterator[bytes]) -> None:
+    """Read on for a while: a client that is still sending when the connection closes may never see the answer."""
+    left = _DRAIN_BYTES
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for chunk in body:
+                left -= len(chunk)
+                if left < 0:
+                    return
+    except (TimeoutError, ClientDisconnect):
+        return

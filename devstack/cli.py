@@ -1,0 +1,140 @@
+"""The `sluice` command: the local stack's commands, and those of the other parts."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from devstack.errors import FAILED, UNREACHABLE, StackError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+app = typer.Typer(
+    name="sluice",
+    help="Bulk CSV jobs on Kafka that an operator can watch, stop, resume and take back.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def demo(
+    exit_at_end: Annotated[bool, typer.Option("--exit", help="Stop everything at the end.")] = False,
+) -> None:
+    """Start everything and show the main job: upload 100,000 rows, pause, resume."""
+    try:
+        module = importlib.import_module("devstack.demo")
+    except ModuleNotFoundError as error:
+        if error.name != "devstack.demo":
+            raise
+        raise StackError("This installation has no demo.") from error
+    raise typer.Exit(module.run(exit_at_end))
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return once everything is ready.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=0, max=64, help="How many workers; while it runs, scales them.", show_default="1")
+    ] = None,
+    servers_only: Annotated[bool, typer.Option("--servers-only", hidden=True)] = False,
+) -> None:
+    """Start what is missing of the local stack, and keep it running."""
+    from devstack.startup import up as start
+    from runtime.settings import settings
+
+    start(settings(), detach, workers, servers_only)
+
+
+@app.command()
+def down() -> None:
+    """Stop the local stack; its data stays."""
+    from devstack.shutdown import down as stop
+    from runtime.settings import settings
+
+    typer.echo("Stopping ...", err=True)
+    typer.echo("Everything is stopped." if stop(settings()) else "Nothing was running.", err=True)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Show what runs and where; exit code 3 when nothing does."""
+    from devstack import status as stack
+    from runtime.settings import settings
+
+    addresses, records = stack.report(settings())
+    if as_json:
+        typer.echo(stack.as_json(addresses, records))
+    else:
+        stack.show(addresses, records)
+    if not any(stack.runs(record) for record in records):
+        raise typer.Exit(UNREACHABLE)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, add_help_option=False)
+def test(args: Annotated[list[str] | None, typer.Argument(help="For pytest, as they are.")] = None) -> None:
+    """Run the tests on a Kafka and an Elasticsearch of their own; ARGS go to pytest."""
+    if importlib.util.find_spec("pytest") is None:
+        raise StackError("pytest is not installed: run the tests with `./sluice test`, which installs it.")
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *(args or [])])  # noqa: S606
+
+
+@app.command(hidden=True)
+def lock() -> None:
+    """Resolve the servers' packages anew and write devstack/packages.lock."""
+    from devstack.relock import relock
+
+    typer.echo(f"{relock()} packages pinned.")
+
+
+def _mount(module: str) -> None:
+    """Add another part's commands, where that part is installed."""
+    try:
+        commands = importlib.import_module(module).app
+    except ModuleNotFoundError as error:
+        if error.name not in (module, module.partition(".")[0]):
+            raise
+    else:
+        app.add_typer(commands)
+
+
+for _module in ("sample_csv.cli", "api.cli"):
+    _mount(_module)
+
+
+def main() -> None:
+    """Run the command line; expected errors become one sentence and their exit code."""
+    try:
+        app(prog_name="sluice")
+    except StackError as error:
+        typer.echo(f"sluice: {error.message}", err=True)
+        sys.exit(error.exit_code)
+    except ValueError as error:
+        if type(error).__name__ != "ValidationError":
+            raise
+        typer.echo(f"sluice: {_wrong_settings(error)}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read our output is gone, as in `sluice jobs | head`; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+
+
+def _wrong_settings(error: ValueError) -> str:
+    """pydantic's complaint, in words: which variable, and what is wrong with it."""
+    problems = error.errors()  # type: ignore[attr-defined]
+    return "; ".join(f"SLUICE_{'_'.join(map(str, p['loc'])).upper()}: {p['msg']}" for p in problems)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""Starting, finding and stopping processes. Each one leads its own process group."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from devstack.program import Program
+
+# Set in everything we start, and so in its children: it finds those that no state file knows.
+MARK: Final = "SLUICE_SUPERVISED"
+_CLOCK_SLACK_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.05
+_PR_SET_PDEATHSIG: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process for certain: pids are used again, start times are not."""
+
+    pid: int
+    created: float
+
+    def alive(self) -> bool:
+        try:
+            process = psutil.Process(self.pid)
+            return (
+                abs(process.create_time() - self.created) < _CLOCK_SLACK_SECONDS
+                and process.status() != psutil.STATUS_ZOMBIE
+            )
+        except psutil.Error:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process we run. `child` is None where an earlier supervisor started it."""
+
+    identity: Identity
+    child: subprocess.Popen[bytes] | None
+
+    def alive(self) -> bool:
+        return self.child.poll() is None if self.child else self.identity.alive()
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        code = self.child.returncode if self.child else None
+        if code is None:
+            return "it ended"
+        return f"it was killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
+
+
+def me() -> Identity:
+    return Identity(os.getpid(), psutil.Process().create_time())
+
+
+def start(program: Program, mark: Path, die_with_parent: bool = False) -> Running:
+    """Start a process, its log begun anew and the previous one kept as `.old`.
+
+    With `die_with_parent` (Linux only) the process gets SIGTERM when the thread that starts it ends.
+    """
+    if program.ready_file:
+        program.ready_file.unlink(missing_ok=True)
+    if program.log.exists() and program.log.stat().st_size:
+        program.log.replace(program.log.with_suffix(".log.old"))
+    reading, writing = os.pipe() if program.stdin is not None else (None, None)
+    try:
+        if writing is not None and program.stdin is not None:
+            os.write(writing, program.stdin)
+        with program.log.open("wb") as log:
+            child = subprocess.Popen(
+                program.command,
+                stdin=subprocess.DEVNULL if reading is None else reading,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**program.environment, MARK: str(mark)},
+                cwd=program.folder,
+                user=program.user,
+                group=program.user,
+                extra_groups=None if program.user is None else [],
+                start_new_session=True,
+                # It holds its own writing end, so that its input does not end when we do.
+                pass_fds=() if writing is None else (writing,),
+                preexec_fn=_end_with_parent() if die_with_parent else None,
+            )
+    finally:
+        for descriptor in (reading, writing):
+            if descriptor is not None:
+                os.close(descriptor)
+    return Running(Identity(child.pid, psutil.Process(child.pid).create_time()), child)
+
+
+def stop(running: Iterable[tuple[Running, float]]) -> None:
+    """Stop processes and their groups side by side: SIGTERM, and SIGKILL once a process's own deadline is over."""
+    groups = [(process, time.monotonic() + seconds) for process, seconds in running]
+    for process, _ in groups:
+        if _is_ours(process):
+            _signal_group(process.identity.pid, signal.SIGTERM)
+    for process, deadline in groups:
+        while _is_ours(process) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        if _is_ours(process):
+            _signal_group(process.identity.pid, signal.SIGKILL)
+        while _is_ours(process):
+            time.sleep(_POLL_SECONDS)
+
+
+def stop_strays(mark: Path, keep: Iterable[Identity] = (), seconds: float = 15.0) -> bool:
+    """Stop every process started for this home, save `keep` and their groups; returns whether there was one."""
+    leaders = {identity.pid for identity in keep}
+    strays = [Running(identity, None) for identity in marked(mark) if _leader(identity.pid) not in leaders]
+    stop((stray, seconds) for stray in strays)
+    return bool(strays)
+
+
+def marked(mark: Path) -> list[Identity]:
+    """Every living process that was started for this home, whoever supervises it now."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == str(mark) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(Identity(process.pid, process.create_time()))
+    return found
+
+
+def last_lines(log: Path, count: int = 5) -> str:
+    """The end of a log file, for a message; '(empty)' where there is nothing."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4096))
+            lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return "\n".join(f"    {line[:300]}" for line in lines[-count:]) or "    (empty)"
+
+
+def _is_ours(process: Running) -> bool:
+    """Whether it, or something left of its group, still runs."""
+    return process.alive() or (process.child is not None and bool(_group(process.identity.pid)))
+
+
+def _leader(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _group(leader: int) -> list[int]:
+    members = []
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError, psutil.Error):
+            if os.getpgid(pid) == leader and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                members.append(pid)
+    return members
+
+
+def _signal_group(leader: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if _leader(leader) == leader:
+            os.killpg(leader, number)
+        else:
+            os.kill(leader, number)
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """What a child runs before its program, so that the kernel tells it of its parent's end; None except on Linux."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    # Loaded here: the child may be another user by then, who can't read our libraries.
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,35 @@
+"""`python -m ingest`: one reader. Several may run; they share the plans."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+
+from ingest.errors import PublishError
+from ingest.reader import Reader
+from runtime.logs import configure_logging
+from runtime.settings import settings
+
+
+def main() -> int:
+    """Run a reader until SIGTERM or SIGINT; answers the exit code."""
+    configure_logging(settings())
+    stop = False
+
+    def on_signal(_number: int, _frame: object) -> None:
+        nonlocal stop
+        stop = True
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        Reader(settings(), lambda: stop).run()
+    except PublishError as error:
+        logging.getLogger("ingest").critical("ends, to be started again: %s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

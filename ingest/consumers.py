@@ -1,0 +1,161 @@
+"""The reader's two consumers: plans, shared out within a group, and the control table, read whole by each process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from ingest.errors import PublishError
+from ingest.jobview import JobView
+from runtime.clients import librdkafka_config
+from runtime.settings import Settings
+from schemas.topics import topic_name
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 500
+"""Records taken in one go, at most, so that a long backlog does not keep the blocks waiting."""
+
+
+def wait_for_topics(settings: Settings, stopping: Callable[[], bool]) -> None:
+    """Return once Kafka answers and has the topics this process uses, or when it is to stop.
+
+    librdkafka looks again for a topic that was missing only every five minutes, which would be a slow start.
+    """
+    wanted = {topic_name(settings.prefix, name) for name in ("plans", "jobs", "commands", "rows")}
+    said = ""
+    consumer = _consumer(settings, "ingest-view")
+    try:
+        while not stopping():
+            try:
+                missing = wanted - set(consumer.list_topics(timeout=2).topics)
+                problem = f"waiting for the topics {', '.join(sorted(missing))}" if missing else ""
+            except KafkaException as error:
+                problem = f"waiting for Kafka at {settings.bootstrap}: {error.args[0].str()}"
+            if not problem:
+                return
+            if problem != said:
+                log.warning(problem)
+                said = problem
+            time.sleep(0.25)
+    finally:
+        consumer.close()
+
+
+class ViewConsumer:
+    """Follows the whole control table, without a group."""
+
+    def __init__(self, settings: Settings, view: JobView) -> None:
+        self._view = view
+        self.caught_up = False
+        """Whether the end of the topic has been reached once."""
+        self._consumer = _consumer(settings, "ingest-view", enable_partition_eof=True)
+        self._consumer.assign([TopicPartition(topic_name(settings.prefix, "jobs"), 0, OFFSET_BEGINNING)])
+
+    def follow(self, seconds: float = 0) -> None:
+        """Take in what has come; if nothing has, wait for it so long."""
+        for record in _records(self._consumer, seconds):
+            error = record.error()
+            if error is None:
+                self._view.take(record.key(), record.value())
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self.caught_up = True
+            else:
+                log.warning("control table: %s", error)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
+
+
+class PlanConsumer:
+    """One member of the readers' group."""
+
+    def __init__(self, settings: Settings, revoked: Callable[[int, bool], None]) -> None:
+        """`revoked(partition, lost)` is called when a partition goes to another reader, from within `receive`."""
+        self._topic = topic_name(settings.prefix, "plans")
+        self._revoked = revoked
+        self._committed: dict[int, int] = {}
+        session_ms = int(settings.session_timeout_seconds * 1000)
+        self._consumer = _consumer(
+            settings,
+            "ingest",
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=min(3000, session_ms // 3),
+            partition_assignment_strategy="cooperative-sticky",
+        )
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def receive(self, seconds: float = 0) -> Iterator[tuple[int, int, bytes | None]]:
+        """What has come, as (partition, offset, value); if nothing has, wait for it so long."""
+        for record in _records(self._consumer, seconds):
+            if record.error() is None:
+                yield record.partition(), record.offset(), record.value()
+            else:
+                log.warning("plans: %s", record.error())
+
+    def commit(self, positions: dict[int, int], wait: bool = False) -> None:
+        """Acknowledge what lies before these offsets. A refused commit does no harm: a plan may come twice."""
+        news = {
+            partition: offset for partition, offset in positions.items() if self._committed.get(partition) != offset
+        }
+        if not news:
+            return
+        offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in news.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=not wait)
+        except KafkaException as error:
+            log.warning("plans: not acknowledged: %s", error)
+        else:
+            self._committed.update(news)
+
+    def close(self) -> None:
+        """Leave the group at once."""
+        self._consumer.close()
+
+    def _on_assign(self, _consumer: Any, partitions: list[Any]) -> None:
+        log.info("plans: assigned partitions %s", [partition.partition for partition in partitions])
+
+    def _on_revoke(self, _consumer: Any, partitions: list[Any]) -> None:
+        self._gone(partitions, lost=False)
+
+    def _on_lost(self, _consumer: Any, partitions: list[Any]) -> None:
+        self._gone(partitions, lost=True)
+
+    def _gone(self, partitions: list[Any], lost: bool) -> None:
+        log.info("plans: %s partitions %s", "lost" if lost else "gave up", [item.partition for item in partitions])
+        for item in partitions:
+            self._revoked(item.partition, lost)
+            self._committed.pop(item.partition, None)
+
+
+def _consumer(settings: Settings, group: str, **more: Any) -> Any:
+    config = librdkafka_config(
+        settings,
+        group_id=f"{settings.prefix}-{group}",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        **more,
+    )
+    return Consumer({**config, "error_cb": _on_error})
+
+
+def _records(consumer: Any, seconds: float) -> Iterator[Any]:
+    for _ in range(_AT_ONCE):
+        record = consumer.poll(seconds)
+        if record is None:
+            return
+        seconds = 0
+        yield record
+
+
+def _on_error(error: KafkaError) -> None:
+    if error.fatal():
+        raise PublishError(f"the consumer can't go on: {error}")
+    log.warning("consumer: %s", error)

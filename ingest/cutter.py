@@ -1,0 +1,147 @@
+"""Cuts a CSV file's bytes into blocks of rows: a function of the bytes and the limits alone.
+
+A block is the longest sequence of at most `rows` rows that spans at most `bytes` bytes of the file, from its first row
+to the end of its last; blank lines between blocks belong to none. So a reader that begins at the end of any block
+cuts the same blocks as one that began at the top, and it does not matter in what pieces the bytes arrive.
+A row that alone spans more than `bytes` is a block of its own: an unreadable row without values.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+from ingest.grammar import LINE_ENDS, count_lines
+from ingest.rows import odd_rows, plain_rows
+from ingest.skipping import RecordSkipper
+from ingest.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a block may be."""
+
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place between two rows: bytes and lines of the file before it."""
+
+    bytes: int
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The rows of one block."""
+
+    rows_json: bytes
+    """A JSON array of arrays of strings."""
+    rows: int
+    first_line: int
+    lines: list[int] | None
+    """Line of each row; None: each is on the line after the one before it."""
+    unreadable: dict[int, str]
+    end: Place
+
+
+def cut(chunks: Iterator[bytes], start: Place, delimiter: bytes, limits: Limits) -> Iterator[Cut | None]:
+    """The blocks of a file. `chunks` is its bytes from `start` on, which lies between two rows.
+
+    Yields None when much was read without a block coming of it, so that other work gets its turn.
+
+    Raises:
+        SourceError: a quote is never closed.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), limits.bytes))  # else a value over 128 KiB raises csv.Error
+    window = Window(chunks, start.bytes)
+    lines = start.lines
+    while True:
+        window.fill(limits.bytes + 2)
+        if not window.left:
+            return
+        if window.data[window.at] in b"\r\n":
+            found = LINE_ENDS.match(window.piece())
+            blank = found.group() if found else b""
+            window.at += len(blank)
+            lines += count_lines(blank)
+            yield None
+            continue
+        block = _cut_block(window, lines, delimiter, limits)
+        if block is None:
+            block = yield from _skip_row(window, lines, delimiter, limits)
+        yield block
+        lines = block.end.lines
+
+
+def _cut_block(window: Window, lines: int, delimiter: bytes, limits: Limits) -> Cut | None:
+    """The block that begins where the window stands; None: its first row is too large or not closed."""
+    data, at = window.data, window.at
+    stop = min(at + limits.bytes, len(data))
+    end, end_lines = at, lines  # behind its last row
+    line = lines + 1
+    parts: list[bytes] = []
+    row_lines: list[int] = []
+    unreadable: dict[int, str] = {}
+    # Guesses, which change the speed and never the outcome: how many plain rows to look for, and how many rows to take
+    # the slow way at once. Where odd rows are many, neither looking far ahead nor going to and fro is worth its time.
+    ask, greed = limits.rows, 1
+    while (left := limits.rows - len(row_lines)) > 0 and at < stop:
+        found = plain_rows(data, at, stop, min(ask, left), delimiter)
+        ask = 4 + 2 * found.lines if found else 4
+        if found is None:
+            found = odd_rows(data, at, stop, min(greed, left), left, delimiter)
+            greed = min(2 * greed, 64)
+        elif found.lines > 8:
+            greed = 1
+        if found is None:
+            blank = LINE_ENDS.match(data, at, stop)
+            if blank is None:
+                break
+            at = blank.end()
+            line += count_lines(blank.group())
+            continue
+        unreadable.update({len(row_lines) + index: reason for index, reason in found.unreadable.items()})
+        row_lines.extend([line + offset for offset in found.row_lines])
+        parts.append(found.json)
+        at += found.size
+        line += found.lines
+        end, end_lines = at, line - 1
+    if not row_lines:
+        return None
+    window.at = end
+    return Cut(
+        rows_json=b"[" + b",".join(parts) + b"]",
+        rows=len(row_lines),
+        first_line=row_lines[0],
+        lines=None if row_lines[-1] - row_lines[0] == len(row_lines) - 1 else row_lines,
+        unreadable=unreadable,
+        end=Place(window.offset, end_lines),
+    )
+
+
+def _skip_row(window: Window, lines: int, delimiter: bytes, limits: Limits) -> Generator[None, None, Cut]:
+    """Passes over the row that does not fit into a block, a window at a time, and makes an unreadable row of it."""
+    skipper = RecordSkipper(delimiter, lines + 1)
+    while window.left:
+        piece = window.piece()
+        end = skipper.feed(piece)
+        if end is not None:
+            window.at += end + (2 if piece.startswith(b"\r\n", end) else 1)
+            break
+        window.at += len(piece)
+        window.fill(limits.bytes + 2)
+        yield None
+    else:
+        skipper.finish()
+    return Cut(
+        rows_json=b"[[]]",
+        rows=1,
+        first_line=lines + 1,
+        lines=None,
+        unreadable={0: f"the row takes more than {limits.bytes} bytes, which is the most a row may take"},
+        end=Place(window.offset, skipper.line),
+    )

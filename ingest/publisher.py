@@ -1,0 +1,107 @@
+"""Publishes blocks and reports: an idempotent producer with a bounded queue."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from ingest.errors import PublishError
+from runtime.clients import librdkafka_config
+from runtime.settings import Settings
+from schemas.codec import encode
+from schemas.commands import Report
+from schemas.topics import topic_name
+
+log = logging.getLogger(__name__)
+
+MESSAGE_BYTES = 4 * 1024 * 1024
+"""The largest record the topics take."""
+UNCONFIRMED_BYTES = 8 * 1024 * 1024
+"""Blocks on their way to Kafka, at most: enough to keep it busy, little enough for a pause to be quick."""
+_QUEUE_KBYTES = 32 * 1024
+
+
+class Publisher:
+    """One process's producer. Every method may raise PublishError: Kafka refused a record, and the process must end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._rows = topic_name(settings.prefix, "rows")
+        self._commands = topic_name(settings.prefix, "commands")
+        self._unconfirmed = 0
+        self._failure: str | None = None
+        config = librdkafka_config(
+            settings,
+            enable_idempotence=True,
+            acks="all",
+            compression_type="lz4",
+            linger_ms=5,
+            message_max_bytes=MESSAGE_BYTES,
+            queue_buffering_max_kbytes=_QUEUE_KBYTES,
+        )
+        self._producer = Producer({**config, "error_cb": self._on_error})
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another block may be published now."""
+        return self._unconfirmed < UNCONFIRMED_BYTES
+
+    def block(self, partition: int, value: bytes, confirmed: Callable[[], None]) -> None:
+        """Publish one block; `confirmed` is called from `poll` or `flush` once Kafka has it."""
+        size = len(value)
+        self._unconfirmed += size
+
+        def delivered(error: KafkaError | None, _message: Any) -> None:
+            self._unconfirmed -= size
+            self._delivered(error, self._rows, confirmed)
+
+        self._produce(topic=self._rows, partition=partition, value=value, on_delivery=delivered)
+
+    def report(self, report: Report, confirmed: Callable[[], None] | None = None) -> None:
+        """Publish a report about a job."""
+
+        def delivered(error: KafkaError | None, _message: Any) -> None:
+            self._delivered(error, self._commands, confirmed)
+
+        key = report.job_id.encode()
+        self._produce(topic=self._commands, key=key, value=encode(report), on_delivery=delivered)
+
+    def poll(self, seconds: float = 0) -> None:
+        """Serve delivery confirmations, waiting for the first at most so long."""
+        self._producer.poll(seconds)
+        self._check()
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until Kafka has everything; answers whether it has."""
+        left: int = self._producer.flush(seconds)
+        self._check()
+        return left == 0
+
+    def _produce(self, **record: Any) -> None:
+        while True:
+            try:
+                self._producer.produce(**record)
+            except BufferError:
+                self.poll(0.01)
+            except KafkaException as error:
+                raise PublishError(f"record for {record['topic']} refused: {error}") from error
+            else:
+                return
+
+    def _delivered(self, error: KafkaError | None, topic: str, confirmed: Callable[[], None] | None) -> None:
+        if error is not None:
+            self._failure = f"record for {topic} not delivered: {error}"
+        elif confirmed is not None:
+            confirmed()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._failure = f"the producer can't go on: {error}"
+        else:
+            log.warning("producer: %s", error)
+
+    def _check(self) -> None:
+        if self._failure:
+            raise PublishError(self._failure)

@@ -1,0 +1,208 @@
+"""The reader process: takes plans, works on several at once, a few blocks of each in turn, and acknowledges them.
+
+One thread does it all. It looks at the control table before each block, so a paused job stops at the next one.
+
+The order that makes a crash safe, at any step of it: a block is confirmed by Kafka; a report that covers it is sent; at
+the end the last report is confirmed; the plan is acknowledged. Whoever gets the plan again begins at the last report,
+and publishes again what came after it: the same blocks under the same numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ingest.acks import Acks
+from ingest.consumers import PlanConsumer, ViewConsumer, wait_for_topics
+from ingest.cutter import Limits
+from ingest.files import Roots
+from ingest.jobview import JobView
+from ingest.publisher import Publisher
+from ingest.sources import Surroundings
+from ingest.verdict import Verdict, judge, starting_point
+from ingest.work import Stage, Work
+from runtime.datasets import load_datasets
+from runtime.readiness import mark_ready
+from runtime.settings import Settings
+from schemas.codec import UndecodableError, decode
+from schemas.plans import Plan
+
+log = logging.getLogger(__name__)
+
+OPEN_PLANS = 32
+"""Plans worked on at once, at most: each keeps about a megabyte of its file in memory."""
+TURN_BLOCKS = 4
+"""Blocks of one plan before the next has its turn."""
+IDLE_SECONDS = 0.01
+COMMIT_SECONDS = 0.1
+STOP_SECONDS = 10.0
+"""How long a stop waits for Kafka to confirm what is on its way."""
+
+
+@dataclass(slots=True, eq=False)
+class Taken:
+    """A plan that has come, and the work on it once that has begun."""
+
+    plan: Plan
+    partition: int
+    offset: int
+    work: Work | None = None
+
+
+class Reader:
+    """One reader. `run` returns after `stopping` has answered True."""
+
+    def __init__(self, settings: Settings, stopping: Callable[[], bool]) -> None:
+        self._settings = settings
+        self._stopping = stopping
+        self._surroundings = Surroundings(
+            datasets=load_datasets(settings.datasets_folder),
+            roots=Roots(settings.storage_root, settings.import_roots),
+            limits=Limits(settings.block_rows, settings.block_bytes),
+        )
+        self._view = JobView()
+        self._acks = Acks()
+        self._waiting: list[Taken] = []
+        self._active: deque[Taken] = deque()
+        self._ended: dict[str, int] = {}  # job id -> command offset of its plan that was worked on to the end
+        self._next_commit = 0.0
+
+    def run(self) -> None:
+        """Work until told to stop.
+
+        Raises:
+            PublishError: Kafka refused a record. The process must end; starting it again is safe.
+        """
+        wait_for_topics(self._settings, self._stopping)
+        if self._stopping():
+            return
+        self._publisher = Publisher(self._settings)
+        self._jobs = ViewConsumer(self._settings, self._view)
+        while not (self._jobs.caught_up or self._stopping()):
+            self._jobs.follow(0.1)
+        self._plans = PlanConsumer(self._settings, self._on_revoked)
+        mark_ready(self._settings)
+        log.info("ready: reading plans of %s", self._settings.prefix)
+        try:
+            while not self._stopping():
+                self._round()
+            self._wind_up()
+        finally:
+            self._plans.close()
+            self._jobs.close()
+            if self._settings.ready_file:
+                self._settings.ready_file.unlink(missing_ok=True)
+
+    def _round(self) -> None:
+        busy = self._turns()
+        # wait, if there is nothing to read, where the next thing to do will show up
+        self._publisher.poll(0 if busy or not self._active else IDLE_SECONDS)
+        self._jobs.follow(IDLE_SECONDS if self._waiting and not self._active else 0)
+        for partition, offset, value in self._plans.receive(0 if self._active or self._waiting else IDLE_SECONDS):
+            self._take(partition, offset, value)
+        self._begin()
+        self._tend()
+
+    def _take(self, partition: int, offset: int, value: bytes | None) -> None:
+        if not self._acks.received(partition, offset):
+            return
+        try:
+            plan: Plan = decode(value, Plan)
+        except UndecodableError as error:
+            log.error("the plan at partition %d offset %d is not readable and left out: %s", partition, offset, error)
+            self._acks.done(partition, offset)
+            return
+        self._waiting.append(Taken(plan, partition, offset))
+
+    def _begin(self) -> None:
+        """Begin what may begin, drop what is void, leave the rest waiting."""
+        if not self._waiting:
+            return
+        busy_jobs = {taken.plan.job_id for taken in self._active}
+        still: list[Taken] = []
+        for taken in self._waiting:
+            plan = taken.plan
+            job = self._view.get(plan.job_id)
+            verdict = judge(plan, job, self._view.newest_offset)
+            if plan.command_offset <= self._ended.get(plan.job_id, -1):
+                verdict = Verdict.VOID  # a repeat of a plan whose end the view does not show yet
+            if verdict is Verdict.VOID:
+                log.info("job %s: the plan of command %d is void", plan.job_id, plan.command_offset)
+                self._acks.done(taken.partition, taken.offset)
+            elif verdict is Verdict.WAIT or plan.job_id in busy_jobs or len(self._active) >= OPEN_PLANS or job is None:
+                still.append(taken)
+            else:
+                start = starting_point(plan, job)
+                taken.work = Work(plan, start, self._surroundings, self._publisher, time.monotonic())
+                self._active.append(taken)
+                busy_jobs.add(plan.job_id)
+        self._waiting = still
+
+    def _turns(self) -> bool:
+        """A few blocks of each plan; answers whether there was anything to read and room for it."""
+        busy = False
+        for _ in range(len(self._active)):
+            taken = self._active[0]
+            self._active.rotate(-1)
+            work = taken.work
+            for _ in range(TURN_BLOCKS):
+                if work is None or work.stage is not Stage.READING:
+                    break
+                if judge(taken.plan, self._view.get(taken.plan.job_id), self._view.newest_offset) is not Verdict.WORK:
+                    work.stop()
+                    break
+                if not self._publisher.has_room:
+                    return False
+                work.step()
+                busy = True
+                self._jobs.follow()
+        return busy
+
+    def _tend(self) -> None:
+        now = time.monotonic()
+        for taken in list(self._active):
+            if taken.work is None:
+                continue
+            taken.work.tend(now)
+            if taken.work.stage is Stage.DONE:
+                self._active.remove(taken)
+                self._acks.done(taken.partition, taken.offset)
+                if taken.work.at_end:
+                    self._ended[taken.plan.job_id] = taken.plan.command_offset
+        if now >= self._next_commit:
+            self._next_commit = now + COMMIT_SECONDS
+            self._plans.commit(self._acks.positions())
+
+    def _on_revoked(self, partition: int, lost: bool) -> None:
+        """Another reader goes on with this partition's plans, from their last reports."""
+        if not lost:
+            self._plans.commit(self._acks.positions(), wait=True)
+        for taken in [taken for taken in self._active if taken.partition == partition]:
+            if taken.work:
+                taken.work.stop()
+            self._active.remove(taken)
+        self._waiting = [taken for taken in self._waiting if taken.partition != partition]
+        self._acks.revoked(partition)
+
+    def _wind_up(self) -> None:
+        """Stop reading, report how far it came, and acknowledge what is done; the rest is for the next reader."""
+        unfinished = [taken for taken in self._active if taken.work and taken.work.stage is Stage.READING]
+        for taken in unfinished:
+            if taken.work:
+                taken.work.stop()
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._active and time.monotonic() < deadline:
+            self._publisher.poll(0.02)
+            for taken in list(self._active):
+                if taken.work is None:
+                    continue
+                taken.work.tend(time.monotonic())
+                if taken.work.stage is Stage.DONE:
+                    self._active.remove(taken)
+                    if taken not in unfinished:
+                        self._acks.done(taken.partition, taken.offset)
+        self._publisher.flush(1.0)
+        self._plans.commit(self._acks.positions(), wait=True)

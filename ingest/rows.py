@@ -1,0 +1,180 @@
+"""Turns bytes of a CSV file into the JSON of its rows: cheaply where nothing is quoted, else with `csv.reader`."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import orjson
+
+from ingest.grammar import end_of_lines, whole_lines
+from schemas.codec import encode
+
+_BLANK_LINE = re.compile(rb"\n\n")
+_ODD = re.compile(rb'["\\\x00-\x09\x0b\x0c\x0e-\x1f]|\r(?!\n)|\n\r?\n')
+_ODD_UNLESS_TAB = re.compile(rb'["\\\x00-\x08\x0b\x0c\x0e-\x1f]|\r(?!\n)|\n\r?\n')
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """Consecutive rows, encoded."""
+
+    json: bytes
+    """JSON arrays of strings, one a row, joined by commas; without the brackets around them."""
+    row_lines: Sequence[int]
+    """The line on which each row begins; the first row's is 0."""
+    lines: int
+    """Lines that the rows take together."""
+    size: int
+    """Bytes that the rows take together."""
+    unreadable: dict[int, str] = {}
+
+
+def plain_rows(data: bytes, start: int, stop: int, most: int, delimiter: bytes) -> Rows | None:
+    """The plain lines from `start` on, at most `most`, that end before `stop`; None: the first line is not plain.
+
+    A plain line has no quotes and nothing else that JSON escapes, is not blank, and ends with LF or CRLF. Replacing
+    bytes makes its JSON: no Python object is made for a row or a value, which is what a million rows would spend
+    their time on.
+    """
+    if data[start] in b'\r\n"':
+        return None
+    body = data[start : end_of_lines(data, start, stop, most)]
+    for odd in (b'"', b"\\"):
+        body = _lines_before(body, body.find(odd))
+    if body and not _is_plain(body, delimiter):
+        body = _lines_before(body, _first_odd(body, delimiter))
+    if not body:
+        return None
+    size = len(body)
+    if b"\r" in body:
+        body = body.replace(b"\r\n", b"\n")
+    lines = body.count(b"\n")
+    values = body[:-1].replace(delimiter, b'","').replace(b"\n", b'"],["')
+    return Rows(b'["' + values + b'"]', range(lines), lines, size)
+
+
+def _lines_before(body: bytes, index: int) -> bytes:
+    """The whole lines of `body` before the line that holds `index`; all of it if `index` is -1."""
+    return body if index < 0 else body[: body.rfind(b"\n", 0, index) + 1]
+
+
+def _is_plain(body: bytes, delimiter: bytes) -> bool:
+    """Whether all of `body` is plain lines. It may fail to see that they are, in odd cases; never the other way."""
+    crlf = body.count(b"\r")
+    if crlf != (body.count(b"\r\n") if crlf else 0) or _BLANK_LINE.search(body) or (crlf and b"\n\r" in body):
+        return False
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return False
+    # orjson escapes what has to be, many bytes at a time: it was nothing but the line ends (and the tabs between
+    # values) if the text has become longer by one byte for each, and by its two quotes
+    escapes = body.count(b"\n") + crlf + (body.count(b"\t") if delimiter == b"\t" else 0)
+    return len(orjson.dumps(text)) == len(body) + escapes + 2
+
+
+def _first_odd(body: bytes, delimiter: bytes) -> int:
+    """Index of the first byte, at the latest, from which on `body` is not plain."""
+    found = (_ODD_UNLESS_TAB if delimiter == b"\t" else _ODD).search(body)
+    # of two line ends in a row the second is the odd one: it makes the blank line
+    odd = -1 if found is None else found.end() - 1
+    try:
+        body[: odd if odd >= 0 else None].decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return odd
+
+
+def odd_rows(data: bytes, start: int, stop: int, least: int, most: int, delimiter: bytes) -> Rows | None:
+    """The rows from `start` on, any rows: `least`, and more, up to `most`, while the next one has quotes as well.
+
+    Fewer where a blank line follows, or a row that does not end before `stop`; None: that is so from the first on.
+    """
+    lines = _Lines(whole_lines(data, start, stop))
+    reader = csv.reader(lines, delimiter=delimiter.decode())
+    rows: list[list[str]] = []
+    row_lines: list[int] = []
+    unreadable: dict[int, str] = {}
+    line = size = 0
+    while len(rows) < most:
+        lines.record.clear()
+        row = next(reader, None)
+        if not row or lines.exhausted:
+            break  # nothing, a blank line, or a quoted value that goes on beyond `stop`
+        if lines.undecodable and (problem := _mend(row)):
+            unreadable[len(rows)] = problem
+        if len(lines.record) > 1 and (problem := _stray_quote(lines.record, delimiter)):
+            unreadable[len(rows)] = problem
+        rows.append(row)
+        row_lines.append(line)
+        line, size = reader.line_num, lines.size
+        if len(rows) >= least and not lines.next_is_odd():
+            break
+    return Rows(encode(rows)[1:-1], row_lines, line, size, unreadable) if rows else None
+
+
+class _Lines:
+    """Decoded lines for `csv.reader`, and what it took of them."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self._next: bytes | None = None
+        self.record: list[str] = []
+        """The lines of the record that is being read."""
+        self.size = 0
+        self.exhausted = False
+        self.undecodable = False
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._next or next(self._lines, None)
+        self._next = None
+        if line is None:
+            self.exhausted = True
+            raise StopIteration
+        self.size += len(line)
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            self.undecodable = True
+            text = line.decode(errors="surrogateescape")
+        self.record.append(text)
+        return text
+
+    def next_is_odd(self) -> bool:
+        """Whether the cheap way surely has no use for the next line."""
+        self._next = next(self._lines, None)
+        line = self._next
+        if line is None:
+            return False
+        return b'"' in line or b"\\" in line or line.endswith(b"\r") or (self.undecodable and not line.isascii())
+
+
+def _stray_quote(record: list[str], delimiter: bytes) -> str | None:
+    """Whether a record of several lines has text after a closing quote: the sign of an earlier quote left open.
+
+    `csv.reader` would take it, and the rows between the two quotes would be lost in one value.
+    """
+    try:
+        next(csv.reader(record, delimiter=delimiter.decode(), strict=True))
+    except csv.Error:
+        return (
+            f"a quoted value runs over line ends and has text after its closing quote within these {len(record)} "
+            f"lines: a quote is missing or one too many; correct the file"
+        )
+    return None
+
+
+def _mend(row: list[str]) -> str | None:
+    """Puts replacement characters where bytes were not UTF-8; answers the reason if there were any."""
+    problem = None
+    for index, value in enumerate(row):
+        mended = value.encode(errors="surrogateescape").decode(errors="replace")
+        if mended != value:
+            row[index] = mended
+            problem = problem or f"the row is not valid UTF-8 (value {index + 1}); save the file as UTF-8"
+    return problem

@@ -1,0 +1,207 @@
+"""The command-line client against the stub of test_api_stub: output and exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+from typer.testing import CliRunner
+
+from api.cli import app as cli
+from api.client import following, http
+from api.client.address import api_key, api_url
+from api.client.words import duration, line, number, size
+from runtime.settings import Settings
+from schemas.commands import InputEnded, LanesDone, LanesRested
+from schemas.job import Input, LaneTotals, RestedLane
+from tests.unit.test_api_stub import PEOPLE, ROW, StubLog, stub
+
+
+class Terminal:
+    """Runs commands; what stands for Kafka and the workers is `log`."""
+
+    def __init__(self, log: StubLog) -> None:
+        self.log = log
+
+    def run(self, *words: str, code: int = 0) -> str:
+        result = CliRunner().invoke(cli, list(words))
+        assert result.exit_code == code, (result.output, result.exception)
+        assert "Traceback" not in result.output
+        return result.output
+
+    def finish(self, failed: int = 0) -> None:
+        """From now on the workers finish every job as soon as it runs."""
+
+        def done(command: object) -> None:
+            self.log.after = None
+            job = max(self.log.live.view.jobs.values(), key=lambda job: job.command_offset)
+            totals = LaneTotals(rows_applied=1, rows_failed=failed)
+            progress = Input(blocks=1, rows=1, ended=True, blocks_per_partition=(1, 0))
+            self.log.report(InputEnded(job_id=job.id, run=job.run, input=progress))
+            self.log.report(LanesDone(job_id=job.id, run=job.run, lanes={0: totals}))
+
+        self.log.after = done
+
+    def rest(self) -> None:
+        """From now on the workers stop at once when they are told to."""
+
+        def rest(command: object) -> None:
+            self.log.after = None
+            job = max(self.log.live.view.jobs.values(), key=lambda job: job.command_offset)
+            lanes = {number: RestedLane(epoch=job.epoch, totals=LaneTotals()) for number in (0, 1)}
+            self.log.report(LanesRested(job_id=job.id, run=job.run, epoch=job.epoch, lanes=lanes))
+
+        self.log.after = rest
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    app, log = stub(tmp_path)
+    monkeypatch.setenv("SLUICE_API_URL", "http://testserver")
+    monkeypatch.delenv("SLUICE_API_KEY", raising=False)
+    original = http.Api
+    with TestClient(app) as client:
+        monkeypatch.setattr(http, "Api", lambda: original(client._transport))
+        yield Terminal(log)
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> str:
+    path = tmp_path / "people.csv"
+    path.write_bytes(PEOPLE + ROW)
+    return str(path)
+
+
+def test_upload_and_look(terminal: Terminal, people: str) -> None:
+    assert "is RUNNING" in terminal.run("upload", people, "--dataset", "people", "--max-errors", "5%", "--rate", "10")
+    listed = json.loads(terminal.run("jobs", "--json"))
+    assert listed[0]["options"] == {"max_errors": "5%", "rows_per_second": 10.0}
+    job_id = listed[0]["id"]
+    assert job_id in terminal.run("jobs", "--state", "running")
+    assert "no such jobs" in terminal.run("jobs", "--state", "PAUSED")
+    for name in ("last", job_id, job_id[:10]):
+        assert json.loads(terminal.run("job", name, "--json"))["id"] == job_id
+    assert "people.csv" in terminal.run("job", "last")
+    assert "Created" in terminal.run("history", "last")
+    assert "people: name, email" in terminal.run("datasets")
+
+
+@pytest.mark.parametrize(("failed", "code", "state"), [(0, 0, "COMPLETED"), (1, 1, "COMPLETED_WITH_ERRORS")])
+def test_wait_ends_with_the_job(terminal: Terminal, people: str, failed: int, code: int, state: str) -> None:
+    terminal.finish(failed)
+    job = json.loads(terminal.run("upload", people, "--dataset", "people", "--wait", "--json", code=code))
+    assert job["state"] == state
+    assert terminal.run("watch", "last", code=code).splitlines()[-1].startswith(f"Job {job['id']} is {state}")
+
+
+def test_acting(terminal: Terminal, people: str) -> None:
+    terminal.run("upload", people, "--dataset", "people")
+    terminal.rest()
+    assert "is PAUSED (lunch)" in terminal.run("pause", "last", "--reason", "lunch")
+    assert "is RUNNING" in terminal.run("resume", "last")
+    assert "at most 5 rows" in terminal.run("rate", "last", "5")
+    terminal.rest()
+    assert "TERMINATED" in terminal.run("terminate", "last", "--keep-rows")
+    assert "resume is possible when" in terminal.run("resume", "last", code=1)
+    assert "TERMINATED" in terminal.run("watch", "last", code=1)
+    assert "ROLLED_BACK" in terminal.run("rollback", "last")
+
+
+def test_wrong_usage_is_2(terminal: Terminal, people: str, tmp_path: Path) -> None:
+    assert "there is no file" in terminal.run("upload", str(tmp_path / "none.csv"), "--dataset", "people", code=2)
+    assert "can't be read" in terminal.run("upload", str(tmp_path), "--dataset", "people", code=2)
+    assert "use one of people, teams" in terminal.run("upload", people, "--dataset", "cats", code=2)
+    assert "does not fit" in terminal.run("teams", people, code=2)
+    assert "not available" in terminal.run("export", "--dataset", "people", "--from", "2026-01-01", code=2)
+    assert "there are no jobs" in terminal.run("job", "last", code=2)
+    assert "there is no job" in terminal.run("pause", "zzz", code=2)
+    assert "not a job id" in terminal.run("job", "../x", code=2)
+    assert "is not a number" in terminal.run("rate", "last", "fast", code=2)
+    terminal.run("upload", people, code=2)
+
+
+def test_a_busy_dataset_is_1_and_can_be_queued_for(terminal: Terminal, people: str) -> None:
+    terminal.run("upload", people, "--dataset", "people")
+    assert "is at work" in terminal.run("upload", people, "--dataset", "people", code=1)
+    assert "is QUEUED" in terminal.run("upload", people, "--dataset", "people", "--if-busy", "queue")
+
+
+def test_no_server_is_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    original = http.Api
+    monkeypatch.setattr(http, "Api", lambda: original(httpx.MockTransport(refuse)))
+    result = CliRunner().invoke(cli, ["jobs"])
+    assert (result.exit_code, "can't be reached" in result.output) == (3, True)
+
+
+def test_row_errors_without_elasticsearch_are_3(terminal: Terminal, people: str) -> None:
+    terminal.run("upload", people, "--dataset", "people")
+    assert "Elasticsearch" in terminal.run("errors", "last", code=3)
+    assert "Elasticsearch" in terminal.run("errors", "last", "--csv", code=3)
+
+
+def event(state: str) -> str:
+    return f'event: state\ndata: {{"state": "{state}"}}\n\n'
+
+
+def test_following_survives_a_restart_and_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(following.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(following.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    answers: list[Any] = [event("RUNNING"), httpx.ConnectError("refused"), 503, ": ping\n\n" + event("COMPLETED")]
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        answer = answers.pop(0) if answers else httpx.ConnectError("refused")
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer) if isinstance(answer, int) else httpx.Response(200, text=answer)
+
+    said: list[str] = []
+    api = http.Api(httpx.MockTransport(serve))
+    assert [job["state"] for job in following.follow(api, "j1", said.append)] == ["RUNNING", "COMPLETED"]
+    assert ["does not answer" in said[0], said[1]] == [True, "the API answers again"]
+    with pytest.raises(http.ClientError) as given_up:
+        list(following.follow(api, "j1", said.append))
+    assert given_up.value.exit_code == 3
+    assert clock[0] > 60
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{}, {"SLUICE_API_PORT": "9"}, {"SLUICE_API_HOST": "::", "SLUICE_API_URL": "https://x/"}, {"sluice_api_port": "7"}],
+)
+def test_the_address_is_that_of_the_settings(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name in ("SLUICE_API_URL", "SLUICE_API_HOST", "SLUICE_API_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert api_url(environment) == Settings().api
+
+
+def test_the_key_of_a_local_stack_stays_local(tmp_path: Path) -> None:
+    (tmp_path / "admin.key").write_text("k\n")
+    home = {"SLUICE_HOME": str(tmp_path)}
+    assert api_key(home) == "k"
+    assert api_key({**home, "SLUICE_API_KEY": "other"}) == "other"
+    assert api_key({**home, "SLUICE_API_URL": "https://elsewhere"}) is None
+    assert api_key({**home, "SLUICE_API_URL": "http://localhost:1"}) == "k"
+    assert api_key({"SLUICE_HOME": str(tmp_path / "none")}) is None
+
+
+def test_words() -> None:
+    assert (number(1234567), number(None)) == ("1,234,567", "-")
+    assert (duration(65), duration(3725), duration(None)) == ("1:05", "1:02:05", "-")
+    assert (size(999), size(1500), size(2.5e9)) == ("999 bytes", "1.5 kB", "2.5 GB")
+    progress = {
+        "rows_total": 10, "rows_applied": 4, "rows_failed": 1, "rows_rolled_back": 0, "percent": 50.0,
+        "rows_per_second": 2.0, "eta_seconds": 3,
+    }  # fmt: skip
+    text = line({"state": "RUNNING", "phase": "apply", "progress": progress})
+    assert text == "RUNNING: 5 of 10 rows done (50%), 1 row errors, 2 rows/s, 0:03 left"

@@ -1,0 +1,151 @@
+"""The API without Kafka: commands go through the real `react` straight into the view. Other tests import it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from api.app import application
+from api.errors import KafkaUnavailableError
+from api.live import LiveView
+from api.metrics import Metrics
+from api.services import Services
+from api.view import EventSeen, JobSeen
+from control.admission import Catalog, Kind, holder
+from control.machine import Context
+from control.reaction import react
+from runtime.datasets import load_datasets
+from runtime.settings import Settings
+from schemas.codec import decode, encode
+from schemas.commands import Command
+from schemas.events import CommandRejected, History
+
+_FILE = frozenset({"file", "topic"})
+CATALOG = Catalog({"upload": Kind(_FILE), "teams": Kind(_FILE, dataset="teams")}, load_datasets())
+PEOPLE = b"name,email,phone,country,favorite_color,created_at\n"
+ROW = b"Ann,ann@example.org,+31201234567,Netherlands,blue,2026-01-01T00:00:00Z\n"
+
+
+class StubLog:
+    """Stands for Kafka and the control agent."""
+
+    def __init__(self, live: LiveView) -> None:
+        self.live = live
+        self.sent: list[Command] = []
+        self.history: list[History] = []
+        self.up = True
+        self.agent = True
+        self.delay = 0.0
+        self.after: Callable[[Command], None] | None = None
+
+    async def answers(self) -> bool:
+        return self.up
+
+    async def append(self, command: Command) -> int:
+        if not self.up:
+            raise KafkaUnavailableError("no broker")
+        await asyncio.sleep(self.delay)
+        offset = len(self.sent)
+        self.sent.append(decode(encode(command), Command))
+        if self.agent:
+            asyncio.get_running_loop().call_soon(self.react, offset)
+        return offset
+
+    def report(self, command: Command) -> None:
+        """A command that comes from a worker."""
+        self.sent.append(command)
+        self.react(len(self.sent) - 1)
+
+    def react(self, offset: int) -> None:
+        command = self.sent[offset]
+        jobs = self.live.view.jobs
+        context = Context(
+            offset=offset,
+            at=1_790_000_000_000 + offset,
+            partitions=2,
+            catalog=CATALOG,
+            holder=lambda key: holder(jobs.values(), key),
+        )
+        effect = react(jobs.get(command.job_id), command, context)
+        for record in effect.history:
+            self.history.append(record)
+            rejection = record if isinstance(record, CommandRejected) else None
+            self.live.take([EventSeen(record.job_id, len(self.history) - 1, rejection)])
+        if effect.job is not None:
+            self.live.take([JobSeen(effect.job.id, effect.job)])
+        if self.after is not None:
+            self.after(command)
+
+
+class StubHistory:
+    """Stands for the topic job-events."""
+
+    def __init__(self, log: StubLog) -> None:
+        self.log = log
+
+    def read(self, offsets: list[int]) -> list[History]:
+        return [self.log.history[offset] for offset in offsets]
+
+
+class StubElasticsearch:
+    """Stands for Elasticsearch: it does not answer."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self
+
+    def options(self, **more: Any) -> StubElasticsearch:
+        return self
+
+    async def __call__(self, *args: Any, **more: Any) -> Any:
+        from elastic_transport import ConnectionError as Refused
+
+        raise Refused("refused")
+
+
+def stub(folder: Path, **more: Any) -> tuple[Starlette, StubLog]:
+    """An app whose files are below `folder`, and what stands for Kafka."""
+    values = {"home": folder, "api_require_key": False, "api_key": "secret", **more}
+    settings = Settings(**values)
+    live = LiveView()
+    log = StubLog(live)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        live.set_caught_up()
+        app.state.services = Services(
+            settings=settings,
+            datasets=load_datasets(),
+            live=live,
+            commands=log,  # type: ignore[arg-type]
+            history=StubHistory(log),  # type: ignore[arg-type]
+            elasticsearch=StubElasticsearch(),  # type: ignore[arg-type]
+            metrics=Metrics(live.view),
+            key="secret",
+        )
+        yield
+
+    return application(settings, lifespan), log
+
+
+def make_job(client: TestClient, body: bytes = PEOPLE + ROW, **job: Any) -> Any:
+    """The answer to the creation of a job with a file."""
+    import json
+
+    headers = {"Idempotency-Key": job.pop("key")} if "key" in job else {}
+    described = json.dumps({"operation": "upload", "dataset": "people", **job})
+    parts = [("job", (None, described, "application/json")), ("file", ("people.csv", body, "text/csv"))]
+    return client.post("/v1/jobs", files=parts, headers=headers)
+
+
+def test_a_job_goes_through_the_stub(tmp_path: Path) -> None:
+    app, log = stub(tmp_path)
+    with TestClient(app) as client:
+        answer = make_job(client)
+    assert answer.status_code == 201
+    assert [type(command).__name__ for command in log.sent] == ["CreateJob"]

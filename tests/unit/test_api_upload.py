@@ -1,0 +1,165 @@
+"""The way of a file from a multipart body to the disk, and its header."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
+
+from api.errors import ApiError
+from api.header import head_problem
+from api.multipart import FormReader, boundary_of
+from api.spool import SpooledFile, safe_name
+from api.upload import Form, receive_form
+from runtime.datasets import load_datasets
+
+PEOPLE = load_datasets()["people"]
+COLUMNS = ",".join(PEOPLE.columns).encode()
+
+
+def part(name: str, data: bytes, filename: str | None = None) -> bytes:
+    more = f'; filename="{filename}"' if filename else ""
+    return f'--XX\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + data + b"\r\n"
+
+
+def form(*parts: bytes) -> bytes:
+    return b"".join(parts) + b"--XX--\r\n"
+
+
+def receive(root: Path, body: bytes, step: int = 1000, *, hang_up: bool = False, refuse: str = "") -> Form:
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), step):
+            yield body[start : start + step]
+        if hang_up:
+            raise ClientDisconnect
+
+    def check(job: bytes, head: bytes, whole: bool) -> None:
+        if refuse:
+            raise ApiError(400, refuse)
+
+    return asyncio.run(receive_form(chunks(), b"XX", root, "j1", check))
+
+
+def files(root: Path) -> list[str]:
+    return [str(path.relative_to(root)) for path in root.rglob("*")]
+
+
+@pytest.mark.parametrize("file_first", [False, True])
+@pytest.mark.parametrize("step", [1, 7, 4096, 10**7])
+def test_parts_come_in_any_order_and_chunks(tmp_path: Path, file_first: bool, step: int) -> None:
+    data = b"a,b\r\n1,2\r\n--X\r\n" * (3 if step < 10 else 100_000)
+    parts = [part("job", b"{}"), part("file", data, "a b.csv")]
+    received = receive(tmp_path, form(*(reversed(parts) if file_first else parts)), step)
+    assert received.file is not None
+    source = received.file.keep()
+    assert (tmp_path / "sources/j1/a_b.csv").read_bytes() == data
+    assert (source.name, source.path, source.bytes) == ("a b.csv", "sources/j1/a_b.csv", len(data))
+    assert (source.sha256, source.lines) == (hashlib.sha256(data).hexdigest(), data.count(b"\n"))
+    assert files(tmp_path / "sources/j1") == ["a_b.csv"]
+
+
+@given(st.binary(max_size=300), st.integers(1, 50))
+def test_any_bytes_come_out_as_they_went_in(data: bytes, step: int) -> None:
+    reader = FormReader(b"XX")
+    body = form(part("file", data, "f"))
+    events = [event for start in range(0, len(body), step) for event in reader.feed(body[start : start + step])]
+    reader.close()
+    if b"\r\n--XX" not in data:
+        assert b"".join(getattr(event, "data", b"") for event in events) == data
+
+
+@pytest.mark.parametrize("hang_up", [False, True])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.999])
+def test_a_body_cut_off_leaves_nothing(tmp_path: Path, share: float, hang_up: bool) -> None:
+    body = form(part("job", b"{}"), part("file", b"x" * 3_000_000, "a.csv"))
+    with pytest.raises(ApiError, match="broke off"):
+        receive(tmp_path, body[: int(len(body) * share)], 65536, hang_up=hang_up)
+    assert [name for name in files(tmp_path) if name.endswith(("csv", "part"))] == []
+
+
+def test_a_refused_header_leaves_nothing(tmp_path: Path) -> None:
+    body = form(part("job", b"{}"), part("file", b"x" * 3_000_000, "a.csv"))
+    with pytest.raises(ApiError, match="no such column"):
+        receive(tmp_path, body, 65536, refuse="no such column")
+    assert files(tmp_path) == ["sources"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (form(part("job", b"{}"), part("job", b"{}")), "twice"),
+        (form(part("job", b"{}"), part("file", b""), part("file", b"")), "twice"),
+        (form(part("other", b"{}")), "not known"),
+        (form(part("file", b"x")), "'job' is missing"),
+        (form(part("job", b" " * 70_000)), "larger than"),
+        (b"nonsense" * 10, "can't be read"),
+    ],
+)
+def test_odd_forms_are_refused(tmp_path: Path, body: bytes, words: str) -> None:
+    with pytest.raises(ApiError, match=words):
+        receive(tmp_path, body)
+    assert not [name for name in files(tmp_path) if name.endswith("part")]
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: SpooledFile, data: bytes) -> None:
+        if self._file is None:
+            original(self, b"begun")
+        from api.spool import storage_problem
+
+        raise storage_problem(OSError(errno.ENOSPC, "No space left on device"))
+
+    original = SpooledFile.write
+    monkeypatch.setattr(SpooledFile, "write", full)
+    with pytest.raises(ApiError, match="disk is full"):
+        receive(tmp_path, form(part("job", b"{}"), part("file", b"x" * 3_000_000, "a.csv")), 65536)
+    assert files(tmp_path) == ["sources"]
+
+
+def test_boundaries() -> None:
+    assert boundary_of("multipart/form-data; boundary=XX") == b"XX"
+    assert boundary_of("application/json") is None
+    with pytest.raises(ApiError):
+        boundary_of("multipart/form-data")
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [("../../etc/passwd", "passwd"), ("C:\\x\\ä b.csv", "_b.csv"), (None, "upload.csv"), ("..", "upload.csv")],
+)
+def test_names_lead_nowhere_else(name: str | None, safe: str) -> None:
+    assert safe_name(name) == safe
+
+
+@pytest.mark.parametrize("delimiter", [b",", b";", b"\t"])
+@pytest.mark.parametrize("begin", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\nx"])
+def test_good_headers(delimiter: bytes, begin: bytes, end: bytes) -> None:
+    assert head_problem(PEOPLE, begin + COLUMNS.replace(b",", delimiter) + end, whole=True) is None
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"", "empty"),
+        (b"name,email\n", "missing: phone"),
+        (COLUMNS + b",extra\n", "unknown: extra"),
+        (COLUMNS + b",name\n", "twice"),
+        (COLUMNS.decode().encode("utf-16"), "UTF-8"),
+        (COLUMNS + "\nAndré".encode("latin-1") + b"\n", "not UTF-8"),
+        (b'"' + COLUMNS, "can't be read"),
+    ],
+)
+def test_bad_headers_are_explained(head: bytes, words: str) -> None:
+    assert words in (head_problem(PEOPLE, head, whole=True) or "")
+
+
+def test_a_head_may_be_cut_inside_a_character() -> None:
+    assert head_problem(PEOPLE, COLUMNS + "\né".encode()[:-1]) is None

@@ -1,0 +1,211 @@
+"""The view: folding records, waiting for answers, progress, pages."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from api.auth import ADMIN, Caller
+from api.decoding import Decoder, lane_seen
+from api.errors import ApiError
+from api.job_json import iso_time, job_view
+from api.live import LiveView
+from api.paging import Query, page, query_of
+from api.view import EventSeen, JobSeen, LaneSeen, View, lane_state
+from schemas.codec import encode
+from schemas.events import CommandRejected
+from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State
+from schemas.lanes import LaneRecord, lane_key
+
+NOW = 1_790_000_000_000
+
+
+def job(offset: int = 0, **values: Any) -> Job:
+    return Job(
+        **{
+            "id": "j1",
+            "operation": "upload",
+            "dataset": "people",
+            "organisation": "acme",
+            "created_by": "admin",
+            "state": State.RUNNING,
+            "created_at": NOW,
+            "command_offset": offset,
+            "partitions": 2,
+            "source": Source(name="a.csv", lines=1001),
+            **values,
+        }
+    )
+
+
+def lane(partition: int, applied: int = 0, at: int = NOW, **values: Any) -> LaneSeen:
+    totals = values.pop("totals", LaneTotals(rows_applied=applied))
+    record = LaneRecord(job_id="j1", partition=partition, partitions=2, totals=totals, at=at, **values)
+    return lane_seen(lane_key("j1", partition, record.phase).decode(), encode(record))
+
+
+def rejection(offset: int) -> CommandRejected:
+    return CommandRejected(job_id="j1", command_offset=offset, at=NOW, command="PauseJob", code=409, message="no")
+
+
+def view_of(*seen: Any) -> View:
+    view = View()
+    for record in seen:
+        view.fold(record)
+    return view
+
+
+@given(st.permutations([job(n) for n in range(5)]))
+def test_an_older_state_never_replaces_a_newer_one(states: list[Job]) -> None:
+    assert view_of(*(JobSeen("j1", state) for state in states)).jobs["j1"].command_offset == 4
+
+
+def test_reading_twice_changes_nothing() -> None:
+    records = [JobSeen("j1", job(3)), lane(0, 10), EventSeen("j1", 5), EventSeen("j1", 6)]
+    once, twice = view_of(*records), view_of(*records, *records)
+    assert once.jobs == twice.jobs
+    assert once.event_offsets("j1") == twice.event_offsets("j1") == [5, 6]
+    assert list(once.lanes("j1")) == list(twice.lanes("j1"))
+
+
+def test_a_tombstone_removes_everything_of_a_job() -> None:
+    view = view_of(JobSeen("j1", job()), lane(0, 10), EventSeen("j1", 5), JobSeen("j1", None))
+    assert (view.jobs, list(view.lanes("j1")), view.event_offsets("j1")) == ({}, [], [])
+
+
+def test_progress_before_and_after_the_input_has_ended() -> None:
+    view = view_of(lane(0, 200), lane(1, totals=LaneTotals(rows_applied=100, rows_failed=50)))
+    early = job_view(job(), view, NOW).progress
+    assert (early.rows_total, early.rows_applied, early.rows_failed, early.percent) == (1000, 300, 50, 35.0)
+    late = job_view(job(input=Input(rows=700, ended=True)), view, NOW).progress
+    assert (late.rows_total, late.rows_read, late.percent) == (700, 700, 50.0)
+    unknown = job_view(job(source=Source(kind="topic")), view, NOW).progress
+    assert (unknown.rows_total, unknown.percent, unknown.eta_seconds) == (None, 0.0, None)
+
+
+def test_totals_outlive_the_lane_records() -> None:
+    ended = job(state=State.COMPLETED_WITH_ERRORS, applied=LaneTotals(rows_applied=990, rows_failed=10), ended_at=NOW)
+    view = view_of(JobSeen("j1", ended), lane(0, 990), LaneSeen("j1", 0, "apply", None))
+    shown = job_view(ended, view, NOW)
+    assert (shown.progress.rows_applied, shown.progress.rows_failed, shown.progress.percent) == (990, 10, 100.0)
+    assert (shown.progress.rows_per_second, shown.progress.eta_seconds, shown.lanes) == (0.0, 0, [])
+
+
+def test_a_paused_job_shows_the_lanes_that_rested() -> None:
+    rested = {0: RestedLane(epoch=2, totals=LaneTotals(rows_applied=7), last_offset=9, parked_blocks=3)}
+    shown = job_view(job(state=State.PAUSED, lanes_rested=rested), View(), NOW)
+    assert (shown.lanes[0].applied_rows, shown.lanes[0].last_offset, shown.lanes[0].parked_blocks) == (7, 9, 3)
+    assert shown.progress.rows_applied == 7
+
+
+def test_a_rollback_counts_its_rounds() -> None:
+    undoing = job(
+        state=State.ROLLING_BACK,
+        phase="undo",
+        run=2,
+        undo_rows=1000,
+        applied=LaneTotals(rows_applied=800),
+        undone=LaneTotals(rows_undone=500),
+    )
+    view = view_of(
+        lane(0, phase="undo", run=2, totals=LaneTotals(rows_undone=100)),
+        lane(1, phase="undo", run=1, totals=LaneTotals(rows_undone=250)),
+    )
+    shown = job_view(undoing, view, NOW).progress
+    assert (shown.rows_applied, shown.rows_rolled_back, shown.percent) == (800, 600, 75.0)
+    checked = replace(undoing, checking=True, undone=LaneTotals(rows_undone=800))
+    assert job_view(checked, view, NOW).progress.rows_rolled_back == 800
+
+
+def test_the_rate_is_smoothed_and_fades() -> None:
+    view = view_of(*(lane(0, 1000 * n, NOW + 500 * n) for n in range(20)))
+    last = NOW + 500 * 19
+    assert view.rows_per_second("j1", last) == 2000.0
+    shown = job_view(job(source=Source(lines=59_001)), view, last).progress
+    assert (shown.rows_per_second, shown.eta_seconds) == (2000.0, 20)
+    assert (view.rows_per_second("j1", last + 60_000) or 0) < 200
+    assert view.rows_per_second("other", last) is None
+
+
+def test_parked_blocks_are_counted() -> None:
+    record = LaneRecord(job_id="j1", partition=0, partitions=2, todo=((1, 5, 3), (9, 9, 1)))
+    assert lane_state(record).parked_blocks == 4
+
+
+def test_the_decoder_skips_what_it_cannot_read() -> None:
+    decoder = Decoder("s", NOW)
+    assert decoder.seen("s.jobs", b"j1", b"{", 0, NOW) is None
+    assert decoder.seen("s.lanes", b"odd", None, 0, NOW) is None
+    assert decoder.seen("s.jobs", b"j1", None, 0, NOW) == JobSeen("j1", None)
+    assert decoder.seen("s.job-events", b"j1", encode(rejection(4)), 7, NOW) == EventSeen("j1", 7, rejection(4))
+    assert decoder.seen("s.job-events", b"j1", b"anything old", 7, NOW - 3_600_000) == EventSeen("j1", 7)
+
+
+def answered(live: LiveView, offset: int, *batches: list[Any], timeout: float = 5) -> Any:
+    async def scenario() -> Any:
+        waiting = asyncio.create_task(live.answer("j1", offset, timeout))
+        await asyncio.sleep(0)
+        for batch in batches:
+            live.take(batch)
+            await asyncio.sleep(0)
+        return await waiting
+
+    return asyncio.run(scenario())
+
+
+def test_the_answer_is_the_state_that_carries_the_offset() -> None:
+    assert answered(LiveView(), 3, [JobSeen("j1", job(2))], [JobSeen("j1", job(3)), JobSeen("j1", job(9))]) == job(3)
+
+
+def test_the_answer_may_be_a_rejection_also_when_later_states_come_first() -> None:
+    assert answered(LiveView(), 3, [EventSeen("j1", 0, rejection(3))]) == rejection(3)
+    batches = [[JobSeen("j1", job(4))], [EventSeen("j1", 0, rejection(3))]]
+    assert answered(LiveView(), 3, *batches) == rejection(3)
+
+
+def test_another_jobs_offset_is_no_answer() -> None:
+    queued = replace(job(3), id="j2")
+    assert answered(LiveView(), 3, [JobSeen("j2", queued)], timeout=0.05) is None
+
+
+def jobs_for_pages() -> list[Job]:
+    states = [State.RUNNING, State.COMPLETED]
+    return [job(id=f"j{n}", created_at=NOW + n // 2, state=states[n % 2], organisation=f"o{n % 3}") for n in range(10)]
+
+
+def test_pages_hold_every_job_once_newest_first() -> None:
+    seen: list[str] = []
+    after = None
+    while True:
+        shown, token = page(jobs_for_pages(), query_of([("limit", "3"), *([("after", after)] if after else [])]), ADMIN)
+        seen += [item.id for item in shown]
+        if token is None:
+            break
+        after = token
+    assert seen == [f"j{n}" for n in reversed(range(10))]
+
+
+def test_filters_take_several_values() -> None:
+    query = query_of([("state", "RUNNING,PAUSED"), ("state", "FAILED"), ("organisation", "o0")])
+    assert query.states == {State.RUNNING, State.PAUSED, State.FAILED}
+    assert [item.id for item in page(jobs_for_pages(), query, ADMIN)[0]] == ["j6", "j0"]
+    assert {item.organisation for item in page(jobs_for_pages(), Query(), Caller("c", frozenset({"o1"})))[0]} == {"o1"}
+
+
+@pytest.mark.parametrize(
+    "parameter", [("state", "ODD"), ("limit", "0"), ("limit", "x"), ("after", "!!"), ("page", "2")]
+)
+def test_bad_parameters_are_refused(parameter: tuple[str, str]) -> None:
+    with pytest.raises(ApiError) as refused:
+        query_of([parameter])
+    assert refused.value.code == 400
+
+
+def test_times_are_iso_8601() -> None:
+    assert iso_time(0) == "1970-01-01T00:00:00.000Z"
+    assert iso_time(None) is None

@@ -1,0 +1,221 @@
+"""What is done with plans, acknowledgements and confirmations, whatever order they come in."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.acks import Acks
+from ingest.coverage import Coverage, with_counts
+from ingest.cutter import Limits
+from ingest.files import Roots
+from ingest.jobview import JobView
+from ingest.sources import Surroundings
+from ingest.verdict import Verdict, judge, starting_point
+from ingest.work import Stage, Work
+from schemas.codec import encode
+from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
+from schemas.job import Input, Job, State
+from schemas.plans import CutExport, Plan, UndoRows
+
+UNDO = UndoRows(job_id="j", epoch=2, command_offset=10, partitions=4, last_row=10_000, run=1)
+EXPORT = CutExport(
+    job_id="j", epoch=2, command_offset=10, partitions=4, dataset="people", organisation="o", date_from="2026-01-01"
+)
+AROUND = Surroundings({}, Roots(Path("/nowhere")), Limits(500, 4096))
+
+
+def job(**more: Any) -> Job:
+    fields: dict[str, Any] = {
+        "id": "j", "operation": "upload", "dataset": "people", "organisation": "o", "created_by": "t",
+        "state": State.RUNNING, "created_at": 0, "command_offset": 10, "partitions": 4, "epoch": 2,
+    }  # fmt: skip
+    return Job(**{**fields, **more})
+
+
+class FakeOutlet:
+    """Kafka, which confirms when it is told to."""
+
+    def __init__(self) -> None:
+        self.blocks: list[tuple[int, Callable[[], None]]] = []
+        self.reports: list[Report] = []
+        self.unconfirmed: list[Callable[[], None]] = []
+
+    def block(self, partition: int, value: bytes, confirmed: Callable[[], None]) -> None:
+        self.blocks.append((partition, confirmed))
+
+    def report(self, report: Report, confirmed: Callable[[], None] | None = None) -> None:
+        self.reports.append(report)
+        if confirmed:
+            self.unconfirmed.append(confirmed)
+
+
+def stage_of(work: Work) -> Stage:
+    return work.stage
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("phase", ["apply", "undo"])
+@pytest.mark.parametrize("plan", [UNDO, EXPORT], ids=["undo", "apply"])
+def test_only_a_running_job_of_the_same_phase_is_worked_on(state: State, phase: str, plan: Plan) -> None:
+    wanted = (State.ROLLING_BACK, "undo") if plan is UNDO else (State.RUNNING, "apply")
+    verdict = judge(plan, job(state=state, phase=phase, run=plan.run), 10)
+    assert verdict is (Verdict.WORK if (state, phase) == wanted else Verdict.VOID)
+
+
+@pytest.mark.parametrize(
+    ("known", "newest", "verdict"),
+    [
+        (None, -1, Verdict.WAIT),
+        (None, 10, Verdict.WAIT),
+        (None, 11, Verdict.VOID),
+        (job(command_offset=9, epoch=1), 10, Verdict.WAIT),
+        (job(command_offset=9, state=State.PAUSED), 50, Verdict.WAIT),
+        (job(command_offset=11), 11, Verdict.WORK),
+        (job(epoch=3), 10, Verdict.VOID),
+        (job(epoch=1), 10, Verdict.WAIT),
+        (job(run=1), 10, Verdict.VOID),
+        (job(input=Input(ended=True)), 10, Verdict.VOID),
+    ],
+)
+def test_a_plan_waits_for_the_state_it_came_before(known: Job | None, newest: int, verdict: Verdict) -> None:
+    assert judge(EXPORT, known, newest) is verdict
+
+
+def test_work_begins_at_the_later_checkpoint() -> None:
+    early, late = Input(blocks=1, rows=2), Input(blocks=5, rows=9)
+    plan = UndoRows(job_id="j", epoch=2, command_offset=10, partitions=4, run=1, last_row=9, checkpoint=early)
+    assert starting_point(plan, job(phase="undo", undo_input=late)) == late
+    assert starting_point(plan, job(phase="undo")) == early
+
+
+def test_the_view_ignores_older_states_and_unreadable_records() -> None:
+    view = JobView()
+    view.take(b"j", encode(job(command_offset=12)))
+    view.take(b"j", encode(job(command_offset=11, epoch=9)))
+    view.take(b"k", b"{")
+    known = view.get("j")
+    assert known is not None
+    assert (known.command_offset, known.epoch, view.newest_offset) == (12, 2, 12)
+    view.take(b"j", None)
+    assert view.get("j") is None
+
+
+@given(st.permutations(range(8)))
+def test_plans_are_committed_in_order_only(order: list[int]) -> None:
+    acks = Acks()
+    assert all(acks.received(0, offset) for offset in range(8))
+    assert not acks.received(0, 3)
+    finished: set[int] = set()
+    for offset in order:
+        acks.done(0, offset)
+        finished.add(offset)
+        first_open = next(number for number in range(9) if number not in finished)
+        assert acks.positions().get(0, 0) == first_open
+    acks.revoked(0)
+    assert acks.positions() == {}
+    acks.done(0, 3)
+    assert acks.positions() == {}
+
+
+@given(st.permutations(range(8)))
+def test_what_is_covered_is_confirmed_without_gaps(order: list[int]) -> None:
+    start = Input(blocks=3)
+    coverage = Coverage(start)
+    inputs = [Input(blocks=4 + number) for number in range(8)]
+    for after in inputs:
+        coverage.sent(after)
+    finished: set[int] = set()
+    for number in order:
+        coverage.confirmed(inputs[number])
+        finished.add(number)
+        covered = len(list(itertools.takewhile(lambda number: number in finished, range(8))))
+        assert coverage.covered.blocks == 3 + covered
+        assert coverage.in_flight == 8 - covered
+
+
+@given(st.integers(0, 100), st.integers(1, 9))
+def test_the_counts_of_blocks_are_those_of_their_partitions(blocks: int, partitions: int) -> None:
+    counts = with_counts(Input(blocks=blocks), partitions).blocks_per_partition
+    assert counts == tuple(sum(b % partitions == p for b in range(blocks)) for p in range(partitions))
+
+
+def test_nothing_is_reported_before_kafka_has_it() -> None:
+    outlet = FakeOutlet()
+    work = Work(UNDO, Input(), AROUND, outlet, 0.0)
+    for _ in range(3):
+        work.step()
+    assert [partition for partition, _confirmed in outlet.blocks] == [0, 1, 2]
+    outlet.blocks[1][1]()
+    work.tend(1.0)
+    assert outlet.reports == []
+    outlet.blocks[0][1]()
+    work.tend(1.1)
+    assert outlet.reports == [InputAdvanced(job_id="j", phase="undo", run=1, input=Input(blocks=2, rows=5000))]
+    outlet.blocks[2][1]()
+    work.tend(1.5)
+    assert len(outlet.reports) == 1, "not more often than every half second"
+
+    work.step()
+    work.step()
+    work.tend(1.55)
+    assert len(outlet.reports) == 1, "a block is not confirmed yet"
+    outlet.blocks[3][1]()
+    work.tend(1.6)
+    ended = Input(blocks=4, rows=10_000, ended=True, blocks_per_partition=(1, 1, 1, 1))
+    assert outlet.reports[1:] == [InputEnded(job_id="j", phase="undo", run=1, input=ended)]
+    assert stage_of(work) is Stage.REPORTED
+    outlet.unconfirmed.pop()()
+    assert stage_of(work) is Stage.DONE
+    assert work.at_end
+
+
+def test_work_that_is_stopped_reports_how_far_it_came() -> None:
+    outlet = FakeOutlet()
+    work = Work(UNDO, Input(), AROUND, outlet, 0.0)
+    work.step()
+    work.stop()
+    work.tend(0.1)
+    assert outlet.reports == []
+    outlet.blocks[0][1]()
+    work.tend(0.2)
+    assert outlet.reports == [InputAdvanced(job_id="j", phase="undo", run=1, input=Input(blocks=1, rows=2500))]
+    outlet.unconfirmed.pop()()
+    assert work.stage is Stage.DONE
+    assert not work.at_end
+
+
+def test_work_that_is_stopped_before_it_began_has_nothing_to_report() -> None:
+    outlet = FakeOutlet()
+    work = Work(UNDO, Input(), AROUND, outlet, 0.0)
+    work.stop()
+    work.tend(0.0)
+    assert (work.stage, outlet.reports) == (Stage.DONE, [])
+
+
+def test_a_source_that_cannot_be_read_fails_its_job() -> None:
+    outlet = FakeOutlet()
+    work = Work(EXPORT, Input(), AROUND, outlet, 0.0)
+    work.step()
+    work.tend(0.0)
+    assert outlet.reports == [InputFailed(job_id="j", reason="exports are not available in this version")]
+
+
+def test_a_bug_in_a_source_fails_its_job_and_not_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_arguments: object) -> Any:
+        yield from iter([1 // 0])
+
+    monkeypatch.setattr("ingest.work.block_source", broken)
+    outlet = FakeOutlet()
+    work = Work(EXPORT, Input(), AROUND, outlet, 0.0)
+    work.step()
+    work.tend(0.0)
+    (report,) = outlet.reports
+    assert isinstance(report, InputFailed)
+    assert "ZeroDivisionError" in report.reason
