@@ -35,7 +35,7 @@ COMMANDS: Final[dict[str, Callable[[str, str, Reason], Command]]] = {
 
 async def act(request: Request, action: str) -> Response:
     """Send a command; with ``?wait=SECONDS``, wait for the state in which the job rests."""
-    job, parts = visible_job(request), services(request)
+    job, parts = await visible_job(request), services(request)
     wait = _wait_seconds(request)
     body = body_as(await short_body(request), Reason, "fields: reason, keep_rows")
     if body.keep_rows and action != "terminate":
@@ -73,7 +73,7 @@ def waiting_for(job: Job) -> str:
 
 async def set_rate(request: Request) -> Response:
     """Set or lift the most rows a second."""
-    job, parts = visible_job(request), services(request)
+    job, parts = await visible_job(request), services(request)
     body = body_as(await short_body(request), Rate, "fields: rows_per_second (a number, or null for no limit), reason")
     check_rate(body.rows_per_second)
     command = SetRate(job_id=job.id, by=caller(request).name, reason=body.reason, rows_per_second=body.rows_per_second)

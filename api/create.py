@@ -18,7 +18,7 @@ from api.header import HEAD_BYTES, head_problem
 from api.job_json import job_view
 from api.multipart import boundary_of
 from api.requests import Draft, creation, draft_of, repeat_problem
-from api.services import Services, caller, now_ms, require_caught_up, services
+from api.services import Services, caller, caught_up, now_ms, services
 from api.sources import allowed_path, digest_of
 from api.spool import SpooledFile
 from api.upload import MOST_JSON_BYTES, receive_form
@@ -34,7 +34,7 @@ _HOW = (
 async def create_job(request: Request) -> Response:
     """Make a job."""
     parts, asking = services(request), caller(request)
-    require_caught_up(parts)
+    await caught_up(parts)
     # Asked before gigabytes are taken in that nobody could then be told of.
     if not await parts.commands.answers():
         raise unavailable("Kafka does not answer, so no job can be started; check `sluice status` and try again")

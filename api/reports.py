@@ -18,7 +18,7 @@ from api.job_json import job_view
 from api.models import DatasetList, DatasetView, FieldView, HistoryPage, JobPage, Stats
 from api.paging import MOST, page, query_of, whole_number
 from api.row_errors import csv_pages, error_page
-from api.services import Services, caller, now_ms, require_caught_up, services, visible_job
+from api.services import Services, caller, caught_up, now_ms, services, visible_job
 from schemas.datasets import Dataset
 from schemas.indices import index_name
 from schemas.job import State
@@ -30,7 +30,7 @@ async def list_jobs(request: Request) -> Response:
     """A page of jobs."""
     parts, asking = services(request), caller(request)
     query = query_of(request.query_params.multi_items())
-    require_caught_up(parts)
+    await caught_up(parts)
     jobs, following = page(parts.view.jobs.values(), query, asking)
     now = now_ms()
     return json_answer(JobPage(jobs=[job_view(job, parts.view, now) for job in jobs], next=following))
@@ -38,13 +38,13 @@ async def list_jobs(request: Request) -> Response:
 
 async def get_job(request: Request) -> Response:
     """One job."""
-    job = visible_job(request)
+    job = await visible_job(request)
     return json_answer(job_view(job, services(request).view, now_ms()))
 
 
 async def get_history(request: Request) -> Response:
     """A job's audit trail."""
-    job, parts = visible_job(request), services(request)
+    job, parts = await visible_job(request), services(request)
     offsets = parts.view.event_offsets(job.id)
     try:
         records = await asyncio.to_thread(parts.history.read, offsets)
@@ -55,7 +55,7 @@ async def get_history(request: Request) -> Response:
 
 async def get_errors(request: Request) -> Response:
     """A page of a job's row errors."""
-    job, parts = visible_job(request), services(request)
+    job, parts = await visible_job(request), services(request)
     given = request.query_params
     limit = whole_number("limit", given["limit"], 1, MOST) if "limit" in given else _ERRORS_LIMIT
     after = whole_number("after", given["after"], 0, 2**62) if "after" in given else None
@@ -64,7 +64,7 @@ async def get_errors(request: Request) -> Response:
 
 async def get_errors_csv(request: Request) -> Response:
     """All of a job's row errors, as CSV."""
-    job, parts = visible_job(request), services(request)
+    job, parts = await visible_job(request), services(request)
     pages = csv_pages(parts.elasticsearch, _errors_index(parts), job.id)
     # The first page is fetched before the answer begins, so that a failure can still be told as one.
     first = await anext(pages)
@@ -87,7 +87,7 @@ def _errors_index(parts: Services) -> str:
 
 async def get_result(request: Request) -> Response:
     """The CSV that an export made."""
-    job, parts = visible_job(request), services(request)
+    job, parts = await visible_job(request), services(request)
     path = parts.settings.storage_root / "results" / f"{job.id}.csv"
     if not await asyncio.to_thread(path.is_file):
         text = "an export has one once it is COMPLETED" if job.operation == "export" else "only exports have one"
@@ -130,7 +130,7 @@ def dataset_view(dataset: Dataset) -> DatasetView:
 async def get_stats(request: Request) -> Response:
     """Totals over the caller's jobs."""
     parts, asking = services(request), caller(request)
-    require_caught_up(parts)
+    await caught_up(parts)
     now = now_ms()
     jobs = [job_view(job, parts.view, now) for job in parts.view.jobs.values() if asking.may_see(job.organisation)]
     counts = Counter(job.state for job in jobs)

@@ -23,6 +23,8 @@ from schemas.datasets import Dataset
 from schemas.ids import JOB_ID
 from schemas.job import Job
 
+_CATCH_UP_SECONDS = 5.0
+
 
 @dataclass(slots=True)
 class Services:
@@ -62,29 +64,34 @@ def caller(request: Request) -> Caller:
     return caller_of(request.headers, request.method, parts.key, require_key=parts.settings.api_require_key)
 
 
-def visible_job(request: Request) -> Job:
+async def visible_job(request: Request) -> Job:
     """The job that the request's path names, if its caller may see it.
 
     Raises:
         ApiError: 401, 403, 404; or 503 as long as the view is not complete.
     """
     asking = caller(request)
+    await caught_up(services(request))
     job_id = request.path_params["job_id"]
     job = services(request).view.jobs.get(job_id)
-    if job is not None and asking.may_see(job.organisation):
-        return job
-    require_caught_up(services(request))
-    raise no_such_job(job_id if JOB_ID.match(job_id) else "with this id")
+    if job is None or not asking.may_see(job.organisation):
+        raise no_such_job(job_id if JOB_ID.match(job_id) else "with this id")
+    return job
 
 
-def require_caught_up(parts: Services) -> None:
-    """Refuse what needs a complete view as long as it is not.
+async def caught_up(parts: Services) -> None:
+    """Wait a little for a view that is not complete yet: right after the start of the process it soon is.
 
     Raises:
-        ApiError: 503.
+        ApiError: 503, it still is not.
     """
-    if not parts.live.caught_up:
-        raise unavailable("the API is starting: it is still reading its topics from Kafka; try again in a moment")
+    try:
+        async with asyncio.timeout(_CATCH_UP_SECONDS):
+            await parts.live.until_caught_up()
+    except TimeoutError:
+        raise unavailable(
+            "the API is still reading its topics from Kafka; try again in a moment, and check `sluice status`"
+        ) from None
 
 
 def now_ms() -> int:

@@ -24,7 +24,7 @@ _SEND_SECONDS = 60
 
 async def watch_job(request: Request) -> Response:
     """The job at once, then each change of its state as it comes and its progress at most four times a second."""
-    job = visible_job(request)
+    job = await visible_job(request)
     return EventSourceResponse(
         events(services(request).live, job),
         ping=_HEARTBEAT_SECONDS,

@@ -1,0 +1,126 @@
+"""The main job, shown: a CSV file through Kafka and a worker into Elasticsearch, paused and resumed on its way."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from api.client.errors import ClientError
+from api.client.following import follow
+from api.client.http import Api
+from api.client.showing import live
+from devstack.errors import StackError
+from devstack.layout import Layout
+from devstack.oracle import compare
+from devstack.shutdown import down
+from devstack.startup import up
+from runtime.settings import Settings, settings
+
+ROWS = 100_000
+SEED = 7
+PAUSE_AT = 0.4
+"""The share of the rows after which the job is paused."""
+
+console = Console(stderr=True, highlight=False)
+
+
+def run(exit_at_end: bool) -> int:
+    """Show the main job; answers 0 if every row arrived as it is in the file, 1 if not.
+
+    Raises:
+        StackError: the local stack can't be started.
+    """
+    config = settings()
+    try:
+        return _show(config)
+    except ClientError as error:
+        raise StackError(str(error)) from error
+    finally:
+        if exit_at_end:
+            step("Stopping everything")
+            down(config)
+
+
+def step(text: str) -> None:
+    """A line that says what happens next."""
+    console.print(f"\n[bold cyan]▸[/] [bold]{text}[/]")
+
+
+def _show(config: Settings) -> int:
+    step("Starting Kafka, Elasticsearch, the API, a reader and a worker")
+    up(config, detach=True)
+    file = _sample(config)
+    api = Api()
+    step(f"Uploading {file.name}, {file.stat().st_size / 1e6:.1f} MB: POST {config.api}/v1/jobs")
+    began = time.monotonic()
+    job = api.send_file(file, {"operation": "upload", "dataset": "people", "organisation": "demo"}, None)
+    console.print(f"  job [bold]{job['id']}[/]")
+    paused_seconds = _watch(api, job["id"])
+    took = time.monotonic() - began - paused_seconds
+    job = api.job(job["id"])
+    done = job["progress"]["rows_applied"]
+    console.print(
+        f"  {job['state']}: {done:,} rows in {took:.1f} s, {done / took:,.0f} rows a second, pause not counted"
+    )
+    step("Comparing every document in Elasticsearch with its row in the file")
+    verdict = compare(config, job["id"], "people", file)
+    console.print(f"  {verdict}")
+    if not verdict.holds or job["state"] != "COMPLETED":
+        console.print("  [bold red]Rows are missing or wrong.[/]")
+        return 1
+    console.print("  [bold green]Every row is there, once, as it is in the file.[/]")
+    _where_to_look(config, job)
+    return 0
+
+
+def _sample(config: Settings) -> Path:
+    from sample_csv.cli import sample
+    from sample_csv.datasets import Dataset
+
+    file = Layout.of(config).home / "demo" / "people.csv"
+    step(f"Making {ROWS:,} people")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sample(Dataset("people"), ROWS, file, SEED)
+    return file
+
+
+def _watch(api: Api, job_id: str) -> float:
+    """Follow the job to its end, with one pause on the way; answers the seconds it was paused."""
+    paused_seconds: float | None = None
+    with live(quiet=False) as (show, remark):
+        for job in follow(api, job_id, remark):
+            show(job)
+            progress = job["progress"]
+            enough = progress["rows_applied"] >= PAUSE_AT * ROWS
+            if paused_seconds is None and job["state"] == "RUNNING" and enough:
+                paused_seconds = _pause_and_resume(api, job_id, remark)
+    return paused_seconds or 0.0
+
+
+def _pause_and_resume(api: Api, job_id: str, remark: Any) -> float:
+    began = time.monotonic()
+    paused = api.call("POST", f"/v1/jobs/{job_id}/pause", params={"wait": 30}, json={"reason": "to show a pause"})
+    if paused["state"] != "PAUSED":
+        return 0.0  # it was faster than we
+    took = (time.monotonic() - began) * 1000
+    stopped = sum(lane["applied_rows"] for lane in paused["lanes"])
+    remark(f"  paused in {took:.0f} ms: every lane has proved that it stopped, {stopped:,} rows are written")
+    time.sleep(2)  # for the eye
+    still = sum(lane["applied_rows"] for lane in api.job(job_id)["lanes"])
+    remark(f"  two seconds later: {still:,} rows; resuming from the checkpoint")
+    api.call("POST", f"/v1/jobs/{job_id}/resume", params={"wait": 10}, json={"reason": "to show a resume"})
+    return time.monotonic() - began
+
+
+def _where_to_look(config: Settings, job: dict[str, Any]) -> None:
+    step("Where to look")
+    job_id = job["id"]
+    console.print(f"  {config.api}/                                the jobs, as a page", markup=False)
+    console.print(f"  {config.api}/v1/jobs/{job_id}          this job, as JSON", markup=False)
+    console.print(f"  {config.elasticsearch}/sluice-data-people/_search    its rows", markup=False)
+    console.print(f"  ./sluice history {job_id}     who did what, and when", markup=False)
+    console.print(f"  ./sluice rollback {job_id}    takes its rows out again", markup=False)
+    console.print("  ./sluice down                         stops everything; the data stays", markup=False)

@@ -1,0 +1,100 @@
+"""Are the rows of a file where they should be? Asked of Elasticsearch itself, never of what a job says of itself."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from runtime.clients import elasticsearch
+from runtime.settings import Settings
+from schemas.indices import data_index, index_name
+
+PAGE_ROWS = 5000
+
+
+@dataclass(slots=True)
+class Verdict:
+    """How a file's rows compare with the documents and row errors of the job that read it."""
+
+    rows: int = 0
+    documents: int = 0
+    errors: int = 0
+    missing: list[int] = field(default_factory=list)
+    """Rows with neither a document nor a row error."""
+    doubled: list[int] = field(default_factory=list)
+    """Rows with more than one of them."""
+    different: list[int] = field(default_factory=list)
+    """Rows whose document has other values than the file."""
+
+    @property
+    def holds(self) -> bool:
+        """Every row is there once, with the file's values, and nothing else is."""
+        counted = self.documents + self.errors == self.rows
+        return counted and not (self.missing or self.doubled or self.different)
+
+    def __str__(self) -> str:
+        found = f"{self.rows:,} rows in the file, {self.documents:,} documents, {self.errors:,} row errors"
+        bad = {"missing": self.missing, "doubled": self.doubled, "different": self.different}
+        return "; ".join([found, *(f"{name}: rows {rows[:5]}" for name, rows in bad.items() if rows)])
+
+
+def compare(settings: Settings, job_id: str, dataset: str, file: Path) -> Verdict:
+    """Compare a UTF-8 CSV file, row by row and value by value, with what Elasticsearch has of a job that has ended."""
+    with elasticsearch(settings) as client:
+        documents = _by_row(client, data_index(settings.prefix, dataset), "sluice.job_id", "sluice.row_number", job_id)
+        errors = _by_row(client, index_name(settings.prefix, "errors"), "job_id", "row", job_id)
+        verdict = Verdict()
+        document, error = next(documents, None), next(errors, None)
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            for number, row in enumerate(csv.DictReader(lines), start=1):
+                verdict.rows += 1
+                found = 0
+                while document is not None and document[0] <= number:
+                    found += document[0] == number
+                    verdict.documents += 1
+                    if document[0] == number and not _same(document[1], row):
+                        verdict.different.append(number)
+                    document = next(documents, None)
+                while error is not None and error[0] <= number:
+                    found += error[0] == number
+                    verdict.errors += 1
+                    error = next(errors, None)
+                if found != 1:
+                    (verdict.doubled if found else verdict.missing).append(number)
+        verdict.documents += (document is not None) + sum(1 for _ in documents)
+        verdict.errors += (error is not None) + sum(1 for _ in errors)
+    return verdict
+
+
+def _same(document: dict[str, Any], row: dict[str, str]) -> bool:
+    stored = {name: "" if value is None else str(value) for name, value in document.items() if name != "sluice"}
+    return stored == row
+
+
+def _by_row(client: Elasticsearch, index: str, job: str, row: str, job_id: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Everything of a job in an index, in the order of its row numbers."""
+    client.indices.refresh(index=index)
+    pit = client.open_point_in_time(index=index, keep_alive="1m")["id"]
+    after: list[Any] | None = None
+    try:
+        while True:
+            page = client.search(
+                pit={"id": pit, "keep_alive": "1m"},
+                query={"term": {job: job_id}},
+                sort=[{row: "asc"}],
+                size=PAGE_ROWS,
+                search_after=after,
+                track_total_hits=False,
+            )["hits"]["hits"]
+            for hit in page:
+                yield int(hit["sort"][0]), hit["_source"]
+            if len(page) < PAGE_ROWS:
+                return
+            after = page[-1]["sort"]
+    finally:
+        client.close_point_in_time(id=pit)

@@ -1,0 +1,163 @@
+"""The API on a real Kafka and Elasticsearch; a thread with the real `react` stands for the control agent."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from elasticsearch import Elasticsearch
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from control.admission import holder
+from control.machine import Context
+from control.reaction import react
+from runtime.clients import elasticsearch, librdkafka_config
+from runtime.provision import provision
+from runtime.settings import Settings
+from schemas.codec import decode, encode
+from schemas.commands import Command
+from schemas.indices import index_name
+from schemas.job import Job, LaneTotals
+from schemas.lanes import LaneRecord, lane_key
+from schemas.progress import RowError
+from schemas.topics import topic_name
+from tests.conftest import MakeSettings
+from tests.unit.test_api_stub import CATALOG, make_job
+from tests.waiting import wait_until
+
+
+class Agent:
+    """Answers commands as the control agent would, from the beginning of the topic."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.jobs: dict[str, Job] = {}
+        self.producer = Producer(librdkafka_config(settings, linger_ms=0))
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def put(self, topic: Any, key: bytes, value: bytes | None) -> None:
+        self.producer.produce(topic_name(self.settings.prefix, topic), value, key)
+        self.producer.flush(10)
+
+    def _run(self) -> None:
+        consumer = Consumer(librdkafka_config(self.settings, group_id="agent", enable_auto_commit=False))
+        consumer.assign([TopicPartition(topic_name(self.settings.prefix, "commands"), 0, 0)])
+        while not self._stopping.is_set():
+            message = consumer.poll(0.1)
+            if message is None or message.error():
+                continue
+            command: Command = decode(message.value(), Command)
+            context = Context(
+                offset=message.offset(),
+                at=message.timestamp()[1],
+                partitions=self.settings.topic_partitions,
+                catalog=CATALOG,
+                holder=lambda key: holder(self.jobs.values(), key),
+            )
+            effect = react(self.jobs.get(command.job_id), command, context)
+            for record in effect.history:
+                self.put("job-events", record.job_id.encode(), encode(record))
+            if effect.job is not None:
+                self.jobs[effect.job.id] = effect.job
+                self.put("jobs", effect.job.id.encode(), encode(effect.job))
+        consumer.close()
+
+
+@pytest.fixture
+def own(settings: MakeSettings) -> Settings:
+    made = settings(api_require_key=False, topic_partitions=2)
+    provision(made)
+    return made
+
+
+@pytest.fixture
+def agent(own: Settings) -> Iterator[Agent]:
+    started = Agent(own)
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def client(own: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(own)) as served:
+        wait_until(lambda: served.get("/readyz").status_code == 200, 20, "the API is ready")
+        yield served
+
+
+def test_a_job_is_made_followed_and_remembered(own: Settings, agent: Agent, client: TestClient) -> None:
+    first = make_job(client, key="k")
+    assert first.status_code == 201
+    job_id = first.json()["id"]
+    assert make_job(client, key="k").json()["id"] == job_id
+    assert make_job(client).status_code == 409
+    record = LaneRecord(job_id=job_id, partition=1, partitions=2, totals=LaneTotals(rows_applied=1), at=1)
+    agent.put("lanes", lane_key(job_id, 1, "apply"), encode(record))
+    path = f"/v1/jobs/{job_id}"
+    wait_until(lambda: client.get(path).json()["progress"]["rows_applied"] == 1, 10, "the lane is seen")
+    assert client.post(f"{path}/pause", json={"reason": "lunch"}).json()["state"] == "PAUSING"
+    assert client.post(f"{path}/resume").status_code == 409
+    before = client.get(path).json()
+    with TestClient(create_app(own)) as restarted:
+        assert restarted.get(path).json() == before
+        happened = restarted.get(f"{path}/history").json()["history"]
+    assert [entry["event"] or entry["command"] for entry in happened] == [
+        "Created", "Started", "PauseRequested", "ResumeJob",
+    ]  # fmt: skip
+    assert happened[2]["reason"] == "lunch"
+
+
+def test_a_command_that_nobody_takes_is_on_record(own: Settings, client: TestClient) -> None:
+    begun = time.monotonic()
+    answer = make_job(client)
+    assert (answer.status_code, time.monotonic() - begun > 9) == (503, True)
+    job_id = answer.json()["error"]["details"]["job_id"]
+    late = Agent(own)
+    late.start()
+    wait_until(lambda: client.get(f"/v1/jobs/{job_id}").status_code == 200, 15, "the command has taken effect")
+    late.stop()
+
+
+def test_row_errors_come_in_pages_and_as_csv(own: Settings, agent: Agent, client: TestClient, tmp_path: Path) -> None:
+    job_id = make_job(client).json()["id"]
+    index = index_name(own.prefix, "errors")
+    with elasticsearch(own) as store:
+        _store_errors(store, index, job_id, 2500)
+    pages, after = 0, None
+    rows: list[int] = []
+    while pages == 0 or after is not None:
+        given = {"limit": 1000, **({"after": after} if after is not None else {})}
+        page = client.get(f"/v1/jobs/{job_id}/errors", params=given).json()
+        assert page["total"] == 2500
+        rows += [error["row"] for error in page["errors"]]
+        after, pages = page["next"], pages + 1
+    assert rows == list(range(1, 2501))
+    lines = client.get(f"/v1/jobs/{job_id}/errors.csv").text.splitlines()
+    assert lines[0] == "name,email,row,line,column,reason"
+    assert (len(lines), lines[1]) == (2501, '"A, B",x1,1,2,email,no @')
+
+
+def _store_errors(store: Elasticsearch, index: str, job_id: str, count: int) -> None:
+    operations: list[dict[str, Any]] = []
+    for row in range(1, count + 1):
+        error = RowError(
+            job_id=job_id, row=row, line=row + 1, column="email", value=f"x{row}", reason="no @",
+            columns=["name", "email"], values=["A, B", f"x{row}"], at=1,
+        )  # fmt: skip
+        document = decode(encode(error), dict[str, Any])
+        operations += [{"index": {"_id": f"{job_id}:{row}"}}, document]
+    assert not store.bulk(index=index, operations=operations)["errors"]
