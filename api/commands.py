@@ -36,7 +36,7 @@ class CommandLog:
             message_timeout_ms=int(_KAFKA_SECONDS * 1000),
             queue_buffering_max_kbytes=4096,
         )
-        self._producer = Producer({**config, "log_level": 3})
+        self._producer = Producer({**config, "log_level": 2})
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="command-log", daemon=True)
         self._thread.start()

@@ -35,9 +35,11 @@ def groupless_consumer(settings: Settings, **more: Any) -> Consumer:
         auto_offset_reset="earliest",
         queued_min_messages=1000,
         queued_max_messages_kbytes=2048,
+        # Its default of a second would make small buffers mean a thousand records a second.
+        fetch_queue_backoff_ms=5,
         **more,
     )
-    return Consumer({**config, "log_level": 3})
+    return Consumer({**config, "log_level": 2})
 
 
 class Follower:
@@ -97,7 +99,7 @@ class Follower:
                 elif error.code() in _LOST or error.fatal():
                     raise KafkaException(error)
                 else:
-                    log.info("Kafka: %s", error)
+                    log.warning("Kafka: %s", error)
                 message = consumer.poll(0) if len(batch) < _BATCH else None
             if batch:
                 self._hand_over(batch)

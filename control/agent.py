@@ -40,6 +40,8 @@ class ControlAgent:
 
     async def handle(self, offset: int, at: int, key: bytes | None, value: bytes | None) -> None:
         """Carry out the command record at `offset`, whose timestamp is `at` (milliseconds since 1970)."""
+        if offset <= self._jobs.newest_offset:
+            return  # delivered again: judged in today's world, a command that was refused then could be carried out now
         context = self._context(offset, at)
         try:
             command = decode(value, Command)

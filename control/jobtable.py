@@ -15,6 +15,8 @@ class JobTable:
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
         self._listeners: list[Listener] = []
+        self.newest_offset = -1
+        """Of the commands that the states here have taken in, the newest: each one before it has been dealt with."""
 
     def __iter__(self) -> Iterator[Job]:
         return iter(list(self._jobs.values()))
@@ -37,6 +39,7 @@ class JobTable:
             # An older state can only come from a control agent that lost its partition and did not notice yet.
             return False
         self._jobs[job.id] = job
+        self.newest_offset = max(self.newest_offset, job.command_offset)
         self._tell(job.id, job)
         return True
 

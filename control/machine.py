@@ -52,6 +52,7 @@ from schemas.events import (
     Started,
     Terminated,
     TerminationRequested,
+    UndoFinished,
 )
 from schemas.job import Input, Job, LaneTotals, State
 
@@ -153,6 +154,8 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
                 return (TerminationRequested(keep_rows=False),)
             return _rollback(job)
         case SetRate():
+            if request.rows_per_second is not None and not request.rows_per_second > 0:
+                return Rejected(400, "rows_per_second is a number above 0; leave it out for no limit")
             return (RateSet(request.rows_per_second),)
         case _:
             assert_never(request)
@@ -172,7 +175,7 @@ def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event
     requested: tuple[Event, ...] = (TerminationRequested(request.keep_rows),)
     # Nothing of a queued or a paused job is in flight: that has been proved, and nobody has to prove it again.
     if job.state is S.QUEUED:
-        return (*requested, *((Terminated(),) if request.keep_rows else (RollbackStarted(0), RolledBack())))
+        return (*requested, Terminated()) if request.keep_rows else (*requested, *_rollback(job))
     if job.state is S.PAUSED:
         if request.keep_rows:
             return (*requested, Terminated())
@@ -184,7 +187,12 @@ def _rollback(job: Job) -> tuple[Event, ...]:
     last_row = max((lane.totals.last_row for lane in job.lanes_rested.values()), default=0)
     if job.applied is not None:
         last_row = max(last_row, job.applied.last_row)
-    return (RollbackStarted(last_row),) if last_row else (RollbackStarted(0), RolledBack())
+    if last_row:
+        return (RollbackStarted(last_row),)
+    if job.started_at is None:
+        return (RollbackStarted(0), RolledBack())
+    # No lane knows of a row, but a request whose worker died before its checkpoint may have written some: count them.
+    return (RollbackStarted(0), UndoFinished(LaneTotals()))
 
 
 def _all_rested(job: Job) -> bool:
@@ -239,7 +247,7 @@ def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
     if job.state is S.RUNNING and done:
         return (Completed(_sum(job)),)
     if job.state is S.ROLLING_BACK and done and not job.checking and not job.halting:
-        return (Completed(_sum(job)),)
+        return (UndoFinished(_sum(job)),)
     return ()
 
 
@@ -306,7 +314,10 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 applied=job.applied or _rested_totals(job),
                 undone=None,
                 ended_at=None,
+                keep_rows=False,
             )
+        case UndoFinished():
+            return replace(job, checking=True, undone=(job.undone or LaneTotals()) + event.totals)
         case RollbackRepeated():
             return replace(_next_run(job), undo_rows=max(job.undo_rows, event.last_row))
         case RolledBack():
@@ -320,8 +331,6 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
         case LanesFinished():
             return replace(job, lanes_done={**job.lanes_done, **event.lanes})
         case Completed():
-            if job.phase == "undo":
-                return replace(job, checking=True, undone=(job.undone or LaneTotals()) + event.totals)
             state = S.COMPLETED_WITH_ERRORS if event.totals.rows_failed else S.COMPLETED
             return replace(job, state=state, ended_at=at, applied=event.totals)
         case Failed():

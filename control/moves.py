@@ -29,6 +29,9 @@ _ALREADY: Final[dict[type, frozenset[State]]] = {
 }
 """Request -> the states in which it has taken effect before: it succeeds and changes nothing."""
 
+_KEPT = "it was terminated with its rows kept; to take them out, use rollback when it is TERMINATED"
+_TAKEN_OUT = "it was terminated with its rows taken out; they can't be kept any more"
+
 _VERBS: Final[dict[type, str]] = {
     PauseJob: "pause",
     ResumeJob: "resume",
@@ -46,6 +49,16 @@ def allowed_states(request: type) -> tuple[State, ...]:
 def legality(job: Job, request: Request) -> Answer | Rejected:
     """Whether `request` moves this job, has taken effect before, or is refused."""
     kind = type(request)
+    if isinstance(request, PauseJob) and job.halting:
+        return "already"
+    if isinstance(request, TerminateJob) and job.state in _ALREADY[kind] and request.keep_rows != job.keep_rows:
+        return Rejected(
+            409, f"job {job.id} is {job.state}: {_KEPT if job.keep_rows else _TAKEN_OUT}", {"state": job.state}
+        )
+    if isinstance(request, ResumeJob) and job.halting:
+        return Rejected(
+            409, f"job {job.id} is about to pause; wait until it is {S.ROLLBACK_PAUSED}", {"state": job.state}
+        )
     if job.state in _MOVES[kind]:
         return "move"
     if job.state in _ALREADY[kind]:

@@ -64,7 +64,7 @@ def start(job: Job, context: Context) -> Reaction:
 
 def plan_for(job: Job, events: Sequence[Event]) -> Plan | None:
     """The readers' work that begins with these events; None: none does."""
-    if job.current_input.ended:
+    if job.current_input.ended or job.checking:
         return None
     begins = any(isinstance(event, Started | Resumed | RollbackStarted | RollbackRepeated) for event in events)
     if not begins or job.ended_at is not None:

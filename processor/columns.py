@@ -6,6 +6,7 @@ Each column has two forms. `fast` says whether a whole column of a block is good
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,13 +17,13 @@ from schemas.datasets import Field
 
 Convert = Callable[[str], Any]
 
-EMAIL = re.compile(r"^[^@\s,;<>()\[\]\\\"]+@[^@\s.,;<>()]+(\.[^@\s.,;<>()]+)+$")
+EMAIL = re.compile(r"^[^@\s,;<>()\[\]\\\"]+@[^@\s.,;<>()]+(\.[^@\s.,;<>()]+)+\Z")
 """Deliberately wide: one @, a dotted domain, no spaces. Only sending a message proves an address."""
-PHONE = re.compile(r"^\+?[0-9(][0-9 ().\-/]{3,30}[0-9]$")
-_INTEGER = re.compile(r"^[+-]?\d{1,18}$")
-_NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$")
-_DATE = re.compile(r"^\d{4}-\d\d-\d\d$")
-_DATETIME = re.compile(r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?$")
+PHONE = re.compile(r"^\+?[0-9(][0-9 ().\-/]{3,30}[0-9]\Z")
+_INTEGER = re.compile(r"^[+-]?\d{1,18}\Z")
+_NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\Z")
+_DATE = re.compile(r"^\d{4}-\d\d-\d\d\Z")
+_DATETIME = re.compile(r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?\Z")
 _TRUE = {"true", "True", "TRUE", "1"}
 _FALSE = {"false", "False", "FALSE", "0"}
 
@@ -107,7 +108,7 @@ def compile_column(field: Field) -> Column:
         convert=convert,
         shape=shape,
         shape_reason=reason,
-        pattern=re.compile(rf"^(?:{field.pattern})$") if field.pattern else None,
+        pattern=re.compile(rf"(?:{field.pattern})\Z") if field.pattern else None,
         enum=frozenset(str(item) for item in field.enum) if field.enum else None,
         min_length=field.min_length or 0,
         max_length=field.max_length if field.max_length is not None else 32_000,
@@ -127,6 +128,13 @@ def _bounded(convert: Convert, field: Field, converts: bool) -> Convert:
         return value if converts else text
 
     return check
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise BadValueError("is too large for a number")
+    return value
 
 
 def _boolean(text: str) -> bool:
@@ -157,7 +165,7 @@ _KINDS: dict[str, tuple[re.Pattern[str] | None, str, Convert | None]] = {
     "string": (None, "", None),
     "any": (None, "", None),
     "integer": (_INTEGER, "is not a whole number", int),
-    "number": (_NUMBER, "is not a number", float),
+    "number": (_NUMBER, "is not a number", _number),
     "boolean": (None, "", _boolean),
     "date": (_DATE, "is not a date; write it YYYY-MM-DD", _date),
     "datetime": (_DATETIME, "is not a date and time; write it YYYY-MM-DDTHH:MM:SSZ", _datetime),

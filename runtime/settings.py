@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     datasets_folder: Path | None = Field(None, description="a folder of further dataset schemas (*.json, Table Schema)")
 
     block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
-    block_bytes: int = Field(256 * 1024, ge=4096, description="bytes of a block's values, at most")
+    block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")
     bulk_rows: int = Field(5000, ge=1, description="rows in one bulk request, at most")
     bulk_bytes: int = Field(8 * 1024 * 1024, ge=65536, description="bytes of one bulk request, at most")
     bulk_in_flight: int = Field(3, ge=1, le=16, description="bulk requests a worker keeps in flight")

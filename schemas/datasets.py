@@ -5,6 +5,7 @@ https://specs.frictionlessdata.io/table-schema/ gives the descriptor; its proper
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
@@ -99,6 +100,7 @@ def _parse_field(dataset: str, item: Any) -> Field:
     unknown = set(constraints) - _CONSTRAINTS
     if unknown:
         raise DatasetError(f"{where}: constraint {sorted(unknown)[0]!r} is not known")
+    _require_usable(where, kind, constraints)
     return Field(
         name=item["name"],
         type=cast(FieldType, kind),
@@ -112,6 +114,22 @@ def _parse_field(dataset: str, item: Any) -> Field:
         min_length=constraints.get("minLength"),
         max_length=constraints.get("maxLength"),
     )
+
+
+def _require_usable(where: str, kind: str, constraints: dict[str, Any]) -> None:
+    """A constraint that could only fail at the first row is refused here."""
+    try:
+        re.compile(constraints.get("pattern") or "")
+    except (re.error, TypeError) as error:
+        raise DatasetError(f"{where}: the pattern is no regular expression: {error}") from error
+    number = {"integer": int, "number": (int, float)}.get(kind, str)
+    for name in ("minimum", "maximum"):
+        value = constraints.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, number)):  # type: ignore[arg-type]
+            raise DatasetError(f"{where}: {name} {value!r} is not of the field's type, {kind}")
+    for name in ("minLength", "maxLength"):
+        if constraints.get(name) is not None and not isinstance(constraints[name], int):
+            raise DatasetError(f"{where}: {name} is a whole number")
 
 
 def header_problem(dataset: Dataset, header: Sequence[str]) -> str | None:

@@ -50,6 +50,12 @@ class RollbackStarted(msgspec.Struct, frozen=True, tag=True):
     last_row: int
 
 
+class UndoFinished(msgspec.Struct, frozen=True, tag=True):
+    """Every block of the rollback is done; a worker counts what is left."""
+
+    totals: LaneTotals
+
+
 class RollbackRepeated(msgspec.Struct, frozen=True, tag=True):
     """Rows were found after the rollback: it goes once more over the range."""
 
@@ -110,6 +116,7 @@ Event = (
     | TerminationRequested
     | Terminated
     | RollbackStarted
+    | UndoFinished
     | RollbackRepeated
     | RolledBack
     | RateSet

@@ -15,8 +15,13 @@ import pytest
 from devstack.ephemeral import Servers
 from devstack.ports import free_port
 from runtime.settings import Settings
+from sample_csv.datasets import Dataset
+from sample_csv.rows import generate_bytes
+from tests.cluster import Cluster, Shared
 
 MakeSettings = Callable[..., Settings]
+MakeCluster = Callable[..., Cluster]
+People = Callable[..., Path]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,5 +72,78 @@ def settings(stack: Servers, tmp_path: Path) -> MakeSettings:
             "api_port": free_port(),
         }
         return Settings(**{**own, **more})
+
+    return make
+
+
+def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
+    """Settings of processes that nobody else shares: small blocks and requests, so that much happens in few rows."""
+    own: dict[str, Any] = {
+        "home": home,
+        "prefix": f"t{uuid.uuid4().hex[:12]}",
+        "kafka_bootstrap": stack.settings.bootstrap,
+        "elasticsearch_url": stack.settings.elasticsearch,
+        "api_port": free_port(),
+        "api_require_key": False,
+        "topic_partitions": 4,
+        "block_rows": 100,
+        "bulk_rows": 1000,
+        "session_timeout_seconds": 3,
+    }
+    return Settings(**{**own, **more})
+
+
+@pytest.fixture
+def make_cluster(stack: Servers, tmp_path: Path) -> Iterator[MakeCluster]:
+    """Starts processes that a test may kill; a process that logs an error nobody expects fails the test."""
+    made: list[Cluster] = []
+
+    def make(workers: int = 1, readers: int = 1, auto_restart: bool = False, **more: Any) -> Cluster:
+        cluster = Cluster(own_settings(stack, tmp_path, **more), auto_restart)
+        made.append(cluster)
+        cluster.up(workers, readers)
+        return cluster
+
+    yield make
+    try:
+        for cluster in made:
+            cluster.check()
+    finally:
+        for cluster in made:
+            cluster.close()
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(stack: Servers, test_home: Path) -> Iterator[Shared]:
+    """The cluster of the tests that leave processes alone."""
+
+    def make() -> Cluster:
+        home = test_home / f"shared-{uuid.uuid4().hex[:6]}"
+        home.mkdir()
+        cluster = Cluster(own_settings(stack, home))
+        cluster.up(workers=2)
+        return cluster
+
+    shared = Shared(make)
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def cluster(shared_cluster: Shared) -> Iterator[Cluster]:
+    """A running API, reader and two workers, which a test must not break; an own organisation keeps its jobs apart."""
+    yield shared_cluster.get()
+    shared_cluster.check()
+
+
+@pytest.fixture(scope="session")
+def people(test_home: Path) -> People:
+    """Makes a CSV file of people; the same rows and seed are the same file."""
+
+    def make(rows: int, seed: int = 1) -> Path:
+        file = test_home / f"people-{rows}-{seed}.csv"
+        if not file.exists():
+            file.write_bytes(generate_bytes(Dataset.PEOPLE, rows, seed))
+        return file
 
     return make

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -42,7 +42,7 @@ class Upload:
         answers = await work.sink.send(items + error_items(work, errors), work.gate)
         refused = self._refused(work, cast(Sequence[RowBlock], blocks), checked, answers)
         if refused:
-            await work.sink.send(error_items(work, [error for _, error in refused]), work.gate)
+            _require_recorded(await work.sink.send(error_items(work, [error for _, error in refused]), work.gate))
         outcomes = []
         for index, (block, rows) in enumerate(zip(cast(Sequence[RowBlock], blocks), checked, strict=True)):
             failed = len(rows.errors) + sum(1 for at, _ in refused if at == index)
@@ -95,17 +95,9 @@ class Upload:
 
     def _items(self, work: Work, rows: CheckedRows) -> list[bytes]:
         """An action line and a document line for each good row."""
-        job = work.job
-        head = f'{{"create":{{"_index":"{data_index(work.prefix, work.dataset.name)}","_id":"{job.id}:'
-        tail = f',"sluice":{{"job_id":"{job.id}","row_number":'
-        end = f',"organisation":"{job.organisation}"}}}}'.encode()
-        columns = rows.columns
-        return [
-            b'%b%d"}}\n%b%b%d%b'
-            % (head_bytes, number, _encode(dict(zip(columns, values)))[:-1], tail_bytes, number, end)  # noqa: B905
-            for head_bytes, tail_bytes in ((head.encode(), tail.encode()),)
-            for number, values in zip(rows.numbers, rows.values, strict=True)
-        ]
+        index = data_index(work.prefix, work.dataset.name)
+        numbered = zip(rows.numbers, rows.values, strict=True)
+        return document_lines(index, work.job.id, work.job.organisation, rows.columns, numbered)
 
     def _refused(
         self, work: Work, blocks: Sequence[RowBlock], checked: Sequence[CheckedRows], answers: Sequence[Answer]
@@ -123,10 +115,27 @@ class Upload:
                 position += 1
                 if not answer.ok and answer.status != 409:
                     refused.append((index, refused_row(work, block, number, answer)))
-        for answer in answers[position:]:
-            if not answer.ok:
-                raise CannotGoOnError(f"row errors can't be recorded in Elasticsearch: {answer.error}")
+        _require_recorded(answers[position:])
         return refused
+
+
+def document_lines(
+    index: str, job_id: str, organisation: str, columns: Sequence[str], rows: Iterable[tuple[int, Sequence[Any]]]
+) -> list[bytes]:
+    """The bulk lines of numbered rows, action and document: an item each, the same however often it is made."""
+    head = f'{{"create":{{"_index":"{index}","_id":"{job_id}:'.encode()
+    tail = f',"sluice":{{"job_id":"{job_id}","row_number":'.encode()
+    end = f',"organisation":"{organisation}"}}}}'.encode()
+    return [
+        b'%b%d"}}\n%b%b%d%b' % (head, number, _encode(dict(zip(columns, values)))[:-1], tail, number, end)  # noqa: B905
+        for number, values in rows
+    ]
+
+
+def _require_recorded(answers: Sequence[Answer]) -> None:
+    for answer in answers:
+        if not answer.ok:
+            raise CannotGoOnError(f"row errors can't be recorded in Elasticsearch: {answer.error}")
 
 
 def refused_row(work: Work, block: RowBlock, number: int, answer: Answer) -> RowError:

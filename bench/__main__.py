@@ -1,0 +1,42 @@
+"""`./sluice bench`: the performance table."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, help="Measure, on a stack of its own.", no_args_is_help=False)
+
+
+@app.callback(invoke_without_command=True)
+def everything(context: typer.Context) -> None:
+    """Without a name: all of them, one after the other."""
+    if context.invoked_subcommand is None:
+        upload(rows=300_000, rounds=3, as_json=False)
+
+
+@app.command()
+def upload(
+    rows: Annotated[int, typer.Option(min=1)] = 300_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """An upload beside a tuned direct bulk load of the same documents."""
+    from bench import upload as bench
+
+    figures = bench.measure(rows, rounds)
+    if as_json:
+        print(json.dumps(bench.as_dict(figures), indent=2))
+        return
+    print(f"direct bulk load       {figures.direct_rows_per_second:>10,.0f} rows/s")
+    print(f"upload through Sluice  {figures.sluice_rows_per_second:>10,.0f} rows/s, POST to COMPLETED")
+    print(f"ratio                  {figures.ratio:>10.2f}")
+    for role, seconds in figures.cpu_seconds.items():
+        peak = figures.peak_megabytes.get(role)
+        print(f"{role:<14} {seconds:>6.1f} s of CPU" + (f", at most {peak:.0f} MB" if peak else ""))
+
+
+if __name__ == "__main__":
+    app(prog_name="sluice bench")

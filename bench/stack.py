@@ -1,0 +1,59 @@
+"""A stack for measuring: its own home and ports, and what its processes used."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from devstack import status
+from devstack.ports import free_port
+from devstack.shutdown import down
+from devstack.startup import up
+from runtime.settings import Settings, settings
+
+
+@contextmanager
+def bench_stack(workers: int = 1) -> Iterator[Settings]:
+    """A running stack, removed afterwards. What this process does uses its settings from then on."""
+    home = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
+    home.chmod(0o711)
+    os.environ["SLUICE_HOME"] = str(home)
+    for name in ("API", "KAFKA", "ELASTICSEARCH"):
+        os.environ[f"SLUICE_{name}_PORT"] = str(free_port())
+    settings.cache_clear()
+    config = settings()
+    try:
+        up(config, detach=True, workers=workers)
+        yield config
+    finally:
+        down(config)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def peak_megabytes(config: Settings) -> dict[str, float]:
+    """The most memory each of our own processes has had so far, in MB (VmHWM of Linux)."""
+    _, records = status.report(config)
+    peaks: dict[str, float] = {}
+    for record in records:
+        if status.runs(record) and record.role in ("api", "ingest", "worker"):
+            lines = Path(f"/proc/{record.pid}/status").read_text().splitlines()
+            kib = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+            peaks[record.role] = max(peaks.get(record.role, 0.0), kib / 1024)
+    return peaks
+
+
+def cpu_seconds(config: Settings) -> dict[str, float]:
+    """The processor time each process has used so far."""
+    _, records = status.report(config)
+    used: dict[str, float] = {}
+    for record in records:
+        if status.runs(record) and record.pid is not None:
+            times = psutil.Process(record.pid).cpu_times()
+            used[record.role] = used.get(record.role, 0.0) + times.user + times.system
+    return used

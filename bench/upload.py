@@ -1,0 +1,111 @@
+"""An upload, from POST to COMPLETED, beside a tuned direct bulk load of the same documents, in turns in one run."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from api.client.following import follow
+from api.client.http import Api
+from bench.stack import bench_stack, cpu_seconds, peak_megabytes
+from devstack.oracle import compare
+from processor.operations.upload import document_lines
+from runtime.clients import elasticsearch
+from runtime.datasets import load_datasets
+from runtime.settings import Settings
+from sample_csv.cli import sample
+from sample_csv.datasets import Dataset
+from schemas.indices import data_mapping, index_settings
+
+REQUEST_ROWS = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class UploadFigures:
+    """What one run measured; rates in rows a second, medians over the rounds."""
+
+    rows: int
+    rounds: int
+    direct_rows_per_second: float
+    sluice_rows_per_second: float
+    ratio: float
+    cpu_seconds: dict[str, float]
+    """Of one upload, by role."""
+    peak_megabytes: dict[str, float]
+
+
+def measure(rows: int, rounds: int) -> UploadFigures:
+    """Upload `rows` people `rounds` times, each time next to a direct load; every upload is checked row by row.
+
+    Raises:
+        AssertionError: a row is missing, doubled or different.
+    """
+    with bench_stack() as config:
+        file = config.home / "people.csv"
+        sample(Dataset("people"), rows, file, 7)
+        lines = _ready_made(file)
+        upload(file, "warm-up")
+        direct(config, lines)
+        directs, uploads = [], []
+        before = cpu_seconds(config)
+        for number in range(rounds):
+            directs.append(rows / direct(config, lines))
+            seconds, job_id = upload(file, f"round-{number}")
+            uploads.append(rows / seconds)
+            print(f"round {number + 1}: direct {directs[-1]:,.0f} rows/s, Sluice {uploads[-1]:,.0f} rows/s", flush=True)
+            verdict = compare(config, job_id, "people", file)
+            assert verdict.holds, str(verdict)
+        used = {role: (value - before[role]) / rounds for role, value in cpu_seconds(config).items()}
+        return UploadFigures(
+            rows,
+            rounds,
+            statistics.median(directs),
+            statistics.median(uploads),
+            statistics.median(uploads) / statistics.median(directs),
+            used,
+            peak_megabytes(config),
+        )
+
+
+def upload(file: Path, organisation: str) -> tuple[float, str]:
+    """Upload a file; answers the seconds from POST to COMPLETED, and the job's id."""
+    api = Api()
+    began = time.perf_counter()
+    job = api.send_file(file, {"operation": "upload", "dataset": "people", "organisation": organisation}, None)
+    *_, ended = follow(api, job["id"], print)
+    assert ended["state"] == "COMPLETED", ended
+    return time.perf_counter() - began, job["id"]
+
+
+def _ready_made(file: Path) -> list[bytes]:
+    """The bulk lines that an upload would send for this file."""
+    with file.open(encoding="utf-8", newline="") as text:
+        reader = csv.reader(text)
+        columns = tuple(next(reader))
+        return document_lines("bench-direct", "1kbenchdirect000", "bench", columns, enumerate(map(tuple, reader), 1))
+
+
+def direct(config: Settings, lines: list[bytes]) -> float:
+    """Load ready-made lines over one connection, 5,000 rows a request; answers the seconds it took."""
+    with elasticsearch(config) as client:
+        client.indices.delete(index="bench-direct", ignore_unavailable=True)
+        client.indices.create(
+            index="bench-direct",
+            mappings=data_mapping(load_datasets()["people"]),
+            settings=index_settings(config.elasticsearch_replicas, config.elasticsearch_shards),
+        )
+        began = time.perf_counter()
+        for at in range(0, len(lines), REQUEST_ROWS):
+            answer = client.bulk(operations=lines[at : at + REQUEST_ROWS], filter_path="errors")  # type: ignore[arg-type]
+            assert not answer["errors"]
+        took = time.perf_counter() - began
+        client.indices.delete(index="bench-direct")
+        return took
+
+
+def as_dict(figures: UploadFigures) -> dict[str, object]:
+    """For --json."""
+    return asdict(figures)

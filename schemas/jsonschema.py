@@ -1,0 +1,75 @@
+"""JSON Schemas of all topics' messages, for services in any language; ``python -m schemas.jsonschema`` writes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from schemas.blocks import Block
+from schemas.commands import Command
+from schemas.events import History
+from schemas.job import Job
+from schemas.lanes import LaneRecord
+from schemas.plans import Plan
+from schemas.progress import InboxRow, LaneProgress, RowError
+from schemas.topics import TopicName
+
+FOLDER = Path(__file__).parent / "json"
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+MESSAGES: dict[TopicName, tuple[Any, str, str]] = {
+    "commands": (
+        Command,
+        "Command",
+        "What people and services ask of a job, and what its parts report about it. Key: the job id.",
+    ),
+    "job-events": (
+        History,
+        "Job event",
+        "What happened to a job, or a command that changed nothing: who asked, why, at which command. Key: the job id.",
+    ),
+    "jobs": (Job, "Job", "A job's state; the control agent alone writes it, no value removes it. Key: the job id."),
+    "plans": (Plan, "Plan", "Work for the readers in ingest/. Key: the job id."),
+    "rows": (Block, "Block", "The unit of work. No key: block b of a job lies on partition b mod P."),
+    "inbox": (
+        InboxRow,
+        "Inbox row",
+        "A single row from an upstream service, for a job whose source is a topic.",
+    ),
+    "lanes": (LaneRecord, "Lane record", "The checkpoint of one job on one partition. Key: job id/partition."),
+    "progress": (LaneProgress, "Lane progress", "Cumulative counts of one lane. Key: the job id."),
+    "dead-letters": (RowError, "Row error", "A row that was not applied, and why. Key: the job id."),
+}
+"""Topic -> its message (a struct, or a union of tagged structs), title and description."""
+
+
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """File name (``<topic>.json``) -> JSON Schema document."""
+    return {
+        f"{topic}.json": {
+            **msgspec.json.schema(message),
+            "$schema": _DRAFT,
+            "title": title,
+            "description": description,
+        }
+        for topic, (message, title, description) in MESSAGES.items()
+    }
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """The document as its file holds it."""
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def write(folder: Path = FOLDER) -> None:
+    """Write every schema's file."""
+    folder.mkdir(exist_ok=True)
+    for name, document in json_schemas().items():
+        (folder / name).write_text(as_text(document), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

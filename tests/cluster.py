@@ -1,0 +1,315 @@
+"""Sluice's own processes, real ones, on the session's servers: to be killed, frozen, stopped and started again."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import httpx
+from confluent_kafka.admin import AdminClient
+
+from runtime.clients import elasticsearch, librdkafka_config
+from runtime.provision import provision
+from runtime.settings import Settings
+from tests.waiting import wait_until
+
+T = TypeVar("T")
+Json = dict[str, Any]
+Role = Literal["api", "ingest", "worker"]
+
+ROOT = Path(__file__).parent.parent
+MODULES: dict[Role, str] = {"api": "api.server", "ingest": "ingest", "worker": "processor"}
+READY_SECONDS = 60.0
+STOP_SECONDS = 50.0
+ENDED = ("COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "ROLLED_BACK", "FAILED")
+
+_ENTRY = re.compile(r"^(?=\d{4}-\d\d-\d\d )", re.MULTILINE)
+_TROUBLE = re.compile(r" (ERROR|CRITICAL) |Traceback \(most recent call last\)")
+_PR_SET_PDEATHSIG = 1
+
+
+def environment(settings: Settings, **more: str) -> dict[str, str]:
+    """What a process is given to run with exactly these settings."""
+    given = settings.model_dump(exclude_none=True)
+    return {**os.environ, **{f"SLUICE_{name.upper()}": str(value) for name, value in given.items()}, **more}
+
+
+class Process:
+    """One process from its start to its end; a restart is another one."""
+
+    def __init__(self, role: Role, number: int, settings: Settings) -> None:
+        self.role: Role = role
+        self.name = f"{role}-{number}"
+        self._api = settings.api
+        self._log = settings.home / f"{self.name}.log"
+        self._ready_file = settings.home / f"{self.name}.ready"
+        self.ended_by_test = False
+        with self._log.open("wb") as log:
+            self.child = subprocess.Popen(
+                [sys.executable, "-m", MODULES[role]],
+                cwd=ROOT,
+                env=environment(settings, SLUICE_READY_FILE=str(self._ready_file), PYTHONUNBUFFERED="1"),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_end_with_parent() if sys.platform == "linux" else None,
+            )
+
+    @property
+    def alive(self) -> bool:
+        return self.child.poll() is None
+
+    @property
+    def ready(self) -> bool:
+        if self.role != "api":
+            return self._ready_file.exists()
+        try:
+            return httpx.get(f"{self._api}/readyz", timeout=5, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text("utf-8", "replace")
+
+    def troubles(self) -> list[str]:
+        """Log entries that tell of an error, each with the lines that belong to it."""
+        return [entry for entry in _ENTRY.split(self.log) if _TROUBLE.search(entry)]
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self.ended_by_test = True
+        self.child.kill()
+        self.child.wait()
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has; its exit code must be 0."""
+        self.ended_by_test = True
+        self.child.terminate()
+        assert self.child.wait(STOP_SECONDS) == 0, f"{self.name} ended with {self.child.returncode}:\n{self.log}"
+
+    def freeze(self) -> None:
+        """Let it do nothing, and know nothing of it, until `wake`."""
+        self.child.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        self.child.send_signal(signal.SIGCONT)
+
+
+class Cluster:
+    """Any number of processes that share a prefix, a home and an API port."""
+
+    def __init__(self, settings: Settings, auto_restart: bool = False) -> None:
+        """`auto_restart`: start again whatever ends by itself, as the supervisor would; seen to while waiting."""
+        self.settings = settings
+        self.auto_restart = auto_restart
+        self.all: list[Process] = []
+        self._expected: list[re.Pattern[str]] = []
+        self._reported: set[str] = set()
+        self._http = httpx.Client(base_url=settings.api, timeout=60, trust_env=False)
+
+    # -- processes ---------------------------------------------------------------------------------------------------
+
+    def up(self, workers: int = 1, readers: int = 1) -> None:
+        """Make the topics and indices, and start everything side by side."""
+        provision(self.settings)
+        roles: list[Role] = ["api", *["ingest"] * readers, *["worker"] * workers]  # type: ignore[list-item]
+        started = [self.launch(role) for role in roles]
+        self.wait_ready(*started)
+
+    def launch(self, role: Role) -> Process:
+        """Start one, without waiting until it is ready."""
+        process = Process(role, sum(other.role == role for other in self.all) + 1, self.settings)
+        self.all.append(process)
+        return process
+
+    def start(self, role: Role) -> Process:
+        """Start one and wait until it is ready."""
+        process = self.launch(role)
+        self.wait_ready(process)
+        return process
+
+    def wait_ready(self, *processes: Process) -> None:
+        for process in processes:
+            wait_until(lambda p=process: p.ready or not p.alive, READY_SECONDS, f"{process.name} is ready")  # type: ignore[misc]
+            assert process.alive, f"{process.name} has ended:\n{process.log}"
+
+    def living(self, role: Role) -> list[Process]:
+        return [process for process in self.all if process.role == role and process.alive]
+
+    @property
+    def worker(self) -> Process:
+        """The worker that has been there the longest."""
+        return self.living("worker")[0]
+
+    @property
+    def reader(self) -> Process:
+        return self.living("ingest")[0]
+
+    @property
+    def api(self) -> Process:
+        return self.living("api")[0]
+
+    def wait(self, condition: Callable[[], T], seconds: float, what: str) -> T:
+        """As `wait_until`, with an eye on the processes."""
+
+        def tended() -> T:
+            self._tend()
+            return condition()
+
+        return wait_until(tended, seconds, what)
+
+    def _tend(self) -> None:
+        for process in list(self.all):
+            if process.alive or process.ended_by_test:
+                continue
+            assert self.auto_restart, f"{process.name} ended with {process.child.returncode}:\n{process.log[-4000:]}"
+            process.ended_by_test = True
+            self.launch(process.role)
+
+    def expect(self, *patterns: str) -> None:
+        """Errors in the logs that belong to the story: regular expressions, looked for in whole log entries."""
+        self._expected += [re.compile(pattern, re.DOTALL) for pattern in patterns]
+
+    def check(self) -> None:
+        """Fail if a process ended by itself, or logged an error that nobody expects; each is told of once."""
+        found = []
+        for process in self.all:
+            if not (process.alive or process.ended_by_test):
+                process.ended_by_test = True
+                found.append(f"{process.name} ended by itself with {process.child.returncode}\n{process.log[-2000:]}")
+            for entry in process.troubles():
+                unexpected = not any(pattern.search(entry) for pattern in self._expected)
+                if unexpected and entry not in self._reported:
+                    self._reported.add(entry)
+                    found.append(f"{process.name}: {entry.strip()[-3000:]}")
+        self._expected.clear()
+        assert not found, "unexpected:\n" + "\n".join(found)
+
+    def close(self) -> None:
+        """End everything, print the logs for pytest to show, and give the servers their room back."""
+        for process in self.all:
+            if process.alive:
+                process.kill()
+            print(f"--- {process.name}\n{process.log[-20_000:]}")
+        self._http.close()
+        admin = AdminClient(librdkafka_config(self.settings))
+        names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(f"{self.settings.prefix}.")]
+        for future in (admin.delete_topics(names) if names else {}).values():
+            future.result(timeout=30)
+        with elasticsearch(self.settings) as client:
+            indices = list(client.indices.get(index=f"{self.settings.prefix}-*", filter_path="*.aliases").body)
+            if indices:
+                client.indices.delete(index=indices)
+
+    # -- the API -----------------------------------------------------------------------------------------------------
+
+    def request(self, method: str, path: str, **more: Any) -> httpx.Response:
+        return self._http.request(method, path, **more)
+
+    def call(self, method: str, path: str, **more: Any) -> Json:
+        """The JSON of an answer that is not a refusal."""
+        response = self.request(method, path, **more)
+        assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"
+        body: Json = response.json()
+        return body
+
+    def send(self, file: Path, organisation: str = "acme", **options: Any) -> httpx.Response:
+        """Ask for an upload of people; the answer, whatever it is."""
+        job = {"operation": "upload", "dataset": "people", "organisation": organisation, "options": options}
+        with file.open("rb") as content:
+            parts = {"job": (None, json.dumps(job), "application/json"), "file": (file.name, content, "text/csv")}
+            return self.request("POST", "/v1/jobs", files=parts)
+
+    def upload(self, file: Path, organisation: str = "acme", **options: Any) -> str:
+        """Start an upload of people; the job's id."""
+        response = self.send(file, organisation, **options)
+        assert response.status_code == 201, response.text
+        return str(response.json()["id"])
+
+    def job(self, job_id: str) -> Json:
+        return self.call("GET", f"/v1/jobs/{job_id}")
+
+    def act(self, job_id: str, action: str, wait: float | None = 40, **body: Any) -> Json:
+        """Pause, resume, terminate or roll back; with `wait`, until the job rests."""
+        params = {} if wait is None else {"wait": wait}
+        return self.call("POST", f"/v1/jobs/{job_id}/{action}", params=params, json=body)
+
+    def wait_state(self, job_id: str, *states: str, seconds: float = 90) -> Json:
+        """Wait until the job is in one of these states; fails at once when it has ended in another."""
+
+        def there() -> Json | None:
+            job = self._seen(job_id)
+            if job is None or job["state"] in states:
+                return job
+            assert job["state"] not in ENDED, f"wanted {states}: {job}\n{self.history(job_id)}"
+            return None
+
+        return self.wait(there, seconds, f"job {job_id} is {' or '.join(states)}") or {}
+
+    def wait_rows(self, job_id: str, rows: int, seconds: float = 60) -> Json:
+        """Wait until so many rows are dealt with (in a rollback: taken out)."""
+
+        def there() -> Json | None:
+            job = self._seen(job_id)
+            if job is None:
+                return None
+            counts = job["progress"]
+            undo = job["phase"] == "undo"
+            done = counts["rows_rolled_back"] if undo else counts["rows_applied"] + counts["rows_failed"]
+            return job if done >= rows else None
+
+        return self.wait(there, seconds, f"{rows} rows of job {job_id} are dealt with") or {}
+
+    def history(self, job_id: str) -> list[Json]:
+        found: list[Json] = self.call("GET", f"/v1/jobs/{job_id}/history")["history"]
+        return found
+
+    def events(self, job_id: str) -> list[str]:
+        """The names of what happened to a job; a refused command is ``!`` and its name."""
+        return [entry["event"] or f"!{entry['command']}" for entry in self.history(job_id)]
+
+    def _seen(self, job_id: str) -> Json | None:
+        """The job, or None while the API can't say: it may be on its way back."""
+        try:
+            response = self.request("GET", f"/v1/jobs/{job_id}")
+        except httpx.TransportError:
+            return None
+        return response.json() if response.status_code == 200 else None
+
+
+def _end_with_parent() -> Callable[[], None]:
+    """Has Linux end the process with the test run, however that ends."""
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Shared:
+    """One cluster for all tests that leave its processes alone; it starts when it is first asked for."""
+
+    def __init__(self, make: Callable[[], Cluster]) -> None:
+        self._make = make
+        self._cluster: Cluster | None = None
+
+    def get(self) -> Cluster:
+        if self._cluster is None:
+            self._cluster = self._make()
+        return self._cluster
+
+    def close(self) -> None:
+        """Stop it, for a test that hurts the servers; the next one that asks gets another."""
+        if self._cluster is not None:
+            self._cluster.close()
+        self._cluster = None
+
+    def check(self) -> None:
+        if self._cluster is not None:
+            self._cluster.check()

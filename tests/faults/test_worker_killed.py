@@ -1,0 +1,25 @@
+"""A worker dies in the middle of an upload, with requests in flight; another one goes on from its checkpoints."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.conftest import MakeCluster, People
+from tests.faults.evidence import assert_loaded
+
+ROWS = 60_000
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_upload_survives_the_death_of_its_only_worker(make_cluster: MakeCluster, people: People, seed: int) -> None:
+    file = people(ROWS)
+    cluster = make_cluster()
+    job_id = cluster.upload(file)
+    cluster.wait_rows(job_id, random.Random(seed).randrange(1, ROWS // 2))
+    cluster.worker.kill()
+    assert cluster.job(job_id)["state"] == "RUNNING"
+    cluster.start("worker")
+    assert cluster.wait_state(job_id, "COMPLETED")["reason"] is None
+    assert_loaded(cluster, job_id, file)

@@ -1,0 +1,164 @@
+"""Every state x every request: the map of section 3 of the design, swept."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from control.moves import allowed_states
+from schemas.commands import Command, CreateJob, PauseJob, ResumeJob, RollbackJob, SetRate, TerminateJob
+from schemas.job import State
+from tests.unit.test_control_world import World, upload, world_in
+
+MAP = """
+                       pause            resume        terminate     keep_rows    rollback      rate  create
+QUEUED                 409              409           ROLLED_BACK   TERMINATED   409           set   same
+RUNNING                PAUSING          same          TERMINATING   TERMINATING  409           set   same
+PAUSING                same             409           TERMINATING   TERMINATING  409           set   same
+PAUSED                 same             RUNNING       ROLLING_BACK  TERMINATED   409           set   same
+TERMINATING            409              409           same          same         409           409   same
+TERMINATED             409              409           same          same         ROLLING_BACK  409   same
+COMPLETED              409              409           409           409          ROLLING_BACK  409   same
+COMPLETED_WITH_ERRORS  409              409           409           409          ROLLING_BACK  409   same
+FAILED                 409              RUNNING       409           409          TERMINATING   set   same
+ROLLING_BACK           ROLLING_BACK     same          same          same         same          set   same
+ROLLBACK_PAUSED        same             ROLLING_BACK  same          same         same          set   same
+ROLLED_BACK            409              409           same          same         same          409   same
+"""
+"""A state: the next one. ``same``: it succeeds and changes nothing. ``set``: only the rate changes. ``409``: refused."""
+
+REQUESTS: dict[str, Command] = {
+    "pause": PauseJob(job_id="j1", by="bob", reason="why not"),
+    "resume": ResumeJob(job_id="j1", by="bob"),
+    "terminate": TerminateJob(job_id="j1", by="bob"),
+    "keep_rows": TerminateJob(job_id="j1", by="bob", keep_rows=True),
+    "rollback": RollbackJob(job_id="j1", by="bob"),
+    "rate": SetRate(job_id="j1", by="bob", rows_per_second=750),
+    "create": upload(),
+}
+
+
+def parsed(table: str) -> list[tuple[State, str, str]]:
+    head, *lines = (line.split() for line in table.strip("\n").splitlines())
+    return [(State(line[0]), request, answer) for line in lines for request, answer in zip(head, line[1:], strict=True)]
+
+
+CELLS = parsed(MAP)
+
+
+def cells(*answers: str) -> list[tuple[State, str]]:
+    return [(state, request) for state, request, answer in CELLS if answer in answers]
+
+
+def moving_states(request: str) -> list[State]:
+    """The states in which a request moves a job on, as the map has them."""
+    return [state for state, name, answer in CELLS if name == request and answer not in ("same", "409")]
+
+
+def ask(world: World, request: str) -> None:
+    world.send(REQUESTS[request])
+
+
+def test_the_map_has_every_state_and_every_request() -> None:
+    assert {(state, request) for state, request, _ in CELLS} == {(s, r) for s in State for r in REQUESTS}
+
+
+@pytest.mark.parametrize(("state", "request_name", "answer"), [cell for cell in CELLS if cell[2] in set(State)])
+def test_a_request_moves_the_job_on(state: State, request_name: str, answer: str) -> None:
+    world = world_in(state)
+    before = world.job()
+    ask(world, request_name)
+    after = world.job()
+    assert after.state == answer
+    assert after.command_offset == len(world.log) - 1
+    assert after.epoch > before.epoch, "work decided on before must be void"
+    assert [record.by for record in world.history if record.command_offset == after.command_offset][0] == "bob"
+
+
+@pytest.mark.parametrize(("state", "request_name"), cells("same"))
+def test_a_repeat_succeeds_and_changes_nothing(state: State, request_name: str) -> None:
+    world = world_in(state)
+    before, history, plans = world.job(), len(world.history), len(world.plans)
+    ask(world, request_name)
+    assert world.job() == replace(before, command_offset=len(world.log) - 1), "the offset answers the caller"
+    assert (len(world.history), len(world.plans)) == (history, plans)
+
+
+@pytest.mark.parametrize(("state", "request_name"), cells("set"))
+def test_the_rate_changes_and_nothing_else(state: State, request_name: str) -> None:
+    world = world_in(state)
+    before, plans = world.job(), len(world.plans)
+    ask(world, request_name)
+    options = replace(before.options, rows_per_second=750)
+    assert world.job() == replace(before, options=options, command_offset=len(world.log) - 1)
+    assert len(world.plans) == plans
+
+
+@pytest.mark.parametrize(("state", "request_name"), cells("409"))
+def test_a_refusal_changes_nothing_and_names_the_states_that_allow_it(state: State, request_name: str) -> None:
+    world = world_in(state)
+    before = world.job()
+    ask(world, request_name)
+    refusal = world.rejection()
+    assert world.job() is before
+    assert (refusal.code, refusal.command_offset, refusal.by) == (409, len(world.log) - 1, "bob")
+    assert refusal.command == type(REQUESTS[request_name]).__name__
+    assert f"job j1 is {state}" in refusal.message
+    allowed = moving_states(request_name)
+    assert refusal.details == {"state": state, "allowed": allowed}
+    for name in allowed:
+        assert name in refusal.message
+
+
+@pytest.mark.parametrize("request_name", ["pause", "resume", "terminate", "rollback", "rate"])
+def test_the_api_can_tell_beforehand_where_a_request_is_allowed(request_name: str) -> None:
+    assert list(allowed_states(type(REQUESTS[request_name]))) == moving_states(request_name)
+
+
+@pytest.mark.parametrize(
+    ("state", "request_name", "advice"),
+    [
+        (State.PAUSING, "resume", "wait until it is PAUSED"),
+        (State.COMPLETED, "terminate", "use rollback"),
+        (State.FAILED, "terminate", "use rollback"),
+        (State.RUNNING, "rollback", "use terminate"),
+        (State.PAUSED, "rollback", "use terminate"),
+    ],
+)
+def test_a_refusal_says_what_to_do_instead(state: State, request_name: str, advice: str) -> None:
+    world = world_in(state)
+    ask(world, request_name)
+    assert advice in world.rejection().message
+
+
+@pytest.mark.parametrize("request_name", [name for name in REQUESTS if name != "create"])
+def test_a_job_that_does_not_exist_is_404(request_name: str) -> None:
+    world = World()
+    ask(world, request_name)
+    assert world.rejection().code == 404
+    assert not world.states
+
+
+@pytest.mark.parametrize("state", State)
+def test_another_job_under_the_same_id_is_refused(state: State) -> None:
+    world = world_in(state)
+    before = world.job()
+    other = CreateJob(job_id="j1", operation="upload", dataset="teams", source=upload().source)
+    world.send(other)
+    assert world.rejection().code == 409
+    assert world.job() is before
+
+
+@pytest.mark.parametrize("rate", [0, -1])
+def test_a_rate_that_no_worker_could_keep_is_refused(rate: float) -> None:
+    world = world_in(State.RUNNING)
+    world.send(SetRate(job_id="j1", rows_per_second=rate))
+    assert world.rejection().code == 400
+    assert world.job().options.rows_per_second is None
+
+
+def test_a_rate_can_be_taken_away_again() -> None:
+    world = World()
+    world.create(rows_per_second=100)
+    world.send(SetRate(job_id="j1"))
+    assert world.job().options.rows_per_second is None

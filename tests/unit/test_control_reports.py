@@ -1,0 +1,149 @@
+"""Every state x every report of a worker or reader; and reports that come twice, late or for something over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from schemas.commands import (
+    ErrorBudgetSpent,
+    InputAdvanced,
+    InputEnded,
+    InputFailed,
+    LanesRested,
+    Report,
+    UndoChecked,
+    WorkFailed,
+)
+from schemas.job import Input, Job, State
+from tests.unit.test_control_moves import parsed
+from tests.unit.test_control_world import WAYS, World, input_ended, lanes_done, rested, world_in
+
+MAP = """
+                       advanced  ended  failed_input  failed_work  one_rested  all_rested    done   budget   checked
+QUEUED                 -         -      -             -            -           -             -      -        -
+RUNNING                noted     noted  FAILED        FAILED       -           -             noted  PAUSING  -
+PAUSING                noted     noted  FAILED        FAILED       noted       PAUSED        noted  -        -
+PAUSED                 noted     noted  FAILED        FAILED       -           -             noted  -        -
+TERMINATING            -         -      -             -            noted       ROLLING_BACK  -      -        -
+TERMINATED             -         -      -             -            -           -             -      -        -
+COMPLETED              -         -      -             -            -           -             -      -        -
+COMPLETED_WITH_ERRORS  -         -      -             -            -           -             -      -        -
+FAILED                 noted     noted  -             -            noted       noted         noted  -        -
+ROLLING_BACK           noted     noted  FAILED        FAILED       -           -             noted  -        -
+ROLLBACK_PAUSED        noted     noted  FAILED        FAILED       -           -             noted  -        -
+ROLLED_BACK            -         -      -             -            -           -             -      -        -
+"""
+"""A state: the next one. ``noted``: the state stays, what was reported is in it. ``-``: nothing changes at all."""
+
+REPORTS: dict[str, Callable[[Job], Report]] = {
+    "advanced": lambda job: InputAdvanced(
+        job_id=job.id, phase=job.phase, run=job.run, input=Input(blocks=1, rows=5, bytes=200, lines=6)
+    ),
+    "ended": input_ended,
+    "failed_input": lambda job: InputFailed(job_id=job.id, phase=job.phase, run=job.run, reason="it is gone"),
+    "failed_work": lambda job: WorkFailed(job_id=job.id, phase=job.phase, run=job.run, reason="blocks are gone"),
+    "one_rested": lambda job: rested(job, (1,)),
+    "all_rested": rested,
+    "done": lanes_done,
+    "budget": lambda job: ErrorBudgetSpent(job_id=job.id, reason="60 of 1000 rows have errors"),
+    "checked": lambda job: UndoChecked(job_id=job.id, epoch=job.epoch, remaining=0),
+}
+CELLS = parsed(MAP)
+PLACES = [(state, name) for state in State for name in REPORTS]
+
+
+def changed(world: World, report: Report) -> bool:
+    """Send a report; whether anything at all came of it."""
+    before = world.job(), len(world.states), len(world.history), len(world.plans)
+    world.send(report)
+    return before != (world.job(), len(world.states), len(world.history), len(world.plans))
+
+
+def test_the_map_has_every_state_and_every_report() -> None:
+    assert {(state, name) for state, name, _ in CELLS} == set(PLACES)
+
+
+@pytest.mark.parametrize(("state", "name", "effect"), CELLS)
+def test_a_report_has_the_effect_that_the_map_says(state: State, name: str, effect: str) -> None:
+    world = world_in(state)
+    assert changed(world, REPORTS[name](world.job())) is (effect != "-")
+    assert world.state == (effect if effect in set(State) else state)
+
+
+@pytest.mark.parametrize(("state", "name"), PLACES)
+def test_a_report_that_comes_twice_counts_once(state: State, name: str) -> None:
+    world = world_in(state)
+    report = REPORTS[name](world.job())
+    world.send(report)
+    assert not changed(world, report)
+
+
+@pytest.mark.parametrize("runs", [-1, 1])
+@pytest.mark.parametrize(("state", "name"), [place for place in PLACES if place[1] not in ("budget", "checked")])
+def test_a_report_about_another_run_changes_nothing(state: State, name: str, runs: int) -> None:
+    world = world_in(state)
+    report = REPORTS[name](world.job())
+    assert not changed(world, replace(report, run=world.job().run + runs))
+
+
+@pytest.mark.parametrize("epochs", [-1, 1])
+@pytest.mark.parametrize(("state", "name"), [(state, name) for state in State for name in ("one_rested", "all_rested")])
+def test_a_proof_of_another_epoch_proves_nothing(state: State, name: str, epochs: int) -> None:
+    world = world_in(state)
+    report = REPORTS[name](world.job())
+    assert isinstance(report, LanesRested)
+    assert not changed(world, replace(report, epoch=report.epoch + epochs))
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_report_on_a_job_that_does_not_exist_makes_no_job(name: str) -> None:
+    known = world_in(State.RUNNING)
+    world = World()
+    world.send(REPORTS[name](known.job()))
+    assert len(world.jobs) == 0 and not world.states
+
+
+def test_there_is_a_way_to_every_state() -> None:
+    assert set(WAYS) == set(State)
+
+
+def test_an_older_report_of_a_reader_does_not_take_its_checkpoint_back() -> None:
+    world = world_in(State.RUNNING)
+    for blocks in (5, 3):
+        world.send(InputAdvanced(job_id="j1", input=Input(blocks=blocks, rows=blocks * 500)))
+    assert world.job().input == Input(blocks=5, rows=2500)
+
+
+def test_the_checkpoint_stays_where_the_end_was_once_it_has_been_reported() -> None:
+    world = world_in(State.RUNNING)
+    world.end_input(2, 1)
+    assert not changed(world, InputAdvanced(job_id="j1", input=Input(blocks=9, rows=9)))
+    assert not changed(world, input_ended(world.job(), (7, 7)))
+    assert world.job().input.blocks_per_partition == (2, 1)
+
+
+def test_a_reader_that_fails_after_it_reported_the_end_fails_nothing() -> None:
+    world = world_in(State.RUNNING)
+    world.end_input()
+    assert not changed(world, InputFailed(job_id="j1", reason="late"))
+
+
+@pytest.mark.parametrize("blocks", [(3,), (1, 1, 1)])
+def test_an_end_that_does_not_count_every_partition_is_not_believed(blocks: tuple[int, ...]) -> None:
+    world = world_in(State.RUNNING)
+    assert not changed(world, input_ended(world.job(), blocks))
+
+
+def test_a_service_that_reports_the_end_in_rows_leaves_the_blocks_to_the_reblocker() -> None:
+    world = world_in(State.RUNNING)
+    assert not changed(world, InputEnded(job_id="j1", rows=10))
+
+
+def test_a_proof_for_a_partition_that_the_job_has_not_is_left_out() -> None:
+    world = world_in(State.PAUSING)
+    world.rest(0, 7)
+    assert set(world.job().lanes_rested) == {0}
+    assert world.state is State.PAUSING

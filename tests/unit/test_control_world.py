@@ -1,0 +1,260 @@
+"""The control agent in a world of lists: no Kafka, no clock, no event loop. Other tests import it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from control.admission import Catalog, Kind
+from control.agent import ControlAgent
+from control.jobtable import JobTable
+from runtime.datasets import load_datasets
+from schemas.codec import decode, encode
+from schemas.commands import (
+    Command,
+    CreateJob,
+    ErrorBudgetSpent,
+    InputEnded,
+    LanesDone,
+    LanesRested,
+    PauseJob,
+    ResumeJob,
+    RollbackJob,
+    TerminateJob,
+    UndoChecked,
+    WorkFailed,
+)
+from schemas.events import CommandRejected, History, JobEvent
+from schemas.job import Input, Job, LaneTotals, Options, RestedLane, Source, State
+from schemas.plans import Plan
+
+PARTITIONS = 2
+CATALOG = Catalog(
+    {
+        "upload": Kind(frozenset({"file", "topic"})),
+        "teams": Kind(frozenset({"file"}), dataset="teams"),
+        "export": Kind(frozenset({"query"}), exclusive=False, dated=True),
+    },
+    load_datasets(),
+)
+SOME = LaneTotals(rows_applied=5, blocks=1, last_row=10)
+"""What a lane has done, where a test does not say otherwise."""
+T = TypeVar("T")
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never really waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("it waits for something")
+
+
+class World:
+    """One control agent with its topics; `send` is what Kafka does, the rest is what people and workers do."""
+
+    def __init__(self) -> None:
+        self.jobs = JobTable()
+        self.history: list[History] = []
+        self.plans: list[Plan] = []
+        self.states: list[Job] = []
+        self.log: list[bytes] = []
+        self.agent = ControlAgent(self.jobs, CATALOG, PARTITIONS, self._publish)
+
+    async def _publish(self, topic: str, key: bytes, value: bytes) -> None:
+        match topic:
+            case "job-events":
+                self.history.append(decode(value, History))
+            case "plans":
+                self.plans.append(decode(value, Plan))
+            case "jobs":
+                self.states.append(decode(value, Job))
+
+    def send(self, command: Command | bytes) -> None:
+        """Put a command at the end of the topic and have it carried out."""
+        self.log.append(command if isinstance(command, bytes) else encode(command))
+        self.deliver(len(self.log) - 1)
+
+    def deliver(self, offset: int) -> None:
+        """Have the command at `offset` carried out (again)."""
+        run(self.agent.handle(offset, at(offset), b"j1", self.log[offset]))
+
+    def job(self, job_id: str = "j1") -> Job:
+        job = self.jobs.get(job_id)
+        assert job is not None, f"there is no job {job_id}"
+        return job
+
+    @property
+    def state(self) -> State:
+        return self.job().state
+
+    def events(self, job_id: str = "j1") -> list[str]:
+        """Names of what happened to a job, in order."""
+        return [record.event for record in self.history if isinstance(record, JobEvent) and record.job_id == job_id]
+
+    def rejection(self) -> CommandRejected:
+        """The newest record of the history, which is a rejection."""
+        record = self.history[-1]
+        assert isinstance(record, CommandRejected)
+        return record
+
+    # -- what people do ----------------------------------------------------------------------------------------------
+
+    def create(self, job_id: str = "j1", **options: Any) -> None:
+        self.send(upload(job_id, **options))
+
+    def pause(self, job_id: str = "j1") -> None:
+        self.send(PauseJob(job_id=job_id, by="ada"))
+
+    def resume(self, job_id: str = "j1") -> None:
+        self.send(ResumeJob(job_id=job_id, by="ada"))
+
+    def terminate(self, job_id: str = "j1", keep_rows: bool = False) -> None:
+        self.send(TerminateJob(job_id=job_id, by="ada", keep_rows=keep_rows))
+
+    def rollback(self, job_id: str = "j1") -> None:
+        self.send(RollbackJob(job_id=job_id, by="ada"))
+
+    # -- what workers and readers do ---------------------------------------------------------------------------------
+
+    def rest(self, *partitions: int, job_id: str = "j1", totals: LaneTotals = SOME) -> None:
+        """These lanes (default: all) prove that they have stopped."""
+        self.send(rested(self.job(job_id), partitions or tuple(range(PARTITIONS)), totals))
+
+    def end_input(self, *blocks: int, job_id: str = "j1") -> None:
+        """The reader has published everything: so many blocks on each partition."""
+        self.send(input_ended(self.job(job_id), blocks or (1,) * PARTITIONS))
+
+    def lanes_done(self, *partitions: int, job_id: str = "j1", totals: LaneTotals = SOME) -> None:
+        """These lanes (default: all) have dealt with all their blocks."""
+        self.send(lanes_done(self.job(job_id), partitions or tuple(range(PARTITIONS)), totals))
+
+    def complete(self, job_id: str = "j1", totals: LaneTotals = SOME) -> None:
+        """Everything is read and dealt with."""
+        self.end_input(job_id=job_id)
+        self.lanes_done(job_id=job_id, totals=totals)
+
+    def fail(self, reason: str = "the disk is full") -> None:
+        self.send(WorkFailed(job_id="j1", phase=self.job().phase, run=self.job().run, reason=reason))
+
+    def spend_budget(self) -> None:
+        self.send(ErrorBudgetSpent(job_id="j1", reason="60 of 1000 rows have errors"))
+
+    def check(self, remaining: int, last_row: int = 0, job_id: str = "j1") -> None:
+        """A worker has counted what a rollback has left."""
+        self.send(UndoChecked(job_id=job_id, epoch=self.job(job_id).epoch, remaining=remaining, last_row=last_row))
+
+
+def at(offset: int) -> int:
+    """The timestamp of the record at an offset, in milliseconds since 1970."""
+    return 1_767_225_600_000 + offset * 1000
+
+
+def upload(job_id: str = "j1", **options: Any) -> CreateJob:
+    source = Source(path=f"{job_id}.csv", name="people.csv")
+    return CreateJob(
+        job_id=job_id, by="ada", operation="upload", dataset="people", source=source, options=Options(**options)
+    )
+
+
+def rested(job: Job, partitions: tuple[int, ...] = (0, 1), totals: LaneTotals = SOME) -> LanesRested:
+    lanes = {number: RestedLane(epoch=job.epoch, totals=totals, last_offset=40 + number) for number in partitions}
+    return LanesRested(job_id=job.id, phase=job.phase, run=job.run, epoch=job.epoch, lanes=lanes)
+
+
+def input_ended(job: Job, blocks: tuple[int, ...] = (1, 1)) -> InputEnded:
+    total = Input(blocks=sum(blocks), rows=5 * sum(blocks), bytes=400, lines=11, blocks_per_partition=blocks)
+    return InputEnded(job_id=job.id, phase=job.phase, run=job.run, input=total)
+
+
+def lanes_done(job: Job, partitions: tuple[int, ...] = (0, 1), totals: LaneTotals = SOME) -> LanesDone:
+    return LanesDone(job_id=job.id, phase=job.phase, run=job.run, lanes=dict.fromkeys(partitions, totals))
+
+
+def _queued(world: World) -> None:
+    world.create("other")
+    world.create(if_busy="queue")
+
+
+def _running(world: World) -> None:
+    world.create()
+
+
+def _pausing(world: World) -> None:
+    world.create()
+    world.pause()
+
+
+def _paused(world: World) -> None:
+    _pausing(world)
+    world.rest()
+
+
+def _terminating(world: World) -> None:
+    world.create()
+    world.terminate()
+
+
+def _terminated(world: World) -> None:
+    world.create()
+    world.terminate(keep_rows=True)
+    world.rest()
+
+
+def _completed(world: World) -> None:
+    world.create()
+    world.complete()
+
+
+def _completed_with_errors(world: World) -> None:
+    world.create()
+    world.complete(totals=LaneTotals(rows_applied=4, rows_failed=1, blocks=1, last_row=10))
+
+
+def _failed(world: World) -> None:
+    world.create()
+    world.fail()
+
+
+def _rolling_back(world: World) -> None:
+    _terminating(world)
+    world.rest()
+
+
+def _rollback_paused(world: World) -> None:
+    _rolling_back(world)
+    world.pause()
+    world.rest()
+
+
+def _rolled_back(world: World) -> None:
+    _rolling_back(world)
+    world.complete(totals=LaneTotals(rows_undone=5, blocks=1, last_row=10))
+    world.check(remaining=0)
+
+
+WAYS: dict[State, Callable[[World], None]] = {
+    State.QUEUED: _queued,
+    State.RUNNING: _running,
+    State.PAUSING: _pausing,
+    State.PAUSED: _paused,
+    State.TERMINATING: _terminating,
+    State.TERMINATED: _terminated,
+    State.COMPLETED: _completed,
+    State.COMPLETED_WITH_ERRORS: _completed_with_errors,
+    State.FAILED: _failed,
+    State.ROLLING_BACK: _rolling_back,
+    State.ROLLBACK_PAUSED: _rollback_paused,
+    State.ROLLED_BACK: _rolled_back,
+}
+"""State -> how job j1 gets there."""
+
+
+def world_in(state: State) -> World:
+    """A world in which job j1 is in this state."""
+    world = World()
+    WAYS[state](world)
+    assert world.state is state
+    return world
