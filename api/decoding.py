@@ -10,7 +10,7 @@ from api.view import EventSeen, JobSeen, LaneSeen, Seen, lane_state
 from schemas.codec import UndecodableError, decode
 from schemas.events import CommandRejected
 from schemas.job import Job
-from schemas.lanes import LaneRecord
+from schemas.lanes import OWNER_KEY, LaneRecord
 from schemas.topics import topic_name
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ class Decoder:
             if topic == self._jobs:
                 return JobSeen(name, None if value is None else decode(value, Job))
             if topic == self._lanes:
+                if name.startswith(OWNER_KEY.decode()):
+                    return None  # the workers' own business
                 return lane_seen(name, value)
             return EventSeen(name, offset, self._rejection(value, at))
         except (UndecodableError, ValueError) as error:

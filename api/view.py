@@ -26,7 +26,6 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
     totals: LaneTotals
     parked_blocks: int
     last_offset: int
-    rested_epoch: int
     at: int
     error: str | None
 
@@ -67,7 +66,6 @@ def lane_state(record: LaneRecord) -> LaneState:
         totals=record.totals,
         parked_blocks=sum(blocks for _, _, blocks in record.todo),
         last_offset=record.last_offset,
-        rested_epoch=record.rested_epoch,
         at=record.at,
         error=record.error,
     )

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from control.errors import Rejected
 from control.machine import Context, decide, evolve_all
-from schemas.commands import Command, CreateJob, ErrorBudgetSpent, InputFailed, Request, WorkFailed
+from schemas.commands import Command, CreateJob, ErrorBudgetSpent, InputFailed, Request, SetRate, WorkFailed
 from schemas.events import (
     UNAUDITED,
     CommandRejected,
@@ -119,7 +119,7 @@ def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
     match command:
         case InputFailed() | WorkFailed() | ErrorBudgetSpent():
             return replace(job, reason=command.reason) if audited else job
-        case CreateJob():
+        case CreateJob() | SetRate():
             return job
         case _ if isinstance(command, Request):
             return replace(job, reason=command.reason)

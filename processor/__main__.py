@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import sys
 import threading
+from typing import Any
 
 import uvloop
 
-from control.agent import ControlAgent
+from control.agent import ControlAgent, Publish
 from control.jobtable import JobTable
 from processor.app import WorkerApp
 from processor.bulk import BulkSink
 from processor.catalog import catalog, operations
 from processor.engine import Engine
+from processor.lease import Lease
 from processor.log_reader import LogReader
 from processor.publisher import Publisher
 from processor.reporter import Reporter
@@ -24,6 +27,7 @@ from runtime.clients import async_elasticsearch
 from runtime.logs import configure_logging
 from runtime.readiness import mark_ready
 from runtime.settings import Settings, settings
+from schemas.topics import TopicName
 
 log = logging.getLogger("processor")
 
@@ -41,24 +45,25 @@ async def work(config: Settings) -> int:
     await reader.start()
     known = catalog(config)
     reporter = Reporter(config.prefix, BulkSink(elastic))
-    control = ControlAgent(jobs, known, config.topic_partitions, publisher.publish)
-    worker = WorkerApp(config, jobs, control, reporter)
-    engine = Engine(config, jobs, operations(), known.datasets, BulkSink(elastic), publisher, reader)
+    lease = Lease(config.session_timeout_seconds * 0.8)
+    control = ControlAgent(jobs, known, config.topic_partitions, fenced(publisher.publish, lease))
+    worker = WorkerApp(config, jobs, control, reporter, lease)
+    engine = Engine(config, jobs, operations(), known.datasets, BulkSink(elastic), publisher, reader, lease)
     worker.engine = engine
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     app = worker.app
     app.finalize()
+    leased = asyncio.create_task(lease.run())
     await app.start()
-    tasks = [
-        asyncio.create_task(part) for part in (engine.run(), reporter.run(), stop.wait(), app.wait_until_stopped())
-    ]
-    engine_task, reporter_task, stopped = tasks[:3]
+    stopped = asyncio.create_task(stop.wait())
+    parts = [leased, asyncio.create_task(engine.run()), asyncio.create_task(reporter.run())]
+    tasks: list[asyncio.Task[Any]] = [*parts, stopped, asyncio.create_task(app.wait_until_stopped())]
     ready = asyncio.create_task(_announce(engine, config))
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     failed = not stopped.done()
-    for task in (engine_task, reporter_task):
+    for task in parts:
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             log.error("stopping after an error", exc_info=error)
     if app.crash_reason is not None:
@@ -80,6 +85,16 @@ async def work(config: Settings) -> int:
     return 1 if failed else 0
 
 
+def fenced(publish: Publish, lease: Lease) -> Publish:
+    """The same, but only while the lease is valid: a control agent that was replaced must not write states."""
+
+    async def write(topic: TopicName, key: bytes, value: bytes) -> None:
+        lease.require()
+        await publish(topic, key, value)
+
+    return write
+
+
 async def _announce(engine: Engine, config: Settings) -> None:
     await engine.ready.wait()
     mark_ready(config)
@@ -89,6 +104,9 @@ def main() -> None:
     """Run until a signal comes; exits with 1 after an error, so that whoever watches starts another one."""
     config = settings()
     configure_logging(config)
+    # Blocks are short-lived lists without cycles: the collector's usual thresholds would walk them again and again.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(runner.run(work(config)))
 

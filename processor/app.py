@@ -12,6 +12,7 @@ from faust.types import TP, EventT
 from control.agent import ControlAgent
 from control.jobtable import JobTable
 from processor.engine import Engine, now_ms
+from processor.lease import Lease
 from processor.reporter import Reporter
 from runtime.clients import kafka_ssl_context
 from runtime.settings import Settings
@@ -78,12 +79,15 @@ class ControlTable(faust.GlobalTable):  # type: ignore[misc]  # Faust has no typ
 class WorkerApp:
     """Binds the Faust app to the parts that do the work. Each handler decodes, calls, and acknowledges."""
 
-    def __init__(self, settings: Settings, jobs: JobTable, control: ControlAgent, reporter: Reporter) -> None:
+    def __init__(
+        self, settings: Settings, jobs: JobTable, control: ControlAgent, reporter: Reporter, lease: Lease
+    ) -> None:
         self.app = make_app(settings)
         self._settings = settings
         self._jobs = jobs
         self._control = control
         self._reporter = reporter
+        self._lease = lease
         self.engine: Engine | None = None
         self._rows = topic_name(settings.prefix, "rows")
         self._commands = topic_name(settings.prefix, "commands")
@@ -121,6 +125,7 @@ class WorkerApp:
                 if event.message.generation_id != self.app.consumer_generation_id:
                     continue
                 try:
+                    self._lease.require()
                     await handle(event)
                 except Exception as error:
                     log.exception("this worker can't go on")

@@ -34,7 +34,7 @@ class Answer:
         return self.status < 300
 
 
-_DONE = Answer(201)
+DONE = Answer(201)
 
 
 def read_answers(body: dict[str, Any], items: int) -> list[Answer]:
@@ -44,7 +44,7 @@ def read_answers(body: dict[str, Any], items: int) -> list[Answer]:
         ValueError: the response has not as many answers as the request had items.
     """
     if not body.get("errors", True) and len(body["items"]) == items and "delete" not in body["items"][0]:
-        return [_DONE] * items  # a deletion that finds nothing is no error, but it has not deleted anything
+        return [DONE] * items  # a deletion that finds nothing is no error, but it has not deleted anything
     answers = []
     for entry in body.get("items", ()):
         ((_, item),) = entry.items()
@@ -84,7 +84,8 @@ class BulkSink:
         while left:
             gate()
             try:
-                response = await self.client.bulk(operations=cast(Any, [items[i] for i in left]), filter_path=_FILTER)
+                body = b"\n".join([items[i] for i in left]) + b"\n"
+                response = await self.client.bulk(operations=cast(Any, body), filter_path=_FILTER)
                 fresh = read_answers(response.body, len(left))
             except ApiError as error:
                 if error.status_code not in _RETRIED:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from control.admission import Catalog
 from processor.operations.base import Operation
+from processor.operations.teams import Teams
 from processor.operations.upload import Upload
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
 
-OPERATIONS: tuple[Operation, ...] = (Upload(),)
+OPERATIONS: tuple[Operation, ...] = (Upload(), Teams())
 
 
 def operations() -> dict[str, Operation]:

@@ -10,6 +10,7 @@ from typing import Protocol
 from control.jobtable import JobTable
 from processor.lane import Lane
 from processor.lanes import Lanes, halting
+from processor.lease import Lease
 from processor.publisher import Publisher
 from schemas.codec import encode
 from schemas.commands import LanesDone, LanesRested
@@ -35,11 +36,14 @@ class Acknowledgeable(Protocol):
 class Checkpoints:
     """One worker's. `touch` and `acknowledge_later` note what has to be written; `run` does it."""
 
-    def __init__(self, jobs: JobTable, lanes: Lanes, publisher: Publisher, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, jobs: JobTable, lanes: Lanes, publisher: Publisher, now_ms: Callable[[], int], lease: Lease
+    ) -> None:
         self._jobs = jobs
         self._lanes = lanes
         self._publisher = publisher
         self._now_ms = now_ms
+        self._lease = lease
         self._due = asyncio.Event()
         self._urgent = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -63,6 +67,11 @@ class Checkpoints:
     def acknowledge_later(self, event: Acknowledgeable) -> None:
         """Acknowledge `event` once everything noted so far is written; events come in the order of their offsets."""
         self._unacknowledged.append(event)
+        self._due.set()
+
+    def report_soon(self) -> None:
+        """Something the control agent waits for may be provable now."""
+        self._urgent.set()
         self._due.set()
 
     def job_changed(self, job: Job) -> None:
@@ -103,6 +112,7 @@ class Checkpoints:
     async def flush(self) -> None:
         """Write everything noted so far, acknowledge it, and report."""
         async with self._writing:
+            self._lease.require()  # a checkpoint of someone who has lost the partition would hide its owner's
             self._due.clear()
             self._urgent.clear()
             events, self._unacknowledged = self._unacknowledged, []

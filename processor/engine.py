@@ -19,28 +19,29 @@ from collections.abc import Collection, Coroutine, Mapping
 from typing import Any
 
 from control.jobtable import JobTable
+from processor.budget import overspent
 from processor.bulk import BulkSink, Gate
 from processor.checkpoints import Acknowledgeable, Checkpoints
 from processor.errors import CannotGoOnError, FencedError
 from processor.fairness import FairTurns, TokenBucket
 from processor.lane import Lane, Loaded
 from processor.lanes import Lanes, runnable, void
-from processor.log_reader import LogReader, read_lane_records
+from processor.lease import Lease
+from processor.log_reader import Inheritance, LogReader, read_lane_records
 from processor.operations.base import Operation, Work
 from processor.publisher import Publisher
 from processor.refill import Refill
 from runtime.settings import Settings
 from schemas.blocks import Block, BlockHead
 from schemas.codec import UndecodableError, decode, encode
-from schemas.commands import UndoChecked, WorkFailed
+from schemas.commands import ErrorBudgetSpent, UndoChecked, WorkFailed
 from schemas.datasets import Dataset
-from schemas.job import ENDED, Job, State
+from schemas.job import ENDED, Job, LaneTotals, State
+from schemas.lanes import OwnerRecord, owner_key
 
 log = logging.getLogger(__name__)
 
 Taken = list[tuple[Lane, Loaded, Block]]
-FLIGHT_SECONDS = 35.0
-"""The longest that revocation waits for requests in flight: a little more than a request's time limit."""
 
 
 def now_ms() -> int:
@@ -60,6 +61,7 @@ class Engine:
         sink: BulkSink,
         publisher: Publisher,
         reader: LogReader,
+        lease: Lease,
     ) -> None:
         self._settings = settings
         self._jobs = jobs
@@ -68,9 +70,10 @@ class Engine:
         self._sink = sink
         self._publisher = publisher
         self._reader = reader
+        self._lease = lease
         self.lanes = Lanes()
         self.ready = asyncio.Event()
-        self._checkpoints = Checkpoints(jobs, self.lanes, publisher, now_ms)
+        self._checkpoints = Checkpoints(jobs, self.lanes, publisher, now_ms, lease)
         self._refill = Refill(jobs, self.lanes, reader, settings.lane_blocks, self._wake, self._lane_broken)
         self._refills: list[asyncio.Task[None]] = []
         self._work = asyncio.Event()
@@ -80,6 +83,7 @@ class Engine:
         self._flights: set[asyncio.Task[None]] = set()
         self._errands: set[asyncio.Task[None]] = set()
         self._checked: set[tuple[str, int]] = set()
+        self._overspent: set[tuple[str, int]] = set()
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         jobs.listen(self._job_changed)
 
@@ -94,18 +98,22 @@ class Engine:
 
     async def assigned(self, partitions: Collection[int]) -> None:
         """These partitions of the rows topic are ours from now on: read their lanes, then begin."""
-        records = await read_lane_records(self._settings, partitions) if partitions else []
+        inherited = await read_lane_records(self._settings, partitions) if partitions else Inheritance([], frozenset())
+        await self._sign(partitions, closed=False)
         self.lanes.owned = frozenset(partitions)
-        for record in records:
+        for record in inherited.lanes:
             self.lanes.put(Lane.restored(record))
+        if inherited.unclosed:
+            self.lanes.unproved = set(inherited.unclosed)
+            self._refills.append(asyncio.create_task(self._guard(self._outwait(inherited.unclosed))))
         self._reader.assign(partitions)
-        self._refills = [asyncio.create_task(self._guard(self._refill.run(number))) for number in partitions]
+        self._refills += [asyncio.create_task(self._guard(self._refill.run(number))) for number in partitions]
         for job in self._jobs:
             self._job_changed(job.id, job)
         self._open = True
         self._work.set()
         self.ready.set()
-        log.info("owner of partitions %s, with %d lanes", sorted(partitions), len(records))
+        log.info("owner of partitions %s, with %d lanes", sorted(partitions), len(inherited.lanes))
 
     async def revoked(self) -> None:
         """Our partitions may become another worker's: stop, wait for what is in flight, write the checkpoints."""
@@ -117,11 +125,28 @@ class Engine:
             task.cancel()
         self._open = False
         if self._flights:
-            await asyncio.wait(self._flights, timeout=FLIGHT_SECONDS)
+            await asyncio.wait(self._flights, timeout=self._settings.request_timeout_seconds + 5)
         await self._checkpoints.flush()
+        if not self._flights:
+            await self._sign(self.lanes.owned - self.lanes.unproved, closed=True)
         self.lanes.clear()
         self._checkpoints.forget()
         self._checked.clear()
+
+    async def _sign(self, partitions: Collection[int], closed: bool) -> None:
+        """Leave word, for the next owner, whether requests of ours may be on their way."""
+        now = now_ms()
+        await self._publisher.publish_all(
+            ("lanes", owner_key(number), encode(OwnerRecord(partition=number, closed=closed, at=now)), number)
+            for number in partitions
+        )
+
+    async def _outwait(self, partitions: Collection[int]) -> None:
+        """Until a request of an owner that said no goodbye must have ended, nothing is said to have stopped."""
+        log.warning("the owner before of partitions %s said no goodbye", sorted(partitions))
+        await asyncio.sleep(self._settings.request_timeout_seconds)
+        self.lanes.unproved.difference_update(partitions)
+        self._checkpoints.report_soon()
 
     # -- blocks in ---------------------------------------------------------------------------------------------------
 
@@ -240,6 +265,7 @@ class Engine:
         else:
             for (lane, loaded, _), outcome in zip(taken, result.outcomes, strict=True):
                 lane.settle(loaded, outcome)
+            self._judge_errors(job)
         finally:
             for lane in lanes:
                 if not runnable(self._jobs.get(job.id) or job):
@@ -247,8 +273,17 @@ class Engine:
                 self._checkpoints.touch(lane)
                 self._refill.wake(lane.partition)
 
+    def _judge_errors(self, job: Job) -> None:
+        totals = sum((lane.totals for lane in self.lanes.of(job.id) if lane.run == 0), LaneTotals())
+        reason = overspent(job, totals) if totals.rows_failed else None
+        if reason is not None and (job.id, job.epoch) not in self._overspent:
+            self._overspent.add((job.id, job.epoch))
+            report = ErrorBudgetSpent(job_id=job.id, reason=reason)
+            self._errand(self._publisher.publish("commands", job.id.encode(), encode(report)))
+
     def _gate(self, job: Job, lanes: Collection[Lane]) -> Gate:
         def gate() -> None:
+            self._lease.require()
             now = self._jobs.get(job.id)
             if not self._open or now is None or now.epoch != job.epoch or not runnable(now):
                 raise FencedError

@@ -53,7 +53,6 @@ class Lane:
         self.ready: deque[Loaded] = deque()
         self.flying: dict[int, Loaded] = {}
         self.last_offset = -1
-        self.rested_epoch = -1
         self.error: str | None = None
         self._loaded: set[int] = set()
 
@@ -65,7 +64,6 @@ class Lane:
         lane.applied = IntervalSet(record.applied)
         lane.todo = IntervalSet((first, last) for first, last, _ in record.todo)
         lane.last_offset = record.last_offset
-        lane.rested_epoch = record.rested_epoch
         return lane
 
     def record(self, at: int) -> LaneRecord:
@@ -84,7 +82,6 @@ class Lane:
             applied=tuple(self.applied.intervals()),
             todo=tuple((first, last, last - first + 1) for first, last in extents),
             last_offset=self.last_offset,
-            rested_epoch=self.rested_epoch,
             at=at,
             error=self.error,
         )

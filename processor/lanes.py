@@ -36,6 +36,8 @@ class Lanes:
 
     by_job: dict[str, dict[int, Lane]] = field(default_factory=dict)
     owned: frozenset[int] = frozenset()
+    unproved: set[int] = field(default_factory=set)
+    """Partitions on which a request of the owner before us may still be on its way."""
 
     def __iter__(self) -> Iterator[Lane]:
         for lanes in self.by_job.values():
@@ -74,11 +76,12 @@ class Lanes:
         """Let go of everything: the partitions are another worker's."""
         self.by_job.clear()
         self.owned = frozenset()
+        self.unproved.clear()
 
     def rested(self, job: Job, reported: set[int]) -> dict[int, RestedLane]:
         """The partitions of ours on which a halting job has nothing in flight, and that were not reported yet."""
         found = {}
-        for partition in self.owned:
+        for partition in self.owned - self.unproved:
             if partition >= job.partitions or partition in reported or partition in job.lanes_rested:
                 continue
             lane = self.get(job.id, partition)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -11,11 +12,20 @@ from processor.errors import CannotGoOnError
 from runtime.clients import aiokafka_config
 from runtime.settings import Settings
 from schemas.codec import UndecodableError, decode
-from schemas.lanes import LaneRecord
+from schemas.lanes import OWNER_KEY, LaneRecord, OwnerRecord
 from schemas.topics import topic_name
 
 
-async def read_lane_records(settings: Settings, partitions: Collection[int]) -> list[LaneRecord]:
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What a new owner of partitions finds."""
+
+    lanes: list[LaneRecord]
+    unclosed: frozenset[int]
+    """Partitions whose last owner did not say goodbye."""
+
+
+async def read_lane_records(settings: Settings, partitions: Collection[int]) -> Inheritance:
     """The newest record of every lane on these partitions, from the compacted topic, read to its end."""
     topic = topic_name(settings.prefix, "lanes")
     newest: dict[bytes, bytes | None] = {}
@@ -37,14 +47,18 @@ async def read_lane_records(settings: Settings, partitions: Collection[int]) -> 
                     left.discard(tp)
     finally:
         await consumer.stop()
-    found = []
-    for value in newest.values():
-        if value is not None:
-            try:
-                found.append(decode(value, LaneRecord))
-            except UndecodableError as error:
-                raise CannotGoOnError(f"a record of topic {topic} can't be read: {error}") from error
-    return found
+    lanes, unclosed = [], set()
+    try:
+        for key, value in newest.items():
+            if value is not None and key.startswith(OWNER_KEY):
+                owner = decode(value, OwnerRecord)
+                if not owner.closed:
+                    unclosed.add(owner.partition)
+            elif value is not None:
+                lanes.append(decode(value, LaneRecord))
+    except UndecodableError as error:
+        raise CannotGoOnError(f"a record of topic {topic} can't be read: {error}") from error
+    return Inheritance(lanes, frozenset(unclosed))
 
 
 class LogReader:

@@ -68,7 +68,7 @@ def _elasticsearch_config(settings: Settings) -> dict[str, Any]:
     config: dict[str, Any] = {
         "hosts": [settings.elasticsearch],
         "serializer": OrjsonSerializer(),
-        "request_timeout": 60,
+        "request_timeout": settings.request_timeout_seconds,
         "max_retries": 0,
         "retry_on_timeout": False,
     }

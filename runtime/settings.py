@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     elasticsearch_username: str | None = Field(None, description="user name, when no API key is used")
     elasticsearch_password: SecretStr | None = Field(None, description="password, when no API key is used")
     elasticsearch_ca_file: Path | None = Field(None, description="PEM file of the authorities to trust")
+    request_timeout_seconds: float = Field(
+        20.0, gt=0, description="time limit of a request to Elasticsearch; bounds how long a lost worker's may go on"
+    )
     elasticsearch_replicas: int = Field(0, ge=0, description="replicas of each index that is created")
     elasticsearch_shards: int = Field(1, ge=1, description="primary shards of each data index that is created")
 

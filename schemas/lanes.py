@@ -24,12 +24,32 @@ class LaneRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Blocks still to do, as extents of the log: (first offset, last offset, number of blocks)."""
     last_offset: int = -1
     """Newest offset taken into account: the same record met again is known."""
-    rested_epoch: int = -1
-    """The newest epoch for which this lane has stopped."""
     at: int = 0
     """Milliseconds since 1970."""
     error: str | None = None
     """The last thing that went wrong here, e.g. Elasticsearch is not answering."""
+
+
+class OwnerRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a partition's last owner said goodbye (key ``@/<partition>``, in the lanes topic).
+
+    Where it did not, a request of its own may still be on its way: its successor waits for that before it says that a
+    job has stopped.
+    """
+
+    partition: int
+    closed: bool
+    at: int
+    """Milliseconds since 1970."""
+
+
+OWNER_KEY = b"@/"
+"""What the key of an owner record begins with; no job id does."""
+
+
+def owner_key(partition: int) -> bytes:
+    """The key of a partition's owner record."""
+    return OWNER_KEY + str(partition).encode()
 
 
 def lane_key(job_id: str, partition: int, phase: Phase) -> bytes:

@@ -125,6 +125,15 @@ class Cluster:
         started = [self.launch(role) for role in roles]
         self.wait_ready(*started)
 
+    def heal(self) -> None:
+        """Back to one of each, whatever a test has left."""
+        roles: tuple[Role, ...] = ("api", "ingest", "worker")
+        self.wait_ready(*[self.launch(role) for role in roles if not self.living(role)])
+        for role in roles:
+            for surplus in self.living(role)[1:]:
+                surplus.wake()
+                surplus.stop()
+
     def launch(self, role: Role) -> Process:
         """Start one, without waiting until it is ready."""
         process = Process(role, sum(other.role == role for other in self.all) + 1, self.settings)
@@ -187,28 +196,20 @@ class Cluster:
                 process.ended_by_test = True
                 found.append(f"{process.name} ended by itself with {process.child.returncode}\n{process.log[-2000:]}")
             for entry in process.troubles():
-                unexpected = not any(pattern.search(entry) for pattern in self._expected)
-                if unexpected and entry not in self._reported:
-                    self._reported.add(entry)
+                if entry not in self._reported and not any(pattern.search(entry) for pattern in self._expected):
                     found.append(f"{process.name}: {entry.strip()[-3000:]}")
+                self._reported.add(entry)
         self._expected.clear()
         assert not found, "unexpected:\n" + "\n".join(found)
 
     def close(self) -> None:
-        """End everything, print the logs for pytest to show, and give the servers their room back."""
+        """End everything, print the logs for pytest to show, and delete the data."""
         for process in self.all:
             if process.alive:
                 process.kill()
             print(f"--- {process.name}\n{process.log[-20_000:]}")
         self._http.close()
-        admin = AdminClient(librdkafka_config(self.settings))
-        names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(f"{self.settings.prefix}.")]
-        for future in (admin.delete_topics(names) if names else {}).values():
-            future.result(timeout=30)
-        with elasticsearch(self.settings) as client:
-            indices = list(client.indices.get(index=f"{self.settings.prefix}-*", filter_path="*.aliases").body)
-            if indices:
-                client.indices.delete(index=indices)
+        forget(self.settings)
 
     # -- the API -----------------------------------------------------------------------------------------------------
 
@@ -286,6 +287,18 @@ class Cluster:
         return response.json() if response.status_code == 200 else None
 
 
+def forget(settings: Settings) -> None:
+    """Delete the topics and indices, so that the servers do not have to carry those of every test."""
+    admin = AdminClient(librdkafka_config(settings))
+    names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(f"{settings.prefix}.")]
+    for future in (admin.delete_topics(names) if names else {}).values():
+        future.result(timeout=30)
+    with elasticsearch(settings) as client:
+        indices = list(client.indices.get(index=f"{settings.prefix}-*", filter_path="*.aliases").body)
+        if indices:
+            client.indices.delete(index=indices)
+
+
 def _end_with_parent() -> Callable[[], None]:
     """Has Linux end the process with the test run, however that ends."""
     prctl = ctypes.CDLL(None).prctl
@@ -293,15 +306,17 @@ def _end_with_parent() -> Callable[[], None]:
 
 
 class Shared:
-    """One cluster for all tests that leave its processes alone; it starts when it is first asked for."""
+    """One cluster for the tests whose processes need nothing special; it starts when it is first asked for."""
 
     def __init__(self, make: Callable[[], Cluster]) -> None:
         self._make = make
         self._cluster: Cluster | None = None
 
     def get(self) -> Cluster:
+        """The cluster, with one process of each role."""
         if self._cluster is None:
             self._cluster = self._make()
+        self._cluster.heal()
         return self._cluster
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -17,7 +18,8 @@ from devstack.ports import free_port
 from runtime.settings import Settings
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
-from tests.cluster import Cluster, Shared
+from tests.cluster import Cluster, Shared, forget
+from tests.e2e.commandline import CommandLine
 
 MakeSettings = Callable[..., Settings]
 MakeCluster = Callable[..., Cluster]
@@ -87,7 +89,7 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
         "api_require_key": False,
         "topic_partitions": 4,
         "block_rows": 100,
-        "bulk_rows": 1000,
+        "bulk_rows": 2000,
         "session_timeout_seconds": 3,
     }
     return Settings(**{**own, **more})
@@ -95,7 +97,7 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
 
 @pytest.fixture
 def make_cluster(stack: Servers, tmp_path: Path) -> Iterator[MakeCluster]:
-    """Starts processes that a test may kill; a process that logs an error nobody expects fails the test."""
+    """Starts processes for one test alone, with settings of its own."""
     made: list[Cluster] = []
 
     def make(workers: int = 1, readers: int = 1, auto_restart: bool = False, **more: Any) -> Cluster:
@@ -115,13 +117,13 @@ def make_cluster(stack: Servers, tmp_path: Path) -> Iterator[MakeCluster]:
 
 @pytest.fixture(scope="session")
 def shared_cluster(stack: Servers, test_home: Path) -> Iterator[Shared]:
-    """The cluster of the tests that leave processes alone."""
+    """The cluster of most tests: to start one takes seconds."""
 
     def make() -> Cluster:
         home = test_home / f"shared-{uuid.uuid4().hex[:6]}"
         home.mkdir()
         cluster = Cluster(own_settings(stack, home))
-        cluster.up(workers=2)
+        cluster.up()
         return cluster
 
     shared = Shared(make)
@@ -131,9 +133,18 @@ def shared_cluster(stack: Servers, test_home: Path) -> Iterator[Shared]:
 
 @pytest.fixture
 def cluster(shared_cluster: Shared) -> Iterator[Cluster]:
-    """A running API, reader and two workers, which a test must not break; an own organisation keeps its jobs apart."""
+    """A running API, reader and worker, to be killed and joined at will; an own organisation keeps a test's jobs apart.
+
+    A process that logs an error nobody expects, or ends by itself, fails the test.
+    """
     yield shared_cluster.get()
     shared_cluster.check()
+
+
+@pytest.fixture
+def organisation(request: pytest.FixtureRequest) -> str:
+    """One for each test."""
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', request.node.name)[:40].strip('-')}-{uuid.uuid4().hex[:6]}"
 
 
 @pytest.fixture(scope="session")
@@ -147,3 +158,25 @@ def people(test_home: Path) -> People:
         return file
 
     return make
+
+
+@pytest.fixture(scope="module")
+def sluice(stack: Servers, test_home: Path) -> Iterator[CommandLine]:
+    """The command line, with a stack of its own that `up` has started, on the run's servers."""
+    home = test_home / f"e2e-{uuid.uuid4().hex[:6]}"
+    sluice = CommandLine(
+        Settings(
+            home=home,
+            prefix=home.name,
+            kafka_bootstrap=stack.settings.bootstrap,
+            elasticsearch_url=stack.settings.elasticsearch,
+            api_port=free_port(),
+            api_require_key=False,
+        )
+    )
+    sluice("up", "--detach")
+    try:
+        yield sluice
+    finally:
+        sluice("down")
+        forget(sluice.settings)

@@ -9,14 +9,17 @@ from typing import Any, cast
 import msgspec
 
 from control.admission import Kind
-from processor.bulk import Answer
+from processor.bulk import DONE, Answer
 from processor.errors import CannotGoOnError
 from processor.lane import Outcome
 from processor.operations.base import Result, Work
-from processor.rows import VALUE_CHARACTERS, CheckedRows, row_checker
+from processor.rows import CheckedRows, row_checker
 from schemas.blocks import Block, RowBlock, UndoBlock
 from schemas.indices import data_index, index_name
 from schemas.progress import RowError
+
+CUT = 500
+"""What Elasticsearch says of a row is cut at so many characters."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -25,7 +28,7 @@ class Upload:
     """Rows into ``<prefix>-data-<dataset>``, with the id ``<job id>:<row>``: a repeat meets its own document."""
 
     name = "upload"
-    kind = Kind(sources=frozenset({"file", "topic"}))
+    kind = Kind(sources=frozenset({"file"}))
 
     async def apply(self, work: Work, blocks: Sequence[Block]) -> Result:
         """See Operation. One bulk request for all blocks, their rejected rows included."""
@@ -39,7 +42,8 @@ class Upload:
             # A block takes milliseconds: heartbeats and commands get their turn in between.
             await asyncio.sleep(0)
         errors = [error for rows in checked for error in rows.errors]
-        answers = await work.sink.send(items + error_items(work, errors), work.gate)
+        answers: Sequence[Answer] = await work.sink.send(items + error_items(work, errors), work.gate)
+        answers = await self._judge(work, checked, answers)
         refused = self._refused(work, cast(Sequence[RowBlock], blocks), checked, answers)
         if refused:
             _require_recorded(await work.sink.send(error_items(work, [error for _, error in refused]), work.gate))
@@ -99,11 +103,16 @@ class Upload:
         numbered = zip(rows.numbers, rows.values, strict=True)
         return document_lines(index, work.job.id, work.job.organisation, rows.columns, numbered)
 
+    async def _judge(self, work: Work, checked: Sequence[CheckedRows], answers: Sequence[Answer]) -> Sequence[Answer]:
+        """The answers, with those made good that a repeat gets: under our ids, what exists is our own."""
+        rows = 0 if work.job.options.dry_run else sum(len(item.numbers) for item in checked)
+        return [DONE if answer.status == 409 and place < rows else answer for place, answer in enumerate(answers)]
+
     def _refused(
         self, work: Work, blocks: Sequence[RowBlock], checked: Sequence[CheckedRows], answers: Sequence[Answer]
     ) -> list[tuple[int, RowError]]:
-        """The rows Elasticsearch refused, each with its block's index. 409: the document is our own, from before."""
-        if all([answer.status < 300 or answer.status == 409 for answer in answers]):  # noqa: C419
+        """The rows that were not stored, each with its block's index."""
+        if all([answer.status < 300 for answer in answers]):  # noqa: C419
             return []
         position = 0
         refused = []
@@ -113,22 +122,37 @@ class Upload:
             for number in rows.numbers:
                 answer = answers[position]
                 position += 1
-                if not answer.ok and answer.status != 409:
+                if not answer.ok:
                     refused.append((index, refused_row(work, block, number, answer)))
         _require_recorded(answers[position:])
         return refused
 
 
 def document_lines(
-    index: str, job_id: str, organisation: str, columns: Sequence[str], rows: Iterable[tuple[int, Sequence[Any]]]
+    index: str,
+    job_id: str,
+    organisation: str,
+    columns: Sequence[str],
+    rows: Iterable[tuple[int, Sequence[Any]]],
+    ids: Iterable[str] | None = None,
 ) -> list[bytes]:
-    """The bulk lines of numbered rows, action and document: an item each, the same however often it is made."""
-    head = f'{{"create":{{"_index":"{index}","_id":"{job_id}:'.encode()
+    """The bulk lines of numbered rows, action and document: an item each, the same however often it is made.
+
+    `ids` are the documents' ids; None: ``<job id>:<row>``.
+    """
+    head = f'{{"create":{{"_index":"{index}","_id":"'.encode()
     tail = f',"sluice":{{"job_id":"{job_id}","row_number":'.encode()
     end = f',"organisation":"{organisation}"}}}}'.encode()
+    if ids is None:
+        own = head + f"{job_id}:".encode()
+        return [
+            b'%b%d"}}\n%b%b%d%b' % (own, number, _encode(dict(zip(columns, values)))[:-1], tail, number, end)  # noqa: B905
+            for number, values in rows
+        ]
     return [
-        b'%b%d"}}\n%b%b%d%b' % (head, number, _encode(dict(zip(columns, values)))[:-1], tail, number, end)  # noqa: B905
-        for number, values in rows
+        b'%b%b"}}\n%b%b%d%b'
+        % (head, name.encode(), _encode(dict(zip(columns, values, strict=True)))[:-1], tail, number, end)
+        for name, (number, values) in zip(ids, rows, strict=True)
     ]
 
 
@@ -145,7 +169,7 @@ def refused_row(work: Work, block: RowBlock, number: int, answer: Answer) -> Row
         job_id=block.job_id,
         row=number,
         line=block.line_of(number - block.first_row) if block.first_line else 0,
-        reason=f"Elasticsearch refused the row: {answer.error[:VALUE_CHARACTERS]}",
+        reason=answer.error if answer.status == 409 else f"Elasticsearch refused the row: {answer.error[:CUT]}",
         columns=block.columns,
         values=values,
         organisation=work.job.organisation,

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from devstack.oracle import compare
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.settings import Settings
-from schemas.blocks import Block, RowBlock
+from schemas.blocks import Block, BlockHead
 from schemas.codec import decode
 from schemas.events import CommandRejected, History
 from schemas.indices import data_index
 from schemas.progress import RowError
 from schemas.topics import TopicName, topic_name
 from tests.cluster import Cluster
+
+READ_SECONDS = 60.0
+LOOKS = 40
+"""Refreshes and counts that show that nothing moves: they take about a second."""
+
+
+def milliseconds(iso: str) -> int:
+    """An ISO 8601 time as milliseconds since 1970."""
+    return round(datetime.fromisoformat(iso).timestamp() * 1000)
 
 
 def assert_loaded(cluster: Cluster, job_id: str, file: Path) -> None:
@@ -29,49 +39,61 @@ def assert_loaded(cluster: Cluster, job_id: str, file: Path) -> None:
     assert verdict.holds, f"{verdict}\n{cluster.events(job_id)}"
     with file.open(encoding="utf-8-sig", newline="") as lines:
         rows = list(csv.reader(lines))[1:]
-    assert rows_on_topic(settings, job_id) == rows
-    progress = cluster.job(job_id)["progress"]
+    job = cluster.job(job_id)
+    assert rows_on_topic(settings, job_id, milliseconds(job["created_at"]) - 1000) == rows
+    progress = job["progress"]
     assert progress["rows_total"] == progress["rows_read"] == len(rows)
     assert (progress["rows_applied"], progress["rows_failed"]) == (verdict.documents, verdict.errors)
 
 
-def rows_on_topic(settings: Settings, job_id: str) -> list[list[str]]:
+def rows_on_topic(settings: Settings, job_id: str, since_ms: int = 0) -> list[list[str]]:
     """The rows of a job's blocks, whose numbers must run from 1 without gaps; a block's repeats must be the same."""
     blocks: dict[int, bytes] = {}
-    for partition, _, value in records(settings, "rows"):
-        block = decode(value, Block)
-        if block.job_id == job_id and isinstance(block, RowBlock):
-            assert partition == block.block % settings.topic_partitions
-            assert blocks.setdefault(block.block, value) == value, f"block {block.block} was published in two forms"
+    for partition, _, value in records(settings, "rows", since_ms):
+        head = decode(value, BlockHead)
+        if head.job_id == job_id and head.kind == "rows":
+            assert partition == head.block % settings.topic_partitions
+            assert blocks.setdefault(head.block, value) == value, f"block {head.block} was published in two forms"
     rows: list[list[str]] = []
     assert sorted(blocks) == list(range(len(blocks)))
     for _, value in sorted(blocks.items()):
-        block = decode(value, RowBlock)
+        block = decode(value, Block)
         assert block.first_row == len(rows) + 1
         rows += block.rows
     return rows
 
 
-def records(settings: Settings, topic: TopicName) -> Iterator[tuple[int, bytes, bytes]]:
-    """Every record of a topic as it is now: (partition, key, value)."""
+def records(settings: Settings, topic: TopicName, since_ms: int = 0) -> Iterator[tuple[int, bytes, bytes]]:
+    """The records of a topic from a time on, up to its end as it is now: (partition, key, value)."""
     name = topic_name(settings.prefix, topic)
     consumer = Consumer(librdkafka_config(settings, group_id="evidence", enable_auto_commit=False))
-    count = len(AdminClient(librdkafka_config(settings)).list_topics(name, timeout=10).topics[name].partitions)
-    ends: dict[int, int] = {}
-    for partition in range(count):
-        _, end = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=10)
-        if end:
-            ends[partition] = end
-    consumer.assign([TopicPartition(name, partition, 0) for partition in ends])
-    while ends:
-        found = consumer.consume(1000, 10)
-        assert found, f"{name} can't be read to its end: {ends}"
-        for record in found:
-            assert record.error() is None, record.error()
-            yield record.partition(), record.key() or b"", record.value() or b""
-            if record.offset() + 1 >= ends.get(record.partition(), 0):
-                ends.pop(record.partition(), None)
-    consumer.close()
+    try:
+        partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
+        asked = [TopicPartition(name, partition, since_ms) for partition in partitions]
+        starts = [place for place in consumer.offsets_for_times(asked, timeout=10) if place.offset >= 0]
+        ends = {place.partition: consumer.get_watermark_offsets(place, timeout=10)[1] for place in starts}
+        consumer.assign(starts)
+        deadline = time.monotonic() + READ_SECONDS
+        while ends:
+            for record in consumer.consume(1000, 0.05):
+                assert record.error() is None, record.error()
+                yield record.partition(), record.key() or b"", record.value() or b""
+                if record.offset() + 1 >= ends.get(record.partition(), 0):
+                    ends.pop(record.partition(), None)
+            assert time.monotonic() < deadline, f"{name} can't be read to its end: {ends}"
+    finally:
+        consumer.close()
+
+
+def published(settings: Settings, topic: TopicName) -> int:
+    """How many records a topic has."""
+    name = topic_name(settings.prefix, topic)
+    consumer = Consumer(librdkafka_config(settings, group_id="evidence"))
+    try:
+        partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
+        return sum(consumer.get_watermark_offsets(TopicPartition(name, number), timeout=10)[1] for number in partitions)
+    finally:
+        consumer.close()
 
 
 def rejections(settings: Settings) -> list[CommandRejected]:
@@ -92,6 +114,12 @@ def count(settings: Settings, job_id: str) -> int:
     with elasticsearch(settings) as client:
         client.indices.refresh(index=index)
         return int(client.count(index=index, query={"term": {"sluice.job_id": job_id}})["count"])
+
+
+def assert_still(settings: Settings, job_id: str, written: int) -> None:
+    """No document of the job comes or goes while we look, again and again."""
+    seen = [count(settings, job_id) for _ in range(LOOKS)]
+    assert seen == [written] * LOOKS
 
 
 def documents(settings: Settings, job_id: str) -> dict[str, Any]:

@@ -6,17 +6,19 @@ import random
 
 import pytest
 
-from tests.conftest import MakeCluster, People
+from tests.cluster import Cluster
+from tests.conftest import People
 from tests.faults.evidence import assert_loaded
 
 ROWS = 60_000
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_an_upload_survives_the_death_of_its_only_worker(make_cluster: MakeCluster, people: People, seed: int) -> None:
+def test_an_upload_survives_the_death_of_its_only_worker(
+    cluster: Cluster, people: People, organisation: str, seed: int
+) -> None:
     file = people(ROWS)
-    cluster = make_cluster()
-    job_id = cluster.upload(file)
+    job_id = cluster.upload(file, organisation)
     cluster.wait_rows(job_id, random.Random(seed).randrange(1, ROWS // 2))
     cluster.worker.kill()
     assert cluster.job(job_id)["state"] == "RUNNING"

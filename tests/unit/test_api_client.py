@@ -17,7 +17,7 @@ from api.client import following, http
 from api.client.address import api_key, api_url
 from api.client.words import duration, line, number, size
 from runtime.settings import Settings
-from schemas.commands import InputEnded, LanesDone, LanesRested
+from schemas.commands import InputEnded, LanesDone, LanesRested, UndoChecked
 from schemas.job import Input, LaneTotals, RestedLane
 from tests.unit.test_api_stub import PEOPLE, ROW, StubLog, stub
 
@@ -57,6 +57,16 @@ class Terminal:
             self.log.report(LanesRested(job_id=job.id, run=job.run, epoch=job.epoch, lanes=lanes))
 
         self.log.after = rest
+
+    def count(self) -> None:
+        """From now on a worker counts what a rollback has left, and finds nothing."""
+
+        def check(command: object) -> None:
+            self.log.after = None
+            job = max(self.log.live.view.jobs.values(), key=lambda job: job.command_offset)
+            self.log.report(UndoChecked(job_id=job.id, epoch=job.epoch, remaining=0))
+
+        self.log.after = check
 
 
 @pytest.fixture
@@ -109,6 +119,7 @@ def test_acting(terminal: Terminal, people: str) -> None:
     assert "TERMINATED" in terminal.run("terminate", "last", "--keep-rows")
     assert "resume is possible when" in terminal.run("resume", "last", code=1)
     assert "TERMINATED" in terminal.run("watch", "last", code=1)
+    terminal.count()
     assert "ROLLED_BACK" in terminal.run("rollback", "last")
 
 

@@ -16,16 +16,18 @@ QUEUED                 409              409           ROLLED_BACK   TERMINATED  
 RUNNING                PAUSING          same          TERMINATING   TERMINATING  409           set   same
 PAUSING                same             409           TERMINATING   TERMINATING  409           set   same
 PAUSED                 same             RUNNING       ROLLING_BACK  TERMINATED   409           set   same
-TERMINATING            409              409           same          same         409           409   same
-TERMINATED             409              409           same          same         ROLLING_BACK  409   same
+TERMINATING            409              409           same          differs      409           409   same
+TERMINATED             409              409           differs       same         ROLLING_BACK  409   same
 COMPLETED              409              409           409           409          ROLLING_BACK  409   same
 COMPLETED_WITH_ERRORS  409              409           409           409          ROLLING_BACK  409   same
 FAILED                 409              RUNNING       409           409          TERMINATING   set   same
-ROLLING_BACK           ROLLING_BACK     same          same          same         same          set   same
-ROLLBACK_PAUSED        same             ROLLING_BACK  same          same         same          set   same
-ROLLED_BACK            409              409           same          same         same          409   same
+ROLLING_BACK           ROLLING_BACK     same          same          differs      same          set   same
+ROLLBACK_PAUSED        same             ROLLING_BACK  same          differs      same          set   same
+ROLLED_BACK            409              409           same          differs      same          409   same
 """
-"""A state: the next one. ``same``: it succeeds and changes nothing. ``set``: only the rate changes. ``409``: refused."""
+"""What a request leads to: a state, the next one; ``same``: it succeeds and changes nothing; ``set``: only the rate
+changes; ``409``: refused; ``differs``: refused, since the job has been terminated the other way (the ways here to
+TERMINATING and beyond take the rows out, the one to TERMINATED keeps them)."""
 
 REQUESTS: dict[str, Command] = {
     "pause": PauseJob(job_id="j1", by="bob", reason="why not"),
@@ -52,7 +54,7 @@ def cells(*answers: str) -> list[tuple[State, str]]:
 
 def moving_states(request: str) -> list[State]:
     """The states in which a request moves a job on, as the map has them."""
-    return [state for state, name, answer in CELLS if name == request and answer not in ("same", "409")]
+    return [state for state, name, answer in CELLS if name == request and answer not in ("same", "409", "differs")]
 
 
 def ask(world: World, request: str) -> None:
@@ -72,7 +74,7 @@ def test_a_request_moves_the_job_on(state: State, request_name: str, answer: str
     assert after.state == answer
     assert after.command_offset == len(world.log) - 1
     assert after.epoch > before.epoch, "work decided on before must be void"
-    assert [record.by for record in world.history if record.command_offset == after.command_offset][0] == "bob"
+    assert {record.by for record in world.history if record.command_offset == after.command_offset} == {"bob"}
 
 
 @pytest.mark.parametrize(("state", "request_name"), cells("same"))
@@ -108,6 +110,17 @@ def test_a_refusal_changes_nothing_and_names_the_states_that_allow_it(state: Sta
     assert refusal.details == {"state": state, "allowed": allowed}
     for name in allowed:
         assert name in refusal.message
+
+
+@pytest.mark.parametrize(("state", "request_name"), cells("differs"))
+def test_a_terminate_that_wants_the_other_thing_with_the_rows_is_refused(state: State, request_name: str) -> None:
+    """It must not look as if it had taken effect."""
+    world = world_in(state)
+    before = world.job()
+    ask(world, request_name)
+    assert world.job() is before
+    assert world.rejection().code == 409
+    assert ("rows kept" if state is State.TERMINATED else "rows taken out") in world.rejection().message
 
 
 @pytest.mark.parametrize("request_name", ["pause", "resume", "terminate", "rollback", "rate"])

@@ -1,0 +1,97 @@
+"""Each command once, with its exit code and its JSON."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from devstack.oracle import compare
+from sample_csv.ready import FILES
+from tests.conftest import People
+from tests.e2e.commandline import CommandLine
+from tests.faults.evidence import count
+
+ROWS = 20_000
+
+
+def test_status_tells_what_runs_and_up_leaves_it_alone(sluice: CommandLine) -> None:
+    status = sluice.json("status")
+    assert (status["api"], status["kafka"]) == (sluice.settings.api, sluice.settings.bootstrap)
+    assert status["elasticsearch"] == sluice.settings.elasticsearch
+    assert sorted(process["role"] for process in status["processes"]) == ["api", "ingest", "worker"]
+    assert all(Path(process["log"]).exists() for process in status["processes"])
+    sluice("up", "--detach")
+    assert sluice.json("status") == status
+
+
+def test_an_upload_is_paused_resumed_and_completed(sluice: CommandLine, people: People) -> None:
+    file = people(ROWS)
+    job_id = sluice.json("upload", file, "--dataset", "people", "--organisation", "pause", "--rate", 4000)["id"]
+    paused = sluice.json("pause", job_id, "--reason", "lunch")
+    assert (paused["state"], paused["reason"]) == ("PAUSED", "lunch")
+    written = count(sluice.settings, job_id)
+    sluice("rate", job_id, "none")
+    assert "PAUSED" in sluice("job", job_id[:12]).stdout
+    assert count(sluice.settings, job_id) == written
+    assert sluice.json("resume", job_id)["state"] == "RUNNING"
+    assert "20,000 rows applied" in sluice("watch", job_id).stdout
+    verdict = compare(sluice.settings, job_id, "people", file)
+    assert verdict.holds, str(verdict)
+    events = [entry["event"] for entry in sluice.json("history", job_id)["history"]]
+    assert [event for event in events if event in ("Paused", "Resumed", "Completed")] == [
+        "Paused", "Resumed", "Completed",
+    ]  # fmt: skip
+    refused = sluice("pause", job_id, code=1)
+    assert "COMPLETED" in refused.stderr
+    taken_out = sluice.json("rollback", job_id)
+    assert (taken_out["state"], taken_out["progress"]["rows_rolled_back"]) == ("ROLLED_BACK", ROWS)
+    assert count(sluice.settings, job_id) == 0
+
+
+def test_terminate_keeps_rows_when_asked_to(sluice: CommandLine, people: People) -> None:
+    job_id = sluice.json("upload", people(ROWS), "--dataset", "people", "--organisation", "keep", "--rate", 4000)["id"]
+    sluice.wait_job(job_id, lambda job: job["progress"]["rows_applied"] > 0, "rows are written")
+    kept = sluice.json("terminate", job_id, "--keep-rows")
+    assert (kept["state"], kept["progress"]["rows_applied"]) == ("TERMINATED", count(sluice.settings, job_id))
+    assert kept["progress"]["rows_applied"] > 0
+
+
+def test_row_errors_are_shown_and_make_the_exit_code_1(sluice: CommandLine, tmp_path: Path) -> None:
+    done = sluice(
+        "upload", FILES / "people-truncated.csv", "--dataset", "people", "--organisation", "cut", "--wait", code=1
+    )
+    assert "COMPLETED_WITH_ERRORS: 637 rows applied, 1 refused" in done.stdout
+    job_id = sluice.json("jobs", "--organisation", "cut")[0]["id"]
+    page = sluice.json("errors", job_id)
+    assert (page["total"], page["errors"][0]["row"]) == (1, 638)
+    assert "638" in sluice("errors", job_id).stdout
+    rows = list(csv.DictReader(sluice("errors", job_id, "--csv").stdout.splitlines()))
+    assert [row["row"] for row in rows] == ["638"]
+
+
+def test_jobs_are_listed_newest_first(sluice: CommandLine) -> None:
+    files = [FILES / "people-small.csv"] * 2
+    made = [sluice.json("upload", file, "--dataset", "people", "--organisation", "list", "--wait") for file in files]
+    assert all(job["state"] == "COMPLETED" for job in made)
+    listed = sluice.json("jobs", "--organisation", "list", "--state", "completed")
+    assert [job["id"] for job in listed] == [job["id"] for job in reversed(made)]
+    assert made[1]["id"] in sluice("jobs", "--organisation", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("upload", "no-such-file.csv", "--dataset", "people"), "no-such-file.csv"),
+        (("upload", FILES / "people-small.csv", "--dataset", "poeple"), "people"),
+        (("upload", FILES / "teams-small.csv", "--dataset", "people"), "header"),
+        (("upload", FILES / "people-small.csv"), "--dataset"),
+        (("job", "nobody-knows-it"), "nobody-knows-it"),
+        (("pause", "nobody-knows-it"), "nobody-knows-it"),
+        (("errors", "nobody-knows-it"), "nobody-knows-it"),
+        (("frobnicate",), "frobnicate"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_with_a_sentence(sluice: CommandLine, words: tuple[object, ...], told: str) -> None:
+    assert told in sluice(*words, code=2).stderr

@@ -1,0 +1,60 @@
+"""The API dies while a job runs: the job does not notice, whoever watches goes on, and nothing promised is lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import httpx
+
+from tests.cluster import ROOT, Cluster, environment
+from tests.conftest import People
+from tests.faults.evidence import assert_loaded
+
+ROWS = 60_000
+
+
+def test_a_watch_goes_on_when_the_api_is_back(cluster: Cluster, people: People, organisation: str) -> None:
+    file = people(ROWS)
+    job_id = cluster.upload(file, organisation, rows_per_second=10_000)
+    command = [sys.executable, "-m", "devstack.cli", "watch", job_id]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(cluster.settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as watch:
+        cluster.wait_rows(job_id, ROWS // 10)
+        cluster.api.kill()
+        cluster.start("api")
+        out, err = watch.communicate(timeout=120)
+    assert (watch.returncode, "is COMPLETED: 60,000 rows applied" in out) == (0, True), out + err
+    assert "the API does not answer" in err
+    assert_loaded(cluster, job_id, file)
+
+
+def test_every_job_that_was_answered_with_201_runs_to_its_end(
+    cluster: Cluster, people: People, organisation: str
+) -> None:
+    file = people(2000)
+    promised = [cluster.upload(file, f"{organisation}-{number}") for number in range(5)]
+    cluster.api.kill()
+    cluster.start("api")
+    for job_id in promised:
+        cluster.wait_state(job_id, "COMPLETED")
+        assert_loaded(cluster, job_id, file)
+
+
+def test_a_repeated_post_after_a_crash_makes_no_second_job(cluster: Cluster, people: People, organisation: str) -> None:
+    job = {"operation": "upload", "dataset": "people", "organisation": organisation, "source": "topic"}
+    key = {"Idempotency-Key": organisation}
+    cluster.worker.freeze()  # so that the answer does not come
+    try:
+        httpx.post(f"{cluster.settings.api}/v1/jobs", json=job, headers=key, timeout=1, trust_env=False)
+        raise AssertionError("nobody was there to answer")
+    except httpx.ReadTimeout:
+        cluster.api.kill()
+    cluster.worker.wake()
+    cluster.start("api")
+    first, second = (cluster.call("POST", "/v1/jobs", json=job, headers=key)["id"] for _ in range(2))
+    assert first == second
+    assert len(cluster.call("GET", "/v1/jobs", params={"organisation": organisation})["jobs"]) == 1
+    assert cluster.events(first) == ["Created", "Started"]
+    cluster.act(first, "terminate")

@@ -1,0 +1,135 @@
+"""Files with something wrong in them: what can be loaded is, the rest is told of, and nothing is half done."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+from pathlib import Path
+
+from runtime.clients import elasticsearch
+from sample_csv.accidents import swap_columns
+from sample_csv.ready import FILES
+from schemas.indices import index_name
+from tests.cluster import Cluster
+from tests.conftest import People
+from tests.faults.evidence import assert_loaded, count, dead_rows, published
+
+ROWS = 10_000
+
+
+def spoil(good: bytes, rows: list[int]) -> bytes:
+    """The same file with an email address in those rows that is none; rows count from 1."""
+    lines = list(csv.reader(io.StringIO(good.decode(), newline="")))
+    for row in rows:
+        lines[row][1] = f"not an address {row}"
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue().encode()
+
+
+def error_rows(cluster: Cluster, job_id: str) -> list[int]:
+    """The row numbers of a job's row errors in Elasticsearch, in order."""
+    index = index_name(cluster.settings.prefix, "errors")
+    with elasticsearch(cluster.settings) as client:
+        client.indices.refresh(index=index)
+        query = {"term": {"job_id": job_id}}
+        hits = client.search(index=index, query=query, sort=[{"row": "asc"}], size=10_000)["hits"]["hits"]
+    return [hit["_source"]["row"] for hit in hits]
+
+
+def test_bad_rows_are_told_of_and_the_rest_is_loaded(
+    cluster: Cluster, people: People, organisation: str, tmp_path: Path
+) -> None:
+    bad = sorted(random.Random(1).sample(range(1, ROWS + 1), 250))
+    file = tmp_path / "spoilt.csv"
+    file.write_bytes(spoil(people(ROWS).read_bytes(), bad))
+    job_id = cluster.upload(file, organisation)
+    job = cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
+    assert (job["progress"]["rows_applied"], job["progress"]["rows_failed"]) == (ROWS - 250, 250)
+    assert_loaded(cluster, job_id, file)
+    assert error_rows(cluster, job_id) == bad
+    assert dead_rows(cluster.settings, job_id) == set(bad)
+    page = cluster.call("GET", f"/v1/jobs/{job_id}/errors", params={"limit": 1})
+    assert page["total"] == 250
+    first = page["errors"][0]
+    assert (first["row"], first["line"], first["column"]) == (bad[0], bad[0] + 1, "email")
+    assert first["value"] == f"not an address {bad[0]}"
+
+
+def test_bad_rows_are_counted_once_when_the_worker_dies(
+    cluster: Cluster, people: People, organisation: str, tmp_path: Path
+) -> None:
+    bad = sorted(random.Random(2).sample(range(1, 30_001), 3000))
+    file = tmp_path / "spoilt.csv"
+    file.write_bytes(spoil(people(30_000).read_bytes(), bad))
+    job_id = cluster.upload(file, organisation)
+    cluster.wait_rows(job_id, 5000)
+    cluster.worker.kill()
+    cluster.start("worker")
+    cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
+    assert_loaded(cluster, job_id, file)
+    assert error_rows(cluster, job_id) == bad
+    assert dead_rows(cluster.settings, job_id) == set(bad)
+
+
+def test_a_file_that_breaks_off(cluster: Cluster, organisation: str) -> None:
+    file = FILES / "people-truncated.csv"
+    job_id = cluster.upload(file, organisation)
+    cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
+    assert_loaded(cluster, job_id, file)
+    assert error_rows(cluster, job_id) == [638]
+
+
+def test_every_row_has_swapped_columns(cluster: Cluster, people: People, organisation: str, tmp_path: Path) -> None:
+    file = tmp_path / "swapped.csv"
+    file.write_bytes(swap_columns(people(2000).read_bytes(), "email", "phone"))
+    job_id = cluster.upload(file, organisation)
+    cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
+    assert count(cluster.settings, job_id) == 0
+    assert error_rows(cluster, job_id) == list(range(1, 2001))
+    assert_loaded(cluster, job_id, file)
+
+
+def test_a_dry_run_finds_the_errors_and_writes_no_row(
+    cluster: Cluster, people: People, organisation: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "spoilt.csv"
+    file.write_bytes(spoil(people(2000).read_bytes(), [7, 1234]))
+    job_id = cluster.upload(file, organisation, dry_run=True)
+    job = cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
+    assert (job["progress"]["rows_applied"], job["progress"]["rows_failed"]) == (1998, 2)
+    assert count(cluster.settings, job_id) == 0
+    assert error_rows(cluster, job_id) == [7, 1234]
+
+
+def test_a_wrong_header_is_refused_before_anything_is_published(
+    cluster: Cluster, people: People, organisation: str, tmp_path: Path
+) -> None:
+    before = published(cluster.settings, "commands")
+    good = people(1000).read_bytes()
+    wrong = {
+        "misspelt": good.replace(b"email", b"e-mail", 1),
+        "missing": good.replace(b"name,email", b"email", 1),
+        "empty": b"",
+        "blank": b"\n\n\n",
+        "utf-16": good.decode().encode("utf-16"),
+    }
+    for name, content in wrong.items():
+        file = tmp_path / f"{name}.csv"
+        file.write_bytes(content)
+        answer = cluster.send(file, organisation)
+        assert answer.status_code == 400, (name, answer.text)
+        assert answer.json()["error"]["message"]
+    assert published(cluster.settings, "commands") == before
+    assert not list(cluster.settings.storage_root.rglob("*misspelt*"))
+
+
+def test_a_file_with_a_header_alone_completes_with_no_rows(
+    cluster: Cluster, people: People, organisation: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "header.csv"
+    file.write_bytes(people(1000).read_bytes().split(b"\n")[0] + b"\n")
+    job_id = cluster.upload(file, organisation)
+    cluster.wait_state(job_id, "COMPLETED")
+    assert_loaded(cluster, job_id, file)

@@ -1,0 +1,72 @@
+"""A worker stands still for longer than its session, loses its partitions, and wakes without knowing it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cluster import Cluster, Process
+from tests.conftest import People
+from tests.faults.evidence import assert_loaded, assert_still, count
+
+ROWS = 60_000
+WAKES = (r"stood still", r"processor: stopping after an error", r"this worker can't go on")
+"""What a woken worker may say: it has to end, and its supervisor starts another one."""
+
+
+def take_over_from(cluster: Cluster, frozen: Process, second: Process) -> None:
+    """Wait until the second worker owns every partition, the first one's included."""
+    frozen.freeze()
+    all_of_them = f"owner of partitions {list(range(cluster.settings.topic_partitions))}"
+    cluster.wait(lambda: all_of_them in second.log, 60, "the second worker has taken over")
+
+
+def wake(cluster: Cluster, frozen: Process) -> None:
+    """Wake it; it may end by itself then, or find its way back into the group."""
+    cluster.expect(*WAKES)
+    frozen.ended_by_test = True
+    frozen.wake()
+
+
+@pytest.mark.parametrize("rows", [1, ROWS // 4])
+def test_an_upload_survives_a_worker_that_stands_still(
+    cluster: Cluster, people: People, organisation: str, rows: int
+) -> None:
+    file = people(ROWS)
+    frozen, second = cluster.worker, cluster.start("worker")
+    job_id = cluster.upload(file, organisation)
+    cluster.wait_rows(job_id, rows)
+    take_over_from(cluster, frozen, second)
+    wake(cluster, frozen)
+    cluster.wait_state(job_id, "COMPLETED")
+    assert_loaded(cluster, job_id, file)
+
+
+def test_a_pause_holds_when_the_frozen_worker_wakes(cluster: Cluster, people: People, organisation: str) -> None:
+    file = people(ROWS)
+    frozen, second = cluster.worker, cluster.start("worker")
+    job_id = cluster.upload(file, organisation)
+    cluster.wait_rows(job_id, ROWS // 10)
+    take_over_from(cluster, frozen, second)
+    assert cluster.act(job_id, "pause", wait=60)["state"] == "PAUSED"
+    written = count(cluster.settings, job_id)
+    assert 0 < written < ROWS
+    wake(cluster, frozen)
+    assert_still(cluster.settings, job_id, written)
+    cluster.act(job_id, "resume")
+    cluster.wait_state(job_id, "COMPLETED")
+    assert_loaded(cluster, job_id, file)
+
+
+def test_a_rollback_leaves_nothing_when_the_frozen_worker_wakes_in_it(
+    cluster: Cluster, people: People, organisation: str
+) -> None:
+    frozen, second = cluster.worker, cluster.start("worker")
+    job_id = cluster.upload(people(ROWS), organisation)
+    cluster.wait_rows(job_id, ROWS // 10)
+    frozen.freeze()
+    cluster.act(job_id, "terminate", wait=None)
+    cluster.wait_state(job_id, "ROLLING_BACK", "ROLLED_BACK")
+    wake(cluster, frozen)
+    cluster.wait_state(job_id, "ROLLED_BACK")
+    assert_still(cluster.settings, job_id, 0)
+    assert second.alive

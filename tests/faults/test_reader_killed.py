@@ -1,0 +1,27 @@
+"""The reader dies in the middle of a file; the next one goes on from the last report, with the same blocks."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.conftest import MakeCluster, People
+from tests.faults.evidence import assert_loaded, published
+
+ROWS = 30_000
+BLOCK_ROWS = 3
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_an_upload_survives_the_death_of_its_reader(make_cluster: MakeCluster, people: People, seed: int) -> None:
+    file = people(ROWS)
+    cluster = make_cluster(block_rows=BLOCK_ROWS)  # many records, which take the reader a while
+    blocks = random.Random(seed).randrange(1, ROWS // BLOCK_ROWS // 4)
+    job_id = cluster.upload(file)
+    cluster.wait(lambda: published(cluster.settings, "rows") >= blocks, 60, f"{blocks} blocks are published")
+    cluster.reader.kill()
+    assert "apply ended" not in cluster.all[1].log, "the reader was faster than the test"
+    cluster.start("ingest")
+    cluster.wait_state(job_id, "COMPLETED")
+    assert_loaded(cluster, job_id, file)

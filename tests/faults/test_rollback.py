@@ -1,0 +1,53 @@
+"""Taking rows out is a job like any other: it can be paused, and its worker may die."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cluster import Cluster
+from tests.conftest import People
+from tests.faults.evidence import assert_still, count
+
+ROWS = 60_000
+
+
+@pytest.fixture
+def loaded(cluster: Cluster, people: People, organisation: str) -> str:
+    """A finished upload."""
+    job_id = cluster.upload(people(ROWS), organisation)
+    cluster.wait_state(job_id, "COMPLETED")
+    return job_id
+
+
+def test_a_rollback_is_paused_and_resumed(cluster: Cluster, loaded: str) -> None:
+    cluster.act(loaded, "rollback", wait=None)
+    cluster.wait_rows(loaded, ROWS // 4)
+    paused = cluster.act(loaded, "pause")
+    left = count(cluster.settings, loaded)
+    assert (paused["state"], paused["progress"]["rows_rolled_back"]) == ("ROLLBACK_PAUSED", ROWS - left)
+    assert 0 < left < ROWS
+    assert_still(cluster.settings, loaded, left)
+    cluster.act(loaded, "resume")
+    ended = cluster.wait_state(loaded, "ROLLED_BACK")
+    assert ended["progress"]["rows_rolled_back"] == ROWS
+    assert_still(cluster.settings, loaded, 0)
+
+
+def test_a_rollback_survives_the_death_of_its_worker(cluster: Cluster, loaded: str) -> None:
+    cluster.act(loaded, "rollback", wait=None)
+    cluster.wait_rows(loaded, ROWS // 4)
+    cluster.worker.kill()
+    assert 0 < count(cluster.settings, loaded) < ROWS
+    cluster.start("worker")
+    cluster.wait_state(loaded, "ROLLED_BACK")
+    assert_still(cluster.settings, loaded, 0)
+
+
+def test_a_rollback_goes_on_while_workers_come_and_go(cluster: Cluster, loaded: str) -> None:
+    first = cluster.worker
+    cluster.act(loaded, "rollback", wait=None)
+    cluster.wait_rows(loaded, ROWS // 10)
+    cluster.start("worker")
+    first.stop()
+    cluster.wait_state(loaded, "ROLLED_BACK")
+    assert_still(cluster.settings, loaded, 0)

@@ -1,0 +1,66 @@
+"""Elasticsearch or Kafka dies during an upload and comes back; jobs go on by themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from devstack.ephemeral import Servers
+from tests.cluster import Shared
+from tests.conftest import MakeCluster, People
+from tests.faults.evidence import assert_loaded
+
+ROWS = 60_000
+
+
+@pytest.fixture
+def servers(shared_cluster: Shared, stack: Servers) -> Servers:
+    """The session's servers, once nobody else uses them."""
+    shared_cluster.close()
+    return stack
+
+
+def test_an_upload_survives_the_death_of_elasticsearch(
+    servers: Servers, make_cluster: MakeCluster, people: People
+) -> None:
+    file = people(ROWS)
+    cluster = make_cluster()
+    job_id = cluster.upload(file)
+    cluster.wait_rows(job_id, ROWS // 5)
+    servers.elasticsearch.kill()
+    cluster.wait(lambda: "Elasticsearch can't be reached" in cluster.worker.log, 20, "the worker has noticed")
+    job = cluster.job(job_id)
+    assert job["state"] == "RUNNING"
+    servers.elasticsearch.start()
+    servers.elasticsearch.wait_ready()
+    cluster.wait_state(job_id, "COMPLETED")
+    assert_loaded(cluster, job_id, file)
+
+
+def test_control_works_while_elasticsearch_is_down(servers: Servers, make_cluster: MakeCluster, people: People) -> None:
+    file = people(ROWS)
+    cluster = make_cluster()
+    job_id = cluster.upload(file)
+    cluster.wait_rows(job_id, ROWS // 5)
+    servers.elasticsearch.kill()
+    try:
+        assert cluster.act(job_id, "pause")["state"] == "PAUSED"
+        assert cluster.act(job_id, "resume")["state"] == "RUNNING"
+    finally:
+        servers.elasticsearch.start()
+        servers.elasticsearch.wait_ready()
+    cluster.wait_state(job_id, "COMPLETED")
+    assert_loaded(cluster, job_id, file)
+
+
+def test_an_upload_survives_the_death_of_kafka(servers: Servers, make_cluster: MakeCluster, people: People) -> None:
+    """A process may end when it has lost Kafka: its supervisor starts another one, and so does this cluster."""
+    file = people(ROWS)
+    cluster = make_cluster(auto_restart=True)
+    cluster.expect(".*")
+    job_id = cluster.upload(file)
+    cluster.wait_rows(job_id, ROWS // 5)
+    servers.kafka.kill()
+    servers.kafka.start()
+    servers.kafka.wait_ready()
+    cluster.wait_state(job_id, "COMPLETED", seconds=150)
+    assert_loaded(cluster, job_id, file)

@@ -1,0 +1,43 @@
+"""Workers join, leave in good order and die while an upload runs; its partitions change hands each time."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.cluster import Cluster
+from tests.conftest import People
+from tests.faults.evidence import assert_loaded
+
+ROWS = 60_000
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_workers_come_and_go_during_an_upload(cluster: Cluster, people: People, organisation: str, seed: int) -> None:
+    choice, file = random.Random(seed), people(ROWS)
+    moments = sorted(choice.sample(range(1000, ROWS // 2), 2))
+    job_id = cluster.upload(file, organisation)
+    cluster.wait_rows(job_id, moments[0])
+    second = cluster.start("worker")
+    cluster.wait_rows(job_id, moments[1])
+    leaving, dying = choice.sample([cluster.worker, second], 2)
+    leaving.stop()
+    third = cluster.launch("worker")
+    dying.kill()
+    cluster.wait_ready(third)
+    cluster.wait_state(job_id, "COMPLETED")
+    assert_loaded(cluster, job_id, file)
+
+
+def test_an_upload_started_without_any_worker_waits_for_one(
+    cluster: Cluster, people: People, organisation: str
+) -> None:
+    file = people(1000)
+    cluster.worker.stop()
+    answer = cluster.send(file, organisation)
+    assert answer.status_code == 503, answer.text
+    job_id = answer.json()["error"]["details"]["job_id"]
+    cluster.start("worker")
+    cluster.wait_state(job_id, "COMPLETED")
+    assert_loaded(cluster, job_id, file)

@@ -1,0 +1,162 @@
+"""Bulk requests: reading answers, and trying again what another try may change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from elastic_transport import ConnectionError as Unreachable
+from elastic_transport import ConnectionTimeout
+from elasticsearch import ApiError
+
+import processor.bulk as bulk_module
+from processor.bulk import Answer, read_answers
+from processor.errors import FencedError
+from tests.unit.test_processor_stub import StubClient, answers, api_error, run, sink
+
+ITEMS = [b'{"create":{"_index":"i","_id":"j1:%d"}}\n{"n":%d}' % (row, row) for row in range(1, 4)]
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between tries, which take no time here."""
+    taken: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        taken.append(seconds)
+
+    monkeypatch.setattr(bulk_module.asyncio, "sleep", sleep)
+    return taken
+
+
+def send(client: StubClient, items: list[bytes] = ITEMS) -> list[Answer]:
+    return run(sink(client).send(items, lambda: None))
+
+
+def ids(client: StubClient) -> list[list[str]]:
+    return [[item.id for item in request] for request in client.requests]
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+def entry(action: str, status: int, error: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {action: {"status": status, **({"error": error} if error else {})}}
+
+
+def test_a_response_without_errors_is_a_yes_to_each_item() -> None:
+    body = {"errors": False, "items": [entry("create", 201)] * 3}
+    assert [answer.ok for answer in read_answers(body, 3)] == [True] * 3
+
+
+def test_each_item_has_its_own_answer_with_the_reason_and_its_cause() -> None:
+    error = {"type": "x", "reason": "failed to parse field [size]", "caused_by": {"reason": "not a number"}}
+    body = {"errors": True, "items": [entry("create", 201), entry("create", 400, error), entry("create", 409, {})]}
+    good, bad, conflict = read_answers(body, 3)
+    assert good.ok
+    assert (bad.ok, bad.status, bad.error) == (False, 400, "failed to parse field [size]: not a number")
+    assert (conflict.ok, conflict.status) == (False, 409)
+
+
+def test_an_error_without_a_reason_is_told_by_its_type() -> None:
+    body = {"errors": True, "items": [entry("index", 400, {"type": "mapper_parsing_exception"})]}
+    assert read_answers(body, 1)[0].error == "mapper_parsing_exception"
+
+
+def test_a_deletion_that_found_nothing_has_deleted_nothing_though_it_is_no_error() -> None:
+    body = {"errors": False, "items": [entry("delete", 200), entry("delete", 404)]}
+    assert [answer.ok for answer in read_answers(body, 2)] == [True, False]
+
+
+@pytest.mark.parametrize("errors", [True, False])
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_response_with_another_number_of_answers_is_not_believed(errors: bool, count: int) -> None:
+    body = {"errors": errors, "items": [entry("create", 201)] * count}
+    with pytest.raises(ValueError, match=f"{count} of 3"):
+        read_answers(body, 3)
+
+
+def test_a_body_that_is_no_bulk_response_is_not_believed() -> None:
+    with pytest.raises(ValueError, match="0 of 3"):
+        read_answers({}, 3)
+
+
+# -- sending ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_sent_is_what_was_given() -> None:
+    client = StubClient()
+    assert all(answer.ok for answer in send(client))
+    ((first, *_),) = client.requests
+    assert (first.action, first.index, first.id, first.document) == ("create", "i", "j1:1", {"n": 1})
+
+
+def test_nothing_to_send_is_no_request() -> None:
+    client = StubClient()
+    assert send(client, []) == []
+    assert not client.requests
+
+
+def test_only_the_items_that_were_put_off_are_sent_again(pauses: list[float]) -> None:
+    client = StubClient([answers([201, 429, 201]), answers([429]), answers([201])])
+    assert [answer.status for answer in send(client)] == [201, 201, 201]
+    assert ids(client) == [["j1:1", "j1:2", "j1:3"], ["j1:2"], ["j1:2"]]
+    assert pauses == [0.1, 0.2], "growing"
+
+
+def test_answers_come_in_the_order_of_the_items_whatever_was_sent_again() -> None:
+    client = StubClient([answers([429, 400, 503]), answers([409, 201])])
+    assert [answer.status for answer in send(client)] == [409, 400, 201]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 500])
+def test_a_refusal_is_not_tried_again(status: int) -> None:
+    client = StubClient([answers([201, status, 201])])
+    assert [answer.status for answer in send(client)] == [201, status, 201]
+    assert len(client.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "failure", [api_error(429), api_error(503), ConnectionTimeout("slow"), Unreachable("refused")], ids=repr
+)
+def test_a_request_that_is_not_answered_is_sent_again_whole(failure: Exception, pauses: list[float]) -> None:
+    client = StubClient([failure, failure])
+    assert [answer.status for answer in send(client)] == [201, 201, 201]
+    assert ids(client) == [["j1:1", "j1:2", "j1:3"]] * 3
+    assert len(pauses) == 2
+
+
+def test_pauses_grow_no_longer_than_five_seconds(pauses: list[float]) -> None:
+    send(StubClient([api_error(503) for _ in range(12)]))
+    assert pauses == sorted(pauses) and pauses[-1] == 5.0
+
+
+@pytest.mark.parametrize("status", [400, 401, 413])
+def test_an_answer_that_another_try_would_not_change_is_an_error(status: int) -> None:
+    with pytest.raises(ApiError):
+        send(StubClient([api_error(status)]))
+
+
+def test_what_is_wrong_is_told_while_it_lasts() -> None:
+    told: list[str | None] = []
+    client = StubClient([api_error(503), ConnectionTimeout("slow"), Unreachable("refused"), answers([429, 201, 201])])
+    run(sink(client, told.append).send(ITEMS, lambda: None))
+    *troubles, last = told
+    assert last is None
+    words = ["answers 503", "too long", "can't be reached", "puts off 1"]
+    assert all(word in str(trouble) for word, trouble in zip(words, troubles, strict=True))
+
+
+def test_the_gate_is_asked_before_every_try_and_can_stop_it() -> None:
+    client = StubClient([api_error(503), api_error(503)])
+    tries: list[int] = []
+
+    def gate() -> None:
+        if len(tries) == 2:
+            raise FencedError
+        tries.append(len(client.requests))
+
+    with pytest.raises(FencedError):
+        run(sink(client).send(ITEMS, gate))
+    assert tries == [0, 1], "right before each request"
+    assert len(client.requests) == 2

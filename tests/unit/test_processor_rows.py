@@ -1,0 +1,156 @@
+"""A block's rows against their dataset, and the committed sample files against theirs."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processor.rows import CheckedRows, RowChecker, row_checker
+from runtime.datasets import load_datasets
+from sample_csv.ready import FILES
+from schemas.blocks import RowBlock
+from schemas.datasets import Dataset, Field
+
+PETS = Dataset("pets", (Field("name", required=True), Field("age", "integer"), Field("kind", enum=("cat", "dog"))))
+COLUMNS = ("name", "age", "kind")
+
+
+def block(rows: list[list[str]], first_line: int = 8, lines: list[int] | None = None, **more: str) -> RowBlock:
+    unreadable = {int(name[1:]): reason for name, reason in more.items()}
+    return RowBlock(
+        job_id="j1",
+        block=0,
+        first_row=7,
+        columns=list(COLUMNS),
+        rows=rows,
+        first_line=first_line,
+        lines=lines,
+        unreadable=unreadable,
+    )
+
+
+def check(rows: RowBlock) -> CheckedRows:
+    return RowChecker(PETS, COLUMNS).check(rows, "acme", at=17)
+
+
+def test_good_rows_are_stored_under_their_numbers_as_their_types() -> None:
+    checked = check(block([["Rex", "3", "dog"], ["Tom", "", ""]]))
+    assert checked.numbers == [7, 8]
+    assert checked.values == [("Rex", 3, "dog"), ("Tom", None, None)]
+    assert not checked.errors
+
+
+def test_a_bad_row_does_not_keep_its_neighbours_out() -> None:
+    checked = check(block([["Rex", "3", "dog"], ["Tom", "old", "cat"], ["Kim", "1", "dog"]]))
+    assert checked.numbers == [7, 9]
+    assert checked.values == [("Rex", 3, "dog"), ("Kim", 1, "dog")]
+    (error,) = checked.errors
+    assert (error.job_id, error.row, error.line, error.organisation, error.at) == ("j1", 8, 9, "acme", 17)
+    assert (error.column, error.value, error.reason) == ("age", "old", "age is not a whole number")
+    assert (error.columns, error.values) == (list(COLUMNS), ["Tom", "old", "cat"])
+
+
+def test_a_row_has_one_error_the_first_that_is_found() -> None:
+    (error,) = check(block([["", "old", "cow"]])).errors
+    assert (error.column, error.value, error.reason) == ("name", "", "name is required, but empty")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (["Rex", "3"], "too few values: 2 instead of 3"),
+        (["Rex", "3", "dog", "brown"], "too many values: 4 instead of 3"),
+        ([], "too few values: 0 instead of 3"),
+    ],
+)
+def test_a_row_with_another_number_of_values_is_refused_whole(row: list[str], reason: str) -> None:
+    checked = check(block([["Tom", "2", "cat"], row]))
+    assert checked.values == [("Tom", 2, "cat")]
+    (error,) = checked.errors
+    assert (error.row, error.column, error.value, error.values) == (8, None, None, row)
+    assert reason in error.reason
+
+
+def test_a_row_that_the_reader_could_not_read_keeps_the_readers_words() -> None:
+    checked = check(block([["Rex", "3", "dog"], ["To"], ["Kim", "1", "dog"]], _1="a quote is not closed"))
+    assert checked.numbers == [7, 9]
+    assert [(error.row, error.reason) for error in checked.errors] == [(8, "a quote is not closed")]
+
+
+def test_the_line_is_the_one_on_which_the_row_begins() -> None:
+    bad = ["", "", ""]
+    assert [error.line for error in check(block([bad, bad])).errors] == [8, 9]
+    assert [error.line for error in check(block([bad, bad], lines=[8, 12])).errors] == [8, 12]
+    assert [error.line for error in check(block([bad], first_line=0)).errors] == [0], "there is no file"
+
+
+def test_a_long_value_is_cut_in_its_error() -> None:
+    (error,) = check(block([["Rex", "9" * 5000, "dog"]])).errors
+    assert error.value == "9" * 200
+
+
+ROWS = st.lists(
+    st.lists(st.sampled_from(["Rex", "", "3", "x", "dog", "漢"]), min_size=3, max_size=3), min_size=1, max_size=6
+)
+
+
+@given(ROWS)
+@settings(deadline=None)
+def test_rows_are_judged_the_same_alone_and_in_company(rows: list[list[str]]) -> None:
+    together = check(block(rows))
+    alone = [check(block([row])) for row in rows]
+    assert together.values == [value for one in alone for value in one.values]
+    assert [error.reason for error in together.errors] == [error.reason for one in alone for error in one.errors]
+    assert sorted([*together.numbers, *(error.row for error in together.errors)]) == list(range(7, 7 + len(rows)))
+
+
+def test_columns_may_come_in_any_order() -> None:
+    checker = row_checker(PETS, ("kind", "name", "age"))
+    rows = RowBlock(job_id="j1", block=0, first_row=1, columns=["kind", "name", "age"], rows=[["dog", "Rex", "3"]])
+    assert checker.check(rows, "acme", 0).values == [("dog", "Rex", 3)]
+
+
+def test_a_column_that_the_dataset_has_not_cannot_be_checked() -> None:
+    with pytest.raises(KeyError):
+        RowChecker(PETS, ("name", "colour"))
+
+
+# -- the sample files ------------------------------------------------------------------------------------------------
+
+
+def checked_file(name: str, dataset: str) -> tuple[int, CheckedRows]:
+    """How many rows a committed file has, and what the checks make of them."""
+    header, *rows = csv.reader(io.StringIO((FILES / name).read_text(encoding="utf-8"), newline=""))
+    checker = RowChecker(load_datasets()[dataset], header)
+    rows_block = RowBlock(job_id="j1", block=0, first_row=1, columns=header, rows=rows, first_line=2)
+    return len(rows), checker.check(rows_block, "acme", at=17)
+
+
+@pytest.mark.parametrize(("name", "dataset"), [("people-small.csv", "people"), ("teams-small.csv", "teams")])
+def test_every_row_of_a_good_file_is_good(name: str, dataset: str) -> None:
+    count, checked = checked_file(name, dataset)
+    assert checked.errors == []
+    assert checked.numbers == list(range(1, count + 1))
+
+
+def test_swapped_columns_show_in_every_row() -> None:
+    count, checked = checked_file("people-swapped-columns.csv", "people")
+    assert not checked.numbers
+    assert [error.row for error in checked.errors] == list(range(1, count + 1))
+    assert {error.column for error in checked.errors} == {"email"}
+
+
+def test_a_phone_column_that_is_a_row_off_shows_in_the_first_row() -> None:
+    count, checked = checked_file("teams-shifted-phones.csv", "teams")
+    assert [(error.row, error.line, error.column) for error in checked.errors] == [(1, 2, "manager_phone")]
+    assert len(checked.numbers) == count - 1, "the others look good: only the first gives it away"
+
+
+def test_a_file_that_was_cut_off_shows_in_its_last_row() -> None:
+    count, checked = checked_file("people-truncated.csv", "people")
+    assert [error.row for error in checked.errors] == [count]
+    assert "too few values" in checked.errors[0].reason

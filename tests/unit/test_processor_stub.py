@@ -1,0 +1,98 @@
+"""Elasticsearch's bulk request as a script of answers. Other tests import it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
+from elasticsearch import ApiError
+
+from processor.bulk import BulkSink
+
+T = TypeVar("T")
+Step = Exception | Callable[[list["Item"]], dict[str, Any]]
+"""What one bulk request leads to: an error, or a body made from its items."""
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that at most lets others have their turn."""
+    while True:
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+@dataclass(frozen=True)
+class Item:
+    """One action of a bulk request."""
+
+    action: str
+    index: str
+    id: str
+    document: dict[str, Any] | None
+
+
+def items_of(body: bytes) -> list[Item]:
+    """The actions in a bulk request's body."""
+    lines = iter(body.splitlines())
+    items = []
+    for line in lines:
+        ((action, target),) = json.loads(line).items()
+        document = None if action == "delete" else json.loads(next(lines))
+        items.append(Item(action, target["_index"], target["_id"], document))
+    return items
+
+
+@dataclass
+class StubClient:
+    """Answers bulk requests as the script says; beyond its end everything is fine."""
+
+    script: list[Step] = field(default_factory=list)
+    requests: list[list[Item]] = field(default_factory=list)
+
+    async def bulk(self, *, operations: bytes, filter_path: str) -> Any:
+        items = items_of(operations)
+        self.requests.append(items)
+        step = self.script.pop(0) if self.script else answers()
+        if isinstance(step, Exception):
+            raise step
+        return _Response(step(items))
+
+
+@dataclass
+class _Response:
+    body: dict[str, Any]
+
+
+def answers(statuses: Sequence[int] = (), **by_id: tuple[int, str]) -> Callable[[list[Item]], dict[str, Any]]:
+    """A body with these statuses, in order, or by document id (``_7=(400, "reason")``: that of row 7); others 201."""
+
+    def body(items: list[Item]) -> dict[str, Any]:
+        entries, errors = [], False
+        for position, item in enumerate(items):
+            row = "_" + item.id.rpartition(":")[2]
+            status, reason = by_id.get(row, (statuses[position] if statuses else 201, "no"))
+            entry: dict[str, Any] = {"status": status}
+            # A deletion that finds nothing is no error to Elasticsearch.
+            if status >= 300 and not (item.action == "delete" and status == 404):
+                errors = True
+                entry["error"] = {"type": "some_exception", "reason": reason}
+            entries.append({item.action: entry})
+        return {"errors": errors, "items": entries}
+
+    return body
+
+
+def api_error(status: int) -> ApiError:
+    """Elasticsearch answers the whole request with this status."""
+    meta = ApiResponseMeta(status, "1.1", HttpHeaders(), 0.1, NodeConfig("http", "localhost", 9200))
+    return ApiError("no", meta, {})
+
+
+def sink(client: StubClient, trouble: Callable[[str | None], None] = lambda _: None) -> BulkSink:
+    return BulkSink(cast(Any, client), trouble)
