@@ -244,6 +244,10 @@ class Cluster:
         params = {} if wait is None else {"wait": wait}
         return self.call("POST", f"/v1/jobs/{job_id}/{action}", params=params, json=body)
 
+    def rate(self, job_id: str, rows_per_second: float | None) -> None:
+        """Hold a job back, so that it is still at work when something happens to it; None: let it run."""
+        self.call("PUT", f"/v1/jobs/{job_id}/rate", json={"rows_per_second": rows_per_second})
+
     def wait_state(self, job_id: str, *states: str, seconds: float = 90) -> Json:
         """Wait until the job is in one of these states; fails at once when it has ended in another."""
 

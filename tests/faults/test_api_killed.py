@@ -21,6 +21,8 @@ def test_a_watch_goes_on_when_the_api_is_back(cluster: Cluster, people: People, 
     with subprocess.Popen(
         command, cwd=ROOT, env=environment(cluster.settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as watch:
+        assert watch.stderr is not None
+        assert job_id in watch.stderr.readline()  # it has found the job
         cluster.wait_rows(job_id, ROWS // 10)
         cluster.api.kill()
         cluster.start("api")

@@ -11,13 +11,13 @@ ROWS = 30_000
 
 def test_a_pause_while_a_worker_joins(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
-    job_id = cluster.upload(file, organisation)
-    cluster.wait_rows(job_id, ROWS // 10)
+    job_id = cluster.upload(file, organisation, rows_per_second=2000)
     joining = cluster.launch("worker")
     cluster.wait(lambda: "Starting" in joining.log, 30, "the second worker asks for partitions")
     assert cluster.act(job_id, "pause")["state"] == "PAUSED"
     assert_still(cluster.settings, job_id, count(cluster.settings, job_id))
     cluster.wait_ready(joining)
+    cluster.rate(job_id, None)
     cluster.act(job_id, "resume")
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)

@@ -27,6 +27,8 @@ BAD: list[tuple[CreateJob, dict[str, Any], str]] = [
     (upload(), {"job_id": "Has Spaces"}, "job id"),
     (upload(), {"job_id": "../../etc"}, "job id"),
     (upload(), {"job_id": "x" * 65}, "job id"),
+    (upload(), {"job_id": "j1\n"}, "job id"),
+    (upload(), {"organisation": "acme\n"}, "organisation"),
     (upload(), {"operation": "explode"}, "use one of export, teams, upload"),
     (upload(), {"dataset": "planets"}, "use one of people, teams"),
     (TEAMS, {"dataset": "people"}, "for dataset teams only"),

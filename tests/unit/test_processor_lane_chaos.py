@@ -49,7 +49,7 @@ class LaneLife(RuleBasedStateMachine):
             self.deliver(5)
         for _ in range(4 * len(self.log) + 4):
             self.read_again(room=5)
-            self.take()
+            self.take(count=4)
             self.land(count=99)
         places = {place for place in self.log if place is not None}
         assert set(self.lane.applied) == places and self.lane.done(len(places))
@@ -115,10 +115,12 @@ class LaneLife(RuleBasedStateMachine):
                 self.lane.refill(loaded)
         assert self.in_memory() <= room
 
-    @rule()
-    def take(self) -> None:
-        loaded = self.lane.take()
-        if loaded is not None:
+    @rule(count=st.integers(1, 4))
+    def take(self, count: int) -> None:
+        for _ in range(count):
+            loaded = self.lane.take()
+            if loaded is None:
+                return
             assert all(loaded.offset != other.offset for other in self.flying)
             self.flying.append(loaded)
             self.order.append(loaded.offset)
@@ -131,11 +133,11 @@ class LaneLife(RuleBasedStateMachine):
             self.lane.settle(loaded, outcome(place))
         del self.flying[:count]
 
-    @rule()
-    def requests_are_fenced_off(self) -> None:
-        self.lane.put_back(self.flying)
+    @rule(count=st.integers(1, 4))
+    def requests_are_fenced_off(self, count: int) -> None:
+        self.lane.put_back(self.flying[:count])
         self.disturbed |= bool(self.flying)
-        self.flying = []
+        del self.flying[:count]
 
     @rule()
     def pause(self) -> None:

@@ -2,8 +2,6 @@
 
 import csv
 import io
-import json
-import re
 from pathlib import Path
 
 import pytest
@@ -19,13 +17,6 @@ def rows_in(name: str) -> list[dict[str | None, str | None]]:
     return list(csv.DictReader(io.StringIO((FILES / name).read_bytes().decode(), newline="")))
 
 
-def pattern(dataset: str, column: str) -> str:
-    fields = json.loads((SCHEMAS / f"{dataset}.json").read_text(encoding="utf-8"))["fields"]
-    found: str = next(field for field in fields if field["name"] == column)["constraints"]["pattern"]
-    return found
-
-
-@pytest.mark.parametrize("name", sorted(ready_files()))
 def test_a_committed_file_is_what_the_code_makes(name: str) -> None:
     assert (FILES / name).read_bytes() == ready_files()[name]
 
@@ -62,7 +53,7 @@ def test_every_swapped_row_is_refused() -> None:
     assert len(rows) == 1_000
     for row in rows:
         assert "@" not in (row["email"] or "")
-        assert not re.search(pattern("people", "phone"), row["phone"] or "")
+        assert "@" in (row["phone"] or "")
 
 
 def test_the_first_shifted_row_is_refused() -> None:

@@ -52,6 +52,8 @@ def wrong(field: dict[str, Any], value: str) -> bool:
             return False
         case "string", "email":
             return not re.fullmatch(r"[a-z0-9.]+@([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}", value)
+        case "string", "phone":
+            return not re.fullmatch(r"\+[1-9][0-9]{6,14}", value)
         case "integer", "default":
             return not re.fullmatch(r"-?[0-9]+", value) or not minimum <= int(value) <= maximum
         case "datetime", "default":
