@@ -25,8 +25,8 @@ FILE_OPERATIONS: Final = frozenset({"upload", "teams"})
 ONLY_DATASET: Final[Mapping[str, str]] = {"teams": "teams"}
 """Operations that are for one dataset."""
 
-_ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-_PERCENT = re.compile(r"^(100(\.0+)?|\d{1,2}(\.\d+)?)%$")
+_ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_PERCENT = re.compile(r"^(100(\.0+)?|\d{1,2}(\.\d+)?)%\Z")
 _ALLOWED = (
     "fields: operation, dataset, organisation, file, source, from, till, options, reason; "
     "options: dry_run, max_errors, rows_per_second, if_busy"

@@ -13,8 +13,8 @@ from schemas.datasets import Dataset
 from schemas.ids import JOB_ID
 from schemas.job import BUSY, Job, State
 
-_ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-_PERCENT = re.compile(r"^\d+(\.\d+)?%$")
+_ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_PERCENT = re.compile(r"^\d+(\.\d+)?%\Z")
 
 
 @dataclass(frozen=True, slots=True)

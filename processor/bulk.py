@@ -11,6 +11,8 @@ from typing import Any, cast
 from elastic_transport import ConnectionTimeout
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
+from processor.errors import CannotGoOnError
+
 log = logging.getLogger(__name__)
 
 Gate = Callable[[], None]
@@ -77,6 +79,7 @@ class BulkSink:
 
         Raises:
             FencedError: from `gate`. Some items may have been done.
+            CannotGoOnError: the request as a whole was refused (no permission, too large, ...).
         """
         answers: list[Answer | None] = [None] * len(items)
         left = list(range(len(items)))
@@ -89,7 +92,7 @@ class BulkSink:
                 fresh = read_answers(response.body, len(left))
             except ApiError as error:
                 if error.status_code not in _RETRIED:
-                    raise
+                    raise CannotGoOnError(f"Elasticsearch refuses a bulk request: {error}") from error
                 trouble = f"Elasticsearch answers {error.status_code}: {error.message}"
             except ConnectionTimeout:
                 trouble = "Elasticsearch takes too long to answer"

@@ -10,6 +10,7 @@ import msgspec
 
 from processor.bulk import BulkSink
 from processor.checkpoints import Acknowledgeable
+from processor.errors import CannotGoOnError
 from schemas.codec import UndecodableError, decode, encode
 from schemas.events import CommandRejected, History
 from schemas.indices import index_name
@@ -131,11 +132,19 @@ class Reporter:
             self._room.set()
             items = [item for item, _ in batch if item is not None]
             if items:
-                for answer in await self._sink.send(items, lambda: None):
-                    if not answer.ok and answer.status != 409:
-                        log.warning("Elasticsearch refused a report: %s", answer.error)
+                await self._send(items)
             for _, event in batch:
                 event.ack()
+
+    async def _send(self, items: list[bytes]) -> None:
+        try:
+            answers = await self._sink.send(items, lambda: None)
+        except CannotGoOnError as error:
+            log.error("%d reports are lost until they are rebuilt: %s", len(items), error)
+            return
+        for answer in answers:
+            if not answer.ok and answer.status != 409:
+                log.warning("Elasticsearch refused a report: %s", answer.error)
 
     async def _take_in(self, item: bytes | None, event: Acknowledgeable) -> None:
         await self._room.wait()

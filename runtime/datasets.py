@@ -10,7 +10,7 @@ from pathlib import Path
 from schemas import datasets as _package
 from schemas.datasets import Dataset, DatasetError, parse_dataset
 
-_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,63}$")
+_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,63}\Z")
 BUILT_IN = Path(_package.__file__).parent / "datasets"
 
 

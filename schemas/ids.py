@@ -6,7 +6,7 @@ import re
 from hashlib import sha256
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-JOB_ID = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
+JOB_ID = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}\Z")
 """What any job id must look like; services that produce CreateJob themselves may choose their own."""
 
 

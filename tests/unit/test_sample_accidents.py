@@ -17,6 +17,7 @@ def rows_in(name: str) -> list[dict[str | None, str | None]]:
     return list(csv.DictReader(io.StringIO((FILES / name).read_bytes().decode(), newline="")))
 
 
+@pytest.mark.parametrize("name", sorted(ready_files()))
 def test_a_committed_file_is_what_the_code_makes(name: str) -> None:
     assert (FILES / name).read_bytes() == ready_files()[name]
 
