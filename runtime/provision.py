@@ -80,7 +80,10 @@ def _config_differences(admin: AdminClient, wanted: list[Topic]) -> list[str]:
 
 
 def provision_indices(settings: Settings) -> list[str]:
-    """Make the missing indices; answers which existing ones lack a field."""
+    """Make the missing indices, and a template of each; answers which existing ones lack a field.
+
+    With the templates an index that someone deletes comes back with its mapping, when the next document is written.
+    """
     client = elasticsearch(settings)
     mappings = {index_name(settings.prefix, name): mapping for name, mapping in REPORT_MAPPINGS.items()}
     for dataset in load_datasets(settings.datasets_folder).values():
@@ -89,10 +92,12 @@ def provision_indices(settings: Settings) -> list[str]:
     with client:
         for name, mapping in mappings.items():
             shards = settings.elasticsearch_shards if "-data-" in name else 1
+            own = index_settings(settings.elasticsearch_replicas, shards)
+            client.indices.put_index_template(
+                name=name, index_patterns=[name], template={"mappings": mapping, "settings": own}
+            )
             try:
-                client.indices.create(
-                    index=name, mappings=mapping, settings=index_settings(settings.elasticsearch_replicas, shards)
-                )
+                client.indices.create(index=name)
             except BadRequestError as error:
                 if error.error != "resource_already_exists_exception":
                     raise

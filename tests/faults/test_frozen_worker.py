@@ -9,8 +9,14 @@ from tests.conftest import People
 from tests.faults.evidence import assert_loaded, assert_still, count
 
 ROWS = 60_000
-WAKES = (r"stood still", r"processor: stopping after an error", r"this worker can't go on")
-"""What a woken worker may say: it has to end, and its supervisor starts another one."""
+WAKING = (
+    "stood still",
+    "FencedError",
+    "stopping after an error",
+    "Thread keepalive is not responding",
+    "Heartbeat session expired",
+)
+"""What a woken worker may say: that it has lost everything."""
 
 
 def take_over_from(cluster: Cluster, frozen: Process, second: Process) -> None:
@@ -21,10 +27,12 @@ def take_over_from(cluster: Cluster, frozen: Process, second: Process) -> None:
 
 
 def wake(cluster: Cluster, frozen: Process) -> None:
-    """Wake it; it may end by itself then, or find its way back into the group."""
-    cluster.expect(*WAKES)
+    """Wake it: it has to notice what it has missed, and to end; a supervisor would start another one."""
+    cluster.expect(*WAKING)
     frozen.ended_by_test = True
     frozen.wake()
+    cluster.wait(lambda: not frozen.alive, 60, "the woken worker has ended")
+    assert frozen.child.returncode == 1
 
 
 @pytest.mark.parametrize("rows", [1, ROWS // 4])

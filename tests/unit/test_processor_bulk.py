@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from elastic_transport import ConnectionError as Unreachable
 from elastic_transport import ConnectionTimeout
-from elasticsearch import ApiError
 
 import processor.bulk as bulk_module
 from processor.bulk import Answer, read_answers
-from processor.errors import FencedError
+from processor.errors import CannotGoOnError, FencedError
 from tests.unit.test_processor_stub import StubClient, answers, api_error, run, sink
 
 ITEMS = [b'{"create":{"_index":"i","_id":"j1:%d"}}\n{"n":%d}' % (row, row) for row in range(1, 4)]
@@ -132,8 +131,8 @@ def test_pauses_grow_no_longer_than_five_seconds(pauses: list[float]) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 413])
-def test_an_answer_that_another_try_would_not_change_is_an_error(status: int) -> None:
-    with pytest.raises(ApiError):
+def test_an_answer_that_another_try_would_not_change_fails_the_job(status: int) -> None:
+    with pytest.raises(CannotGoOnError, match="refuses"):
         send(StubClient([api_error(status)]))
 
 
