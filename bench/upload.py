@@ -12,7 +12,7 @@ from api.client.following import follow
 from api.client.http import Api
 from bench.stack import bench_stack, cpu_seconds, peak_megabytes
 from devstack.oracle import compare
-from processor.operations.upload import document_lines
+from processor.documents import document_lines
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
@@ -85,7 +85,8 @@ def _ready_made(file: Path) -> list[bytes]:
     with file.open(encoding="utf-8", newline="") as text:
         reader = csv.reader(text)
         columns = tuple(next(reader))
-        return document_lines("bench-direct", "1kbenchdirect000", "bench", columns, enumerate(map(tuple, reader), 1))
+        rows = list(reader)
+        return document_lines("bench-direct", "1kbenchdirect000", "bench", columns, range(1, len(rows) + 1), rows)
 
 
 def direct(config: Settings, lines: list[bytes]) -> float:

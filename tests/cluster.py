@@ -223,12 +223,15 @@ class Cluster:
         body: Json = response.json()
         return body
 
-    def send(self, file: Path, organisation: str = "acme", **options: Any) -> httpx.Response:
-        """Ask for an upload of people; the answer, whatever it is."""
+    def send(
+        self, file: Path, organisation: str = "acme", key: str | None = None, timeout: float = 60, **options: Any
+    ) -> httpx.Response:
+        """Ask for an upload of people; the answer, whatever it is. `key` makes a repeat the same request."""
+        headers = {"Idempotency-Key": key} if key else {}
         job = {"operation": "upload", "dataset": "people", "organisation": organisation, "options": options}
         with file.open("rb") as content:
             parts = {"job": (None, json.dumps(job), "application/json"), "file": (file.name, content, "text/csv")}
-            return self.request("POST", "/v1/jobs", files=parts)
+            return self.request("POST", "/v1/jobs", files=parts, headers=headers, timeout=timeout)
 
     def upload(self, file: Path, organisation: str = "acme", **options: Any) -> str:
         """Start an upload of people; the job's id."""

@@ -91,6 +91,7 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
         "block_rows": 100,
         "bulk_rows": 2000,
         "session_timeout_seconds": 3,
+        "request_timeout_seconds": 4,
     }
     return Settings(**{**own, **more})
 

@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from control.admission import Kind
 from processor.bulk import DONE, Answer
+from processor.documents import document_lines
 from processor.errors import CannotGoOnError
 from processor.lane import Outcome
 from processor.operations.base import Result, Work
-from processor.operations.upload import Upload, document_lines
+from processor.operations.upload import Upload
 from processor.rows import CheckedRows
 from schemas.blocks import Block, UndoBlock
 from schemas.indices import data_index
@@ -32,10 +33,8 @@ class Teams(Upload):
     kind = Kind(sources=frozenset({"file"}), dataset="teams")
 
     def _items(self, work: Work, rows: CheckedRows) -> list[bytes]:
-        index = data_index(work.prefix, work.dataset.name)
-        numbered = zip(rows.numbers, rows.values, strict=True)
-        ids = self._ids(work, rows)
-        return document_lines(index, work.job.id, work.job.organisation, rows.columns, numbered, ids)
+        index, ids = data_index(work.prefix, work.dataset.name), self._ids(work, rows)
+        return document_lines(index, work.job.id, work.job.organisation, rows.columns, rows.numbers, rows.values, ids)
 
     def _ids(self, work: Work, rows: CheckedRows) -> list[str]:
         places = [rows.columns.index(name) for name in work.dataset.primary_key]

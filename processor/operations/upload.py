@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
 
 from control.admission import Kind
 from processor.bulk import DONE, Answer
+from processor.documents import document_lines
 from processor.errors import CannotGoOnError
 from processor.lane import Outcome
 from processor.operations.base import Result, Work
@@ -100,8 +101,7 @@ class Upload:
     def _items(self, work: Work, rows: CheckedRows) -> list[bytes]:
         """An action line and a document line for each good row."""
         index = data_index(work.prefix, work.dataset.name)
-        numbered = zip(rows.numbers, rows.values, strict=True)
-        return document_lines(index, work.job.id, work.job.organisation, rows.columns, numbered)
+        return document_lines(index, work.job.id, work.job.organisation, rows.columns, rows.numbers, rows.values)
 
     async def _judge(self, work: Work, checked: Sequence[CheckedRows], answers: Sequence[Answer]) -> Sequence[Answer]:
         """The answers, with those made good that a repeat gets: under our ids, what exists is our own."""
@@ -126,34 +126,6 @@ class Upload:
                     refused.append((index, refused_row(work, block, number, answer)))
         _require_recorded(answers[position:])
         return refused
-
-
-def document_lines(
-    index: str,
-    job_id: str,
-    organisation: str,
-    columns: Sequence[str],
-    rows: Iterable[tuple[int, Sequence[Any]]],
-    ids: Iterable[str] | None = None,
-) -> list[bytes]:
-    """The bulk lines of numbered rows, action and document: an item each, the same however often it is made.
-
-    `ids` are the documents' ids; None: ``<job id>:<row>``.
-    """
-    head = f'{{"create":{{"_index":"{index}","_id":"'.encode()
-    tail = f',"sluice":{{"job_id":"{job_id}","row_number":'.encode()
-    end = f',"organisation":"{organisation}"}}}}'.encode()
-    if ids is None:
-        own = head + f"{job_id}:".encode()
-        return [
-            b'%b%d"}}\n%b%b%d%b' % (own, number, _encode(dict(zip(columns, values)))[:-1], tail, number, end)  # noqa: B905
-            for number, values in rows
-        ]
-    return [
-        b'%b%b"}}\n%b%b%d%b'
-        % (head, name.encode(), _encode(dict(zip(columns, values, strict=True)))[:-1], tail, number, end)
-        for name, (number, values) in zip(ids, rows, strict=True)
-    ]
 
 
 def _require_recorded(answers: Sequence[Answer]) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 
 from tests.cluster import ROOT, Cluster, environment
 from tests.conftest import People
@@ -44,19 +45,19 @@ def test_every_job_that_was_answered_with_201_runs_to_its_end(
         assert_loaded(cluster, job_id, file)
 
 
-def test_a_repeated_post_after_a_crash_makes_no_second_job(cluster: Cluster, people: People, organisation: str) -> None:
-    job = {"operation": "upload", "dataset": "people", "organisation": organisation, "source": "topic"}
-    key = {"Idempotency-Key": organisation}
+def test_a_post_repeated_after_a_crash_makes_no_second_job(cluster: Cluster, people: People, organisation: str) -> None:
+    file = people(2000)
     cluster.worker.freeze()  # so that the answer does not come
-    try:
-        httpx.post(f"{cluster.settings.api}/v1/jobs", json=job, headers=key, timeout=1, trust_env=False)
-        raise AssertionError("nobody was there to answer")
-    except httpx.ReadTimeout:
-        cluster.api.kill()
+    with pytest.raises(httpx.ReadTimeout):
+        cluster.send(file, organisation, key=organisation, timeout=1)
+    cluster.api.kill()
     cluster.worker.wake()
     cluster.start("api")
-    first, second = (cluster.call("POST", "/v1/jobs", json=job, headers=key)["id"] for _ in range(2))
-    assert first == second
+    first, second = (cluster.send(file, organisation, key=organisation) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 201)
+    job_id = first.json()["id"]
+    assert second.json()["id"] == job_id
     assert len(cluster.call("GET", "/v1/jobs", params={"organisation": organisation})["jobs"]) == 1
-    assert cluster.events(first) == ["Created", "Started"]
-    cluster.act(first, "terminate")
+    cluster.wait_state(job_id, "COMPLETED")
+    assert cluster.events(job_id) == ["Created", "Started", "InputCompleted", "Completed"]
+    assert_loaded(cluster, job_id, file)

@@ -1,0 +1,44 @@
+"""Rows as Elasticsearch's bulk lines, whole columns at a time: what is done once a column is not done once a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+_encoder = msgspec.json.Encoder()
+_encode = _encoder.encode
+
+
+def document_lines(
+    index: str,
+    job_id: str,
+    organisation: str,
+    columns: Sequence[str],
+    numbers: Sequence[int],
+    rows: Sequence[Sequence[Any]],
+    ids: Iterable[str] | None = None,
+) -> list[bytes]:
+    """The bulk lines of rows, action and document: an item each, the same however often it is made.
+
+    `numbers` and `rows` are of the same length; each row's values are in the order of `columns`. `ids` are the
+    documents' ids; None: ``<job id>:<row number>``.
+    """
+    if not rows:
+        return []
+    names = [f"{job_id}:{number}".encode() for number in numbers] if ids is None else [name.encode() for name in ids]
+    template = (
+        b'{"create":{"_index":%b,"_id":"' % _encode(index)
+        + b'%b"}}\n{'
+        + b"".join(_encode(name).replace(b"%", b"%%") + b":%b," for name in columns)
+        + b'"sluice":{"job_id":%b,"row_number":' % _encode(job_id)
+        + b'%d,"organisation":%b}}'.replace(b"%b", _encode(organisation))
+    )
+    texts = [_texts(column) for column in zip(*rows, strict=True)]
+    return [template % line for line in zip(names, *texts, numbers, strict=True)]
+
+
+def _texts(column: Sequence[Any]) -> list[bytes]:
+    """Each value of a column as JSON. A line end inside a value is escaped, so lines can be told apart."""
+    return _encoder.encode_lines(column).split(b"\n")[:-1]
