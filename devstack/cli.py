@@ -89,6 +89,31 @@ def test(args: Annotated[list[str] | None, typer.Argument(help="For pytest, as t
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *(args or [])])  # noqa: S606
 
 
+@app.command()
+def rebuild() -> None:
+    """Make the reports in Elasticsearch (jobs, progress, row errors) anew from the topics."""
+    from confluent_kafka import KafkaException
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from devstack.external import require_reachable
+    from processor.rebuild import rebuild as make_anew
+    from runtime.settings import settings
+
+    config = settings()
+    require_reachable(
+        config.model_copy(update={"kafka_bootstrap": config.bootstrap, "elasticsearch_url": config.elasticsearch})
+    )
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("Reading the topics", total=None)
+        try:
+            counts = make_anew(config, lambda done, total: bar.update(task, completed=done, total=total))
+        except KafkaException as error:
+            raise StackError(f"Kafka does not answer: {error}.", UNREACHABLE) from error
+    names = ("jobs", "progress", "errors", "unreadable")
+    typer.echo("Written: " + ", ".join(f"{counts[name]:,} {name}" for name in names))
+
+
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, add_help_option=False)
 def bench(args: Annotated[list[str] | None, typer.Argument(help="Which figure; none: all.")] = None) -> None:
     """The performance table, measured on a stack of its own."""

@@ -151,14 +151,15 @@ def refused_row(work: Work, block: RowBlock, number: int, answer: Answer) -> Row
 
 def error_items(work: Work, errors: Sequence[RowError]) -> list[bytes]:
     """Index actions that record row errors under fixed ids, so that a repeat records each once."""
-    index = index_name(work.prefix, "errors")
-    return [
-        b'{"index":{"_index":"%b","_id":"%b:%d"}}\n%b'
-        % (index.encode(), error.job_id.encode(), error.row, _encode(_document(error)))
-        for error in errors
-    ]
+    return [error_item(work.prefix, error) for error in errors]
 
 
-def _document(error: RowError) -> dict[str, Any]:
-    document: dict[str, Any] = msgspec.to_builtins(error)
-    return {"column": None, "value": None, **document, "organisation": error.organisation}
+def error_item(prefix: str, error: RowError) -> bytes:
+    """The bulk lines of one row error."""
+    document: dict[str, Any] = {"column": None, "value": None, **msgspec.to_builtins(error)}
+    return b'{"index":{"_index":"%b","_id":"%b:%d"}}\n%b' % (
+        index_name(prefix, "errors").encode(),
+        error.job_id.encode(),
+        error.row,
+        _encode({**document, "organisation": error.organisation}),
+    )

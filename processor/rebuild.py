@@ -1,0 +1,108 @@
+"""Makes the reports in Elasticsearch (jobs, progress, row errors) anew from the topics, which are the truth."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from processor.bulk import BulkSink
+from processor.operations.upload import error_item
+from processor.reporter import job_item, progress_item
+from runtime.clients import async_elasticsearch, librdkafka_config
+from runtime.provision import provision_indices
+from runtime.settings import Settings
+from schemas.codec import UndecodableError, decode
+from schemas.events import CommandRejected, History
+from schemas.progress import RowError
+from schemas.topics import TopicName, topic_name
+
+BATCH = 2000
+SOURCES: tuple[TopicName, ...] = ("job-events", "progress", "dead-letters")
+
+
+def rebuild(settings: Settings, on_progress: Callable[[int, int], None]) -> Counter[str]:
+    """Write every report that the topics know of; answers how many documents of each, and how many could not be read.
+
+    What is in the indices stays: a document of the same id is written over, and a job never goes back to an older
+    state. `on_progress(done, total)` is told the records read so far.
+
+    Raises:
+        KafkaException: Kafka does not answer.
+    """
+    provision_indices(settings)
+    return asyncio.run(_rebuild(settings, on_progress))
+
+
+async def _rebuild(settings: Settings, on_progress: Callable[[int, int], None]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    client = async_elasticsearch(settings)
+    sink = BulkSink(client)
+    try:
+        batch: list[bytes] = []
+        for message, done, total in _records(settings):
+            name, item = _item(settings.prefix, message)
+            counts[name] += 1
+            if item is not None:
+                batch.append(item)
+            if len(batch) >= BATCH:
+                await sink.send(batch, lambda: None)
+                batch = []
+                on_progress(done, total)
+        if batch:
+            await sink.send(batch, lambda: None)
+        return counts
+    finally:
+        await client.close()
+
+
+def _item(prefix: str, message: Message) -> tuple[str, bytes | None]:
+    topic, value = message.topic(), message.value()
+    partition, offset = message.partition() or 0, message.offset() or 0
+    try:
+        if topic == topic_name(prefix, "job-events"):
+            record = decode(value, History)
+            return (
+                ("rejections", None) if isinstance(record, CommandRejected) else ("jobs", job_item(prefix, record.job))
+            )
+        if topic == topic_name(prefix, "progress"):
+            return "progress", progress_item(prefix, partition, offset, value)
+        return "errors", error_item(prefix, decode(value, RowError))
+    except UndecodableError:
+        return "unreadable", None
+
+
+def _records(settings: Settings) -> Iterator[tuple[Message, int, int]]:
+    """Every record of the topics, from the first to the last there was when it began."""
+    config = librdkafka_config(settings, group_id=f"{settings.prefix}-rebuild", enable_auto_commit=False)
+    consumer = Consumer({**config, "enable.partition.eof": False, "auto.offset.reset": "earliest"})
+    try:
+        ends: dict[tuple[str, int], int] = {}
+        assigned = []
+        total = 0
+        for name in SOURCES:
+            topic = topic_name(settings.prefix, name)
+            for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+                low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+                if high > low:
+                    ends[topic, partition] = high
+                    total += high - low
+                    assigned.append(TopicPartition(topic, partition, low))
+        consumer.assign(assigned)
+        done = 0
+        while ends:
+            message = consumer.poll(10.0)
+            if message is None:
+                raise KafkaException(f"no record for 10 s, and {len(ends)} partitions are not read to their end")
+            if message.error():
+                raise KafkaException(message.error())
+            place = (message.topic() or "", message.partition() or 0)
+            if place in ends:
+                done += 1
+                yield message, done, total
+                if (message.offset() or 0) + 1 >= ends[place]:
+                    del ends[place]
+    finally:
+        consumer.close()

@@ -1,0 +1,56 @@
+"""The reports can be made anew from the topics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from processor.rebuild import rebuild
+from runtime.clients import elasticsearch
+from runtime.settings import Settings
+from sample_csv.accidents import swap_columns
+from schemas.indices import REPORT_MAPPINGS, index_name
+from tests.cluster import Cluster
+from tests.conftest import People
+from tests.waiting import wait_until
+
+
+def reports(settings: Settings, job_id: str) -> dict[str, dict[str, Any]]:
+    """Every report document of a job, by index and id."""
+    with elasticsearch(settings) as client:
+        found: dict[str, dict[str, Any]] = {}
+        for name in REPORT_MAPPINGS:
+            index = index_name(settings.prefix, name)
+            client.indices.refresh(index=index)
+            job = {"term": {"id" if name == "jobs" else "job_id": job_id}}
+            hits = client.search(index=index, query=job, size=1000)["hits"]["hits"]
+            found[name] = {hit["_id"]: hit["_source"] for hit in hits}
+        return found
+
+
+def test_deleted_reports_come_back_as_they_were(cluster: Cluster, people: People, organisation: str) -> None:
+    file = cluster.settings.home / f"{organisation}.csv"
+    file.write_bytes(swap_columns(people(200).read_bytes(), "email", "phone"))
+    job_id = cluster.upload(file, organisation)
+    cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
+
+    def complete() -> bool:
+        now = reports(cluster.settings, job_id)
+        done = sum(document["totals"]["rows_failed"] for document in _newest(now["progress"]))
+        return done == 200 and any(job["state"] == "COMPLETED_WITH_ERRORS" for job in now["jobs"].values())
+
+    wait_until(complete, 30, "the reports to be complete")
+    before = reports(cluster.settings, job_id)
+    assert len(before["errors"]) == 200
+    with elasticsearch(cluster.settings) as client:
+        for name in REPORT_MAPPINGS:
+            client.indices.delete(index=index_name(cluster.settings.prefix, name))
+    counts = rebuild(cluster.settings, lambda done, total: None)
+    assert counts["unreadable"] == 0
+    assert reports(cluster.settings, job_id) == before
+
+
+def _newest(progress: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    lanes: dict[int, dict[str, Any]] = {}
+    for document in sorted(progress.values(), key=lambda item: int(item["at"])):
+        lanes[document["partition"]] = document
+    return list(lanes.values())
