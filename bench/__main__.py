@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ def everything(context: typer.Context) -> None:
     """Without a name: all of them, one after the other."""
     if context.invoked_subcommand is None:
         upload(rows=300_000, rounds=3, as_json=False)
+        control(as_json=False)
 
 
 @app.command()
@@ -36,6 +38,19 @@ def upload(
     for role, seconds in figures.cpu_seconds.items():
         peak = figures.peak_megabytes.get(role)
         print(f"{role:<14} {seconds:>6.1f} s of CPU" + (f", at most {peak:.0f} MB" if peak else ""))
+
+
+@app.command()
+def control(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """How fast commands take effect at full load."""
+    from bench import control as bench
+
+    figures = bench.measure()
+    if as_json:
+        print(json.dumps([asdict(figure) for figure in figures], indent=2))
+        return
+    for figure in figures:
+        print(f"{figure.name:<70} {figure.value:>8.2f} {figure.unit:<3} ({figure.bar})")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,194 @@
+"""How fast commands take effect at full load, and what jobs that are paused cost those that run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from api.client.http import Api
+from bench.stack import bench_stack
+from runtime.clients import elasticsearch
+from runtime.settings import Settings
+from sample_csv.cli import sample
+from sample_csv.datasets import Dataset
+from schemas.indices import data_index
+
+POLL_SECONDS = 0.01
+BIG, MIDDLE, SMALL = 1_000_000, 100_000, 1_000
+PAUSES = 50
+PAUSED_JOBS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table."""
+
+    name: str
+    value: float
+    unit: str
+    bar: str
+
+
+class Bench:
+    """A running stack, its files and a client."""
+
+    def __init__(self, config: Settings) -> None:
+        self.config = config
+        self.api = Api()
+        self._number = 0
+
+    def file(self, rows: int) -> Path:
+        """A file of so many people; made once."""
+        path = self.config.home / f"people-{rows}.csv"
+        if not path.exists():
+            sample(Dataset("people"), rows, path, 7)
+        return path
+
+    def start(self, rows: int, **options: Any) -> str:
+        """Start an upload of its own organisation; answers its job id."""
+        self._number += 1
+        job = {"operation": "upload", "dataset": "people", "organisation": f"bench-{self._number}", "options": options}
+        return str(self.api.send_file(self.file(rows), job, None)["id"])
+
+    def act(self, job_id: str, action: str, wait: float = 60, **body: Any) -> dict[str, Any]:
+        """A command, and the job once it rests."""
+        return dict(self.api.call("POST", f"/v1/jobs/{job_id}/{action}", params={"wait": wait}, json=body, timeout=90))
+
+    def rows(self, job_id: str) -> int:
+        """Rows of a job that are applied."""
+        return int(self.api.job(job_id)["progress"]["rows_applied"])
+
+    def until(self, job_id: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The job, once the condition holds of it."""
+        while not condition(job := self.api.job(job_id)):
+            time.sleep(POLL_SECONDS)
+        return dict(job)
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """The job, once it has completed."""
+        return self.until(job_id, lambda job: job["state"] in ("COMPLETED", "ROLLED_BACK", "FAILED", "TERMINATED"))
+
+    def documents(self, job_id: str) -> int:
+        """Documents of a job in Elasticsearch."""
+        with elasticsearch(self.config) as client:
+            index = data_index(self.config.prefix, "people")
+            client.indices.refresh(index=index)
+            return int(client.count(index=index, query={"term": {"sluice.job_id": job_id}})["count"])
+
+
+def measure() -> list[Figure]:
+    """The whole table, on one stack."""
+    with bench_stack() as config:
+        bench = Bench(config)
+        bench.ended(bench.start(MIDDLE))  # warm-up
+        return [
+            *pauses(bench),
+            small_behind_big(bench),
+            *resume_and_terminate(bench),
+            rollback(bench),
+            paused_jobs(bench),
+        ]
+
+
+def pauses(bench: Bench) -> list[Figure]:
+    """Pause a job at full load again and again; from the request to the proof that nothing is in flight any more."""
+    took, written = [], 0
+    job_id = bench.start(BIG)
+    for number in range(PAUSES):
+        before = bench.rows(job_id)
+        job = bench.until(job_id, lambda job, rows=before: _rows(job) > rows or job["state"] != "RUNNING")  # type: ignore[misc]
+        if job["state"] != "RUNNING":
+            job_id = bench.start(BIG)
+            continue
+        began = time.perf_counter()
+        job = bench.act(job_id, "pause")
+        took.append((time.perf_counter() - began) * 1000)
+        assert job["state"] == "PAUSED", job
+        if number == PAUSES - 1:
+            count = bench.documents(job_id)
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                written = max(written, bench.documents(job_id) - count)
+        bench.act(job_id, "resume")
+    bench.act(job_id, "terminate", keep_rows=True)
+    took.sort()
+    return [
+        Figure("pause, request to proof, median", statistics.median(took), "ms", "<= 150"),
+        Figure("pause, request to proof, 95th percentile", took[int(len(took) * 0.95)], "ms", "<= 400"),
+        Figure("documents written in 10 s of PAUSED", written, "", "0"),
+    ]
+
+
+def small_behind_big(bench: Bench) -> Figure:
+    """A small job, submitted while a big one runs."""
+    big = bench.start(BIG)
+    bench.until(big, lambda job: _rows(job) > 10_000)
+    began = time.perf_counter()
+    bench.ended(bench.start(SMALL))
+    took = time.perf_counter() - began
+    bench.act(big, "terminate", keep_rows=True)
+    return Figure("1,000 rows behind 1,000,000", took, "s", "<= 3")
+
+
+def resume_and_terminate(bench: Bench) -> list[Figure]:
+    """Two big jobs: how soon one writes after it is resumed, and how soon it has the machine once the other is gone."""
+    first, second = bench.start(BIG), bench.start(BIG)
+    bench.until(second, lambda job: _rows(job) > 10_000)
+    stopped = _rows(bench.act(first, "pause"))
+    began = time.perf_counter()
+    bench.act(first, "resume", wait=0)
+    bench.until(first, lambda job: _rows(job) > stopped)
+    resumed = (time.perf_counter() - began) * 1000
+    bench.act(second, "terminate", keep_rows=True)
+    before, at = bench.rows(first), time.perf_counter()
+    time.sleep(1.0)
+    soon = (bench.rows(first) - before) / (time.perf_counter() - at)
+    before, at = bench.rows(first), time.perf_counter()
+    time.sleep(4.0)
+    later = (bench.rows(first) - before) / (time.perf_counter() - at)
+    bench.act(first, "terminate", keep_rows=True)
+    return [
+        Figure("first row after resume", resumed, "ms", "<= 500"),
+        Figure("rate in the first second after another job's end, of the rate later", soon / later, "", "about 1"),
+    ]
+
+
+def rollback(bench: Bench) -> Figure:
+    """The rollback of a job beside its upload."""
+    began = time.perf_counter()
+    job_id = bench.start(MIDDLE)
+    bench.ended(job_id)
+    upload = time.perf_counter() - began
+    began = time.perf_counter()
+    job = bench.act(job_id, "rollback")
+    took = time.perf_counter() - began
+    assert job["state"] == "ROLLED_BACK" and bench.documents(job_id) == 0, job
+    return Figure("rollback of 100,000 rows, of the time of their upload", took / upload, "", "<= 1")
+
+
+def paused_jobs(bench: Bench) -> Figure:
+    """A job alone, and beside twenty paused ones in the same partitions."""
+
+    def seconds() -> float:
+        began = time.perf_counter()
+        bench.ended(bench.start(MIDDLE))
+        return time.perf_counter() - began
+
+    alone = statistics.median(seconds() for _ in range(3))
+    paused = []
+    for _ in range(PAUSED_JOBS):
+        job_id = bench.start(MIDDLE)
+        bench.act(job_id, "pause")
+        paused.append(job_id)
+    beside = statistics.median(seconds() for _ in range(3))
+    for job_id in paused:
+        bench.act(job_id, "terminate", keep_rows=True)
+    return Figure("time beside 20 paused jobs, of the time alone", beside / alone, "", "<= 1.05")
+
+
+def _rows(job: dict[str, Any]) -> int:
+    return int(job["progress"]["rows_applied"])
