@@ -15,24 +15,33 @@ from control.machine import Context
 from control.reaction import Reaction, react, start, unreadable
 from schemas.codec import UndecodableError, decode, encode
 from schemas.commands import Command
-from schemas.job import BUSY
-from schemas.topics import TopicName
+from schemas.job import BUSY, ENDED
+from schemas.topics import DAY_MS, TopicName
 
 log = logging.getLogger(__name__)
 
-Publish = Callable[[TopicName, bytes, bytes], Awaitable[None]]
-"""Write (topic, key, value), and return once Kafka has it for good."""
+Publish = Callable[[TopicName, bytes, bytes | None], Awaitable[None]]
+"""Write (topic, key, value or, for a tombstone, None), and return once Kafka has it for good."""
+
+SWEEP_MS = 3600 * 1000
+"""How often jobs that ended long ago are looked for."""
 
 
 class ControlAgent:
     """Carries out commands, one after another."""
 
-    def __init__(self, jobs: JobTable, catalog: Catalog, partitions: int, publish: Publish) -> None:
-        """`partitions`: those of the rows topic, which new jobs are made for."""
+    def __init__(
+        self, jobs: JobTable, catalog: Catalog, partitions: int, publish: Publish, retention_days: float = 30
+    ) -> None:
+        """`partitions`: those of the rows topic, which new jobs are made for. Jobs that ended longer ago than
+        `retention_days` leave the control table; the history and the reports keep them.
+        """
         self._jobs = jobs
         self._catalog = catalog
         self._partitions = partitions
         self._publish = publish
+        self._retention_ms = retention_days * DAY_MS
+        self._swept_at = 0
 
     async def take_over(self, at: int) -> None:
         """Start what waits for its turn: the agent before this one may have died before it could."""
@@ -56,6 +65,15 @@ class ControlAgent:
         after = reaction.job
         if before is not None and after is not None and before.state in BUSY and after.state not in BUSY:
             await self._start_next(offset, at)
+        if at - self._swept_at > SWEEP_MS:
+            self._swept_at = at
+            await self._sweep(at)
+
+    async def _sweep(self, at: int) -> None:
+        for job in self._jobs:
+            if job.state in ENDED and job.ended_at is not None and at - job.ended_at > self._retention_ms:
+                await self._publish("jobs", job.id.encode(), None)
+                self._jobs.remove(job.id)
 
     async def _start_next(self, offset: int, at: int) -> None:
         context = self._context(offset, at)

@@ -46,7 +46,9 @@ async def work(config: Settings) -> int:
     known = catalog(config)
     reporter = Reporter(config.prefix, BulkSink(elastic))
     lease = Lease(config.session_timeout_seconds * 0.8)
-    control = ControlAgent(jobs, known, config.topic_partitions, fenced(publisher.publish, lease))
+    control = ControlAgent(
+        jobs, known, config.topic_partitions, fenced(publisher.publish, lease), config.job_retention_days
+    )
     worker = WorkerApp(config, jobs, control, reporter, lease)
     engine = Engine(config, jobs, operations(), known.datasets, BulkSink(elastic), publisher, reader, lease)
     worker.engine = engine
@@ -88,7 +90,7 @@ async def work(config: Settings) -> int:
 def fenced(publish: Publish, lease: Lease) -> Publish:
     """The same, but only while the lease is valid: a control agent that was replaced must not write states."""
 
-    async def write(topic: TopicName, key: bytes, value: bytes) -> None:
+    async def write(topic: TopicName, key: bytes, value: bytes | None) -> None:
         lease.require()
         await publish(topic, key, value)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
-from elasticsearch import BadRequestError
+from elasticsearch import ApiError, BadRequestError, TransportError
 
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.datasets import load_datasets
-from runtime.settings import Settings
+from runtime.logs import configure_logging
+from runtime.settings import Settings, settings
+from schemas.datasets import DatasetError
 from schemas.indices import REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
 from schemas.topics import Topic, topics
 
@@ -113,3 +116,22 @@ def _mapping_differences(index: str, wanted: Properties, actual: Properties) -> 
         for field, kind in wanted.items()
         if "type" in kind and actual.get(field, {}).get("type") != kind["type"]
     ]
+
+
+def main() -> int:
+    """``python -m runtime.provision``: provision once; answers the exit code, 1 where it could not be done."""
+    config = settings()
+    configure_logging(config)
+    try:
+        differences = provision(config)
+    except (KafkaException, ApiError, TransportError, DatasetError) as error:
+        log.error("the topics and indices could not be made: %s", error)
+        return 1
+    for difference in differences:
+        log.warning("%s", difference)
+    log.info("every topic and index of %s is there", config.prefix)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

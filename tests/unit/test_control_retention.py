@@ -1,0 +1,48 @@
+"""Jobs that ended long ago leave the control table, and only they."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec.structs import replace
+
+from control.agent import ControlAgent
+from control.jobtable import JobTable
+from schemas.codec import encode
+from schemas.commands import PauseJob
+from schemas.job import Job, State
+from schemas.topics import DAY_MS, TopicName
+from tests.unit.test_api_stub import CATALOG
+
+NOW = 100 * DAY_MS
+OLD = Job(
+    id="old",
+    operation="upload",
+    dataset="people",
+    organisation="acme",
+    created_by="ann",
+    state=State.COMPLETED,
+    created_at=1,
+    command_offset=1,
+    partitions=2,
+    ended_at=NOW - 31 * DAY_MS,
+)
+
+
+def test_an_ended_job_leaves_after_its_time() -> None:
+    jobs, written = JobTable(), []
+
+    async def publish(topic: TopicName, key: bytes, value: bytes | None) -> None:
+        written.append((topic, key, value))
+
+    for job in (
+        OLD,
+        replace(OLD, id="recent", ended_at=NOW - 29 * DAY_MS),
+        replace(OLD, id="failed", state=State.FAILED),
+        replace(OLD, id="running", state=State.RUNNING, ended_at=None),
+    ):
+        jobs.put(job)
+    agent = ControlAgent(jobs, CATALOG, 2, publish, retention_days=30)
+    asyncio.run(agent.handle(9, NOW, b"running", encode(PauseJob(job_id="running"))))
+    assert {job.id for job in jobs} == {"recent", "failed", "running"}
+    assert [(topic, key) for topic, key, value in written if value is None] == [("jobs", b"old")]
