@@ -76,12 +76,15 @@ def parse_dataset(name: str, descriptor: Any) -> Dataset:
     for column in (*key, *([date_field] if date_field else [])):
         if column not in columns:
             raise DatasetError(f"dataset {name}: {column!r} is not one of its fields")
+    exclusive = own.get("exclusive_key", ["organisation", "dataset"])
+    if not isinstance(exclusive, list) or not exclusive or not set(exclusive) <= {"organisation", "dataset"}:
+        raise DatasetError(f"dataset {name}: sluice.exclusive_key is a list of 'organisation' and 'dataset'")
     return Dataset(
         name=name,
         fields=fields,
         primary_key=key,
         date_field=date_field,
-        exclusive_key=tuple(own.get("exclusive_key", ("organisation", "dataset"))),
+        exclusive_key=tuple(exclusive),
         title=str(descriptor.get("title", name)),
         descriptor=descriptor,
     )
