@@ -18,6 +18,7 @@ from devstack.oracle import compare
 from devstack.shutdown import down
 from devstack.startup import up
 from runtime.settings import Settings, settings
+from schemas.indices import data_index
 
 ROWS = 100_000
 SEED = 7
@@ -118,9 +119,13 @@ def _pause_and_resume(api: Api, job_id: str, remark: Any) -> float:
 def _where_to_look(config: Settings, job: dict[str, Any]) -> None:
     step("Where to look")
     job_id = job["id"]
-    console.print(f"  {config.api}/                                the jobs, as a page", markup=False)
-    console.print(f"  {config.api}/v1/jobs/{job_id}          this job, as JSON", markup=False)
-    console.print(f"  {config.elasticsearch}/sluice-data-people/_search    its rows", markup=False)
-    console.print(f"  ./sluice history {job_id}     who did what, and when", markup=False)
-    console.print(f"  ./sluice rollback {job_id}    takes its rows out again", markup=False)
-    console.print("  ./sluice down                         stops everything; the data stays", markup=False)
+    lines = {
+        f"{config.api}/": "the jobs, as a page",
+        f"{config.api}/v1/jobs/{job_id}": "this job, as JSON",
+        f"{config.elasticsearch}/{data_index(config.prefix, 'people')}/_search": "its rows",
+        f"./sluice history {job_id}": "who did what, and when",
+        f"./sluice rollback {job_id}": "takes its rows out again",
+        "./sluice down": "stops everything; the data stays",
+    }
+    for where, what in lines.items():
+        console.print(f"  {where:<56} {what}", markup=False)

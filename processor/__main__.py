@@ -77,6 +77,7 @@ async def work(config: Settings) -> int:
     watchdog.start()
     if not failed:
         await engine.revoked()
+    await engine.close()
     await app.stop()
     for task in tasks:
         task.cancel()

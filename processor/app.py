@@ -168,6 +168,7 @@ class WorkerApp:
         async with self._lock:
             self._reporter.forget()
             if self.engine is not None:
+                self.engine.rebalancing()
                 await self.engine.revoked()
 
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
@@ -177,5 +178,7 @@ class WorkerApp:
                 await self.engine.assigned([tp.partition for tp in assigned if tp.topic == self._rows])
 
     async def _on_recovered(self, _app: Any, **_: Any) -> None:
+        if self.engine is not None:
+            self.engine.recovered()
         if any(tp.topic == self._commands for tp in self.app.consumer.assignment()):
             await self._control.take_over(now_ms())

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from elastic_transport import ConnectionTimeout
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
 from processor.errors import CannotGoOnError
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ class Answer:
 
 
 DONE = Answer(201)
+_UNANSWERED = Answer(503)
 
 
 def read_answers(body: dict[str, Any], items: int) -> list[Answer]:
@@ -66,10 +70,10 @@ def _explain(error: dict[str, Any]) -> str:
 class BulkSink:
     """Sends items until each has an answer that trying again would not change."""
 
-    def __init__(self, client: AsyncElasticsearch, on_trouble: Callable[[str | None], None] = lambda _: None) -> None:
-        """`on_trouble` is told in words what keeps a request from being answered, and None once it is answered."""
+    def __init__(self, client: AsyncElasticsearch) -> None:
         self.client = client
-        self._on_trouble = on_trouble
+        self.on_trouble: Callable[[str | None], None] = lambda _: None
+        """Told in words what keeps a request from being answered, and None once it is answered."""
 
     async def send(self, items: Sequence[bytes], gate: Gate) -> list[Answer]:
         """Answers to `items`, in order; each is an action line, with its document's line where there is one.
@@ -81,33 +85,51 @@ class BulkSink:
             FencedError: from `gate`. Some items may have been done.
             CannotGoOnError: the request as a whole was refused (no permission, too large, ...).
         """
-        answers: list[Answer | None] = [None] * len(items)
+        answers: list[Answer] = [_UNANSWERED] * len(items)
         left = list(range(len(items)))
-        pause = _FIRST_PAUSE_SECONDS
+        pauses = _pauses()
         while left:
+            body = b"\n".join([items[i] for i in left]) + b"\n"
+            response = await self.ask(partial(self.client.bulk, operations=cast(Any, body), filter_path=_FILTER), gate)
+            for index, answer in zip(left, read_answers(response.body, len(left)), strict=True):
+                answers[index] = answer
+            left = [index for index in left if answers[index].status in _RETRIED]
+            if left:
+                reason = answers[left[0]].error
+                await self._wait(f"Elasticsearch puts off {len(left)} items: {reason}", next(pauses))
+        self.on_trouble(None)
+        return answers
+
+    async def ask(self, request: Callable[[], Awaitable[T]], gate: Gate) -> T:
+        """The answer to one request, which is made again, with pauses that grow, until Elasticsearch gives one.
+
+        Raises:
+            FencedError: from `gate`, which is asked before each try.
+            CannotGoOnError: the request was refused, and trying again would not change that.
+        """
+        pauses = _pauses()
+        while True:
             gate()
             try:
-                body = b"\n".join([items[i] for i in left]) + b"\n"
-                response = await self.client.bulk(operations=cast(Any, body), filter_path=_FILTER)
-                fresh = read_answers(response.body, len(left))
+                return await request()
             except ApiError as error:
                 if error.status_code not in _RETRIED:
-                    raise CannotGoOnError(f"Elasticsearch refuses a bulk request: {error}") from error
+                    raise CannotGoOnError(f"Elasticsearch refuses a request: {error}") from error
                 trouble = f"Elasticsearch answers {error.status_code}: {error.message}"
             except ConnectionTimeout:
                 trouble = "Elasticsearch takes too long to answer"
             except TransportError as error:
                 trouble = f"Elasticsearch can't be reached: {error.message}"
-            else:
-                for index, answer in zip(left, fresh, strict=True):
-                    answers[index] = answer
-                left = [index for index in left if answers[index].status in _RETRIED]  # type: ignore[union-attr]
-                if not left:
-                    break
-                trouble = f"Elasticsearch puts off {len(left)} items: {answers[left[0]].error}"  # type: ignore[union-attr]
-            self._on_trouble(trouble)
-            log.warning("%s; trying again in %.1f s", trouble, pause)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-        self._on_trouble(None)
-        return [answer for answer in answers if answer is not None]
+            await self._wait(trouble, next(pauses))
+
+    async def _wait(self, trouble: str, seconds: float) -> None:
+        self.on_trouble(trouble)
+        log.warning("%s; trying again in %.1f s", trouble, seconds)
+        await asyncio.sleep(seconds)
+
+
+def _pauses() -> Iterator[float]:
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        yield pause
+        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

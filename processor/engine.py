@@ -71,6 +71,8 @@ class Engine:
         self._publisher = publisher
         self._reader = reader
         self._lease = lease
+        sink.on_trouble = self._trouble
+        self._troubled = False
         self.lanes = Lanes()
         self.ready = asyncio.Event()
         self._checkpoints = Checkpoints(jobs, self.lanes, publisher, now_ms, lease)
@@ -78,6 +80,7 @@ class Engine:
         self._refills: list[asyncio.Task[None]] = []
         self._work = asyncio.Event()
         self._open = False
+        self._assigned = self._recovered = False
         self._turns = FairTurns()
         self._buckets: dict[str, TokenBucket] = {}
         self._flights: set[asyncio.Task[None]] = set()
@@ -108,18 +111,42 @@ class Engine:
             self._refills.append(asyncio.create_task(self._guard(self._outwait(inherited.unclosed))))
         self._reader.assign(partitions)
         self._refills += [asyncio.create_task(self._guard(self._refill.run(number))) for number in partitions]
+        self._assigned = True
+        self._begin()
+        log.info("owner of partitions %s, with %d lanes", sorted(partitions), len(inherited.lanes))
+
+    def rebalancing(self) -> None:
+        """The control table may be behind until `recovered` is called."""
+        self._recovered = False
+
+    def recovered(self) -> None:
+        """The control table is up to date."""
+        self._recovered = True
+        self._begin()
+
+    def _begin(self) -> None:
+        # Before the table is up to date it shows states of the past, and nothing may follow from those.
+        if not (self._assigned and self._recovered):
+            return
+        self._open = True
         for job in self._jobs:
             self._job_changed(job.id, job)
-        self._open = True
         self._work.set()
         self.ready.set()
-        log.info("owner of partitions %s, with %d lanes", sorted(partitions), len(inherited.lanes))
+
+    async def close(self) -> None:
+        """Let go of what is still under way, once `revoked` has been called for the last time."""
+        for task in list(self._errands):
+            task.cancel()
+        await asyncio.gather(*self._errands, return_exceptions=True)
 
     async def revoked(self) -> None:
         """Our partitions may become another worker's: stop, wait for what is in flight, write the checkpoints."""
-        if not self.lanes.owned:
-            return
+        self._assigned = False
         self.ready.clear()
+        if not self.lanes.owned:
+            self._open = False
+            return
         stopped, self._refills = self._refills, []
         for task in stopped:
             task.cancel()
@@ -296,6 +323,8 @@ class Engine:
     # -- what the control table says ---------------------------------------------------------------------------------
 
     def _job_changed(self, job_id: str, job: Job | None) -> None:
+        if not self._open:
+            return  # all jobs are looked at when it opens
         if job is None or job.state in ENDED:
             self._turns.forget(job_id)
             self._buckets.pop(job_id, None)
@@ -313,7 +342,7 @@ class Engine:
 
     def _set_rate(self, job: Job) -> None:
         rate = job.options.rows_per_second
-        if rate is None:
+        if rate is None or job.phase == "undo":  # who takes rows out wants them out
             self._buckets.pop(job.id, None)
             return
         share = rate * max(1, len(self.lanes.owned)) / job.partitions
@@ -326,11 +355,22 @@ class Engine:
             return
         self._checked.add((job.id, job.epoch))
 
+        def gate() -> None:
+            now = self._jobs.get(job.id)
+            if not self._open or now is None or now.epoch != job.epoch:
+                raise FencedError
+
         async def check() -> None:
-            work = Work(job, self._datasets[job.dataset], self._settings.prefix, self._sink, lambda: None, now_ms())
-            remaining, last_row = await self._operations[job.operation].left_over(work)
-            report = UndoChecked(job_id=job.id, epoch=job.epoch, remaining=remaining, last_row=last_row)
-            await self._publisher.publish("commands", job.id.encode(), encode(report))
+            work = Work(job, self._datasets[job.dataset], self._settings.prefix, self._sink, gate, now_ms())
+            try:
+                remaining, last_row = await self._operations[job.operation].left_over(work)
+            except FencedError:
+                pass  # paused, or another worker's by now
+            except CannotGoOnError as error:
+                self._fail(job, str(error))
+            else:
+                report = UndoChecked(job_id=job.id, epoch=job.epoch, remaining=remaining, last_row=last_row)
+                await self._publisher.publish("commands", job.id.encode(), encode(report))
 
         self._errand(check())
 
@@ -344,6 +384,16 @@ class Engine:
         log.error("job %s can't go on: %s", job.id, reason)
         report = WorkFailed(job_id=job.id, phase=job.phase, run=job.run, reason=reason)
         self._errand(self._publisher.publish("commands", job.id.encode(), encode(report)))
+
+    def _trouble(self, trouble: str | None) -> None:
+        """Show in the lanes of the jobs at work what Elasticsearch's trouble is, and that it is over."""
+        if trouble is None and not self._troubled:
+            return
+        self._troubled = trouble is not None
+        for lane in self.lanes:
+            if lane.error != trouble and (lane.flying or lane.error is not None):
+                lane.error = trouble
+                self._checkpoints.touch(lane)
 
     # -- tasks -------------------------------------------------------------------------------------------------------
 

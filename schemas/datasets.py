@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, cast, get_args
 
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "any"]
@@ -125,11 +126,18 @@ def _require_usable(where: str, kind: str, constraints: dict[str, Any]) -> None:
         re.compile(constraints.get("pattern") or "")
     except (re.error, TypeError) as error:
         raise DatasetError(f"{where}: the pattern is no regular expression: {error}") from error
+    if kind == "boolean" and {"minimum", "maximum"} & set(constraints):
+        raise DatasetError(f"{where}: a boolean has no minimum or maximum")
     number = {"integer": int, "number": (int, float)}.get(kind, str)
     for name in ("minimum", "maximum"):
         value = constraints.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, number)):  # type: ignore[arg-type]
             raise DatasetError(f"{where}: {name} {value!r} is not of the field's type, {kind}")
+        if value is not None and kind in ("date", "datetime"):
+            try:
+                datetime.fromisoformat(value)
+            except ValueError as error:
+                raise DatasetError(f"{where}: {name} {value!r} is no {kind}") from error
     for name in ("minLength", "maxLength"):
         if constraints.get(name) is not None and not isinstance(constraints[name], int):
             raise DatasetError(f"{where}: {name} is a whole number")

@@ -55,10 +55,13 @@ class Teams(Upload):
         taken = [place for place in range(len(ids)) if answers[place].status == 409]  # the rows come before the errors
         if not taken:
             return judged
-        found = await work.sink.client.mget(
-            index=data_index(work.prefix, work.dataset.name),
-            ids=[ids[place] for place in taken],
-            source_includes="sluice",
+        found = await work.sink.ask(
+            lambda: work.sink.client.mget(
+                index=data_index(work.prefix, work.dataset.name),
+                ids=[ids[place] for place in taken],
+                source_includes="sluice",
+            ),
+            work.gate,
         )
         for place, document in zip(taken, found.body["docs"], strict=True):
             owner: dict[str, Any] = document.get("_source", {}).get("sluice", {})
@@ -82,21 +85,18 @@ class Teams(Upload):
 
     async def _undo_rows(self, work: Work, first: int, last: int) -> int:
         index = data_index(work.prefix, work.dataset.name)
-        client = work.sink.client
-        await client.indices.refresh(index=index)
-        found = await client.search(
-            index=index,
-            size=min(PAGE, last - first + 1),
-            seq_no_primary_term=True,
-            source=False,
-            query={
-                "bool": {
-                    "filter": [
-                        {"term": {"sluice.job_id": work.job.id}},
-                        {"range": {"sluice.row_number": {"gte": first, "lte": last}}},
-                    ]
-                }
-            },
+        sink = work.sink
+        rows = {"range": {"sluice.row_number": {"gte": first, "lte": last}}}
+        await sink.ask(lambda: sink.client.indices.refresh(index=index), work.gate)
+        found = await sink.ask(
+            lambda: sink.client.search(
+                index=index,
+                size=min(PAGE, last - first + 1),
+                seq_no_primary_term=True,
+                source=False,
+                query={"bool": {"filter": [{"term": {"sluice.job_id": work.job.id}}, rows]}},
+            ),
+            work.gate,
         )
         # The sequence number makes sure that it is the very document that was found.
         items = [

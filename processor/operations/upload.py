@@ -77,14 +77,17 @@ class Upload:
     async def left_over(self, work: Work) -> tuple[int, int]:
         """See Operation."""
         index = data_index(work.prefix, work.dataset.name)
-        client = work.sink.client
-        await client.indices.refresh(index=index)
-        found = await client.search(
-            index=index,
-            size=0,
-            track_total_hits=True,
-            query={"term": {"sluice.job_id": work.job.id}},
-            aggs={"last": {"max": {"field": "sluice.row_number"}}},
+        sink = work.sink
+        await sink.ask(lambda: sink.client.indices.refresh(index=index), work.gate)
+        found = await sink.ask(
+            lambda: sink.client.search(
+                index=index,
+                size=0,
+                track_total_hits=True,
+                query={"term": {"sluice.job_id": work.job.id}},
+                aggs={"last": {"max": {"field": "sluice.row_number"}}},
+            ),
+            work.gate,
         )
         body = found.body
         return int(body["hits"]["total"]["value"]), int(body["aggregations"]["last"]["value"] or 0)

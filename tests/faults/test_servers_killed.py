@@ -7,7 +7,7 @@ import pytest
 from devstack.ephemeral import Servers
 from tests.cluster import Shared
 from tests.conftest import MakeCluster, People
-from tests.faults.evidence import assert_loaded
+from tests.faults.evidence import assert_loaded, count
 
 ROWS = 60_000
 
@@ -39,15 +39,19 @@ def test_an_upload_survives_the_death_of_elasticsearch(
 def test_control_works_while_elasticsearch_is_down(servers: Servers, make_cluster: MakeCluster, people: People) -> None:
     file = people(ROWS)
     cluster = make_cluster()
-    job_id = cluster.upload(file)
+    job_id = cluster.upload(file, "acme")
+    stopped = cluster.upload(people(10_000), "other", rows_per_second=500)
     cluster.wait_rows(job_id, ROWS // 5)
     servers.elasticsearch.kill()
     try:
         assert cluster.act(job_id, "pause")["state"] == "PAUSED"
         assert cluster.act(job_id, "resume")["state"] == "RUNNING"
+        assert cluster.act(stopped, "terminate", wait=None)["state"] == "TERMINATING"
     finally:
         servers.elasticsearch.start()
         servers.elasticsearch.wait_ready()
+    cluster.wait_state(stopped, "ROLLED_BACK")
+    assert count(cluster.settings, stopped) == 0
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)
 

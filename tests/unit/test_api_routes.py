@@ -66,8 +66,8 @@ def test_a_new_job_is_described_in_full(served: Served, tmp_path: Path) -> None:
         ({"options": {"if_busy": "maybe"}}, "if_busy"),
         ({"options": {"speed": 1}}, "unknown field `speed`"),
         ({"colour": "red"}, "fields: operation, dataset"),
-        ({"source": "moon"}, "use 'topic'"),
-        ({"source": "topic"}, "one source only"),
+        ({"source": "moon"}, "send a file"),
+        ({"source": "topic"}, "send a file"),
         ({"operation": "teams"}, "is for dataset teams only"),
     ],
 )

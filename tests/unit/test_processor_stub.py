@@ -95,4 +95,6 @@ def api_error(status: int) -> ApiError:
 
 
 def sink(client: StubClient, trouble: Callable[[str | None], None] = lambda _: None) -> BulkSink:
-    return BulkSink(cast(Any, client), trouble)
+    made = BulkSink(cast(Any, client))
+    made.on_trouble = trouble
+    return made

@@ -1,0 +1,96 @@
+"""The documentation against the code: settings, links, commands, and what must not stand in any file."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from devstack.cli import app
+from runtime.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+BESIDE_SETTINGS = {"SLUICE_PYTHON", "SLUICE_VENV", "SLUICE_CACHE", "SLUICE_TEST_HOME"}
+"""Variables that are read outside of the Settings class."""
+
+DESCRIBED = re.compile(r"^\| `(SLUICE_\w+)` \| (?:`([^`]*)`|\*.*\*) \| .+ \|$", re.MULTILINE)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"(?:\./sluice|^ *sluice|`sluice) ([a-z]+)", re.MULTILINE)
+
+# In halves, so that this file does not hold what it looks for.
+REGISTRIES = ("pypi" + ".org", "pythonhosted" + ".org", "maven.apache" + ".org", "repo1" + ".maven", "npmjs" + ".")
+HOME_PATH = re.compile("(?<![a-z0-9.])/" + r"(?:home/[a-z][a-z0-9_-]*|Users/[A-Za-z]\w*|root)/")
+
+
+def described() -> dict[str, str | None]:
+    """Variable -> default, from docs/settings.md; None: the page describes the default in words."""
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    found = DESCRIBED.findall(text)
+    assert len(found) == len({name for name, _ in found}), "a variable is described twice"
+    return {name: default or None for name, default in found}
+
+
+def test_every_setting_is_described_and_nothing_else() -> None:
+    fields = {f"SLUICE_{name.upper()}" for name in Settings.model_fields}
+    assert set(described()) == fields | BESIDE_SETTINGS
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_the_described_default_is_the_real_one(name: str) -> None:
+    default = Settings.model_fields[name].default
+    text = str(default).lower() if isinstance(default, bool) else str(default)
+    assert described()[f"SLUICE_{name.upper()}"] == (None if default in (None, "") else text)
+
+
+def test_the_variables_beside_the_settings_are_read_somewhere() -> None:
+    places = [ROOT / "sluice", ROOT / "tests" / "conftest.py", *(ROOT / "devstack").glob("*.py")]
+    code = "".join(path.read_text(encoding="utf-8") for path in places)
+    assert [name for name in sorted(BESIDE_SETTINGS) if name not in code] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    targets = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
+    missing = [target for target in targets if not (page.parent / target.partition("#")[0]).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_that_are_named_exist(page: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    known = {name for name, command in commands.items() if not command.hidden}
+    assert set(COMMAND.findall(page.read_text(encoding="utf-8"))) <= known
+
+
+def test_every_command_is_described() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    missing = [name for name, command in commands.items() if not command.hidden and f"`sluice {name}" not in text]
+    assert missing == []
+
+
+def test_no_file_names_a_package_registry_or_a_home_folder() -> None:
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("this is no git checkout")
+    listed = subprocess.run(
+        [git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        env={**os.environ, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"},
+    ).stdout.decode()
+    found = []
+    for name in filter(None, listed.split("\0")):
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        found += [f"{name}: {host}" for host in REGISTRIES if host in text]
+        found += [f"{name}: {match.group()}" for match in HOME_PATH.finditer(text)]
+    assert found == []
