@@ -18,7 +18,7 @@ from schemas.datasets import DatasetError
 from schemas.indices import REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
 from schemas.topics import Topic, topics
 
-QUIET = "2"
+QUIET = 2
 """Of librdkafka's log levels: what goes wrong reaches the caller as an error."""
 
 Properties = dict[str, dict[str, object]]
@@ -38,7 +38,7 @@ def provision(settings: Settings) -> list[str]:
 
 def provision_topics(settings: Settings) -> list[str]:
     """Make the missing topics; answers how existing ones differ from what they should be."""
-    admin = AdminClient(librdkafka_config(settings, log_level=QUIET))
+    admin = AdminClient({**librdkafka_config(settings), "log_level": QUIET})
     wanted = topics(settings.prefix, settings.topic_partitions)
     existing = admin.list_topics(timeout=10).topics
     missing = [topic for topic in wanted if topic.name not in existing]
