@@ -204,12 +204,17 @@ class Cluster:
         self._expected.clear()
         assert not found, "unexpected:\n" + "\n".join(found)
 
+    def show(self) -> None:
+        """Print the ends of the logs, which pytest shows if the test fails."""
+        for process in self.all[-6:]:
+            print(f"--- {process.name}, {'alive' if process.alive else 'ended'}\n{process.log[-8000:]}")
+
     def close(self) -> None:
         """End everything, print the logs for pytest to show, and delete the data."""
         for process in self.all:
             if process.alive:
                 process.kill()
-            print(f"--- {process.name}\n{process.log[-20_000:]}")
+        self.show()
         self._http.close()
         forget(self.settings)
 
@@ -333,7 +338,3 @@ class Shared:
         if self._cluster is not None:
             self._cluster.close()
         self._cluster = None
-
-    def check(self) -> None:
-        if self._cluster is not None:
-            self._cluster.check()

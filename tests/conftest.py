@@ -138,8 +138,10 @@ def cluster(shared_cluster: Shared) -> Iterator[Cluster]:
 
     A process that logs an error nobody expects, or ends by itself, fails the test.
     """
-    yield shared_cluster.get()
-    shared_cluster.check()
+    cluster = shared_cluster.get()
+    yield cluster
+    cluster.show()
+    cluster.check()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, assert_still, count
 
-ROWS = 30_000
+ROWS = 60_000
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -18,7 +18,7 @@ def test_a_pause_at_any_moment_holds_and_a_resume_completes(
     cluster: Cluster, people: People, organisation: str, seed: int
 ) -> None:
     file = people(ROWS)
-    moments = sorted(random.Random(seed).sample(range(ROWS * 2 // 3), 2))
+    moments = sorted(random.Random(seed).sample(range(ROWS // 2), 2))
     job_id = cluster.upload(file, organisation)
     for moment in moments:
         cluster.wait_rows(job_id, moment)
