@@ -58,7 +58,9 @@ def until_ready(
 
 def _summary(now: State) -> str:
     parts = [f"{record.name} {'not ready yet' if record.phase == 'late' else record.phase}" for record in now.processes]
-    return ", ".join(parts) or "preparing"
+    # What keeps it from going on is shown at once: it may pass, so it is not an end yet.
+    trouble = f" ({now.error})" if now.error else ""
+    return (", ".join(parts) or "preparing") + trouble
 
 
 def _links(now: State) -> str:
