@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from devstack.ephemeral import Servers
@@ -24,6 +25,11 @@ from tests.e2e.commandline import CommandLine
 MakeSettings = Callable[..., Settings]
 MakeCluster = Callable[..., Cluster]
 People = Callable[..., Path]
+
+
+# On a machine that does other things as well, an example may take longer than Hypothesis expects.
+hypothesis.settings.register_profile("sluice", deadline=None)
+hypothesis.settings.load_profile("sluice")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -89,7 +95,7 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
         "api_require_key": False,
         "topic_partitions": 4,
         "block_rows": 100,
-        "bulk_rows": 2000,
+        "bulk_rows": 500,
         "session_timeout_seconds": 3,
         "request_timeout_seconds": 4,
     }

@@ -26,7 +26,7 @@ def test_the_second_upload_is_refused_and_names_the_first(cluster: Cluster, peop
 def test_queued_uploads_start_one_by_one_once_the_one_before_has_ended(
     cluster: Cluster, people: People, organisation: str
 ) -> None:
-    first = cluster.upload(people(ROWS), organisation)
+    first = cluster.upload(people(ROWS), organisation, rows_per_second=2000)
     second = cluster.upload(people(1000), organisation, if_busy="queue")
     third = cluster.upload(people(1000, 2), organisation, if_busy="queue")
     assert cluster.act(first, "pause")["state"] == "PAUSED"

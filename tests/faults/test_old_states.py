@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from confluent_kafka import Producer
 
 from runtime.clients import librdkafka_config
@@ -20,6 +22,7 @@ def fill_the_table(cluster: Cluster) -> None:
     """Put many states of other jobs between what was and what is: to read them takes a worker a while."""
     producer = Producer(librdkafka_config(cluster.settings, queue_buffering_max_messages=STATES))
     topic = topic_name(cluster.settings.prefix, "jobs")
+    now = time.time_ns() // 1_000_000
     for number in range(STATES):
         job = Job(
             id=f"filler-{number}",
@@ -28,8 +31,8 @@ def fill_the_table(cluster: Cluster) -> None:
             organisation="filler",
             created_by="test",
             state=State.ROLLED_BACK,
-            created_at=0,
-            ended_at=0,
+            created_at=now,
+            ended_at=now,
             command_offset=0,
             partitions=cluster.settings.topic_partitions,
         )
