@@ -25,6 +25,8 @@ Publish = Callable[[TopicName, bytes, bytes | None], Awaitable[None]]
 
 SWEEP_MS = 3600 * 1000
 """How often jobs that ended long ago are looked for."""
+SWEEP_JOBS = 100
+"""So many of them go at a time: whoever sent the command after this one waits for it."""
 
 
 class ControlAgent:
@@ -66,14 +68,19 @@ class ControlAgent:
         if before is not None and after is not None and before.state in BUSY and after.state not in BUSY:
             await self._start_next(offset, at)
         if at - self._swept_at > SWEEP_MS:
-            self._swept_at = at
             await self._sweep(at)
 
     async def _sweep(self, at: int) -> None:
-        for job in self._jobs:
-            if job.state in ENDED and job.ended_at is not None and at - job.ended_at > self._retention_ms:
-                await self._publish("jobs", job.id.encode(), None)
-                self._jobs.remove(job.id)
+        expired = [
+            job.id
+            for job in self._jobs
+            if job.state in ENDED and job.ended_at is not None and at - job.ended_at > self._retention_ms
+        ]
+        for job_id in expired[:SWEEP_JOBS]:
+            await self._publish("jobs", job_id.encode(), None)
+            self._jobs.remove(job_id)
+        if len(expired) <= SWEEP_JOBS:
+            self._swept_at = at
 
     async def _start_next(self, offset: int, at: int) -> None:
         context = self._context(offset, at)
