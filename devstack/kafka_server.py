@@ -134,7 +134,8 @@ def write_properties(file: Path, port: int, layout: Layout) -> None:
 
 def _cluster_id(file: Path) -> str:
     if not file.exists():
-        write_atomically(file, base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+        # StorageTool would take an id that begins with - for an option.
+        write_atomically(file, base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A"))
     return file.read_text(encoding="utf-8")
 
 

@@ -1,0 +1,303 @@
+"""Servers elsewhere that need TLS and credentials: everything runs on them, and says what is wrong when refused."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import os
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+from elasticsearch import ApiError, TransportError
+from pydantic import SecretStr
+
+from devstack import elasticsearch_server, external, unprivileged
+from devstack.elasticsearch_launch import server_arguments
+from devstack.ephemeral import Servers
+from devstack.errors import StackError
+from devstack.layout import Layout
+from devstack.ports import free_port
+from runtime.clients import elasticsearch, librdkafka_config
+from runtime.settings import Settings
+from tests.cluster import ROOT
+from tests.e2e.commandline import CommandLine
+
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificates by openssl")
+
+USER = "sluice"
+KAFKA_PASSWORD = SecretStr("of-kafka")
+SCRAM_PASSWORD = SecretStr("of-kafka-by-scram")
+ELASTICSEARCH_PASSWORD = SecretStr("of-elasticsearch")
+API_KEY = SecretStr(base64.b64encode(b"id:of-elasticsearch").decode())
+BASIC = "Basic " + base64.b64encode(f"{USER}:{ELASTICSEARCH_PASSWORD.get_secret_value()}".encode()).decode()
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """A certificate for this machine, and the authority that has signed it."""
+
+    authority: Path
+    key: Path
+    chain: Path
+
+
+@dataclass(frozen=True)
+class Secured:
+    """Where the servers are, and what they ask for. `proxy_url` is Elasticsearch for those with the API key."""
+
+    bootstrap: str
+    url: str
+    proxy_url: str
+    authority: Path
+
+
+class SecuredCommandLine(CommandLine):
+    """The command line with its secrets in the environment, where pydantic's dump has asterisks."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        secrets = {name: value for name, value in settings if isinstance(value, SecretStr)}
+        self._environment |= {f"SLUICE_{name.upper()}": value.get_secret_value() for name, value in secrets.items()}
+
+
+@pytest.fixture(scope="module")
+def certificates(test_home: Path) -> Certificates:
+    folder = test_home / "certificates"
+    folder.mkdir()
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    new = ("req", "-newkey", "rsa:2048", "-nodes")
+    signing = ("-addext", "keyUsage=critical,keyCertSign")
+    openssl(*new, "-x509", "-days", "2", "-subj", "/CN=tests", *signing, "-keyout", "ca.key", "-out", "ca.pem")
+    openssl(*new, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr")
+    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    sign = ("x509", "-req", "-days", "2", "-in", "server.csr", "-extfile", "names", "-out", "server.pem")
+    openssl(*sign, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial")
+    chain = folder / "chain.pem"
+    chain.write_text((folder / "server.pem").read_text() + (folder / "ca.pem").read_text())
+    return Certificates(folder / "ca.pem", folder / "server.key", chain)
+
+
+@pytest.fixture(scope="module")
+def secured(test_home: Path, certificates: Certificates) -> Iterator[Secured]:
+    """A Kafka with SASL_SSL and an Elasticsearch with its security on."""
+    own = Settings(
+        home=test_home / "secured", kafka_port=free_port(), elasticsearch_port=free_port(), api_port=free_port()
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(elasticsearch_server, "server_arguments", _secure_arguments)
+        servers = Servers(own)
+    kafka_port = free_port()
+    bootstrap, url = f"localhost:{kafka_port}", f"https://localhost:{own.elasticsearch_port}"
+    _secure_kafka(servers, kafka_port, certificates)
+    _secure_elasticsearch(servers, url, certificates)
+    proxy = _proxy(own.elasticsearch_port, certificates)
+    try:
+        servers.start()
+        user = UserScramCredentialUpsertion(
+            USER,
+            ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096),
+            SCRAM_PASSWORD.get_secret_value().encode(),
+        )
+        admin = AdminClient(librdkafka_config(own))
+        admin.alter_user_scram_credentials([user])[USER].result(timeout=20)
+        del admin  # it would complain when Kafka stops
+        yield Secured(bootstrap, url, f"https://localhost:{proxy.server_address[1]}", certificates.authority)
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        servers.stop()
+        servers.remove()
+
+
+PLAIN = {"kafka_sasl_mechanism": "PLAIN", "kafka_password": KAFKA_PASSWORD}
+SCRAM = {"kafka_sasl_mechanism": "SCRAM-SHA-256", "kafka_password": SCRAM_PASSWORD}
+PASSWORD = {"elasticsearch_username": USER, "elasticsearch_password": ELASTICSEARCH_PASSWORD}
+KEY = {"elasticsearch_api_key": API_KEY}
+
+
+@pytest.mark.parametrize("given", [{**PLAIN, **KEY}, {**SCRAM, **PASSWORD}], ids=["plain-key", "scram-password"])
+def test_an_upload_runs_on_servers_that_need_tls_and_credentials(
+    secured: Secured, tmp_path: Path, given: Mapping[str, Any]
+) -> None:
+    settings = _settings(secured, tmp_path, prefix=f"s{free_port()}", **given)
+    sluice = SecuredCommandLine(settings)
+    try:
+        sluice("up", "--detach")
+        file = ROOT / "sample_csv" / "files" / "people-small.csv"
+        assert "COMPLETED: 1,000 rows" in sluice("upload", file, "--dataset", "people", "--wait").stdout
+        with elasticsearch(settings) as client:
+            client.indices.refresh(index=f"{settings.prefix}-*")
+            assert client.count(index=f"{settings.prefix}-data-people")["count"] == 1000
+        sluice("rebuild")
+    finally:
+        sluice("down")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"kafka_password": SecretStr("wrong")}, "SASL authentication error"),
+        ({"kafka_ca_file": None}, "certificate verify failed"),
+        ({"elasticsearch_password": SecretStr("wrong")}, "AuthenticationException"),
+        ({"elasticsearch_ca_file": None}, "TLS error"),
+    ],
+    ids=["kafka-password", "kafka-ca", "elasticsearch-password", "elasticsearch-ca"],
+)
+def test_a_refusal_names_its_reason(
+    secured: Secured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Mapping[str, Any], message: str
+) -> None:
+    monkeypatch.setattr(external, "KAFKA_SECONDS", 3.0)
+    settings = _settings(secured, tmp_path, **{**SCRAM, **PASSWORD, **wrong})
+    with pytest.raises(StackError, match=message):
+        external.require_reachable(settings)
+
+
+def _settings(secured: Secured, home: Path, **more: Any) -> Settings:
+    own: dict[str, Any] = {
+        "home": home,
+        "api_port": free_port(),
+        "api_require_key": False,
+        "kafka_bootstrap": secured.bootstrap,
+        "kafka_security_protocol": "SASL_SSL",
+        "kafka_username": USER,
+        "kafka_ca_file": secured.authority,
+        "elasticsearch_url": secured.proxy_url if "elasticsearch_api_key" in more else secured.url,
+        "elasticsearch_ca_file": secured.authority,
+    }
+    return Settings(**{**own, **more})
+
+
+def _secure_kafka(servers: Servers, port: int, certificates: Certificates) -> None:
+    """Give it a further listener; the one in the clear is for the broker itself, and for us to make users."""
+    program, file = servers.kafka.program, Layout.of(servers.settings).kafka / "server.properties"
+    keystore = certificates.key.with_name("keystore.pem")
+    keystore.write_text(certificates.key.read_text() + certificates.chain.read_text())
+    login, listener = "org.apache.kafka.common.security", "listener.name.secured"
+    security = {
+        "inter.broker.listener.name": "PLAINTEXT",
+        f"{listener}.ssl.keystore.type": "PEM",
+        f"{listener}.ssl.keystore.location": str(keystore),
+        f"{listener}.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256",
+        f"{listener}.plain.sasl.jaas.config": (
+            f'{login}.plain.PlainLoginModule required user_{USER}="{KAFKA_PASSWORD.get_secret_value()}";'
+        ),
+        f"{listener}.scram-sha-256.sasl.jaas.config": f"{login}.scram.ScramLoginModule required;",
+    }
+
+    def check() -> None:
+        program.check()
+        lines = dict(line.split("=", 1) for line in file.read_text().splitlines())
+        lines["listeners"] += f",SECURED://127.0.0.1:{port}"
+        lines["advertised.listeners"] += f",SECURED://localhost:{port}"
+        lines["listener.security.protocol.map"] += ",SECURED:SASL_SSL"
+        file.write_text("".join(f"{name}={value}\n" for name, value in {**lines, **security}.items()))
+
+    servers.kafka.program = replace(program, check=check)
+
+
+def _secure_arguments(node: Mapping[str, str], configuration: Path, logs: Path) -> bytes:
+    security = {
+        "xpack.security.enabled": "true",
+        "xpack.security.autoconfiguration.enabled": "false",
+        "xpack.security.http.ssl.enabled": "true",
+        "xpack.security.http.ssl.key": "server.key",
+        "xpack.security.http.ssl.certificate": "chain.pem",
+    }
+    return server_arguments({**node, **security}, configuration, logs)
+
+
+def _secure_elasticsearch(servers: Servers, url: str, certificates: Certificates) -> None:
+    """Give it its certificate, and a user in the files of its file realm."""
+    program = servers.elasticsearch.program
+    assert program.folder is not None
+    configuration = program.folder / "config"
+    salt, rounds = os.urandom(32), 10_000
+    digest = hashlib.pbkdf2_hmac("sha512", ELASTICSEARCH_PASSWORD.get_secret_value().encode(), salt, rounds, 32)
+    encoded = f"{base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
+    files = {
+        "server.key": certificates.key.read_text(),
+        "chain.pem": certificates.chain.read_text(),
+        "users": f"{USER}:{{PBKDF2}}{rounds}${encoded}\n",
+        "users_roles": f"superuser:{USER}\n",
+    }
+
+    def check() -> None:
+        program.check()
+        for name, text in files.items():
+            (configuration / name).write_text(text)
+            if (user := unprivileged.server_user()) is not None:
+                os.chown(configuration / name, user, user)
+
+    client_settings = Settings(
+        elasticsearch_url=url,
+        elasticsearch_ca_file=certificates.authority,
+        elasticsearch_username=USER,
+        elasticsearch_password=ELASTICSEARCH_PASSWORD,
+    )
+
+    def probe() -> bool:
+        try:
+            with elasticsearch(client_settings) as client:
+                return not client.cluster.health(wait_for_status="yellow", timeout="2s")["timed_out"]
+        except (ApiError, TransportError):
+            return False
+
+    servers.elasticsearch.program = replace(program, check=check, probe=probe)
+
+
+class _KeyHolders(BaseHTTPRequestHandler):
+    """Lets those with the API key in: the distribution for tests lacks a module that making one there would need."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, *args: Any, port: int, trust: ssl.SSLContext) -> None:
+        self._port, self._trust = port, trust
+        super().__init__(*args)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the standard library
+        """Keep quiet."""
+
+    def _pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        known = self.headers.get("authorization") == f"ApiKey {API_KEY.get_secret_value()}"
+        dropped = ("host", "connection", "authorization", "transfer-encoding", "content-length")
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped}
+        server = http.client.HTTPSConnection("localhost", self._port, context=self._trust)
+        server.request(self.command, self.path, body, {**headers, **({"Authorization": BASIC} if known else {})})
+        response = server.getresponse()
+        content = response.read()
+        server.close()
+        self.send_response(response.status)
+        for name, value in response.getheaders():
+            if name.lower() not in dropped:
+                self.send_header(name, value)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _pass_on  # noqa: N815 - the standard library looks for these
+
+
+def _proxy(port: int, certificates: Certificates) -> ThreadingHTTPServer:
+    trust = ssl.create_default_context(cafile=str(certificates.authority))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.chain, certificates.key)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_KeyHolders, port=port, trust=trust))
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
