@@ -103,13 +103,13 @@ def lane_views(job: Job, lanes: Iterable[LaneState]) -> list[Lane]:
 
 def _lane(job: Job, partition: int, apply: LaneState | None, undo: LaneState | None) -> Lane:
     rested = job.lanes_rested.get(partition)
-    reported = _newer(
-        {partition: job.lanes_done.get(partition, LaneTotals())},
-        {partition: rested.totals if rested else LaneTotals()},
-    )[partition]
-    applied = (apply.totals if apply else reported if job.phase == "apply" else LaneTotals()).rows_applied
-    undone = (undo.totals if undo else reported if job.phase == "undo" else LaneTotals()).rows_undone
     current = undo if job.phase == "undo" else apply
+    if current is not None and rested is not None and dealt_with(rested.totals) > dealt_with(current.totals):
+        current = None  # the proof, which came by another topic, is ahead of the lane's record
+    known = [current.totals if current else None, rested.totals if rested else None, job.lanes_done.get(partition)]
+    newest = max((totals for totals in known if totals is not None), key=dealt_with, default=LaneTotals())
+    applied = newest.rows_applied if job.phase == "apply" else apply.totals.rows_applied if apply else 0
+    undone = newest.rows_undone if job.phase == "undo" else undo.totals.rows_undone if undo else 0
     return Lane(
         partition=partition,
         applied_rows=applied,

@@ -16,7 +16,7 @@ def everything(context: typer.Context) -> None:
     """Without a name: all of them, one after the other."""
     if context.invoked_subcommand is None:
         upload(rows=300_000, rounds=3, as_json=False)
-        control(as_json=False)
+        control(only=None, as_json=False)
 
 
 @app.command()
@@ -41,11 +41,17 @@ def upload(
 
 
 @app.command()
-def control(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def control(
+    only: Annotated[list[str] | None, typer.Option(help="A part of the table: pauses, workers, reread, ...")] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
     """How fast commands take effect at full load."""
     from bench import control as bench
 
-    figures = bench.measure()
+    unknown = set(only or ()) - bench.PARTS.keys()
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}: the parts are {', '.join(bench.PARTS)}")
+    figures = bench.measure(only or ())
     if as_json:
         print(json.dumps([asdict(figure) for figure in figures], indent=2))
         return

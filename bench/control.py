@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import httpx
+import msgspec
+from elasticsearch.helpers import scan
 
 from api.client.http import Api
 from bench.stack import bench_stack
+from devstack.ports import free_port
+from devstack.topic_records import records
+from processor.intervals import IntervalSet
 from runtime.clients import elasticsearch
 from runtime.settings import Settings
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset
+from schemas.blocks import BlockHead
+from schemas.codec import decode
 from schemas.indices import data_index
+from schemas.lanes import LaneRecord
 
 POLL_SECONDS = 0.01
 BIG, MIDDLE, SMALL = 1_000_000, 100_000, 1_000
 PAUSES = 50
 PAUSED_JOBS = 20
+ROLLBACKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +94,47 @@ class Bench:
             client.indices.refresh(index=index)
             return int(client.count(index=index, query={"term": {"sluice.job_id": job_id}})["count"])
 
+    def metric(self, name: str) -> float:
+        """A number of the worker's."""
+        text = httpx.get(f"http://127.0.0.1:{self.config.metrics_port}/metrics", trust_env=False).text
+        return float(next(line.split()[1] for line in text.splitlines() if line.startswith(f"{name} ")))
 
-def measure() -> list[Figure]:
-    """The whole table, on one stack."""
+    def remaining_bytes(self, job_id: str) -> int:
+        """The bytes of a job's blocks on the rows topic that are not applied."""
+        done: dict[int, IntervalSet] = {}
+        for _, key, value in records(self.config, "lanes"):
+            if key.startswith(f"{job_id}/".encode()):
+                lane = decode(value, LaneRecord)
+                done[lane.partition] = IntervalSet(lane.applied)
+        left: dict[int, int] = {}
+        for partition, _, value in records(self.config, "rows"):
+            head = decode(value, BlockHead)
+            if head.job_id == job_id and head.block // self.config.topic_partitions not in done[partition]:
+                left[head.block] = len(value)
+        return sum(left.values())
+
+    def fingerprint(self, job_id: str) -> dict[str, tuple[int, int, bytes]]:
+        """Every document of a job: its id, and its version, sequence number and a hash of its source."""
+        index = data_index(self.config.prefix, "people")
+        with elasticsearch(self.config) as client:
+            client.indices.refresh(index=index)
+            query = {"query": {"term": {"sluice.job_id": job_id}}, "version": True, "seq_no_primary_term": True}
+            return {
+                hit["_id"]: (hit["_version"], hit["_seq_no"], sha256(msgspec.json.encode(hit["_source"])).digest())
+                for hit in scan(client, index=index, query=query, size=5000)
+            }
+
+
+def measure(only: Sequence[str] = ()) -> list[Figure]:
+    """The whole table, on one stack; or only the parts named, see PARTS."""
     with bench_stack() as config:
         bench = Bench(config)
         bench.ended(bench.start(MIDDLE))  # warm-up
-        return [
-            *pauses(bench),
-            small_behind_big(bench),
-            *resume_and_terminate(bench),
-            rollback(bench),
-            paused_jobs(bench),
-        ]
+        figures: list[Figure] = []
+        for name, part in PARTS.items():
+            if not only or name in only:
+                figures += part(bench)
+        return figures
 
 
 def pauses(bench: Bench) -> list[Figure]:
@@ -116,6 +159,7 @@ def pauses(bench: Bench) -> list[Figure]:
         bench.act(job_id, "resume")
     bench.act(job_id, "terminate", keep_rows=True)
     took.sort()
+    print("pauses, ms:", *(round(ms) for ms in took), flush=True)
     return [
         Figure("pause, request to proof, median", statistics.median(took), "ms", "<= 150"),
         Figure("pause, request to proof, 95th percentile", took[int(len(took) * 0.95)], "ms", "<= 400"),
@@ -123,7 +167,48 @@ def pauses(bench: Bench) -> list[Figure]:
     ]
 
 
-def small_behind_big(bench: Bench) -> Figure:
+def paused_while_workers_change(bench: Bench) -> list[Figure]:
+    """A paused job while a second worker joins, leaves, joins again and is killed."""
+    job_id = bench.start(BIG)
+    bench.until(job_id, lambda job: _rows(job) > 10_000)
+    bench.act(job_id, "pause")
+    count, written = bench.documents(job_id), 0
+    for end in (subprocess.Popen.terminate, subprocess.Popen.kill):
+        ready = bench.config.home / "second.ready"
+        ready.unlink(missing_ok=True)
+        with (bench.config.home / "second.log").open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "processor"],
+                env={**os.environ, "SLUICE_READY_FILE": str(ready), "SLUICE_METRICS_PORT": str(free_port())},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        while not ready.exists():
+            written = max(written, bench.documents(job_id) - count)
+        end(worker)
+        deadline = time.monotonic() + 12  # a dead worker's partitions change hands once its session has ended
+        while worker.poll() is None or time.monotonic() < deadline:
+            written = max(written, bench.documents(job_id) - count)
+    bench.act(job_id, "terminate", keep_rows=True)
+    return [Figure("documents written while PAUSED and a second worker joins, leaves, is killed", written, "", "0")]
+
+
+def reread(bench: Bench) -> list[Figure]:
+    """A job is paused, another uploads 1,000,000 rows in the same partitions, the job is resumed: bytes read again."""
+    job_id = bench.start(MIDDLE, rows_per_second=10_000)
+    bench.until(job_id, lambda job: _rows(job) > 10_000 and job["progress"]["rows_read"] == MIDDLE)
+    bench.act(job_id, "pause")
+    bench.ended(bench.start(BIG))
+    own = bench.remaining_bytes(job_id)
+    before = bench.metric("sluice_worker_reread_bytes_total")
+    bench.api.call("PUT", f"/v1/jobs/{job_id}/rate", json={"rows_per_second": None})
+    bench.act(job_id, "resume", wait=0)
+    bench.ended(job_id)
+    read = bench.metric("sluice_worker_reread_bytes_total") - before
+    return [Figure("bytes read again after 1,000,000 foreign rows, of the job's own left", read / own, "", "<= 1.1")]
+
+
+def small_behind_big(bench: Bench) -> list[Figure]:
     """A small job, submitted while a big one runs."""
     big = bench.start(BIG)
     bench.until(big, lambda job: _rows(job) > 10_000)
@@ -131,7 +216,7 @@ def small_behind_big(bench: Bench) -> Figure:
     bench.ended(bench.start(SMALL))
     took = time.perf_counter() - began
     bench.act(big, "terminate", keep_rows=True)
-    return Figure("1,000 rows behind 1,000,000", took, "s", "<= 3")
+    return [Figure("1,000 rows behind 1,000,000", took, "s", "<= 3")]
 
 
 def resume_and_terminate(bench: Bench) -> list[Figure]:
@@ -157,20 +242,30 @@ def resume_and_terminate(bench: Bench) -> list[Figure]:
     ]
 
 
-def rollback(bench: Bench) -> Figure:
-    """The rollback of a job beside its upload."""
-    began = time.perf_counter()
-    job_id = bench.start(MIDDLE)
-    bench.ended(job_id)
-    upload = time.perf_counter() - began
-    began = time.perf_counter()
-    job = bench.act(job_id, "rollback")
-    took = time.perf_counter() - began
-    assert job["state"] == "ROLLED_BACK" and bench.documents(job_id) == 0, job
-    return Figure("rollback of 100,000 rows, of the time of their upload", took / upload, "", "<= 1")
+def rollback(bench: Bench) -> list[Figure]:
+    """The rollback of a job beside its upload, and what it does to another job's documents."""
+    other = bench.start(MIDDLE)
+    bench.ended(other)
+    before = bench.fingerprint(other)
+    ratios = []
+    for _ in range(ROLLBACKS):
+        began = time.perf_counter()
+        job_id = bench.start(MIDDLE)
+        bench.ended(job_id)
+        upload = time.perf_counter() - began
+        began = time.perf_counter()
+        job = bench.act(job_id, "rollback")
+        ratios.append((time.perf_counter() - began) / upload)
+        assert job["state"] == "ROLLED_BACK" and bench.documents(job_id) == 0, job
+    after = bench.fingerprint(other)
+    changed = sum(after.get(name) != value for name, value in before.items()) + len(after.keys() - before.keys())
+    return [
+        Figure("rollback of 100,000 rows, of the time of their upload", statistics.median(ratios), "", "<= 1"),
+        Figure("documents of another job that the rollbacks changed", changed, "", "0"),
+    ]
 
 
-def paused_jobs(bench: Bench) -> Figure:
+def paused_jobs(bench: Bench) -> list[Figure]:
     """A job alone, and beside twenty paused ones in the same partitions."""
 
     def seconds() -> float:
@@ -178,16 +273,29 @@ def paused_jobs(bench: Bench) -> Figure:
         bench.ended(bench.start(MIDDLE))
         return time.perf_counter() - began
 
-    alone = statistics.median(seconds() for _ in range(3))
+    # Before and after, since the index grows meanwhile, and with it the work of its merges.
+    alone = [seconds() for _ in range(3)]
     paused = []
     for _ in range(PAUSED_JOBS):
         job_id = bench.start(MIDDLE)
         bench.act(job_id, "pause")
         paused.append(job_id)
-    beside = statistics.median(seconds() for _ in range(3))
+    beside = statistics.median(seconds() for _ in range(6))
     for job_id in paused:
         bench.act(job_id, "terminate", keep_rows=True)
-    return Figure("time beside 20 paused jobs, of the time alone", beside / alone, "", "<= 1.05")
+    alone += [seconds() for _ in range(3)]
+    return [Figure("time beside 20 paused jobs, of the time alone", beside / statistics.median(alone), "", "<= 1.05")]
+
+
+PARTS: Final[dict[str, Callable[[Bench], list[Figure]]]] = {
+    "pauses": pauses,
+    "workers": paused_while_workers_change,
+    "reread": reread,
+    "small": small_behind_big,
+    "shares": resume_and_terminate,
+    "rollback": rollback,
+    "paused-jobs": paused_jobs,
+}
 
 
 def _rows(job: dict[str, Any]) -> int:

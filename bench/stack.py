@@ -24,7 +24,7 @@ def bench_stack(workers: int = 1) -> Iterator[Settings]:
     home = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
     home.chmod(0o711)
     os.environ["SLUICE_HOME"] = str(home)
-    for name in ("API", "KAFKA", "ELASTICSEARCH"):
+    for name in ("API", "KAFKA", "ELASTICSEARCH", *(["METRICS"] if workers == 1 else [])):
         os.environ[f"SLUICE_{name}_PORT"] = str(free_port())
     settings.cache_clear()
     config = settings()

@@ -21,6 +21,7 @@ from processor.catalog import catalog, operations
 from processor.engine import Engine
 from processor.lease import Lease
 from processor.log_reader import LogReader
+from processor.metrics import WorkerMetrics
 from processor.publisher import Publisher
 from processor.reporter import Reporter
 from runtime.clients import async_elasticsearch
@@ -41,7 +42,10 @@ async def work(config: Settings) -> int:
     publisher = Publisher(config)
     await publisher.start()
     elastic = async_elasticsearch(config)
-    reader = LogReader(config)
+    metrics = WorkerMetrics()
+    if config.metrics_port is not None:
+        metrics.serve(config.metrics_port, config.metrics_host)
+    reader = LogReader(config, metrics)
     await reader.start()
     known = catalog(config)
     reporter = Reporter(config.prefix, BulkSink(elastic))
@@ -50,7 +54,7 @@ async def work(config: Settings) -> int:
         jobs, known, config.topic_partitions, fenced(publisher.publish, lease), config.job_retention_days
     )
     worker = WorkerApp(config, jobs, control, reporter, lease)
-    engine = Engine(config, jobs, operations(), known.datasets, BulkSink(elastic), publisher, reader, lease)
+    engine = Engine(config, jobs, operations(), known.datasets, BulkSink(elastic), publisher, reader, lease, metrics)
     worker.engine = engine
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -158,7 +158,9 @@ class Checkpoints:
             if job is None or not halting(job):
                 continue
             seen = self._rested[job.id, job.epoch]
-            rested = self._lanes.rested(job, seen)
+            # What has changed since the records were written waits for its own: the proof must not be ahead of it.
+            behind = {lane.partition for lane in self._dirty if lane.job_id == job_id}
+            rested = self._lanes.rested(job, seen | behind)
             if rested:
                 seen.update(rested)
                 report = LanesRested(job_id=job.id, phase=job.phase, run=job.run, epoch=job.epoch, lanes=rested)

@@ -28,6 +28,7 @@ from processor.lane import Lane, Loaded
 from processor.lanes import Lanes, runnable, void
 from processor.lease import Lease
 from processor.log_reader import Inheritance, LogReader, read_lane_records
+from processor.metrics import WorkerMetrics
 from processor.operations.base import Operation, Work
 from processor.publisher import Publisher
 from processor.refill import Refill
@@ -62,6 +63,7 @@ class Engine:
         publisher: Publisher,
         reader: LogReader,
         lease: Lease,
+        metrics: WorkerMetrics,
     ) -> None:
         self._settings = settings
         self._jobs = jobs
@@ -71,6 +73,7 @@ class Engine:
         self._publisher = publisher
         self._reader = reader
         self._lease = lease
+        self._metrics = metrics
         sink.on_trouble = self._trouble
         self._troubled = False
         self.lanes = Lanes()
@@ -277,6 +280,7 @@ class Engine:
         )
         operation = self._operations[job.operation]
         blocks = [block for _, _, block in taken]
+        began = time.monotonic()
         try:
             result = await (operation.apply if job.phase == "apply" else operation.undo)(work, blocks)
             key = job.id.encode()
@@ -292,6 +296,7 @@ class Engine:
         else:
             for (lane, loaded, _), outcome in zip(taken, result.outcomes, strict=True):
                 lane.settle(loaded, outcome)
+            self._metrics.batch_done(job.operation, result.outcomes, time.monotonic() - began)
             self._judge_errors(job)
         finally:
             for lane in lanes:

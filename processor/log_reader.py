@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from processor.errors import CannotGoOnError
+from processor.metrics import WorkerMetrics
 from runtime.clients import aiokafka_config
 from runtime.settings import Settings
 from schemas.codec import UndecodableError, decode
@@ -64,10 +65,10 @@ async def read_lane_records(settings: Settings, partitions: Collection[int]) -> 
 class LogReader:
     """Reads ranges of the rows topic again, by offset, whatever the Faust consumer does meanwhile."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: WorkerMetrics) -> None:
         self._topic = topic_name(settings.prefix, "rows")
         self._positions: dict[int, int] = {}
-        self.bytes_read = 0
+        self._metrics = metrics
         self._consumer = AIOKafkaConsumer(
             **aiokafka_config(settings),
             auto_offset_reset="none",
@@ -112,9 +113,8 @@ class LogReader:
             while position <= last:
                 batches = await self._consumer.getmany(tp, timeout_ms=1000, max_records=max(1, last - position + 1))
                 records: list[ConsumerRecord] = batches.get(tp, [])
-                for record in records:
-                    found.append((record.offset, record.value or b""))
-                    self.bytes_read += len(record.value or b"")
+                found += [(record.offset, record.value or b"") for record in records]
+                self._metrics.reread_bytes.inc(sum(len(record.value or b"") for record in records))
                 position = records[-1].offset + 1 if records else await self._consumer.position(tp)
                 await asyncio.sleep(0)
         finally:

@@ -78,6 +78,10 @@ class Settings(BaseSettings):
         10.0, ge=1, description="a worker not heard of for so long loses its partitions"
     )
 
+    metrics_port: int | None = Field(
+        None, description="port on which a worker answers GET /metrics for Prometheus; unset: none"
+    )
+    metrics_host: str = Field("127.0.0.1", description="address of that port")
     ready_file: Path | None = Field(None, description="a file this process makes once it is ready, for probes")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
 
