@@ -61,6 +61,8 @@ def program(settings: Settings, layout: Layout, cache: Path) -> Program:
         "cluster.name": cluster,
         "node.name": "sluice",
         "discovery.type": "single-node",
+        # With two writers a refresh makes one of them write out a segment, and its bulk request waits for seconds.
+        "thread_pool.write.size": "1",
         "http.host": ports.HOST,
         "http.port": str(settings.elasticsearch_port),
         "transport.host": ports.HOST,

@@ -54,7 +54,17 @@ async def work(config: Settings) -> int:
         jobs, known, config.topic_partitions, fenced(publisher.publish, lease), config.job_retention_days
     )
     worker = WorkerApp(config, jobs, control, reporter, lease)
-    engine = Engine(config, jobs, operations(), known.datasets, BulkSink(elastic), publisher, reader, lease, metrics)
+    engine = Engine(
+        config,
+        jobs,
+        operations(),
+        known.datasets,
+        BulkSink(elastic, config.bulk_in_flight),
+        publisher,
+        reader,
+        lease,
+        metrics,
+    )
     worker.engine = engine
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -70,8 +70,10 @@ def _explain(error: dict[str, Any]) -> str:
 class BulkSink:
     """Sends items until each has an answer that trying again would not change."""
 
-    def __init__(self, client: AsyncElasticsearch) -> None:
+    def __init__(self, client: AsyncElasticsearch, in_flight: int = 1) -> None:
+        """`in_flight`: requests that Elasticsearch is given at once; more of them wait here, made but not sent."""
         self.client = client
+        self._slots = asyncio.Semaphore(in_flight)
         self.on_trouble: Callable[[str | None], None] = lambda _: None
         """Told in words what keeps a request from being answered, and None once it is answered."""
 
@@ -109,9 +111,10 @@ class BulkSink:
         """
         pauses = _pauses()
         while True:
-            gate()
             try:
-                return await request()
+                async with self._slots:
+                    gate()
+                    return await request()
             except ApiError as error:
                 if error.status_code not in _RETRIED:
                     raise CannotGoOnError(f"Elasticsearch refuses a request: {error}") from error

@@ -42,6 +42,9 @@ from schemas.lanes import OwnerRecord, owner_key
 
 log = logging.getLogger(__name__)
 
+PREPARED = 1
+"""Requests that are made while others are in flight, so that Elasticsearch never waits for the next one."""
+
 Taken = list[tuple[Lane, Loaded, Block]]
 
 
@@ -210,7 +213,7 @@ class Engine:
         while True:
             self._work.clear()
             pause: float | None = None
-            while self._open and len(self._flights) < self._settings.bulk_in_flight:
+            while self._open and len(self._flights) < self._settings.bulk_in_flight + PREPARED:
                 waiting, pause = self._waiting()
                 job = self._jobs.get(self._turns.next(waiting) or "")
                 if job is None:
