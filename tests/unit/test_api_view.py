@@ -103,6 +103,15 @@ def test_a_paused_job_shows_the_lanes_that_rested() -> None:
     assert shown.progress.rows_applied == 7
 
 
+def test_the_proof_of_a_pause_may_come_before_the_lanes_record() -> None:
+    rested = {0: RestedLane(epoch=2, totals=LaneTotals(rows_applied=700), last_offset=9, parked_blocks=3)}
+    paused = job(state=State.PAUSED, lanes_rested=rested)
+    behind = job_view(paused, view_of(lane(0, 200, last_offset=9, todo=((1, 9, 8),))), NOW)
+    assert (behind.lanes[0].applied_rows, behind.lanes[0].parked_blocks) == (700, 3)
+    resumed = job(state=State.RUNNING, lanes_rested=rested)
+    assert job_view(resumed, view_of(lane(0, 900)), NOW).lanes[0].applied_rows == 900
+
+
 def test_a_rollback_counts_its_rounds() -> None:
     undoing = job(
         state=State.ROLLING_BACK,
