@@ -9,7 +9,7 @@ from typing import Any
 
 from processor.columns import BadValueError, compile_column
 from schemas.blocks import RowBlock
-from schemas.datasets import Dataset
+from schemas.datasets import ERROR_COLUMNS, Dataset
 from schemas.progress import RowError
 
 VALUE_CHARACTERS = 200
@@ -32,33 +32,36 @@ class RowChecker:
     """Checks of a dataset's rows, for one order of columns."""
 
     def __init__(self, dataset: Dataset, columns: Sequence[str]) -> None:
-        """Raises KeyError when a column is not one of the dataset's."""
+        """Raises KeyError when a column is not one of the dataset's. Those of an ``errors.csv`` are passed over."""
         fields = {field.name: field for field in dataset.fields}
         self.names = tuple(columns)
-        self._columns = [compile_column(fields[name]) for name in columns]
+        self._places = [place for place, name in enumerate(columns) if name not in ERROR_COLUMNS]
+        self._columns = [compile_column(fields[columns[place]]) for place in self._places]
+        self._stored = tuple(columns[place] for place in self._places)
 
     def check(self, block: RowBlock, organisation: str, at: int) -> CheckedRows:
         """Sort a block's rows; `at`, in milliseconds, is the time its errors carry."""
         rows = block.rows
         if block.unreadable or any(len(row) != len(self.names) for row in rows):
-            return self._check_each(block, [None] * len(self.names), organisation, at)
+            return self._check_each(block, [None] * len(self._columns), organisation, at)
         whole = list(zip(*rows, strict=True))
-        stored = [column.fast(values) for column, values in zip(self._columns, whole, strict=True)]
+        stored = [column.fast(whole[place]) for column, place in zip(self._columns, self._places, strict=True)]
         if all(values is not None for values in stored):
             numbers = list(range(block.first_row, block.first_row + len(rows)))
-            return CheckedRows(numbers, self.names, list(zip(*stored, strict=True)), [])
+            return CheckedRows(numbers, self._stored, list(zip(*stored, strict=True)), [])
         return self._check_each(block, stored, organisation, at)
 
     def _check_each(
         self, block: RowBlock, stored: Sequence[Sequence[Any] | None], organisation: str, at: int
     ) -> CheckedRows:
         """Row by row; `stored` has the values to store of the columns that are known to be good as a whole."""
-        checked = CheckedRows([], self.names, [], [])
+        checked = CheckedRows([], self._stored, [], [])
         for index, row in enumerate(block.rows):
             column, text, reason = None, None, block.unreadable.get(index) or self._misfit(row)
             values: list[Any] = []
             if reason is None:
-                for column, text, good in zip(self._columns, row, stored, strict=True):
+                for column, place, good in zip(self._columns, self._places, stored, strict=True):
+                    text = row[place]
                     try:
                         values.append(good[index] if good is not None else column.explain(text))
                     except BadValueError as error:

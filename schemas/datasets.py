@@ -14,6 +14,10 @@ from typing import Any, Literal, cast, get_args
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "any"]
 
 
+ERROR_COLUMNS = ("sluice_row", "sluice_line", "sluice_column", "sluice_reason")
+"""Columns that ``errors.csv`` adds to a file's own. A file may have any of them, anywhere: no check reads them."""
+
+
 class DatasetError(ValueError):
     """A descriptor that can't be used; the message names it and says what to change."""
 
@@ -98,7 +102,7 @@ def _parse_field(dataset: str, item: Any) -> Field:
     kind = item.get("type", "string")
     if kind not in _TYPES:
         raise DatasetError(f"{where}: type {kind!r} is not known; use one of {', '.join(sorted(_TYPES))}")
-    if item["name"] == "sluice":
+    if item["name"] == "sluice" or item["name"].startswith("sluice_"):
         raise DatasetError(f"{where}: this name is taken by Sluice itself; call the field otherwise")
     constraints = item.get("constraints", {})
     unknown = set(constraints) - _CONSTRAINTS
@@ -145,7 +149,7 @@ def _require_usable(where: str, kind: str, constraints: dict[str, Any]) -> None:
 
 def header_problem(dataset: Dataset, header: Sequence[str]) -> str | None:
     """What is wrong with a file's header for this dataset, in words; None: nothing. Columns may come in any order."""
-    wanted, given = set(dataset.columns), set(header)
+    wanted, given = set(dataset.columns), set(header) - set(ERROR_COLUMNS)
     duplicates = sorted({name for name in header if list(header).count(name) > 1})
     if duplicates:
         return f"the column {duplicates[0]!r} appears twice in the header; every column may appear once"
@@ -155,7 +159,7 @@ def header_problem(dataset: Dataset, header: Sequence[str]) -> str | None:
     if wanted - given:
         parts.append(f"missing: {', '.join(name for name in dataset.columns if name not in given)}")
     if given - wanted:
-        parts.append(f"unknown: {', '.join(repr(name)[1:-1] for name in header if name not in wanted)}")
+        parts.append(f"unknown: {', '.join(repr(name)[1:-1] for name in header if name in given - wanted)}")
     return (
         f"the header does not fit dataset {dataset.name!r} ({'; '.join(parts)}); "
         f"expected the columns {', '.join(dataset.columns)}, in any order"

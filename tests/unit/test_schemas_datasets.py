@@ -31,6 +31,7 @@ BAD: list[tuple[Any, str]] = [
     ({"fields": [NAME], "primaryKey": "id"}, "'id' is not one of its fields"),
     ({"fields": [NAME], "sluice": {"date_field": "day"}}, "'day' is not one of its fields"),
     ({"fields": [{"name": "sluice"}]}, "taken by Sluice itself"),
+    ({"fields": [{"name": "sluice_row"}]}, "taken by Sluice itself"),
     ({"fields": [{"name": "x", "type": "geopoint"}]}, "type 'geopoint' is not known"),
     (one_field(jsonSchema={}), "constraint 'jsonSchema' is not known"),
     (one_field(pattern="(a"), "pattern"),
@@ -55,6 +56,13 @@ def test_a_header_may_have_its_columns_in_any_order() -> None:
     people = load_datasets()["people"]
     assert header_problem(people, people.columns) is None
     assert header_problem(people, list(reversed(people.columns))) is None
+
+
+def test_a_header_may_have_the_columns_that_errors_csv_adds() -> None:
+    people = load_datasets()["people"]
+    assert header_problem(people, ["sluice_row", *people.columns, "sluice_reason"]) is None
+    assert "twice" in str(header_problem(people, ["sluice_row", *people.columns, "sluice_row"]))
+    assert "unknown: sluice_day" in str(header_problem(people, ["sluice_day", *people.columns]))
 
 
 @pytest.mark.parametrize(
