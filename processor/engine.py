@@ -18,8 +18,8 @@ import time
 from collections.abc import Collection, Coroutine, Mapping
 from typing import Any
 
+from control.budget import probe_rows
 from control.jobtable import JobTable
-from processor.budget import overspent
 from processor.bulk import BulkSink, Gate
 from processor.checkpoints import Acknowledgeable, Checkpoints
 from processor.errors import CannotGoOnError, FencedError
@@ -35,9 +35,9 @@ from processor.refill import Refill
 from runtime.settings import Settings
 from schemas.blocks import Block, BlockHead
 from schemas.codec import UndecodableError, decode, encode
-from schemas.commands import ErrorBudgetSpent, UndoChecked, WorkFailed
+from schemas.commands import UndoChecked, WorkFailed
 from schemas.datasets import Dataset
-from schemas.job import ENDED, Job, LaneTotals, State
+from schemas.job import ENDED, Job, State
 from schemas.lanes import OwnerRecord, owner_key
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,6 @@ class Engine:
         self._flights: set[asyncio.Task[None]] = set()
         self._errands: set[asyncio.Task[None]] = set()
         self._checked: set[tuple[str, int]] = set()
-        self._overspent: set[tuple[str, int]] = set()
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         jobs.listen(self._job_changed)
 
@@ -193,7 +192,7 @@ class Engine:
         else:
             job = self._jobs.get(head.job_id)
             if job is None or not void(job, head):
-                self._meet(head, partition, Loaded(offset, head.block, value or b""), job)
+                self._meet(head, partition, Loaded(offset, head.block, value or b"", head.first_row), job)
         self._checkpoints.acknowledge_later(event)
 
     def _meet(self, head: BlockHead, partition: int, loaded: Loaded, job: Job | None) -> None:
@@ -231,11 +230,10 @@ class Engine:
         now, waiting, pause = time.monotonic(), [], None
         for job_id, lanes in self.lanes.by_job.items():
             job = self._jobs.get(job_id)
-            if (
-                job is None
-                or not runnable(job)
-                or not any(lane.ready and lane.run == job.run for lane in lanes.values())
-            ):
+            if job is None or not runnable(job):
+                continue
+            within = probe_rows(job)
+            if not any(lane.run == job.run and lane.has_next(within) for lane in lanes.values()):
                 continue
             bucket = self._buckets.get(job_id)
             wait = bucket.wait_seconds(now) if bucket else 0.0
@@ -249,14 +247,15 @@ class Engine:
         """Blocks of one job for one request, in the order of their offsets within each lane, lanes taking turns."""
         taken: Taken = []
         rows = size = 0
-        lanes = [lane for lane in self.lanes.of(job.id) if lane.run == job.run and lane.ready]
+        within = probe_rows(job)
+        lanes = [lane for lane in self.lanes.of(job.id) if lane.run == job.run and lane.has_next(within)]
         bucket = self._buckets.get(job.id)
         most = min(self._settings.bulk_rows, int(bucket.rate) + 1) if bucket else self._settings.bulk_rows
         while lanes and rows < most and size < self._settings.bulk_bytes:
             for lane in list(lanes):
                 if rows >= most or size >= self._settings.bulk_bytes:
                     break
-                loaded = lane.take()
+                loaded = lane.take(within)
                 if loaded is None:
                     lanes.remove(lane)
                     continue
@@ -300,21 +299,12 @@ class Engine:
             for (lane, loaded, _), outcome in zip(taken, result.outcomes, strict=True):
                 lane.settle(loaded, outcome)
             self._metrics.batch_done(job.operation, result.outcomes, time.monotonic() - began)
-            self._judge_errors(job)
         finally:
             for lane in lanes:
                 if not runnable(self._jobs.get(job.id) or job):
                     lane.unload()
                 self._checkpoints.touch(lane)
                 self._refill.wake(lane.partition)
-
-    def _judge_errors(self, job: Job) -> None:
-        totals = sum((lane.totals for lane in self.lanes.of(job.id) if lane.run == 0), LaneTotals())
-        reason = overspent(job, totals) if totals.rows_failed else None
-        if reason is not None and (job.id, job.epoch) not in self._overspent:
-            self._overspent.add((job.id, job.epoch))
-            report = ErrorBudgetSpent(job_id=job.id, reason=reason)
-            self._errand(self._publisher.publish("commands", job.id.encode(), encode(report)))
 
     def _gate(self, job: Job, lanes: Collection[Lane]) -> Gate:
         def gate() -> None:

@@ -1,4 +1,4 @@
-"""``errors.csv``: the file's own columns as they were, what is wrong beside them; fit to be corrected and sent again."""
+"""``errors.csv``: the file's own columns as they were, and what is wrong beside them; fit to be sent again."""
 
 from __future__ import annotations
 
