@@ -22,6 +22,7 @@ from control.budget import probe_rows
 from control.jobtable import JobTable
 from processor.bulk import BulkSink, Gate
 from processor.checkpoints import Acknowledgeable, Checkpoints
+from processor.claims import sweep_claims
 from processor.errors import CannotGoOnError, FencedError
 from processor.fairness import FairTurns, TokenBucket
 from processor.lane import Lane, Loaded
@@ -92,6 +93,7 @@ class Engine:
         self._flights: set[asyncio.Task[None]] = set()
         self._errands: set[asyncio.Task[None]] = set()
         self._checked: set[tuple[str, int]] = set()
+        self._swept = False
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         jobs.listen(self._job_changed)
 
@@ -134,8 +136,11 @@ class Engine:
         if not (self._assigned and self._recovered):
             return
         self._open = True
+        self._swept = False  # once is enough for all the jobs that ended before
         for job in self._jobs:
             self._job_changed(job.id, job)
+        self._swept = True
+        self._errand(self._sweep())
         self._work.set()
         self.ready.set()
 
@@ -327,6 +332,8 @@ class Engine:
             self._turns.forget(job_id)
             self._buckets.pop(job_id, None)
             self._checkpoints.drop(self.lanes.drop_job(job_id))
+            if job is not None and job.options.dry_run and self._swept:
+                self._errand(self._sweep())
             return
         self._set_rate(job)
         for lane in self.lanes.of(job_id):
@@ -371,6 +378,20 @@ class Engine:
                 await self._publisher.publish("commands", job.id.encode(), encode(report))
 
         self._errand(check())
+
+    async def _sweep(self) -> None:
+        """Delete what dry runs that are over have left; the owner of partition 0 does it."""
+
+        def gate() -> None:
+            if not self._open or 0 not in self.lanes.owned:
+                raise FencedError
+
+        try:
+            await sweep_claims(self._sink, self._settings.prefix, self._jobs, gate)
+        except FencedError:
+            pass  # another worker's by now
+        except CannotGoOnError as error:
+            log.warning("keys of dry runs that are over can't be deleted: %s", error)
 
     def _lane_broken(self, lane: Lane, reason: str) -> None:
         job = self._jobs.get(lane.job_id)
