@@ -1,4 +1,4 @@
-"""The third accident: 10,000 teams from a file whose phones are a row off. Stop, take them out, correct, start again."""
+"""The third accident: 10,000 teams from a file whose phones are a row off. Stop, take out, correct, start again."""
 
 from __future__ import annotations
 

@@ -43,13 +43,13 @@ def send(cluster: Cluster, file: Path, organisation: str, **options: Any) -> str
 
 def errors_of(cluster: Cluster, job_id: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    after = 0
+    following: dict[str, int] = {}
     while True:
-        page = cluster.call("GET", f"/v1/jobs/{job_id}/errors", params={"limit": 1000, "after": after})
+        page = cluster.call("GET", f"/v1/jobs/{job_id}/errors", params={"limit": 1000, **following})
         found += page["errors"]
         if page["next"] is None:
             return found
-        after = page["next"]
+        following = {"after": page["next"]}
 
 
 def documents(cluster: Cluster, job_id: str) -> int:
