@@ -40,6 +40,7 @@ from schemas.commands import UndoChecked, WorkFailed
 from schemas.datasets import Dataset
 from schemas.job import ENDED, Job, State
 from schemas.lanes import OwnerRecord, owner_key
+from schemas.progress import RowError
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +194,8 @@ class Engine:
             head = decode(value, BlockHead)
         except UndecodableError as error:
             log.error("record %d of partition %d is no block: %s", offset, partition, error)
-            await self._publisher.publish("dead-letters", b"rows", value or b"")
+            origin = {"reason": error, "topic": "rows", "partition": partition, "offset": offset}
+            await self._publisher.bury([(b"rows", value or b"", origin)])
         else:
             job = self._jobs.get(head.job_id)
             if job is None or not void(job, head):
@@ -290,8 +292,7 @@ class Engine:
         began = time.monotonic()
         try:
             result = await (operation.apply if job.phase == "apply" else operation.undo)(work, blocks)
-            key = job.id.encode()
-            await self._publisher.publish_all(("dead-letters", key, encode(error), None) for error in result.errors)
+            await self._publisher.bury(dead_letter(error) for error in result.errors)
         except FencedError:
             _put_back(taken)
         except CannotGoOnError as error:
@@ -439,6 +440,14 @@ class Engine:
 
     async def _watch_failure(self) -> None:
         await self.failure
+
+
+def dead_letter(error: RowError) -> tuple[bytes, bytes, dict[str, object]]:
+    """The record of a refused row; what is wrong with it can be read in its headers, whatever the value's form."""
+    headers: dict[str, object] = {"reason": error.reason, "row": error.row, "line": error.line}
+    if error.column is not None:
+        headers["column"] = error.column
+    return error.job_id.encode(), encode(error), headers
 
 
 def _put_back(taken: Taken) -> None:
