@@ -54,8 +54,9 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     phase: Phase
     epoch: int
-    budget: Literal["open", "spent", "waived"]
-    """Of row errors. Spent: the job paused itself for them; waived: someone then resumed it."""
+    budget: Literal["probing", "open", "spent", "waived"]
+    """Of row errors. Probing: only the first rows, until they have been judged; spent: the job paused itself for them;
+    waived: someone then resumed it."""
     reason: str | None
     options: Options
     progress: Progress

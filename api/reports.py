@@ -65,7 +65,8 @@ async def get_errors(request: Request) -> Response:
 async def get_errors_csv(request: Request) -> Response:
     """All of a job's row errors, as CSV."""
     job, parts = await visible_job(request), services(request)
-    pages = csv_pages(parts.elasticsearch, _errors_index(parts), job.id)
+    dataset = parts.datasets.get(job.dataset)
+    pages = csv_pages(parts.elasticsearch, _errors_index(parts), job.id, dataset.columns if dataset else ())
     # The first page is fetched before the answer begins, so that a failure can still be told as one.
     first = await anext(pages)
     return StreamingResponse(

@@ -1,4 +1,4 @@
-"""Row errors of a job, from the index ``errors``: a page of them, or all of them as CSV."""
+"""Row errors of a job, from the index ``errors``: a page of them, or all of them as a CSV file to correct and send."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from elasticsearch import AsyncElasticsearch, NotFoundError, TransportError
 
 from api.errors import unavailable
 from api.models import RowErrorPage, RowErrorView
+from schemas.datasets import ERROR_COLUMNS
 
-_CSV_PAGE = 1000
-_ADDED = ("row", "line", "column", "reason")
+_CSV_PAGE = 2000
 
 
 async def error_page(
@@ -25,22 +25,29 @@ async def error_page(
     Raises:
         ApiError: 503, Elasticsearch does not answer.
     """
-    hits, total = await _search(client, index, job_id, limit, after)
+    hits, total = await _search(client, index, job_id, limit, after, count=True)
     errors = [row_error(hit["_source"]) for hit in hits]
     return RowErrorPage(
         job_id=job_id, total=total, errors=errors, next=errors[-1].row if len(errors) == limit else None
     )
 
 
-async def csv_pages(client: AsyncElasticsearch, index: str, job_id: str) -> AsyncIterator[bytes]:
-    """All row errors as CSV, a page at a time: the file's own columns, then row, line, column and reason.
+async def csv_pages(
+    client: AsyncElasticsearch, index: str, job_id: str, columns: Sequence[str]
+) -> AsyncIterator[bytes]:
+    """All row errors as CSV, a page at a time: the file's own columns in its order, then `ERROR_COLUMNS`.
+
+    Values are as they were in the file, so that the corrected file can be sent as it is: an upload passes over the
+    columns that were added. `columns` are for the header of a job without row errors.
 
     Raises:
         ApiError: 503, Elasticsearch does not answer.
     """
     hits, _ = await _search(client, index, job_id, _CSV_PAGE, None)
-    columns = list(hits[0]["_source"].get("columns", [])) if hits else []
-    yield csv_lines([[*columns, *_ADDED]])
+    named = hits[0]["_source"].get("columns", []) if hits else columns
+    # The file may be an errors.csv itself: what it said of its rows is not true of them any more.
+    columns = [name for name in named if name not in ERROR_COLUMNS]
+    yield csv_lines([[*columns, *ERROR_COLUMNS]])
     while hits:
         errors = [row_error(hit["_source"]) for hit in hits]
         yield csv_lines([csv_row(error, columns) for error in errors])
@@ -64,12 +71,8 @@ def row_error(document: dict[str, Any]) -> RowErrorView:
 
 def csv_row(error: RowErrorView, columns: Sequence[str]) -> list[str]:
     """One line of the CSV. What a row has beyond its columns comes after the reason, so that nothing is lost."""
-    if error.columns == list(columns):
-        values, surplus = error.values[: len(columns)], error.values[len(columns) :]
-        values += [""] * (len(columns) - len(values))
-    else:
-        named = dict(zip(error.columns, error.values, strict=False))
-        values, surplus = [named.get(column, "") for column in columns], []
+    named = dict(zip(error.columns, error.values, strict=False))
+    values, surplus = [named.get(column, "") for column in columns], error.values[len(error.columns) :]
     return [*values, str(error.row), str(error.line or ""), error.column or "", error.reason, *surplus]
 
 
@@ -81,7 +84,7 @@ def csv_lines(rows: Sequence[Sequence[str]]) -> bytes:
 
 
 async def _search(
-    client: AsyncElasticsearch, index: str, job_id: str, size: int, after: int | None
+    client: AsyncElasticsearch, index: str, job_id: str, size: int, after: int | None, count: bool = False
 ) -> tuple[list[dict[str, Any]], int]:
     try:
         if after is None:
@@ -93,7 +96,7 @@ async def _search(
             sort=[{"row": "asc"}],
             size=size,
             search_after=None if after is None else [after],
-            track_total_hits=True,
+            track_total_hits=count,
             ignore_unavailable=True,
         )
     except NotFoundError:
@@ -104,4 +107,4 @@ async def _search(
             f"jobs go on without it being asked: check `sluice status` and try again"
         ) from error
     hits = answer["hits"]
-    return list(hits["hits"]), int(hits["total"]["value"])
+    return list(hits["hits"]), int(hits["total"]["value"]) if count else 0

@@ -17,6 +17,8 @@ def everything(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         upload(rows=300_000, rounds=3, as_json=False)
         control(only=None, as_json=False)
+        checks(rows=200_000, rounds=5, as_json=False)
+        teams(count=10_000, rounds=3, as_json=False)
 
 
 @app.command()
@@ -57,6 +59,40 @@ def control(
         return
     for figure in figures:
         print(f"{figure.name:<70} {figure.value:>8.2f} {figure.unit:<3} ({figure.bar})")
+
+
+@app.command()
+def checks(
+    rows: Annotated[int, typer.Option(min=1000)] = 200_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """How fast one process checks rows against their dataset; no server is started."""
+    from bench import checks as bench
+
+    figures = bench.measure(rows, rounds)
+    if as_json:
+        print(json.dumps([asdict(figure) for figure in figures], indent=2))
+        return
+    for figure in figures:
+        name = f"rows checked by one process, {figure.bad_percent}% of them bad"
+        print(f"{name:<70} {figure.rows_per_second:>10,.0f} rows/s (>= {bench.BAR:,})")
+
+
+@app.command()
+def teams(
+    count: Annotated[int, typer.Option(min=1)] = 10_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """The creation of teams on a warm stack."""
+    from bench import teams as bench
+
+    figure = bench.measure(count, rounds)
+    if as_json:
+        print(json.dumps(asdict(figure), indent=2))
+        return
+    print(f"{figure.teams:,} teams, POST to COMPLETED {figure.seconds:>8.2f} s (< {bench.BAR_SECONDS:g})")
 
 
 if __name__ == "__main__":

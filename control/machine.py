@@ -12,15 +12,16 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from control.admission import Catalog, creation_problem, exclusive_key
+from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
 from control.moves import legality
 from schemas.commands import (
     Command,
     CreateJob,
-    ErrorBudgetSpent,
     InputAdvanced,
     InputEnded,
     InputFailed,
+    LanesCounted,
     LanesDone,
     LanesRested,
     PauseJob,
@@ -42,8 +43,10 @@ from schemas.events import (
     InputMoved,
     LanesFinished,
     LanesStopped,
+    LanesTallied,
     Paused,
     PauseRequested,
+    ProbePassed,
     RateSet,
     Resumed,
     RollbackRepeated,
@@ -121,6 +124,7 @@ def _create(job: Job | None, command: CreateJob, context: Context) -> tuple[Even
         date_from=command.date_from,
         date_till=command.date_till,
         exclusive_key=key,
+        budget="open" if command.options.max_errors is None else "probing",
     )
     holder = context.holder(key) if key else None
     if holder is None:
@@ -206,8 +210,10 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
             if job.state is not S.ROLLING_BACK or not job.checking or report.epoch != job.epoch:
                 return ()
             return (RollbackRepeated(report.remaining, report.last_row),) if report.remaining else (RolledBack(),)
-        case ErrorBudgetSpent():
-            return (PauseRequested(budget_spent=True),) if job.state is S.RUNNING and job.budget == "open" else ()
+        case LanesCounted():
+            known, none = job.lanes_counted, LaneTotals()
+            more = {p: totals for p, totals in report.lanes.items() if totals.blocks > known.get(p, none).blocks}
+            return (LanesTallied(more),) if more and watched(job) and job.state in _OPEN else ()
         case LanesRested():
             stopping = job.state in (S.PAUSING, S.TERMINATING, S.FAILED) or job.halting
             news = {p: lane for p, lane in report.lanes.items() if p not in job.lanes_rested and p < job.partitions}
@@ -235,11 +241,13 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
 
 
 def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
-    """What is true of the job now that was not before: every lane has stopped, or every lane is done."""
+    """What is true of the job now that was not before: lanes have stopped or are done, or its errors are too many."""
     if (job.state is S.PAUSING or job.halting) and _all_rested(job):
         return (Paused(),)
     if job.state is S.TERMINATING and _all_rested(job):
         return (Terminated(),) if job.keep_rows else _rollback(job)
+    if job.state is S.RUNNING and watched(job) and overspent(job, counted(job)):
+        return (PauseRequested(budget_spent=True),)
     progress = job.current_input
     done = progress.ended and all(
         partition in job.lanes_done for partition, blocks in enumerate(progress.blocks_per_partition) if blocks
@@ -248,7 +256,7 @@ def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
         return (Completed(_sum(job)),)
     if job.state is S.ROLLING_BACK and done and not job.checking and not job.halting:
         return (UndoFinished(_sum(job)),)
-    return ()
+    return (ProbePassed(),) if job.state is S.RUNNING and probed(job) else ()
 
 
 def _sum(job: Job) -> LaneTotals:
@@ -328,6 +336,10 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
             return replace(job, input=event.input) if job.phase == "apply" else replace(job, undo_input=event.input)
         case LanesStopped():
             return replace(job, lanes_rested={**job.lanes_rested, **event.lanes})
+        case LanesTallied():
+            return replace(job, lanes_counted={**job.lanes_counted, **event.lanes})
+        case ProbePassed():
+            return replace(job, budget="open")
         case LanesFinished():
             return replace(job, lanes_done={**job.lanes_done, **event.lanes})
         case Completed():

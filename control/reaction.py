@@ -9,15 +9,17 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from control.budget import counted, overspent
 from control.errors import Rejected
 from control.machine import Context, decide, evolve_all
-from schemas.commands import Command, CreateJob, ErrorBudgetSpent, InputFailed, Request, SetRate, WorkFailed
+from schemas.commands import Command, CreateJob, InputFailed, Request, SetRate, WorkFailed
 from schemas.events import (
     UNAUDITED,
     CommandRejected,
     Created,
     Event,
     JobEvent,
+    PauseRequested,
     Resumed,
     RollbackRepeated,
     RollbackStarted,
@@ -116,8 +118,10 @@ def unreadable(job_id: str, problem: str, context: Context) -> CommandRejected:
 
 
 def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
+    if any(_is_own_pause(event) for event in audited):
+        return replace(job, reason=overspent(job, counted(job)))
     match command:
-        case InputFailed() | WorkFailed() | ErrorBudgetSpent():
+        case InputFailed() | WorkFailed():
             return replace(job, reason=command.reason) if audited else job
         case CreateJob() | SetRate():
             return job
@@ -125,6 +129,10 @@ def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
             return replace(job, reason=command.reason)
         case _:
             return job
+
+
+def _is_own_pause(event: Event) -> bool:
+    return isinstance(event, PauseRequested) and event.budget_spent
 
 
 def _record(job: Job, event: Event, command: Command | None, context: Context) -> JobEvent:
@@ -138,6 +146,6 @@ def _record(job: Job, event: Event, command: Command | None, context: Context) -
         details=details,
         state=job.state,
         by=command.by if isinstance(command, Request) else None,
-        reason=getattr(command, "reason", None),
+        reason=job.reason if _is_own_pause(event) else getattr(command, "reason", None),
         job=job,
     )

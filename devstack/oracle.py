@@ -12,6 +12,7 @@ from elasticsearch import Elasticsearch
 
 from runtime.clients import elasticsearch
 from runtime.settings import Settings
+from schemas.datasets import ERROR_COLUMNS
 from schemas.indices import data_index, index_name
 
 PAGE_ROWS = 5000
@@ -73,7 +74,7 @@ def compare(settings: Settings, job_id: str, dataset: str, file: Path) -> Verdic
 
 def _same(document: dict[str, Any], row: dict[str, str]) -> bool:
     stored = {name: "" if value is None else str(value) for name, value in document.items() if name != "sluice"}
-    return stored == row
+    return stored == {name: value for name, value in row.items() if name not in ERROR_COLUMNS}
 
 
 def _by_row(client: Elasticsearch, index: str, job: str, row: str, job_id: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -7,14 +7,15 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Protocol
 
+from control.budget import overspent, probe_rows
 from control.jobtable import JobTable
 from processor.lane import Lane
 from processor.lanes import Lanes, halting
 from processor.lease import Lease
 from processor.publisher import Publisher
 from schemas.codec import encode
-from schemas.commands import LanesDone, LanesRested
-from schemas.job import Job
+from schemas.commands import LanesCounted, LanesDone, LanesRested
+from schemas.job import Job, LaneTotals
 from schemas.lanes import lane_key
 from schemas.progress import LaneProgress
 from schemas.topics import TopicName
@@ -52,6 +53,7 @@ class Checkpoints:
         self._tombstones: list[Record] = []
         self._rested: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
         self._done: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+        self._counted: defaultdict[str, dict[int, LaneTotals]] = defaultdict(dict)
         self._stopping: set[str] = set()
         self._progress: set[Lane] = set()
         self._progress_at_ms = 0
@@ -60,7 +62,8 @@ class Checkpoints:
         """The lane has changed."""
         self._dirty.add(lane)
         self._progress.add(lane)
-        if lane.job_id in self._stopping:
+        job = self._jobs.get(lane.job_id)
+        if lane.job_id in self._stopping or (job is not None and probe_rows(job)):
             self._urgent.set()
         self._due.set()
 
@@ -88,6 +91,7 @@ class Checkpoints:
         for lane in lanes:
             self._dirty.discard(lane)
             self._tombstones.append(("lanes", lane_key(lane.job_id, lane.partition, lane.phase), None, lane.partition))
+            self._counted.pop(lane.job_id, None)
         self._due.set()
 
     def forget(self) -> None:
@@ -98,6 +102,7 @@ class Checkpoints:
         self._tombstones.clear()
         self._rested.clear()
         self._done.clear()
+        self._counted.clear()
 
     async def run(self) -> None:
         """Write what is due, for ever. Raises KafkaError when Kafka does not take it: the process should end then."""
@@ -123,10 +128,11 @@ class Checkpoints:
                     key = lane_key(lane.job_id, lane.partition, lane.phase)
                     records.append(("lanes", key, encode(lane.record(now)), lane.partition))
             self._dirty.clear()
-            await self._publisher.publish_all([*records, *self._progress_records(now)])
+            progress = self._progress_records(now)
+            await self._publisher.publish_all([*records, *progress])
             for event in events:
                 event.ack()
-            await self._report()
+            await self._report(counts_due=bool(progress))
 
     def _progress_records(self, now: int) -> list[Record]:
         if now - self._progress_at_ms < PROGRESS_SECONDS * 1000:
@@ -151,7 +157,7 @@ class Checkpoints:
                 records.append(("progress", job.id.encode(), encode(progress), None))
         return records
 
-    async def _report(self) -> None:
+    async def _report(self, counts_due: bool) -> None:
         reports: list[Record] = []
         for job_id in list(self._stopping):
             job = self._jobs.get(job_id)
@@ -169,6 +175,9 @@ class Checkpoints:
             job = self._jobs.get(job_id)
             if job is None:
                 continue
+            if counts := self._news_of_counts(job, counts_due):
+                self._counted[job.id].update(counts)
+                reports.append(("commands", job.id.encode(), encode(LanesCounted(job_id=job.id, lanes=counts)), None))
             seen = self._done[job.id, job.run]
             done = self._lanes.done(job, seen)
             if done:
@@ -176,3 +185,12 @@ class Checkpoints:
                 finished = LanesDone(job_id=job.id, phase=job.phase, run=job.run, lanes=done)
                 reports.append(("commands", job.id.encode(), encode(finished), None))
         await self._publisher.publish_all(reports)
+
+    def _news_of_counts(self, job: Job, due: bool) -> dict[int, LaneTotals]:
+        """Counts to report of a job with `max_errors`: at once in a probe or beyond the limit, else when it is time."""
+        sent = self._counted.get(job.id, {})
+        news = {lane: totals for lane, totals in self._lanes.counts(job).items() if totals != sent.get(lane)}
+        if not news or due or probe_rows(job):
+            return news
+        known = {**job.lanes_counted, **sent, **news}
+        return news if overspent(job, sum(known.values(), LaneTotals())) else {}

@@ -18,10 +18,11 @@ import time
 from collections.abc import Collection, Coroutine, Mapping
 from typing import Any
 
+from control.budget import probe_rows
 from control.jobtable import JobTable
-from processor.budget import overspent
 from processor.bulk import BulkSink, Gate
 from processor.checkpoints import Acknowledgeable, Checkpoints
+from processor.claims import sweep_claims
 from processor.errors import CannotGoOnError, FencedError
 from processor.fairness import FairTurns, TokenBucket
 from processor.lane import Lane, Loaded
@@ -35,10 +36,11 @@ from processor.refill import Refill
 from runtime.settings import Settings
 from schemas.blocks import Block, BlockHead
 from schemas.codec import UndecodableError, decode, encode
-from schemas.commands import ErrorBudgetSpent, UndoChecked, WorkFailed
+from schemas.commands import UndoChecked, WorkFailed
 from schemas.datasets import Dataset
-from schemas.job import ENDED, Job, LaneTotals, State
+from schemas.job import ENDED, Job, State
 from schemas.lanes import OwnerRecord, owner_key
+from schemas.progress import RowError
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ class Engine:
         self._flights: set[asyncio.Task[None]] = set()
         self._errands: set[asyncio.Task[None]] = set()
         self._checked: set[tuple[str, int]] = set()
-        self._overspent: set[tuple[str, int]] = set()
+        self._swept = False
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         jobs.listen(self._job_changed)
 
@@ -135,8 +137,11 @@ class Engine:
         if not (self._assigned and self._recovered):
             return
         self._open = True
+        self._swept = False  # once is enough for all the jobs that ended before
         for job in self._jobs:
             self._job_changed(job.id, job)
+        self._swept = True
+        self._errand(self._sweep())
         self._work.set()
         self.ready.set()
 
@@ -189,11 +194,12 @@ class Engine:
             head = decode(value, BlockHead)
         except UndecodableError as error:
             log.error("record %d of partition %d is no block: %s", offset, partition, error)
-            await self._publisher.publish("dead-letters", b"rows", value or b"")
+            origin = {"reason": error, "topic": "rows", "partition": partition, "offset": offset}
+            await self._publisher.bury([(b"rows", value or b"", origin)])
         else:
             job = self._jobs.get(head.job_id)
             if job is None or not void(job, head):
-                self._meet(head, partition, Loaded(offset, head.block, value or b""), job)
+                self._meet(head, partition, Loaded(offset, head.block, value or b"", head.first_row), job)
         self._checkpoints.acknowledge_later(event)
 
     def _meet(self, head: BlockHead, partition: int, loaded: Loaded, job: Job | None) -> None:
@@ -231,11 +237,10 @@ class Engine:
         now, waiting, pause = time.monotonic(), [], None
         for job_id, lanes in self.lanes.by_job.items():
             job = self._jobs.get(job_id)
-            if (
-                job is None
-                or not runnable(job)
-                or not any(lane.ready and lane.run == job.run for lane in lanes.values())
-            ):
+            if job is None or not runnable(job):
+                continue
+            within = probe_rows(job)
+            if not any(lane.run == job.run and lane.has_next(within) for lane in lanes.values()):
                 continue
             bucket = self._buckets.get(job_id)
             wait = bucket.wait_seconds(now) if bucket else 0.0
@@ -249,14 +254,15 @@ class Engine:
         """Blocks of one job for one request, in the order of their offsets within each lane, lanes taking turns."""
         taken: Taken = []
         rows = size = 0
-        lanes = [lane for lane in self.lanes.of(job.id) if lane.run == job.run and lane.ready]
+        within = probe_rows(job)
+        lanes = [lane for lane in self.lanes.of(job.id) if lane.run == job.run and lane.has_next(within)]
         bucket = self._buckets.get(job.id)
         most = min(self._settings.bulk_rows, int(bucket.rate) + 1) if bucket else self._settings.bulk_rows
         while lanes and rows < most and size < self._settings.bulk_bytes:
             for lane in list(lanes):
                 if rows >= most or size >= self._settings.bulk_bytes:
                     break
-                loaded = lane.take()
+                loaded = lane.take(within)
                 if loaded is None:
                     lanes.remove(lane)
                     continue
@@ -286,8 +292,7 @@ class Engine:
         began = time.monotonic()
         try:
             result = await (operation.apply if job.phase == "apply" else operation.undo)(work, blocks)
-            key = job.id.encode()
-            await self._publisher.publish_all(("dead-letters", key, encode(error), None) for error in result.errors)
+            await self._publisher.bury(dead_letter(error) for error in result.errors)
         except FencedError:
             _put_back(taken)
         except CannotGoOnError as error:
@@ -300,21 +305,12 @@ class Engine:
             for (lane, loaded, _), outcome in zip(taken, result.outcomes, strict=True):
                 lane.settle(loaded, outcome)
             self._metrics.batch_done(job.operation, result.outcomes, time.monotonic() - began)
-            self._judge_errors(job)
         finally:
             for lane in lanes:
                 if not runnable(self._jobs.get(job.id) or job):
                     lane.unload()
                 self._checkpoints.touch(lane)
                 self._refill.wake(lane.partition)
-
-    def _judge_errors(self, job: Job) -> None:
-        totals = sum((lane.totals for lane in self.lanes.of(job.id) if lane.run == 0), LaneTotals())
-        reason = overspent(job, totals) if totals.rows_failed else None
-        if reason is not None and (job.id, job.epoch) not in self._overspent:
-            self._overspent.add((job.id, job.epoch))
-            report = ErrorBudgetSpent(job_id=job.id, reason=reason)
-            self._errand(self._publisher.publish("commands", job.id.encode(), encode(report)))
 
     def _gate(self, job: Job, lanes: Collection[Lane]) -> Gate:
         def gate() -> None:
@@ -337,6 +333,8 @@ class Engine:
             self._turns.forget(job_id)
             self._buckets.pop(job_id, None)
             self._checkpoints.drop(self.lanes.drop_job(job_id))
+            if job is not None and job.options.dry_run and self._swept:
+                self._errand(self._sweep())
             return
         self._set_rate(job)
         for lane in self.lanes.of(job_id):
@@ -381,6 +379,20 @@ class Engine:
                 await self._publisher.publish("commands", job.id.encode(), encode(report))
 
         self._errand(check())
+
+    async def _sweep(self) -> None:
+        """Delete what dry runs that are over have left; the owner of partition 0 does it."""
+
+        def gate() -> None:
+            if not self._open or 0 not in self.lanes.owned:
+                raise FencedError
+
+        try:
+            await sweep_claims(self._sink, self._settings.prefix, self._jobs, gate)
+        except FencedError:
+            pass  # another worker's by now
+        except CannotGoOnError as error:
+            log.warning("keys of dry runs that are over can't be deleted: %s", error)
 
     def _lane_broken(self, lane: Lane, reason: str) -> None:
         job = self._jobs.get(lane.job_id)
@@ -428,6 +440,14 @@ class Engine:
 
     async def _watch_failure(self) -> None:
         await self.failure
+
+
+def dead_letter(error: RowError) -> tuple[bytes, bytes, dict[str, object]]:
+    """The record of a refused row; what is wrong with it can be read in its headers, whatever the value's form."""
+    headers: dict[str, object] = {"reason": error.reason, "row": error.row, "line": error.line}
+    if error.column is not None:
+        headers["column"] = error.column
+    return error.job_id.encode(), encode(error), headers
 
 
 def _put_back(taken: Taken) -> None:

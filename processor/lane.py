@@ -26,6 +26,7 @@ class Loaded:
     offset: int
     block: int
     value: bytes
+    first_row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,16 @@ class Lane:
                     return offset, min(last, offset + free - 1)
         return None
 
-    def take(self) -> Loaded | None:
-        """The next block to apply, from memory; it is in flight from now on."""
-        while self.ready:
+    def has_next(self, within: int | None = None) -> bool:
+        """Whether `take` has a block to look at."""
+        return bool(self.ready) and (within is None or self.ready[0].first_row <= within)
+
+    def take(self, within: int | None = None) -> Loaded | None:
+        """The next block to apply, from memory; it is in flight from now on. It begins within the first `within` rows.
+
+        The first block of the job on a partition lies in front of the others: those behind it need not be looked at.
+        """
+        while self.has_next(within):
             loaded = self.ready.popleft()
             if self._place(loaded.block) not in self.applied:
                 self.flying[loaded.offset] = loaded

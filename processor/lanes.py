@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from control.budget import watched
 from processor.lane import Lane
 from schemas.blocks import BlockHead
 from schemas.job import ENDED, Job, LaneTotals, RestedLane, State
@@ -90,6 +91,16 @@ class Lanes:
             elif not lane.flying:
                 found[partition] = lane.rested(job.epoch)
         return found
+
+    def counts(self, job: Job) -> dict[int, LaneTotals]:
+        """The lanes whose counts the control agent does not know yet, for a job whose row errors have a limit."""
+        if not watched(job):
+            return {}
+        return {
+            lane.partition: lane.totals
+            for lane in self.of(job.id)
+            if lane.run == job.run and lane.totals != job.lanes_counted.get(lane.partition, LaneTotals())
+        }
 
     def done(self, job: Job, reported: set[int]) -> dict[int, LaneTotals]:
         """The lanes that have dealt with all their blocks, and that were not reported yet."""

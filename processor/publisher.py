@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from aiokafka import AIOKafkaProducer
 
@@ -48,6 +48,22 @@ class Publisher:
         sent = [
             await self._producer.send(topic_name(self._prefix, topic), key=key, value=value, partition=partition)
             for topic, key, value, partition in records
+        ]
+        if sent:
+            await asyncio.gather(*sent)
+
+    async def bury(self, letters: Iterable[tuple[bytes, bytes, Mapping[str, object]]]) -> None:
+        """Write dead letters (key, value, headers) and wait until all are safe; the headers say why they are here.
+
+        Raises:
+            aiokafka.errors.KafkaError: as `publish_all`.
+        """
+        topic = topic_name(self._prefix, "dead-letters")
+        sent = [
+            await self._producer.send(
+                topic, key=key, value=value, headers=[(name, str(text).encode()) for name, text in headers.items()]
+            )
+            for key, value, headers in letters
         ]
         if sent:
             await asyncio.gather(*sent)

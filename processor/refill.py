@@ -100,7 +100,7 @@ class Refill:
                 continue
             if head.job_id == lane.job_id and head.run == lane.run:
                 found.add(offset)
-                lane.refill(Loaded(offset, head.block, value))
+                lane.refill(Loaded(offset, head.block, value, head.first_row))
         for offset in range(first, last + 1):
             if offset not in found:
                 lane.forget(offset)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from processor.columns import BadValueError, compile_column
+from processor.columns import compile_column
 from schemas.blocks import RowBlock
-from schemas.datasets import Dataset
+from schemas.datasets import ERROR_COLUMNS, Dataset
 from schemas.progress import RowError
 
 VALUE_CHARACTERS = 200
@@ -28,67 +28,88 @@ class CheckedRows:
     errors: list[RowError]
 
 
+class _Problem(NamedTuple):
+    """Why a row is bad, and where."""
+
+    reason: str
+    column: str | None = None
+    value: str | None = None
+
+
 class RowChecker:
     """Checks of a dataset's rows, for one order of columns."""
 
     def __init__(self, dataset: Dataset, columns: Sequence[str]) -> None:
-        """Raises KeyError when a column is not one of the dataset's."""
+        """Raises KeyError when a column is not one of the dataset's. Those of an ``errors.csv`` are passed over."""
         fields = {field.name: field for field in dataset.fields}
         self.names = tuple(columns)
-        self._columns = [compile_column(fields[name]) for name in columns]
+        self._positions = [position for position, name in enumerate(columns) if name not in ERROR_COLUMNS]
+        self._columns = [compile_column(fields[columns[position]]) for position in self._positions]
+        self._stored = tuple(columns[position] for position in self._positions)
 
     def check(self, block: RowBlock, organisation: str, at: int) -> CheckedRows:
         """Sort a block's rows; `at`, in milliseconds, is the time its errors carry."""
-        rows = block.rows
-        if block.unreadable or any(len(row) != len(self.names) for row in rows):
-            return self._check_each(block, [None] * len(self.names), organisation, at)
+        problems = self._misfits(block)
+        places: Sequence[int] = range(len(block.rows))
+        if problems:
+            places = [place for place in places if place not in problems]
+        rows = [block.rows[place] for place in places] if problems else block.rows
+        values = self._values(rows, places, problems) if rows else []
+        if not problems:
+            return CheckedRows([block.first_row + place for place in places], self._stored, values, [])
+        good = [(place, row) for place, row in zip(places, values, strict=True) if place not in problems]
+        return CheckedRows(
+            [block.first_row + place for place, _ in good],
+            self._stored,
+            [row for _, row in good],
+            [self._error(block, place, problems[place], organisation, at) for place in sorted(problems)],
+        )
+
+    def _values(
+        self, rows: Sequence[Sequence[str]], places: Sequence[int], problems: dict[int, _Problem]
+    ) -> list[tuple[Any, ...]]:
+        """The values to store of rows that fit the header; what is wrong with a row goes into `problems`."""
         whole = list(zip(*rows, strict=True))
-        stored = [column.fast(values) for column, values in zip(self._columns, whole, strict=True)]
-        if all(values is not None for values in stored):
-            numbers = list(range(block.first_row, block.first_row + len(rows)))
-            return CheckedRows(numbers, self.names, list(zip(*stored, strict=True)), [])
-        return self._check_each(block, stored, organisation, at)
+        stored = []
+        for column, position in zip(self._columns, self._positions, strict=True):
+            texts = whole[position]
+            values = column.fast(texts)
+            if values is None:
+                values, bad = column.sift(texts)
+                for index, reason in bad.items():
+                    if places[index] not in problems:  # a row's first problem is its error
+                        problems[places[index]] = _Problem(f"{column.name} {reason}", column.name, texts[index])
+            stored.append(values)
+        return list(zip(*stored, strict=True))
 
-    def _check_each(
-        self, block: RowBlock, stored: Sequence[Sequence[Any] | None], organisation: str, at: int
-    ) -> CheckedRows:
-        """Row by row; `stored` has the values to store of the columns that are known to be good as a whole."""
-        checked = CheckedRows([], self.names, [], [])
-        for index, row in enumerate(block.rows):
-            column, text, reason = None, None, block.unreadable.get(index) or self._misfit(row)
-            values: list[Any] = []
-            if reason is None:
-                for column, text, good in zip(self._columns, row, stored, strict=True):
-                    try:
-                        values.append(good[index] if good is not None else column.explain(text))
-                    except BadValueError as error:
-                        reason = f"{column.name} {error}"
-                        break
-            if reason is None:
-                checked.numbers.append(block.first_row + index)
-                checked.values.append(tuple(values))
-                continue
-            checked.errors.append(
-                RowError(
-                    job_id=block.job_id,
-                    row=block.first_row + index,
-                    line=block.line_of(index) if block.first_line else 0,
-                    column=column.name if column else None,
-                    value=text[:VALUE_CHARACTERS] if text is not None else None,
-                    reason=reason,
-                    columns=list(self.names),
-                    values=list(row),
-                    organisation=organisation,
-                    at=at,
-                )
-            )
-        return checked
+    def _misfits(self, block: RowBlock) -> dict[int, _Problem]:
+        """Rows that could not be read, or have too few or too many values, by their places."""
+        wanted = len(self.names)
+        if not block.unreadable and set(map(len, block.rows)) <= {wanted}:
+            return {}
+        found = {}
+        for place, row in enumerate(block.rows):
+            reason = block.unreadable.get(place)
+            if reason is None and len(row) != wanted:
+                few = "few" if len(row) < wanted else "many"
+                reason = f"the row has too {few} values: {len(row)} instead of {wanted}"
+            if reason is not None:
+                found[place] = _Problem(reason)
+        return found
 
-    def _misfit(self, row: Sequence[str]) -> str | None:
-        if len(row) == len(self.names):
-            return None
-        few = "few" if len(row) < len(self.names) else "many"
-        return f"the row has too {few} values: {len(row)} instead of {len(self.names)}"
+    def _error(self, block: RowBlock, place: int, problem: _Problem, organisation: str, at: int) -> RowError:
+        return RowError(
+            job_id=block.job_id,
+            row=block.first_row + place,
+            line=block.line_of(place) if block.first_line else 0,
+            column=problem.column,
+            value=problem.value[:VALUE_CHARACTERS] if problem.value is not None else None,
+            reason=problem.reason,
+            columns=block.columns,
+            values=block.rows[place],
+            organisation=organisation,
+            at=at,
+        )
 
 
 @lru_cache(maxsize=256)

@@ -109,10 +109,10 @@ class WorkFailed(_Command, frozen=True, kw_only=True, omit_defaults=True):
     reason: str
 
 
-class ErrorBudgetSpent(_Command, frozen=True, kw_only=True, omit_defaults=True):
-    """Report of a worker: the job has more row errors than its `max_errors` allows; it is to pause."""
+class LanesCounted(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a worker, for a job with `max_errors`: what these lanes have dealt with so far. Cumulative."""
 
-    reason: str
+    lanes: dict[int, LaneTotals]
 
 
 class UndoChecked(_Command, frozen=True, kw_only=True, omit_defaults=True):
@@ -125,9 +125,7 @@ class UndoChecked(_Command, frozen=True, kw_only=True, omit_defaults=True):
 
 
 Request = CreateJob | PauseJob | ResumeJob | TerminateJob | RollbackJob | SetRate
-Report = (
-    InputAdvanced | InputEnded | InputFailed | LanesRested | LanesDone | WorkFailed | ErrorBudgetSpent | UndoChecked
-)
+Report = InputAdvanced | InputEnded | InputFailed | LanesRested | LanesDone | WorkFailed | LanesCounted | UndoChecked
 Command = Request | Report
 
 RequestName = Literal["pause", "resume", "terminate", "rollback"]

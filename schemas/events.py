@@ -91,6 +91,16 @@ class LanesStopped(msgspec.Struct, frozen=True, tag=True):
     lanes: dict[int, RestedLane]
 
 
+class LanesTallied(msgspec.Struct, frozen=True, tag=True):
+    """What these lanes have dealt with so far (not part of the audit trail)."""
+
+    lanes: dict[int, LaneTotals]
+
+
+class ProbePassed(msgspec.Struct, frozen=True, tag=True):
+    """The first rows have no more errors than allowed: the others may be applied (not part of the audit trail)."""
+
+
 class LanesFinished(msgspec.Struct, frozen=True, tag=True):
     """These lanes have dealt with all their blocks (not part of the audit trail)."""
 
@@ -123,12 +133,14 @@ Event = (
     | InputMoved
     | InputCompleted
     | LanesStopped
+    | LanesTallied
+    | ProbePassed
     | LanesFinished
     | Completed
     | Failed
 )
 
-UNAUDITED = (InputMoved, LanesStopped, LanesFinished)
+UNAUDITED = (InputMoved, LanesStopped, LanesTallied, ProbePassed, LanesFinished)
 """Events that change the state but tell an operator nothing: they stay out of the topic."""
 
 

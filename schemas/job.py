@@ -133,8 +133,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """In a rollback: every block is undone, and a worker counts what is left."""
     undo_rows: int = 0
     """In a rollback: the highest row number to undo."""
-    budget: Literal["open", "spent", "waived"] = "open"
-    """Of row errors. Spent: the job paused itself for them; waived: it was resumed then, so it does not do so again."""
+    budget: Literal["probing", "open", "spent", "waived"] = "open"
+    """Of row errors. Probing: rows behind the first ones wait until these have been judged; spent: the job paused
+    itself for its errors; waived: it was resumed then, so it does not do so again."""
     reason: str | None = None
     options: Options = Options()
     source: Source = Source()
@@ -146,6 +147,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     undo_input: Input = Input()
     lanes_done: dict[int, LaneTotals] = {}
     lanes_rested: dict[int, RestedLane] = {}
+    lanes_counted: dict[int, LaneTotals] = {}
+    """With `max_errors`: what the lanes have dealt with, as far as workers have reported it."""
     applied: LaneTotals | None = None
     """Totals of the apply phase, once every lane has reported them."""
     undone: LaneTotals | None = None

@@ -22,6 +22,8 @@ from sample_csv.rows import generate_bytes
 from tests.cluster import Cluster, Shared, forget
 from tests.e2e.commandline import CommandLine
 
+DATASETS = Path(__file__).parent / "datasets"
+"""Datasets of the shared cluster, besides those that come with Sluice."""
 MakeSettings = Callable[..., Settings]
 MakeCluster = Callable[..., Cluster]
 People = Callable[..., Path]
@@ -129,7 +131,7 @@ def shared_cluster(stack: Servers, test_home: Path) -> Iterator[Shared]:
     def make() -> Cluster:
         home = test_home / f"shared-{uuid.uuid4().hex[:6]}"
         home.mkdir()
-        cluster = Cluster(own_settings(stack, home))
+        cluster = Cluster(own_settings(stack, home, datasets_folder=DATASETS))
         cluster.up()
         return cluster
 

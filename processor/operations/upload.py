@@ -1,4 +1,7 @@
-"""Upload: each row becomes a document of the dataset's index, under an id that is the same each time."""
+"""Upload: each row becomes a document of the dataset's index, under an id that is the same each time.
+
+Where the dataset has a key the id is made of it, so that no two rows of a job can have the same.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,13 @@ import msgspec
 
 from control.admission import Kind
 from processor.bulk import DONE, Answer
+from processor.claims import make_claims_index
 from processor.documents import document_lines
 from processor.errors import CannotGoOnError
 from processor.lane import Outcome
+from processor.operations import keyed
 from processor.operations.base import Result, Work
-from processor.rows import CheckedRows, row_checker
+from processor.rows import VALUE_CHARACTERS, CheckedRows, row_checker
 from schemas.blocks import Block, RowBlock, UndoBlock
 from schemas.indices import data_index, index_name
 from schemas.progress import RowError
@@ -26,7 +31,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Upload:
-    """Rows into ``<prefix>-data-<dataset>``, with the id ``<job id>:<row>``: a repeat meets its own document."""
+    """Rows into ``<prefix>-data-<dataset>``, with the id ``<job id>:<row>`` or ``<job id>:<hash of the key>``.
+
+    A repeat meets its own document.
+    """
 
     name = "upload"
     kind = Kind(sources=frozenset({"file"}))
@@ -35,32 +43,41 @@ class Upload:
         """See Operation. One bulk request for all blocks, their rejected rows included."""
         checked: list[CheckedRows] = []
         items: list[bytes] = []
+        index = await self._index(work)
         for block in blocks:
             rows = self._check(work, cast(RowBlock, block))
             checked.append(rows)
-            if not work.job.options.dry_run:
-                items += self._items(work, rows)
+            if index is not None:
+                items += self._items(work, index, rows)
             # A block takes milliseconds: heartbeats and commands get their turn in between.
             await asyncio.sleep(0)
         errors = [error for rows in checked for error in rows.errors]
-        answers: Sequence[Answer] = await work.sink.send(items + error_items(work, errors), work.gate)
-        answers = await self._judge(work, checked, answers)
-        refused = self._refused(work, cast(Sequence[RowBlock], blocks), checked, answers)
+        answers = await work.sink.send(items + error_items(work, errors), work.gate)
+        _require_recorded(answers[len(items) :])
+        judged = await self._judge(work, index, checked, answers[: len(items)])
+        refused = self._refused(work, cast(Sequence[RowBlock], blocks), checked, judged)
         if refused:
             _require_recorded(await work.sink.send(error_items(work, [error for _, error in refused]), work.gate))
         outcomes = []
-        for index, (block, rows) in enumerate(zip(cast(Sequence[RowBlock], blocks), checked, strict=True)):
-            failed = len(rows.errors) + sum(1 for at, _ in refused if at == index)
+        for place, (block, rows) in enumerate(zip(cast(Sequence[RowBlock], blocks), checked, strict=True)):
+            failed = len(rows.errors) + sum(1 for at, _ in refused if at == place)
             outcomes.append(
                 Outcome(applied=len(block.rows) - failed, failed=failed, last_row=block.first_row + len(block.rows) - 1)
             )
         return Result(outcomes, errors + [error for _, error in refused])
 
     async def undo(self, work: Work, blocks: Sequence[Block]) -> Result:
-        """See Operation. Ids follow from the row numbers, so nothing has to be searched."""
+        """See Operation. Unless there is a key, ids follow from the row numbers, and nothing has to be searched."""
         index = data_index(work.prefix, work.dataset.name)
-        head = f'{{"delete":{{"_index":"{index}","_id":"{work.job.id}:'
         ranges = [(block.first_row, cast(UndoBlock, block).last_row) for block in blocks]
+        if self._scope(work) is not None:
+            return Result(
+                [
+                    Outcome(undone=await keyed.undo_rows(work, index, first, last), last_row=last)
+                    for first, last in ranges
+                ]
+            )
+        head = f'{{"delete":{{"_index":"{index}","_id":"{work.job.id}:'
         items = [f'{head}{row}"}}}}'.encode() for first, last in ranges for row in range(first, last + 1)]
         answers = iter(await work.sink.send(items, work.gate))
         outcomes = []
@@ -101,15 +118,39 @@ class Upload:
             ) from error
         return checker.check(block, work.job.organisation, work.at)
 
-    def _items(self, work: Work, rows: CheckedRows) -> list[bytes]:
-        """An action line and a document line for each good row."""
-        index = data_index(work.prefix, work.dataset.name)
-        return document_lines(index, work.job.id, work.job.organisation, rows.columns, rows.numbers, rows.values)
+    def _scope(self, work: Work) -> str | None:
+        """What a key is unique in, and ids begin with; None: the dataset has no key."""
+        return work.job.id if work.dataset.primary_key else None
 
-    async def _judge(self, work: Work, checked: Sequence[CheckedRows], answers: Sequence[Answer]) -> Sequence[Answer]:
-        """The answers, with those made good that a repeat gets: under our ids, what exists is our own."""
-        rows = 0 if work.job.options.dry_run else sum(len(item.numbers) for item in checked)
-        return [DONE if answer.status == 409 and place < rows else answer for place, answer in enumerate(answers)]
+    async def _index(self, work: Work) -> str | None:
+        """Where good rows leave a document; None: nowhere. In a dry run their keys alone do."""
+        if not work.job.options.dry_run:
+            return data_index(work.prefix, work.dataset.name)
+        return None if self._scope(work) is None else await make_claims_index(work)
+
+    def _items(self, work: Work, index: str, rows: CheckedRows) -> list[bytes]:
+        """An action line and a document line for each good row."""
+        scope, values = self._scope(work), rows.values
+        ids = None if scope is None else keyed.keys_of(work, scope, [rows]).ids
+        columns = rows.columns
+        if work.job.options.dry_run:
+            columns, values = (), [()] * len(values)
+        return document_lines(index, work.job.id, work.job.organisation, columns, rows.numbers, values, ids)
+
+    async def _judge(
+        self, work: Work, index: str | None, checked: Sequence[CheckedRows], answers: Sequence[Answer]
+    ) -> Sequence[Answer]:
+        """The answers to the good rows, with those set right that met a document of the same id."""
+        scope, dry_run = self._scope(work), work.job.options.dry_run
+        if scope is None:  # under our ids, what exists is our own
+            return [DONE if answer.status == 409 else answer for answer in answers]
+        if index is None or not (dry_run or any(answer.status == 409 for answer in answers)):
+            return answers
+        keys = keyed.keys_of(work, scope, checked)
+        judged = await keyed.judge(work, index, keys, answers)
+        if dry_run and scope != work.job.id:  # other jobs may have written such keys
+            judged = await keyed.refuse_existing(work, data_index(work.prefix, work.dataset.name), keys, judged)
+        return judged
 
     def _refused(
         self, work: Work, blocks: Sequence[RowBlock], checked: Sequence[CheckedRows], answers: Sequence[Answer]
@@ -117,18 +158,13 @@ class Upload:
         """The rows that were not stored, each with its block's index."""
         if all([answer.status < 300 for answer in answers]):  # noqa: C419
             return []
-        position = 0
-        refused = []
-        for index, (block, rows) in enumerate(zip(blocks, checked, strict=True)):
-            if work.job.options.dry_run:
-                break
-            for number in rows.numbers:
-                answer = answers[position]
-                position += 1
-                if not answer.ok:
-                    refused.append((index, refused_row(work, block, number, answer)))
-        _require_recorded(answers[position:])
-        return refused
+        left = iter(answers)
+        return [
+            (index, refused_row(work, block, number, answer))
+            for index, (block, rows) in enumerate(zip(blocks, checked, strict=True))
+            for number, answer in zip(rows.numbers, left, strict=False)
+            if not answer.ok
+        ]
 
 
 def _require_recorded(answers: Sequence[Answer]) -> None:
@@ -140,10 +176,14 @@ def _require_recorded(answers: Sequence[Answer]) -> None:
 def refused_row(work: Work, block: RowBlock, number: int, answer: Answer) -> RowError:
     """The error of a row that passed its checks, but that Elasticsearch would not take."""
     values = block.rows[number - block.first_row]
+    named = dict(zip(block.columns, values, strict=True))
+    key = work.dataset.primary_key if answer.status == 409 else ()
     return RowError(
         job_id=block.job_id,
         row=number,
         line=block.line_of(number - block.first_row) if block.first_line else 0,
+        column=", ".join(key) or None,
+        value=", ".join(named[name] for name in key)[:VALUE_CHARACTERS] if key else None,
         reason=answer.error if answer.status == 409 else f"Elasticsearch refused the row: {answer.error[:CUT]}",
         columns=block.columns,
         values=values,

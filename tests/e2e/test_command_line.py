@@ -68,7 +68,7 @@ def test_row_errors_are_shown_and_make_the_exit_code_1(sluice: CommandLine, tmp_
     assert (page["total"], page["errors"][0]["row"]) == (1, 638)
     assert "638" in sluice("errors", job_id).stdout
     rows = list(csv.DictReader(sluice("errors", job_id, "--csv").stdout.splitlines()))
-    assert [row["row"] for row in rows] == ["638"]
+    assert [row["sluice_row"] for row in rows] == ["638"]
 
 
 def test_jobs_are_listed_newest_first(sluice: CommandLine) -> None:

@@ -58,6 +58,24 @@ def test_a_baseline_with_swapped_columns_is_taken_back(
     assert "columns are swapped" in told
 
 
+def test_a_limit_of_errors_stops_swapped_columns_within_the_first_rows(
+    sluice: CommandLine, people: People, tmp_path: Path
+) -> None:
+    right = people(100_000)
+    wrong = tmp_path / "baseline.csv"
+    wrong.write_bytes(swap_columns(right.read_bytes(), "email", "phone"))
+    done = sluice(
+        "upload", wrong, "--dataset", "people", "--organisation", "limit", "--max-errors", "5%", "--wait", code=1
+    )
+    assert "PAUSED" in done.stdout + done.stderr
+    job = sluice.json("jobs", "--organisation", "limit")[0]
+    assert (job["state"], job["budget"]) == ("PAUSED", "spent")
+    assert "more than max_errors=5% allows" in job["reason"]
+    assert 1000 <= job["progress"]["rows_applied"] + job["progress"]["rows_failed"] <= 2000
+    assert (job["progress"]["rows_applied"], count(sluice.settings, job["id"])) == (0, 0)
+    assert sluice.json("terminate", job["id"])["state"] == "ROLLED_BACK"
+
+
 def test_the_right_file_waits_in_the_queue(sluice: CommandLine, people: People, tmp_path: Path) -> None:
     right = people(20_000)
     wrong = tmp_path / "baseline.csv"

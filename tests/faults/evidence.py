@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from devstack.oracle import compare
 from runtime.clients import elasticsearch, librdkafka_config
@@ -65,6 +65,12 @@ def rows_on_topic(settings: Settings, job_id: str, since_ms: int = 0) -> list[li
 
 def records(settings: Settings, topic: TopicName, since_ms: int = 0) -> Iterator[tuple[int, bytes, bytes]]:
     """The records of a topic from a time on, up to its end as it is now: (partition, key, value)."""
+    for record in messages(settings, topic, since_ms):
+        yield record.partition() or 0, record.key() or b"", record.value() or b""
+
+
+def messages(settings: Settings, topic: TopicName, since_ms: int = 0) -> Iterator[Message]:
+    """As `records`, whole."""
     name = topic_name(settings.prefix, topic)
     consumer = Consumer(librdkafka_config(settings, group_id="evidence", enable_auto_commit=False))
     try:
@@ -77,7 +83,7 @@ def records(settings: Settings, topic: TopicName, since_ms: int = 0) -> Iterator
         while ends:
             for record in consumer.consume(1000, 0.05):
                 assert record.error() is None, record.error()
-                yield record.partition(), record.key() or b"", record.value() or b""
+                yield record
                 if record.offset() + 1 >= ends.get(record.partition(), 0):
                     ends.pop(record.partition(), None)
             assert time.monotonic() < deadline, f"{name} can't be read to its end: {ends}"
@@ -106,6 +112,15 @@ def dead_rows(settings: Settings, job_id: str) -> set[int]:
     """The numbers of a job's rows on the topic of dead letters."""
     keyed = (value for _, key, value in records(settings, "dead-letters") if key == job_id.encode())
     return {decode(value, RowError).row for value in keyed}
+
+
+def dead_headers(settings: Settings, job_id: str) -> dict[int, dict[str, str]]:
+    """What the headers of a job's dead letters say, by row."""
+    found = [
+        dict(record.headers() or []) for record in messages(settings, "dead-letters") if record.key() == job_id.encode()
+    ]
+    told = [{name: text.decode() for name, text in headers.items()} for headers in found]
+    return {int(headers.pop("row")): headers for headers in told}
 
 
 def count(settings: Settings, job_id: str) -> int:

@@ -13,7 +13,7 @@ from sample_csv.ready import FILES
 from schemas.indices import index_name
 from tests.cluster import Cluster
 from tests.conftest import People
-from tests.faults.evidence import assert_loaded, count, dead_rows, published
+from tests.faults.evidence import assert_loaded, count, dead_headers, dead_rows, documents, published
 
 ROWS = 10_000
 
@@ -55,6 +55,67 @@ def test_bad_rows_are_told_of_and_the_rest_is_loaded(
     first = page["errors"][0]
     assert (first["row"], first["line"], first["column"]) == (bad[0], bad[0] + 1, "email")
     assert first["value"] == f"not an address {bad[0]}"
+
+
+def test_the_refused_rows_are_corrected_and_sent_again_as_they_came(
+    cluster: Cluster, people: People, organisation: str, tmp_path: Path
+) -> None:
+    good = people(ROWS).read_bytes()
+    spoilt, refused = tmp_path / "spoilt.csv", tmp_path / "refused.csv"
+    spoilt.write_bytes(spoil(good, [3, 4, 900]))
+    first = cluster.upload(spoilt, organisation)
+    cluster.wait_state(first, "COMPLETED_WITH_ERRORS")
+    answer = cluster.request("GET", f"/v1/jobs/{first}/errors.csv")
+    (header, *rows) = csv.reader(io.StringIO(answer.text, newline=""))
+    file = list(csv.reader(io.StringIO(good.decode(), newline="")))
+    assert header == [*file[0], "sluice_row", "sluice_line", "sluice_column", "sluice_reason"]
+    assert [row[6:] for row in rows] == [
+        [str(row), str(row + 1), "email", "email is not an email address"] for row in (3, 4, 900)
+    ]
+    text = answer.text
+    for row in (3, 4, 900):
+        text = text.replace(f"not an address {row}", file[row][1])
+    refused.write_text(text, newline="")
+    second = cluster.upload(refused, organisation)
+    cluster.wait_state(second, "COMPLETED")
+    assert_loaded(cluster, second, refused)
+    found = documents(cluster.settings, second)
+    assert [found[f"{second}:{at}"][2]["email"] for at in (1, 2, 3)] == [file[row][1] for row in (3, 4, 900)]
+
+
+def test_an_error_says_where_it_is_whatever_the_lines_are_like(
+    cluster: Cluster, organisation: str, tmp_path: Path
+) -> None:
+    """A byte order mark, CRLF, quoted line ends in good and bad values, and a value that is much too long."""
+    good, day = "ann@example.org,+1 555 0100", "NL,,2026-01-01"
+    lines = [
+        "name,email,phone,country,favorite_color,created_at",
+        f'"Ann\r\nLee",{good},{day}',
+        f"Bob,{'x' * 300},+1 555 0101,{day}",
+        f'"Cyd\n\nLee",{good},{day}',
+        f'Dan,"two\nlines",+1 555 0102,{day}',
+        f"Eve,eve@example.org,none,{day}",
+        f"7 Fay,{good},{day}",
+    ]
+    file = tmp_path / "odd.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    job_id = cluster.upload(file, organisation)
+    cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
+    errors = cluster.call("GET", f"/v1/jobs/{job_id}/errors")["errors"]
+    assert [(error["row"], error["line"], error["column"], error["value"]) for error in errors] == [
+        (2, 4, "email", "x" * 200),
+        (4, 8, "email", "two\nlines"),
+        (5, 10, "phone", "none"),
+        (6, 11, "name", "7 Fay"),
+    ]
+    assert errors[3]["reason"] == "name holds an @, or begins with a digit or +"
+    assert dead_headers(cluster.settings, job_id) == {
+        error["row"]: {"line": str(error["line"]), "column": error["column"], "reason": error["reason"]}
+        for error in errors
+    }
+    (header, *rows) = csv.reader(io.StringIO(cluster.request("GET", f"/v1/jobs/{job_id}/errors.csv").text, newline=""))
+    assert rows[0][header.index("email")] == "x" * 300, "errors.csv has values as they were"
+    assert rows[1][header.index("email")] == "two\nlines"
 
 
 def test_bad_rows_are_counted_once_when_the_worker_dies(

@@ -21,9 +21,9 @@ from processor.lanes import halting
 from schemas.codec import decode, encode
 from schemas.commands import (
     Command,
-    ErrorBudgetSpent,
     InputAdvanced,
     InputFailed,
+    LanesCounted,
     PauseJob,
     Report,
     ResumeJob,
@@ -165,7 +165,7 @@ class Chaos(RuleBasedStateMachine):
 
     @initialize(if_busy=st.sampled_from(["queue", "refuse"]))
     def both_jobs(self, if_busy: str) -> None:
-        self.send(upload("a"))
+        self.send(upload("a", max_errors="5%"))
         self.send(upload("b", if_busy=if_busy))
 
     @rule(job=JOBS, if_busy=st.sampled_from(["queue", "refuse"]))
@@ -205,11 +205,16 @@ class Chaos(RuleBasedStateMachine):
             self.finished.update((job.id, job.run, lane) for lane in lanes)
             self.report(lanes_done(job, tuple(lanes), totals), late)
 
-    @rule(job_id=JOBS, kind=st.sampled_from([InputFailed, WorkFailed, ErrorBudgetSpent]), late=st.booleans())
+    @rule(job_id=JOBS, kind=st.sampled_from([InputFailed, WorkFailed]), late=st.booleans())
     def trouble(self, job_id: str, kind: Any, late: bool) -> None:
         if job := self.job(job_id):
-            about = {} if kind is ErrorBudgetSpent else {"phase": job.phase, "run": job.run}
-            self.report(kind(job_id=job.id, reason="broken", **about), late)
+            self.report(kind(job_id=job.id, phase=job.phase, run=job.run, reason="broken"), late)
+
+    @rule(job_id=JOBS, lane=LANES, failed=st.sampled_from([0, 40, 400]), blocks=st.integers(1, 3), late=st.booleans())
+    def lanes_are_counted(self, job_id: str, lane: int, failed: int, blocks: int, late: bool) -> None:
+        if job := self.job(job_id):
+            totals = LaneTotals(rows_applied=500 * blocks - failed, rows_failed=failed, blocks=blocks)
+            self.report(LanesCounted(job_id=job.id, lanes={lane: totals}), late)
 
     @rule(job_id=JOBS, steps=st.integers(1, 3))
     def all_goes_well(self, job_id: str, steps: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schemas.commands import InputAdvanced
+from schemas.events import JobEvent
 from schemas.job import ENDED, Input, LaneTotals, State
 from schemas.plans import ReadFile
 from tests.unit.test_control_world import SOME, World, at, rested, world_in
@@ -130,25 +131,62 @@ def test_a_failed_job_says_why_and_goes_on_from_its_checkpoint() -> None:
 def test_too_many_row_errors_pause_the_job_once_and_a_resume_means_go_on_regardless() -> None:
     world = World()
     world.create(max_errors="5%")
-    world.spend_budget()
+    world.count(0, 440, 60)
+    world.count(1, 500, 0)
     job = world.job()
-    assert (job.state, job.budget, job.reason) == (State.PAUSING, "spent", "60 of 1000 rows have errors")
+    assert (job.state, job.budget) == (State.PAUSING, "spent")
+    assert job.reason is not None and "60 of the first 1,000 rows have errors" in job.reason
+    assert [(record.event, record.reason) for record in world.history if isinstance(record, JobEvent)][-1] == (
+        "PauseRequested",
+        job.reason,
+    )
     world.rest()
     assert world.state is State.PAUSED
     world.resume()
     assert world.job().budget == "waived"
-    world.spend_budget()
+    world.count(0, 440, 960, blocks=3)
     assert world.state is State.RUNNING
     world.complete(totals=LaneTotals(rows_applied=1, rows_failed=4, blocks=1, last_row=10))
     assert world.state is State.COMPLETED_WITH_ERRORS
 
 
 def test_a_pause_that_somebody_asked_for_leaves_the_error_budget_open() -> None:
-    world = world_in(State.PAUSED)
+    world = world_in(State.PAUSED, max_errors=10)
     world.resume()
-    assert world.job().budget == "open"
-    world.spend_budget()
+    assert world.job().budget == "probing"
+    world.count(0, 100, 11)
     assert world.state is State.PAUSING
+
+
+def test_what_comes_in_while_a_job_is_paused_is_judged_when_it_is_resumed() -> None:
+    world = world_in(State.PAUSED, max_errors=10)
+    world.count(0, 100, 11)
+    assert (world.state, world.job().budget) == (State.PAUSED, "probing")
+    world.resume()
+    assert (world.state, world.job().budget) == (State.PAUSING, "spent")
+
+
+def test_the_probe_is_over_once_all_lanes_together_have_dealt_with_its_rows() -> None:
+    world = world_in(State.RUNNING, max_errors="5%")
+    world.count(0, 480, 20)
+    assert world.job().budget == "probing"
+    world.count(1, 470, 30)
+    assert (world.state, world.job().budget) == (State.RUNNING, "open")
+    world.count(1, 500, 81, blocks=2)
+    assert world.state is State.PAUSING, "later on the limit holds for all rows so far"
+
+
+def test_an_older_count_of_a_lane_changes_nothing() -> None:
+    world = world_in(State.RUNNING, max_errors="5%")
+    world.count(0, 900, 0, blocks=2)
+    world.count(0, 450, 0, blocks=1)
+    assert world.job().lanes_counted == {0: LaneTotals(rows_applied=900, blocks=2)}
+
+
+def test_without_a_limit_nothing_is_probed_or_counted() -> None:
+    world = world_in(State.RUNNING)
+    world.count(0, 0, 5000)
+    assert (world.state, world.job().budget, world.job().lanes_counted) == (State.RUNNING, "open", {})
 
 
 def test_a_job_has_an_end_time_exactly_when_it_has_ended_or_failed() -> None:

@@ -13,8 +13,8 @@ from schemas.codec import decode, encode
 from schemas.commands import (
     Command,
     CreateJob,
-    ErrorBudgetSpent,
     InputEnded,
+    LanesCounted,
     LanesDone,
     LanesRested,
     PauseJob,
@@ -55,7 +55,9 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 class World:
     """One control agent with its topics; `send` is what Kafka does, the rest is what people and workers do."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
+        """`options`: of every job that is created."""
+        self.options = options
         self.jobs = JobTable()
         self.history: list[History] = []
         self.plans: list[Plan] = []
@@ -103,7 +105,7 @@ class World:
     # -- what people do ----------------------------------------------------------------------------------------------
 
     def create(self, job_id: str = "j1", **options: Any) -> None:
-        self.send(upload(job_id, **options))
+        self.send(upload(job_id, **{**self.options, **options}))
 
     def pause(self, job_id: str = "j1") -> None:
         self.send(PauseJob(job_id=job_id, by="ada"))
@@ -139,8 +141,10 @@ class World:
     def fail(self, reason: str = "the disk is full") -> None:
         self.send(WorkFailed(job_id="j1", phase=self.job().phase, run=self.job().run, reason=reason))
 
-    def spend_budget(self) -> None:
-        self.send(ErrorBudgetSpent(job_id="j1", reason="60 of 1000 rows have errors"))
+    def count(self, partition: int, rows_applied: int, rows_failed: int, blocks: int = 1) -> None:
+        """A worker reports what this lane has dealt with so far."""
+        totals = LaneTotals(rows_applied=rows_applied, rows_failed=rows_failed, blocks=blocks)
+        self.send(LanesCounted(job_id="j1", lanes={partition: totals}))
 
     def check(self, remaining: int, last_row: int = 0, job_id: str = "j1") -> None:
         """A worker has counted what a rollback has left."""
@@ -252,9 +256,9 @@ WAYS: dict[State, Callable[[World], None]] = {
 """State -> how job j1 gets there."""
 
 
-def world_in(state: State) -> World:
-    """A world in which job j1 is in this state."""
-    world = World()
+def world_in(state: State, **options: Any) -> World:
+    """A world in which job j1, with these options, is in this state."""
+    world = World(**options)
     WAYS[state](world)
     assert world.state is state
     return world

@@ -40,6 +40,16 @@ def test_blocks_are_applied_in_the_order_of_the_log_and_counted() -> None:
     assert not lane.todo and lane.done(3) and not lane.done(4)
 
 
+def test_in_a_probe_blocks_that_begin_behind_its_rows_wait() -> None:
+    lane = Lane("j1", 0, PARTITIONS)
+    for offset, first_row in ((3, 1), (5, 501), (8, 1001)):
+        lane.meet(Loaded(offset, PARTITIONS * offset, b"block", first_row), 99)
+    taken = [lane.take(1000), lane.take(1000)]
+    assert [loaded.offset for loaded in taken if loaded] == [3, 5]
+    assert lane.take(1000) is None and not lane.has_next(1000)
+    assert lane.has_next() and lane.take() is not None
+
+
 def test_a_block_that_kafka_delivers_again_is_known() -> None:
     lane = lane_with(3)
     assert not lane.meet(block(3), 99)

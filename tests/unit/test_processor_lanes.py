@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -183,3 +185,24 @@ def test_a_lane_of_an_earlier_run_is_not_done_with_the_rollback() -> None:
     job = world_in(State.ROLLING_BACK).job()
     job = replace(job, undo_input=Input(blocks=1, ended=True, blocks_per_partition=(1, 0)))
     assert mine.done(job, set()) == {}
+
+
+# -- row errors with a limit -----------------------------------------------------------------------------------------
+
+
+def test_counts_are_reported_until_the_control_table_has_them() -> None:
+    known = lanes(0, 1)
+    settle_one(obtained(known))
+    obtained(known, partition=1)
+    job = world_in(State.RUNNING, max_errors="5%").job()
+    totals = LaneTotals(rows_applied=5, blocks=1, last_row=5)
+    assert known.counts(job) == {0: totals}, "a lane that has done nothing has nothing to report"
+    assert known.counts(replace(job, lanes_counted={0: totals})) == {}
+
+
+@pytest.mark.parametrize("change", [{"budget": "spent"}, {"budget": "waived"}, {"phase": "undo"}])
+def test_counts_of_a_job_that_nobody_judges_are_not_reported(change: dict[str, Any]) -> None:
+    known = lanes(0)
+    settle_one(obtained(known))
+    assert known.counts(world_in(State.RUNNING).job()) == {}, "it has no limit"
+    assert known.counts(replace(world_in(State.RUNNING, max_errors=5).job(), **change)) == {}

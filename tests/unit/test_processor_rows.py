@@ -8,6 +8,7 @@ import io
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from processor.rows import CheckedRows, RowChecker, row_checker
 from runtime.datasets import load_datasets
@@ -112,6 +113,22 @@ def test_columns_may_come_in_any_order() -> None:
     checker = row_checker(PETS, ("kind", "name", "age"))
     rows = RowBlock(job_id="j1", block=0, first_row=1, columns=["kind", "name", "age"], rows=[["dog", "Rex", "3"]])
     assert checker.check(rows, "acme", 0).values == [("dog", "Rex", 3)]
+
+
+def test_columns_that_errors_csv_added_are_passed_over() -> None:
+    columns = ["sluice_row", "kind", "name", "age", "sluice_reason"]
+    rows = [["900", "dog", "Rex", "3", "name is bad"], ["901", "dog", "Tom", "old", ""], ["902", "dog"]]
+    block = RowBlock(job_id="j1", block=0, first_row=1, columns=columns, rows=rows)
+    for checked in (RowChecker(PETS, columns).check(block, "acme", 0), check_first(columns, block)):
+        assert (checked.columns, checked.values) == (("kind", "name", "age"), [("dog", "Rex", 3)])
+    bad, short = RowChecker(PETS, columns).check(block, "acme", 0).errors
+    assert (bad.column, bad.value, bad.columns, bad.values) == ("age", "old", columns, rows[1])
+    assert "2 instead of 5" in short.reason
+
+
+def check_first(columns: list[str], block: RowBlock) -> CheckedRows:
+    """The first row alone, which goes the fast way."""
+    return RowChecker(PETS, columns).check(replace(block, rows=block.rows[:1]), "acme", 0)
 
 
 def test_a_column_that_the_dataset_has_not_cannot_be_checked() -> None:

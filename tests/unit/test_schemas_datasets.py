@@ -31,10 +31,32 @@ BAD: list[tuple[Any, str]] = [
     ({"fields": [NAME], "primaryKey": "id"}, "'id' is not one of its fields"),
     ({"fields": [NAME], "sluice": {"date_field": "day"}}, "'day' is not one of its fields"),
     ({"fields": [{"name": "sluice"}]}, "taken by Sluice itself"),
+    ({"fields": [{"name": "sluice_row"}]}, "taken by Sluice itself"),
     ({"fields": [{"name": "x", "type": "geopoint"}]}, "type 'geopoint' is not known"),
     (one_field(jsonSchema={}), "constraint 'jsonSchema' is not known"),
     (one_field(pattern="(a"), "pattern"),
     (one_field(type="integer", minimum=1.5), "minimum"),
+    (one_field(unique=True), "make it the primaryKey"),
+    (one_field(required="yes"), "true or false"),
+    (one_field(enum=[]), "one at least"),
+    (one_field(type="integer", enum=["1"]), "enum '1' is not of the field's type"),
+    (one_field(type="date", enum=["31/01/2026"]), "is no date"),
+    (one_field(minLength=-1), "minLength"),
+    ({"fields": [NAME], "foreignKeys": []}, "property 'foreignKeys' is not known"),
+    ({"fields": [NAME], "uniqueKeys": [["name"]]}, "property 'uniqueKeys' is not known"),
+    ({"fields": [NAME], "missingValues": ["-"]}, "the empty text"),
+    ({"fields": [NAME], "missingValues": "-"}, "a list of texts"),
+    ({"fields": [NAME], "sluice": {"date": "day"}}, "property sluice 'date' is not known"),
+    ({"fields": [{"name": "x", "trueValues": ["yes"]}]}, "property 'trueValues' is not known for type string"),
+    ({"fields": [{"name": "x", "format": "uri"}]}, "format 'uri' is not known for type string"),
+    ({"fields": [{"name": "x", "type": "number", "format": "currency"}]}, "format 'currency'"),
+    ({"fields": [{"name": "x", "type": "date", "format": "%d/%m"}]}, "the year, the month and the day"),
+    ({"fields": [{"name": "x", "type": "date", "format": "%Y-%m-%d %!"}]}, "can't be read"),
+    ({"fields": [{"name": "x", "type": "number", "groupChar": "."}]}, "decimalChar and groupChar are both"),
+    ({"fields": [{"name": "x", "type": "number", "decimalChar": "5"}]}, "give one sign"),
+    ({"fields": [{"name": "x", "type": "boolean", "trueValues": ["0"]}]}, "in trueValues and in falseValues"),
+    ({"fields": [{"name": "x", "categories": ["a"]}]}, "property 'categories' is not known"),
+    ({"fields": [{"name": "x", "sluice": {"pattern_reason": "is odd"}}]}, "for a field with a pattern"),
 ]
 
 
@@ -43,6 +65,33 @@ def test_a_bad_descriptor_is_refused_by_name(descriptor: Any, words: str) -> Non
     with pytest.raises(DatasetError, match="dataset pets") as refusal:
         parse_dataset("pets", descriptor)
     assert words in str(refusal.value)
+
+
+def test_every_property_that_is_checked_is_read() -> None:
+    dataset = parse_dataset(
+        "sales",
+        {
+            "missingValues": ["", "n/a"],
+            "primaryKey": ["day", "till"],
+            "fields": [
+                {"name": "day", "type": "date", "format": "%d/%m/%Y"},
+                {"name": "till", "type": "integer"},
+                {"name": "sum", "type": "number", "decimalChar": ",", "groupChar": ".", "bareNumber": False},
+                {
+                    "name": "paid",
+                    "type": "boolean",
+                    "trueValues": ["yes"],
+                    "falseValues": ["no"],
+                    "missingValues": [""],
+                },
+            ],
+        },
+    )
+    day, till, total, paid = dataset.fields
+    assert (day.format, day.required, till.required, total.required) == ("%d/%m/%Y", True, True, False)
+    assert (total.decimal_char, total.group_char, total.bare_number) == (",", ".", False)
+    assert (paid.true_values, paid.false_values) == (("yes",), ("no",))
+    assert (total.missing, paid.missing) == (("", "n/a"), ("",))
 
 
 @pytest.mark.parametrize("name", load_datasets())
@@ -55,6 +104,13 @@ def test_a_header_may_have_its_columns_in_any_order() -> None:
     people = load_datasets()["people"]
     assert header_problem(people, people.columns) is None
     assert header_problem(people, list(reversed(people.columns))) is None
+
+
+def test_a_header_may_have_the_columns_that_errors_csv_adds() -> None:
+    people = load_datasets()["people"]
+    assert header_problem(people, ["sluice_row", *people.columns, "sluice_reason"]) is None
+    assert "twice" in str(header_problem(people, ["sluice_row", *people.columns, "sluice_row"]))
+    assert "unknown: sluice_day" in str(header_problem(people, ["sluice_day", *people.columns]))
 
 
 @pytest.mark.parametrize(

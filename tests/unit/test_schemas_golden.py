@@ -39,7 +39,7 @@ GOLDEN: dict[str, list[str]] = {
             "lanes": {"1": {"epoch": 2, "totals": {"rows_applied": 5}, "last_offset": 41, "parked_blocks": 3}}}""",
         '{"type": "LanesDone", "job_id": "j1", "lanes": {"0": {"rows_applied": 4, "rows_failed": 1, "blocks": 1}}}',
         '{"type": "WorkFailed", "job_id": "j1", "reason": "parked blocks are gone"}',
-        '{"type": "ErrorBudgetSpent", "job_id": "j1", "reason": "60 of the first 1000 rows have errors"}',
+        '{"type": "LanesCounted", "job_id": "j1", "lanes": {"0": {"rows_applied": 4, "rows_failed": 1, "blocks": 1}}}',
         '{"type": "UndoChecked", "job_id": "j1", "epoch": 4, "remaining": 2, "last_row": 120}',
     ],
     "job-events": [

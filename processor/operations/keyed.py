@@ -1,0 +1,122 @@
+"""Documents under their dataset's key: created, never overwritten, so that a key is taken once within its scope."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from processor.bulk import DONE, Answer
+from processor.errors import CannotGoOnError
+from processor.operations.base import Work
+from processor.rows import CheckedRows
+
+PAGE = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of some good rows, in order."""
+
+    ids: list[str]
+    """Document ids: the same for the same key in the same scope."""
+    numbers: list[int]
+    """Row numbers."""
+    words: list[str]
+    """Each key as its error names it."""
+
+
+def key_id(scope: str, key: Sequence[object]) -> str:
+    """The document id of a key; `scope` is an organisation or a job."""
+    text = str(key[0]) if len(key) == 1 else msgspec.json.encode([str(part) for part in key]).decode()
+    return f"{scope}:{sha256(text.encode()).hexdigest()[:32]}"
+
+
+def keys_of(work: Work, scope: str, checked: Sequence[CheckedRows]) -> Keys:
+    """The keys of all good rows."""
+    names = work.dataset.primary_key
+    keys = Keys([], [], [])
+    for rows in checked:
+        places = [rows.columns.index(name) for name in names]
+        for values in rows.values:
+            key = [values[place] for place in places]
+            keys.ids.append(key_id(scope, key))
+            keys.words.append(f"{' and '.join(names)} {', '.join(map(str, key))!r}")
+        keys.numbers.extend(rows.numbers)
+    return keys
+
+
+async def judge(work: Work, index: str, keys: Keys, answers: Sequence[Answer]) -> list[Answer]:
+    """`answers` (one to each of `keys`), with those set right that met a document of the same key.
+
+    A document that we wrote before, from the same row, is our own; any other makes the row an error that names it.
+    """
+    judged = list(answers)
+    taken = [place for place, answer in enumerate(answers) if answer.status == 409]
+    if not taken:
+        return judged
+    owners = await find_owners(work, index, [keys.ids[place] for place in taken])
+    for place, owner in zip(taken, owners, strict=True):
+        if owner is None or owner.get("job_id") != work.job.id:
+            judged[place] = Answer(409, _exists(keys.words[place], owner))
+        elif owner.get("row_number") != keys.numbers[place]:
+            judged[place] = Answer(409, f"{keys.words[place]} is in row {owner.get('row_number')} of the file already")
+        else:
+            judged[place] = DONE
+    return judged
+
+
+async def refuse_existing(work: Work, index: str, keys: Keys, answers: Sequence[Answer]) -> list[Answer]:
+    """`answers` (one to each of `keys`), with those made errors whose key a document of `index` has."""
+    owners = await find_owners(work, index, keys.ids) if keys.ids else []
+    return [
+        answer if owner is None else Answer(409, _exists(keys.words[place], owner))
+        for place, (owner, answer) in enumerate(zip(owners, answers, strict=True))
+    ]
+
+
+async def find_owners(work: Work, index: str, ids: Sequence[str]) -> list[dict[str, Any] | None]:
+    """For each document id: the job and row that wrote the document (None: there is none), refreshed or not."""
+    client = work.sink.client
+    found = await work.sink.ask(lambda: client.mget(index=index, ids=ids, source_includes="sluice"), work.gate)
+    return [item["_source"].get("sluice", {}) if item.get("found") else None for item in found.body["docs"]]
+
+
+async def undo_rows(work: Work, index: str, first: int, last: int) -> int:
+    """Take out what the job wrote for a range of rows: ids follow from values that are not at hand, so it is searched.
+
+    Raises:
+        CannotGoOnError: Elasticsearch refuses to delete a document.
+    """
+    sink = work.sink
+    rows = {"range": {"sluice.row_number": {"gte": first, "lte": last}}}
+    await sink.ask(lambda: sink.client.indices.refresh(index=index), work.gate)
+    found = await sink.ask(
+        lambda: sink.client.search(
+            index=index,
+            size=min(PAGE, last - first + 1),
+            seq_no_primary_term=True,
+            source=False,
+            query={"bool": {"filter": [{"term": {"sluice.job_id": work.job.id}}, rows]}},
+        ),
+        work.gate,
+    )
+    # The sequence number makes sure that it is the very document that was found.
+    items = [
+        b'{"delete":{"_index":"%b","_id":"%b","if_seq_no":%d,"if_primary_term":%d}}'
+        % (index.encode(), hit["_id"].encode(), hit["_seq_no"], hit["_primary_term"])
+        for hit in found.body["hits"]["hits"]
+    ]
+    answers = await sink.send(items, work.gate) if items else []
+    for answer in answers:
+        if not answer.ok and answer.status not in (404, 409):
+            raise CannotGoOnError(f"a row can't be taken out: {answer.error}")
+    return sum(answer.ok for answer in answers)
+
+
+def _exists(words: str, owner: dict[str, Any] | None) -> str:
+    by = f" (created by job {owner['job_id']})" if owner else ""
+    return f"{words} exists already{by}"

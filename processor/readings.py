@@ -1,0 +1,169 @@
+"""How a column's texts are read: what they have to look like, and the value to store, by type, format and signs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from schemas.fields import Field
+
+Convert = Callable[[str], Any]
+
+EMAIL = re.compile(r"^[^@\s,;<>()\[\]\\\"]++@[^@\s.,;<>()]++(?:\.[^@\s.,;<>()]++)+\Z")
+"""Deliberately wide: one @, a dotted domain, no spaces. Only sending a message proves an address."""
+PHONE = re.compile(r"^\+?[0-9(][0-9 ().\-/]{3,30}[0-9]\Z")
+UNAMBIGUOUS = (
+    *("%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y", "%a, %d %b %Y"),
+    *("%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%d %b %Y %H:%M:%S", "%d %b %Y %H:%M", "%a, %d %b %Y %H:%M:%S %z"),
+)
+"""Further ways of format ``any``: year first, or the month by its English name. 01/02/2026 would have to be guessed."""
+DIGITS = 18
+_INTEGER = re.compile(r"^[+-]?\d{1,18}\Z")
+_NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\Z")
+_DATE = re.compile(r"^\d{4}-\d\d-\d\d\Z")
+_DATETIME = re.compile(r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?\Z")
+_PLAIN_DATETIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)?\Z")
+_EXAMPLE = datetime(2026, 1, 31, 10, 20, 30, tzinfo=UTC)
+
+
+class BadValueError(ValueError):
+    """A value that does not fit its column; the message says why, in words for the file's owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How texts become values."""
+
+    convert: Convert | None = None
+    """Text to the value to store; None: the text itself is stored. Raises BadValueError."""
+    shape: re.Pattern[str] | None = None
+    """What a text has to match, before it is converted."""
+    shape_reason: str = ""
+    parse: Convert | None = None
+    """For values that are stored as they are: a function in C that raises ValueError for those that make no sense."""
+    plain: re.Pattern[str] | None = None
+    """With `parse`: the shape of values that are stored as they are."""
+
+
+def reading(field: Field) -> Reading:
+    """How a field's texts are read."""
+    match field.type:
+        case "string" | "any":
+            return _TEXTS[field.format]
+        case "integer" | "number":
+            return _numbers(field)
+        case "boolean":
+            return Reading(_boolean(field))
+        case "date" | "datetime" if field.format == "default":
+            return _ISO[field.type]
+        case "date" | "datetime":
+            return _dates(field)
+
+
+def moment(text: str) -> datetime:
+    """A stored date and time, to be compared with others; without a zone it is taken for UTC."""
+    value = datetime.fromisoformat(text)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _numbers(field: Field) -> Reading:
+    whole = field.type == "integer"
+    if (field.group_char, field.decimal_char, field.bare_number) == ("", ".", True):
+        return (
+            Reading(int, _INTEGER, "is not a whole number") if whole else Reading(_number, _NUMBER, "is not a number")
+        )
+    group, decimal = re.escape(field.group_char), re.escape(field.decimal_char)
+    digits = rf"(?:\d{{1,3}}(?:{group}\d{{2,3}})*{group}\d{{3}}|\d+)" if group else r"\d+"
+    body = digits if whole else rf"(?:{digits}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][+-]?\d{{1,3}})?"
+    # Neither signs nor parentheses, which may mean less than nothing, are passed over.
+    around = "" if field.bare_number else rf"[^\d+\-(){decimal}]*"
+    shape = re.compile(rf"^{around}([+-]?){around}({body}){around}\Z")
+
+    def convert(text: str) -> Any:
+        found = shape.match(text)
+        assert found is not None, "the shape is checked first"
+        plain = found[1] + found[2].replace(field.group_char, "").replace(field.decimal_char, ".")
+        if whole and len(plain) > DIGITS + len(found[1]):
+            raise BadValueError(f"has more than {DIGITS} digits")
+        return int(plain) if whole else _number(plain)
+
+    signs = [] if whole else [f"decimals behind {field.decimal_char!r}"]
+    signs += [f"thousands set off by {field.group_char!r}"] if field.group_char else ["thousands not set off"]
+    return Reading(convert, shape, f"is not a {'whole ' if whole else ''}number ({', '.join(signs)})")
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise BadValueError("is too large for a number")
+    return value
+
+
+def _boolean(field: Field) -> Convert:
+    known = {**dict.fromkeys(field.true_values, True), **dict.fromkeys(field.false_values, False)}
+    words = f"write {field.true_values[0]!r} or {field.false_values[0]!r}"
+
+    def convert(text: str) -> bool:
+        try:
+            return known[text]
+        except KeyError:
+            raise BadValueError(f"is neither true nor false; {words}") from None
+
+    return convert
+
+
+def _dates(field: Field) -> Reading:
+    patterns = UNAMBIGUOUS if field.format == "any" else (field.format,)
+    iso = _ISO[field.type] if field.format == "any" else None
+    what = "date" if field.type == "date" else "date and time"
+    how = "write it 2026-01-31, so that nobody has to guess" if iso else f"write it {_EXAMPLE.strftime(field.format)}"
+
+    def convert(text: str) -> str:
+        if iso is not None and iso.shape is not None and iso.convert is not None and iso.shape.match(text):
+            return str(iso.convert(text))
+        for pattern in patterns:
+            try:
+                value = datetime.strptime(text, pattern)
+            except ValueError:
+                continue
+            return value.date().isoformat() if field.type == "date" else value.isoformat()
+        raise BadValueError(f"is not a {what} of the calendar; {how}")
+
+    return Reading(convert)
+
+
+def _date(text: str) -> str:
+    try:
+        date.fromisoformat(text)
+    except ValueError as error:
+        raise BadValueError("is no day of the calendar") from error
+    return text
+
+
+def _datetime(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadValueError("is no day and time of the calendar") from error
+    return text if " " not in text else text.replace(" ", "T")
+
+
+_TEXTS = {
+    "default": Reading(),
+    "email": Reading(shape=EMAIL, shape_reason="is not an email address"),
+    "phone": Reading(shape=PHONE, shape_reason="is not a phone number"),
+}
+_ISO = {
+    "date": Reading(_date, _DATE, "is not a date; write it YYYY-MM-DD", date.fromisoformat, _DATE),
+    "datetime": Reading(
+        _datetime,
+        _DATETIME,
+        "is not a date and time; write it YYYY-MM-DDTHH:MM:SSZ",
+        datetime.fromisoformat,
+        _PLAIN_DATETIME,
+    ),
+}

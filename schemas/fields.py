@@ -1,0 +1,209 @@
+"""Fields: what one column of a file is, read from a field descriptor of a Table Schema.
+
+Whatever a descriptor asks for that Sluice does not do is refused: a check left out in silence is worse than none.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, cast, get_args
+
+FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "any"]
+
+MISSING = ("",)
+TRUE_VALUES = ("true", "True", "TRUE", "1")
+FALSE_VALUES = ("false", "False", "FALSE", "0")
+
+
+class DatasetError(ValueError):
+    """A descriptor that can't be used; the message names it and says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column."""
+
+    name: str
+    type: FieldType = "string"
+    format: str = "default"
+    """Of texts: ``email``, ``phone`` or ``default``. Of dates: ``default``, ``any``, or a pattern as of `strptime`."""
+    required: bool = False
+    unique: bool = False
+    pattern: str | None = None
+    pattern_reason: str | None = None
+    """What is wrong with a value that does not match the pattern, in words that go on after the column's name."""
+    enum: tuple[Any, ...] = ()
+    minimum: Any = None
+    maximum: Any = None
+    min_length: int | None = None
+    max_length: int | None = None
+    missing: tuple[str, ...] = MISSING
+    """Texts that stand for no value; the empty text is one of them."""
+    true_values: tuple[str, ...] = TRUE_VALUES
+    false_values: tuple[str, ...] = FALSE_VALUES
+    decimal_char: str = "."
+    group_char: str = ""
+    """What sets thousands off; empty: nothing does."""
+    bare_number: bool = True
+    """Nothing but the number may stand in a value; False: a currency or a percent sign may, before or after it."""
+
+
+_TYPES = frozenset(get_args(FieldType))
+_PROPERTIES = frozenset(
+    {"name", "type", "format", "title", "description", "example", "rdfType", "constraints", "missingValues", "sluice"}
+)
+_OF_TYPE: dict[str, frozenset[str]] = {
+    "integer": frozenset({"groupChar", "bareNumber"}),
+    "number": frozenset({"groupChar", "decimalChar", "bareNumber"}),
+    "boolean": frozenset({"trueValues", "falseValues"}),
+}
+_CONSTRAINTS = frozenset({"required", "unique", "pattern", "enum", "minimum", "maximum", "minLength", "maxLength"})
+_VALUES: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "boolean": (bool,)}
+"""Type -> what its values are in JSON, where they are no texts."""
+_SAMPLE = datetime(2024, 12, 31, 13, 45, 56, tzinfo=UTC)
+
+
+def parse_field(dataset: str, item: Any, missing: tuple[str, ...] = MISSING) -> Field:
+    """The field that a descriptor (a decoded JSON object) describes; `missing` is what stands for no value elsewhere.
+
+    Raises:
+        DatasetError: a property is missing, unknown, or not of the kinds that Sluice knows.
+    """
+    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+        raise DatasetError(f"dataset {dataset}: each field is an object with a 'name'")
+    name = item["name"]
+    where = f"dataset {dataset}, field {name!r}"
+    kind = item.get("type", "string")
+    if kind not in _TYPES:
+        raise DatasetError(f"{where}: type {kind!r} is not known; use one of {', '.join(sorted(_TYPES))}")
+    if name == "sluice" or name.startswith("sluice_"):
+        raise DatasetError(f"{where}: this name is taken by Sluice itself; call the field otherwise")
+    refuse_unknown(where, "property", item, _PROPERTIES | _OF_TYPE.get(kind, frozenset()), f" for type {kind}")
+    constraints, own = item.get("constraints", {}), item.get("sluice", {})
+    refuse_unknown(where, "constraint", constraints, _CONSTRAINTS)
+    refuse_unknown(where, "property sluice", own, frozenset({"pattern_reason"}))
+    _require_constraints(where, kind, constraints)
+    field = Field(
+        name=name,
+        type=cast(FieldType, kind),
+        format=_format(where, kind, item.get("format", "default")),
+        required=constraints.get("required", False),
+        unique=constraints.get("unique", False),
+        pattern=constraints.get("pattern"),
+        pattern_reason=own.get("pattern_reason"),
+        enum=tuple(constraints.get("enum", ())),
+        minimum=constraints.get("minimum"),
+        maximum=constraints.get("maximum"),
+        min_length=constraints.get("minLength"),
+        max_length=constraints.get("maxLength"),
+        missing=missing_values(where, item, missing),
+        true_values=_texts(where, item, "trueValues", TRUE_VALUES),
+        false_values=_texts(where, item, "falseValues", FALSE_VALUES),
+        decimal_char=item.get("decimalChar", "."),
+        group_char=item.get("groupChar", ""),
+        bare_number=item.get("bareNumber", True),
+    )
+    _require_readable(where, field)
+    return field
+
+
+def refuse_unknown(where: str, what: str, given: Any, known: frozenset[str], scope: str = "") -> None:
+    """Raises DatasetError for the first key of `given` that nobody would read."""
+    if not isinstance(given, dict):
+        raise DatasetError(f"{where}: {what} has to be an object")
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise DatasetError(
+            f"{where}: {what} {unknown[0]!r} is not known{scope}, so it would not be checked; take it out "
+            f"(known: {', '.join(sorted(known))})"
+        )
+
+
+def missing_values(where: str, item: dict[str, Any], default: tuple[str, ...] = MISSING) -> tuple[str, ...]:
+    """The texts that stand for no value, of a field or of a whole dataset."""
+    missing = _texts(where, item, "missingValues", default)
+    if "" not in missing:
+        raise DatasetError(f"{where}: missingValues has to hold the empty text '', which is always a missing value")
+    return missing
+
+
+def _texts(where: str, item: dict[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    texts = item.get(name, default)
+    if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
+        raise DatasetError(f"{where}: {name} is a list of texts")
+    return tuple(texts)
+
+
+def _format(where: str, kind: str, given: Any) -> str:
+    if kind in ("date", "datetime") and isinstance(given, str) and "%" in given:
+        try:
+            read = datetime.strptime(_SAMPLE.strftime(given), given)
+        except ValueError as error:
+            raise DatasetError(f"{where}: format {given!r} can't be read: {error}") from error
+        if read.date() != _SAMPLE.date():
+            raise DatasetError(f"{where}: format {given!r} has to name the year, the month and the day")
+        return given
+    known = {"string": ("default", "email", "phone"), "date": ("default", "any")}
+    allowed = known.get({"any": "string", "datetime": "date"}.get(kind, kind), ("default",))
+    if given not in allowed:
+        pattern = ", or a pattern such as '%d/%m/%Y'" if kind in ("date", "datetime") else ""
+        raise DatasetError(
+            f"{where}: format {given!r} is not known for type {kind}; use {' or '.join(allowed)}{pattern}"
+        )
+    return cast(str, given)
+
+
+def _require_constraints(where: str, kind: str, constraints: dict[str, Any]) -> None:
+    """A constraint that could only fail at the first row is refused here."""
+    for name in ("required", "unique"):
+        if not isinstance(constraints.get(name, False), bool):
+            raise DatasetError(f"{where}: {name} is true or false")
+    try:
+        re.compile(constraints.get("pattern") or "")
+    except (re.error, TypeError) as error:
+        raise DatasetError(f"{where}: the pattern is no regular expression: {error}") from error
+    if kind == "boolean" and {"minimum", "maximum"} & set(constraints):
+        raise DatasetError(f"{where}: a boolean has no minimum or maximum")
+    for name in ("minimum", "maximum"):
+        if constraints.get(name) is not None:
+            _require_value(where, kind, name, constraints[name])
+    enum = constraints.get("enum", [""])
+    if not isinstance(enum, list) or not enum:
+        raise DatasetError(f"{where}: enum is a list of values, one at least")
+    for value in constraints.get("enum", ()):
+        _require_value(where, kind, "enum", value)
+    for name in ("minLength", "maxLength"):
+        value = constraints.get(name, 0)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise DatasetError(f"{where}: {name} is a whole number from 0 on")
+
+
+def _require_value(where: str, kind: str, name: str, value: Any) -> None:
+    """A value in a constraint has to be one of the field's type; a date is one of ISO 8601, whatever its format."""
+    types = _VALUES.get(kind, (str,))
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise DatasetError(f"{where}: {name} {value!r} is not of the field's type, {kind}")
+    if kind in ("date", "datetime"):
+        try:
+            datetime.fromisoformat(cast(str, value))
+        except ValueError as error:
+            raise DatasetError(f"{where}: {name} {value!r} is no {kind}; write it as 2026-01-31") from error
+
+
+def _require_readable(where: str, field: Field) -> None:
+    """Two readings of one text are no reading."""
+    both = set(field.true_values) & set(field.false_values)
+    if both:
+        raise DatasetError(f"{where}: {sorted(both)[0]!r} is in trueValues and in falseValues")
+    if not isinstance(field.bare_number, bool):
+        raise DatasetError(f"{where}: bareNumber is true or false")
+    signs = [field.decimal_char, *([field.group_char] if field.group_char else [])]
+    for sign in signs:
+        if not isinstance(sign, str) or len(sign) != 1 or sign.isdigit() or sign in "+-eE":
+            raise DatasetError(f"{where}: {sign!r} can't be a decimalChar or groupChar; give one sign, such as ','")
+    if len(set(signs)) < len(signs):
+        raise DatasetError(f"{where}: decimalChar and groupChar are both {field.group_char!r}")
+    if field.pattern_reason is not None and (field.pattern is None or not isinstance(field.pattern_reason, str)):
+        raise DatasetError(f"{where}: sluice.pattern_reason is a text, for a field with a pattern")

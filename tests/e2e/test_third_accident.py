@@ -1,0 +1,70 @@
+"""The third accident: 10,000 teams from a file whose phones are a row off. Stop, take out, correct, start again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from devstack.oracle import compare
+from runtime.clients import elasticsearch
+from sample_csv.accidents import shift_down
+from sample_csv.datasets import Dataset
+from sample_csv.rows import generate_bytes
+from schemas.indices import data_index
+from tests.e2e.commandline import CommandLine
+
+TEAMS = 10_000
+BEFORE = 300
+
+
+def teams_of(sluice: CommandLine, organisation: str) -> dict[str, int]:
+    """How many teams of an organisation each job has created."""
+    index = data_index(sluice.settings.prefix, "teams")
+    with elasticsearch(sluice.settings) as client:
+        client.indices.refresh(index=index)
+        answer = client.search(
+            index=index,
+            size=0,
+            query={"term": {"sluice.organisation": organisation}},
+            aggs={"jobs": {"terms": {"field": "sluice.job_id"}}},
+        )
+    return {bucket["key"]: bucket["doc_count"] for bucket in answer["aggregations"]["jobs"]["buckets"]}
+
+
+def test_teams_with_shifted_phones_are_taken_back_and_created_again(sluice: CommandLine, tmp_path: Path) -> None:
+    right, wrong, earlier = (tmp_path / name for name in ("teams.csv", "shifted.csv", "earlier.csv"))
+    sluice("sample", "teams", TEAMS, "-o", right, "--seed", 7)
+    wrong.write_bytes(shift_down(right.read_bytes(), "manager_phone"))
+    # The first 300 teams exist already; another organisation has teams of these names as well.
+    earlier.write_bytes(generate_bytes(Dataset.TEAMS, BEFORE, 7))
+    acme = ("--organisation", "acme")
+    old = sluice.json("teams", earlier, *acme, "--wait")["id"]
+    other = sluice.json("teams", earlier, "--organisation", "other", "--wait")["id"]
+
+    first = sluice.json("teams", wrong, *acme, "--rate", 1000)["id"]
+    sluice.wait_job(first, lambda job: job["progress"]["rows_applied"] > BEFORE, "teams are being created")
+    errors = sluice.json("errors", first)["errors"]
+    assert (errors[0]["row"], errors[0]["line"], errors[0]["column"]) == (1, 2, "manager_phone")
+    assert errors[0]["reason"] == "manager_phone is required, but empty"
+    assert f"exists already (created by job {old})" in errors[1]["reason"]
+    assert (errors[1]["column"], errors[1]["row"]) == ("team", 2)
+
+    refused = sluice("teams", right, *acme, code=1)
+    assert first in refused.stderr
+
+    stopped = sluice.json("terminate", first, "--reason", "the phones are a row off")
+    assert (stopped["state"], stopped["reason"]) == ("ROLLED_BACK", "the phones are a row off")
+    assert stopped["progress"]["rows_rolled_back"] == stopped["progress"]["rows_applied"] > BEFORE
+    assert teams_of(sluice, "acme") == {old: BEFORE}, "only what the job created is taken out"
+
+    tried = sluice.json("teams", right, *acme, "--dry-run", "--wait", code=1)
+    assert tried["progress"]["rows_failed"] == BEFORE, "a dry run tells of those that exist"
+    second = sluice.json("teams", right, *acme, "--wait", code=1)
+    assert second["state"] == "COMPLETED_WITH_ERRORS"
+    assert teams_of(sluice, "acme") == {old: BEFORE, second["id"]: TEAMS - BEFORE}
+    assert teams_of(sluice, "other") == {other: BEFORE}
+    verdict = compare(sluice.settings, second["id"], "teams", right)
+    assert verdict.holds and verdict.errors == BEFORE, str(verdict)
+
+    again = sluice.json("teams", right, *acme, "--wait", code=1)
+    assert (again["progress"]["rows_applied"], again["progress"]["rows_failed"]) == (0, TEAMS)
+    assert teams_of(sluice, "acme") == {old: BEFORE, second["id"]: TEAMS - BEFORE}

@@ -1,0 +1,90 @@
+"""``errors.csv``: the file's own columns as they were, and what is wrong beside them; fit to be sent again."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from typing import Any, cast
+
+from api.header import head_problem
+from api.row_errors import csv_pages
+from ingest.header import read_header
+from runtime.datasets import load_datasets
+from schemas.datasets import ERROR_COLUMNS
+
+PEOPLE = load_datasets()["people"]
+COLUMNS = ["email", "name", "phone", "country", "favorite_color", "created_at"]
+VALUES = ["=1+1", 'Ann "A", Lee', "+1 555 0100", "two\r\nlines", "", "2026-01-01"]
+
+
+class StubIndex:
+    """The index ``errors``, in pages."""
+
+    def __init__(self, *documents: dict[str, Any]) -> None:
+        self.documents = documents
+        self.indices = self
+        self.asked: list[Any] = []
+
+    async def refresh(self, **_: Any) -> None: ...
+
+    async def search(self, *, size: int, search_after: list[int] | None, **_: Any) -> Any:
+        self.asked.append(search_after)
+        after = search_after[0] if search_after else 0
+        found = [{"_source": document} for document in self.documents if document["row"] > after][:size]
+        return {"hits": {"hits": found, "total": {"value": len(self.documents)}}}
+
+
+def error(row: int, values: list[str] = VALUES, columns: list[str] = COLUMNS) -> dict[str, Any]:
+    return {
+        "row": row,
+        "line": row + 1,
+        "column": "email",
+        "reason": "no, really",
+        "columns": columns,
+        "values": values,
+    }
+
+
+def errors_csv(*documents: dict[str, Any]) -> tuple[bytes, list[list[str]]]:
+    async def whole() -> bytes:
+        pages = csv_pages(cast(Any, StubIndex(*documents)), "sluice-errors", "j1", PEOPLE.columns)
+        return b"".join([page async for page in pages])
+
+    data = asyncio.run(whole())
+    return data, list(csv.reader(io.StringIO(data.decode(), newline="")))
+
+
+def test_the_files_own_columns_come_first_with_exactly_their_values() -> None:
+    _, (header, row) = errors_csv(error(7))
+    assert header == [*COLUMNS, *ERROR_COLUMNS]
+    assert row == [*VALUES, "7", "8", "email", "no, really"]
+
+
+def test_it_is_a_file_that_an_upload_takes() -> None:
+    data, _ = errors_csv(error(7))
+    assert head_problem(PEOPLE, data, whole=True) is None
+    assert read_header(data, True, PEOPLE).columns == (*COLUMNS, *ERROR_COLUMNS)
+
+
+def test_a_row_with_too_few_or_too_many_values_stays_in_its_columns() -> None:
+    _, (_, short, long) = errors_csv(error(1, VALUES[:2]), error(2, [*VALUES, "more"]))
+    assert short == [*VALUES[:2], "", "", "", "", "1", "2", "email", "no, really"]
+    assert long == [*VALUES, "2", "3", "email", "no, really", "more"]
+
+
+def test_of_a_file_that_was_an_errors_csv_only_the_own_columns_are_kept() -> None:
+    columns = ["sluice_row", *COLUMNS, "sluice_reason"]
+    _, (header, row) = errors_csv(error(3, ["900", *VALUES, "old"], columns))
+    assert header == [*COLUMNS, *ERROR_COLUMNS]
+    assert row == [*VALUES, "3", "4", "email", "no, really"]
+
+
+def test_without_errors_it_has_the_datasets_columns() -> None:
+    _, (header,) = errors_csv()
+    assert header == [*PEOPLE.columns, *ERROR_COLUMNS]
+
+
+def test_pages_follow_one_another_by_row() -> None:
+    _, (_, *rows) = errors_csv(*(error(row) for row in range(1, 4502)))
+    assert [int(row[6]) for row in rows] == list(range(1, 4502))
