@@ -13,10 +13,10 @@ from api.commands import ask
 from api.create import short_body
 from api.errors import invalid
 from api.job_json import job_view
-from api.models import Rate, Reason
+from api.models import InputEnd, Rate, Reason
 from api.requests import body_as, check_rate
 from api.services import Services, caller, now_ms, services, visible_job
-from schemas.commands import PauseJob, ResumeJob, RollbackJob, SetRate, TerminateJob
+from schemas.commands import InputEnded, PauseJob, ResumeJob, RollbackJob, SetRate, TerminateJob
 from schemas.commands import Request as Command
 from schemas.job import RESTING, Job, State
 
@@ -79,6 +79,14 @@ async def set_rate(request: Request) -> Response:
     command = SetRate(job_id=job.id, by=caller(request).name, reason=body.reason, rows_per_second=body.rows_per_second)
     job = await ask(parts.commands, parts.live, command)
     return json_answer(job_view(job, parts.view, now_ms()))
+
+
+async def end_input(request: Request) -> Response:
+    """Say how many rows come by the inbox; the job ends once it has them."""
+    job, parts = await visible_job(request), services(request)
+    body = body_as(await short_body(request), InputEnd, "fields: rows (how many the job has)")
+    job = await ask(parts.commands, parts.live, InputEnded(job_id=job.id, rows=body.rows, by=caller(request).name))
+    return json_answer(job_view(job, parts.view, now_ms()), 202)
 
 
 def _wait_seconds(request: Request) -> float | None:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api import reports, status
-from api.actions import COMMANDS, act, set_rate
+from api.actions import COMMANDS, act, end_input, set_rate
 from api.answers import KnownHosts, UnexpectedErrors, on_api_error, on_http_error
 from api.auth import admin_key
 from api.commands import CommandLog
@@ -58,6 +58,7 @@ def routes() -> list[Route]:
         Route("/v1/jobs", _either(GET=reports.list_jobs, POST=create_job), methods=["GET", "POST"]),
         *(Route(path, handler, methods=["GET"]) for path, handler in _GET.items() if path != "/v1/jobs"),
         *(Route(path, handler, methods=["POST"]) for path, handler in posts.items()),
+        Route("/v1/jobs/{job_id}/end", end_input, methods=["POST"]),
         Route("/v1/jobs/{job_id}/rate", set_rate, methods=["PUT"]),
     ]
 

@@ -46,8 +46,21 @@ def job_view(job: Job, view: View, now: int, waiting_for: str | None = None) -> 
         ),
         date_from=job.date_from,
         date_till=job.date_till,
+        awaits=awaits(job),
         waiting_for=waiting_for,
     )
+
+
+def awaits(job: Job) -> str | None:
+    """What the sender of a topic's rows still has to send, in words; None: nothing, or it is not asked for."""
+    if job.source.kind != "topic" or job.phase == "undo" or job.input.ended or job.state in ENDED:
+        return None
+    come, total = job.input.rows, job.announced_rows
+    if total is None:
+        return f"rows, or the end of the input: {come:,} rows have come"
+    if come >= total:
+        return None
+    return f"{total - come:,} of {total:,} rows; the first that is missing is row {job.input.first_missing or 1:,}"
 
 
 def progress(job: Job, lanes: Iterable[LaneState], rate: float | None) -> Progress:
@@ -135,6 +148,8 @@ def _newer(one: dict[int, LaneTotals], other: dict[int, LaneTotals]) -> dict[int
 def _rows_total(job: Job) -> int | None:
     if job.input.ended:
         return job.input.rows
+    if job.announced_rows is not None:
+        return job.announced_rows
     return max(0, job.source.lines - 1) if job.source.lines is not None else None
 
 

@@ -67,6 +67,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     source: SourceView
     date_from: str | None = None
     date_till: str | None = None
+    awaits: str | None = None
+    """Of a job whose rows come by the inbox: what its sender still has to send."""
     waiting_for: str | None = None
     """After ``?wait=`` ran out: what has not answered yet."""
 
@@ -196,6 +198,12 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reason: str | None = None
     keep_rows: bool = False
     """Of terminate only: leave the rows that are written."""
+
+
+class InputEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many rows a job has whose rows come by the inbox."""
+
+    rows: int
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

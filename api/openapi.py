@@ -17,6 +17,7 @@ _STRUCTS: tuple[type[msgspec.Struct], ...] = (
     models.JobPage,
     models.JobRequest,
     models.Reason,
+    models.InputEnd,
     models.Rate,
     models.HistoryPage,
     models.RowErrorPage,
@@ -155,6 +156,15 @@ PATHS: Json = {
     "/v1/jobs/{job_id}/resume": _action("resume", "Go on from the checkpoint"),
     "/v1/jobs/{job_id}/terminate": _action("terminate", "Stop for good; what was written is taken out again"),
     "/v1/jobs/{job_id}/rollback": _action("rollback", "Take out what the job wrote"),
+    "/v1/jobs/{job_id}/end": {
+        "post": {
+            "operationId": "endInput",
+            "summary": "Say how many rows come by the inbox; the job ends once it has them",
+            "parameters": [_JOB_ID],
+            "requestBody": _body(models.InputEnd),
+            "responses": {"202": _json("The job", models.JobView), **_refused(400, 404, 409, 503)},
+        }
+    },
     "/v1/jobs/{job_id}/rate": {
         "put": {
             "operationId": "setRate",

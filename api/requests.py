@@ -84,11 +84,9 @@ def draft_of(data: bytes, datasets: Mapping[str, Dataset], caller: Caller) -> Dr
     if not caller.may_see(request.organisation):
         raise ApiError(403, f"this API key may not act for organisation {request.organisation}")
     if request.source not in (None, "topic", "file"):
-        raise invalid(f"source {request.source!r} is not known; send a file")
+        raise invalid(f'source {request.source!r} is not known; send a file, or say "topic"')
     if request.source == "topic" and request.file is not None:
         raise invalid("a job reads either a file or the topic, not both; leave out file or source")
-    if request.source == "topic":
-        raise invalid("rows from a topic are not available in this version; send a file")
     check_options(request.options)
     return Draft(
         operation=request.operation,

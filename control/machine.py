@@ -39,6 +39,7 @@ from schemas.events import (
     Created,
     Event,
     Failed,
+    InputAnnounced,
     InputCompleted,
     InputMoved,
     LanesFinished,
@@ -90,6 +91,8 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
         if isinstance(answer, Rejected):
             return answer
         return _moved(job, command, context) if answer == "move" else ()
+    if isinstance(command, InputEnded) and command.input is None:
+        return _announced(job, command.rows)
     events = _reported(job, command)
     return events + _consequences(evolve_all(job, events, context), context) if events else ()
 
@@ -163,6 +166,26 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
             return (RateSet(request.rows_per_second),)
         case _:
             assert_never(request)
+
+
+def _announced(job: Job, rows: int | None) -> tuple[Event, ...] | Rejected:
+    """The sender of a topic's rows says how many there are."""
+    if job.source.kind != "topic":
+        return Rejected(409, f"job {job.id} does not read its rows from a topic, so nobody has to say where they end")
+    if rows is None or rows < 0:
+        return Rejected(400, "the end of the input is told with the number of its rows: rows, from 0 on")
+    if job.announced_rows is not None:
+        if job.announced_rows == rows:
+            return ()
+        return Rejected(
+            409,
+            f"job {job.id} was told before that it has {job.announced_rows:,} rows, not {rows:,}; this can't be "
+            f"changed: terminate the job and start another one",
+            {"rows": job.announced_rows},
+        )
+    if job.phase != "apply" or job.state not in (S.QUEUED, *_OPEN):
+        return Rejected(409, f"job {job.id} is {job.state}: it takes no more rows", {"state": job.state})
+    return (InputAnnounced(rows),)
 
 
 def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
@@ -334,6 +357,8 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
             return replace(job, options=replace(job.options, rows_per_second=event.rows_per_second))
         case InputMoved() | InputCompleted():
             return replace(job, input=event.input) if job.phase == "apply" else replace(job, undo_input=event.input)
+        case InputAnnounced():
+            return replace(job, announced_rows=event.rows)
         case LanesStopped():
             return replace(job, lanes_rested={**job.lanes_rested, **event.lanes})
         case LanesTallied():

@@ -12,7 +12,15 @@ from msgspec.structs import replace
 from control.budget import counted, overspent
 from control.errors import Rejected
 from control.machine import Context, decide, evolve_all
-from schemas.commands import Command, CreateJob, InputFailed, Request, SetRate, WorkFailed
+from schemas.commands import (
+    Command,
+    CreateJob,
+    InputEnded,
+    InputFailed,
+    Request,
+    SetRate,
+    WorkFailed,
+)
 from schemas.events import (
     UNAUDITED,
     CommandRejected,
@@ -48,7 +56,7 @@ def react(job: Job | None, command: Command, context: Context) -> Reaction:
         return Reaction(history=(rejection(command, verdict, context),))
     if not verdict:
         # A repeated request is answered by the state that carries its offset; a repeated report is nobody's.
-        seen = replace(job, command_offset=context.offset) if job and isinstance(command, Request) else None
+        seen = replace(job, command_offset=context.offset) if job and _is_asked(command) else None
         return Reaction(job=seen)
     after = evolve_all(job, verdict, context)
     audited = [event for event in verdict if not isinstance(event, UNAUDITED)]
@@ -106,7 +114,7 @@ def rejection(command: Command, verdict: Rejected, context: Context) -> CommandR
         code=verdict.code,
         message=verdict.message,
         details=verdict.details,
-        by=command.by if isinstance(command, Request) else None,
+        by=getattr(command, "by", None),
     )
 
 
@@ -115,6 +123,11 @@ def unreadable(job_id: str, problem: str, context: Context) -> CommandRejected:
     return CommandRejected(
         job_id=job_id, command_offset=context.offset, at=context.at, command="?", code=400, message=problem
     )
+
+
+def _is_asked(command: Command) -> bool:
+    """Whether someone waits for the answer: a request, or the word of whoever sends the rows."""
+    return isinstance(command, Request) or (isinstance(command, InputEnded) and command.input is None)
 
 
 def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
@@ -145,7 +158,7 @@ def _record(job: Job, event: Event, command: Command | None, context: Context) -
         event=type(event).__name__,
         details=details,
         state=job.state,
-        by=command.by if isinstance(command, Request) else None,
+        by=getattr(command, "by", None),
         reason=job.reason if _is_own_pause(event) else getattr(command, "reason", None),
         job=job,
     )

@@ -8,6 +8,7 @@ import signal
 import sys
 
 from ingest.errors import PublishError
+from ingest.inbox import InboxThread
 from ingest.reader import Reader
 from runtime.logs import configure_logging
 from runtime.settings import settings
@@ -26,12 +27,17 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
+    inbox = InboxThread(settings(), lambda: stop)
+    inbox.start()
     try:
-        Reader(settings(), lambda: stop).run()
+        Reader(settings(), lambda: stop or inbox.failed).run()
     except PublishError as error:
         logging.getLogger("ingest").critical("ends, to be started again: %s", error)
         return 1
-    return 0
+    finally:
+        stop = True
+        inbox.join()
+    return 1 if inbox.failed else 0
 
 
 if __name__ == "__main__":

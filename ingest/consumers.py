@@ -13,10 +13,11 @@ from ingest.errors import PublishError
 from ingest.jobview import JobView
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
-from schemas.topics import topic_name
+from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)
 
+_KAFKA_SECONDS = 10.0
 _AT_ONCE = 500
 """Records taken in one go, at most, so that a long backlog does not keep the blocks waiting."""
 
@@ -26,7 +27,8 @@ def wait_for_topics(settings: Settings, stopping: Callable[[], bool]) -> None:
 
     librdkafka looks again for a topic that was missing only every five minutes, which would be a slow start.
     """
-    wanted = {topic_name(settings.prefix, name) for name in ("plans", "jobs", "commands", "rows")}
+    names: tuple[TopicName, ...] = ("plans", "jobs", "commands", "rows", "inbox", "inbox-state", "dead-letters")
+    wanted = {topic_name(settings.prefix, name) for name in names}
     said = ""
     consumer = _consumer(settings, "ingest-view")
     try:
@@ -51,10 +53,12 @@ class ViewConsumer:
 
     def __init__(self, settings: Settings, view: JobView) -> None:
         self._view = view
+        self._end = -1  # where the end was met last
         self.caught_up = False
         """Whether the end of the topic has been reached once."""
         self._consumer = _consumer(settings, "ingest-view", enable_partition_eof=True)
-        self._consumer.assign([TopicPartition(topic_name(settings.prefix, "jobs"), 0, OFFSET_BEGINNING)])
+        self._topic = topic_name(settings.prefix, "jobs")
+        self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
 
     def follow(self, seconds: float = 0) -> None:
         """Take in what has come; if nothing has, wait for it so long."""
@@ -64,8 +68,16 @@ class ViewConsumer:
                 self._view.take(record.key(), record.value())
             elif error.code() == KafkaError._PARTITION_EOF:
                 self.caught_up = True
+                self._end = record.offset()
             else:
                 log.warning("control table: %s", error)
+
+    def catch_up(self, stopping: Callable[[], bool]) -> None:
+        """Take in everything up to the topic's end as it is now, or until it is to stop."""
+        place = TopicPartition(self._topic, 0)
+        _, end = self._consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
+        while max(self._end, self._consumer.position([place])[0].offset) < end and not stopping():
+            self.follow(0.1)
 
     def close(self) -> None:
         """Let go of the connection."""

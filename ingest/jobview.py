@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from control.jobtable import JobTable
+from control.jobtable import JobTable, Listener
 from schemas.codec import UndecodableError, decode
 from schemas.job import Job
 
@@ -22,6 +22,10 @@ class JobView:
     def get(self, job_id: str) -> Job | None:
         """The job, or None if it is unknown or removed."""
         return self._table.get(job_id)
+
+    def listen(self, listener: Listener) -> None:
+        """Have `listener(job id, state)` called on each change; the state is None once the job is gone."""
+        self._table.listen(listener)
 
     def take(self, key: bytes | None, value: bytes | None) -> None:
         """Take in one record of the topic; a tombstone removes its job."""

@@ -14,6 +14,7 @@ from control.jobtable import JobTable
 from processor.engine import Engine, now_ms
 from processor.lease import Lease
 from processor.reporter import Reporter
+from processor.transport import CommittedTransport
 from runtime.clients import kafka_ssl_context
 from runtime.settings import Settings
 from schemas.codec import UndecodableError, decode
@@ -44,7 +45,7 @@ def credentials(settings: Settings) -> Any:
 def make_app(settings: Settings) -> faust.App:
     """A Faust app that reads bytes, declares no topics, and leaves acknowledging to us."""
     timeout = settings.session_timeout_seconds
-    return faust.App(
+    app = faust.App(
         f"{settings.prefix}-workers",
         broker=broker_url(settings),
         broker_credentials=credentials(settings),
@@ -66,6 +67,8 @@ def make_app(settings: Settings) -> faust.App:
         web_enabled=False,
         GlobalTable=ControlTable,
     )
+    app.transport = CommittedTransport(app.conf.broker_consumer, app)
+    return app
 
 
 class ControlTable(faust.GlobalTable):  # type: ignore[misc]  # Faust has no types for us

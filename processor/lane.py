@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from processor.intervals import IntervalSet, merged
+from schemas.intervals import IntervalSet, merged
 from schemas.job import LaneTotals, Phase, RestedLane
 from schemas.lanes import LaneRecord
 

@@ -73,6 +73,7 @@ class LogReader:
             **aiokafka_config(settings),
             auto_offset_reset="none",
             enable_auto_commit=False,
+            isolation_level="read_committed",
             max_partition_fetch_bytes=512 * 1024,
             fetch_max_wait_ms=100,
             check_crcs=False,

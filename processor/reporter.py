@@ -60,7 +60,8 @@ def job_item(prefix: str, job: Job) -> bytes:
 def job_document(job: Job) -> dict[str, Any]:
     """A job as the reports show it."""
     totals = job.applied or sum(job.lanes_done.values(), LaneTotals())
-    rows_total = job.input.rows if job.input.ended else (job.source.lines - 1 if job.source.lines else None)
+    expected = job.announced_rows if job.source.lines is None else max(0, job.source.lines - 1)
+    rows_total = job.input.rows if job.input.ended else expected
     last = job.ended_at
     return {
         **{

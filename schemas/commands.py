@@ -67,13 +67,16 @@ class InputAdvanced(_Command, frozen=True, kw_only=True, omit_defaults=True):
 class InputEnded(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a reader: everything is published, with the number of blocks on each partition.
 
-    A service that fills the inbox itself gives `rows` only; the re-blocker then reports the blocks.
+    A service that fills the inbox itself gives `rows` only: so many rows the job has. The reader of the inbox then
+    reports the blocks, as soon as rows 1 to `rows` have all come.
     """
 
     phase: Phase = "apply"
     run: int = 0
     input: Input | None = None
     rows: int | None = None
+    by: str | None = None
+    """With `rows`: who says so."""
 
 
 class InputFailed(_Command, frozen=True, kw_only=True, omit_defaults=True):

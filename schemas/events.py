@@ -79,6 +79,12 @@ class InputMoved(msgspec.Struct, frozen=True, tag=True):
     input: Input
 
 
+class InputAnnounced(msgspec.Struct, frozen=True, tag=True):
+    """The sender of the rows says how many there are; some may still be on their way."""
+
+    rows: int
+
+
 class InputCompleted(msgspec.Struct, frozen=True, tag=True):
     """The reader has published everything."""
 
@@ -131,6 +137,7 @@ Event = (
     | RolledBack
     | RateSet
     | InputMoved
+    | InputAnnounced
     | InputCompleted
     | LanesStopped
     | LanesTallied

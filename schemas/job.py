@@ -73,6 +73,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bytes: int = 0
     """Bytes of the file that these blocks cover, the header included."""
     lines: int = 0
+    first_missing: int = 0
+    """Rows from a topic: the lowest row number that has not come yet; 0: not known."""
     ended: bool = False
     blocks_per_partition: tuple[int, ...] = ()
     """Blocks on each partition; set when `ended`."""
@@ -144,6 +146,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exclusive_key: str | None = None
     keep_rows: bool = False
     input: Input = Input()
+    announced_rows: int | None = None
+    """Rows from a topic: how many there will be, once their sender has said so."""
     undo_input: Input = Input()
     lanes_done: dict[int, LaneTotals] = {}
     lanes_rested: dict[int, RestedLane] = {}

@@ -11,10 +11,11 @@ import msgspec
 from schemas.blocks import Block
 from schemas.commands import Command
 from schemas.events import History
+from schemas.inbox import InboxRecord, InboxRow
 from schemas.job import Job
 from schemas.lanes import LaneRecord
 from schemas.plans import Plan
-from schemas.progress import InboxRow, LaneProgress, RowError
+from schemas.progress import LaneProgress, RowError
 from schemas.topics import TopicName
 
 FOLDER = Path(__file__).parent / "json"
@@ -37,7 +38,12 @@ MESSAGES: dict[TopicName, tuple[Any, str, str]] = {
     "inbox": (
         InboxRow,
         "Inbox row",
-        "A single row from an upstream service, for a job whose source is a topic.",
+        "A row from an upstream service, or some consecutive ones, for a job whose source is a topic. Key: the job id.",
+    ),
+    "inbox-state": (
+        InboxRecord,
+        "Inbox record",
+        "What of a job's rows on one partition of the inbox has become blocks. Key: the job id.",
     ),
     "lanes": (LaneRecord, "Lane record", "The checkpoint of one job on one partition. Key: job id/partition."),
     "progress": (LaneProgress, "Lane progress", "Cumulative counts of one lane. Key: the job id."),

@@ -38,12 +38,3 @@ class RowError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The whole row as it was, in the order of `columns`."""
     organisation: str = "default"
     at: int = 0
-
-
-class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A single row from an upstream service (topic ``inbox``, key: job id)."""
-
-    job_id: str
-    row: int
-    """From 1, without gaps."""
-    values: dict[str, str | int | float | bool | None]

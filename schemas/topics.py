@@ -8,7 +8,9 @@ from typing import Literal
 
 DAY_MS = 24 * 3600 * 1000
 
-TopicName = Literal["commands", "jobs", "job-events", "plans", "rows", "inbox", "lanes", "progress", "dead-letters"]
+TopicName = Literal[
+    "commands", "jobs", "job-events", "plans", "rows", "inbox", "inbox-state", "lanes", "progress", "dead-letters"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ def topics(prefix: str, partitions: int) -> tuple[Topic, ...]:
         ("plans", partitions, _kept(14)),
         ("rows", partitions, {**_kept(14), **large}),
         ("inbox", partitions, _kept(14)),
+        ("inbox-state", partitions, _COMPACTED),
         ("lanes", partitions, _COMPACTED),
         ("progress", 4, _kept(7)),
         ("dead-letters", 4, {**_kept(30), **large}),

@@ -77,6 +77,26 @@ def rate(
         print(f"Job {job['id']}: " + ("no limit" if limit is None else f"at most {limit:g} rows a second"))
 
 
+@app.command()
+@plain_errors
+def end(
+    job_id: JobId,
+    rows: Annotated[int, typer.Argument(min=0, metavar="ROWS", help="How many rows the job has.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say how many rows a job has whose rows come by the inbox."""
+    from api.client.http import Api
+    from api.client.showing import print_json
+    from api.client.words import outcome
+
+    api = Api()
+    job = api.call("POST", f"/v1/jobs/{api.job(job_id)['id']}/end", json={"rows": rows})
+    if as_json:
+        print_json(job)
+    else:
+        print(outcome(job))
+
+
 def _act(name: str, action: str, body: dict[str, Any], *, wait: bool, as_json: bool) -> None:
     from api.client.following import follow
     from api.client.http import Api

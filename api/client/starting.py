@@ -11,7 +11,10 @@ from api.client.errors import INTERRUPTED, plain_errors, usage
 
 app = typer.Typer()
 
-File = Annotated[Path, typer.Argument(help="The CSV file, UTF-8, its first line the header.")]
+File = Annotated[
+    Path | None, typer.Argument(help="The CSV file, UTF-8, its first line the header.", show_default=False)
+]
+FromTopic = Annotated[bool, typer.Option("--from-topic", help="No file: services produce the rows to the inbox.")]
 Organisation = Annotated[str, typer.Option(help="Whose data it is.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check every row, write nothing.")]
 MaxErrors = Annotated[
@@ -28,8 +31,10 @@ Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 @app.command()
 @plain_errors
 def upload(
-    file: File,
+    file: File = None,
+    *,
     dataset: Annotated[str, typer.Option(help="What the rows are; `sluice datasets` lists them.")],
+    from_topic: FromTopic = False,
     organisation: Organisation = "default",
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
@@ -43,13 +48,14 @@ def upload(
     """Upload a CSV file's rows into a dataset."""
     options = _options(dry_run, max_errors, rate, if_busy)
     job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
-    _send(file, {**job, "reason": reason}, idempotency_key, wait=wait, as_json=as_json)
+    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
 
 @app.command()
 @plain_errors
 def teams(
-    file: File,
+    file: File = None,
+    from_topic: FromTopic = False,
     organisation: Organisation = "default",
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
@@ -63,7 +69,7 @@ def teams(
     """Create the teams that a CSV file lists."""
     options = _options(dry_run, max_errors, rate, if_busy)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
-    _send(file, {**job, "reason": reason}, idempotency_key, wait=wait, as_json=as_json)
+    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -112,10 +118,19 @@ def _options(dry_run: bool, max_errors: str | None, rate: float | None, if_busy:
     }
 
 
-def _send(file: Path, job: dict[str, Any], key: str | None, *, wait: bool, as_json: bool) -> None:
+def _send(
+    file: Path | None, job: dict[str, Any], key: str | None, *, from_topic: bool, wait: bool, as_json: bool
+) -> None:
     from api.client.http import Api, opened
     from api.client.showing import sending
 
+    if (file is None) != from_topic:
+        raise usage("name a file, or say --from-topic; not both")
+    if file is None:
+        headers = {"Idempotency-Key": key} if key else {}
+        made = Api().call("POST", "/v1/jobs", json={**job, "source": "topic"}, headers=headers)
+        conclude(made, wait=wait, as_json=as_json)
+        return
     with opened(file):
         total = file.stat().st_size
     with sending(file.name, total, quiet=as_json) as progress:

@@ -52,6 +52,8 @@ def line(job: Json) -> str:
         text += f", {number(progress['rows_per_second'])} rows/s"
     if progress["eta_seconds"]:
         text += f", {duration(progress['eta_seconds'])} left"
+    if job.get("awaits"):
+        text += f"; waiting for {job['awaits']}"
     return text
 
 
@@ -84,5 +86,7 @@ def outcome(job: Json) -> str:
             return f"Job {job_id} is ROLLED_BACK{because}: {number(progress['rows_rolled_back'])} rows taken out again."
         case "QUEUED":
             return f"Job {job_id} is QUEUED: it starts when the job before it has ended."
+        case state if job.get("awaits"):
+            return f"Job {job_id} is {state}, waiting for {job['awaits']}."
         case state:
             return f"Job {job_id} is {state}."

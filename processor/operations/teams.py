@@ -11,7 +11,7 @@ class Teams(Upload):
     """Creates each team once per organisation; a team that exists is a row error that names it."""
 
     name = "teams"
-    kind = Kind(sources=frozenset({"file"}), dataset="teams")
+    kind = Kind(sources=frozenset({"file", "topic"}), dataset="teams")
 
     def _scope(self, work: Work) -> str | None:
         """See Upload. Jobs share an organisation: a key may be there from another one."""

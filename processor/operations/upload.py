@@ -37,7 +37,7 @@ class Upload:
     """
 
     name = "upload"
-    kind = Kind(sources=frozenset({"file"}))
+    kind = Kind(sources=frozenset({"file", "topic"}))
 
     async def apply(self, work: Work, blocks: Sequence[Block]) -> Result:
         """See Operation. One bulk request for all blocks, their rejected rows included."""

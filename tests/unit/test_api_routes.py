@@ -67,7 +67,7 @@ def test_a_new_job_is_described_in_full(served: Served, tmp_path: Path) -> None:
         ({"options": {"speed": 1}}, "unknown field `speed`"),
         ({"colour": "red"}, "fields: operation, dataset"),
         ({"source": "moon"}, "send a file"),
-        ({"source": "topic"}, "send a file"),
+        ({"source": "inbox"}, "send a file"),
         ({"operation": "teams"}, "is for dataset teams only"),
     ],
 )

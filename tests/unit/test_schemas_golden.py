@@ -33,7 +33,7 @@ GOLDEN: dict[str, list[str]] = {
         '{"type": "InputAdvanced", "job_id": "j1", "input": {"blocks": 3, "rows": 1500, "bytes": 9000, "lines": 1501}}',
         """{"type": "InputEnded", "job_id": "j1", "phase": "undo", "run": 1,
             "input": {"blocks": 3, "rows": 1100, "ended": true, "blocks_per_partition": [2, 1]}}""",
-        '{"type": "InputEnded", "job_id": "j1", "rows": 250}',
+        '{"type": "InputEnded", "job_id": "j1", "rows": 250, "by": "billing"}',
         '{"type": "InputFailed", "job_id": "j1", "reason": "the file has been removed"}',
         """{"type": "LanesRested", "job_id": "j1", "epoch": 2,
             "lanes": {"1": {"epoch": 2, "totals": {"rows_applied": 5}, "last_offset": 41, "parked_blocks": 3}}}""",
@@ -65,7 +65,11 @@ GOLDEN: dict[str, list[str]] = {
         """{"kind": "slice", "job_id": "j1", "block": 0, "first_row": 1, "last_row": 9000,
             "query": {"pit": "abc", "after": ["2026-01-01", 7], "size": 9000}}""",
     ],
-    "inbox": ['{"job_id": "j1", "row": 1, "values": {"name": "Ada", "size": 3, "new": true, "note": null}}'],
+    "inbox": [
+        '{"job_id": "j1", "row": 1, "values": {"name": "Ada", "size": 3, "new": true, "note": null}}',
+        '{"job_id": "j1", "row": 2, "values": [{"name": "Bob"}, {"name": "Cy"}]}',
+    ],
+    "inbox-state": ['{"job_id": "j1", "blocks": 3, "rows": [[1, 1200], [1202, 1202]]}'],
     "lanes": [
         """{"job_id": "j1", "partition": 1, "partitions": 2, "phase": "undo", "run": 1,
             "totals": {"rows_undone": 500, "blocks": 1, "last_row": 500}, "applied": [[0, 0], [2, 4]],

@@ -33,6 +33,21 @@ class IntervalSet:
         """The intervals in order, (first, last), both ends included."""
         return list(zip(self._firsts, self._lasts, strict=True))
 
+    @property
+    def extents(self) -> int:
+        """How many intervals it takes."""
+        return len(self._firsts)
+
+    @property
+    def last(self) -> int | None:
+        """The highest number; None: it is empty."""
+        return self._lasts[-1] if self._lasts else None
+
+    def first_missing(self, start: int) -> int:
+        """The lowest number from `start` on that is not in it."""
+        at = bisect_right(self._firsts, start) - 1
+        return self._lasts[at] + 1 if at >= 0 and start <= self._lasts[at] else start
+
     def add(self, number: int) -> bool:
         """Put a number in; False: it was there."""
         at = bisect_right(self._firsts, number) - 1

@@ -1,0 +1,49 @@
+"""What is done with rows that come for a job, from what the control table says of it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.job import Job, State
+
+_STOPPED = frozenset({State.TERMINATING, State.TERMINATED})
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a job takes rows now."""
+
+    refusal: str | None = None
+    """It takes none, and why."""
+    last: int | None = None
+    """The highest row number that there is; None: not known yet."""
+    complete: bool = False
+    """Every row up to `last` has come: it can only come again."""
+
+    def objection(self, row: int) -> str | None:
+        """Why this row is refused; None: it is not."""
+        if self.refusal is None and self.last is not None and row > self.last:
+            return f"row {row:,} is beyond the {self.last:,} rows that the job was said to have"
+        return self.refusal
+
+
+def terms_of(job: Job) -> Terms:
+    """How `job` takes rows. A paused, a queued and a failed one do: their rows wait in Kafka as blocks."""
+    if job.source.kind != "topic":
+        return Terms(f"job {job.id} reads its rows from a {job.source.kind}, not from the inbox")
+    if job.phase == "undo" or job.state in _STOPPED:
+        return Terms(f"job {job.id} is {job.state}: it takes no more rows")
+    if job.input.ended:
+        return Terms(last=job.input.rows, complete=True)
+    return Terms(last=job.announced_rows)
+
+
+def takes_rows(job: Job) -> bool:
+    """Whether rows of the job are still to become blocks."""
+    terms = terms_of(job)
+    return terms.refusal is None and not terms.complete
+
+
+def unknown_job(job_id: str, seconds: float) -> str:
+    """Why a row is refused whose job nobody has made."""
+    return f"there is no job {job_id}: it was not made within {seconds:g} s after its first row; make it first"

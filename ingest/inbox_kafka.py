@@ -1,0 +1,297 @@
+"""The inbox's consumer and its transactions: blocks, checkpoints, refusals and offsets go into Kafka together or not.
+
+The order at an assignment is what makes it exact. The committed offset is asked for until no transaction of an owner
+before us is pending on it (KIP-447). Then the end of the checkpoints' partition is looked up, the records of open
+transactions included, and the checkpoints are read up to there: so they are those that belong to the offset.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from ingest.intake import Batch, Intake, Letter, Record, Surroundings
+from ingest.publisher import MESSAGE_BYTES
+from runtime.clients import librdkafka_config
+from runtime.settings import Settings
+from schemas.codec import decode, encode
+from schemas.inbox import InboxRecord
+from schemas.topics import topic_name
+
+log = logging.getLogger(__name__)
+
+TRANSACTION_SECONDS = 10.0
+"""A transaction that was left open is aborted by Kafka after so long. Until then nothing behind it is read by anybody."""
+_KAFKA_SECONDS = 30.0
+_PREFETCH_KBYTES = 16 * 1024
+
+
+class InterruptedSessionError(Exception):
+    """A transaction was aborted, or could not be begun. Beginning anew, from what is committed, is safe."""
+
+
+class InboxConsumer:
+    """One member of the group that shares the inbox; `intakes` are the partitions that are its own."""
+
+    def __init__(self, settings: Settings, around: Callable[[int], Surroundings], refresh: Callable[[], None]) -> None:
+        """`around(partitions)` is what the intakes need; `refresh` brings the control table up to date."""
+        self._settings = settings
+        self._refresh = refresh
+        self._topic = topic_name(settings.prefix, "inbox")
+        self.intakes: dict[int, Intake] = {}
+        self._held: set[int] = set()
+        self._failure: str | None = None
+        session_ms = int(settings.session_timeout_seconds * 1000)
+        config = librdkafka_config(
+            settings,
+            group_id=f"{settings.prefix}-inbox",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=min(3000, session_ms // 3),
+            partition_assignment_strategy="cooperative-sticky",
+            queued_max_messages_kbytes=_PREFETCH_KBYTES,
+            fetch_wait_max_ms=50,
+        )
+        self._consumer: Any = Consumer({**config, "error_cb": self._on_error})
+        known = self._consumer.list_topics(self._topic, timeout=_KAFKA_SECONDS)
+        self._around = around(len(known.topics[self._topic].partitions))
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of the inbox."""
+        return self._around.partitions
+
+    @property
+    def group(self) -> Any:
+        """Proof of the membership, for the transactions."""
+        return self._consumer.consumer_group_metadata()
+
+    def receive(self, most: int, seconds: float) -> tuple[int, int]:
+        """Hand what has come to its intake, waiting so long for `most` records; answers how many, and their bytes.
+
+        Raises:
+            InterruptedSessionError: the consumer can't go on.
+            KafkaException: a new partition's checkpoints can't be read.
+        """
+        count = size = 0
+        for record in self._consumer.consume(most, seconds):
+            error = record.error()
+            if error is not None:
+                log.warning("inbox: %s", error)
+                continue
+            intake = self.intakes.get(record.partition())
+            if intake is not None:
+                value = record.value()
+                count, size = count + 1, size + len(value or b"")
+                intake.come(Record(record.offset(), record.key(), value))
+        if self._failure:
+            raise InterruptedSessionError(self._failure)
+        return count, size
+
+    def hold(self) -> None:
+        """Fetch no more for partitions that wait for a job; fetch again for those that do not any more."""
+        waiting = {partition for partition, intake in self.intakes.items() if intake.backlog}
+        if waiting - self._held:
+            self._consumer.pause([TopicPartition(self._topic, number) for number in waiting - self._held])
+        if self._held - waiting:
+            self._consumer.resume([TopicPartition(self._topic, number) for number in self._held - waiting])
+        self._held = waiting
+
+    def close(self) -> None:
+        """Leave the group at once."""
+        self._consumer.close()
+
+    def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
+        committed = consumer.committed(partitions, timeout=_KAFKA_SECONDS)
+        self._refresh()
+        states = read_states(self._settings, [item.partition for item in partitions])
+        places = []
+        for place in committed:
+            if place.error is not None:
+                raise KafkaException(place.error)
+            number, offset = place.partition, place.offset if place.offset >= 0 else OFFSET_BEGINNING
+            self.intakes[number] = Intake(number, max(offset, 0), states.get(number, ()), self._around)
+            places.append(TopicPartition(self._topic, number, offset))
+        consumer.incremental_assign(places)
+        log.info(
+            "inbox: assigned partitions %s, with %d jobs that are filling",
+            sorted(item.partition for item in partitions), sum(map(len, states.values())),
+        )  # fmt: skip
+
+    def _on_revoke(self, _consumer: Any, partitions: list[Any]) -> None:
+        log.info("inbox: gave up partitions %s", sorted(item.partition for item in partitions))
+        for item in partitions:
+            self.intakes.pop(item.partition, None)
+            self._held.discard(item.partition)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._failure = f"the consumer can't go on: {error}"
+        else:
+            log.warning("inbox: %s", error)
+
+
+def read_states(settings: Settings, partitions: Sequence[int]) -> dict[int, list[InboxRecord]]:
+    """The checkpoints on these partitions, those of transactions that are about to end included: it waits for them.
+
+    Raises:
+        KafkaException: Kafka does not answer in time.
+    """
+    if not partitions:
+        return {}
+    topic = topic_name(settings.prefix, "inbox-state")
+    places = [TopicPartition(topic, number) for number in partitions]
+    admin = AdminClient(librdkafka_config(settings))
+    latest = admin.list_offsets(
+        {place: OffsetSpec.latest() for place in places},
+        isolation_level=IsolationLevel.READ_UNCOMMITTED,
+        request_timeout=_KAFKA_SECONDS,
+    )
+    ends = {place.partition: future.result().offset for place, future in latest.items()}
+    left = {number for number, end in ends.items() if end > 0}
+    newest: dict[int, dict[bytes, bytes | None]] = {number: {} for number in partitions}
+    config = librdkafka_config(
+        settings, group_id=f"{settings.prefix}-inbox-state", enable_auto_commit=False, enable_partition_eof=True,
+        isolation_level="read_committed",
+    )  # fmt: skip
+    consumer: Any = Consumer(config)
+    deadline = time.monotonic() + _KAFKA_SECONDS
+    try:
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
+        while left:
+            for record in consumer.consume(1000, 0.05):
+                error, number = record.error(), record.partition()
+                if error is None:
+                    newest[number][record.key()] = record.value()
+                elif error.code() == KafkaError._PARTITION_EOF and record.offset() >= ends[number]:
+                    left.discard(number)
+                elif error.code() != KafkaError._PARTITION_EOF:
+                    log.warning("checkpoints of the inbox: %s", error)
+            if time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{topic} can't be read to its end: {left}"))
+    finally:
+        consumer.close()
+    return {
+        number: [decode(value, InboxRecord) for value in records.values() if value is not None]
+        for number, records in newest.items()
+    }
+
+
+class Transactions:
+    """One process's transactional producer. Its name is its own: who may commit is decided by the group's membership."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._prefix = settings.prefix
+        self._producer: Any = Producer(
+            librdkafka_config(
+                settings,
+                transactional_id=f"{settings.prefix}-inbox-{uuid.uuid4().hex[:12]}",
+                transaction_timeout_ms=int(TRANSACTION_SECONDS * 1000),
+                delivery_timeout_ms=int(TRANSACTION_SECONDS * 1000),
+                acks="all",
+                compression_type="lz4",
+                linger_ms=1,
+                message_max_bytes=MESSAGE_BYTES,
+                queue_buffering_max_kbytes=64 * 1024,
+            )
+        )
+        try:
+            self._producer.init_transactions(_KAFKA_SECONDS)
+        except KafkaException as error:
+            raise InterruptedSessionError(f"no transaction can be begun: {error}") from error
+
+    def write(self, batches: dict[int, Batch], group: Any) -> None:
+        """Write everything, the offsets included.
+
+        Raises:
+            InterruptedSessionError: nothing of it counts.
+        """
+        try:
+            self._producer.begin_transaction()
+            for partition, batch in batches.items():
+                self._produce_batch(partition, batch)
+            # Checkpoints are in the log before the offsets that belong to them: see the top of this module.
+            if self._producer.flush(TRANSACTION_SECONDS):
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "Kafka takes too long"))
+            inbox = topic_name(self._prefix, "inbox")
+            positions = [TopicPartition(inbox, partition, batch.position) for partition, batch in batches.items()]
+            self._insist(lambda: self._producer.send_offsets_to_transaction(positions, group, TRANSACTION_SECONDS))
+            self._insist(lambda: self._producer.commit_transaction(TRANSACTION_SECONDS))
+        except KafkaException as error:
+            self._abort()
+            raise InterruptedSessionError(f"a transaction was given up: {error}") from error
+
+    def close(self) -> None:
+        """Abort what is open."""
+        self._abort()
+
+    def _produce_batch(self, partition: int, batch: Batch) -> None:
+        for number, block in batch.blocks:
+            self._produce("rows", number, None, encode(block))
+        for job_id, state in batch.states:
+            self._produce("inbox-state", partition, job_id.encode(), encode(state) if state else None)
+        for home, job_id, record in batch.moved:
+            self._produce("inbox", home, job_id.encode(), record.value)
+        for letter in batch.letters:
+            self._produce(
+                "dead-letters", None, letter.record.key, letter.record.value, self._headers(partition, letter)
+            )
+
+    def _headers(self, partition: int, letter: Letter) -> list[tuple[str, bytes]]:
+        place = {"topic": topic_name(self._prefix, "inbox"), "partition": partition, "offset": letter.record.offset}
+        return [("reason", letter.reason.encode()), *((name, str(value).encode()) for name, value in place.items())]
+
+    def _produce(
+        self,
+        topic: Any,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Iterable[tuple[str, bytes]] = (),
+    ) -> None:
+        more = {"partition": partition} if partition is not None else {}
+        while True:
+            try:
+                self._producer.produce(
+                    topic_name(self._prefix, topic), value, key, headers=list(headers) or None, **more
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                self._producer.poll(0)
+                return
+
+    @staticmethod
+    def _insist(call: Callable[[], None]) -> None:
+        deadline = time.monotonic() + TRANSACTION_SECONDS
+        while True:
+            try:
+                return call()
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() > deadline:
+                    raise
+
+    def _abort(self) -> None:
+        try:
+            self._producer.abort_transaction(TRANSACTION_SECONDS)
+        except KafkaException as error:
+            log.debug("nothing was aborted: %s", error)  # Kafka does it, after the transaction's time

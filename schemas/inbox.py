@@ -1,0 +1,38 @@
+"""Rows that upstream services produce themselves (topic ``inbox``), and how far they are blocks (``inbox-state``)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+MOST_ROWS = 2**31 - 1
+"""The highest row number."""
+
+Value = str | int | float | bool | None
+"""A value; whatever is not text becomes text, as a CSV file would have it: ``3``, ``true``; null is an empty text."""
+
+
+class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row from an upstream service, or some consecutive ones (topic ``inbox``, key: job id)."""
+
+    job_id: str
+    row: Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS)]
+    """Number of the (first) row. A job's rows count from 1, without gaps at its end; the number is the row's identity:
+    one that is sent again is not counted again."""
+    values: dict[str, Value] | Annotated[list[dict[str, Value]], msgspec.Meta(min_length=1, max_length=1000)]
+    """Column -> value; or a list of these, for the rows from `row` on."""
+
+
+class InboxRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What of a job's rows has become blocks (topic ``inbox-state``, key: job id).
+
+    It is written in the transaction that writes the blocks and commits the offsets of the inbox, to the partition of
+    the inbox that it is about: whoever is assigned that partition goes on from here.
+    """
+
+    job_id: str
+    blocks: int = 0
+    """Blocks published; also the number of the next one."""
+    rows: tuple[tuple[int, int], ...] = ()
+    """Rows in these blocks, as intervals (first, last)."""
