@@ -34,8 +34,8 @@ from schemas.topics import topic_name
 
 log = logging.getLogger(__name__)
 
-TRANSACTION_SECONDS = 10.0
-"""A transaction that was left open is aborted by Kafka after so long. Until then nothing behind it is read by anybody."""
+SHORTEST_SECONDS = 5.0
+"""A transaction has at least so long."""
 _KAFKA_SECONDS = 30.0
 _PREFETCH_KBYTES = 16 * 1024
 
@@ -197,16 +197,19 @@ def read_states(settings: Settings, partitions: Sequence[int]) -> dict[int, list
 
 
 class Transactions:
-    """One process's transactional producer. Its name is its own: who may commit is decided by the group's membership."""
+    """One process's transactional producer. Its name is its own: the membership of the group decides who may commit."""
 
     def __init__(self, settings: Settings) -> None:
         self._prefix = settings.prefix
+        # What a process leaves open when it dies is aborted by Kafka after this time, about when its partitions are
+        # given to another one. Until then nobody reads what lies behind it on the topic of the rows.
+        self._seconds = max(SHORTEST_SECONDS, settings.session_timeout_seconds)
         self._producer: Any = Producer(
             librdkafka_config(
                 settings,
                 transactional_id=f"{settings.prefix}-inbox-{uuid.uuid4().hex[:12]}",
-                transaction_timeout_ms=int(TRANSACTION_SECONDS * 1000),
-                delivery_timeout_ms=int(TRANSACTION_SECONDS * 1000),
+                transaction_timeout_ms=int(self._seconds * 1000),
+                delivery_timeout_ms=int(self._seconds * 1000),
                 acks="all",
                 compression_type="lz4",
                 linger_ms=1,
@@ -230,12 +233,12 @@ class Transactions:
             for partition, batch in batches.items():
                 self._produce_batch(partition, batch)
             # Checkpoints are in the log before the offsets that belong to them: see the top of this module.
-            if self._producer.flush(TRANSACTION_SECONDS):
+            if self._producer.flush(self._seconds):
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "Kafka takes too long"))
             inbox = topic_name(self._prefix, "inbox")
             positions = [TopicPartition(inbox, partition, batch.position) for partition, batch in batches.items()]
-            self._insist(lambda: self._producer.send_offsets_to_transaction(positions, group, TRANSACTION_SECONDS))
-            self._insist(lambda: self._producer.commit_transaction(TRANSACTION_SECONDS))
+            self._insist(lambda: self._producer.send_offsets_to_transaction(positions, group, self._seconds))
+            self._insist(lambda: self._producer.commit_transaction(self._seconds))
         except KafkaException as error:
             self._abort()
             raise InterruptedSessionError(f"a transaction was given up: {error}") from error
@@ -280,9 +283,8 @@ class Transactions:
                 self._producer.poll(0)
                 return
 
-    @staticmethod
-    def _insist(call: Callable[[], None]) -> None:
-        deadline = time.monotonic() + TRANSACTION_SECONDS
+    def _insist(self, call: Callable[[], None]) -> None:
+        deadline = time.monotonic() + self._seconds
         while True:
             try:
                 return call()
@@ -292,6 +294,6 @@ class Transactions:
 
     def _abort(self) -> None:
         try:
-            self._producer.abort_transaction(TRANSACTION_SECONDS)
+            self._producer.abort_transaction(self._seconds)
         except KafkaException as error:
             log.debug("nothing was aborted: %s", error)  # Kafka does it, after the transaction's time

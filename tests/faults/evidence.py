@@ -114,9 +114,9 @@ def rejections(settings: Settings) -> list[CommandRejected]:
 
 
 def dead_rows(settings: Settings, job_id: str) -> set[int]:
-    """The numbers of a job's rows on the topic of dead letters."""
+    """The numbers of a job's rows on the topic of dead letters, records that were refused left out."""
     keyed = (value for _, key, value in records(settings, "dead-letters") if key == job_id.encode())
-    return {decode(value, RowError).row for value in keyed}
+    return {decode(value, RowError).row for value in keyed if b'"reason"' in value}
 
 
 def dead_headers(settings: Settings, job_id: str) -> dict[int, dict[str, str]]:

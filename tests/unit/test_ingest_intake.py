@@ -1,0 +1,286 @@
+"""Rows that come one by one become blocks exactly once, whatever comes twice, is moved, or dies between two steps."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
+
+from ingest.announcing import REPORT_SECONDS, Announcer, report_on
+from ingest.cutter import Limits
+from ingest.fill import MOST_GAPS, Fill
+from ingest.inbox_rows import RowMaker
+from ingest.intake import MOST_BYTES, UNKNOWN_SECONDS, Batch, Intake, Record, Surroundings, home_partition
+from runtime.datasets import load_datasets
+from schemas.blocks import RowBlock
+from schemas.commands import InputAdvanced, InputEnded, InputFailed
+from schemas.inbox import InboxRecord
+from schemas.job import Input, Job, Source, State
+
+PARTITIONS = 2
+DATASETS = load_datasets()
+COLUMNS = DATASETS["people"].columns
+LIMITS = Limits(rows=3, bytes=4096)
+
+
+def job(job_id: str = "j1", **more: object) -> Job:
+    known = Job(
+        id=job_id,
+        operation="upload",
+        dataset="people",
+        organisation="acme",
+        created_by="ada",
+        state=State.RUNNING,
+        created_at=0,
+        command_offset=1,
+        partitions=PARTITIONS,
+        source=Source(kind="topic"),
+    )
+    return replace(known, **more)
+
+
+def record(offset: int, row: object, job_id: str = "j1", **more: object) -> Record:
+    value = {"job_id": job_id, "row": row, "values": {name: f"{name} {row}" for name in COLUMNS}} | more
+    return Record(offset, job_id.encode(), json.dumps(value).encode())
+
+
+def around(*jobs: Job, partitions: int = 1, limits: Limits = LIMITS) -> Surroundings:
+    return Surroundings({job.id: job for job in jobs}.get, DATASETS, limits, partitions)
+
+
+def intake(*jobs: Job, states: tuple[InboxRecord, ...] = (), limits: Limits = LIMITS) -> Intake:
+    return Intake(0, 0, states, around(*jobs, limits=limits))
+
+
+def batch_of(taker: Intake, *records: Record, now: float = 0) -> Batch:
+    for item in records:
+        taker.come(item)
+    taker.work(now)
+    return taker.gather() or Batch(-1)
+
+
+def numbers(blocks: list[tuple[int, RowBlock]]) -> list[list[int]]:
+    return [list(range(block.first_row, block.last_row + 1)) for _, block in blocks]
+
+
+def test_blocks_hold_consecutive_rows_and_are_numbered_on() -> None:
+    taker = intake(job())
+    first = batch_of(taker, *[record(offset, row) for offset, row in enumerate([5, 1, 2, 4, 9, 3, 6])])
+    assert numbers(first.blocks) == [[1, 2, 3], [4, 5, 6], [9]]
+    assert [(number, block.block) for number, block in first.blocks] == [(0, 0), (1, 1), (0, 2)]
+    assert first.position == 7
+    assert first.states == [("j1", InboxRecord(job_id="j1", blocks=3, rows=((1, 6), (9, 9))))]
+    second = batch_of(taker, record(9, 7))
+    assert [block.block for _, block in second.blocks] == [3] and second.position == 10
+
+
+def test_a_row_that_comes_again_is_counted_once_also_by_the_next_owner() -> None:
+    taker = intake(job())
+    first = batch_of(taker, record(0, 1), record(1, 1), record(2, 2))
+    assert numbers(first.blocks) == [[1, 2]]
+    heir = intake(job(), states=(first.states[0][1] or InboxRecord(job_id=""),))
+    again = batch_of(heir, record(3, 2), record(4, 3))
+    assert numbers(again.blocks) == [[3]] and again.blocks[0][1].block == 1
+
+
+def test_a_list_of_rows_is_as_many_rows() -> None:
+    values = [{"name": "Ada"}, {"name": "Bob"}]
+    batch = batch_of(intake(job()), record(0, 7, values=values))
+    assert numbers(batch.blocks) == [[7, 8]]
+    assert [row[COLUMNS.index("name")] for row in batch.blocks[0][1].rows] == ["Ada", "Bob"]
+
+
+def test_a_block_has_so_many_bytes_at_most() -> None:
+    long = {"name": "x" * 1500}
+    batch = batch_of(intake(job()), *[record(row, row, values=long) for row in (1, 2, 3, 4)])
+    assert numbers(batch.blocks) == [[1, 2], [3, 4]]
+    huge = batch_of(intake(job()), record(0, 1, values={"name": "x" * 5000}))
+    assert "more than 4096 bytes" in huge.blocks[0][1].unreadable[0]
+    refused = batch_of(intake(job()), record(0, 1, values={"name": "x" * MOST_BYTES}))
+    assert not refused.blocks and "at most 1,000,000 bytes" in refused.letters[0].reason
+
+
+def test_values_become_the_text_that_a_file_would_have() -> None:
+    maker = RowMaker(["a", "b", "c", "d", "e"])
+    assert maker.texts({"a": "x", "b": 3, "c": 0.5, "d": True, "e": None}) == (["x", "3", "0.5", "true", ""], None)
+    assert maker.texts({"a": "x"}) == (["x", "", "", "", ""], None)
+    assert RowMaker(["a"]).texts({"a": "x"}) == (("x",), None)
+    assert "no column 'z'" in (maker.texts({"z": "x"})[1] or "")
+
+
+@pytest.mark.parametrize(
+    ("state", "row", "reason"),
+    [
+        ({"source": Source()}, 1, "from a file"),
+        ({"state": State.TERMINATING}, 1, "takes no more rows"),
+        ({"state": State.ROLLED_BACK, "phase": "undo"}, 1, "takes no more rows"),
+        ({"announced_rows": 3}, 4, "beyond the 3 rows"),
+        ({"input": Input(rows=3, ended=True)}, 4, "beyond the 3 rows"),
+        ({"dataset": "gone"}, 1, "not known here"),
+    ],
+)
+def test_a_row_that_its_job_does_not_take_is_refused(state: dict[str, object], row: int, reason: str) -> None:
+    batch = batch_of(intake(job(**state)), record(0, row))
+    assert not batch.blocks and batch.position == 1
+    assert [reason in letter.reason for letter in batch.letters] == [True]
+
+
+def test_the_repeat_of_a_row_of_a_job_that_has_all_is_no_news() -> None:
+    batch = batch_of(intake(job(input=Input(rows=3, ended=True), state=State.COMPLETED)), record(0, 3))
+    assert not batch.blocks and not batch.letters and batch.position == 1
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.PAUSING, State.PAUSED, State.FAILED])
+def test_a_job_that_may_go_on_takes_rows(state: State) -> None:
+    assert numbers(batch_of(intake(job(state=state)), record(0, 1)).blocks) == [[1]]
+
+
+def test_a_row_waits_a_while_for_its_job_and_what_is_behind_it_waits_too() -> None:
+    jobs = {"other": job("other")}
+    taker = Intake(0, 0, (), Surroundings(jobs.get, DATASETS, LIMITS, 1))
+    batch = batch_of(taker, record(0, 1, "other"), record(1, 1), record(2, 2, "other"), now=0)
+    assert numbers(batch.blocks) == [[1]] and batch.position == 1 and taker.backlog == 2
+    assert batch_of(taker, now=UNKNOWN_SECONDS - 1).position == -1
+    jobs["j1"] = job()
+    batch = batch_of(taker, now=UNKNOWN_SECONDS - 0.5)
+    assert {block.job_id for _, block in batch.blocks} == {"j1", "other"} and batch.position == 3
+    late = batch_of(intake(), record(0, 1), now=0)
+    assert late.position == -1
+    taker = intake()
+    batch_of(taker, record(0, 1), record(1, 2), now=0)
+    refused = batch_of(taker, now=UNKNOWN_SECONDS)
+    assert ["there is no job j1" in letter.reason for letter in refused.letters] == [True, True]
+
+
+def test_the_checkpoint_of_a_job_that_is_over_goes() -> None:
+    state = InboxRecord(job_id="j1", blocks=1, rows=((1, 3),))
+    for over in (job(state=State.TERMINATED), job(input=Input(rows=3, ended=True)), job("another")):
+        assert batch_of(intake(over, states=(state,))).states == [("j1", None)]
+
+
+def test_rows_too_far_out_of_order_fail_the_job() -> None:
+    fill = Fill(InboxRecord(job_id="j1", rows=tuple((2 * n, 2 * n) for n in range(1, MOST_GAPS + 2))))
+    report = report_on(job(), fill)
+    assert isinstance(report, InputFailed) and "out of order" in report.reason
+    assert report_on(job(state=State.FAILED), fill) is None
+
+
+def test_a_job_is_told_how_far_it_is_and_that_it_has_all() -> None:
+    fill = Fill(InboxRecord(job_id="j1", blocks=3, rows=((1, 4), (6, 6))))
+    assert report_on(job(), fill) == InputAdvanced(job_id="j1", input=Input(blocks=3, rows=5, first_missing=5))
+    assert report_on(job(input=Input(blocks=3, rows=5)), fill) is None
+    assert isinstance(report_on(job(announced_rows=6), fill), InputAdvanced)
+    too_many = report_on(job(announced_rows=5), fill)
+    assert isinstance(too_many, InputFailed) and "row 6 has come" in too_many.reason
+    whole = report_on(job(announced_rows=6), Fill(InboxRecord(job_id="j1", blocks=3, rows=((1, 6),))))
+    assert isinstance(whole, InputEnded) and whole.input is not None
+    assert whole.input.blocks_per_partition == (2, 1) and whole.input.rows == 6
+    nothing = report_on(job(announced_rows=0), Fill(InboxRecord(job_id="j1")))
+    assert isinstance(nothing, InputEnded) and nothing.input is not None
+    assert nothing.input.blocks_per_partition == (0, 0)
+    assert report_on(job(state=State.TERMINATING), fill) is None
+    assert report_on(job(state=State.QUEUED), fill) is None
+
+
+def test_a_report_is_sent_once_and_again_when_nothing_comes_of_it() -> None:
+    announcer = Announcer()
+    first, next_one = (InputAdvanced(job_id="j1", input=Input(blocks=blocks)) for blocks in (1, 2))
+    assert list(announcer.due(iter([first]), 0)) == [first]
+    assert list(announcer.due(iter([next_one]), REPORT_SECONDS / 2)) == []
+    assert list(announcer.due(iter([next_one]), REPORT_SECONDS)) == [next_one]
+    assert list(announcer.due(iter([next_one]), REPORT_SECONDS + 4)) == []
+    assert list(announcer.due(iter([next_one]), REPORT_SECONDS + 5)) == [next_one]
+
+
+class Inbox(RuleBasedStateMachine):
+    """Kafka's topics as lists: rows are sent, twice too, and the readers of two partitions die at any step."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.jobs = {name: job(name) for name in ("a", "b", "c")}
+        self.log: list[list[Record]] = [[], []]
+        self.committed = [0, 0]
+        self.states: list[dict[str, InboxRecord]] = [{}, {}]
+        self.published: dict[str, list[RowBlock]] = defaultdict(list)
+        self.sent: dict[str, set[int]] = defaultdict(set)
+        for partition in (0, 1):
+            self.assign(partition)
+
+    def assign(self, partition: int) -> None:
+        """Whoever is given the partition begins with what is committed; what its last owner had in memory is gone."""
+        if not hasattr(self, "owners"):
+            self.owners: dict[int, Intake] = {}
+            self.fetched: dict[int, int] = {}
+        surroundings = Surroundings(self.jobs.get, DATASETS, LIMITS, PARTITIONS)
+        position = self.committed[partition]
+        self.owners[partition] = Intake(partition, position, self.states[partition].values(), surroundings)
+        self.fetched[partition] = position
+
+    @rule(name=st.sampled_from("abc"), row=st.integers(1, 12), partition=st.integers(0, 1), more=st.integers(0, 3))
+    def send(self, name: str, row: int, partition: int, more: int) -> None:
+        values = [{"name": str(row + index)} for index in range(more + 1)]
+        self.log[partition].append(record(len(self.log[partition]), row, name, values=values if more else values[0]))
+        self.sent[name] |= set(range(row, row + more + 1))
+
+    @rule(partition=st.integers(0, 1), most=st.integers(1, 5))
+    def fetch(self, partition: int, most: int) -> None:
+        start = self.fetched[partition]
+        for item in self.log[partition][start : start + most]:
+            self.owners[partition].come(item)
+            self.fetched[partition] += 1
+        self.owners[partition].work(0)
+
+    @rule(partition=st.integers(0, 1), commit=st.booleans(), dies=st.booleans())
+    def transact(self, partition: int, commit: bool, dies: bool) -> None:
+        batch = self.owners[partition].gather()
+        if batch is not None and commit:
+            self._commit(partition, batch)
+        if dies or not commit:
+            self.assign(partition)
+
+    def _commit(self, partition: int, batch: Batch) -> None:
+        for number, block in batch.blocks:
+            assert number == block.block % PARTITIONS
+            self.published[block.job_id].append(block)
+        for home, name, item in batch.moved:
+            self.log[home].append(Record(len(self.log[home]), name.encode(), item.value))
+        for name, state in batch.states:
+            assert state is not None
+            self.states[partition][name] = state
+        self.committed[partition] = batch.position
+
+    @invariant()
+    def no_row_twice(self) -> None:
+        for name, blocks in getattr(self, "published", {}).items():
+            assert [block.block for block in blocks] == list(range(len(blocks)))
+            rows = [row for block in blocks for row in range(block.first_row, block.last_row + 1)]
+            assert len(rows) == len(set(rows))
+            column = COLUMNS.index("name")
+            assert [row[column] for block in blocks for row in block.rows] == [str(row) for row in rows]
+            assert set(rows) <= self.sent[name]
+
+    def teardown(self) -> None:
+        """Left alone, the readers publish every row."""
+        if not hasattr(self, "owners"):
+            return
+        for _ in range(2):  # what is moved comes in the second round
+            for partition in (0, 1):
+                self.assign(partition)
+                self.fetch(partition, len(self.log[partition]) + 1)
+                self.transact(partition, commit=True, dies=False)
+        for name, rows in self.sent.items():
+            found = [row for block in self.published[name] for row in range(block.first_row, block.last_row + 1)]
+            assert sorted(found) == sorted(rows)
+            home = home_partition(name, PARTITIONS)
+            state = self.states[home][name]
+            assert Fill(state).input.rows == len(rows) and Fill(state).input.blocks == len(self.published[name])
+            assert name not in self.states[1 - home]
+
+
+TestInbox = Inbox.TestCase
+TestInbox.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

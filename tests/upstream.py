@@ -1,0 +1,84 @@
+"""An upstream service: it makes jobs whose source is a topic, and produces their rows to the inbox."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+from runtime.clients import librdkafka_config
+from runtime.settings import Settings
+from schemas.topics import topic_name
+from tests.cluster import Cluster
+
+Row = tuple[int, dict[str, Any]]
+
+
+def rows_of(file: Path) -> list[Row]:
+    """The rows of a CSV file with their numbers."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(enumerate(csv.DictReader(lines), start=1))
+
+
+def topic_job(cluster: Cluster, organisation: str, **options: Any) -> str:
+    """Make an upload of people whose rows come by the inbox; its id."""
+    job = {"operation": "upload", "dataset": "people", "organisation": organisation, "source": "topic"}
+    return str(cluster.call("POST", "/v1/jobs", json={**job, "options": options})["id"])
+
+
+def end(cluster: Cluster, job_id: str, rows: int) -> None:
+    """Say how many rows the job has."""
+    cluster.call("POST", f"/v1/jobs/{job_id}/end", json={"rows": rows})
+
+
+class Sender:
+    """A producer of single rows. `partitioner` is librdkafka's name of how keys become partitions."""
+
+    def __init__(self, settings: Settings, partitioner: str = "murmur2_random") -> None:
+        self._inbox = topic_name(settings.prefix, "inbox")
+        self._producer = Producer(
+            librdkafka_config(settings, enable_idempotence=True, linger_ms=5, partitioner=partitioner)
+        )
+
+    def rows(self, job_id: str, rows: Iterable[Row]) -> None:
+        """Produce these rows, a record each, and wait until Kafka has them."""
+        for number, values in rows:
+            self.raw(json.dumps({"job_id": job_id, "row": number, "values": values}), job_id)
+        self.flush()
+
+    def raw(self, value: bytes | str, key: str | None = None) -> None:
+        """Produce any record."""
+        while True:
+            try:
+                self._producer.produce(self._inbox, value, key)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def flush(self) -> None:
+        assert self._producer.flush(30) == 0
+
+
+def refused(settings: Settings) -> list[tuple[bytes, str]]:
+    """The records of the inbox that were refused, as (value, reason)."""
+    name = topic_name(settings.prefix, "dead-letters")
+    consumer: Any = Consumer(librdkafka_config(settings, group_id="refused", enable_partition_eof=True))
+    found = []
+    try:
+        numbers = list(consumer.list_topics(name, timeout=10).topics[name].partitions)
+        consumer.assign([TopicPartition(name, number, 0) for number in numbers])
+        while numbers:
+            record = consumer.poll(10)
+            assert record is not None, "Kafka does not answer"
+            if record.error() is not None:
+                assert record.error().code() == KafkaError._PARTITION_EOF, record.error()
+                numbers.remove(record.partition())
+            elif record.headers():
+                found.append((record.value(), dict(record.headers())["reason"].decode()))
+    finally:
+        consumer.close()
+    return found
