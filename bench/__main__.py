@@ -19,6 +19,7 @@ def everything(context: typer.Context) -> None:
         control(only=None, as_json=False)
         checks(rows=200_000, rounds=5, as_json=False)
         teams(count=10_000, rounds=3, as_json=False)
+        inbox(rows=200_000, as_json=False)
 
 
 @app.command()
@@ -93,6 +94,23 @@ def teams(
         print(json.dumps(asdict(figure), indent=2))
         return
     print(f"{figure.teams:,} teams, POST to COMPLETED {figure.seconds:>8.2f} s (< {bench.BAR_SECONDS:g})")
+
+
+@app.command()
+def inbox(
+    rows: Annotated[int, typer.Option(min=1)] = 200_000,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """How fast one reader makes blocks of single rows that services produce."""
+    from bench import inbox as bench
+
+    figures = bench.measure(rows)
+    if as_json:
+        print(json.dumps(asdict(figures), indent=2))
+        return
+    print(f"single rows into blocks        {figures.at_home_rows_per_second:>10,.0f} rows/s (>= 20,000)")
+    print(f"the same, moved there first    {figures.moved_rows_per_second:>10,.0f} rows/s")
+    print(f"the reader's CPU               {figures.cpu_seconds:>10.1f} s for {figures.rows:,} rows")
 
 
 if __name__ == "__main__":

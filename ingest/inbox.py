@@ -88,7 +88,8 @@ class Inbox:
             consumer.close()
 
     def _surroundings(self, partitions: int) -> Surroundings:
-        return Surroundings(self._view.get, self._datasets, self._limits, partitions)
+        patience = self._settings.unknown_job_seconds
+        return Surroundings(self._view.get, self._datasets, self._limits, patience, partitions)
 
     def _round(self, consumer: InboxConsumer, transactions: Transactions) -> None:
         count, size = consumer.receive(self._most, ROUND_SECONDS)

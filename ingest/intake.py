@@ -23,8 +23,6 @@ from schemas.datasets import Dataset
 from schemas.inbox import InboxRecord
 from schemas.job import Job
 
-UNKNOWN_SECONDS = 10.0
-"""How long a row may be ahead of its job. A row that waits for its job holds up what lies behind it."""
 MOST_BYTES = 1_000_000
 """A record has, at most, so that it can be moved to another partition: topics take a little more by default."""
 _UNKNOWN_JOBS = 10_000
@@ -75,6 +73,8 @@ class Surroundings:
     job: Callable[[str], Job | None]
     datasets: Mapping[str, Dataset]
     limits: Limits
+    unknown_job_seconds: float
+    """How long a row may be ahead of its job. A row that waits for its job holds up what lies behind it."""
     partitions: int
     """Partitions of the inbox."""
 
@@ -190,7 +190,8 @@ class Intake:
     def _unknown_job(self, record: Record, job_id: str, now: float) -> bool:
         if len(self._unknown) > _UNKNOWN_JOBS:
             self._unknown.clear()
-        if now - self._unknown.setdefault(job_id, now) < UNKNOWN_SECONDS:
+        patience = self._around.unknown_job_seconds
+        if now - self._unknown.setdefault(job_id, now) < patience:
             return False
-        self._batch.letters.append(Letter(record, unknown_job(job_id, UNKNOWN_SECONDS)))
+        self._batch.letters.append(Letter(record, unknown_job(job_id, patience)))
         return True

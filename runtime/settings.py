@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     bulk_bytes: int = Field(8 * 1024 * 1024, ge=65536, description="bytes of one bulk request, at most")
     bulk_in_flight: int = Field(2, ge=1, le=16, description="bulk requests a worker keeps in flight")
     lane_blocks: int = Field(16, ge=1, description="blocks of one lane that a worker holds in memory, at most")
+    unknown_job_seconds: float = Field(
+        30.0, ge=0, description="a row on the inbox waits so long for its job to be made, then it is refused"
+    )
     session_timeout_seconds: float = Field(
         10.0, ge=1, description="a worker not heard of for so long loses its partitions"
     )

@@ -100,6 +100,7 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
         "bulk_rows": 500,
         "session_timeout_seconds": 3,
         "request_timeout_seconds": 4,
+        "unknown_job_seconds": 3,
     }
     return Settings(**{**own, **more})
 

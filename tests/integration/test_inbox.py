@@ -81,7 +81,7 @@ def test_what_cannot_be_a_row_is_a_dead_letter_with_its_reason(
     job = cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
     assert job["progress"]["rows_failed"] == 2
     errors = {error["row"]: error["reason"] for error in cluster.call("GET", f"/v1/jobs/{job_id}/errors")["errors"]}
-    assert "Expected `object`" in errors[19] and "no column 'nmae'" in errors[20]
+    assert "Expected `object | array`" in errors[19] and "no column 'nmae'" in errors[20]
     assert compare(cluster.settings, job_id, "people", file).holds
 
     def letters() -> dict[str, str]:

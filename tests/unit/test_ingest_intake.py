@@ -15,7 +15,7 @@ from ingest.announcing import REPORT_SECONDS, Announcer, report_on
 from ingest.cutter import Limits
 from ingest.fill import MOST_GAPS, Fill
 from ingest.inbox_rows import RowMaker
-from ingest.intake import MOST_BYTES, UNKNOWN_SECONDS, Batch, Intake, Record, Surroundings, home_partition
+from ingest.intake import MOST_BYTES, Batch, Intake, Record, Surroundings, home_partition
 from runtime.datasets import load_datasets
 from schemas.blocks import RowBlock
 from schemas.commands import InputAdvanced, InputEnded, InputFailed
@@ -23,6 +23,7 @@ from schemas.inbox import InboxRecord
 from schemas.job import Input, Job, Source, State
 
 PARTITIONS = 2
+PATIENCE = 10.0
 DATASETS = load_datasets()
 COLUMNS = DATASETS["people"].columns
 LIMITS = Limits(rows=3, bytes=4096)
@@ -50,7 +51,7 @@ def record(offset: int, row: object, job_id: str = "j1", **more: object) -> Reco
 
 
 def around(*jobs: Job, partitions: int = 1, limits: Limits = LIMITS) -> Surroundings:
-    return Surroundings({job.id: job for job in jobs}.get, DATASETS, limits, partitions)
+    return Surroundings({job.id: job for job in jobs}.get, DATASETS, limits, PATIENCE, partitions)
 
 
 def intake(*jobs: Job, states: tuple[InboxRecord, ...] = (), limits: Limits = LIMITS) -> Intake:
@@ -142,18 +143,18 @@ def test_a_job_that_may_go_on_takes_rows(state: State) -> None:
 
 def test_a_row_waits_a_while_for_its_job_and_what_is_behind_it_waits_too() -> None:
     jobs = {"other": job("other")}
-    taker = Intake(0, 0, (), Surroundings(jobs.get, DATASETS, LIMITS, 1))
+    taker = Intake(0, 0, (), Surroundings(jobs.get, DATASETS, LIMITS, PATIENCE, 1))
     batch = batch_of(taker, record(0, 1, "other"), record(1, 1), record(2, 2, "other"), now=0)
     assert numbers(batch.blocks) == [[1]] and batch.position == 1 and taker.backlog == 2
-    assert batch_of(taker, now=UNKNOWN_SECONDS - 1).position == -1
+    assert batch_of(taker, now=PATIENCE - 1).position == -1
     jobs["j1"] = job()
-    batch = batch_of(taker, now=UNKNOWN_SECONDS - 0.5)
+    batch = batch_of(taker, now=PATIENCE - 0.5)
     assert {block.job_id for _, block in batch.blocks} == {"j1", "other"} and batch.position == 3
     late = batch_of(intake(), record(0, 1), now=0)
     assert late.position == -1
     taker = intake()
     batch_of(taker, record(0, 1), record(1, 2), now=0)
-    refused = batch_of(taker, now=UNKNOWN_SECONDS)
+    refused = batch_of(taker, now=PATIENCE)
     assert ["there is no job j1" in letter.reason for letter in refused.letters] == [True, True]
 
 
@@ -216,7 +217,7 @@ class Inbox(RuleBasedStateMachine):
         if not hasattr(self, "owners"):
             self.owners: dict[int, Intake] = {}
             self.fetched: dict[int, int] = {}
-        surroundings = Surroundings(self.jobs.get, DATASETS, LIMITS, PARTITIONS)
+        surroundings = Surroundings(self.jobs.get, DATASETS, LIMITS, PATIENCE, PARTITIONS)
         position = self.committed[partition]
         self.owners[partition] = Intake(partition, position, self.states[partition].values(), surroundings)
         self.fetched[partition] = position

@@ -1,0 +1,69 @@
+"""Readers of the inbox die at each step of a transaction, join and leave: every row is there once."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from devstack.oracle import compare
+from schemas.blocks import Block
+from schemas.codec import decode
+from tests.cluster import ROOT, Cluster, environment
+from tests.conftest import MakeCluster, People
+from tests.faults.evidence import records
+from tests.upstream import Sender, end, rows_of, topic_job
+
+ROWS = 6_000
+STEPS = ("begin_transaction+", "produce", "send_offsets_to_transaction", "commit_transaction", "commit_transaction+")
+
+
+def assert_each_row_once(cluster: Cluster, job_id: str, rows: int) -> None:
+    """The job's blocks, those of aborted transactions left out, have every row once, and are numbered without gaps."""
+    blocks = [decode(value, Block) for _, _, value in records(cluster.settings, "rows")]
+    own = sorted((block for block in blocks if block.job_id == job_id), key=lambda block: block.block)
+    assert [block.block for block in own] == list(range(len(own)))
+    found = sorted(row for block in own for row in range(block.first_row, block.last_row + 1))
+    assert found == list(range(1, rows + 1))
+
+
+@pytest.mark.parametrize("seed", range(1))
+def test_no_row_is_lost_or_doubled_wherever_a_reader_dies(make_cluster: MakeCluster, people: People, seed: int) -> None:
+    choice = random.Random(seed)
+    cluster = make_cluster(readers=0)
+    file = people(ROWS)
+    rows = rows_of(file)
+    job_id = topic_job(cluster, "acme")
+    # Rows of the one lie where they are blocked; those of the other are moved there first.
+    senders = [Sender(cluster.settings, name) for name in ("murmur2_random", "consistent_random")]
+    share = ROWS // (len(STEPS) + 2)
+    for number, step in enumerate(STEPS):
+        choice.choice(senders).rows(job_id, rows[number * share : (number + 1) * share])
+        count = choice.randrange(1, 6) if step == "produce" else 1
+        dying = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.dying_ingest", step, str(count)],
+            cwd=ROOT,
+            env=environment(cluster.settings),
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            assert dying.wait(60) == -signal.SIGKILL
+        finally:
+            dying.kill()
+    first = cluster.launch("ingest")
+    sender = senders[0]
+    sender.rows(job_id, rows[len(STEPS) * share : -share])
+    second = cluster.launch("ingest")
+    cluster.wait_ready(first, second)
+    for row in rows[-share:]:
+        sender.rows(job_id, [row])
+        if row[0] == ROWS - share // 2:
+            first.kill()
+    end(cluster, job_id, ROWS)
+    cluster.wait_state(job_id, "COMPLETED")
+    verdict = compare(cluster.settings, job_id, "people", file)
+    assert verdict.holds, str(verdict)
+    assert_each_row_once(cluster, job_id, ROWS)
