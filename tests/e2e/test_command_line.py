@@ -71,6 +71,16 @@ def test_row_errors_are_shown_and_make_the_exit_code_1(sluice: CommandLine, tmp_
     assert [row["sluice_row"] for row in rows] == ["638"]
 
 
+def test_a_job_whose_rows_come_by_the_inbox(sluice: CommandLine) -> None:
+    words = ("upload", "--from-topic", "--dataset", "people", "--organisation", "service")
+    job_id = sluice.json(*words)["id"]
+    assert "waiting for rows, or the end of the input" in sluice("job", job_id).stdout
+    assert sluice.json("end", job_id, 0)["progress"]["rows_total"] == 0
+    assert "COMPLETED: 0 rows applied" in sluice("watch", job_id).stdout
+    assert "0 rows, not 1" in sluice("end", job_id, 1, code=1).stderr
+    assert "not both" in sluice(*words, "people.csv", code=2).stderr
+
+
 def test_jobs_are_listed_newest_first(sluice: CommandLine) -> None:
     files = [FILES / "people-small.csv"] * 2
     made = [sluice.json("upload", file, "--dataset", "people", "--organisation", "list", "--wait") for file in files]

@@ -96,6 +96,18 @@ def test_totals_outlive_the_lane_records() -> None:
     assert (shown.progress.rows_per_second, shown.progress.eta_seconds, shown.lanes) == (0.0, 0, [])
 
 
+def test_a_job_whose_rows_come_by_a_topic_says_what_it_waits_for() -> None:
+    filling = job(source=Source(kind="topic"), input=Input(blocks=1, rows=7, first_missing=3))
+    assert job_view(filling, View(), NOW).awaits == "rows, or the end of the input: 7 rows have come"
+    told = replace(filling, announced_rows=1_000)
+    shown = job_view(told, View(), NOW)
+    assert shown.awaits == "993 of 1,000 rows; the first that is missing is row 3"
+    assert shown.progress.rows_total == 1_000
+    assert job_view(replace(told, input=Input(rows=1_000, ended=True)), View(), NOW).awaits is None
+    assert job_view(replace(told, state=State.TERMINATED), View(), NOW).awaits is None
+    assert job_view(job(), View(), NOW).awaits is None
+
+
 def test_a_paused_job_shows_the_lanes_that_rested() -> None:
     rested = {0: RestedLane(epoch=2, totals=LaneTotals(rows_applied=7), last_offset=9, parked_blocks=3)}
     shown = job_view(job(state=State.PAUSED, lanes_rested=rested), View(), NOW)
