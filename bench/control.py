@@ -17,12 +17,12 @@ from typing import Any, Final, Self
 import httpx
 import msgspec
 from elasticsearch.helpers import scan
+from processor.intervals import IntervalSet
 
 from api.client.http import Api
 from bench.stack import bench_stack
 from devstack.ports import free_port
 from devstack.topic_records import records
-from processor.intervals import IntervalSet
 from runtime.clients import elasticsearch
 from runtime.settings import Settings
 from sample_csv.cli import sample

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 from confluent_kafka import KafkaException
 
@@ -77,15 +78,16 @@ class Inbox:
             self._jobs.close()
 
     def _session(self) -> None:
-        self._jobs.catch_up(self._stopping)
-        transactions = Transactions(self._settings)
-        consumer = InboxConsumer(self._settings, self._surroundings, lambda: self._jobs.catch_up(self._stopping))
-        try:
+        self._refresh()
+        with (
+            closing(Transactions(self._settings)) as transactions,
+            closing(InboxConsumer(self._settings, self._surroundings, self._refresh)) as consumer,
+        ):
             while not self._stopping():
                 self._round(consumer, transactions)
-        finally:
-            transactions.close()
-            consumer.close()
+
+    def _refresh(self) -> None:
+        self._jobs.catch_up(self._stopping)
 
     def _surroundings(self, partitions: int) -> Surroundings:
         patience = self._settings.unknown_job_seconds
