@@ -32,7 +32,6 @@ class Fill:
 
     def __init__(self, record: InboxRecord) -> None:
         self.job_id = record.job_id
-        self.repeats = 0
         self._blocks = record.blocks
         self._rows = IntervalSet(record.rows)
         self._waiting: list[Waiting] = []
@@ -40,7 +39,6 @@ class Fill:
     def take(self, number: int, texts: Sequence[str], problem: str | None, size: int) -> bool:
         """Take in a row; False: it has come before."""
         if not self._rows.add(number):
-            self.repeats += 1
             return False
         self._waiting.append(Waiting(number, texts, problem, size))
         return True
