@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from schemas.commands import (
     InputAdvanced,
-    InputEnded,
     InputFailed,
     LanesCounted,
     LanesRested,
@@ -135,11 +134,6 @@ def test_a_reader_that_fails_after_it_reported_the_end_fails_nothing() -> None:
 def test_an_end_that_does_not_count_every_partition_is_not_believed(blocks: tuple[int, ...]) -> None:
     world = world_in(State.RUNNING)
     assert not changed(world, input_ended(world.job(), blocks))
-
-
-def test_a_service_that_reports_the_end_in_rows_leaves_the_blocks_to_the_reblocker() -> None:
-    world = world_in(State.RUNNING)
-    assert not changed(world, InputEnded(job_id="j1", rows=10))
 
 
 def test_a_proof_for_a_partition_that_the_job_has_not_is_left_out() -> None:
