@@ -127,7 +127,8 @@ def _create(job: Job | None, command: CreateJob, context: Context) -> tuple[Even
         date_from=command.date_from,
         date_till=command.date_till,
         exclusive_key=key,
-        budget="open" if command.options.max_errors is None else "probing",
+        # What comes by a topic comes in any order: its first rows may be the last to come, so nothing waits for them.
+        budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
     )
     holder = context.holder(key) if key else None
     if holder is None:

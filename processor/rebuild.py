@@ -69,8 +69,8 @@ def _item(prefix: str, message: Message) -> tuple[str, bytes | None]:
             )
         if topic == topic_name(prefix, "progress"):
             return "progress", progress_item(prefix, partition, offset, value)
-        if message.headers():  # no row of a job, but a record that was refused: see ingest/inbox_kafka.py
-            return "refused", None
+        if any(name == "topic" for name, _ in message.headers() or []):
+            return "refused", None  # no row of a job, but a record that could not be taken for one
         return "errors", error_item(prefix, decode(value, RowError))
     except UndecodableError:
         return "unreadable", None

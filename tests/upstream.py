@@ -77,8 +77,8 @@ def refused(settings: Settings) -> list[tuple[bytes, str]]:
             if record.error() is not None:
                 assert record.error().code() == KafkaError._PARTITION_EOF, record.error()
                 numbers.remove(record.partition())
-            elif record.headers():
-                found.append((record.value(), dict(record.headers())["reason"].decode()))
+            elif "topic" in (headers := dict(record.headers() or [])):
+                found.append((record.value(), headers["reason"].decode()))
     finally:
         consumer.close()
     return found

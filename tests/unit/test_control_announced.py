@@ -40,6 +40,12 @@ def test_a_job_goes_on_until_its_rows_are_there_and_dealt_with() -> None:
     assert world.state is State.COMPLETED
 
 
+def test_the_first_rows_are_not_waited_for_to_judge_the_others() -> None:
+    world = World()
+    world.send(replace(upload(max_errors=5), source=Source(kind="topic")))
+    assert world.job().budget == "open"
+
+
 def test_a_job_without_rows_completes_at_once() -> None:
     world = filling()
     say(world, 0)
