@@ -370,7 +370,8 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
             return replace(job, lanes_done={**job.lanes_done, **event.lanes})
         case Completed():
             state = S.COMPLETED_WITH_ERRORS if event.totals.rows_failed else S.COMPLETED
-            return replace(job, state=state, ended_at=at, applied=event.totals)
+            budget = "open" if job.budget == "probing" else job.budget  # it was shorter than a probe
+            return replace(job, state=state, ended_at=at, applied=event.totals, budget=budget)
         case Failed():
             return replace(job, state=S.FAILED, epoch=job.epoch + 1, ended_at=at, lanes_rested={}, halting=False)
         case _:

@@ -176,6 +176,12 @@ def test_the_probe_is_over_once_all_lanes_together_have_dealt_with_its_rows() ->
     assert world.state is State.PAUSING, "later on the limit holds for all rows so far"
 
 
+def test_a_job_that_is_shorter_than_a_probe_ends_with_an_open_budget() -> None:
+    world = world_in(State.RUNNING, max_errors="5%")
+    world.complete()
+    assert (world.state, world.job().budget) == (State.COMPLETED, "open")
+
+
 def test_an_older_count_of_a_lane_changes_nothing() -> None:
     world = world_in(State.RUNNING, max_errors="5%")
     world.count(0, 900, 0, blocks=2)
