@@ -64,6 +64,13 @@ class Settings(BaseSettings):
     storage: Path | None = Field(
         None, description="folder for spooled files and results; unset: storage in the home folder"
     )
+    storage_url: str | None = Field(
+        None, description="bucket for exports' parts and results, s3://bucket/folder; unset: the storage folder"
+    )
+    s3_endpoint: str | None = Field(None, description="URL of an S3 server; unset: Amazon's own")
+    s3_region: str | None = Field(None, description="region of the bucket; unset: as AWS_REGION says")
+    s3_access_key_id: str | None = Field(None, description="access key; unset: as AWS's own tools find one")
+    s3_secret_access_key: SecretStr | None = Field(None, description="the access key's secret")
     import_folders: str = Field("", description="folders whose files jobs may name, separated by ':'; empty: none")
     datasets_folder: Path | None = Field(None, description="a folder of further dataset schemas (*.json, Table Schema)")
 
