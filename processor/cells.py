@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,8 +14,18 @@ import msgspec
 from schemas.datasets import Dataset, Field
 from schemas.formulas import guard
 
+_ROWS_AT_ONCE = 2000
 _SIGNS = frozenset("=+-@\t\r'")
 _BOOLEANS = {True: "true", False: "false", None: None}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some documents, in order."""
+
+    documents: list[Any]
+    end: list[Any] | None
+    """Place of the last one in the order: what follows is asked for with it."""
 
 
 class Documents:
@@ -36,17 +47,21 @@ class Documents:
         """The file's first line."""
         return _csv([self._header])
 
-    def lines(self, answer: bytes, raw: bool) -> tuple[int, Any, bytes]:
-        """Of a search's answer: how many documents, the place of the last one in the order, and all as CSV lines.
+    def read(self, answer: bytes) -> Page:
+        """The documents of a search's answer."""
+        hits = self._decode(answer).hits.hits
+        return Page([hit.source for hit in hits], msgspec.json.decode(hits[-1].sort) if hits else None)
+
+    def lines(self, page: Page, raw: bool) -> Iterator[bytes]:
+        """A page as CSV lines, some rows at a time.
 
         `raw`: cells stay as they are, also those that a spreadsheet would run as a formula.
         """
-        found = self._decode(answer).hits.hits
-        if not found:
-            return 0, None, b""
-        rows = zip(*map(msgspec.structs.astuple, [hit.source for hit in found]), strict=True)
-        columns = [writer(column, raw) for writer, column in zip(self._writers, rows, strict=True)]
-        return len(found), msgspec.json.decode(found[-1].sort), _csv(zip(*columns, strict=True))
+        for first in range(0, len(page.documents), _ROWS_AT_ONCE):
+            some = page.documents[first : first + _ROWS_AT_ONCE]
+            columns = zip(*map(msgspec.structs.astuple, some), strict=True)
+            written = [writer(column, raw) for writer, column in zip(self._writers, columns, strict=True)]
+            yield _csv(zip(*written, strict=True))
 
 
 @lru_cache(maxsize=64)

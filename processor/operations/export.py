@@ -22,8 +22,14 @@ from schemas.exports import GONE, KEEP_ALIVE, part_path, parts_folder, result_pa
 
 log = logging.getLogger(__name__)
 
-PAGE_ROWS = 2500
-"""Rows asked for in one go: between two of them a pause takes effect."""
+PAGE_BYTES = 8 * 1024 * 1024
+"""Of one answer, about: a slice of usual rows is less."""
+GUESSED_ROW_BYTES = 4000
+"""A document in an answer, until one has been seen."""
+WHOLE_BYTES = 8 * 1024 * 1024
+"""A part is kept in memory up to this size."""
+LOOK_SECONDS = 0.02
+"""How often a request under way looks whether it is still wanted."""
 
 
 class Export:
@@ -36,15 +42,14 @@ class Export:
         """`client` answers with undecoded bytes."""
         self._storage = storage
         self._client = client
+        self._row_bytes: dict[str, int] = {}
 
     async def apply(self, work: Work, blocks: Sequence[Block]) -> Result:
         """See Operation. A part is named after its block, so that a repeat writes the same part again."""
         outcomes = []
         for block in cast(Sequence[SliceBlock], blocks):
-            part = await self._read(work, block)
-            work.gate()
-            await self._stored(self._storage.put(part_path(block.job_id, block.block), part))
-            outcomes.append(Outcome(applied=block.last_row - block.first_row + 1, last_row=block.last_row))
+            await self._stored(self._write(work, block))
+            outcomes.append(Outcome(applied=_rows(block), last_row=block.last_row))
         return Result(outcomes)
 
     async def undo(self, work: Work, blocks: Sequence[Block]) -> Result:
@@ -86,31 +91,46 @@ class Export:
         if work.job.input.frozen is not None:
             await self._search(work, work.job.input.frozen, size=0, terminate_after=1)
 
-    async def _read(self, work: Work, block: SliceBlock) -> bytes:
+    async def _write(self, work: Work, block: SliceBlock) -> None:
+        """A slice into its part: in one go if it is as small as most are, else as it comes."""
+        path = part_path(block.job_id, block.block)
+        chunks, begun, size = self._read(work, block), list[bytes](), 0
+        async for chunk in chunks:
+            begun.append(chunk)
+            size += len(chunk)
+            if size > WHOLE_BYTES:
+                await self._storage.publish(path, _after(begun, chunks), f"{path}-{work.job.epoch}")
+                return
+        work.gate()
+        await self._storage.put(path, b"".join(begun))
+
+    async def _read(self, work: Work, block: SliceBlock) -> AsyncIterator[bytes]:
         """A slice as CSV lines."""
         field = work.dataset.date_field
         assert field is not None, "a job of a dataset without a date is refused"
         query = span_query(field, work.job.organisation, block.span)
-        reader, rows = documents(work.dataset), block.last_row - block.first_row + 1
-        lines: list[bytes] = []
-        left, after = rows, None
+        reader = documents(work.dataset)
+        left, end = _rows(block), None
         while left > 0:
             answer = await self._search(
                 work,
                 block.frozen,
                 query=query,
                 sort=sort_order(field),
-                size=min(left, PAGE_ROWS),
-                search_after=after,
+                size=min(left, max(1, PAGE_BYTES // self._row_bytes.get(work.dataset.name, GUESSED_ROW_BYTES))),
+                search_after=end,
             )
-            found, after, text = reader.lines(answer, work.job.options.raw)
-            if not found:
-                raise CannotGoOnError(f"of the {rows} rows of slice {block.block} {left} are missing: {GONE}")
-            lines.append(text)
-            left -= found
-            # A page takes milliseconds: heartbeats and commands get their turn in between.
-            await asyncio.sleep(0)
-        return b"".join(lines)
+            page = reader.read(answer)
+            if not page.documents:
+                raise CannotGoOnError(f"slice {block.block} lacks {left} of its rows; {GONE}")
+            self._row_bytes[work.dataset.name] = len(answer) // len(page.documents) + 1
+            end = page.end
+            left -= len(page.documents)
+            for chunk in reader.lines(page, work.job.options.raw):
+                # They take milliseconds: heartbeats and commands get their turn in between.
+                await asyncio.sleep(0)
+                work.gate()
+                yield chunk
 
     async def _search(self, work: Work, frozen: str, **more: Any) -> bytes:
         # Of several shards one that has lost its part would be left out without a word, if that were allowed.
@@ -121,12 +141,19 @@ class Export:
             allow_partial_search_results=False,
             **more,
         )
+        request = asyncio.ensure_future(work.sink.ask(search, work.gate))
         try:
-            answer = await work.sink.ask(search, work.gate)
+            # Reading changes nothing: whoever pauses the job need not wait until it is over.
+            while not request.done():
+                await asyncio.wait({request}, timeout=LOOK_SECONDS)
+                work.gate()
+            answer = await request
         except CannotGoOnError as error:
             if isinstance(error.__cause__, NotFoundError):
                 raise CannotGoOnError(GONE) from error
             raise
+        finally:
+            request.cancel()
         work.sink.on_trouble(None)
         return cast(bytes, answer.body)
 
@@ -151,3 +178,15 @@ class Export:
             return await action
         except StorageError as error:
             raise CannotGoOnError(str(error)) from error
+
+
+def _rows(block: SliceBlock) -> int:
+    return block.last_row - block.first_row + 1
+
+
+async def _after(begun: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for chunk in begun:
+        yield chunk
+    begun.clear()
+    async for chunk in rest:
+        yield chunk
