@@ -1,4 +1,4 @@
-"""An export, from POST to COMPLETED, beside one process that scrolls through the same rows into a CSV file, in turns."""
+"""An export, from POST to COMPLETED, beside one process that scrolls the same rows into a CSV file, in turns."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
 from schemas.datasets import ERROR_COLUMNS
-from schemas.formulas import guard
+from schemas.formulas import guard, unguard
 from schemas.indices import data_index, index_name
 
 PAGE_ROWS = 5000
@@ -79,7 +79,7 @@ def compare(settings: Settings, job_id: str, dataset: str, file: Path) -> Verdic
 
 def _same(document: dict[str, Any], row: dict[str, str]) -> bool:
     stored = {name: "" if value is None else str(value) for name, value in document.items() if name != "sluice"}
-    return stored == {name: value for name, value in row.items() if name not in ERROR_COLUMNS}
+    return stored == {name: unguard(value) for name, value in row.items() if name not in ERROR_COLUMNS}
 
 
 def _by_row(client: Elasticsearch, index: str, job: str, row: str, job_id: str) -> Iterator[tuple[int, dict[str, Any]]]:
