@@ -68,6 +68,7 @@ class Reader:
             asking=Asking(lambda: elasticsearch(settings)),
             recorded=self._recorded,
             prefix=settings.prefix,
+            slice_rows=settings.slice_rows,
         )
         self._view = JobView()
         self._acks = Acks()

@@ -36,6 +36,8 @@ class Surroundings:
     recorded: exports.Recorded = lambda _: None
     """The input of a job as the control table has it."""
     prefix: str = "sluice"
+    slice_rows: int = 10_000
+    """Rows in a slice of an export, at most."""
 
 
 BlockSource = Generator[Step | Waiting | None, None, Input]
@@ -113,7 +115,7 @@ def cut_export(plan: CutExport, start: Input, surroundings: Surroundings) -> Blo
     asking, index = surroundings.asking, data_index(surroundings.prefix, dataset.name)
     if start.frozen is None:
         start = yield from exports.begin(plan, asking, surroundings.recorded, index, dataset.date_field)
-    return (yield from exports.cut(plan, start, asking, dataset.date_field))
+    return (yield from exports.cut(plan, start, asking, dataset.date_field, surroundings.slice_rows))
 
 
 def _dataset(plan: ReadFile | CutExport, surroundings: Surroundings) -> Dataset:

@@ -8,8 +8,6 @@ from typing import Any
 
 from schemas.blocks import Span
 
-SLICE_ROWS = 10_000
-"""Rows in a slice, at most."""
 KEEP_ALIVE = "15m"
 """How long a point in time lives on after it was last asked; a worker asks every minute while the job is not over."""
 GONE = (

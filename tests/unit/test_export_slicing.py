@@ -77,10 +77,9 @@ def assert_cut(rows: list[Row], most: int = MOST) -> list[Slice]:
     return found
 
 
+DATES = st.integers(0, 3) | st.integers(-(10**13), 10**13)
 ROWS = st.lists(
-    st.builds(
-        Row, st.one_of(st.integers(0, 3), st.integers(-(10**13), 10**13)), st.sampled_from("abc"), st.integers(1, 500)
-    ),
+    st.builds(Row, DATES, st.sampled_from("abc"), st.integers(1, 500)),
     unique_by=lambda row: (row.job, row.number),
     max_size=150,
 )
