@@ -11,7 +11,6 @@ from ingest.errors import SourceError
 from ingest.slicing import Slice, slices
 from ingest.steps import WAITING, Step, Waiting
 from schemas.blocks import SliceBlock
-from schemas.exports import SLICE_ROWS
 from schemas.job import Input
 from schemas.plans import CutExport
 
@@ -38,13 +37,15 @@ def begin(
     return known
 
 
-def cut(plan: CutExport, start: Input, asking: Asking, date_field: str) -> Generator[Step | Waiting, None, Input]:
-    """The slices from the checkpoint on; those before it are counted again, and passed over."""
+def cut(
+    plan: CutExport, start: Input, asking: Asking, date_field: str, most: int
+) -> Generator[Step | Waiting, None, Input]:
+    """The slices, each with at most `most` rows; those before the checkpoint are counted again and passed over."""
     assert start.frozen is not None, "the dataset is frozen before it is cut"
     counting = Counting(start.frozen, date_field, plan.organisation)
     span, total = yield from asking.ask(partial(counting.whole, first_day=plan.date_from, last_day=plan.date_till))
     blocks = rows = 0
-    cutting = slices(span, total, SLICE_ROWS)
+    cutting = slices(span, total, most)
     answer: Any = None
     try:
         while True:
@@ -55,6 +56,8 @@ def cut(plan: CutExport, start: Input, asking: Asking, date_field: str) -> Gener
                 continue
             first, rows = rows + 1, rows + found.rows
             blocks += 1
+            if blocks == start.blocks and rows != start.rows:
+                raise SourceError("its slices were cut with another SLUICE_SLICE_ROWS: set it as it was, and resume")
             if blocks > start.blocks:
                 block = SliceBlock(
                     job_id=plan.job_id,
