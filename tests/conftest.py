@@ -184,6 +184,7 @@ def sluice(stack: Servers, test_home: Path) -> Iterator[CommandLine]:
             elasticsearch_url=stack.settings.elasticsearch,
             api_port=free_port(),
             api_require_key=False,
+            slice_rows=500,
         )
     )
     sluice("up", "--detach")

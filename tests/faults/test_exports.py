@@ -13,12 +13,14 @@ from pydantic import SecretStr
 
 from devstack.oracle import compare, compare_export
 from runtime.clients import elasticsearch
+from schemas.blocks import Block, SliceBlock
 from schemas.codec import decode
+from schemas.commands import Command, InputAdvanced
 from schemas.exports import parts_folder, result_path
 from schemas.job import Job
 from tests.cluster import Cluster, Shared
 from tests.conftest import MakeCluster, People
-from tests.faults.evidence import published, records
+from tests.faults.evidence import records
 
 ROWS = 20_000
 SLICE_ROWS = 500
@@ -116,17 +118,48 @@ def test_an_export_survives_the_death_of_its_only_worker(
     assert_exported(cluster, job_id, loaded, tmp_path)
 
 
-def test_an_export_survives_the_death_of_its_reader(make_cluster: MakeCluster, people: People, tmp_path: Path) -> None:
-    cluster = make_cluster(slice_rows=2)  # many slices, which take the reader a while
-    cluster.wait_state(cluster.upload(people(ROWS)), "COMPLETED")
-    before = published(cluster.settings, "rows")
-    job_id = cluster.export("acme", "2026-02-28")
-    cluster.wait(lambda: published(cluster.settings, "rows") > before, 60, "the first slices are published")
-    reader = cluster.reader
+def test_exports_survive_the_death_of_their_reader_whenever(cluster: Cluster, loaded: str, tmp_path: Path) -> None:
+    jobs = []
+    for _ in range(3):
+        jobs.append(cluster.export(loaded, "2026-01-31"))
+        cluster.reader.kill()
+        cluster.start("ingest")
+    for job_id in jobs:
+        assert_exported(cluster, job_id, loaded, tmp_path, "2026-01-31")
+
+
+def test_of_two_points_in_time_all_slices_are_read_in_one(cluster: Cluster, loaded: str, tmp_path: Path) -> None:
+    """The reader dies after it has frozen the dataset, and before the control agent has heard of it."""
+    reader, worker = cluster.reader, cluster.worker
+    reader.freeze()
+    job_id = cluster.export(loaded, "2026-01-31")
+    worker.kill()
+    reader.wake()
+    cluster.wait(lambda: len(points_in_time(cluster, job_id)) == 1, 30, "the dataset is frozen")
     reader.kill()
-    assert reader.log.count("apply ended") == 1, "the reader was faster than the test"
     cluster.start("ingest")
-    assert_exported(cluster, job_id, "acme", tmp_path, "2026-02-28")
+    cluster.wait(lambda: len(points_in_time(cluster, job_id)) == 2, 30, "it is frozen once more")
+    cluster.start("worker")
+    cluster.wait_state(job_id, "COMPLETED")
+    first, second = points_in_time(cluster, job_id)
+    assert first != second
+    assert slices_of(cluster, job_id) == {first}
+    assert_exported(cluster, job_id, loaded, tmp_path, "2026-01-31")
+
+
+def points_in_time(cluster: Cluster, job_id: str) -> list[str]:
+    """Those that readers have reported, in order."""
+    sent = [decode(value, Command) for _, key, value in records(cluster.settings, "commands") if key == job_id.encode()]
+    found = [
+        command.input.frozen for command in sent if isinstance(command, InputAdvanced) and not command.input.blocks
+    ]
+    return [item for item in found if item is not None]
+
+
+def slices_of(cluster: Cluster, job_id: str) -> set[str]:
+    """The points in time that a job's published slices name."""
+    blocks = [decode(value, Block) for _, _, value in records(cluster.settings, "rows")]
+    return {block.frozen for block in blocks if isinstance(block, SliceBlock) and block.job_id == job_id}
 
 
 def test_a_paused_export_stands_still_and_goes_on_in_its_point_in_time(
