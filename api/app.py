@@ -24,11 +24,13 @@ from api.follower import Follower
 from api.history import HistoryReader
 from api.live import LiveView
 from api.metrics import Metrics, MetricsMiddleware
+from api.result import get_result
 from api.services import Services
 from api.watch import watch_job
 from runtime.clients import async_elasticsearch
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
+from runtime.storage import open_storage
 
 Handler = Callable[[Request], Awaitable[Response]]
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
@@ -41,7 +43,7 @@ _GET: dict[str, Handler] = {
     "/v1/jobs/{job_id}/history": reports.get_history,
     "/v1/jobs/{job_id}/errors": reports.get_errors,
     "/v1/jobs/{job_id}/errors.csv": reports.get_errors_csv,
-    "/v1/jobs/{job_id}/result": reports.get_result,
+    "/v1/jobs/{job_id}/result": get_result,
     "/v1/datasets": reports.list_datasets,
     "/v1/stats": reports.get_stats,
     "/healthz": status.healthz,
@@ -110,6 +112,7 @@ def create_app(settings: Settings) -> Starlette:
             commands=commands,
             history=history,
             elasticsearch=client,
+            storage=open_storage(settings),
             metrics=Metrics(live.view),
             key=admin_key(settings),
         )

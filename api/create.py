@@ -69,13 +69,17 @@ async def short_body(request: Request) -> bytes:
 
 async def _from_form(request: Request, parts: Services, asking: Caller, job_id: str, boundary: bytes) -> Job:
     def check(data: bytes, head: bytes, whole: bool) -> None:
-        _refuse_bad_head(draft_of(data, parts.datasets, asking), head, whole)
+        draft = draft_of(data, parts.datasets, asking)
+        if not draft.from_query:
+            _refuse_bad_head(draft, head, whole)
 
     form = await receive_form(request.stream(), boundary, parts.settings.storage_root, job_id, check)
     try:
         draft = draft_of(form.job, parts.datasets, asking)
         if form.file is None:
             return await _without_upload(draft, parts, asking, job_id)
+        if draft.from_query:
+            raise invalid("an export takes its rows from the dataset; send no file")
         if draft.file is not None or draft.from_topic:
             raise invalid("a job reads one source only: a file is sent along, so leave out file and source")
     except ApiError:
@@ -109,7 +113,9 @@ async def _from_json(data: bytes, parts: Services, asking: Caller, job_id: str) 
 
 
 async def _without_upload(draft: Draft, parts: Services, asking: Caller, job_id: str) -> Job:
-    if draft.from_topic:
+    if draft.from_query:
+        source = Source(kind="query")
+    elif draft.from_topic:
         source = Source(kind="topic")
     elif draft.file is not None:
         path = await asyncio.to_thread(allowed_path, draft.file, parts.settings.import_roots)

@@ -67,7 +67,7 @@ def progress(job: Job, lanes: Iterable[LaneState], rate: float | None) -> Progre
     """How far the job is; `rate` is the measured rows a second."""
     known = list(lanes)
     applied, undone = applied_totals(job, known), undone_totals(job, known)
-    total = _rows_total(job)
+    total = job.rows_total
     if job.phase == "undo":
         done: int = undone.rows_undone
         goal: int | None = applied.rows_applied or job.undo_rows
@@ -143,14 +143,6 @@ def _newer(one: dict[int, LaneTotals], other: dict[int, LaneTotals]) -> dict[int
         partition: max(one.get(partition, LaneTotals()), other.get(partition, LaneTotals()), key=dealt_with)
         for partition in {*one, *other}
     }
-
-
-def _rows_total(job: Job) -> int | None:
-    if job.input.ended:
-        return job.input.rows
-    if job.announced_rows is not None:
-        return job.announced_rows
-    return max(0, job.source.lines - 1) if job.source.lines is not None else None
 
 
 def _percent(state: State, done: int, goal: int | None) -> float:

@@ -193,7 +193,7 @@ PATHS: Json = {
         "getErrorsCsv", "All row errors", _other("The rows, and why not", "text/csv"), 404, 503, parameters=[_JOB_ID]
     ),
     "/v1/jobs/{job_id}/result": _get(
-        "getResult", "The CSV that an export made", _other("The file; Range is supported", "text/csv"), 404,
+        "getResult", "The CSV that an export made", _other("The file; Range is supported", "text/csv"), 404, 409, 503,
         parameters=[_JOB_ID],
     ),
     "/v1/datasets": _get("listDatasets", "Datasets and their columns", _json("All of them", models.DatasetList)),

@@ -1,4 +1,4 @@
-"""The routes that only read: jobs, their history, row errors and results; datasets and totals."""
+"""The routes that only read: jobs, their history and row errors; datasets and totals."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from api.answers import json_answer
-from api.errors import ApiError, KafkaUnavailableError, unavailable
+from api.errors import KafkaUnavailableError, unavailable
 from api.history import entries
 from api.job_json import job_view
 from api.models import DatasetList, DatasetView, FieldView, HistoryPage, JobPage, Stats
@@ -84,16 +84,6 @@ async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes
 
 def _errors_index(parts: Services) -> str:
     return index_name(parts.settings.prefix, "errors")
-
-
-async def get_result(request: Request) -> Response:
-    """The CSV that an export made."""
-    job, parts = await visible_job(request), services(request)
-    path = parts.settings.storage_root / "results" / f"{job.id}.csv"
-    if not await asyncio.to_thread(path.is_file):
-        text = "an export has one once it is COMPLETED" if job.operation == "export" else "only exports have one"
-        raise ApiError(404, f"this job has no result; {text}", {"state": job.state})
-    return FileResponse(path, media_type="text/csv; charset=utf-8", filename=f"{job.id}.csv")
 
 
 async def list_datasets(request: Request) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -26,10 +27,11 @@ ONLY_DATASET: Final[Mapping[str, str]] = {"teams": "teams"}
 """Operations that are for one dataset."""
 
 _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_DAY = re.compile(r"^\d{4}-\d\d-\d\d\Z", re.ASCII)
 _PERCENT = re.compile(r"^(100(\.0+)?|\d{1,2}(\.\d+)?)%\Z")
 _ALLOWED = (
     "fields: operation, dataset, organisation, file, source, from, till, options, reason; "
-    "options: dry_run, max_errors, rows_per_second, if_busy"
+    "options: dry_run, max_errors, rows_per_second, if_busy, raw"
 )
 
 
@@ -45,6 +47,13 @@ class Draft:
     file: str | None
     """A path on the server."""
     from_topic: bool
+    date_from: str | None = None
+    date_till: str | None = None
+
+    @property
+    def from_query(self) -> bool:
+        """Its rows are in Elasticsearch."""
+        return self.operation not in FILE_OPERATIONS
 
 
 def body_as(data: bytes, kind: type[T], allowed: str) -> T:
@@ -72,10 +81,11 @@ def draft_of(data: bytes, datasets: Mapping[str, Dataset], caller: Caller) -> Dr
     request = body_as(data, JobRequest, _ALLOWED)
     if request.operation not in OPERATIONS:
         raise invalid(f"operation {request.operation!r} is not known; use one of {', '.join(sorted(OPERATIONS))}")
-    if request.operation not in FILE_OPERATIONS:
-        raise invalid("exports are not available in this version; use operation upload or teams")
-    if request.date_from is not None or request.date_till is not None:
+    exports = request.operation not in FILE_OPERATIONS
+    if not exports and (request.date_from is not None or request.date_till is not None):
         raise invalid("from and till belong to operation export; leave them out")
+    if exports and (request.file is not None or request.source is not None):
+        raise invalid("an export takes its rows from the dataset; leave out file and source")
     if not _ORGANISATION.match(request.organisation):
         raise invalid(
             f"organisation {request.organisation[:80]!r} is not a name that can be used: 1 to 64 letters, digits, "
@@ -88,15 +98,44 @@ def draft_of(data: bytes, datasets: Mapping[str, Dataset], caller: Caller) -> Dr
     if request.source == "topic" and request.file is not None:
         raise invalid("a job reads either a file or the topic, not both; leave out file or source")
     check_options(request.options)
+    dataset = _dataset(request, datasets)
+    if exports:
+        _check_export(request, dataset)
     return Draft(
         operation=request.operation,
-        dataset=_dataset(request, datasets),
+        dataset=dataset,
         organisation=request.organisation,
         options=request.options,
         reason=request.reason,
         file=request.file,
         from_topic=request.source == "topic",
+        date_from=request.date_from,
+        date_till=request.date_till,
     )
+
+
+def _check_export(request: JobRequest, dataset: Dataset) -> None:
+    if dataset.date_field is None:
+        raise invalid(f"dataset {dataset.name} has no date (sluice.date_field), so it can't be exported by date")
+    if request.date_from is None:
+        raise invalid(
+            "from is missing; an export takes the days from and till, written YYYY-MM-DD (till may be left out)"
+        )
+    first = _day("from", request.date_from)
+    last = _day("till", request.date_till) if request.date_till is not None else None
+    if last is not None and last < first:
+        raise invalid(f"the range is the wrong way round: from {first} is after till {last}")
+    if request.options.dry_run or request.options.max_errors is not None:
+        raise invalid("dry_run and max_errors belong to operations that write rows; leave them out")
+
+
+def _day(name: str, text: str) -> date:
+    try:
+        if not _DAY.match(text):
+            raise ValueError
+        return date.fromisoformat(text)
+    except ValueError:
+        raise invalid(f"{name} {text[:80]!r} is not a day; write it YYYY-MM-DD") from None
 
 
 def _dataset(request: JobRequest, datasets: Mapping[str, Dataset]) -> Dataset:
@@ -145,6 +184,8 @@ def creation(draft: Draft, job_id: str, caller: Caller, source: Source) -> Creat
         organisation=draft.organisation,
         source=source,
         options=draft.options,
+        date_from=draft.date_from,
+        date_till=draft.date_till,
     )
 
 
@@ -155,12 +196,16 @@ def repeat_problem(job: Job, command: CreateJob) -> ApiError | None:
         "dataset": job.dataset,
         "organisation": job.organisation,
         "file": job.source.sha256,
+        "from": job.date_from,
+        "till": job.date_till,
     }
     second: dict[str, Any] = {
         "operation": command.operation,
         "dataset": command.dataset,
         "organisation": command.organisation,
         "file": command.source.sha256,
+        "from": command.date_from,
+        "till": command.date_till,
     }
     different = [name for name in first if first[name] != second[name]]
     if not different:

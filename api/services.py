@@ -19,6 +19,7 @@ from api.live import LiveView
 from api.metrics import Metrics
 from api.view import View
 from runtime.settings import Settings
+from runtime.storage import Storage
 from schemas.datasets import Dataset
 from schemas.ids import JOB_ID
 from schemas.job import Job
@@ -36,6 +37,7 @@ class Services:
     commands: CommandLog
     history: HistoryReader
     elasticsearch: AsyncElasticsearch
+    storage: Storage
     metrics: Metrics
     key: str | None
     """The admin's API key."""

@@ -20,6 +20,7 @@ def everything(context: typer.Context) -> None:
         checks(rows=200_000, rounds=5, as_json=False)
         teams(count=10_000, rounds=3, as_json=False)
         inbox(rows=200_000, as_json=False)
+        export(rows=300_000, rounds=3, memory_rows=2_000_000, as_json=False)
 
 
 @app.command()
@@ -41,6 +42,33 @@ def upload(
     for role, seconds in figures.cpu_seconds.items():
         peak = figures.peak_megabytes.get(role)
         print(f"{role:<14} {seconds:>6.1f} s of CPU" + (f", at most {peak:.0f} MB" if peak else ""))
+
+
+@app.command()
+def export(
+    rows: Annotated[int, typer.Option(min=1)] = 300_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    memory_rows: Annotated[
+        int, typer.Option(min=0, help="Of the largest export; 0: memory is not measured.")
+    ] = 2_000_000,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """An export beside one process that scrolls through the same rows; a tenth beside the whole; memory."""
+    from bench import export as bench
+
+    figures = bench.measure(rows, rounds)
+    peaks = bench.memory(memory_rows) if memory_rows else {}
+    if as_json:
+        print(json.dumps(bench.as_dict(figures, peaks), indent=2))
+        return
+    print(f"helpers.scan to CSV    {figures.scan_rows_per_second:>10,.0f} rows/s")
+    print(f"export through Sluice  {figures.sluice_rows_per_second:>10,.0f} rows/s, POST to COMPLETED")
+    print(f"ratio                  {figures.ratio:>10.2f}")
+    print(f"a tenth of the rows    {figures.tenth_of_whole:>10.2f} of the time of all")
+    for role, seconds in figures.cpu_seconds.items():
+        print(f"{role:<14} {seconds:>6.1f} s of CPU")
+    for count, megabytes in peaks.items():
+        print(f"{count:>10,} rows: " + ", ".join(f"{role} {peak:.0f} MB" for role, peak in megabytes.items()))
 
 
 @app.command()

@@ -14,6 +14,7 @@ from schemas.ids import JOB_ID
 from schemas.job import BUSY, Job, State
 
 _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_DAY = re.compile(r"^\d{4}-\d\d-\d\d\Z", re.ASCII)
 _PERCENT = re.compile(r"^\d+(\.\d+)?%\Z")
 
 
@@ -29,6 +30,8 @@ class Kind:
     """The one dataset it is for; None: any."""
     dated: bool = False
     """It needs a dataset with a date, and a date range."""
+    makes_file: bool = False
+    """Its outcome is a file, made when every block is applied, and taken out as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ def creation_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
         return Rejected(400, f"operation {command.operation} takes its rows from: {', '.join(sorted(kind.sources))}")
     if command.source.kind == "file" and not command.source.path:
         return Rejected(400, "a job that reads a file must name it: source.path")
+    if kind.makes_file and command.options.dry_run:
+        return Rejected(400, f"operation {command.operation} changes no rows, so there is nothing to try: no dry_run")
     return _options_problem(command) or (_range_problem(command, dataset) if kind.dated else None)
 
 
@@ -82,6 +87,8 @@ def _range_problem(command: CreateJob, dataset: Dataset) -> Rejected | None:
     if dataset.date_field is None:
         return Rejected(400, f"dataset {dataset.name} has no date, so it can't be exported by date range")
     try:
+        if not all(_DAY.match(day) for day in (command.date_from or "", command.date_till) if day is not None):
+            raise ValueError
         first = date.fromisoformat(command.date_from or "")
         last = date.fromisoformat(command.date_till) if command.date_till else None
     except ValueError:

@@ -18,6 +18,7 @@ from control.moves import legality
 from schemas.commands import (
     Command,
     CreateJob,
+    FileFinished,
     InputAdvanced,
     InputEnded,
     InputFailed,
@@ -39,6 +40,7 @@ from schemas.events import (
     Created,
     Event,
     Failed,
+    FileBegun,
     InputAnnounced,
     InputCompleted,
     InputMoved,
@@ -160,7 +162,7 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
                 return (Resumed(),)
             if job.state is S.FAILED and not _all_rested(job):
                 return (TerminationRequested(keep_rows=False),)
-            return _rollback(job)
+            return _rollback(job, context)
         case SetRate():
             if request.rows_per_second is not None and not request.rows_per_second > 0:
                 return Rejected(400, "rows_per_second is a number above 0; leave it out for no limit")
@@ -199,26 +201,34 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
     return resumed + _consequences(evolve_all(job, resumed, context), context)
 
 
-def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event, ...]:
+def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event, ...] | Rejected:
+    if request.keep_rows and _makes_file(job, context):
+        return Rejected(400, f"job {job.id} makes a file, and half of one is not kept: terminate it without keep_rows")
     requested: tuple[Event, ...] = (TerminationRequested(request.keep_rows),)
     # Nothing of a queued or a paused job is in flight: that has been proved, and nobody has to prove it again.
     if job.state is S.QUEUED:
-        return (*requested, Terminated()) if request.keep_rows else (*requested, *_rollback(job))
+        return (*requested, Terminated()) if request.keep_rows else (*requested, *_rollback(job, context))
     if job.state is S.PAUSED:
         if request.keep_rows:
             return (*requested, Terminated())
-        return (*requested, *_rollback(job))
+        return (*requested, *_rollback(job, context))
     return requested
 
 
-def _rollback(job: Job) -> tuple[Event, ...]:
+def _makes_file(job: Job, context: Context) -> bool:
+    kind = context.catalog.operations.get(job.operation)
+    return kind is not None and kind.makes_file
+
+
+def _rollback(job: Job, context: Context) -> tuple[Event, ...]:
     last_row = max((lane.totals.last_row for lane in job.lanes_rested.values()), default=0)
     if job.applied is not None:
         last_row = max(last_row, job.applied.last_row)
-    if last_row:
+    if last_row and not _makes_file(job, context):
         return (RollbackStarted(last_row),)
     if job.started_at is None:
         return (RollbackStarted(0), RolledBack())
+    # A file goes as a whole, when what is left is counted. And otherwise:
     # No lane knows of a row, but a request whose worker died before its checkpoint may have written some: count them.
     return (RollbackStarted(0), UndoFinished(LaneTotals()))
 
@@ -233,7 +243,12 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
         case UndoChecked():
             if job.state is not S.ROLLING_BACK or not job.checking or report.epoch != job.epoch:
                 return ()
-            return (RollbackRepeated(report.remaining, report.last_row),) if report.remaining else (RolledBack(),)
+            if report.remaining:
+                return (RollbackRepeated(report.remaining, report.last_row),)
+            return (RolledBack(report.rows_undone),)
+        case FileFinished():
+            current = job.state is S.RUNNING and job.finishing and report.epoch == job.epoch
+            return (Completed(_sum(job)),) if current else ()
         case LanesCounted():
             known, none = job.lanes_counted, LaneTotals()
             more = {p: totals for p, totals in report.lanes.items() if totals.blocks > known.get(p, none).blocks}
@@ -245,11 +260,14 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
             return (LanesStopped(news),) if stopping and current and news else ()
         case InputAdvanced():
             current = report.run == job.run and job.state in _OPEN
-            moved = not job.current_input.ended and report.input.blocks > job.current_input.blocks
-            return (InputMoved(report.input),) if current and moved else ()
+            so_far = job.current_input
+            moved = report.input.blocks > so_far.blocks or (report.input.frozen is not None and so_far.frozen is None)
+            return (InputMoved(report.input),) if current and moved and _goes_on(so_far, report.input) else ()
         case InputEnded():
             current = report.run == job.run and job.state in _OPEN and not job.current_input.ended
             if not current or report.input is None or len(report.input.blocks_per_partition) != job.partitions:
+                return ()
+            if not _goes_on(job.current_input, report.input):
                 return ()
             return (InputCompleted(replace(report.input, ended=True)),)
         case LanesDone():
@@ -264,20 +282,25 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
             assert_never(report)
 
 
+def _goes_on(known: Input, news: Input) -> bool:
+    """Whether a report is about the input that is being read. Of two points in time, the first that is told counts."""
+    return not known.ended and known.frozen in (None, news.frozen)
+
+
 def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
     """What is true of the job now that was not before: lanes have stopped or are done, or its errors are too many."""
     if (job.state is S.PAUSING or job.halting) and _all_rested(job):
         return (Paused(),)
     if job.state is S.TERMINATING and _all_rested(job):
-        return (Terminated(),) if job.keep_rows else _rollback(job)
+        return (Terminated(),) if job.keep_rows else _rollback(job, context)
     if job.state is S.RUNNING and watched(job) and overspent(job, counted(job)):
         return (PauseRequested(budget_spent=True),)
     progress = job.current_input
     done = progress.ended and all(
         partition in job.lanes_done for partition, blocks in enumerate(progress.blocks_per_partition) if blocks
     )
-    if job.state is S.RUNNING and done:
-        return (Completed(_sum(job)),)
+    if job.state is S.RUNNING and done and not job.finishing:
+        return (FileBegun(_sum(job)),) if _makes_file(job, context) else (Completed(_sum(job)),)
     if job.state is S.ROLLING_BACK and done and not job.checking and not job.halting:
         return (UndoFinished(_sum(job)),)
     return (ProbePassed(),) if job.state is S.RUNNING and probed(job) else ()
@@ -342,6 +365,7 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 _next_run(job),
                 state=S.ROLLING_BACK,
                 phase="undo",
+                finishing=False,
                 undo_rows=event.last_row,
                 applied=job.applied or _rested_totals(job),
                 undone=None,
@@ -353,7 +377,8 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
         case RollbackRepeated():
             return replace(_next_run(job), undo_rows=max(job.undo_rows, event.last_row))
         case RolledBack():
-            return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=job.undone or LaneTotals())
+            undone = (job.undone or LaneTotals()) + LaneTotals(rows_undone=event.rows_undone)
+            return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=undone)
         case RateSet():
             return replace(job, options=replace(job.options, rows_per_second=event.rows_per_second))
         case InputMoved() | InputCompleted():
@@ -368,10 +393,12 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
             return replace(job, budget="open")
         case LanesFinished():
             return replace(job, lanes_done={**job.lanes_done, **event.lanes})
+        case FileBegun():
+            return replace(job, finishing=True)
         case Completed():
             state = S.COMPLETED_WITH_ERRORS if event.totals.rows_failed else S.COMPLETED
             budget = "open" if job.budget == "probing" else job.budget  # it was shorter than a probe
-            return replace(job, state=state, ended_at=at, applied=event.totals, budget=budget)
+            return replace(job, state=state, ended_at=at, applied=event.totals, budget=budget, finishing=False)
         case Failed():
             return replace(job, state=S.FAILED, epoch=job.epoch + 1, ended_at=at, lanes_rested={}, halting=False)
         case _:

@@ -1,4 +1,7 @@
-"""Are the rows of a file where they should be? Asked of Elasticsearch itself, never of what a job says of itself."""
+"""Are the rows of a file where they should be? Asked of Elasticsearch itself, never of what a job says of itself.
+
+For an upload: is each row a document. For an export: is each document a row.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from runtime.clients import elasticsearch
+from runtime.datasets import load_datasets
 from runtime.settings import Settings
 from schemas.datasets import ERROR_COLUMNS
+from schemas.formulas import guard, unguard
 from schemas.indices import data_index, index_name
 
 PAGE_ROWS = 5000
@@ -74,7 +79,7 @@ def compare(settings: Settings, job_id: str, dataset: str, file: Path) -> Verdic
 
 def _same(document: dict[str, Any], row: dict[str, str]) -> bool:
     stored = {name: "" if value is None else str(value) for name, value in document.items() if name != "sluice"}
-    return stored == {name: value for name, value in row.items() if name not in ERROR_COLUMNS}
+    return stored == {name: unguard(value) for name, value in row.items() if name not in ERROR_COLUMNS}
 
 
 def _by_row(client: Elasticsearch, index: str, job: str, row: str, job_id: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -99,3 +104,65 @@ def _by_row(client: Elasticsearch, index: str, job: str, row: str, job_id: str) 
             after = page[-1]["sort"]
     finally:
         client.close_point_in_time(id=pit)
+
+
+@dataclass(slots=True)
+class ExportVerdict:
+    """How the rows of an exported file compare with the documents of an organisation and a range of days."""
+
+    rows: int = 0
+    documents: int = 0
+    different: list[int] = field(default_factory=list)
+    """Rows of the file that are not the document of their place in the order."""
+
+    @property
+    def holds(self) -> bool:
+        """Every document is there once, in the order of the dates, and nothing else is."""
+        return self.rows == self.documents and not self.different
+
+    def __str__(self) -> str:
+        found = f"{self.rows:,} rows in the file, {self.documents:,} documents"
+        return found + (f"; different: rows {self.different[:5]}" if self.different else "")
+
+
+def compare_export(
+    settings: Settings, file: Path, dataset: str, organisation: str, first: str, last: str | None, raw: bool = False
+) -> ExportVerdict:
+    """Compare an exported file, row by row and value by value, with what Elasticsearch has now.
+
+    `first` and `last` are days (YYYY-MM-DD), both included.
+    """
+    known = load_datasets(settings.datasets_folder)[dataset]
+    verdict = ExportVerdict()
+    days: dict[str, Any] = {"gte": first} | ({"lte": f"{last}||/d"} if last else {})
+    conditions = [{"term": {"sluice.organisation": organisation}}, {"range": {str(known.date_field): days}}]
+    order = [str(known.date_field), "sluice.job_id", "sluice.row_number"]
+    with elasticsearch(settings) as client, file.open(encoding="utf-8", newline="") as lines:
+        reader = csv.reader(lines)
+        assert tuple(next(reader)) == known.columns
+        index = data_index(settings.prefix, dataset)
+        for document in _in_order(client, index, {"bool": {"filter": conditions}}, order):
+            verdict.documents += 1
+            row = next(reader, None)
+            verdict.rows += row is not None
+            if row != [_cell(document.get(name), raw) for name in known.columns]:
+                verdict.different.append(verdict.documents)
+        verdict.rows += sum(1 for _ in reader)
+    return verdict
+
+
+def _cell(value: Any, raw: bool) -> str:
+    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if raw else guard(text)
+
+
+def _in_order(client: Elasticsearch, index: str, query: dict[str, Any], order: list[str]) -> Iterator[dict[str, Any]]:
+    client.indices.refresh(index=index)
+    after: list[Any] | None = None
+    while True:
+        sort = [{name: "asc"} for name in order]
+        page = client.search(index=index, query=query, sort=sort, size=PAGE_ROWS, search_after=after)["hits"]["hits"]
+        yield from (hit["_source"] for hit in page)
+        if len(page) < PAGE_ROWS:
+            return
+        after = page[-1]["sort"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from msgspec.structs import replace
+
 from schemas.job import Input
 
 
@@ -35,11 +37,4 @@ class Coverage:
 def with_counts(last: Input, partitions: int) -> Input:
     """The input at its end: with the number of blocks on each partition, block b being on b mod `partitions`."""
     counts = tuple((last.blocks + partitions - 1 - partition) // partitions for partition in range(partitions))
-    return Input(
-        blocks=last.blocks,
-        rows=last.rows,
-        bytes=last.bytes,
-        lines=last.lines,
-        ended=True,
-        blocks_per_partition=counts,
-    )
+    return replace(last, ended=True, blocks_per_partition=counts)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ingest.acks import Acks
 from ingest.consumers import PlanConsumer, ViewConsumer, wait_for_topics
+from ingest.counting import Asking
 from ingest.cutter import Limits
 from ingest.files import Roots
 from ingest.jobview import JobView
@@ -24,10 +25,12 @@ from ingest.publisher import Publisher
 from ingest.sources import Surroundings
 from ingest.verdict import Verdict, judge, starting_point
 from ingest.work import Stage, Work
+from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
 from runtime.readiness import mark_ready
 from runtime.settings import Settings
 from schemas.codec import UndecodableError, decode
+from schemas.job import Input
 from schemas.plans import Plan
 
 log = logging.getLogger(__name__)
@@ -62,6 +65,10 @@ class Reader:
             datasets=load_datasets(settings.datasets_folder),
             roots=Roots(settings.storage_root, settings.import_roots),
             limits=Limits(settings.block_rows, settings.block_bytes),
+            asking=Asking(lambda: elasticsearch(settings)),
+            recorded=self._recorded,
+            prefix=settings.prefix,
+            slice_rows=settings.slice_rows,
         )
         self._view = JobView()
         self._acks = Acks()
@@ -95,6 +102,10 @@ class Reader:
             self._jobs.close()
             if self._settings.ready_file:
                 self._settings.ready_file.unlink(missing_ok=True)
+
+    def _recorded(self, job_id: str) -> Input | None:
+        job = self._view.get(job_id)
+        return job.input if job is not None else None
 
     def _round(self) -> None:
         busy = self._turns()
@@ -156,7 +167,8 @@ class Reader:
                     break
                 if not self._publisher.has_room:
                     return False
-                work.step()
+                if not work.step():
+                    break
                 busy = True
                 self._jobs.follow()
         return busy

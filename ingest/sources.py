@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
+from elasticsearch import Elasticsearch
 
+from ingest import exports
+from ingest.counting import Asking
 from ingest.cutter import Limits, Place, cut
 from ingest.errors import SourceError
 from ingest.files import Roots, open_source
 from ingest.header import HEAD_BYTES, read_header
-from schemas.blocks import Block, RowBlock, UndoBlock
+from ingest.steps import Step, Waiting
+from schemas.blocks import RowBlock, UndoBlock
 from schemas.datasets import Dataset
+from schemas.indices import data_index
 from schemas.job import Input, Phase
 from schemas.plans import CutExport, Plan, ReadFile, UndoRows
 
 UNDO_BLOCK_ROWS = 2_500
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One block, and how far the source has been read with it."""
-
-    block: Block
-    after: Input
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +32,24 @@ class Surroundings:
     datasets: Mapping[str, Dataset]
     roots: Roots
     limits: Limits
+    asking: Asking = field(default_factory=lambda: Asking(_no_elasticsearch))
+    recorded: exports.Recorded = lambda _: None
+    """The input of a job as the control table has it."""
+    prefix: str = "sluice"
+    slice_rows: int = 10_000
+    """Rows in a slice of an export, at most."""
 
 
-BlockSource = Generator[Step | None, None, Input]
+BlockSource = Generator[Step | Waiting | None, None, Input]
 """Blocks in order from a checkpoint on, the same blocks from any checkpoint; returns how far it came at its end.
 
-It yields None when it worked for a while without a block coming of it. Raises SourceError. `close` frees what it holds.
+It yields None when it worked for a while without a block coming of it, and WAITING while it waits for an answer. Raises
+SourceError. `close` frees what it holds.
 """
+
+
+def _no_elasticsearch() -> Elasticsearch:
+    raise SourceError("this reader has no Elasticsearch")
 
 
 def phase_of(plan: Plan) -> Phase:
@@ -56,9 +64,7 @@ def block_source(plan: Plan, start: Input, surroundings: Surroundings) -> BlockS
 
 def read_file(plan: ReadFile, start: Input, surroundings: Surroundings) -> BlockSource:
     """The rows of a file."""
-    dataset = surroundings.datasets.get(plan.dataset)
-    if dataset is None:
-        raise SourceError(f"the dataset {plan.dataset!r} is not known here; known: {', '.join(surroundings.datasets)}")
+    dataset = _dataset(plan, surroundings)
     opened = open_source(plan.source, surroundings.roots)
     with opened.file:
         header = read_header(opened.head(HEAD_BYTES), opened.size <= HEAD_BYTES, dataset)
@@ -81,6 +87,8 @@ def read_file(plan: ReadFile, start: Input, surroundings: Surroundings) -> Block
                 first_line=part.first_line,
                 lines=part.lines,
                 unreadable=part.unreadable,
+                # few files have any, and to look at the bytes costs next to nothing
+                guarded=b"\"'" in part.rows_json,
             )
             blocks, rows, place = blocks + 1, rows + part.rows, part.end
             yield Step(block, Input(blocks=blocks, rows=rows, bytes=place.bytes, lines=place.lines))
@@ -99,10 +107,22 @@ def undo_rows(plan: UndoRows, start: Input, _surroundings: Surroundings) -> Bloc
     return Input(blocks=blocks, rows=rows)
 
 
-def cut_export(_plan: CutExport, _start: Input, _surroundings: Surroundings) -> BlockSource:
-    """Slices of an export's query."""
-    raise SourceError("exports are not available in this version")
-    yield
+def cut_export(plan: CutExport, start: Input, surroundings: Surroundings) -> BlockSource:
+    """Slices of an export's rows."""
+    dataset = _dataset(plan, surroundings)
+    if dataset.date_field is None:
+        raise SourceError(f"dataset {dataset.name} has no date (sluice.date_field), so it can't be cut by date")
+    asking, index = surroundings.asking, data_index(surroundings.prefix, dataset.name)
+    if start.frozen is None:
+        start = yield from exports.begin(plan, asking, surroundings.recorded, index, dataset.date_field)
+    return (yield from exports.cut(plan, start, asking, dataset.date_field, surroundings.slice_rows))
+
+
+def _dataset(plan: ReadFile | CutExport, surroundings: Surroundings) -> Dataset:
+    dataset = surroundings.datasets.get(plan.dataset)
+    if dataset is None:
+        raise SourceError(f"the dataset {plan.dataset!r} is not known here; known: {', '.join(surroundings.datasets)}")
+    return dataset
 
 
 _SOURCES: dict[type, Callable[[Any, Input, Surroundings], BlockSource]] = {

@@ -11,6 +11,7 @@ from ingest.coverage import Coverage, with_counts
 from ingest.errors import SourceError
 from ingest.publisher import MESSAGE_BYTES
 from ingest.sources import Surroundings, block_source, phase_of
+from ingest.steps import Waiting
 from schemas.codec import encode
 from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
 from schemas.job import Input
@@ -67,12 +68,16 @@ class Work:
         """Whether the source was read to its end, or can't be."""
         return self._end is not None or self._failure is not None
 
-    def step(self) -> None:
-        """Read and publish one block."""
+    def step(self) -> bool:
+        """Read and publish one block; False: there is nothing to do until someone else has answered."""
         try:
             step = next(self._source)
-            if step is None:
-                return
+            if step is None or isinstance(step, Waiting):
+                return step is None
+            if step.block is None:
+                self._coverage = Coverage(step.after)
+                self._advance()
+                return True
             value = encode(step.block)
             if len(value) > MESSAGE_BYTES - _RECORD_OVERHEAD_BYTES:
                 raise SourceError(
@@ -94,6 +99,7 @@ class Work:
             after = step.after
             self._coverage.sent(after)
             self._outlet.block(step.block.block % self.plan.partitions, value, lambda: self._coverage.confirmed(after))
+        return True
 
     def stop(self) -> None:
         """Read no more."""
@@ -111,7 +117,7 @@ class Work:
 
     def _advance(self, confirmed: Callable[[], None] | None = None) -> bool:
         covered = self._coverage.covered
-        if covered.blocks == self._reported.blocks:
+        if covered == self._reported:
             return False
         self._reported = covered
         self._outlet.report(InputAdvanced(**self._names, input=covered), confirmed)

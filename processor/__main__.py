@@ -28,6 +28,7 @@ from runtime.clients import async_elasticsearch
 from runtime.logs import configure_logging
 from runtime.readiness import mark_ready
 from runtime.settings import Settings, settings
+from runtime.storage import open_storage
 from schemas.topics import TopicName
 
 log = logging.getLogger("processor")
@@ -41,7 +42,8 @@ async def work(config: Settings) -> int:
     jobs = JobTable()
     publisher = Publisher(config)
     await publisher.start()
-    elastic = async_elasticsearch(config)
+    elastic, undecoded = async_elasticsearch(config), async_elasticsearch(config, undecoded=True)
+    storage = open_storage(config)
     metrics = WorkerMetrics()
     if config.metrics_port is not None:
         metrics.serve(config.metrics_port, config.metrics_host)
@@ -57,7 +59,7 @@ async def work(config: Settings) -> int:
     engine = Engine(
         config,
         jobs,
-        operations(),
+        operations(storage, undecoded),
         known.datasets,
         BulkSink(elastic, config.bulk_in_flight),
         publisher,
@@ -99,6 +101,7 @@ async def work(config: Settings) -> int:
     await reader.stop()
     await publisher.stop()
     await elastic.close()
+    await undecoded.close()
     return 1 if failed else 0
 
 

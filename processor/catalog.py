@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from elasticsearch import AsyncElasticsearch
+
 from control.admission import Catalog
 from processor.operations.base import Operation
+from processor.operations.export import Export
 from processor.operations.teams import Teams
 from processor.operations.upload import Upload
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
+from runtime.storage import Storage
 
-OPERATIONS: tuple[Operation, ...] = (Upload(), Teams())
+OPERATIONS = (Upload, Teams, Export)
 
 
-def operations() -> dict[str, Operation]:
-    """Name -> operation."""
-    return {operation.name: operation for operation in OPERATIONS}
+def operations(storage: Storage, undecoded: AsyncElasticsearch) -> dict[str, Operation]:
+    """Name -> operation. `undecoded` is a client whose answers are bytes."""
+    made: tuple[Operation, ...] = (Upload(), Teams(), Export(storage, undecoded))
+    return {operation.name: operation for operation in made}
 
 
 def catalog(settings: Settings) -> Catalog:
     """What admission must know of the operations and datasets."""
     return Catalog(
-        operations={name: operation.kind for name, operation in operations().items()},
+        operations={operation.name: operation.kind for operation in OPERATIONS},
         datasets=load_datasets(settings.datasets_folder),
     )

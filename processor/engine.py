@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 from control.budget import probe_rows
@@ -26,7 +26,7 @@ from processor.claims import sweep_claims
 from processor.errors import CannotGoOnError, FencedError
 from processor.fairness import FairTurns, TokenBucket
 from processor.lane import Lane, Loaded
-from processor.lanes import Lanes, runnable, void
+from processor.lanes import CONCLUDING, Lanes, runnable, void
 from processor.lease import Lease
 from processor.log_reader import Inheritance, LogReader, read_lane_records
 from processor.metrics import WorkerMetrics
@@ -36,9 +36,9 @@ from processor.refill import Refill
 from runtime.settings import Settings
 from schemas.blocks import Block, BlockHead
 from schemas.codec import UndecodableError, decode, encode
-from schemas.commands import UndoChecked, WorkFailed
+from schemas.commands import Command, FileFinished, UndoChecked, WorkFailed
 from schemas.datasets import Dataset
-from schemas.job import ENDED, Job, State
+from schemas.job import BUSY, ENDED, Job, State
 from schemas.lanes import OwnerRecord, owner_key
 from schemas.progress import RowError
 
@@ -48,6 +48,8 @@ PREPARED = 1
 """Requests that are made while others are in flight, so that Elasticsearch never waits for the next one."""
 
 Taken = list[tuple[Lane, Loaded, Block]]
+
+KEEP_SECONDS = 60.0
 
 
 def now_ms() -> int:
@@ -93,7 +95,8 @@ class Engine:
         self._buckets: dict[str, TokenBucket] = {}
         self._flights: set[asyncio.Task[None]] = set()
         self._errands: set[asyncio.Task[None]] = set()
-        self._checked: set[tuple[str, int]] = set()
+        self._conclusions: set[asyncio.Task[None]] = set()
+        self._concluded: set[tuple[str, int]] = set()
         self._swept = False
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         jobs.listen(self._job_changed)
@@ -103,6 +106,7 @@ class Engine:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._pump())
             tasks.create_task(self._checkpoints.run())
+            tasks.create_task(self._keep())
             tasks.create_task(self._watch_failure())
 
     # -- rebalancing -------------------------------------------------------------------------------------------------
@@ -162,14 +166,14 @@ class Engine:
         for task in stopped:
             task.cancel()
         self._open = False
-        if self._flights:
-            await asyncio.wait(self._flights, timeout=self._settings.request_timeout_seconds + 5)
+        if under_way := self._flights | self._conclusions:
+            await asyncio.wait(under_way, timeout=self._settings.request_timeout_seconds + 5)
         await self._checkpoints.flush()
-        if not self._flights:
+        if not (self._flights or self._conclusions):
             await self._sign(self.lanes.owned - self.lanes.unproved, closed=True)
         self.lanes.clear()
         self._checkpoints.forget()
-        self._checked.clear()
+        self._concluded.clear()
 
     async def _sign(self, partitions: Collection[int], closed: bool) -> None:
         """Leave word, for the next owner, whether requests of ours may be on their way."""
@@ -341,8 +345,10 @@ class Engine:
             if lane.run != job.run or not runnable(job):
                 lane.unload()
         self._checkpoints.job_changed(job)
-        if job.checking and job.state is State.ROLLING_BACK and not job.halting and 0 in self.lanes.owned:
-            self._check_undo(job)
+        if job.checking and job.state is State.ROLLING_BACK and not job.halting:
+            self._conclude(job, self._check_undo)
+        if job.finishing and runnable(job):
+            self._conclude(job, self._finish)
         self._work.set()
         self._refill.wake()
 
@@ -355,30 +361,66 @@ class Engine:
         bucket = self._buckets.setdefault(job.id, TokenBucket(share))
         bucket.rate = share
 
-    def _check_undo(self, job: Job) -> None:
-        """Count what a rollback has left, once for each epoch; the owner of partition 0 does it."""
-        if (job.id, job.epoch) in self._checked:
+    def _conclude(self, job: Job, step: Callable[[Operation, Work], Awaitable[Command]]) -> None:
+        """Do what is done once for a job, once for each epoch, and report it."""
+        if CONCLUDING not in self.lanes.owned or (job.id, job.epoch) in self._concluded:
             return
-        self._checked.add((job.id, job.epoch))
+        self._concluded.add((job.id, job.epoch))
 
-        def gate() -> None:
-            now = self._jobs.get(job.id)
-            if not self._open or now is None or now.epoch != job.epoch:
-                raise FencedError
-
-        async def check() -> None:
-            work = Work(job, self._datasets[job.dataset], self._settings.prefix, self._sink, gate, now_ms())
+        async def conclude() -> None:
             try:
-                remaining, last_row = await self._operations[job.operation].left_over(work)
+                report = await step(self._operations[job.operation], self._work_beside_lanes(job))
             except FencedError:
                 pass  # paused, or another worker's by now
             except CannotGoOnError as error:
                 self._fail(job, str(error))
             else:
-                report = UndoChecked(job_id=job.id, epoch=job.epoch, remaining=remaining, last_row=last_row)
                 await self._publisher.publish("commands", job.id.encode(), encode(report))
+            finally:
+                self.lanes.concluding.remove(job.id)
+                self._checkpoints.report_soon()
 
-        self._errand(check())
+        self.lanes.concluding.append(job.id)
+        task = asyncio.create_task(self._guard(conclude()))
+        self._conclusions.add(task)
+        task.add_done_callback(self._conclusions.discard)
+
+    async def _check_undo(self, operation: Operation, work: Work) -> Command:
+        """Count what a rollback has left."""
+        rows = await operation.discard(work)
+        remaining, last_row = await operation.left_over(work)
+        job = work.job
+        return UndoChecked(job_id=job.id, epoch=job.epoch, remaining=remaining, last_row=last_row, rows_undone=rows)
+
+    async def _finish(self, operation: Operation, work: Work) -> Command:
+        await operation.finish(work)
+        return FileFinished(job_id=work.job.id, epoch=work.job.epoch)
+
+    async def _keep(self) -> None:
+        """Keep alive what jobs need that are not over."""
+        while True:
+            await asyncio.sleep(KEEP_SECONDS)
+            for job in self._jobs if self._open and CONCLUDING in self.lanes.owned else ():
+                operation = self._operations.get(job.operation)
+                if operation is None or not operation.kind.makes_file or job.phase != "apply" or job.state not in BUSY:
+                    continue
+                try:
+                    await operation.keep(self._work_beside_lanes(job))
+                except FencedError:
+                    pass  # it has moved on meanwhile
+                except CannotGoOnError as error:
+                    self._fail(job, str(error))
+
+    def _work_beside_lanes(self, job: Job) -> Work:
+        """Work of the owner of the one partition for it, in the job's epoch."""
+
+        def gate() -> None:
+            self._lease.require()
+            now = self._jobs.get(job.id)
+            if not self._open or CONCLUDING not in self.lanes.owned or now is None or now.epoch != job.epoch:
+                raise FencedError
+
+        return Work(job, self._datasets[job.dataset], self._settings.prefix, self._sink, gate, now_ms())
 
     async def _sweep(self) -> None:
         """Delete what dry runs that are over have left; the owner of partition 0 does it."""

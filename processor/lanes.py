@@ -11,6 +11,8 @@ from schemas.blocks import BlockHead
 from schemas.job import ENDED, Job, LaneTotals, RestedLane, State
 
 S = State
+CONCLUDING = 0
+"""The partition whose owner does what is done once for a job: its file, the count at the end of its rollback."""
 
 
 def runnable(job: Job) -> bool:
@@ -39,6 +41,8 @@ class Lanes:
     owned: frozenset[int] = frozenset()
     unproved: set[int] = field(default_factory=set)
     """Partitions on which a request of the owner before us may still be on its way."""
+    concluding: list[str] = field(default_factory=list)
+    """Jobs whose file is being made or taken out, by the owner of partition 0."""
 
     def __iter__(self) -> Iterator[Lane]:
         for lanes in self.by_job.values():
@@ -84,6 +88,8 @@ class Lanes:
         found = {}
         for partition in self.owned - self.unproved:
             if partition >= job.partitions or partition in reported or partition in job.lanes_rested:
+                continue
+            if partition == CONCLUDING and job.id in self.concluding:
                 continue
             lane = self.get(job.id, partition)
             if lane is None or lane.run != job.run:

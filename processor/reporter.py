@@ -60,8 +60,6 @@ def job_item(prefix: str, job: Job) -> bytes:
 def job_document(job: Job) -> dict[str, Any]:
     """A job as the reports show it."""
     totals = job.applied or sum(job.lanes_done.values(), LaneTotals())
-    expected = job.announced_rows if job.source.lines is None else max(0, job.source.lines - 1)
-    rows_total = job.input.rows if job.input.ended else expected
     last = job.ended_at
     return {
         **{
@@ -81,7 +79,7 @@ def job_document(job: Job) -> dict[str, Any]:
                 "command_offset",
             )
         },
-        "rows_total": rows_total,
+        "rows_total": job.rows_total,
         "rows_applied": totals.rows_applied,
         "rows_failed": totals.rows_failed,
         "rows_undone": job.undone.rows_undone if job.undone else 0,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from processor.columns import compile_column
 from schemas.blocks import RowBlock
 from schemas.datasets import ERROR_COLUMNS, Dataset
+from schemas.formulas import unguard
 from schemas.progress import RowError
 
 VALUE_CHARACTERS = 200
@@ -47,13 +48,18 @@ class RowChecker:
         self._columns = [compile_column(fields[columns[position]]) for position in self._positions]
         self._stored = tuple(columns[position] for position in self._positions)
 
-    def check(self, block: RowBlock, organisation: str, at: int) -> CheckedRows:
-        """Sort a block's rows; `at`, in milliseconds, is the time its errors carry."""
+    def check(self, block: RowBlock, organisation: str, at: int, raw: bool = False) -> CheckedRows:
+        """Sort a block's rows; `at`, in milliseconds, is the time its errors carry.
+
+        Unless `raw`, apostrophes go that an export put before what a spreadsheet would take for a formula.
+        """
         problems = self._misfits(block)
         places: Sequence[int] = range(len(block.rows))
         if problems:
             places = [place for place in places if place not in problems]
         rows = [block.rows[place] for place in places] if problems else block.rows
+        if block.guarded and not raw:
+            rows = [[unguard(value) for value in row] for row in rows]
         values = self._values(rows, places, problems) if rows else []
         if not problems:
             return CheckedRows([block.first_row + place for place in places], self._stored, values, [])

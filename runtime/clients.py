@@ -54,9 +54,22 @@ def aiokafka_config(settings: Settings) -> dict[str, Any]:
     return config
 
 
-def async_elasticsearch(settings: Settings, connections: int = 8) -> AsyncElasticsearch:
-    """A client for use in an event loop; retries are left to the caller, who knows what may be repeated."""
-    return AsyncElasticsearch(**_elasticsearch_config(settings), connections_per_node=connections)
+class _Undecoded(OrjsonSerializer):
+    """Leaves an answer as the bytes it is: whoever asked makes of them what it needs. Refusals are read."""
+
+    def loads(self, data: bytes) -> Any:
+        return super().loads(data) if data.startswith(b'{"error"') else data
+
+
+def async_elasticsearch(settings: Settings, connections: int = 8, *, undecoded: bool = False) -> AsyncElasticsearch:
+    """A client for use in an event loop; retries are left to the caller, who knows what may be repeated.
+
+    `undecoded`: its answers are bytes of JSON.
+    """
+    config = _elasticsearch_config(settings)
+    if undecoded:
+        config["serializer"] = _Undecoded()
+    return AsyncElasticsearch(**config, connections_per_node=connections)
 
 
 def elasticsearch(settings: Settings) -> Elasticsearch:

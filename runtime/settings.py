@@ -64,12 +64,20 @@ class Settings(BaseSettings):
     storage: Path | None = Field(
         None, description="folder for spooled files and results; unset: storage in the home folder"
     )
+    storage_url: str | None = Field(
+        None, description="bucket for exports' parts and results, s3://bucket/folder; unset: the storage folder"
+    )
+    s3_endpoint: str | None = Field(None, description="URL of an S3 server; unset: Amazon's own")
+    s3_region: str | None = Field(None, description="region of the bucket; unset: as AWS_REGION says")
+    s3_access_key_id: str | None = Field(None, description="access key; unset: as AWS's own tools find one")
+    s3_secret_access_key: SecretStr | None = Field(None, description="the access key's secret")
     import_folders: str = Field("", description="folders whose files jobs may name, separated by ':'; empty: none")
     datasets_folder: Path | None = Field(None, description="a folder of further dataset schemas (*.json, Table Schema)")
 
     job_retention_days: float = Field(30.0, gt=0, description="days after which an ended job leaves the control table")
     block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
     block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")
+    slice_rows: int = Field(10_000, ge=1, le=10_000, description="rows in a slice of an export, at most")
     bulk_rows: int = Field(2000, ge=1, description="rows in one bulk request, at most")
     bulk_bytes: int = Field(8 * 1024 * 1024, ge=65536, description="bytes of one bulk request, at most")
     bulk_in_flight: int = Field(2, ge=1, le=16, description="bulk requests a worker keeps in flight")

@@ -27,6 +27,8 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
     """Line of each row, where rows span lines; None: each row is one line."""
     unreadable: dict[int, str] = {}
     """Index in `rows` -> why that row could not be read from the file."""
+    guarded: bool = False
+    """Some value may carry the apostrophe that exports put before what a spreadsheet would take for a formula."""
 
     @property
     def last_row(self) -> int:
@@ -44,11 +46,25 @@ class UndoBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="undo
     last_row: int
 
 
+class Span(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A stretch of a dataset's rows in the order of (date, job, row number). All bounds are included."""
+
+    since: int
+    """Date of the first rows, milliseconds since 1970."""
+    till: int
+    jobs: tuple[str, str] | None = None
+    """Where more rows than a slice takes have one date: the first and the last job whose rows these are."""
+    rows: tuple[int, int] | None = None
+    """Where more than a slice takes are of one job as well: their first and last row number in that job."""
+
+
 class SliceBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="slice"):
-    """A slice of an export's query, in date order."""
+    """A slice of an export: its rows, in date order, become one part of the file."""
 
     last_row: int
-    query: dict[str, str | int | list[str | int]]
+    frozen: str
+    """The point in time of Elasticsearch that the slice was counted in, and is to be read in."""
+    span: Span
 
 
 Block = RowBlock | UndoBlock | SliceBlock

@@ -125,10 +125,28 @@ class UndoChecked(_Command, frozen=True, kw_only=True, omit_defaults=True):
     remaining: int
     last_row: int = 0
     """The highest row number among them."""
+    rows_undone: int = 0
+    """Rows that went with the job's file rather than one by one."""
+
+
+class FileFinished(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a worker: the job's file is there, complete."""
+
+    epoch: int
 
 
 Request = CreateJob | PauseJob | ResumeJob | TerminateJob | RollbackJob | SetRate
-Report = InputAdvanced | InputEnded | InputFailed | LanesRested | LanesDone | WorkFailed | LanesCounted | UndoChecked
+Report = (
+    InputAdvanced
+    | InputEnded
+    | InputFailed
+    | LanesRested
+    | LanesDone
+    | WorkFailed
+    | LanesCounted
+    | FileFinished
+    | UndoChecked
+)
 Command = Request | Report
 
 RequestName = Literal["pause", "resume", "terminate", "rollback"]

@@ -65,6 +65,8 @@ def parse_dataset(name: str, descriptor: Any) -> Dataset:
             raise DatasetError(
                 f"dataset {name}, field {column.name!r}: unique is checked of the key alone; make it the primaryKey"
             )
+    if date_field and not any(item.name == date_field and item.type in ("date", "datetime") for item in fields):
+        raise DatasetError(f"dataset {name}: sluice.date_field {date_field!r} is of type date or datetime")
     exclusive = own.get("exclusive_key", ["organisation", "dataset"])
     if not isinstance(exclusive, list) or not exclusive or not set(exclusive) <= {"organisation", "dataset"}:
         raise DatasetError(f"dataset {name}: sluice.exclusive_key is a list of 'organisation' and 'dataset'")

@@ -66,6 +66,9 @@ class RollbackRepeated(msgspec.Struct, frozen=True, tag=True):
 class RolledBack(msgspec.Struct, frozen=True, tag=True):
     """None of its rows are left."""
 
+    rows_undone: int = 0
+    """Rows that went with the job's file."""
+
 
 class RateSet(msgspec.Struct, frozen=True, tag=True):
     """The most rows a second are these now; None: no limit."""
@@ -113,6 +116,12 @@ class LanesFinished(msgspec.Struct, frozen=True, tag=True):
     lanes: dict[int, LaneTotals]
 
 
+class FileBegun(msgspec.Struct, frozen=True, tag=True):
+    """Every lane is done; a worker makes the job's file of what they left."""
+
+    totals: LaneTotals
+
+
 class Completed(msgspec.Struct, frozen=True, tag=True):
     """Every lane is done."""
 
@@ -143,6 +152,7 @@ Event = (
     | LanesTallied
     | ProbePassed
     | LanesFinished
+    | FileBegun
     | Completed
     | Failed
 )

@@ -48,6 +48,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     rows_per_second: float | None = None
     """Rows applied per second, at most; None: no limit."""
     if_busy: Literal["refuse", "queue"] = "refuse"
+    raw: bool = False
+    """Cells are taken and written as they are: no apostrophe before what a spreadsheet would take for a formula."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -78,6 +80,10 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended: bool = False
     blocks_per_partition: tuple[int, ...] = ()
     """Blocks on each partition; set when `ended`."""
+    frozen: str | None = None
+    """Of an export: the point in time of Elasticsearch it reads. Once it is in the job's state it stays."""
+    rows_total: int | None = None
+    """All rows there are to read, where that is known before they are read."""
 
 
 class LaneTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -135,6 +141,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """In a rollback: every block is undone, and a worker counts what is left."""
     undo_rows: int = 0
     """In a rollback: the highest row number to undo."""
+    finishing: bool = False
+    """Every block is applied, and a worker makes the job's file of what they left."""
     budget: Literal["probing", "open", "spent", "waived"] = "open"
     """Of row errors. Probing: rows behind the first ones wait until these have been judged; spent: the job paused
     itself for its errors; waived: it was resumed then, so it does not do so again."""
@@ -163,3 +171,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def current_input(self) -> Input:
         """The input of the phase the job is in."""
         return self.input if self.phase == "apply" else self.undo_input
+
+    @property
+    def rows_total(self) -> int | None:
+        """Rows of its input: counted, announced, or guessed from the file's lines until it is read; None: unknown."""
+        if self.input.ended:
+            return self.input.rows
+        if self.input.rows_total is not None:
+            return self.input.rows_total
+        if self.announced_rows is not None:
+            return self.announced_rows
+        return max(0, self.source.lines - 1) if self.source.lines is not None else None

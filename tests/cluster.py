@@ -246,6 +246,11 @@ class Cluster:
         assert response.status_code == 201, response.text
         return str(response.json()["id"])
 
+    def export(self, organisation: str, till: str | None = None, start: str = "2026-01-01", **options: Any) -> str:
+        """Start an export of people; the job's id."""
+        asked = {"operation": "export", "dataset": "people", "organisation": organisation}
+        return str(self.call("POST", "/v1/jobs", json={**asked, "from": start, "till": till, "options": options})["id"])
+
     def job(self, job_id: str) -> Json:
         return self.call("GET", f"/v1/jobs/{job_id}")
 

@@ -97,6 +97,7 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
         "api_require_key": False,
         "topic_partitions": 4,
         "block_rows": 100,
+        "slice_rows": 500,
         "bulk_rows": 500,
         "session_timeout_seconds": 3,
         "request_timeout_seconds": 4,
@@ -184,6 +185,7 @@ def sluice(stack: Servers, test_home: Path) -> Iterator[CommandLine]:
             elasticsearch_url=stack.settings.elasticsearch,
             api_port=free_port(),
             api_require_key=False,
+            slice_rows=500,
         )
     )
     sluice("up", "--detach")

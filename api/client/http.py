@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,6 +121,23 @@ class Api:
                 yield response
         except httpx.TransportError as error:
             raise unreachable(self.url, error) from error
+
+    def save(self, path: str, target: Path) -> None:
+        """Write a good answer to a file, which is there complete or not at all.
+
+        Raises:
+            ClientError: as `stream`; or the file can't be written.
+        """
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            with self.stream(path) as answer, part.open("wb") as file:
+                for chunk in answer.iter_bytes():
+                    file.write(chunk)
+            part.replace(target)
+        except OSError as error:
+            raise usage(f"{target} can't be written: {error.strerror}") from error
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def refusal(http_code: int, body: Any) -> ClientError:

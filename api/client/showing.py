@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from api.client.words import Json, done_and_total, duration, line, number, size
+from api.client.words import Json, done_and_total, duration, line, number, size, way
 
 
 def print_json(value: Any) -> None:
@@ -142,8 +142,9 @@ def show_job(job: Json) -> None:
         "job": job["id"],
         "state": job["state"],
         "reason": job["reason"],
-        "operation": f"{job['operation']} into {job['dataset']}, organisation {job['organisation']}",
+        "operation": f"{job['operation']} {way(job)} {job['dataset']}, organisation {job['organisation']}",
         "source": f"{source['name']}, {size(source['bytes'])}" if source["name"] else source["kind"],
+        "dates": f"from {job['date_from']} till {job['date_till'] or 'the last'}" if job.get("date_from") else None,
         "options": ", ".join(f"{name} {value}" for name, value in job["options"].items()) or None,
         "rows": f"{number(progress['rows_applied'])} applied, {number(progress['rows_failed'])} refused, "
         f"{number(progress['rows_rolled_back'])} taken out, of {number(progress['rows_total'])}",

@@ -36,6 +36,9 @@ def upload(
     dataset: Annotated[str, typer.Option(help="What the rows are; `sluice datasets` lists them.")],
     from_topic: FromTopic = False,
     organisation: Organisation = "default",
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Cells as they are: leave apostrophes that an export put before formulas.")
+    ] = False,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
     rate: Rate = None,
@@ -46,7 +49,7 @@ def upload(
     reason: Reason = None,
 ) -> None:
     """Upload a CSV file's rows into a dataset."""
-    options = _options(dry_run, max_errors, rate, if_busy)
+    options = _options(dry_run, max_errors, rate, if_busy, raw=raw)
     job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
@@ -80,40 +83,43 @@ def export(
     date_till: Annotated[str | None, typer.Option("--till", metavar="YYYY-MM-DD", help="The last day.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write it (implies --wait).")] = None,
     organisation: Organisation = "default",
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Cells as they are, also those that a spreadsheet would run as a formula.")
+    ] = False,
+    rate: Rate = None,
     if_busy: IfBusy = "refuse",
     wait: Wait = False,
     as_json: AsJson = False,
+    idempotency_key: Key = None,
     reason: Reason = None,
 ) -> None:
-    """Export a dataset's rows of a date range as CSV."""
+    """Export a dataset's rows of a date range as CSV, in the order of their dates."""
     from api.client.http import Api
 
     api = Api()
+    options = _options(False, None, rate, if_busy, raw=raw)
     job: dict[str, Any] = {"operation": "export", "dataset": dataset, "organisation": organisation}
-    job |= {"from": date_from, "till": date_till, "reason": reason, "options": _options(False, None, None, if_busy)}
-    made = api.call("POST", "/v1/jobs", json=job)
+    job |= {"from": date_from, "till": date_till, "reason": reason, "options": options}
+    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+    made = api.call("POST", "/v1/jobs", json=job, headers=headers)
     if output is None:
         conclude(made, wait=wait, as_json=as_json)
         return
     code = conclude(made, wait=True, as_json=as_json, end=False)
     if code == 0:
-        part = output.with_name(f"{output.name}.part")
-        try:
-            with api.stream(f"/v1/jobs/{made['id']}/result") as answer, part.open("wb") as target:
-                for chunk in answer.iter_bytes():
-                    target.write(chunk)
-            part.replace(output)
-        except OSError as error:
-            raise usage(f"{output} can't be written: {error.strerror}") from error
+        api.save(f"/v1/jobs/{made['id']}/result", output)
     raise typer.Exit(code)
 
 
-def _options(dry_run: bool, max_errors: str | None, rate: float | None, if_busy: str) -> dict[str, Any]:
+def _options(
+    dry_run: bool, max_errors: str | None, rate: float | None, if_busy: str, *, raw: bool = False
+) -> dict[str, Any]:
     limit = int(max_errors) if max_errors is not None and max_errors.isdecimal() else max_errors
     given = {"max_errors": limit, "rows_per_second": rate}
     return {
         "dry_run": dry_run,
         "if_busy": if_busy,
+        **({"raw": True} if raw else {}),
         **{name: value for name, value in given.items() if value is not None},
     }
 
@@ -143,7 +149,7 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
     from api.client.following import exit_code, follow
     from api.client.http import Api
     from api.client.showing import live, print_json, say
-    from api.client.words import outcome
+    from api.client.words import outcome, way
 
     if not wait:
         if as_json:
@@ -152,7 +158,7 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
             print(f"{outcome(job)} `sluice watch {job['id']}` shows how far it is.")
         return 0
     if not as_json:
-        say(f"Job {job['id']}: {job['operation']} into {job['dataset']}, organisation {job['organisation']}")
+        say(f"Job {job['id']}: {job['operation']} {way(job)} {job['dataset']}, organisation {job['organisation']}")
     try:
         with live(quiet=as_json) as (show, remark):
             for job in follow(Api(), job["id"], remark):  # noqa: B020

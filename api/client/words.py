@@ -57,8 +57,15 @@ def line(job: Json) -> str:
     return text
 
 
+def way(job: Json) -> str:
+    """The word between the job's operation and its dataset."""
+    return "of" if job["operation"] == "export" else "into"
+
+
 def outcome(job: Json) -> str:
     """What came of the job, and what to do next."""
+    if job["operation"] == "export":
+        return _export_outcome(job)
     progress, job_id = job["progress"], job["id"]
     applied, failed = number(progress["rows_applied"]), number(progress["rows_failed"])
     because = f" ({job['reason']})" if job.get("reason") else ""
@@ -88,5 +95,27 @@ def outcome(job: Json) -> str:
             return f"Job {job_id} is QUEUED: it starts when the job before it has ended."
         case state if job.get("awaits"):
             return f"Job {job_id} is {state}, waiting for {job['awaits']}."
+        case state:
+            return f"Job {job_id} is {state}."
+
+
+def _export_outcome(job: Json) -> str:
+    job_id, rows = job["id"], number(job["progress"]["rows_applied"])
+    because = f" ({job['reason']})" if job.get("reason") else ""
+    match job["state"]:
+        case "COMPLETED":
+            return f"Job {job_id} is COMPLETED: {rows} rows exported."
+        case "FAILED":
+            return (
+                f"Job {job_id} has FAILED{because}: there is no file; `sluice resume {job_id}` goes on from there, "
+                f"`sluice rollback {job_id}` clears away what there is."
+            )
+        case "PAUSED":
+            return (
+                f"Job {job_id} is PAUSED{because}: {rows} rows exported; `sluice resume {job_id}` goes on, "
+                f"`sluice terminate {job_id}` stops it."
+            )
+        case "ROLLED_BACK":
+            return f"Job {job_id} is ROLLED_BACK{because}: nothing of the export is left."
         case state:
             return f"Job {job_id} is {state}."

@@ -60,3 +60,17 @@ class Operation(Protocol):
     async def left_over(self, work: Work) -> tuple[int, int]:
         """After a rollback: how many of the job's rows are still there, and the highest row number of them."""
         ...
+
+    # Of those that make a file (`Kind.makes_file`), by the owner of partition 0; raise as `apply`:
+
+    async def finish(self, work: Work) -> None:
+        """Every block is applied: make the file. A crash at any moment has it done again."""
+        ...
+
+    async def discard(self, work: Work) -> int:
+        """In a rollback, before what is left over is counted: take the file out; answers how many rows that were."""
+        ...
+
+    async def keep(self, work: Work) -> None:
+        """Every minute as long as the job is not over, a pause included: keep alive what its work needs."""
+        ...

@@ -109,6 +109,16 @@ class Upload:
         body = found.body
         return int(body["hits"]["total"]["value"]), int(body["aggregations"]["last"]["value"] or 0)
 
+    async def finish(self, work: Work) -> None:
+        """See Operation. There is no file."""
+
+    async def discard(self, work: Work) -> int:
+        """See Operation. There is no file."""
+        return 0
+
+    async def keep(self, work: Work) -> None:
+        """See Operation. There is no file."""
+
     def _check(self, work: Work, block: RowBlock) -> CheckedRows:
         try:
             checker = row_checker(work.dataset, tuple(block.columns))
@@ -116,7 +126,7 @@ class Upload:
             raise CannotGoOnError(
                 f"block {block.block} has a column {error} that dataset {work.dataset.name} has not"
             ) from error
-        return checker.check(block, work.job.organisation, work.at)
+        return checker.check(block, work.job.organisation, work.at, work.job.options.raw)
 
     def _scope(self, work: Work) -> str | None:
         """What a key is unique in, and ids begin with; None: the dataset has no key."""

@@ -28,7 +28,7 @@ from schemas.blocks import UndoBlock
 from schemas.codec import decode, encode
 from schemas.commands import Command, InputAdvanced, InputEnded, InputFailed
 from schemas.job import Input, Job, Source, State
-from schemas.plans import CutExport, Plan, ReadFile, UndoRows
+from schemas.plans import Plan, ReadFile, UndoRows
 from schemas.topics import topic_name
 from tests.conftest import MakeSettings
 from tests.waiting import wait_until
@@ -374,7 +374,7 @@ def test_a_file_that_cannot_be_read_fails_with_its_reason(bench: Bench, content:
     wait_until(lambda: bench.backlog() == 0, 5, "the plan is acknowledged")
 
 
-def test_a_rollback_becomes_ranges_and_an_export_is_refused(bench: Bench) -> None:
+def test_a_rollback_becomes_ranges(bench: Bench) -> None:
     bench.start_reader()
     undo = job_of("undo", state=State.ROLLING_BACK, phase="undo", run=1, input=Input(blocks=9, rows=6000, ended=True))
     plan = UndoRows(job_id="undo", epoch=0, command_offset=CREATED, partitions=PARTITIONS, last_row=6000, run=1)
@@ -387,14 +387,6 @@ def test_a_rollback_becomes_ranges_and_an_export_is_refused(bench: Bench) -> Non
     assert (ended.phase, ended.run) == ("undo", 1)
     assert {block.run for block in found} == {1}
     assert ended.input == Input(blocks=3, rows=6000, ended=True, blocks_per_partition=(1, 1, 1, 0, 0, 0, 0, 0))
-
-    export = CutExport(
-        job_id="export", epoch=0, command_offset=100, partitions=PARTITIONS, dataset="people",
-        organisation="acme", date_from="2026-01-01",
-    )  # fmt: skip
-    bench.send("plans", "export", export)
-    bench.set_job(job_of("export", operation="export", command_offset=100))
-    assert bench.report("export", InputFailed).reason == "exports are not available in this version"
 
 
 @pytest.mark.parametrize("bench", [{"block_rows": 10}], indirect=True)

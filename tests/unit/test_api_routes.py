@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api import commands as command_module
-from schemas.commands import LanesRested
-from schemas.job import LaneTotals, RestedLane
+from schemas.commands import FileFinished, InputAdvanced, InputEnded, LanesDone, LanesRested
+from schemas.job import Input, LaneTotals, RestedLane
 from tests.unit.test_api_stub import PEOPLE, ROW, StubLog, make_job, stub
 
 
@@ -56,7 +56,10 @@ def test_a_new_job_is_described_in_full(served: Served, tmp_path: Path) -> None:
     ("job", "words"),
     [
         ({"operation": "fly"}, "use one of export, teams, upload"),
-        ({"operation": "export"}, "exports are not available"),
+        ({"operation": "export"}, "from is missing"),
+        ({"operation": "export", "from": "2026-01-01"}, "send no file"),
+        ({"operation": "export", "from": "2026-01-01", "file": "/a.csv"}, "leave out file"),
+        ({"from": "2026-01-01"}, "belong to operation export"),
         ({"dataset": "cats"}, "use one of people, teams"),
         ({"dataset": None}, "dataset is missing"),
         ({"organisation": "a b"}, "1 to 64 letters"),
@@ -255,15 +258,79 @@ def test_without_elasticsearch_reports_say_so_and_control_goes_on(served: Served
     assert "does not answer" in ready.json()["elasticsearch"]
 
 
-def test_a_result_is_served_with_ranges(served: Served, tmp_path: Path) -> None:
-    client, _ = served
-    job_id = make_job(client).json()["id"]
-    assert client.get(f"/v1/jobs/{job_id}/result").status_code == 404
+EXPORT = {"operation": "export", "dataset": "people", "from": "2026-01-01", "till": "2026-01-31"}
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        ({"from": None}, "from is missing"),
+        ({"from": "1 January"}, "write it YYYY-MM-DD"),
+        ({"from": "20260101"}, "write it YYYY-MM-DD"),
+        ({"till": "2026-02-30"}, "till '2026-02-30' is not a day"),
+        ({"from": "2026-02-01"}, "the wrong way round: from 2026-02-01 is after till 2026-01-31"),
+        ({"dataset": "teams"}, "dataset teams has no date"),
+        ({"source": "topic"}, "leave out file and source"),
+        ({"options": {"dry_run": True}}, "belong to operations that write rows"),
+    ],
+)
+def test_a_wrong_export_is_refused_with_what_to_do(served: Served, job: dict, words: str) -> None:  # type: ignore[type-arg]
+    client, log = served
+    answer = client.post("/v1/jobs", json={**EXPORT, **job})
+    assert (answer.status_code, log.sent) == (400, [])
+    assert words in answer.json()["error"]["message"]
+
+
+def test_an_export_knows_its_rows_from_the_start_and_has_a_result_once_it_is_completed(
+    served: Served, tmp_path: Path
+) -> None:
+    client, log = served
+    job_id = client.post("/v1/jobs", json={**EXPORT, "options": {"raw": True}}).json()["id"]
+    result = f"/v1/jobs/{job_id}/result"
+    log.report(InputAdvanced(job_id=job_id, input=Input(frozen="a point in time", rows_total=4)))
+    job = client.get(f"/v1/jobs/{job_id}").json()
+    assert (job["progress"]["rows_total"], job["progress"]["percent"]) == (4, 0.0)
+    assert (job["date_from"], job["date_till"], job["options"]["raw"]) == ("2026-01-01", "2026-01-31", True)
+    early = client.get(result)
+    assert early.status_code == 409
+    assert "once it is COMPLETED" in early.json()["error"]["message"]
+    ended = Input(blocks=1, rows=4, ended=True, blocks_per_partition=(1, 0), frozen="a point in time", rows_total=4)
+    log.report(InputEnded(job_id=job_id, input=ended))
+    log.report(LanesDone(job_id=job_id, lanes={0: LaneTotals(rows_applied=4, blocks=1, last_row=4)}))
+    assert client.get(result).status_code == 409, "it is being put together"
+    epoch = log.live.view.jobs[job_id].epoch
+    log.report(FileFinished(job_id=job_id, epoch=epoch))
+    assert client.get(result).status_code == 404, "someone has taken it out of storage"
     folder = tmp_path / "storage" / "results"
     folder.mkdir()
     (folder / f"{job_id}.csv").write_bytes(b"0123456789")
-    part = client.get(f"/v1/jobs/{job_id}/result", headers={"Range": "bytes=2-4"})
-    assert (part.status_code, part.content) == (206, b"234")
+    whole = client.get(result)
+    assert (whole.status_code, whole.content, whole.headers["accept-ranges"]) == (200, b"0123456789", "bytes")
+    assert f'filename="{job_id}.csv"' in whole.headers["content-disposition"]
+    head = client.head(result)
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10")
+    etag = whole.headers["etag"]
+    assert client.get(result, headers={"If-None-Match": etag}).status_code == 304
+    for asked, content in (("2-4", b"234"), ("7-", b"789"), ("-2", b"89"), ("0-99", b"0123456789")):
+        part = client.get(result, headers={"Range": f"bytes={asked}", "If-Range": etag})
+        assert (part.status_code, part.content) == (206, content)
+        assert part.headers["content-range"].endswith("/10")
+    for ignored in ("bytes=0-1,4-5", "rows=1-2", "bytes=-", "bytes=4-2"):
+        assert client.get(result, headers={"Range": ignored}).content == b"0123456789"
+    assert client.get(result, headers={"Range": "bytes=2-4", "If-Range": '"old"'}).status_code == 200
+    beyond = client.get(result, headers={"Range": "bytes=10-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */10")
+    client.post(f"/v1/jobs/{job_id}/rollback")
+    gone = client.get(result)
+    assert gone.status_code == 404
+    assert "its file is not there any more" in gone.json()["error"]["message"]
+
+
+def test_an_upload_has_no_result(served: Served) -> None:
+    client, _ = served
+    job_id = make_job(client).json()["id"]
+    answer = client.get(f"/v1/jobs/{job_id}/result")
+    assert (answer.status_code, "only exports have one" in answer.text) == (404, True)
 
 
 def test_watch_ends_with_the_ended_state(served: Served) -> None:

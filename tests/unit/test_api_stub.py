@@ -22,12 +22,14 @@ from control.machine import Context
 from control.reaction import react
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
+from runtime.storage import open_storage
 from schemas.codec import decode, encode
 from schemas.commands import Command
 from schemas.events import CommandRejected, History
 
 _FILE = frozenset({"file", "topic"})
-CATALOG = Catalog({"upload": Kind(_FILE), "teams": Kind(_FILE, dataset="teams")}, load_datasets())
+_EXPORT = Kind(frozenset({"query"}), exclusive=False, dated=True, makes_file=True)
+CATALOG = Catalog({"upload": Kind(_FILE), "teams": Kind(_FILE, dataset="teams"), "export": _EXPORT}, load_datasets())
 PEOPLE = b"name,email,phone,country,favorite_color,created_at\n"
 ROW = b"Ann,ann@example.org,+31201234567,Netherlands,blue,2026-01-01T00:00:00Z\n"
 
@@ -125,6 +127,7 @@ def stub(folder: Path, **more: Any) -> tuple[Starlette, StubLog]:
             commands=log,  # type: ignore[arg-type]
             history=StubHistory(log),  # type: ignore[arg-type]
             elasticsearch=StubElasticsearch(),  # type: ignore[arg-type]
+            storage=open_storage(settings),
             metrics=Metrics(live.view),
             key="secret",
         )

@@ -33,7 +33,7 @@ CATALOG = Catalog(
     {
         "upload": Kind(frozenset({"file", "topic"})),
         "teams": Kind(frozenset({"file"}), dataset="teams"),
-        "export": Kind(frozenset({"query"}), exclusive=False, dated=True),
+        "export": Kind(frozenset({"query"}), exclusive=False, dated=True, makes_file=True),
     },
     load_datasets(),
 )

@@ -204,7 +204,7 @@ def test_a_source_that_cannot_be_read_fails_its_job() -> None:
     work = Work(EXPORT, Input(), AROUND, outlet, 0.0)
     work.step()
     work.tend(0.0)
-    assert outlet.reports == [InputFailed(job_id="j", reason="exports are not available in this version")]
+    assert outlet.reports == [InputFailed(job_id="j", reason="the dataset 'people' is not known here; known: ")]
 
 
 def test_a_bug_in_a_source_fails_its_job_and_not_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ GOLDEN: dict[str, list[str]] = {
         '{"type": "LanesDone", "job_id": "j1", "lanes": {"0": {"rows_applied": 4, "rows_failed": 1, "blocks": 1}}}',
         '{"type": "WorkFailed", "job_id": "j1", "reason": "parked blocks are gone"}',
         '{"type": "LanesCounted", "job_id": "j1", "lanes": {"0": {"rows_applied": 4, "rows_failed": 1, "blocks": 1}}}',
+        '{"type": "FileFinished", "job_id": "j1", "epoch": 3}',
         '{"type": "UndoChecked", "job_id": "j1", "epoch": 4, "remaining": 2, "last_row": 120}',
     ],
     "job-events": [
@@ -63,7 +64,8 @@ GOLDEN: dict[str, list[str]] = {
             "unreadable": {"1": "a quote is not closed"}}""",
         '{"kind": "undo", "job_id": "j1", "block": 0, "first_row": 1, "run": 1, "last_row": 500}',
         """{"kind": "slice", "job_id": "j1", "block": 0, "first_row": 1, "last_row": 9000,
-            "query": {"pit": "abc", "after": ["2026-01-01", 7], "size": 9000}}""",
+            "frozen": "abc", "span": {"since": 1767225600000, "till": 1767225600000, "jobs": ["j0", "j0"],
+            "rows": [1, 20000]}}""",
     ],
     "inbox": [
         '{"job_id": "j1", "row": 1, "values": {"name": "Ada", "size": 3, "new": true, "note": null}}',

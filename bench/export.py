@@ -1,0 +1,139 @@
+"""An export, from POST to COMPLETED, beside one process that scrolls the same rows into a CSV file, in turns."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+
+from elasticsearch import helpers
+
+from api.client.following import follow
+from api.client.http import Api
+from bench.stack import bench_stack, cpu_seconds, peak_megabytes
+from bench.upload import upload
+from devstack.oracle import compare_export
+from devstack.shutdown import down
+from devstack.startup import up
+from runtime.clients import elasticsearch
+from runtime.datasets import load_datasets
+from runtime.settings import Settings
+from sample_csv.cli import sample
+from sample_csv.datasets import Dataset
+from sample_csv.rows import DEFAULT_START, SPREAD_DAYS
+from schemas.exports import range_query
+from schemas.indices import data_index
+
+ORGANISATION = "bench"
+MEMORY_ROWS = (10_000, 300_000, 2_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFigures:
+    """What one run measured; rates in rows a second and times in seconds, medians over the rounds."""
+
+    rows: int
+    rounds: int
+    scan_rows_per_second: float
+    sluice_rows_per_second: float
+    ratio: float
+    whole_seconds: float
+    tenth_seconds: float
+    tenth_of_whole: float
+    cpu_seconds: dict[str, float]
+    """Of one export of all rows, by role."""
+
+
+def measure(rows: int, rounds: int) -> ExportFigures:
+    """Export `rows` people `rounds` times, each time next to a scan; the last export is compared row by row.
+
+    Raises:
+        AssertionError: a row is missing, doubled, different or out of order.
+    """
+    with bench_stack() as config:
+        _load(config, rows)
+        export(10)  # warm-up
+        scan(config)
+        scans, wholes, tenths = [], [], []
+        used: dict[str, float] = {}
+        for number in range(rounds):
+            scans.append(scan(config))
+            before = cpu_seconds(config)
+            seconds, job_id = export()
+            after = cpu_seconds(config)
+            used = {role: value - before[role] for role, value in after.items()}
+            wholes.append(seconds)
+            tenths.append(export(SPREAD_DAYS // 10)[0])
+            print(
+                f"round {number + 1}: scan {rows / scans[-1]:,.0f} rows/s, Sluice {rows / wholes[-1]:,.0f} rows/s, "
+                f"a tenth in {tenths[-1]:.2f} s of {wholes[-1]:.2f} s",
+                flush=True,
+            )
+        file = config.home / "exported.csv"
+        Api().save(f"/v1/jobs/{job_id}/result", file)
+        verdict = compare_export(config, file, "people", ORGANISATION, DEFAULT_START.isoformat(), None)
+        assert verdict.holds and verdict.rows == rows, str(verdict)
+        scanned, whole, tenth = (statistics.median(values) for values in (scans, wholes, tenths))
+        return ExportFigures(
+            rows, rounds, rows / scanned, rows / whole, scanned / whole, whole, tenth, tenth / whole, used
+        )
+
+
+def memory(most: int) -> dict[int, dict[str, float]]:
+    """The most memory of each of our processes, in MB, after exports of ever more rows, up to `most`."""
+    with bench_stack() as config:
+        _load(config, most)
+        # With new processes, whose peaks are not those of the upload.
+        down(config)
+        up(config, detach=True, workers=1)
+        peaks = {}
+        for rows in [rows for rows in MEMORY_ROWS if rows <= most]:
+            _, job_id = export(max(1, SPREAD_DAYS * rows // most))
+            Api().save(f"/v1/jobs/{job_id}/result", config.home / "exported.csv")
+            peaks[rows] = peak_megabytes(config)
+        return peaks
+
+
+def export(days: int = SPREAD_DAYS) -> tuple[float, str]:
+    """Export the first days' people; answers the seconds from POST to COMPLETED, and the job's id."""
+    api = Api()
+    job = {"operation": "export", "dataset": "people", "organisation": ORGANISATION}
+    till = DEFAULT_START + timedelta(days=days - 1)
+    began = time.perf_counter()
+    made = api.call("POST", "/v1/jobs", json={**job, "from": _iso(DEFAULT_START), "till": _iso(till)})
+    *_, ended = follow(api, made["id"], print)
+    assert ended["state"] == "COMPLETED", ended
+    return time.perf_counter() - began, made["id"]
+
+
+def scan(config: Settings) -> float:
+    """The same rows with the client's own helper, one process; answers the seconds it took."""
+    columns = load_datasets()["people"].columns
+    query = range_query("created_at", ORGANISATION, _iso(DEFAULT_START), None)
+    began = time.perf_counter()
+    with elasticsearch(config) as client, (config.home / "scanned.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        for hit in helpers.scan(client, index=data_index(config.prefix, "people"), query={"query": query}):
+            writer.writerow(hit["_source"])
+    return time.perf_counter() - began
+
+
+def _load(config: Settings, rows: int) -> None:
+    file = config.home / "people.csv"
+    sample(Dataset("people"), rows, file, 7)
+    upload(file, ORGANISATION)
+    file.unlink()
+    with elasticsearch(config) as client:
+        client.indices.refresh(index=data_index(config.prefix, "people"))
+
+
+def _iso(day: date) -> str:
+    return day.isoformat()
+
+
+def as_dict(figures: ExportFigures, peaks: dict[int, dict[str, float]]) -> dict[str, object]:
+    """For --json."""
+    return {**asdict(figures), "peak_megabytes": peaks}

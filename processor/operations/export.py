@@ -1,0 +1,192 @@
+"""Export: each slice of a frozen dataset becomes a part in storage, and at the end the parts become one CSV file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, cast
+
+from elasticsearch import ApiError, AsyncElasticsearch, NotFoundError, TransportError
+
+from control.admission import Kind
+from processor.cells import documents
+from processor.errors import CannotGoOnError
+from processor.lane import Outcome
+from processor.operations.base import Result, Work
+from runtime.storage import Storage, StorageError
+from schemas.blocks import Block, SliceBlock
+from schemas.exports import GONE, KEEP_ALIVE, part_path, parts_folder, result_path, sort_order, span_query
+
+log = logging.getLogger(__name__)
+
+PAGE_BYTES = 8 * 1024 * 1024
+"""Of one answer, about: a slice of usual rows is less."""
+GUESSED_ROW_BYTES = 4000
+"""A document in an answer, until one has been seen."""
+WHOLE_BYTES = 8 * 1024 * 1024
+"""A part is kept in memory up to this size."""
+LOOK_SECONDS = 0.02
+"""How often a request under way looks whether it is still wanted."""
+
+
+class Export:
+    """Rows of a date range, out of ``<prefix>-data-<dataset>`` into ``results/<job id>.csv``."""
+
+    name = "export"
+    kind = Kind(sources=frozenset({"query"}), exclusive=False, dated=True, makes_file=True)
+
+    def __init__(self, storage: Storage, client: AsyncElasticsearch) -> None:
+        """`client` answers with undecoded bytes."""
+        self._storage = storage
+        self._client = client
+        self._row_bytes: dict[str, int] = {}
+
+    async def apply(self, work: Work, blocks: Sequence[Block]) -> Result:
+        """See Operation. A part is named after its block, so that a repeat writes the same part again."""
+        outcomes = []
+        for block in cast(Sequence[SliceBlock], blocks):
+            await self._stored(self._write(work, block))
+            outcomes.append(Outcome(applied=_rows(block), last_row=block.last_row))
+        return Result(outcomes)
+
+    async def undo(self, work: Work, blocks: Sequence[Block]) -> Result:
+        """See Operation. Nothing goes row by row: `discard` takes all of it."""
+        return Result([Outcome() for _ in blocks])
+
+    async def finish(self, work: Work) -> None:
+        """See Operation. The file appears under its name complete, whatever happens here; then the parts go."""
+        job = work.job
+        total = sum(totals.rows_applied for totals in job.lanes_done.values())
+        if total != job.input.rows_total:
+            raise CannotGoOnError(f"of {job.input.rows_total} rows {total} are in the parts: start the export again")
+        path = result_path(job.id)
+        if await self._stored(self._storage.find(path)) is None:
+            aside = f"{parts_folder(job.id)}joined-{job.epoch}"
+            try:
+                await self._stored(self._storage.publish(path, self._joined(work), aside))
+            except CannotGoOnError:
+                # Someone who began before us may have finished, and removed the parts under our hands.
+                if await self._stored(self._storage.find(path)) is None:
+                    raise
+        await self._stored(self._storage.remove(folder=parts_folder(job.id)))
+        await self._release(work)
+
+    async def discard(self, work: Work) -> int:
+        """See Operation."""
+        await self._stored(self._storage.remove([result_path(work.job.id)], parts_folder(work.job.id)))
+        await self._release(work)
+        return work.job.applied.rows_applied if work.job.applied is not None else 0
+
+    async def left_over(self, work: Work) -> tuple[int, int]:
+        """See Operation. What counts is files."""
+        parts = await self._stored(self._storage.paths(parts_folder(work.job.id)))
+        result = await self._stored(self._storage.find(result_path(work.job.id)))
+        return len(parts) + (result is not None), 0
+
+    async def keep(self, work: Work) -> None:
+        """See Operation. A point in time lives on when it is asked for anything."""
+        if work.job.input.frozen is not None:
+            await self._search(work, work.job.input.frozen, size=0, terminate_after=1)
+
+    async def _write(self, work: Work, block: SliceBlock) -> None:
+        """A slice into its part: in one go if it is as small as most are, else as it comes."""
+        path = part_path(block.job_id, block.block)
+        chunks, begun, size = self._read(work, block), list[bytes](), 0
+        async for chunk in chunks:
+            begun.append(chunk)
+            size += len(chunk)
+            if size > WHOLE_BYTES:
+                await self._storage.publish(path, _after(begun, chunks), f"{path}-{work.job.epoch}")
+                return
+        work.gate()
+        await self._storage.put(path, b"".join(begun))
+
+    async def _read(self, work: Work, block: SliceBlock) -> AsyncIterator[bytes]:
+        """A slice as CSV lines."""
+        field = work.dataset.date_field
+        assert field is not None, "a job of a dataset without a date is refused"
+        query = span_query(field, work.job.organisation, block.span)
+        reader = documents(work.dataset)
+        left, end = _rows(block), None
+        while left > 0:
+            answer = await self._search(
+                work,
+                block.frozen,
+                query=query,
+                sort=sort_order(field),
+                size=min(left, max(1, PAGE_BYTES // self._row_bytes.get(work.dataset.name, GUESSED_ROW_BYTES))),
+                search_after=end,
+            )
+            page = reader.read(answer)
+            if not page.documents:
+                raise CannotGoOnError(f"slice {block.block} lacks {left} of its rows; {GONE}")
+            self._row_bytes[work.dataset.name] = len(answer) // len(page.documents) + 1
+            end = page.end
+            left -= len(page.documents)
+            for chunk in reader.lines(page, work.job.options.raw):
+                # They take milliseconds: heartbeats and commands get their turn in between.
+                await asyncio.sleep(0)
+                work.gate()
+                yield chunk
+
+    async def _search(self, work: Work, frozen: str, **more: Any) -> bytes:
+        # Of several shards one that has lost its part would be left out without a word, if that were allowed.
+        search = partial(
+            self._client.search,
+            pit={"id": frozen, "keep_alive": KEEP_ALIVE},
+            track_total_hits=False,
+            allow_partial_search_results=False,
+            **more,
+        )
+        request = asyncio.ensure_future(work.sink.ask(search, work.gate))
+        try:
+            # Reading changes nothing: whoever pauses the job need not wait until it is over.
+            while not request.done():
+                await asyncio.wait({request}, timeout=LOOK_SECONDS)
+                work.gate()
+            answer = await request
+        except CannotGoOnError as error:
+            if isinstance(error.__cause__, NotFoundError):
+                raise CannotGoOnError(GONE) from error
+            raise
+        finally:
+            request.cancel()
+        work.sink.on_trouble(None)
+        return cast(bytes, answer.body)
+
+    async def _joined(self, work: Work) -> AsyncIterator[bytes]:
+        yield documents(work.dataset).header()
+        for block in range(work.job.input.blocks):
+            try:
+                async for chunk in self._storage.read(part_path(work.job.id, block)):
+                    work.gate()
+                    yield chunk
+            except FileNotFoundError as error:
+                raise CannotGoOnError(f"part {block} is not in storage any more: start the export again") from error
+        work.gate()
+
+    async def _release(self, work: Work) -> None:
+        if work.job.input.frozen is not None:
+            with suppress(ApiError, TransportError):  # it ends by itself before long
+                await work.sink.client.close_point_in_time(id=work.job.input.frozen)
+
+    async def _stored(self, action: Any) -> Any:
+        try:
+            return await action
+        except StorageError as error:
+            raise CannotGoOnError(str(error)) from error
+
+
+def _rows(block: SliceBlock) -> int:
+    return block.last_row - block.first_row + 1
+
+
+async def _after(begun: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for chunk in begun:
+        yield chunk
+    begun.clear()
+    async for chunk in rest:
+        yield chunk

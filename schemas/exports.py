@@ -1,0 +1,67 @@
+"""Exports, as data: which rows a span stands for in Elasticsearch, in which order, and what the files are called."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from schemas.blocks import Span
+
+KEEP_ALIVE = "15m"
+"""How long a point in time lives on after it was last asked; a worker asks every minute while the job is not over."""
+GONE = (
+    "the point in time it reads in is gone from Elasticsearch (which was restarted, or the job stood still without a "
+    "worker for too long), and another one would not be the same rows: start the export again"
+)
+
+_EPOCH = datetime(1970, 1, 1)
+_DAY = timedelta(days=1)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def range_query(field: str, organisation: str, first_day: str, last_day: str | None) -> dict[str, Any]:
+    """An organisation's rows from a day to a day (YYYY-MM-DD, UTC), both included; None: to the last there are."""
+    bounds = {"gte": first_day, "format": "strict_date_optional_time"}
+    if last_day is not None:
+        with suppress(OverflowError):  # beyond the last day that there is lies nothing
+            bounds["lt"] = (date.fromisoformat(last_day) + _DAY).isoformat()
+    return _all(organisation, {"range": {field: bounds}})
+
+
+def span_query(field: str, organisation: str, span: Span) -> dict[str, Any]:
+    """The rows of a span."""
+    bounds = {"gte": _iso(span.since), "lte": _iso(span.till), "format": "strict_date_optional_time"}
+    conditions: list[dict[str, Any]] = [{"range": {field: bounds}}]
+    for name, limits in (("sluice.job_id", span.jobs), ("sluice.row_number", span.rows)):
+        if limits is not None:
+            conditions.append({"range": {name: {"gte": limits[0], "lte": limits[1]}}})
+    return _all(organisation, *conditions)
+
+
+def sort_order(field: str) -> list[dict[str, str]]:
+    """The order of an export's rows: by date, those of one date by job and row."""
+    return [{field: "asc"}, {"sluice.job_id": "asc"}, {"sluice.row_number": "asc"}]
+
+
+def part_path(job_id: str, block: int) -> str:
+    """Where a slice's rows are in storage until they are joined."""
+    return f"{parts_folder(job_id)}{block:08}.csv"
+
+
+def parts_folder(job_id: str) -> str:
+    """Where all of a job's parts are."""
+    return f"parts/{job_id}/"
+
+
+def result_path(job_id: str) -> str:
+    """Where a job's file is in storage."""
+    return f"results/{job_id}.csv"
+
+
+def _all(organisation: str, *conditions: dict[str, Any]) -> dict[str, Any]:
+    return {"bool": {"filter": [{"term": {"sluice.organisation": organisation}}, *conditions]}}
+
+
+def _iso(at_ms: int) -> str:
+    return (_EPOCH + at_ms * _MILLISECOND).isoformat(timespec="milliseconds") + "Z"
