@@ -6,17 +6,18 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from schemas.datasets import Dataset, Field
+from schemas.datasets import Dataset
+from schemas.fields import Field
 from schemas.formulas import guard
 
 _ROWS_AT_ONCE = 2000
 _SIGNS = frozenset("=+-@\t\r'")
-_BOOLEANS = {True: "true", False: "false", None: None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +75,35 @@ Writer = Callable[[Sequence[Any], bool], Sequence[Any]]
 
 
 def _writer(field: Field) -> Writer:
+    """Writes a column in the way that the field's texts are read: with its own signs, formats and words."""
     match field.type:
         case "boolean":
-            return lambda column, raw: [_BOOLEANS.get(value, value) for value in column]
+            words = {True: field.true_values[0], False: field.false_values[0], None: None}
+            return lambda column, raw: _guarded([words.get(value, value) for value in column], raw)
+        case "number" if field.decimal_char != ".":
+            return lambda column, raw: _guarded([_number(value, field.decimal_char) for value in column], raw)
         case "integer" | "number":
             return lambda column, raw: column if raw else [_guarded_number(value) for value in column]
+        case "date" | "datetime" if "%" in field.format:
+            return lambda column, raw: _guarded([_date(value, field.format) for value in column], raw)
         case _:
-            return lambda column, raw: column if raw else [_guarded(value) for value in column]
+            return _guarded
 
 
-def _guarded(value: Any) -> Any:
-    return guard(value) if value and value[0] in _SIGNS else value
+def _guarded(column: Sequence[Any], raw: bool) -> Sequence[Any]:
+    return column if raw else [guard(value) if value and value[0] in _SIGNS else value for value in column]
 
 
 def _guarded_number(value: Any) -> Any:
     return guard(str(value)) if value is not None and str(value)[0] == "-" else value
+
+
+def _number(value: Any, decimal_char: str) -> Any:
+    return None if value is None else str(value).replace(".", decimal_char)
+
+
+def _date(value: Any, pattern: str) -> Any:
+    return None if value is None else datetime.fromisoformat(value).strftime(pattern)
 
 
 def _csv(rows: Any) -> bytes:

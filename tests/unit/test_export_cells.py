@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -32,6 +33,9 @@ THINGS = parse_dataset(
             {"name": "flag", "type": "boolean"},
             {"name": "day", "type": "date"},
             {"name": "at", "type": "datetime"},
+            {"name": "price", "type": "number", "decimalChar": ",", "groupChar": "."},
+            {"name": "new", "type": "boolean", "trueValues": ["+", "yes"], "falseValues": ["-", "no"]},
+            {"name": "listed", "type": "date", "format": "%d/%m/%Y"},
         ],
         "sluice": {"date_field": "at"},
     },
@@ -50,6 +54,9 @@ DOCUMENTS = st.lists(
             "flag": st.none() | st.booleans(),
             "day": st.none() | st.dates().map(lambda day: day.isoformat()),
             "at": st.datetimes().map(lambda at: at.isoformat() + "Z"),
+            "price": st.none() | st.floats(-1e9, 1e9, allow_nan=False),
+            "new": st.none() | st.booleans(),
+            "listed": st.none() | st.dates(date(1900, 1, 1)).map(lambda day: day.isoformat()),
         }
     ),
     min_size=1,
