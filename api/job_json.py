@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from api.models import JobView, Lane, Progress, SourceView
 from api.view import LaneState, View, dealt_with
-from schemas.job import ENDED, RESTING, Job, LaneTotals, State
+from schemas.job import ENDED, RESTING, Input, Job, LaneTotals, Source, State
 
 
 def iso_time(at_ms: int | None) -> str | None:
@@ -37,27 +37,31 @@ def job_view(job: Job, view: View, now: int, waiting_for: str | None = None) -> 
         created_at=iso_time(job.created_at) or "",
         started_at=iso_time(job.started_at),
         ended_at=iso_time(job.ended_at),
-        source=SourceView(
-            kind=job.source.kind,
-            name=job.source.name,
-            bytes=job.source.bytes,
-            sha256=job.source.sha256,
-            lines=job.source.lines,
-        ),
+        source=source_view(job.source),
+        started_from=job.started_from,
+        retry=source_view(job.retry) if job.retry else None,
         date_from=job.date_from,
         date_till=job.date_till,
         waiting_for=waiting_for,
     )
 
 
+def source_view(source: Source) -> SourceView:
+    """A source as callers see it."""
+    return SourceView(kind=source.kind, name=source.name, bytes=source.bytes, sha256=source.sha256, lines=source.lines)
+
+
 def progress(job: Job, lanes: Iterable[LaneState], rate: float | None) -> Progress:
     """How far the job is; `rate` is the measured rows a second."""
     known = list(lanes)
     applied, undone = applied_totals(job, known), undone_totals(job, known)
-    total = _rows_total(job)
+    total = rows_total(job)
     if job.phase == "undo":
         done: int = undone.rows_undone
         goal: int | None = applied.rows_applied or job.undo_rows
+    elif job.retrying:
+        retried = retried_totals(job, known)
+        done, goal = retried.rows_applied + retried.rows_failed, _rows_in(job.retry or job.source, job.retry_input)
     else:
         done, goal = applied.rows_applied + applied.rows_failed, total
     speed = 0.0 if job.state in RESTING else rate
@@ -76,10 +80,16 @@ def progress(job: Job, lanes: Iterable[LaneState], rate: float | None) -> Progre
 def applied_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
     """Totals of the apply phase: the job's own once they stand in its state, before that the sum over its lanes."""
     if job.applied is not None:
-        return job.applied
+        return job.applied.corrected(retried_totals(job, lanes)) if job.retrying else job.applied
     reported = _reported_totals(job) if job.phase == "apply" else {}
     newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "apply"}
     return sum(_newer(reported, newest).values(), LaneTotals())
+
+
+def retried_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
+    """Totals of the retry that is at work."""
+    newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "apply" and lane.run == job.run}
+    return sum(_newer(_reported_totals(job), newest).values(), LaneTotals())
 
 
 def undone_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
@@ -132,10 +142,15 @@ def _newer(one: dict[int, LaneTotals], other: dict[int, LaneTotals]) -> dict[int
     }
 
 
-def _rows_total(job: Job) -> int | None:
-    if job.input.ended:
-        return job.input.rows
-    return max(0, job.source.lines - 1) if job.source.lines is not None else None
+def rows_total(job: Job) -> int | None:
+    """Rows of the job's input: counted once it has been read, from its lines before; None: not known."""
+    return _rows_in(job.source, job.input)
+
+
+def _rows_in(source: Source, read: Input) -> int | None:
+    if read.ended:
+        return read.rows
+    return max(0, source.lines - 1) if source.lines is not None else None
 
 
 def _percent(state: State, done: int, goal: int | None) -> float:

@@ -5,25 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from api.auth import Caller
 from api.errors import ApiError, invalid
 from api.models import JobRequest
+from control.admission import Catalog, Kind
 from schemas.commands import CreateJob
 from schemas.datasets import Dataset
 from schemas.job import Job, Options, Source
 
 T = TypeVar("T")
-
-OPERATIONS: Final = frozenset({"upload", "teams", "export"})
-"""Names an operation may have."""
-FILE_OPERATIONS: Final = frozenset({"upload", "teams"})
-"""Operations that read rows from a file or a topic."""
-ONLY_DATASET: Final[Mapping[str, str]] = {"teams": "teams"}
-"""Operations that are for one dataset."""
 
 _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _PERCENT = re.compile(r"^(100(\.0+)?|\d{1,2}(\.\d+)?)%\Z")
@@ -61,7 +55,7 @@ def body_as(data: bytes, kind: type[T], allowed: str) -> T:
         raise invalid(f"the body is not JSON: {error}") from error
 
 
-def draft_of(data: bytes, datasets: Mapping[str, Dataset], caller: Caller) -> Draft:
+def draft_of(data: bytes, catalog: Catalog, caller: Caller) -> Draft:
     """What a new job is to be, from the JSON of the request.
 
     Raises:
@@ -70,10 +64,10 @@ def draft_of(data: bytes, datasets: Mapping[str, Dataset], caller: Caller) -> Dr
     if not data.strip():
         raise invalid(f"the request is empty; send a JSON object with the {_ALLOWED}")
     request = body_as(data, JobRequest, _ALLOWED)
-    if request.operation not in OPERATIONS:
-        raise invalid(f"operation {request.operation!r} is not known; use one of {', '.join(sorted(OPERATIONS))}")
-    if request.operation not in FILE_OPERATIONS:
-        raise invalid("exports are not available in this version; use operation upload or teams")
+    kind = catalog.operations.get(request.operation)
+    if kind is None:
+        known = ", ".join(sorted(catalog.operations))
+        raise invalid(f"operation {request.operation[:80]!r} is not known; use one of {known}")
     if request.date_from is not None or request.date_till is not None:
         raise invalid("from and till belong to operation export; leave them out")
     if not _ORGANISATION.match(request.organisation):
@@ -92,7 +86,7 @@ def draft_of(data: bytes, datasets: Mapping[str, Dataset], caller: Caller) -> Dr
     check_options(request.options)
     return Draft(
         operation=request.operation,
-        dataset=_dataset(request, datasets),
+        dataset=_dataset(request, kind, catalog.datasets),
         organisation=request.organisation,
         options=request.options,
         reason=request.reason,
@@ -101,8 +95,8 @@ def draft_of(data: bytes, datasets: Mapping[str, Dataset], caller: Caller) -> Dr
     )
 
 
-def _dataset(request: JobRequest, datasets: Mapping[str, Dataset]) -> Dataset:
-    only = ONLY_DATASET.get(request.operation)
+def _dataset(request: JobRequest, kind: Kind, datasets: Mapping[str, Dataset]) -> Dataset:
+    only = kind.dataset
     if only is not None and request.dataset not in (None, only):
         raise invalid(f"operation {request.operation} is for dataset {only} only; leave dataset out")
     name = only or request.dataset

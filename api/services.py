@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -18,8 +17,8 @@ from api.history import HistoryReader
 from api.live import LiveView
 from api.metrics import Metrics
 from api.view import View
+from control.admission import Catalog
 from runtime.settings import Settings
-from schemas.datasets import Dataset
 from schemas.ids import JOB_ID
 from schemas.job import Job
 
@@ -31,7 +30,7 @@ class Services:
     """The process's parts."""
 
     settings: Settings
-    datasets: Mapping[str, Dataset]
+    catalog: Catalog
     live: LiveView
     commands: CommandLog
     history: HistoryReader

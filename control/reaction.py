@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from control.budget import counted, overspent
 from control.errors import Rejected
 from control.machine import Context, decide, evolve_all
-from schemas.commands import Command, CreateJob, InputFailed, Request, SetRate, WorkFailed
+from schemas.commands import Command, CreateJob, InputFailed, Request, SetRate, StartJob, WorkFailed
 from schemas.events import (
     UNAUDITED,
     CommandRejected,
@@ -21,6 +21,7 @@ from schemas.events import (
     JobEvent,
     PauseRequested,
     Resumed,
+    RetryStarted,
     RollbackRepeated,
     RollbackStarted,
     Started,
@@ -68,7 +69,9 @@ def plan_for(job: Job, events: Sequence[Event]) -> Plan | None:
     """The readers' work that begins with these events; None: none does."""
     if job.current_input.ended or job.checking:
         return None
-    begins = any(isinstance(event, Started | Resumed | RollbackStarted | RollbackRepeated) for event in events)
+    begins = any(
+        isinstance(event, Started | Resumed | RetryStarted | RollbackStarted | RollbackRepeated) for event in events
+    )
     if not begins or job.ended_at is not None:
         return None
     common: dict[str, Any] = {
@@ -81,6 +84,8 @@ def plan_for(job: Job, events: Sequence[Event]) -> Plan | None:
     }
     if job.phase == "undo":
         return UndoRows(last_row=job.undo_rows, **common)
+    if job.retry is not None and job.run:
+        return ReadFile(dataset=job.dataset, source=job.retry, numbered=True, **common)
     match job.source.kind:
         case "file":
             return ReadFile(dataset=job.dataset, source=job.source, **common)
@@ -123,7 +128,7 @@ def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
     match command:
         case InputFailed() | WorkFailed():
             return replace(job, reason=command.reason) if audited else job
-        case CreateJob() | SetRate():
+        case CreateJob() | StartJob() | SetRate():
             return job
         case _ if isinstance(command, Request):
             return replace(job, reason=command.reason)

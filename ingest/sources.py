@@ -12,6 +12,7 @@ from ingest.cutter import Limits, Place, cut
 from ingest.errors import SourceError
 from ingest.files import Roots, open_source
 from ingest.header import HEAD_BYTES, read_header
+from ingest.numbering import numbered
 from schemas.blocks import Block, RowBlock, UndoBlock
 from schemas.datasets import Dataset
 from schemas.job import Input, Phase
@@ -82,6 +83,8 @@ def read_file(plan: ReadFile, start: Input, surroundings: Surroundings) -> Block
                 lines=part.lines,
                 unreadable=part.unreadable,
             )
+            if plan.numbered:
+                block = numbered(block, part.rows_json)
             blocks, rows, place = blocks + 1, rows + part.rows, part.end
             yield Step(block, Input(blocks=blocks, rows=rows, bytes=place.bytes, lines=place.lines))
         return Input(blocks=blocks, rows=rows, bytes=opened.size, lines=place.lines)

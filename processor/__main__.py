@@ -57,7 +57,7 @@ async def work(config: Settings) -> int:
     engine = Engine(
         config,
         jobs,
-        operations(),
+        operations(config),
         known.datasets,
         BulkSink(elastic, config.bulk_in_flight),
         publisher,

@@ -128,7 +128,7 @@ def test_wrong_usage_is_2(terminal: Terminal, people: str, tmp_path: Path) -> No
     assert "can't be read" in terminal.run("upload", str(tmp_path), "--dataset", "people", code=2)
     assert "use one of people, teams" in terminal.run("upload", people, "--dataset", "cats", code=2)
     assert "does not fit" in terminal.run("teams", people, code=2)
-    assert "not available" in terminal.run("export", "--dataset", "people", "--from", "2026-01-01", code=2)
+    assert "use one of teams, upload" in terminal.run("export", "--dataset", "people", "--from", "2026-01-01", code=2)
     assert "there are no jobs" in terminal.run("job", "last", code=2)
     assert "there is no job" in terminal.run("pause", "zzz", code=2)
     assert "not a job id" in terminal.run("job", "../x", code=2)

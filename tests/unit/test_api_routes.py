@@ -55,8 +55,7 @@ def test_a_new_job_is_described_in_full(served: Served, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("job", "words"),
     [
-        ({"operation": "fly"}, "use one of export, teams, upload"),
-        ({"operation": "export"}, "exports are not available"),
+        ({"operation": "fly"}, "use one of teams, upload"),
         ({"dataset": "cats"}, "use one of people, teams"),
         ({"dataset": None}, "dataset is missing"),
         ({"organisation": "a b"}, "1 to 64 letters"),
