@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import json_answer
-from api.commands import ask
+from api.commands import ANSWER_SECONDS, ask
 from api.create import short_body
 from api.errors import invalid
 from api.job_json import job_view
@@ -40,7 +40,8 @@ async def act(request: Request, action: str) -> Response:
     body = body_as(await short_body(request), Reason, "fields: reason, keep_rows")
     if body.keep_rows and action != "terminate":
         raise invalid("keep_rows belongs to terminate; leave it out")
-    job = await ask(parts.commands, parts.live, COMMANDS[action](job.id, caller(request).name, body))
+    command = COMMANDS[action](job.id, caller(request).name, body)
+    job = await ask(parts.commands, parts.live, command, max(ANSWER_SECONDS, wait or 0))
     if wait is None:
         return json_answer(job_view(job, parts.view, now_ms()), 202)
     # A resumed job is at work again: there is nothing more to wait for.

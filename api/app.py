@@ -18,15 +18,19 @@ from api.actions import COMMANDS, act, end_input, set_rate
 from api.answers import KnownHosts, UnexpectedErrors, on_api_error, on_http_error
 from api.auth import admin_key
 from api.commands import CommandLog
+from api.corrections import retry_errors
 from api.create import create_job
 from api.errors import ApiError
 from api.follower import Follower
 from api.history import HistoryReader
 from api.live import LiveView
 from api.metrics import Metrics, MetricsMiddleware
+from api.preview import get_preview, start_job
 from api.result import get_result
 from api.services import Services
 from api.watch import watch_job
+from control.admission import Catalog
+from control.kinds import kinds
 from runtime.clients import async_elasticsearch
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
@@ -43,6 +47,7 @@ _GET: dict[str, Handler] = {
     "/v1/jobs/{job_id}/history": reports.get_history,
     "/v1/jobs/{job_id}/errors": reports.get_errors,
     "/v1/jobs/{job_id}/errors.csv": reports.get_errors_csv,
+    "/v1/jobs/{job_id}/preview": get_preview,
     "/v1/jobs/{job_id}/result": get_result,
     "/v1/datasets": reports.list_datasets,
     "/v1/stats": reports.get_stats,
@@ -56,6 +61,7 @@ _GET: dict[str, Handler] = {
 def routes() -> list[Route]:
     """Every route."""
     posts: dict[str, Handler] = {f"/v1/jobs/{{job_id}}/{action}": _acting(action) for action in COMMANDS}
+    posts |= {"/v1/jobs/{job_id}/start": start_job, "/v1/jobs/{job_id}/retry-errors": retry_errors}
     return [
         Route("/v1/jobs", _either(GET=reports.list_jobs, POST=create_job), methods=["GET", "POST"]),
         *(Route(path, handler, methods=["GET"]) for path, handler in _GET.items() if path != "/v1/jobs"),
@@ -107,7 +113,7 @@ def create_app(settings: Settings) -> Starlette:
         client = async_elasticsearch(settings)
         app.state.services = Services(
             settings=settings,
-            datasets=load_datasets(settings.datasets_folder),
+            catalog=Catalog(kinds(settings.operations), load_datasets(settings.datasets_folder)),
             live=live,
             commands=commands,
             history=history,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from api.client import acting, looking, starting
+from api.client import acting, again, looking, starting
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-for _commands in (starting, looking, acting):
+for _commands in (starting, again, looking, acting):
     app.add_typer(_commands.app)

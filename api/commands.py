@@ -18,7 +18,8 @@ from schemas.events import CommandRejected
 from schemas.job import Job
 from schemas.topics import topic_name
 
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 20.0
+"""Longer than it takes to replace a worker that died."""
 _KAFKA_SECONDS = 10.0
 
 

@@ -69,13 +69,13 @@ async def short_body(request: Request) -> bytes:
 
 async def _from_form(request: Request, parts: Services, asking: Caller, job_id: str, boundary: bytes) -> Job:
     def check(data: bytes, head: bytes, whole: bool) -> None:
-        draft = draft_of(data, parts.datasets, asking)
+        draft = draft_of(data, parts.catalog, asking)
         if not draft.from_query:
             _refuse_bad_head(draft, head, whole)
 
     form = await receive_form(request.stream(), boundary, parts.settings.storage_root, job_id, check)
     try:
-        draft = draft_of(form.job, parts.datasets, asking)
+        draft = draft_of(form.job, parts.catalog, asking)
         if form.file is None:
             return await _without_upload(draft, parts, asking, job_id)
         if draft.from_query:
@@ -109,7 +109,7 @@ async def _from_upload(draft: Draft, file: SpooledFile, parts: Services, asking:
 
 
 async def _from_json(data: bytes, parts: Services, asking: Caller, job_id: str) -> Job:
-    return await _without_upload(draft_of(data, parts.datasets, asking), parts, asking, job_id)
+    return await _without_upload(draft_of(data, parts.catalog, asking), parts, asking, job_id)
 
 
 async def _without_upload(draft: Draft, parts: Services, asking: Caller, job_id: str) -> Job:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from api.models import JobView, Lane, Progress, SourceView
 from api.view import LaneState, View, dealt_with
-from schemas.job import ENDED, RESTING, Job, LaneTotals, State
+from schemas.job import ENDED, RESTING, Job, LaneTotals, Source, State
 
 
 def iso_time(at_ms: int | None) -> str | None:
@@ -37,13 +37,9 @@ def job_view(job: Job, view: View, now: int, waiting_for: str | None = None) -> 
         created_at=iso_time(job.created_at) or "",
         started_at=iso_time(job.started_at),
         ended_at=iso_time(job.ended_at),
-        source=SourceView(
-            kind=job.source.kind,
-            name=job.source.name,
-            bytes=job.source.bytes,
-            sha256=job.source.sha256,
-            lines=job.source.lines,
-        ),
+        source=source_view(job.source),
+        started_from=job.started_from,
+        retry=source_view(job.retry) if job.retry else None,
         date_from=job.date_from,
         date_till=job.date_till,
         awaits=awaits(job),
@@ -63,6 +59,11 @@ def awaits(job: Job) -> str | None:
     return f"{total - come:,} of {total:,} rows; the first that is missing is row {job.input.first_missing or 1:,}"
 
 
+def source_view(source: Source) -> SourceView:
+    """A source as callers see it."""
+    return SourceView(kind=source.kind, name=source.name, bytes=source.bytes, sha256=source.sha256, lines=source.lines)
+
+
 def progress(job: Job, lanes: Iterable[LaneState], rate: float | None) -> Progress:
     """How far the job is; `rate` is the measured rows a second."""
     known = list(lanes)
@@ -71,6 +72,9 @@ def progress(job: Job, lanes: Iterable[LaneState], rate: float | None) -> Progre
     if job.phase == "undo":
         done: int = undone.rows_undone
         goal: int | None = applied.rows_applied or job.undo_rows
+    elif job.retrying:
+        retried = retried_totals(job, known)
+        done, goal = retried.rows_applied + retried.rows_failed, _retried_rows(job)
     else:
         done, goal = applied.rows_applied + applied.rows_failed, total
     speed = 0.0 if job.state in RESTING else rate
@@ -89,10 +93,16 @@ def progress(job: Job, lanes: Iterable[LaneState], rate: float | None) -> Progre
 def applied_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
     """Totals of the apply phase: the job's own once they stand in its state, before that the sum over its lanes."""
     if job.applied is not None:
-        return job.applied
+        return job.applied.corrected(retried_totals(job, lanes)) if job.retrying else job.applied
     reported = _reported_totals(job) if job.phase == "apply" else {}
     newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "apply"}
     return sum(_newer(reported, newest).values(), LaneTotals())
+
+
+def retried_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
+    """Totals of the retry that is at work."""
+    newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "apply" and lane.run == job.run}
+    return sum(_newer(_reported_totals(job), newest).values(), LaneTotals())
 
 
 def undone_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
@@ -143,6 +153,13 @@ def _newer(one: dict[int, LaneTotals], other: dict[int, LaneTotals]) -> dict[int
         partition: max(one.get(partition, LaneTotals()), other.get(partition, LaneTotals()), key=dealt_with)
         for partition in {*one, *other}
     }
+
+
+def _retried_rows(job: Job) -> int | None:
+    if job.retry_input.ended:
+        return job.retry_input.rows
+    lines = (job.retry or job.source).lines
+    return max(0, lines - 1) if lines is not None else None
 
 
 def _percent(state: State, done: int, goal: int | None) -> float:

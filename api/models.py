@@ -65,6 +65,10 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str | None
     ended_at: str | None
     source: SourceView
+    started_from: str | None = None
+    """The dry run that this is the real job of."""
+    retry: SourceView | None = None
+    """The corrected rows that were sent last."""
     date_from: str | None = None
     date_till: str | None = None
     awaits: str | None = None
@@ -204,6 +208,33 @@ class InputEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How many rows a job has whose rows come by the inbox."""
 
     rows: int
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of start; it may be left out."""
+
+    options: Options | None = None
+    """Of the real job; null: those of the dry run."""
+    reason: str | None = None
+
+
+class PreviewRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row as it would be stored."""
+
+    row: int
+    document: dict[str, Any]
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dry run has found: counts, the first row errors, and the first good rows as they would be stored."""
+
+    job_id: str
+    state: State
+    rows_total: int | None
+    rows_valid: int
+    rows_failed: int
+    errors: list[RowErrorView]
+    rows: list[PreviewRow]
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

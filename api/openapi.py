@@ -19,6 +19,8 @@ _STRUCTS: tuple[type[msgspec.Struct], ...] = (
     models.Reason,
     models.InputEnd,
     models.Rate,
+    models.Start,
+    models.Preview,
     models.HistoryPage,
     models.RowErrorPage,
     models.DatasetList,
@@ -163,6 +165,47 @@ PATHS: Json = {
             "parameters": [_JOB_ID],
             "requestBody": _body(models.InputEnd),
             "responses": {"202": _json("The job", models.JobView), **_refused(400, 404, 409, 503)},
+        }
+    },
+    "/v1/jobs/{job_id}/preview": _get(
+        "getPreview", "What a dry run has found: counts, first row errors, first rows as they would be stored",
+        _json("The preview", models.Preview), 404, 503, parameters=[_JOB_ID],
+    ),
+    "/v1/jobs/{job_id}/start": {
+        "post": {
+            "operationId": "startJob",
+            "summary": "Make the real job of a dry run, without a second upload",
+            "parameters": [_JOB_ID],
+            "requestBody": _body(models.Start, required=False),
+            "responses": {
+                "200": _json("The job, which was started before", models.JobView),
+                "201": _json("The job", models.JobView),
+                **_refused(400, 404, 409, 503),
+            },
+        }
+    },
+    "/v1/jobs/{job_id}/retry-errors": {
+        "post": {
+            "operationId": "retryErrors",
+            "summary": "Apply corrected rows, those of an errors.csv, to the same job",
+            "parameters": [_JOB_ID, _query("reason", "Why, for the audit trail", {"type": "string"})],
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "text/csv": {"schema": {"type": "string"}},
+                    "multipart/form-data": {
+                        "schema": {
+                            "type": "object",
+                            "required": ["file"],
+                            "properties": {"file": {"type": "string", "format": "binary"}},
+                        }
+                    },
+                },
+            },
+            "responses": {
+                "202": _json("The job; it is at work again", models.JobView),
+                **_refused(400, 404, 409, 503),
+            },
         }
     },
     "/v1/jobs/{job_id}/rate": {

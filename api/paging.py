@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from api.auth import Caller
 from api.errors import invalid
-from api.requests import OPERATIONS
+from control.kinds import BUILT_IN
 from schemas.job import Job, State
 
 DEFAULT_LIMIT = 50
@@ -27,8 +27,10 @@ class Query:
     after: tuple[int, str] | None = None
 
 
-def query_of(parameters: Iterable[tuple[str, str]]) -> Query:
+def query_of(parameters: Iterable[tuple[str, str]], operations: Collection[str] = BUILT_IN) -> Query:
     """The query that a request's parameters mean; each may be repeated or hold several values with commas.
+
+    `operations` are those that this installation has.
 
     Raises:
         ApiError: 400, a name or a value is not known.
@@ -40,7 +42,7 @@ def query_of(parameters: Iterable[tuple[str, str]]) -> Query:
         values[name] += [part for part in value.split(",") if part]
     return Query(
         states=frozenset(State(name) for name in _known("state", values["state"], [str(state) for state in State])),
-        operations=frozenset(_known("operation", values["operation"], sorted(OPERATIONS))),
+        operations=frozenset(_known("operation", values["operation"], sorted(operations))),
         organisations=frozenset(values["organisation"]),
         limit=whole_number("limit", values["limit"][-1], 1, MOST) if values["limit"] else DEFAULT_LIMIT,
         after=_position(values["after"][-1]) if values["after"] else None,

@@ -29,7 +29,7 @@ _ERRORS_LIMIT = 100
 async def list_jobs(request: Request) -> Response:
     """A page of jobs."""
     parts, asking = services(request), caller(request)
-    query = query_of(request.query_params.multi_items())
+    query = query_of(request.query_params.multi_items(), parts.catalog.operations)
     await caught_up(parts)
     jobs, following = page(parts.view.jobs.values(), query, asking)
     now = now_ms()
@@ -65,7 +65,7 @@ async def get_errors(request: Request) -> Response:
 async def get_errors_csv(request: Request) -> Response:
     """All of a job's row errors, as CSV."""
     job, parts = await visible_job(request), services(request)
-    dataset = parts.datasets.get(job.dataset)
+    dataset = parts.catalog.datasets.get(job.dataset)
     pages = csv_pages(parts.elasticsearch, _errors_index(parts), job.id, dataset.columns if dataset else ())
     # The first page is fetched before the answer begins, so that a failure can still be told as one.
     first = await anext(pages)
@@ -89,7 +89,7 @@ def _errors_index(parts: Services) -> str:
 async def list_datasets(request: Request) -> Response:
     """Every dataset, with its columns."""
     caller(request)
-    known = services(request).datasets.values()
+    known = services(request).catalog.datasets.values()
     return json_answer(DatasetList(datasets=[dataset_view(dataset) for dataset in known]))
 
 

@@ -6,25 +6,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from api.auth import Caller
 from api.errors import ApiError, invalid
 from api.models import JobRequest
+from control.admission import Catalog, Kind
 from schemas.commands import CreateJob
 from schemas.datasets import Dataset
 from schemas.job import Job, Options, Source
 
 T = TypeVar("T")
-
-OPERATIONS: Final = frozenset({"upload", "teams", "export"})
-"""Names an operation may have."""
-FILE_OPERATIONS: Final = frozenset({"upload", "teams"})
-"""Operations that read rows from a file or a topic."""
-ONLY_DATASET: Final[Mapping[str, str]] = {"teams": "teams"}
-"""Operations that are for one dataset."""
 
 _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _DAY = re.compile(r"^\d{4}-\d\d-\d\d\Z", re.ASCII)
@@ -47,13 +41,10 @@ class Draft:
     file: str | None
     """A path on the server."""
     from_topic: bool
+    from_query: bool = False
+    """Its rows are in Elasticsearch."""
     date_from: str | None = None
     date_till: str | None = None
-
-    @property
-    def from_query(self) -> bool:
-        """Its rows are in Elasticsearch."""
-        return self.operation not in FILE_OPERATIONS
 
 
 def body_as(data: bytes, kind: type[T], allowed: str) -> T:
@@ -70,7 +61,7 @@ def body_as(data: bytes, kind: type[T], allowed: str) -> T:
         raise invalid(f"the body is not JSON: {error}") from error
 
 
-def draft_of(data: bytes, datasets: Mapping[str, Dataset], caller: Caller) -> Draft:
+def draft_of(data: bytes, catalog: Catalog, caller: Caller) -> Draft:
     """What a new job is to be, from the JSON of the request.
 
     Raises:
@@ -79,9 +70,11 @@ def draft_of(data: bytes, datasets: Mapping[str, Dataset], caller: Caller) -> Dr
     if not data.strip():
         raise invalid(f"the request is empty; send a JSON object with the {_ALLOWED}")
     request = body_as(data, JobRequest, _ALLOWED)
-    if request.operation not in OPERATIONS:
-        raise invalid(f"operation {request.operation!r} is not known; use one of {', '.join(sorted(OPERATIONS))}")
-    exports = request.operation not in FILE_OPERATIONS
+    kind = catalog.operations.get(request.operation)
+    if kind is None:
+        known = ", ".join(sorted(catalog.operations))
+        raise invalid(f"operation {request.operation[:80]!r} is not known; use one of {known}")
+    exports = kind.dated
     if not exports and (request.date_from is not None or request.date_till is not None):
         raise invalid("from and till belong to operation export; leave them out")
     if exports and (request.file is not None or request.source is not None):
@@ -98,7 +91,7 @@ def draft_of(data: bytes, datasets: Mapping[str, Dataset], caller: Caller) -> Dr
     if request.source == "topic" and request.file is not None:
         raise invalid("a job reads either a file or the topic, not both; leave out file or source")
     check_options(request.options)
-    dataset = _dataset(request, datasets)
+    dataset = _dataset(request, kind, catalog.datasets)
     if exports:
         _check_export(request, dataset)
     return Draft(
@@ -109,6 +102,7 @@ def draft_of(data: bytes, datasets: Mapping[str, Dataset], caller: Caller) -> Dr
         reason=request.reason,
         file=request.file,
         from_topic=request.source == "topic",
+        from_query=exports,
         date_from=request.date_from,
         date_till=request.date_till,
     )
@@ -138,8 +132,8 @@ def _day(name: str, text: str) -> date:
         raise invalid(f"{name} {text[:80]!r} is not a day; write it YYYY-MM-DD") from None
 
 
-def _dataset(request: JobRequest, datasets: Mapping[str, Dataset]) -> Dataset:
-    only = ONLY_DATASET.get(request.operation)
+def _dataset(request: JobRequest, kind: Kind, datasets: Mapping[str, Dataset]) -> Dataset:
+    only = kind.dataset
     if only is not None and request.dataset not in (None, only):
         raise invalid(f"operation {request.operation} is for dataset {only} only; leave dataset out")
     name = only or request.dataset

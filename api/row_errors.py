@@ -15,6 +15,7 @@ from api.models import RowErrorPage, RowErrorView
 from schemas.datasets import ERROR_COLUMNS
 
 _CSV_PAGE = 2000
+_NUMBERS_PAGE = 10_000
 
 
 async def error_page(
@@ -25,7 +26,7 @@ async def error_page(
     Raises:
         ApiError: 503, Elasticsearch does not answer.
     """
-    hits, total = await _search(client, index, job_id, limit, after, count=True)
+    hits, total = await rows_of(client, index, job_id, limit, after, count=True)
     errors = [row_error(hit["_source"]) for hit in hits]
     return RowErrorPage(
         job_id=job_id, total=total, errors=errors, next=errors[-1].row if len(errors) == limit else None
@@ -43,7 +44,7 @@ async def csv_pages(
     Raises:
         ApiError: 503, Elasticsearch does not answer.
     """
-    hits, _ = await _search(client, index, job_id, _CSV_PAGE, None)
+    hits, _ = await rows_of(client, index, job_id, _CSV_PAGE, None)
     named = hits[0]["_source"].get("columns", []) if hits else columns
     # The file may be an errors.csv itself: what it said of its rows is not true of them any more.
     columns = [name for name in named if name not in ERROR_COLUMNS]
@@ -51,7 +52,7 @@ async def csv_pages(
     while hits:
         errors = [row_error(hit["_source"]) for hit in hits]
         yield csv_lines([csv_row(error, columns) for error in errors])
-        hits, _ = await _search(client, index, job_id, _CSV_PAGE, errors[-1].row)
+        hits, _ = await rows_of(client, index, job_id, _CSV_PAGE, errors[-1].row)
 
 
 def row_error(document: dict[str, Any]) -> RowErrorView:
@@ -83,9 +84,29 @@ def csv_lines(rows: Sequence[Sequence[str]]) -> bytes:
     return text.getvalue().encode()
 
 
-async def _search(
-    client: AsyncElasticsearch, index: str, job_id: str, size: int, after: int | None, count: bool = False
+async def error_numbers(client: AsyncElasticsearch, index: str, job_id: str) -> AsyncIterator[list[int]]:
+    """The numbers of all rows that are row errors, in order, a page at a time. Raises as `rows_of`."""
+    after: int | None = None
+    while hits := (await rows_of(client, index, job_id, _NUMBERS_PAGE, after, source=False))[0]:
+        numbers = [int(hit["sort"][0]) for hit in hits]
+        yield numbers
+        after = numbers[-1]
+
+
+async def rows_of(
+    client: AsyncElasticsearch,
+    index: str,
+    job_id: str,
+    size: int,
+    after: int | None,
+    count: bool = False,
+    source: bool = True,
 ) -> tuple[list[dict[str, Any]], int]:
+    """A page of a job's documents in an index that has one a row, by row number, and how many there are (if `count`).
+
+    Raises:
+        ApiError: 503, Elasticsearch does not answer.
+    """
     try:
         if after is None:
             # The index is refreshed every few seconds; whoever asks right after the end wants all of them.
@@ -97,6 +118,7 @@ async def _search(
             size=size,
             search_after=None if after is None else [after],
             track_total_hits=count,
+            source=source,
             ignore_unavailable=True,
         )
     except NotFoundError:

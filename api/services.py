@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -18,9 +17,9 @@ from api.history import HistoryReader
 from api.live import LiveView
 from api.metrics import Metrics
 from api.view import View
+from control.admission import Catalog
 from runtime.settings import Settings
 from runtime.storage import Storage
-from schemas.datasets import Dataset
 from schemas.ids import JOB_ID
 from schemas.job import Job
 
@@ -32,7 +31,7 @@ class Services:
     """The process's parts."""
 
     settings: Settings
-    datasets: Mapping[str, Dataset]
+    catalog: Catalog
     live: LiveView
     commands: CommandLog
     history: HistoryReader

@@ -69,6 +69,11 @@ class SpooledFile:
         self._part = self._final.with_name(f"{secrets.token_hex(8)}.part")
         self._file: IO[bytes] | None = None
 
+    @property
+    def written(self) -> Path:
+        """Where it lies until it is kept."""
+        return self._part
+
     def write(self, data: bytes) -> None:
         """Append to the file.
 

@@ -88,7 +88,7 @@ class ControlAgent:
             await self._carry_out(start(job, context))
 
     def _context(self, offset: int, at: int) -> Context:
-        return Context(offset, at, self._partitions, self._catalog, lambda key: holder(self._jobs, key))
+        return Context(offset, at, self._partitions, self._catalog, lambda key: holder(self._jobs, key), self._jobs.get)
 
     async def _carry_out(self, reaction: Reaction) -> None:
         for record in reaction.history:

@@ -6,7 +6,7 @@ Both are pure: the clock is the command record's timestamp, and what they must k
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from control.admission import Catalog, creation_problem, exclusive_key
 from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
 from control.moves import legality
+from control.starting import real_job
 from schemas.commands import (
     Command,
     CreateJob,
@@ -29,8 +30,10 @@ from schemas.commands import (
     Report,
     Request,
     ResumeJob,
+    RetryErrors,
     RollbackJob,
     SetRate,
+    StartJob,
     TerminateJob,
     UndoChecked,
     WorkFailed,
@@ -52,6 +55,7 @@ from schemas.events import (
     ProbePassed,
     RateSet,
     Resumed,
+    RetryStarted,
     RollbackRepeated,
     RollbackStarted,
     RolledBack,
@@ -80,12 +84,16 @@ class Context:
     catalog: Catalog
     holder: Callable[[str], str | None]
     """The id of the job that holds an exclusive key now; None: it is free."""
+    find: Callable[[str], Job | None] = field(default=lambda _: None)
+    """Another job, by its id."""
 
 
 def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, ...] | Rejected:
     """What follows from a command; no events: it changes nothing, and that is all right."""
     if isinstance(command, CreateJob):
         return _create(job, command, context)
+    if isinstance(command, StartJob):
+        return _start(job, command, context)
     if job is None:
         return Rejected(404, f"there is no job {command.job_id}; `sluice jobs` lists them")
     if isinstance(command, Request):
@@ -99,12 +107,22 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
     return events + _consequences(evolve_all(job, events, context), context) if events else ()
 
 
-def _create(job: Job | None, command: CreateJob, context: Context) -> tuple[Event, ...] | Rejected:
+def _start(job: Job | None, command: StartJob, context: Context) -> tuple[Event, ...] | Rejected:
+    if job is not None and job.started_from == command.dry_run:
+        return ()  # started before, and the dry run may have left the table since
+    creation = real_job(command, context.find(command.dry_run))
+    return creation if isinstance(creation, Rejected) else _create(job, creation, context, command.dry_run)
+
+
+def _create(
+    job: Job | None, command: CreateJob, context: Context, started_from: str | None = None
+) -> tuple[Event, ...] | Rejected:
     if job is not None:
-        same = (job.operation, job.dataset, job.organisation) == (
+        same = (job.operation, job.dataset, job.organisation, job.started_from) == (
             command.operation,
             command.dataset,
             command.organisation,
+            started_from,
         )
         return (
             () if same else Rejected(409, f"there is a job {job.id} already, and it is another one", {"job_id": job.id})
@@ -126,6 +144,7 @@ def _create(job: Job | None, command: CreateJob, context: Context) -> tuple[Even
         reason=command.reason,
         options=command.options,
         source=command.source,
+        started_from=started_from,
         date_from=command.date_from,
         date_till=command.date_till,
         exclusive_key=key,
@@ -149,7 +168,7 @@ def _busy(holder: str, job: Job) -> str:
 
 def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | Rejected:
     match request:
-        case CreateJob():
+        case CreateJob() | StartJob():
             raise AssertionError("a creation is not a move")
         case PauseJob():
             return (PauseRequested(),)
@@ -163,6 +182,8 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
             if job.state is S.FAILED and not _all_rested(job):
                 return (TerminationRequested(keep_rows=False),)
             return _rollback(job, context)
+        case RetryErrors():
+            return _retry(job, request, context)
         case SetRate():
             if request.rows_per_second is not None and not request.rows_per_second > 0:
                 return Rejected(400, "rows_per_second is a number above 0; leave it out for no limit")
@@ -199,6 +220,20 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
             return Rejected(409, _busy(holder, job), {"job_id": holder})
     resumed: tuple[Event, ...] = (Resumed(),)
     return resumed + _consequences(evolve_all(job, resumed, context), context)
+
+
+def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...] | Rejected:
+    if job.options.dry_run:
+        return Rejected(409, f"job {job.id} is a dry run: correct its file itself, and send it as a new job")
+    if request.source.kind != "file" or not request.source.path or not request.source.sha256:
+        return Rejected(400, "corrected rows come as a file: source.path and source.sha256 name it")
+    if request.errors_of_run != job.run:
+        return Rejected(409, f"the row errors of job {job.id} have changed meanwhile: look at them again")
+    # An ended job gave its exclusive key back: another may hold it by now.
+    holder = context.holder(job.exclusive_key) if job.exclusive_key else None
+    if holder is not None:
+        return Rejected(409, _busy(holder, job), {"job_id": holder})
+    return (RetryStarted(request.source),)
 
 
 def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event, ...] | Rejected:
@@ -300,10 +335,18 @@ def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
         partition in job.lanes_done for partition, blocks in enumerate(progress.blocks_per_partition) if blocks
     )
     if job.state is S.RUNNING and done and not job.finishing:
-        return (FileBegun(_sum(job)),) if _makes_file(job, context) else (Completed(_sum(job)),)
+        totals = _settled(job, _sum(job))
+        return (FileBegun(totals),) if _makes_file(job, context) else (Completed(totals),)
     if job.state is S.ROLLING_BACK and done and not job.checking and not job.halting:
         return (UndoFinished(_sum(job)),)
     return (ProbePassed(),) if job.state is S.RUNNING and probed(job) else ()
+
+
+def _settled(job: Job, run: LaneTotals) -> LaneTotals:
+    """Totals of the apply phase, once its lanes have stopped with these totals of their run."""
+    if job.applied is None:
+        return run
+    return job.applied.corrected(run) if job.retrying else job.applied
 
 
 def _sum(job: Job) -> LaneTotals:
@@ -359,7 +402,19 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 ended_at=None,
             )
         case Terminated():
-            return replace(job, state=S.TERMINATED, ended_at=at, applied=_rested_totals(job), lanes_rested={})
+            return replace(
+                job, state=S.TERMINATED, ended_at=at, applied=_settled(job, _rested_totals(job)), lanes_rested={}
+            )
+        case RetryStarted():
+            return replace(
+                _next_run(job),
+                state=S.RUNNING,
+                retry=event.source,
+                retry_input=Input(),
+                ended_at=None,
+                # Whoever corrects rows knows of the errors: they do not pause the job once more.
+                budget="waived" if job.options.max_errors is not None else job.budget,
+            )
         case RollbackStarted():
             return replace(
                 _next_run(job),
@@ -367,7 +422,7 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 phase="undo",
                 finishing=False,
                 undo_rows=event.last_row,
-                applied=job.applied or _rested_totals(job),
+                applied=_settled(job, _rested_totals(job)),
                 undone=None,
                 ended_at=None,
                 keep_rows=False,
@@ -382,7 +437,9 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
         case RateSet():
             return replace(job, options=replace(job.options, rows_per_second=event.rows_per_second))
         case InputMoved() | InputCompleted():
-            return replace(job, input=event.input) if job.phase == "apply" else replace(job, undo_input=event.input)
+            if job.phase == "undo":
+                return replace(job, undo_input=event.input)
+            return replace(job, retry_input=event.input) if job.run else replace(job, input=event.input)
         case InputAnnounced():
             return replace(job, announced_rows=event.rows)
         case LanesStopped():

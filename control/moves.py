@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from control.errors import Rejected
-from schemas.commands import PauseJob, Request, ResumeJob, RollbackJob, SetRate, TerminateJob
+from schemas.commands import PauseJob, Request, ResumeJob, RetryErrors, RollbackJob, SetRate, TerminateJob
 from schemas.job import Job, State
 
 S = State
@@ -16,6 +16,7 @@ _MOVES: Final[dict[type, frozenset[State]]] = {
     ResumeJob: frozenset({S.PAUSED, S.ROLLBACK_PAUSED, S.FAILED}),
     TerminateJob: frozenset({S.QUEUED, S.RUNNING, S.PAUSING, S.PAUSED}),
     RollbackJob: frozenset({S.COMPLETED, S.COMPLETED_WITH_ERRORS, S.TERMINATED, S.FAILED}),
+    RetryErrors: frozenset({S.COMPLETED_WITH_ERRORS}),
     SetRate: frozenset({S.QUEUED, S.RUNNING, S.PAUSING, S.PAUSED, S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.FAILED}),
 }
 """Request -> the states in which it moves a job on."""
@@ -25,9 +26,11 @@ _ALREADY: Final[dict[type, frozenset[State]]] = {
     ResumeJob: frozenset({S.RUNNING, S.ROLLING_BACK}),
     TerminateJob: frozenset({S.TERMINATING, S.TERMINATED, S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.ROLLED_BACK}),
     RollbackJob: frozenset({S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.ROLLED_BACK}),
+    RetryErrors: frozenset({S.RUNNING, S.PAUSING, S.PAUSED, S.COMPLETED, S.COMPLETED_WITH_ERRORS}),
     SetRate: frozenset(),
 }
-"""Request -> the states in which it has taken effect before: it succeeds and changes nothing."""
+"""Request -> the states in which it has taken effect before: it succeeds and changes nothing. (Of a retry that is true
+for the very file that was sent last.)"""
 
 _KEPT = "it was terminated with its rows kept; to take them out, use rollback when it is TERMINATED"
 _TAKEN_OUT = "it was terminated with its rows taken out; they can't be kept any more"
@@ -37,6 +40,7 @@ _VERBS: Final[dict[type, str]] = {
     ResumeJob: "resume",
     TerminateJob: "terminate",
     RollbackJob: "rollback",
+    RetryErrors: "retry-errors",
     SetRate: "rate",
 }
 
@@ -59,10 +63,24 @@ def legality(job: Job, request: Request) -> Answer | Rejected:
         return Rejected(
             409, f"job {job.id} is about to pause; wait until it is {S.ROLLBACK_PAUSED}", {"state": job.state}
         )
+    if isinstance(request, RetryErrors) and not _sent_before(job, request):
+        return "move" if job.state in _MOVES[kind] else _refused(job, request)
+    if job.state in _ALREADY[kind] and isinstance(request, RetryErrors):
+        return "already"
     if job.state in _MOVES[kind]:
         return "move"
     if job.state in _ALREADY[kind]:
         return "already"
+    return _refused(job, request)
+
+
+def _sent_before(job: Job, request: RetryErrors) -> bool:
+    sent = job.retry
+    return sent is not None and (sent.sha256, sent.bytes) == (request.source.sha256, request.source.bytes)
+
+
+def _refused(job: Job, request: Request) -> Rejected:
+    kind = type(request)
     allowed = allowed_states(kind)
     return Rejected(
         409,
@@ -84,5 +102,9 @@ def _advice(job: Job, request: Request) -> str:
             return "; to take its rows out again, use rollback"
         case RollbackJob() if job.state in _MOVES[TerminateJob]:
             return "; to stop it and take its rows out again, use terminate"
+        case RetryErrors() if job.state is S.COMPLETED:
+            return "; it has no row errors"
+        case RetryErrors() if job.state is S.FAILED:
+            return "; resume it first"
         case _:
             return ""

@@ -19,6 +19,7 @@ from schemas.commands import (
     InputFailed,
     Request,
     SetRate,
+    StartJob,
     WorkFailed,
 )
 from schemas.events import (
@@ -29,6 +30,7 @@ from schemas.events import (
     JobEvent,
     PauseRequested,
     Resumed,
+    RetryStarted,
     RollbackRepeated,
     RollbackStarted,
     Started,
@@ -76,7 +78,9 @@ def plan_for(job: Job, events: Sequence[Event]) -> Plan | None:
     """The readers' work that begins with these events; None: none does."""
     if job.current_input.ended or job.checking:
         return None
-    begins = any(isinstance(event, Started | Resumed | RollbackStarted | RollbackRepeated) for event in events)
+    begins = any(
+        isinstance(event, Started | Resumed | RetryStarted | RollbackStarted | RollbackRepeated) for event in events
+    )
     if not begins or job.ended_at is not None:
         return None
     common: dict[str, Any] = {
@@ -89,6 +93,8 @@ def plan_for(job: Job, events: Sequence[Event]) -> Plan | None:
     }
     if job.phase == "undo":
         return UndoRows(last_row=job.undo_rows, **common)
+    if job.retry is not None and job.run:
+        return ReadFile(dataset=job.dataset, source=job.retry, numbered=True, **common)
     match job.source.kind:
         case "file":
             return ReadFile(dataset=job.dataset, source=job.source, **common)
@@ -136,7 +142,7 @@ def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
     match command:
         case InputFailed() | WorkFailed():
             return replace(job, reason=command.reason) if audited else job
-        case CreateJob() | SetRate():
+        case CreateJob() | StartJob() | SetRate():
             return job
         case _ if isinstance(command, Request):
             return replace(job, reason=command.reason)

@@ -15,6 +15,7 @@ from ingest.cutter import Limits, Place, cut
 from ingest.errors import SourceError
 from ingest.files import Roots, open_source
 from ingest.header import HEAD_BYTES, read_header
+from ingest.numbering import numbered
 from ingest.steps import Step, Waiting
 from schemas.blocks import RowBlock, UndoBlock
 from schemas.datasets import Dataset
@@ -90,6 +91,8 @@ def read_file(plan: ReadFile, start: Input, surroundings: Surroundings) -> Block
                 # few files have any, and to look at the bytes costs next to nothing
                 guarded=b"\"'" in part.rows_json,
             )
+            if plan.numbered:
+                block = numbered(block, part.rows_json)
             blocks, rows, place = blocks + 1, rows + part.rows, part.end
             yield Step(block, Input(blocks=blocks, rows=rows, bytes=place.bytes, lines=place.lines))
         return Input(blocks=blocks, rows=rows, bytes=opened.size, lines=place.lines)

@@ -59,7 +59,7 @@ async def work(config: Settings) -> int:
     engine = Engine(
         config,
         jobs,
-        operations(storage, undecoded),
+        operations(config, storage, undecoded),
         known.datasets,
         BulkSink(elastic, config.bulk_in_flight),
         publisher,

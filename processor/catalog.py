@@ -1,10 +1,11 @@
-"""The operations of this installation. A new one is one more line here."""
+"""The operations of this installation: those that come with Sluice, and those that SLUICE_OPERATIONS names."""
 
 from __future__ import annotations
 
 from elasticsearch import AsyncElasticsearch
 
 from control.admission import Catalog
+from control.kinds import kinds, plugins
 from processor.operations.base import Operation
 from processor.operations.export import Export
 from processor.operations.teams import Teams
@@ -13,18 +14,16 @@ from runtime.datasets import load_datasets
 from runtime.settings import Settings
 from runtime.storage import Storage
 
-OPERATIONS = (Upload, Teams, Export)
 
-
-def operations(storage: Storage, undecoded: AsyncElasticsearch) -> dict[str, Operation]:
+def operations(settings: Settings, storage: Storage, undecoded: AsyncElasticsearch) -> dict[str, Operation]:
     """Name -> operation. `undecoded` is a client whose answers are bytes."""
     made: tuple[Operation, ...] = (Upload(), Teams(), Export(storage, undecoded))
-    return {operation.name: operation for operation in made}
+    return {operation.name: operation for operation in (*made, *plugins(settings.operations))}
 
 
 def catalog(settings: Settings) -> Catalog:
     """What admission must know of the operations and datasets."""
     return Catalog(
-        operations={operation.name: operation.kind for operation in OPERATIONS},
+        operations=kinds(settings.operations),
         datasets=load_datasets(settings.datasets_folder),
     )

@@ -39,6 +39,12 @@ def document_lines(
     return [template % line for line in zip(names, *texts, numbers, strict=True)]
 
 
+def bulk_item(action: str, index: str, document_id: str, document: Any = None) -> bytes:
+    """The bulk lines of one action; `document` is what follows its line, None for a deletion."""
+    head = _encode({action: {"_index": index, "_id": document_id}})
+    return head if document is None else head + b"\n" + _encode(document)
+
+
 def _texts(column: Sequence[Any]) -> list[bytes]:
     """Each value of a column as JSON. A line end inside a value is escaped, so lines can be told apart."""
     return _encoder.encode_lines(column).split(b"\n")[:-1]

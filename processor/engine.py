@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
@@ -23,6 +25,7 @@ from control.jobtable import JobTable
 from processor.bulk import BulkSink, Gate
 from processor.checkpoints import Acknowledgeable, Checkpoints
 from processor.claims import sweep_claims
+from processor.corrections import end_errors
 from processor.errors import CannotGoOnError, FencedError
 from processor.fairness import FairTurns, TokenBucket
 from processor.lane import Lane, Loaded
@@ -296,7 +299,12 @@ class Engine:
         began = time.monotonic()
         try:
             result = await (operation.apply if job.phase == "apply" else operation.undo)(work, blocks)
-            await self._publisher.bury(dead_letter(error) for error in result.errors)
+            letters = result.errors
+            if job.retrying:
+                # The rows are written: without this their block would not count, so a pause has to wait for it.
+                ending = dataclasses.replace(work, gate=self._gate_once_open(work.gate))
+                letters = letters + await end_errors(ending, blocks, result)
+            await self._publisher.bury(dead_letter(letter) for letter in letters)
         except FencedError:
             _put_back(taken)
         except CannotGoOnError as error:
@@ -328,6 +336,11 @@ class Engine:
 
         return gate
 
+    def _gate_once_open(self, gate: Gate) -> Gate:
+        """A gate that is open for the first try, as far as the lease is valid, and for further ones as `gate` is."""
+        gates = itertools.chain([self._lease.require], itertools.repeat(gate))
+        return lambda: next(gates)()
+
     # -- what the control table says ---------------------------------------------------------------------------------
 
     def _job_changed(self, job_id: str, job: Job | None) -> None:
@@ -336,7 +349,7 @@ class Engine:
         if job is None or job.state in ENDED:
             self._turns.forget(job_id)
             self._buckets.pop(job_id, None)
-            self._checkpoints.drop(self.lanes.drop_job(job_id))
+            self._checkpoints.drop(self.lanes.drop_job(job_id, job.run if job else None))
             if job is not None and job.options.dry_run and self._swept:
                 self._errand(self._sweep())
             return

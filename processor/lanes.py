@@ -62,7 +62,7 @@ class Lanes:
         if lane is not None and lane.run > head.run:
             return None
         if lane is None or lane.run < head.run:
-            lane = Lane(head.job_id, partition, partitions, "undo" if head.run else "apply", head.run)
+            lane = Lane(head.job_id, partition, partitions, "undo" if head.kind == "undo" else "apply", head.run)
             self.put(lane)
         return lane
 
@@ -73,9 +73,16 @@ class Lanes:
         if known is None or known.run <= lane.run:
             lanes[lane.partition] = lane
 
-    def drop_job(self, job_id: str) -> list[Lane]:
-        """Let go of the job's lanes; answers which they were."""
-        return list(self.by_job.pop(job_id, {}).values())
+    def drop_job(self, job_id: str, run: int | None = None) -> list[Lane]:
+        """Let go of the job's lanes up to this run (None: of all); answers which they were.
+
+        Blocks of a later run may be here before the state that begins it.
+        """
+        known = self.by_job.pop(job_id, {})
+        later = {partition: lane for partition, lane in known.items() if run is not None and lane.run > run}
+        if later:
+            self.by_job[job_id] = later
+        return [lane for partition, lane in known.items() if partition not in later]
 
     def clear(self) -> None:
         """Let go of everything: the partitions are another worker's."""

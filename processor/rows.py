@@ -62,10 +62,11 @@ class RowChecker:
             rows = [[unguard(value) for value in row] for row in rows]
         values = self._values(rows, places, problems) if rows else []
         if not problems:
-            return CheckedRows([block.first_row + place for place in places], self._stored, values, [])
+            return CheckedRows(list(block.row_numbers), self._stored, values, [])
+        numbers = block.row_numbers
         good = [(place, row) for place, row in zip(places, values, strict=True) if place not in problems]
         return CheckedRows(
-            [block.first_row + place for place, _ in good],
+            [numbers[place] for place, _ in good],
             self._stored,
             [row for _, row in good],
             [self._error(block, place, problems[place], organisation, at) for place in sorted(problems)],
@@ -106,7 +107,7 @@ class RowChecker:
     def _error(self, block: RowBlock, place: int, problem: _Problem, organisation: str, at: int) -> RowError:
         return RowError(
             job_id=block.job_id,
-            row=block.first_row + place,
+            row=block.row_numbers[place],
             line=block.line_of(place) if block.first_line else 0,
             column=problem.column,
             value=problem.value[:VALUE_CHARACTERS] if problem.value is not None else None,

@@ -74,6 +74,10 @@ class Settings(BaseSettings):
     import_folders: str = Field("", description="folders whose files jobs may name, separated by ':'; empty: none")
     datasets_folder: Path | None = Field(None, description="a folder of further dataset schemas (*.json, Table Schema)")
 
+    operations: str = Field(
+        "", description="further operations, each as module:Class, with commas between; empty: none"
+    )
+
     job_retention_days: float = Field(30.0, gt=0, description="days after which an ended job leaves the control table")
     block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
     block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")

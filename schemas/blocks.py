@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -16,11 +18,16 @@ class _Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
 
 class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"):
-    """Consecutive rows to apply. A row may have too few or too many values: the worker tells its sender so."""
+    """Rows to apply, consecutive ones unless `numbers` says otherwise.
+
+    A row may have too few or too many values: the worker tells its sender so.
+    """
 
     columns: list[str]
     rows: list[list[str]]
     """Values as text, in the order of `columns`."""
+    numbers: list[int] | None = None
+    """Row number of each row, where they are not consecutive."""
     first_line: int = 0
     """Line of the file on which the first row begins, from 1."""
     lines: list[int] | None = None
@@ -32,8 +39,13 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
 
     @property
     def last_row(self) -> int:
-        """Number of its last row."""
-        return self.first_row + len(self.rows) - 1
+        """The highest of its row numbers."""
+        return max(self.numbers) if self.numbers else self.first_row + len(self.rows) - 1
+
+    @property
+    def row_numbers(self) -> Sequence[int]:
+        """Row number of each row."""
+        return self.numbers if self.numbers is not None else range(self.first_row, self.first_row + len(self.rows))
 
     def line_of(self, index: int) -> int:
         """The file's line on which the row at `index` begins."""

@@ -32,6 +32,15 @@ class CreateJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
     date_till: str | None = None
 
 
+class StartJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Make the real job of a dry run: the same rows from the same source. `job_id` is the new job's."""
+
+    dry_run: str
+    """The dry run's id."""
+    options: Options | None = None
+    """None: those of the dry run."""
+
+
 class PauseJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Stop writing, keep everything, go on later."""
 
@@ -48,6 +57,14 @@ class TerminateJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 class RollbackJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Take out what the job wrote."""
+
+
+class RetryErrors(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Apply corrected rows to a job that has row errors, each under the number it had: the column ``sluice_row``."""
+
+    source: Source
+    errors_of_run: int = 0
+    """The job's run whose row errors the rows were compared with: an older one's may be corrected by now."""
 
 
 class SetRate(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -135,7 +152,7 @@ class FileFinished(_Command, frozen=True, kw_only=True, omit_defaults=True):
     epoch: int
 
 
-Request = CreateJob | PauseJob | ResumeJob | TerminateJob | RollbackJob | SetRate
+Request = CreateJob | StartJob | PauseJob | ResumeJob | TerminateJob | RollbackJob | RetryErrors | SetRate
 Report = (
     InputAdvanced
     | InputEnded

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.job import Input, Job, LaneTotals, RestedLane, State
+from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State
 
 
 class Created(msgspec.Struct, frozen=True, tag=True):
@@ -42,6 +42,12 @@ class TerminationRequested(msgspec.Struct, frozen=True, tag=True):
 
 class Terminated(msgspec.Struct, frozen=True, tag=True):
     """Every lane has stopped for good; the rows stay."""
+
+
+class RetryStarted(msgspec.Struct, frozen=True, tag=True):
+    """Corrected rows of this file are being applied, under the numbers they had."""
+
+    source: Source
 
 
 class RollbackStarted(msgspec.Struct, frozen=True, tag=True):
@@ -140,6 +146,7 @@ Event = (
     | Resumed
     | TerminationRequested
     | Terminated
+    | RetryStarted
     | RollbackStarted
     | UndoFinished
     | RollbackRepeated

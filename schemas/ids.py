@@ -19,6 +19,11 @@ def new_job_id(at_ms: int, random_bits: int) -> str:
     return _base32(at_ms, 9) + _base32(random_bits, 7)
 
 
+def job_id_for_start(dry_run: str) -> str:
+    """The id of the real job of this dry run: the same each time, so that a second start finds the first one's job."""
+    return "s" + _base32(int.from_bytes(sha256(dry_run.encode()).digest()[:16], "big"), 25)
+
+
 def job_id_for_key(caller: str, idempotency_key: str) -> str:
     """The id of the job that `caller` makes with this Idempotency-Key: the same each time, so a repeat finds it."""
     digest = sha256(f"{caller}\n{idempotency_key}".encode()).digest()

@@ -90,8 +90,17 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
             "at": _DATE,
         },
     },
+    "previews": {
+        "dynamic": False,
+        "properties": {
+            "job_id": {"type": "keyword"},
+            "row": _LONG,
+            "document": {"type": "object", "enabled": False},
+        },
+    },
 }
-"""Mappings of the reports: ``jobs`` (a document a job), ``progress`` (a time series), ``errors`` (row errors)."""
+"""Mappings of the reports: ``jobs`` (a document a job), ``progress`` (a time series), ``errors`` (row errors),
+``previews`` (the first rows of dry runs)."""
 
 
 def index_settings(replicas: int, shards: int = 1) -> dict[str, Any]:

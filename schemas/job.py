@@ -105,6 +105,16 @@ class LaneTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             last_row=max(self.last_row, other.last_row),
         )
 
+    def corrected(self, retried: LaneTotals) -> LaneTotals:
+        """These totals after some of the failed rows were tried again: what failed once more counts already."""
+        return LaneTotals(
+            rows_applied=self.rows_applied + retried.rows_applied,
+            rows_failed=max(0, self.rows_failed - retried.rows_applied),
+            rows_undone=self.rows_undone,
+            blocks=self.blocks + retried.blocks,
+            last_row=max(self.last_row, retried.last_row),
+        )
+
 
 class RestedLane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Proof that a lane has stopped: nothing of its job is in flight on this partition."""
@@ -134,7 +144,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Raised by each pause, resume, terminate and rollback: work decided on under an older epoch is void."""
     phase: Phase = "apply"
     run: int = 0
-    """0 while rows are applied; 1, 2, ... the rounds of a rollback. Blocks, plans and reports carry it."""
+    """0 while rows are applied first; each retry of row errors, and each round of a rollback, is the next one. Blocks,
+    plans and reports carry it."""
     halting: bool = False
     """In a rollback: it is to pause as soon as every lane has stopped."""
     checking: bool = False
@@ -149,6 +160,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
     options: Options = Options()
     source: Source = Source()
+    started_from: str | None = None
+    """The dry run that this is the real job of."""
+    retry: Source | None = None
+    """The corrected rows that were sent last."""
     date_from: str | None = None
     date_till: str | None = None
     exclusive_key: str | None = None
@@ -156,21 +171,24 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     input: Input = Input()
     announced_rows: int | None = None
     """Rows from a topic: how many there will be, once their sender has said so."""
+    retry_input: Input = Input()
     undo_input: Input = Input()
     lanes_done: dict[int, LaneTotals] = {}
     lanes_rested: dict[int, RestedLane] = {}
     lanes_counted: dict[int, LaneTotals] = {}
     """With `max_errors`: what the lanes have dealt with, as far as workers have reported it."""
     applied: LaneTotals | None = None
-    """Totals of the apply phase, once every lane has reported them."""
+    """Totals of the apply phase, once every lane has reported them; during a retry, those from before it."""
     undone: LaneTotals | None = None
     started_at: int | None = None
     ended_at: int | None = None
 
     @property
     def current_input(self) -> Input:
-        """The input of the phase the job is in."""
-        return self.input if self.phase == "apply" else self.undo_input
+        """The input of the run the job is in."""
+        if self.phase == "undo":
+            return self.undo_input
+        return self.retry_input if self.run else self.input
 
     @property
     def rows_total(self) -> int | None:
@@ -182,3 +200,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.announced_rows is not None:
             return self.announced_rows
         return max(0, self.source.lines - 1) if self.source.lines is not None else None
+
+    @property
+    def retrying(self) -> bool:
+        """Whether corrected rows are being applied, so that `applied` does not have them yet."""
+        return self.phase == "apply" and self.run > 0 and self.state not in ENDED

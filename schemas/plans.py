@@ -23,6 +23,8 @@ class ReadFile(_Plan, frozen=True, kw_only=True, omit_defaults=True):
 
     dataset: str
     source: Source
+    numbered: bool = False
+    """The rows are some of a job's: each has its number in the column ``sluice_row``."""
     checkpoint: Input = Input()
 
 

@@ -38,3 +38,5 @@ class RowError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The whole row as it was, in the order of `columns`."""
     organisation: str = "default"
     at: int = 0
+    corrected: bool = False
+    """The row has been applied since, with other values: its error is over."""

@@ -135,6 +135,33 @@ def show_jobs(jobs: Iterable[Json]) -> None:
     table(columns, rows)
 
 
+def show_preview(preview: Json) -> None:
+    """What a dry run has found."""
+    print(
+        f"{number(preview['rows_valid'])} of {number(preview['rows_total'])} rows can be stored, "
+        f"{number(preview['rows_failed'])} can't."
+    )
+    if preview["errors"]:
+        print(f"\nThe first {len(preview['errors'])} row errors:")
+        columns = (("row", "right"), ("column", "left"), ("value", "left"), ("reason", "left"))
+        table(
+            columns,
+            [(number(e["row"]), e["column"] or "-", e["value"] or "", e["reason"]) for e in preview["errors"]],
+        )
+    if preview["rows"]:
+        print(f"\nThe first {len(preview['rows'])} rows, as they would be stored:")
+        names = [name for name in preview["rows"][0]["document"] if name != "sluice"]
+        cells = [
+            [
+                number(row["row"]),
+                *("" if row["document"][name] is None else str(row["document"][name]) for name in names),
+            ]
+            for row in preview["rows"]
+        ]
+        table((("row", "right"), *((name, "left") for name in names)), cells)
+    print(f"\n`sluice start {preview['job_id']}` makes the real job of it.")
+
+
 def show_job(job: Json) -> None:
     """Everything about one job."""
     progress, source = job["progress"], job["source"]

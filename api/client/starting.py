@@ -1,4 +1,4 @@
-"""Commands that make jobs: upload, teams, export."""
+"""Commands that make jobs: upload, teams, export, and run for operations of one's own."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def upload(
     reason: Reason = None,
 ) -> None:
     """Upload a CSV file's rows into a dataset."""
-    options = _options(dry_run, max_errors, rate, if_busy, raw=raw)
+    options = options_of(dry_run, max_errors, rate, if_busy, raw=raw)
     job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
@@ -70,9 +70,33 @@ def teams(
     reason: Reason = None,
 ) -> None:
     """Create the teams that a CSV file lists."""
-    options = _options(dry_run, max_errors, rate, if_busy)
+    options = options_of(dry_run, max_errors, rate, if_busy)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+
+
+@app.command()
+@plain_errors
+def run(
+    operation: Annotated[str, typer.Argument(help="An operation of this installation (SLUICE_OPERATIONS).")],
+    file: File,
+    dataset: Annotated[str | None, typer.Option(help="What the rows are; not for an operation that has only one.")] = (
+        None
+    ),
+    organisation: Organisation = "default",
+    dry_run: DryRun = False,
+    max_errors: MaxErrors = None,
+    rate: Rate = None,
+    if_busy: IfBusy = "refuse",
+    wait: Wait = False,
+    as_json: AsJson = False,
+    idempotency_key: Key = None,
+    reason: Reason = None,
+) -> None:
+    """Run an operation over a CSV file's rows."""
+    options = options_of(dry_run, max_errors, rate, if_busy)
+    job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
+    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=False, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -97,7 +121,7 @@ def export(
     from api.client.http import Api
 
     api = Api()
-    options = _options(False, None, rate, if_busy, raw=raw)
+    options = options_of(False, None, rate, if_busy, raw=raw)
     job: dict[str, Any] = {"operation": "export", "dataset": dataset, "organisation": organisation}
     job |= {"from": date_from, "till": date_till, "reason": reason, "options": options}
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
@@ -111,9 +135,10 @@ def export(
     raise typer.Exit(code)
 
 
-def _options(
+def options_of(
     dry_run: bool, max_errors: str | None, rate: float | None, if_busy: str, *, raw: bool = False
 ) -> dict[str, Any]:
+    """The options of a job, as the API takes them."""
     limit = int(max_errors) if max_errors is not None and max_errors.isdecimal() else max_errors
     given = {"max_errors": limit, "rows_per_second": rate}
     return {
@@ -148,7 +173,7 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
     """Show a job that was made, or wait for it; the exit code. `end`: leave the program with it, if it is not 0."""
     from api.client.following import exit_code, follow
     from api.client.http import Api
-    from api.client.showing import live, print_json, say
+    from api.client.showing import live, print_json, say, show_preview
     from api.client.words import outcome, way
 
     if not wait:
@@ -170,6 +195,8 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
         print_json(job)
     else:
         print(outcome(job))
+        if job["options"].get("dry_run") and job["state"].startswith("COMPLETED"):
+            show_preview(Api().call("GET", f"/v1/jobs/{job['id']}/preview"))
     code = exit_code(job)
     if end and code:
         raise typer.Exit(code)

@@ -69,7 +69,10 @@ def outcome(job: Json) -> str:
     progress, job_id = job["progress"], job["id"]
     applied, failed = number(progress["rows_applied"]), number(progress["rows_failed"])
     because = f" ({job['reason']})" if job.get("reason") else ""
+    dry_run = job.get("options", {}).get("dry_run", False)
     match job["state"]:
+        case "COMPLETED" | "COMPLETED_WITH_ERRORS" as state if dry_run:
+            return f"Dry run {job_id} is {state}: {applied} rows would be stored, {failed} refused; nothing is written."
         case "COMPLETED":
             return f"Job {job_id} is COMPLETED: {applied} rows applied."
         case "COMPLETED_WITH_ERRORS":

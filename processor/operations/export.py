@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from elasticsearch import ApiError, AsyncElasticsearch, NotFoundError, TransportError
 
-from control.admission import Kind
+from control.kinds import BUILT_IN
 from processor.cells import documents
 from processor.errors import CannotGoOnError
 from processor.lane import Outcome
@@ -36,7 +36,7 @@ class Export:
     """Rows of a date range, out of ``<prefix>-data-<dataset>`` into ``results/<job id>.csv``."""
 
     name = "export"
-    kind = Kind(sources=frozenset({"query"}), exclusive=False, dated=True, makes_file=True)
+    kind = BUILT_IN["export"]
 
     def __init__(self, storage: Storage, client: AsyncElasticsearch) -> None:
         """`client` answers with undecoded bytes."""

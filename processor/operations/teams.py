@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from control.admission import Kind
+from control.kinds import BUILT_IN
 from processor.operations.base import Work
 from processor.operations.upload import Upload
 
@@ -11,7 +11,7 @@ class Teams(Upload):
     """Creates each team once per organisation; a team that exists is a row error that names it."""
 
     name = "teams"
-    kind = Kind(sources=frozenset({"file", "topic"}), dataset="teams")
+    kind = BUILT_IN["teams"]
 
     def _scope(self, work: Work) -> str | None:
         """See Upload. Jobs share an organisation: a key may be there from another one."""

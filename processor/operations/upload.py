@@ -11,14 +11,15 @@ from typing import Any, cast
 
 import msgspec
 
-from control.admission import Kind
+from control.kinds import BUILT_IN
 from processor.bulk import DONE, Answer
 from processor.claims import make_claims_index
-from processor.documents import document_lines
+from processor.documents import bulk_item, document_lines
 from processor.errors import CannotGoOnError
 from processor.lane import Outcome
 from processor.operations import keyed
 from processor.operations.base import Result, Work
+from processor.previews import preview_items
 from processor.rows import VALUE_CHARACTERS, CheckedRows, row_checker
 from schemas.blocks import Block, RowBlock, UndoBlock
 from schemas.indices import data_index, index_name
@@ -37,7 +38,7 @@ class Upload:
     """
 
     name = "upload"
-    kind = Kind(sources=frozenset({"file", "topic"}))
+    kind = BUILT_IN["upload"]
 
     async def apply(self, work: Work, blocks: Sequence[Block]) -> Result:
         """See Operation. One bulk request for all blocks, their rejected rows included."""
@@ -56,14 +57,17 @@ class Upload:
         _require_recorded(answers[len(items) :])
         judged = await self._judge(work, index, checked, answers[: len(items)])
         refused = self._refused(work, cast(Sequence[RowBlock], blocks), checked, judged)
-        if refused:
-            _require_recorded(await work.sink.send(error_items(work, [error for _, error in refused]), work.gate))
+        reports = error_items(work, [error for _, error in refused])
+        if work.job.options.dry_run:
+            bad = {error.row for _, error in refused}
+            for block, rows in zip(blocks, checked, strict=True):
+                reports += preview_items(work, block, rows, bad)
+        if reports:
+            _require_recorded(await work.sink.send(reports, work.gate))
         outcomes = []
         for place, (block, rows) in enumerate(zip(cast(Sequence[RowBlock], blocks), checked, strict=True)):
             failed = len(rows.errors) + sum(1 for at, _ in refused if at == place)
-            outcomes.append(
-                Outcome(applied=len(block.rows) - failed, failed=failed, last_row=block.first_row + len(block.rows) - 1)
-            )
+            outcomes.append(Outcome(applied=len(block.rows) - failed, failed=failed, last_row=block.last_row))
         return Result(outcomes, errors + [error for _, error in refused])
 
     async def undo(self, work: Work, blocks: Sequence[Block]) -> Result:
@@ -185,18 +189,18 @@ def _require_recorded(answers: Sequence[Answer]) -> None:
 
 def refused_row(work: Work, block: RowBlock, number: int, answer: Answer) -> RowError:
     """The error of a row that passed its checks, but that Elasticsearch would not take."""
-    values = block.rows[number - block.first_row]
-    named = dict(zip(block.columns, values, strict=True))
+    index = block.row_numbers.index(number)
+    named = dict(zip(block.columns, block.rows[index], strict=True))
     key = work.dataset.primary_key if answer.status == 409 else ()
     return RowError(
         job_id=block.job_id,
         row=number,
-        line=block.line_of(number - block.first_row) if block.first_line else 0,
+        line=block.line_of(index) if block.first_line else 0,
         column=", ".join(key) or None,
         value=", ".join(named[name] for name in key)[:VALUE_CHARACTERS] if key else None,
         reason=answer.error if answer.status == 409 else f"Elasticsearch refused the row: {answer.error[:CUT]}",
         columns=block.columns,
-        values=values,
+        values=block.rows[index],
         organisation=work.job.organisation,
         at=work.at,
     )
@@ -208,7 +212,9 @@ def error_items(work: Work, errors: Sequence[RowError]) -> list[bytes]:
 
 
 def error_item(prefix: str, error: RowError) -> bytes:
-    """The bulk lines of one row error."""
+    """The bulk lines that record one row error, or take out that of a row that is corrected."""
+    if error.corrected:
+        return bulk_item("delete", index_name(prefix, "errors"), f"{error.job_id}:{error.row}")
     document: dict[str, Any] = {"column": None, "value": None, **msgspec.to_builtins(error)}
     return b'{"index":{"_index":"%b","_id":"%b:%d"}}\n%b' % (
         index_name(prefix, "errors").encode(),

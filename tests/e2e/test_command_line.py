@@ -81,6 +81,31 @@ def test_a_job_whose_rows_come_by_the_inbox(sluice: CommandLine) -> None:
     assert "not both" in sluice(*words, "people.csv", code=2).stderr
 
 
+def test_a_dry_run_is_shown_and_started_and_its_errors_are_corrected(sluice: CommandLine, tmp_path: Path) -> None:
+    shown = sluice(
+        "upload", FILES / "people-truncated.csv", "--dataset", "people", "--organisation", "dry", "--dry-run", "--wait",
+        code=1,
+    ).stdout  # fmt: skip
+    assert "637 of 638 rows can be stored, 1 can't." in shown
+    assert "The first 1 row errors:" in shown and "The first 20 rows, as they would be stored:" in shown
+    dry_run = sluice.json("jobs", "--organisation", "dry")[0]["id"]
+    assert sluice.json("preview", dry_run)["rows_valid"] == 637
+    started = sluice.json("start", dry_run, "--rate", "100000", "--wait", code=1)
+    assert (started["started_from"], started["state"]) == (dry_run, "COMPLETED_WITH_ERRORS")
+    assert sluice.json("start", dry_run)["id"] == started["id"]
+    header, row, *_ = csv.reader(sluice("errors", started["id"], "--csv").stdout.splitlines())
+    first, second = (FILES / "people-small.csv").read_text("utf-8").splitlines()[:2]
+    own = next(csv.reader([second]))
+    assert header[: len(own)] == next(csv.reader([first]))
+    file = tmp_path / "refused.csv"
+    with file.open("w", encoding="utf-8", newline="") as target:
+        csv.writer(target).writerows([header, [*own, *row[len(own) : len(header)]]])
+    done = sluice("retry-errors", started["id"], file, "--wait").stdout
+    assert "COMPLETED: 638 rows applied" in done
+    refused = sluice("retry-errors", dry_run, file, code=1).stderr
+    assert "dry run" in refused
+
+
 def test_jobs_are_listed_newest_first(sluice: CommandLine) -> None:
     files = [FILES / "people-small.csv"] * 2
     made = [sluice.json("upload", file, "--dataset", "people", "--organisation", "list", "--wait") for file in files]

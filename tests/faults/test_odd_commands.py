@@ -26,16 +26,15 @@ def produce(cluster: Cluster, *values: Command | bytes | None, key: bytes = b"?"
 
 def test_commands_twice_and_out_of_place(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
-    job_id = cluster.upload(file, organisation)
+    job_id = cluster.upload(file, organisation, rows_per_second=10_000)
     cluster.wait_rows(job_id, 1)
     pause, resume = PauseJob(job_id=job_id, by="ann"), ResumeJob(job_id=job_id, by="ann")
     produce(cluster, pause, pause, resume, RollbackJob(job_id=job_id))
     cluster.wait_state(job_id, "PAUSED")
     written = count(cluster.settings, job_id)
     assert_still(cluster.settings, job_id, written)
-    assert cluster.events(job_id) == [
-        "Created", "Started", "InputCompleted", "PauseRequested", "!ResumeJob", "!RollbackJob", "Paused",
-    ]  # fmt: skip
+    asked = [event for event in cluster.events(job_id) if event != "InputCompleted"]  # the reader's, at its own time
+    assert asked == ["Created", "Started", "PauseRequested", "!ResumeJob", "!RollbackJob", "Paused"]
     produce(cluster, resume, resume)
     cluster.wait_state(job_id, "COMPLETED")
     produce(cluster, pause, resume)

@@ -73,6 +73,7 @@ class StubLog:
             partitions=2,
             catalog=CATALOG,
             holder=lambda key: holder(jobs.values(), key),
+            find=jobs.get,
         )
         effect = react(jobs.get(command.job_id), command, context)
         for record in effect.history:
@@ -122,7 +123,7 @@ def stub(folder: Path, **more: Any) -> tuple[Starlette, StubLog]:
         live.set_caught_up()
         app.state.services = Services(
             settings=settings,
-            datasets=load_datasets(),
+            catalog=CATALOG,
             live=live,
             commands=log,  # type: ignore[arg-type]
             history=StubHistory(log),  # type: ignore[arg-type]

@@ -36,7 +36,18 @@ from schemas.commands import (
 from schemas.events import CommandRejected, History
 from schemas.job import BUSY, RESTING, Input, Job, LaneTotals, State
 from schemas.plans import Plan
-from tests.unit.test_control_world import CATALOG, PARTITIONS, World, at, input_ended, lanes_done, rested, run, upload
+from tests.unit.test_control_world import (
+    CATALOG,
+    PARTITIONS,
+    World,
+    at,
+    corrections,
+    input_ended,
+    lanes_done,
+    rested,
+    run,
+    upload,
+)
 
 APPLYING = (State.RUNNING, State.PAUSING, State.PAUSED)
 JOBS = st.sampled_from(["a", "b"])
@@ -48,6 +59,8 @@ ASK: dict[str, Any] = {
     "terminate": lambda job: TerminateJob(job_id=job, by="ada"),
     "keep": lambda job: TerminateJob(job_id=job, by="ada", keep_rows=True),
     "rollback": lambda job: RollbackJob(job_id=job, by="ada"),
+    "retry": lambda job: corrections("c0", job),
+    "retry-again": lambda job: corrections("c1", job, errors_of_run=1),
     "rate": lambda job: SetRate(job_id=job, by="ada", rows_per_second=9),
 }
 T = TypeVar("T")
@@ -274,8 +287,9 @@ class Chaos(RuleBasedStateMachine):
                     epochs = (job.epoch, job.epoch - 1)  # it may have been PAUSED, with proof
                     assert all(any((job.id, e, lane) in self.proofs for e in epochs) for lane in range(PARTITIONS))
                 case State.COMPLETED | State.COMPLETED_WITH_ERRORS:
-                    blocks = enumerate(job.input.blocks_per_partition)
-                    assert job.input.ended and all((job.id, 0, lane) in self.finished for lane, n in blocks if n)
+                    last = job.current_input
+                    blocks = enumerate(last.blocks_per_partition)
+                    assert last.ended and all((job.id, job.run, lane) in self.finished for lane, n in blocks if n)
                 case State.ROLLED_BACK if job.started_at is not None:
                     assert (job.id, job.epoch) in self.counted
 

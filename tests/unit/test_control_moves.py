@@ -8,22 +8,22 @@ from msgspec.structs import replace
 from control.moves import allowed_states
 from schemas.commands import Command, CreateJob, PauseJob, ResumeJob, RollbackJob, SetRate, TerminateJob
 from schemas.job import State
-from tests.unit.test_control_world import World, upload, world_in
+from tests.unit.test_control_world import World, corrections, upload, world_in
 
 MAP = """
-                       pause            resume        terminate     keep_rows    rollback      rate  create
-QUEUED                 409              409           ROLLED_BACK   TERMINATED   409           set   same
-RUNNING                PAUSING          same          TERMINATING   TERMINATING  409           set   same
-PAUSING                same             409           TERMINATING   TERMINATING  409           set   same
-PAUSED                 same             RUNNING       ROLLING_BACK  TERMINATED   409           set   same
-TERMINATING            409              409           same          differs      409           409   same
-TERMINATED             409              409           differs       same         ROLLING_BACK  409   same
-COMPLETED              409              409           409           409          ROLLING_BACK  409   same
-COMPLETED_WITH_ERRORS  409              409           409           409          ROLLING_BACK  409   same
-FAILED                 409              RUNNING       409           409          TERMINATING   set   same
-ROLLING_BACK           ROLLING_BACK     same          same          differs      same          set   same
-ROLLBACK_PAUSED        same             ROLLING_BACK  same          differs      same          set   same
-ROLLED_BACK            409              409           same          differs      same          409   same
+                       pause            resume        terminate     keep_rows    rollback      retry    rate  create
+QUEUED                 409              409           ROLLED_BACK   TERMINATED   409           409      set   same
+RUNNING                PAUSING          same          TERMINATING   TERMINATING  409           409      set   same
+PAUSING                same             409           TERMINATING   TERMINATING  409           409      set   same
+PAUSED                 same             RUNNING       ROLLING_BACK  TERMINATED   409           409      set   same
+TERMINATING            409              409           same          differs      409           409      409   same
+TERMINATED             409              409           differs       same         ROLLING_BACK  409      409   same
+COMPLETED              409              409           409           409          ROLLING_BACK  409      409   same
+COMPLETED_WITH_ERRORS  409              409           409           409          ROLLING_BACK  RUNNING  409   same
+FAILED                 409              RUNNING       409           409          TERMINATING   409      set   same
+ROLLING_BACK           ROLLING_BACK     same          same          differs      same          409      set   same
+ROLLBACK_PAUSED        same             ROLLING_BACK  same          differs      same          409      set   same
+ROLLED_BACK            409              409           same          differs      same          409      409   same
 """
 """What a request leads to: a state, the next one; ``same``: it succeeds and changes nothing; ``set``: only the rate
 changes; ``409``: refused; ``differs``: refused, since the job has been terminated the other way (the ways here to
@@ -35,6 +35,7 @@ REQUESTS: dict[str, Command] = {
     "terminate": TerminateJob(job_id="j1", by="bob"),
     "keep_rows": TerminateJob(job_id="j1", by="bob", keep_rows=True),
     "rollback": RollbackJob(job_id="j1", by="bob"),
+    "retry": corrections(),
     "rate": SetRate(job_id="j1", by="bob", rows_per_second=750),
     "create": upload(),
 }
@@ -123,7 +124,7 @@ def test_a_terminate_that_wants_the_other_thing_with_the_rows_is_refused(state: 
     assert ("rows kept" if state is State.TERMINATED else "rows taken out") in world.rejection().message
 
 
-@pytest.mark.parametrize("request_name", ["pause", "resume", "terminate", "rollback", "rate"])
+@pytest.mark.parametrize("request_name", ["pause", "resume", "terminate", "rollback", "retry", "rate"])
 def test_the_api_can_tell_beforehand_where_a_request_is_allowed(request_name: str) -> None:
     assert list(allowed_states(type(REQUESTS[request_name]))) == moving_states(request_name)
 
@@ -134,6 +135,8 @@ def test_the_api_can_tell_beforehand_where_a_request_is_allowed(request_name: st
         (State.PAUSING, "resume", "wait until it is PAUSED"),
         (State.COMPLETED, "terminate", "use rollback"),
         (State.FAILED, "terminate", "use rollback"),
+        (State.COMPLETED, "retry", "it has no row errors"),
+        (State.FAILED, "retry", "resume it first"),
         (State.RUNNING, "rollback", "use terminate"),
         (State.PAUSED, "rollback", "use terminate"),
     ],

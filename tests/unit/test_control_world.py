@@ -19,6 +19,7 @@ from schemas.commands import (
     LanesRested,
     PauseJob,
     ResumeJob,
+    RetryErrors,
     RollbackJob,
     TerminateJob,
     UndoChecked,
@@ -161,6 +162,11 @@ def upload(job_id: str = "j1", **options: Any) -> CreateJob:
     return CreateJob(
         job_id=job_id, by="ada", operation="upload", dataset="people", source=source, options=Options(**options)
     )
+
+
+def corrections(sha256: str = "c0", job_id: str = "j1", errors_of_run: int = 0) -> RetryErrors:
+    source = Source(path=f"retry-{sha256}.csv", name="errors.csv", bytes=90, sha256=sha256)
+    return RetryErrors(job_id=job_id, by="bob", source=source, errors_of_run=errors_of_run)
 
 
 def rested(job: Job, partitions: tuple[int, ...] = (0, 1), totals: LaneTotals = SOME) -> LanesRested:

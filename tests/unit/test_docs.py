@@ -22,7 +22,7 @@ BESIDE_SETTINGS = {"SLUICE_PYTHON", "SLUICE_VENV", "SLUICE_CACHE", "SLUICE_TEST_
 
 DESCRIBED = re.compile(r"^\| `(SLUICE_\w+)` \| (?:`([^`]*)`|\*.*\*) \| .+ \|$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-COMMAND = re.compile(r"(?:\./sluice|^ *sluice|`sluice) ([a-z]+)", re.MULTILINE)
+COMMAND = re.compile(r"(?:\./sluice|^ *sluice|`sluice) ([a-z]+(?:-[a-z]+)*)", re.MULTILINE)
 
 # In halves, so that this file does not hold what it looks for.
 REGISTRIES = ("pypi" + ".org", "pythonhosted" + ".org", "maven.apache" + ".org", "repo1" + ".maven", "npmjs" + ".")

@@ -83,9 +83,11 @@ def test_a_newer_run_begins_a_lane_anew_and_an_older_block_is_refused() -> None:
     first = obtained(mine)
     assert obtained(mine) is first
     second = obtained(mine, run=1)
-    assert (second.phase, second.run) == ("undo", 1)
+    assert (second.phase, second.run) == ("apply", 1), "rows of a retry"
+    third = mine.obtain(replace(head(0), kind="undo", run=2), 0, 2)
+    assert third is not None and (third.phase, third.run) == ("undo", 2)
     assert mine.obtain(head(0), 0, 2) is None
-    assert list(mine.of("j1")) == [second]
+    assert list(mine.of("j1")) == [third]
 
 
 def test_of_two_records_of_a_lane_the_newer_run_counts_in_either_order() -> None:
@@ -95,6 +97,13 @@ def test_of_two_records_of_a_lane_the_newer_run_counts_in_either_order() -> None
         for lane in order:
             mine.put(lane)
         assert mine.get("j1", 0) is new
+
+
+def test_lanes_of_a_run_that_the_table_does_not_show_yet_outlive_the_end_of_the_one_before() -> None:
+    mine = lanes(0, 1)
+    ended, retried = obtained(mine, 0), obtained(mine, 1, run=1)
+    assert mine.drop_job("j1", 0) == [ended]
+    assert list(mine.of("j1")) == [retried]
 
 
 def test_a_job_that_is_over_has_its_lanes_dropped_and_the_others_keep_theirs() -> None:

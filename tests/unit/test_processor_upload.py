@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from processor.corrections import end_errors
 from processor.errors import CannotGoOnError, FencedError
 from processor.lane import Outcome
 from processor.operations.base import Result, Work
-from processor.operations.upload import Upload
+from processor.operations.upload import Upload, error_item
+from processor.previews import SHOWN_ROWS, WITHIN_ROWS
 from schemas.blocks import RowBlock, UndoBlock
 from schemas.datasets import Dataset, Field
 from schemas.job import Options, State
+from schemas.progress import RowError
 from tests.unit.test_control_world import world_in
 from tests.unit.test_processor_stub import StubClient, answers, run, sink
 
@@ -98,14 +101,52 @@ def test_outcomes_are_of_the_block_that_the_row_is_in() -> None:
 def test_a_dry_run_writes_row_errors_and_no_rows() -> None:
     client = StubClient()
     result = apply(client, dry_run=True)
-    assert [(item.index, item.id) for request in client.requests for item in request] == [("sluice-errors", "j1:9")]
+    assert [(item.index, item.id) for request in client.requests for item in request] == [
+        ("sluice-errors", "j1:9"),
+        ("sluice-previews", "j1:7"),
+        ("sluice-previews", "j1:8"),
+    ]
+    document = client.requests[1][0].document
+    assert document is not None
+    assert document["document"] == {
+        "age": 3,
+        "name": "Rex",
+        "sluice": {"job_id": "j1", "row_number": 7, "organisation": "acme"},
+    }
     assert result.outcomes == [Outcome(applied=2, failed=1, last_row=9)]
 
 
-def test_a_dry_run_of_good_rows_sends_nothing() -> None:
-    client = StubClient()
-    apply(client, replace(BLOCK, rows=BLOCK.rows[:2]), dry_run=True)
-    assert not client.requests
+def test_a_dry_run_records_the_first_good_rows_of_the_first_blocks_only() -> None:
+    many = [[str(age), "Rex"] for age in range(50)]
+    for first_row, shown in ((1, SHOWN_ROWS), (WITHIN_ROWS, SHOWN_ROWS), (WITHIN_ROWS + 1, 0)):
+        client = StubClient()
+        apply(client, replace(BLOCK, first_row=first_row, rows=many), dry_run=True)
+        numbers = [item.document["row"] for request in client.requests for item in request if item.document]
+        assert numbers == list(range(first_row, first_row + shown))
+
+
+def test_rows_keep_the_numbers_that_their_block_gives_them() -> None:
+    client = StubClient([answers(_40=(400, "failed to parse"))])
+    result = apply(client, replace(BLOCK, first_row=12, numbers=[12, 40, 3], lines=[13, 41, 4], first_line=13))
+    assert [item.id for item in client.requests[0]] == ["j1:12", "j1:40", "j1:3"]
+    assert [(error.row, error.line, error.values) for error in result.errors] == [
+        (3, 4, ["old", "Kim"]),
+        (40, 41, ["", 'Tom "the cat"']),
+    ]
+    assert result.outcomes == [Outcome(applied=1, failed=2, last_row=40)]
+
+
+def test_rows_that_are_applied_in_a_retry_are_row_errors_no_more() -> None:
+    client = StubClient([answers(_40=(404, "not found"))])
+    block = replace(BLOCK, numbers=[12, 40, 3])
+    still = RowError(job_id="j1", row=3, reason="age is not a whole number")
+    letters = run(end_errors(work(client), [block], Result([], [still])))
+    assert [(item.action, item.index, item.id) for item in client.requests[0]] == [
+        ("delete", "sluice-errors", "j1:12"),
+        ("delete", "sluice-errors", "j1:40"),
+    ]
+    assert [(letter.row, letter.corrected) for letter in letters] == [(12, True), (40, True)]
+    assert error_item("sluice", letters[0]) == b'{"delete":{"_index":"sluice-errors","_id":"j1:12"}}'
 
 
 @pytest.mark.parametrize("script", [[answers(_9=(400, "no"))], [answers(_8=(400, "no")), answers([400])]])

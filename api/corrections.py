@@ -1,0 +1,128 @@
+"""POST /v1/jobs/{id}/retry-errors: rows that were refused, corrected, for the same job."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from msgspec.structs import replace
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from api.answers import json_answer
+from api.commands import ask
+from api.corrected_rows import RowSet, rows_problem
+from api.errors import ApiError, invalid
+from api.job_json import job_view
+from api.multipart import FormReader, PartBegan, PartData, PartEnded, boundary_of, broken_off
+from api.row_errors import error_numbers
+from api.services import Services, caller, now_ms, services, visible_job
+from api.spool import SpooledFile
+from control.errors import Rejected
+from control.moves import Answer, legality
+from schemas.commands import RetryErrors
+from schemas.indices import index_name
+from schemas.job import Job, Source
+
+_WRITE_BYTES = 1024 * 1024
+
+
+async def retry_errors(request: Request) -> Response:
+    """Apply the rows of a corrected ``errors.csv``; the file that was sent last changes nothing."""
+    job, parts = await visible_job(request), services(request)
+    by, reason = caller(request).name, request.query_params.get("reason")
+    if job.retry is None:
+        _legal(job, RetryErrors(job_id=job.id, source=Source()))  # before megabytes are taken in for nothing
+    file = SpooledFile(parts.settings.storage_root, job.id, f"retry-{secrets.token_hex(8)}.csv")
+    kept = False
+    try:
+        name = await _receive(request, file)
+        await asyncio.to_thread(file.close)
+        source = replace(file.source(), name=name or "errors.csv")
+        job = parts.view.jobs.get(job.id, job)
+        command = RetryErrors(job_id=job.id, by=by, reason=reason, source=source, errors_of_run=job.run)
+        if _legal(job, command) == "already":
+            await asyncio.to_thread(file.discard)
+            return json_answer(job_view(job, parts.view, now_ms()), 202)
+        await _check(file.written, job, parts)
+        await asyncio.to_thread(file.keep)
+        kept = True
+        job = await ask(parts.commands, parts.live, command)
+    except BaseException as error:
+        # After a 503 the command may stand in the log, and then a reader will want the file.
+        if not (kept and isinstance(error, ApiError) and error.code == 503):
+            await asyncio.to_thread(file.discard, kept=kept)
+        raise
+    return json_answer(job_view(job, parts.view, now_ms()), 202)
+
+
+def _legal(job: Job, command: RetryErrors) -> Answer:
+    """What the control agent will say, as far as the state goes.
+
+    Raises:
+        ApiError: it will refuse.
+    """
+    answer = legality(job, command)
+    if isinstance(answer, Rejected):
+        raise ApiError(answer.code, answer.message, answer.details)
+    return answer
+
+
+async def _check(path: Path, job: Job, parts: Services) -> None:
+    wrong = RowSet()
+    async for numbers in error_numbers(parts.elasticsearch, index_name(parts.settings.prefix, "errors"), job.id):
+        for number in numbers:
+            wrong.add(number)
+    dataset = parts.catalog.datasets[job.dataset]
+    problem = await asyncio.to_thread(rows_problem, path, dataset, wrong)
+    if problem is not None:
+        raise invalid(f"nothing was changed: {problem}", job_id=job.id)
+
+
+async def _receive(request: Request, file: SpooledFile) -> str | None:
+    """Write the body's file to disk as it comes; answers what its sender called it."""
+    content_type = request.headers.get("content-type", "")
+    boundary = boundary_of(content_type)
+    try:
+        if boundary is not None:
+            return await _from_form(request.stream(), boundary, file)
+        if content_type.partition(";")[0].strip().lower() != "text/csv":
+            raise invalid("send the corrected errors.csv as multipart/form-data, in a part 'file', or as text/csv")
+        pending = bytearray()
+        async for chunk in request.stream():
+            pending += chunk
+            await _write(file, pending, _WRITE_BYTES)
+        await _write(file, pending, 0)
+        return None
+    except ClientDisconnect as gone:
+        raise broken_off() from gone
+
+
+async def _from_form(body: AsyncIterator[bytes], boundary: bytes, file: SpooledFile) -> str | None:
+    reader, name, parts, pending = FormReader(boundary), None, 0, bytearray()
+    async for chunk in body:
+        for event in reader.feed(chunk):
+            match event:
+                case PartBegan(part, filename):
+                    parts, name = parts + 1, filename
+                    if part != "file" or parts > 1:
+                        raise invalid("send one part 'file', the corrected errors.csv, and nothing else")
+                case PartData(data):
+                    pending += data
+                case PartEnded():
+                    pass
+        await _write(file, pending, _WRITE_BYTES)
+    reader.close()
+    if not parts:
+        raise invalid("the part 'file' is missing; it is to hold the corrected errors.csv")
+    await _write(file, pending, 0)
+    return name
+
+
+async def _write(file: SpooledFile, pending: bytearray, least: int) -> None:
+    if pending and len(pending) >= least:
+        data = bytes(pending)
+        pending.clear()
+        await asyncio.to_thread(file.write, data)

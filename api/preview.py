@@ -1,0 +1,87 @@
+"""What a dry run has found, and the real job made of it without a second upload."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.answers import json_answer
+from api.commands import ask
+from api.create import short_body
+from api.errors import ApiError, invalid
+from api.job_json import applied_totals, job_view
+from api.models import Preview, PreviewRow, Start
+from api.requests import body_as, check_options
+from api.row_errors import error_page, rows_of
+from api.services import Services, caller, now_ms, services, visible_job
+from schemas.commands import StartJob
+from schemas.ids import job_id_for_start
+from schemas.indices import index_name
+from schemas.job import Job
+
+SHOWN = 20
+"""Row errors and rows in a preview, at most."""
+
+
+async def get_preview(request: Request) -> Response:
+    """What a dry run has found so far."""
+    job, parts = await visible_job(request), services(request)
+    if not job.options.dry_run:
+        raise ApiError(404, f"job {job.id} is no dry run, so it has no preview", {"state": job.state})
+    prefix, client = parts.settings.prefix, parts.elasticsearch
+    errors = await error_page(client, index_name(prefix, "errors"), job.id, SHOWN, None)
+    hits, _ = await rows_of(client, index_name(prefix, "previews"), job.id, SHOWN, None)
+    totals = applied_totals(job, parts.view.lanes(job.id))
+    preview = Preview(
+        job_id=job.id,
+        state=job.state,
+        rows_total=job.rows_total,
+        rows_valid=totals.rows_applied,
+        rows_failed=totals.rows_failed,
+        errors=errors.errors,
+        rows=[PreviewRow(row=hit["_source"]["row"], document=hit["_source"]["document"]) for hit in hits],
+    )
+    return json_answer(preview)
+
+
+async def start_job(request: Request) -> Response:
+    """Make the real job of a dry run; a second start answers with the job of the first."""
+    job, parts = await visible_job(request), services(request)
+    body = body_as(await short_body(request), Start, "fields: options, reason")
+    if body.options is not None:
+        if body.options.dry_run:
+            raise invalid("start makes the real job: leave dry_run out")
+        check_options(body.options)
+    known = parts.view.jobs.get(job_id_for_start(job.id))
+    if known is not None:
+        return _answer(known, parts, 200)
+    if job.options.dry_run:
+        await asyncio.to_thread(_require_source, job, parts)
+    command = StartJob(
+        job_id=job_id_for_start(job.id),
+        by=caller(request).name,
+        reason=body.reason,
+        dry_run=job.id,
+        options=body.options,
+    )
+    return _answer(await ask(parts.commands, parts.live, command), parts, 201)
+
+
+def _answer(job: Job, parts: Services, code: int) -> Response:
+    return json_answer(job_view(job, parts.view, now_ms()), code, {"Location": f"/v1/jobs/{job.id}"})
+
+
+def _require_source(job: Job, parts: Services) -> None:
+    source = job.source
+    if source.kind != "file" or source.path is None:
+        return
+    path = parts.settings.storage_root / source.path  # an absolute one stays as it is
+    try:
+        found = path.stat().st_size
+    except OSError:
+        found = -1
+    if found != source.bytes:
+        what = "is not on the server any more" if found < 0 else "has changed since"
+        raise ApiError(409, f"the file of dry run {job.id} {what}: upload it again", {"source": source.name})

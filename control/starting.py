@@ -1,0 +1,46 @@
+"""From a dry run to the real job: the same rows, from the same source. Pure."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from control.errors import Rejected
+from schemas.commands import CreateJob, StartJob
+from schemas.job import Job, Options, State
+
+STARTABLE = (State.COMPLETED, State.COMPLETED_WITH_ERRORS)
+"""States in which a dry run can be turned into the real job."""
+
+
+def real_job(command: StartJob, dry_run: Job | None) -> CreateJob | Rejected:
+    """The creation that a start stands for, or why there is none."""
+    if dry_run is None:
+        return Rejected(404, f"there is no job {command.dry_run}; `sluice jobs` lists them")
+    if not dry_run.options.dry_run:
+        return Rejected(
+            409,
+            f"job {dry_run.id} is no dry run: it is the real job itself, and {dry_run.state}; start is for dry runs",
+            {"state": dry_run.state},
+        )
+    if dry_run.state not in STARTABLE:
+        return Rejected(
+            409,
+            f"dry run {dry_run.id} is {dry_run.state}: start is possible when it is {' or '.join(STARTABLE)}",
+            {"state": dry_run.state, "allowed": list(STARTABLE)},
+        )
+    return CreateJob(
+        job_id=command.job_id,
+        by=command.by,
+        reason=command.reason,
+        operation=dry_run.operation,
+        dataset=dry_run.dataset,
+        organisation=dry_run.organisation,
+        source=dry_run.source,
+        options=_options(command.options or dry_run.options),
+        date_from=dry_run.date_from,
+        date_till=dry_run.date_till,
+    )
+
+
+def _options(options: Options) -> Options:
+    return replace(options, dry_run=False)
