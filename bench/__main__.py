@@ -65,6 +65,9 @@ def export(
     print(f"export through Sluice  {figures.sluice_rows_per_second:>10,.0f} rows/s, POST to COMPLETED")
     print(f"ratio                  {figures.ratio:>10.2f}")
     print(f"a tenth of the rows    {figures.tenth_of_whole:>10.2f} of the time of all")
+    print(f"pause                  {figures.pause_ms[0]:>10.0f} ms, 95th percentile {figures.pause_ms[1]:.0f} ms")
+    print(f"resume to next rows    {figures.resume_ms:>10.0f} ms")
+    print(f"terminate              {figures.terminate_ms:>10.0f} ms, until nothing is left of it")
     for role, seconds in figures.cpu_seconds.items():
         print(f"{role:<14} {seconds:>6.1f} s of CPU")
     for count, megabytes in peaks.items():

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from elasticsearch import helpers
 
 from api.client.following import follow
 from api.client.http import Api
+from bench.control import Bench
 from bench.stack import bench_stack, cpu_seconds, peak_megabytes
 from bench.upload import upload
 from devstack.oracle import compare_export
@@ -27,6 +30,7 @@ from schemas.exports import range_query
 from schemas.indices import data_index
 
 ORGANISATION = "bench"
+STOPS = 20
 MEMORY_ROWS = (10_000, 300_000, 2_000_000)
 
 
@@ -44,6 +48,12 @@ class ExportFigures:
     tenth_of_whole: float
     cpu_seconds: dict[str, float]
     """Of one export of all rows, by role."""
+    pause_ms: tuple[float, float]
+    """From the request to the proof that nothing is written any more: median and 95th percentile."""
+    resume_ms: float
+    """From the request to the next rows: median."""
+    terminate_ms: float
+    """From the request until nothing is left of it: median."""
 
 
 def measure(rows: int, rounds: int) -> ExportFigures:
@@ -75,10 +85,54 @@ def measure(rows: int, rounds: int) -> ExportFigures:
         Api().save(f"/v1/jobs/{job_id}/result", file)
         verdict = compare_export(config, file, "people", ORGANISATION, DEFAULT_START.isoformat(), None)
         assert verdict.holds and verdict.rows == rows, str(verdict)
+        paused, resumed, terminated = stops(Bench(config))
         scanned, whole, tenth = (statistics.median(values) for values in (scans, wholes, tenths))
         return ExportFigures(
-            rows, rounds, rows / scanned, rows / whole, scanned / whole, whole, tenth, tenth / whole, used
+            rows,
+            rounds,
+            rows / scanned,
+            rows / whole,
+            scanned / whole,
+            whole,
+            tenth,
+            tenth / whole,
+            used,
+            (statistics.median(paused), sorted(paused)[int(len(paused) * 0.95)]),
+            statistics.median(resumed),
+            statistics.median(terminated),
         )
+
+
+def stops(bench: Bench) -> tuple[list[float], list[float], list[float]]:
+    """Pause and resume exports again and again, then terminate some: milliseconds each took."""
+    paused: list[float] = []
+    resumed: list[float] = []
+    terminated: list[float] = []
+    while len(paused) < STOPS or len(terminated) < STOPS // 4:
+        job_id = start()["id"]
+        for end in (False, False, True):
+            seen = bench.until(job_id, lambda job: job["progress"]["rows_applied"] > 0 or job["state"] != "RUNNING")
+            if seen["state"] != "RUNNING":
+                break
+            if end:
+                terminated.append(_took(lambda job_id=job_id: bench.act(job_id, "terminate")))  # type: ignore[misc]
+                break
+            paused.append(_took(lambda job_id=job_id: bench.act(job_id, "pause")))  # type: ignore[misc]
+            rows = bench.rows(job_id)
+            began = time.perf_counter()
+            bench.act(job_id, "resume")
+            bench.until(
+                job_id,
+                lambda job, rows=rows: job["progress"]["rows_applied"] > rows or job["state"] != "RUNNING",  # type: ignore[misc]
+            )
+            resumed.append((time.perf_counter() - began) * 1000)
+    return paused, resumed, terminated
+
+
+def _took(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return (time.perf_counter() - began) * 1000
 
 
 def memory(most: int) -> dict[int, dict[str, float]]:
@@ -98,14 +152,18 @@ def memory(most: int) -> dict[int, dict[str, float]]:
 
 def export(days: int = SPREAD_DAYS) -> tuple[float, str]:
     """Export the first days' people; answers the seconds from POST to COMPLETED, and the job's id."""
-    api = Api()
-    job = {"operation": "export", "dataset": "people", "organisation": ORGANISATION}
-    till = DEFAULT_START + timedelta(days=days - 1)
     began = time.perf_counter()
-    made = api.call("POST", "/v1/jobs", json={**job, "from": _iso(DEFAULT_START), "till": _iso(till)})
-    *_, ended = follow(api, made["id"], print)
+    made = start(days)
+    *_, ended = follow(Api(), made["id"], print)
     assert ended["state"] == "COMPLETED", ended
     return time.perf_counter() - began, made["id"]
+
+
+def start(days: int = SPREAD_DAYS) -> dict[str, Any]:
+    """Start an export of the first days' people; the job."""
+    job = {"operation": "export", "dataset": "people", "organisation": ORGANISATION}
+    till = DEFAULT_START + timedelta(days=days - 1)
+    return dict(Api().call("POST", "/v1/jobs", json={**job, "from": _iso(DEFAULT_START), "till": _iso(till)}))
 
 
 def scan(config: Settings) -> float:
