@@ -283,7 +283,7 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
             return (RolledBack(report.rows_undone),)
         case FileFinished():
             current = job.state is S.RUNNING and job.finishing and report.epoch == job.epoch
-            return (Completed(_sum(job)),) if current else ()
+            return (Completed(_settled(job, _sum(job))),) if current else ()
         case LanesCounted():
             known, none = job.lanes_counted, LaneTotals()
             more = {p: totals for p, totals in report.lanes.items() if totals.blocks > known.get(p, none).blocks}

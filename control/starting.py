@@ -28,6 +28,11 @@ def real_job(command: StartJob, dry_run: Job | None) -> CreateJob | Rejected:
             f"dry run {dry_run.id} is {dry_run.state}: start is possible when it is {' or '.join(STARTABLE)}",
             {"state": dry_run.state, "allowed": list(STARTABLE)},
         )
+    if dry_run.source.kind != "file":
+        return Rejected(
+            409,
+            f"the rows of dry run {dry_run.id} came by the inbox and are in no file: make a job, and send them again",
+        )
     return CreateJob(
         job_id=command.job_id,
         by=command.by,

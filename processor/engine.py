@@ -400,7 +400,7 @@ class Engine:
 
     async def _check_undo(self, operation: Operation, work: Work) -> Command:
         """Count what a rollback has left."""
-        rows = await operation.discard(work)
+        rows = await operation.discard(work) if operation.kind.makes_file else 0
         remaining, last_row = await operation.left_over(work)
         job = work.job
         return UndoChecked(job_id=job.id, epoch=job.epoch, remaining=remaining, last_row=last_row, rows_undone=rows)

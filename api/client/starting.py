@@ -79,10 +79,11 @@ def teams(
 @plain_errors
 def run(
     operation: Annotated[str, typer.Argument(help="An operation of this installation (SLUICE_OPERATIONS).")],
-    file: File,
+    file: File = None,
     dataset: Annotated[str | None, typer.Option(help="What the rows are; not for an operation that has only one.")] = (
         None
     ),
+    from_topic: FromTopic = False,
     organisation: Organisation = "default",
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
@@ -96,7 +97,7 @@ def run(
     """Run an operation over a CSV file's rows."""
     options = options_of(dry_run, max_errors, rate, if_busy)
     job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
-    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=False, wait=wait, as_json=as_json)
+    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
 
 @app.command()

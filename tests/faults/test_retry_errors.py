@@ -106,7 +106,7 @@ def test_a_retry_pauses_resumes_and_outlives_its_worker_and_reader(
 
     answer = retry(cluster, job_id, corrected(errors_csv(cluster, job_id), people(ROWS)))
     assert answer.status_code == 202, answer.text
-    cluster.request("PUT", f"/v1/jobs/{job_id}/rate", json={"rows_per_second": 300})
+    cluster.request("PUT", f"/v1/jobs/{job_id}/rate", json={"rows_per_second": 100})
     paused = cluster.act(job_id, "pause")
     written = count(cluster.settings, job_id)
     assert (paused["state"], counts(paused)) == ("PAUSED", (written, ROWS - written))
@@ -116,7 +116,7 @@ def test_a_retry_pauses_resumes_and_outlives_its_worker_and_reader(
     cluster.reader.kill()
     cluster.start("worker")
     cluster.start("ingest")
-    cluster.rate(job_id, None)
+    cluster.request("PUT", f"/v1/jobs/{job_id}/rate", json={"rows_per_second": None})
     job = cluster.wait_state(job_id, "COMPLETED")
     assert (counts(job), error_rows(cluster, job_id)) == ((ROWS, 0), [])
     assert_all_stored(cluster, job_id, people(ROWS))
@@ -156,7 +156,7 @@ def test_what_can_not_be_retried_is_refused_before_anything_is_written(
     assert cluster.events(job_id).count("RetryStarted") == 0
     assert not list((cluster.settings.storage_root / "sources" / job_id).glob("retry-*"))
 
-    other = cluster.upload(people(ROWS), organisation, rows_per_second=500)
+    other = cluster.upload(people(ROWS), organisation, rows_per_second=100)
     busy = retry(cluster, job_id, good)
     assert busy.status_code == 409
     assert f"job {other} of organisation {organisation} is at work" in busy.text

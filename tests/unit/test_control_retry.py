@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from schemas.commands import LanesCounted, StartJob
-from schemas.job import Input, LaneTotals, Options, State
+from schemas.job import Input, LaneTotals, Options, Source, State
 from schemas.plans import ReadFile, UndoRows
 from tests.unit.test_control_world import World, corrections, upload, world_in
 
@@ -203,6 +203,14 @@ def test_only_a_dry_run_that_has_completed_can_be_started(state: State) -> None:
         "state": state,
         "allowed": [State.COMPLETED, State.COMPLETED_WITH_ERRORS],
     }
+
+
+def test_a_dry_run_whose_rows_are_in_no_file_can_not_be_started() -> None:
+    world = dry_run()
+    world.jobs.put(replace(world.job(), source=Source(kind="topic"), command_offset=len(world.log)))
+    world.log.append(b"")
+    start(world)
+    assert (world.rejection().code, "send them again" in world.rejection().message) == (409, True)
 
 
 def test_a_job_that_is_no_dry_run_or_not_there_can_not_be_started() -> None:
