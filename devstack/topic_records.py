@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
@@ -16,20 +16,27 @@ BATCH = 1000
 
 
 def records(settings: Settings, topic: TopicName, since_ms: int = 0) -> Iterator[tuple[int, bytes, bytes]]:
-    """The committed records of a topic from a time on, up to its end as it is now: (partition, key, value).
+    """As `messages`: (partition, key, value)."""
+    for message in messages(settings, topic, since_ms):
+        yield message.partition() or 0, message.key() or b"", message.value() or b""
+
+
+def messages(settings: Settings, topic: TopicName, since_ms: int = 0) -> Iterator[Message]:
+    """The committed records of a topic from a time on, up to its end as it is now.
 
     Raises:
         TimeoutError: the end was not reached within a minute.
         KafkaException: Kafka answers with an error.
     """
     name = topic_name(settings.prefix, topic)
+    group = f"{settings.prefix}-evidence"
     consumer = Consumer(
         librdkafka_config(
             settings,
-            group_id=f"{settings.prefix}-evidence",
+            group_id=group,
             enable_auto_commit=False,
+            enable_partition_eof=True,
             isolation_level="read_committed",
-            enable_partition_eof=False,
         )
     )
     try:
@@ -41,13 +48,14 @@ def records(settings: Settings, topic: TopicName, since_ms: int = 0) -> Iterator
         deadline = time.monotonic() + READ_SECONDS
         while ends:
             for record in consumer.consume(BATCH, 0.05):
-                if record.error() is not None:
-                    raise KafkaException(record.error())
-                yield record.partition(), record.key() or b"", record.value() or b""
-            # A transaction's last offset is a marker that no consumer is given: the position goes past it, though.
-            for place in consumer.position([TopicPartition(name, partition) for partition in ends]):
-                if place.offset >= ends[place.partition]:
-                    del ends[place.partition]
+                error = record.error()
+                if error is None:
+                    yield record
+                elif error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                # the last offsets may be no records, but the ends of transactions
+                if error is not None or (record.offset() or 0) + 1 >= ends.get(record.partition() or 0, 0):
+                    ends.pop(record.partition() or 0, None)
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{name} can't be read to its end: {ends}")
     finally:

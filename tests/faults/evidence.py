@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from devstack.oracle import compare
+from devstack.topic_records import messages, records
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.settings import Settings
 from schemas.blocks import Block, BlockHead
@@ -22,7 +21,6 @@ from schemas.progress import RowError
 from schemas.topics import TopicName, topic_name
 from tests.cluster import Cluster
 
-READ_SECONDS = 60.0
 LOOKS = 40
 """Refreshes and counts that show that nothing moves: they take about a second."""
 
@@ -61,39 +59,6 @@ def rows_on_topic(settings: Settings, job_id: str, since_ms: int = 0) -> list[li
         assert block.first_row == len(rows) + 1
         rows += block.rows
     return rows
-
-
-def records(settings: Settings, topic: TopicName, since_ms: int = 0) -> Iterator[tuple[int, bytes, bytes]]:
-    """The records of a topic from a time on, up to its end as it is now: (partition, key, value)."""
-    for record in messages(settings, topic, since_ms):
-        yield record.partition() or 0, record.key() or b"", record.value() or b""
-
-
-def messages(settings: Settings, topic: TopicName, since_ms: int = 0) -> Iterator[Message]:
-    """As `records`, whole."""
-    name = topic_name(settings.prefix, topic)
-    config = librdkafka_config(settings, group_id="evidence", enable_auto_commit=False, enable_partition_eof=True)
-    consumer = Consumer(config)
-    try:
-        partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
-        asked = [TopicPartition(name, partition, since_ms) for partition in partitions]
-        starts = [place for place in consumer.offsets_for_times(asked, timeout=10) if place.offset >= 0]
-        ends = {place.partition: consumer.get_watermark_offsets(place, timeout=10)[1] for place in starts}
-        consumer.assign(starts)
-        deadline = time.monotonic() + READ_SECONDS
-        while ends:
-            for record in consumer.consume(1000, 0.05):
-                error = record.error()
-                if error is None:
-                    yield record
-                else:
-                    assert error.code() == KafkaError._PARTITION_EOF, error
-                # the last offsets may be no records, but the ends of transactions
-                if error is not None or record.offset() + 1 >= ends.get(record.partition(), 0):
-                    ends.pop(record.partition(), None)
-            assert time.monotonic() < deadline, f"{name} can't be read to its end: {ends}"
-    finally:
-        consumer.close()
 
 
 def published(settings: Settings, topic: TopicName) -> int:
