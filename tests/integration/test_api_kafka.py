@@ -147,7 +147,7 @@ def test_row_errors_come_in_pages_and_as_csv(own: Settings, agent: Agent, client
         after, pages = page["next"], pages + 1
     assert rows == list(range(1, 2501))
     lines = client.get(f"/v1/jobs/{job_id}/errors.csv").text.splitlines()
-    assert lines[0] == "name,email,row,line,column,reason"
+    assert lines[0] == "name,email,sluice_row,sluice_line,sluice_column,sluice_reason"
     assert (len(lines), lines[1]) == (2501, '"A, B",x1,1,2,email,no @')
 
 
