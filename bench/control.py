@@ -17,7 +17,6 @@ from typing import Any, Final, Self
 import httpx
 import msgspec
 from elasticsearch.helpers import scan
-from processor.intervals import IntervalSet
 
 from api.client.http import Api
 from bench.stack import bench_stack
@@ -30,6 +29,7 @@ from sample_csv.datasets import Dataset
 from schemas.blocks import BlockHead
 from schemas.codec import decode
 from schemas.indices import data_index
+from schemas.intervals import IntervalSet
 from schemas.lanes import LaneRecord
 
 POLL_SECONDS = 0.01
@@ -37,6 +37,8 @@ BIG, MIDDLE, SMALL = 1_000_000, 100_000, 1_000
 PAUSES = 50
 PAUSED_JOBS = 20
 ROLLBACKS = 3
+ALONE = 6
+"""Uploads of a job alone, before and again after those beside paused ones."""
 WARM_UPS = 3
 """Uploads before anything is measured: the servers compile their code meanwhile."""
 
@@ -313,16 +315,16 @@ def paused_jobs(bench: Bench) -> list[Figure]:
         return time.perf_counter() - began
 
     # Before and after, since the index grows meanwhile, and with it the work of its merges.
-    alone = [seconds() for _ in range(3)]
+    alone = [seconds() for _ in range(ALONE)]
     paused = []
     for _ in range(PAUSED_JOBS):
         job_id = bench.start(MIDDLE)
         bench.act(job_id, "pause")
         paused.append(job_id)
-    beside = statistics.median(seconds() for _ in range(6))
+    beside = statistics.median(seconds() for _ in range(2 * ALONE))
     for job_id in paused:
         bench.act(job_id, "terminate", keep_rows=True)
-    alone += [seconds() for _ in range(3)]
+    alone += [seconds() for _ in range(ALONE)]
     return [Figure("time beside 20 paused jobs, of the time alone", beside / statistics.median(alone), "", "<= 1.05")]
 
 
