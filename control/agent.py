@@ -71,10 +71,14 @@ class ControlAgent:
             await self._sweep(at)
 
     async def _sweep(self, at: int) -> None:
+        # The newest state stays: should Kafka have forgotten the group's offsets, it tells what has been dealt with.
         expired = [
             job.id
             for job in self._jobs
-            if job.state in ENDED and job.ended_at is not None and at - job.ended_at > self._retention_ms
+            if job.command_offset < self._jobs.newest_offset
+            and job.state in ENDED
+            and job.ended_at is not None
+            and at - job.ended_at > self._retention_ms
         ]
         for job_id in expired[:SWEEP_JOBS]:
             await self._publish("jobs", job_id.encode(), None)

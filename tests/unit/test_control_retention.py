@@ -46,3 +46,15 @@ def test_an_ended_job_leaves_after_its_time() -> None:
     asyncio.run(agent.handle(9, NOW, b"running", encode(PauseJob(job_id="running"))))
     assert {job.id for job in jobs} == {"recent", "failed", "running"}
     assert [(topic, key) for topic, key, value in written if value is None] == [("jobs", b"old")]
+
+
+def test_the_newest_state_stays_so_that_old_commands_are_not_carried_out_again() -> None:
+    jobs = JobTable()
+    jobs.put(OLD)
+    jobs.put(replace(OLD, id="newest", command_offset=5))
+
+    async def publish(_topic: TopicName, _key: bytes, _value: bytes | None) -> None: ...
+
+    agent = ControlAgent(jobs, CATALOG, 2, publish, retention_days=30)
+    asyncio.run(agent.handle(9, NOW, b"nobody", encode(PauseJob(job_id="nobody"))))
+    assert [job.id for job in jobs] == ["newest"]
