@@ -20,14 +20,12 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any
 
-from control.budget import probe_rows
 from control.jobtable import JobTable
 from processor.bulk import BulkSink, Gate
 from processor.checkpoints import Acknowledgeable, Checkpoints
 from processor.claims import sweep_claims
 from processor.corrections import end_errors
 from processor.errors import CannotGoOnError, FencedError
-from processor.fairness import FairTurns, TokenBucket
 from processor.lane import Lane, Loaded
 from processor.lanes import CONCLUDING, Lanes, runnable, void
 from processor.lease import Lease
@@ -36,8 +34,9 @@ from processor.metrics import WorkerMetrics
 from processor.operations.base import Operation, Work
 from processor.publisher import Publisher
 from processor.refill import Refill
+from processor.scheduler import Scheduler, Taken, put_back
 from runtime.settings import Settings
-from schemas.blocks import Block, BlockHead
+from schemas.blocks import BlockHead
 from schemas.codec import UndecodableError, decode, encode
 from schemas.commands import Command, FileFinished, UndoChecked, WorkFailed
 from schemas.datasets import Dataset
@@ -49,8 +48,6 @@ log = logging.getLogger(__name__)
 
 PREPARED = 1
 """Requests that are made while others are in flight, so that Elasticsearch never waits for the next one."""
-
-Taken = list[tuple[Lane, Loaded, Block]]
 
 KEEP_SECONDS = 60.0
 
@@ -94,8 +91,7 @@ class Engine:
         self._work = asyncio.Event()
         self._open = False
         self._assigned = self._recovered = False
-        self._turns = FairTurns()
-        self._buckets: dict[str, TokenBucket] = {}
+        self._scheduler = Scheduler(settings, jobs, self.lanes, self._refill.wake, self._lane_broken)
         self._flights: set[asyncio.Task[None]] = set()
         self._errands: set[asyncio.Task[None]] = set()
         self._conclusions: set[asyncio.Task[None]] = set()
@@ -227,67 +223,16 @@ class Engine:
             self._work.clear()
             pause: float | None = None
             while self._open and len(self._flights) < self._settings.bulk_in_flight + PREPARED:
-                waiting, pause = self._waiting()
-                job = self._jobs.get(self._turns.next(waiting) or "")
+                job, pause = self._scheduler.next(time.monotonic())
                 if job is None:
                     break
-                taken = self._gather(job)
+                taken = self._scheduler.take(job, time.monotonic())
                 if taken:
                     task = asyncio.create_task(self._guard(self._fly(job, taken)))
                     self._flights.add(task)
                     task.add_done_callback(self._landed)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._work.wait(), pause)
-
-    def _waiting(self) -> tuple[list[str], float | None]:
-        """The jobs that could be given blocks now, and how long until a job held back by its rate could."""
-        now, waiting, pause = time.monotonic(), [], None
-        for job_id, lanes in self.lanes.by_job.items():
-            job = self._jobs.get(job_id)
-            if job is None or not runnable(job):
-                continue
-            within = probe_rows(job)
-            if not any(lane.run == job.run and lane.has_next(within) for lane in lanes.values()):
-                continue
-            bucket = self._buckets.get(job_id)
-            wait = bucket.wait_seconds(now) if bucket else 0.0
-            if wait <= 0:
-                waiting.append(job_id)
-            else:
-                pause = min(wait, pause or wait)
-        return waiting, pause
-
-    def _gather(self, job: Job) -> Taken:
-        """Blocks of one job for one request, in the order of their offsets within each lane, lanes taking turns."""
-        taken: Taken = []
-        rows = size = 0
-        within = probe_rows(job)
-        lanes = [lane for lane in self.lanes.of(job.id) if lane.run == job.run and lane.has_next(within)]
-        bucket = self._buckets.get(job.id)
-        most = min(self._settings.bulk_rows, int(bucket.rate) + 1) if bucket else self._settings.bulk_rows
-        while lanes and rows < most and size < self._settings.bulk_bytes:
-            for lane in list(lanes):
-                if rows >= most or size >= self._settings.bulk_bytes:
-                    break
-                loaded = lane.take(within)
-                if loaded is None:
-                    lanes.remove(lane)
-                    continue
-                try:
-                    block = decode(loaded.value, Block)
-                except UndecodableError as error:
-                    self._lane_broken(lane, f"block {loaded.block} at offset {loaded.offset} can't be read: {error}")
-                    lane.put_back([loaded])
-                    lanes.remove(lane)
-                    continue
-                taken.append((lane, loaded, block))
-                rows += _rows(block)
-                size += len(loaded.value)
-                self._refill.wake(lane.partition)
-        self._turns.charge(job.id, max(rows, 1))
-        if bucket:
-            bucket.take(rows, time.monotonic())
-        return taken
 
     async def _fly(self, job: Job, taken: Taken) -> None:
         lanes = {lane for lane, _, _ in taken}
@@ -306,12 +251,12 @@ class Engine:
                 letters = letters + await end_errors(ending, blocks, result)
             await self._publisher.bury(dead_letter(letter) for letter in letters)
         except FencedError:
-            _put_back(taken)
+            put_back(taken)
         except CannotGoOnError as error:
-            _put_back(taken)
+            put_back(taken)
             self._fail(job, str(error))
         except BaseException:
-            _put_back(taken)
+            put_back(taken)
             raise
         else:
             for (lane, loaded, _), outcome in zip(taken, result.outcomes, strict=True):
@@ -347,13 +292,12 @@ class Engine:
         if not self._open:
             return  # all jobs are looked at when it opens
         if job is None or job.state in ENDED:
-            self._turns.forget(job_id)
-            self._buckets.pop(job_id, None)
+            self._scheduler.forget(job_id)
             self._checkpoints.drop(self.lanes.drop_job(job_id, job.run if job else None))
             if job is not None and job.options.dry_run and self._swept:
                 self._errand(self._sweep())
             return
-        self._set_rate(job)
+        self._scheduler.set_rate(job)
         for lane in self.lanes.of(job_id):
             if lane.run != job.run or not runnable(job):
                 lane.unload()
@@ -364,15 +308,6 @@ class Engine:
             self._conclude(job, self._finish)
         self._work.set()
         self._refill.wake()
-
-    def _set_rate(self, job: Job) -> None:
-        rate = job.options.rows_per_second
-        if rate is None or job.phase == "undo":  # who takes rows out wants them out
-            self._buckets.pop(job.id, None)
-            return
-        share = rate * max(1, len(self.lanes.owned)) / job.partitions
-        bucket = self._buckets.setdefault(job.id, TokenBucket(share))
-        bucket.rate = share
 
     def _conclude(self, job: Job, step: Callable[[Operation, Work], Awaitable[Command]]) -> None:
         """Do what is done once for a job, once for each epoch, and report it."""
@@ -503,13 +438,3 @@ def dead_letter(error: RowError) -> tuple[bytes, bytes, dict[str, object]]:
     if error.column is not None:
         headers["column"] = error.column
     return error.job_id.encode(), encode(error), headers
-
-
-def _put_back(taken: Taken) -> None:
-    for lane in {lane for lane, _, _ in taken}:
-        lane.put_back(loaded for other, loaded, _ in taken if other is lane)
-
-
-def _rows(block: Block) -> int:
-    rows = getattr(block, "rows", None)
-    return len(rows) if rows is not None else block.last_row - block.first_row + 1

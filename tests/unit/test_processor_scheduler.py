@@ -1,0 +1,93 @@
+"""Which blocks go into the next request: turns of jobs, rates, and blocks that can't be read."""
+
+from __future__ import annotations
+
+import pytest
+
+from control.jobtable import JobTable
+from processor.lane import Lane, Loaded
+from processor.lanes import Lanes
+from processor.scheduler import Scheduler, put_back
+from runtime.settings import Settings
+from schemas.blocks import RowBlock
+from schemas.codec import encode
+from schemas.job import Job, Options, State
+
+ROWS = 100
+
+
+class Worker:
+    """A scheduler with the lanes it takes from."""
+
+    def __init__(self, bulk_rows: int = 300) -> None:
+        self.jobs, self.lanes = JobTable(), Lanes(owned=frozenset({0, 1}))
+        self.broken: list[str] = []
+        self.scheduler = Scheduler(
+            Settings(bulk_rows=bulk_rows),
+            self.jobs,
+            self.lanes,
+            lambda _: None,
+            lambda _, reason: self.broken.append(reason),
+        )
+
+    def add(self, job_id: str, blocks: int, rate: float | None = None) -> None:
+        job = Job(
+            id=job_id, operation="upload", dataset="people", organisation="a", created_by="a", state=State.RUNNING,
+            created_at=1, command_offset=len(self.jobs), partitions=2, options=Options(rows_per_second=rate),
+        )  # fmt: skip
+        self.jobs.put(job)
+        self.scheduler.set_rate(job)
+        for partition in (0, 1):
+            self.lanes.put(Lane(job_id, partition, 2))
+        for number in range(blocks):
+            lane = self.lanes.get(job_id, number % 2)
+            assert lane is not None
+            block = RowBlock(
+                job_id=job_id, block=number, first_row=number * ROWS + 1, columns=["a"], rows=[["x"]] * ROWS
+            )
+            lane.meet(Loaded(number, number, encode(block)), 100)
+
+    def turn(self, now: float = 0.0) -> tuple[str, list[int]] | None:
+        job, _ = self.scheduler.next(now)
+        return None if job is None else (job.id, [loaded.block for _, loaded, _ in self.scheduler.take(job, now)])
+
+
+def test_jobs_take_turns_and_lanes_of_a_job_do_as_well() -> None:
+    worker = Worker()
+    worker.add("a", 6)
+    worker.add("b", 6)
+    assert [worker.turn() for _ in range(5)] == [
+        ("a", [0, 1, 2]), ("b", [0, 1, 2]), ("a", [4, 3, 5]), ("b", [4, 3, 5]), None,
+    ]  # fmt: skip
+
+
+def test_a_job_with_a_rate_waits_for_its_rows_and_holds_nobody_up() -> None:
+    worker = Worker()
+    worker.add("slow", 4, rate=100)
+    worker.add("other", 3)
+    assert [worker.turn(), worker.turn()] == [("other", [0, 1, 2]), ("slow", [0, 1])]
+    worker.add("later", 2)
+    assert [worker.turn(), worker.turn()] == [("later", [0, 1]), None]
+    job, pause = worker.scheduler.next(0.0)
+    assert job is None and pause == pytest.approx(2.0, abs=0.1)  # 200 rows at 100 a second
+    assert worker.turn(2.5) == ("slow", [2, 3])
+
+
+def test_what_was_not_applied_is_taken_again_in_its_order() -> None:
+    worker = Worker()
+    worker.add("a", 4)
+    job, _ = worker.scheduler.next(0.0)
+    assert job is not None
+    put_back(worker.scheduler.take(job, 0.0))
+    assert [worker.turn(), worker.turn()] == [("a", [0, 1, 2]), ("a", [3])]
+
+
+def test_a_block_that_cannot_be_read_is_told_and_stays() -> None:
+    worker = Worker()
+    worker.add("a", 0)
+    lane = worker.lanes.get("a", 0)
+    assert lane is not None
+    lane.meet(Loaded(7, 0, b"{"), 100)
+    assert worker.turn() == ("a", [])
+    assert "block 0 at offset 7 can't be read" in worker.broken[0]
+    assert 7 in lane.todo
