@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 import faust
-from faust.types import TP, EventT
+from faust.types import TP, EventT, Message
 
 from control.agent import ControlAgent
 from control.jobtable import JobTable
 from processor.engine import Engine, now_ms
 from processor.lease import Lease
 from processor.reporter import Reporter
-from processor.transport import CommittedTransport
+from processor.transport import SteadyApp, WorkerTransport
 from runtime.clients import kafka_ssl_context
 from runtime.settings import Settings
 from schemas.codec import UndecodableError, decode
@@ -22,6 +25,9 @@ from schemas.job import Job
 from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)
+
+CATCH_UP_SECONDS = 10.0
+"""How long the control table may stand still before the log tells of it."""
 
 
 def broker_url(settings: Settings) -> str:
@@ -45,7 +51,7 @@ def credentials(settings: Settings) -> Any:
 def make_app(settings: Settings) -> faust.App:
     """A Faust app that reads bytes, declares no topics, and leaves acknowledging to us."""
     timeout = settings.session_timeout_seconds
-    app = faust.App(
+    app = SteadyApp(
         f"{settings.prefix}-workers",
         broker=broker_url(settings),
         broker_credentials=credentials(settings),
@@ -67,7 +73,7 @@ def make_app(settings: Settings) -> faust.App:
         web_enabled=False,
         GlobalTable=ControlTable,
     )
-    app.transport = CommittedTransport(app.conf.broker_consumer, app)
+    app.transport = WorkerTransport(app.conf.broker_consumer, app)
     return app
 
 
@@ -77,6 +83,21 @@ class ControlTable(faust.GlobalTable):  # type: ignore[misc]  # Faust has no typ
     def _changelog_topic_name(self) -> str:
         # Faust's assignor looks here for the topic, not at the changelog_topic argument.
         return str(self.changelog_topic.get_topic_name())
+
+
+class Receipt:
+    """A record's acknowledgement, to be given once what it says is durable."""
+
+    __slots__ = ("_app", "_message")
+
+    def __init__(self, app: faust.App, message: Message) -> None:
+        self._app = app
+        self._message = message
+
+    def ack(self) -> bool:
+        """Let Faust commit up to this record."""
+        done: bool = self._app.consumer.acknowledge(self._message)
+        return done
 
 
 class WorkerApp:
@@ -94,6 +115,11 @@ class WorkerApp:
         self.engine: Engine | None = None
         self._rows = topic_name(settings.prefix, "rows")
         self._commands = topic_name(settings.prefix, "commands")
+        self._table = TP(topic_name(settings.prefix, "jobs"), 0)
+        self._table_next = 0
+        self._table_moved = asyncio.Event()
+        self._table_read = asyncio.Event()
+        self._catching_up: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._bind()
 
@@ -111,25 +137,34 @@ class WorkerApp:
             key_type=bytes,
             value_type=bytes,
         )
-        app.agent(self._topic("commands"), name="control")(self._agent(self._on_command))
-        app.agent(self._topic("rows"), name="dispatcher")(self._agent(self._on_block))
+        app.agent(self._topic("commands"), name="control")(self._agent(self._on_command, lambda: self._table_read))
+        app.agent(self._topic("rows"), name="dispatcher")(self._agent(self._on_block, self._engine_ready))
         app.agent(self._topic("progress"), name="progress-reports")(self._agent(self._on_progress))
         app.agent(self._topic("job-events"), name="job-reports")(self._agent(self._on_job_event))
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         app.on_rebalance_complete.connect(self._on_recovered, weak=False)
 
-    def _agent(self, handle: Any) -> Any:
-        """An agent that acknowledges nothing by itself, and ends the worker on an error: its successor tries again."""
+    def _engine_ready(self) -> asyncio.Event:
+        assert self.engine is not None
+        return self.engine.ready
+
+    def _agent(self, handle: Any, when: Callable[[], asyncio.Event] | None = None) -> Any:
+        """An agent that acknowledges nothing by itself, and ends the worker on an error: its successor tries again.
+
+        `when()` is set while its records may be handled.
+        """
 
         async def agent(stream: Any) -> None:
             async for event in stream.noack().events():
-                # What was fetched before a rebalance comes again to whoever owns the partition now.
-                if event.message.generation_id != self.app.consumer_generation_id:
-                    continue
                 try:
+                    if when is not None:
+                        await when().wait()
+                    # What was fetched before a rebalance comes again to whoever owns the partition now.
+                    if event.message.generation_id != self.app.consumer_generation_id:
+                        continue
                     self._lease.require()
-                    await handle(event)
+                    await handle(event, Receipt(self.app, event.message))
                 except Exception as error:
                     log.exception("this worker can't go on")
                     await self.app.crash(error)
@@ -141,47 +176,75 @@ class WorkerApp:
         key = event.message.key or b""
         if event.message.value is None:
             self._jobs.remove(key.decode("utf-8", "replace"))
-            return
-        try:
-            self._jobs.put(decode(event.message.value, Job))
-        except UndecodableError as error:
-            log.error("a record of the control table can't be read (key %r): %s", key, error)
+        else:
+            try:
+                self._jobs.put(decode(event.message.value, Job))
+            except UndecodableError as error:
+                log.error("a record of the control table can't be read (key %r): %s", key, error)
+        self._table_next = event.message.offset + 1
+        self._table_moved.set()
 
-    async def _on_command(self, event: EventT) -> None:
+    async def _on_command(self, event: EventT, receipt: Receipt) -> None:
         message = event.message
         await self._control.handle(message.offset, int(message.timestamp * 1000), message.key, message.value)
-        event.ack()
+        receipt.ack()
 
-    async def _on_block(self, event: EventT) -> None:
+    async def _on_block(self, event: EventT, receipt: Receipt) -> None:
         assert self.engine is not None
         message = event.message
-        if not self.engine.ready.is_set():
-            await self.engine.ready.wait()
-            if message.generation_id != self.app.consumer_generation_id:
-                return
-        await self.engine.dispatch(message.partition, message.offset, message.value, event)
+        await self.engine.dispatch(message.partition, message.offset, message.value, receipt)
 
-    async def _on_progress(self, event: EventT) -> None:
-        await self._reporter.progress(event.message.partition, event.message.offset, event.message.value, event)
+    async def _on_progress(self, event: EventT, receipt: Receipt) -> None:
+        await self._reporter.progress(event.message.partition, event.message.offset, event.message.value, receipt)
 
-    async def _on_job_event(self, event: EventT) -> None:
-        await self._reporter.job_event(event.message.value, event)
+    async def _on_job_event(self, event: EventT, receipt: Receipt) -> None:
+        await self._reporter.job_event(event.message.value, receipt)
 
     async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
+        self._rebalancing()
         async with self._lock:
             self._reporter.forget()
             if self.engine is not None:
-                self.engine.rebalancing()
                 await self.engine.revoked()
 
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
+        self._rebalancing()  # a recovery of the time before may have ended since
         async with self._lock:
             if self.engine is not None:
                 await self.engine.revoked()
                 await self.engine.assigned([tp.partition for tp in assigned if tp.topic == self._rows])
 
-    async def _on_recovered(self, _app: Any, **_: Any) -> None:
+    def _rebalancing(self) -> None:
+        """From now on the control table may be behind."""
+        self._table_read.clear()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
         if self.engine is not None:
-            self.engine.recovered()
-        if any(tp.topic == self._commands for tp in self.app.consumer.assignment()):
-            await self._control.take_over(now_ms())
+            self.engine.rebalancing()
+
+    async def _on_recovered(self, _app: Any, **_: Any) -> None:
+        # In the background: Faust reads on only once this has returned.
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+        self._catching_up = asyncio.create_task(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        """Read the control table to the end that it has now; then the worker may begin."""
+        try:
+            end = (await self.app.consumer.highwaters(self._table))[self._table]
+            told_at = time.monotonic()
+            while self._table_next < end:
+                self._table_moved.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._table_moved.wait(), CATCH_UP_SECONDS)
+                if time.monotonic() - told_at > CATCH_UP_SECONDS:
+                    told_at = time.monotonic()
+                    log.warning("waiting for the control table: at offset %d of %d", self._table_next, end)
+            if self.engine is not None:
+                self.engine.recovered()
+            if any(tp.topic == self._commands for tp in self.app.consumer.assignment()):
+                await self._control.take_over(now_ms())
+            self._table_read.set()
+        except Exception as error:
+            log.exception("this worker can't go on")
+            await self.app.crash(error)

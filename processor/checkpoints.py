@@ -27,10 +27,10 @@ PROGRESS_SECONDS = 0.5
 
 
 class Acknowledgeable(Protocol):
-    """A Faust event, as far as this module is concerned."""
+    """A record's acknowledgement."""
 
     def ack(self) -> bool:
-        """Let Faust commit past it, once all before it are acknowledged as well."""
+        """Let Faust commit past it, and past everything before it."""
         ...
 
 

@@ -1,17 +1,50 @@
-"""Faust's consumer, but it reads committed records only: blocks of an aborted transaction must never be seen.
+"""Faust's consumer, changed where Faust loses records, or acknowledges some that nobody has dealt with.
 
-Faust does so by itself only where it writes with transactions as well, which the workers have no use for (decision
-0015). Offsets that hold transaction markers are gaps to it, as those of a compacted topic are.
+What a worker relies on: every record of its partitions reaches its agent once and in order, from the committed offset
+on, until the partition is revoked; and nothing is committed but what the worker says. Faust 0.15 breaks this:
+
+- Records that arrive while it still recovers from a rebalance are thrown away when it resumes (`FlowControlEvent`
+  clears every queue on each call of `resume`), and its seek back to the committed offset passes over partitions that
+  have none. -> `SteadyFlow` clears queues of a flow that was suspended only, and there is no seek: aiokafka begins a
+  new assignment at the committed offset by itself.
+- A batch fetched before a rebalance is taken for one of after it. -> Batches carry the assignment they are from.
+- Records below the last one read are dropped, although the position may have gone back. -> Nothing is compared.
+- An event that a stream skips is acknowledged, even with `noack()`. -> `ack` does nothing; `acknowledge` does.
+- Uncommitted records are read, unless Faust itself writes with transactions, which the workers have no use for
+  (decision 0015). -> Committed records only; the offsets of transaction markers are gaps that need no acknowledgement.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
+import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP, Message
+from mode.utils.objects import cached_property
+from mode.utils.queues import FlowControlEvent
 
 
-class _CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types for us
+class Batch(dict[TP, list[Any]]):
+    """Records by partition, and the assignment they were fetched under."""
+
+    def __init__(self, records: dict[TP, list[Any]], assignment: object) -> None:
+        super().__init__(records)
+        self.assignment = assignment
+
+
+class NoReadOffsets(dict[TP, Any]):
+    """Says of every partition that nothing has been read: Faust drops no record for its offset."""
+
+    def __getitem__(self, _: TP) -> None:
+        return None
+
+    def __setitem__(self, _: TP, __: Any) -> None:
+        pass
+
+
+class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types for us
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # aiokafka looks at it when it starts. If it is called otherwise one day, the worker must not start.
@@ -19,26 +52,89 @@ class _CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust h
         consumer._isolation_level = "read_committed"
         return consumer
 
+    async def _fetch_records(self, *args: Any, **more: Any) -> Batch:
+        records = await super()._fetch_records(*args, **more)
+        # No other coroutine of this thread has run since the records were taken: they are of this assignment.
+        return Batch(records, self.current_assignment)
 
-class _CommittedConsumer(Consumer):  # type: ignore[misc]
+    @property
+    def current_assignment(self) -> object:
+        """aiokafka makes a new object for each assignment."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        return None if subscription is None else subscription.assignment
+
+
+class WorkerConsumer(Consumer):  # type: ignore[misc]
+    """Delivers what was fetched under the present assignment; commits what `acknowledge` was told."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._read_offset = NoReadOffsets()
+
     def _new_consumer_thread(self) -> Any:
-        return _CommittedThread(self, loop=self.loop, beacon=self.beacon)
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
 
-    def _new_offset(self, tp: Any) -> int | None:
-        # Faust looks for the first offset that is not acknowledged. Where there are many gaps it finds each of them
-        # again, one a commit, and falls behind. We acknowledge in the order of the offsets (architecture.md): whatever
-        # lies before the newest is acknowledged, or no record.
-        acked = self._acked[tp]
-        if not acked:
-            return None
-        newest = int(max(acked))
-        acked.clear()
-        self._acked_index[tp].clear()
-        self._gap[tp].chop(0, newest + 1)
-        return newest + 1
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        """The next records, as long as their partitions are assigned."""
+        batch, _ = await self._wait_next_records(timeout)
+        if not batch:
+            return
+        for tp, record in self.scheduler.iterate(batch):
+            while not self.flow_active and not self.should_stop:
+                await self.wait(self.can_resume_flow)
+            # Asked for before the assignment is compared: what is of this assignment is of this generation.
+            generation = self.app.consumer_generation_id
+            if self.should_stop or self._thread.current_assignment is not batch.assignment:
+                return
+            message = self._to_message(tp, record)
+            message.generation_id = generation
+            yield tp, message
+
+    async def perform_seek(self) -> None:
+        """Not needed: aiokafka began at the committed offset, or without one at the earliest; nothing is lost since."""
+
+    def ack(self, message: Message) -> bool:
+        """Faust's own acknowledgement: not ours."""
+        return False
+
+    def acknowledge(self, message: Message) -> bool:
+        """Let everything up to this record be committed; to be called in the order of the offsets of each partition.
+
+        Returns:
+            False: the record came before a rebalance. It comes again, to whoever owns its partition now.
+        """
+        if message.generation_id != self.app.consumer_generation_id:
+            return False
+        self._acked[message.tp] = [message.offset]
+        return True
+
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        return True
+
+    def _new_offset(self, tp: TP) -> int | None:
+        acknowledged = self._acked.pop(tp, None)
+        return acknowledged[-1] + 1 if acknowledged else None
 
 
-class CommittedTransport(Transport):  # type: ignore[misc]
+class WorkerTransport(Transport):  # type: ignore[misc]
     """To be set as a Faust app's `transport`."""
 
-    Consumer = _CommittedConsumer
+    Consumer = WorkerConsumer
+
+
+class SteadyFlow(FlowControlEvent):  # type: ignore[misc]
+    """Resuming what was not suspended does nothing: queues keep what has come meanwhile."""
+
+    def resume(self) -> None:
+        """Let records into the queues again, which are empty then."""
+        if not self.is_active():
+            super().resume()
+
+
+class SteadyApp(faust.App):  # type: ignore[misc]
+    """A Faust app that loses no record in a rebalance."""
+
+    @cached_property  # type: ignore[untyped-decorator]
+    def flow_control(self) -> FlowControlEvent:
+        """What agents' queues, and that of the control table, are governed by."""
+        return SteadyFlow(loop=self.loop)

@@ -30,6 +30,22 @@ def test_workers_come_and_go_during_an_upload(cluster: Cluster, people: People, 
     assert_loaded(cluster, job_id, file)
 
 
+@pytest.mark.parametrize("rows_before", [0, 1, 2000])
+def test_a_worker_dies_that_has_hardly_begun(
+    cluster: Cluster, people: People, organisation: str, rows_before: int
+) -> None:
+    """Nothing of its partitions is committed yet, and the records come while the table is still being recovered."""
+    file = people(ROWS // 2)
+    second = cluster.start("worker")
+    job_id = cluster.upload(file, organisation)
+    cluster.wait_rows(job_id, rows_before)
+    second.kill()
+    cluster.act(job_id, "pause", wait=60)
+    cluster.act(job_id, "resume")
+    cluster.wait_state(job_id, "COMPLETED")
+    assert_loaded(cluster, job_id, file)
+
+
 def test_an_upload_started_without_any_worker_waits_for_one(
     cluster: Cluster, people: People, organisation: str
 ) -> None:

@@ -1,48 +1,132 @@
-"""What Faust commits where offsets hold no records: the ends of transactions, and what was aborted."""
+"""What Faust delivers and commits around a rebalance."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from faust.types import TP
-from intervaltree import IntervalTree
+from mode.utils.queues import FlowControlQueue
 
-from processor.transport import CommittedTransport
+from processor.transport import Batch, NoReadOffsets, SteadyFlow, WorkerConsumer
 
 PARTITION = TP("rows", 0)
 
 
-def committed_after(offsets: list[int]) -> int | None:
-    """What is committed once records at these offsets have come and are acknowledged, one after another."""
-    consumer: Any = object.__new__(CommittedTransport.Consumer)
-    consumer._acked, consumer._acked_index = defaultdict(list), defaultdict(set)
-    consumer._gap, consumer._committed_offset = defaultdict(IntervalTree), defaultdict(lambda: None)
-    before: int | None = None
-    for offset in offsets:
-        if before and offset - before > 1:  # as Consumer._drain_messages does
-            run_gap(consumer, before + 1, offset)
-        before = offset
-        consumer._acked[PARTITION].append(offset)
-        new = consumer._new_offset(PARTITION)
-        if new is not None:
-            consumer._committed_offset[PARTITION] = new
-    result: int | None = consumer._committed_offset[PARTITION]
-    return result
+class Records:
+    """A consumer without Kafka: a batch was fetched under one assignment, and delivered while another may be there."""
+
+    def __init__(self, offsets: list[int], flows: bool = True) -> None:
+        self.consumer: Any = object.__new__(WorkerConsumer)
+        self.app = SimpleNamespace(consumer_generation_id=3)
+        self.thread = SimpleNamespace(current_assignment=object())
+        self.batch = Batch({PARTITION: [SimpleNamespace(offset=offset) for offset in offsets]}, self.now)
+        self.resumed = asyncio.Event()
+        more = {
+            "app": self.app,
+            "_thread": self.thread,
+            "flow_active": flows,
+            "can_resume_flow": self.resumed,
+            "scheduler": SimpleNamespace(iterate=lambda batch: [(tp, item) for tp in batch for item in batch[tp]]),
+            "_stopped": asyncio.Event(),
+            "_crashed": asyncio.Event(),
+            "_acked": defaultdict(list),
+            "_to_message": lambda tp, record: SimpleNamespace(tp=tp, offset=record.offset, generation_id=None),
+            "_wait_next_records": self._next,
+            "wait": lambda event: event.wait(),
+        }
+        for name, value in more.items():
+            object.__setattr__(self.consumer, name, value)
+
+    @property
+    def now(self) -> object:
+        return self.thread.current_assignment
+
+    def rebalance(self) -> None:
+        self.thread.current_assignment = object()
+        self.app.consumer_generation_id += 1
+
+    async def _next(self, _: float) -> tuple[Batch, None]:
+        return self.batch, None
+
+    async def delivered(self, meanwhile: Callable[[int], None] = lambda _: None) -> list[Any]:
+        """The messages; `meanwhile(offset)` happens after each of them."""
+        found = []
+        async for _, message in self.consumer.getmany(1.0):
+            found.append(message)
+            meanwhile(message.offset)
+        return found
+
+    def committed(self) -> int | None:
+        """What a commit would tell Kafka now."""
+        offset: int | None = self.consumer._new_offset(PARTITION)
+        return offset
 
 
-def run_gap(consumer: Any, first: int, last: int) -> None:
-    gap = consumer._add_gap(PARTITION, first, last)
-    try:
-        while True:
-            gap.send(None)
-    except StopIteration:
-        return
+def test_a_batch_is_delivered_in_order_and_whatever_was_read_before() -> None:
+    async def story() -> None:
+        records = Records([7, 8, 11])
+        assert [message.offset for message in await records.delivered()] == [7, 8, 11]
+
+    asyncio.run(story())
+    offsets = NoReadOffsets()
+    offsets[PARTITION] = 99
+    assert offsets[PARTITION] is None
 
 
-@pytest.mark.parametrize(
-    "offsets", [[0, 1, 2], [0, 2, 4], [0, 4, 6], [0, 9, 10, 15], [4, 5], [7, 20, 22], [0, 2, 9], [3, 5, 6, 11, 13]]
-)
-def test_gaps_are_passed(offsets: list[int]) -> None:
-    assert committed_after(offsets) == offsets[-1] + 1
+def test_the_rest_of_a_batch_from_before_a_rebalance_is_not_delivered() -> None:
+    async def story() -> None:
+        records = Records([1, 2, 3, 4])
+        found = await records.delivered(lambda offset: records.rebalance() if offset == 2 else None)
+        assert [message.offset for message in found] == [1, 2]
+        assert {message.generation_id for message in found} == {3}
+
+    asyncio.run(story())
+
+
+def test_a_batch_waits_while_the_flow_is_stopped() -> None:
+    async def story() -> None:
+        records = Records([1, 2], flows=False)
+        waiting = asyncio.create_task(records.delivered())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        records.consumer.flow_active = True
+        records.resumed.set()
+        assert [message.offset for message in await waiting] == [1, 2]
+
+    asyncio.run(story())
+
+
+def test_only_what_the_worker_acknowledges_is_committed() -> None:
+    async def story() -> None:
+        records = Records([3, 5, 9])
+        first, second, third = await records.delivered()
+        records.consumer.ack(third)  # as a stream does with what it skips
+        assert records.committed() is None
+        records.consumer.acknowledge(first)
+        assert records.consumer.acknowledge(second)
+        assert records.committed() == 6
+        assert records.committed() is None
+        records.rebalance()
+        assert not records.consumer.acknowledge(third)
+        assert records.committed() is None
+
+    asyncio.run(story())
+
+
+def test_a_queue_keeps_what_has_come_when_a_running_flow_is_resumed() -> None:
+    async def story() -> None:
+        flow = SteadyFlow()
+        queue: Any = FlowControlQueue(flow_control=flow, clear_on_resume=True)
+        flow.resume()
+        await queue.put("a record")
+        flow.resume()
+        assert queue.qsize() == 1
+        flow.suspend()
+        flow.resume()
+        assert queue.empty()
+
+    asyncio.run(story())
