@@ -150,9 +150,12 @@ class Checkpoints:
                     organisation=job.organisation,
                     partition=lane.partition,
                     phase=lane.phase,
+                    run=lane.run,
                     at=now,
                     totals=lane.totals,
+                    added=lane.tell(),
                     parked_blocks=len(lane.todo),
+                    rows_total=job.rows_total if lane.run == 0 else None,
                 )
                 records.append(("progress", job.id.encode(), encode(progress), None))
         return records

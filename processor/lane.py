@@ -49,6 +49,7 @@ class Lane:
         self.phase: Phase = phase
         self.run = run
         self.totals = LaneTotals()
+        self.told = LaneTotals()
         self.applied = IntervalSet()
         self.todo = IntervalSet()
         self.ready: deque[Loaded] = deque()
@@ -61,7 +62,7 @@ class Lane:
     def restored(cls, record: LaneRecord) -> Lane:
         """The lane as its record left it; nothing is in memory yet."""
         lane = cls(record.job_id, record.partition, record.partitions, record.phase, record.run)
-        lane.totals = record.totals
+        lane.totals = lane.told = record.totals
         lane.applied = IntervalSet(record.applied)
         lane.todo = IntervalSet((first, last) for first, last, _ in record.todo)
         lane.last_offset = record.last_offset
@@ -86,6 +87,11 @@ class Lane:
             at=at,
             error=self.error,
         )
+
+    def tell(self) -> LaneTotals:
+        """What has been counted since this was last asked, or since the lane's record was read."""
+        news, self.told = self.totals.since(self.told), self.totals
+        return news
 
     def rested(self, epoch: int) -> RestedLane:
         """Proof for the control agent that nothing of this lane is in flight in `epoch`."""

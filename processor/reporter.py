@@ -29,8 +29,7 @@ def progress_item(prefix: str, partition: int, offset: int, value: bytes | None)
     Raises:
         UndecodableError: the record is no progress event.
     """
-    progress = decode(value, LaneProgress)
-    document = {**msgspec.to_builtins(progress), "totals": totals_document(progress.totals)}
+    document = progress_document(decode(value, LaneProgress))
     return b'{"index":{"_index":"%b","_id":"%d-%d"}}\n%b' % (
         index_name(prefix, "progress").encode(),
         partition,
@@ -39,9 +38,35 @@ def progress_item(prefix: str, partition: int, offset: int, value: bytes | None)
     )
 
 
+def progress_document(progress: LaneProgress) -> dict[str, Any]:
+    """A progress record as the reports show it: every count, the zeros included.
+
+    `lane` names what `totals` is cumulative of, among all jobs; `share` is what this lane has dealt with of its job's
+    rows, so that the sum over a job's lanes is what the job has done, from 0 to 1.
+    """
+    run = f"/{progress.run}" if progress.run else ""
+    document = {
+        **msgspec.to_builtins(progress),
+        "phase": progress.phase,
+        "run": progress.run,
+        "lane": f"{progress.job_id}/{progress.partition}{run}",
+        "totals": totals_document(progress.totals),
+        "added": added_document(progress.added),
+        "parked_blocks": progress.parked_blocks,
+    }
+    if progress.rows_total:
+        document["share"] = (progress.totals.rows_applied + progress.totals.rows_failed) / progress.rows_total
+    return document
+
+
 def totals_document(totals: LaneTotals) -> dict[str, int]:
     """Every count of a lane, the zeros included."""
     return {name: getattr(totals, name) for name in totals.__struct_fields__}
+
+
+def added_document(added: LaneTotals) -> dict[str, int]:
+    """What a lane has counted since the record before; a highest row has no difference."""
+    return {name: count for name, count in totals_document(added).items() if name != "last_row"}
 
 
 def job_item(prefix: str, job: Job) -> bytes:

@@ -88,10 +88,12 @@ def _config_differences(admin: AdminClient, wanted: list[Topic]) -> list[str]:
 def provision_indices(settings: Settings) -> list[str]:
     """Make the missing indices, and a template of each; answers which existing ones lack a field.
 
-    With the templates an index that someone deletes comes back with its mapping, when the next document is written.
+    Reports get the fields that are new in this version; `rebuild` fills them in. With the templates an index that
+    someone deletes comes back with its mapping, when the next document is written.
     """
     client = elasticsearch(settings)
-    mappings = {index_name(settings.prefix, name): mapping for name, mapping in REPORT_MAPPINGS.items()}
+    reports = {index_name(settings.prefix, name): mapping for name, mapping in REPORT_MAPPINGS.items()}
+    mappings = dict(reports)
     for dataset in load_datasets(settings.datasets_folder).values():
         mappings[data_index(settings.prefix, dataset.name)] = data_mapping(dataset)
     differences = []
@@ -108,6 +110,11 @@ def provision_indices(settings: Settings) -> list[str]:
                 if error.error != "resource_already_exists_exception":
                     raise
                 actual = client.indices.get_mapping(index=name)[name]["mappings"].get("properties", {})
+                if name in reports:
+                    new = {field: kind for field, kind in mapping["properties"].items() if field not in actual}
+                    if new:
+                        client.indices.put_mapping(index=name, properties=new)
+                    actual |= new
                 differences += _mapping_differences(name, mapping["properties"], actual)
     return differences
 

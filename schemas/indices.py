@@ -52,7 +52,8 @@ def data_mapping(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-_LANE_COUNTS = dict.fromkeys(("rows_applied", "rows_failed", "rows_undone", "blocks", "last_row"), _LONG)
+_ADDED_COUNTS = dict.fromkeys(("rows_applied", "rows_failed", "rows_undone", "blocks"), _LONG)
+_LANE_COUNTS = {**_ADDED_COUNTS, "last_row": _LONG}
 
 REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
     "jobs": {
@@ -62,6 +63,7 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
                 name: {"type": "keyword"}
                 for name in ("id", "operation", "dataset", "organisation", "created_by", "state", "phase")
             },
+            "job_id": {"type": "alias", "path": "id"},
             "reason": {"type": "keyword", "ignore_above": 8191},
             **dict.fromkeys(("created_at", "started_at", "ended_at", "updated_at"), _DATE),
             **dict.fromkeys(("command_offset", "rows_total", "rows_applied", "rows_failed", "rows_undone"), _LONG),
@@ -71,11 +73,16 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
     "progress": {
         "dynamic": False,
         "properties": {
-            **{name: {"type": "keyword"} for name in ("job_id", "operation", "dataset", "organisation", "phase")},
-            "partition": {"type": "integer"},
-            "parked_blocks": _LONG,
+            **{
+                name: {"type": "keyword"}
+                for name in ("job_id", "operation", "dataset", "organisation", "phase", "lane")
+            },
+            **{name: {"type": "integer"} for name in ("partition", "run")},
+            **dict.fromkeys(("parked_blocks", "rows_total"), _LONG),
+            "share": {"type": "double"},
             "at": _DATE,
             "totals": {"properties": _LANE_COUNTS},
+            "added": {"properties": _ADDED_COUNTS},
         },
     },
     "errors": {
@@ -100,7 +107,7 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
     },
 }
 """Mappings of the reports: ``jobs`` (a document a job), ``progress`` (a time series), ``errors`` (row errors),
-``previews`` (the first rows of dry runs)."""
+``previews`` (the first rows of dry runs). A job is ``job_id`` in each of them, so that a filter fits all."""
 
 
 def index_settings(replicas: int, shards: int = 1) -> dict[str, Any]:

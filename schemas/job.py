@@ -105,6 +105,15 @@ class LaneTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             last_row=max(self.last_row, other.last_row),
         )
 
+    def since(self, earlier: LaneTotals) -> LaneTotals:
+        """What has been counted since `earlier`, of rows and blocks."""
+        return LaneTotals(
+            rows_applied=self.rows_applied - earlier.rows_applied,
+            rows_failed=self.rows_failed - earlier.rows_failed,
+            rows_undone=self.rows_undone - earlier.rows_undone,
+            blocks=self.blocks - earlier.blocks,
+        )
+
     def corrected(self, retried: LaneTotals) -> LaneTotals:
         """These totals after some of the failed rows were tried again: what failed once more counts already."""
         return LaneTotals(

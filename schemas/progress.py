@@ -16,9 +16,16 @@ class LaneProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     organisation: str
     partition: int
     phase: Phase = "apply"
+    run: int = 0
+    """The run the totals are of: a retry of row errors, or a round of a rollback, counts anew."""
     at: int
     totals: LaneTotals
+    added: LaneTotals = LaneTotals()
+    """What the lane has counted since the record before this one: for rates, and never for totals. After the death of a
+    worker the rows that it had counted and not told are in no record's `added`."""
     parked_blocks: int = 0
+    rows_total: int | None = None
+    """Rows of the job's input, as far as they are known; those of its first run only."""
 
 
 class RowError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

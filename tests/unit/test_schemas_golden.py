@@ -86,7 +86,11 @@ GOLDEN: dict[str, list[str]] = {
     ],
     "progress": [
         """{"job_id": "j1", "operation": "upload", "dataset": "people", "organisation": "acme", "partition": 1,
-            "at": 1767225600000, "totals": {"rows_applied": 400, "blocks": 1, "last_row": 400}, "parked_blocks": 2}"""
+            "at": 1767225600000, "totals": {"rows_applied": 400, "blocks": 1, "last_row": 400}, "parked_blocks": 2}""",
+        """{"job_id": "j1", "operation": "upload", "dataset": "people", "organisation": "acme", "partition": 1,
+            "run": 1, "at": 1767225600000,
+            "totals": {"rows_applied": 400, "rows_failed": 3, "blocks": 2, "last_row": 403},
+            "added": {"rows_applied": 100, "blocks": 1}, "rows_total": 1000}""",
     ],
     "dead-letters": [
         """{"job_id": "j1", "row": 7, "line": 8, "column": "email", "value": "ada", "reason": "email is not an address",
