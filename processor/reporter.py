@@ -42,20 +42,23 @@ def progress_document(progress: LaneProgress) -> dict[str, Any]:
     """A progress record as the reports show it: every count, the zeros included.
 
     `lane` names what `totals` is cumulative of, among all jobs; `share` is what this lane has dealt with of its job's
-    rows, so that the sum over a job's lanes is what the job has done, from 0 to 1.
+    rows, so that the sum over a job's lanes is what the job has done, from 0 to 1. The sum of `refused` is the rows of
+    the job that stand as refused: each row that a retry applies is one less, as in `LaneTotals.corrected`.
     """
     run = f"/{progress.run}" if progress.run else ""
+    totals = progress.totals
     document = {
         **msgspec.to_builtins(progress),
         "phase": progress.phase,
         "run": progress.run,
         "lane": f"{progress.job_id}/{progress.partition}{run}",
-        "totals": totals_document(progress.totals),
+        "totals": totals_document(totals),
+        "refused": -totals.rows_applied if progress.run else totals.rows_failed,
         "added": added_document(progress.added),
         "parked_blocks": progress.parked_blocks,
     }
     if progress.rows_total:
-        document["share"] = (progress.totals.rows_applied + progress.totals.rows_failed) / progress.rows_total
+        document["share"] = (totals.rows_applied + totals.rows_failed) / progress.rows_total
     return document
 
 

@@ -78,7 +78,7 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
                 for name in ("job_id", "operation", "dataset", "organisation", "phase", "lane")
             },
             **{name: {"type": "integer"} for name in ("partition", "run")},
-            **dict.fromkeys(("parked_blocks", "rows_total"), _LONG),
+            **dict.fromkeys(("parked_blocks", "refused", "rows_total"), _LONG),
             "share": {"type": "double"},
             "at": _DATE,
             "totals": {"properties": _LANE_COUNTS},

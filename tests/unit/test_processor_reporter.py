@@ -71,6 +71,14 @@ def test_a_lane_has_its_share_of_the_job_where_its_rows_are_known(rows_total: in
     assert progress_document(progress(rows_total=rows_total)).get("share") == share
 
 
+@pytest.mark.parametrize(
+    ("more", "refused"),
+    [({}, 10), ({"run": 1}, -40), ({"run": 2, "phase": "undo", "totals": LaneTotals(rows_undone=40, blocks=1)}, 0)],
+)
+def test_a_retry_takes_what_it_applies_off_the_refused_rows(more: dict[str, Any], refused: int) -> None:
+    assert progress_document(progress(**more))["refused"] == refused
+
+
 def test_every_field_of_the_reports_is_mapped() -> None:
     documents = {
         "progress": progress_document(progress(rows_total=200, run=1, phase="undo")),
