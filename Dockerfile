@@ -1,5 +1,5 @@
 # One image for every role; the command picks it:
-#   python -m api.server | python -m ingest | python -m processor | python -m runtime.provision
+#   python -m api.server | python -m ingest | python -m processor | python -m runtime.provision | sluice kibana
 FROM python:3.12-slim
 
 ENV PYTHONUNBUFFERED=1 \
@@ -22,6 +22,7 @@ COPY ingest ingest
 COPY processor processor
 COPY api api
 COPY devstack devstack
+COPY kibana kibana
 COPY sample_csv sample_csv
 RUN pip install --constraint constraints.txt . && rm -rf /src/*
 
