@@ -140,7 +140,7 @@ def _mount(module: str) -> None:
         app.add_typer(commands)
 
 
-for _module in ("sample_csv.cli", "api.cli"):
+for _module in ("sample_csv.cli", "api.cli", "kibana.cli"):
     _mount(_module)
 
 

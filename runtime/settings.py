@@ -50,6 +50,13 @@ class Settings(BaseSettings):
     elasticsearch_replicas: int = Field(0, ge=0, description="replicas of each index that is created")
     elasticsearch_shards: int = Field(1, ge=1, description="primary shards of each data index that is created")
 
+    kibana_url: str = Field("http://127.0.0.1:5601", description="Kibana's URL, for the import of the dashboards")
+    kibana_space: str | None = Field(None, description="id of the space they go to; unset: the default space")
+    kibana_api_key: SecretStr | None = Field(None, description="API key for Kibana (encoded form)")
+    kibana_username: str | None = Field(None, description="user name for Kibana, when no API key is used")
+    kibana_password: SecretStr | None = Field(None, description="password for Kibana, when no API key is used")
+    kibana_ca_file: Path | None = Field(None, description="PEM file of the authorities to trust, for Kibana over TLS")
+
     api_host: str = Field("127.0.0.1", description="address the API listens on")
     api_port: int = Field(8080, description="port the API listens on")
     api_url: str | None = Field(None, description="where clients find the API; unset: http://api_host:api_port")
