@@ -50,6 +50,7 @@ def _python(role: Role, number: int, settings: Settings, layout: Layout) -> Prog
         "SLUICE_HOME": str(layout.home),
         "SLUICE_READY_FILE": str(ready_file),
         "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",  # a crash in native code leaves its stacks in the log
         # A folder named like one of our packages, where `up` was called, must not be taken for it.
         "PYTHONSAFEPATH": "1",
     }
