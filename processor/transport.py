@@ -10,6 +10,8 @@ on, until the partition is revoked; and nothing is committed but what the worker
 - A batch fetched before a rebalance is taken for one of after it. -> Batches carry the assignment they are from.
 - Records below the last one read are dropped, although the position may have gone back. -> Nothing is compared.
 - An event that a stream skips is acknowledged, even with `noack()`. -> `ack` does nothing; `acknowledge` does.
+- A full queue of one agent stops the delivery to all others, and of the control table. -> `OpenQueue` takes what has
+  been fetched; only fetching stops.
 - Uncommitted records are read, unless Faust itself writes with transactions, which the workers have no use for
   (decision 0015). -> Committed records only; the offsets of transaction markers are gaps that need no acknowledgement.
 """
@@ -23,7 +25,10 @@ import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, Message
 from mode.utils.objects import cached_property
-from mode.utils.queues import FlowControlEvent
+from mode.utils.queues import FlowControlEvent, ThrowableQueue
+
+POLL_SECONDS = 0.1
+"""So soon a partition whose agent has caught up is looked at again, while the others have no records."""
 
 
 class Batch(dict[TP, list[Any]]):
@@ -76,7 +81,7 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """The next records, as long as their partitions are assigned."""
-        batch, _ = await self._wait_next_records(timeout)
+        batch, _ = await self._wait_next_records(min(timeout, POLL_SECONDS))
         if not batch:
             return
         for tp, record in self.scheduler.iterate(batch):
@@ -89,6 +94,14 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
             message = self._to_message(tp, record)
             message.generation_id = generation
             yield tp, message
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Fetch no more from a partition whose agent has enough to do, during a recovery as well."""
+        if self._is_changelog_tp(tp):
+            super().on_buffer_full(tp)
+            return
+        self._get_active_partitions().discard(tp)
+        self._buffered_partitions.add(tp)
 
     async def perform_seek(self) -> None:
         """Not needed: aiokafka began at the committed offset, or without one at the earliest; nothing is lost since."""
@@ -131,8 +144,31 @@ class SteadyFlow(FlowControlEvent):  # type: ignore[misc]
             super().resume()
 
 
+class OpenQueue(ThrowableQueue):  # type: ignore[misc]
+    """An agent's queue: from some length on nothing more is fetched for it, but what has been fetched finds room.
+
+    One loop hands out the records of all partitions. If it waited for an agent that waits for the control table, the
+    table's records would never come; if it waited for one that waits for Elasticsearch, neither would commands.
+    """
+
+    def full(self) -> bool:
+        """Never; `pressure_high_size` says when fetching stops."""
+        return False
+
+
 class SteadyApp(faust.App):  # type: ignore[misc]
-    """A Faust app that loses no record in a rebalance."""
+    """A Faust app that loses no record in a rebalance, and whose agents do not wait for each other."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        # The control table waits for nobody, so whoever has records for it may wait.
+        self.tables._changelog_queue = ThrowableQueue(
+            maxsize=self.conf.stream_buffer_maxsize, flow_control=self.flow_control, clear_on_resume=True
+        )
+
+    def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> OpenQueue:  # noqa: N802
+        """A queue of an agent."""
+        return OpenQueue(maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
 
     @cached_property  # type: ignore[untyped-decorator]
     def flow_control(self) -> FlowControlEvent:

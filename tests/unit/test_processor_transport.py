@@ -11,7 +11,9 @@ from typing import Any
 from faust.types import TP
 from mode.utils.queues import FlowControlQueue
 
+from processor.app import make_app
 from processor.transport import Batch, NoReadOffsets, SteadyFlow, WorkerConsumer
+from runtime.settings import Settings
 
 PARTITION = TP("rows", 0)
 
@@ -130,3 +132,33 @@ def test_a_queue_keeps_what_has_come_when_a_running_flow_is_resumed() -> None:
         assert queue.empty()
 
     asyncio.run(story())
+
+
+def test_an_agent_that_is_busy_keeps_nobody_from_the_records_that_come_after_its_own() -> None:
+    async def story() -> None:
+        app = make_app(Settings())
+        try:
+            agent = app.topic("rows", key_type=bytes, value_type=bytes).clone(is_iterator=True)
+            table = TP("jobs", 0)
+            app.consumer._active_partitions = {PARTITION, table}
+            deliver = app.topics._build_handler(PARTITION, {agent})
+            app.flow_control.resume()
+            for offset in range(200):
+                await asyncio.wait_for(deliver(message_at(app, offset)), 1)
+            assert [agent.queue.get_nowait().message.offset for _ in range(150)] == list(range(150))
+            assert app.consumer._active_partitions == {table}, "more has been fetched for it"
+            for _ in range(50):
+                await agent.queue.get()
+            assert app.consumer._active_partitions == {PARTITION, table}
+        finally:
+            app.consumer._thread.thread_loop.close()
+
+    asyncio.run(story())
+
+
+def message_at(app: Any, offset: int) -> Any:
+    """A record as Faust's consumer hands it on."""
+    names = "timestamp timestamp_type headers checksum serialized_key_size serialized_value_size"
+    more = dict.fromkeys(names.split())
+    record = SimpleNamespace(topic="rows", partition=0, offset=offset, key=b"", value=b"", **more)
+    return app.consumer._to_message(PARTITION, record)
