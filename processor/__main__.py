@@ -92,7 +92,7 @@ async def work(config: Settings) -> int:
     watchdog.daemon = True
     watchdog.start()
     if not failed:
-        await engine.revoked()
+        await worker.let_go()
     await engine.close()
     await app.stop()
     for task in tasks:

@@ -120,6 +120,7 @@ class WorkerApp:
         self._table_moved = asyncio.Event()
         self._table_read = asyncio.Event()
         self._catching_up: asyncio.Task[None] | None = None
+        self._held = asyncio.Event()
         self._lock = asyncio.Lock()
         self._bind()
 
@@ -139,8 +140,8 @@ class WorkerApp:
         )
         app.agent(self._topic("commands"), name="control")(self._agent(self._on_command, lambda: self._table_read))
         app.agent(self._topic("rows"), name="dispatcher")(self._agent(self._on_block, self._engine_ready))
-        app.agent(self._topic("progress"), name="progress-reports")(self._agent(self._on_progress))
-        app.agent(self._topic("job-events"), name="job-reports")(self._agent(self._on_job_event))
+        app.agent(self._topic("progress"), name="progress-reports")(self._agent(self._on_progress, lambda: self._held))
+        app.agent(self._topic("job-events"), name="job-reports")(self._agent(self._on_job_event, lambda: self._held))
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         app.on_rebalance_complete.connect(self._on_recovered, weak=False)
@@ -149,17 +150,16 @@ class WorkerApp:
         assert self.engine is not None
         return self.engine.ready
 
-    def _agent(self, handle: Any, when: Callable[[], asyncio.Event] | None = None) -> Any:
+    def _agent(self, handle: Any, when: Callable[[], asyncio.Event]) -> Any:
         """An agent that acknowledges nothing by itself, and ends the worker on an error: its successor tries again.
 
-        `when()` is set while its records may be handled.
+        `when()` is set while its records may be handled; never between a revocation and the next assignment.
         """
 
         async def agent(stream: Any) -> None:
             async for event in stream.noack().events():
                 try:
-                    if when is not None:
-                        await when().wait()
+                    await when().wait()
                     # What was fetched before a rebalance comes again to whoever owns the partition now.
                     if event.message.generation_id != self.app.consumer_generation_id:
                         continue
@@ -201,6 +201,11 @@ class WorkerApp:
         await self._reporter.job_event(event.message.value, receipt)
 
     async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
+        self._held.clear()
+        await self.let_go()
+
+    async def let_go(self) -> None:
+        """Stop, and leave word for the next owner."""
         self._rebalancing()
         async with self._lock:
             self._reporter.forget()
@@ -209,6 +214,7 @@ class WorkerApp:
 
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         self._rebalancing()  # a recovery of the time before may have ended since
+        self._held.set()
         async with self._lock:
             if self.engine is not None:
                 await self.engine.revoked()
@@ -223,6 +229,8 @@ class WorkerApp:
             self.engine.rebalancing()
 
     async def _on_recovered(self, _app: Any, **_: Any) -> None:
+        if not self._held.is_set():
+            return  # it recovered what has been revoked meanwhile; the next assignment has a recovery of its own
         # In the background: Faust reads on only once this has returned.
         if self._catching_up is not None:
             self._catching_up.cancel()

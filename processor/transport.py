@@ -7,7 +7,8 @@ on, until the partition is revoked; and nothing is committed but what the worker
   clears every queue on each call of `resume`), and its seek back to the committed offset passes over partitions that
   have none. -> `SteadyFlow` clears queues of a flow that was suspended only, and there is no seek: aiokafka begins a
   new assignment at the committed offset by itself.
-- A batch fetched before a rebalance is taken for one of after it. -> Batches carry the assignment they are from.
+- A batch fetched before a rebalance is taken for one of after it, and handed out in part where a recovery ends in the
+  middle of one. -> Batches carry the assignment they are from, and go with it.
 - Records below the last one read are dropped, although the position may have gone back. -> Nothing is compared.
 - An event that a stream skips is acknowledged, even with `noack()`. -> `ack` does nothing; `acknowledge` does.
 - A full queue of one agent stops the delivery to all others, and of the control table. -> `OpenQueue` takes what has
@@ -75,6 +76,7 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._read_offset = NoReadOffsets()
+        self._given_up: object = object()
 
     def _new_consumer_thread(self) -> Any:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -89,11 +91,18 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
                 await self.wait(self.can_resume_flow)
             # Asked for before the assignment is compared: what is of this assignment is of this generation.
             generation = self.app.consumer_generation_id
-            if self.should_stop or self._thread.current_assignment is not batch.assignment:
+            present = self._thread.current_assignment
+            if self.should_stop or present is not batch.assignment or present is self._given_up:
                 return
             message = self._to_message(tp, record)
             message.generation_id = generation
             yield tp, message
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """What has come under this assignment is thrown away from now on; some of it has been already."""
+        # A recovery that began before may let the flow run again before there is another assignment.
+        self._given_up = self._thread.current_assignment
+        await super().on_partitions_revoked(revoked)
 
     def on_buffer_full(self, tp: TP) -> None:
         """Fetch no more from a partition whose agent has enough to do, during a recovery as well."""

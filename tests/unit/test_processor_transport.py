@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -36,6 +37,7 @@ class Records:
             "_stopped": asyncio.Event(),
             "_crashed": asyncio.Event(),
             "_acked": defaultdict(list),
+            "_given_up": object(),
             "_to_message": lambda tp, record: SimpleNamespace(tp=tp, offset=record.offset, generation_id=None),
             "_wait_next_records": self._next,
             "wait": lambda event: event.wait(),
@@ -85,6 +87,37 @@ def test_the_rest_of_a_batch_from_before_a_rebalance_is_not_delivered() -> None:
         found = await records.delivered(lambda offset: records.rebalance() if offset == 2 else None)
         assert [message.offset for message in found] == [1, 2]
         assert {message.generation_id for message in found} == {3}
+
+    asyncio.run(story())
+
+
+def test_the_rest_of_a_batch_is_not_delivered_once_its_partitions_are_revoked() -> None:
+    """Part of what came before is gone from the queues: whoever took the rest would leave a gap, and commit it."""
+
+    async def story() -> None:
+        records = Records([1, 2, 3, 4])
+
+        async def nothing(*_: Any, **__: Any) -> None: ...
+
+        more = {
+            "_active_partitions": None,
+            "_paused_partitions": set(),
+            "_on_partitions_revoked": nothing,
+            "_committed_offset": {},
+            "_read_offset": NoReadOffsets(),
+            "_gap": {},
+            "_acked_index": {},
+            "diag": SimpleNamespace(set_flag=lambda _: None, unset_flag=lambda _: None),
+        }
+        for name, value in more.items():
+            object.__setattr__(records.consumer, name, value)
+        records.app._start_span_from_rebalancing = lambda _: contextlib.nullcontext()
+        found = []
+        async for _, message in records.consumer.getmany(1.0):
+            found.append(message.offset)
+            if message.offset == 2:
+                await records.consumer.on_partitions_revoked({PARTITION})
+        assert found == [1, 2]
 
     asyncio.run(story())
 
