@@ -121,6 +121,7 @@ class WorkerApp:
         self._table_read = asyncio.Event()
         self._catching_up: asyncio.Task[None] | None = None
         self._held = asyncio.Event()
+        self._taking_over: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._bind()
 
@@ -207,6 +208,8 @@ class WorkerApp:
     async def let_go(self) -> None:
         """Stop, and leave word for the next owner."""
         self._rebalancing()
+        if self._taking_over is not None:
+            self._taking_over.cancel()
         async with self._lock:
             self._reporter.forget()
             if self.engine is not None:
@@ -215,10 +218,22 @@ class WorkerApp:
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         self._rebalancing()  # a recovery of the time before may have ended since
         self._held.set()
-        async with self._lock:
-            if self.engine is not None:
-                await self.engine.revoked()
-                await self.engine.assigned([tp.partition for tp in assigned if tp.topic == self._rows])
+        if self._taking_over is not None:
+            self._taking_over.cancel()
+        # In the background: Kafka gets no heartbeat of us until this has returned.
+        self._taking_over = asyncio.create_task(
+            self._take_over([tp.partition for tp in assigned if tp.topic == self._rows])
+        )
+
+    async def _take_over(self, partitions: list[int]) -> None:
+        try:
+            async with self._lock:
+                if self.engine is not None:
+                    await self.engine.revoked()
+                    await self.engine.assigned(partitions)
+        except Exception as error:
+            log.exception("this worker can't go on")
+            await self.app.crash(error)
 
     def _rebalancing(self) -> None:
         """From now on the control table may be behind."""

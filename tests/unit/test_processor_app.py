@@ -70,9 +70,21 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
+def test_a_worker_is_heard_of_while_it_reads_its_lanes() -> None:
+    async def story(worker: Any, parts: Parts) -> None:
+        await asyncio.wait_for(worker._on_assigned(None, {COMMANDS, ROWS}), 1)
+        await turns()
+        assert parts.done[-1] == "assigning [3]"
+        await worker._on_revoked(None, {COMMANDS, ROWS})
+        parts.go.set()
+        await turns()
+        assert "assigned [3]" not in parts.done, "they are another worker's by now"
+
+    tell(story)
+
+
 def test_nothing_begins_between_a_revocation_and_the_next_assignment() -> None:
     async def story(worker: Any, parts: Parts) -> None:
-        parts.go.set()
         await worker._on_assigned(None, {COMMANDS, ROWS})
         await worker._on_revoked(None, {COMMANDS, ROWS})
         await worker._on_recovered(None)  # of the assignment that is gone
