@@ -123,6 +123,7 @@ class WorkerApp:
         self._held = asyncio.Event()
         self._taking_over: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
+        self._commanding = asyncio.Lock()
         self._bind()
 
     def _topic(self, name: TopicName) -> Any:
@@ -187,7 +188,8 @@ class WorkerApp:
 
     async def _on_command(self, event: EventT, receipt: Receipt) -> None:
         message = event.message
-        await self._control.handle(message.offset, int(message.timestamp * 1000), message.key, message.value)
+        async with self._commanding:
+            await self._control.handle(message.offset, int(message.timestamp * 1000), message.key, message.value)
         receipt.ack()
 
     async def _on_block(self, event: EventT, receipt: Receipt) -> None:
@@ -206,7 +208,7 @@ class WorkerApp:
         await self.let_go()
 
     async def let_go(self) -> None:
-        """Stop, and leave word for the next owner."""
+        """Stop, finish what is in hand, and leave word for the next owner."""
         self._rebalancing()
         if self._taking_over is not None:
             self._taking_over.cancel()
@@ -214,6 +216,8 @@ class WorkerApp:
             self._reporter.forget()
             if self.engine is not None:
                 await self.engine.revoked()
+        async with self._commanding:
+            pass  # the command in hand is carried out: another worker may have it next
 
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         self._rebalancing()  # a recovery of the time before may have ended since
@@ -266,7 +270,8 @@ class WorkerApp:
             if self.engine is not None:
                 self.engine.recovered()
             if any(tp.topic == self._commands for tp in self.app.consumer.assignment()):
-                await self._control.take_over(now_ms())
+                async with self._commanding:
+                    await self._control.take_over(now_ms())
             self._table_read.set()
         except Exception as error:
             log.exception("this worker can't go on")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
 from faust.types import TP
 
 from control.jobtable import JobTable
@@ -40,6 +41,10 @@ class Parts:
     async def take_over(self, _: int) -> None:
         self.done.append("take over")
 
+    async def handle(self, offset: int, *_: Any) -> None:
+        await self.go.wait()
+        self.done.append(f"command {offset}")
+
 
 Story = Callable[[Any, Parts], Coroutine[Any, Any, None]]
 
@@ -70,6 +75,14 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
+def command(worker: Any, offset: int) -> Any:
+    """Have the control agent carry out the command at `offset`; answers the task."""
+    message = type("Message", (), {"offset": offset, "timestamp": 1.0, "key": b"j", "value": b"", "tp": COMMANDS})()
+    message.generation_id = worker.app.consumer_generation_id
+    event = type("Event", (), {"message": message})()
+    return asyncio.create_task(worker._on_command(event, type("Receipt", (), {"ack": lambda self: True})()))
+
+
 def test_a_worker_is_heard_of_while_it_reads_its_lanes() -> None:
     async def story(worker: Any, parts: Parts) -> None:
         await asyncio.wait_for(worker._on_assigned(None, {COMMANDS, ROWS}), 1)
@@ -94,5 +107,26 @@ def test_nothing_begins_between_a_revocation_and_the_next_assignment() -> None:
         await worker._on_recovered(None)
         await turns()
         assert parts.done[-1] == "take over" and worker._table_read.is_set()
+
+    tell(story)
+
+
+@pytest.mark.parametrize("next_step", ["revoked", "recovered"])
+def test_the_command_in_hand_is_carried_out_before_anyone_carries_out_another(next_step: str) -> None:
+    async def story(worker: Any, parts: Parts) -> None:
+        worker._held.set()
+        carried_out = command(worker, 7)
+        await turns()
+        if next_step == "revoked":
+            step = asyncio.create_task(worker._on_revoked(None, {COMMANDS}))
+        else:
+            await worker._on_recovered(None)
+            step = worker._catching_up
+        await turns()
+        assert not step.done() and "take over" not in parts.done
+        parts.go.set()
+        await carried_out
+        await step
+        assert "command 7" in parts.done
 
     tell(story)
