@@ -205,17 +205,17 @@ class WorkerApp:
 
     async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
         self._held.clear()
-        await self.let_go()
+        await self.let_go(self.app.consumer.lost)
 
-    async def let_go(self) -> None:
-        """Stop, finish what is in hand, and leave word for the next owner."""
+    async def let_go(self, lost: bool = False) -> None:
+        """Stop, finish what is in hand, and leave word for the next owner; not if there may be one already: `lost`."""
         self._rebalancing()
         if self._taking_over is not None:
             self._taking_over.cancel()
         async with self._lock:
             self._reporter.forget()
             if self.engine is not None:
-                await self.engine.revoked()
+                await self.engine.revoked(lost)
         async with self._commanding:
             pass  # the command in hand is carried out: another worker may have it next
 

@@ -154,8 +154,11 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._errands, return_exceptions=True)
 
-    async def revoked(self) -> None:
-        """Our partitions may become another worker's: stop, wait for what is in flight, write the checkpoints."""
+    async def revoked(self, lost: bool = False) -> None:
+        """Our partitions may become another worker's: stop, wait for what is in flight, write the checkpoints.
+
+        `lost`: they may be another's already, whose checkpoints ours must not replace.
+        """
         self._assigned = False
         self.ready.clear()
         if not self.lanes.owned:
@@ -165,11 +168,18 @@ class Engine:
         for task in stopped:
             task.cancel()
         self._open = False
+        if lost:
+            log.warning("partitions %s were lost: Kafka had not heard of this worker in time", sorted(self.lanes.owned))
+            self._forget()
         if under_way := self._flights | self._conclusions:
             await asyncio.wait(under_way, timeout=self._settings.request_timeout_seconds + 5)
-        await self._checkpoints.flush()
-        if not (self._flights or self._conclusions):
-            await self._sign(self.lanes.owned - self.lanes.unproved, closed=True)
+        if not lost:
+            await self._checkpoints.flush()
+            if not (self._flights or self._conclusions):
+                await self._sign(self.lanes.owned - self.lanes.unproved, closed=True)
+        self._forget()
+
+    def _forget(self) -> None:
         self.lanes.clear()
         self._checkpoints.forget()
         self._concluded.clear()

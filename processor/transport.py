@@ -23,7 +23,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import faust
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.transport.drivers.aiokafka import DEFAULT_GENERATION_ID, AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, Message
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
@@ -64,6 +64,11 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
         return Batch(records, self.current_assignment)
 
     @property
+    def is_member(self) -> bool:
+        """Whether the group still counts us in, as far as we have heard. It gives our partitions away if not."""
+        return bool(self._ensure_consumer()._coordinator.generation != DEFAULT_GENERATION_ID)
+
+    @property
     def current_assignment(self) -> object:
         """aiokafka makes a new object for each assignment."""
         subscription = self._ensure_consumer()._subscription.subscription
@@ -77,6 +82,8 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
         super().__init__(*args, **more)
         self._read_offset = NoReadOffsets()
         self._given_up: object = object()
+        self.lost = False
+        """Whether the partitions that were revoked last may have been another worker's for some time."""
 
     def _new_consumer_thread(self) -> Any:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -102,6 +109,7 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
         """What has come under this assignment is thrown away from now on; some of it has been already."""
         # A recovery that began before may let the flow run again before there is another assignment.
         self._given_up = self._thread.current_assignment
+        self.lost = not self._thread.is_member
         await super().on_partitions_revoked(revoked)
 
     def on_buffer_full(self, tp: TP) -> None:

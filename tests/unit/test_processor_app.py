@@ -30,8 +30,8 @@ class Parts:
         self.done.append("recovered")
 
     def forget(self) -> None: ...
-    async def revoked(self) -> None:
-        self.done.append("revoked")
+    async def revoked(self, lost: bool = False) -> None:
+        self.done.append("lost" if lost else "revoked")
 
     async def assigned(self, partitions: list[int]) -> None:
         self.done.append(f"assigning {partitions}")

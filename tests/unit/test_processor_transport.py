@@ -25,7 +25,7 @@ class Records:
     def __init__(self, offsets: list[int], flows: bool = True) -> None:
         self.consumer: Any = object.__new__(WorkerConsumer)
         self.app = SimpleNamespace(consumer_generation_id=3)
-        self.thread = SimpleNamespace(current_assignment=object())
+        self.thread = SimpleNamespace(current_assignment=object(), is_member=True)
         self.batch = Batch({PARTITION: [SimpleNamespace(offset=offset) for offset in offsets]}, self.now)
         self.resumed = asyncio.Event()
         more = {
@@ -117,7 +117,10 @@ def test_the_rest_of_a_batch_is_not_delivered_once_its_partitions_are_revoked() 
             found.append(message.offset)
             if message.offset == 2:
                 await records.consumer.on_partitions_revoked({PARTITION})
-        assert found == [1, 2]
+        assert found == [1, 2] and not records.consumer.lost
+        records.thread.is_member = False
+        await records.consumer.on_partitions_revoked({PARTITION})
+        assert records.consumer.lost
 
     asyncio.run(story())
 
