@@ -112,6 +112,7 @@ class WorkerApp:
         self._control = control
         self._reporter = reporter
         self._lease = lease
+        lease.heard_at = lambda: self.app.consumer.heard_at
         self.engine: Engine | None = None
         self._rows = topic_name(settings.prefix, "rows")
         self._commands = topic_name(settings.prefix, "commands")

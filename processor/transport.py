@@ -19,6 +19,8 @@ on, until the partition is revoked; and nothing is committed but what the worker
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -58,6 +60,36 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
         consumer._isolation_level = "read_committed"
         return consumer
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.heard_at = math.inf
+        """When Kafka last heard of us, on the monotonic clock, while we own partitions; else always or never."""
+
+    async def on_start(self) -> None:
+        """Start, and follow what becomes of heartbeats."""
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator
+        beat = coordinator._do_heartbeat
+
+        async def do_heartbeat() -> bool:
+            sent_at = time.monotonic()
+            heard: bool = await beat()
+            if heard and math.isfinite(self.heard_at):
+                self.heard_at = sent_at
+            return heard
+
+        coordinator._do_heartbeat = do_heartbeat
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Nothing is heard of us until the group has come together again; what was lost is not ours meanwhile."""
+        self.heard_at = math.inf if self.is_member or not revoked else -math.inf
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """The group knows us."""
+        self.heard_at = time.monotonic()
+        await super().on_partitions_assigned(assigned, generation_id)
+
     async def _fetch_records(self, *args: Any, **more: Any) -> Batch:
         records = await super()._fetch_records(*args, **more)
         # No other coroutine of this thread has run since the records were taken: they are of this assignment.
@@ -84,6 +116,11 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
         self._given_up: object = object()
         self.lost = False
         """Whether the partitions that were revoked last may have been another worker's for some time."""
+
+    @property
+    def heard_at(self) -> float:
+        """See the thread's."""
+        return float(self._thread.heard_at)
 
     def _new_consumer_thread(self) -> Any:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
