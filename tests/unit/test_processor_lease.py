@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+import os
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from processor import transport
+from processor.__main__ import end_at_once
 from processor.app import make_app
 from processor.errors import FencedError
 from processor.lease import Lease, LostLeaseError
@@ -39,6 +42,18 @@ def test_a_process_that_kafka_does_not_hear_of_has_no_rights() -> None:
         lease.require()
     with pytest.raises(LostLeaseError, match=r"was not heard of by Kafka for more than 8\.0 s"):
         asyncio.run(lease.run())
+
+
+def test_nothing_that_is_queued_goes_out_after_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(logging, "shutdown", lambda: None)
+    lease = Lease(8, lambda: 100.0)
+    end_at_once(lease)
+    assert codes == []
+    lease.heard_at = lambda: 91.0
+    end_at_once(lease)
+    assert codes == [1]
 
 
 def test_kafka_hears_of_a_worker_by_its_heartbeats_while_it_owns_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
