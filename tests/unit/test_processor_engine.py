@@ -12,10 +12,12 @@ import pytest
 from control.jobtable import JobTable
 from processor import engine as module
 from processor.engine import Engine
+from processor.errors import UnansweredError
+from processor.lane import Loaded
 from processor.lease import Lease
 from processor.log_reader import Inheritance
 from runtime.settings import Settings
-from schemas.blocks import RowBlock
+from schemas.blocks import BlockHead, RowBlock
 from schemas.codec import decode, encode
 from schemas.job import Job, State
 from schemas.lanes import OWNER_KEY, LaneRecord, OwnerRecord
@@ -32,7 +34,7 @@ class Worker:
         self.jobs = JobTable()
         publisher: Any = SimpleNamespace(publish_all=self._write)
         reader: Any = SimpleNamespace(assign=lambda _: None)
-        sink: Any = SimpleNamespace()
+        sink: Any = SimpleNamespace(ask=self._answer)
         metrics: Any = None
         self.engine = Engine(
             Settings(topic_partitions=1), self.jobs, {}, {}, sink, publisher, reader, Lease(10), metrics
@@ -40,6 +42,9 @@ class Worker:
 
     async def _write(self, records: Iterable[Record]) -> None:
         self.written += records
+
+    async def _answer(self, *_: Any) -> Any:
+        return SimpleNamespace(body={})
 
     async def own(self, job: Job, inherited: Inheritance | None = None) -> None:
         self.jobs.put(job)
@@ -106,5 +111,27 @@ def test_what_was_lost_is_the_next_owner_s_to_write(monkeypatch: pytest.MonkeyPa
         said = await worker.meet(job, 7)
         await worker.engine.revoked(lost=True)
         assert worker.written == [] and said == []
+
+    tell(monkeypatch, story)
+
+
+def test_no_goodbye_is_said_where_a_request_may_still_be_carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(worker: Worker) -> None:
+        job = world_in(State.RUNNING).job()
+        await worker.own(job)
+        lane = worker.engine.lanes.obtain(BlockHead(kind="rows", job_id=job.id, block=0, first_row=1), 0, 1)
+        assert lane is not None
+
+        async def apply(*_: Any) -> None:
+            raise UnansweredError
+
+        worker.engine._operations = {job.operation: SimpleNamespace(apply=apply)}
+        worker.engine._datasets = {job.dataset: SimpleNamespace()}
+        lane.meet(Loaded(7, 0, b""), 1)
+        loaded = lane.take()
+        assert loaded is not None
+        await worker.engine._fly(job, [(lane, loaded, SimpleNamespace())])
+        await worker.engine.revoked()
+        assert worker.owners == [] and [lane.todo for lane in worker.lanes] == [((7, 7, 1),)]
 
     tell(monkeypatch, story)
