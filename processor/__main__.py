@@ -87,12 +87,13 @@ async def work(config: Settings) -> int:
     if app.crash_reason is not None:
         log.error("stopping after an error: %r", app.crash_reason)
     ready.cancel()
+    end_at_once(lease)
     # Whatever hangs from here on (Kafka gone, Faust waiting for itself) must not keep the process alive.
     watchdog = threading.Timer(STOP_SECONDS, os._exit, (1,))
     watchdog.daemon = True
     watchdog.start()
     if not failed:
-        await engine.revoked()
+        await worker.let_go()
     await engine.close()
     await app.stop()
     for task in tasks:
@@ -103,6 +104,17 @@ async def work(config: Settings) -> int:
     await elastic.close()
     await undecoded.close()
     return 1 if failed else 0
+
+
+def end_at_once(lease: Lease) -> None:
+    """End the process here and now if its lease is over, without a goodbye to anyone.
+
+    What still waits to be written to Kafka must not be: a stop in good order would see to it as soon as Kafka can be
+    reached again, and a checkpoint from then would replace one of the next owner's.
+    """
+    if not lease.valid:
+        logging.shutdown()
+        os._exit(1)
 
 
 def fenced(publish: Publish, lease: Lease) -> Publish:

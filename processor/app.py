@@ -112,6 +112,7 @@ class WorkerApp:
         self._control = control
         self._reporter = reporter
         self._lease = lease
+        lease.heard_at = lambda: self.app.consumer.heard_at
         self.engine: Engine | None = None
         self._rows = topic_name(settings.prefix, "rows")
         self._commands = topic_name(settings.prefix, "commands")
@@ -120,7 +121,10 @@ class WorkerApp:
         self._table_moved = asyncio.Event()
         self._table_read = asyncio.Event()
         self._catching_up: asyncio.Task[None] | None = None
+        self._held = asyncio.Event()
+        self._taking_over: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
+        self._commanding = asyncio.Lock()
         self._bind()
 
     def _topic(self, name: TopicName) -> Any:
@@ -139,8 +143,8 @@ class WorkerApp:
         )
         app.agent(self._topic("commands"), name="control")(self._agent(self._on_command, lambda: self._table_read))
         app.agent(self._topic("rows"), name="dispatcher")(self._agent(self._on_block, self._engine_ready))
-        app.agent(self._topic("progress"), name="progress-reports")(self._agent(self._on_progress))
-        app.agent(self._topic("job-events"), name="job-reports")(self._agent(self._on_job_event))
+        app.agent(self._topic("progress"), name="progress-reports")(self._agent(self._on_progress, lambda: self._held))
+        app.agent(self._topic("job-events"), name="job-reports")(self._agent(self._on_job_event, lambda: self._held))
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         app.on_rebalance_complete.connect(self._on_recovered, weak=False)
@@ -149,17 +153,16 @@ class WorkerApp:
         assert self.engine is not None
         return self.engine.ready
 
-    def _agent(self, handle: Any, when: Callable[[], asyncio.Event] | None = None) -> Any:
+    def _agent(self, handle: Any, when: Callable[[], asyncio.Event]) -> Any:
         """An agent that acknowledges nothing by itself, and ends the worker on an error: its successor tries again.
 
-        `when()` is set while its records may be handled.
+        `when()` is set while its records may be handled; never between a revocation and the next assignment.
         """
 
         async def agent(stream: Any) -> None:
             async for event in stream.noack().events():
                 try:
-                    if when is not None:
-                        await when().wait()
+                    await when().wait()
                     # What was fetched before a rebalance comes again to whoever owns the partition now.
                     if event.message.generation_id != self.app.consumer_generation_id:
                         continue
@@ -186,7 +189,8 @@ class WorkerApp:
 
     async def _on_command(self, event: EventT, receipt: Receipt) -> None:
         message = event.message
-        await self._control.handle(message.offset, int(message.timestamp * 1000), message.key, message.value)
+        async with self._commanding:
+            await self._control.handle(message.offset, int(message.timestamp * 1000), message.key, message.value)
         receipt.ack()
 
     async def _on_block(self, event: EventT, receipt: Receipt) -> None:
@@ -201,18 +205,40 @@ class WorkerApp:
         await self._reporter.job_event(event.message.value, receipt)
 
     async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
+        self._held.clear()
+        await self.let_go(self.app.consumer.lost)
+
+    async def let_go(self, lost: bool = False) -> None:
+        """Stop, finish what is in hand, and leave word for the next owner; not if there may be one already: `lost`."""
         self._rebalancing()
+        if self._taking_over is not None:
+            self._taking_over.cancel()
         async with self._lock:
             self._reporter.forget()
             if self.engine is not None:
-                await self.engine.revoked()
+                await self.engine.revoked(lost)
+        async with self._commanding:
+            pass  # the command in hand is carried out: another worker may have it next
 
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         self._rebalancing()  # a recovery of the time before may have ended since
-        async with self._lock:
-            if self.engine is not None:
-                await self.engine.revoked()
-                await self.engine.assigned([tp.partition for tp in assigned if tp.topic == self._rows])
+        self._held.set()
+        if self._taking_over is not None:
+            self._taking_over.cancel()
+        # In the background: Kafka gets no heartbeat of us until this has returned.
+        self._taking_over = asyncio.create_task(
+            self._take_over([tp.partition for tp in assigned if tp.topic == self._rows])
+        )
+
+    async def _take_over(self, partitions: list[int]) -> None:
+        try:
+            async with self._lock:
+                if self.engine is not None:
+                    await self.engine.revoked()
+                    await self.engine.assigned(partitions)
+        except Exception as error:
+            log.exception("this worker can't go on")
+            await self.app.crash(error)
 
     def _rebalancing(self) -> None:
         """From now on the control table may be behind."""
@@ -223,6 +249,8 @@ class WorkerApp:
             self.engine.rebalancing()
 
     async def _on_recovered(self, _app: Any, **_: Any) -> None:
+        if not self._held.is_set():
+            return  # it recovered what has been revoked meanwhile; the next assignment has a recovery of its own
         # In the background: Faust reads on only once this has returned.
         if self._catching_up is not None:
             self._catching_up.cancel()
@@ -243,7 +271,8 @@ class WorkerApp:
             if self.engine is not None:
                 self.engine.recovered()
             if any(tp.topic == self._commands for tp in self.app.consumer.assignment()):
-                await self._control.take_over(now_ms())
+                async with self._commanding:
+                    await self._control.take_over(now_ms())
             self._table_read.set()
         except Exception as error:
             log.exception("this worker can't go on")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from elastic_transport import ConnectionTimeout
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
-from processor.errors import CannotGoOnError
+from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 
 T = TypeVar("T")
 
@@ -92,7 +92,8 @@ class BulkSink:
         pauses = _pauses()
         while left:
             body = b"\n".join([items[i] for i in left]) + b"\n"
-            response = await self.ask(partial(self.client.bulk, operations=cast(Any, body), filter_path=_FILTER), gate)
+            request = partial(self.client.bulk, operations=cast(Any, body), filter_path=_FILTER)
+            response = await self.ask(request, gate, writes=True)
             for index, answer in zip(left, read_answers(response.body, len(left)), strict=True):
                 answers[index] = answer
             left = [index for index in left if answers[index].status in _RETRIED]
@@ -102,26 +103,40 @@ class BulkSink:
         self.on_trouble(None)
         return answers
 
-    async def ask(self, request: Callable[[], Awaitable[T]], gate: Gate) -> T:
+    async def ask(self, request: Callable[[], Awaitable[T]], gate: Gate, writes: bool = False) -> T:
         """The answer to one request, which is made again, with pauses that grow, until Elasticsearch gives one.
+
+        If it `writes` and has taken too long, Elasticsearch may carry it out later. Then it is made again although the
+        job was stopped meanwhile: ids are fixed, so the late one has nothing left to write.
 
         Raises:
             FencedError: from `gate`, which is asked before each try.
+            UnansweredError: the same, and the request may still be carried out.
             CannotGoOnError: the request was refused, and trying again would not change that.
         """
-        pauses = _pauses()
+        pauses, unanswered = _pauses(), False
         while True:
             try:
                 async with self._slots:
-                    gate()
+                    try:
+                        gate()
+                    except StoppedError:
+                        if not unanswered:
+                            raise
+                    except FencedError as error:
+                        if unanswered:
+                            raise UnansweredError from error
+                        raise
                     return await request()
             except ApiError as error:
                 if error.status_code not in _RETRIED:
                     raise CannotGoOnError(f"Elasticsearch refuses a request: {error}") from error
                 trouble = f"Elasticsearch answers {error.status_code}: {error.message}"
             except ConnectionTimeout:
+                unanswered = writes
                 trouble = "Elasticsearch takes too long to answer"
             except TransportError as error:
+                unanswered = False  # whoever had it is gone
                 trouble = f"Elasticsearch can't be reached: {error.message}"
             await self._wait(trouble, next(pauses))
 

@@ -25,7 +25,7 @@ from processor.bulk import BulkSink, Gate
 from processor.checkpoints import Acknowledgeable, Checkpoints
 from processor.claims import sweep_claims
 from processor.corrections import end_errors
-from processor.errors import CannotGoOnError, FencedError
+from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from processor.lane import Lane, Loaded
 from processor.lanes import CONCLUDING, Lanes, runnable, void
 from processor.lease import Lease
@@ -117,8 +117,8 @@ class Engine:
         self.lanes.owned = frozenset(partitions)
         for record in inherited.lanes:
             self.lanes.put(Lane.restored(record))
+        self.lanes.unproved = set(inherited.unclosed)
         if inherited.unclosed:
-            self.lanes.unproved = set(inherited.unclosed)
             self._refills.append(asyncio.create_task(self._guard(self._outwait(inherited.unclosed))))
         self._reader.assign(partitions)
         self._refills += [asyncio.create_task(self._guard(self._refill.run(number))) for number in partitions]
@@ -154,8 +154,11 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._errands, return_exceptions=True)
 
-    async def revoked(self) -> None:
-        """Our partitions may become another worker's: stop, wait for what is in flight, write the checkpoints."""
+    async def revoked(self, lost: bool = False) -> None:
+        """Our partitions may become another worker's: stop, wait for what is in flight, write the checkpoints.
+
+        `lost`: they may be another's already, whose checkpoints ours must not replace.
+        """
         self._assigned = False
         self.ready.clear()
         if not self.lanes.owned:
@@ -165,11 +168,18 @@ class Engine:
         for task in stopped:
             task.cancel()
         self._open = False
+        if lost:
+            log.warning("partitions %s were lost: Kafka had not heard of this worker in time", sorted(self.lanes.owned))
+            self._forget()
         if under_way := self._flights | self._conclusions:
             await asyncio.wait(under_way, timeout=self._settings.request_timeout_seconds + 5)
-        await self._checkpoints.flush()
-        if not (self._flights or self._conclusions):
-            await self._sign(self.lanes.owned - self.lanes.unproved, closed=True)
+        if not lost:
+            await self._checkpoints.flush()
+            if not (self._flights or self._conclusions):
+                await self._sign(self.lanes.owned - self.lanes.unproved, closed=True)
+        self._forget()
+
+    def _forget(self) -> None:
         self.lanes.clear()
         self._checkpoints.forget()
         self._concluded.clear()
@@ -250,8 +260,10 @@ class Engine:
                 ending = dataclasses.replace(work, gate=self._gate_once_open(work.gate))
                 letters = letters + await end_errors(ending, blocks, result)
             await self._publisher.bury(dead_letter(letter) for letter in letters)
-        except FencedError:
+        except FencedError as error:
             put_back(taken)
+            if isinstance(error, UnansweredError):  # the next owner has to wait for what may still come of it
+                self.lanes.unproved.update(lane.partition for lane in lanes if self._is_current(lane))
         except CannotGoOnError as error:
             put_back(taken)
             self._fail(job, str(error))
@@ -272,14 +284,16 @@ class Engine:
     def _gate(self, job: Job, lanes: Collection[Lane]) -> Gate:
         def gate() -> None:
             self._lease.require()
-            now = self._jobs.get(job.id)
-            if not self._open or now is None or now.epoch != job.epoch or not runnable(now):
+            if not (self._open and all(map(self._is_current, lanes))):
                 raise FencedError
-            for lane in lanes:
-                if lane.partition not in self.lanes.owned or self.lanes.get(job.id, lane.partition) is not lane:
-                    raise FencedError
+            now = self._jobs.get(job.id)
+            if now is None or now.epoch != job.epoch or not runnable(now):
+                raise StoppedError
 
         return gate
+
+    def _is_current(self, lane: Lane) -> bool:
+        return lane.partition in self.lanes.owned and self.lanes.get(lane.job_id, lane.partition) is lane
 
     def _gate_once_open(self, gate: Gate) -> Gate:
         """A gate that is open for the first try, as far as the lease is valid, and for further ones as `gate` is."""

@@ -10,5 +10,13 @@ class FencedError(Exception):
     """
 
 
+class StoppedError(FencedError):
+    """The job has moved on, its partitions are still ours. An unanswered request may be made again."""
+
+
+class UnansweredError(FencedError):
+    """A request was sent that Elasticsearch may still carry out, and it must not be asked again."""
+
+
 class CannotGoOnError(Exception):
     """The job can't go on, and trying again does not help; the message says why, for an operator."""

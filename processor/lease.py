@@ -1,12 +1,14 @@
-"""A worker's right to act: it holds only while the process is seen to run.
+"""A worker's right to act: it holds only while the process is seen to run, and Kafka hears of it.
 
 A process that was frozen (SIGSTOP, a suspended machine, a long stop of the hypervisor) beyond its session has lost its
 partitions without knowing it. The monotonic clock of Linux goes on meanwhile, so the first look after waking tells.
+One that runs, but whose heartbeats do not reach Kafka, has lost them as well: Elasticsearch may still be in reach.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 
@@ -16,21 +18,23 @@ TICK_SECONDS = 0.25
 
 
 class LostLeaseError(Exception):
-    """This process stood still for longer than its session. It must end; its successor goes on from the checkpoints."""
+    """Kafka has not heard of this process for its session. It must end; its successor goes on from the checkpoints."""
 
 
 class Lease:
-    """Valid as long as `run` has had its turn within `seconds`."""
+    """Valid as long as `run` has had its turn, and Kafka a heartbeat, within `seconds`."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
         self._seen_at = clock()
+        self.heard_at: Callable[[], float] = lambda: math.inf
+        """When Kafka last heard of this process, by the same clock; infinity while it owns no partition."""
 
     @property
     def valid(self) -> bool:
-        """Whether this process has been seen to run lately."""
-        return self._clock() - self._seen_at < self._seconds
+        """Whether this process has been seen to run, and been heard of, lately."""
+        return self._clock() - min(self._seen_at, self.heard_at()) < self._seconds
 
     def require(self) -> None:
         """Raises FencedError when the lease is over."""
@@ -41,6 +45,8 @@ class Lease:
         """Renew the lease for ever. Raises LostLeaseError once it was over: it can't be had back."""
         while True:
             if not self.valid:
-                raise LostLeaseError(f"this process stood still for more than {self._seconds:.0f} s")
+                silent = self._clock() - self._seen_at < self._seconds
+                what = "was not heard of by Kafka" if silent else "stood still"
+                raise LostLeaseError(f"this process {what} for more than {self._seconds:.1f} s")
             self._seen_at = self._clock()
             await asyncio.sleep(TICK_SECONDS)

@@ -13,6 +13,7 @@ from processor.lanes import Lanes, runnable
 from processor.log_reader import LogReader
 from schemas.blocks import BlockHead
 from schemas.codec import UndecodableError, decode
+from schemas.job import Job
 
 ROOM_BLOCKS = 256
 """Blocks that a worker's lanes share, in memory."""
@@ -43,7 +44,7 @@ class Refill:
 
     def room(self) -> int:
         """Blocks that one lane may have in memory now: fewer, the more lanes are at work."""
-        active = sum(len(lanes) for job_id, lanes in self._lanes.by_job.items() if self._runs(job_id)) or 1
+        active = sum(len(lanes) for job_id, lanes in self._lanes.by_job.items() if self._running(job_id)) or 1
         return max(2, min(self._lane_blocks, ROOM_BLOCKS // active))
 
     def wake(self, partition: int | None = None) -> None:
@@ -72,7 +73,8 @@ class Refill:
             for job_id, lanes in self._lanes.by_job.items()
             if (lane := lanes.get(partition)) is not None
             and len(lane.ready) <= room // 2
-            and self._runs(job_id)
+            and (job := self._running(job_id)) is not None
+            and lane.broken_in != job.epoch
             and lane.wanted(room) is not None
         ]
         return min(hungry, key=lambda lane: len(lane.ready), default=None)
@@ -86,6 +88,8 @@ class Refill:
             records = await self._reader.read(partition, first, last)
         except OffsetOutOfRangeError:
             count = len(lane.todo)
+            job = self._jobs.get(lane.job_id)
+            lane.broken_in = job.epoch if job is not None else -1
             self._on_broken(
                 lane,
                 f"{count} parked blocks of partition {partition}, from offset {first} on, are not in Kafka any more "
@@ -106,6 +110,6 @@ class Refill:
                 lane.forget(offset)
         self._on_loaded()
 
-    def _runs(self, job_id: str) -> bool:
+    def _running(self, job_id: str) -> Job | None:
         job = self._jobs.get(job_id)
-        return job is not None and runnable(job)
+        return job if job is not None and runnable(job) else None

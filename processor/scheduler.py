@@ -46,7 +46,7 @@ class Scheduler:
             if job is None or not runnable(job):
                 continue
             within = probe_rows(job)
-            if not any(lane.run == job.run and lane.has_next(within) for lane in lanes.values()):
+            if not any(_has_work(lane, job, within) for lane in lanes.values()):
                 continue
             bucket = self._buckets.get(job_id)
             wait = bucket.wait_seconds(now) if bucket else 0.0
@@ -61,7 +61,7 @@ class Scheduler:
         taken: Taken = []
         rows = size = 0
         within = probe_rows(job)
-        lanes = [lane for lane in self._lanes.of(job.id) if lane.run == job.run and lane.has_next(within)]
+        lanes = [lane for lane in self._lanes.of(job.id) if _has_work(lane, job, within)]
         bucket = self._buckets.get(job.id)
         most = min(self._settings.bulk_rows, int(bucket.rate) + 1) if bucket else self._settings.bulk_rows
         while lanes and rows < most and size < self._settings.bulk_bytes:
@@ -75,6 +75,7 @@ class Scheduler:
                 try:
                     block = decode(loaded.value, Block)
                 except UndecodableError as error:
+                    lane.broken_in = job.epoch
                     self._on_broken(lane, f"block {loaded.block} at offset {loaded.offset} can't be read: {error}")
                     lane.put_back([loaded])
                     lanes.remove(lane)
@@ -108,6 +109,11 @@ def put_back(taken: Taken) -> None:
     """Blocks that were not applied: each lane has them again, in their order."""
     for lane in {lane for lane, _, _ in taken}:
         lane.put_back(loaded for other, loaded, _ in taken if other is lane)
+
+
+def _has_work(lane: Lane, job: Job, within: int | None) -> bool:
+    """Whether the lane has blocks to take. A broken one would have its turn again, for ever, until the job fails."""
+    return lane.run == job.run and lane.broken_in != job.epoch and lane.has_next(within)
 
 
 def _rows(block: Block) -> int:

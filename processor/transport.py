@@ -7,23 +7,31 @@ on, until the partition is revoked; and nothing is committed but what the worker
   clears every queue on each call of `resume`), and its seek back to the committed offset passes over partitions that
   have none. -> `SteadyFlow` clears queues of a flow that was suspended only, and there is no seek: aiokafka begins a
   new assignment at the committed offset by itself.
-- A batch fetched before a rebalance is taken for one of after it. -> Batches carry the assignment they are from.
+- A batch fetched before a rebalance is taken for one of after it, and handed out in part where a recovery ends in the
+  middle of one. -> Batches carry the assignment they are from, and go with it.
 - Records below the last one read are dropped, although the position may have gone back. -> Nothing is compared.
 - An event that a stream skips is acknowledged, even with `noack()`. -> `ack` does nothing; `acknowledge` does.
+- A full queue of one agent stops the delivery to all others, and of the control table. -> `OpenQueue` takes what has
+  been fetched; only fetching stops.
 - Uncommitted records are read, unless Faust itself writes with transactions, which the workers have no use for
   (decision 0015). -> Committed records only; the offsets of transaction markers are gaps that need no acknowledgement.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import faust
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.transport.drivers.aiokafka import DEFAULT_GENERATION_ID, AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, Message
 from mode.utils.objects import cached_property
-from mode.utils.queues import FlowControlEvent
+from mode.utils.queues import FlowControlEvent, ThrowableQueue
+
+POLL_SECONDS = 0.1
+"""So soon a partition whose agent has caught up is looked at again, while the others have no records."""
 
 
 class Batch(dict[TP, list[Any]]):
@@ -52,10 +60,45 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
         consumer._isolation_level = "read_committed"
         return consumer
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.heard_at = math.inf
+        """When Kafka last heard of us, on the monotonic clock, while we own partitions; else always or never."""
+
+    async def on_start(self) -> None:
+        """Start, and follow what becomes of heartbeats."""
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator
+        beat = coordinator._do_heartbeat
+
+        async def do_heartbeat() -> bool:
+            sent_at = time.monotonic()
+            heard: bool = await beat()
+            if heard and math.isfinite(self.heard_at):
+                self.heard_at = sent_at
+            return heard
+
+        coordinator._do_heartbeat = do_heartbeat
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Nothing is heard of us until the group has come together again; what was lost is not ours meanwhile."""
+        self.heard_at = math.inf if self.is_member or not revoked else -math.inf
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """The group knows us."""
+        self.heard_at = time.monotonic()
+        await super().on_partitions_assigned(assigned, generation_id)
+
     async def _fetch_records(self, *args: Any, **more: Any) -> Batch:
         records = await super()._fetch_records(*args, **more)
         # No other coroutine of this thread has run since the records were taken: they are of this assignment.
         return Batch(records, self.current_assignment)
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the group still counts us in, as far as we have heard. It gives our partitions away if not."""
+        return bool(self._ensure_consumer()._coordinator.generation != DEFAULT_GENERATION_ID)
 
     @property
     def current_assignment(self) -> object:
@@ -70,13 +113,21 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._read_offset = NoReadOffsets()
+        self._given_up: object = object()
+        self.lost = False
+        """Whether the partitions that were revoked last may have been another worker's for some time."""
+
+    @property
+    def heard_at(self) -> float:
+        """See the thread's."""
+        return float(self._thread.heard_at)
 
     def _new_consumer_thread(self) -> Any:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """The next records, as long as their partitions are assigned."""
-        batch, _ = await self._wait_next_records(timeout)
+        batch, _ = await self._wait_next_records(min(timeout, POLL_SECONDS))
         if not batch:
             return
         for tp, record in self.scheduler.iterate(batch):
@@ -84,11 +135,27 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
                 await self.wait(self.can_resume_flow)
             # Asked for before the assignment is compared: what is of this assignment is of this generation.
             generation = self.app.consumer_generation_id
-            if self.should_stop or self._thread.current_assignment is not batch.assignment:
+            present = self._thread.current_assignment
+            if self.should_stop or present is not batch.assignment or present is self._given_up:
                 return
             message = self._to_message(tp, record)
             message.generation_id = generation
             yield tp, message
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """What has come under this assignment is thrown away from now on; some of it has been already."""
+        # A recovery that began before may let the flow run again before there is another assignment.
+        self._given_up = self._thread.current_assignment
+        self.lost = not self._thread.is_member
+        await super().on_partitions_revoked(revoked)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Fetch no more from a partition whose agent has enough to do, during a recovery as well."""
+        if self._is_changelog_tp(tp):
+            super().on_buffer_full(tp)
+            return
+        self._get_active_partitions().discard(tp)
+        self._buffered_partitions.add(tp)
 
     async def perform_seek(self) -> None:
         """Not needed: aiokafka began at the committed offset, or without one at the earliest; nothing is lost since."""
@@ -131,8 +198,31 @@ class SteadyFlow(FlowControlEvent):  # type: ignore[misc]
             super().resume()
 
 
+class OpenQueue(ThrowableQueue):  # type: ignore[misc]
+    """An agent's queue: from some length on nothing more is fetched for it, but what has been fetched finds room.
+
+    One loop hands out the records of all partitions. If it waited for an agent that waits for the control table, the
+    table's records would never come; if it waited for one that waits for Elasticsearch, neither would commands.
+    """
+
+    def full(self) -> bool:
+        """Never; `pressure_high_size` says when fetching stops."""
+        return False
+
+
 class SteadyApp(faust.App):  # type: ignore[misc]
-    """A Faust app that loses no record in a rebalance."""
+    """A Faust app that loses no record in a rebalance, and whose agents do not wait for each other."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        # The control table waits for nobody, so whoever has records for it may wait.
+        self.tables._changelog_queue = ThrowableQueue(
+            maxsize=self.conf.stream_buffer_maxsize, flow_control=self.flow_control, clear_on_resume=True
+        )
+
+    def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> OpenQueue:  # noqa: N802
+        """A queue of an agent."""
+        return OpenQueue(maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
 
     @cached_property  # type: ignore[untyped-decorator]
     def flow_control(self) -> FlowControlEvent:

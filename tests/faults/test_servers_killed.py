@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
 from devstack.ephemeral import Servers
 from tests.cluster import Shared
 from tests.conftest import MakeCluster, People
-from tests.faults.evidence import assert_loaded, count
+from tests.faults.evidence import assert_loaded, assert_still, count
 
 ROWS = 60_000
 
@@ -52,6 +55,31 @@ def test_control_works_while_elasticsearch_is_down(servers: Servers, make_cluste
         servers.elasticsearch.wait_ready()
     cluster.wait_state(stopped, "ROLLED_BACK")
     assert count(cluster.settings, stopped) == 0
+    cluster.wait_state(job_id, "COMPLETED")
+    assert_loaded(cluster, job_id, file)
+
+
+def test_a_pause_waits_for_what_an_elasticsearch_that_stands_still_may_do_yet(
+    servers: Servers, make_cluster: MakeCluster, people: People
+) -> None:
+    """It has requests that nobody waits for any more, and carries them out when it goes on."""
+    late = "Elasticsearch takes too long to answer"
+    file = people(ROWS)
+    cluster = make_cluster()
+    job_id = cluster.upload(file)
+    cluster.wait_rows(job_id, ROWS // 5)
+    os.kill(servers.elasticsearch.pid, signal.SIGSTOP)
+    try:
+        cluster.wait(lambda: late in cluster.worker.log, 30, "a request has taken too long")
+        cluster.act(job_id, "pause", wait=None)
+        tries = cluster.worker.log.count(late)
+        cluster.wait(lambda: cluster.worker.log.count(late) >= tries + 6, 60, "it has been made again and again")
+        assert cluster.job(job_id)["state"] == "PAUSING"
+    finally:
+        os.kill(servers.elasticsearch.pid, signal.SIGCONT)
+    cluster.wait_state(job_id, "PAUSED")
+    assert_still(cluster.settings, job_id, count(cluster.settings, job_id))
+    cluster.act(job_id, "resume")
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from elastic_transport import ConnectionTimeout
 
 import processor.bulk as bulk_module
 from processor.bulk import Answer, read_answers
-from processor.errors import CannotGoOnError, FencedError
+from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from tests.unit.test_processor_stub import StubClient, answers, api_error, run, sink
 
 ITEMS = [b'{"create":{"_index":"i","_id":"j1:%d"}}\n{"n":%d}' % (row, row) for row in range(1, 4)]
@@ -159,3 +160,36 @@ def test_the_gate_is_asked_before_every_try_and_can_stop_it() -> None:
         run(sink(client).send(ITEMS, gate))
     assert tries == [0, 1], "right before each request"
     assert len(client.requests) == 2
+
+
+def gate_that_raises(error: Exception, tries: int = 1) -> Callable[[], None]:
+    """A gate that is open for so many tries."""
+    left = iter(range(tries))
+
+    def gate() -> None:
+        if next(left, None) is None:
+            raise error
+
+    return gate
+
+
+def test_a_request_that_took_too_long_is_made_again_though_the_job_was_stopped() -> None:
+    """Elasticsearch may carry it out when it goes on: only an answer to the same request says that this is over."""
+    client = StubClient([ConnectionTimeout("slow"), ConnectionTimeout("slow")])
+    assert all(answer.ok for answer in run(sink(client).send(ITEMS, gate_that_raises(StoppedError()))))
+    assert ids(client) == [["j1:1", "j1:2", "j1:3"]] * 3
+
+
+@pytest.mark.parametrize("failure", [api_error(429), Unreachable("refused")], ids=repr)
+def test_a_request_that_was_not_taken_is_not_made_again_once_the_job_was_stopped(failure: Exception) -> None:
+    client = StubClient([failure])
+    with pytest.raises(StoppedError):
+        run(sink(client).send(ITEMS, gate_that_raises(StoppedError())))
+    assert len(client.requests) == 1
+
+
+def test_whoever_has_lost_its_partitions_does_not_ask_again_and_says_so() -> None:
+    client = StubClient([ConnectionTimeout("slow")])
+    with pytest.raises(UnansweredError):
+        run(sink(client).send(ITEMS, gate_that_raises(FencedError())))
+    assert len(client.requests) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from control.jobtable import JobTable
 from processor.lane import Lane, Loaded
@@ -91,3 +92,16 @@ def test_a_block_that_cannot_be_read_is_told_and_stays() -> None:
     assert worker.turn() == ("a", [])
     assert "block 0 at offset 7 can't be read" in worker.broken[0]
     assert 7 in lane.todo
+
+
+def test_a_lane_that_cannot_be_read_has_no_turn_until_its_job_was_resumed() -> None:
+    worker = Worker()
+    worker.add("a", 0)
+    worker.add("b", 2)
+    lane, job = worker.lanes.get("a", 0), worker.jobs.get("a")
+    assert lane is not None and job is not None
+    lane.meet(Loaded(7, 0, b"{"), 100)
+    assert [worker.turn() for _ in range(3)] == [("a", []), ("b", [0, 1]), None]
+    assert len(worker.broken) == 1
+    worker.jobs.put(replace(job, epoch=job.epoch + 1, command_offset=9))
+    assert worker.turn() == ("a", [])

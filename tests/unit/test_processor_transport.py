@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -11,7 +12,9 @@ from typing import Any
 from faust.types import TP
 from mode.utils.queues import FlowControlQueue
 
+from processor.app import make_app
 from processor.transport import Batch, NoReadOffsets, SteadyFlow, WorkerConsumer
+from runtime.settings import Settings
 
 PARTITION = TP("rows", 0)
 
@@ -22,7 +25,7 @@ class Records:
     def __init__(self, offsets: list[int], flows: bool = True) -> None:
         self.consumer: Any = object.__new__(WorkerConsumer)
         self.app = SimpleNamespace(consumer_generation_id=3)
-        self.thread = SimpleNamespace(current_assignment=object())
+        self.thread = SimpleNamespace(current_assignment=object(), is_member=True)
         self.batch = Batch({PARTITION: [SimpleNamespace(offset=offset) for offset in offsets]}, self.now)
         self.resumed = asyncio.Event()
         more = {
@@ -34,6 +37,7 @@ class Records:
             "_stopped": asyncio.Event(),
             "_crashed": asyncio.Event(),
             "_acked": defaultdict(list),
+            "_given_up": object(),
             "_to_message": lambda tp, record: SimpleNamespace(tp=tp, offset=record.offset, generation_id=None),
             "_wait_next_records": self._next,
             "wait": lambda event: event.wait(),
@@ -87,6 +91,40 @@ def test_the_rest_of_a_batch_from_before_a_rebalance_is_not_delivered() -> None:
     asyncio.run(story())
 
 
+def test_the_rest_of_a_batch_is_not_delivered_once_its_partitions_are_revoked() -> None:
+    """Part of what came before is gone from the queues: whoever took the rest would leave a gap, and commit it."""
+
+    async def story() -> None:
+        records = Records([1, 2, 3, 4])
+
+        async def nothing(*_: Any, **__: Any) -> None: ...
+
+        more = {
+            "_active_partitions": None,
+            "_paused_partitions": set(),
+            "_on_partitions_revoked": nothing,
+            "_committed_offset": {},
+            "_read_offset": NoReadOffsets(),
+            "_gap": {},
+            "_acked_index": {},
+            "diag": SimpleNamespace(set_flag=lambda _: None, unset_flag=lambda _: None),
+        }
+        for name, value in more.items():
+            object.__setattr__(records.consumer, name, value)
+        records.app._start_span_from_rebalancing = lambda _: contextlib.nullcontext()
+        found = []
+        async for _, message in records.consumer.getmany(1.0):
+            found.append(message.offset)
+            if message.offset == 2:
+                await records.consumer.on_partitions_revoked({PARTITION})
+        assert found == [1, 2] and not records.consumer.lost
+        records.thread.is_member = False
+        await records.consumer.on_partitions_revoked({PARTITION})
+        assert records.consumer.lost
+
+    asyncio.run(story())
+
+
 def test_a_batch_waits_while_the_flow_is_stopped() -> None:
     async def story() -> None:
         records = Records([1, 2], flows=False)
@@ -130,3 +168,33 @@ def test_a_queue_keeps_what_has_come_when_a_running_flow_is_resumed() -> None:
         assert queue.empty()
 
     asyncio.run(story())
+
+
+def test_an_agent_that_is_busy_keeps_nobody_from_the_records_that_come_after_its_own() -> None:
+    async def story() -> None:
+        app = make_app(Settings())
+        try:
+            agent = app.topic("rows", key_type=bytes, value_type=bytes).clone(is_iterator=True)
+            table = TP("jobs", 0)
+            app.consumer._active_partitions = {PARTITION, table}
+            deliver = app.topics._build_handler(PARTITION, {agent})
+            app.flow_control.resume()
+            for offset in range(200):
+                await asyncio.wait_for(deliver(message_at(app, offset)), 1)
+            assert [agent.queue.get_nowait().message.offset for _ in range(150)] == list(range(150))
+            assert app.consumer._active_partitions == {table}, "more has been fetched for it"
+            for _ in range(50):
+                await agent.queue.get()
+            assert app.consumer._active_partitions == {PARTITION, table}
+        finally:
+            app.consumer._thread.thread_loop.close()
+
+    asyncio.run(story())
+
+
+def message_at(app: Any, offset: int) -> Any:
+    """A record as Faust's consumer hands it on."""
+    names = "timestamp timestamp_type headers checksum serialized_key_size serialized_value_size"
+    more = dict.fromkeys(names.split())
+    record = SimpleNamespace(topic="rows", partition=0, offset=offset, key=b"", value=b"", **more)
+    return app.consumer._to_message(PARTITION, record)

@@ -1,0 +1,132 @@
+"""What a worker does when its partitions come and go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from control.jobtable import JobTable
+from processor.app import WorkerApp
+from processor.lease import Lease
+from runtime.settings import Settings
+
+COMMANDS, ROWS = TP("sluice.commands", 0), TP("sluice.rows", 3)
+
+
+class Parts:
+    """A worker's engine, reporter and control agent, which note what is asked of them and wait for `go`."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.go = asyncio.Event()
+        self.ready = asyncio.Event()
+
+    def rebalancing(self) -> None: ...
+    def recovered(self) -> None:
+        self.done.append("recovered")
+
+    def forget(self) -> None: ...
+    async def revoked(self, lost: bool = False) -> None:
+        self.done.append("lost" if lost else "revoked")
+
+    async def assigned(self, partitions: list[int]) -> None:
+        self.done.append(f"assigning {partitions}")
+        await self.go.wait()
+        self.done.append(f"assigned {partitions}")
+
+    async def take_over(self, _: int) -> None:
+        self.done.append("take over")
+
+    async def handle(self, offset: int, *_: Any) -> None:
+        await self.go.wait()
+        self.done.append(f"command {offset}")
+
+
+Story = Callable[[Any, Parts], Coroutine[Any, Any, None]]
+
+
+def tell(story: Story) -> None:
+    """Run a story of a worker whose control table is empty."""
+
+    async def run() -> None:
+        parts: Any = Parts()
+        worker: Any = WorkerApp(Settings(), JobTable(), parts, parts, Lease(10))
+        worker.engine = parts
+        consumer = worker.app.consumer
+
+        async def highwaters(*tps: TP) -> dict[TP, int]:
+            return dict.fromkeys(tps, 0)
+
+        consumer.highwaters, consumer.assignment = highwaters, lambda: {COMMANDS, ROWS}
+        try:
+            await asyncio.wait_for(story(worker, parts), 5)
+        finally:
+            consumer._thread.thread_loop.close()
+
+    asyncio.run(run())
+
+
+async def turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def command(worker: Any, offset: int) -> Any:
+    """Have the control agent carry out the command at `offset`; answers the task."""
+    message = type("Message", (), {"offset": offset, "timestamp": 1.0, "key": b"j", "value": b"", "tp": COMMANDS})()
+    message.generation_id = worker.app.consumer_generation_id
+    event = type("Event", (), {"message": message})()
+    return asyncio.create_task(worker._on_command(event, type("Receipt", (), {"ack": lambda self: True})()))
+
+
+def test_a_worker_is_heard_of_while_it_reads_its_lanes() -> None:
+    async def story(worker: Any, parts: Parts) -> None:
+        await asyncio.wait_for(worker._on_assigned(None, {COMMANDS, ROWS}), 1)
+        await turns()
+        assert parts.done[-1] == "assigning [3]"
+        await worker._on_revoked(None, {COMMANDS, ROWS})
+        parts.go.set()
+        await turns()
+        assert "assigned [3]" not in parts.done, "they are another worker's by now"
+
+    tell(story)
+
+
+def test_nothing_begins_between_a_revocation_and_the_next_assignment() -> None:
+    async def story(worker: Any, parts: Parts) -> None:
+        await worker._on_assigned(None, {COMMANDS, ROWS})
+        await worker._on_revoked(None, {COMMANDS, ROWS})
+        await worker._on_recovered(None)  # of the assignment that is gone
+        await turns()
+        assert "take over" not in parts.done and not worker._table_read.is_set()
+        await worker._on_assigned(None, {COMMANDS, ROWS})
+        await worker._on_recovered(None)
+        await turns()
+        assert parts.done[-1] == "take over" and worker._table_read.is_set()
+
+    tell(story)
+
+
+@pytest.mark.parametrize("next_step", ["revoked", "recovered"])
+def test_the_command_in_hand_is_carried_out_before_anyone_carries_out_another(next_step: str) -> None:
+    async def story(worker: Any, parts: Parts) -> None:
+        worker._held.set()
+        carried_out = command(worker, 7)
+        await turns()
+        if next_step == "revoked":
+            step = asyncio.create_task(worker._on_revoked(None, {COMMANDS}))
+        else:
+            await worker._on_recovered(None)
+            step = worker._catching_up
+        await turns()
+        assert not step.done() and "take over" not in parts.done
+        parts.go.set()
+        await carried_out
+        await step
+        assert "command 7" in parts.done
+
+    tell(story)

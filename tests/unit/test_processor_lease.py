@@ -1,0 +1,98 @@
+"""When a worker has a right to act."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from processor import transport
+from processor.__main__ import end_at_once
+from processor.app import make_app
+from processor.errors import FencedError
+from processor.lease import Lease, LostLeaseError
+from runtime.settings import Settings
+from tests.unit.test_processor_transport import PARTITION
+
+
+def test_a_process_that_kafka_does_not_hear_of_has_no_rights() -> None:
+    now = 100.0
+    lease = Lease(8, lambda: now)
+    assert lease.valid
+    lease.heard_at = lambda: 101.0
+    now = 105.0
+    lease.require()
+
+    async def look() -> None:
+        looking = asyncio.create_task(lease.run())
+        await asyncio.sleep(0)
+        assert not looking.done()
+        looking.cancel()
+
+    asyncio.run(look())  # the event loop runs on
+    now = 109.5
+    assert not lease.valid
+    with pytest.raises(FencedError):
+        lease.require()
+    with pytest.raises(LostLeaseError, match=r"was not heard of by Kafka for more than 8\.0 s"):
+        asyncio.run(lease.run())
+
+
+def test_nothing_that_is_queued_goes_out_after_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(logging, "shutdown", lambda: None)
+    lease = Lease(8, lambda: 100.0)
+    end_at_once(lease)
+    assert codes == []
+    lease.heard_at = lambda: 91.0
+    end_at_once(lease)
+    assert codes == [1]
+
+
+def test_kafka_hears_of_a_worker_by_its_heartbeats_while_it_owns_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([True, False, True])
+
+    async def beat() -> bool:
+        return next(answers)
+
+    async def nothing(*_: Any) -> None: ...
+
+    coordinator = SimpleNamespace(_do_heartbeat=beat, generation=3)
+
+    async def start(thread: Any) -> None:
+        thread._consumer = SimpleNamespace(_coordinator=coordinator)
+
+    base = transport.AIOKafkaConsumerThread
+    monkeypatch.setattr(base, "on_start", start)
+    for callback in ("on_partitions_revoked", "on_partitions_assigned"):
+        monkeypatch.setattr(base, callback, nothing)
+
+    async def story() -> None:
+        thread = make_app(Settings()).consumer._thread
+        try:
+            await thread.on_start()
+            assert thread.heard_at == math.inf
+            await thread.on_partitions_assigned({PARTITION}, 3)
+            assigned_at = thread.heard_at
+            assert assigned_at == pytest.approx(time.monotonic(), abs=1)
+            assert await coordinator._do_heartbeat()
+            heard_at = thread.heard_at
+            assert heard_at > assigned_at
+            assert not await coordinator._do_heartbeat()
+            assert thread.heard_at == heard_at
+            await thread.on_partitions_revoked({PARTITION})
+            assert await coordinator._do_heartbeat() and thread.heard_at == math.inf
+            coordinator.generation = -1
+            await thread.on_partitions_revoked({PARTITION})
+            assert thread.heard_at == -math.inf, "another worker has it"
+        finally:
+            thread.thread_loop.close()
+
+    asyncio.run(story())

@@ -1,0 +1,51 @@
+"""Parked blocks that are read again, or that are not there any more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from aiokafka.errors import OffsetOutOfRangeError
+from msgspec.structs import replace
+
+from control.jobtable import JobTable
+from processor.lane import Lane, Loaded
+from processor.lanes import Lanes
+from processor.refill import Refill
+from schemas.job import State
+from tests.unit.test_control_world import world_in
+
+
+class Gone:
+    """A log whose records retention has removed."""
+
+    async def read(self, *_: int) -> Any:
+        await asyncio.sleep(0)
+        raise OffsetOutOfRangeError({})
+
+
+def test_a_block_that_retention_has_removed_is_told_once() -> None:
+    job = world_in(State.RUNNING).job()
+    jobs, lanes, reader, broken = JobTable(), Lanes(), Gone(), list[str]()
+    jobs.put(job)
+    lane = Lane(job.id, 0, 2)
+    lane.meet(Loaded(7, 0, b""), 0)
+    lanes.put(lane)
+
+    async def story() -> None:
+        refill = Refill(jobs, lanes, reader, 16, lambda: None, lambda _, reason: broken.append(reason))  # type: ignore[arg-type]
+        task = asyncio.create_task(refill.run(0))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(broken) == 1 and "1 parked blocks of partition 0, from offset 7 on" in broken[0]
+        jobs.put(replace(job, epoch=job.epoch + 1, command_offset=job.command_offset + 1))
+        refill.wake()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(broken) == 2 and 7 in lane.todo
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(story())
