@@ -58,7 +58,9 @@ class Process:
             self.child = subprocess.Popen(
                 [sys.executable, "-m", MODULES[role]],
                 cwd=ROOT,
-                env=environment(settings, SLUICE_READY_FILE=str(self._ready_file), PYTHONUNBUFFERED="1", PYTHONFAULTHANDLER="1"),
+                env=environment(
+                    settings, SLUICE_READY_FILE=str(self._ready_file), PYTHONUNBUFFERED="1", PYTHONFAULTHANDLER="1"
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
