@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 from api.actions import waiting_for
@@ -151,14 +152,23 @@ def happened(entry: HistoryEntry) -> str:
     if entry.type == "rejected":
         return f"{_spaced(entry.command or 'command')} was refused: {entry.message}"
     text = _spaced(entry.event or "event")
-    details = ", ".join(f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in entry.details.items())
+    details = ", ".join(_details(entry.details))
     return f"{text} ({details})" if details else text
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _details(details: Mapping[str, Any]) -> Iterator[str]:
+    """What a person wants to know of a record: its plain values, and of what lies deeper the numbers of rows."""
+    for name, value in details.items():
+        if isinstance(value, Mapping):
+            yield from _details({inner: number for inner, number in value.items() if inner.startswith("rows")})
+        elif value is True:
+            yield name.replace("_", " ")
+        elif value and not isinstance(value, list):
+            yield (
+                f"{name.replace('_', ' ')}: {value:,}"
+                if isinstance(value, int)
+                else f"{name.replace('_', ' ')}: {value}"
+            )
 
 
 def _spaced(name: str) -> str:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from api.models import HistoryEntry
 from api.pages.offers import ALL, offers
 from api.pages.session import SESSION_SECONDS, session_holds, session_token
 from api.pages.signing import own_path
-from api.pages.words import sentence, state_name, tone
+from api.pages.words import happened, sentence, state_name, tone
 from control.moves import allowed_states
 from schemas.commands import (
     InputEnded,
@@ -135,6 +136,17 @@ def test_every_state_has_words_and_a_page(served: Served, state: State) -> None:
     assert "<b>because</b>" in said
     for name in ALL:
         assert (f'action="/jobs/j1/{name}"' in page.text) == (name in offers(job, CATALOG))
+
+
+def test_the_history_is_told_without_what_only_programs_need() -> None:
+    totals = {"rows_applied": 12_000, "rows_failed": 0, "blocks": 24, "last_row": 12_000}
+    done = HistoryEntry(type="event", command_offset=1, at="", event="Completed", details={"totals": totals})
+    assert happened(done) == "Completed (rows applied: 12,000)"
+    asked = {"keep_rows": True, "budget_spent": False, "lanes": [1]}
+    stopped = HistoryEntry(type="event", command_offset=1, at="", event="TerminationRequested", details=asked)
+    assert happened(stopped) == "Termination requested (keep rows)"
+    refused = HistoryEntry(type="rejected", command_offset=1, at="", command="RollbackJob", message="no")
+    assert happened(refused) == "Rollback job was refused: no"
 
 
 def test_what_is_waited_for_is_said() -> None:
