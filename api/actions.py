@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import json_answer
+from api.auth import Caller
 from api.commands import ANSWER_SECONDS, ask
 from api.create import short_body
 from api.errors import invalid
@@ -38,10 +39,7 @@ async def act(request: Request, action: str) -> Response:
     job, parts = await visible_job(request), services(request)
     wait = _wait_seconds(request)
     body = body_as(await short_body(request), Reason, "fields: reason, keep_rows")
-    if body.keep_rows and action != "terminate":
-        raise invalid("keep_rows belongs to terminate; leave it out")
-    command = COMMANDS[action](job.id, caller(request).name, body)
-    job = await ask(parts.commands, parts.live, command, max(ANSWER_SECONDS, wait or 0))
+    job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, wait or 0))
     if wait is None:
         return json_answer(job_view(job, parts.view, now_ms()), 202)
     # A resumed job is at work again: there is nothing more to wait for.
@@ -51,6 +49,15 @@ async def act(request: Request, action: str) -> Response:
             return _still_waiting(parts, job)
     job = parts.view.jobs.get(job.id, job)
     return json_answer(job_view(job, parts.view, now_ms()), 200)
+
+
+async def carry_out(
+    parts: Services, job: Job, asking: Caller, action: str, body: Reason, timeout: float = ANSWER_SECONDS
+) -> Job:
+    """The job once it has taken in one of `COMMANDS`. Raises as `ask`, and ApiError 400."""
+    if body.keep_rows and action != "terminate":
+        raise invalid("keep_rows belongs to terminate; leave it out")
+    return await ask(parts.commands, parts.live, COMMANDS[action](job.id, asking.name, body), timeout)
 
 
 def _still_waiting(parts: Services, job: Job) -> Response:
@@ -76,10 +83,15 @@ async def set_rate(request: Request) -> Response:
     """Set or lift the most rows a second."""
     job, parts = await visible_job(request), services(request)
     body = body_as(await short_body(request), Rate, "fields: rows_per_second (a number, or null for no limit), reason")
-    check_rate(body.rows_per_second)
-    command = SetRate(job_id=job.id, by=caller(request).name, reason=body.reason, rows_per_second=body.rows_per_second)
-    job = await ask(parts.commands, parts.live, command)
+    job = await change_rate(parts, job, caller(request), body)
     return json_answer(job_view(job, parts.view, now_ms()))
+
+
+async def change_rate(parts: Services, job: Job, asking: Caller, body: Rate) -> Job:
+    """The job once it has taken in the rate. Raises as `ask`, and ApiError 400."""
+    check_rate(body.rows_per_second)
+    command = SetRate(job_id=job.id, by=asking.name, reason=body.reason, rows_per_second=body.rows_per_second)
+    return await ask(parts.commands, parts.live, command)
 
 
 async def end_input(request: Request) -> Response:

@@ -49,6 +49,15 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     return refusal(ApiError(error.status_code, text, headers=dict(error.headers or {})))
 
 
+def unexpected(scope: Scope) -> ApiError:
+    """The exception that is being handled, logged under an id, as what the caller may know of it."""
+    mark = secrets.token_hex(4)
+    log.exception("request failed unexpectedly, id %s: %s %s", mark, scope["method"], scope["path"])
+    return ApiError(
+        500, f"something went wrong inside the API; its log has the cause under the id {mark}", {"id": mark}
+    )
+
+
 class UnexpectedErrors:
     """Answers what nobody thought of: logged under an id, with nothing of the program in the body."""
 
@@ -69,12 +78,10 @@ class UnexpectedErrors:
         except Exception:
             if scope["type"] != "http":
                 raise
-            mark = secrets.token_hex(4)
-            log.exception("request failed unexpectedly, id %s: %s %s", mark, scope["method"], scope["path"])
+            error = unexpected(scope)
             if begun:
                 raise  # the server cuts the connection: a half answer must not look like a whole one
-            text = f"something went wrong inside the API; its log has the cause under the id {mark}"
-            await refusal(ApiError(500, text, {"id": mark}))(scope, receive, send)
+            await refusal(error)(scope, receive, send)
 
 
 class KnownHosts:

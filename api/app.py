@@ -25,6 +25,7 @@ from api.follower import Follower
 from api.history import HistoryReader
 from api.live import LiveView
 from api.metrics import Metrics, MetricsMiddleware
+from api.pages.routes import page_routes
 from api.preview import get_preview, start_job
 from api.result import get_result
 from api.services import Services
@@ -40,7 +41,6 @@ Handler = Callable[[Request], Awaitable[Response]]
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 _GET: dict[str, Handler] = {
-    "/": status.index,
     "/v1/jobs": reports.list_jobs,
     "/v1/jobs/{job_id}": reports.get_job,
     "/v1/jobs/{job_id}/watch": watch_job,
@@ -68,6 +68,7 @@ def routes() -> list[Route]:
         *(Route(path, handler, methods=["POST"]) for path, handler in posts.items()),
         Route("/v1/jobs/{job_id}/end", end_input, methods=["POST"]),
         Route("/v1/jobs/{job_id}/rate", set_rate, methods=["PUT"]),
+        *page_routes(),
     ]
 
 

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from api.answers import json_answer
+from api.auth import Caller
 from api.commands import ask
 from api.corrected_rows import RowSet, rows_problem
 from api.errors import ApiError, invalid
@@ -20,6 +21,7 @@ from api.multipart import FormReader, PartBegan, PartData, PartEnded, boundary_o
 from api.row_errors import error_numbers
 from api.services import Services, caller, now_ms, services, visible_job
 from api.spool import SpooledFile
+from api.upload import MOST_JSON_BYTES, no_file_chosen
 from control.errors import Rejected
 from control.moves import Answer, legality
 from schemas.commands import RetryErrors
@@ -32,30 +34,42 @@ _WRITE_BYTES = 1024 * 1024
 async def retry_errors(request: Request) -> Response:
     """Apply the rows of a corrected ``errors.csv``; the file that was sent last changes nothing."""
     job, parts = await visible_job(request), services(request)
-    by, reason = caller(request).name, request.query_params.get("reason")
+    job = await take_corrections(request, parts, job, caller(request), request.query_params.get("reason"))
+    return json_answer(job_view(job, parts.view, now_ms()), 202)
+
+
+async def take_corrections(
+    request: Request, parts: Services, job: Job, asking: Caller, reason: str | None, form: bool = False
+) -> Job:
+    """The job once it has taken in the corrected rows of the body; `form`: it is a web page's, which has a reason too.
+
+    Raises:
+        ApiError: it does not take them; 503, it is not known, or can't be checked now.
+    """
     if job.retry is None:
         _legal(job, RetryErrors(job_id=job.id, source=Source()))  # before megabytes are taken in for nothing
     file = SpooledFile(parts.settings.storage_root, job.id, f"retry-{secrets.token_hex(8)}.csv")
     kept = False
     try:
-        name = await _receive(request, file)
+        name, given = await _receive(request, file, form)
         await asyncio.to_thread(file.close)
         source = replace(file.source(), name=name or "errors.csv")
         job = parts.view.jobs.get(job.id, job)
-        command = RetryErrors(job_id=job.id, by=by, reason=reason, source=source, errors_of_run=job.run)
+        command = RetryErrors(
+            job_id=job.id, by=asking.name, reason=given or reason, source=source, errors_of_run=job.run
+        )
         if _legal(job, command) == "already":
             await asyncio.to_thread(file.discard)
-            return json_answer(job_view(job, parts.view, now_ms()), 202)
+            return job
         await _check(file.written, job, parts)
         await asyncio.to_thread(file.keep)
         kept = True
-        job = await ask(parts.commands, parts.live, command)
+        return await ask(parts.commands, parts.live, command)
     except BaseException as error:
         # After a 503 the command may stand in the log, and then a reader will want the file.
         if not (kept and isinstance(error, ApiError) and error.code == 503):
             await asyncio.to_thread(file.discard, kept=kept)
         raise
-    return json_answer(job_view(job, parts.view, now_ms()), 202)
 
 
 def _legal(job: Job, command: RetryErrors) -> Answer:
@@ -81,13 +95,13 @@ async def _check(path: Path, job: Job, parts: Services) -> None:
         raise invalid(f"nothing was changed: {problem}", job_id=job.id)
 
 
-async def _receive(request: Request, file: SpooledFile) -> str | None:
-    """Write the body's file to disk as it comes; answers what its sender called it."""
+async def _receive(request: Request, file: SpooledFile, form: bool) -> tuple[str | None, str | None]:
+    """Write the body's file to disk as it comes; answers what its sender called it, and the reason in a form."""
     content_type = request.headers.get("content-type", "")
     boundary = boundary_of(content_type)
     try:
         if boundary is not None:
-            return await _from_form(request.stream(), boundary, file)
+            return await _from_form(request.stream(), boundary, file, form)
         if content_type.partition(";")[0].strip().lower() != "text/csv":
             raise invalid("send the corrected errors.csv as multipart/form-data, in a part 'file', or as text/csv")
         pending = bytearray()
@@ -95,30 +109,41 @@ async def _receive(request: Request, file: SpooledFile) -> str | None:
             pending += chunk
             await _write(file, pending, _WRITE_BYTES)
         await _write(file, pending, 0)
-        return None
+        return None, None
     except ClientDisconnect as gone:
         raise broken_off() from gone
 
 
-async def _from_form(body: AsyncIterator[bytes], boundary: bytes, file: SpooledFile) -> str | None:
+async def _from_form(
+    body: AsyncIterator[bytes], boundary: bytes, file: SpooledFile, form: bool
+) -> tuple[str | None, str | None]:
     reader, name, parts, pending = FormReader(boundary), None, 0, bytearray()
+    part, reason = "", bytearray()
     async for chunk in body:
         for event in reader.feed(chunk):
             match event:
+                case PartBegan("reason", _) if form and not parts:
+                    part = "reason"
                 case PartBegan(part, filename):
                     parts, name = parts + 1, filename
                     if part != "file" or parts > 1:
                         raise invalid("send one part 'file', the corrected errors.csv, and nothing else")
+                    if form and not filename:
+                        raise no_file_chosen()
+                case PartData(data) if part == "reason":
+                    reason += data[: MOST_JSON_BYTES - len(reason)]
                 case PartData(data):
                     pending += data
                 case PartEnded():
                     pass
         await _write(file, pending, _WRITE_BYTES)
     reader.close()
+    if not parts and form:
+        raise no_file_chosen()
     if not parts:
         raise invalid("the part 'file' is missing; it is to hold the corrected errors.csv")
     await _write(file, pending, 0)
-    return name
+    return name, reason.decode("utf-8", "replace").strip() or None
 
 
 async def _write(file: SpooledFile, pending: bytearray, least: int) -> None:

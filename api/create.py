@@ -21,7 +21,7 @@ from api.requests import Draft, creation, draft_of, repeat_problem
 from api.services import Services, caller, caught_up, now_ms, services
 from api.sources import allowed_path, digest_of
 from api.spool import SpooledFile
-from api.upload import MOST_JSON_BYTES, receive_form
+from api.upload import MOST_JSON_BYTES, Describe, receive_form
 from schemas.ids import job_id_for_key, new_job_id
 from schemas.job import Job, Source
 
@@ -34,23 +34,39 @@ _HOW = (
 async def create_job(request: Request) -> Response:
     """Make a job."""
     parts, asking = services(request), caller(request)
-    await caught_up(parts)
-    # Asked before gigabytes are taken in that nobody could then be told of.
-    if not await parts.commands.answers():
-        raise unavailable("Kafka does not answer, so no job can be started; check `sluice status` and try again")
-    key = request.headers.get("idempotency-key")
-    if key is not None and not 0 < len(key) <= 255:
-        raise invalid("Idempotency-Key is a text of 1 to 255 characters")
-    job_id = job_id_for_key(asking.name, key) if key else new_job_id(now_ms(), secrets.randbits(35))
+    await ready_to_create(parts)
+    job_id = id_for(asking, request.headers.get("idempotency-key"))
     content_type = request.headers.get("content-type", "")
     boundary = boundary_of(content_type)
     if boundary is not None:
-        job = await _from_form(request, parts, asking, job_id, boundary)
+        job = await from_form(request, parts, asking, job_id, boundary)
     elif content_type.partition(";")[0].strip().lower() == "application/json":
-        job = await _from_json(await short_body(request), parts, asking, job_id)
+        job = await from_json(await short_body(request), parts, asking, job_id)
     else:
         raise invalid(f"the Content-Type {content_type[:80]!r} can't be used here: {_HOW}; or send application/json")
     return json_answer(job_view(job, parts.view, now_ms()), 201, {"Location": f"/v1/jobs/{job.id}"})
+
+
+async def ready_to_create(parts: Services) -> None:
+    """Asked before gigabytes are taken in that nobody could then be told of.
+
+    Raises:
+        ApiError: 503, no job can be made now.
+    """
+    await caught_up(parts)
+    if not await parts.commands.answers():
+        raise unavailable("Kafka does not answer, so no job can be started; check `sluice status` and try again")
+
+
+def id_for(asking: Caller, key: str | None) -> str:
+    """A new job's id: with an Idempotency-Key always the same one.
+
+    Raises:
+        ApiError: 400, the key can't be used.
+    """
+    if key is not None and not 0 < len(key) <= 255:
+        raise invalid("Idempotency-Key is a text of 1 to 255 characters")
+    return job_id_for_key(asking.name, key) if key else new_job_id(now_ms(), secrets.randbits(35))
 
 
 async def short_body(request: Request) -> bytes:
@@ -67,13 +83,26 @@ async def short_body(request: Request) -> bytes:
     return bytes(body)
 
 
-async def _from_form(request: Request, parts: Services, asking: Caller, job_id: str, boundary: bytes) -> Job:
+async def from_form(
+    request: Request,
+    parts: Services,
+    asking: Caller,
+    job_id: str,
+    boundary: bytes,
+    describe: Describe | None = None,
+) -> Job:
+    """The job that a multipart body asks for; `describe` makes the JSON of the part ``job`` from a form's fields.
+
+    Raises:
+        ApiError: the request is not right, or the job is refused.
+    """
+
     def check(data: bytes, head: bytes, whole: bool) -> None:
         draft = draft_of(data, parts.catalog, asking)
         if not draft.from_query:
             _refuse_bad_head(draft, head, whole)
 
-    form = await receive_form(request.stream(), boundary, parts.settings.storage_root, job_id, check)
+    form = await receive_form(request.stream(), boundary, parts.settings.storage_root, job_id, check, describe)
     try:
         draft = draft_of(form.job, parts.catalog, asking)
         if form.file is None:
@@ -108,7 +137,8 @@ async def _from_upload(draft: Draft, file: SpooledFile, parts: Services, asking:
         raise
 
 
-async def _from_json(data: bytes, parts: Services, asking: Caller, job_id: str) -> Job:
+async def from_json(data: bytes, parts: Services, asking: Caller, job_id: str) -> Job:
+    """The job that this JSON asks for, without a file being sent along. Raises as `from_form`."""
     return await _without_upload(draft_of(data, parts.catalog, asking), parts, asking, job_id)
 
 

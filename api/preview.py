@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import json_answer
+from api.auth import Caller
 from api.commands import ask
 from api.create import short_body
 from api.errors import ApiError, invalid
@@ -28,13 +29,22 @@ SHOWN = 20
 async def get_preview(request: Request) -> Response:
     """What a dry run has found so far."""
     job, parts = await visible_job(request), services(request)
+    return json_answer(await preview_of(parts, job))
+
+
+async def preview_of(parts: Services, job: Job) -> Preview:
+    """What a dry run has found so far.
+
+    Raises:
+        ApiError: 404, it is none; 503, Elasticsearch does not answer.
+    """
     if not job.options.dry_run:
         raise ApiError(404, f"job {job.id} is no dry run, so it has no preview", {"state": job.state})
     prefix, client = parts.settings.prefix, parts.elasticsearch
     errors = await error_page(client, index_name(prefix, "errors"), job.id, SHOWN, None)
     hits, _ = await rows_of(client, index_name(prefix, "previews"), job.id, SHOWN, None)
     totals = applied_totals(job, parts.view.lanes(job.id))
-    preview = Preview(
+    return Preview(
         job_id=job.id,
         state=job.state,
         rows_total=job.rows_total,
@@ -43,34 +53,35 @@ async def get_preview(request: Request) -> Response:
         errors=errors.errors,
         rows=[PreviewRow(row=hit["_source"]["row"], document=hit["_source"]["document"]) for hit in hits],
     )
-    return json_answer(preview)
 
 
 async def start_job(request: Request) -> Response:
     """Make the real job of a dry run; a second start answers with the job of the first."""
     job, parts = await visible_job(request), services(request)
     body = body_as(await short_body(request), Start, "fields: options, reason")
+    real, made = await start_real(parts, job, caller(request), body)
+    return json_answer(job_view(real, parts.view, now_ms()), 201 if made else 200, {"Location": f"/v1/jobs/{real.id}"})
+
+
+async def start_real(parts: Services, job: Job, asking: Caller, body: Start) -> tuple[Job, bool]:
+    """The real job of a dry run, and whether it was made just now. Raises as `ask`, and ApiError 400 or 409."""
     if body.options is not None:
         if body.options.dry_run:
             raise invalid("start makes the real job: leave dry_run out")
         check_options(body.options)
     known = parts.view.jobs.get(job_id_for_start(job.id))
     if known is not None:
-        return _answer(known, parts, 200)
+        return known, False
     if job.options.dry_run:
         await asyncio.to_thread(_require_source, job, parts)
     command = StartJob(
         job_id=job_id_for_start(job.id),
-        by=caller(request).name,
+        by=asking.name,
         reason=body.reason,
         dry_run=job.id,
         options=body.options,
     )
-    return _answer(await ask(parts.commands, parts.live, command), parts, 201)
-
-
-def _answer(job: Job, parts: Services, code: int) -> Response:
-    return json_answer(job_view(job, parts.view, now_ms()), code, {"Location": f"/v1/jobs/{job.id}"})
+    return await ask(parts.commands, parts.live, command), True
 
 
 def _require_source(job: Job, parts: Services) -> None:

@@ -15,13 +15,13 @@ from api.answers import json_answer
 from api.errors import KafkaUnavailableError, unavailable
 from api.history import entries
 from api.job_json import job_view
-from api.models import DatasetList, DatasetView, FieldView, HistoryPage, JobPage, Stats
+from api.models import DatasetList, DatasetView, FieldView, HistoryEntry, HistoryPage, JobPage, RowErrorPage, Stats
 from api.paging import MOST, page, query_of, whole_number
 from api.row_errors import csv_pages, error_page
 from api.services import Services, caller, caught_up, now_ms, services, visible_job
 from schemas.datasets import Dataset
 from schemas.indices import index_name
-from schemas.job import State
+from schemas.job import Job, State
 
 _ERRORS_LIMIT = 100
 
@@ -45,12 +45,21 @@ async def get_job(request: Request) -> Response:
 async def get_history(request: Request) -> Response:
     """A job's audit trail."""
     job, parts = await visible_job(request), services(request)
+    return json_answer(HistoryPage(job_id=job.id, history=await history_of(parts, job)))
+
+
+async def history_of(parts: Services, job: Job) -> list[HistoryEntry]:
+    """A job's audit trail, oldest first.
+
+    Raises:
+        ApiError: 503, Kafka does not answer.
+    """
     offsets = parts.view.event_offsets(job.id)
     try:
         records = await asyncio.to_thread(parts.history.read, offsets)
     except (KafkaUnavailableError, KafkaException) as error:
         raise unavailable(f"the history is kept in Kafka, which does not answer ({error}); try again") from error
-    return json_answer(HistoryPage(job_id=job.id, history=entries(records)))
+    return entries(records)
 
 
 async def get_errors(request: Request) -> Response:
@@ -59,7 +68,12 @@ async def get_errors(request: Request) -> Response:
     given = request.query_params
     limit = whole_number("limit", given["limit"], 1, MOST) if "limit" in given else _ERRORS_LIMIT
     after = whole_number("after", given["after"], 0, 2**62) if "after" in given else None
-    return json_answer(await error_page(parts.elasticsearch, _errors_index(parts), job.id, limit, after))
+    return json_answer(await errors_of(parts, job, limit, after))
+
+
+async def errors_of(parts: Services, job: Job, limit: int, after: int | None = None) -> RowErrorPage:
+    """A page of a job's row errors. Raises as `error_page`."""
+    return await error_page(parts.elasticsearch, _errors_index(parts), job.id, limit, after)
 
 
 async def get_errors_csv(request: Request) -> Response:

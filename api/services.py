@@ -61,6 +61,9 @@ def caller(request: Request) -> Caller:
     Raises:
         ApiError: 401 or 403.
     """
+    known: Caller | None = getattr(request.state, "caller", None)  # of a page, see api/pages/gate.py
+    if known is not None:
+        return known
     parts = services(request)
     return caller_of(request.headers, request.method, parts.key, require_key=parts.settings.api_require_key)
 

@@ -1,24 +1,19 @@
-"""The routes for machines and for a first look: health, readiness, metrics, the API's description, the start page."""
+"""The routes for machines: health, readiness, metrics, the API's description."""
 
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
-from pathlib import Path
 
 from elasticsearch import ApiError as ElasticsearchError
 from elasticsearch import AsyncElasticsearch, TransportError
-from jinja2 import Environment, FileSystemLoader
 from prometheus_client import generate_latest
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from api.answers import json_answer
-from api.job_json import job_view
 from api.models import Readiness
 from api.openapi import document
-from api.paging import Query, page
-from api.services import caller, now_ms, services
+from api.services import services
 
 _ELASTICSEARCH_SECONDS = 2.0
 
@@ -60,18 +55,3 @@ async def metrics(request: Request) -> Response:
 async def openapi(request: Request) -> Response:
     """The API's description, OpenAPI 3.1."""
     return json_answer(document())
-
-
-async def index(request: Request) -> Response:
-    """The page for people: the newest jobs."""
-    asking, parts = caller(request), services(request)
-    jobs, _ = page(parts.view.jobs.values(), Query(), asking)
-    now = now_ms()
-    shown = [job_view(job, parts.view, now) for job in jobs]
-    template = _templates().get_template("index.html")
-    return HTMLResponse(template.render(jobs=shown, caught_up=parts.live.caught_up))
-
-
-@lru_cache(maxsize=1)
-def _templates() -> Environment:
-    return Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True)

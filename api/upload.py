@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,9 @@ _DRAIN_SECONDS = 5.0
 Check = Callable[[bytes, bytes, bool], None]
 """Called with the job's JSON, the file's first bytes, and whether these are all of it; raises ApiError to refuse."""
 
+Describe = Callable[[Mapping[str, str]], bytes]
+"""Called with the fields of a web page's form that came before its file; the job's JSON."""
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -35,10 +38,12 @@ class Form:
 class _Receiver:
     """The state of one body: which part it is in, and what has come of each."""
 
-    def __init__(self, root: Path, job_id: str, check: Check) -> None:
+    def __init__(self, root: Path, job_id: str, check: Check, describe: Describe | None) -> None:
         self._root = root
         self._job_id = job_id
         self._check = check
+        self._describe = describe
+        self._fields: dict[str, str] = {}
         self._checked = False
         self._part = ""
         self._pending = bytearray()
@@ -57,6 +62,12 @@ class _Receiver:
     def _begin(self, name: str, filename: str | None) -> None:
         self._part = name
         self._pending.clear()
+        if self._describe is not None and self.job is None:
+            if name != "file":
+                return
+            if not filename:
+                raise no_file_chosen()
+            self.job = self._describe(self._fields)
         taken = {"job": self.job, "file": self.file}
         if name not in taken:
             raise invalid(f"the part {name[:80]!r} is not known; send one part 'job' (JSON) and one part 'file'")
@@ -70,10 +81,15 @@ class _Receiver:
         if self._part == "file":
             if len(self._pending) >= _WRITE_BYTES:
                 await self._flush()
-        elif len(self._pending) > MOST_JSON_BYTES:
-            raise ApiError(413, f"the part 'job' is larger than {MOST_JSON_BYTES} bytes; it is to hold the job's JSON")
+        elif len(self._pending) + sum(map(len, self._fields.values())) > MOST_JSON_BYTES:
+            raise ApiError(
+                413, f"the part {self._part[:80]!r} is larger than {MOST_JSON_BYTES} bytes; only the file may be large"
+            )
 
     async def _end(self) -> None:
+        if self._describe is not None and self._part != "file":
+            self._fields[self._part[:80]] = self._pending.decode("utf-8", "replace")
+            return
         if self._part == "job":
             self.job = bytes(self._pending)
         else:
@@ -102,20 +118,31 @@ class _Receiver:
             self._check(self.job, head, self.file.digest.bytes <= HEAD_BYTES and whole)
 
 
-async def receive_form(body: AsyncIterator[bytes], boundary: bytes, root: Path, job_id: str, check: Check) -> Form:
-    """Both parts, in whichever order they come. Whatever goes wrong, no file is left behind.
+async def receive_form(
+    body: AsyncIterator[bytes],
+    boundary: bytes,
+    root: Path,
+    job_id: str,
+    check: Check,
+    describe: Describe | None = None,
+) -> Form:
+    """Both parts, in whichever order they come; with `describe` instead of ``job`` any fields, and then the file.
+
+    Whatever goes wrong, no file is left behind.
 
     Raises:
         ApiError: 400, the body is not what it should be, or broke off; 413; 503, the disk does not take the file;
             and whatever `check` raises.
     """
-    receiver = _Receiver(root, job_id, check)
+    receiver = _Receiver(root, job_id, check, describe)
     reader = FormReader(boundary)
     try:
         async for chunk in body:
             for event in reader.feed(chunk):
                 await receiver.take(event)
         reader.close()
+        if receiver.job is None and describe is not None:
+            raise no_file_chosen()
         if receiver.job is None:
             raise invalid("the part 'job' is missing; send the job's JSON in a part of this name")
         return Form(receiver.job, receiver.file)
@@ -129,6 +156,11 @@ async def receive_form(body: AsyncIterator[bytes], boundary: bytes, root: Path, 
     except BaseException:
         _discard(receiver)
         raise
+
+
+def no_file_chosen() -> ApiError:
+    """400: a web page's form came without its file."""
+    return invalid("no file was chosen; choose the CSV file to send")
 
 
 def _discard(receiver: _Receiver) -> None:

@@ -1,0 +1,1 @@
+"""The operator's page: HTML for people, made by the same functions that answer REST."""

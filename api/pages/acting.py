@@ -1,0 +1,55 @@
+"""The buttons of a job: each sends the command that REST sends, and shows the job as it then is."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.actions import carry_out, change_rate
+from api.corrections import take_corrections
+from api.models import Rate, Reason, Start
+from api.pages import rendering
+from api.pages.fields import fields_of
+from api.pages.forms import rate_in, reason_in
+from api.pages.gate import Handler
+from api.pages.job import live
+from api.preview import start_real
+from api.services import caller, services, visible_job
+from schemas.job import Job
+
+
+def acting(action: str) -> Handler:
+    """The handler of pause, resume, terminate or rollback."""
+
+    async def handler(request: Request) -> Response:
+        job, fields = await visible_job(request), await fields_of(request)
+        body = Reason(reason=reason_in(fields), keep_rows=fields.get("rows") == "keep")
+        return _job(request, await carry_out(services(request), job, caller(request), action, body))
+
+    return handler
+
+
+async def set_rate(request: Request) -> Response:
+    """Set or lift the most rows a second."""
+    job, fields = await visible_job(request), await fields_of(request)
+    body = Rate(rows_per_second=rate_in(fields), reason=reason_in(fields))
+    return _job(request, await change_rate(services(request), job, caller(request), body))
+
+
+async def start(request: Request) -> Response:
+    """Make the real job of a dry run, and lead to it."""
+    job, fields = await visible_job(request), await fields_of(request)
+    real, _ = await start_real(services(request), job, caller(request), Start(reason=reason_in(fields)))
+    return rendering.go_to(request, f"/jobs/{real.id}")
+
+
+async def retry_errors(request: Request) -> Response:
+    """Apply corrected rows."""
+    job = await visible_job(request)
+    return _job(request, await take_corrections(request, services(request), job, caller(request), None, form=True))
+
+
+def _job(request: Request, job: Job) -> Response:
+    if not rendering.wants_fragment(request):
+        return rendering.go_to(request, f"/jobs/{job.id}")
+    return live(request, services(request).view.jobs.get(job.id, job), changed=True)

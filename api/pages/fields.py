@@ -1,0 +1,28 @@
+"""The fields of a form without a file."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from api.create import short_body
+from api.errors import invalid
+
+_MOST_FIELDS = 100
+
+
+async def fields_of(request: Request) -> dict[str, str]:
+    """Name -> value; of a name that comes twice the last one counts.
+
+    Raises:
+        ApiError: 400, this is no form; 413, it is too long to be one of ours.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise invalid("this is no form of the page; use the routes below /v1")
+    body = await short_body(request)
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError as error:
+        raise invalid(f"the form can't be read: {error}") from error

@@ -1,0 +1,98 @@
+"""What every page goes through: who asks, whether the form is our own, refusals in words, and the headers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from api.answers import unexpected
+from api.auth import ADMIN, Caller
+from api.errors import ApiError
+from api.pages.rendering import fragment, page, wants_fragment
+from api.pages.session import cookie_in, from_own_page, session_holds
+from api.services import now_ms, services
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    ]
+)
+HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def gated(handler: Handler) -> Handler:
+    """A page for callers that are known; others are asked to sign in."""
+
+    async def behind(request: Request) -> Response:
+        asking = caller_of_page(request)
+        if asking is None:
+            return _to_sign_in(request)
+        # From here on the functions of the REST routes know the caller, who sends no key.
+        request.state.caller = asking
+        return await handler(request)
+
+    return open_page(behind)
+
+
+def open_page(handler: Handler) -> Handler:
+    """A page for everyone: forms must be our own, refusals become HTML."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            if request.method == "POST" and not from_own_page(request.headers):
+                text = "this form was not sent by a page of this API; open the page anew, or use the API with a key"
+                raise ApiError(403, text)
+            answer = await handler(request)
+        except ApiError as error:
+            answer = refused(request, error)
+        except Exception:
+            answer = refused(request, unexpected(request.scope))
+        answer.headers.update(HEADERS)
+        answer.headers.setdefault("Cache-Control", "no-store")
+        return answer
+
+    return guarded
+
+
+def caller_of_page(request: Request) -> Caller | None:
+    """Who uses the page; None: nobody we know. A key in the headers means nothing here: it is for REST."""
+    parts = services(request)
+    if not parts.settings.api_require_key:
+        return ADMIN
+    known = parts.key is not None and session_holds(cookie_in(request.cookies), parts.key, now_ms())
+    return ADMIN if known else None
+
+
+def refused(request: Request, error: ApiError) -> Response:
+    """A refusal: beside the form that htmx sent, or as a page of its own."""
+    values: dict[str, Any] = {"error": error, "other_job": error.details.get("job_id") if error.code == 409 else None}
+    if wants_fragment(request):
+        return fragment("refusal.html", error.code, None, **values)
+    return page(request, "refused.html", error.code, **values)
+
+
+def _to_sign_in(request: Request) -> Response:
+    if wants_fragment(request):
+        return Response(status_code=401, headers={"HX-Redirect": "/sign-in"})
+    path = request.url.path if request.method == "GET" else "/"
+    return RedirectResponse(f"/sign-in?next={quote(path)}", 303)

@@ -1,0 +1,124 @@
+"""The page of one job, and the parts of it that are asked for again while it is open."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.errors import ApiError
+from api.job_json import job_view
+from api.pages import rendering
+from api.pages.offers import offers
+from api.pages.words import counts, happened, options, said, sentence, title, tone
+from api.preview import preview_of
+from api.reports import errors_of, history_of
+from api.services import Services, caller, now_ms, services, visible_job
+from schemas.ids import job_id_for_start
+from schemas.job import BUSY, ENDED, RESTING, Job
+
+_ERRORS_SHOWN = 10
+
+
+async def show_job(request: Request) -> Response:
+    """The whole page."""
+    job = await visible_job(request)
+    return rendering.page(request, "job.html", **shown(request, job))
+
+
+async def show_live(request: Request) -> Response:
+    """What moves: progress and lanes; and all the rest, if the state is not the one that the page has (``seen``)."""
+    job = await visible_job(request)
+    return live(request, job, changed=request.query_params.get("seen") != mark(job))
+
+
+def live(request: Request, job: Job, *, changed: bool) -> Response:
+    """The parts that htmx puts in the places of the old ones; the event has the slower parts ask for themselves."""
+    headers = {"HX-Retarget": "#live", "HX-Reswap": "outerHTML"}
+    if changed:
+        headers["HX-Trigger-After-Settle"] = "job-changed"
+    return rendering.fragment("live.html", headers=headers, changed=changed, **shown(request, job))
+
+
+def shown(request: Request, job: Job) -> dict[str, Any]:
+    """What the templates of a job are given."""
+    parts = services(request)
+    view = job_view(job, parts.view, now_ms())
+    progress = view.progress
+    unknown = job.state in BUSY and view.phase == "apply" and progress.rows_total is None and not job.retrying
+    return {
+        "job": view,
+        "title": title(view),
+        "tone": tone(view.state),
+        "sentence": sentence(job, view),
+        "said": said(view),
+        "counts": counts(view),
+        "percent": None if unknown else progress.percent,
+        "options": options(view),
+        "offers": sorted(offers(job, parts.catalog)),
+        "who": caller(request).name,
+        "keyless": not parts.settings.api_require_key,
+        "mark": mark(job),
+        "moving": job.state not in RESTING,
+        "ended": job.state in ENDED,
+        "file": view.source.kind == "query",
+        "real": parts.view.jobs.get(job_id_for_start(job.id)),
+        "lane_errors": sorted({lane.error for lane in view.lanes if lane.error}),
+    }
+
+
+def mark(job: Job) -> str:
+    """Tells apart what the page shows besides numbers: it changes whenever a command or a report has had an effect."""
+    options = f"{job.options.rows_per_second}-{int(job.halting)}{int(job.checking)}{int(job.finishing)}"
+    return f"{job.state}-{job.epoch}-{job.run}-{options}"
+
+
+async def show_errors(request: Request) -> Response:
+    """The first row errors."""
+
+    async def found(parts: Services, job: Job) -> dict[str, Any]:
+        return {"errors": await errors_of(parts, job, _ERRORS_SHOWN)}
+
+    return await _part(request, "errors.html", found)
+
+
+async def show_preview(request: Request) -> Response:
+    """What a dry run has found."""
+
+    async def found(parts: Services, job: Job) -> dict[str, Any]:
+        preview = await preview_of(parts, job)
+        names = [name for name in preview.rows[0].document if name != "sluice"] if preview.rows else []
+        return {"preview": preview, "names": names}
+
+    return await _part(request, "preview.html", found)
+
+
+async def show_history(request: Request) -> Response:
+    """The audit trail, newest first."""
+
+    async def found(parts: Services, job: Job) -> dict[str, Any]:
+        return {
+            "entries": [{"entry": entry, "text": happened(entry)} for entry in reversed(await history_of(parts, job))]
+        }
+
+    return await _part(request, "history.html", found)
+
+
+async def _part(
+    request: Request, template: str, found: Callable[[Services, Job], Awaitable[dict[str, Any]]]
+) -> Response:
+    """For htmx the part alone; for a browser without scripts a page around it."""
+    job, parts = await visible_job(request), services(request)
+    values, problem = {}, None
+    try:
+        values = await found(parts, job)
+    except ApiError as error:
+        if error.code != 503:
+            raise
+        problem = error.message  # the rest of the page is true all the same, and this part asks again
+    values |= {"problem": problem, **shown(request, job)}
+    if rendering.wants_fragment(request):
+        return rendering.fragment(template, **values)
+    return rendering.page(request, "part.html", part=template, **values)

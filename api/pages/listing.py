@@ -1,0 +1,68 @@
+"""The list of jobs, and the forms that start them."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from api.job_json import job_view
+from api.models import JobView
+from api.pages import rendering
+from api.pages.words import counts, title, tone
+from api.paging import Query, page, query_of
+from api.services import caller, now_ms, services
+from schemas.job import ENDED, State
+
+_LIMIT = 20
+_FILTERS = ("state", "operation", "organisation")
+
+
+async def show_list(request: Request) -> Response:
+    """The start page: the jobs, and the forms."""
+    catalog = services(request).catalog
+    datasets = [catalog.datasets[name] for name in sorted(catalog.datasets)]
+    return rendering.page(
+        request,
+        "list.html",
+        **_jobs(request),
+        states=list(State),
+        operations=sorted(catalog.operations),
+        datasets=datasets,
+        teams=catalog.datasets.get("teams"),
+        # Each form is one request, however often it is sent.
+        keys={name: secrets.token_urlsafe(16) for name in ("upload", "export", "teams")},
+    )
+
+
+async def show_jobs(request: Request) -> Response:
+    """The list alone, as it is now."""
+    if not rendering.wants_fragment(request):
+        return RedirectResponse(f"/?{request.url.query}", 303)
+    return rendering.fragment("jobs.html", **_jobs(request))
+
+
+def _jobs(request: Request) -> dict[str, Any]:
+    parts = services(request)
+    given = {name: text for name in (*_FILTERS, "after") if (text := request.query_params.get(name, "").strip())}
+    query: Query = query_of([*given.items(), ("limit", str(_LIMIT))], parts.catalog.operations)
+    jobs, following = page(parts.view.jobs.values(), query, caller(request))
+    now = now_ms()
+    views = [job_view(job, parts.view, now) for job in jobs]
+    chosen = {name: given[name] for name in _FILTERS if name in given}
+    return {
+        "jobs": [_row(view) for view in views],
+        "caught_up": parts.live.caught_up,
+        "chosen": chosen,
+        "here": urlencode(given),
+        "newest": f"/?{urlencode(chosen)}" if "after" in given else None,
+        "older": f"/?{urlencode({**chosen, 'after': following})}" if following else None,
+        "busy": any(view.state not in ENDED for view in views),
+    }
+
+
+def _row(view: JobView) -> dict[str, Any]:
+    return {"view": view, "title": title(view), "tone": tone(view.state), "counts": counts(view)}

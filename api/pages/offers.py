@@ -1,0 +1,47 @@
+"""What can be done with a job now: the commands that the control agent would carry out. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from api.actions import COMMANDS
+from api.models import Reason
+from api.result import result_problem
+from control.admission import Catalog
+from control.errors import Rejected
+from control.moves import legality
+from control.starting import real_job
+from schemas.commands import Request, RetryErrors, SetRate, StartJob
+from schemas.job import Job, Source
+
+_OTHERS: Final = ("rate", "retry-errors", "start")
+ALL: Final = (*COMMANDS, *_OTHERS)
+
+
+def offers(job: Job, catalog: Catalog) -> frozenset[str]:
+    """Names of commands (as in the paths of REST) that move this job on; also ``keep-rows`` and ``result``."""
+    found = {name for name in ALL if _moves(job, name)}
+    kind = catalog.operations.get(job.operation)
+    if "terminate" in found and not (kind is not None and kind.makes_file):
+        found.add("keep-rows")
+    if result_problem(job) is None:
+        found.add("result")
+    return frozenset(found)
+
+
+def _moves(job: Job, name: str) -> bool:
+    command: Request
+    match name:
+        case "start":
+            return not isinstance(real_job(StartJob(job_id=job.id, dry_run=job.id), job), Rejected)
+        case "retry-errors":
+            if job.options.dry_run:
+                return False
+            command = RetryErrors(job_id=job.id, source=Source())
+        case "rollback" if job.options.dry_run:
+            return False  # it has written nothing
+        case "rate":
+            command = SetRate(job_id=job.id)
+        case _:
+            command = COMMANDS[name](job.id, "", Reason())
+    return legality(job, command) == "move"

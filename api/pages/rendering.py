@@ -1,0 +1,59 @@
+"""Templates as answers. Everything that is put into them is escaped."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from api.client.words import duration, number, size
+from api.pages.words import moment, state_name
+from api.services import services
+
+_TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+def wants_fragment(request: Request) -> bool:
+    """Whether htmx asks, which puts the answer into the page that is there."""
+    return request.headers.get("hx-request") == "true"
+
+
+def page(request: Request, template: str, code: int = 200, **values: Any) -> Response:
+    """A whole page."""
+    signed_in = services(request).settings.api_require_key and hasattr(request.state, "caller")
+    return HTMLResponse(_environment().get_template(template).render(signed_in=signed_in, **values), code)
+
+
+def fragment(template: str, code: int = 200, headers: dict[str, str] | None = None, **values: Any) -> Response:
+    """A part of a page."""
+    return HTMLResponse(_environment().get_template(template).render(**values), code, headers)
+
+
+def go_to(request: Request, path: str) -> Response:
+    """Leads the browser to another page, whoever sent the form: htmx or the browser itself."""
+    if wants_fragment(request):
+        return Response(status_code=204, headers={"HX-Redirect": path})
+    return RedirectResponse(path, 303)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "duration": duration,
+        "size": size,
+        "moment": moment,
+        "state_name": state_name,
+    }
+    return environment

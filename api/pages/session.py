@@ -1,0 +1,55 @@
+"""Who uses the page: a signed cookie instead of the key, and whether a form is our own. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+SESSION_SECONDS: Final = 12 * 3600
+COOKIE: Final = "sluice_session"
+SECURE_COOKIE: Final = "__Host-sluice_session"
+"""The name over https: browsers take it only with Secure, for this host and every path."""
+
+
+def session_token(key: str, now_ms: int) -> str:
+    """What the cookie holds: the second it ends, and a proof made with the key. It does not give the key away."""
+    ends = str(now_ms // 1000 + SESSION_SECONDS)
+    return f"{ends}.{_proof(key, ends)}"
+
+
+def session_holds(token: str, key: str, now_ms: int) -> bool:
+    """Whether this is a token of ours, of the key that is valid now, that has not ended."""
+    ends, _, proof = token.partition(".")
+    if not hmac.compare_digest(proof.encode(), _proof(key, ends).encode()):
+        return False
+    return now_ms // 1000 < int(ends)
+
+
+def cookie_in(cookies: Mapping[str, str]) -> str:
+    """The session's token among a request's cookies; empty: there is none."""
+    return cookies.get(SECURE_COOKIE) or cookies.get(COOKIE) or ""
+
+
+def from_own_page(headers: Mapping[str, str]) -> bool:
+    """Whether a form was sent by a page of this very origin, as the browser says (names in lower case).
+
+    Stricter than what REST asks for: one that says nothing is refused, since only browsers have business here.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    # Browsers say it to https and to localhost alone; elsewhere they name the page's origin.
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc == headers.get("host")
+
+
+def over_https(headers: Mapping[str, str], scheme: str) -> bool:
+    """Whether the browser uses https, also where a proxy in between takes it off: the page's origin tells."""
+    return scheme == "https" or headers.get("origin", "").startswith("https://")
+
+
+def _proof(key: str, ends: str) -> str:
+    return hmac.new(key.encode(), f"sluice page until {ends}".encode(), hashlib.sha256).hexdigest()

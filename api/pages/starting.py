@@ -1,0 +1,52 @@
+"""The forms that start a job."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth import Caller
+from api.create import from_form, from_json, id_for, ready_to_create
+from api.errors import invalid
+from api.multipart import boundary_of
+from api.pages.fields import fields_of
+from api.pages.forms import export_json, teams_json, upload_json
+from api.pages.rendering import go_to
+from api.services import caller, services
+from api.upload import Describe
+from schemas.job import Job
+
+
+async def start_upload(request: Request) -> Response:
+    """Start an upload with the file that is sent along."""
+    return await _with_file(request, upload_json)
+
+
+async def start_teams(request: Request) -> Response:
+    """Start the creation of teams with the file that is sent along."""
+    return await _with_file(request, teams_json)
+
+
+async def start_export(request: Request) -> Response:
+    """Start an export."""
+    asking, job_id = await _ready(request)
+    job = await from_json(export_json(await fields_of(request)), services(request), asking, job_id)
+    return _to(request, job)
+
+
+async def _with_file(request: Request, describe: Describe) -> Response:
+    asking, job_id = await _ready(request)
+    boundary = boundary_of(request.headers.get("content-type", ""))
+    if boundary is None:
+        raise invalid("the form was sent without its file; open the page anew and send it again")
+    return _to(request, await from_form(request, services(request), asking, job_id, boundary, describe))
+
+
+async def _ready(request: Request) -> tuple[Caller, str]:
+    asking = caller(request)
+    await ready_to_create(services(request))
+    return asking, id_for(asking, request.query_params.get("key"))
+
+
+def _to(request: Request, job: Job) -> Response:
+    return go_to(request, f"/jobs/{job.id}")

@@ -1,0 +1,176 @@
+"""A job in the operator's words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
+
+from api.actions import waiting_for
+from api.client.words import number, way
+from api.models import HistoryEntry, JobView
+from schemas.job import ENDED, Job, State
+
+Tone = Literal["work", "rest", "good", "warn", "bad", "gone"]
+
+_NAMES: Final[dict[State, str]] = {
+    State.QUEUED: "Queued",
+    State.RUNNING: "Running",
+    State.PAUSING: "Pausing",
+    State.PAUSED: "Paused",
+    State.TERMINATING: "Terminating",
+    State.TERMINATED: "Terminated",
+    State.COMPLETED: "Completed",
+    State.COMPLETED_WITH_ERRORS: "Completed with row errors",
+    State.FAILED: "Failed",
+    State.ROLLING_BACK: "Rolling back",
+    State.ROLLBACK_PAUSED: "Rollback paused",
+    State.ROLLED_BACK: "Rolled back",
+}
+
+_TONES: Final[dict[State, Tone]] = {
+    State.QUEUED: "rest",
+    State.RUNNING: "work",
+    State.PAUSING: "work",
+    State.PAUSED: "rest",
+    State.TERMINATING: "work",
+    State.TERMINATED: "gone",
+    State.COMPLETED: "good",
+    State.COMPLETED_WITH_ERRORS: "warn",
+    State.FAILED: "bad",
+    State.ROLLING_BACK: "work",
+    State.ROLLBACK_PAUSED: "rest",
+    State.ROLLED_BACK: "gone",
+}
+
+
+def state_name(state: State | str) -> str:
+    """A state as people call it."""
+    return _NAMES[State(state)]
+
+
+def tone(state: State) -> Tone:
+    """How a state is to look."""
+    return _TONES[state]
+
+
+def moment(iso: str | None) -> str:
+    """An ISO time as people read it: ``2026-01-31 12:00:00 UTC``."""
+    return "-" if iso is None else f"{iso[:19].replace('T', ' ')} UTC"
+
+
+def title(job: JobView) -> str:
+    """What the job does, in a line."""
+    where = f"{way({'operation': job.operation})} {job.dataset}"
+    match job.operation:
+        case "export":
+            return f"Export {where}, {job.date_from} till {job.date_till or 'the last day'}"
+        case "teams":
+            text = f"Teams from {job.source.name or 'the inbox'}"
+        case "upload":
+            text = f"Upload of {job.source.name or 'rows from the inbox'} {where}"
+        case other:
+            text = f"{other} {where}"
+    return f"Dry run: {text}" if job.options.dry_run else text
+
+
+def sentence(job: Job, view: JobView) -> str:
+    """What the state means for this job, and what is waited for."""
+    export = job.source.kind == "query"
+    match job.state:
+        case State.QUEUED:
+            return "Another job holds what this one needs. It starts by itself when that one has ended or failed."
+        case State.RUNNING if view.awaits:
+            return f"It waits for {view.awaits}."
+        case State.RUNNING if job.finishing:
+            return "Every row is read; the file is being put together."
+        case State.RUNNING if job.options.dry_run:
+            return "Every row is being checked. Nothing is written."
+        case State.RUNNING:
+            return "Rows are being exported." if export else "Rows are being written."
+        case State.PAUSING | State.TERMINATING:
+            return f"No new work is begun. It waits until {waiting_for(job)}."
+        case State.PAUSED:
+            return "Nothing is written and nothing is in flight. Resume it to go on, or terminate it."
+        case State.TERMINATED:
+            return "It was stopped for good, and the rows that were written stay."
+        case State.COMPLETED if job.options.dry_run:
+            return "Every row can be stored. Nothing was written; start makes the real job of it."
+        case State.COMPLETED:
+            return "The file is ready." if export else "Every row is written."
+        case State.COMPLETED_WITH_ERRORS if job.options.dry_run:
+            return "Some rows would be refused, see below. Nothing was written."
+        case State.COMPLETED_WITH_ERRORS:
+            return "Every row is written or stands in the row errors below."
+        case State.FAILED:
+            return "It can't go on by itself. Remove the cause and resume it, or roll it back."
+        case State.ROLLING_BACK if job.checking:
+            return "Every row is taken out; a count shows that none is left."
+        case State.ROLLING_BACK:
+            return "What is left of the export is being removed." if export else "Its rows are being taken out again."
+        case State.ROLLBACK_PAUSED:
+            return "Taking its rows out is paused. Resume it to go on."
+        case State.ROLLED_BACK:
+            return "Nothing of the export is left." if export else "A search has found none of its rows."
+
+
+def said(view: JobView) -> str:
+    """What a screen reader is told: the state, and at work the percentage in steps of ten."""
+    if view.state in ENDED or view.state is State.QUEUED:
+        return state_name(view.state)
+    return f"{state_name(view.state)}, {int(view.progress.percent // 10) * 10} percent"
+
+
+def counts(view: JobView) -> str:
+    """How many rows of how many are dealt with."""
+    progress = view.progress
+    if view.phase == "undo":
+        return f"{number(progress.rows_rolled_back)} of {number(progress.rows_applied)} rows taken out"
+    done = number(progress.rows_applied + progress.rows_failed)
+    if progress.rows_total is None:
+        return f"{done} rows; how many there are is not known yet"
+    return f"{done} of {number(progress.rows_total)} rows"
+
+
+def options(view: JobView) -> list[str]:
+    """The options that were chosen."""
+    chosen, told = view.options, []
+    if chosen.dry_run:
+        told.append("dry run")
+    if chosen.max_errors is not None:
+        told.append(f"pauses at more than {chosen.max_errors} row errors")
+    if chosen.rows_per_second is not None:
+        told.append(f"at most {chosen.rows_per_second:,g} rows a second")
+    if chosen.if_busy == "queue":
+        told.append("waits in the queue if it has to")
+    if chosen.raw:
+        told.append("cells are taken and written as they are")
+    return told
+
+
+def happened(entry: HistoryEntry) -> str:
+    """A record of the history in a few words."""
+    if entry.type == "rejected":
+        return f"{_spaced(entry.command or 'command')} was refused: {entry.message}"
+    text = _spaced(entry.event or "event")
+    details = ", ".join(_details(entry.details))
+    return f"{text} ({details})" if details else text
+
+
+def _details(details: Mapping[str, Any]) -> Iterator[str]:
+    """What a person wants to know of a record: its plain values, and of what lies deeper the numbers of rows."""
+    for name, value in details.items():
+        if isinstance(value, Mapping):
+            yield from _details({inner: number for inner, number in value.items() if inner.startswith("rows")})
+        elif value is True:
+            yield name.replace("_", " ")
+        elif value and not isinstance(value, list):
+            yield (
+                f"{name.replace('_', ' ')}: {value:,}"
+                if isinstance(value, int)
+                else f"{name.replace('_', ' ')}: {value}"
+            )
+
+
+def _spaced(name: str) -> str:
+    """``PauseRequested`` as "Pause requested"."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip().capitalize()

@@ -1,0 +1,62 @@
+"""A real browser, for the tests of the page."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_SECONDS = 30.0
+_REFUSED = "Failed to load resource"
+"""What a browser logs of an answer that is a refusal; the page itself says more."""
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """A headless Chromium; without one the test is skipped."""
+    path = next(filter(None, map(shutil.which, _NAMES)), None)
+    if path is None:
+        pytest.skip("no Chromium is installed; on Debian and Ubuntu: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, excused: str = _REFUSED, **more: Any) -> Iterator[Page]:
+    """A page in a session of its own, in which no script may fail and nothing may hurt the content policy.
+
+    `excused`: a further complaint of the browser that belongs to the story.
+    """
+    context = browser.new_context(**more)
+    context.set_default_timeout(_SECONDS * 1000)
+    page, complaints = context.new_page(), []
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not any(known in message.text for known in (_REFUSED, excused)):
+            complaints.append(message.text)
+
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    try:
+        yield page
+    finally:
+        context.close()
+    assert complaints == [], f"the browser complains: {complaints}"

@@ -1,0 +1,273 @@
+"""The operator's page in a real browser, on real servers: what it says is compared with what is stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from devstack.ports import free_port
+from sample_csv.accidents import swap_columns
+from tests.cluster import Cluster, Process
+from tests.conftest import People
+from tests.e2e.browser import launched, opened
+from tests.faults.evidence import assert_loaded, count
+from tests.faults.test_bad_files import spoil
+
+expect.set_options(timeout=30_000)
+
+ROWS = 10_000
+PHONE = {"width": 375, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, cluster: Cluster) -> Iterator[Page]:
+    with opened(browser) as page:
+        page.goto(cluster.settings.api)
+        yield page
+
+
+def fill_upload(page: Page, file: Path, organisation: str, **options: str) -> Locator:
+    """The form for uploads, filled in."""
+    page.get_by_text("Upload a CSV").click()
+    form = page.locator("form#upload")
+    form.get_by_label("Dataset").select_option("people")
+    form.get_by_label("Organisation").fill(organisation)
+    if options:
+        form.get_by_text("Options").click()
+    for label, value in options.items():
+        field = form.get_by_label(label)
+        field.check() if value == "on" else field.fill(value)
+    form.get_by_label("CSV file").set_input_files(file)
+    return form
+
+
+def upload(page: Page, file: Path, organisation: str, **options: str) -> str:
+    """Upload a file through the form; the id of the job whose page is then shown."""
+    fill_upload(page, file, organisation, **options).get_by_role("button", name="Upload").click()
+    page.wait_for_url("**/jobs/*")
+    return page.url.rsplit("/", 1)[1]
+
+
+def state(page: Page) -> Locator:
+    return page.locator("#head .badge")
+
+
+def number(page: Page, name: str) -> int:
+    """One of the numbers of the progress, as the page shows it."""
+    return int(page.locator(f"#rows-{name}").inner_text().replace(",", ""))
+
+
+def terminate(page: Page, choice: str, reason: str) -> None:
+    """Open the panel, see what it will do, choose, and do it."""
+    page.get_by_text("Terminate", exact=True).click()
+    panel = page.locator("#actions details.danger")
+    expect(panel).to_contain_text("can't be resumed")
+    panel.get_by_label(choice).check()
+    panel.get_by_label("Why?").fill(reason)
+    panel.get_by_role("button", name="Terminate this job").click()
+
+
+def test_an_upload_is_watched_paused_resumed_and_completed(
+    page: Page, cluster: Cluster, people: People, organisation: str
+) -> None:
+    file = people(ROWS)
+    job_id = upload(page, file, organisation, **{"Rows a second": "5000"})
+    expect(state(page)).to_have_text("Running")
+    expect(page.locator("#rows-applied")).not_to_have_text("0")
+    expect(page.get_by_role("progressbar", name="Progress of this job")).not_to_have_attribute("value", "0.0")
+
+    page.get_by_label("Why?").first.fill("is this the right file?")
+    page.get_by_role("button", name="Pause").click()
+    expect(state(page)).to_have_text("Paused")
+    expect(page.locator("#head")).to_contain_text("is this the right file?")
+    expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+    expect(page.get_by_role("status")).to_contain_text(re.compile(r"Paused, \d0? percent"))
+    written = number(page, "applied")
+    assert 0 < written < ROWS
+    assert written == count(cluster.settings, job_id), "what the page says is what is there"
+
+    page.locator("summary", has_text="Change the rate").click()
+    page.get_by_label("Rows a second, at most").fill("")
+    page.get_by_role("button", name="Change the rate").click()
+    expect(page.locator("#facts")).not_to_contain_text("rows a second")
+    page.get_by_role("button", name="Resume").click()
+    expect(state(page)).to_have_text("Completed")
+    assert number(page, "applied") == ROWS
+    assert_loaded(cluster, job_id, file)
+    expect(page.locator("#history li").first).to_contain_text("Completed")
+    expect(page.locator("#history")).to_contain_text("by admin: is this the right file?")
+
+
+def test_a_wrong_file_is_terminated_and_taken_out(
+    page: Page, cluster: Cluster, people: People, organisation: str, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "baseline.csv"
+    wrong.write_bytes(swap_columns(people(ROWS).read_bytes(), "name", "country"))
+    job_id = upload(page, wrong, organisation, **{"Rows a second": "2000"})
+    expect(page.locator("#rows-applied")).not_to_have_text("0")
+
+    page.goto(cluster.settings.api)
+    form = fill_upload(page, people(ROWS), organisation)
+    form.get_by_role("button", name="Upload").click()
+    expect(form.get_by_role("alert")).to_contain_text("two at once are not allowed")
+    form.get_by_role("link", name=re.compile("Open job")).click()
+    expect(page).to_have_url(re.compile(job_id))
+
+    terminate(page, "Take them out again", "name and country are swapped")
+    expect(state(page)).to_have_text("Rolled back")
+    expect(page.locator("#head")).to_contain_text("name and country are swapped")
+    assert number(page, "undone") == number(page, "applied") > 0
+    assert count(cluster.settings, job_id) == 0, "nothing of it is left"
+    expect(page.locator("#actions")).to_contain_text("Nothing more")
+
+
+def test_a_dry_run_is_started_and_its_errors_are_corrected(
+    page: Page, cluster: Cluster, people: People, organisation: str, tmp_path: Path
+) -> None:
+    right, spoilt = people(500), tmp_path / "spoilt.csv"
+    spoilt.write_bytes(spoil(right.read_bytes(), [3, 40]))
+    dry_run = upload(page, spoilt, organisation, **{"Dry run": "on"})
+    expect(state(page)).to_have_text("Completed with row errors")
+    expect(page.locator("#preview")).to_contain_text("498 of 500 rows can be stored, 2 can't")
+    expect(page.locator("#errors tbody tr")).to_have_count(2)
+    assert count(cluster.settings, dry_run) == 0
+
+    page.get_by_role("button", name="Start the real job").click()
+    expect(page.locator("#head")).to_contain_text("The real job of dry run")
+    job_id = page.url.rsplit("/", 1)[1]
+    expect(state(page)).to_have_text("Completed with row errors")
+    assert_loaded(cluster, job_id, spoilt)
+    with page.expect_download() as download:
+        page.locator("#errors-csv").click()
+    corrected = tmp_path / "errors.csv"
+    download.value.save_as(corrected)
+    lines, good = corrected.read_text().splitlines(), right.read_text().splitlines()
+    wanted = {4: good[3].split(",")[1], 41: good[40].split(",")[1]}
+    for place, email in zip((1, 2), wanted.values(), strict=True):
+        cells = lines[place].split(",")
+        lines[place] = ",".join([cells[0], email, *cells[2:]])
+    corrected.write_text("\n".join(lines) + "\n")
+    page.get_by_text("Send corrected rows").first.click()
+    page.get_by_label("Corrected errors.csv").set_input_files(corrected)
+    page.get_by_role("button", name="Send corrected rows").click()
+    expect(state(page)).to_have_text("Completed")
+    expect(page.locator("#errors")).to_contain_text("None.")
+    assert count(cluster.settings, job_id) == 500
+
+
+def test_an_export_is_downloaded(page: Page, cluster: Cluster, people: People, organisation: str) -> None:
+    source = cluster.upload(people(2000), organisation)
+    cluster.wait_state(source, "COMPLETED")
+    page.get_by_text("Export by date").click()
+    form = page.locator("form#export")
+    form.get_by_label("Dataset").select_option("people")
+    form.get_by_label("Organisation").fill(organisation)
+    form.get_by_label("First day").fill("2026-02-01")
+    form.get_by_label("Last day").fill("2026-01-01")
+    form.get_by_role("button", name="Export").click()
+    expect(form.get_by_role("alert")).to_contain_text("the wrong way round")
+    form.get_by_label("First day").fill("1970-01-01")
+    form.get_by_label("Last day").fill("")
+    form.get_by_role("button", name="Export").click()
+    expect(state(page)).to_have_text("Completed")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the CSV").click()
+    assert len(download.value.path().read_text().splitlines()) == 1 + 2000 == 1 + number(page, "applied")
+
+
+def test_a_wrong_header_is_refused_beside_the_form_before_the_whole_file_is_sent(
+    page: Page, cluster: Cluster, organisation: str, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.csv"
+    with wrong.open("wb") as file:
+        file.write(b"name,mail\n")
+        for _ in range(100):
+            file.write(b"Ann,ann@example.org\n" * 100_000)
+    form = fill_upload(page, wrong, organisation)
+    form.get_by_role("button", name="Upload").click()
+    expect(form.get_by_role("alert")).to_contain_text("missing: email")
+    expect(form.get_by_role("button", name="Upload")).to_be_enabled()
+    assert cluster.call("GET", f"/v1/jobs?organisation={organisation}")["jobs"] == []
+
+
+def test_without_a_mouse_and_on_a_phone_rows_are_kept_and_rolled_back_later(
+    browser: Browser, cluster: Cluster, people: People, organisation: str
+) -> None:
+    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=1000)
+    with opened(browser, viewport=PHONE, color_scheme="dark") as page:
+        page.goto(f"{cluster.settings.api}/?organisation={organisation}")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing lies beside it"
+        page.keyboard.press("Tab")
+        expect(page.get_by_text("Skip to the content")).to_be_focused()
+        page.locator(f"#to-{job_id}").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/jobs/{job_id}")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        expect(page.locator("#rows-applied")).not_to_have_text("0")
+        page.get_by_label("Why?").first.focus()
+        page.keyboard.type("lunch")
+        page.keyboard.press("Enter")
+        expect(state(page)).to_have_text("Paused")
+        expect(page.locator("#actions-title")).to_be_focused()
+        page.get_by_text("Terminate", exact=True).focus()
+        page.keyboard.press("Enter")
+        page.get_by_label("Keep them").focus()
+        page.keyboard.press("Space")
+        page.locator("#terminate-reason").focus()
+        page.keyboard.type("dinner")
+        page.keyboard.press("Enter")
+        expect(state(page)).to_have_text("Terminated")
+        kept = number(page, "applied")
+        assert (kept, cluster.job(job_id)["reason"]) == (count(cluster.settings, job_id), "dinner")
+        page.get_by_text("Roll back", exact=True).focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#actions details.danger")).to_contain_text(f"{kept:,} rows")
+        page.locator("#rollback-reason").focus()
+        page.keyboard.type("the meal is over")
+        page.keyboard.press("Enter")
+        expect(state(page)).to_have_text("Rolled back")
+        assert (number(page, "undone"), count(cluster.settings, job_id)) == (kept, 0)
+
+
+@pytest.fixture
+def locked(cluster: Cluster) -> Iterator[str]:
+    """The address of one more API of the cluster, which wants a key."""
+    settings = cluster.settings.model_copy(update={"api_port": free_port(), "api_require_key": True})
+    settings.admin_key_file.write_text("secret\n")
+    process = Process("api", 99, settings)
+    cluster.wait_ready(process)
+    yield settings.api
+    process.kill()
+
+
+def test_where_a_key_is_needed_one_signs_in_and_a_lost_connection_is_said(browser: Browser, locked: str) -> None:
+    with opened(browser, excused="htmx:") as page:
+        page.goto(locked)
+        page.get_by_label("API key").fill("wrong")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("alert").filter(visible=True)).to_contain_text("not known")
+        page.get_by_label("API key").fill("secret")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Start a job")).to_be_visible()
+        assert page.evaluate("document.cookie") == "", "scripts can't read it"
+        assert [cookie["sameSite"] for cookie in page.context.cookies()] == ["Strict"]
+
+        page.context.set_offline(True)
+        expect(page.locator("#lost")).to_have_text("The API can't be reached; trying again.")
+        page.context.set_offline(False)
+        expect(page.locator("#lost")).to_be_hidden()
+
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("API key")).to_be_visible()
+        page.goto(locked)
+        expect(page.get_by_label("API key")).to_be_visible()
