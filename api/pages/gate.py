@@ -88,7 +88,9 @@ def refused(request: Request, error: ApiError) -> Response:
     values: dict[str, Any] = {"error": error, "other_job": error.details.get("job_id") if error.code == 409 else None}
     if wants_fragment(request):
         return fragment("refusal.html", error.code, None, **values)
-    return page(request, "refused.html", error.code, **values)
+    # A form is not sent again by itself: a reload asks for its address, where there is nothing to see.
+    again = error.code == 503 and request.method != "POST"
+    return page(request, "refused.html", error.code, again=again, **values)
 
 
 def _to_sign_in(request: Request) -> Response:
