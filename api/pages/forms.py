@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import msgspec
@@ -36,15 +37,19 @@ def rate_in(fields: Fields) -> float | None:
     """The most rows a second; None: the field is empty, no limit.
 
     Raises:
-        ApiError: 400, it is no number.
+        ApiError: 400, it is no number that can be used.
     """
     text = _text(fields, "rows_per_second")
     if text is None:
         return None
     try:
-        return float(text)
+        rate = float(text)
     except ValueError:
-        raise invalid(f"rows a second is a number above 0, not {text[:80]!r}; leave it empty for no limit") from None
+        rate = 0.0
+    # JSON has no infinity and no NaN: they would become null there, which means no limit.
+    if not 0 < rate < inf:
+        raise invalid(f"rows a second is a number above 0, not {text[:80]!r}; leave it empty for no limit")
+    return rate
 
 
 def reason_in(fields: Fields) -> str | None:

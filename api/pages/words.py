@@ -139,7 +139,7 @@ def options(view: JobView) -> list[str]:
     if chosen.max_errors is not None:
         told.append(f"pauses at more than {chosen.max_errors} row errors")
     if chosen.rows_per_second is not None:
-        told.append(f"at most {chosen.rows_per_second:,g} rows a second")
+        told.append(f"at most {chosen.rows_per_second:,.15g} rows a second")
     if chosen.if_busy == "queue":
         told.append("waits in the queue if it has to")
     if chosen.raw:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from tests.unit.test_api_pages import OWN, Served, send_file, text_of
+from tests.unit.test_api_pages import HTMX, OWN, Served, send_file, text_of
 from tests.unit.test_api_stub import PEOPLE, ROW, stub
 
 
@@ -27,3 +27,29 @@ def test_a_form_that_could_not_be_taken_now_is_not_said_to_be_sent_again(served:
     assert "Kafka does not answer" in text_of(sent.text)
     assert "http-equiv" not in sent.text, "a reload would only ask for the form's address"
     assert "tries again" not in sent.text
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "1e999", "0", "-1", "fast"])
+def test_a_rate_that_can_not_be_used_is_never_taken_as_no_limit(served: Served, rate: str) -> None:
+    client, log = served
+    path = send_file(client, PEOPLE + ROW).headers["hx-redirect"]
+    sent = len(log.sent)
+    export = {"dataset": "people", "from": "2026-01-01", "rows_per_second": rate}
+    answers = [
+        send_file(client, PEOPLE + ROW, rows_per_second=rate),
+        client.post("/start/export", data=export, headers=HTMX),
+        client.post(f"{path}/rate", data={"rows_per_second": rate}, headers=HTMX),
+    ]
+    assert [answer.status_code for answer in answers] == [400, 400, 400]
+    for answer in answers:
+        assert f"rows a second is a number above 0, not '{rate}'" in text_of(answer.text)
+    assert len(log.sent) == sent
+
+
+@pytest.mark.parametrize(("rate", "told"), [("1234567", "1,234,567"), ("0.5", "0.5")])
+def test_a_rate_is_shown_as_it_was_given(served: Served, rate: str, told: str) -> None:
+    client, _ = served
+    path = send_file(client, PEOPLE + ROW, rows_per_second=rate).headers["hx-redirect"]
+    page = client.get(path).text
+    assert f"at most {told} rows a second" in page
+    assert f'value="{rate}"' in page, "sent again, the form changes nothing"
