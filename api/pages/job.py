@@ -17,7 +17,7 @@ from api.preview import preview_of
 from api.reports import errors_of, history_of
 from api.services import Services, caller, now_ms, services, visible_job
 from schemas.ids import job_id_for_start
-from schemas.job import BUSY, ENDED, RESTING, Job
+from schemas.job import BUSY, RESTING, Job
 
 _ERRORS_SHOWN = 10
 
@@ -29,9 +29,10 @@ async def show_job(request: Request) -> Response:
 
 
 async def show_live(request: Request) -> Response:
-    """What moves: progress and lanes; and all the rest, if the state is not the one that the page has (``seen``)."""
+    """What moves: progress, lanes, what is waited for; all the rest, if the page has another state (``seen``)."""
     job = await visible_job(request)
-    return live(request, job, changed=request.query_params.get("seen") != mark(job))
+    real = real_of(services(request), job)
+    return live(request, job, changed=request.query_params.get("seen") != mark(job, real))
 
 
 def live(request: Request, job: Job, *, changed: bool) -> Response:
@@ -46,7 +47,7 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
     """What the templates of a job are given."""
     parts = services(request)
     view = job_view(job, parts.view, now_ms())
-    progress = view.progress
+    progress, real = view.progress, real_of(parts, job)
     unknown = job.state in BUSY and view.phase == "apply" and progress.rows_total is None and not job.retrying
     return {
         "job": view,
@@ -60,19 +61,23 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "offers": sorted(offers(job, parts.catalog)),
         "who": caller(request).name,
         "keyless": not parts.settings.api_require_key,
-        "mark": mark(job),
+        "mark": mark(job, real),
         "moving": job.state not in RESTING,
-        "ended": job.state in ENDED,
         "file": view.source.kind == "query",
-        "real": parts.view.jobs.get(job_id_for_start(job.id)),
+        "real": real,
         "lane_errors": sorted({lane.error for lane in view.lanes if lane.error}),
     }
 
 
-def mark(job: Job) -> str:
+def real_of(parts: Services, job: Job) -> Job | None:
+    """The real job that was made of a dry run; None: there is none."""
+    return parts.view.jobs.get(job_id_for_start(job.id))
+
+
+def mark(job: Job, real: Job | None) -> str:
     """Tells apart what the page shows besides numbers: it changes whenever a command or a report has had an effect."""
     options = f"{job.options.rows_per_second}-{int(job.halting)}{int(job.checking)}{int(job.finishing)}"
-    return f"{job.state}-{job.epoch}-{job.run}-{options}"
+    return f"{job.state}-{job.epoch}-{job.run}-{options}-{int(real is not None)}"
 
 
 async def show_errors(request: Request) -> Response:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from tests.unit.test_api_pages import HTMX, OWN, Served, send_file, text_of
+from schemas.commands import LanesRested
+from schemas.job import LaneTotals, RestedLane
+from tests.unit.test_api_pages import HTMX, OWN, Served, complete, send_file, text_of
 from tests.unit.test_api_stub import PEOPLE, ROW, stub
 
 
@@ -53,3 +57,35 @@ def test_a_rate_is_shown_as_it_was_given(served: Served, rate: str, told: str) -
     page = client.get(path).text
     assert f"at most {told} rows a second" in page
     assert f'value="{rate}"' in page, "sent again, the form changes nothing"
+
+
+def live_again(client: TestClient, path: str, page: str) -> str:
+    """What an open page is sent when it asks once more."""
+    asked = re.search(r'hx-get="([^"]+/live[^"]*)"', page)
+    assert asked is not None
+    assert asked[1].startswith(path)
+    return str(client.get(html.unescape(asked[1]), headers=HTMX).text)
+
+
+def test_what_is_waited_for_moves_on_in_an_open_page(served: Served) -> None:
+    client, log = served
+    path = send_file(client, PEOPLE + ROW).headers["hx-redirect"]
+    job_id = path.removeprefix("/jobs/")
+    client.post(f"{path}/pause", data={"reason": ""}, headers=HTMX)
+    page = client.get(path).text
+    assert "partitions 0, 1 of 2 have not yet reported" in page
+    job = log.live.view.jobs[job_id]
+    lane = RestedLane(epoch=job.epoch, totals=LaneTotals())
+    log.report(LanesRested(job_id=job_id, run=job.run, epoch=job.epoch, lanes={0: lane}))
+    again = live_again(client, path, page)
+    assert "partitions 1 of 2 have not yet reported" in again
+    assert 'id="actions"' not in again, "what is being typed is left alone"
+
+
+def test_a_dry_run_that_another_operator_started_leads_to_the_real_job(served: Served) -> None:
+    client, log = served
+    path = send_file(client, PEOPLE + ROW * 4, dry_run="on").headers["hx-redirect"]
+    complete(log, path.removeprefix("/jobs/"))
+    page = client.get(path).text
+    real = client.post(f"{path}/start", data={"reason": ""}, headers=HTMX).headers["hx-redirect"]
+    assert f'href="{real}"' in live_again(client, path, page)
