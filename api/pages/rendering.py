@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.client.words import duration, number, size
-from api.pages.words import moment, state_name
+from api.pages.words import cell, moment, state_name
 from api.services import services
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -53,6 +53,7 @@ def _environment() -> Environment:
         "number": number,
         "duration": duration,
         "size": size,
+        "cell": cell,
         "moment": moment,
         "state_name": state_name,
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
+import msgspec
+
 from api.actions import waiting_for
 from api.client.words import number, way
 from api.models import HistoryEntry, JobView
@@ -58,6 +60,13 @@ def moment(iso: str | None) -> str:
     return "-" if iso is None else f"{iso[:19].replace('T', ' ')} UTC"
 
 
+def cell(value: Any) -> str:
+    """A value of a row as a file would have it: text as it is, the rest as JSON; empty: there is none."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
 def title(job: JobView) -> str:
     """What the job does, in a line."""
     where = f"{way({'operation': job.operation})} {job.dataset}"
@@ -91,6 +100,10 @@ def sentence(job: Job, view: JobView) -> str:
             return f"No new work is begun. It waits until {waiting_for(job)}."
         case State.PAUSED:
             return "Nothing is written and nothing is in flight. Resume it to go on, or terminate it."
+        case State.TERMINATED | State.ROLLED_BACK if job.started_at is None:
+            return "It was stopped before it began."
+        case State.TERMINATED | State.ROLLING_BACK | State.ROLLED_BACK if job.options.dry_run:
+            return "It was stopped for good. A dry run writes nothing."
         case State.TERMINATED:
             return "It was stopped for good, and the rows that were written stay."
         case State.COMPLETED if job.options.dry_run:
@@ -101,6 +114,8 @@ def sentence(job: Job, view: JobView) -> str:
             return "Some rows would be refused, see below. Nothing was written."
         case State.COMPLETED_WITH_ERRORS:
             return "Every row is written or stands in the row errors below."
+        case State.FAILED if job.options.dry_run:
+            return "It can't go on by itself. Remove the cause and resume it."
         case State.FAILED:
             return "It can't go on by itself. Remove the cause and resume it, or roll it back."
         case State.ROLLING_BACK if job.checking:
@@ -139,7 +154,7 @@ def options(view: JobView) -> list[str]:
     if chosen.max_errors is not None:
         told.append(f"pauses at more than {chosen.max_errors} row errors")
     if chosen.rows_per_second is not None:
-        told.append(f"at most {chosen.rows_per_second:,.15g} rows a second")
+        told.append(_rate(chosen.rows_per_second))
     if chosen.if_busy == "queue":
         told.append("waits in the queue if it has to")
     if chosen.raw:
@@ -152,6 +167,8 @@ def happened(entry: HistoryEntry) -> str:
     if entry.type == "rejected":
         return f"{_spaced(entry.command or 'command')} was refused: {entry.message}"
     text = _spaced(entry.event or "event")
+    if entry.event == "RateSet":
+        return f"{text} ({_rate(entry.details.get('rows_per_second'))})"
     details = ", ".join(_details(entry.details))
     return f"{text} ({details})" if details else text
 
@@ -162,13 +179,17 @@ def _details(details: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(value, Mapping):
             yield from _details({inner: number for inner, number in value.items() if inner.startswith("rows")})
         elif value is True:
-            yield name.replace("_", " ")
+            yield "too many row errors" if name == "budget_spent" else name.replace("_", " ")
         elif value and not isinstance(value, list):
             yield (
                 f"{name.replace('_', ' ')}: {value:,}"
                 if isinstance(value, int)
                 else f"{name.replace('_', ' ')}: {value}"
             )
+
+
+def _rate(rows_per_second: float | None) -> str:
+    return "no limit" if rows_per_second is None else f"at most {rows_per_second:,.15g} rows a second"
 
 
 def _spaced(name: str) -> str:

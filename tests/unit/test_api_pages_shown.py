@@ -6,13 +6,19 @@ import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from api.job_json import job_view
+from api.models import HistoryEntry, Preview, PreviewRow
+from api.pages.rendering import fragment
+from api.pages.words import happened, sentence
+from api.view import View
 from schemas.commands import LanesRested
-from schemas.job import LaneTotals, RestedLane
-from tests.unit.test_api_pages import HTMX, OWN, Served, complete, send_file, text_of
+from schemas.job import Job, LaneTotals, Options, RestedLane, State
+from tests.unit.test_api_pages import HTMX, OWN, Served, complete, send_file, some_job, text_of
 from tests.unit.test_api_stub import PEOPLE, ROW, stub
 
 
@@ -89,3 +95,53 @@ def test_a_dry_run_that_another_operator_started_leads_to_the_real_job(served: S
     page = client.get(path).text
     real = client.post(f"{path}/start", data={"reason": ""}, headers=HTMX).headers["hx-redirect"]
     assert f'href="{real}"' in live_again(client, path, page)
+
+
+def sentence_of(job: Job) -> str:
+    return sentence(job, job_view(job, View(), 0))
+
+
+@pytest.mark.parametrize("state", [State.TERMINATED, State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED])
+def test_a_dry_run_that_was_stopped_is_not_said_to_have_written_rows(state: State) -> None:
+    said = sentence_of(some_job(state, options=Options(dry_run=True), started_at=1))
+    assert "rows" not in said
+    assert "roll it back" not in said, "the page does not offer it"
+
+
+@pytest.mark.parametrize("state", [State.TERMINATED, State.ROLLED_BACK])
+def test_a_job_that_never_began_was_not_searched_for(state: State) -> None:
+    assert sentence_of(some_job(state)) == "It was stopped before it began."
+    assert sentence_of(some_job(state, started_at=1)) != "It was stopped before it began."
+
+
+def test_that_a_job_paused_itself_is_said_as_long_as_it_can_be_resumed(served: Served) -> None:
+    client, log = served
+    for state in State:
+        log.live.view.jobs["j1"] = some_job(state, budget="spent")
+        said = "Resumed, it goes on without a limit" in client.get("/jobs/j1").text
+        assert said == (state in (State.PAUSING, State.PAUSED)), state
+
+
+def test_the_history_tells_rates_and_why_a_job_paused_itself() -> None:
+    def told(event: str, **details: Any) -> str:
+        return happened(HistoryEntry(type="event", command_offset=1, at="", event=event, details=details))
+
+    assert told("RateSet", rows_per_second=1_500_000.0) == "Rate set (at most 1,500,000 rows a second)"
+    assert told("RateSet", rows_per_second=None) == "Rate set (no limit)"
+    assert told("PauseRequested", budget_spent=True) == "Pause requested (too many row errors)"
+
+
+def test_cells_are_shown_as_in_a_file_and_an_unknown_total_is_left_out() -> None:
+    rows = [PreviewRow(row=1, document={"a": True, "b": None, "c": ["x", 1.5], "d": "<b>"})]
+    numbers: dict[str, Any] = {"rows_total": None, "rows_valid": 12, "rows_failed": 0}
+    preview = Preview(job_id="j1", state=State.RUNNING, errors=[], rows=rows, **numbers)
+    values = {
+        "preview": preview,
+        "names": ["a", "b", "c", "d"],
+        "problem": None,
+        "moving": True,
+        "job": some_job(State.RUNNING),
+    }
+    text = bytes(fragment("preview.html", **values).body).decode()
+    assert re.findall(r'<td class="value">(.*?)</td>', text) == ["true", "", "[&#34;x&#34;,1.5]", "&lt;b&gt;"]
+    assert "12 rows can be stored" in text_of(text)
