@@ -69,8 +69,16 @@ def caller_of(headers: Mapping[str, str], method: str, key: str | None, *, requi
 def _is_foreign(headers: Mapping[str, str]) -> bool:
     if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         return True
+    return "origin" in headers and not origin_is_host(headers)
+
+
+def origin_is_host(headers: Mapping[str, str]) -> bool:
+    """Whether the page that sends a request with these headers (names in lower case) says that it is of our host."""
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    try:
+        return origin is not None and urlsplit(origin).netloc == headers.get("host")
+    except ValueError:
+        return False  # no browser writes an origin like this
 
 
 def _unauthenticated(message: str) -> ApiError:

@@ -6,7 +6,8 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
+
+from api.auth import origin_is_host
 
 SESSION_SECONDS: Final = 12 * 3600
 COOKIE: Final = "sluice_session"
@@ -42,8 +43,7 @@ def from_own_page(headers: Mapping[str, str]) -> bool:
     if site is not None:
         return site == "same-origin"
     # Browsers say it to https and to localhost alone; elsewhere they name the page's origin.
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc == headers.get("host")
+    return origin_is_host(headers)
 
 
 def over_https(headers: Mapping[str, str], scheme: str) -> bool:

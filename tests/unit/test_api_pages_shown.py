@@ -145,3 +145,14 @@ def test_cells_are_shown_as_in_a_file_and_an_unknown_total_is_left_out() -> None
     text = bytes(fragment("preview.html", **values).body).decode()
     assert re.findall(r'<td class="value">(.*?)</td>', text) == ["true", "", "[&#34;x&#34;,1.5]", "&lt;b&gt;"]
     assert "12 rows can be stored" in text_of(text)
+
+
+def test_an_origin_that_is_none_is_foreign(served: Served) -> None:
+    client, log = served
+    headers = {"Origin": "http://[evil"}
+    answers = [
+        client.post("/start/export", data={"from": "2026-01-01"}, headers=headers),
+        client.post("/v1/jobs", json={"operation": "export"}, headers=headers),
+    ]
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert log.sent == []
