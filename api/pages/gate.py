@@ -85,7 +85,8 @@ def caller_of_page(request: Request) -> Caller | None:
 
 def refused(request: Request, error: ApiError) -> Response:
     """A refusal: beside the form that htmx sent, or as a page of its own."""
-    values: dict[str, Any] = {"error": error, "other_job": error.details.get("job_id") if error.code == 409 else None}
+    other_job = error.details.get("job_id") if error.code in (409, 422) else None
+    values: dict[str, Any] = {"error": error, "other_job": other_job}
     if wants_fragment(request):
         return fragment("refusal.html", error.code, None, **values)
     # A form is not sent again by itself: a reload asks for its address, where there is nothing to see.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import Caller
 from api.create import from_form, from_json, id_for, ready_to_create
-from api.errors import invalid
+from api.errors import ApiError, invalid
 from api.multipart import boundary_of
 from api.pages.fields import fields_of
 from api.pages.forms import export_json, teams_json, upload_json
@@ -30,8 +32,8 @@ async def start_teams(request: Request) -> Response:
 async def start_export(request: Request) -> Response:
     """Start an export."""
     asking, job_id = await _ready(request)
-    job = await from_json(export_json(await fields_of(request)), services(request), asking, job_id)
-    return _to(request, job)
+    data = export_json(await fields_of(request))
+    return await _made(request, from_json(data, services(request), asking, job_id))
 
 
 async def _with_file(request: Request, describe: Describe) -> Response:
@@ -39,7 +41,7 @@ async def _with_file(request: Request, describe: Describe) -> Response:
     boundary = boundary_of(request.headers.get("content-type", ""))
     if boundary is None:
         raise invalid("the form was sent without its file; open the page anew and send it again")
-    return _to(request, await from_form(request, services(request), asking, job_id, boundary, describe))
+    return await _made(request, from_form(request, services(request), asking, job_id, boundary, describe))
 
 
 async def _ready(request: Request) -> tuple[Caller, str]:
@@ -48,5 +50,13 @@ async def _ready(request: Request) -> tuple[Caller, str]:
     return asking, id_for(asking, request.query_params.get("key"))
 
 
-def _to(request: Request, job: Job) -> Response:
+async def _made(request: Request, making: Awaitable[Job]) -> Response:
+    try:
+        job = await making
+    except ApiError as error:
+        if error.code != 422:
+            raise
+        # An operator knows of forms, not of their keys.
+        text = "this form has started another job already; open the page of all jobs anew to start one more"
+        raise ApiError(422, text, error.details) from error
     return go_to(request, f"/jobs/{job.id}")

@@ -105,3 +105,8 @@ document.addEventListener("htmx:afterRequest", (event) => {
   const sending = event.detail.elt.querySelector?.(".sending");
   if (sending) sending.hidden = true;
 });
+
+// A browser that goes back may show the page as it was left: its forms would stand for the jobs they have started.
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) window.location.reload();
+});

@@ -156,3 +156,14 @@ def test_an_origin_that_is_none_is_foreign(served: Served) -> None:
     ]
     assert [answer.status_code for answer in answers] == [403, 403]
     assert log.sent == []
+
+
+def test_a_form_that_is_sent_again_with_another_file_leads_to_the_job_it_started(served: Served) -> None:
+    client, log = served
+    first = send_file(client, PEOPLE + ROW).headers["hx-redirect"]
+    again = send_file(client, PEOPLE + ROW * 2)
+    assert again.status_code == 422
+    assert "this form has started another job already" in text_of(again.text)
+    assert f'href="{first}"' in again.text
+    assert "Idempotency-Key" not in again.text
+    assert len(log.sent) == 1
