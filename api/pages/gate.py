@@ -65,6 +65,7 @@ def open_page(handler: Handler) -> Handler:
             answer = await handler(request)
         except ApiError as error:
             answer = refused(request, error)
+            answer.headers.update(error.headers)
         except Exception:
             answer = refused(request, unexpected(request.scope))
         answer.headers.update(HEADERS)

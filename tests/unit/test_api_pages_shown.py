@@ -17,7 +17,7 @@ from api.pages.rendering import fragment
 from api.pages.words import happened, sentence
 from api.view import View
 from schemas.commands import LanesRested
-from schemas.job import Job, LaneTotals, Options, RestedLane, State
+from schemas.job import Job, LaneTotals, Options, RestedLane, Source, State
 from tests.unit.test_api_pages import HTMX, OWN, Served, complete, send_file, some_job, text_of
 from tests.unit.test_api_stub import PEOPLE, ROW, stub
 
@@ -167,3 +167,13 @@ def test_a_form_that_is_sent_again_with_another_file_leads_to_the_job_it_started
     assert f'href="{first}"' in again.text
     assert "Idempotency-Key" not in again.text
     assert len(log.sent) == 1
+
+
+def test_a_refused_page_has_the_headers_of_its_refusal(served: Served, tmp_path: Path) -> None:
+    client, log = served
+    log.live.view.jobs["j1"] = some_job(State.COMPLETED, operation="export", source=Source(kind="query"))
+    (tmp_path / "storage/results").mkdir(parents=True)
+    (tmp_path / "storage/results/j1.csv").write_bytes(b"a,b\n")
+    beyond = client.get("/jobs/j1/result", headers={"Range": "bytes=9-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */4")
+    assert client.get("/jobs/j1/errors.csv").headers["retry-after"] == "5"
