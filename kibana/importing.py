@@ -31,7 +31,7 @@ def import_objects(settings: Settings, transport: httpx.BaseTransport | None = N
             answer = client.post(f"{base}/api/saved_objects/_import", params={"overwrite": "true"}, files=file)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise KibanaError(f"{url} (SLUICE_KIBANA_URL) is no address of a server: {error}", USAGE) from error
-    except (httpx.TransportError, OSError) as error:
+    except (httpx.RequestError, OSError) as error:
         why = f" ({error})" if str(error) else ""
         raise KibanaError(
             f"Kibana at {url} can't be reached{why}; is it running? SLUICE_KIBANA_URL names another one", UNREACHABLE
@@ -54,7 +54,13 @@ def _client(settings: Settings, transport: httpx.BaseTransport | None) -> httpx.
         auth = httpx.BasicAuth(settings.kibana_username, password)
     verify: ssl.SSLContext | bool = True
     if settings.kibana_ca_file:
-        verify = ssl.create_default_context(cafile=str(settings.kibana_ca_file))
+        try:
+            verify = ssl.create_default_context(cafile=str(settings.kibana_ca_file))
+        except OSError as error:
+            why = error.strerror or error
+            raise KibanaError(
+                f"{settings.kibana_ca_file} (SLUICE_KIBANA_CA_FILE) can't be used: {why}", USAGE
+            ) from error
     return httpx.Client(
         headers=headers, auth=auth, verify=verify, timeout=TIMEOUT, transport=transport, trust_env=False
     )

@@ -28,7 +28,7 @@ class Kibana:
     def __init__(self) -> None:
         self.answer = httpx.Response(200, json=GOOD)
         self.request: httpx.Request | None = None
-        self.error: type[httpx.TransportError] | None = None
+        self.error: type[httpx.RequestError] | None = None
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         self.request = request
@@ -173,8 +173,8 @@ def test_what_is_no_kibana_is_told_of(kibana: Kibana, body: bytes) -> None:
     assert "does not answer as Kibana does (200)" in run(code=2).stderr
 
 
-@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ReadTimeout])
-def test_a_kibana_that_does_not_answer_is_exit_code_3(kibana: Kibana, error: type[httpx.TransportError]) -> None:
+@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ReadTimeout, httpx.DecodingError])
+def test_a_kibana_that_does_not_answer_is_exit_code_3(kibana: Kibana, error: type[httpx.RequestError]) -> None:
     kibana.error = error
     assert "can't be reached (refused); is it running?" in run(code=3).stderr
 
@@ -185,6 +185,18 @@ def test_a_url_that_is_none_is_wrong_usage(setting: Callable[..., None], url: st
     settings.cache_clear()
     assert "is no address of a server" in run(code=2).stderr
     settings.cache_clear()
+
+
+def test_a_file_of_authorities_that_is_none_is_wrong_usage(
+    kibana: Kibana, setting: Callable[..., None], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.pem"
+    bad.write_text("no certificate")
+    for path, words in ((tmp_path / "none.pem", "No such file or directory"), (bad, "")):
+        setting(kibana_ca_file=str(path))
+        settings.cache_clear()
+        assert f"{path} (SLUICE_KIBANA_CA_FILE) can't be used: {words}" in run(code=2).stderr
+    assert kibana.request is None
 
 
 def test_a_file_can_be_written_instead(kibana: Kibana, setting: Callable[..., None], tmp_path: Path) -> None:
