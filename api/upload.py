@@ -15,6 +15,8 @@ from api.multipart import FormReader, PartBegan, PartData, PartEnded, PartEvent,
 from api.spool import SpooledFile
 
 MOST_JSON_BYTES = 64 * 1024
+MOST_FIELDS = 100
+"""Of a web page's form."""
 _WRITE_BYTES = 1024 * 1024
 _DRAIN_BYTES = 32 * 1024 * 1024
 _DRAIN_SECONDS = 5.0
@@ -89,6 +91,8 @@ class _Receiver:
     async def _end(self) -> None:
         if self._describe is not None and self._part != "file":
             self._fields[self._part[:80]] = self._pending.decode("utf-8", "replace")
+            if len(self._fields) > MOST_FIELDS:
+                raise invalid(f"the form has more than {MOST_FIELDS} fields; open the page anew and send it again")
             return
         if self._part == "job":
             self.job = bytes(self._pending)

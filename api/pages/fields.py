@@ -8,8 +8,7 @@ from starlette.requests import Request
 
 from api.create import short_body
 from api.errors import invalid
-
-_MOST_FIELDS = 100
+from api.upload import MOST_FIELDS
 
 
 async def fields_of(request: Request) -> dict[str, str]:
@@ -23,6 +22,6 @@ async def fields_of(request: Request) -> dict[str, str]:
         raise invalid("this is no form of the page; use the routes below /v1")
     body = await short_body(request)
     try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except ValueError as error:
         raise invalid(f"the form can't be read: {error}") from error

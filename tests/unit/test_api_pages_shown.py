@@ -177,3 +177,12 @@ def test_a_refused_page_has_the_headers_of_its_refusal(served: Served, tmp_path:
     beyond = client.get("/jobs/j1/result", headers={"Range": "bytes=9-"})
     assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */4")
     assert client.get("/jobs/j1/errors.csv").headers["retry-after"] == "5"
+
+
+def test_a_form_with_no_end_of_fields_is_refused(served: Served) -> None:
+    client, log = served
+    parts = [(f"field{number}", (None, "")) for number in range(101)]
+    for path in ("/start/upload", "/start/teams"):
+        answer = client.post(path, files=[*parts, ("file", ("people.csv", PEOPLE))], headers=HTMX)
+        assert (answer.status_code, "more than 100 fields" in answer.text) == (400, True)
+    assert log.sent == []
