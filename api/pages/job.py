@@ -12,12 +12,12 @@ from api.errors import ApiError
 from api.job_json import job_view
 from api.pages import rendering
 from api.pages.offers import offers
-from api.pages.words import counts, happened, options, said, sentence, title, tone
+from api.pages.words import counts, happened, options, percent, said, sentence, title, tone
 from api.preview import preview_of
 from api.reports import errors_of, history_of
 from api.services import Services, caller, now_ms, services, visible_job
 from schemas.ids import job_id_for_start
-from schemas.job import BUSY, RESTING, Job
+from schemas.job import RESTING, Job
 
 _ERRORS_SHOWN = 10
 
@@ -47,16 +47,15 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
     """What the templates of a job are given."""
     parts = services(request)
     view = job_view(job, parts.view, now_ms())
-    progress, real = view.progress, real_of(parts, job)
-    unknown = job.state in BUSY and view.phase == "apply" and progress.rows_total is None and not job.retrying
+    real = real_of(parts, job)
     return {
         "job": view,
         "title": title(view),
         "tone": tone(view.state),
         "sentence": sentence(job, view),
-        "said": said(view),
+        "said": said(job, view),
         "counts": counts(view),
-        "percent": None if unknown else progress.percent,
+        "percent": percent(job, view),
         "options": options(view),
         "offers": sorted(offers(job, parts.catalog)),
         "who": caller(request).name,

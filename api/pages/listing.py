@@ -12,10 +12,10 @@ from starlette.responses import RedirectResponse, Response
 from api.job_json import job_view
 from api.models import JobView
 from api.pages import rendering
-from api.pages.words import counts, title, tone
+from api.pages.words import counts, percent, title, tone
 from api.paging import Query, page, query_of
 from api.services import caller, now_ms, services
-from schemas.job import ENDED, State
+from schemas.job import ENDED, Job, State
 
 _LIMIT = 20
 _FILTERS = ("state", "operation", "organisation")
@@ -51,18 +51,24 @@ def _jobs(request: Request) -> dict[str, Any]:
     query: Query = query_of([*given.items(), ("limit", str(_LIMIT))], parts.catalog.operations)
     jobs, following = page(parts.view.jobs.values(), query, caller(request))
     now = now_ms()
-    views = [job_view(job, parts.view, now) for job in jobs]
+    rows = [_row(job, job_view(job, parts.view, now)) for job in jobs]
     chosen = {name: given[name] for name in _FILTERS if name in given}
     return {
-        "jobs": [_row(view) for view in views],
+        "jobs": rows,
         "caught_up": parts.live.caught_up,
         "chosen": chosen,
         "here": urlencode(given),
         "newest": f"/?{urlencode(chosen)}" if "after" in given else None,
         "older": f"/?{urlencode({**chosen, 'after': following})}" if following else None,
-        "busy": any(view.state not in ENDED for view in views),
+        "busy": any(job.state not in ENDED for job in jobs),
     }
 
 
-def _row(view: JobView) -> dict[str, Any]:
-    return {"view": view, "title": title(view), "tone": tone(view.state), "counts": counts(view)}
+def _row(job: Job, view: JobView) -> dict[str, Any]:
+    return {
+        "view": view,
+        "title": title(view),
+        "tone": tone(view.state),
+        "counts": counts(view),
+        "percent": percent(job, view),
+    }

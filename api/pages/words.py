@@ -10,7 +10,7 @@ import msgspec
 from api.actions import waiting_for
 from api.client.words import number, way
 from api.models import HistoryEntry, JobView
-from schemas.job import ENDED, Job, State
+from schemas.job import BUSY, ENDED, Job, State
 
 Tone = Literal["work", "rest", "good", "warn", "bad", "gone"]
 
@@ -128,11 +128,12 @@ def sentence(job: Job, view: JobView) -> str:
             return "Nothing of the export is left." if export else "A search has found none of its rows."
 
 
-def said(view: JobView) -> str:
+def said(job: Job, view: JobView) -> str:
     """What a screen reader is told: the state, and at work the percentage in steps of ten."""
-    if view.state in ENDED or view.state is State.QUEUED:
+    done = percent(job, view)
+    if done is None or view.state in ENDED or view.state is State.QUEUED:
         return state_name(view.state)
-    return f"{state_name(view.state)}, {int(view.progress.percent // 10) * 10} percent"
+    return f"{state_name(view.state)}, {int(done // 10) * 10} percent"
 
 
 def counts(view: JobView) -> str:
@@ -144,6 +145,12 @@ def counts(view: JobView) -> str:
     if progress.rows_total is None:
         return f"{done} rows; how many there are is not known yet"
     return f"{done} of {number(progress.rows_total)} rows"
+
+
+def percent(job: Job, view: JobView) -> float | None:
+    """How much is done; None: nobody knows, as the end of the rows is not known yet."""
+    unknown = view.phase == "apply" and view.progress.rows_total is None and not job.retrying
+    return None if unknown and job.state in BUSY else view.progress.percent
 
 
 def options(view: JobView) -> list[str]:

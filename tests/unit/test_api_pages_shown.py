@@ -186,3 +186,13 @@ def test_a_form_with_no_end_of_fields_is_refused(served: Served) -> None:
         answer = client.post(path, files=[*parts, ("file", ("people.csv", PEOPLE))], headers=HTMX)
         assert (answer.status_code, "more than 100 fields" in answer.text) == (400, True)
     assert log.sent == []
+
+
+def test_how_much_is_done_is_unknown_in_the_list_as_on_the_jobs_page(served: Served) -> None:
+    client, log = served
+    log.live.view.jobs["j1"] = some_job(State.RUNNING, source=Source(kind="topic"))
+    said = "?%, 0 rows; how many there are is not known yet"
+    assert said in text_of(client.get("/").text)
+    page = client.get("/jobs/j1").text
+    assert "?% 0 rows; how many" in text_of(page)
+    assert 'data-say="Running"' in page
