@@ -71,7 +71,9 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
   if (target.id !== "actions" || fromForm) return;
   for (const input of target.querySelectorAll("input[id]:not([type=file])")) {
     const renewed = fragment.querySelector(`#${input.id}`);
-    if (renewed && input.value !== input.defaultValue) renewed.value = input.value;
+    if (!renewed) continue;
+    if (input.type === "radio") renewed.checked = input.checked;
+    else if (input.value !== input.defaultValue) renewed.value = input.value;
   }
   const open = [...target.querySelectorAll("details[open] > summary")].map((summary) => summary.textContent);
   for (const summary of fragment.querySelectorAll("details > summary")) {

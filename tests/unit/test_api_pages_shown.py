@@ -196,3 +196,14 @@ def test_how_much_is_done_is_unknown_in_the_list_as_on_the_jobs_page(served: Ser
     page = client.get("/jobs/j1").text
     assert "?% 0 rows; how many" in text_of(page)
     assert 'data-say="Running"' in page
+
+
+def test_whatever_is_chosen_in_the_buttons_can_be_kept_while_they_are_renewed(served: Served) -> None:
+    client, log = served
+    for state in State:
+        log.live.view.jobs["j1"] = some_job(state)
+        fields = re.findall(r"<input[^>]*>", client.get("/jobs/j1").text)
+        # page.js takes them over by their ids: rows must not be deleted because someone else has paused the job.
+        assert not [field for field in fields if " id=" not in field]
+    script = client.get("/static/page.js").text
+    assert "renewed.checked = input.checked" in script
