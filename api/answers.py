@@ -35,9 +35,8 @@ async def on_api_error(request: Request, error: Exception) -> Response:
     return refusal(error)
 
 
-async def on_http_error(request: Request, error: Exception) -> Response:
-    """Answer of a request that no route takes."""
-    assert isinstance(error, HTTPException)
+def http_problem(request: Request, error: HTTPException) -> ApiError:
+    """Why no route takes a request."""
     match error.status_code:
         case 404:
             text = f"there is nothing at {request.url.path[:200]}; /openapi.json describes what there is"
@@ -46,7 +45,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
             text = f"{request.method} is not possible here; use {allowed or 'another method'}"
         case _:
             text = error.detail
-    return refusal(ApiError(error.status_code, text, headers=dict(error.headers or {})))
+    return ApiError(error.status_code, text, headers=dict(error.headers or {}))
 
 
 def unexpected(scope: Scope) -> ApiError:

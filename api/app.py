@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from api import reports, status
 from api.actions import COMMANDS, act, end_input, set_rate
-from api.answers import KnownHosts, UnexpectedErrors, on_api_error, on_http_error
+from api.answers import KnownHosts, UnexpectedErrors, on_api_error
 from api.auth import admin_key
 from api.commands import CommandLog
 from api.corrections import retry_errors
@@ -25,6 +25,7 @@ from api.follower import Follower
 from api.history import HistoryReader
 from api.live import LiveView
 from api.metrics import Metrics, MetricsMiddleware
+from api.pages.gate import on_http_error
 from api.pages.routes import page_routes
 from api.preview import get_preview, start_job
 from api.result import get_result

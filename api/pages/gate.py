@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import quote
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from api.answers import unexpected
+from api.answers import http_problem, refusal, unexpected
 from api.auth import ADMIN, Caller
 from api.errors import ApiError
 from api.pages.rendering import fragment, page, wants_fragment
@@ -65,14 +66,26 @@ def open_page(handler: Handler) -> Handler:
             answer = await handler(request)
         except ApiError as error:
             answer = refused(request, error)
-            answer.headers.update(error.headers)
         except Exception:
             answer = refused(request, unexpected(request.scope))
-        answer.headers.update(HEADERS)
-        answer.headers.setdefault("Cache-Control", "no-store")
-        return answer
+        return _with_headers(answer)
 
     return guarded
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Answer of a request that no route takes: a browser that does not ask REST gets a page."""
+    assert isinstance(error, HTTPException)
+    problem = http_problem(request, error)
+    if request.url.path.startswith("/v1/") or "text/html" not in request.headers.get("accept", ""):
+        return refusal(problem)
+    return _with_headers(refused(request, problem))
+
+
+def _with_headers(answer: Response) -> Response:
+    answer.headers.update(HEADERS)
+    answer.headers.setdefault("Cache-Control", "no-store")
+    return answer
 
 
 def caller_of_page(request: Request) -> Caller | None:
@@ -89,10 +102,12 @@ def refused(request: Request, error: ApiError) -> Response:
     other_job = error.details.get("job_id") if error.code in (409, 422) else None
     values: dict[str, Any] = {"error": error, "other_job": other_job}
     if wants_fragment(request):
-        return fragment("refusal.html", error.code, None, **values)
+        return fragment("refusal.html", error.code, error.headers, **values)
     # A form is not sent again by itself: a reload asks for its address, where there is nothing to see.
     again = error.code == 503 and request.method != "POST"
-    return page(request, "refused.html", error.code, again=again, **values)
+    answer = page(request, "refused.html", error.code, again=again, **values)
+    answer.headers.update(error.headers)
+    return answer
 
 
 def _to_sign_in(request: Request) -> Response:

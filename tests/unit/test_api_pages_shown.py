@@ -207,3 +207,15 @@ def test_whatever_is_chosen_in_the_buttons_can_be_kept_while_they_are_renewed(se
         assert not [field for field in fields if " id=" not in field]
     script = client.get("/static/page.js").text
     assert "renewed.checked = input.checked" in script
+
+
+def test_a_browser_gets_a_page_where_there_is_none(served: Served) -> None:
+    client, _ = served
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for path, code in (("/nothing", 404), ("/start/upload", 405), ("/sign-out", 405)):
+        page = client.get(path, headers=browser)
+        assert (page.status_code, "All jobs" in page.text) == (code, True)
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert client.get(path).json()["error"]["code"] == code, "for programs as before"
+    assert client.get("/start/upload", headers=browser).headers["allow"] == "POST"
+    assert client.get("/v1/nothing", headers=browser).json()["error"]["code"] == 404
