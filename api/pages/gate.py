@@ -14,7 +14,7 @@ from api.answers import http_problem, refusal, unexpected
 from api.auth import ADMIN, Caller
 from api.errors import ApiError
 from api.pages.rendering import fragment, page, wants_fragment
-from api.pages.session import cookie_in, from_own_page, session_holds
+from api.pages.session import from_own_page, session_holds, tokens_in
 from api.services import now_ms, services
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -93,8 +93,10 @@ def caller_of_page(request: Request) -> Caller | None:
     parts = services(request)
     if not parts.settings.api_require_key:
         return ADMIN
-    known = parts.key is not None and session_holds(cookie_in(request.cookies), parts.key, now_ms())
-    return ADMIN if known else None
+    if parts.key is None:
+        return None
+    now = now_ms()
+    return ADMIN if any(session_holds(token, parts.key, now) for token in tokens_in(request.cookies)) else None
 
 
 def refused(request: Request, error: ApiError) -> Response:

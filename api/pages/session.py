@@ -29,9 +29,9 @@ def session_holds(token: str, key: str, now_ms: int) -> bool:
     return now_ms // 1000 < int(ends)
 
 
-def cookie_in(cookies: Mapping[str, str]) -> str:
-    """The session's token among a request's cookies; empty: there is none."""
-    return cookies.get(SECURE_COOKIE) or cookies.get(COOKIE) or ""
+def tokens_in(cookies: Mapping[str, str]) -> list[str]:
+    """What a request's cookies hold that could be a session's token: there may be an old one, of https or without."""
+    return [cookies[name] for name in (SECURE_COOKIE, COOKIE) if name in cookies]
 
 
 def from_own_page(headers: Mapping[str, str]) -> bool:

@@ -14,7 +14,9 @@ from starlette.testclient import TestClient
 from api.job_json import job_view
 from api.models import HistoryEntry, Preview, PreviewRow
 from api.pages.rendering import fragment
+from api.pages.session import COOKIE, SECURE_COOKIE, session_token
 from api.pages.words import happened, sentence
+from api.services import now_ms
 from api.view import View
 from schemas.commands import LanesRested
 from schemas.job import Job, LaneTotals, Options, RestedLane, Source, State
@@ -219,3 +221,16 @@ def test_a_browser_gets_a_page_where_there_is_none(served: Served) -> None:
         assert client.get(path).json()["error"]["code"] == code, "for programs as before"
     assert client.get("/start/upload", headers=browser).headers["allow"] == "POST"
     assert client.get("/v1/nothing", headers=browser).json()["error"]["code"] == 404
+
+
+def test_an_old_cookie_of_https_does_not_hide_a_session(tmp_path: Path) -> None:
+    app, _ = stub(tmp_path, api_require_key=True)
+    with TestClient(app, follow_redirects=False) as client:
+        good = f"{COOKIE}={session_token('secret', now_ms())}"
+        for cookies, code in (
+            (good, 200),
+            (f"{SECURE_COOKIE}=old; {good}", 200),
+            (f"{SECURE_COOKIE}=old; {COOKIE}=old", 303),
+            (f"{SECURE_COOKIE}=", 303),
+        ):
+            assert client.get("/", headers={"Cookie": cookies}).status_code == code, cookies
