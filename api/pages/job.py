@@ -30,15 +30,16 @@ async def show_job(request: Request) -> Response:
 
 async def show_live(request: Request) -> Response:
     """What moves: progress, lanes, what is waited for; all the rest, if the page has another state (``seen``)."""
-    job = await visible_job(request)
-    real = real_of(services(request), job)
-    return live(request, job, changed=request.query_params.get("seen") != mark(job, real))
+    job, parts = await visible_job(request), services(request)
+    changed = request.query_params.get("seen") != mark(job, real_of(parts, job))
+    return live(request, job, changed=changed, told=request.query_params.get("told") != newest_record(parts, job))
 
 
-def live(request: Request, job: Job, *, changed: bool) -> Response:
-    """The parts that htmx puts in the places of the old ones; the event has the slower parts ask for themselves."""
+def live(request: Request, job: Job, *, changed: bool, told: bool = True) -> Response:
+    """The parts that htmx puts in the places of the old ones; the event has the slower parts ask for themselves, also
+    when the history alone has been `told` more: a refusal stays beside its form then."""
     headers = {"HX-Retarget": "#live", "HX-Reswap": "outerHTML"}
-    if changed:
+    if changed or told:
         headers["HX-Trigger-After-Settle"] = "job-changed"
     return rendering.fragment("live.html", headers=headers, changed=changed, **shown(request, job))
 
@@ -61,6 +62,7 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "who": caller(request).name,
         "keyless": not parts.settings.api_require_key,
         "mark": mark(job, real),
+        "newest": newest_record(parts, job),
         "moving": job.state not in RESTING,
         "file": view.source.kind == "query",
         "real": real,
@@ -77,6 +79,11 @@ def mark(job: Job, real: Job | None) -> str:
     """Tells apart what the page shows besides numbers: it changes whenever a command or a report has had an effect."""
     options = f"{job.options.rows_per_second}-{int(job.halting)}{int(job.checking)}{int(job.finishing)}"
     return f"{job.state}-{job.epoch}-{job.run}-{options}-{int(real is not None)}"
+
+
+def newest_record(parts: Services, job: Job) -> str:
+    """The offset of the newest record of the history; empty: there is none."""
+    return "".join(map(str, parts.view.event_offsets(job.id)[-1:]))
 
 
 async def show_errors(request: Request) -> Response:

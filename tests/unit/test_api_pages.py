@@ -180,7 +180,7 @@ def test_an_upload_is_started_paused_resumed_and_terminated(served: Served) -> N
     assert "Paused" in text_of(live.text)
     assert f'action="{path}/resume"' in live.text
     assert live.headers["hx-trigger-after-settle"] == "job-changed"
-    seen = re.search(r"seen=([^\"]+)", live.text)
+    seen = re.search(r"seen=([^&\"]+)", live.text)
     assert seen is not None
     same = client.get(f"{path}/live?seen={html.unescape(seen[1])}", headers=HTMX)
     assert "actions" not in same.text, "what has not changed is left alone"

@@ -234,3 +234,22 @@ def test_an_old_cookie_of_https_does_not_hide_a_session(tmp_path: Path) -> None:
             (f"{SECURE_COOKIE}=", 303),
         ):
             assert client.get("/", headers={"Cookie": cookies}).status_code == code, cookies
+
+
+def test_an_open_page_is_told_of_news_in_the_history(served: Served) -> None:
+    client, _ = served
+    path = send_file(client, PEOPLE + ROW).headers["hx-redirect"]
+    page = client.get(path).text
+
+    def ask() -> Any:
+        asked = re.search(r'hx-get="([^"]+/live[^"]*)"', page)
+        assert asked is not None
+        return client.get(html.unescape(asked[1]), headers=HTMX)
+
+    assert "hx-trigger-after-settle" not in ask().headers
+    assert client.post(f"/v1{path}/rollback").status_code == 409
+    news = ask()
+    assert news.headers["hx-trigger-after-settle"] == "job-changed"
+    assert 'id="actions"' not in news.text, "a refusal beside a form stays"
+    page = news.text
+    assert "hx-trigger-after-settle" not in ask().headers
