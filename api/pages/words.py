@@ -88,6 +88,10 @@ def sentence(job: Job, view: JobView) -> str:
     match job.state:
         case State.QUEUED:
             return "Another job holds what this one needs. It starts by itself when that one has ended or failed."
+        case State.PAUSING | State.TERMINATING:
+            return f"No new work is begun; {waiting_for(job)}."
+        case State.ROLLING_BACK if job.halting:
+            return f"The rollback is about to pause; {waiting_for(job)}."
         case State.RUNNING if view.awaits:
             return f"It waits for {view.awaits}."
         case State.RUNNING if job.finishing:
@@ -96,8 +100,6 @@ def sentence(job: Job, view: JobView) -> str:
             return "Every row is being checked. Nothing is written."
         case State.RUNNING:
             return "Rows are being exported." if export else "Rows are being written."
-        case State.PAUSING | State.TERMINATING:
-            return f"No new work is begun. It waits until {waiting_for(job)}."
         case State.PAUSED:
             return "Nothing is written and nothing is in flight. Resume it to go on, or terminate it."
         case State.TERMINATED | State.ROLLED_BACK if job.started_at is None:

@@ -253,3 +253,10 @@ def test_an_open_page_is_told_of_news_in_the_history(served: Served) -> None:
     assert 'id="actions"' not in news.text, "a refusal beside a form stays"
     page = news.text
     assert "hx-trigger-after-settle" not in ask().headers
+
+
+def test_what_has_not_stopped_yet_is_told_and_not_its_opposite() -> None:
+    missing = "partitions 0, 1 of 2 have not yet reported that nothing is in flight"
+    assert sentence_of(some_job(State.PAUSING)).startswith(f"No new work is begun; {missing}")
+    halting = some_job(State.ROLLING_BACK, phase="undo", halting=True, started_at=1)
+    assert sentence_of(halting).startswith(f"The rollback is about to pause; {missing}")
