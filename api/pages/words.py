@@ -108,6 +108,8 @@ def sentence(job: Job, view: JobView) -> str:
             return "It was stopped for good. A dry run writes nothing."
         case State.TERMINATED:
             return "It was stopped for good, and the rows that were written stay."
+        case State.COMPLETED if job.options.dry_run and job.source.kind == "topic":
+            return "Every row can be stored. Nothing was written; make a job, and send the rows again."
         case State.COMPLETED if job.options.dry_run:
             return "Every row can be stored. Nothing was written; start makes the real job of it."
         case State.COMPLETED:

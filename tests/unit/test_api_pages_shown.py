@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from api.job_json import job_view
 from api.models import HistoryEntry, Preview, PreviewRow
+from api.pages.offers import offers
 from api.pages.rendering import fragment
 from api.pages.session import COOKIE, SECURE_COOKIE, session_token
 from api.pages.words import happened, sentence
@@ -21,7 +22,7 @@ from api.view import View
 from schemas.commands import LanesRested
 from schemas.job import Job, LaneTotals, Options, RestedLane, Source, State
 from tests.unit.test_api_pages import HTMX, OWN, Served, complete, send_file, some_job, text_of
-from tests.unit.test_api_stub import PEOPLE, ROW, stub
+from tests.unit.test_api_stub import CATALOG, PEOPLE, ROW, stub
 
 
 @pytest.fixture
@@ -260,3 +261,9 @@ def test_what_has_not_stopped_yet_is_told_and_not_its_opposite() -> None:
     assert sentence_of(some_job(State.PAUSING)).startswith(f"No new work is begun; {missing}")
     halting = some_job(State.ROLLING_BACK, phase="undo", halting=True, started_at=1)
     assert sentence_of(halting).startswith(f"The rollback is about to pause; {missing}")
+
+
+@pytest.mark.parametrize("kind", ["file", "topic"])
+def test_start_is_spoken_of_where_it_is_offered(kind: Any) -> None:
+    tried = some_job(State.COMPLETED, options=Options(dry_run=True), source=Source(kind=kind), started_at=1)
+    assert ("start makes" in sentence_of(tried)) == ("start" in offers(tried, CATALOG))
