@@ -86,8 +86,8 @@ class CommandLog:
         self._thread.join(timeout=1)
 
 
-async def ask(log: CommandLog, live: LiveView, command: Command, timeout: float = ANSWER_SECONDS) -> Job:
-    """The job once it has taken in the command.
+async def ask(log: CommandLog, live: LiveView, command: Command, timeout: float | None = None) -> Job:
+    """The job once it has taken in the command; `timeout`: how long that may take, ANSWER_SECONDS if not said.
 
     Raises:
         ApiError: the control agent's refusal; or 503, when Kafka or the control agent does not answer.
@@ -100,6 +100,7 @@ async def ask(log: CommandLog, live: LiveView, command: Command, timeout: float 
             f"check `sluice status`, look at the job, and send the command again",
             job_id=command.job_id,
         ) from error
+    timeout = ANSWER_SECONDS if timeout is None else timeout
     answer = await live.answer(command.job_id, offset, timeout)
     match answer:
         case Job():

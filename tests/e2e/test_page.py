@@ -246,6 +246,7 @@ def locked(cluster: Cluster) -> Iterator[str]:
     settings.admin_key_file.write_text("secret\n")
     process = Process("api", 99, settings)
     cluster.wait_ready(process)
+    settings.admin_key_file.unlink()  # it has been read; the cluster's own API knows no key
     yield settings.api
     process.kill()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import httpx
 import pytest
 
 from tests.cluster import Cluster
@@ -51,9 +52,11 @@ def test_an_upload_started_without_any_worker_waits_for_one(
 ) -> None:
     file = people(1000)
     cluster.worker.stop()
-    answer = cluster.send(file, organisation)
-    assert answer.status_code == 503, answer.text
-    job_id = answer.json()["error"]["details"]["job_id"]
+    with pytest.raises(httpx.ReadTimeout):
+        cluster.send(file, organisation, timeout=2)
     cluster.start("worker")
+    asked = {"organisation": organisation}
+    (job,) = cluster.wait(lambda: cluster.call("GET", "/v1/jobs", params=asked)["jobs"], 30, "the job is made")
+    job_id = job["id"]
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)
