@@ -53,7 +53,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr, requestConfig } = event.detail;
   const from = requestConfig.elt;
   fromForm = requestConfig.verb !== "get";
-  hadFocus = Boolean(document.activeElement && document.activeElement.closest("#job"));
+  // Kept until it is settled: of two answers at once, the second meets a page whose focus the first has taken away.
+  hadFocus ||= Boolean(document.activeElement && document.activeElement.closest("#job"));
   if (xhr.status < 400) {
     if (from.hasAttribute("data-poll")) showLost("");
   } else if (!from.matches("form")) {
