@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,6 +11,8 @@ T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_making = threading.Lock()
+"""msgspec crashes where two threads make decoders of the same types at once, or one decodes meanwhile."""
 
 
 class UndecodableError(ValueError):
@@ -31,7 +34,8 @@ def decode(data: bytes | None, kind: type[T] | Any) -> Any:
         raise UndecodableError("the record has no value; a JSON object is expected")
     decoder = _decoders.get(kind)
     if decoder is None:
-        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+        with _making:
+            decoder = _decoders.get(kind) or _decoders.setdefault(kind, msgspec.json.Decoder(kind))
     try:
         return decoder.decode(data)
     except msgspec.MsgspecError as error:
