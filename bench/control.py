@@ -32,13 +32,19 @@ from schemas.indices import data_index
 from schemas.intervals import IntervalSet
 from schemas.lanes import LaneRecord
 
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.02
+WAIT_SECONDS = 0.05
+"""Between two looks at a job whose end is awaited: more of them would keep the API busy, on a machine of two cores."""
+LOOK_SECONDS = 0.01
+"""Between two looks at what Elasticsearch has written."""
 BIG, MIDDLE, SMALL = 1_000_000, 100_000, 1_000
 PAUSES = 50
 PAUSED_JOBS = 20
 ROLLBACKS = 3
 ALONE = 6
 """Uploads of a job alone, before and again after those beside paused ones."""
+SMALLS = 5
+"""Small jobs behind a big one."""
 WARM_UPS = 3
 """Uploads before anything is measured: the servers compile their code meanwhile."""
 
@@ -82,15 +88,18 @@ class Bench:
         """Rows of a job that are applied."""
         return int(self.api.job(job_id)["progress"]["rows_applied"])
 
-    def until(self, job_id: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    def until(
+        self, job_id: str, condition: Callable[[dict[str, Any]], bool], every: float = POLL_SECONDS
+    ) -> dict[str, Any]:
         """The job, once the condition holds of it."""
         while not condition(job := self.api.job(job_id)):
-            time.sleep(POLL_SECONDS)
+            time.sleep(every)
         return dict(job)
 
     def ended(self, job_id: str) -> dict[str, Any]:
         """The job, once it has completed."""
-        return self.until(job_id, lambda job: job["state"] in ("COMPLETED", "ROLLED_BACK", "FAILED", "TERMINATED"))
+        ends = ("COMPLETED", "ROLLED_BACK", "FAILED", "TERMINATED")
+        return self.until(job_id, lambda job: job["state"] in ends, WAIT_SECONDS)
 
     def documents(self, job_id: str) -> int:
         """Documents of a job in Elasticsearch."""
@@ -154,7 +163,7 @@ class LastWrite:
         seen, more = -1, True
         with httpx.Client(trust_env=False) as client:
             while more:
-                more = not self._stop.wait(POLL_SECONDS)
+                more = not self._stop.wait(LOOK_SECONDS)
                 answer = client.get(self._url, params={"filter_path": "_all.primaries.indexing.index_total"})
                 total = answer.json()["_all"]["primaries"]["indexing"]["index_total"]
                 if total != seen:
@@ -250,14 +259,16 @@ def reread(bench: Bench) -> list[Figure]:
 
 
 def small_behind_big(bench: Bench) -> list[Figure]:
-    """A small job, submitted while a big one runs."""
-    big = bench.start(BIG)
-    bench.until(big, lambda job: _rows(job) > 10_000)
-    began = time.perf_counter()
-    bench.ended(bench.start(SMALL))
-    took = time.perf_counter() - began
-    bench.act(big, "terminate", keep_rows=True)
-    return [Figure("1,000 rows behind 1,000,000", took, "s", "<= 3")]
+    """A small job, submitted while a big one runs, again and again."""
+    took = []
+    for _ in range(SMALLS):
+        big = bench.start(BIG)
+        bench.until(big, lambda job: _rows(job) > 10_000)
+        began = time.perf_counter()
+        bench.ended(bench.start(SMALL))
+        took.append(time.perf_counter() - began)
+        bench.act(big, "terminate", keep_rows=True)
+    return [Figure("1,000 rows behind 1,000,000, the longest of five", max(took), "s", "<= 3")]
 
 
 def resume_and_terminate(bench: Bench) -> list[Figure]:

@@ -62,9 +62,9 @@ def make_app(settings: Settings) -> faust.App:
         topic_disable_leader=True,
         table_standby_replicas=0,
         stream_wait_empty=False,
-        stream_buffer_maxsize=64,
+        stream_buffer_maxsize=256,  # more than one fetch holds, so that partitions are seldom held back
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=1024 * 1024,
+        consumer_max_fetch_size=256 * 1024,  # of a partition: commands come with the same fetches as rows
         broker_commit_interval=1.0,
         broker_session_timeout=timeout,
         broker_heartbeat_interval=min(3.0, timeout / 4),

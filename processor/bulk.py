@@ -13,6 +13,7 @@ from elastic_transport import ConnectionTimeout
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
+from processor.pacing import Pace
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class BulkSink:
     def __init__(self, client: AsyncElasticsearch, in_flight: int = 1) -> None:
         """`in_flight`: requests that Elasticsearch is given at once; more of them wait here, made but not sent."""
         self.client = client
-        self._slots = asyncio.Semaphore(in_flight)
+        self._pace = Pace(in_flight)
         self.on_trouble: Callable[[str | None], None] = lambda _: None
         """Told in words what keeps a request from being answered, and None once it is answered."""
 
@@ -117,7 +118,7 @@ class BulkSink:
         pauses, unanswered = _pauses(), False
         while True:
             try:
-                async with self._slots:
+                async with self._pace.slot():
                     try:
                         gate()
                     except StoppedError:

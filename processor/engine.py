@@ -97,6 +97,7 @@ class Engine:
         self._conclusions: set[asyncio.Task[None]] = set()
         self._concluded: set[tuple[str, int]] = set()
         self._swept = False
+        self._making = asyncio.Lock()
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         jobs.listen(self._job_changed)
 
@@ -246,9 +247,8 @@ class Engine:
 
     async def _fly(self, job: Job, taken: Taken) -> None:
         lanes = {lane for lane, _, _ in taken}
-        work = Work(
-            job, self._datasets[job.dataset], self._settings.prefix, self._sink, self._gate(job, lanes), now_ms()
-        )
+        dataset, gate = self._datasets[job.dataset], self._gate(job, lanes)
+        work = Work(job, dataset, self._settings.prefix, self._sink, gate, now_ms(), self._making)
         operation = self._operations[job.operation]
         blocks = [block for _, _, block in taken]
         began = time.monotonic()

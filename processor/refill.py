@@ -15,8 +15,8 @@ from schemas.blocks import BlockHead
 from schemas.codec import UndecodableError, decode
 from schemas.job import Job
 
-ROOM_BLOCKS = 256
-"""Blocks that a worker's lanes share, in memory."""
+ROOM_BLOCKS = 1024
+"""Blocks that a worker's lanes share, in memory: some 50 MB. What finds no room is read from Kafka a second time."""
 CHUNK_BLOCKS = 8
 """Blocks read again in one go: so many, then the next lane has its turn."""
 

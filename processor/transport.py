@@ -30,6 +30,8 @@ from faust.types import TP, Message
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
+FETCH_WAIT_MS = 100
+"""How long a fetch waits for records. There is one at a time: a partition that has room again waits for its end."""
 POLL_SECONDS = 0.1
 """So soon a partition whose agent has caught up is looked at again, while the others have no records."""
 
@@ -58,6 +60,7 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
         # aiokafka looks at it when it starts. If it is called otherwise one day, the worker must not start.
         assert consumer._isolation_level == "read_uncommitted"
         consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
     def __post_init__(self) -> None:

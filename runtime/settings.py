@@ -89,10 +89,10 @@ class Settings(BaseSettings):
     block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
     block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")
     slice_rows: int = Field(10_000, ge=1, le=10_000, description="rows in a slice of an export, at most")
-    bulk_rows: int = Field(2500, ge=1, description="rows in one bulk request, at most")
+    bulk_rows: int = Field(2000, ge=1, description="rows in one bulk request, at most")
     bulk_bytes: int = Field(8 * 1024 * 1024, ge=65536, description="bytes of one bulk request, at most")
     bulk_in_flight: int = Field(2, ge=1, le=16, description="bulk requests a worker keeps in flight")
-    lane_blocks: int = Field(16, ge=1, description="blocks of one lane that a worker holds in memory, at most")
+    lane_blocks: int = Field(128, ge=1, description="blocks of one lane that a worker holds in memory, at most")
     unknown_job_seconds: float = Field(
         30.0, ge=0, description="a row on the inbox waits so long for its job to be made, then it is refused"
     )

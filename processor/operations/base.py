@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,6 +30,8 @@ class Work:
     """To be called right before anything is written; it raises FencedError when the work is void."""
     at: int
     """Milliseconds since 1970, for what is recorded."""
+    making: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """To be held while a request is made from blocks: the first of several goes out before the next is begun."""
 
     async def find(self, index: str, *filters: dict[str, Any]) -> list[dict[str, Any]]:
         """Documents of `index` that pass all `filters` now, 10,000 at most; of an index that is not there, none."""

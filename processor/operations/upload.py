@@ -45,13 +45,14 @@ class Upload:
         checked: list[CheckedRows] = []
         items: list[bytes] = []
         index = await self._index(work)
-        for block in blocks:
-            rows = self._check(work, cast(RowBlock, block))
-            checked.append(rows)
-            if index is not None:
-                items += self._items(work, index, rows)
-            # A block takes milliseconds: heartbeats and commands get their turn in between.
-            await asyncio.sleep(0)
+        async with work.making:
+            for block in blocks:
+                rows = self._check(work, cast(RowBlock, block))
+                checked.append(rows)
+                if index is not None:
+                    items += self._items(work, index, rows)
+                # A block takes milliseconds: heartbeats and commands get their turn in between.
+                await asyncio.sleep(0)
         errors = [error for rows in checked for error in rows.errors]
         answers = await work.sink.send(items + error_items(work, errors), work.gate)
         _require_recorded(answers[len(items) :])

@@ -179,11 +179,11 @@ def test_an_agent_that_is_busy_keeps_nobody_from_the_records_that_come_after_its
             app.consumer._active_partitions = {PARTITION, table}
             deliver = app.topics._build_handler(PARTITION, {agent})
             app.flow_control.resume()
-            for offset in range(200):
+            for offset in range(600):
                 await asyncio.wait_for(deliver(message_at(app, offset)), 1)
-            assert [agent.queue.get_nowait().message.offset for _ in range(150)] == list(range(150))
+            assert [agent.queue.get_nowait().message.offset for _ in range(450)] == list(range(450))
             assert app.consumer._active_partitions == {table}, "more has been fetched for it"
-            for _ in range(50):
+            for _ in range(150):
                 await agent.queue.get()
             assert app.consumer._active_partitions == {PARTITION, table}
         finally:

@@ -1,0 +1,82 @@
+"""When the next request may go out: as late as keeps Elasticsearch busy, since what it has been given can't be stopped.
+
+With two allowed in flight, the second does not help while Elasticsearch is at work on the first: it waits in a queue
+there, and a job that is paused meanwhile has to wait for it. So it is sent shortly before the first is due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import statistics
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+LEAD_SECONDS = 0.05
+"""So long before an answer is due the next request is sent: on its way and taken apart, it comes just in time."""
+REMEMBERED = 9
+"""Requests whose times tell when one is due; their median, since a refresh makes single ones take long."""
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    begun_at: float | None
+    """When Elasticsearch is thought to have begun; None: it waits for another one."""
+
+
+class Pace:
+    """Slots for requests, given out in the order in which they are asked for. Times are seconds of `clock`."""
+
+    def __init__(self, in_flight: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """`in_flight`: slots. The last of them is open only when the oldest request is due, if there is another."""
+        self._most = in_flight
+        self._clock = clock
+        self._door = asyncio.Lock()
+        self._answered = asyncio.Event()
+        self._requests: list[_Request] = []
+        self._times: deque[float] = deque(maxlen=REMEMBERED)
+
+    @contextlib.asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for a slot, and have it until the request is answered or has failed."""
+        async with self._door:
+            while (wait := self.wait_seconds()) > 0:
+                self._answered.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._answered.wait(), None if math.isinf(wait) else wait)
+            request = _Request(self._clock() if self._free() > 1 or self._most == 1 else None)
+            self._requests.append(request)
+        try:
+            yield
+        except BaseException:
+            self._end(request)
+            raise
+        else:
+            if request.begun_at is not None:
+                self._times.append(self._clock() - request.begun_at)
+            self._end(request)
+
+    def wait_seconds(self) -> float:
+        """How long until the next slot opens, if nothing is answered meanwhile; infinity: not before that."""
+        free = self._free()
+        if free == 0:
+            return math.inf
+        if free > 1 or not self._requests or not self._times:
+            return 0.0
+        begun = min((request.begun_at for request in self._requests if request.begun_at is not None), default=None)
+        if begun is None:
+            return 0.0
+        return begun + statistics.median(self._times) - LEAD_SECONDS - self._clock()
+
+    def _free(self) -> int:
+        return self._most - len(self._requests)
+
+    def _end(self, request: _Request) -> None:
+        self._requests.remove(request)
+        for other in self._requests:
+            if other.begun_at is None:
+                other.begun_at = self._clock()
+        self._answered.set()

@@ -1,0 +1,161 @@
+"""When requests are let out: the last slot only shortly before the oldest answer is due."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+
+from processor.pacing import LEAD_SECONDS, Pace
+
+
+class Clock:
+    """Seconds, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Server:
+    """Requests that are answered when the test says so."""
+
+    def __init__(self, in_flight: int) -> None:
+        self.clock = Clock()
+        self.pace = Pace(in_flight, self.clock)
+        self.sent: list[str] = []
+        self._answers: dict[str, asyncio.Event] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def ask(self, name: str) -> None:
+        """Begin a request; it goes out as soon as it may."""
+        self._answers[name] = asyncio.Event()
+        self._tasks[name] = asyncio.create_task(self._request(name))
+        await settle()
+
+    async def answer(self, name: str, after: float = 0.0) -> None:
+        """Answer it, so many seconds later than now."""
+        self.clock.now += after
+        self._answers[name].set()
+        await self._tasks[name]
+        await settle()
+
+    async def _request(self, name: str) -> None:
+        async with self.pace.slot():
+            self.sent.append(name)
+            await self._answers[name].wait()
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def taught(in_flight: int, seconds: float = 10.0) -> Server:
+    """A server that is known to take so long for a request."""
+    server = Server(in_flight)
+    await server.ask("first")
+    await server.answer("first", seconds)
+    server.sent.clear()
+    return server
+
+
+def test_of_two_the_second_waits_until_the_first_is_due() -> None:
+    async def story() -> None:
+        server = await taught(2)
+        await server.ask("a")
+        await server.ask("b")
+        assert server.sent == ["a"]
+        assert server.pace.wait_seconds() == pytest.approx(10.0 - LEAD_SECONDS)
+        server.clock.now += 10.0
+        assert server.pace.wait_seconds() <= 0
+
+    asyncio.run(story())
+
+
+def test_an_answer_that_comes_early_lets_the_next_out_at_once_and_in_order() -> None:
+    async def story() -> None:
+        server = await taught(2)
+        for name in "abc":
+            await server.ask(name)
+        await server.answer("a", 1.0)
+        assert server.sent == ["a", "b"]
+        await server.answer("b", 1.0)
+        assert server.sent == ["a", "b", "c"]
+
+    asyncio.run(story())
+
+
+def test_what_had_to_wait_for_another_is_due_a_whole_time_after_that_one() -> None:
+    async def story() -> None:
+        server = await taught(2)
+        await server.ask("a")
+        server.clock.now += 10.0
+        await server.ask("b")
+        assert server.sent == ["a", "b"]
+        await server.ask("c")
+        assert math.isinf(server.pace.wait_seconds())
+        await server.answer("a")
+        assert server.sent == ["a", "b"]
+        assert server.pace.wait_seconds() == pytest.approx(10.0 - LEAD_SECONDS)
+
+    asyncio.run(story())
+
+
+def test_where_nothing_is_known_yet_all_slots_are_open() -> None:
+    async def story() -> None:
+        server = Server(2)
+        for name in "abc":
+            await server.ask(name)
+        assert server.sent == ["a", "b"]
+
+    asyncio.run(story())
+
+
+def test_with_many_slots_only_the_last_is_held_back() -> None:
+    async def story() -> None:
+        server = await taught(4)
+        for name in "abcde":
+            await server.ask(name)
+        assert server.sent == ["a", "b", "c"]
+
+    asyncio.run(story())
+
+
+def test_one_slot_is_one_request_after_the_other() -> None:
+    async def story() -> None:
+        server = await taught(1)
+        await server.ask("a")
+        await server.ask("b")
+        assert server.sent == ["a"]
+        await server.answer("a", 1.0)
+        assert server.sent == ["a", "b"]
+
+    asyncio.run(story())
+
+
+def test_a_single_request_that_takes_long_changes_little() -> None:
+    async def story() -> None:
+        server = await taught(2, seconds=1.0)
+        for number, seconds in enumerate((1.0, 1.0, 60.0)):
+            await server.ask(f"r{number}")
+            await server.answer(f"r{number}", seconds)
+        await server.ask("a")
+        assert server.pace.wait_seconds() == pytest.approx(1.0 - LEAD_SECONDS)
+
+    asyncio.run(story())
+
+
+def test_a_request_that_fails_gives_its_slot_back() -> None:
+    async def story() -> None:
+        server = await taught(2)
+        with pytest.raises(RuntimeError):
+            async with server.pace.slot():
+                raise RuntimeError
+        await server.ask("a")
+        assert server.sent == ["a"]
+
+    asyncio.run(story())
