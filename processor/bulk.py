@@ -118,7 +118,7 @@ class BulkSink:
         pauses, unanswered = _pauses(), False
         while True:
             try:
-                async with self._pace.slot():
+                async with self._pace.slot(writes):
                     try:
                         gate()
                     except StoppedError:

@@ -23,6 +23,7 @@ REMEMBERED = 9
 
 @dataclass(slots=True, eq=False)
 class _Request:
+    writes: bool
     begun_at: float | None
     """When Elasticsearch is thought to have begun; None: it waits for another one."""
 
@@ -40,14 +41,18 @@ class Pace:
         self._times: deque[float] = deque(maxlen=REMEMBERED)
 
     @contextlib.asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Wait for a slot, and have it until the request is answered or has failed."""
+    async def slot(self, writes: bool) -> AsyncIterator[None]:
+        """Wait for a slot, and have it until the request is answered or has failed.
+
+        One that only reads takes the last slot at once: nobody who pauses a job waits for it.
+        """
         async with self._door:
-            while (wait := self.wait_seconds()) > 0:
+            while (wait := self.wait_seconds(writes)) > 0:
                 self._answered.clear()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._answered.wait(), None if math.isinf(wait) else wait)
-            request = _Request(self._clock() if self._free() > 1 or self._most == 1 else None)
+            waits = writes and self._free() == 1 and any(other.writes for other in self._requests)
+            request = _Request(writes, None if waits else self._clock())
             self._requests.append(request)
         try:
             yield
@@ -55,21 +60,19 @@ class Pace:
             self._end(request)
             raise
         else:
-            if request.begun_at is not None:
+            if writes and request.begun_at is not None:
                 self._times.append(self._clock() - request.begun_at)
             self._end(request)
 
-    def wait_seconds(self) -> float:
+    def wait_seconds(self, writes: bool) -> float:
         """How long until the next slot opens, if nothing is answered meanwhile; infinity: not before that."""
         free = self._free()
         if free == 0:
             return math.inf
-        if free > 1 or not self._requests or not self._times:
+        begun = [other.begun_at for other in self._requests if other.writes and other.begun_at is not None]
+        if not writes or free > 1 or not begun or not self._times:
             return 0.0
-        begun = min((request.begun_at for request in self._requests if request.begun_at is not None), default=None)
-        if begun is None:
-            return 0.0
-        return begun + statistics.median(self._times) - LEAD_SECONDS - self._clock()
+        return min(begun) + statistics.median(self._times) - LEAD_SECONDS - self._clock()
 
     def _free(self) -> int:
         return self._most - len(self._requests)
