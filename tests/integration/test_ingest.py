@@ -232,7 +232,7 @@ def test_a_file_becomes_blocks(bench: Bench) -> None:
     wait_until(lambda: bench.backlog() == 0, 5, "the plan is acknowledged")
 
 
-@pytest.mark.parametrize("bench", [{"block_rows": 10, "session_timeout_seconds": 6}], indirect=True)
+@pytest.mark.parametrize("bench", [{"block_rows": 10, "session_timeout_seconds": 3}], indirect=True)
 @pytest.mark.parametrize("seed", range(2))
 def test_a_reader_that_is_killed_is_replaced_without_loss(bench: Bench, seed: int) -> None:
     path = write_people(bench.settings.storage_root / "people.csv", 60_000, seed)
