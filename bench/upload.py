@@ -22,6 +22,7 @@ from schemas.indices import data_mapping, index_settings
 
 REQUEST_ROWS = 5000
 INDEX = "bench-direct"
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,9 @@ def measure(rows: int, rounds: int) -> UploadFigures:
         directs, uploads = [], []
         before = cpu_seconds(config)
         for number in range(rounds):
+            settle(config)
             directs.append(rows / load.run())
+            settle(config)
             seconds, job_id = upload(file, f"round-{number}")
             uploads.append(rows / seconds)
             print(f"round {number + 1}: direct {directs[-1]:,.0f} rows/s, Sluice {uploads[-1]:,.0f} rows/s", flush=True)
@@ -69,6 +72,14 @@ def measure(rows: int, rounds: int) -> UploadFigures:
             used,
             peak_megabytes(config),
         )
+
+
+def settle(config: Settings) -> None:
+    """Wait until Elasticsearch has merged what was written before: neither of the two may be charged for the other."""
+    with elasticsearch(config) as client:
+        client.indices.refresh()
+        while client.indices.stats(metric="merge")["_all"]["total"]["merges"]["current"]:
+            time.sleep(POLL_SECONDS)
 
 
 def upload(file: Path, organisation: str) -> tuple[float, str]:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-LEAD_SECONDS = 0.05
+LEAD_SECONDS = 0.04
 """So long before an answer is due the next request is sent: on its way and taken apart, it comes just in time."""
 REMEMBERED = 9
 """Requests whose times tell when one is due; their median, since a refresh makes single ones take long."""
