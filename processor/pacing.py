@@ -56,12 +56,9 @@ class Pace:
             self._requests.append(request)
         try:
             yield
-        except BaseException:
-            self._end(request)
-            raise
-        else:
             if writes and request.begun_at is not None:
                 self._times.append(self._clock() - request.begun_at)
+        finally:
             self._end(request)
 
     def wait_seconds(self, writes: bool) -> float:

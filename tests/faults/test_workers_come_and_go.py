@@ -31,7 +31,7 @@ def test_workers_come_and_go_during_an_upload(cluster: Cluster, people: People, 
     assert_loaded(cluster, job_id, file)
 
 
-@pytest.mark.parametrize("rows_before", [0, 2000])
+@pytest.mark.parametrize("rows_before", [0, 1, 2000])
 def test_a_worker_dies_that_has_hardly_begun(
     cluster: Cluster, people: People, organisation: str, rows_before: int
 ) -> None:
