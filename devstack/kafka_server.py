@@ -93,6 +93,7 @@ def program(settings: Settings, layout: Layout, cache: Path) -> Program:
             "-Xms256m",
             "-Xmx512m",
             "-XX:+UseG1GC",
+            "-XX:TieredStopAtLevel=1",  # the second compiler costs more than it gives while a stack is young
             "-XX:+ExitOnOutOfMemoryError",
             "--sun-misc-unsafe-memory-access=allow",  # Kafka unmaps its files by it, and Java 25 warns of that
             *command[1:],
@@ -103,6 +104,7 @@ def program(settings: Settings, layout: Layout, cache: Path) -> Program:
         log=layout.log("kafka"),
         check=check,
         probe=lambda: answers(settings.kafka_port, cluster),
+        niceness=5,  # a file is published faster than its rows are written anyway
         folder=layout.kafka,
     )
 

@@ -98,7 +98,21 @@ def start(program: Program, mark: Path, die_with_parent: bool = False) -> Runnin
         for descriptor in (reading, writing):
             if descriptor is not None:
                 os.close(descriptor)
+    _stand_back(child.pid, program.niceness)
     return Running(Identity(child.pid, psutil.Process(child.pid).create_time()), child)
+
+
+def _stand_back(pid: int, niceness: int) -> None:
+    """Give a process less of a processor that others want, too; where that can't be had nothing else is wrong.
+
+    Linux by default shares the processors among sessions first: a process that leads one, as ours do, is compared with
+    others by its session's niceness, and its own counts only among the threads of that session.
+    """
+    if niceness:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, pid, niceness)
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{pid}/autogroup").write_text(str(niceness), encoding="ascii")
 
 
 def stop(running: Iterable[tuple[Running, float]]) -> None:

@@ -16,6 +16,7 @@ class Program:
 
     `user` is the uid and gid it runs as (None: ours). `stdin` is what it reads first, at most 60 KiB. `check` is called
     right before each start and refuses it with a StackError. `probe` asks the running process and never raises.
+    `niceness` is how far the process stands back where processors are scarce, from 0 to 19.
     """
 
     role: Role
@@ -31,6 +32,7 @@ class Program:
     stdin: bytes | None = None
     ready_seconds: float = 120.0
     stop_seconds: float = 20.0
+    niceness: int = 0
 
     @property
     def name(self) -> str:

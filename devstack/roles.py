@@ -16,6 +16,8 @@ from devstack.program import Program, Role, name_of
 from runtime.settings import Settings
 
 _MODULES: Final[dict[Role, str]] = {"api": "api.server", "ingest": "ingest", "worker": "processor"}
+_NICENESS: Final[dict[Role, int]] = {"ingest": 15}
+"""The reader is far ahead of the worker anyway, and commands and rows wait for the worker and Elasticsearch."""
 
 
 def servers(settings: Settings, layout: Layout) -> list[Program]:
@@ -65,6 +67,7 @@ def _python(role: Role, number: int, settings: Settings, layout: Layout) -> Prog
         probe=partial(_api_answers, settings) if is_api else ready_file.exists,
         ready_file=ready_file,
         ready_seconds=60.0,
+        niceness=_NICENESS.get(role, 0),
     )
 
 

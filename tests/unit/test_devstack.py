@@ -7,6 +7,7 @@ import socket
 import stat
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,8 @@ from devstack.errors import StackError
 from devstack.layout import Layout, write_atomically
 from devstack.lockfile import Package
 from devstack.packages import fetch
-from devstack.processes import Identity, last_lines, me
+from devstack.processes import Identity, last_lines, me, start, stop
+from devstack.program import Program
 from devstack.state import Addresses, Record, State, Wanted
 
 
@@ -146,6 +148,18 @@ def test_a_pid_that_is_used_again_is_another_process() -> None:
     mine = me()
     assert mine.alive()
     assert not Identity(mine.pid, mine.created - 60).alive()
+
+
+def test_a_process_stands_back_as_far_as_its_program_says(tmp_path: Path) -> None:
+    program = Program("ingest", 1, ("sleep", "60"), os.environ, tmp_path / "log", lambda: True, niceness=15)
+    running = start(program, tmp_path)
+    try:
+        assert psutil.Process(running.identity.pid).nice() == 15
+        session = Path(f"/proc/{running.identity.pid}/autogroup")
+        if session.exists() and session.read_text().strip():
+            assert session.read_text().split()[-1] == "15"
+    finally:
+        stop([(running, 5.0)])
 
 
 def test_status_lists_only_what_runs() -> None:
