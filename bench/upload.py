@@ -23,6 +23,8 @@ from schemas.indices import data_mapping, index_settings
 REQUEST_ROWS = 5000
 INDEX = "bench-direct"
 POLL_SECONDS = 0.2
+WARM_UPS = 3
+"""Of each, before anything is measured: the servers compile their code meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +51,23 @@ def measure(rows: int, rounds: int) -> UploadFigures:
         file = config.home / "people.csv"
         sample(Dataset("people"), rows, file, 7)
         load = Load(config, file)
-        upload(file, "warm-up")
-        load.run()
+        for number in range(WARM_UPS):
+            upload(file, f"warm-up-{number}")
+            load.run()
         directs, uploads = [], []
-        before = cpu_seconds(config)
+        used: dict[str, float] = dict.fromkeys(cpu_seconds(config), 0.0)
         for number in range(rounds):
             settle(config)
             directs.append(rows / load.run())
             settle(config)
+            before = cpu_seconds(config)
             seconds, job_id = upload(file, f"round-{number}")
+            for role, value in cpu_seconds(config).items():
+                used[role] += (value - before[role]) / rounds
             uploads.append(rows / seconds)
             print(f"round {number + 1}: direct {directs[-1]:,.0f} rows/s, Sluice {uploads[-1]:,.0f} rows/s", flush=True)
             verdict = compare(config, job_id, "people", file)
             assert verdict.holds, str(verdict)
-        used = {role: (value - before[role]) / rounds for role, value in cpu_seconds(config).items()}
         return UploadFigures(
             rows,
             rounds,

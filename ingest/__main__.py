@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 
@@ -17,8 +16,6 @@ from runtime.settings import settings
 def main() -> int:
     """Run a reader until SIGTERM or SIGINT; answers the exit code."""
     configure_logging(settings())
-    # It reads ten times as fast as rows can be applied: on a busy machine the worker and the servers come first.
-    os.nice(5)
     stop = False
 
     def on_signal(_number: int, _frame: object) -> None:
