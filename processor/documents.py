@@ -17,16 +17,14 @@ def document_lines(
     organisation: str,
     columns: Sequence[str],
     numbers: Sequence[int],
-    rows: Sequence[Sequence[Any]],
+    stored: Sequence[Sequence[Any]],
     ids: Iterable[str] | None = None,
 ) -> list[bytes]:
     """The bulk lines of rows, action and document: an item each, the same however often it is made.
 
-    `numbers` and `rows` are of the same length; each row's values are in the order of `columns`. `ids` are the
-    documents' ids; None: ``<job id>:<row number>``.
+    `stored` has the values of each of `columns`, as many as there are row `numbers`. `ids` are the documents' ids;
+    None: ``<job id>:<row number>``.
     """
-    if not rows:
-        return []
     names = [f"{job_id}:{number}".encode() for number in numbers] if ids is None else [name.encode() for name in ids]
     template = (
         b'{"create":{"_index":%b,"_id":"' % _encode(index)
@@ -35,7 +33,7 @@ def document_lines(
         + b'"sluice":{"job_id":%b,"row_number":' % _encode(job_id)
         + b'%d,"organisation":%b}}'.replace(b"%b", _encode(organisation))
     )
-    texts = [_texts(column) for column in zip(*rows, strict=True)]
+    texts = map(_texts, stored)
     return [template % line for line in zip(names, *texts, numbers, strict=True)]
 
 

@@ -27,9 +27,9 @@ def preview_items(work: Work, block: Block, rows: CheckedRows, refused: Containe
         return []
     job, index = work.job, index_name(work.prefix, "previews")
     good = [pair for pair in zip(rows.numbers, rows.values, strict=True) if pair[0] not in refused][:SHOWN_ROWS]
-    numbers, values = [number for number, _ in good], [row for _, row in good]
+    numbers, stored = [number for number, _ in good], list(zip(*(row for _, row in good), strict=True))
     data = data_index(work.prefix, work.dataset.name)
-    lines = document_lines(data, job.id, job.organisation, rows.columns, numbers, values)
+    lines = document_lines(data, job.id, job.organisation, rows.columns, numbers, stored)
     return [
         bulk_item(
             "index",

@@ -24,9 +24,14 @@ class CheckedRows:
     numbers: list[int]
     """Row numbers of the good rows."""
     columns: tuple[str, ...]
-    values: list[tuple[Any, ...]]
-    """Values of each good row, in the order of `columns`, as they are to be stored."""
+    stored: list[Sequence[Any]]
+    """For each of `columns`, the values of the good rows, as they are to be stored."""
     errors: list[RowError]
+
+    @property
+    def values(self) -> list[tuple[Any, ...]]:
+        """The values of each good row, in the order of `columns`."""
+        return list(zip(*self.stored, strict=True))
 
 
 class _Problem(NamedTuple):
@@ -60,24 +65,24 @@ class RowChecker:
         rows = [block.rows[place] for place in places] if problems else block.rows
         if block.guarded and not raw:
             rows = [[unguard(value) for value in row] for row in rows]
-        values = self._values(rows, places, problems) if rows else []
+        stored: list[Sequence[Any]] = self._values(rows, places, problems) if rows else [()] * len(self._columns)
         if not problems:
-            return CheckedRows(list(block.row_numbers), self._stored, values, [])
+            return CheckedRows(list(block.row_numbers), self._stored, stored, [])
         numbers = block.row_numbers
-        good = [(place, row) for place, row in zip(places, values, strict=True) if place not in problems]
+        good = [index for index, place in enumerate(places) if place not in problems]
         return CheckedRows(
-            [numbers[place] for place, _ in good],
+            [numbers[places[index]] for index in good],
             self._stored,
-            [row for _, row in good],
+            [[values[index] for index in good] for values in stored],
             [self._error(block, place, problems[place], organisation, at) for place in sorted(problems)],
         )
 
     def _values(
         self, rows: Sequence[Sequence[str]], places: Sequence[int], problems: dict[int, _Problem]
-    ) -> list[tuple[Any, ...]]:
-        """The values to store of rows that fit the header; what is wrong with a row goes into `problems`."""
+    ) -> list[Sequence[Any]]:
+        """The values to store, by column, of rows that fit the header; what is wrong with one goes into `problems`."""
         whole = list(zip(*rows, strict=True))
-        stored = []
+        stored: list[Sequence[Any]] = []
         for column, position in zip(self._columns, self._positions, strict=True):
             texts = whole[position]
             values = column.fast(texts)
@@ -87,7 +92,7 @@ class RowChecker:
                     if places[index] not in problems:  # a row's first problem is its error
                         problems[places[index]] = _Problem(f"{column.name} {reason}", column.name, texts[index])
             stored.append(values)
-        return list(zip(*stored, strict=True))
+        return stored
 
     def _misfits(self, block: RowBlock) -> dict[int, _Problem]:
         """Rows that could not be read, or have too few or too many values, by their places."""

@@ -145,12 +145,12 @@ class Upload:
 
     def _items(self, work: Work, index: str, rows: CheckedRows) -> list[bytes]:
         """An action line and a document line for each good row."""
-        scope, values = self._scope(work), rows.values
+        scope, stored = self._scope(work), rows.stored
         ids = None if scope is None else keyed.keys_of(work, scope, [rows]).ids
         columns = rows.columns
         if work.job.options.dry_run:
-            columns, values = (), [()] * len(values)
-        return document_lines(index, work.job.id, work.job.organisation, columns, rows.numbers, values, ids)
+            columns, stored = (), []
+        return document_lines(index, work.job.id, work.job.organisation, columns, rows.numbers, stored, ids)
 
     async def _judge(
         self, work: Work, index: str | None, checked: Sequence[CheckedRows], answers: Sequence[Answer]
