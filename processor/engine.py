@@ -220,6 +220,7 @@ class Engine:
         lane = self.lanes.obtain(head, partition, job.partitions if job else self._settings.topic_partitions)
         if lane is None:
             return
+        self._refill.met(len(loaded.value))
         room = self._refill.room() if job is not None and head.run == job.run and runnable(job) else 0
         if lane.meet(loaded, room):
             self._checkpoints.touch(lane)

@@ -16,7 +16,11 @@ from schemas.codec import UndecodableError, decode
 from schemas.job import Job
 
 ROOM_BLOCKS = 1024
-"""Blocks that a worker's lanes share, in memory: some 50 MB. What finds no room is read from Kafka a second time."""
+"""Blocks that a worker's lanes share, in memory. What finds no room is read from Kafka a second time."""
+ROOM_BYTES = 64 * 1024 * 1024
+"""What they may take up, where blocks are large."""
+REMEMBERED = 64
+"""Blocks that tell how large one is: an exponential mean over so many."""
 CHUNK_BLOCKS = 8
 """Blocks read again in one go: so many, then the next lane has its turn."""
 
@@ -41,11 +45,17 @@ class Refill:
         self._on_loaded = on_loaded
         self._on_broken = on_broken
         self._hungry: dict[int, asyncio.Event] = {}
+        self._mean_bytes = 0.0
+
+    def met(self, size: int) -> None:
+        """Hear of a block's size, in bytes."""
+        self._mean_bytes += (size - self._mean_bytes) / REMEMBERED
 
     def room(self) -> int:
-        """Blocks that one lane may have in memory now: fewer, the more lanes are at work."""
+        """Blocks that one lane may have in memory now: fewer, the more lanes are at work and the larger blocks are."""
         active = sum(len(lanes) for job_id, lanes in self._lanes.by_job.items() if self._running(job_id)) or 1
-        return max(2, min(self._lane_blocks, ROOM_BLOCKS // active))
+        most = min(ROOM_BLOCKS, int(ROOM_BYTES / max(self._mean_bytes, 1.0)))
+        return max(2, min(self._lane_blocks, most // active))
 
     def wake(self, partition: int | None = None) -> None:
         """Lanes of this partition (None: of any) may want blocks."""
@@ -104,6 +114,7 @@ class Refill:
                 continue
             if head.job_id == lane.job_id and head.run == lane.run:
                 found.add(offset)
+                self.met(len(value))
                 lane.refill(Loaded(offset, head.block, value, head.first_row))
         for offset in range(first, last + 1):
             if offset not in found:

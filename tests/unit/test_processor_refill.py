@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from control.jobtable import JobTable
 from processor.lane import Lane, Loaded
 from processor.lanes import Lanes
-from processor.refill import Refill
+from processor.refill import ROOM_BYTES, Refill
 from schemas.job import State
 from tests.unit.test_control_world import world_in
 
@@ -49,3 +49,19 @@ def test_a_block_that_retention_has_removed_is_told_once() -> None:
             await task
 
     asyncio.run(story())
+
+
+def test_large_blocks_take_up_no_more_memory_than_there_is_for_them() -> None:
+    job = world_in(State.RUNNING).job()
+    jobs, lanes = JobTable(), Lanes()
+    jobs.put(job)
+    for partition in range(8):
+        lanes.put(Lane(job.id, partition, 8))
+    refill = Refill(jobs, lanes, Gone(), 128, lambda: None, lambda *_: None)  # type: ignore[arg-type]
+    assert refill.room() == 128
+    for _ in range(1000):
+        refill.met(256 * 1024)
+    assert refill.room() > 2 and 8 * refill.room() * 256 * 1024 <= 1.01 * ROOM_BYTES
+    for _ in range(1000):
+        refill.met(40 * 1024)
+    assert refill.room() == 128
