@@ -228,7 +228,7 @@ def pauses(bench: Bench) -> list[Figure]:
 def paused_while_workers_change(bench: Bench) -> list[Figure]:
     """A paused job while a second worker joins, leaves, joins again and is killed."""
     job_id = bench.start(BIG)
-    bench.until(job_id, lambda job: _rows(job) > 10_000)
+    bench.until(job_id, _beyond(10_000))
     bench.act(job_id, "pause")
     count, written = bench.documents(job_id), 0
     for end in (subprocess.Popen.terminate, subprocess.Popen.kill):
@@ -271,7 +271,7 @@ def small_behind_big(bench: Bench) -> list[Figure]:
     took = []
     for _ in range(SMALLS):
         big = bench.start(BIG)
-        bench.until(big, lambda job: _rows(job) > 10_000)
+        bench.until(big, _beyond(10_000))
         began = time.perf_counter()
         bench.ended(bench.start(SMALL))
         took.append(time.perf_counter() - began)
@@ -284,12 +284,12 @@ def resume_and_terminate(bench: Bench) -> list[Figure]:
     resumed, shares = [], []
     for _ in range(PAIRS):
         first, second = bench.start(BIG), bench.start(BIG)
-        bench.until(second, lambda job: _rows(job) > 10_000)
+        bench.until(second, _beyond(10_000))
         for _ in range(RESUMES):
             stopped = _rows(bench.act(first, "pause"))
             began = time.perf_counter()
             bench.act(first, "resume", wait=0)
-            bench.until(first, lambda job, rows=stopped: _rows(job) > rows)  # type: ignore[misc]
+            bench.until(first, _beyond(stopped))
             resumed.append((time.perf_counter() - began) * 1000)
         bench.act(second, "terminate", keep_rows=True)
         shares.append(bench.rate(first, 1.0) / bench.rate(first, 3.0))
@@ -356,6 +356,10 @@ PARTS: Final[dict[str, Callable[[Bench], list[Figure]]]] = {
     "rollback": rollback,
     "paused-jobs": paused_jobs,
 }
+
+
+def _beyond(rows: int) -> Callable[[dict[str, Any]], bool]:
+    return lambda job: _rows(job) > rows
 
 
 def _rows(job: dict[str, Any]) -> int:

@@ -40,9 +40,7 @@ def keys_of(work: Work, scope: str, checked: Sequence[CheckedRows]) -> Keys:
     names = work.dataset.primary_key
     keys = Keys([], [], [])
     for rows in checked:
-        places = [rows.columns.index(name) for name in names]
-        for values in rows.values:
-            key = [values[place] for place in places]
+        for key in zip(*(rows.stored[rows.columns.index(name)] for name in names), strict=True):
             keys.ids.append(key_id(scope, key))
             keys.words.append(f"{' and '.join(names)} {', '.join(map(str, key))!r}")
         keys.numbers.extend(rows.numbers)
