@@ -9,7 +9,8 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import hypothesis
 import pytest
@@ -37,7 +38,7 @@ hypothesis.settings.load_profile("sluice")
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the settings of the shell out of the tests: they must never meet a running stack."""
     for name in list(os.environ):
-        if name.startswith("SLUICE_") and name not in ("SLUICE_CACHE", "SLUICE_TEST_HOME"):
+        if name.startswith("SLUICE_") and name not in ("SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS"):
             del os.environ[name]
 
 
@@ -57,7 +58,17 @@ def test_home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def stack(test_home: Path) -> Iterator[Servers]:
-    """A running Kafka and Elasticsearch, shared by the whole run."""
+    """A running Kafka and Elasticsearch, shared by the whole run.
+
+    ``SLUICE_TEST_SERVERS=KAFKA_PORT,ELASTICSEARCH_PORT`` names servers that run already, so that a single test begins
+    at once; tests that kill a server need a run of their own.
+    """
+    running = os.environ.get("SLUICE_TEST_SERVERS")
+    if running:
+        kafka, elasticsearch = map(int, running.split(","))
+        ports = {"kafka_port": kafka, "elasticsearch_port": elasticsearch, "api_port": free_port()}
+        yield cast(Servers, SimpleNamespace(settings=Settings(home=test_home / "stack", **ports)))
+        return
     servers = Servers(
         Settings(home=test_home / "stack", kafka_port=free_port(), elasticsearch_port=free_port(), api_port=free_port())
     )
