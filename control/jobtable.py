@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from schemas.codec import UndecodableError, decode
 from schemas.job import Job
 
 Listener = Callable[[str, Job | None], None]
@@ -31,6 +32,21 @@ class JobTable:
     def listen(self, listener: Listener) -> None:
         """Have `listener(job id, state)` called on each change; the state is None once the job has left the table."""
         self._listeners.append(listener)
+
+    def apply(self, key: bytes | None, value: bytes | None) -> None:
+        """Take in one record of the topic `jobs`; a tombstone removes its job.
+
+        Raises:
+            UndecodableError: it is no job's state. Nothing has changed.
+        """
+        name = (key or b"").decode("utf-8", "replace")
+        if value is None:
+            self.remove(name)
+            return
+        job: Job = decode(value, Job)
+        if job.id != name:
+            raise UndecodableError(f"the state of job {job.id} lies under another key")
+        self.put(job)
 
     def put(self, job: Job) -> bool:
         """Take in a state; False: it is known, or an older one."""

@@ -9,10 +9,11 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from control.jobtable import JobTable
 from ingest.errors import PublishError
-from ingest.jobview import JobView
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
+from schemas.codec import UndecodableError
 from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ def wait_for_topics(settings: Settings, stopping: Callable[[], bool]) -> None:
 class ViewConsumer:
     """Follows the whole control table, without a group."""
 
-    def __init__(self, settings: Settings, view: JobView) -> None:
-        self._view = view
+    def __init__(self, settings: Settings, jobs: JobTable) -> None:
+        self._jobs = jobs
         self._end = -1  # where the end was met last
         self.caught_up = False
         """Whether the end of the topic has been reached once."""
@@ -65,12 +66,19 @@ class ViewConsumer:
         for record in _records(self._consumer, seconds):
             error = record.error()
             if error is None:
-                self._view.take(record.key(), record.value())
+                self._take(record)
             elif error.code() == KafkaError._PARTITION_EOF:
                 self.caught_up = True
                 self._end = record.offset()
             else:
                 log.warning("control table: %s", error)
+
+    def _take(self, record: Any) -> None:
+        try:
+            self._jobs.apply(record.key(), record.value())
+        except UndecodableError as error:
+            # The worker that owns the commands makes a dead letter of it.
+            log.error("control table: the record at offset %d is left out: %s", record.offset(), error)
 
     def catch_up(self, stopping: Callable[[], bool]) -> None:
         """Take in everything up to the topic's end as it is now, or until it is to stop."""
@@ -104,11 +112,11 @@ class PlanConsumer:
             [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
-    def receive(self, seconds: float = 0) -> Iterator[tuple[int, int, bytes | None]]:
-        """What has come, as (partition, offset, value); if nothing has, wait for it so long."""
+    def receive(self, seconds: float = 0) -> Iterator[Any]:
+        """The records that have come, as confluent-kafka's messages; if none has, wait for one so long."""
         for record in _records(self._consumer, seconds):
             if record.error() is None:
-                yield record.partition(), record.offset(), record.value()
+                yield record
             else:
                 log.warning("plans: %s", record.error())
 

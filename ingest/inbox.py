@@ -15,6 +15,7 @@ from contextlib import closing
 
 from confluent_kafka import KafkaException
 
+from control.jobtable import JobTable
 from ingest.admittance import takes_rows
 from ingest.announcing import REPORT_SECONDS, Announcer, report_on
 from ingest.consumers import ViewConsumer, wait_for_topics
@@ -23,7 +24,6 @@ from ingest.errors import PublishError
 from ingest.fill import Fill
 from ingest.inbox_kafka import InboxConsumer, InterruptedSessionError, Transactions
 from ingest.intake import Surroundings, home_partition
-from ingest.jobview import JobView
 from ingest.publisher import Publisher
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
@@ -49,7 +49,7 @@ class Inbox:
         self._datasets = load_datasets(settings.datasets_folder)
         self._limits = Limits(settings.block_rows, settings.block_bytes)
         self._open: dict[str, Job] = {}  # jobs whose rows are still to become blocks
-        self._view = JobView()
+        self._view = JobTable()
         self._view.listen(self._job_changed)
         self._announcer = Announcer()
         self._next_reports = 0.0

@@ -13,6 +13,7 @@ from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from schemas.codec import encode
 from schemas.commands import Report
+from schemas.dead_letters import RejectedRecord
 from schemas.topics import topic_name
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ MESSAGE_BYTES = 4 * 1024 * 1024
 UNCONFIRMED_BYTES = 8 * 1024 * 1024
 """Blocks on their way to Kafka, at most: enough to keep it busy, little enough for a pause to be quick."""
 _QUEUE_KBYTES = 32 * 1024
+_KAFKA_SECONDS = 10.0
 
 
 class Publisher:
@@ -30,6 +32,8 @@ class Publisher:
     def __init__(self, settings: Settings) -> None:
         self._rows = topic_name(settings.prefix, "rows")
         self._commands = topic_name(settings.prefix, "commands")
+        self._dead_letters = topic_name(settings.prefix, "dead-letters")
+        self._rows_partitions = 0
         self._unconfirmed = 0
         self._failure: str | None = None
         config = librdkafka_config(
@@ -58,6 +62,25 @@ class Publisher:
             self._delivered(error, self._rows, confirmed)
 
         self._produce(topic=self._rows, partition=partition, value=value, on_delivery=delivered)
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of the topic of the rows."""
+        if not self._rows_partitions:
+            known = self._producer.list_topics(self._rows, timeout=_KAFKA_SECONDS).topics[self._rows]
+            self._rows_partitions = len(known.partitions)
+        return self._rows_partitions
+
+    def reject(self, record: RejectedRecord, confirmed: Callable[[], None]) -> None:
+        """Make a dead letter of a record that can't be read."""
+
+        def delivered(error: KafkaError | None, _message: Any) -> None:
+            self._delivered(error, self._dead_letters, confirmed)
+
+        key, value, headers = record.dead_letter()
+        self._produce(
+            topic=self._dead_letters, key=key, value=value, headers=list(headers.items()), on_delivery=delivered
+        )
 
     def report(self, report: Report, confirmed: Callable[[], None] | None = None) -> None:
         """Publish a report about a job."""

@@ -14,13 +14,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from control.jobtable import JobTable
 from ingest.acks import Acks
 from ingest.consumers import PlanConsumer, ViewConsumer, wait_for_topics
 from ingest.counting import Asking
 from ingest.cutter import Limits
 from ingest.files import Roots
-from ingest.jobview import JobView
 from ingest.publisher import Publisher
 from ingest.sources import Surroundings
 from ingest.verdict import Verdict, judge, starting_point
@@ -30,6 +31,7 @@ from runtime.datasets import load_datasets
 from runtime.readiness import mark_ready
 from runtime.settings import Settings
 from schemas.codec import UndecodableError, decode
+from schemas.dead_letters import RejectedRecord
 from schemas.job import Input
 from schemas.plans import Plan
 
@@ -70,7 +72,7 @@ class Reader:
             prefix=settings.prefix,
             slice_rows=settings.slice_rows,
         )
-        self._view = JobView()
+        self._view = JobTable()
         self._acks = Acks()
         self._waiting: list[Taken] = []
         self._active: deque[Taken] = deque()
@@ -112,19 +114,21 @@ class Reader:
         # wait, if there is nothing to read, where the next thing to do will show up
         self._publisher.poll(0 if busy or not self._active else IDLE_SECONDS)
         self._jobs.follow(IDLE_SECONDS if self._waiting and not self._active else 0)
-        for partition, offset, value in self._plans.receive(0 if self._active or self._waiting else IDLE_SECONDS):
-            self._take(partition, offset, value)
+        for record in self._plans.receive(0 if self._active or self._waiting else IDLE_SECONDS):
+            self._take(record)
         self._begin()
         self._tend()
 
-    def _take(self, partition: int, offset: int, value: bytes | None) -> None:
+    def _take(self, record: Any) -> None:
+        partition, offset, value = record.partition(), record.offset(), record.value()
         if not self._acks.received(partition, offset):
             return
         try:
             plan: Plan = decode(value, Plan)
         except UndecodableError as error:
-            log.error("the plan at partition %d offset %d is not readable and left out: %s", partition, offset, error)
-            self._acks.done(partition, offset)
+            rejected = RejectedRecord(record.topic(), partition, offset, record.key(), value, str(error))
+            log.error("this is no plan: %s", rejected)
+            self._publisher.reject(rejected, lambda: self._acks.done(partition, offset))
             return
         self._waiting.append(Taken(plan, partition, offset))
 

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from ingest.coverage import Coverage, with_counts
-from ingest.errors import SourceError
+from ingest.errors import PublishError, SourceError
 from ingest.publisher import MESSAGE_BYTES
 from ingest.sources import Surroundings, block_source, phase_of
 from ingest.steps import Waiting
@@ -25,6 +25,10 @@ _RECORD_OVERHEAD_BYTES = 1024
 
 class Outlet(Protocol):
     """Where blocks and reports go."""
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of the topic of the rows."""
 
     def block(self, partition: int, value: bytes, confirmed: Callable[[], None]) -> None:
         """Publish a block."""
@@ -84,6 +88,15 @@ class Work:
                     f"block {step.block.block} (from row {step.block.first_row}) has {len(value)} bytes as a message, "
                     f"Kafka takes {MESSAGE_BYTES}: lower SLUICE_BLOCK_BYTES or SLUICE_BLOCK_ROWS"
                 )
+            partition, after = step.block.block % self.plan.partitions, step.after
+            if partition >= self._outlet.partitions:
+                raise SourceError(
+                    f"the topic of the rows has no partition {partition}: the job was made for {self.plan.partitions}"
+                )
+            self._coverage.sent(after)
+            self._outlet.block(partition, value, lambda: self._coverage.confirmed(after))
+        except PublishError:
+            raise
         except StopIteration as end:
             self._end = end.value
             self.stop()
@@ -95,10 +108,6 @@ class Work:
             log.exception("job %s: reading failed", self.plan.job_id)
             self._failure = f"reading failed: {error!r}"
             self.stop()
-        else:
-            after = step.after
-            self._coverage.sent(after)
-            self._outlet.block(step.block.block % self.plan.partitions, value, lambda: self._coverage.confirmed(after))
         return True
 
     def stop(self) -> None:

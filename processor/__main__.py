@@ -55,7 +55,7 @@ async def work(config: Settings) -> int:
     control = ControlAgent(
         jobs, known, config.topic_partitions, fenced(publisher.publish, lease), config.job_retention_days
     )
-    worker = WorkerApp(config, jobs, control, reporter, lease)
+    worker = WorkerApp(config, jobs, control, reporter, lease, publisher.bury)
     engine = Engine(
         config,
         jobs,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
@@ -14,14 +14,15 @@ from faust.types import TP, EventT, Message
 
 from control.agent import ControlAgent
 from control.jobtable import JobTable
+from processor.checkpoints import Acknowledgeable
 from processor.engine import Engine, now_ms
 from processor.lease import Lease
 from processor.reporter import Reporter
 from processor.transport import SteadyApp, WorkerTransport
 from runtime.clients import kafka_ssl_context
 from runtime.settings import Settings
-from schemas.codec import UndecodableError, decode
-from schemas.job import Job
+from schemas.codec import UndecodableError
+from schemas.dead_letters import DeadLetter, RejectedRecord
 from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)
@@ -100,18 +101,36 @@ class Receipt:
         return done
 
 
+def rejected(message: Message, error: UndecodableError) -> RejectedRecord:
+    """A record that can't be read, with its place and the reason."""
+    return RejectedRecord(message.topic, message.partition, message.offset, message.key, message.value, str(error))
+
+
+Handler = Callable[[EventT, Receipt], Awaitable[None]]
+Skip = Callable[[Acknowledgeable], Awaitable[None]]
+
+
 class WorkerApp:
     """Binds the Faust app to the parts that do the work. Each handler decodes, calls, and acknowledges."""
 
     def __init__(
-        self, settings: Settings, jobs: JobTable, control: ControlAgent, reporter: Reporter, lease: Lease
+        self,
+        settings: Settings,
+        jobs: JobTable,
+        control: ControlAgent,
+        reporter: Reporter,
+        lease: Lease,
+        bury: Callable[[list[DeadLetter]], Awaitable[None]],
     ) -> None:
+        """`bury` writes dead letters, and returns once Kafka has them."""
         self.app = make_app(settings)
         self._settings = settings
         self._jobs = jobs
         self._control = control
         self._reporter = reporter
         self._lease = lease
+        self._bury = bury
+        self._rejected_states: list[RejectedRecord] = []
         lease.heard_at = lambda: self.app.consumer.heard_at
         self.engine: Engine | None = None
         self._rows = topic_name(settings.prefix, "rows")
@@ -141,10 +160,14 @@ class WorkerApp:
             key_type=bytes,
             value_type=bytes,
         )
-        app.agent(self._topic("commands"), name="control")(self._agent(self._on_command, lambda: self._table_read))
-        app.agent(self._topic("rows"), name="dispatcher")(self._agent(self._on_block, self._engine_ready))
-        app.agent(self._topic("progress"), name="progress-reports")(self._agent(self._on_progress, lambda: self._held))
-        app.agent(self._topic("job-events"), name="job-reports")(self._agent(self._on_job_event, lambda: self._held))
+        agents: tuple[tuple[TopicName, str, Handler, Skip, Callable[[], asyncio.Event]], ...] = (
+            ("commands", "control", self._on_command, self._skip_command, lambda: self._table_read),
+            ("rows", "dispatcher", self._on_block, self._skip_block, self._engine_ready),
+            ("progress", "progress-reports", self._on_progress, self._reporter.skip, lambda: self._held),
+            ("job-events", "job-reports", self._on_job_event, self._reporter.skip, lambda: self._held),
+        )
+        for topic, name, handle, skip, when in agents:
+            app.agent(self._topic(topic), name=name)(self._agent(handle, skip, when))
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         app.on_rebalance_complete.connect(self._on_recovered, weak=False)
@@ -153,9 +176,11 @@ class WorkerApp:
         assert self.engine is not None
         return self.engine.ready
 
-    def _agent(self, handle: Any, when: Callable[[], asyncio.Event]) -> Any:
+    def _agent(self, handle: Handler, skip: Skip, when: Callable[[], asyncio.Event]) -> Any:
         """An agent that acknowledges nothing by itself, and ends the worker on an error: its successor tries again.
 
+        A record that can't be read (UndecodableError of `handle`) is no such error: it becomes a dead letter, and
+        `skip` acknowledges it in its turn. What goes wrong with one job is that job's, see `Engine` and `ControlAgent`.
         `when()` is set while its records may be handled; never between a revocation and the next assignment.
         """
 
@@ -167,7 +192,12 @@ class WorkerApp:
                     if event.message.generation_id != self.app.consumer_generation_id:
                         continue
                     self._lease.require()
-                    await handle(event, Receipt(self.app, event.message))
+                    receipt = Receipt(self.app, event.message)
+                    try:
+                        await handle(event, receipt)
+                    except UndecodableError as error:
+                        await self._reject(rejected(event.message, error))
+                        await skip(receipt)
                 except Exception as error:
                     log.exception("this worker can't go on")
                     await self.app.crash(error)
@@ -175,17 +205,36 @@ class WorkerApp:
 
         return agent
 
+    async def _reject(self, record: RejectedRecord) -> None:
+        log.error("this record is a dead letter now: %s", record)
+        await self._bury([record.dead_letter()])
+
     async def _on_job_record(self, event: EventT) -> None:
-        key = event.message.key or b""
-        if event.message.value is None:
-            self._jobs.remove(key.decode("utf-8", "replace"))
-        else:
-            try:
-                self._jobs.put(decode(event.message.value, Job))
-            except UndecodableError as error:
-                log.error("a record of the control table can't be read (key %r): %s", key, error)
-        self._table_next = event.message.offset + 1
+        message = event.message
+        try:
+            self._jobs.apply(message.key, message.value)
+        except UndecodableError as error:
+            self._rejected_states.append(rejected(message, error))
+            if self._table_read.is_set():
+                await self._reject_states()
+        self._table_next = message.offset + 1
         self._table_moved.set()
+
+    async def _reject_states(self) -> None:
+        """Make dead letters of records of the control table, as the owner of the commands; every worker reads them.
+
+        One that takes over finds those of the time before as well: a repeat names the same place.
+        """
+        found, self._rejected_states = self._rejected_states, []
+        for record in found:
+            if self._owns_commands:
+                await self._reject(record)
+            else:
+                log.error("this record is left out: %s", record)
+
+    @property
+    def _owns_commands(self) -> bool:
+        return any(tp.topic == self._commands for tp in self.app.consumer.assignment())
 
     async def _on_command(self, event: EventT, receipt: Receipt) -> None:
         message = event.message
@@ -200,6 +249,13 @@ class WorkerApp:
 
     async def _on_progress(self, event: EventT, receipt: Receipt) -> None:
         await self._reporter.progress(event.message.partition, event.message.offset, event.message.value, receipt)
+
+    async def _skip_command(self, receipt: Acknowledgeable) -> None:
+        receipt.ack()
+
+    async def _skip_block(self, receipt: Acknowledgeable) -> None:
+        assert self.engine is not None
+        await self.engine.skip(receipt)
 
     async def _on_job_event(self, event: EventT, receipt: Receipt) -> None:
         await self._reporter.job_event(event.message.value, receipt)
@@ -270,9 +326,10 @@ class WorkerApp:
                     log.warning("waiting for the control table: at offset %d of %d", self._table_next, end)
             if self.engine is not None:
                 self.engine.recovered()
-            if any(tp.topic == self._commands for tp in self.app.consumer.assignment()):
+            if self._owns_commands:
                 async with self._commanding:
                     await self._control.take_over(now_ms())
+            await self._reject_states()
             self._table_read.set()
         except Exception as error:
             log.exception("this worker can't go on")

@@ -17,8 +17,10 @@ import dataclasses
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
+
+from aiokafka.errors import KafkaError
 
 from control.jobtable import JobTable
 from processor.bulk import BulkSink, Gate
@@ -26,7 +28,7 @@ from processor.checkpoints import Acknowledgeable, Checkpoints
 from processor.claims import sweep_claims
 from processor.corrections import end_errors
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
-from processor.lane import Lane, Loaded
+from processor.lane import Lane, Loaded, Outcome
 from processor.lanes import CONCLUDING, Lanes, runnable, void
 from processor.lease import Lease
 from processor.log_reader import Inheritance, LogReader, read_lane_records
@@ -36,10 +38,11 @@ from processor.publisher import Publisher
 from processor.refill import Refill
 from processor.scheduler import Scheduler, Taken, put_back
 from runtime.settings import Settings
-from schemas.blocks import BlockHead
-from schemas.codec import UndecodableError, decode, encode
+from schemas.blocks import Block, BlockHead
+from schemas.codec import decode, encode
 from schemas.commands import Command, FileFinished, UndoChecked, WorkFailed
 from schemas.datasets import Dataset
+from schemas.dead_letters import DeadLetter
 from schemas.job import BUSY, ENDED, Job, State
 from schemas.lanes import OwnerRecord, owner_key
 from schemas.progress import RowError
@@ -50,6 +53,7 @@ PREPARED = 1
 """Requests that are made while others are in flight, so that Elasticsearch never waits for the next one."""
 
 KEEP_SECONDS = 60.0
+REASON_CHARACTERS = 1000
 
 
 def now_ms() -> int:
@@ -118,6 +122,10 @@ class Engine:
         self.lanes.owned = frozenset(partitions)
         for record in inherited.lanes:
             self.lanes.put(Lane.restored(record))
+        self.lanes.lost = dict(inherited.lost)
+        for rejected in inherited.rejected:
+            log.error("this lane can't be restored: %s", rejected)
+        await self._publisher.bury(rejected.dead_letter() for rejected in inherited.rejected)
         self.lanes.unproved = set(inherited.unclosed)
         if inherited.unclosed:
             self._refills.append(asyncio.create_task(self._guard(self._outwait(inherited.unclosed))))
@@ -203,17 +211,19 @@ class Engine:
     # -- blocks in ---------------------------------------------------------------------------------------------------
 
     async def dispatch(self, partition: int, offset: int, value: bytes | None, event: Acknowledgeable) -> None:
-        """Take note of one record of the rows topic; `event` is acknowledged once that is durable."""
-        try:
-            head = decode(value, BlockHead)
-        except UndecodableError as error:
-            log.error("record %d of partition %d is no block: %s", offset, partition, error)
-            origin = {"reason": error, "topic": "rows", "partition": partition, "offset": offset}
-            await self._publisher.bury([(b"rows", value or b"", origin)])
-        else:
-            job = self._jobs.get(head.job_id)
-            if job is None or not void(job, head):
-                self._meet(head, partition, Loaded(offset, head.block, value or b"", head.first_row), job)
+        """Take note of one record of the rows topic; `event` is acknowledged once that is durable.
+
+        Raises:
+            UndecodableError: it is no block. It is to be skipped.
+        """
+        head: BlockHead = decode(value, BlockHead)
+        job = self._jobs.get(head.job_id)
+        if job is None or not void(job, head):
+            self._meet(head, partition, Loaded(offset, head.block, value or b"", head.first_row), job)
+        self._checkpoints.acknowledge_later(event)
+
+    async def skip(self, event: Acknowledgeable) -> None:
+        """Acknowledge a record that is no block, in its turn."""
         self._checkpoints.acknowledge_later(event)
 
     def _meet(self, head: BlockHead, partition: int, loaded: Loaded, job: Job | None) -> None:
@@ -221,7 +231,7 @@ class Engine:
         if lane is None:
             return
         self._refill.met(len(loaded.value))
-        room = self._refill.room() if job is not None and head.run == job.run and runnable(job) else 0
+        room = self._refill.room() if job is not None and head.run == job.run and self.lanes.may_work(job) else 0
         if lane.meet(loaded, room):
             self._checkpoints.touch(lane)
             self._work.set()
@@ -238,7 +248,9 @@ class Engine:
                 job, pause = self._scheduler.next(time.monotonic())
                 if job is None:
                     break
-                taken = self._scheduler.take(job, time.monotonic())
+                taken: Taken = []
+                with self._failing_only(job):
+                    taken = self._scheduler.take(job, time.monotonic())
                 if taken:
                     task = asyncio.create_task(self._guard(self._fly(job, taken)))
                     self._flights.add(task)
@@ -248,39 +260,63 @@ class Engine:
 
     async def _fly(self, job: Job, taken: Taken) -> None:
         lanes = {lane for lane, _, _ in taken}
-        dataset, gate = self._datasets[job.dataset], self._gate(job, lanes)
-        work = Work(job, dataset, self._settings.prefix, self._sink, gate, now_ms(), self._making)
-        operation = self._operations[job.operation]
-        blocks = [block for _, _, block in taken]
         began = time.monotonic()
+        outcomes: Sequence[Outcome] = ()
         try:
-            result = await (operation.apply if job.phase == "apply" else operation.undo)(work, blocks)
-            letters = result.errors
-            if job.retrying:
-                # The rows are written: without this their block would not count, so a pause has to wait for it.
-                ending = dataclasses.replace(work, gate=self._gate_once_open(work.gate))
-                letters = letters + await end_errors(ending, blocks, result)
-            await self._publisher.bury(dead_letter(letter) for letter in letters)
+            with self._failing_only(job):
+                outcomes = await self._carried_out(job, lanes, [block for _, _, block in taken])
         except FencedError as error:
-            put_back(taken)
             if isinstance(error, UnansweredError):  # the next owner has to wait for what may still come of it
                 self.lanes.unproved.update(lane.partition for lane in lanes if self._is_current(lane))
-        except CannotGoOnError as error:
-            put_back(taken)
-            self._fail(job, str(error))
-        except BaseException:
-            put_back(taken)
-            raise
-        else:
-            for (lane, loaded, _), outcome in zip(taken, result.outcomes, strict=True):
-                lane.settle(loaded, outcome)
-            self._metrics.batch_done(job.operation, result.outcomes, time.monotonic() - began)
         finally:
+            if outcomes:
+                for (lane, loaded, _), outcome in zip(taken, outcomes, strict=True):
+                    lane.settle(loaded, outcome)
+                self._metrics.batch_done(job.operation, outcomes, time.monotonic() - began)
+            else:
+                put_back(taken)
             for lane in lanes:
                 if not runnable(self._jobs.get(job.id) or job):
                     lane.unload()
                 self._checkpoints.touch(lane)
                 self._refill.wake(lane.partition)
+
+    async def _carried_out(self, job: Job, lanes: Collection[Lane], blocks: Sequence[Block]) -> Sequence[Outcome]:
+        """Have the job's operation apply or undo blocks, and write the dead letters; an outcome for each block."""
+        operation, dataset = self._parts_of(job)
+        gate = self._gate(job, lanes)
+        work = Work(job, dataset, self._settings.prefix, self._sink, gate, now_ms(), self._making)
+        result = await (operation.apply if job.phase == "apply" else operation.undo)(work, blocks)
+        if len(result.outcomes) != len(blocks):
+            raise CannotGoOnError(
+                f"operation {job.operation} gave {len(result.outcomes)} outcomes for {len(blocks)} blocks; mend it"
+            )
+        letters = result.errors
+        if job.retrying:
+            # The rows are written: without this their block would not count, so a pause has to wait for it.
+            ending = dataclasses.replace(work, gate=self._gate_once_open(work.gate))
+            letters = letters + await end_errors(ending, blocks, result)
+        await self._publisher.bury([dead_letter(letter) for letter in letters])
+        return result.outcomes
+
+    def _parts_of(self, job: Job) -> tuple[Operation, Dataset]:
+        """The job's operation and dataset.
+
+        Raises:
+            CannotGoOnError: this worker does not have one of them; another version of it, or other settings, may.
+        """
+        operation, dataset = self._operations.get(job.operation), self._datasets.get(job.dataset)
+        if operation is None:
+            raise CannotGoOnError(
+                f"a worker has no operation {job.operation!r} (it has {', '.join(sorted(self._operations))}): give all "
+                f"workers the same version and the same SLUICE_OPERATIONS, then resume"
+            )
+        if dataset is None:
+            raise CannotGoOnError(
+                f"a worker has no dataset {job.dataset!r} (it has {', '.join(sorted(self._datasets))}): give all "
+                f"workers the same version and the same SLUICE_DATASETS_FOLDER, then resume"
+            )
+        return operation, dataset
 
     def _gate(self, job: Job, lanes: Collection[Lane]) -> Gate:
         def gate() -> None:
@@ -306,11 +342,23 @@ class Engine:
     def _job_changed(self, job_id: str, job: Job | None) -> None:
         if not self._open:
             return  # all jobs are looked at when it opens
-        if job is None or job.state in ENDED:
-            self._scheduler.forget(job_id)
-            self._checkpoints.drop(self.lanes.drop_job(job_id, job.run if job else None))
-            if job is not None and job.options.dry_run and self._swept:
-                self._errand(self._sweep())
+        if job is None:
+            self._release(job_id, None)
+            return
+        with self._failing_only(job):
+            self._follow(job)
+
+    def _release(self, job_id: str, job: Job | None) -> None:
+        """The job has ended, or has left the table: its lanes go."""
+        self._scheduler.forget(job_id)
+        self._checkpoints.drop(self.lanes.drop_job(job_id, job.run if job else None))
+        if job is not None and job.options.dry_run and self._swept:
+            self._errand(self._sweep())
+
+    def _follow(self, job: Job) -> None:
+        job_id = job.id
+        if job.state in ENDED:
+            self._release(job_id, job)
             return
         self._scheduler.set_rate(job)
         for lane in self.lanes.of(job_id):
@@ -321,6 +369,9 @@ class Engine:
             self._conclude(job, self._check_undo)
         if job.finishing and runnable(job):
             self._conclude(job, self._finish)
+        lost = self.lanes.lost.get((job_id, job.phase))
+        if lost is not None and self.lanes.may_work(job):
+            self._fail(job, lost)
         self._work.set()
         self._refill.wake()
 
@@ -332,13 +383,12 @@ class Engine:
 
         async def conclude() -> None:
             try:
-                report = await step(self._operations[job.operation], self._work_beside_lanes(job))
+                with self._failing_only(job):
+                    operation, work = self._beside_lanes(job)
+                    report = await step(operation, work)
+                    await self._publisher.publish("commands", job.id.encode(), encode(report))
             except FencedError:
                 pass  # paused, or another worker's by now
-            except CannotGoOnError as error:
-                self._fail(job, str(error))
-            else:
-                await self._publisher.publish("commands", job.id.encode(), encode(report))
             finally:
                 self.lanes.concluding.remove(job.id)
                 self._checkpoints.report_soon()
@@ -364,18 +414,20 @@ class Engine:
         while True:
             await asyncio.sleep(KEEP_SECONDS)
             for job in self._jobs if self._open and CONCLUDING in self.lanes.owned else ():
-                operation = self._operations.get(job.operation)
-                if operation is None or not operation.kind.makes_file or job.phase != "apply" or job.state not in BUSY:
+                known = self._operations.get(job.operation)
+                if known is None or not known.kind.makes_file or job.phase != "apply" or job.state not in BUSY:
                     continue
-                try:
-                    await operation.keep(self._work_beside_lanes(job))
-                except FencedError:
-                    pass  # it has moved on meanwhile
-                except CannotGoOnError as error:
-                    self._fail(job, str(error))
+                with contextlib.suppress(FencedError), self._failing_only(job):  # fenced: it has moved on meanwhile
+                    operation, work = self._beside_lanes(job)
+                    await operation.keep(work)
 
-    def _work_beside_lanes(self, job: Job) -> Work:
-        """Work of the owner of the one partition for it, in the job's epoch."""
+    def _beside_lanes(self, job: Job) -> tuple[Operation, Work]:
+        """The job's operation, and work of the owner of the one partition for it, in the job's epoch.
+
+        Raises:
+            CannotGoOnError: as `_parts_of`.
+        """
+        operation, dataset = self._parts_of(job)
 
         def gate() -> None:
             self._lease.require()
@@ -383,7 +435,7 @@ class Engine:
             if not self._open or CONCLUDING not in self.lanes.owned or now is None or now.epoch != job.epoch:
                 raise FencedError
 
-        return Work(job, self._datasets[job.dataset], self._settings.prefix, self._sink, gate, now_ms())
+        return operation, Work(job, dataset, self._settings.prefix, self._sink, gate, now_ms())
 
     async def _sweep(self) -> None:
         """Delete what dry runs that are over have left; the owner of partition 0 does it."""
@@ -405,9 +457,26 @@ class Engine:
             lane.error = reason
             self._fail(job, reason)
 
+    @contextlib.contextmanager
+    def _failing_only(self, job: Job) -> Iterator[None]:
+        """What is done for one job: an error of it fails this job, and nothing else.
+
+        Kafka's errors are no job's: they end the worker. Nor is a fence an error: it is the caller's business.
+        """
+        try:
+            yield
+        except (FencedError, KafkaError):
+            raise
+        except CannotGoOnError as error:
+            self._fail(job, str(error))
+        except Exception as error:
+            log.exception("job %s: an error that nobody expected", job.id)
+            self._fail(job, f"a worker met an error that it is not made for: {error!r}; its log has more")
+
     def _fail(self, job: Job, reason: str) -> None:
+        self.lanes.give_up(job)
         log.error("job %s can't go on: %s", job.id, reason)
-        report = WorkFailed(job_id=job.id, phase=job.phase, run=job.run, reason=reason)
+        report = WorkFailed(job_id=job.id, phase=job.phase, run=job.run, reason=reason[:REASON_CHARACTERS])
         self._errand(self._publisher.publish("commands", job.id.encode(), encode(report)))
 
     def _trouble(self, trouble: str | None) -> None:
@@ -447,9 +516,9 @@ class Engine:
         await self.failure
 
 
-def dead_letter(error: RowError) -> tuple[bytes, bytes, dict[str, object]]:
+def dead_letter(error: RowError) -> DeadLetter:
     """The record of a refused row; what is wrong with it can be read in its headers, whatever the value's form."""
-    headers: dict[str, object] = {"reason": error.reason, "row": error.row, "line": error.line}
+    headers = {"reason": error.reason, "row": str(error.row), "line": str(error.line)}
     if error.column is not None:
         headers["column"] = error.column
     return error.job_id.encode(), encode(error), headers

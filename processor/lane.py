@@ -56,8 +56,6 @@ class Lane:
         self.flying: dict[int, Loaded] = {}
         self.last_offset = -1
         self.error: str | None = None
-        self.broken_in = -1
-        """The job's epoch in which something of the lane could not be read: until the next one it rests."""
         self._loaded: set[int] = set()
 
     @classmethod

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from control.budget import watched
 from processor.lane import Lane
 from schemas.blocks import BlockHead
-from schemas.job import ENDED, Job, LaneTotals, RestedLane, State
+from schemas.job import ENDED, Job, LaneTotals, Phase, RestedLane, State
 
 S = State
 CONCLUDING = 0
@@ -41,6 +41,10 @@ class Lanes:
     owned: frozenset[int] = frozenset()
     unproved: set[int] = field(default_factory=set)
     """Partitions on which a request of the owner before us may still be on its way."""
+    failed_in: dict[str, int] = field(default_factory=dict)
+    """Job -> its epoch in which this worker has reported that it can't go on: until the next one it gets no turn."""
+    lost: dict[tuple[str, Phase], str] = field(default_factory=dict)
+    """Job and phase -> why a lane of it on our partitions can't go on: its record could not be read."""
     concluding: list[str] = field(default_factory=list)
     """Jobs whose file is being made or taken out, by the owner of partition 0."""
 
@@ -79,14 +83,25 @@ class Lanes:
         Blocks of a later run may be here before the state that begins it.
         """
         known = self.by_job.pop(job_id, {})
+        self.failed_in.pop(job_id, None)
         later = {partition: lane for partition, lane in known.items() if run is not None and lane.run > run}
         if later:
             self.by_job[job_id] = later
         return [lane for partition, lane in known.items() if partition not in later]
 
+    def may_work(self, job: Job) -> bool:
+        """Whether blocks of the job may be applied (or undone) by this worker now."""
+        return runnable(job) and self.failed_in.get(job.id) != job.epoch
+
+    def give_up(self, job: Job) -> None:
+        """The job can't go on here: it gets no turn in this epoch any more."""
+        self.failed_in[job.id] = job.epoch
+
     def clear(self) -> None:
         """Let go of everything: the partitions are another worker's."""
         self.by_job.clear()
+        self.failed_in.clear()
+        self.lost.clear()
         self.owned = frozenset()
         self.unproved.clear()
 

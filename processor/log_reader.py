@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from processor.errors import CannotGoOnError
 from processor.metrics import WorkerMetrics
 from runtime.clients import aiokafka_config
 from runtime.settings import Settings
 from schemas.codec import UndecodableError, decode
-from schemas.lanes import OWNER_KEY, LaneRecord, OwnerRecord
+from schemas.dead_letters import RejectedRecord
+from schemas.job import Phase
+from schemas.lanes import LaneRecord, OwnerRecord, lane_key, lane_of_key, owner_key
 from schemas.topics import topic_name
 
 
@@ -24,12 +25,16 @@ class Inheritance:
     lanes: list[LaneRecord]
     unclosed: frozenset[int]
     """Partitions whose last owner did not say goodbye."""
+    rejected: list[RejectedRecord] = field(default_factory=list)
+    """Records that could not be read."""
+    lost: dict[tuple[str, Phase], str] = field(default_factory=dict)
+    """Job and phase whose lane's record is one of these -> the reason, for an operator."""
 
 
 async def read_lane_records(settings: Settings, partitions: Collection[int]) -> Inheritance:
     """The newest record of every lane on these partitions, from the compacted topic, read to its end."""
     topic = topic_name(settings.prefix, "lanes")
-    newest: dict[bytes, bytes | None] = {}
+    newest: dict[tuple[int, bytes | None], ConsumerRecord] = {}
     consumer = AIOKafkaConsumer(**aiokafka_config(settings), auto_offset_reset="earliest", enable_auto_commit=False)
     await consumer.start()
     try:
@@ -40,7 +45,7 @@ async def read_lane_records(settings: Settings, partitions: Collection[int]) -> 
         left = {tp for tp in tps if begins[tp] < ends[tp]}
         while left:
             for tp, records in (await consumer.getmany(*left, timeout_ms=1000)).items():
-                newest.update((record.key, record.value) for record in records)
+                newest.update(((tp.partition, record.key), record) for record in records)
                 if records[-1].offset + 1 >= ends[tp]:
                     left.discard(tp)
             for tp in list(left):
@@ -48,18 +53,39 @@ async def read_lane_records(settings: Settings, partitions: Collection[int]) -> 
                     left.discard(tp)
     finally:
         await consumer.stop()
-    lanes, unclosed = [], set()
-    try:
-        for key, value in newest.items():
-            if value is not None and key.startswith(OWNER_KEY):
-                owner = decode(value, OwnerRecord)
+    return inheritance_of(topic, [record for record in newest.values() if record.value is not None])
+
+
+def inheritance_of(topic: str, records: Iterable[ConsumerRecord]) -> Inheritance:
+    """What the newest records of some partitions of the topic `lanes`, tombstones left out, say. Pure."""
+    lanes: list[LaneRecord] = []
+    unclosed: set[int] = set()
+    rejected: list[RejectedRecord] = []
+    lost: dict[tuple[str, Phase], str] = {}
+    for record in records:
+        try:
+            if record.key == owner_key(record.partition):
+                owner: OwnerRecord = decode(record.value, OwnerRecord)
                 if not owner.closed:
-                    unclosed.add(owner.partition)
-            elif value is not None:
-                lanes.append(decode(value, LaneRecord))
-    except UndecodableError as error:
-        raise CannotGoOnError(f"a record of topic {topic} can't be read: {error}") from error
-    return Inheritance(lanes, frozenset(unclosed))
+                    unclosed.add(record.partition)
+            else:
+                lanes.append(_lane_record(record))
+        except UndecodableError as error:
+            found = RejectedRecord(topic, record.partition, record.offset, record.key, record.value, str(error))
+            rejected.append(found)
+            if record.key == owner_key(record.partition):
+                unclosed.add(record.partition)  # whether its owner has closed it is not known
+            elif (lane := lane_of_key(record.key)) is not None:
+                job_id, _, phase = lane
+                lost[job_id, phase] = f"its checkpoint of partition {record.partition} is lost ({found}): roll it back"
+    return Inheritance(lanes, frozenset(unclosed), rejected, lost)
+
+
+def _lane_record(record: ConsumerRecord) -> LaneRecord:
+    lane: LaneRecord = decode(record.value, LaneRecord)
+    if lane.partition != record.partition or record.key != lane_key(lane.job_id, lane.partition, lane.phase):
+        raise UndecodableError(f"a record of job {lane.job_id}, partition {lane.partition}, lies under another key")
+    return lane
 
 
 class LogReader:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from aiokafka import AIOKafkaProducer
 
 from runtime.clients import aiokafka_config
 from runtime.settings import Settings
+from schemas.dead_letters import DeadLetter
 from schemas.topics import TopicName, topic_name
 
 
@@ -52,8 +53,8 @@ class Publisher:
         if sent:
             await asyncio.gather(*sent)
 
-    async def bury(self, letters: Iterable[tuple[bytes, bytes, Mapping[str, object]]]) -> None:
-        """Write dead letters (key, value, headers) and wait until all are safe; the headers say why they are here.
+    async def bury(self, letters: Iterable[DeadLetter]) -> None:
+        """Write dead letters and wait until all are safe.
 
         Raises:
             aiokafka.errors.KafkaError: as `publish_all`.
@@ -61,7 +62,7 @@ class Publisher:
         topic = topic_name(self._prefix, "dead-letters")
         sent = [
             await self._producer.send(
-                topic, key=key, value=value, headers=[(name, str(text).encode()) for name, text in headers.items()]
+                topic, key=key, value=value, headers=[(name, text.encode()) for name, text in headers.items()]
             )
             for key, value, headers in letters
         ]

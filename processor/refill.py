@@ -9,11 +9,10 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from control.jobtable import JobTable
 from processor.lane import Lane, Loaded
-from processor.lanes import Lanes, runnable
+from processor.lanes import Lanes
 from processor.log_reader import LogReader
 from schemas.blocks import BlockHead
 from schemas.codec import UndecodableError, decode
-from schemas.job import Job
 
 ROOM_BLOCKS = 1024
 """Blocks that a worker's lanes share, in memory. What finds no room is read from Kafka a second time."""
@@ -37,7 +36,7 @@ class Refill:
         on_loaded: Callable[[], None],
         on_broken: Callable[[Lane, str], None],
     ) -> None:
-        """`on_broken(lane, reason)`: what the lane has to do is not in the log any more."""
+        """`on_broken(lane, reason)`: what the lane has to do is not in the log any more; the job is given up."""
         self._jobs = jobs
         self._lanes = lanes
         self._reader = reader
@@ -83,8 +82,7 @@ class Refill:
             for job_id, lanes in self._lanes.by_job.items()
             if (lane := lanes.get(partition)) is not None
             and len(lane.ready) <= room // 2
-            and (job := self._running(job_id)) is not None
-            and lane.broken_in != job.epoch
+            and self._running(job_id)
             and lane.wanted(room) is not None
         ]
         return min(hungry, key=lambda lane: len(lane.ready), default=None)
@@ -99,7 +97,8 @@ class Refill:
         except OffsetOutOfRangeError:
             count = len(lane.todo)
             job = self._jobs.get(lane.job_id)
-            lane.broken_in = job.epoch if job is not None else -1
+            if job is not None:
+                self._lanes.give_up(job)
             self._on_broken(
                 lane,
                 f"{count} parked blocks of partition {partition}, from offset {first} on, are not in Kafka any more "
@@ -121,6 +120,6 @@ class Refill:
                 lane.forget(offset)
         self._on_loaded()
 
-    def _running(self, job_id: str) -> Job | None:
+    def _running(self, job_id: str) -> bool:
         job = self._jobs.get(job_id)
-        return job if job is not None and runnable(job) else None
+        return job is not None and self._lanes.may_work(job)

@@ -11,7 +11,7 @@ import msgspec
 from processor.bulk import BulkSink
 from processor.checkpoints import Acknowledgeable
 from processor.errors import CannotGoOnError
-from schemas.codec import UndecodableError, decode, encode
+from schemas.codec import decode, encode
 from schemas.events import CommandRejected, History
 from schemas.indices import index_name
 from schemas.job import Job, LaneTotals
@@ -128,23 +128,22 @@ class Reporter:
         self._room.set()
 
     async def progress(self, partition: int, offset: int, value: bytes | None, event: Acknowledgeable) -> None:
-        """Take in one record of the progress topic; waits while Elasticsearch can't keep up."""
-        try:
-            item: bytes | None = progress_item(self._prefix, partition, offset, value)
-        except UndecodableError as error:
-            log.warning("a progress record can't be read: %s", error)
-            item = None
-        await self._take_in(item, event)
+        """Take in one record of the progress topic; waits while Elasticsearch can't keep up.
+
+        Raises:
+            UndecodableError: it is none. It is to be skipped.
+        """
+        await self._take_in(progress_item(self._prefix, partition, offset, value), event)
 
     async def job_event(self, value: bytes | None, event: Acknowledgeable) -> None:
-        """Take in one record of the job-events topic."""
-        try:
-            record = decode(value, History)
-            item = None if isinstance(record, CommandRejected) else job_item(self._prefix, record.job)
-        except UndecodableError as error:
-            log.warning("a job event can't be read: %s", error)
-            item = None
+        """Take in one record of the job-events topic. Raises as `progress`."""
+        record = decode(value, History)
+        item = None if isinstance(record, CommandRejected) else job_item(self._prefix, record.job)
         await self._take_in(item, event)
+
+    async def skip(self, event: Acknowledgeable) -> None:
+        """Acknowledge a record that says nothing, in its turn."""
+        await self._take_in(None, event)
 
     def forget(self) -> None:
         """The partitions may be another worker's: what was not sent yet comes again, to it."""

@@ -8,7 +8,7 @@ from control.budget import probe_rows
 from control.jobtable import JobTable
 from processor.fairness import FairTurns, TokenBucket
 from processor.lane import Lane, Loaded
-from processor.lanes import Lanes, runnable
+from processor.lanes import Lanes
 from runtime.settings import Settings
 from schemas.blocks import Block
 from schemas.codec import UndecodableError, decode
@@ -28,7 +28,9 @@ class Scheduler:
         on_taken: Callable[[int], None],
         on_broken: Callable[[Lane, str], None],
     ) -> None:
-        """`on_taken(partition)`: a lane there has room. `on_broken(lane, reason)`: a block of it can't be read."""
+        """`on_taken(partition)`: a lane there has room. `on_broken(lane, reason)`: a block of it can't be read;
+        the job is given up.
+        """
         self._settings = settings
         self._jobs = jobs
         self._lanes = lanes
@@ -43,7 +45,7 @@ class Scheduler:
         pause: float | None = None
         for job_id, lanes in self._lanes.by_job.items():
             job = self._jobs.get(job_id)
-            if job is None or not runnable(job):
+            if job is None or not self._lanes.may_work(job):
                 continue
             within = probe_rows(job)
             if not any(_has_work(lane, job, within) for lane in lanes.values()):
@@ -57,8 +59,19 @@ class Scheduler:
         return self._jobs.get(self._turns.next(waiting) or ""), pause
 
     def take(self, job: Job, now: float) -> Taken:
-        """Blocks of one job for one request, in the order of their offsets within each lane, lanes taking turns."""
+        """Blocks of one job for one request, in the order of their offsets within each lane, lanes taking turns.
+
+        What it raises belongs to this job; its lanes have their blocks then.
+        """
         taken: Taken = []
+        try:
+            self._take(job, now, taken)
+        except BaseException:
+            put_back(taken)
+            raise
+        return taken
+
+    def _take(self, job: Job, now: float, taken: Taken) -> None:
         rows = size = 0
         within = probe_rows(job)
         lanes = [lane for lane in self._lanes.of(job.id) if _has_work(lane, job, within)]
@@ -75,10 +88,10 @@ class Scheduler:
                 try:
                     block = decode(loaded.value, Block)
                 except UndecodableError as error:
-                    lane.broken_in = job.epoch
-                    self._on_broken(lane, f"block {loaded.block} at offset {loaded.offset} can't be read: {error}")
                     lane.put_back([loaded])
                     lanes.remove(lane)
+                    self._lanes.give_up(job)
+                    self._on_broken(lane, f"block {loaded.block} at offset {loaded.offset} can't be read: {error}")
                     continue
                 taken.append((lane, loaded, block))
                 rows += _rows(block)
@@ -87,7 +100,6 @@ class Scheduler:
         self._turns.charge(job.id, max(rows, 1))
         if bucket:
             bucket.take(rows, now)
-        return taken
 
     def set_rate(self, job: Job) -> None:
         """Take in the job's rate: this worker's share of it is that of its partitions."""
@@ -112,8 +124,8 @@ def put_back(taken: Taken) -> None:
 
 
 def _has_work(lane: Lane, job: Job, within: int | None) -> bool:
-    """Whether the lane has blocks to take. A broken one would have its turn again, for ever, until the job fails."""
-    return lane.run == job.run and lane.broken_in != job.epoch and lane.has_next(within)
+    """Whether the lane has blocks to take."""
+    return lane.run == job.run and lane.has_next(within)
 
 
 def _rows(block: Block) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from schemas.job import LaneTotals, Phase
@@ -43,6 +45,7 @@ class OwnerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds since 1970."""
 
 
+_KEY = re.compile(rb"([a-z0-9][a-z0-9_-]{0,63})/(\d{1,6})(/undo)?")
 OWNER_KEY = b"@/"
 """What the key of an owner record begins with; no job id does."""
 
@@ -55,3 +58,11 @@ def owner_key(partition: int) -> bytes:
 def lane_key(job_id: str, partition: int, phase: Phase) -> bytes:
     """The record's key."""
     return f"{job_id}/{partition}{'/undo' if phase == 'undo' else ''}".encode()
+
+
+def lane_of_key(key: bytes | None) -> tuple[str, int, Phase] | None:
+    """The job, partition and phase that a record's key names; None: it is no lane's key."""
+    found = _KEY.fullmatch(key or b"")
+    if found is None:
+        return None
+    return found[1].decode(), int(found[2]), "undo" if found[3] else "apply"

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control.jobtable import JobTable
 from ingest.acks import Acks
 from ingest.coverage import Coverage, with_counts
 from ingest.cutter import Limits
 from ingest.files import Roots
-from ingest.jobview import JobView
 from ingest.sources import Surroundings
 from ingest.verdict import Verdict, judge, starting_point
 from ingest.work import Stage, Work
-from schemas.codec import encode
+from schemas.codec import UndecodableError, encode
 from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
 from schemas.job import Input, Job, State
 from schemas.plans import CutExport, Plan, UndoRows
@@ -42,7 +42,8 @@ def job(**more: Any) -> Job:
 class FakeOutlet:
     """Kafka, which confirms when it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: int = 16) -> None:
+        self.partitions = partitions
         self.blocks: list[tuple[int, Callable[[], None]]] = []
         self.reports: list[Report] = []
         self.unconfirmed: list[Callable[[], None]] = []
@@ -96,14 +97,16 @@ def test_work_begins_at_the_later_checkpoint() -> None:
 
 
 def test_the_view_ignores_older_states_and_unreadable_records() -> None:
-    view = JobView()
-    view.take(b"j", encode(job(command_offset=12)))
-    view.take(b"j", encode(job(command_offset=11, epoch=9)))
-    view.take(b"k", b"{")
+    view = JobTable()
+    view.apply(b"j", encode(job(command_offset=12)))
+    view.apply(b"j", encode(job(command_offset=11, epoch=9)))
+    for key, value in ((b"k", b"{"), (b"k", encode(job(command_offset=99))), (None, b"null"), (b"\xff", b"[" * 5000)):
+        with pytest.raises(UndecodableError):
+            view.apply(key, value)
     known = view.get("j")
     assert known is not None
     assert (known.command_offset, known.epoch, view.newest_offset) == (12, 2, 12)
-    view.take(b"j", None)
+    view.apply(b"j", None)
     assert view.get("j") is None
 
 
@@ -144,6 +147,18 @@ def test_what_is_covered_is_confirmed_without_gaps(order: list[int]) -> None:
 def test_the_counts_of_blocks_are_those_of_their_partitions(blocks: int, partitions: int) -> None:
     counts = with_counts(Input(blocks=blocks), partitions).blocks_per_partition
     assert counts == tuple(sum(b % partitions == p for b in range(blocks)) for p in range(partitions))
+
+
+def test_a_plan_for_partitions_that_are_not_there_fails_its_job() -> None:
+    outlet = FakeOutlet(partitions=2)
+    work = Work(UNDO, Input(), AROUND, outlet, 0.0)
+    for _ in range(5):
+        work.step()
+        work.tend(0.0)
+        for _, confirmed in outlet.blocks:
+            confirmed()
+    work.tend(0.0)
+    assert isinstance(outlet.reports[-1], InputFailed) and "has no partition 2" in outlet.reports[-1].reason
 
 
 def test_nothing_is_reported_before_kafka_has_it() -> None:

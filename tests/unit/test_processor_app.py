@@ -13,6 +13,7 @@ from control.jobtable import JobTable
 from processor.app import WorkerApp
 from processor.lease import Lease
 from runtime.settings import Settings
+from schemas.dead_letters import DeadLetter
 
 COMMANDS, ROWS = TP("sluice.commands", 0), TP("sluice.rows", 3)
 
@@ -22,6 +23,7 @@ class Parts:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.letters: list[DeadLetter] = []
         self.go = asyncio.Event()
         self.ready = asyncio.Event()
 
@@ -30,6 +32,10 @@ class Parts:
         self.done.append("recovered")
 
     def forget(self) -> None: ...
+    async def skip(self, _: Any) -> None: ...
+    async def bury(self, letters: list[DeadLetter]) -> None:
+        self.letters += letters
+
     async def revoked(self, lost: bool = False) -> None:
         self.done.append("lost" if lost else "revoked")
 
@@ -54,7 +60,7 @@ def tell(story: Story) -> None:
 
     async def run() -> None:
         parts: Any = Parts()
-        worker: Any = WorkerApp(Settings(), JobTable(), parts, parts, Lease(10))
+        worker: Any = WorkerApp(Settings(), JobTable(), parts, parts, Lease(10), parts.bury)
         worker.engine = parts
         consumer = worker.app.consumer
 
@@ -128,5 +134,24 @@ def test_the_command_in_hand_is_carried_out_before_anyone_carries_out_another(ne
         await carried_out
         await step
         assert "command 7" in parts.done
+
+    tell(story)
+
+
+@pytest.mark.parametrize("assigned", [{COMMANDS, ROWS}, {ROWS}], ids=["the owner of the commands", "another worker"])
+def test_a_state_that_cannot_be_read_is_buried_by_the_owner_of_the_commands(assigned: set[TP]) -> None:
+    async def story(worker: Any, parts: Parts) -> None:
+        worker.app.consumer.assignment = lambda: assigned
+        place = {"topic": "sluice.jobs", "partition": 0, "key": b"j"}
+        for offset, value in enumerate((b"{", b"[" * 10_000)):
+            message = type("Message", (), {**place, "offset": offset, "value": value})()
+            await worker._on_job_record(type("Event", (), {"message": message})())
+        await worker._on_assigned(None, assigned)
+        await worker._on_recovered(None)
+        await turns()
+        assert worker._table_read.is_set(), "the rest of the table is read all the same"
+        places = [headers["offset"] for _, _, headers in parts.letters]
+        assert places == (["0", "1"] if COMMANDS in assigned else [])
+        assert all(headers["topic"] == "sluice.jobs" and headers["reason"] for _, _, headers in parts.letters)
 
     tell(story)

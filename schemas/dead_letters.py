@@ -1,0 +1,43 @@
+"""Dead letters (topic ``dead-letters``): rows that were refused, and records that could not be read at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST_BYTES = 1_000_000
+"""A rejected record's value is cut at so many bytes, so that its dead letter always finds room in the topic."""
+_REASON_CHARACTERS = 1000
+
+DeadLetter = tuple[bytes | None, bytes | None, dict[str, str]]
+"""Key, value and headers of a record of the topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRecord:
+    """A record that could not be taken for what its topic carries. The partition goes on behind it."""
+
+    topic: str
+    """The topic's full name."""
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    reason: str
+
+    def dead_letter(self) -> DeadLetter:
+        """The record as it was, with its place and the reason in headers; ``bytes`` tells its size if it was cut."""
+        headers = {
+            "reason": self.reason[:_REASON_CHARACTERS].encode("utf-8", "replace").decode(),
+            "topic": self.topic,
+            "partition": str(self.partition),
+            "offset": str(self.offset),
+        }
+        value = self.value
+        if value is not None and len(value) > MOST_BYTES:
+            headers["bytes"] = str(len(value))
+            value = value[:MOST_BYTES]
+        key = self.key[:MOST_BYTES] if self.key is not None else None
+        return key, value, headers
+
+    def __str__(self) -> str:
+        return f"record at offset {self.offset} of {self.topic}, partition {self.partition}: {self.reason}"
