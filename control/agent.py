@@ -44,14 +44,21 @@ class ControlAgent:
         self._publish = publish
         self._retention_ms = retention_days * DAY_MS
         self._swept_at = 0
+        self._newest_offset = -1
+        """Of the commands that states have taken in, the newest: each one before it has been dealt with."""
 
-    async def take_over(self, at: int) -> None:
-        """Start what waits for its turn: the agent before this one may have died before it could."""
+    async def take_over(self, at: int, end: int) -> None:
+        """Go on where the agent before this one stopped; `end` is the offset that the next command will have.
+
+        What waits for its turn is started: the agent before may have died before it could.
+        """
+        # A state that claims to follow from a command that there is not must not hide those to come.
+        self._newest_offset = max((job.command_offset for job in self._jobs if job.command_offset < end), default=-1)
         await self._start_next(-1, at)
 
     async def handle(self, offset: int, at: int, key: bytes | None, value: bytes | None) -> None:
         """Carry out the command record at `offset`, whose timestamp is `at` (milliseconds since 1970)."""
-        if offset <= self._jobs.newest_offset:
+        if offset <= self._newest_offset:
             return  # delivered again: judged in today's world, a command that was refused then could be carried out now
         context = self._context(offset, at)
         try:
@@ -75,7 +82,7 @@ class ControlAgent:
         expired = [
             job.id
             for job in self._jobs
-            if job.command_offset < self._jobs.newest_offset
+            if job.command_offset < self._newest_offset
             and job.state in ENDED
             and job.ended_at is not None
             and at - job.ended_at > self._retention_ms
@@ -103,3 +110,4 @@ class ControlAgent:
         if reaction.job is not None:
             await self._publish("jobs", reaction.job.id.encode(), encode(reaction.job))
             self._jobs.put(reaction.job)
+            self._newest_offset = max(self._newest_offset, reaction.job.command_offset)

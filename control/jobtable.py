@@ -16,8 +16,6 @@ class JobTable:
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
         self._listeners: list[Listener] = []
-        self.newest_offset = -1
-        """Of the commands that the states here have taken in, the newest: each one before it has been dealt with."""
 
     def __iter__(self) -> Iterator[Job]:
         return iter(list(self._jobs.values()))
@@ -33,8 +31,8 @@ class JobTable:
         """Have `listener(job id, state)` called on each change; the state is None once the job has left the table."""
         self._listeners.append(listener)
 
-    def apply(self, key: bytes | None, value: bytes | None) -> None:
-        """Take in one record of the topic `jobs`; a tombstone removes its job.
+    def apply(self, key: bytes | None, value: bytes | None) -> Job | None:
+        """Take in one record of the topic `jobs`; answers the state in it, None for a tombstone, which removes its job.
 
         Raises:
             UndecodableError: it is no job's state. Nothing has changed.
@@ -42,11 +40,12 @@ class JobTable:
         name = (key or b"").decode("utf-8", "replace")
         if value is None:
             self.remove(name)
-            return
+            return None
         job: Job = decode(value, Job)
         if job.id != name:
             raise UndecodableError(f"the state of job {job.id} lies under another key")
         self.put(job)
+        return job
 
     def put(self, job: Job) -> bool:
         """Take in a state; False: it is known, or an older one."""
@@ -55,7 +54,6 @@ class JobTable:
             # An older state can only come from a control agent that lost its partition and did not notice yet.
             return False
         self._jobs[job.id] = job
-        self.newest_offset = max(self.newest_offset, job.command_offset)
         self._tell(job.id, job)
         return True
 

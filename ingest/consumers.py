@@ -59,6 +59,10 @@ class ViewConsumer:
         """Whether the end of the topic has been reached once."""
         self._consumer = _consumer(settings, "ingest-view", enable_partition_eof=True)
         self._topic = topic_name(settings.prefix, "jobs")
+        self._commands = TopicPartition(topic_name(settings.prefix, "commands"), 0)
+        self._commands_end = 0
+        self.newest_offset = -1
+        """Of the commands that the states have taken in, the newest."""
         self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
 
     def follow(self, seconds: float = 0) -> None:
@@ -75,10 +79,22 @@ class ViewConsumer:
 
     def _take(self, record: Any) -> None:
         try:
-            self._jobs.apply(record.key(), record.value())
+            job = self._jobs.apply(record.key(), record.value())
         except UndecodableError as error:
             # The worker that owns the commands makes a dead letter of it.
             log.error("control table: the record at offset %d is left out: %s", record.offset(), error)
+            return
+        if job is not None and job.command_offset > self.newest_offset and self._there_is(job.command_offset):
+            self.newest_offset = job.command_offset
+
+    def _there_is(self, command: int) -> bool:
+        """Whether the topic of the commands has this offset: a state may claim anything."""
+        if command >= self._commands_end:
+            try:
+                _, self._commands_end = self._consumer.get_watermark_offsets(self._commands, timeout=_KAFKA_SECONDS)
+            except KafkaException as error:
+                log.warning("control table: the end of the commands is not known: %s", error)
+        return command < self._commands_end
 
     def catch_up(self, stopping: Callable[[], bool]) -> None:
         """Take in everything up to the topic's end as it is now, or until it is to stop."""

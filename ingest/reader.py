@@ -141,7 +141,7 @@ class Reader:
         for taken in self._waiting:
             plan = taken.plan
             job = self._view.get(plan.job_id)
-            verdict = judge(plan, job, self._view.newest_offset)
+            verdict = judge(plan, job, self._jobs.newest_offset)
             if plan.command_offset <= self._ended.get(plan.job_id, -1):
                 verdict = Verdict.VOID  # a repeat of a plan whose end the view does not show yet
             if verdict is Verdict.VOID:
@@ -166,7 +166,7 @@ class Reader:
             for _ in range(TURN_BLOCKS):
                 if work is None or work.stage is not Stage.READING:
                     break
-                if judge(taken.plan, self._view.get(taken.plan.job_id), self._view.newest_offset) is not Verdict.WORK:
+                if judge(taken.plan, self._view.get(taken.plan.job_id), self._jobs.newest_offset) is not Verdict.WORK:
                     work.stop()
                     break
                 if not self._publisher.has_room:

@@ -135,6 +135,7 @@ class WorkerApp:
         self.engine: Engine | None = None
         self._rows = topic_name(settings.prefix, "rows")
         self._commands = topic_name(settings.prefix, "commands")
+        self._command_log = TP(self._commands, 0)
         self._table = TP(topic_name(settings.prefix, "jobs"), 0)
         self._table_next = 0
         self._table_moved = asyncio.Event()
@@ -328,7 +329,8 @@ class WorkerApp:
                 self.engine.recovered()
             if self._owns_commands:
                 async with self._commanding:
-                    await self._control.take_over(now_ms())
+                    end = (await self.app.consumer.highwaters(self._command_log))[self._command_log]
+                    await self._control.take_over(now_ms(), end)
             await self._reject_states()
             self._table_read.set()
         except Exception as error:

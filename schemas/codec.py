@@ -40,5 +40,7 @@ def decode(data: bytes | None, kind: type[T] | Any) -> Any:
         return decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise UndecodableError(str(error)) from error
+    except RecursionError as error:
+        raise UndecodableError("it is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise UndecodableError(f"not UTF-8: {error}") from error

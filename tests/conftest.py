@@ -35,6 +35,27 @@ hypothesis.settings.register_profile("sluice", deadline=None)
 hypothesis.settings.load_profile("sluice")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz", type=float, metavar="MINUTES", help="run the fuzzers alone, with random inputs, so long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``--fuzz``, the fuzzers alone."""
+    if config.getoption("--fuzz") is not None:
+        others = [item for item in items if item.get_closest_marker("fuzz") is None]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item.get_closest_marker("fuzz") is not None]
+
+
+@pytest.fixture
+def fuzz_minutes(request: pytest.FixtureRequest) -> float | None:
+    """How long each fuzzer may look; None: it tries the same few inputs each time."""
+    minutes: float | None = request.config.getoption("--fuzz")
+    if minutes is None:
+        return None
+    return minutes / sum(item.get_closest_marker("fuzz") is not None for item in request.session.items)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the settings of the shell out of the tests: they must never meet a running stack."""
     for name in list(os.environ):

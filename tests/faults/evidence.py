@@ -14,7 +14,7 @@ from devstack.topic_records import messages, records
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.settings import Settings
 from schemas.blocks import Block, BlockHead
-from schemas.codec import decode
+from schemas.codec import UndecodableError, decode
 from schemas.events import CommandRejected, History
 from schemas.indices import data_index
 from schemas.progress import RowError
@@ -48,7 +48,10 @@ def rows_on_topic(settings: Settings, job_id: str, since_ms: int = 0) -> list[li
     """The rows of a job's blocks, whose numbers must run from 1 without gaps; a block's repeats must be the same."""
     blocks: dict[int, bytes] = {}
     for partition, _, value in records(settings, "rows", since_ms):
-        head = decode(value, BlockHead)
+        try:
+            head = decode(value, BlockHead)
+        except UndecodableError:
+            continue  # of a test that puts odd records on the topic
         if head.job_id == job_id and head.kind == "rows":
             assert partition == head.block % settings.topic_partitions
             assert blocks.setdefault(head.block, value) == value, f"block {head.block} was published in two forms"

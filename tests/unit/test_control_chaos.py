@@ -102,7 +102,7 @@ class Disturbed:
         for job in self.durable.values():
             jobs.put(job)
         self.agent = ControlAgent(jobs, CATALOG, PARTITIONS, self._publish)
-        run(self.agent.take_over(moment))
+        run(self.agent.take_over(moment, 2**62))
 
     async def _publish(self, topic: str, key: bytes, value: bytes) -> None:
         if self.writes_left is not None:

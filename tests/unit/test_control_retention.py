@@ -56,5 +56,6 @@ def test_the_newest_state_stays_so_that_old_commands_are_not_carried_out_again()
     async def publish(_topic: TopicName, _key: bytes, _value: bytes | None) -> None: ...
 
     agent = ControlAgent(jobs, CATALOG, 2, publish, retention_days=30)
+    asyncio.run(agent.take_over(NOW, 9))
     asyncio.run(agent.handle(9, NOW, b"nobody", encode(PauseJob(job_id="nobody"))))
     assert [job.id for job in jobs] == ["newest"]

@@ -44,7 +44,7 @@ class Parts:
         await self.go.wait()
         self.done.append(f"assigned {partitions}")
 
-    async def take_over(self, _: int) -> None:
+    async def take_over(self, *_: int) -> None:
         self.done.append("take over")
 
     async def handle(self, offset: int, *_: Any) -> None:
