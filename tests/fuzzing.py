@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 from msgspec import inspect
 
@@ -130,6 +130,7 @@ def run(check: Callable[[Any], None], strategy: st.SearchStrategy[Any], examples
             deadline=None,
             database=None,
             phases=[Phase.generate],
+            verbosity=Verbosity.quiet,  # records of 70 KB would hide what went wrong
             suppress_health_check=list(HealthCheck),
         )
         seed(number)(once(given(strategy)(lambda value: check(value))))()
