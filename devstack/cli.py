@@ -90,6 +90,16 @@ def test(args: Annotated[list[str] | None, typer.Argument(help="For pytest, as t
 
 
 @app.command()
+def check() -> None:
+    """Check the code: format, lint, types, imports, docs; exit code 1 when one of them fails."""
+    if importlib.util.find_spec("mypy") is None:
+        raise StackError("the checks are not installed: run them with `./sluice check`, which installs them.")
+    from devstack.check import check as run
+
+    raise typer.Exit(0 if run(ROOT) else FAILED)
+
+
+@app.command()
 def rebuild() -> None:
     """Make the reports in Elasticsearch (jobs, progress, row errors) anew from the topics."""
     from confluent_kafka import KafkaException
