@@ -16,18 +16,18 @@ from typing import Any
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    IsolationLevel,
     KafkaError,
     KafkaException,
+    Message,
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from ingest.intake import Batch, Intake, Letter, Record, Surroundings
 from ingest.publisher import MESSAGE_BYTES
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
+from runtime.topic_reading import TopicReading
 from schemas.codec import decode, encode
 from schemas.inbox import InboxRecord
 from schemas.topics import topic_name
@@ -159,41 +159,14 @@ def read_states(settings: Settings, partitions: Sequence[int]) -> dict[int, list
     if not partitions:
         return {}
     topic = topic_name(settings.prefix, "inbox-state")
-    places = [TopicPartition(topic, number) for number in partitions]
-    admin = AdminClient(librdkafka_config(settings))
-    latest = admin.list_offsets(
-        {place: OffsetSpec.latest() for place in places},
-        isolation_level=IsolationLevel.READ_UNCOMMITTED,
-        request_timeout=_KAFKA_SECONDS,
-    )
-    ends = {place.partition: future.result().offset for place, future in latest.items()}
-    left = {number for number, end in ends.items() if end > 0}
-    newest: dict[int, dict[bytes, bytes | None]] = {number: {} for number in partitions}
-    config = librdkafka_config(
-        settings, group_id=f"{settings.prefix}-inbox-state", enable_auto_commit=False, enable_partition_eof=True,
-        isolation_level="read_committed",
-    )  # fmt: skip
-    consumer: Any = Consumer(config)
-    deadline = time.monotonic() + _KAFKA_SECONDS
-    try:
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
-        while left:
-            for record in consumer.consume(1000, 0.05):
-                error, number = record.error(), record.partition()
-                if error is None:
-                    newest[number][record.key()] = record.value()
-                elif error.code() == KafkaError._PARTITION_EOF and record.offset() >= ends[number]:
-                    left.discard(number)
-                elif error.code() != KafkaError._PARTITION_EOF:
-                    log.warning("checkpoints of the inbox: %s", error)
-            if time.monotonic() > deadline:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{topic} can't be read to its end: {left}"))
-    finally:
-        consumer.close()
-    return {
-        number: [decode(value, InboxRecord) for value in records.values() if value is not None]
-        for number, records in newest.items()
-    }
+    newest: dict[int, dict[bytes | None, Message]] = {number: {} for number in partitions}
+    for record in TopicReading(settings, topic, partitions, pending=True):
+        newest[record.partition() or 0][record.key()] = record
+    return {number: _states(records.values()) for number, records in newest.items()}
+
+
+def _states(records: Iterable[Message]) -> list[InboxRecord]:
+    return [decode(value, InboxRecord) for record in records if (value := record.value()) is not None]
 
 
 class Transactions:

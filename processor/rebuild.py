@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Message
 
 from processor.bulk import BulkSink
 from processor.operations.upload import error_item
 from processor.reporter import job_item, progress_item
-from runtime.clients import async_elasticsearch, librdkafka_config
+from runtime.clients import async_elasticsearch
 from runtime.provision import provision_indices
 from runtime.settings import Settings
+from runtime.topic_reading import TopicReading
 from schemas.codec import UndecodableError, decode
 from schemas.events import CommandRejected, History
 from schemas.progress import RowError
@@ -78,37 +80,7 @@ def _item(prefix: str, message: Message) -> tuple[str, bytes | None]:
 
 def _records(settings: Settings) -> Iterator[tuple[Message, int, int]]:
     """Every record of the topics, from the first to the last there was when it began."""
-    config = librdkafka_config(settings, group_id=f"{settings.prefix}-rebuild", enable_auto_commit=False)
-    consumer = Consumer({**config, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
-    try:
-        ends: dict[tuple[str, int], int] = {}
-        assigned = []
-        total = 0
-        for name in SOURCES:
-            topic = topic_name(settings.prefix, name)
-            for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
-                low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-                if high > low:
-                    ends[topic, partition] = high
-                    total += high - low
-                    assigned.append(TopicPartition(topic, partition, low))
-        consumer.assign(assigned)
-        done = 0
-        while ends:
-            message = consumer.poll(10.0)
-            if message is None:
-                raise KafkaException(f"no record for 10 s, and {len(ends)} partitions are not read to their end")
-            place = (message.topic() or "", message.partition() or 0)
-            error = message.error()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                raise KafkaException(error)
-            if error is not None:
-                # the last offsets may be no records, but the ends of transactions
-                ends.pop(place, None)
-            elif place in ends:
-                done += 1
-                yield message, done, total
-                if (message.offset() or 0) + 1 >= ends[place]:
-                    del ends[place]
-    finally:
-        consumer.close()
+    readings = [TopicReading(settings, topic_name(settings.prefix, name)) for name in SOURCES]
+    total = sum(reading.total for reading in readings)
+    for done, message in enumerate(chain.from_iterable(readings), start=1):
+        yield message, done, total

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Producer
 
+from devstack.topic_records import messages
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from schemas.topics import topic_name
@@ -65,20 +66,9 @@ class Sender:
 
 def refused(settings: Settings) -> list[tuple[bytes, str]]:
     """The records of the inbox that were refused, as (value, reason)."""
-    name = topic_name(settings.prefix, "dead-letters")
-    consumer: Any = Consumer(librdkafka_config(settings, group_id="refused", enable_partition_eof=True))
     found = []
-    try:
-        numbers = list(consumer.list_topics(name, timeout=10).topics[name].partitions)
-        consumer.assign([TopicPartition(name, number, 0) for number in numbers])
-        while numbers:
-            record = consumer.poll(10)
-            assert record is not None, "Kafka does not answer"
-            if record.error() is not None:
-                assert record.error().code() == KafkaError._PARTITION_EOF, record.error()
-                numbers.remove(record.partition())
-            elif "topic" in (headers := dict(record.headers() or [])):
-                found.append((record.value(), headers["reason"].decode()))
-    finally:
-        consumer.close()
+    for record in messages(settings, "dead-letters"):
+        headers = dict(record.headers() or [])
+        if "topic" in headers:
+            found.append((record.value() or b"", headers["reason"].decode()))
     return found

@@ -1,0 +1,129 @@
+"""Reads topics from their beginning to the end that they have now: checkpoints at an assignment, reports, evidence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from runtime.clients import librdkafka_config
+from runtime.settings import Settings
+
+_BATCH = 1000
+_KAFKA_SECONDS = 10.0
+
+
+class TopicReading:
+    """The committed records of some partitions of one topic, up to the end that each has when this is made.
+
+    It is read once, by iterating; offsets that hold no record (the ends of transactions) are passed over.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        partitions: Collection[int] | None = None,
+        *,
+        since_ms: int = 0,
+        pending: bool = False,
+        silent_seconds: float = 30.0,
+    ) -> None:
+        """`topic`: its full name. `partitions`: None means all. `since_ms`: records of that time (milliseconds since
+        1970) and later ones. `pending`: wait for transactions that are open now, as far as they are committed.
+
+        Raises:
+            KafkaException: Kafka does not answer, or the topic is not there. Trying again later helps.
+        """
+        self._topic = topic
+        self._silent_seconds = silent_seconds
+        self._consumer = Consumer(
+            librdkafka_config(
+                settings,
+                group_id=f"{settings.prefix}-reading",
+                enable_auto_commit=False,
+                enable_partition_eof=True,
+                isolation_level="read_committed",
+            )
+        )
+        try:
+            known = self._consumer.list_topics(topic, timeout=_KAFKA_SECONDS).topics[topic]
+            if known.error is not None:
+                raise KafkaException(known.error)
+            wanted = [TopicPartition(topic, number) for number in (partitions or known.partitions)]
+            self._starts, self._ends = self._extents(settings, wanted, since_ms, pending)
+        except BaseException:
+            self._consumer.close()
+            raise
+        self.total = sum(self._ends[place.partition] - place.offset for place in self._starts)
+        """Offsets to read: as many records, or a few less."""
+
+    def __iter__(self) -> Iterator[Message]:
+        """Raises KafkaException: Kafka answers with an error, or nothing has come for `silent_seconds`."""
+        left = dict(self._ends)
+        try:
+            self._consumer.assign(self._starts)
+            heard_at = time.monotonic()
+            while left:
+                batch = self._consumer.consume(_BATCH, 0.05)
+                for record in batch:
+                    partition, offset, error = record.partition() or 0, record.offset() or 0, record.error()
+                    if error is None:
+                        if partition in left:
+                            yield record
+                            if offset + 1 >= left[partition]:
+                                del left[partition]
+                    elif error.code() != KafkaError._PARTITION_EOF:
+                        raise KafkaException(error)
+                    elif offset >= left.get(partition, 0):
+                        # the last offsets may be no records, but the ends of transactions
+                        left.pop(partition, None)
+                if batch:
+                    heard_at = time.monotonic()
+                elif time.monotonic() - heard_at > self._silent_seconds:
+                    reason = f"no record of {self._topic} for {self._silent_seconds:.0f} s; not read to the end: {left}"
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, reason))
+        finally:
+            self._consumer.close()
+
+    def _extents(
+        self, settings: Settings, wanted: list[TopicPartition], since_ms: int, pending: bool
+    ) -> tuple[list[TopicPartition], dict[int, int]]:
+        """Where to begin on each partition that has something to read, and the offset behind its last record."""
+        ends, starts = {}, []
+        latest = _latest(settings, wanted) if pending else {}
+        timed = {}
+        if since_ms:
+            asked = [TopicPartition(place.topic, place.partition, since_ms) for place in wanted]
+            timed = {
+                place.partition: place.offset
+                for place in self._consumer.offsets_for_times(asked, timeout=_KAFKA_SECONDS)
+            }
+        for place in wanted:
+            low, high = self._consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
+            first = timed.get(place.partition, low)
+            end = latest.get(place.partition, high)
+            if 0 <= first < end:
+                starts.append(TopicPartition(place.topic, place.partition, first))
+                ends[place.partition] = end
+        return starts, ends
+
+
+def _latest(settings: Settings, places: list[TopicPartition]) -> dict[int, int]:
+    """Partition -> the offset behind its last record, one of an open transaction included."""
+    admin = AdminClient(librdkafka_config(settings))  # to be held until it has answered
+    found = admin.list_offsets(
+        {place: OffsetSpec.latest() for place in places},
+        isolation_level=IsolationLevel.READ_UNCOMMITTED,
+        request_timeout=_KAFKA_SECONDS,
+    )
+    return {place.partition: future.result().offset for place, future in found.items()}
