@@ -211,7 +211,7 @@ def test_a_file_that_is_open_is_read_to_its_end_when_its_name_goes_to_another(
 
 
 def test_a_file_touched_without_an_end_fails(tmp_path: Path, source: Source) -> None:
-    with pytest.raises(SourceError, match="again and again|while it is looked at"):
+    with pytest.raises(SourceError, match=r"again and again|while it is looked at"):
         for _ in steps(source, around(tmp_path)):
             (tmp_path / str(source.path)).touch()
 
