@@ -62,9 +62,9 @@ async def take_corrections(
             await asyncio.to_thread(file.discard)
             return job
         await _check(file.written, job, parts)
-        await asyncio.to_thread(file.keep)
+        source = replace(source, identity=(await asyncio.to_thread(file.keep)).identity)
         kept = True
-        return await ask(parts.commands, parts.live, command)
+        return await ask(parts.commands, parts.live, replace(command, source=source))
     except BaseException as error:
         # After a 503 the command may stand in the log, and then a reader will want the file.
         if not (kept and isinstance(error, ApiError) and error.code == 503):

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -127,9 +128,9 @@ async def _from_upload(draft: Draft, file: SpooledFile, parts: Services, asking:
         if known is not None:
             await asyncio.to_thread(file.discard)
             return _repeated(known, repeat_problem(known, command))
-        await asyncio.to_thread(file.keep)
+        source = await asyncio.to_thread(file.keep)
         kept = True
-        return await ask(parts.commands, parts.live, command)
+        return await ask(parts.commands, parts.live, replace(command, source=source))
     except ApiError as error:
         # After a 503 the command may stand in the log, and then a reader will want the file.
         if not (kept and error.code == 503) and job_id not in parts.view.jobs:

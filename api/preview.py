@@ -17,6 +17,7 @@ from api.models import Preview, PreviewRow, Start
 from api.requests import body_as, check_options
 from api.row_errors import error_page, rows_of
 from api.services import Services, caller, now_ms, services, visible_job
+from runtime.identity import Match, match
 from schemas.commands import StartJob
 from schemas.ids import job_id_for_start
 from schemas.indices import index_name
@@ -89,10 +90,14 @@ def _require_source(job: Job, parts: Services) -> None:
     if source.kind != "file" or source.path is None:
         return
     path = parts.settings.storage_root / source.path  # an absolute one stays as it is
+    what = None
     try:
-        found = path.stat().st_size
+        found = match(source, path.stat())
     except OSError:
-        found = -1
-    if found != source.bytes:
-        what = "is not on the server any more" if found < 0 else "has changed since"
+        what = "is not on the server any more"
+    else:
+        # To read gigabytes is the readers' work; where no identity is recorded they will do it.
+        if found is Match.OTHER or (found is Match.UNSURE and source.identity is not None):
+            what = "has changed since (it was written, replaced, or touched)"
+    if what is not None:
         raise ApiError(409, f"the file of dry run {job.id} {what}: upload it again", {"source": source.name})

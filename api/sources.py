@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
+from typing import IO
 
 from api.errors import ApiError, invalid
 from api.spool import Digest
+from runtime.identity import identity_of
 from schemas.job import Source
 
 _CHUNK_BYTES = 1024 * 1024
+_TICK_SECONDS = 0.05
 
 
 def allowed_path(name: str, roots: tuple[Path, ...]) -> Path:
@@ -41,16 +46,34 @@ def digest_of(path: Path) -> tuple[Digest, Source]:
     """Reads the whole file; blocks.
 
     Raises:
-        ApiError: 400, it can't be read.
+        ApiError: 400, it can't be read; 409, it changes meanwhile.
     """
     digest = Digest()
     try:
         with path.open("rb", buffering=0) as file:
+            before = _settled(file)
             while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
+                if digest.bytes > before.st_size:  # else one that grows is read for as long as it does
+                    break
+            after = os.fstat(file.fileno())
     except OSError as error:
         raise invalid(f"file {str(path)!r} can't be read: {error.strerror}") from error
-    return digest, digest.source(path.name, str(path))
+    identity = identity_of(after)
+    if identity != identity_of(before) or digest.bytes != before.st_size:
+        raise ApiError(
+            409, f"file {str(path)!r} has changed while it was read; wait until it is complete, and try again"
+        )
+    return digest, digest.source(path.name, str(path), identity)
+
+
+def _settled(file: IO[bytes]) -> os.stat_result:
+    """The file's status, once a further change would show in it: file systems tell times in ticks of milliseconds."""
+    status = os.fstat(file.fileno())
+    if 0 <= time.time_ns() - status.st_ctime_ns < _TICK_SECONDS * 1e9:
+        time.sleep(_TICK_SECONDS)
+        status = os.fstat(file.fileno())
+    return status
 
 
 def _listed(roots: tuple[Path, ...]) -> str:

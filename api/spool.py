@@ -12,7 +12,8 @@ from typing import IO
 
 from api.errors import ApiError, unavailable
 from api.header import HEAD_BYTES
-from schemas.job import Source
+from runtime.identity import identity_of
+from schemas.job import FileIdentity, Source
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -42,7 +43,7 @@ class Digest:
         if len(self.head) < HEAD_BYTES:
             self.head += data[: HEAD_BYTES - len(self.head)]
 
-    def source(self, name: str | None, path: str) -> Source:
+    def source(self, name: str | None, path: str, identity: FileIdentity | None = None) -> Source:
         """The file as a job's source."""
         unended = 1 if self._last not in (b"", b"\n") else 0
         return Source(
@@ -51,6 +52,7 @@ class Digest:
             path=path,
             bytes=self.bytes,
             sha256=self._sha256.hexdigest(),
+            identity=identity,
             lines=self.lines + unended,
         )
 
@@ -107,24 +109,26 @@ class SpooledFile:
             raise storage_problem(error) from error
 
     def keep(self) -> Source:
-        """Give the closed file its name, for good.
+        """Give the closed file its name, for good; the source has its identity now, which the name belongs to.
 
         Raises:
             ApiError: 503, the disk does not take it.
         """
         try:
-            self._part.replace(self._final)
-            folder = os.open(self._final.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            with self._part.open("rb") as file:  # another request may put its own file in this one's place
+                self._part.replace(self._final)
+                folder = os.open(self._final.parent, os.O_RDONLY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
+                identity = identity_of(os.fstat(file.fileno()))
         except OSError as error:
             raise storage_problem(error) from error
-        return self.source()
+        return self.digest.source(self.name, self.path, identity)
 
     def source(self) -> Source:
-        """The file as a job's source."""
+        """The file as a job's source, before it is kept."""
         return self.digest.source(self.name, self.path)
 
     def discard(self, *, kept: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.job import Job, State
@@ -46,4 +47,13 @@ def takes_rows(job: Job) -> bool:
 
 def unknown_job(job_id: str, seconds: float) -> str:
     """Why a row is refused whose job nobody has made."""
-    return f"there is no job {job_id}: it was not made within {seconds:g} s after its first row; make it first"
+    return f"there is no job {job_id}: it was not made within {seconds:g} s after the row; make it first"
+
+
+def unknown_dataset(job: Job, seconds: float, known: Iterable[str]) -> str:
+    """Why a row is refused, and its job fails, when no reader that knows the dataset has come."""
+    return (
+        f"the dataset {job.dataset!r} of job {job.id} is not known to this reader, and no other one has come within "
+        f"{seconds:g} s; known: {', '.join(sorted(known))}. Rows that came by the inbox were refused: give the readers "
+        f"the dataset, then resume the job and send its rows again"
+    )

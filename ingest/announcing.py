@@ -15,27 +15,34 @@ AGAIN_SECONDS = 5.0
 """A report that the job's state does not show by then is sent again."""
 
 
-def report_on(job: Job, fill: Fill) -> Report | None:
-    """What is true of the rows and not yet in the job's state; None: nothing, or it is not at work."""
+def report_on(job: Job, fill: Fill, given_up: str | None = None) -> Report | None:
+    """What is true of the rows and not yet in the job's state; None: nothing, or it is not at work.
+
+    `given_up`: why its rows don't become blocks any more.
+    """
     if job.state not in _OPEN or job.phase != "apply" or job.input.ended:
         return None
     announced, now = job.announced_rows, fill.input
-    trouble = None
-    if fill.is_torn:
-        trouble = (
-            f"the rows come too far out of order: more than {MOST_GAPS:,} gaps between them; roll the job back, and "
-            f"send the rows in the order of their numbers"
-        )
-    elif announced is not None and fill.last > announced:
-        trouble = (
-            f"the job was said to have {announced:,} rows, but row {fill.last:,} has come: the number is wrong, or the "
-            f"rows are; roll the job back and start another one"
-        )
+    trouble = given_up or _trouble(fill, announced)
     if trouble is not None:
         return None if job.state is State.FAILED else InputFailed(job_id=job.id, reason=trouble)
     if announced is not None and fill.is_whole(announced):
         return InputEnded(job_id=job.id, input=with_counts(now, job.partitions))
     return InputAdvanced(job_id=job.id, input=now) if now.blocks > job.input.blocks else None
+
+
+def _trouble(fill: Fill, announced: int | None) -> str | None:
+    if fill.is_torn:
+        return (
+            f"the rows come too far out of order: more than {MOST_GAPS:,} gaps between them; roll the job back, and "
+            f"send the rows in the order of their numbers"
+        )
+    if announced is not None and fill.last > announced:
+        return (
+            f"the job was said to have {announced:,} rows, but row {fill.last:,} has come: the number is wrong, or the "
+            f"rows are; roll the job back and start another one"
+        )
+    return None
 
 
 class Announcer:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from ingest.errors import SourceError
+from runtime.identity import Match, identity_of, match
 from schemas.job import Source
 
+log = logging.getLogger(__name__)
+
 CHUNK_BYTES = 256 * 1024
+_HASH_BYTES = 1024 * 1024
+_MOST_RECHECKS = 3
+"""A file that is touched more often while it is read fails its job: each time all of it is read."""
+_MOST_CHECKED = 1000
+_ADVICE = (
+    "put the file back as it was and resume the job, or roll the job back and start another one with the file as it is"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +36,66 @@ class Roots:
     imports: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFile:
-    """A file as it was when it was opened; it must stay so until it has been read."""
+class ChangedError(Exception):
+    """The file was touched while it was read: what was read last counts for nothing, and `OpenFile.recheck` is due."""
 
-    file: BinaryIO
-    size: int
-    modified_ns: int
+
+class Checked:
+    """Files whose bytes were found to be the promised ones, so that a resume does not read them again."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[tuple[object, ...], None] = OrderedDict()
+
+    def add(self, source: Source, status: os.stat_result) -> None:
+        """Its bytes are those that `source` promises."""
+        self._found[_key(source, status)] = None
+        if len(self._found) > _MOST_CHECKED:
+            self._found.popitem(last=False)
+
+    def knows(self, source: Source, status: os.stat_result) -> bool:
+        """Whether this was so, and nothing has been done to the file since."""
+        return _key(source, status) in self._found
+
+
+class OpenFile:
+    """A file as it was when it was opened; its bytes must stay so until it has been read."""
+
+    def __init__(self, file: BinaryIO, source: Source, checked: Checked) -> None:
+        self.file = file
+        self._source = source
+        self._checked = checked
+        self._status = os.fstat(file.fileno())
+        self._rechecks = 0
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+        return self._status.st_size
 
     def head(self, size: int) -> bytes:
         """Its first bytes."""
         self.file.seek(0)
         return self.file.read(size)
 
+    def check(self) -> Iterator[None]:
+        """Make sure that it is the file which the job was made with; yields between the pieces that it reads for that.
+
+        Raises:
+            SourceError: it is another one.
+        """
+        if match(self._source, self._status) is Match.SAME or self._checked.knows(self._source, self._status):
+            return
+        log.info("the file %s is not as it was when its job was made: its SHA-256 is compared", self._source.path)
+        problem = yield from self._content_problem()
+        if problem:
+            raise SourceError(f"the file {self._source.path} {problem}; {_ADVICE}")
+
     def chunks(self, start: int) -> Iterator[bytes]:
         """Its bytes from `start` on.
 
         Raises:
-            SourceError: it has changed since it was opened. What was read from it before counts for nothing.
+            ChangedError: something has been done to it since it was opened.
+            SourceError: it can't be read.
         """
         self.file.seek(start)
         left = self.size - start
@@ -49,26 +104,69 @@ class OpenFile:
                 chunk = self.file.read(min(CHUNK_BYTES, left))
             except OSError as error:
                 raise SourceError(f"the file can't be read: {error.strerror}") from error
+            self._check_untouched()
             if not chunk:
-                break
+                raise SourceError(f"the file ends {left} bytes early, though its size is {self.size}; upload it again")
             left -= len(chunk)
-            if left == 0:
-                self.check_unchanged()
             yield chunk
-        self.check_unchanged()
+        self._check_untouched()
 
-    def check_unchanged(self) -> None:
-        """Raises SourceError if the file is not the one that was opened any more."""
+    def recheck(self, rows: int) -> Iterator[None]:
+        """After a ChangedError: make sure that its bytes are the same still; then it may be read from any place on.
+
+        Raises:
+            SourceError: they are not. `rows` were read before.
+        """
+        self._rechecks += 1
+        self._status, before = os.fstat(self.file.fileno()), self._status
+        problem: str | None = "is written or touched again and again"
+        if self._source.sha256 is None or self.size != before.st_size:
+            problem = "is not the one that the job was made with any more"
+        elif self._rechecks <= _MOST_RECHECKS:
+            problem = yield from self._content_problem()
+        if problem:
+            raise SourceError(
+                f"the file has changed while it was read: it {problem}. The {rows:,} rows read before stay; {_ADVICE}"
+            )
+
+    def _check_untouched(self) -> None:
         now = os.fstat(self.file.fileno())
-        if (now.st_size, now.st_mtime_ns) != (self.size, self.modified_ns):
-            raise SourceError("the file has changed while it was read; upload it again")
+        # ctime tells what mtime does not, but of links and rights too: it is of use where SHA-256 can say the rest
+        if (now.st_size, now.st_mtime_ns) != (self.size, self._status.st_mtime_ns) or (
+            self._source.sha256 is not None and now.st_ctime_ns != self._status.st_ctime_ns
+        ):
+            raise ChangedError
+
+    def _content_problem(self) -> Generator[None, None, str | None]:
+        digest, at = hashlib.sha256(), 0
+        while True:
+            try:
+                data = os.pread(self.file.fileno(), _HASH_BYTES, at)
+            except OSError as error:
+                raise SourceError(f"the file can't be read: {error.strerror}") from error
+            if not data or at > self.size:
+                break
+            digest.update(data)
+            at += len(data)
+            yield
+        if digest.hexdigest() != self._source.sha256:
+            return (
+                f"is not the one that the job was made with: its SHA-256 is {digest.hexdigest()}, "
+                f"{self._source.sha256} was expected"
+            )
+        try:
+            self._check_untouched()
+        except ChangedError:
+            return "is written while it is looked at"
+        self._checked.add(self._source, self._status)
+        return None
 
 
-def open_source(source: Source, roots: Roots) -> OpenFile:
-    """Open a job's file.
+def open_source(source: Source, roots: Roots, checked: Checked | None = None) -> OpenFile:
+    """Open a job's file. Before it is read `OpenFile.check` is due.
 
     Raises:
-        SourceError: it is not there, lies outside the folders it may lie in, or is not the file that was sent.
+        SourceError: it is not there, lies outside the folders it may lie in, or has another size than it had.
     """
     path = locate(source.path, roots)
     try:
@@ -80,12 +178,19 @@ def open_source(source: Source, roots: Roots) -> OpenFile:
     problem = None
     if not stat.S_ISREG(status.st_mode):
         problem = f"{source.path} is not a file"
-    elif source.bytes is not None and status.st_size != source.bytes:
-        problem = f"the file has {status.st_size} bytes, {source.bytes} were expected: it has changed; upload it again"
+    elif match(source, status) is Match.OTHER:
+        problem = (
+            f"the file {source.path} is not the one that the job was made with: it has {status.st_size} bytes, "
+            f"{source.bytes} were expected; {_ADVICE}"
+        )
     if problem:
         os.close(descriptor)
         raise SourceError(problem)
-    return OpenFile(os.fdopen(descriptor, "rb", buffering=0), status.st_size, status.st_mtime_ns)
+    return OpenFile(os.fdopen(descriptor, "rb", buffering=0), source, checked or Checked())
+
+
+def _key(source: Source, status: os.stat_result) -> tuple[object, ...]:
+    return (source.sha256, status.st_dev, status.st_size, identity_of(status))
 
 
 def locate(name: str | None, roots: Roots) -> Path:

@@ -23,7 +23,7 @@ from ingest.cutter import Limits
 from ingest.errors import PublishError
 from ingest.fill import Fill
 from ingest.inbox_kafka import InboxConsumer, InterruptedSessionError, Transactions
-from ingest.intake import Surroundings, home_partition
+from ingest.intake import GivenUpError, Surroundings, home_partition
 from ingest.publisher import Publisher
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
@@ -49,6 +49,7 @@ class Inbox:
         self._datasets = load_datasets(settings.datasets_folder)
         self._limits = Limits(settings.block_rows, settings.block_bytes)
         self._open: dict[str, Job] = {}  # jobs whose rows are still to become blocks
+        self._given_up: dict[str, str] = {}
         self._view = JobTable()
         self._view.listen(self._job_changed)
         self._announcer = Announcer()
@@ -70,7 +71,7 @@ class Inbox:
             while not self._stopping():
                 try:
                     self._session()
-                except (InterruptedSessionError, KafkaException) as error:
+                except (InterruptedSessionError, GivenUpError, KafkaException) as error:
                     log.warning("inbox: begins anew: %s", error)
                     time.sleep(_PAUSE_SECONDS)
         finally:
@@ -91,7 +92,7 @@ class Inbox:
 
     def _surroundings(self, partitions: int) -> Surroundings:
         patience = self._settings.unknown_job_seconds
-        return Surroundings(self._view.get, self._datasets, self._limits, patience, partitions)
+        return Surroundings(self._view.get, self._datasets, self._limits, patience, partitions, self._given_up)
 
     def _round(self, consumer: InboxConsumer, transactions: Transactions) -> None:
         count, size = consumer.receive(self._most, ROUND_SECONDS)
@@ -118,7 +119,8 @@ class Inbox:
         for job in self._open.values():
             intake = consumer.intakes.get(home_partition(job.id, consumer.partitions))
             if intake is not None:
-                report = report_on(job, intake.fills.get(job.id) or Fill(InboxRecord(job_id=job.id)))
+                fill = intake.fills.get(job.id) or Fill(InboxRecord(job_id=job.id))
+                report = report_on(job, fill, self._given_up.get(job.id))
                 if report is not None:
                     yield report
 

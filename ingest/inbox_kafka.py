@@ -23,7 +23,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from ingest.intake import Batch, Intake, Letter, Record, Surroundings
+from ingest.aside import Record
+from ingest.intake import Batch, Intake, Letter, Surroundings
 from ingest.publisher import MESSAGE_BYTES
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
@@ -108,7 +109,7 @@ class InboxConsumer:
         return count, size
 
     def hold(self) -> None:
-        """Fetch no more for partitions that wait for a job; fetch again for those that do not any more."""
+        """Fetch no more for partitions that have no room left; fetch again for those that have some."""
         waiting = {partition for partition, intake in self.intakes.items() if intake.backlog}
         if waiting - self._held:
             self._consumer.pause([TopicPartition(self._topic, number) for number in waiting - self._held])
@@ -221,8 +222,8 @@ class Transactions:
         self._abort()
 
     def _produce_batch(self, partition: int, batch: Batch) -> None:
-        for number, block in batch.blocks:
-            self._produce("rows", number, None, encode(block))
+        for (number, _), value in zip(batch.blocks, batch.values, strict=True):
+            self._produce("rows", number, None, value)
         for job_id, state in batch.states:
             self._produce("inbox-state", partition, job_id.encode(), encode(state) if state else None)
         for home, job_id, record in batch.moved:
@@ -234,7 +235,10 @@ class Transactions:
 
     def _headers(self, partition: int, letter: Letter) -> list[tuple[str, bytes]]:
         place = {"topic": topic_name(self._prefix, "inbox"), "partition": partition, "offset": letter.record.offset}
-        return [("reason", letter.reason.encode()), *((name, str(value).encode()) for name, value in place.items())]
+        return [
+            ("reason", letter.reason.encode(errors="replace")),
+            *((name, str(value).encode()) for name, value in place.items()),
+        ]
 
     def _produce(
         self,

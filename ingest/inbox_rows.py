@@ -1,7 +1,12 @@
-"""One record of the inbox: read, and its values as the text that a CSV file would have. Pure."""
+"""One record of the inbox: read, and its values as the text that a CSV file would have. Pure.
+
+Nearly all records are read in one go. One that is odd in any way is taken apart (`ingest/inbox_odd.py`), so that what
+is wrong within a row is that row's error and nothing else's.
+"""
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -9,9 +14,13 @@ from typing import Annotated, Any
 
 import msgspec
 
+from ingest.inbox_odd import read_odd
 from schemas.codec import UndecodableError, decode
 from schemas.ids import JOB_ID
 from schemas.inbox import MOST_ROWS, InboxRow, Value
+
+_NAMED_COLUMNS = 50
+"""Columns that a problem lists, at most: each row of a block may have one."""
 
 
 class _Plain(msgspec.Struct):
@@ -22,13 +31,6 @@ class _Plain(msgspec.Struct):
     values: dict[str, str]
 
 
-class _Head(msgspec.Struct):
-    """Enough of a record to know whose row it is."""
-
-    job_id: str
-    row: Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS)]
-
-
 @dataclass(slots=True)
 class Arrival:
     """What a record says."""
@@ -36,52 +38,79 @@ class Arrival:
     job_id: str
     row: int
     """Number of its first row."""
-    values: Mapping[str, Value] | Sequence[Mapping[str, Value]]
-    problem: str | None = None
-    """Why its row can't be read, though it is known which one it is."""
+    values: Sequence[Mapping[str, Value]]
+    """Of each row."""
+    problems: Mapping[int, str] | None = None
+    """Index in `values` -> why that row can't be read, though it is known which one it is."""
 
-    def rows(self) -> Iterator[tuple[int, Mapping[str, Value]]]:
-        """Each row with its number."""
-        if isinstance(self.values, Mapping):
-            yield self.row, self.values
-        else:
-            yield from enumerate(self.values, start=self.row)
+    def rows(self) -> Iterator[tuple[int, Mapping[str, Value], str | None]]:
+        """Each row with its number, and why it can't be read."""
+        for index, values in enumerate(self.values):
+            yield self.row + index, values, self.problems.get(index) if self.problems else None
 
 
 _plain = msgspec.json.Decoder(_Plain).decode
+_top = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def read_record(value: bytes | None, most_bytes: int) -> Arrival:
     """The row or rows in a record of the inbox.
 
     Raises:
-        UndecodableError: it can't even be known which row of which job it is.
+        UndecodableError: it can't even be known which row of which job it is, or it holds too many rows.
     """
-    try:
-        plain = _plain(value or b"")
-        arrival = Arrival(plain.job_id, plain.row, plain.values)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        arrival = _read_odd(value)
+    arrival = _read(value or b"")
     if not JOB_ID.match(arrival.job_id):
         raise UndecodableError(f"{arrival.job_id[:80]!r} is no job id")
-    if isinstance(arrival.values, Mapping) and len(value or b"") > most_bytes:
-        problem = f"the row takes more than {most_bytes} bytes, which is the most a row may take"
-        return Arrival(arrival.job_id, arrival.row, {}, problem)
-    if arrival.row + (0 if isinstance(arrival.values, Mapping) else len(arrival.values) - 1) > MOST_ROWS:
+    if arrival.row + len(arrival.values) - 1 > MOST_ROWS:
         raise UndecodableError(f"a row number is at most {MOST_ROWS}")
+    if value and len(value) > most_bytes:
+        arrival = _without_large_rows(arrival, len(value), most_bytes)
     return arrival
 
 
-def _read_odd(value: bytes | None) -> Arrival:
+def _read(value: bytes) -> Arrival:
+    value = value.removeprefix(codecs.BOM_UTF8)
+    try:
+        plain = _plain(value)
+        if _names_are_single(value, 3 + len(plain.values)):
+            return Arrival(plain.job_id, plain.row, (plain.values,))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass
+    problem = None
     try:
         row: InboxRow = decode(value, InboxRow)
-    except UndecodableError as error:
-        try:
-            head: _Head = decode(value, _Head)
-        except UndecodableError:
-            raise error from None
-        return Arrival(head.job_id, head.row, {}, f"the row can't be read: {error}")
-    return Arrival(row.job_id, row.row, row.values)
+        rows = (row.values,) if isinstance(row.values, Mapping) else row.values
+        names = sum(map(len, rows))
+        if _names_are_single(value, 3 + names) or _names_are_single(value, len(_top(value)) + names):
+            return Arrival(row.job_id, row.row, rows)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        problem = str(error)
+    odd = read_odd(value, problem)
+    return Arrival(odd.job_id, odd.row, odd.values, odd.problems)
+
+
+def _names_are_single(value: bytes, names: int) -> bool:
+    """Whether surely no object of a record with so many different names has one twice; False: perhaps one has.
+
+    Of names that come twice a decoder keeps the last. Each ends with a quote and a colon, which texts may hold as well.
+    """
+    return value.count(b":") == names or value.translate(None, b" \t\r\n").count(b'":') == names
+
+
+def _without_large_rows(arrival: Arrival, size: int, most_bytes: int) -> Arrival:
+    """Rows that are too large become rows without values. A record with one row is as large as that."""
+    single = len(arrival.values) == 1
+    large = {
+        index
+        for index, values in enumerate(arrival.values)
+        if single or sum(len(text) for text in values.values() if isinstance(text, str)) > most_bytes
+    }
+    if not large:
+        return arrival
+    reason = f"the row takes more than {most_bytes} bytes, which is the most a row may take"
+    values = [{} if index in large else row for index, row in enumerate(arrival.values)]
+    return Arrival(arrival.job_id, arrival.row, values, {**(arrival.problems or {}), **dict.fromkeys(large, reason)})
 
 
 class RowMaker:
@@ -107,15 +136,27 @@ class RowMaker:
         unknown = [name for name in values if name not in self._known]
         problem = None
         if unknown:
-            problem = f"there is no column {unknown[0][:80]!r}; the columns are {', '.join(self._columns)}"
-        return [_text(values.get(name)) for name in self._columns], problem
+            shown = ", ".join(self._columns[:_NAMED_COLUMNS])
+            problem = f"there is no column {unknown[0][:80]!r}; the columns are {shown}"
+        texts = []
+        for name in self._columns:
+            text, wrong = _text(values.get(name))
+            texts.append(text)
+            if wrong and problem is None:
+                problem = f"column {name!r}: {wrong}"
+        return texts, problem
 
 
-def _text(value: Value) -> str:
+def _text(value: Value) -> tuple[str, str | None]:
     match value:
+        case str():
+            return value, None
         case None:
-            return ""
+            return "", None
         case bool():
-            return "true" if value else "false"
+            return "true" if value else "false", None
         case _:
-            return str(value)
+            try:
+                return str(value), None
+            except ValueError:  # so many digits that Python refuses
+                return "", "a number of thousands of digits can't be a value; send it as a text"

@@ -13,7 +13,7 @@ from ingest import exports
 from ingest.counting import Asking
 from ingest.cutter import Limits, Place, cut
 from ingest.errors import SourceError
-from ingest.files import Roots, open_source
+from ingest.files import ChangedError, Checked, Roots, open_source
 from ingest.header import HEAD_BYTES, read_header
 from ingest.numbering import numbered
 from ingest.steps import Step, Waiting
@@ -39,6 +39,7 @@ class Surroundings:
     prefix: str = "sluice"
     slice_rows: int = 10_000
     """Rows in a slice of an export, at most."""
+    checked: Checked = field(default_factory=Checked)
 
 
 BlockSource = Generator[Step | Waiting | None, None, Input]
@@ -66,36 +67,42 @@ def block_source(plan: Plan, start: Input, surroundings: Surroundings) -> BlockS
 def read_file(plan: ReadFile, start: Input, surroundings: Surroundings) -> BlockSource:
     """The rows of a file."""
     dataset = _dataset(plan, surroundings)
-    opened = open_source(plan.source, surroundings.roots)
+    opened = open_source(plan.source, surroundings.roots, surroundings.checked)
     with opened.file:
+        yield from opened.check()
         header = read_header(opened.head(HEAD_BYTES), opened.size <= HEAD_BYTES, dataset)
         place = Place(start.bytes, start.lines) if start.blocks else header.end
         if place.bytes > opened.size:
             raise SourceError("the file is shorter than what has been read of it: it has changed; upload it again")
         columns, blocks, rows = list(header.columns), start.blocks, start.rows
-        for part in cut(opened.chunks(place.bytes), place, header.delimiter, surroundings.limits):
-            if part is None:
-                yield None
-                continue
-            block = RowBlock(
-                job_id=plan.job_id,
-                run=plan.run,
-                block=blocks,
-                first_row=rows + 1,
-                columns=columns,
-                # encoded already: see rows.plain_rows
-                rows=cast(Any, msgspec.Raw(part.rows_json)),
-                first_line=part.first_line,
-                lines=part.lines,
-                unreadable=part.unreadable,
-                # few files have any, and to look at the bytes costs next to nothing
-                guarded=b"\"'" in part.rows_json,
-            )
-            if plan.numbered:
-                block = numbered(block, part.rows_json)
-            blocks, rows, place = blocks + 1, rows + part.rows, part.end
-            yield Step(block, Input(blocks=blocks, rows=rows, bytes=place.bytes, lines=place.lines))
-        return Input(blocks=blocks, rows=rows, bytes=opened.size, lines=place.lines)
+        while True:
+            try:
+                for part in cut(opened.chunks(place.bytes), place, header.delimiter, surroundings.limits):
+                    if part is None:
+                        yield None
+                        continue
+                    block = RowBlock(
+                        job_id=plan.job_id,
+                        run=plan.run,
+                        block=blocks,
+                        first_row=rows + 1,
+                        columns=columns,
+                        # encoded already: see rows.plain_rows
+                        rows=cast(Any, msgspec.Raw(part.rows_json)),
+                        first_line=part.first_line,
+                        lines=part.lines,
+                        unreadable=part.unreadable,
+                        # few files have any, and to look at the bytes costs next to nothing
+                        guarded=b"\"'" in part.rows_json,
+                    )
+                    if plan.numbered:
+                        block = numbered(block, part.rows_json)
+                    blocks, rows, place = blocks + 1, rows + part.rows, part.end
+                    yield Step(block, Input(blocks=blocks, rows=rows, bytes=place.bytes, lines=place.lines))
+            except ChangedError:
+                yield from opened.recheck(rows)  # and go on behind the last block
+            else:
+                return Input(blocks=blocks, rows=rows, bytes=opened.size, lines=place.lines)
 
 
 def undo_rows(plan: UndoRows, start: Input, _surroundings: Surroundings) -> BlockSource:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from elasticsearch import ApiError, BadRequestError, TransportError
 
 from runtime.clients import elasticsearch, librdkafka_config
@@ -16,7 +16,7 @@ from runtime.logs import configure_logging
 from runtime.settings import Settings, settings
 from schemas.datasets import DatasetError
 from schemas.indices import REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
-from schemas.topics import Topic, topics
+from schemas.topics import BROKERS_TIME, Topic, topics
 
 QUIET = 2
 """Of librdkafka's log levels: what goes wrong reaches the caller as an error."""
@@ -37,7 +37,10 @@ def provision(settings: Settings) -> list[str]:
 
 
 def provision_topics(settings: Settings) -> list[str]:
-    """Make the missing topics; answers how existing ones differ from what they should be."""
+    """Make the missing topics; answers how existing ones differ from what they should be.
+
+    What is safe to alter is altered: that records carry Kafka's time, which no older version asked for.
+    """
     admin = AdminClient({**librdkafka_config(settings), "log_level": QUIET})
     wanted = topics(settings.prefix, settings.topic_partitions)
     existing = admin.list_topics(timeout=10).topics
@@ -77,12 +80,27 @@ def _config_differences(admin: AdminClient, wanted: list[Topic]) -> list[str]:
     for resource, future in admin.describe_configs(list(resources)).items():
         actual = future.result()
         topic = next(topic for topic in wanted if topic.name == resource.name)
-        differences += [
-            f"topic {topic.name} has {key}={actual[key].value}, expected {value}: alter it, or accept the difference"
-            for key, value in topic.config.items()
-            if key in actual and actual[key].value != value
-        ]
+        for key, value in topic.config.items():
+            if key not in actual or actual[key].value == value:
+                continue
+            if key in BROKERS_TIME and _altered(admin, topic.name, key, value):
+                log.info("topic %s had %s=%s, and has %s now", topic.name, key, actual[key].value, value)
+                continue
+            found = f"topic {topic.name} has {key}={actual[key].value}, expected {value}"
+            differences.append(f"{found}: alter it, or accept the difference")
     return differences
+
+
+def _altered(admin: AdminClient, topic: str, key: str, value: str) -> bool:
+    entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    try:
+        for future in admin.incremental_alter_configs([resource]).values():
+            future.result()
+    except KafkaException as error:
+        log.warning("topic %s can't be altered: %s", topic, error)
+        return False
+    return True
 
 
 def provision_indices(settings: Settings) -> list[str]:

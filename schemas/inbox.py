@@ -6,6 +6,8 @@ from typing import Annotated
 
 import msgspec
 
+MOST_LIST = 1000
+"""Rows in one record, at most."""
 MOST_ROWS = 2**31 - 1
 """The highest row number."""
 
@@ -20,7 +22,7 @@ class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
     row: Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS)]
     """Number of the (first) row. A job's rows count from 1, without gaps at its end; the number is the row's identity:
     one that is sent again is not counted again."""
-    values: dict[str, Value] | Annotated[list[dict[str, Value]], msgspec.Meta(min_length=1, max_length=1000)]
+    values: dict[str, Value] | Annotated[list[dict[str, Value]], msgspec.Meta(min_length=1, max_length=MOST_LIST)]
     """Column -> value; or a list of these, for the rows from `row` on."""
 
 

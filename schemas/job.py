@@ -52,6 +52,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     """Cells are taken and written as they are: no apostrophe before what a spreadsheet would take for a formula."""
 
 
+class FileIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file system says of a file: whatever is written, put in its place or done to it changes some of it.
+
+    The device is left out: another host has another number for the same file system.
+    """
+
+    inode: int
+    modified_ns: int
+    """Last change of its content (mtime), nanoseconds since 1970."""
+    changed_ns: int
+    """Last change of anything, its name or its rights included (ctime). No program can set it."""
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a job's rows come from."""
 
@@ -62,6 +75,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where the readers find it: a path below the storage root, or an absolute one in an import folder."""
     bytes: int | None = None
     sha256: str | None = None
+    identity: FileIdentity | None = None
+    """The file as it was when `sha256` was made: while this is so, nobody has to read it again. None: not known."""
     lines: int | None = None
     """Lines counted while it was spooled, the header included: an estimate of its rows until it has been read."""
 

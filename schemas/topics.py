@@ -22,6 +22,9 @@ class Topic:
     config: Mapping[str, str] = field(default_factory=dict)
 
 
+BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}
+"""Records carry the time at which Kafka took them in. Those with a time that a sender's wrong clock gave them could be
+removed before they are read, and the control agent would take it for the time of a command."""
 _FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _COMPACTED = {
     "cleanup.policy": "compact",
@@ -32,7 +35,7 @@ _COMPACTED = {
 
 
 def _kept(days: int) -> dict[str, str]:
-    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS)}
+    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS), **BROKERS_TIME}
 
 
 def topic_name(prefix: str, name: TopicName) -> str:
@@ -48,7 +51,7 @@ def topics(prefix: str, partitions: int) -> tuple[Topic, ...]:
     """
     large = {"max.message.bytes": str(4 * 1024 * 1024)}
     table: tuple[tuple[TopicName, int, dict[str, str]], ...] = (
-        ("commands", 1, _FOREVER),
+        ("commands", 1, {**_FOREVER, **BROKERS_TIME}),
         ("jobs", 1, _COMPACTED),
         ("job-events", 1, {**_FOREVER, **large}),
         ("plans", partitions, _kept(14)),

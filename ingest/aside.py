@@ -1,0 +1,92 @@
+"""Records of the inbox whose job is not known yet: they wait, and nothing waits for them. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MOST_RECORDS = 100_000
+MOST_BYTES = 64 * 1024 * 1024
+"""Of memory, about: what Python adds to each record is in it."""
+GRACE_SECONDS = 5.0
+"""A record keeps its place for so long in any case. While all are younger no more are fetched: the rows of a job that
+is just being made may come in any number, and none of them is lost."""
+_RECORD_BYTES = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record of the inbox."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in memory, about."""
+        return len(self.value or b"") + len(self.key or b"") + _RECORD_BYTES
+
+
+class Aside:
+    """Those of one partition. Each waits as long as it may from its own arrival on, so waits never add up."""
+
+    def __init__(self, patience: float) -> None:
+        """`patience`: seconds that a record waits for its job."""
+        self._patience = patience
+        self._records: OrderedDict[int, tuple[str, Record, float]] = OrderedDict()  # by offset, which is by arrival
+        self._jobs: dict[str, deque[int]] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def first(self) -> int | None:
+        """The lowest offset; None: there is none."""
+        return next(iter(self._records), None)
+
+    def jobs(self) -> list[str]:
+        """The jobs whose records wait."""
+        return list(self._jobs)
+
+    def has_room(self) -> bool:
+        """Whether one more may be put in."""
+        return len(self._records) < MOST_RECORDS and self._bytes < MOST_BYTES
+
+    def put(self, job_id: str, record: Record, now: float) -> None:
+        """Set a record aside that has come `now`; its offset is higher than all before."""
+        self._records[record.offset] = (job_id, record, now)
+        self._jobs.setdefault(job_id, deque()).append(record.offset)
+        self._bytes += record.size
+
+    def take(self, job_id: str) -> list[Record]:
+        """This job's records in the order of their offsets; they are here no more."""
+        taken = [self._records.pop(offset)[1] for offset in self._jobs.pop(job_id)]
+        self._bytes -= sum(record.size for record in taken)
+        return taken
+
+    def overdue(self, now: float) -> Iterator[tuple[str, Record]]:
+        """Those that have waited in vain, with their job; they are here no more."""
+        while self._records and now - self._oldest_arrival >= self._patience:
+            yield self._pop()
+
+    def pop_oldest(self, now: float) -> tuple[str, Record] | None:
+        """The one that has waited longest, to make room; None: it has not waited long enough for that."""
+        if now - self._oldest_arrival < min(GRACE_SECONDS, self._patience):
+            return None
+        return self._pop()
+
+    @property
+    def _oldest_arrival(self) -> float:
+        return self._records[next(iter(self._records))][2]
+
+    def _pop(self) -> tuple[str, Record]:
+        offset, (job_id, record, _) = self._records.popitem(last=False)
+        offsets = self._jobs[job_id]
+        assert offsets.popleft() == offset
+        if not offsets:
+            del self._jobs[job_id]
+        self._bytes -= record.size
+        return job_id, record

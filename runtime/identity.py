@@ -1,0 +1,33 @@
+"""Which file it is that a job was made with: told without reading it, from what its file system says. Pure."""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+
+from schemas.job import FileIdentity, Source
+
+
+class Match(Enum):
+    """What a file's status says of a source."""
+
+    SAME = "same"
+    """It is the file that the job was made with, or nothing was promised of its content."""
+    UNSURE = "unsure"
+    """It has the right size; only its SHA-256 can tell."""
+    OTHER = "other"
+    """It is another file."""
+
+
+def identity_of(status: os.stat_result) -> FileIdentity:
+    """The identity of the file that has this status."""
+    return FileIdentity(inode=status.st_ino, modified_ns=status.st_mtime_ns, changed_ns=status.st_ctime_ns)
+
+
+def match(source: Source, status: os.stat_result) -> Match:
+    """Whether the file with this status is the one that `source` tells of."""
+    if source.bytes is not None and status.st_size != source.bytes:
+        return Match.OTHER
+    if source.sha256 is None or source.identity == identity_of(status):
+        return Match.SAME
+    return Match.UNSURE

@@ -1,0 +1,108 @@
+"""The topics as a real Kafka has them: new ones, and those that an older version made."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import (
+    TIMESTAMP_CREATE_TIME,
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from runtime.clients import librdkafka_config
+from runtime.provision import provision_topics
+from runtime.settings import Settings
+from schemas.topics import BROKERS_TIME, DAY_MS, topics
+from tests.cluster import forget
+from tests.conftest import MakeSettings
+from tests.waiting import wait_until
+
+LONG_AGO, FAR_AHEAD = 1, 4_102_444_800_000
+
+
+@pytest.fixture
+def config(settings: MakeSettings) -> Iterator[Settings]:
+    made = settings(topic_partitions=2)
+    yield made
+    forget(made)
+
+
+def kept_by_time(config: Settings) -> list[str]:
+    """Topics whose records are removed after a time, and the commands, whose time counts."""
+    return [
+        topic.name
+        for topic in topics(config.prefix, 2)
+        if int(topic.config.get("retention.ms", -1)) > 0 or topic.name.endswith(".commands")
+    ]
+
+
+def produced(config: Settings, topic: str, *times: int) -> list[Message]:
+    """The records of these times as a consumer gets them; a time that Kafka refuses has none."""
+    producer, partition = Producer(librdkafka_config(config)), 0
+    places: list[int] = []
+    for at in times:
+        producer.produce(
+            topic,
+            b"x",
+            partition=partition,
+            timestamp=at,
+            on_delivery=lambda error, record: None if error else places.append(record.offset()),
+        )
+    assert producer.flush(10) == 0
+    consumer = Consumer(librdkafka_config(config, group_id="unused"))
+    try:
+        consumer.assign([TopicPartition(topic, partition, min(places))])
+        found: list[Message] = []
+        wait_until(lambda: found.extend(consumer.consume(len(places), 0.1)) or len(found) >= len(places), 10, "records")
+        return found
+    finally:
+        consumer.close()
+
+
+def test_records_carry_kafkas_time_whatever_their_senders_clock_says(config: Settings) -> None:
+    assert provision_topics(config) == []
+    names = kept_by_time(config)
+    assert {name.split(".")[1] for name in names} >= {"commands", "inbox", "rows", "plans", "progress", "dead-letters"}
+    for name in names:
+        for record in (found := produced(config, name, LONG_AGO, FAR_AHEAD)):
+            kind, at = record.timestamp()
+            assert kind == TIMESTAMP_LOG_APPEND_TIME and abs(at - time.time() * 1000) < DAY_MS
+        assert len(found) == 2
+
+
+def test_topics_of_an_older_version_are_altered_and_the_rest_is_reported(
+    config: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    older = []
+    for topic in topics(config.prefix, 2):
+        kept = {key: value for key, value in topic.config.items() if key not in BROKERS_TIME}
+        older.append(NewTopic(topic.name, topic.partitions, 1, config=kept))
+    inbox = f"{config.prefix}.inbox"
+    for topic in older:
+        if topic.topic == inbox:
+            topic.config["retention.ms"] = str(DAY_MS)
+    admin = AdminClient(librdkafka_config(config))
+    for future in admin.create_topics(older).values():
+        future.result()
+    assert produced(config, inbox, LONG_AGO)[0].timestamp() == (TIMESTAMP_CREATE_TIME, LONG_AGO)
+    with caplog.at_level(logging.INFO):
+        differences = provision_topics(config)
+    assert len(differences) == 1 and "retention.ms" in differences[0], differences
+    told = [entry.getMessage() for entry in caplog.records if "message.timestamp.type" in entry.getMessage()]
+    assert len(told) == len(kept_by_time(config)), told
+
+    def carries_kafkas_time() -> bool:
+        return [record.timestamp()[0] for record in produced(config, inbox, FAR_AHEAD)] == [TIMESTAMP_LOG_APPEND_TIME]
+
+    wait_until(carries_kafkas_time, 20, "the broker takes the new setting")
+    assert len(produced(config, inbox, LONG_AGO, FAR_AHEAD)) == 2
+    caplog.clear()
+    assert provision_topics(config) == differences and not caplog.records

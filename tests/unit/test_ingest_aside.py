@@ -1,0 +1,171 @@
+"""A row whose job is not known waits alone, and what goes wrong with one record or one job stays with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from ingest import aside
+from ingest import intake as intakes
+from ingest.announcing import report_on
+from ingest.cutter import Limits
+from ingest.fill import Fill
+from ingest.inbox_rows import Arrival, read_record
+from ingest.intake import GivenUpError, Intake, Surroundings
+from schemas.blocks import RowBlock
+from schemas.commands import InputFailed
+from schemas.inbox import InboxRecord
+from schemas.job import Input, Job, State
+from tests.unit.test_ingest_intake import DATASETS, LIMITS, PATIENCE, around, batch_of, intake, job, numbers, record
+
+
+def world(jobs: dict[str, Job]) -> Surroundings:
+    """Surroundings in which jobs may be made later."""
+    return Surroundings(jobs.get, DATASETS, LIMITS, PATIENCE, 1)
+
+
+def test_a_row_waits_a_while_for_its_job_and_nothing_waits_for_it() -> None:
+    jobs = {"other": job("other")}
+    taker = Intake(0, 0, (), world(jobs))
+    batch = batch_of(taker, record(0, 1, "other"), record(1, 2), record(2, 2, "other"), record(3, 1), now=0)
+    assert numbers(batch.blocks) == [[1, 2]] and taker.backlog == 0
+    assert batch.position == 1, "it is read again if this reader dies"
+    assert batch_of(taker, now=PATIENCE - 1).position == -1, "nothing has happened"
+    jobs["j1"] = job()
+    batch = batch_of(taker, record(4, 1, values={"name": "late"}), now=PATIENCE - 0.5)
+    assert numbers(batch.blocks) == [[1, 2]] and batch.position == 5
+    assert batch.blocks[0][1].rows[0][0] == "name 1", "rows are taken in the order in which they came"
+
+
+def test_waits_do_not_add_up() -> None:
+    taker = intake(job("victim"))
+    for second in range(6):
+        records = record(2 * second, 1, f"u{second}"), record(2 * second + 1, second + 1, "victim")
+        assert numbers(batch_of(taker, *records, now=second).blocks) == [[second + 1]]
+    refused = [batch_of(taker, now=PATIENCE + second).letters for second in range(6)]
+    assert [[letter.reason.split(":")[0] for letter in letters] for letters in refused] == [
+        [f"there is no job u{second}"] for second in range(6)
+    ]
+    assert batch_of(taker, record(12, 7, "victim"), now=30).position == 13
+
+
+def test_a_flood_of_rows_without_a_job_has_bounds_and_its_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "MOST_RECORDS", 4)
+    jobs: dict[str, Job] = {}
+    taker = Intake(0, 0, (), world(jobs))
+    batch = batch_of(taker, *[record(offset, offset + 1) for offset in range(6)], now=0)
+    assert batch.position == -1 and taker.backlog == 2, "they may be those of a job that is just being made"
+    assert batch_of(taker, now=aside.GRACE_SECONDS - 0.1).position == -1
+    batch = batch_of(taker, now=aside.GRACE_SECONDS)
+    assert [letter.record.offset for letter in batch.letters] == [0, 1] and taker.backlog == 0
+    assert all("too many rows wait" in letter.reason for letter in batch.letters) and batch.position == 2
+    jobs["j1"] = job()
+    assert numbers(batch_of(taker, now=aside.GRACE_SECONDS).blocks) == [[3, 4, 5], [6]]
+
+
+def test_large_rows_without_a_job_have_bounds_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "MOST_BYTES", 10_000)
+    taker = intake()
+    batch_of(taker, *[record(offset, 1, f"u{offset}", values={}) for offset in range(20)], now=0)
+    for offset in range(20, 40):
+        batch_of(taker, record(offset, 1, f"u{offset}", values={"name": "x" * 3000}), now=offset)
+        assert taker._aside._bytes <= 10_000 + 4000
+
+
+def test_a_job_of_an_unknown_dataset_fails_and_takes_nobody_with_it() -> None:
+    jobs = {"j1": job(dataset="gone"), "other": job("other")}
+    surroundings = world(jobs)
+    taker = Intake(0, 0, (), surroundings)
+    batch = batch_of(taker, record(0, 1), record(1, 1, "other"), now=0)
+    assert numbers(batch.blocks) == [[1]] and not batch.letters and batch.position == 0
+    assert report_on(jobs["j1"], Fill(InboxRecord(job_id="j1")), surroundings.given_up.get("j1")) is None
+    newer = dataclasses.replace(surroundings, datasets={**DATASETS, "gone": DATASETS["people"]}, given_up={})
+    knows = batch_of(Intake(0, 0, (), newer), record(0, 1), record(1, 1, "other"))
+    assert len(knows.blocks) == 2, "a reader that knows it takes them"
+    late = batch_of(taker, now=PATIENCE)
+    assert ["dataset 'gone' of job j1 is not known" in letter.reason for letter in late.letters] == [True]
+    report = report_on(jobs["j1"], Fill(InboxRecord(job_id="j1")), surroundings.given_up.get("j1"))
+    assert isinstance(report, InputFailed) and "give the readers the dataset" in report.reason
+    assert len(batch_of(taker, record(2, 2), now=PATIENCE).letters) == 1, "what comes now need not wait"
+
+
+def test_what_nobody_has_thought_of_refuses_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(value: bytes | None, most: int) -> Arrival:
+        if value and b'"row": 2' in value:
+            raise ZeroDivisionError("a bug")
+        return read_record(value, most)
+
+    monkeypatch.setattr(intakes, "read_record", read)
+    batch = batch_of(intake(job()), *[record(offset, offset + 1) for offset in range(3)])
+    assert numbers(batch.blocks) == [[1], [3]] and batch.position == 3
+    assert ["a bug" in letter.reason for letter in batch.letters] == [True]
+
+
+def test_what_nobody_has_thought_of_fails_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = Fill.cut
+
+    def broken(self: Fill, *given: Any) -> list[RowBlock]:
+        if self.job_id == "j1":
+            raise ZeroDivisionError("a bug")
+        return cut(self, *given)
+
+    monkeypatch.setattr(Fill, "cut", broken)
+    surroundings = around(job(), job("other"))
+    records = [record(0, 1), record(1, 1, "other")]
+    with pytest.raises(GivenUpError):
+        batch_of(Intake(0, 0, (), surroundings), *records)
+    batch = batch_of(Intake(0, 0, (), surroundings), *records)
+    assert [block.job_id for _, block in batch.blocks] == ["other"]
+    assert ["a bug" in letter.reason for letter in batch.letters] == [True]
+    report = report_on(job(), Fill(InboxRecord(job_id="j1")), surroundings.given_up.get("j1"))
+    assert isinstance(report, InputFailed) and "a bug" in report.reason
+
+
+def test_a_block_that_kafka_would_not_take_fails_its_job_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intakes, "MOST_BLOCK_BYTES", 400)
+    surroundings = around(job(), job("other"))
+    records = [record(0, 1, values={"name": "x" * 500}), record(1, 1, "other")]
+    with pytest.raises(GivenUpError):
+        batch_of(Intake(0, 0, (), surroundings), *records)
+    batch = batch_of(Intake(0, 0, (), surroundings), *records)
+    assert [block.job_id for _, block in batch.blocks] == ["other"] and "Kafka takes" in batch.letters[0].reason
+
+
+def test_blocks_stay_small_though_rows_are_short() -> None:
+    """Of columns that a row leaves out, and of reasons, a block has more bytes than the record had."""
+    limits = Limits(rows=10_000, bytes=4096)
+    for values in ({}, {"nmae": "x"}):
+        rows = [record(index, 1 + 100 * index, values=[values] * 100) for index in range(10)]
+        batch = batch_of(intake(job(), limits=limits), *rows)
+        assert max(map(len, batch.values)) < 2 * limits.bytes
+        assert sum(len(block.rows) for _, block in batch.blocks) == 1000
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"input": Input(rows=2, ended=True), "state": State.COMPLETED}, None),
+        ({"state": State.FAILED}, None),
+        ({"state": State.ROLLED_BACK, "phase": "undo"}, "takes no more rows"),
+        (None, None),
+    ],
+)
+def test_rows_taken_behind_a_waiting_one_are_no_rows_again_for_the_next_owner(
+    changes: dict[str, object] | None, reason: str | None
+) -> None:
+    """The reader dies while a row waits for its job: what lies behind that row comes again, its job may be over."""
+    jobs = {"j1": job()}
+    records = [record(0, 1, "unknown"), record(1, 1), record(2, 2)]
+    first = batch_of(Intake(0, 0, (), world(jobs)), *records)
+    assert numbers(first.blocks) == [[1, 2]] and first.position == 0
+    states = tuple(state for _, state in first.states if state)
+    if changes is None:
+        jobs.clear()  # the table has forgotten it
+    else:
+        jobs["j1"] = job(**changes)
+    again = batch_of(Intake(0, 0, states, world(jobs)), *records, now=100)
+    assert not again.blocks
+    assert [letter.record.offset for letter in again.letters] == ([1, 2] if reason else [])
+    assert all(reason in letter.reason for letter in again.letters if reason)
