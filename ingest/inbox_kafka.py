@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import (
@@ -24,12 +25,13 @@ from confluent_kafka import (
 )
 
 from ingest.aside import Record
-from ingest.intake import Batch, Intake, Letter, Surroundings
+from ingest.intake import Batch, Intake, Surroundings
 from ingest.publisher import MESSAGE_BYTES
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from runtime.topic_reading import TopicReading
-from schemas.codec import decode, encode
+from schemas.codec import UndecodableError, decode, encode
+from schemas.dead_letters import RejectedRecord
 from schemas.inbox import InboxRecord
 from schemas.topics import topic_name
 
@@ -130,12 +132,13 @@ class InboxConsumer:
             if place.error is not None:
                 raise KafkaException(place.error)
             number, offset = place.partition, place.offset if place.offset >= 0 else OFFSET_BEGINNING
-            self.intakes[number] = Intake(number, max(offset, 0), states.get(number, ()), self._around)
+            found = states.get(number, States())
+            self.intakes[number] = Intake(number, max(offset, 0), found.records, self._around, found.rejected)
             places.append(TopicPartition(self._topic, number, offset))
         consumer.incremental_assign(places)
         log.info(
             "inbox: assigned partitions %s, with %d jobs that are filling",
-            sorted(item.partition for item in partitions), sum(map(len, states.values())),
+            sorted(item.partition for item in partitions), sum(len(found.records) for found in states.values()),
         )  # fmt: skip
 
     def _on_revoke(self, _consumer: Any, partitions: list[Any]) -> None:
@@ -151,7 +154,16 @@ class InboxConsumer:
             log.warning("inbox: %s", error)
 
 
-def read_states(settings: Settings, partitions: Sequence[int]) -> dict[int, list[InboxRecord]]:
+@dataclass(frozen=True, slots=True)
+class States:
+    """The checkpoints on one partition."""
+
+    records: list[InboxRecord] = field(default_factory=list)
+    rejected: list[RejectedRecord] = field(default_factory=list)
+    """Those that can't be read."""
+
+
+def read_states(settings: Settings, partitions: Sequence[int]) -> dict[int, States]:
     """The checkpoints on these partitions, those of transactions that are about to end included: it waits for them.
 
     Raises:
@@ -159,15 +171,25 @@ def read_states(settings: Settings, partitions: Sequence[int]) -> dict[int, list
     """
     if not partitions:
         return {}
-    topic = topic_name(settings.prefix, "inbox-state")
-    newest: dict[int, dict[bytes | None, Message]] = {number: {} for number in partitions}
-    for record in TopicReading(settings, topic, partitions, pending=True):
-        newest[record.partition() or 0][record.key()] = record
-    return {number: _states(records.values()) for number, records in newest.items()}
-
-
-def _states(records: Iterable[Message]) -> list[InboxRecord]:
-    return [decode(value, InboxRecord) for record in records if (value := record.value()) is not None]
+    newest: dict[tuple[int, bytes | None], Message] = {}
+    for message in TopicReading(settings, topic_name(settings.prefix, "inbox-state"), partitions, pending=True):
+        newest[message.partition() or 0, message.key()] = message
+    states = {number: States() for number in partitions}
+    for (number, key), message in newest.items():
+        value = message.value()
+        if value is None:
+            continue
+        try:
+            state: InboxRecord = decode(value, InboxRecord)
+            if state.job_id.encode() != key:
+                raise UndecodableError(f"a checkpoint of job {state.job_id} lies under another key")
+        except UndecodableError as error:
+            topic, offset = message.topic() or "", message.offset() or 0
+            states[number].rejected.append(RejectedRecord(topic, number, offset, key, value, str(error)))
+            log.error("inbox: this checkpoint can't be read: %s", states[number].rejected[-1])
+        else:
+            states[number].records.append(state)
+    return states
 
 
 class Transactions:
@@ -228,17 +250,16 @@ class Transactions:
             self._produce("inbox-state", partition, job_id.encode(), encode(state) if state else None)
         for home, job_id, record in batch.moved:
             self._produce("inbox", home, job_id.encode(), record.value)
-        for letter in batch.letters:
-            self._produce(
-                "dead-letters", None, letter.record.key, letter.record.value, self._headers(partition, letter)
-            )
-
-    def _headers(self, partition: int, letter: Letter) -> list[tuple[str, bytes]]:
-        place = {"topic": topic_name(self._prefix, "inbox"), "partition": partition, "offset": letter.record.offset}
-        return [
-            ("reason", letter.reason.encode(errors="replace")),
-            *((name, str(value).encode()) for name, value in place.items()),
+        for key in batch.dropped:
+            self._produce("inbox-state", partition, key, None)
+        inbox = topic_name(self._prefix, "inbox")
+        refused = [
+            RejectedRecord(inbox, partition, record.offset, record.key, record.value, letter.reason)
+            for letter in batch.letters
+            for record in (letter.record,)
         ]
+        for rejected in (*batch.rejected, *refused):
+            self._produce("dead-letters", None, *rejected.dead_letter())
 
     def _produce(
         self,
@@ -246,13 +267,13 @@ class Transactions:
         partition: int | None,
         key: bytes | None,
         value: bytes | None,
-        headers: Iterable[tuple[str, bytes]] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         more = {"partition": partition} if partition is not None else {}
         while True:
             try:
                 self._producer.produce(
-                    topic_name(self._prefix, topic), value, key, headers=list(headers) or None, **more
+                    topic_name(self._prefix, topic), value, key, headers=list((headers or {}).items()) or None, **more
                 )
             except BufferError:
                 self._producer.poll(0.1)

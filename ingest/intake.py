@@ -26,6 +26,7 @@ from ingest.publisher import MESSAGE_BYTES
 from schemas.blocks import RowBlock
 from schemas.codec import UndecodableError, encode
 from schemas.datasets import Dataset
+from schemas.dead_letters import RejectedRecord
 from schemas.inbox import InboxRecord
 from schemas.job import Job
 
@@ -67,6 +68,10 @@ class Batch:
     letters: list[Letter] = field(default_factory=list)
     moved: list[tuple[int, str, Record]] = field(default_factory=list)
     """Partition of the inbox, job id, record."""
+    rejected: list[RejectedRecord] = field(default_factory=list)
+    """Checkpoints that can't be read."""
+    dropped: list[bytes] = field(default_factory=list)
+    """Keys of those of them that nobody needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +109,23 @@ class Intake:
     record set aside: whoever reads from there again meets rows that were taken before, which `Fill` drops.
     """
 
-    def __init__(self, partition: int, position: int, states: Iterable[InboxRecord], around: Surroundings) -> None:
-        """`states`: the newest of each job whose home the partition is; `position`: the committed offset."""
+    def __init__(
+        self,
+        partition: int,
+        position: int,
+        states: Iterable[InboxRecord],
+        around: Surroundings,
+        rejected: Iterable[RejectedRecord] = (),
+    ) -> None:
+        """`states`: the newest of each job whose home the partition is; `position`: the committed offset; `rejected`:
+        states that can't be read. Which rows of their jobs have come is not known: those that still take rows fail.
+        """
         self.partition = partition
         self.fills = {state.job_id: Fill(state) for state in states}
         self._around = around
+        self._rejected = list(rejected)
+        for record in self._rejected:
+            around.given_up[_job_id(record)] = f"which of its rows have come is not known any more ({record})"
         self._backlog: deque[Record] = deque()
         self._aside = Aside(around.unknown_job_seconds)
         self._desks: dict[str, _Desk | None] = {}
@@ -157,9 +174,15 @@ class Intake:
                     log.exception("inbox: job %s: its rows can't become blocks", job_id)
                     self._around.given_up[job_id] = f"its rows can't become blocks: {error!r}"[:MOST_REASON]
                     raise GivenUpError(f"job {job_id}: {error!r}") from error
+        for record in self._rejected:
+            batch.rejected.append(record)
+            job = self._around.job(_job_id(record))
+            if job is None or not takes_rows(job):
+                batch.dropped.append(record.key or b"")
+        self._rejected = []
         first = self._aside.first
         batch.position = self._next if first is None else first
-        if batch.position == self._position and not (batch.states or batch.letters or batch.moved):
+        if batch.position == self._position and not (batch.states or batch.letters or batch.moved or batch.rejected):
             return None
         self._position = batch.position
         self._batch = Batch(batch.position)
@@ -251,3 +274,7 @@ class Intake:
         reason = unknown_dataset(job, seconds, self._around.datasets)
         self._around.given_up[job_id] = reason
         return reason
+
+
+def _job_id(record: RejectedRecord) -> str:
+    return (record.key or b"").decode("utf-8", "replace")
