@@ -14,18 +14,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 from control.jobtable import JobTable
-from processor.bulk import BulkSink, Gate
+from processor.bulk import BulkSink
 from processor.checkpoints import Acknowledgeable, Checkpoints
 from processor.claims import sweep_claims
 from processor.corrections import end_errors
-from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
+from processor.errors import CannotGoOnError, FencedError, UnansweredError
+from processor.gates import Gates
 from processor.lane import Lane, Loaded
 from processor.lanes import CONCLUDING, Lanes, runnable, void
 from processor.lease import Lease
@@ -79,11 +79,11 @@ class Engine:
         self._sink = sink
         self._publisher = publisher
         self._reader = reader
-        self._lease = lease
         self._metrics = metrics
         sink.on_trouble = self._trouble
         self._troubled = False
         self.lanes = Lanes()
+        self._gates = Gates(lease, jobs, self.lanes, lambda: self._open)
         self.ready = asyncio.Event()
         self._checkpoints = Checkpoints(jobs, self.lanes, publisher, now_ms, lease)
         self._refill = Refill(jobs, self.lanes, reader, settings.lane_blocks, self._wake, self._lane_broken)
@@ -194,9 +194,9 @@ class Engine:
         )
 
     async def _outwait(self, partitions: Collection[int]) -> None:
-        """Until a request of an owner that said no goodbye must have ended, nothing is said to have stopped."""
+        """Until no request of an owner that said no goodbye may come any more, nothing is said to have stopped."""
         log.warning("the owner before of partitions %s said no goodbye", sorted(partitions))
-        await asyncio.sleep(self._settings.request_timeout_seconds)
+        await asyncio.sleep(self._settings.request_age_seconds)
         self.lanes.unproved.difference_update(partitions)
         self._checkpoints.report_soon()
 
@@ -248,7 +248,7 @@ class Engine:
 
     async def _fly(self, job: Job, taken: Taken) -> None:
         lanes = {lane for lane, _, _ in taken}
-        dataset, gate = self._datasets[job.dataset], self._gate(job, lanes)
+        dataset, gate = self._datasets[job.dataset], self._gates.of_blocks(job, lanes)
         work = Work(job, dataset, self._settings.prefix, self._sink, gate, now_ms(), self._making)
         operation = self._operations[job.operation]
         blocks = [block for _, _, block in taken]
@@ -258,13 +258,13 @@ class Engine:
             letters = result.errors
             if job.retrying:
                 # The rows are written: without this their block would not count, so a pause has to wait for it.
-                ending = dataclasses.replace(work, gate=self._gate_once_open(work.gate))
+                ending = dataclasses.replace(work, gate=self._gates.of_second_half(work.gate))
                 letters = letters + await end_errors(ending, blocks, result)
             await self._publisher.bury(dead_letter(letter) for letter in letters)
         except FencedError as error:
             put_back(taken)
             if isinstance(error, UnansweredError):  # the next owner has to wait for what may still come of it
-                self.lanes.unproved.update(lane.partition for lane in lanes if self._is_current(lane))
+                self.lanes.unproved.update(lane.partition for lane in lanes if self.lanes.is_current(lane))
         except CannotGoOnError as error:
             put_back(taken)
             self._fail(job, str(error))
@@ -281,25 +281,6 @@ class Engine:
                     lane.unload()
                 self._checkpoints.touch(lane)
                 self._refill.wake(lane.partition)
-
-    def _gate(self, job: Job, lanes: Collection[Lane]) -> Gate:
-        def gate() -> None:
-            self._lease.require()
-            if not (self._open and all(map(self._is_current, lanes))):
-                raise FencedError
-            now = self._jobs.get(job.id)
-            if now is None or now.epoch != job.epoch or not runnable(now):
-                raise StoppedError
-
-        return gate
-
-    def _is_current(self, lane: Lane) -> bool:
-        return lane.partition in self.lanes.owned and self.lanes.get(lane.job_id, lane.partition) is lane
-
-    def _gate_once_open(self, gate: Gate) -> Gate:
-        """A gate that is open for the first try, as far as the lease is valid, and for further ones as `gate` is."""
-        gates = itertools.chain([self._lease.require], itertools.repeat(gate))
-        return lambda: next(gates)()
 
     # -- what the control table says ---------------------------------------------------------------------------------
 
@@ -376,24 +357,13 @@ class Engine:
 
     def _work_beside_lanes(self, job: Job) -> Work:
         """Work of the owner of the one partition for it, in the job's epoch."""
-
-        def gate() -> None:
-            self._lease.require()
-            now = self._jobs.get(job.id)
-            if not self._open or CONCLUDING not in self.lanes.owned or now is None or now.epoch != job.epoch:
-                raise FencedError
-
+        gate = self._gates.of_conclusion(job)
         return Work(job, self._datasets[job.dataset], self._settings.prefix, self._sink, gate, now_ms())
 
     async def _sweep(self) -> None:
         """Delete what dry runs that are over have left; the owner of partition 0 does it."""
-
-        def gate() -> None:
-            if not self._open or 0 not in self.lanes.owned:
-                raise FencedError
-
         try:
-            await sweep_claims(self._sink, self._settings.prefix, self._jobs, gate)
+            await sweep_claims(self._sink, self._settings.prefix, self._jobs, self._gates.of_sweep())
         except FencedError:
             pass  # another worker's by now
         except CannotGoOnError as error:
