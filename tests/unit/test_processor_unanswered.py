@@ -7,6 +7,8 @@ import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -17,11 +19,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import processor.bulk as bulk_module
+import processor.operations.export as export_module
+import runtime.storage as storage_module
 from processor.bulk import Answer, BulkSink
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
+from processor.operations.export import Export
 from processor.unanswered import Fate, fate_of
 from runtime.clients import NotSentError, async_elasticsearch
 from runtime.settings import Settings
+from runtime.storage import Storage
 from tests.unit.test_processor_stub import StubClient, answers, api_error, run
 
 LATE_SECONDS = 30.0
@@ -210,3 +216,28 @@ def test_the_worker_s_client_sends_once_and_knows_whether_it_has(
     told: list[str] = []
     assert asyncio.run(_ends(told, how)) is error
     assert len(told) == requests
+
+
+@pytest.mark.parametrize(("bucket", "waited"), [(True, [LATE_SECONDS]), (False, [])])
+def test_a_job_fails_only_when_a_bucket_can_not_write_its_part_any_more(
+    monkeypatch: pytest.MonkeyPatch, bucket: bool, waited: list[float]
+) -> None:
+    """Else a rollback could be over, with nothing left, before the part appears."""
+    slept: list[float] = []
+    told: list[str | None] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def put(*_: Any) -> None:
+        raise OSError("no answer")
+
+    monkeypatch.setattr(export_module.asyncio, "sleep", sleep)
+    monkeypatch.setattr(storage_module.obstore, "put_async", put)
+    storage = Storage(cast(Any, None), None if bucket else Path())
+    export = Export(storage, cast(Any, None), LATE_SECONDS)
+    work: Any = SimpleNamespace(sink=SimpleNamespace(on_trouble=told.append))
+    with pytest.raises(CannotGoOnError, match="no answer"):
+        run(export._stored(work, storage.put("parts/j1/1.csv", b"x")))
+    assert slept == waited
+    assert [f"for {LATE_SECONDS:g} s" in str(trouble) for trouble in told] == [True] * len(waited)
