@@ -27,7 +27,7 @@ Role = Literal["api", "ingest", "worker"]
 
 ROOT = Path(__file__).parent.parent
 MODULES: dict[Role, str] = {"api": "api.server", "ingest": "ingest", "worker": "processor"}
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 STOP_SECONDS = 50.0
 ENDED = ("COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "ROLLED_BACK", "FAILED")
 
@@ -262,10 +262,11 @@ class Cluster:
         return self.call("POST", f"/v1/jobs/{job_id}/{action}", params=params, json=body)
 
     def rate(self, job_id: str, rows_per_second: float | None) -> None:
-        """Hold a job back, so that it is still at work when something happens to it; None: let it run."""
-        self.call("PUT", f"/v1/jobs/{job_id}/rate", json={"rows_per_second": rows_per_second})
+        """Hold a job back, so that it is still at work when something happens to it; None: let it run, if it is."""
+        answer = self.request("PUT", f"/v1/jobs/{job_id}/rate", json={"rows_per_second": rows_per_second})
+        assert answer.is_success or (rows_per_second is None and answer.status_code == 409), answer.text
 
-    def wait_state(self, job_id: str, *states: str, seconds: float = 90) -> Json:
+    def wait_state(self, job_id: str, *states: str, seconds: float = 240) -> Json:
         """Wait until the job is in one of these states; fails at once when it has ended in another."""
 
         def there() -> Json | None:
@@ -277,7 +278,7 @@ class Cluster:
 
         return self.wait(there, seconds, f"job {job_id} is {' or '.join(states)}") or {}
 
-    def wait_rows(self, job_id: str, rows: int, seconds: float = 60) -> Json:
+    def wait_rows(self, job_id: str, rows: int, seconds: float = 120) -> Json:
         """Wait until so many rows are dealt with (in a rollback: taken out)."""
 
         def there() -> Json | None:
