@@ -75,7 +75,7 @@ class _OnceNode(AiohttpHttpNode):
     the error says so, and hides that the first one may be carried out.
     """
 
-    async def perform_request(self, *args: Any, **more: Any) -> Any:
+    async def perform_request(self, *args: Any, **more: Any) -> Any:  # type: ignore[override]  # as the aiohttp node has it
         """As the other one; raises NotSentError as well."""
         try:
             return await super().perform_request(*args, **more)

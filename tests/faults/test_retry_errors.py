@@ -136,10 +136,7 @@ def test_a_retry_that_is_terminated_takes_out_every_row_of_the_job(
 ) -> None:
     job_id = job_with_errors(cluster, people, organisation, tmp_path, list(range(1, ROWS, 2)))
     begin_slowly(cluster, job_id, corrected(errors_csv(cluster, job_id), people(ROWS)))
-    cluster.act(job_id, "terminate", wait=None)
-    cluster.wait_state(job_id, "ROLLING_BACK")
-    cluster.rate(job_id, None)
-    job = cluster.wait_state(job_id, "ROLLED_BACK")
+    job = cluster.act(job_id, "terminate")
     assert (job["state"], count(cluster.settings, job_id)) == ("ROLLED_BACK", 0)
 
 
