@@ -15,7 +15,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from processor.pacing import Pace
-from processor.unanswered import Tries, fate_of
+from processor.unanswered import Fate, Tries, fate_of
 
 T = TypeVar("T")
 
@@ -131,7 +131,8 @@ class BulkSink:
             CannotGoOnError: the request was refused, and trying again would not change that. No try is under way.
         """
         tries, pauses = Tries(self._late_seconds), _pauses()
-        trouble, refusal = "", None
+        trouble = ""
+        refusal: Exception | None = None
         while True:
             try:
                 if refusal is None and tries.worthwhile(self._clock()):
@@ -153,6 +154,12 @@ class BulkSink:
                 silent = isinstance(error, ConnectionTimeout)
                 trouble = "takes too long to answer" if silent else f"can't be reached: {error.message}"
                 trouble = f"Elasticsearch {trouble}"
+            except FencedError:
+                raise
+            except Exception as error:  # of the client's, or its libraries': who knows when
+                tries.ended(Fate.CUT_OFF if writes else Fate.NOT_TAKEN, self._clock())
+                trouble = f"a request to Elasticsearch broke off: {error!r}"
+                refusal = error
             late = tries.may_come(self._clock())
             if refusal is not None and not late:
                 raise refusal

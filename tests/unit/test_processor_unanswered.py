@@ -39,13 +39,14 @@ ERRORS: dict[str, Callable[[], Exception]] = {
     "reset": lambda: Unreachable("server disconnected"),
     "no JSON": lambda: SerializationError("not what was expected"),
     "refused": lambda: NotSentError("connection refused"),
+    "a bug": lambda: KeyError("of a library"),
     **{f"{status}": lambda status=status: api_error(status) for status in (400, 401, 408, 413, 429, 500, 502, 504)},  # type: ignore[misc]
     "503 of a proxy": lambda: api_error(503),
     "503 of Elasticsearch": lambda: api_error(503, {"error": {"type": "cluster_block_exception"}, "status": 503}),
 }
-LATE = {"timeout", "reset", "no JSON", "408", "500", "502", "504", "503 of a proxy"}
+LATE = {"timeout", "reset", "no JSON", "a bug", "408", "500", "502", "504", "503 of a proxy"}
 """After these the request may still be carried out."""
-FINAL = {"400", "401", "413", "500"}
+FINAL = {"400", "401", "413", "500", "a bug"}
 """Another try would not change these."""
 GATES = {"open": None, "stopped": StoppedError, "lost": FencedError}
 
@@ -101,7 +102,7 @@ class World:
         return not self.answered and self.now < self.late_until
 
 
-@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("name", sorted(ERRORS.keys() - {"a bug"}))
 def test_an_error_is_taken_for_an_end_only_where_it_is_one(name: str) -> None:
     error = ERRORS[name]()
     assert isinstance(error, ApiError | NotSentError | Unreachable | ConnectionTimeout | SerializationError)
@@ -127,7 +128,7 @@ def test_nothing_is_said_to_be_over_while_a_write_may_still_come(story: list[str
         assert world.may_come, "the next owner waits for nothing"
     except (StoppedError, FencedError):
         assert not world.may_come
-    except CannotGoOnError:
+    except (CannotGoOnError, KeyError):
         assert world.sent[-1][1] in FINAL
         assert not world.may_come
     else:
