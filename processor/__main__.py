@@ -42,7 +42,8 @@ async def work(config: Settings) -> int:
     jobs = JobTable()
     publisher = Publisher(config)
     await publisher.start()
-    elastic, undecoded = async_elasticsearch(config), async_elasticsearch(config, undecoded=True)
+    elastic = async_elasticsearch(config, once=True)
+    undecoded = async_elasticsearch(config, once=True, undecoded=True)
     storage = open_storage(config)
     metrics = WorkerMetrics()
     if config.metrics_port is not None:
@@ -61,7 +62,7 @@ async def work(config: Settings) -> int:
         jobs,
         operations(config, storage, undecoded),
         known.datasets,
-        BulkSink(elastic, config.bulk_in_flight),
+        BulkSink(elastic, config.bulk_in_flight, config.late_request_seconds),
         publisher,
         reader,
         lease,

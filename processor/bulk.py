@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from processor.pacing import Pace
+from processor.unanswered import Fate, Tries, fate_of
 
 T = TypeVar("T")
 
@@ -71,10 +73,22 @@ def _explain(error: dict[str, Any]) -> str:
 class BulkSink:
     """Sends items until each has an answer that trying again would not change."""
 
-    def __init__(self, client: AsyncElasticsearch, in_flight: int = 1) -> None:
-        """`in_flight`: requests that Elasticsearch is given at once; more of them wait here, made but not sent."""
+    def __init__(
+        self,
+        client: AsyncElasticsearch,
+        in_flight: int = 1,
+        late_seconds: float = 20.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`in_flight`: requests that Elasticsearch is given at once; more of them wait here, made but not sent.
+
+        `late_seconds`: so long after we gave up waiting for it may a request still be carried out. `client` must send
+        each request once: what it tried again by itself, nobody here would know of.
+        """
         self.client = client
         self._pace = Pace(in_flight)
+        self._late_seconds = late_seconds
+        self._clock = clock
         self.on_trouble: Callable[[str | None], None] = lambda _: None
         """Told in words what keeps a request from being answered, and None once it is answered."""
 
@@ -107,39 +121,73 @@ class BulkSink:
     async def ask(self, request: Callable[[], Awaitable[T]], gate: Gate, writes: bool = False) -> T:
         """The answer to one request, which is made again, with pauses that grow, until Elasticsearch gives one.
 
-        If it `writes` and has taken too long, Elasticsearch may carry it out later. Then it is made again although the
+        One that `writes`, and that may have been sent, is unanswered until the same request has an answer, or until
+        `late_seconds` after its last try: Elasticsearch may carry it out later. So long it is made again although the
         job was stopped meanwhile: ids are fixed, so the late one has nothing left to write.
 
         Raises:
-            FencedError: from `gate`, which is asked before each try.
-            UnansweredError: the same, and the request may still be carried out.
-            CannotGoOnError: the request was refused, and trying again would not change that.
+            FencedError: from `gate`, which is asked before each try. No try is under way any more.
+            UnansweredError: the partitions are another worker's, and a try may still be carried out.
+            CannotGoOnError: the request was refused, and trying again would not change that. No try is under way.
         """
-        pauses, unanswered = _pauses(), False
+        tries, pauses = Tries(self._late_seconds), _pauses()
+        trouble = ""
+        refusal: Exception | None = None
         while True:
             try:
-                async with self._pace.slot(writes):
-                    try:
-                        gate()
-                    except StoppedError:
-                        if not unanswered:
-                            raise
-                    except FencedError as error:
-                        if unanswered:
-                            raise UnansweredError from error
-                        raise
-                    return await request()
+                if refusal is None and tries.worthwhile(self._clock()):
+                    async with self._pace.slot(writes):
+                        self._require(gate, tries, trouble)
+                        return await request()
+                self._require(gate, tries, trouble)
             except ApiError as error:
-                if error.status_code not in _RETRIED:
-                    raise CannotGoOnError(f"Elasticsearch refuses a request: {error}") from error
+                if writes:
+                    tries.ended(fate_of(error), self._clock())
                 trouble = f"Elasticsearch answers {error.status_code}: {error.message}"
-            except ConnectionTimeout:
-                unanswered = writes
-                trouble = "Elasticsearch takes too long to answer"
+                if error.status_code not in _RETRIED:
+                    trouble = f"Elasticsearch refuses a request: {error}"
+                    refusal = CannotGoOnError(trouble)
+                    refusal.__cause__ = error
             except TransportError as error:
-                unanswered = False  # whoever had it is gone
-                trouble = f"Elasticsearch can't be reached: {error.message}"
-            await self._wait(trouble, next(pauses))
+                if writes:
+                    tries.ended(fate_of(error), self._clock())
+                silent = isinstance(error, ConnectionTimeout)
+                trouble = "takes too long to answer" if silent else f"can't be reached: {error.message}"
+                trouble = f"Elasticsearch {trouble}"
+            except FencedError:
+                raise
+            except Exception as error:  # of the client's, or its libraries': who knows when
+                tries.ended(Fate.CUT_OFF if writes else Fate.NOT_TAKEN, self._clock())
+                trouble = f"a request to Elasticsearch broke off: {error!r}"
+                refusal = error
+            late = tries.may_come(self._clock())
+            if refusal is not None and not late:
+                raise refusal
+            await self._wait(f"{trouble}. {self._waiting}" if late else trouble, next(pauses))
+
+    @property
+    def _waiting(self) -> str:
+        return (
+            "Elasticsearch has not answered a request that may still be carried out: a job that is to stop waits for "
+            f"an answer, or until {self._late_seconds:g} s after the last try"
+        )
+
+    def _require(self, gate: Gate, tries: Tries, trouble: str) -> None:
+        """Ask the gate; a stopped job has to hear what became of its write, whoever has lost its partitions can't."""
+        now = self._clock()
+        try:
+            gate()
+        except StoppedError:
+            if tries.may_come(now):
+                tries.stopped(now)
+                return
+            if tries.stopped_at is not None:
+                self.on_trouble(trouble)  # nothing waits any more
+            raise
+        except FencedError as error:
+            if tries.may_come(now):
+                raise UnansweredError from error
+            raise
 
     async def _wait(self, trouble: str, seconds: float) -> None:
         self.on_trouble(trouble)

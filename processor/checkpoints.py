@@ -124,7 +124,7 @@ class Checkpoints:
             records, self._tombstones = self._tombstones, []
             now = self._now_ms()
             for lane in self._dirty:
-                if lane.partition in self._lanes.owned and self._lanes.get(lane.job_id, lane.partition) is lane:
+                if self._lanes.is_current(lane):
                     key = lane_key(lane.job_id, lane.partition, lane.phase)
                     records.append(("lanes", key, encode(lane.record(now)), lane.partition))
             self._dirty.clear()

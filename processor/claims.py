@@ -20,7 +20,9 @@ async def make_claims_index(work: Work) -> str:
     client = work.sink.client.options(ignore_status=400)  # it is there already
     settings = {"number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": "-1"}
     await work.sink.ask(
-        lambda: client.indices.create(index=name, mappings={"dynamic": False}, settings=settings), work.gate
+        lambda: client.indices.create(index=name, mappings={"dynamic": False}, settings=settings),
+        work.gate,
+        writes=True,
     )
     return name
 
@@ -31,4 +33,4 @@ async def sweep_claims(sink: BulkSink, prefix: str, jobs: JobTable, gate: Gate) 
     found = await sink.ask(lambda: sink.client.indices.get(index=f"{first}*", filter_path="*.aliases"), gate)
     over = [name for name in found.body if (job := jobs.get(name.removeprefix(first))) and job.state in ENDED]
     if over:
-        await sink.ask(lambda: sink.client.indices.delete(index=over, ignore_unavailable=True), gate)
+        await sink.ask(lambda: sink.client.indices.delete(index=over, ignore_unavailable=True), gate, writes=True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
@@ -23,11 +22,12 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from control.jobtable import JobTable
-from processor.bulk import BulkSink, Gate
+from processor.bulk import BulkSink
 from processor.checkpoints import Acknowledgeable, Checkpoints
 from processor.claims import sweep_claims
 from processor.corrections import end_errors
-from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
+from processor.errors import CannotGoOnError, FencedError, UnansweredError
+from processor.gates import Gates
 from processor.lane import Lane, Loaded, Outcome
 from processor.lanes import CONCLUDING, Lanes, runnable, void
 from processor.lease import Lease
@@ -83,11 +83,11 @@ class Engine:
         self._sink = sink
         self._publisher = publisher
         self._reader = reader
-        self._lease = lease
         self._metrics = metrics
         sink.on_trouble = self._trouble
         self._troubled = False
         self.lanes = Lanes()
+        self._gates = Gates(lease, jobs, self.lanes, lambda: self._open)
         self.ready = asyncio.Event()
         self._checkpoints = Checkpoints(jobs, self.lanes, publisher, now_ms, lease)
         self._refill = Refill(jobs, self.lanes, reader, settings.lane_blocks, self._wake, self._lane_broken)
@@ -202,9 +202,9 @@ class Engine:
         )
 
     async def _outwait(self, partitions: Collection[int]) -> None:
-        """Until a request of an owner that said no goodbye must have ended, nothing is said to have stopped."""
+        """Until no request of an owner that said no goodbye may come any more, nothing is said to have stopped."""
         log.warning("the owner before of partitions %s said no goodbye", sorted(partitions))
-        await asyncio.sleep(self._settings.request_timeout_seconds)
+        await asyncio.sleep(self._settings.request_age_seconds)
         self.lanes.unproved.difference_update(partitions)
         self._checkpoints.report_soon()
 
@@ -267,7 +267,7 @@ class Engine:
                 outcomes = await self._carried_out(job, lanes, [block for _, _, block in taken])
         except FencedError as error:
             if isinstance(error, UnansweredError):  # the next owner has to wait for what may still come of it
-                self.lanes.unproved.update(lane.partition for lane in lanes if self._is_current(lane))
+                self.lanes.unproved.update(lane.partition for lane in lanes if self.lanes.is_current(lane))
         finally:
             if outcomes:
                 for (lane, loaded, _), outcome in zip(taken, outcomes, strict=True):
@@ -284,7 +284,7 @@ class Engine:
     async def _carried_out(self, job: Job, lanes: Collection[Lane], blocks: Sequence[Block]) -> Sequence[Outcome]:
         """Have the job's operation apply or undo blocks, and write the dead letters; an outcome for each block."""
         operation, dataset = self._parts_of(job)
-        gate = self._gate(job, lanes)
+        gate = self._gates.of_blocks(job, lanes)
         work = Work(job, dataset, self._settings.prefix, self._sink, gate, now_ms(), self._making)
         result = await (operation.apply if job.phase == "apply" else operation.undo)(work, blocks)
         if len(result.outcomes) != len(blocks):
@@ -294,7 +294,7 @@ class Engine:
         letters = result.errors
         if job.retrying:
             # The rows are written: without this their block would not count, so a pause has to wait for it.
-            ending = dataclasses.replace(work, gate=self._gate_once_open(work.gate))
+            ending = dataclasses.replace(work, gate=self._gates.of_second_half(work.gate))
             letters = letters + await end_errors(ending, blocks, result)
         await self._publisher.bury([dead_letter(letter) for letter in letters])
         return result.outcomes
@@ -317,25 +317,6 @@ class Engine:
                 f"workers the same version and the same SLUICE_DATASETS_FOLDER, then resume"
             )
         return operation, dataset
-
-    def _gate(self, job: Job, lanes: Collection[Lane]) -> Gate:
-        def gate() -> None:
-            self._lease.require()
-            if not (self._open and all(map(self._is_current, lanes))):
-                raise FencedError
-            now = self._jobs.get(job.id)
-            if now is None or now.epoch != job.epoch or not runnable(now):
-                raise StoppedError
-
-        return gate
-
-    def _is_current(self, lane: Lane) -> bool:
-        return lane.partition in self.lanes.owned and self.lanes.get(lane.job_id, lane.partition) is lane
-
-    def _gate_once_open(self, gate: Gate) -> Gate:
-        """A gate that is open for the first try, as far as the lease is valid, and for further ones as `gate` is."""
-        gates = itertools.chain([self._lease.require], itertools.repeat(gate))
-        return lambda: next(gates)()
 
     # -- what the control table says ---------------------------------------------------------------------------------
 
@@ -428,24 +409,13 @@ class Engine:
             CannotGoOnError: as `_parts_of`.
         """
         operation, dataset = self._parts_of(job)
-
-        def gate() -> None:
-            self._lease.require()
-            now = self._jobs.get(job.id)
-            if not self._open or CONCLUDING not in self.lanes.owned or now is None or now.epoch != job.epoch:
-                raise FencedError
-
+        gate = self._gates.of_conclusion(job)
         return operation, Work(job, dataset, self._settings.prefix, self._sink, gate, now_ms())
 
     async def _sweep(self) -> None:
         """Delete what dry runs that are over have left; the owner of partition 0 does it."""
-
-        def gate() -> None:
-            if not self._open or 0 not in self.lanes.owned:
-                raise FencedError
-
         try:
-            await sweep_claims(self._sink, self._settings.prefix, self._jobs, gate)
+            await sweep_claims(self._sink, self._settings.prefix, self._jobs, self._gates.of_sweep())
         except FencedError:
             pass  # another worker's by now
         except CannotGoOnError as error:

@@ -56,6 +56,10 @@ class Lanes:
         """The job's lane on a partition, if it has met a block there."""
         return self.by_job.get(job_id, {}).get(partition)
 
+    def is_current(self, lane: Lane) -> bool:
+        """Whether the lane is ours, and the one that counts."""
+        return lane.partition in self.owned and self.get(lane.job_id, lane.partition) is lane
+
     def of(self, job_id: str) -> Iterable[Lane]:
         """The job's lanes."""
         return self.by_job.get(job_id, {}).values()

@@ -10,6 +10,7 @@ from itertools import chain
 from confluent_kafka import Message
 
 from processor.bulk import BulkSink
+from processor.gates import unguarded
 from processor.operations.upload import error_item
 from processor.reporter import job_item, progress_item
 from runtime.clients import async_elasticsearch
@@ -40,7 +41,7 @@ def rebuild(settings: Settings, on_progress: Callable[[int, int], None]) -> Coun
 
 async def _rebuild(settings: Settings, on_progress: Callable[[int, int], None]) -> Counter[str]:
     counts: Counter[str] = Counter()
-    client = async_elasticsearch(settings)
+    client = async_elasticsearch(settings, once=True)
     sink = BulkSink(client)
     try:
         batch: list[bytes] = []
@@ -50,11 +51,11 @@ async def _rebuild(settings: Settings, on_progress: Callable[[int, int], None]) 
             if item is not None:
                 batch.append(item)
             if len(batch) >= BATCH:
-                await sink.send(batch, lambda: None)
+                await sink.send(batch, unguarded)
                 batch = []
                 on_progress(done, total)
         if batch:
-            await sink.send(batch, lambda: None)
+            await sink.send(batch, unguarded)
         return counts
     finally:
         await client.close()

@@ -11,6 +11,7 @@ import msgspec
 from processor.bulk import BulkSink
 from processor.checkpoints import Acknowledgeable
 from processor.errors import CannotGoOnError
+from processor.gates import unguarded
 from schemas.codec import decode, encode
 from schemas.events import CommandRejected, History
 from schemas.indices import index_name
@@ -164,7 +165,7 @@ class Reporter:
 
     async def _send(self, items: list[bytes]) -> None:
         try:
-            answers = await self._sink.send(items, lambda: None)
+            answers = await self._sink.send(items, unguarded)
         except CannotGoOnError as error:
             log.error("%d reports are lost until they are rebuilt: %s", len(items), error)
             return

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
+import aiohttp
+from elastic_transport import AiohttpHttpNode, ConnectionTimeout
+from elastic_transport import ConnectionError as ConnectionFailed
 from elasticsearch import AsyncElasticsearch, Elasticsearch
 from elasticsearch.serializer import OrjsonSerializer
 
@@ -61,12 +64,46 @@ class _Undecoded(OrjsonSerializer):
         return super().loads(data) if data.startswith(b'{"error"') else data
 
 
-def async_elasticsearch(settings: Settings, connections: int = 8, *, undecoded: bool = False) -> AsyncElasticsearch:
+class NotSentError(ConnectionFailed):
+    """No connection could be made (refused, no such name, no TLS, ...): nothing of the request has left."""
+
+
+class _OnceNode(AiohttpHttpNode):
+    """Sends a request once, and tells of an error whether it has been sent.
+
+    aiohttp sends a PUT again when its connection breaks, and bulk requests are PUTs. If that second one can't be sent,
+    the error says so, and hides that the first one may be carried out.
+    """
+
+    async def perform_request(self, *args: Any, **more: Any) -> Any:  # type: ignore[override]  # as the aiohttp node has it
+        """As the other one; raises NotSentError as well."""
+        try:
+            return await super().perform_request(*args, **more)
+        except (ConnectionFailed, ConnectionTimeout) as error:
+            # Here, since the transport takes the causes away.
+            made = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+            if any(isinstance(cause, made) for cause in error.errors):
+                raise NotSentError(error.message, error.errors) from error
+            raise
+
+    def _create_aiohttp_session(self) -> None:
+        super()._create_aiohttp_session()
+        # If aiohttp calls it otherwise one day, the worker must not start.
+        assert self.session is not None and self.session._retry_connection
+        self.session._retry_connection = False
+
+
+def async_elasticsearch(
+    settings: Settings, connections: int = 8, *, undecoded: bool = False, once: bool = False
+) -> AsyncElasticsearch:
     """A client for use in an event loop; retries are left to the caller, who knows what may be repeated.
 
-    `undecoded`: its answers are bytes of JSON.
+    `undecoded`: its answers are bytes of JSON. `once`: no request is sent twice, and one that was not sent ends
+    with NotSentError.
     """
     config = _elasticsearch_config(settings)
+    if once:
+        config["node_class"] = _OnceNode
     if undecoded:
         config["serializer"] = _Undecoded()
     return AsyncElasticsearch(**config, connections_per_node=connections)

@@ -47,6 +47,11 @@ class Settings(BaseSettings):
     request_timeout_seconds: float = Field(
         20.0, gt=0, description="time limit of a request to Elasticsearch; bounds how long a lost worker's may go on"
     )
+    late_request_seconds: float = Field(
+        20.0,
+        ge=0,
+        description="so long after its sender gave up waiting may a request to Elasticsearch still be carried out",
+    )
     elasticsearch_replicas: int = Field(0, ge=0, description="replicas of each index that is created")
     elasticsearch_shards: int = Field(1, ge=1, description="primary shards of each data index that is created")
 
@@ -116,6 +121,11 @@ class Settings(BaseSettings):
     def elasticsearch(self) -> str:
         """Elasticsearch's base URL."""
         return self.elasticsearch_url or f"http://127.0.0.1:{self.elasticsearch_port}"
+
+    @property
+    def request_age_seconds(self) -> float:
+        """So long after a worker has died may a request of it still be carried out."""
+        return self.request_timeout_seconds + self.late_request_seconds
 
     @property
     def api(self) -> str:

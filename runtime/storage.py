@@ -35,6 +35,9 @@ _UPLOADS_AT_ONCE = 2
 class StorageError(Exception):
     """The storage does not do what it is asked. Trying again helps once the cause in the message is removed."""
 
+    may_come = False
+    """Whether it may do it later all the same: a bucket that does not answer in time may be at work on it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -62,7 +65,7 @@ class Storage:
             if self._folder is not None:
                 await asyncio.to_thread(_make_durable, self._folder / path)
         except (OSError, BaseError) as error:
-            raise _problem(f"write {path}", error) from error
+            raise self._unwritten(f"write {path}", error) from error
 
     async def publish(self, path: str, chunks: AsyncIterator[bytes], aside: str) -> None:
         """Write a file of any size, piece by piece; it is there once all of it is durable, and not before.
@@ -80,7 +83,7 @@ class Storage:
             if self._folder is not None:
                 await asyncio.to_thread(_move, self._folder / aside, self._folder / path)
         except (OSError, BaseError) as error:
-            raise _problem(f"write {path}", error) from error
+            raise self._unwritten(f"write {path}", error) from error
 
     async def find(self, path: str) -> Stored | None:
         """What there is to know of a file; None: there is none. Raises StorageError."""
@@ -130,7 +133,12 @@ class Storage:
                 # what a process left that died while it wrote has a name that no list shows
                 await asyncio.to_thread(shutil.rmtree, self._folder / folder, ignore_errors=True)
         except (OSError, BaseError) as error:
-            raise _problem("remove files", error) from error
+            raise self._unwritten("remove files", error) from error
+
+    def _unwritten(self, what: str, error: Exception) -> StorageError:
+        problem = _problem(what, error)
+        problem.may_come = self._folder is None
+        return problem
 
 
 def open_storage(settings: Settings) -> Storage:
@@ -154,7 +162,7 @@ def open_storage(settings: Settings) -> Storage:
         "access_key_id": settings.s3_access_key_id,
         "secret_access_key": secret.get_secret_value() if secret else None,
     }
-    # A worker's successor waits for as long as a request may last: see Engine._outwait.
+    # So that what a worker has in flight is over soon enough to be waited for: see Engine.revoked.
     seconds = timedelta(seconds=settings.request_timeout_seconds / 2)
     store = S3Store(
         url.netloc,

@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from devstack.ephemeral import Servers
+from devstack.errors import StackError
 from devstack.ports import free_port
 from runtime.settings import Settings
 from sample_csv.datasets import Dataset
@@ -90,10 +91,14 @@ def stack(test_home: Path) -> Iterator[Servers]:
         ports = {"kafka_port": kafka, "elasticsearch_port": elasticsearch, "api_port": free_port()}
         yield cast(Servers, SimpleNamespace(settings=Settings(home=test_home / "stack", **ports)))
         return
-    servers = Servers(
-        Settings(home=test_home / "stack", kafka_port=free_port(), elasticsearch_port=free_port(), api_port=free_port())
+    own = Settings(
+        home=test_home / "stack", kafka_port=free_port(), elasticsearch_port=free_port(), api_port=free_port()
     )
-    servers.start()
+    try:
+        servers = Servers(own)
+        servers.start()
+    except StackError as error:
+        pytest.exit(f"the tests' own Kafka and Elasticsearch can't be started: {error}", returncode=3)
     yield servers
     servers.stop()
     if "SLUICE_TEST_HOME" not in os.environ:
@@ -133,6 +138,7 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
         "bulk_rows": 500,
         "session_timeout_seconds": 3,
         "request_timeout_seconds": 4,
+        "late_request_seconds": 3,
         "unknown_job_seconds": 3,
     }
     return Settings(**{**own, **more})

@@ -38,9 +38,10 @@ class Export:
     name = "export"
     kind = BUILT_IN["export"]
 
-    def __init__(self, storage: Storage, client: AsyncElasticsearch) -> None:
-        """`client` answers with undecoded bytes."""
+    def __init__(self, storage: Storage, client: AsyncElasticsearch, late_seconds: float = 0.0) -> None:
+        """`client` answers with undecoded bytes. So long after an error may a bucket still do what it was asked."""
         self._storage = storage
+        self._late_seconds = late_seconds
         self._client = client
         self._row_bytes: dict[str, int] = {}
 
@@ -48,7 +49,7 @@ class Export:
         """See Operation. A part is named after its block, so that a repeat writes the same part again."""
         outcomes = []
         for block in cast(Sequence[SliceBlock], blocks):
-            await self._stored(self._write(work, block))
+            await self._stored(work, self._write(work, block))
             outcomes.append(Outcome(applied=_rows(block), last_row=block.last_row))
         return Result(outcomes)
 
@@ -63,27 +64,29 @@ class Export:
         if total != job.input.rows_total:
             raise CannotGoOnError(f"of {job.input.rows_total} rows {total} are in the parts: start the export again")
         path = result_path(job.id)
-        if await self._stored(self._storage.find(path)) is None:
+        if await self._stored(work, self._storage.find(path)) is None:
             aside = f"{parts_folder(job.id)}joined-{job.epoch}"
             try:
-                await self._stored(self._storage.publish(path, self._joined(work), aside))
+                await self._stored(work, self._storage.publish(path, self._joined(work), aside))
             except CannotGoOnError:
                 # Someone who began before us may have finished, and removed the parts under our hands.
-                if await self._stored(self._storage.find(path)) is None:
+                if await self._stored(work, self._storage.find(path)) is None:
                     raise
-        await self._stored(self._storage.remove(folder=parts_folder(job.id)))
+        work.gate()
+        await self._stored(work, self._storage.remove(folder=parts_folder(job.id)))
         await self._release(work)
 
     async def discard(self, work: Work) -> int:
         """See Operation."""
-        await self._stored(self._storage.remove([result_path(work.job.id)], parts_folder(work.job.id)))
+        work.gate()
+        await self._stored(work, self._storage.remove([result_path(work.job.id)], parts_folder(work.job.id)))
         await self._release(work)
         return work.job.applied.rows_applied if work.job.applied is not None else 0
 
     async def left_over(self, work: Work) -> tuple[int, int]:
         """See Operation. What counts is files."""
-        parts = await self._stored(self._storage.paths(parts_folder(work.job.id)))
-        result = await self._stored(self._storage.find(result_path(work.job.id)))
+        parts = await self._stored(work, self._storage.paths(parts_folder(work.job.id)))
+        result = await self._stored(work, self._storage.find(result_path(work.job.id)))
         return len(parts) + (result is not None), 0
 
     async def keep(self, work: Work) -> None:
@@ -173,10 +176,13 @@ class Export:
             with suppress(ApiError, TransportError):  # it ends by itself before long
                 await work.sink.client.close_point_in_time(id=work.job.input.frozen)
 
-    async def _stored(self, action: Any) -> Any:
+    async def _stored(self, work: Work, action: Any) -> Any:
         try:
             return await action
         except StorageError as error:
+            if error.may_come:  # the blocks are in flight until it can't: whoever stops the job waits
+                work.sink.on_trouble(f"{error}. It may still do so for {self._late_seconds:g} s; then the job fails")
+                await asyncio.sleep(self._late_seconds)
             raise CannotGoOnError(str(error)) from error
 
 

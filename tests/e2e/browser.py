@@ -20,7 +20,7 @@ FLAGS = [
     "--disable-sync",
 ]
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-_SECONDS = 30.0
+_SECONDS = 60.0
 _REFUSED = "Failed to load resource"
 """What a browser logs of an answer that is a refusal; the page itself says more."""
 

@@ -12,7 +12,7 @@ from runtime.settings import Settings
 from tests.cluster import ROOT, environment
 from tests.waiting import wait_until
 
-COMMAND_SECONDS = 180.0
+COMMAND_SECONDS = 300.0
 
 
 class CommandLine:
@@ -45,4 +45,4 @@ class CommandLine:
 
     def wait_job(self, job_id: str, condition: Callable[[Any], bool], what: str) -> Any:
         """Look at a job again and again until it is as wanted."""
-        return wait_until(lambda: condition(job := self.json("job", job_id)) and job, 60, what)
+        return wait_until(lambda: condition(job := self.json("job", job_id)) and job, 180, what)

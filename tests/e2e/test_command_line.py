@@ -28,7 +28,7 @@ def test_status_tells_what_runs_and_up_leaves_it_alone(sluice: CommandLine) -> N
 
 def test_an_upload_is_paused_resumed_and_completed(sluice: CommandLine, people: People) -> None:
     file = people(ROWS)
-    job_id = sluice.json("upload", file, "--dataset", "people", "--organisation", "pause", "--rate", 4000)["id"]
+    job_id = sluice.json("upload", file, "--dataset", "people", "--organisation", "pause", "--rate", 500)["id"]
     paused = sluice.json("pause", job_id, "--reason", "lunch")
     assert (paused["state"], paused["reason"]) == ("PAUSED", "lunch")
     written = count(sluice.settings, job_id)
@@ -51,7 +51,7 @@ def test_an_upload_is_paused_resumed_and_completed(sluice: CommandLine, people: 
 
 
 def test_terminate_keeps_rows_when_asked_to(sluice: CommandLine, people: People) -> None:
-    job_id = sluice.json("upload", people(ROWS), "--dataset", "people", "--organisation", "keep", "--rate", 4000)["id"]
+    job_id = sluice.json("upload", people(ROWS), "--dataset", "people", "--organisation", "keep", "--rate", 500)["id"]
     sluice.wait_job(job_id, lambda job: job["progress"]["rows_applied"] > 0, "rows are written")
     kept = sluice.json("terminate", job_id, "--keep-rows")
     assert (kept["state"], kept["progress"]["rows_applied"]) == ("TERMINATED", count(sluice.settings, job_id))

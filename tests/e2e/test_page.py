@@ -17,7 +17,7 @@ from tests.e2e.browser import launched, opened
 from tests.faults.evidence import assert_loaded, count
 from tests.faults.test_bad_files import spoil
 
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 ROWS = 10_000
 PHONE = {"width": 375, "height": 740}
@@ -81,7 +81,7 @@ def test_an_upload_is_watched_paused_resumed_and_completed(
     page: Page, cluster: Cluster, people: People, organisation: str
 ) -> None:
     file = people(ROWS)
-    job_id = upload(page, file, organisation, **{"Rows a second": "500"})
+    job_id = upload(page, file, organisation, **{"Rows a second": "200"})
     expect(state(page)).to_have_text("Running")
     expect(page.locator("#rows-applied")).not_to_have_text("0")
     expect(page.get_by_role("progressbar", name="Progress of this job")).not_to_have_attribute("value", "0.0")
@@ -113,7 +113,7 @@ def test_a_wrong_file_is_terminated_and_taken_out(
 ) -> None:
     wrong = tmp_path / "baseline.csv"
     wrong.write_bytes(swap_columns(people(ROWS).read_bytes(), "name", "country"))
-    job_id = upload(page, wrong, organisation, **{"Rows a second": "500"})
+    job_id = upload(page, wrong, organisation, **{"Rows a second": "200"})
     expect(page.locator("#rows-applied")).not_to_have_text("0")
 
     page.goto(cluster.settings.api)
@@ -203,7 +203,7 @@ def test_a_wrong_header_is_refused_beside_the_form_before_the_whole_file_is_sent
 def test_without_a_mouse_and_on_a_phone_rows_are_kept_and_rolled_back_later(
     browser: Browser, cluster: Cluster, people: People, organisation: str
 ) -> None:
-    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=500)
+    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=200)
     with opened(browser, viewport=PHONE, color_scheme="dark") as page:
         page.goto(f"{cluster.settings.api}/?organisation={organisation}")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing lies beside it"

@@ -12,7 +12,7 @@ from tests.conftest import People
 from tests.e2e.commandline import CommandLine
 
 ROWS = 40_000
-RATE = 4000
+RATE = 500
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_an_export_is_paused_and_resumed_and_can_be_uploaded_again(
     sluice: CommandLine, loaded: str, tmp_path: Path
 ) -> None:
     asked = ("export", "--dataset", "people", "--organisation", loaded, "--from", "2026-03-01", "--till", "2026-05-31")
-    job_id = sluice.json(*asked, "--rate", 2000)["id"]
+    job_id = sluice.json(*asked, "--rate", 200)["id"]
     sluice.wait_job(job_id, lambda job: job["progress"]["rows_applied"] > 0, "some rows are exported")
     paused = sluice.json("pause", job_id)
     assert paused["state"] == "PAUSED"

@@ -76,9 +76,9 @@ def test_what_can_not_be_started_is_refused_in_plain_words(cluster: Cluster, peo
         assert answer.status_code == 409, answer.text
         return str(answer.json()["error"]["message"])
 
-    real = cluster.upload(people(ROWS), organisation, rows_per_second=100)
+    real = cluster.upload(people(ROWS), organisation, rows_per_second=10)
     assert "is no dry run" in refusal(real)
-    slow = cluster.upload(people(ROWS), organisation, dry_run=True, rows_per_second=100)
+    slow = cluster.upload(people(ROWS), organisation, dry_run=True, rows_per_second=10)
     assert "start is possible when it is COMPLETED or COMPLETED_WITH_ERRORS" in refusal(slow)
     cluster.rate(slow, None)
     cluster.wait_state(slow, "COMPLETED")

@@ -63,7 +63,7 @@ def test_a_good_file_passes_its_probe_and_is_judged_as_a_whole_later(
     assert cluster.wait_state(job_id, "COMPLETED")["budget"] == "open"
     file = tmp_path / "worse.csv"
     file.write_bytes(spoil(people(MORE).read_bytes(), list(range(1501, MORE, 2))))
-    job_id = cluster.upload(file, organisation, max_errors="5%", rows_per_second=2000)
+    job_id = cluster.upload(file, organisation, max_errors="5%", rows_per_second=500)
     job = cluster.wait_state(job_id, "PAUSED")
     assert PROBE < dealt_with(job) < MORE
     cluster.rate(job_id, None)

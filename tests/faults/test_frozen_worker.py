@@ -32,10 +32,11 @@ def test_an_upload_survives_a_worker_that_stands_still(
 ) -> None:
     file = people(ROWS)
     frozen, second = cluster.worker, cluster.start("worker")
-    job_id = cluster.upload(file, organisation)
+    job_id = cluster.upload(file, organisation, rows_per_second=10_000)
     cluster.wait_rows(job_id, rows)
     take_over_from(cluster, frozen, second)
     wake(cluster, frozen)
+    cluster.rate(job_id, None)
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)
 
@@ -43,14 +44,15 @@ def test_an_upload_survives_a_worker_that_stands_still(
 def test_a_pause_holds_when_the_frozen_worker_wakes(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
     frozen, second = cluster.worker, cluster.start("worker")
-    job_id = cluster.upload(file, organisation)
-    cluster.wait_rows(job_id, ROWS // 10)
+    job_id = cluster.upload(file, organisation, rows_per_second=2000)  # it goes on while the first is frozen
+    cluster.wait_rows(job_id, 1)
     take_over_from(cluster, frozen, second)
     assert cluster.act(job_id, "pause", wait=60)["state"] == "PAUSED"
     written = count(cluster.settings, job_id)
     assert 0 < written < ROWS
     wake(cluster, frozen)
     assert_still(cluster.settings, job_id, written)
+    cluster.rate(job_id, None)
     cluster.act(job_id, "resume")
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)
@@ -60,8 +62,8 @@ def test_a_rollback_leaves_nothing_when_the_frozen_worker_wakes_in_it(
     cluster: Cluster, people: People, organisation: str
 ) -> None:
     frozen, second = cluster.worker, cluster.start("worker")
-    job_id = cluster.upload(people(ROWS), organisation)
-    cluster.wait_rows(job_id, ROWS // 10)
+    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=5000)
+    cluster.wait_rows(job_id, ROWS // 20)
     frozen.freeze()
     cluster.act(job_id, "terminate", wait=None)
     cluster.wait_state(job_id, "ROLLING_BACK", "ROLLED_BACK")

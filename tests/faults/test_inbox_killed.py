@@ -50,7 +50,7 @@ def test_no_row_is_lost_or_doubled_wherever_a_reader_dies(make_cluster: MakeClus
             stderr=subprocess.DEVNULL,
         )
         try:
-            assert dying.wait(60) == -signal.SIGKILL
+            assert dying.wait(180) == -signal.SIGKILL
         finally:
             dying.kill()
     first = cluster.launch("ingest")

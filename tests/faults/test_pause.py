@@ -21,7 +21,7 @@ def test_a_pause_at_any_moment_holds_and_a_resume_completes(
     file = people(ROWS)
     moments = sorted(random.Random(seed).sample(range(ROWS // 2), MOMENTS))
     # As fast as it goes, the job could be over between two looks at it.
-    job_id = cluster.upload(file, organisation, rows_per_second=20_000)
+    job_id = cluster.upload(file, organisation, rows_per_second=10_000)
     for moment in moments:
         cluster.wait_rows(job_id, moment)
         paused = cluster.act(job_id, "pause")
@@ -30,15 +30,17 @@ def test_a_pause_at_any_moment_holds_and_a_resume_completes(
         assert sum(lane["applied_rows"] for lane in paused["lanes"]) == written
         assert_still(cluster.settings, job_id, written)
         assert cluster.act(job_id, "resume")["state"] == "RUNNING"
+    cluster.rate(job_id, None)
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)
 
 
 def test_a_pause_before_the_first_row(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
-    job_id = cluster.upload(file, organisation)
+    job_id = cluster.upload(file, organisation, rows_per_second=5000)
     assert cluster.act(job_id, "pause")["state"] == "PAUSED"
     assert_still(cluster.settings, job_id, count(cluster.settings, job_id))
+    cluster.rate(job_id, None)
     cluster.act(job_id, "resume")
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)
@@ -48,8 +50,8 @@ def test_a_paused_job_stays_so_while_workers_join_leave_and_die(
     cluster: Cluster, people: People, organisation: str
 ) -> None:
     file = people(ROWS)
-    job_id = cluster.upload(file, organisation)
-    cluster.wait_rows(job_id, ROWS // 3)
+    job_id = cluster.upload(file, organisation, rows_per_second=5000)
+    cluster.wait_rows(job_id, ROWS // 10)
     cluster.act(job_id, "pause")
     written = count(cluster.settings, job_id)
     assert 0 < written < ROWS
@@ -64,6 +66,7 @@ def test_a_paused_job_stays_so_while_workers_join_leave_and_die(
     cluster.start("worker")
     assert_still(cluster.settings, job_id, written)
     assert cluster.job(job_id)["state"] == "PAUSED"
+    cluster.rate(job_id, None)
     cluster.act(job_id, "resume")
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)

@@ -11,9 +11,9 @@ ROWS = 30_000
 
 def test_a_pause_while_a_worker_joins(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
-    job_id = cluster.upload(file, organisation, rows_per_second=2000)
+    job_id = cluster.upload(file, organisation, rows_per_second=1000)
     joining = cluster.launch("worker")
-    cluster.wait(lambda: "Starting" in joining.log, 30, "the second worker asks for partitions")
+    cluster.wait(lambda: "Starting" in joining.log, 60, "the second worker asks for partitions")
     assert cluster.act(job_id, "pause")["state"] == "PAUSED"
     assert_still(cluster.settings, job_id, count(cluster.settings, job_id))
     cluster.wait_ready(joining)
@@ -27,12 +27,13 @@ def test_a_pause_while_a_worker_lies_dead(cluster: Cluster, people: People, orga
     """Its partitions' next owner may not confirm the pause before a request of the dead one must have ended."""
     file = people(ROWS)
     first, second = cluster.worker, cluster.start("worker")
-    job_id = cluster.upload(file, organisation)
-    cluster.wait_rows(job_id, ROWS // 5)
+    job_id = cluster.upload(file, organisation, rows_per_second=2000)
+    cluster.wait_rows(job_id, ROWS // 10)
     second.kill()
     assert cluster.act(job_id, "pause", wait=60)["state"] == "PAUSED"
     assert_still(cluster.settings, job_id, count(cluster.settings, job_id))
     assert first.alive
+    cluster.rate(job_id, None)
     cluster.act(job_id, "resume")
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)

@@ -11,6 +11,7 @@ from tests.faults.evidence import assert_loaded, published
 
 ROWS = 30_000
 BLOCK_ROWS = 3
+ATTEMPTS = 5
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -18,10 +19,15 @@ def test_an_upload_survives_the_death_of_its_reader(make_cluster: MakeCluster, p
     file = people(ROWS)
     cluster = make_cluster(block_rows=BLOCK_ROWS)  # many records, which take the reader a while
     blocks = random.Random(seed).randrange(1, ROWS // BLOCK_ROWS // 4)
-    job_id = cluster.upload(file)
-    cluster.wait(lambda: published(cluster.settings, "rows") >= blocks, 60, f"{blocks} blocks are published")
-    cluster.reader.kill()
-    assert "apply ended" not in cluster.all[1].log, "the reader was faster than the test"
-    cluster.start("ingest")
-    cluster.wait_state(job_id, "COMPLETED")
-    assert_loaded(cluster, job_id, file)
+    for attempt in range(ATTEMPTS):
+        before = published(cluster.settings, "rows")
+        job_id = cluster.upload(file, f"acme-{attempt}")
+        cluster.wait(lambda: published(cluster.settings, "rows") >= before + blocks, 60, f"{blocks} blocks are there")  # noqa: B023
+        reader = cluster.reader
+        reader.kill()
+        cluster.start("ingest")
+        cluster.wait_state(job_id, "COMPLETED")
+        assert_loaded(cluster, job_id, file)
+        if "apply ended" not in reader.log:
+            return  # else it was faster than the test: once more
+    raise AssertionError(f"the reader was faster than the test {ATTEMPTS} times")

@@ -50,6 +50,17 @@ def retry(cluster: Cluster, job_id: str, content: bytes) -> httpx.Response:
     return cluster.request("POST", f"/v1/jobs/{job_id}/retry-errors", files=files)
 
 
+def begin_slowly(cluster: Cluster, job_id: str, content: bytes) -> None:
+    """Start a retry that is still at work when something happens to it; its first rows are applied."""
+    cluster.reader.kill()  # until it has its rate, nothing of it is read
+    answer = retry(cluster, job_id, content)
+    assert answer.status_code == 202, answer.text
+    cluster.rate(job_id, 100)
+    before = cluster.job(job_id)["progress"]["rows_applied"]
+    cluster.start("ingest")
+    cluster.wait(lambda: cluster.job(job_id)["progress"]["rows_applied"] > before, 120, "rows are applied")
+
+
 def counts(job: dict[str, Any]) -> tuple[int, int]:
     return job["progress"]["rows_applied"], job["progress"]["rows_failed"]
 
@@ -104,9 +115,7 @@ def test_a_retry_pauses_resumes_and_outlives_its_worker_and_reader(
     bad = list(range(1, ROWS, 2))
     job_id = job_with_errors(cluster, people, organisation, tmp_path, bad)
 
-    answer = retry(cluster, job_id, corrected(errors_csv(cluster, job_id), people(ROWS)))
-    assert answer.status_code == 202, answer.text
-    cluster.request("PUT", f"/v1/jobs/{job_id}/rate", json={"rows_per_second": 100})
+    begin_slowly(cluster, job_id, corrected(errors_csv(cluster, job_id), people(ROWS)))
     paused = cluster.act(job_id, "pause")
     written = count(cluster.settings, job_id)
     assert (paused["state"], counts(paused)) == ("PAUSED", (written, ROWS - written))
@@ -116,7 +125,7 @@ def test_a_retry_pauses_resumes_and_outlives_its_worker_and_reader(
     cluster.reader.kill()
     cluster.start("worker")
     cluster.start("ingest")
-    cluster.request("PUT", f"/v1/jobs/{job_id}/rate", json={"rows_per_second": None})
+    cluster.rate(job_id, None)
     job = cluster.wait_state(job_id, "COMPLETED")
     assert (counts(job), error_rows(cluster, job_id)) == ((ROWS, 0), [])
     assert_all_stored(cluster, job_id, people(ROWS))
@@ -126,7 +135,7 @@ def test_a_retry_that_is_terminated_takes_out_every_row_of_the_job(
     cluster: Cluster, people: People, organisation: str, tmp_path: Path
 ) -> None:
     job_id = job_with_errors(cluster, people, organisation, tmp_path, list(range(1, ROWS, 2)))
-    retry(cluster, job_id, corrected(errors_csv(cluster, job_id), people(ROWS)))
+    begin_slowly(cluster, job_id, corrected(errors_csv(cluster, job_id), people(ROWS)))
     job = cluster.act(job_id, "terminate")
     assert (job["state"], count(cluster.settings, job_id)) == ("ROLLED_BACK", 0)
 
@@ -156,7 +165,7 @@ def test_what_can_not_be_retried_is_refused_before_anything_is_written(
     assert cluster.events(job_id).count("RetryStarted") == 0
     assert not list((cluster.settings.storage_root / "sources" / job_id).glob("retry-*"))
 
-    other = cluster.upload(people(ROWS), organisation, rows_per_second=100)
+    other = cluster.upload(people(ROWS), organisation, rows_per_second=10)
     busy = retry(cluster, job_id, good)
     assert busy.status_code == 409
     assert f"job {other} of organisation {organisation} is at work" in busy.text

@@ -18,10 +18,11 @@ def test_an_upload_survives_the_death_of_its_only_worker(
     cluster: Cluster, people: People, organisation: str, seed: int
 ) -> None:
     file = people(ROWS)
-    job_id = cluster.upload(file, organisation)
+    job_id = cluster.upload(file, organisation, rows_per_second=10_000)
     cluster.wait_rows(job_id, random.Random(seed).randrange(1, ROWS // 2))
     cluster.worker.kill()
     assert cluster.job(job_id)["state"] == "RUNNING"
     cluster.start("worker")
+    cluster.rate(job_id, None)
     assert cluster.wait_state(job_id, "COMPLETED")["reason"] is None
     assert_loaded(cluster, job_id, file)

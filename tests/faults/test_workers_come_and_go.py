@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
 
 from tests.cluster import Cluster
 from tests.conftest import People
-from tests.faults.evidence import assert_loaded
+from tests.faults.evidence import assert_loaded, published
 
 ROWS = 60_000
 
@@ -18,7 +18,7 @@ ROWS = 60_000
 def test_workers_come_and_go_during_an_upload(cluster: Cluster, people: People, organisation: str, seed: int) -> None:
     choice, file = random.Random(seed), people(ROWS)
     moments = sorted(choice.sample(range(1000, ROWS // 2), 2))
-    job_id = cluster.upload(file, organisation)
+    job_id = cluster.upload(file, organisation, rows_per_second=10_000)
     cluster.wait_rows(job_id, moments[0])
     second = cluster.start("worker")
     cluster.wait_rows(job_id, moments[1])
@@ -27,6 +27,7 @@ def test_workers_come_and_go_during_an_upload(cluster: Cluster, people: People, 
     third = cluster.launch("worker")
     dying.kill()
     cluster.wait_ready(third)
+    cluster.rate(job_id, None)
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)
 
@@ -38,10 +39,11 @@ def test_a_worker_dies_that_has_hardly_begun(
     """Nothing of its partitions is committed yet, and the records come while the table is still being recovered."""
     file = people(ROWS // 2)
     second = cluster.start("worker")
-    job_id = cluster.upload(file, organisation)
+    job_id = cluster.upload(file, organisation, rows_per_second=4000)
     cluster.wait_rows(job_id, rows_before)
     second.kill()
     cluster.act(job_id, "pause", wait=60)
+    cluster.rate(job_id, None)
     cluster.act(job_id, "resume")
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)
@@ -52,11 +54,15 @@ def test_an_upload_started_without_any_worker_waits_for_one(
 ) -> None:
     file = people(1000)
     cluster.worker.stop()
-    with pytest.raises(httpx.ReadTimeout):
-        cluster.send(file, organisation, timeout=2)
-    cluster.start("worker")
+    commands = published(cluster.settings, "commands")
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(cluster.send, file, organisation)
+        cluster.wait(lambda: published(cluster.settings, "commands") > commands, 60, "the command is on its topic")
+        assert not sent.done(), "nobody can answer it"
+        cluster.start("worker")
+        assert sent.result().status_code in (201, 503), "503: it has taken effect, but too late for this answer"
     asked = {"organisation": organisation}
-    (job,) = cluster.wait(lambda: cluster.call("GET", "/v1/jobs", params=asked)["jobs"], 30, "the job is made")
+    (job,) = cluster.wait(lambda: cluster.call("GET", "/v1/jobs", params=asked)["jobs"], 60, "the job is made")
     job_id = job["id"]
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)

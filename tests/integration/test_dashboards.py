@@ -63,7 +63,7 @@ class Jobs:
 def jobs(shared_cluster: Shared, people: People, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
     cluster = shared_cluster.get()
     name, folder = uuid.uuid4().hex[:6], tmp_path_factory.mktemp("dashboards")
-    paused = cluster.upload(people(60_000), f"paused-{name}", rows_per_second=3000)
+    paused = cluster.upload(people(60_000), f"paused-{name}", rows_per_second=500)
     undone = cluster.upload(people(ROWS), f"undone-{name}")
     mended = _mended(cluster, people, f"mended-{name}", folder)
     cluster.wait_state(undone, "COMPLETED")
@@ -72,7 +72,7 @@ def jobs(shared_cluster: Shared, people: People, tmp_path_factory: pytest.TempPa
     cluster.act(paused, "pause")
     with elasticsearch(cluster.settings) as client:
         ids = (mended, undone, paused)
-        wait_until(lambda: all(_reported(client, cluster.job(job_id), cluster) for job_id in ids), 20, "reports")
+        wait_until(lambda: all(_reported(client, cluster.job(job_id), cluster) for job_id in ids), 90, "reports")
         charts = {line["id"].removeprefix(f"{cluster.settings.prefix}-"): line for line in _lines(cluster)}
         yield Jobs(cluster, client, charts, *map(cluster.job, ids))
     cluster.act(paused, "terminate", keep_rows=True)
@@ -94,7 +94,7 @@ def _mended(cluster: Cluster, people: People, organisation: str, folder: Path) -
         job = cluster.job(job_id)
         return job["progress"]["rows_failed"] == 1 and job["state"] == "COMPLETED_WITH_ERRORS"
 
-    cluster.wait(tried, 30, "the retry is over")
+    cluster.wait(tried, 90, "the retry is over")
     return job_id
 
 

@@ -38,7 +38,7 @@ def test_deleted_reports_come_back_as_they_were(cluster: Cluster, people: People
         done = sum(document["totals"]["rows_failed"] for document in _newest(now["progress"]))
         return done == 200 and any(job["state"] == "COMPLETED_WITH_ERRORS" for job in now["jobs"].values())
 
-    wait_until(complete, 30, "the reports to be complete")
+    wait_until(complete, 90, "the reports to be complete")
     before = reports(cluster.settings, job_id)
     assert len(before["errors"]) == 200
     with elasticsearch(cluster.settings) as client:
@@ -46,7 +46,9 @@ def test_deleted_reports_come_back_as_they_were(cluster: Cluster, people: People
             client.indices.delete(index=index_name(cluster.settings.prefix, name))
     counts = rebuild(cluster.settings, lambda done, total: None)
     assert counts["unreadable"] == 0
-    assert reports(cluster.settings, job_id) == before
+    after = reports(cluster.settings, job_id)
+    for name, documents in before.items():  # a last record of progress may have come since
+        assert {key: after[name].get(key) for key in documents} == documents
 
 
 def _newest(progress: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -160,7 +160,7 @@ def test_an_upload_runs_on_servers_that_need_tls_and_credentials(
 def test_a_refusal_names_its_reason(
     secured: Secured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Mapping[str, Any], message: str
 ) -> None:
-    monkeypatch.setattr(external, "KAFKA_SECONDS", 3.0)
+    monkeypatch.setattr(external, "KAFKA_SECONDS", 5.0)
     settings = _settings(secured, tmp_path, **{**SCRAM, **PASSWORD, **wrong})
     with pytest.raises(StackError, match=message):
         external.require_reachable(settings)

@@ -12,6 +12,7 @@ from elastic_transport import ConnectionTimeout
 import processor.bulk as bulk_module
 from processor.bulk import Answer, read_answers
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
+from runtime.clients import NotSentError
 from tests.unit.test_processor_stub import StubClient, answers, api_error, run, sink
 
 ITEMS = [b'{"create":{"_index":"i","_id":"j1:%d"}}\n{"n":%d}' % (row, row) for row in range(1, 4)]
@@ -180,7 +181,7 @@ def test_a_request_that_took_too_long_is_made_again_though_the_job_was_stopped()
     assert ids(client) == [["j1:1", "j1:2", "j1:3"]] * 3
 
 
-@pytest.mark.parametrize("failure", [api_error(429), Unreachable("refused")], ids=repr)
+@pytest.mark.parametrize("failure", [api_error(429), NotSentError("refused")], ids=repr)
 def test_a_request_that_was_not_taken_is_not_made_again_once_the_job_was_stopped(failure: Exception) -> None:
     client = StubClient([failure])
     with pytest.raises(StoppedError):

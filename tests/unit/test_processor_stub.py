@@ -88,10 +88,10 @@ def answers(statuses: Sequence[int] = (), **by_id: tuple[int, str]) -> Callable[
     return body
 
 
-def api_error(status: int) -> ApiError:
-    """Elasticsearch answers the whole request with this status."""
+def api_error(status: int, body: Any = None) -> ApiError:
+    """The whole request is answered with this status."""
     meta = ApiResponseMeta(status, "1.1", HttpHeaders(), 0.1, NodeConfig("http", "localhost", 9200))
-    return ApiError("no", meta, {})
+    return ApiError("no", meta, body or {})
 
 
 def sink(client: StubClient, trouble: Callable[[str | None], None] = lambda _: None) -> BulkSink:

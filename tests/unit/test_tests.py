@@ -1,0 +1,33 @@
+"""What makes a test fail on a machine that is faster, or slower, than the one it was written on."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+FILES = sorted(file for part in ("e2e", "faults", "integration") for file in (TESTS / part).glob("test_*.py"))
+
+SLEEPS = re.compile(r"\bsleep\((?!900\))")  # a stand-in for a process that does nothing
+STOPS = re.compile(r'\(\s*\w+, "(pause|terminate)"|"(pause|terminate)", \w+')
+HOLDS = re.compile(
+    r'rows_per_second|"--rate"|"Rows a second"|begin_slowly|undoing|max_errors|topic_job|make_job|QUEUED|409'
+)
+"""The job is held back, has no end, or the test knows what to do when it was faster."""
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_nothing_is_waited_for_by_the_clock(file: Path) -> None:
+    assert SLEEPS.findall(file.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_job_is_held_back_while_something_is_done_to_it(file: Path) -> None:
+    """At full speed it may have ended before it is paused or terminated, which is refused then."""
+    source = file.read_text("utf-8")
+    tests = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    parts = {test.name: ast.get_source_segment(source, test) or "" for test in tests}
+    assert [name for name, text in parts.items() if STOPS.search(text) and not HOLDS.search(text)] == []
