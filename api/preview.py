@@ -17,6 +17,7 @@ from api.models import Preview, PreviewRow, Start
 from api.requests import body_as, check_options
 from api.row_errors import error_page, rows_of
 from api.services import Services, caller, now_ms, services, visible_job
+from api.sources import digest_of
 from runtime.identity import Match, match
 from schemas.commands import StartJob
 from schemas.ids import job_id_for_start
@@ -25,6 +26,9 @@ from schemas.job import Job
 
 SHOWN = 20
 """Row errors and rows in a preview, at most."""
+MOST_HASHED_BYTES = 64 * 1024 * 1024
+"""Of a file that was touched since its dry run: what takes longer to read is left to the reader of the real job, which
+fails it if the file is another one."""
 
 
 async def get_preview(request: Request) -> Response:
@@ -90,14 +94,15 @@ def _require_source(job: Job, parts: Services) -> None:
     if source.kind != "file" or source.path is None:
         return
     path = parts.settings.storage_root / source.path  # an absolute one stays as it is
-    what = None
     try:
-        found = match(source, path.stat())
+        status = path.stat()
+        found = match(source, status)
+        if found is Match.UNSURE and status.st_size <= MOST_HASHED_BYTES:
+            found = Match.SAME if digest_of(path)[1].sha256 == source.sha256 else Match.OTHER
     except OSError:
         what = "is not on the server any more"
     else:
-        # To read gigabytes is the readers' work; where no identity is recorded they will do it.
-        if found is Match.OTHER or (found is Match.UNSURE and source.identity is not None):
-            what = "has changed since (it was written, replaced, or touched)"
-    if what is not None:
-        raise ApiError(409, f"the file of dry run {job.id} {what}: upload it again", {"source": source.name})
+        if found is not Match.OTHER:
+            return
+        what = "has changed since"
+    raise ApiError(409, f"the file of dry run {job.id} {what}: upload it again", {"source": source.name})

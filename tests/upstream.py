@@ -51,17 +51,24 @@ class Sender:
             self.raw(json.dumps({"job_id": job_id, "row": number, "values": values}), job_id)
         self.flush()
 
-    def raw(self, value: bytes | str, key: str | None = None) -> None:
-        """Produce any record."""
+    def raw(self, value: bytes | str, key: str | None = None, timestamp: int = 0) -> None:
+        """Produce any record; `timestamp` is milliseconds since 1970, 0: now."""
         while True:
             try:
-                self._producer.produce(self._inbox, value, key)
+                self._producer.produce(self._inbox, value, key, timestamp=timestamp)
                 return
             except BufferError:
                 self._producer.poll(0.1)
 
     def flush(self) -> None:
         assert self._producer.flush(30) == 0
+
+
+def commanded(settings: Settings, job_id: str, command: bytes) -> None:
+    """Produce a command."""
+    producer = Producer(librdkafka_config(settings))
+    producer.produce(topic_name(settings.prefix, "commands"), command, job_id)
+    assert producer.flush(30) == 0
 
 
 def refused(settings: Settings) -> list[tuple[bytes, str]]:

@@ -1,0 +1,26 @@
+"""`python -m tests.faults.slow_ingest`: a reader that takes its time, so that much can happen before it is through."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from ingest.__main__ import main
+from ingest.work import Work
+
+STEP_SECONDS = 0.01
+
+
+def start() -> int:
+    step = Work.step
+
+    def slow(self: Work) -> bool:
+        time.sleep(STEP_SECONDS)
+        return step(self)
+
+    Work.step = slow  # type: ignore[method-assign]
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(start())
