@@ -40,8 +40,6 @@ class Fill:
         """Take in a row of about `size` bytes; False: it has come before."""
         if not self._rows.add(number):
             return False
-        # an empty text has three bytes in a block, and a problem has its own
-        size = max(size, 3 * len(texts)) + (len(problem) if problem else 0)
         self._waiting.append(Waiting(number, texts, problem, size))
         return True
 

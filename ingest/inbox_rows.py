@@ -7,7 +7,7 @@ is wrong within a row is that row's error and nothing else's.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Annotated, Any
@@ -42,11 +42,15 @@ class Arrival:
     """Of each row."""
     problems: Mapping[int, str] | None = None
     """Index in `values` -> why that row can't be read, though it is known which one it is."""
+    plain: bool = False
+    """Every value is a text."""
 
-    def rows(self) -> Iterator[tuple[int, Mapping[str, Value], str | None]]:
+    def rows(self) -> Iterable[tuple[int, Mapping[str, Value], str | None]]:
         """Each row with its number, and why it can't be read."""
-        for index, values in enumerate(self.values):
-            yield self.row + index, values, self.problems.get(index) if self.problems else None
+        if self.plain:
+            return ((self.row, self.values[0], None),)
+        problems = self.problems or {}
+        return [(self.row + index, values, problems.get(index)) for index, values in enumerate(self.values)]
 
 
 _plain = msgspec.json.Decoder(_Plain).decode
@@ -70,13 +74,14 @@ def read_record(value: bytes | None, most_bytes: int) -> Arrival:
 
 
 def _read(value: bytes) -> Arrival:
-    value = value.removeprefix(codecs.BOM_UTF8)
     try:
         plain = _plain(value)
         if _names_are_single(value, 3 + len(plain.values)):
-            return Arrival(plain.job_id, plain.row, (plain.values,))
+            return Arrival(plain.job_id, plain.row, (plain.values,), plain=True)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         pass
+    if value.startswith(codecs.BOM_UTF8):
+        value = value[len(codecs.BOM_UTF8) :]
     problem = None
     try:
         row: InboxRow = decode(value, InboxRow)
@@ -123,15 +128,23 @@ class RowMaker:
             itemgetter(*columns) if len(columns) > 1 else lambda values: (values[columns[0]],)
         )
 
-    def texts(self, values: Mapping[str, Value]) -> tuple[Sequence[str], str | None]:
-        """The values in the order of the columns, a missing one as an empty text; and what is wrong with the row."""
+    @property
+    def columns(self) -> int:
+        """How many columns there are."""
+        return len(self._columns)
+
+    def texts(self, values: Mapping[str, Value], plain: bool = False) -> tuple[Sequence[str], str | None]:
+        """The values in the order of the columns, a missing one as an empty text; and what is wrong with the row.
+
+        `plain`: every value is known to be a text.
+        """
         if len(values) == len(self._columns):
             try:
                 row = self._get(values)
             except KeyError:
                 pass
             else:
-                if set(map(type, row)) == {str}:
+                if plain or set(map(type, row)) == {str}:
                     return row, None  # type: ignore[return-value]
         unknown = [name for name in values if name not in self._known]
         problem = None

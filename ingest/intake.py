@@ -230,15 +230,17 @@ class Intake:
         return True
 
     def _take_in(self, record: Record, arrival: Arrival, desk: _Desk) -> None:
-        size = len(record.value or b"") // len(arrival.values)
+        # what a row takes in a block: an empty text has three bytes there, and a problem its own
+        size = max(len(record.value or b"") // len(arrival.values), 3 * desk.maker.columns)
         for number, values, problem in arrival.rows():
             objection = desk.terms.objection(number)
             if objection is not None:
                 self._refuse(record, objection)
                 return
             if not desk.terms.complete:
-                texts, wrong = desk.maker.texts(values)
-                desk.fill.take(number, texts, problem or wrong, size)
+                texts, wrong = desk.maker.texts(values, plain=arrival.plain)
+                problem = problem or wrong
+                desk.fill.take(number, texts, problem, size + len(problem) if problem else size)
 
     def _refuse(self, record: Record, reason: str) -> None:
         self._batch.letters.append(Letter(record, reason[:MOST_REASON]))

@@ -16,6 +16,7 @@ from schemas.commands import CreateJob
 from schemas.job import Source
 from tests.cluster import ROOT, Cluster, Json, environment
 from tests.conftest import MakeCluster, People
+from tests.faults import test_retry_errors as retries
 from tests.faults.evidence import assert_loaded, count
 from tests.upstream import commanded
 
@@ -126,6 +127,24 @@ def test_between_a_dry_run_and_its_start(cluster: Cluster, people: People, organ
     real = cluster.call("POST", f"/v1/jobs/{job_id}/start")["id"]
     cluster.wait_state(real, "COMPLETED")
     assert_loaded(cluster, real, people(ROWS))
+
+
+def test_corrected_rows_before_they_are_read(
+    cluster: Cluster, people: People, organisation: str, tmp_path: Path
+) -> None:
+    good = people(retries.ROWS)
+    job_id = retries.job_with_errors(cluster, people, organisation, tmp_path, [3, 900])
+    content = retries.corrected(retries.errors_csv(cluster, job_id), good)
+    cluster.reader.stop()
+    assert retries.retry(cluster, job_id, content).status_code == 202
+    (path,) = (cluster.settings.storage_root / "sources" / job_id).glob("retry-*.csv")
+    move_in(path, content.swapcase())
+    cluster.start("ingest")
+    failed(cluster, job_id)
+    move_in(path, content)
+    cluster.act(job_id, "resume", wait=None)
+    cluster.wait_state(job_id, "COMPLETED")
+    retries.assert_all_stored(cluster, job_id, good)
 
 
 def test_a_command_that_tells_no_identity_is_held_to_its_sha256(cluster: Cluster, people: People) -> None:

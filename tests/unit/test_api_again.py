@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 
 from api.corrected_rows import RowSet, rows_problem
 from runtime.datasets import load_datasets
-from schemas.commands import InputEnded, LanesDone
+from runtime.identity import identity_of
+from schemas.commands import CreateJob, InputEnded, LanesDone
 from schemas.job import Input, LaneTotals
 from tests.unit.test_api_stub import PEOPLE, ROW, StubLog, make_job, stub
 
@@ -71,6 +72,20 @@ def test_a_start_that_can_not_be_meant_is_refused(served: Served, body: dict[str
     answer = client.post(f"/v1/jobs/{dry_run}/start", json=body)
     assert (answer.status_code, words in answer.json()["error"]["message"]) == (400, True), answer.text
     assert len(log.sent) == sent
+
+
+def test_a_start_takes_a_file_that_was_only_touched(served: Served) -> None:
+    client, log, folder = served
+    dry_run = ended(served, dry_run=True)
+    (file,) = (folder / "storage").rglob("people.csv")
+    made = next(command.source for command in log.sent if isinstance(command, CreateJob))
+    assert made.identity == identity_of(file.stat()), "the identity is that of the file under its name"
+    data = file.read_bytes()
+    file.unlink()
+    file.write_bytes(data[:-2] + b"X\n")
+    assert "has changed since" in client.post(f"/v1/jobs/{dry_run}/start").text
+    file.write_bytes(data)
+    assert client.post(f"/v1/jobs/{dry_run}/start").status_code == 201
 
 
 @pytest.mark.parametrize(("change", "words"), [("gone", "is not on the server any more"), ("cut", "has changed since")])
