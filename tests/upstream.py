@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,15 @@ class Sender:
 
     def flush(self) -> None:
         assert self._producer.flush(30) == 0
+
+
+def unknown_rows(sender: Sender, count: int) -> list[str]:
+    """Rows of jobs that nobody has made, on every partition; the jobs."""
+    jobs = [f"unknown-{uuid.uuid4().hex[:12]}" for _ in range(count)]
+    for job_id in jobs:
+        sender.raw(json.dumps({"job_id": job_id, "row": 1, "values": {}}), job_id)
+    sender.flush()
+    return jobs
 
 
 def commanded(settings: Settings, job_id: str, command: bytes) -> None:

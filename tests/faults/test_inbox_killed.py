@@ -15,7 +15,7 @@ from schemas.codec import decode
 from tests.cluster import ROOT, Cluster, environment
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import records
-from tests.upstream import Sender, end, rows_of, topic_job
+from tests.upstream import Sender, end, rows_of, topic_job, unknown_rows
 
 ROWS = 6_000
 STEPS = ("begin_transaction+", "produce", "send_offsets_to_transaction", "commit_transaction", "commit_transaction+")
@@ -30,10 +30,16 @@ def assert_each_row_once(cluster: Cluster, job_id: str, rows: int) -> None:
     assert found == list(range(1, rows + 1))
 
 
+@pytest.mark.parametrize("waiting", [False, True])
 @pytest.mark.parametrize("seed", range(1))
-def test_no_row_is_lost_or_doubled_wherever_a_reader_dies(make_cluster: MakeCluster, people: People, seed: int) -> None:
+def test_no_row_is_lost_or_doubled_wherever_a_reader_dies(
+    make_cluster: MakeCluster, people: People, seed: int, waiting: bool
+) -> None:
+    """`waiting`: before all others lie rows whose jobs nobody makes, so each reader begins with these anew."""
     choice = random.Random(seed)
-    cluster = make_cluster(readers=0)
+    cluster = make_cluster(readers=0, unknown_job_seconds=600)
+    if waiting:
+        unknown_rows(Sender(cluster.settings), 20)
     file = people(ROWS)
     rows = rows_of(file)
     job_id = topic_job(cluster, "acme")

@@ -14,7 +14,7 @@ from tests.cluster import Cluster
 from tests.conftest import DATASETS, MakeCluster, People
 from tests.faults.evidence import dead_rows
 from tests.faults.test_inbox_killed import assert_each_row_once
-from tests.upstream import Sender, commanded, end, refused, rows_of, topic_job
+from tests.upstream import Sender, commanded, end, refused, rows_of, topic_job, unknown_rows
 
 ROWS = 400
 
@@ -22,15 +22,6 @@ ROWS = 400
 def letters(cluster: Cluster) -> dict[str, str]:
     """The value of each record that was refused, and why."""
     return {value.decode(): reason for value, reason in refused(cluster.settings)}
-
-
-def unknown_rows(sender: Sender, count: int) -> list[str]:
-    """Rows of jobs that nobody has made, on every partition; the jobs."""
-    jobs = [f"unknown-{uuid.uuid4().hex[:12]}" for _ in range(count)]
-    for job_id in jobs:
-        sender.raw(json.dumps({"job_id": job_id, "row": 1, "values": {}}), job_id)
-    sender.flush()
-    return jobs
 
 
 def test_rows_without_a_job_hold_up_nobody(make_cluster: MakeCluster, people: People) -> None:
