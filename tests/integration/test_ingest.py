@@ -35,6 +35,8 @@ from tests.waiting import wait_until
 
 COLUMNS = ["name", "email", "phone", "country", "favorite_color", "created_at"]
 PARTITIONS = 8
+COMMANDS = 50
+"""Commands that were there before the test."""
 CREATED = 10
 
 
@@ -62,8 +64,12 @@ class Bench:
         self._consumer = Consumer(librdkafka_config(settings, group_id="unused", auto_offset_reset="earliest"))
         self._consumer.assign(
             [TopicPartition(self.topic("rows"), partition, 0) for partition in range(PARTITIONS)]
-            + [TopicPartition(self.topic("commands"), 0, 0)]
+            + [TopicPartition(self.topic("commands"), 0, COMMANDS)]
         )
+        # A reader believes states only of commands that there are.
+        for _ in range(COMMANDS):
+            self._producer.produce(self.topic("commands"), b"{}")
+        assert self._producer.flush(10) == 0
         self.jobs: dict[str, Job] = {}
         self.blocks: dict[str, dict[int, bytes]] = {}
         self.published = 0
