@@ -33,6 +33,8 @@ ENDED = ("COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "ROLLED_BACK", "FAI
 
 _ENTRY = re.compile(r"^(?=\d{4}-\d\d-\d\d )", re.MULTILINE)
 _TROUBLE = re.compile(r" (ERROR|CRITICAL) |Traceback \(most recent call last\)")
+_HARMLESS = re.compile(r"OffsetCommit failed .*(IllegalGeneration|RebalanceInProgress|UnknownMember)")
+"""aiokafka's word for an acknowledgement that came too late for a rebalance: the records come again, and are known."""
 _PR_SET_PDEATHSIG = 1
 
 OVERLOADED = 1.5
@@ -89,7 +91,8 @@ class Process:
 
     def troubles(self) -> list[str]:
         """Log entries that tell of an error, each with the lines that belong to it."""
-        return [entry for entry in _ENTRY.split(self.log) if _TROUBLE.search(entry)]
+        entries = _ENTRY.split(self.log)
+        return [entry for entry in entries if _TROUBLE.search(entry) and not _HARMLESS.search(entry)]
 
     @property
     def lost_its_lease(self) -> bool:
