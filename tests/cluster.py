@@ -27,6 +27,8 @@ Role = Literal["api", "ingest", "worker"]
 
 ROOT = Path(__file__).parent.parent
 MODULES: dict[Role, str] = {"api": "api.server", "ingest": "ingest", "worker": "processor"}
+REQUEST_SECONDS = "4"
+"""Time limit of the processes' requests to Elasticsearch: some tests wait until it is over."""
 READY_SECONDS = 180.0
 STOP_SECONDS = 50.0
 ENDED = ("COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "ROLLED_BACK", "FAILED")
@@ -64,7 +66,11 @@ class Process:
                 [sys.executable, "-m", MODULES[role]],
                 cwd=ROOT,
                 env=environment(
-                    settings, SLUICE_READY_FILE=str(self._ready_file), PYTHONUNBUFFERED="1", PYTHONFAULTHANDLER="1"
+                    settings,
+                    SLUICE_REQUEST_TIMEOUT_SECONDS=REQUEST_SECONDS,
+                    SLUICE_READY_FILE=str(self._ready_file),
+                    PYTHONUNBUFFERED="1",
+                    PYTHONFAULTHANDLER="1",
                 ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
