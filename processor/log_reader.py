@@ -36,8 +36,8 @@ async def read_lane_records(settings: Settings, partitions: Collection[int]) -> 
     topic = topic_name(settings.prefix, "lanes")
     newest: dict[tuple[int, bytes | None], ConsumerRecord] = {}
     consumer = AIOKafkaConsumer(**aiokafka_config(settings), auto_offset_reset="earliest", enable_auto_commit=False)
-    await consumer.start()
     try:
+        await consumer.start()  # which a revocation may end
         tps = [TopicPartition(topic, partition) for partition in partitions]
         consumer.assign(tps)
         ends = await consumer.end_offsets(tps)

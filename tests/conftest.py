@@ -137,7 +137,7 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
         "slice_rows": 500,
         "bulk_rows": 500,
         "session_timeout_seconds": 3,
-        "request_timeout_seconds": 4,
+        "request_timeout_seconds": 60,  # of the test's own questions; see tests/cluster.py for the processes'
         "late_request_seconds": 3,
         "unknown_job_seconds": 3,
     }
