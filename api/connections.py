@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+import re
 from typing import Any, Final
 
 import h11
@@ -17,6 +18,8 @@ from api.patience import Awaited, Limits, Patience, Sight, Verdict
 
 MOST_HEAD_BYTES: Final = 32 * 1024
 """Of a request's line and headers together."""
+MOST_HEADERS: Final = 100
+_HEAD_END = re.compile(rb"\n\r?\n")
 _EVENTS_A_TURN = 256
 """Pieces of bodies that one connection has taken in before the others have their turn: a chunk may hold one byte."""
 
@@ -52,14 +55,15 @@ class _Conversation(h11.Connection):
     def next_event(self) -> Any:
         if self.left <= 0:
             return h11.PAUSED
-        event = super().next_event()
-        self.left -= 1
-        if isinstance(event, h11.Request):
-            # h11 measures only heads of which the end has not come yet.
-            head = len(event.target) + sum(len(name) + len(value) + 4 for name, value in event.headers)
-            if head > MOST_HEAD_BYTES:
+        if self.their_state is h11.IDLE:
+            # h11 measures only heads of which the end has not come yet, and lines not at all.
+            waiting, _ = self.trailing_data
+            end = _HEAD_END.search(waiting)
+            head = waiting[: end.start()] if end else waiting
+            if len(head) > MOST_HEAD_BYTES or head.count(b"\n") > MOST_HEADERS:
                 raise h11.RemoteProtocolError("the head is too long", error_status_hint=431)
-        return event
+        self.left -= 1
+        return super().next_event()
 
 
 class Connection(H11Protocol):
@@ -179,7 +183,10 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Called for what h11 does not take as a request; the whole connection is of no use then."""
-        self._refuse(400, f"this is no HTTP request, or its line and headers exceed {MOST_HEAD_BYTES // 1024} KiB")
+        self._refuse(
+            400,
+            f"this is no HTTP request, or has more than {MOST_HEAD_BYTES // 1024} KiB or {MOST_HEADERS} lines of headers",
+        )
 
     def _refuse(self, code: int, message: str) -> None:
         """Answer as the routes do, and close; where an answer has begun already it is broken off."""
