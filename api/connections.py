@@ -185,7 +185,7 @@ class Connection(H11Protocol):
         """Called for what h11 does not take as a request; the whole connection is of no use then."""
         self._refuse(
             400,
-            f"this is no HTTP request, or has more than {MOST_HEAD_BYTES // 1024} KiB or {MOST_HEADERS} lines of headers",
+            f"this is no HTTP request, or its headers exceed {MOST_HEAD_BYTES // 1024} KiB or {MOST_HEADERS} lines",
         )
 
     def _refuse(self, code: int, message: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from api.answers import json_answer
@@ -18,7 +18,7 @@ from api.commands import ask
 from api.errors import ApiError, invalid, unavailable
 from api.header import head_problem
 from api.job_json import job_view
-from api.multipart import boundary_of
+from api.multipart import boundary_of, broken_off
 from api.requests import Draft, creation, draft_of, repeat_problem
 from api.services import Services, caller, caught_up, now_ms, services
 from api.sources import allowed_path, digest_of
@@ -75,13 +75,17 @@ async def short_body(request: Request) -> bytes:
     """A JSON body.
 
     Raises:
-        ApiError: 413, it is too long to be one.
+        ApiError: 413, it is too long to be one; 400, it broke off.
     """
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_JSON_BYTES:
-            raise ApiError(413, f"the body is larger than {MOST_JSON_BYTES} bytes; send files as multipart/form-data")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_JSON_BYTES:
+                text = f"the body is larger than {MOST_JSON_BYTES} bytes; send files as multipart/form-data"
+                raise ApiError(413, text)
+    except ClientDisconnect as gone:
+        raise broken_off() from gone
     return bytes(body)
 
 

@@ -92,8 +92,6 @@ class FormReader:
             self._parser.write(chunk)
         except FormParserError as error:
             raise invalid(f"the multipart body can't be read: {error}") from error
-        if self._parts > MOST_PARTS:
-            raise invalid(f"the multipart body has more than {MOST_PARTS} parts")
         events, self._events = self._events, []
         return events
 
@@ -118,6 +116,9 @@ class FormReader:
 
     def _on_part(self) -> None:
         self._parts += 1
+        if self._parts > MOST_PARTS:
+            # At once: a chunk may hold thousands.
+            raise invalid(f"the multipart body has more than {MOST_PARTS} parts")
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         filename = options.get(b"filename")
         self._events.append(

@@ -52,6 +52,7 @@ async def _serve(watch: Watch) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("elastic_transport").setLevel(logging.WARNING)
     running = server(settings())
     seen = Watch()
     threading.Thread(target=seen.answer, daemon=True).start()
