@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import ClientResponse
 from elastic_transport import AiohttpHttpNode
 
-MOST_ANSWER_BYTES: Final = 8 * 1024 * 1024
+MOST_ANSWER_BYTES: Final = 4 * 1024 * 1024
 
 
 class AnswerTooLongError(ValueError):

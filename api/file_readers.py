@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 
@@ -42,7 +42,8 @@ class FileReaders:
         self._under_way += 1
         reading.add_done_callback(self._ended)
         try:
-            await asyncio.wait({reading, gone}, return_when=asyncio.FIRST_COMPLETED)
+            both: set[asyncio.Future[Any]] = {reading, gone}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
                 raise broken_off()
             return reading.result()

@@ -65,7 +65,7 @@ class Patience:
         self._waited = 0.0
         self._received = 0
         """When the window of the body began."""
-        self._unsent_since = at
+        self._unsent_since = self._unfetched_since = at
         self._unsent = 0
 
     def verdict(self, now: Sight) -> Verdict | None:
@@ -100,8 +100,13 @@ class Patience:
         held = now.unsent > 0 or now.closing
         was_held = last.unsent > 0 or last.closing
         if not held or not was_held or last.fetches != now.fetches:
-            self._unsent_since, self._unsent = now.at, now.unsent
+            self._unsent_since = self._unfetched_since = now.at
+            self._unsent = now.unsent
             return False
         self._unsent = max(self._unsent, now.unsent)
+        if now.unsent < last.unsent:
+            self._unfetched_since = now.at
+        if now.at - self._unfetched_since > self._limits.pause_seconds:
+            return True
         allowed = self._limits.pause_seconds + self._unsent / self._limits.bytes_per_second
         return now.at - self._unsent_since > allowed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from elasticsearch import ApiError as ElasticsearchError
@@ -22,7 +22,7 @@ _GROWTH: Final = 4
 
 async def row_pages(
     client: AsyncElasticsearch, index: str, job_id: str, after: int | None = None, limit: int | None = None
-) -> AsyncIterator[tuple[Hits, int]]:
+) -> AsyncGenerator[tuple[Hits, int], None]:
     """Pages of a job's documents with a row number above `after`, by row number; and how many documents there are.
 
     How many rows Elasticsearch is asked for goes by the length of those before: a row may have any length.

@@ -7,13 +7,13 @@ import resource
 import sys
 from contextlib import suppress
 
-from uvicorn.main import STARTUP_FAILURE
-
 from api.app import create_app
 from api.connections import BoundedConfig, BoundedServer
 from api.patience import Limits
 from runtime.settings import Settings, settings
 
+_NOT_STARTED = 3
+"""Exit code, as uvicorn's own."""
 _FILES_BESIDE = 512
 """Open files besides those of connections: to Kafka and Elasticsearch, logs, libraries."""
 
@@ -47,7 +47,7 @@ def main() -> None:
     with suppress(KeyboardInterrupt):
         running.run()
     if not running.started:
-        sys.exit(STARTUP_FAILURE)
+        sys.exit(_NOT_STARTED)
 
 
 def _allow_files(wanted: int) -> None:

@@ -62,14 +62,18 @@ def test_time_in_which_the_api_is_slow_does_not_count() -> None:
 
 
 def test_an_answer_that_nobody_fetches_ends_the_connection() -> None:
-    end = ends(seen(range(1, 400), unsent=50_000))
+    assert ends(seen(range(1, 400), unsent=50_000)) == (62.0, "answer")
+
+
+def test_an_answer_that_is_fetched_a_byte_now_and_then_ends_it_too() -> None:
+    end = ends(seen(range(1, 400), unsent=lambda at: 50_000 - at))
     assert end is not None
     assert end[1] == "answer"
     assert 160 <= end[0] <= 165  # a minute, and what the least rate takes
 
 
 def test_an_answer_that_is_fetched_slowly_comes_to_its_end() -> None:
-    assert ends(seen(range(1, 4000), unsent=50_000, fetches=lambda at: at // 100)) is None
+    assert ends(seen(range(1, 4000), unsent=50_000, fetches=lambda at: at // 50)) is None
     assert ends(seen(range(1, 900), unsent=lambda at: 500_000 - 550 * at)) is None
 
 
