@@ -159,8 +159,9 @@ class Connection(H11Protocol):
     def _awaited(self) -> Awaited:
         cycle = self.cycle
         if self.conn.their_state is h11.SEND_BODY:
-            told_to_wait = self.flow.read_paused or (cycle is not None and cycle.waiting_for_100_continue)
-            return "nothing" if told_to_wait else "body"
+            # What has come already is our own affair, and so is a client that we have told to wait.
+            ours = self._turn is not None or self.flow.read_paused
+            return "nothing" if ours or (cycle is not None and cycle.waiting_for_100_continue) else "body"
         # Between two requests uvicorn's own timer runs, up to the first byte of the next one.
         waits = self.conn.their_state is h11.IDLE and self.idle and self.timeout_keep_alive_task is None
         return "head" if waits else "nothing"

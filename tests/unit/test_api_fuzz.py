@@ -29,8 +29,23 @@ ODD = st.one_of(
 )
 HEADERS = st.dictionaries(
     st.sampled_from(
-        ("content-type", "cookie", "range", "if-range", "if-none-match", "origin", "host", "accept", "hx-request")
-        + ("sec-fetch-site", "authorization", "x-api-key", "idempotency-key", "expect", "x-forwarded-for")
+        [
+            "content-type",
+            "cookie",
+            "range",
+            "if-range",
+            "if-none-match",
+            "origin",
+            "host",
+            "accept",
+            "hx-request",
+            "sec-fetch-site",
+            "authorization",
+            "x-api-key",
+            "idempotency-key",
+            "expect",
+            "x-forwarded-for",
+        ]
     ),
     ODD,
     max_size=5,
