@@ -15,7 +15,7 @@ Hits = list[dict[str, Any]]
 
 PAGE_BYTES: Final = 1024 * 1024
 """A page ends with the row that goes beyond this."""
-_FIRST_ROWS: Final = 100
+_FIRST_ROWS: Final = 25
 _MOST_ROWS: Final = 2000
 _GROWTH: Final = 4
 
@@ -33,14 +33,14 @@ async def row_pages(
     """
     left = _MOST_ROWS if limit is None else limit
     size = min(_FIRST_ROWS, left)
-    total = -1
+    total, fresh = -1, False
     while True:
         try:
-            hits, found = await rows_of(client, index, job_id, size, after, count=total < 0)
+            hits, found = await rows_of(client, index, job_id, size, after, count=total < 0, fresh=fresh)
         except AnswerTooLongError as error:
             if size == 1:
                 raise unavailable(f"row {(after or 0) + 1} or one after it is too long to be shown") from error
-            size = max(1, size // _GROWTH)
+            size, fresh = max(1, size // _GROWTH), True
             continue
         total = found if total < 0 else total
         yield hits, total
@@ -68,15 +68,18 @@ async def rows_of(
     after: int | None,
     count: bool = False,
     source: bool = True,
+    fresh: bool = False,
 ) -> tuple[Hits, int]:
     """A page of a job's documents in an index that has one a row, by row number, and how many there are (if `count`).
+
+    `fresh`: the index has just been asked.
 
     Raises:
         ApiError: 503, Elasticsearch does not answer.
         AnswerTooLongError: so many rows are too long.
     """
     try:
-        if after is None:
+        if after is None and not fresh:
             # The index is refreshed every few seconds; whoever asks right after the end wants all of them.
             await client.indices.refresh(index=index, ignore_unavailable=True)
         answer = await client.search(

@@ -147,9 +147,9 @@ KINDS: Final = [
     Kind("the page of all jobs", lambda n, _: request("GET", "/v1/jobs?limit=20"), 80, 40),
     Kind("readiness", lambda n, _: request("GET", "/readyz", key=False), 400, 100),
     Kind("the API's description", lambda n, _: request("GET", "/openapi.json", key=False), 200, 50),
-    Kind("row errors of long rows", lambda n, at: request("GET", f"/v1/jobs/{at['errors']}/errors?limit=1000"), 30, 15),
+    Kind("row errors of long rows", lambda n, at: request("GET", f"/v1/jobs/{at['errors']}/errors?limit=1000"), 12, 6),
     Kind("row errors of long rows, as CSV", lambda n, at: request("GET", f"/v1/jobs/{at['errors']}/errors.csv"), 8, 4),
-    Kind("a preview of long rows", lambda n, at: request("GET", f"/v1/jobs/{at['dry']}/preview"), 20, 10),
+    Kind("a preview of long rows", lambda n, at: request("GET", f"/v1/jobs/{at['dry']}/preview"), 10, 5),
     Kind("a long history", lambda n, at: request("GET", f"/v1/jobs/{at['one']}/history"), 10, 10),
     # time
     Kind("connections that say nothing", lambda n, _: b"", 200, 200, reads="stays"),

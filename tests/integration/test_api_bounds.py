@@ -37,7 +37,7 @@ from tests.waiting import wait_until
 
 JOBS = 20_000
 REJECTIONS = 3000
-LONG_ROWS = 200
+LONG_ROWS = 80
 ROW_BYTES = 250_000
 STALL_SECONDS = 1.0
 """Of the event loop; generous, since other processes may keep this machine busy."""
@@ -95,6 +95,7 @@ def api(stack: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ap
         api_pause_seconds=PAUSE_SECONDS,
         import_folders=str(files),
         topic_partitions=1,
+        request_timeout_seconds=20,
     )
     provision(settings)
     try:
@@ -161,9 +162,9 @@ def _jobs(settings: Settings) -> dict[str, str]:
     columns = ["name", "email", "phone", "country", "favorite_color", "created_at"]
     row = {"line": 2, "reason": "no", "columns": columns, "values": ["x" * ROW_BYTES, "", "", "", "", ""]}
     with elasticsearch(settings) as client:
-        for first in range(0, LONG_ROWS, 20):
+        for first in range(0, LONG_ROWS, 8):
             lines: list[dict[str, Any]] = []
-            for number in range(first, first + 20):
+            for number in range(first, first + 8):
                 for job_id in (errors, dry):
                     lines += [
                         {"index": {"_index": index_name(settings.prefix, "errors")}},
