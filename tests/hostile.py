@@ -130,7 +130,7 @@ KINDS: Final = [
     Kind("JSON, nested deeply", lambda n, _: _json(_many(n, b"[" * 60_000, b'{"options":' * 5000, b'{"operation":' + b"[" * 50_000))),
     Kind("JSON, odd numbers", lambda n, at: _json(b'{"rows_per_second":' + (b"9" * 60_000, b"1e400", b"-0", b"1e-400")[n % 4] + b"}", f"/v1/jobs/{at['one']}/rate", "PUT")),
     Kind("a body of nothing but bytes", lambda n, at: _json(bytes(range(256)) * 250, f"/v1/jobs/{at['one']}/pause")),
-    Kind("chunks of one byte", lambda n, _: _chunked(b"1\r\n \r\n" * 10_000)),
+    Kind("chunks of one byte", lambda n, _: _chunked(b"1\r\n \r\n" * 10_000 + b"0\r\n\r\n")),
     Kind("chunks of nonsense", lambda n, _: _chunked(_many(n, b"zz\r\n", b"-1\r\n", b"f" * 100 + b"\r\n", b"1;" + b"x" * 100_000, b"0\r\n" + b"a:b\r\n" * 20_000))),
     Kind("very many requests in one go", lambda n, _: request("GET", "/healthz", {"Connection": "keep-alive"}) * 300 + request(), 20),
     Kind("very many parts", lambda n, _: _form(*[b'Content-Disposition: form-data; name="a"\r\n\r\n'] * 5000, path=("/v1/jobs", "/start/upload")[n % 2])),
@@ -153,6 +153,7 @@ KINDS: Final = [
     Kind("a long history", lambda n, at: request("GET", f"/v1/jobs/{at['one']}/history"), 10, 10),
     # time
     Kind("connections that say nothing", lambda n, _: b"", 200, 200, reads="stays"),
+    Kind("more connections than there is room for", lambda n, _: b"GET", 500, 500, reads="stays"),
     Kind("half a head", lambda n, _: b"GET / HTTP/1.1\r\nHost:", 60, 60, reads="stays"),
     Kind("a head, a byte now and then", lambda n, _: b"GET / HTTP/1.1\r\nX:", 60, 60, reads="stays", drip_seconds=0.5),
     Kind("half a body", lambda n, _: request("POST", "/v1/jobs", {"Content-Length": "1000", "Content-Type": "application/json"}) + b"{", 60, 60, reads="stays"),
