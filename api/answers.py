@@ -39,7 +39,7 @@ def http_problem(request: Request, error: HTTPException) -> ApiError:
     """Why no route takes a request."""
     match error.status_code:
         case 404:
-            text = f"there is nothing at {request.url.path[:200]}; /openapi.json describes what there is"
+            text = f"there is nothing at {request.scope['path'][:200]}; /openapi.json describes what there is"
         case 405:
             allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").replace(" ", "").split(",")))
             text = f"{request.method} is not possible here; use {allowed or 'another method'}"

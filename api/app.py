@@ -17,12 +17,14 @@ from api import reports, status
 from api.actions import COMMANDS, act, end_input, set_rate
 from api.answers import KnownHosts, UnexpectedErrors, on_api_error
 from api.auth import admin_key
+from api.capped import CappedNode
 from api.commands import CommandLog
 from api.corrections import retry_errors
 from api.create import create_job
 from api.errors import ApiError
 from api.follower import Follower
 from api.history import HistoryReader
+from api.leftovers import tidy
 from api.live import LiveView
 from api.metrics import Metrics, MetricsMiddleware
 from api.pages.gate import on_http_error
@@ -112,7 +114,7 @@ def create_app(settings: Settings) -> Starlette:
         loop = asyncio.get_running_loop()
         live = LiveView()
         commands, history = CommandLog(settings, loop), HistoryReader(settings)
-        client = async_elasticsearch(settings)
+        client = async_elasticsearch(settings, node=CappedNode)
         app.state.services = Services(
             settings=settings,
             catalog=Catalog(kinds(settings.operations), load_datasets(settings.datasets_folder)),
@@ -132,9 +134,12 @@ def create_app(settings: Settings) -> Starlette:
 
         follower = Follower(settings, loop, live.take, caught_up)
         follower.start()
+        tidying = asyncio.create_task(tidy(settings.storage_root))
         try:
             yield
         finally:
+            tidying.cancel()
+            app.state.services.files.close()
             await asyncio.to_thread(follower.stop)
             await asyncio.to_thread(commands.stop)
             await asyncio.to_thread(history.close)

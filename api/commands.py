@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from api.errors import ApiError, KafkaUnavailableError, unavailable
 from api.live import LiveView
+from api.turns import Recent
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from schemas.codec import encode
@@ -38,6 +39,7 @@ class CommandLog:
             queue_buffering_max_kbytes=4096,
         )
         self._producer = Producer({**config, "log_level": 2})
+        self._answers = Recent(self._ask_kafka)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="command-log", daemon=True)
         self._thread.start()
@@ -73,6 +75,9 @@ class CommandLog:
 
     async def answers(self) -> bool:
         """Whether Kafka answers now, and knows the topic."""
+        return await self._answers.get()
+
+    async def _ask_kafka(self) -> bool:
         try:
             known = await asyncio.to_thread(self._producer.list_topics, self._topic, 2.0)
         except KafkaException:

@@ -61,7 +61,7 @@ async def take_corrections(
         if _legal(job, command) == "already":
             await asyncio.to_thread(file.discard)
             return job
-        await _check(file.written, job, parts)
+        await _check(request, file.written, job, parts)
         source = replace(source, identity=(await asyncio.to_thread(file.keep)).identity)
         kept = True
         return await ask(parts.commands, parts.live, replace(command, source=source))
@@ -84,13 +84,13 @@ def _legal(job: Job, command: RetryErrors) -> Answer:
     return answer
 
 
-async def _check(path: Path, job: Job, parts: Services) -> None:
+async def _check(request: Request, path: Path, job: Job, parts: Services) -> None:
     wrong = RowSet()
     async for numbers in error_numbers(parts.elasticsearch, index_name(parts.settings.prefix, "errors"), job.id):
         for number in numbers:
             wrong.add(number)
     dataset = parts.catalog.datasets[job.dataset]
-    problem = await asyncio.to_thread(rows_problem, path, dataset, wrong)
+    problem = await parts.files.run(request, lambda stop: rows_problem(path, dataset, wrong))
     if problem is not None:
         raise invalid(f"nothing was changed: {problem}", job_id=job.id)
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from api.answers import json_answer
 from api.auth import Caller
 from api.commands import ask
 from api.errors import ApiError, invalid, unavailable
-from api.header import HEAD_BYTES, head_problem
+from api.header import head_problem
 from api.job_json import job_view
-from api.multipart import boundary_of
+from api.multipart import boundary_of, broken_off
 from api.requests import Draft, creation, draft_of, repeat_problem
 from api.services import Services, caller, caught_up, now_ms, services
 from api.sources import allowed_path, digest_of
@@ -42,7 +43,7 @@ async def create_job(request: Request) -> Response:
     if boundary is not None:
         job = await from_form(request, parts, asking, job_id, boundary)
     elif content_type.partition(";")[0].strip().lower() == "application/json":
-        job = await from_json(await short_body(request), parts, asking, job_id)
+        job = await from_json(request, await short_body(request), parts, asking, job_id)
     else:
         raise invalid(f"the Content-Type {content_type[:80]!r} can't be used here: {_HOW}; or send application/json")
     return json_answer(job_view(job, parts.view, now_ms()), 201, {"Location": f"/v1/jobs/{job.id}"})
@@ -74,13 +75,17 @@ async def short_body(request: Request) -> bytes:
     """A JSON body.
 
     Raises:
-        ApiError: 413, it is too long to be one.
+        ApiError: 413, it is too long to be one; 400, it broke off.
     """
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_JSON_BYTES:
-            raise ApiError(413, f"the body is larger than {MOST_JSON_BYTES} bytes; send files as multipart/form-data")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_JSON_BYTES:
+                text = f"the body is larger than {MOST_JSON_BYTES} bytes; send files as multipart/form-data"
+                raise ApiError(413, text)
+    except ClientDisconnect as gone:
+        raise broken_off() from gone
     return bytes(body)
 
 
@@ -107,7 +112,7 @@ async def from_form(
     try:
         draft = draft_of(form.job, parts.catalog, asking)
         if form.file is None:
-            return await _without_upload(draft, parts, asking, job_id)
+            return await _without_upload(request, draft, parts, asking, job_id)
         if draft.from_query:
             raise invalid("an export takes its rows from the dataset; send no file")
         if draft.file is not None or draft.from_topic:
@@ -138,20 +143,18 @@ async def _from_upload(draft: Draft, file: SpooledFile, parts: Services, asking:
         raise
 
 
-async def from_json(data: bytes, parts: Services, asking: Caller, job_id: str) -> Job:
+async def from_json(request: Request, data: bytes, parts: Services, asking: Caller, job_id: str) -> Job:
     """The job that this JSON asks for, without a file being sent along. Raises as `from_form`."""
-    return await _without_upload(draft_of(data, parts.catalog, asking), parts, asking, job_id)
+    return await _without_upload(request, draft_of(data, parts.catalog, asking), parts, asking, job_id)
 
 
-async def _without_upload(draft: Draft, parts: Services, asking: Caller, job_id: str) -> Job:
+async def _without_upload(request: Request, draft: Draft, parts: Services, asking: Caller, job_id: str) -> Job:
     if draft.from_query:
         source = Source(kind="query")
     elif draft.from_topic:
         source = Source(kind="topic")
     elif draft.file is not None:
-        path = await asyncio.to_thread(allowed_path, draft.file, parts.settings.import_roots)
-        digest, source = await asyncio.to_thread(digest_of, path)
-        _refuse_bad_head(draft, digest.head, digest.bytes <= HEAD_BYTES)
+        source = await _named_file(request, draft, draft.file, parts)
     else:
         raise invalid(f"the job has no rows to read: {_HOW}")
     command = creation(draft, job_id, asking, source)
@@ -160,6 +163,17 @@ async def _without_upload(draft: Draft, parts: Services, asking: Caller, job_id:
         if known is not None:
             return _repeated(known, repeat_problem(known, command))
         return await ask(parts.commands, parts.live, command)
+
+
+async def _named_file(request: Request, draft: Draft, name: str, parts: Services) -> Source:
+    def look(head: bytes, whole: bool) -> None:
+        _refuse_bad_head(draft, head, whole)
+
+    def read(stop: threading.Event) -> Source:
+        path = allowed_path(name, parts.settings.import_roots)
+        return digest_of(path, look, stop)[1]
+
+    return await parts.files.run(request, read)
 
 
 def _repeated(known: Job, problem: ApiError | None) -> Job:

@@ -74,6 +74,11 @@ class LiveView:
         job = self.view.jobs.get(job_id)
         return job.state if job else None
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for changes now."""
+        return sum(map(len, self._watches.values()))
+
     @contextmanager
     def watch(self, job_id: str) -> Iterator[Watch]:
         """A place to wait for changes of one job, as long as the context is open."""

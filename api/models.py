@@ -106,6 +106,8 @@ class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
 
     job_id: str
     history: list[HistoryEntry]
+    earlier: int = 0
+    """Older records, which are left out; they are in the topic."""
 
 
 class RowErrorView(msgspec.Struct, frozen=True, kw_only=True):

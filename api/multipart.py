@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from api.errors import ApiError, invalid
+
+_MOST_TYPE: Final = 1000
+MOST_PARTS: Final = 200
+"""Of one body; a page's form has a dozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +43,10 @@ def boundary_of(content_type: str) -> bytes | None:
     """The boundary of a multipart/form-data body; None: the body is of another type.
 
     Raises:
-        ApiError: 400, it is one without a boundary.
+        ApiError: 400, it is one without a boundary, or longer than any has to be.
     """
+    if len(content_type) > _MOST_TYPE:
+        raise invalid(f"the Content-Type is longer than {_MOST_TYPE} characters; let the HTTP client set this header")
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":
         return None
@@ -57,6 +64,7 @@ class FormReader:
         self._field = self._value = b""
         self._headers: dict[bytes, bytes] = {}
         self._complete = False
+        self._parts = 0
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -78,7 +86,7 @@ class FormReader:
         """The events that `chunk` brings.
 
         Raises:
-            ApiError: 400, this is no multipart body.
+            ApiError: 400, this is no multipart body, or it has too many parts.
         """
         try:
             self._parser.write(chunk)
@@ -107,6 +115,10 @@ class FormReader:
         self._field = self._value = b""
 
     def _on_part(self) -> None:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            # At once: a chunk may hold thousands.
+            raise invalid(f"the multipart body has more than {MOST_PARTS} parts")
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         filename = options.get(b"filename")
         self._events.append(

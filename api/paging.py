@@ -6,6 +6,8 @@ import base64
 import binascii
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
+from itertools import chain
 
 from api.auth import Caller
 from api.errors import invalid
@@ -62,9 +64,19 @@ def whole_number(name: str, value: str, least: int, most: int) -> int:
 
 def page(jobs: Iterable[Job], query: Query, caller: Caller) -> tuple[list[Job], str | None]:
     """The jobs of one page, newest first, and the token of the page that follows (None: this is the last one)."""
-    chosen = sorted((job for job in jobs if _fits(job, query, caller)), key=_place, reverse=True)
-    shown = chosen[: query.limit]
-    return shown, _token(shown[-1]) if len(chosen) > len(shown) else None
+    return page_of(newest((), jobs, query, caller), query)
+
+
+def newest(best: Iterable[Job], more: Iterable[Job], query: Query, caller: Caller) -> list[Job]:
+    """The jobs of a page and one beyond it, newest first: of the `best` so far and those of `more` that fit."""
+    fitting = (job for job in more if _fits(job, query, caller))
+    return nlargest(query.limit + 1, chain(best, fitting), key=_place)
+
+
+def page_of(best: list[Job], query: Query) -> tuple[list[Job], str | None]:
+    """What `newest` has found, as `page` answers it."""
+    shown = best[: query.limit]
+    return shown, _token(shown[-1]) if len(best) > len(shown) else None
 
 
 def _fits(job: Job, query: Query, caller: Caller) -> bool:

@@ -15,7 +15,8 @@ from api.errors import ApiError, invalid
 from api.job_json import applied_totals, job_view
 from api.models import Preview, PreviewRow, Start
 from api.requests import body_as, check_options
-from api.row_errors import error_page, rows_of
+from api.row_errors import error_page
+from api.row_pages import row_pages
 from api.services import Services, caller, now_ms, services, visible_job
 from api.sources import digest_of
 from runtime.identity import Match, match
@@ -47,7 +48,7 @@ async def preview_of(parts: Services, job: Job) -> Preview:
         raise ApiError(404, f"job {job.id} is no dry run, so it has no preview", {"state": job.state})
     prefix, client = parts.settings.prefix, parts.elasticsearch
     errors = await error_page(client, index_name(prefix, "errors"), job.id, SHOWN, None)
-    hits, _ = await rows_of(client, index_name(prefix, "previews"), job.id, SHOWN, None)
+    hits, _ = await anext(row_pages(client, index_name(prefix, "previews"), job.id, limit=SHOWN))
     totals = applied_totals(job, parts.view.lanes(job.id))
     return Preview(
         job_id=job.id,

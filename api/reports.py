@@ -5,25 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 from confluent_kafka import KafkaException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from api.answers import json_answer
+from api.auth import Caller
 from api.errors import KafkaUnavailableError, unavailable
 from api.history import entries
-from api.job_json import job_view
+from api.job_json import job_view, progress
 from api.models import DatasetList, DatasetView, FieldView, HistoryEntry, HistoryPage, JobPage, RowErrorPage, Stats
-from api.paging import MOST, page, query_of, whole_number
+from api.paging import MOST, Query, newest, page_of, query_of, whole_number
 from api.row_errors import csv_pages, error_page
 from api.services import Services, caller, caught_up, now_ms, services, visible_job
+from api.turns import slices
 from schemas.datasets import Dataset
 from schemas.indices import index_name
 from schemas.job import Job, State
 
+MOST_HISTORY: Final = 500
+"""Records of a job's history in an answer."""
+_HISTORY_SECONDS = 15.0
 _ERRORS_LIMIT = 100
+_JOBS_A_TURN = 1000
+_SHOWN_A_TURN = 10
 
 
 async def list_jobs(request: Request) -> Response:
@@ -31,9 +38,20 @@ async def list_jobs(request: Request) -> Response:
     parts, asking = services(request), caller(request)
     query = query_of(request.query_params.multi_items(), parts.catalog.operations)
     await caught_up(parts)
-    jobs, following = page(parts.view.jobs.values(), query, asking)
-    now = now_ms()
-    return json_answer(JobPage(jobs=[job_view(job, parts.view, now) for job in jobs], next=following))
+    jobs, following = await page_of_all(parts, query, asking)
+    now, shown = now_ms(), []
+    async for some in slices(jobs, _SHOWN_A_TURN):
+        shown += [job_view(job, parts.view, now) for job in some]
+    return json_answer(JobPage(jobs=shown, next=following))
+
+
+async def page_of_all(parts: Services, query: Query, asking: Caller) -> tuple[list[Job], str | None]:
+    """A page of all jobs, as `page` answers it."""
+    found: list[Job] = []
+    async with parts.listing:
+        async for some in slices(parts.view.jobs.values(), _JOBS_A_TURN):
+            found = newest(found, some, query, asking)
+    return page_of(found, query)
 
 
 async def get_job(request: Request) -> Response:
@@ -45,18 +63,23 @@ async def get_job(request: Request) -> Response:
 async def get_history(request: Request) -> Response:
     """A job's audit trail."""
     job, parts = await visible_job(request), services(request)
-    return json_answer(HistoryPage(job_id=job.id, history=await history_of(parts, job)))
+    earlier = max(0, len(parts.view.event_offsets(job.id)) - MOST_HISTORY)
+    return json_answer(HistoryPage(job_id=job.id, history=await history_of(parts, job), earlier=earlier))
 
 
 async def history_of(parts: Services, job: Job) -> list[HistoryEntry]:
-    """A job's audit trail, oldest first.
+    """A job's audit trail, oldest first: its last `MOST_HISTORY` records.
 
     Raises:
         ApiError: 503, Kafka does not answer.
     """
-    offsets = parts.view.event_offsets(job.id)
+    offsets = parts.view.event_offsets(job.id)[-MOST_HISTORY:]
     try:
-        records = await asyncio.to_thread(parts.history.read, offsets)
+        # One at a time: its consumer serves one, and threads that wait for it would be missing elsewhere.
+        async with asyncio.timeout(_HISTORY_SECONDS), parts.reading_history:
+            records = await asyncio.to_thread(parts.history.read, offsets)
+    except TimeoutError as error:
+        raise unavailable("the history is kept in Kafka, which is slow to answer; try again") from error
     except (KafkaUnavailableError, KafkaException) as error:
         raise unavailable(f"the history is kept in Kafka, which does not answer ({error}); try again") from error
     return entries(records)
@@ -136,16 +159,28 @@ async def get_stats(request: Request) -> Response:
     """Totals over the caller's jobs."""
     parts, asking = services(request), caller(request)
     await caught_up(parts)
-    now = now_ms()
-    jobs = [job_view(job, parts.view, now) for job in parts.view.jobs.values() if asking.may_see(job.organisation)]
-    counts = Counter(job.state for job in jobs)
+    now, view = now_ms(), parts.view
+    counts: Counter[State] = Counter()
+    applied = failed = rolled_back = 0
+    rate = 0.0
+    async with parts.listing:
+        async for some in slices(view.jobs.values(), _JOBS_A_TURN // 4):
+            for job in some:
+                if not asking.may_see(job.organisation):
+                    continue
+                counts[job.state] += 1
+                done = progress(job, view.lanes(job.id), view.rows_per_second(job.id, now))
+                applied += done.rows_applied
+                failed += done.rows_failed
+                rolled_back += done.rows_rolled_back
+                rate += done.rows_per_second or 0.0
     return json_answer(
         Stats(
-            jobs=len(jobs),
+            jobs=counts.total(),
             states={str(state): counts[state] for state in State},
-            rows_applied=sum(job.progress.rows_applied for job in jobs),
-            rows_failed=sum(job.progress.rows_failed for job in jobs),
-            rows_rolled_back=sum(job.progress.rows_rolled_back for job in jobs),
-            rows_per_second=round(sum(job.progress.rows_per_second or 0.0 for job in jobs), 1),
+            rows_applied=applied,
+            rows_failed=failed,
+            rows_rolled_back=rolled_back,
+            rows_per_second=round(rate, 1),
         )
     )

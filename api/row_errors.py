@@ -5,32 +5,37 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
-from elasticsearch import ApiError as ElasticsearchError
-from elasticsearch import AsyncElasticsearch, NotFoundError, TransportError
+from elasticsearch import AsyncElasticsearch
 
-from api.errors import unavailable
 from api.models import RowErrorPage, RowErrorView
+from api.row_pages import PAGE_BYTES, length, row_pages, rows_of
 from schemas.datasets import ERROR_COLUMNS
 
-_CSV_PAGE = 2000
 _NUMBERS_PAGE = 10_000
 
 
 async def error_page(
     client: AsyncElasticsearch, index: str, job_id: str, limit: int, after: int | None
 ) -> RowErrorPage:
-    """Row errors with a row number above `after`, by row number.
+    """Row errors with a row number above `after`, by row number: `limit` of them, fewer if their rows are long.
 
     Raises:
         ApiError: 503, Elasticsearch does not answer.
     """
-    hits, total = await rows_of(client, index, job_id, limit, after, count=True)
-    errors = [row_error(hit["_source"]) for hit in hits]
-    return RowErrorPage(
-        job_id=job_id, total=total, errors=errors, next=errors[-1].row if len(errors) == limit else None
-    )
+    errors: list[RowErrorView] = []
+    total, room = 0, PAGE_BYTES
+    async with aclosing(row_pages(client, index, job_id, after, limit)) as pages:
+        async for hits, found in pages:
+            total = found
+            errors += [row_error(hit["_source"]) for hit in hits]
+            room -= sum(map(length, hits))
+            if room <= 0:
+                break
+    more = len(errors) == limit or room <= 0
+    return RowErrorPage(job_id=job_id, total=total, errors=errors, next=errors[-1].row if more else None)
 
 
 async def csv_pages(
@@ -44,15 +49,15 @@ async def csv_pages(
     Raises:
         ApiError: 503, Elasticsearch does not answer.
     """
-    hits, _ = await rows_of(client, index, job_id, _CSV_PAGE, None)
-    named = hits[0]["_source"].get("columns", []) if hits else columns
-    # The file may be an errors.csv itself: what it said of its rows is not true of them any more.
-    columns = [name for name in named if name not in ERROR_COLUMNS]
-    yield csv_lines([[*columns, *ERROR_COLUMNS]])
-    while hits:
-        errors = [row_error(hit["_source"]) for hit in hits]
-        yield csv_lines([csv_row(error, columns) for error in errors])
-        hits, _ = await rows_of(client, index, job_id, _CSV_PAGE, errors[-1].row)
+    begun = False
+    async for hits, _ in row_pages(client, index, job_id):
+        if not begun:
+            begun = True
+            named = hits[0]["_source"].get("columns", []) if hits else columns
+            # The file may be an errors.csv itself: what it said of its rows is not true of them any more.
+            columns = [name for name in named if name not in ERROR_COLUMNS]
+            yield csv_lines([[*columns, *ERROR_COLUMNS]])
+        yield csv_lines([csv_row(row_error(hit["_source"]), columns) for hit in hits])
 
 
 def row_error(document: dict[str, Any]) -> RowErrorView:
@@ -91,42 +96,3 @@ async def error_numbers(client: AsyncElasticsearch, index: str, job_id: str) -> 
         numbers = [int(hit["sort"][0]) for hit in hits]
         yield numbers
         after = numbers[-1]
-
-
-async def rows_of(
-    client: AsyncElasticsearch,
-    index: str,
-    job_id: str,
-    size: int,
-    after: int | None,
-    count: bool = False,
-    source: bool = True,
-) -> tuple[list[dict[str, Any]], int]:
-    """A page of a job's documents in an index that has one a row, by row number, and how many there are (if `count`).
-
-    Raises:
-        ApiError: 503, Elasticsearch does not answer.
-    """
-    try:
-        if after is None:
-            # The index is refreshed every few seconds; whoever asks right after the end wants all of them.
-            await client.indices.refresh(index=index, ignore_unavailable=True)
-        answer = await client.search(
-            index=index,
-            query={"term": {"job_id": job_id}},
-            sort=[{"row": "asc"}],
-            size=size,
-            search_after=None if after is None else [after],
-            track_total_hits=count,
-            source=source,
-            ignore_unavailable=True,
-        )
-    except NotFoundError:
-        return [], 0
-    except (TransportError, ElasticsearchError) as error:
-        raise unavailable(
-            f"row errors are kept in Elasticsearch, which does not answer ({type(error).__name__}); "
-            f"jobs go on without it being asked: check `sluice status` and try again"
-        ) from error
-    hits = answer["hits"]
-    return list(hits["hits"]), int(hits["total"]["value"]) if count else 0

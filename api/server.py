@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 import logging
-
-import uvicorn
+import resource
+import sys
+from contextlib import suppress
 
 from api.app import create_app
-from runtime.settings import settings
+from api.connections import BoundedConfig, BoundedServer
+from api.patience import Limits
+from runtime.settings import Settings, settings
+
+_NOT_STARTED = 3
+"""Exit code, as uvicorn's own."""
+_FILES_BESIDE = 512
+"""Open files besides those of connections: to Kafka and Elasticsearch, logs, libraries."""
+
+
+def server(chosen: Settings) -> BoundedServer:
+    """The server, not yet running."""
+    return BoundedServer(
+        BoundedConfig(
+            create_app(chosen),
+            Limits.of(chosen),
+            host=chosen.api_host,
+            port=chosen.api_port,
+            loop="auto",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+            timeout_keep_alive=30,
+        )
+    )
 
 
 def main() -> None:
@@ -16,19 +42,22 @@ def main() -> None:
     logging.basicConfig(level=chosen.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("elastic_transport", "httpx", "python_multipart"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    uvicorn.run(
-        create_app(chosen),
-        host=chosen.api_host,
-        port=chosen.api_port,
-        loop="auto",
-        http="h11",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-        timeout_keep_alive=30,
-    )
+    _allow_files(2 * chosen.api_connections + _FILES_BESIDE)
+    running = server(chosen)
+    with suppress(KeyboardInterrupt):
+        running.run()
+    if not running.started:
+        sys.exit(_NOT_STARTED)
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise the limit of open files so far: a connection may write a file. Where it can't be, it stays as it is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 if __name__ == "__main__":

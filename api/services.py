@@ -13,9 +13,12 @@ from starlette.requests import Request
 from api.auth import Caller, caller_of
 from api.commands import CommandLog
 from api.errors import no_such_job, unavailable
+from api.file_readers import FileReaders
 from api.history import HistoryReader
 from api.live import LiveView
 from api.metrics import Metrics
+from api.readiness import elasticsearch_state
+from api.turns import Recent
 from api.view import View
 from control.admission import Catalog
 from runtime.settings import Settings
@@ -42,6 +45,14 @@ class Services:
     """The admin's API key."""
     creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """Locks of jobs that are being made; each is gone with the last request that holds or awaits it."""
+    files: FileReaders = field(default_factory=FileReaders)
+    listing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever goes through all jobs: one at a time, so that a turn of the loop stays short."""
+    reading_history: asyncio.Lock = field(default_factory=asyncio.Lock)
+    elasticsearch_state: Recent[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.elasticsearch_state = Recent(lambda: elasticsearch_state(self.elasticsearch))
 
     @property
     def view(self) -> View:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import stat
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from api.errors import ApiError, invalid
+from api.header import HEAD_BYTES
 from api.spool import Digest
 from runtime.identity import identity_of
 from schemas.job import Source
 
 _CHUNK_BYTES = 1024 * 1024
 _TICK_SECONDS = 0.05
+
+Look = Callable[[bytes, bool], None]
+"""Called with a file's first bytes, and whether these are all of it; raises ApiError to refuse."""
 
 
 def allowed_path(name: str, roots: tuple[Path, ...]) -> Path:
@@ -42,23 +49,32 @@ def allowed_path(name: str, roots: tuple[Path, ...]) -> Path:
     return path
 
 
-def digest_of(path: Path) -> tuple[Digest, Source]:
-    """Reads the whole file; blocks.
+def digest_of(path: Path, look: Look, stop: threading.Event) -> tuple[Digest, Source]:
+    """Reads the whole file, unless `look` refuses its beginning; blocks, until its end or soon after `stop` is set.
 
     Raises:
-        ApiError: 400, it can't be read; 409, it changes meanwhile.
+        ApiError: 400, it can't be read, or is no file any more; 409, it changes meanwhile; and whatever `look` raises.
     """
     digest = Digest()
+    looked = False
     try:
-        with path.open("rb", buffering=0) as file:
+        # A pipe that has taken the file's place would block for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
             before = _settled(file)
-            while chunk := file.read(_CHUNK_BYTES):
+            if not stat.S_ISREG(before.st_mode):
+                raise invalid(f"{str(path)!r} is not a file")
+            while not stop.is_set() and (chunk := file.read(_CHUNK_BYTES)):
                 digest.update(chunk)
+                if not looked and len(digest.head) >= HEAD_BYTES:
+                    looked = True
+                    look(digest.head, digest.bytes <= HEAD_BYTES)
                 if digest.bytes > before.st_size:  # else one that grows is read for as long as it does
                     break
             after = os.fstat(file.fileno())
     except OSError as error:
         raise invalid(f"file {str(path)!r} can't be read: {error.strerror}") from error
+    if not looked:
+        look(digest.head, True)
     identity = identity_of(after)
     if identity != identity_of(before) or digest.bytes != before.st_size:
         raise ApiError(

@@ -151,14 +151,14 @@ async def receive_form(
             raise invalid("the part 'job' is missing; send the job's JSON in a part of this name")
         return Form(receiver.job, receiver.file)
     except ClientDisconnect as gone:
-        _discard(receiver)
+        await _discard(receiver)
         raise broken_off() from gone
     except ApiError:
-        _discard(receiver)
+        await _discard(receiver)
         await _drain(body)
         raise
     except BaseException:
-        _discard(receiver)
+        await _discard(receiver)
         raise
 
 
@@ -167,9 +167,10 @@ def no_file_chosen() -> ApiError:
     return invalid("no file was chosen; choose the CSV file to send")
 
 
-def _discard(receiver: _Receiver) -> None:
+async def _discard(receiver: _Receiver) -> None:
     if receiver.file is not None:
-        receiver.file.discard()
+        # In a thread: to remove a large file takes long. It goes on, also when the request is cancelled.
+        await asyncio.shield(asyncio.to_thread(receiver.file.discard))
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:

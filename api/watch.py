@@ -12,6 +12,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.errors import unavailable
 from api.job_json import job_view
 from api.live import LiveView, Watch
 from api.services import now_ms, services, visible_job
@@ -24,9 +25,11 @@ _SEND_SECONDS = 60
 
 async def watch_job(request: Request) -> Response:
     """The job at once, then each change of its state as it comes and its progress at most four times a second."""
-    job = await visible_job(request)
+    job, parts = await visible_job(request), services(request)
+    if parts.live.waiting >= parts.settings.api_connections // 2:
+        raise unavailable("as many callers watch jobs as the API has room for; ask for the job now and then instead")
     return EventSourceResponse(
-        events(services(request).live, job),
+        events(parts.live, job),
         ping=_HEARTBEAT_SECONDS,
         ping_message_factory=lambda: ServerSentEvent(comment="still here"),
         send_timeout=_SEND_SECONDS,

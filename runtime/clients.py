@@ -6,7 +6,7 @@ import ssl
 from typing import Any
 
 import aiohttp
-from elastic_transport import AiohttpHttpNode, ConnectionTimeout
+from elastic_transport import AiohttpHttpNode, BaseAsyncNode, ConnectionTimeout
 from elastic_transport import ConnectionError as ConnectionFailed
 from elasticsearch import AsyncElasticsearch, Elasticsearch
 from elasticsearch.serializer import OrjsonSerializer
@@ -94,16 +94,23 @@ class _OnceNode(AiohttpHttpNode):
 
 
 def async_elasticsearch(
-    settings: Settings, connections: int = 8, *, undecoded: bool = False, once: bool = False
+    settings: Settings,
+    connections: int = 8,
+    *,
+    undecoded: bool = False,
+    once: bool = False,
+    node: type[BaseAsyncNode] | None = None,
 ) -> AsyncElasticsearch:
     """A client for use in an event loop; retries are left to the caller, who knows what may be repeated.
 
     `undecoded`: its answers are bytes of JSON. `once`: no request is sent twice, and one that was not sent ends
-    with NotSentError.
+    with NotSentError. `node`: what talks to the server, if not one of these.
     """
     config = _elasticsearch_config(settings)
     if once:
         config["node_class"] = _OnceNode
+    elif node is not None:
+        config["node_class"] = node
     if undecoded:
         config["serializer"] = _Undecoded()
     return AsyncElasticsearch(**config, connections_per_node=connections)

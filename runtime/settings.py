@@ -69,6 +69,16 @@ class Settings(BaseSettings):
         None, description="the admin's API key; unset: read from admin.key in the home folder"
     )
     api_require_key: bool = Field(True, description="refuse calls without an API key; the local stack sets it to false")
+    api_connections: int = Field(500, ge=10, description="connections that the API holds open at once, at most")
+    api_head_seconds: float = Field(
+        20.0, gt=0, description="time limit of a request's line and headers, from the opening of the connection on"
+    )
+    api_pause_seconds: float = Field(
+        60.0, gt=0, description="longest pause in the sending of a body, or in the fetching of an answer"
+    )
+    api_least_bytes_per_second: float = Field(
+        500.0, gt=0, description="least rate of a body or an answer, on average over twice that pause"
+    )
 
     topic_partitions: int = Field(8, ge=1, le=256, description="partitions of the topics that carry rows and plans")
     topic_replication: int = Field(1, ge=1, description="replication factor of each topic that is created")

@@ -77,7 +77,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     """Answer of a request that no route takes: a browser that does not ask REST gets a page."""
     assert isinstance(error, HTTPException)
     problem = http_problem(request, error)
-    if request.url.path.startswith("/v1/") or "text/html" not in request.headers.get("accept", ""):
+    if request.scope["path"].startswith("/v1/") or "text/html" not in request.headers.get("accept", ""):
         return refusal(problem)
     return _with_headers(refused(request, problem))
 
@@ -96,7 +96,11 @@ def caller_of_page(request: Request) -> Caller | None:
     if parts.key is None:
         return None
     now = now_ms()
-    return ADMIN if any(session_holds(token, parts.key, now) for token in tokens_in(request.cookies)) else None
+    return (
+        ADMIN
+        if any(session_holds(token, parts.key, now) for token in tokens_in(request.headers.get("cookie", "")))
+        else None
+    )
 
 
 def refused(request: Request, error: ApiError) -> Response:
@@ -115,5 +119,5 @@ def refused(request: Request, error: ApiError) -> Response:
 def _to_sign_in(request: Request) -> Response:
     if wants_fragment(request):
         return Response(status_code=401, headers={"HX-Redirect": "/sign-in"})
-    path = request.url.path if request.method == "GET" else "/"
+    path = request.scope["path"] if request.method == "GET" else "/"
     return RedirectResponse(f"/sign-in?next={quote(path)}", 303)

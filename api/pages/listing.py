@@ -13,7 +13,8 @@ from api.job_json import job_view
 from api.models import JobView
 from api.pages import rendering
 from api.pages.words import counts, percent, title, tone
-from api.paging import Query, page, query_of
+from api.paging import Query, query_of
+from api.reports import page_of_all
 from api.services import caller, now_ms, services
 from schemas.job import ENDED, Job, State
 
@@ -28,7 +29,7 @@ async def show_list(request: Request) -> Response:
     return rendering.page(
         request,
         "list.html",
-        **_jobs(request),
+        **await _jobs(request),
         states=list(State),
         operations=sorted(catalog.operations),
         datasets=datasets,
@@ -41,15 +42,15 @@ async def show_list(request: Request) -> Response:
 async def show_jobs(request: Request) -> Response:
     """The list alone, as it is now."""
     if not rendering.wants_fragment(request):
-        return RedirectResponse(f"/?{request.url.query}", 303)
-    return rendering.fragment("jobs.html", **_jobs(request))
+        return RedirectResponse(f"/?{request.scope['query_string'].decode('latin-1')}", 303)
+    return rendering.fragment("jobs.html", **await _jobs(request))
 
 
-def _jobs(request: Request) -> dict[str, Any]:
+async def _jobs(request: Request) -> dict[str, Any]:
     parts = services(request)
     given = {name: text for name in (*_FILTERS, "after") if (text := request.query_params.get(name, "").strip())}
     query: Query = query_of([*given.items(), ("limit", str(_LIMIT))], parts.catalog.operations)
-    jobs, following = page(parts.view.jobs.values(), query, caller(request))
+    jobs, following = await page_of_all(parts, query, caller(request))
     now = now_ms()
     rows = [_row(job, job_view(job, parts.view, now)) for job in jobs]
     chosen = {name: given[name] for name in _FILTERS if name in given}

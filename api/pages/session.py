@@ -13,6 +13,9 @@ SESSION_SECONDS: Final = 12 * 3600
 COOKIE: Final = "sluice_session"
 SECURE_COOKIE: Final = "__Host-sluice_session"
 """The name over https: browsers take it only with Secure, for this host and every path."""
+_MOST_COOKIES: Final = 16 * 1024
+"""Characters of the header; a browser sends at most 4 KiB a cookie."""
+_MOST_TOKENS: Final = 4
 
 
 def session_token(key: str, now_ms: int) -> str:
@@ -29,9 +32,13 @@ def session_holds(token: str, key: str, now_ms: int) -> bool:
     return now_ms // 1000 < int(ends)
 
 
-def tokens_in(cookies: Mapping[str, str]) -> list[str]:
-    """What a request's cookies hold that could be a session's token: there may be an old one, of https or without."""
-    return [cookies[name] for name in (SECURE_COOKIE, COOKIE) if name in cookies]
+def tokens_in(cookies: str) -> list[str]:
+    """What a Cookie header holds that could be a session's token: there may be an old one, of https or without.
+
+    Others are not looked at: to take the quotes off a long one can take the standard library seconds (CVE-2024-7592).
+    """
+    pairs = [pair.strip().partition("=") for pair in cookies[:_MOST_COOKIES].split(";")]
+    return [value for name, _, value in pairs if name in (SECURE_COOKIE, COOKIE)][:_MOST_TOKENS]
 
 
 def from_own_page(headers: Mapping[str, str]) -> bool:

@@ -33,7 +33,7 @@ async def sign_in(request: Request) -> Response:
     if not hmac.compare_digest(fields.get("key", "").strip().encode(), key.encode()):
         return page(request, "sign_in.html", 401, following=following, problem="This API key is not known.")
     answer = RedirectResponse(following, 303)
-    secure = over_https(request.headers, request.url.scheme)
+    secure = over_https(request.headers, request.scope["scheme"])
     answer.set_cookie(
         SECURE_COOKIE if secure else COOKIE,
         session_token(key, now_ms()),

@@ -33,7 +33,7 @@ async def start_export(request: Request) -> Response:
     """Start an export."""
     asking, job_id = await _ready(request)
     data = export_json(await fields_of(request))
-    return await _made(request, from_json(data, services(request), asking, job_id))
+    return await _made(request, from_json(request, data, services(request), asking, job_id))
 
 
 async def _with_file(request: Request, describe: Describe) -> Response:

@@ -1,0 +1,18 @@
+"""Whether Elasticsearch answers: asked at most once at a time, however many ask."""
+
+from __future__ import annotations
+
+from elasticsearch import ApiError as ElasticsearchError
+from elasticsearch import AsyncElasticsearch, TransportError
+
+_ELASTICSEARCH_SECONDS = 2.0
+
+
+async def elasticsearch_state(client: AsyncElasticsearch) -> str:
+    """``ok``, or in words what is the matter."""
+    try:
+        quick = client.options(request_timeout=_ELASTICSEARCH_SECONDS)
+        health = await quick.cluster.health(filter_path="status")
+    except (TransportError, ElasticsearchError) as error:
+        return f"Elasticsearch does not answer ({type(error).__name__}); reports and row errors wait for it"
+    return "ok" if health["status"] != "red" else "Elasticsearch is red: some of its data cannot be reached"
