@@ -8,12 +8,12 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from api.errors import ApiError, KafkaUnavailableError, unavailable
+from api.errors import ApiError, KafkaUnavailableError, invalid, unavailable
 from api.live import LiveView
 from api.turns import Recent
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
-from schemas.codec import encode
+from schemas.codec import UndecodableError, decode, encode
 from schemas.commands import Command
 from schemas.events import CommandRejected
 from schemas.job import Job
@@ -95,8 +95,13 @@ async def ask(log: CommandLog, live: LiveView, command: Command, timeout: float 
     """The job once it has taken in the command; `timeout`: how long that may take, ANSWER_SECONDS if not said.
 
     Raises:
-        ApiError: the control agent's refusal; or 503, when Kafka or the control agent does not answer.
+        ApiError: 400, something in it is out of bounds; the control agent's refusal; or 503, when Kafka or the
+            control agent does not answer.
     """
+    try:
+        decode(encode(command), Command)
+    except (UndecodableError, UnicodeEncodeError) as error:
+        raise invalid(f"the request can't be used: {error}") from error
     try:
         offset = await log.append(command)
     except KafkaUnavailableError as error:

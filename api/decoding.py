@@ -10,7 +10,7 @@ from api.view import EventSeen, JobSeen, LaneSeen, Seen, lane_state
 from schemas.codec import UndecodableError, decode
 from schemas.events import CommandRejected
 from schemas.job import Job
-from schemas.lanes import OWNER_KEY, LaneRecord
+from schemas.lanes import OWNER_KEY, LaneRecord, lane_of_key
 from schemas.topics import topic_name
 
 log = logging.getLogger(__name__)
@@ -32,20 +32,24 @@ class Decoder:
         self._lanes = topic_name(prefix, "lanes")
         self._recent_from = now_ms - _RECENT_MS
 
-    def seen(self, topic: str, key: bytes | None, value: bytes | None, offset: int, at: int) -> Seen | None:
-        """What the record says; None: nothing that can be used (a fault is logged)."""
+    def seen(
+        self, topic: str, key: bytes | None, value: bytes | None, offset: int, at: int, partition: int = 0
+    ) -> Seen | None:
+        """What the record says; None: nothing that can be used. Whatever it is, a fault of it is logged, not raised."""
         try:
             name = (key or b"").decode()
             if topic == self._jobs:
-                return JobSeen(name, None if value is None else decode(value, Job))
+                return job_seen(name, value)
             if topic == self._lanes:
                 if name.startswith(OWNER_KEY.decode()):
                     return None  # the workers' own business
                 return lane_seen(name, value)
             return EventSeen(name, offset, self._rejection(value, at))
         except (UndecodableError, ValueError) as error:
-            log.warning("record %s@%s can't be read: %s", topic, offset, error)
-            return None
+            log.warning("record at offset %s of %s, partition %s, can't be read: %s", offset, topic, partition, error)
+        except Exception:
+            log.exception("record at offset %s of %s, partition %s, can't be taken in", offset, topic, partition)
+        return None
 
     def _rejection(self, value: bytes | None, at: int) -> CommandRejected | None:
         if at < self._recent_from or decode(value, _Kind).type != "rejected":
@@ -54,14 +58,26 @@ class Decoder:
         return rejection
 
 
+def job_seen(key: str, value: bytes | None) -> JobSeen:
+    """The job record under its id.
+
+    Raises:
+        UndecodableError: the value is no state of this job.
+    """
+    job: Job | None = None if value is None else decode(value, Job)
+    if job is not None and job.id != key:
+        raise UndecodableError(f"the state of job {job.id[:80]!r} lies under another key")
+    return JobSeen(key, job)
+
+
 def lane_seen(key: str, value: bytes | None) -> LaneSeen:
     """The lane record under a key ``<job id>/<partition>[/undo]``.
 
     Raises:
-        ValueError: this is no such key.
-        UndecodableError: the value is no lane record.
+        UndecodableError: this is no such key, or the value is no lane record.
     """
-    job_id, _, rest = key.partition("/")
-    number, _, phase = rest.partition("/")
+    place = lane_of_key(key.encode())
+    if place is None:
+        raise UndecodableError(f"{key[:80]!r} is no key of a lane")
     lane = None if value is None else lane_state(decode(value, LaneRecord))
-    return LaneSeen(job_id, int(number), "undo" if phase == "undo" else "apply", lane)
+    return LaneSeen(*place, lane)

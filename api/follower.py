@@ -91,7 +91,8 @@ class Follower:
             while message is not None:
                 error = message.error()
                 if error is None:
-                    seen = decoder.seen(message.topic(), message.key(), message.value(), message.offset(), _at(message))
+                    place = message.topic(), message.key(), message.value(), message.offset()
+                    seen = decoder.seen(*place, _at(message), message.partition())
                     if seen is not None:
                         batch.append(seen)
                 elif error.code() == KafkaError._PARTITION_EOF:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from api.models import JobView, Lane, Progress, SourceView
 from api.view import LaneState, View, dealt_with
+from schemas.bounds import moment
 from schemas.job import ENDED, RESTING, Job, LaneTotals, Source, State
 
 
@@ -14,7 +15,7 @@ def iso_time(at_ms: int | None) -> str | None:
     """Milliseconds since 1970 as ISO 8601 in UTC, e.g. ``2026-01-31T12:00:00.000Z``."""
     if at_ms is None:
         return None
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(moment(at_ms) / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def job_view(job: Job, view: View, now: int, waiting_for: str | None = None) -> JobView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from api.view import EventSeen, Seen, View
 from schemas.events import CommandRejected
 from schemas.job import Job, State
+
+log = logging.getLogger(__name__)
 
 _SKIPPED_SECONDS = 0.5
 _TRANSITIONS_KEPT = 100
@@ -59,7 +62,11 @@ class LiveView:
         changed: set[str] = set()
         for seen in batch:
             before = self._state(seen.job_id)
-            self.view.fold(seen)
+            try:
+                self.view.fold(seen)
+            except Exception:  # of one record: the others of the batch are taken in
+                log.exception("a record of job %s can't be taken in: %s", seen.job_id, type(seen).__name__)
+                continue
             after = self._state(seen.job_id)
             if after is not None and before is not after:
                 for watch in self._watches.get(seen.job_id, ()):

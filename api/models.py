@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from schemas import bounds
 from schemas.job import Options, Phase, State
 
 
@@ -201,7 +202,7 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
 class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of pause, resume, terminate and rollback; it may be left out."""
 
-    reason: str | None = None
+    reason: bounds.Reason | None = None
     keep_rows: bool = False
     """Of terminate only: leave the rows that are written."""
 
@@ -209,7 +210,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class InputEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many rows a job has whose rows come by the inbox."""
 
-    rows: int
+    rows: bounds.AnnouncedRows
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -217,7 +218,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     options: Options | None = None
     """Of the real job; null: those of the dry run."""
-    reason: str | None = None
+    reason: bounds.Reason | None = None
 
 
 class PreviewRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,21 +243,21 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The most rows a second that a job applies; null: no limit."""
 
-    rows_per_second: float | None
-    reason: str | None = None
+    rows_per_second: bounds.Rate | None
+    reason: bounds.Reason | None = None
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a new job is to do."""
 
-    operation: str
-    dataset: str | None = None
-    organisation: str = "default"
-    file: str | None = None
+    operation: bounds.Name
+    dataset: bounds.Name | None = None
+    organisation: bounds.Name = "default"
+    file: bounds.FilePath | None = None
     """A path on the server, in one of its import folders; not for a file that is sent along."""
-    source: str | None = None
+    source: bounds.Name | None = None
     """``topic``: the rows come as records on the inbox topic."""
-    date_from: str | None = msgspec.field(name="from", default=None)
-    date_till: str | None = msgspec.field(name="till", default=None)
+    date_from: bounds.Day | None = msgspec.field(name="from", default=None)
+    date_till: bounds.Day | None = msgspec.field(name="till", default=None)
     options: Options = Options()
-    reason: str | None = None
+    reason: bounds.Reason | None = None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -14,6 +14,9 @@ from api.auth import Caller
 from api.errors import ApiError, invalid
 from api.models import JobRequest
 from control.admission import Catalog, Kind
+from control.limits import options_problem, rate_problem
+from control.repeats import differences
+from schemas.codec import UndecodableError, decode
 from schemas.commands import CreateJob
 from schemas.datasets import Dataset
 from schemas.job import Job, Options, Source
@@ -22,7 +25,6 @@ T = TypeVar("T")
 
 _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _DAY = re.compile(r"^\d{4}-\d\d-\d\d\Z", re.ASCII)
-_PERCENT = re.compile(r"^(100(\.0+)?|\d{1,2}(\.\d+)?)%\Z")
 _ALLOWED = (
     "fields: operation, dataset, organisation, file, source, from, till, options, reason; "
     "options: dry_run, max_errors, rows_per_second, if_busy, raw"
@@ -54,11 +56,12 @@ def body_as(data: bytes, kind: type[T], allowed: str) -> T:
         ApiError: 400, with what does not fit and what is `allowed`.
     """
     try:
-        return msgspec.json.decode(data or b"{}", type=kind)
-    except msgspec.ValidationError as error:
-        raise invalid(f"the request does not fit: {error}; {allowed}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        body: T = decode(data or b"{}", kind)
+    except UndecodableError as error:
+        if isinstance(error.__cause__, msgspec.ValidationError):
+            raise invalid(f"the request does not fit: {error}; {allowed}") from error
         raise invalid(f"the body is not JSON: {error}") from error
+    return body
 
 
 def draft_of(data: bytes, catalog: Catalog, caller: Caller) -> Draft:
@@ -151,10 +154,9 @@ def check_options(options: Options) -> None:
     Raises:
         ApiError: 400, with what to write instead.
     """
-    limit = options.max_errors
-    if (isinstance(limit, int) and limit < 0) or (isinstance(limit, str) and not _PERCENT.match(limit)):
-        raise invalid(f"max_errors {limit!r} can't be used; give a number from 0 on, or a percentage such as '5%'")
-    check_rate(options.rows_per_second)
+    problem = options_problem(options)
+    if problem is not None:
+        raise invalid(problem)
 
 
 def check_rate(rows_per_second: float | None) -> None:
@@ -163,8 +165,9 @@ def check_rate(rows_per_second: float | None) -> None:
     Raises:
         ApiError: 400.
     """
-    if rows_per_second is not None and not 0 < rows_per_second < float("inf"):
-        raise invalid("rows_per_second is a number above 0, or null for no limit")
+    problem = rate_problem(rows_per_second)
+    if problem is not None:
+        raise invalid(problem)
 
 
 def creation(draft: Draft, job_id: str, caller: Caller, source: Source) -> CreateJob:
@@ -185,23 +188,7 @@ def creation(draft: Draft, job_id: str, caller: Caller, source: Source) -> Creat
 
 def repeat_problem(job: Job, command: CreateJob) -> ApiError | None:
     """Why this can't be the repeat of the request that made `job`; None: it is one."""
-    first: dict[str, Any] = {
-        "operation": job.operation,
-        "dataset": job.dataset,
-        "organisation": job.organisation,
-        "file": job.source.sha256,
-        "from": job.date_from,
-        "till": job.date_till,
-    }
-    second: dict[str, Any] = {
-        "operation": command.operation,
-        "dataset": command.dataset,
-        "organisation": command.organisation,
-        "file": command.source.sha256,
-        "from": command.date_from,
-        "till": command.date_till,
-    }
-    different = [name for name in first if first[name] != second[name]]
+    different = differences(job, command)
     if not different:
         return None
     return ApiError(

@@ -44,7 +44,11 @@ def allowed_path(name: str, roots: tuple[Path, ...]) -> Path:
     # Said before anything is said about the file, so that paths outside tell a stranger nothing.
     if not any(path.is_relative_to(root.resolve()) for root in roots):
         raise ApiError(403, f"file {name[:200]!r} is outside the import folders; put it in one of {_listed(roots)}")
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name longer than a file system takes, say
+        there = False
+    if not there:
         raise invalid(f"there is no file {name[:200]!r} on the server")
     return path
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from control.errors import Rejected
+from control.limits import options_problem, source_problem
 from schemas.commands import CreateJob
 from schemas.datasets import Dataset
 from schemas.ids import JOB_ID
@@ -15,7 +16,6 @@ from schemas.job import BUSY, Job, State
 
 _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _DAY = re.compile(r"^\d{4}-\d\d-\d\d\Z", re.ASCII)
-_PERCENT = re.compile(r"^\d+(\.\d+)?%\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +66,10 @@ def creation_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
         return Rejected(400, "a job that reads a file must name it: source.path")
     if kind.makes_file and command.options.dry_run:
         return Rejected(400, f"operation {command.operation} changes no rows, so there is nothing to try: no dry_run")
-    return _options_problem(command) or (_range_problem(command, dataset) if kind.dated else None)
-
-
-def _options_problem(command: CreateJob) -> Rejected | None:
-    options = command.options
-    match options.max_errors:
-        case None:
-            pass
-        case int() if options.max_errors < 0:
-            return Rejected(400, "max_errors is a number from 0 on, or a percentage such as 5%")
-        case str() if not _PERCENT.match(options.max_errors):
-            return Rejected(400, f"max_errors {options.max_errors!r} is neither a number nor a percentage such as 5%")
-    if options.rows_per_second is not None and not options.rows_per_second > 0:
-        return Rejected(400, "rows_per_second is a number above 0; leave it out for no limit")
-    return None
+    problem = options_problem(command.options) or source_problem(command.source)
+    if problem is not None:
+        return Rejected(400, problem)
+    return _range_problem(command, dataset) if kind.dated else None
 
 
 def _range_problem(command: CreateJob, dataset: Dataset) -> Rejected | None:

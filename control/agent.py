@@ -10,12 +10,15 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from control.admission import Catalog, holder, startable
+from control.entry import readable, surplus_problem
+from control.errors import Rejected
 from control.jobtable import JobTable
 from control.machine import Context
-from control.reaction import Reaction, react, start, unreadable
+from control.reaction import Reaction, react, rejection, start, unreadable
+from schemas.bounds import LAST_MOMENT, moment
 from schemas.codec import UndecodableError, decode, encode
 from schemas.commands import Command
-from schemas.job import BUSY, ENDED
+from schemas.job import BUSY, ENDED, Job
 from schemas.topics import DAY_MS, TopicName
 
 log = logging.getLogger(__name__)
@@ -23,6 +26,8 @@ log = logging.getLogger(__name__)
 Publish = Callable[[TopicName, bytes, bytes | None], Awaitable[None]]
 """Write (topic, key, value or, for a tombstone, None), and return once Kafka has it for good."""
 
+_KEY_BYTES = 64
+"""As many as a job id may have: so much of the key of a record that is no command stands in the history."""
 SWEEP_MS = 3600 * 1000
 """How often jobs that ended long ago are looked for."""
 SWEEP_JOBS = 100
@@ -33,16 +38,24 @@ class ControlAgent:
     """Carries out commands, one after another."""
 
     def __init__(
-        self, jobs: JobTable, catalog: Catalog, partitions: int, publish: Publish, retention_days: float = 30
+        self,
+        jobs: JobTable,
+        catalog: Catalog,
+        partitions: int,
+        publish: Publish,
+        retention_days: float = 30,
+        clock: Callable[[], int] = lambda: LAST_MOMENT,
     ) -> None:
         """`partitions`: those of the rows topic, which new jobs are made for. Jobs that ended longer ago than
-        `retention_days` leave the control table; the history and the reports keep them.
+        `retention_days` leave the control table; the history and the reports keep them. `clock` gives the
+        milliseconds since 1970 now.
         """
         self._jobs = jobs
         self._catalog = catalog
         self._partitions = partitions
         self._publish = publish
         self._retention_ms = retention_days * DAY_MS
+        self._clock = clock
         self._swept_at = 0
         self._newest_offset = -1
         """Of the commands that states have taken in, the newest: each one before it has been dealt with."""
@@ -57,25 +70,47 @@ class ControlAgent:
         await self._start_next(-1, at)
 
     async def handle(self, offset: int, at: int, key: bytes | None, value: bytes | None) -> None:
-        """Carry out the command record at `offset`, whose timestamp is `at` (milliseconds since 1970)."""
+        """Carry out the command record at `offset`, whose timestamp is `at` (milliseconds since 1970).
+
+        Whatever the record and the jobs are, the command is answered, and the next one can be handled: only errors of
+        `publish` get out.
+
+        Raises:
+            UndecodableError: the record is no command. Its refusal stands in the history.
+        """
         if offset <= self._newest_offset:
             return  # delivered again: judged in today's world, a command that was refused then could be carried out now
+        at = moment(at)
         context = self._context(offset, at)
         try:
-            command = decode(value, Command)
+            command: Command = decode(value, Command)
         except UndecodableError as error:
-            job_id = (key or b"?").decode("utf-8", "replace")
+            job_id = (key or b"?")[:_KEY_BYTES].decode("utf-8", "replace")
             log.warning("command at offset %d can't be read: %s", offset, error)
             await self._carry_out(Reaction(history=(unreadable(job_id, f"not a command: {error}", context),)))
-            return
+            raise
         before = self._jobs.get(command.job_id)
-        reaction = react(before, command, context)
+        surplus = surplus_problem(value or b"", command)
+        reaction = self._judged(before, command, context) if surplus is None else _refusing(command, surplus, context)
         await self._carry_out(reaction)
         after = reaction.job
         if before is not None and after is not None and before.state in BUSY and after.state not in BUSY:
             await self._start_next(offset, at)
-        if at - self._swept_at > SWEEP_MS:
-            await self._sweep(at)
+        # By our own clock as well: a record from the far future is no reason to remove jobs.
+        today = min(at, self._clock())
+        if today - self._swept_at > SWEEP_MS:
+            await self._sweep(today)
+
+    def _judged(self, before: Job | None, command: Command, context: Context) -> Reaction:
+        """What follows from a command. An error that nobody thought of refuses this one command."""
+        try:
+            return readable(react(before, command, context))
+        except UndecodableError as error:
+            return _refusing(command, f"what would follow from it is out of bounds: {error}", context)
+        except Exception:
+            log.exception("command at offset %d failed unexpectedly", context.offset)
+            problem = f"something went wrong inside the control agent; a worker's log has the cause at {context.offset}"
+            return _refusing(command, problem, context, 500)
 
     async def _sweep(self, at: int) -> None:
         # The newest state stays: should Kafka have forgotten the group's offsets, it tells what has been dealt with.
@@ -96,7 +131,12 @@ class ControlAgent:
     async def _start_next(self, offset: int, at: int) -> None:
         context = self._context(offset, at)
         for job in startable(self._jobs):
-            await self._carry_out(start(job, context))
+            try:
+                reaction = readable(start(job, context))
+            except Exception:
+                log.exception("job %s can't be started", job.id)
+                continue
+            await self._carry_out(reaction)
 
     def _context(self, offset: int, at: int) -> Context:
         return Context(offset, at, self._partitions, self._catalog, lambda key: holder(self._jobs, key), self._jobs.get)
@@ -111,3 +151,7 @@ class ControlAgent:
             await self._publish("jobs", reaction.job.id.encode(), encode(reaction.job))
             self._jobs.put(reaction.job)
             self._newest_offset = max(self._newest_offset, reaction.job.command_offset)
+
+
+def _refusing(command: Command, problem: str, context: Context, code: int = 400) -> Reaction:
+    return Reaction(history=(rejection(command, Rejected(code, problem), context),))

@@ -14,7 +14,9 @@ from msgspec.structs import replace
 from control.admission import Catalog, creation_problem, exclusive_key
 from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
+from control.limits import rate_problem, source_problem
 from control.moves import legality
+from control.repeats import differences, request_digest
 from control.starting import real_job
 from schemas.commands import (
     Command,
@@ -118,15 +120,7 @@ def _create(
     job: Job | None, command: CreateJob, context: Context, started_from: str | None = None
 ) -> tuple[Event, ...] | Rejected:
     if job is not None:
-        same = (job.operation, job.dataset, job.organisation, job.started_from) == (
-            command.operation,
-            command.dataset,
-            command.organisation,
-            started_from,
-        )
-        return (
-            () if same else Rejected(409, f"there is a job {job.id} already, and it is another one", {"job_id": job.id})
-        )
+        return () if job.started_from == started_from and not differences(job, command) else _another(job, command)
     problem = creation_problem(command, context.catalog)
     if problem is not None:
         return problem
@@ -144,6 +138,7 @@ def _create(
         reason=command.reason,
         options=command.options,
         source=command.source,
+        request=request_digest(command),
         started_from=started_from,
         date_from=command.date_from,
         date_till=command.date_till,
@@ -157,6 +152,13 @@ def _create(
     if command.options.if_busy == "queue":
         return (Created(created),)
     return Rejected(409, _busy(holder, created), {"job_id": holder})
+
+
+def _another(job: Job, command: CreateJob) -> Rejected:
+    different = ", ".join(differences(job, command)) or "dry run"
+    return Rejected(
+        409, f"there is a job {job.id} already, and it is another one: its {different} differ", {"job_id": job.id}
+    )
 
 
 def _busy(holder: str, job: Job) -> str:
@@ -185,8 +187,9 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
         case RetryErrors():
             return _retry(job, request, context)
         case SetRate():
-            if request.rows_per_second is not None and not request.rows_per_second > 0:
-                return Rejected(400, "rows_per_second is a number above 0; leave it out for no limit")
+            problem = rate_problem(request.rows_per_second)
+            if problem is not None:
+                return Rejected(400, problem)
             return (RateSet(request.rows_per_second),)
         case _:
             assert_never(request)
@@ -227,6 +230,9 @@ def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...
         return Rejected(409, f"job {job.id} is a dry run: correct its file itself, and send it as a new job")
     if request.source.kind != "file" or not request.source.path or not request.source.sha256:
         return Rejected(400, "corrected rows come as a file: source.path and source.sha256 name it")
+    problem = source_problem(request.source)
+    if problem is not None:
+        return Rejected(400, problem)
     if request.errors_of_run != job.run:
         return Rejected(409, f"the row errors of job {job.id} have changed meanwhile: look at them again")
     # An ended job gave its exclusive key back: another may hold it by now.

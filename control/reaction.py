@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from control.budget import counted, overspent
 from control.errors import Rejected
 from control.machine import Context, decide, evolve_all
+from schemas.bounds import MOST_REASON
 from schemas.commands import (
     Command,
     CreateJob,
@@ -141,13 +142,18 @@ def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
         return replace(job, reason=overspent(job, counted(job)))
     match command:
         case InputFailed() | WorkFailed():
-            return replace(job, reason=command.reason) if audited else job
+            return replace(job, reason=_cut(command.reason)) if audited else job
         case CreateJob() | StartJob() | SetRate():
             return job
         case _ if isinstance(command, Request):
             return replace(job, reason=command.reason)
         case _:
             return job
+
+
+def _cut(reason: str | None) -> str | None:
+    """A report's reason may be an error of any length, and it stays in every process's table."""
+    return reason if reason is None or len(reason) <= MOST_REASON else f"{reason[: MOST_REASON - 3]}..."
 
 
 def _is_own_pause(event: Event) -> bool:
@@ -165,6 +171,6 @@ def _record(job: Job, event: Event, command: Command | None, context: Context) -
         details=details,
         state=job.state,
         by=getattr(command, "by", None),
-        reason=job.reason if _is_own_pause(event) else getattr(command, "reason", None),
+        reason=job.reason if _is_own_pause(event) else _cut(getattr(command, "reason", None)),
         job=job,
     )

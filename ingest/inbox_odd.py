@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from math import isfinite
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
-
+from schemas.bounds import InboxRowNumber
 from schemas.codec import UndecodableError, decode
-from schemas.inbox import MOST_LIST, MOST_ROWS, Value
+from schemas.inbox import MOST_LIST, Value
 
 _TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 _TOKEN = re.compile(
@@ -26,7 +25,6 @@ _TOKEN = re.compile(
 _FIELD = re.compile(rb"(" + _TEXT + rb")[ \t\r\n]*:[ \t\r\n]*", re.DOTALL)
 _BLANK = b" \t\r\n"
 _LONE = re.compile("[\ud800-\udfff]")
-_RowNumber = Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS)]
 _SHOWN = 80
 
 
@@ -58,7 +56,7 @@ def read_odd(value: bytes, problem: str | None) -> OddRecord:
         if len(fields[name]) > 1:
             raise UndecodableError(f"the record has the name {name!r} twice: it is not clear whose row it is")
     try:
-        record = OddRecord(decode(texts["job_id"], str), decode(texts["row"], _RowNumber))
+        record = OddRecord(decode(texts["job_id"], str), decode(texts["row"], InboxRowNumber))
         rows = _rows(fields.get("values", []))
     except (UndecodableError, _BrokenError):
         raise unreadable from None

@@ -10,14 +10,15 @@ import codecs
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from ingest.inbox_odd import read_odd
+from schemas.bounds import MOST_ROWS, InboxRowNumber
 from schemas.codec import UndecodableError, decode
 from schemas.ids import JOB_ID
-from schemas.inbox import MOST_ROWS, InboxRow, Value
+from schemas.inbox import InboxRow, Value
 
 _NAMED_COLUMNS = 50
 """Columns that a problem lists, at most: each row of a block may have one."""
@@ -27,7 +28,7 @@ class _Plain(msgspec.Struct):
     """A single row of texts, as nearly all are: quicker to read than any InboxRow."""
 
     job_id: str
-    row: Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS)]
+    row: InboxRowNumber
     values: dict[str, str]
 
 

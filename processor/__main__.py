@@ -18,7 +18,7 @@ from control.jobtable import JobTable
 from processor.app import WorkerApp
 from processor.bulk import BulkSink
 from processor.catalog import catalog, operations
-from processor.engine import Engine
+from processor.engine import Engine, now_ms
 from processor.lease import Lease
 from processor.log_reader import LogReader
 from processor.metrics import WorkerMetrics
@@ -53,9 +53,8 @@ async def work(config: Settings) -> int:
     known = catalog(config)
     reporter = Reporter(config.prefix, BulkSink(elastic))
     lease = Lease(config.session_timeout_seconds * 0.8)
-    control = ControlAgent(
-        jobs, known, config.topic_partitions, fenced(publisher.publish, lease), config.job_retention_days
-    )
+    publish = fenced(publisher.publish, lease)
+    control = ControlAgent(jobs, known, config.topic_partitions, publish, config.job_retention_days, now_ms)
     worker = WorkerApp(config, jobs, control, reporter, lease, publisher.bury)
     engine = Engine(
         config,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from enum import Enum
 
+from schemas.bounds import int64
 from schemas.job import FileIdentity, Source
 
 
@@ -21,7 +22,9 @@ class Match(Enum):
 
 def identity_of(status: os.stat_result) -> FileIdentity:
     """The identity of the file that has this status."""
-    return FileIdentity(inode=status.st_ino, modified_ns=status.st_mtime_ns, changed_ns=status.st_ctime_ns)
+    return FileIdentity(
+        inode=int64(status.st_ino), modified_ns=int64(status.st_mtime_ns), changed_ns=int64(status.st_ctime_ns)
+    )
 
 
 def match(source: Source, status: os.stat_result) -> Match:

@@ -6,15 +6,22 @@ from collections.abc import Sequence
 
 import msgspec
 
+from schemas.bounds import BlockNumber, Counter, JobId, Moment, RowCount, RowIndex
+
 
 class _Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    job_id: str
-    block: int
+    job_id: JobId
+    block: BlockNumber
     """Number of the block within its job and phase, from 0."""
-    first_row: int
+    first_row: RowCount
     """Number of its first row; rows count from 1, the header not counted."""
-    run: int = 0
+    run: Counter = 0
     """0: rows to apply; 1, 2, ...: that round of a rollback."""
+
+
+def _require_order(first: int, last: int) -> None:
+    if first > last:
+        raise ValueError(f"the first row, {first}, comes after the last one, {last}")
 
 
 class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"):
@@ -26,16 +33,23 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
     columns: list[str]
     rows: list[list[str]]
     """Values as text, in the order of `columns`."""
-    numbers: list[int] | None = None
+    numbers: list[RowCount] | None = None
     """Row number of each row, where they are not consecutive."""
-    first_line: int = 0
+    first_line: RowCount = 0
     """Line of the file on which the first row begins, from 1."""
-    lines: list[int] | None = None
+    lines: list[RowCount] | None = None
     """Line of each row, where rows span lines; None: each row is one line."""
-    unreadable: dict[int, str] = {}
+    unreadable: dict[RowIndex, str] = {}
     """Index in `rows` -> why that row could not be read from the file."""
     guarded: bool = False
     """Some value may carry the apostrophe that exports put before what a spreadsheet would take for a formula."""
+
+    def __post_init__(self) -> None:
+        rows = len(self.rows)
+        if self.numbers is not None and len(self.numbers) != rows:
+            raise ValueError(f"there are {rows} rows and {len(self.numbers)} row numbers")
+        if self.lines is not None and len(self.lines) != rows:
+            raise ValueError(f"there are {rows} rows and {len(self.lines)} lines")
 
     @property
     def last_row(self) -> int:
@@ -55,28 +69,34 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
 class UndoBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="undo"):
     """A range of rows to take out."""
 
-    last_row: int
+    last_row: RowCount
+
+    def __post_init__(self) -> None:
+        _require_order(self.first_row, self.last_row)
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A stretch of a dataset's rows in the order of (date, job, row number). All bounds are included."""
 
-    since: int
+    since: Moment
     """Date of the first rows, milliseconds since 1970."""
-    till: int
+    till: Moment
     jobs: tuple[str, str] | None = None
     """Where more rows than a slice takes have one date: the first and the last job whose rows these are."""
-    rows: tuple[int, int] | None = None
+    rows: tuple[RowCount, RowCount] | None = None
     """Where more than a slice takes are of one job as well: their first and last row number in that job."""
 
 
 class SliceBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="slice"):
     """A slice of an export: its rows, in date order, become one part of the file."""
 
-    last_row: int
+    last_row: RowCount
     frozen: str
     """The point in time of Elasticsearch that the slice was counted in, and is to be read in."""
     span: Span
+
+    def __post_init__(self) -> None:
+        _require_order(self.first_row, self.last_row)
 
 
 Block = RowBlock | UndoBlock | SliceBlock
@@ -86,7 +106,7 @@ class BlockHead(msgspec.Struct, frozen=True, kw_only=True):
     """What the dispatcher needs of a block; the rest is skipped unread."""
 
     kind: str
-    job_id: str
-    block: int
-    first_row: int
-    run: int = 0
+    job_id: JobId
+    block: BlockNumber
+    first_row: RowCount
+    run: Counter = 0

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from schemas.expectations import in_words, tag_in
+
 T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
@@ -28,7 +30,8 @@ def decode(data: bytes | None, kind: type[T] | Any) -> Any:
     """The message in `data`, an instance of `kind` (a struct, or a union of tagged structs).
 
     Raises:
-        UndecodableError: not JSON, or JSON that does not fit; the message says where.
+        UndecodableError: not JSON, or JSON that does not fit; the message says where, and what is expected there.
+            Whatever bytes are given, nothing else is raised.
     """
     if data is None:
         raise UndecodableError("the record has no value; a JSON object is expected")
@@ -38,9 +41,13 @@ def decode(data: bytes | None, kind: type[T] | Any) -> Any:
             decoder = _decoders.get(kind) or _decoders.setdefault(kind, msgspec.json.Decoder(kind))
     try:
         return decoder.decode(data)
-    except msgspec.MsgspecError as error:
-        raise UndecodableError(str(error)) from error
+    except msgspec.ValidationError as error:
+        raise UndecodableError(in_words(str(error), kind, tag_in(data))) from error
     except RecursionError as error:
         raise UndecodableError("it is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise UndecodableError(f"not UTF-8: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise UndecodableError(str(error)) from error

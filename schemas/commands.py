@@ -6,36 +6,49 @@ from typing import Literal
 
 import msgspec
 
+from schemas.bounds import (
+    AnnouncedRows,
+    Counter,
+    Day,
+    JobId,
+    Name,
+    Partition,
+    Rate,
+    Reason,
+    RowCount,
+)
 from schemas.job import Input, LaneTotals, Options, Phase, RestedLane, Source
 
 
 class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    job_id: str
+    job_id: JobId
 
 
-class _Request(_Command, frozen=True, kw_only=True, omit_defaults=True):
-    by: str = "unknown"
+class _Request(_Command, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What people and services ask. Reports take unknown fields: a newer reader or worker may send them."""
+
+    by: Name = "unknown"
     """Who asks: a user or a service."""
-    reason: str | None = None
+    reason: Reason | None = None
     """Why, in the asker's words."""
 
 
 class CreateJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Make a job, and start it as soon as its exclusive key is free."""
 
-    operation: str
-    dataset: str
-    organisation: str = "default"
+    operation: Name
+    dataset: Name
+    organisation: Name = "default"
     source: Source = Source(kind="topic")
     options: Options = Options()
-    date_from: str | None = None
-    date_till: str | None = None
+    date_from: Day | None = None
+    date_till: Day | None = None
 
 
 class StartJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Make the real job of a dry run: the same rows from the same source. `job_id` is the new job's."""
 
-    dry_run: str
+    dry_run: JobId
     """The dry run's id."""
     options: Options | None = None
     """None: those of the dry run."""
@@ -63,21 +76,21 @@ class RetryErrors(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Apply corrected rows to a job that has row errors, each under the number it had: the column ``sluice_row``."""
 
     source: Source
-    errors_of_run: int = 0
+    errors_of_run: Counter = 0
     """The job's run whose row errors the rows were compared with: an older one's may be corrected by now."""
 
 
 class SetRate(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Change the most rows a second; None takes the limit away."""
 
-    rows_per_second: float | None = None
+    rows_per_second: Rate | None = None
 
 
 class InputAdvanced(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a reader: so far has it published. Cumulative; an older one changes nothing."""
 
     phase: Phase = "apply"
-    run: int = 0
+    run: Counter = 0
     input: Input
 
 
@@ -89,10 +102,10 @@ class InputEnded(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     phase: Phase = "apply"
-    run: int = 0
+    run: Counter = 0
     input: Input | None = None
-    rows: int | None = None
-    by: str | None = None
+    rows: AnnouncedRows | None = None
+    by: Name | None = None
     """With `rows`: who says so."""
 
 
@@ -100,7 +113,7 @@ class InputFailed(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a reader: the source can't be read to its end, and why."""
 
     phase: Phase = "apply"
-    run: int = 0
+    run: Counter = 0
     reason: str
 
 
@@ -108,48 +121,48 @@ class LanesRested(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a worker: on these partitions nothing of the job is in flight, and nothing will be, in this epoch."""
 
     phase: Phase = "apply"
-    run: int = 0
-    epoch: int
-    lanes: dict[int, RestedLane]
+    run: Counter = 0
+    epoch: Counter
+    lanes: dict[Partition, RestedLane]
 
 
 class LanesDone(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a worker: these lanes have dealt with every block the reader reported, with their totals."""
 
     phase: Phase = "apply"
-    run: int = 0
-    lanes: dict[int, LaneTotals]
+    run: Counter = 0
+    lanes: dict[Partition, LaneTotals]
 
 
 class WorkFailed(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a worker: the job can't go on (its parked blocks are gone, its operation is unknown, ...)."""
 
     phase: Phase = "apply"
-    run: int = 0
+    run: Counter = 0
     reason: str
 
 
 class LanesCounted(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a worker, for a job with `max_errors`: what these lanes have dealt with so far. Cumulative."""
 
-    lanes: dict[int, LaneTotals]
+    lanes: dict[Partition, LaneTotals]
 
 
 class UndoChecked(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a worker: so many of the job's rows were still found after its rollback."""
 
-    epoch: int
-    remaining: int
-    last_row: int = 0
+    epoch: Counter
+    remaining: RowCount
+    last_row: RowCount = 0
     """The highest row number among them."""
-    rows_undone: int = 0
+    rows_undone: RowCount = 0
     """Rows that went with the job's file rather than one by one."""
 
 
 class FileFinished(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a worker: the job's file is there, complete."""
 
-    epoch: int
+    epoch: Counter
 
 
 Request = CreateJob | StartJob | PauseJob | ResumeJob | TerminateJob | RollbackJob | RetryErrors | SetRate

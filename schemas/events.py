@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.bounds import HttpStatus, Offset, Partition, Rate, RowCount, Timestamp
 from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State
 
 
@@ -53,7 +54,7 @@ class RetryStarted(msgspec.Struct, frozen=True, tag=True):
 class RollbackStarted(msgspec.Struct, frozen=True, tag=True):
     """Its rows, up to `last_row`, are being taken out."""
 
-    last_row: int
+    last_row: RowCount
 
 
 class UndoFinished(msgspec.Struct, frozen=True, tag=True):
@@ -65,21 +66,21 @@ class UndoFinished(msgspec.Struct, frozen=True, tag=True):
 class RollbackRepeated(msgspec.Struct, frozen=True, tag=True):
     """Rows were found after the rollback: it goes once more over the range."""
 
-    remaining: int
-    last_row: int
+    remaining: RowCount
+    last_row: RowCount
 
 
 class RolledBack(msgspec.Struct, frozen=True, tag=True):
     """None of its rows are left."""
 
-    rows_undone: int = 0
+    rows_undone: RowCount = 0
     """Rows that went with the job's file."""
 
 
 class RateSet(msgspec.Struct, frozen=True, tag=True):
     """The most rows a second are these now; None: no limit."""
 
-    rows_per_second: float | None
+    rows_per_second: Rate | None
 
 
 class InputMoved(msgspec.Struct, frozen=True, tag=True):
@@ -91,7 +92,7 @@ class InputMoved(msgspec.Struct, frozen=True, tag=True):
 class InputAnnounced(msgspec.Struct, frozen=True, tag=True):
     """The sender of the rows says how many there are; some may still be on their way."""
 
-    rows: int
+    rows: RowCount
 
 
 class InputCompleted(msgspec.Struct, frozen=True, tag=True):
@@ -103,13 +104,13 @@ class InputCompleted(msgspec.Struct, frozen=True, tag=True):
 class LanesStopped(msgspec.Struct, frozen=True, tag=True):
     """These lanes have proved that they stopped (not part of the audit trail)."""
 
-    lanes: dict[int, RestedLane]
+    lanes: dict[Partition, RestedLane]
 
 
 class LanesTallied(msgspec.Struct, frozen=True, tag=True):
     """What these lanes have dealt with so far (not part of the audit trail)."""
 
-    lanes: dict[int, LaneTotals]
+    lanes: dict[Partition, LaneTotals]
 
 
 class ProbePassed(msgspec.Struct, frozen=True, tag=True):
@@ -119,7 +120,7 @@ class ProbePassed(msgspec.Struct, frozen=True, tag=True):
 class LanesFinished(msgspec.Struct, frozen=True, tag=True):
     """These lanes have dealt with all their blocks (not part of the audit trail)."""
 
-    lanes: dict[int, LaneTotals]
+    lanes: dict[Partition, LaneTotals]
 
 
 class FileBegun(msgspec.Struct, frozen=True, tag=True):
@@ -172,8 +173,8 @@ class JobEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     """What happened to a job. A repeat has the same `command_offset`."""
 
     job_id: str
-    command_offset: int
-    at: int
+    command_offset: Offset
+    at: Timestamp
     """Milliseconds since 1970: the command record's timestamp."""
     event: str
     """The event's name, e.g. ``Paused``."""
@@ -190,11 +191,11 @@ class CommandRejected(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """A command that changed nothing, and why."""
 
     job_id: str
-    command_offset: int
-    at: int
+    command_offset: Offset
+    at: Timestamp
     command: str
     """The command's name, or ``?`` for a record that could not be read."""
-    code: int
+    code: HttpStatus
     """As an HTTP status: 400 malformed, 404 no such job, 409 not allowed now."""
     message: str
     details: dict[str, Any] = {}

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import msgspec
 
+from schemas.bounds import InboxRowNumber, RowCount, require_intervals
+
 MOST_LIST = 1000
 """Rows in one record, at most."""
-MOST_ROWS = 2**31 - 1
-"""The highest row number."""
 
 Value = str | int | float | bool | None
 """A value; whatever is not text becomes text, as a CSV file would have it: ``3``, ``true``; null is an empty text."""
@@ -19,7 +19,7 @@ class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row from an upstream service, or some consecutive ones (topic ``inbox``, key: job id)."""
 
     job_id: str
-    row: Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS)]
+    row: InboxRowNumber
     """Number of the (first) row. A job's rows count from 1, without gaps at its end; the number is the row's identity:
     one that is sent again is not counted again."""
     values: dict[str, Value] | Annotated[list[dict[str, Value]], msgspec.Meta(min_length=1, max_length=MOST_LIST)]
@@ -34,7 +34,10 @@ class InboxRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """
 
     job_id: str
-    blocks: int = 0
+    blocks: RowCount = 0
     """Blocks published; also the number of the next one."""
-    rows: tuple[tuple[int, int], ...] = ()
+    rows: tuple[tuple[RowCount, RowCount], ...] = ()
     """Rows in these blocks, as intervals (first, last)."""
+
+    def __post_init__(self) -> None:
+        require_intervals("rows", self.rows)

@@ -7,6 +7,20 @@ from typing import Literal
 
 import msgspec
 
+from schemas.bounds import (
+    ByteCount,
+    Counter,
+    ErrorLimit,
+    ErrorShare,
+    Offset,
+    Partition,
+    PartitionCount,
+    Rate,
+    RowCount,
+    SignedInteger,
+    Timestamp,
+)
+
 
 class State(StrEnum):
     """A name in -ING resolves by itself; a name in -ED (and QUEUED) rests until someone acts."""
@@ -43,9 +57,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     """How a job is to be run."""
 
     dry_run: bool = False
-    max_errors: int | str | None = None
+    max_errors: ErrorLimit | ErrorShare | None = None
     """Row errors that are too many: a number, or a percentage such as "5%"; None: no limit."""
-    rows_per_second: float | None = None
+    rows_per_second: Rate | None = None
     """Rows applied per second, at most; None: no limit."""
     if_busy: Literal["refuse", "queue"] = "refuse"
     raw: bool = False
@@ -58,10 +72,10 @@ class FileIdentity(msgspec.Struct, frozen=True, kw_only=True):
     The device is left out: another host has another number for the same file system.
     """
 
-    inode: int
-    modified_ns: int
+    inode: SignedInteger
+    modified_ns: SignedInteger
     """Last change of its content (mtime), nanoseconds since 1970."""
-    changed_ns: int
+    changed_ns: SignedInteger
     """Last change of anything, its name or its rights included (ctime). No program can set it."""
 
 
@@ -73,42 +87,42 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The file's name, as its sender called it."""
     path: str | None = None
     """Where the readers find it: a path below the storage root, or an absolute one in an import folder."""
-    bytes: int | None = None
+    bytes: ByteCount | None = None
     sha256: str | None = None
     identity: FileIdentity | None = None
     """The file as it was when `sha256` was made: while this is so, nobody has to read it again. None: not known."""
-    lines: int | None = None
+    lines: RowCount | None = None
     """Lines counted while it was spooled, the header included: an estimate of its rows until it has been read."""
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far the reader has come: the checkpoint another reader goes on from, and at the end the block counts."""
 
-    blocks: int = 0
+    blocks: RowCount = 0
     """Blocks published; also the number of the next one."""
-    rows: int = 0
-    bytes: int = 0
+    rows: RowCount = 0
+    bytes: ByteCount = 0
     """Bytes of the file that these blocks cover, the header included."""
-    lines: int = 0
-    first_missing: int = 0
+    lines: RowCount = 0
+    first_missing: RowCount = 0
     """Rows from a topic: the lowest row number that has not come yet; 0: not known."""
     ended: bool = False
-    blocks_per_partition: tuple[int, ...] = ()
+    blocks_per_partition: tuple[RowCount, ...] = ()
     """Blocks on each partition; set when `ended`."""
     frozen: str | None = None
     """Of an export: the point in time of Elasticsearch it reads. Once it is in the job's state it stays."""
-    rows_total: int | None = None
+    rows_total: RowCount | None = None
     """All rows there are to read, where that is known before they are read."""
 
 
 class LaneTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Cumulative counts of one lane, or their sum over a job's lanes."""
 
-    rows_applied: int = 0
-    rows_failed: int = 0
-    rows_undone: int = 0
-    blocks: int = 0
-    last_row: int = 0
+    rows_applied: RowCount = 0
+    rows_failed: RowCount = 0
+    rows_undone: RowCount = 0
+    blocks: RowCount = 0
+    last_row: RowCount = 0
     """The highest row number that was sent to be written; 0: none."""
 
     def __add__(self, other: LaneTotals) -> LaneTotals:
@@ -143,11 +157,11 @@ class LaneTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RestedLane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Proof that a lane has stopped: nothing of its job is in flight on this partition."""
 
-    epoch: int
+    epoch: Counter
     totals: LaneTotals
-    last_offset: int = -1
+    last_offset: Offset = -1
     """Offset of the newest of the job's records seen on the partition; -1: none."""
-    parked_blocks: int = 0
+    parked_blocks: RowCount = 0
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -159,22 +173,22 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     organisation: str
     created_by: str
     state: State
-    created_at: int
-    command_offset: int
+    created_at: Timestamp
+    command_offset: Offset
     """Offset (topic ``commands``) of the newest command this state has taken in: what it has seen it skips."""
-    partitions: int
+    partitions: PartitionCount
     """Partitions of the rows topic when the job began: block b is on partition b mod this."""
-    epoch: int = 0
+    epoch: Counter = 0
     """Raised by each pause, resume, terminate and rollback: work decided on under an older epoch is void."""
     phase: Phase = "apply"
-    run: int = 0
+    run: Counter = 0
     """0 while rows are applied first; each retry of row errors, and each round of a rollback, is the next one. Blocks,
     plans and reports carry it."""
     halting: bool = False
     """In a rollback: it is to pause as soon as every lane has stopped."""
     checking: bool = False
     """In a rollback: every block is undone, and a worker counts what is left."""
-    undo_rows: int = 0
+    undo_rows: RowCount = 0
     """In a rollback: the highest row number to undo."""
     finishing: bool = False
     """Every block is applied, and a worker makes the job's file of what they left."""
@@ -184,6 +198,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
     options: Options = Options()
     source: Source = Source()
+    request: str | None = None
+    """Digest of the request that made it: the same request again is a repeat, and any other is not."""
     started_from: str | None = None
     """The dry run that this is the real job of."""
     retry: Source | None = None
@@ -193,19 +209,19 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exclusive_key: str | None = None
     keep_rows: bool = False
     input: Input = Input()
-    announced_rows: int | None = None
+    announced_rows: RowCount | None = None
     """Rows from a topic: how many there will be, once their sender has said so."""
     retry_input: Input = Input()
     undo_input: Input = Input()
-    lanes_done: dict[int, LaneTotals] = {}
-    lanes_rested: dict[int, RestedLane] = {}
-    lanes_counted: dict[int, LaneTotals] = {}
+    lanes_done: dict[Partition, LaneTotals] = {}
+    lanes_rested: dict[Partition, RestedLane] = {}
+    lanes_counted: dict[Partition, LaneTotals] = {}
     """With `max_errors`: what the lanes have dealt with, as far as workers have reported it."""
     applied: LaneTotals | None = None
     """Totals of the apply phase, once every lane has reported them; during a retry, those from before it."""
     undone: LaneTotals | None = None
-    started_at: int | None = None
-    ended_at: int | None = None
+    started_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
 
     @property
     def current_input(self) -> Input:

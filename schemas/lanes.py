@@ -6,30 +6,45 @@ import re
 
 import msgspec
 
+from schemas.bounds import (
+    BlockNumber,
+    Counter,
+    JobId,
+    Offset,
+    Partition,
+    PartitionCount,
+    RowCount,
+    Timestamp,
+    require_intervals,
+)
 from schemas.job import LaneTotals, Phase
 
 
 class LaneRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One job on one partition: what has been done and what is still to do. With it a lane goes on after any crash."""
 
-    job_id: str
-    partition: int
-    partitions: int
+    job_id: JobId
+    partition: Partition
+    partitions: PartitionCount
     """Partitions of the rows topic when the job began."""
     phase: Phase = "apply"
-    run: int = 0
+    run: Counter = 0
     """The run the record is about: a later run begins a lane anew."""
     totals: LaneTotals = LaneTotals()
-    applied: tuple[tuple[int, int], ...] = ()
+    applied: tuple[tuple[BlockNumber, BlockNumber], ...] = ()
     """Blocks applied, as intervals (first, last) of their place in the lane: block b has place b // P."""
-    todo: tuple[tuple[int, int, int], ...] = ()
+    todo: tuple[tuple[Offset, Offset, RowCount], ...] = ()
     """Blocks still to do, as extents of the log: (first offset, last offset, number of blocks)."""
-    last_offset: int = -1
+    last_offset: Offset = -1
     """Newest offset taken into account: the same record met again is known."""
-    at: int = 0
+    at: Timestamp = 0
     """Milliseconds since 1970."""
     error: str | None = None
     """The last thing that went wrong here, e.g. Elasticsearch is not answering."""
+
+    def __post_init__(self) -> None:
+        require_intervals("applied", self.applied)
+        require_intervals("todo", self.todo)
 
 
 class OwnerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,9 +54,9 @@ class OwnerRecord(msgspec.Struct, frozen=True, kw_only=True):
     job has stopped.
     """
 
-    partition: int
+    partition: Partition
     closed: bool
-    at: int
+    at: Timestamp
     """Milliseconds since 1970."""
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
+from schemas.bounds import Counter, JobId, Offset, PartitionCount, RowCount
 from schemas.job import Input, Source
 
 
 class _Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    job_id: str
-    epoch: int
+    job_id: JobId
+    epoch: Counter
     """The job's epoch that the plan belongs to: once the job has another, the plan is void."""
-    command_offset: int
-    partitions: int
+    command_offset: Offset
+    partitions: PartitionCount
     """Block b goes to partition b mod this."""
-    run: int = 0
+    run: Counter = 0
     """What the plan's blocks and reports carry as their run."""
 
 
@@ -41,7 +42,7 @@ class CutExport(_Plan, frozen=True, kw_only=True, omit_defaults=True):
 class UndoRows(_Plan, frozen=True, kw_only=True, omit_defaults=True):
     """Cut the rows from 1 to `last_row` into blocks to undo."""
 
-    last_row: int
+    last_row: RowCount
     checkpoint: Input = Input()
 
 

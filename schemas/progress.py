@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from schemas.bounds import Counter, Partition, RowCount, Timestamp
 from schemas.job import LaneTotals, Phase
 
 
@@ -14,17 +15,17 @@ class LaneProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     operation: str
     dataset: str
     organisation: str
-    partition: int
+    partition: Partition
     phase: Phase = "apply"
-    run: int = 0
+    run: Counter = 0
     """The run the totals are of: a retry of row errors, or a round of a rollback, counts anew."""
-    at: int
+    at: Timestamp
     totals: LaneTotals
     added: LaneTotals = LaneTotals()
     """What the lane has counted since the record before this one: for rates, and never for totals. After the death of a
     worker the rows that it had counted and not told are in no record's `added`."""
-    parked_blocks: int = 0
-    rows_total: int | None = None
+    parked_blocks: RowCount = 0
+    rows_total: RowCount | None = None
     """Rows of the job's input, as far as they are known; those of its first run only."""
 
 
@@ -32,9 +33,9 @@ class RowError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A row that was not applied. One per row, the first reason found; `job_id` and `row` name it."""
 
     job_id: str
-    row: int
+    row: RowCount
     """From 1, the header not counted."""
-    line: int = 0
+    line: RowCount = 0
     """The file's line on which the row begins, from 1; 0: there is no file."""
     column: str | None = None
     value: str | None = None
@@ -44,6 +45,6 @@ class RowError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     values: list[str] = []
     """The whole row as it was, in the order of `columns`."""
     organisation: str = "default"
-    at: int = 0
+    at: Timestamp = 0
     corrected: bool = False
     """The row has been applied since, with other values: its error is over."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import inf
+from math import nan
 from typing import Any
 
 import msgspec
 
 from api.errors import invalid
+from control.limits import rate_problem
+from schemas.bounds import RATE_WORDS
 
 Fields = Mapping[str, str]
 
@@ -45,10 +47,10 @@ def rate_in(fields: Fields) -> float | None:
     try:
         rate = float(text)
     except ValueError:
-        rate = 0.0
+        rate = nan
     # JSON has no infinity and no NaN: they would become null there, which means no limit.
-    if not 0 < rate < inf:
-        raise invalid(f"rows a second is a number above 0, not {text[:80]!r}; leave it empty for no limit")
+    if rate_problem(rate) is not None:
+        raise invalid(f"rows a second is {RATE_WORDS}, not {text[:80]!r}; leave it empty for no limit")
     return rate
 
 

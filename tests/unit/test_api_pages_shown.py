@@ -55,7 +55,7 @@ def test_a_rate_that_can_not_be_used_is_never_taken_as_no_limit(served: Served, 
     ]
     assert [answer.status_code for answer in answers] == [400, 400, 400]
     for answer in answers:
-        assert f"rows a second is a number above 0, not '{rate}'" in text_of(answer.text)
+        assert f"rows a second is a number from 0.001 to 1,000,000,000, not '{rate}'" in text_of(answer.text)
     assert len(log.sent) == sent
 
 

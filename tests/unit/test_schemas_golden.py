@@ -141,9 +141,16 @@ def test_what_the_code_refuses_the_schema_refuses_too(topic: str, text: str) -> 
 
 def test_a_message_from_a_newer_version_can_be_read() -> None:
     """A field that this version does not know is skipped, so that versions can be mixed while they are rolled out."""
-    text = '{"type": "PauseJob", "job_id": "j1", "colour": "red"}'
+    text = '{"type": "FileFinished", "job_id": "j1", "epoch": 3, "colour": "red"}'
     assert decode(text.encode(), MESSAGES["commands"][0]).job_id == "j1"
     assert Draft202012Validator(json_schemas()["commands.json"]).is_valid(json.loads(text))
+
+
+def test_a_request_says_what_it_means_or_nothing() -> None:
+    text = '{"type": "PauseJob", "job_id": "j1", "resaon": "looks wrong"}'
+    with pytest.raises(UndecodableError, match="unknown field `resaon`; there are job_id, by, reason"):
+        decode(text.encode(), MESSAGES["commands"][0])
+    assert not Draft202012Validator(json_schemas()["commands.json"]).is_valid(json.loads(text))
 
 
 @pytest.mark.parametrize(
