@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -99,7 +100,8 @@ def _require_source(job: Job, parts: Services) -> None:
         status = path.stat()
         found = match(source, status)
         if found is Match.UNSURE and status.st_size <= MOST_HASHED_BYTES:
-            found = Match.SAME if digest_of(path)[1].sha256 == source.sha256 else Match.OTHER
+            _, now = digest_of(path, lambda _head, _whole: None, threading.Event())
+            found = Match.SAME if now.sha256 == source.sha256 else Match.OTHER
     except OSError:
         what = "is not on the server any more"
     else:
