@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -239,7 +240,7 @@ def test_a_server_file_that_is_written_while_it_is_hashed_is_refused(
 ) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(FIRST)
-    digest, found = digest_of(path)
+    digest, found = digest_of(path, lambda _head, _whole: None, threading.Event())
     assert (found.bytes, found.sha256) == (len(FIRST), hashlib.sha256(FIRST).hexdigest())
     assert found.identity is not None and found.identity.inode == path.stat().st_ino
     for change in (rewrite(SECOND), rewrite_and_set_its_time_back, lambda path: overwrite(path, FIRST + b"x" * 9)):
@@ -255,5 +256,5 @@ def test_a_server_file_that_is_written_while_it_is_hashed_is_refused(
         with monkeypatch.context() as patch:
             patch.setattr(type(digest), "update", meddle)
             with pytest.raises(ApiError, match="has changed while it was read") as refused:
-                digest_of(path)
+                digest_of(path, lambda _head, _whole: None, threading.Event())
             assert refused.value.code == 409
