@@ -73,9 +73,7 @@ def _rows_problem(blocks: Iterator[Cut | None], place: int, wrong: RowSet, most_
         if block is None:
             continue
         if len(block.rows_json) > most_bytes:
-            return (
-                f"the rows from line {block.first_line} on are longer than rows can be; take out what was added to them"
-            )
+            return f"the row on line {block.first_line} is longer than rows can be; take out what was added to it"
         for index, row in enumerate(_rows.decode(block.rows_json)):
             rows += 1
             text = row[place] if place < len(row) else ""

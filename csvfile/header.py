@@ -21,10 +21,12 @@ HEAD_BYTES = 256 * 1024
 """A header has to lie within so many bytes, the blank lines in front of it included."""
 
 _BLANK_LINES = re.compile(rb"(?:[ \t]*+[\r\n])*+")
+_FIRST_LINE = re.compile(rb"[^\r\n]*+[\r\n]")
 _UNENDED = f"the header does not end: a quote in it is not closed, or it takes more than {HEAD_BYTES // 1024} KiB"
 _BINARY = (
     "the header has NUL bytes: the file is not text in UTF-8 (it may be UTF-16, or no text); save it as CSV in UTF-8"
 )
+_NOT_UTF8 = "the header is not valid UTF-8; save the file as UTF-8"
 _rows = msgspec.json.Decoder(list[list[str]])
 
 
@@ -69,6 +71,8 @@ def read_header(head: bytes, whole: bool, dataset: Dataset) -> Header:
     if start == len(head):
         where = "the file is empty: it has" if whole else f"the first {HEAD_BYTES // 1024} KiB of the file have"
         raise CsvFileError(f"{where} no header, only blank lines; {expected}")
+    if (line := _FIRST_LINE.match(head, start)) and not _is_utf8(line.group()):
+        raise CsvFileError(_NOT_UTF8)
     guesses = [_guess(head, start, size, whole, delimiter, dataset) for delimiter in DELIMITERS]
     for guess in guesses:
         if guess.problem is None:
@@ -90,8 +94,8 @@ def _guess(head: bytes, start: int, size: int, whole: bool, delimiter: bytes, da
     header = Header(columns, delimiter, Place(min(end, size), count_lines(head[:end])))
     if b"\0" in head[start:end]:
         return _Guess(header, _BINARY)
-    if any("\ufffd" in name for name in columns) and not _is_utf8(head[start:end]):
-        return _Guess(header, "the header is not valid UTF-8; save the file as UTF-8")
+    if "\ufffd" in "".join(columns) and not _is_utf8(head[start:end]):
+        return _Guess(header, _NOT_UTF8)
     if found.unreadable:
         return _Guess(header, f"the header can't be read: {found.unreadable[0]}")
     return _Guess(header, header_problem(dataset, columns))

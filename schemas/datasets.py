@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from schemas.fields import DatasetError, Field, missing_values, parse_field, refuse_unknown
@@ -88,19 +89,21 @@ def parse_dataset(name: str, descriptor: Any) -> Dataset:
 
 def header_problem(dataset: Dataset, header: Sequence[str]) -> str | None:
     """What is wrong with a file's header for this dataset, in words; None: nothing. Columns may come in any order."""
-    unnamed = [str(number) for number, name in enumerate(header, start=1) if not name]
-    if unnamed:
-        which = f"column {unnamed[0]} has" if len(unnamed) == 1 else f"columns {_listed(unnamed)} have"
+    header = list(header)
+    if unnamed := header.count(""):
+        numbers = list(islice((str(number) for number, name in enumerate(header, start=1) if not name), _NAMED))
+        which = f"column {numbers[0]} has" if unnamed == 1 else f"columns {_listed(numbers, unnamed)} have"
         return (
             f"of the {len(header)} columns in the header {which} no name; delete what has no name in every line of "
             "the file (often a delimiter too many at the end of each line), or give it the name of a column"
         )
     times = Counter(header)
-    repeated = [_shown(name) for name in sorted(times) if times[name] > 1]
+    repeated = sorted(name for name, count in times.items() if count > 1)
     if len(repeated) == 1:
-        return f"the column '{repeated[0]}' appears twice in the header; every column may appear once"
+        return f"the column '{_shown(repeated[0])}' appears twice in the header; every column may appear once"
     if repeated:
-        return f"these columns appear twice in the header: {_listed(repeated)}; every column may appear once"
+        named = _listed([_shown(name) for name in repeated[:_NAMED]], len(repeated))
+        return f"these columns appear twice in the header: {named}; every column may appear once"
     wanted, given = frozenset(dataset.columns), times.keys() - frozenset(ERROR_COLUMNS)
     if given == wanted:
         return None
