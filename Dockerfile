@@ -16,6 +16,7 @@ RUN groupadd --gid 10001 sluice \
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY schemas schemas
+COPY csvfile csvfile
 COPY runtime runtime
 COPY control control
 COPY ingest ingest

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from api.header import HEAD_BYTES, head_problem
-from schemas.datasets import ERROR_COLUMNS, Dataset, header_problem
+import msgspec
 
-if TYPE_CHECKING:
-    from _csv import Reader
+from csvfile.cutter import Cut, Limits, cut
+from csvfile.errors import CsvFileError
+from csvfile.header import HEAD_BYTES, read_header
+from csvfile.row_numbers import row_number
+from schemas.datasets import ERROR_COLUMNS, Dataset
 
 _ROW = ERROR_COLUMNS[0]
+_SEND = "send the file that `sluice errors ID --csv` writes"
+_CHUNK_BYTES = 256 * 1024
+_JSON_OF_A_BYTE = 6
+"""A byte of a file takes at most so many in a block: a control character is written as ``\\u0001``."""
+_ADDED_BYTES = 64 * 1024
+"""What the columns of ``errors.csv`` add to a row, at most."""
 _NAMED = 10
 """So many rows are named in a refusal."""
-_HIGHEST = 2**40
+_rows = msgspec.json.Decoder(list[list[str]])
 
 
 class RowSet:
@@ -37,53 +43,65 @@ class RowSet:
         self._bits[place] |= 1 << (number & 7)
 
 
-def rows_problem(path: Path, dataset: Dataset, wrong: RowSet) -> str | None:
-    """Why these can't be corrected rows of a job whose row errors are `wrong`, in words; None: they can. Blocks."""
+def rows_problem(path: Path, dataset: Dataset, wrong: RowSet, limits: Limits) -> str | None:
+    """Why these can't be corrected rows of a job whose row errors are `wrong`, in words; None: they can. Blocks.
+
+    `limits` are those of the readers. The file is read as they will read it, a block at a time.
+    """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES + 1)
-    problem = head_problem(dataset, head[:HEAD_BYTES], whole=len(head) <= HEAD_BYTES)
-    if problem is not None:
-        return problem
-    for delimiter in ",;\t":
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-            reader = csv.reader(lines, delimiter=delimiter)
-            try:
-                header = [name.strip() for name in next((row for row in reader if row), [])]
-                if header_problem(dataset, header) is None:
-                    return _rows_problem(reader, header, wrong)
-            except csv.Error as error:
-                return f"line {reader.line_num} can't be read: {error}"
-    return "the header can't be read; send the file that `sluice errors ID --csv` writes"
+        try:
+            header = read_header(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, dataset)
+            if _ROW not in header.columns:
+                return f"the header has no column {_ROW}, the row's number; {_SEND}"
+            file.seek(header.end.bytes)
+            chunks = iter(lambda: file.read(_CHUNK_BYTES), b"")
+            blocks = cut(chunks, header.end, header.delimiter, limits.for_corrections())
+            return _rows_problem(
+                blocks, header.columns.index(_ROW), wrong, _JSON_OF_A_BYTE * limits.bytes + _ADDED_BYTES
+            )
+        except CsvFileError as error:
+            return str(error)
 
 
-def _rows_problem(reader: Reader, header: Sequence[str], wrong: RowSet) -> str | None:
-    if _ROW not in header:
-        return f"the header has no column {_ROW}, the row's number; send the file that `sluice errors ID --csv` writes"
-    place, seen = header.index(_ROW), RowSet()
+def _rows_problem(blocks: Iterator[Cut | None], place: int, wrong: RowSet, most_bytes: int) -> str | None:
+    seen = RowSet()
     strangers: list[str] = []
     doubled: list[str] = []
     rows = 0
-    for row in reader:
-        if not row:
+    for block in blocks:
+        if block is None:
             continue
-        rows += 1
-        text = row[place] if place < len(row) else ""
-        if not (text.isascii() and text.isdigit() and 0 < int(text[:18]) < _HIGHEST):
-            return f"the row on line {reader.line_num} has no row number in the column {_ROW}, but {text[:40]!r}"
-        number = int(text)
-        if number not in wrong:
-            strangers.append(text)
-        elif number in seen:
-            doubled.append(text)
-        else:
-            seen.add(number)
-        if len(strangers) + len(doubled) > _NAMED:
-            break
+        if len(block.rows_json) > most_bytes:
+            return f"the row on line {block.first_line} is longer than rows can be; take out what was added to it"
+        for index, row in enumerate(_rows.decode(block.rows_json)):
+            rows += 1
+            text = row[place] if place < len(row) else ""
+            number = row_number(text)
+            if number is None:
+                return _unnumbered(block, index, text)
+            if number not in wrong:
+                strangers.append(text)
+            elif number in seen:
+                doubled.append(text)
+            else:
+                seen.add(number)
+            if len(strangers) + len(doubled) > _NAMED:
+                return _misplaced(strangers, doubled)
+    return _misplaced(strangers, doubled) or (None if rows else "the file has no rows")
+
+
+def _unnumbered(block: Cut, index: int, text: str) -> str:
+    line = block.lines[index] if block.lines else block.first_line + index
+    if index in block.unreadable:
+        return f"the row on line {line} can't be read: {block.unreadable[index]}"
+    return f"the row on line {line} has no row number in the column {_ROW}, but {text[:40]!r}; {_SEND}"
+
+
+def _misplaced(strangers: list[str], doubled: list[str]) -> str | None:
     if strangers:
         return f"these rows are no row errors of this job: {_named(strangers)}; leave them out"
-    if doubled:
-        return f"these rows are in the file twice: {_named(doubled)}"
-    return None if rows else "the file has no rows"
+    return f"these rows are in the file twice: {_named(doubled)}" if doubled else None
 
 
 def _named(rows: list[str]) -> str:

@@ -24,6 +24,7 @@ from api.spool import SpooledFile
 from api.upload import MOST_JSON_BYTES, no_file_chosen
 from control.errors import Rejected
 from control.moves import Answer, legality
+from csvfile.cutter import Limits
 from schemas.commands import RetryErrors
 from schemas.indices import index_name
 from schemas.job import Job, Source
@@ -90,7 +91,8 @@ async def _check(request: Request, path: Path, job: Job, parts: Services) -> Non
         for number in numbers:
             wrong.add(number)
     dataset = parts.catalog.datasets[job.dataset]
-    problem = await parts.files.run(request, lambda stop: rows_problem(path, dataset, wrong))
+    limits = Limits(parts.settings.block_rows, parts.settings.block_bytes)
+    problem = await parts.files.run(request, lambda stop: rows_problem(path, dataset, wrong, limits))
     if problem is not None:
         raise invalid(f"nothing was changed: {problem}", job_id=job.id)
 

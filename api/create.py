@@ -16,7 +16,6 @@ from api.answers import json_answer
 from api.auth import Caller
 from api.commands import ask
 from api.errors import ApiError, invalid, unavailable
-from api.header import head_problem
 from api.job_json import job_view
 from api.multipart import boundary_of, broken_off
 from api.requests import Draft, creation, draft_of, repeat_problem
@@ -24,6 +23,8 @@ from api.services import Services, caller, caught_up, now_ms, services
 from api.sources import allowed_path, digest_of
 from api.spool import SpooledFile
 from api.upload import MOST_JSON_BYTES, Describe, receive_form
+from csvfile.errors import CsvFileError
+from csvfile.header import read_header
 from schemas.ids import job_id_for_key, new_job_id
 from schemas.job import Job, Source
 
@@ -183,9 +184,10 @@ def _repeated(known: Job, problem: ApiError | None) -> Job:
 
 
 def _refuse_bad_head(draft: Draft, head: bytes, whole: bool) -> None:
-    problem = head_problem(draft.dataset, head, whole=whole)
-    if problem is not None:
-        raise invalid(problem, dataset=draft.dataset.name, expected=list(draft.dataset.columns))
+    try:
+        read_header(head, whole, draft.dataset)
+    except CsvFileError as error:
+        raise invalid(str(error), dataset=draft.dataset.name, expected=list(draft.dataset.columns)) from error
 
 
 @asynccontextmanager

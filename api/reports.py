@@ -103,7 +103,8 @@ async def get_errors_csv(request: Request) -> Response:
     """All of a job's row errors, as CSV."""
     job, parts = await visible_job(request), services(request)
     dataset = parts.catalog.datasets.get(job.dataset)
-    pages = csv_pages(parts.elasticsearch, _errors_index(parts), job.id, dataset.columns if dataset else ())
+    columns = dataset.columns if dataset else ()
+    pages = csv_pages(parts.elasticsearch, _errors_index(parts), job.id, columns, job.options.raw)
     # The first page is fetched before the answer begins, so that a failure can still be told as one.
     first = await anext(pages)
     return StreamingResponse(

@@ -13,6 +13,7 @@ from elasticsearch import AsyncElasticsearch
 from api.models import RowErrorPage, RowErrorView
 from api.row_pages import PAGE_BYTES, length, row_pages, rows_of
 from schemas.datasets import ERROR_COLUMNS
+from schemas.formulas import guard, unguard
 
 _NUMBERS_PAGE = 10_000
 
@@ -39,12 +40,13 @@ async def error_page(
 
 
 async def csv_pages(
-    client: AsyncElasticsearch, index: str, job_id: str, columns: Sequence[str]
+    client: AsyncElasticsearch, index: str, job_id: str, columns: Sequence[str], raw: bool = False
 ) -> AsyncIterator[bytes]:
     """All row errors as CSV, a page at a time: the file's own columns in its order, then `ERROR_COLUMNS`.
 
-    Values are as they were in the file, so that the corrected file can be sent as it is: an upload passes over the
-    columns that were added. `columns` are for the header of a job without row errors.
+    The corrected file can be sent as it is: an upload passes over the columns that were added. Cells that a spreadsheet
+    would run as a formula are guarded, unless the job takes values `raw`: then they are exactly as they were in the
+    file. `columns` are for the header of a job without row errors.
 
     Raises:
         ApiError: 503, Elasticsearch does not answer.
@@ -57,7 +59,7 @@ async def csv_pages(
             # The file may be an errors.csv itself: what it said of its rows is not true of them any more.
             columns = [name for name in named if name not in ERROR_COLUMNS]
             yield csv_lines([[*columns, *ERROR_COLUMNS]])
-        yield csv_lines([csv_row(row_error(hit["_source"]), columns) for hit in hits])
+        yield csv_lines([csv_row(hit["_source"], columns, raw) for hit in hits])
 
 
 def row_error(document: dict[str, Any]) -> RowErrorView:
@@ -75,18 +77,24 @@ def row_error(document: dict[str, Any]) -> RowErrorView:
     )
 
 
-def csv_row(error: RowErrorView, columns: Sequence[str]) -> list[str]:
-    """One line of the CSV. What a row has beyond its columns comes after the reason, so that nothing is lost."""
-    named = dict(zip(error.columns, error.values, strict=False))
-    values, surplus = [named.get(column, "") for column in columns], error.values[len(error.columns) :]
-    return [*values, str(error.row), str(error.line or ""), error.column or "", error.reason, *surplus]
+def csv_row(document: dict[str, Any], columns: Sequence[str], raw: bool) -> list[str]:
+    """One line of the CSV. What a row has beyond its columns comes after the reason, so that nothing is lost.
+
+    Unless `raw`, each cell is guarded once: a value that carries the apostrophe already keeps the one it has.
+    """
+    error = row_error(document)
+    values = [unguard(value) for value in error.values] if document.get("guarded") and not raw else error.values
+    named, surplus = dict(zip(error.columns, values, strict=False)), values[len(error.columns) :]
+    own = [named.get(column, "") for column in columns]
+    cells = [*own, str(error.row), str(error.line or ""), error.column or "", error.reason, *surplus]
+    return cells if raw else [guard(cell) for cell in cells]
 
 
 def csv_lines(rows: Sequence[Sequence[str]]) -> bytes:
     """Rows as CSV, UTF-8."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="replace")
 
 
 async def error_numbers(client: AsyncElasticsearch, index: str, job_id: str) -> AsyncIterator[list[int]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from api.errors import ApiError, invalid
-from api.header import HEAD_BYTES
 from api.spool import Digest
+from csvfile.header import HEAD_BYTES
 from runtime.identity import identity_of
 from schemas.job import Source
 

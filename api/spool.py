@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from api.errors import ApiError, unavailable
-from api.header import HEAD_BYTES
+from csvfile.grammar import LineCounter
+from csvfile.header import HEAD_BYTES
 from runtime.identity import identity_of
 from schemas.job import FileIdentity, Source
 
@@ -46,23 +47,20 @@ class Digest:
 
     def __init__(self) -> None:
         self.bytes = 0
-        self.lines = 0
         self.head = b""
-        self._last = b""
+        self._lines = LineCounter()
         self._sha256 = hashlib.sha256()
 
     def update(self, data: bytes) -> None:
         """Take in the next bytes."""
         self._sha256.update(data)
         self.bytes += len(data)
-        self.lines += data.count(b"\n")
-        self._last = data[-1:] or self._last
+        self._lines.feed(data)
         if len(self.head) < HEAD_BYTES:
             self.head += data[: HEAD_BYTES - len(self.head)]
 
     def source(self, name: str | None, path: str, identity: FileIdentity | None = None) -> Source:
         """The file as a job's source."""
-        unended = 1 if self._last not in (b"", b"\n") else 0
         return Source(
             kind="file",
             name=(name or "")[-255:] or None,
@@ -70,7 +68,7 @@ class Digest:
             bytes=self.bytes,
             sha256=self._sha256.hexdigest(),
             identity=identity,
-            lines=self.lines + unended,
+            lines=self._lines.lines,
         )
 
 

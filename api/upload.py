@@ -10,9 +10,9 @@ from pathlib import Path
 from starlette.requests import ClientDisconnect
 
 from api.errors import ApiError, invalid
-from api.header import HEAD_BYTES
 from api.multipart import FormReader, PartBegan, PartData, PartEnded, PartEvent, broken_off
 from api.spool import SpooledFile
+from csvfile.header import HEAD_BYTES
 
 MOST_JSON_BYTES = 64 * 1024
 MOST_FIELDS = 100
@@ -100,7 +100,7 @@ class _Receiver:
             assert self.file is not None
             await self._flush()
             await asyncio.to_thread(self.file.close)
-        self._look(whole=self._part == "file" or None)
+        self._look(ended=True)
         self._part = ""
 
     async def _flush(self) -> None:
@@ -108,18 +108,20 @@ class _Receiver:
         data = bytes(self._pending)
         self._pending.clear()
         await asyncio.to_thread(self.file.write, data)
-        self._look(whole=False)
+        self._look(ended=False)
 
-    def _look(self, whole: bool | None) -> None:
-        """Look at the header as soon as it and the job are here: a wrong file need not be sent to its end."""
+    def _look(self, ended: bool) -> None:
+        """Look at the header as soon as it and the job are here: a wrong file need not be sent to its end.
+
+        It is here once the file has ended, or more of it has come than a header may take.
+        """
         if self._checked or self.job is None or self.file is None:
             return
-        head = self.file.digest.head
-        if whole is None:
-            whole = len(head) < HEAD_BYTES
-        if whole or len(head) >= HEAD_BYTES:
+        digest = self.file.digest
+        whole = digest.bytes <= HEAD_BYTES
+        if ended or not whole:
             self._checked = True
-            self._check(self.job, head, self.file.digest.bytes <= HEAD_BYTES and whole)
+            self._check(self.job, digest.head, whole)
 
 
 async def receive_form(

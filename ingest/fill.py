@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ingest.cutter import Limits
+from csvfile.cutter import Limits
 from schemas.blocks import RowBlock
 from schemas.inbox import InboxRecord
 from schemas.intervals import IntervalSet

@@ -16,10 +16,10 @@ from contextlib import closing
 from confluent_kafka import KafkaException
 
 from control.jobtable import JobTable
+from csvfile.cutter import Limits
 from ingest.admittance import takes_rows
 from ingest.announcing import REPORT_SECONDS, Announcer, report_on
 from ingest.consumers import ViewConsumer, wait_for_topics
-from ingest.cutter import Limits
 from ingest.errors import PublishError
 from ingest.fill import Fill
 from ingest.inbox_kafka import InboxConsumer, InterruptedSessionError, Transactions

@@ -17,9 +17,9 @@ from functools import lru_cache
 
 from aiokafka.partitioner import murmur2
 
+from csvfile.cutter import Limits
 from ingest.admittance import Terms, takes_rows, terms_of, unknown_dataset, unknown_job
 from ingest.aside import Aside, Record
-from ingest.cutter import Limits
 from ingest.fill import Fill
 from ingest.inbox_rows import Arrival, RowMaker, read_record
 from ingest.publisher import MESSAGE_BYTES

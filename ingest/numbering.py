@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
+from csvfile.row_numbers import row_number
 from ingest.errors import SourceError
 from schemas.blocks import RowBlock
 from schemas.datasets import ERROR_COLUMNS
@@ -21,7 +22,7 @@ def numbered(block: RowBlock, rows_json: bytes) -> RowBlock:
     """
     rows = _rows.decode(rows_json)
     numbers = [_number(block, row, index) for index, row in enumerate(rows)]
-    lines = [_whole(_value(block, row, LINE)) or 0 for row in rows]
+    lines = [row_number(_value(block, row, LINE)) or 0 for row in rows]
     own = [place for place, name in enumerate(block.columns) if name not in ERROR_COLUMNS]
     return replace(
         block,
@@ -35,8 +36,8 @@ def numbered(block: RowBlock, rows_json: bytes) -> RowBlock:
 
 
 def _number(block: RowBlock, row: list[str], index: int) -> int:
-    number = _whole(_value(block, row, ROW))
-    if not number:
+    number = row_number(_value(block, row, ROW))
+    if number is None:
         line = block.line_of(index)
         raise SourceError(f"the row on line {line} has no row number in the column {ROW}; send the file again")
     return number
@@ -45,10 +46,6 @@ def _number(block: RowBlock, row: list[str], index: int) -> int:
 def _value(block: RowBlock, row: list[str], name: str) -> str:
     place = block.columns.index(name) if name in block.columns else len(row)
     return row[place] if place < len(row) else ""
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def _without_added(row: list[str], own: list[int], columns: int) -> list[str]:

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from control.jobtable import JobTable
+from csvfile.cutter import Limits
 from ingest.acks import Acks
 from ingest.consumers import PlanConsumer, ViewConsumer, wait_for_topics
 from ingest.counting import Asking
-from ingest.cutter import Limits
 from ingest.files import Roots
 from ingest.publisher import Publisher
 from ingest.sources import Surroundings

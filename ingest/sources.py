@@ -9,12 +9,13 @@ from typing import Any, cast
 import msgspec
 from elasticsearch import Elasticsearch
 
+from csvfile.cutter import Limits, Place, cut
+from csvfile.errors import CsvFileError
+from csvfile.header import HEAD_BYTES, read_header
 from ingest import exports
 from ingest.counting import Asking
-from ingest.cutter import Limits, Place, cut
 from ingest.errors import SourceError
 from ingest.files import ChangedError, Checked, Roots, open_source
-from ingest.header import HEAD_BYTES, read_header
 from ingest.numbering import numbered
 from ingest.steps import Step, Waiting
 from schemas.blocks import RowBlock, UndoBlock
@@ -61,7 +62,10 @@ def phase_of(plan: Plan) -> Phase:
 
 def block_source(plan: Plan, start: Input, surroundings: Surroundings) -> BlockSource:
     """The blocks of a plan, from the checkpoint `start` on."""
-    return _SOURCES[type(plan)](plan, start, surroundings)
+    try:
+        return (yield from _SOURCES[type(plan)](plan, start, surroundings))
+    except CsvFileError as error:
+        raise SourceError(str(error)) from error
 
 
 def read_file(plan: ReadFile, start: Input, surroundings: Surroundings) -> BlockSource:
@@ -75,9 +79,10 @@ def read_file(plan: ReadFile, start: Input, surroundings: Surroundings) -> Block
         if place.bytes > opened.size:
             raise SourceError("the file is shorter than what has been read of it: it has changed; upload it again")
         columns, blocks, rows = list(header.columns), start.blocks, start.rows
+        limits = surroundings.limits.for_corrections() if plan.numbered else surroundings.limits
         while True:
             try:
-                for part in cut(opened.chunks(place.bytes), place, header.delimiter, surroundings.limits):
+                for part in cut(opened.chunks(place.bytes), place, header.delimiter, limits):
                     if part is None:
                         yield None
                         continue

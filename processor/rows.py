@@ -119,6 +119,7 @@ class RowChecker:
             reason=problem.reason,
             columns=block.columns,
             values=block.rows[place],
+            guarded=block.guarded,
             organisation=organisation,
             at=at,
         )

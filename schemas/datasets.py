@@ -5,8 +5,10 @@ https://specs.frictionlessdata.io/table-schema/ gives the descriptor; its proper
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from schemas.fields import DatasetError, Field, missing_values, parse_field, refuse_unknown
@@ -16,6 +18,9 @@ __all__ = ["ERROR_COLUMNS", "Dataset", "DatasetError", "Field", "header_problem"
 ERROR_COLUMNS = ("sluice_row", "sluice_line", "sluice_column", "sluice_reason")
 """Columns that ``errors.csv`` adds to a file's own. A file may have any of them, anywhere: no check reads them."""
 
+_NAMED = 10
+"""So many columns of a header are named in a message, and so many characters of a name from a file."""
+_NAME_CHARACTERS = 80
 _PROPERTIES = frozenset({"$schema", "name", "title", "description", "fields", "primaryKey", "missingValues", "sluice"})
 _OWN = frozenset({"date_field", "exclusive_key"})
 
@@ -84,18 +89,41 @@ def parse_dataset(name: str, descriptor: Any) -> Dataset:
 
 def header_problem(dataset: Dataset, header: Sequence[str]) -> str | None:
     """What is wrong with a file's header for this dataset, in words; None: nothing. Columns may come in any order."""
-    wanted, given = set(dataset.columns), set(header) - set(ERROR_COLUMNS)
-    duplicates = sorted({name for name in header if list(header).count(name) > 1})
-    if duplicates:
-        return f"the column {duplicates[0]!r} appears twice in the header; every column may appear once"
+    header = list(header)
+    if unnamed := header.count(""):
+        numbers = list(islice((str(number) for number, name in enumerate(header, start=1) if not name), _NAMED))
+        which = f"column {numbers[0]} has" if unnamed == 1 else f"columns {_listed(numbers, unnamed)} have"
+        return (
+            f"of the {len(header)} columns in the header {which} no name; delete what has no name in every line of "
+            "the file (often a delimiter too many at the end of each line), or give it the name of a column"
+        )
+    times = Counter(header)
+    repeated = sorted(name for name, count in times.items() if count > 1)
+    if len(repeated) == 1:
+        return f"the column '{_shown(repeated[0])}' appears twice in the header; every column may appear once"
+    if repeated:
+        named = _listed([_shown(name) for name in repeated[:_NAMED]], len(repeated))
+        return f"these columns appear twice in the header: {named}; every column may appear once"
+    wanted, given = frozenset(dataset.columns), times.keys() - frozenset(ERROR_COLUMNS)
     if given == wanted:
         return None
     parts = []
-    if wanted - given:
-        parts.append(f"missing: {', '.join(name for name in dataset.columns if name not in given)}")
-    if given - wanted:
-        parts.append(f"unknown: {', '.join(repr(name)[1:-1] for name in header if name in given - wanted)}")
+    if missing := [name for name in dataset.columns if name not in given]:
+        parts.append(f"missing: {_listed(missing)}")
+    if unknown := [name for name in header if name in given and name not in wanted]:
+        parts.append(f"unknown: {_listed([_shown(name) for name in unknown[:_NAMED]], len(unknown))}")
     return (
         f"the header does not fit dataset {dataset.name!r} ({'; '.join(parts)}); "
         f"expected the columns {', '.join(dataset.columns)}, in any order"
     )
+
+
+def _listed(names: Sequence[str], count: int | None = None) -> str:
+    more = (len(names) if count is None else count) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _shown(name: str) -> str:
+    """A name from a file, on one line and not too long."""
+    short = repr(name[:_NAME_CHARACTERS])[1:-1]
+    return short if len(name) <= _NAME_CHARACTERS else f"{short}..."

@@ -44,6 +44,8 @@ class RowError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     columns: list[str] = []
     values: list[str] = []
     """The whole row as it was, in the order of `columns`."""
+    guarded: bool = False
+    """Some value may carry the apostrophe that is put before what a spreadsheet would take for a formula."""
     organisation: str = "default"
     at: Timestamp = 0
     corrected: bool = False

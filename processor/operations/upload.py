@@ -202,6 +202,7 @@ def refused_row(work: Work, block: RowBlock, number: int, answer: Answer) -> Row
         reason=answer.error if answer.status == 409 else f"Elasticsearch refused the row: {answer.error[:CUT]}",
         columns=block.columns,
         values=block.rows[index],
+        guarded=block.guarded,
         organisation=work.job.organisation,
         at=work.at,
     )

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from ingest.cutter import Limits
+from csvfile.cutter import Limits
 from ingest.files import Roots
 from ingest.sources import Step, Surroundings, block_source
 from runtime.clients import librdkafka_config

@@ -11,12 +11,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.corrected_rows import RowSet, rows_problem
+from csvfile.cutter import Limits
 from runtime.datasets import load_datasets
 from runtime.identity import identity_of
 from schemas.commands import CreateJob, InputEnded, LanesDone
 from schemas.job import Input, LaneTotals
 from tests.unit.test_api_stub import PEOPLE, ROW, StubLog, make_job, stub
 
+LIMITS = Limits(500, 256 * 1024)
 HEADER = PEOPLE.strip() + b",sluice_row\n"
 LINE = ROW.strip()
 Served = tuple[TestClient, StubLog, Path]
@@ -142,7 +144,7 @@ def problem(folder: Path, content: bytes, *wrong: int) -> str | None:
     for row in wrong:
         rows.add(row)
     (folder / "errors.csv").write_bytes(content)
-    return rows_problem(folder / "errors.csv", load_datasets()["people"], rows)
+    return rows_problem(folder / "errors.csv", load_datasets()["people"], rows, LIMITS)
 
 
 def test_rows_may_be_left_out_and_come_in_any_order_with_any_delimiter(tmp_path: Path) -> None:
@@ -159,6 +161,9 @@ def test_rows_may_be_left_out_and_come_in_any_order_with_any_delimiter(tmp_path:
         (LINE + b",\n", "line 2 has no row number"),
         (LINE + b",two\n", "but 'two'"),
         (LINE + b",99999999999999999999\n", "has no row number"),
+        (LINE + b"," + b"9" * 6000 + b"\n", "has no row number"),
+        (LINE + b"," + b"\1" * 2_000_000 + b"\n", "the row takes more than 1048576 bytes"),
+        (LINE + b"," + b"\1" * 1_000_000 + b"\n", "longer than rows can be"),
         (LINE + b"\n", "has no row number"),
         (b"", "no rows"),
         (b"\n\n", "no rows"),
@@ -166,6 +171,11 @@ def test_rows_may_be_left_out_and_come_in_any_order_with_any_delimiter(tmp_path:
 )
 def test_rows_that_are_none_of_the_errors_are_named(tmp_path: Path, rows: bytes, words: str) -> None:
     assert words in str(problem(tmp_path, HEADER + rows, 2))
+
+
+def test_cells_may_be_as_long_as_they_were(tmp_path: Path) -> None:
+    assert problem(tmp_path, HEADER + LINE.replace(b"Ann", b"A" * 250_000) + b",2\n", 2) is None
+    assert problem(tmp_path, HEADER + LINE.replace(b"Ann", b'"' + b'""' * 250_000 + b'"') + b",2\n", 2) is None
 
 
 def test_a_file_without_row_numbers_is_told_where_they_come_from(tmp_path: Path) -> None:
@@ -182,7 +192,7 @@ def test_many_rows_take_a_bit_of_memory_each(tmp_path: Path) -> None:
             target.write(LINE + b",%d\n" % (row * 500))
     tracemalloc.start()
     try:
-        assert rows_problem(file, load_datasets()["people"], rows) is None
+        assert rows_problem(file, load_datasets()["people"], rows, LIMITS) is None
         assert tracemalloc.get_traced_memory()[1] < 6_000_000, "ten million rows"
     finally:
         tracemalloc.stop()

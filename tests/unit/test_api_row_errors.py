@@ -7,15 +7,15 @@ import csv
 import io
 from typing import Any, cast
 
-from api.header import head_problem
 from api.row_errors import csv_pages
-from ingest.header import read_header
+from csvfile.header import read_header
 from runtime.datasets import load_datasets
 from schemas.datasets import ERROR_COLUMNS
 
 PEOPLE = load_datasets()["people"]
 COLUMNS = ["email", "name", "phone", "country", "favorite_color", "created_at"]
 VALUES = ["=1+1", 'Ann "A", Lee', "+1 555 0100", "two\r\nlines", "", "2026-01-01"]
+GUARDED = ["'=1+1", VALUES[1], "'+1 555 0100", *VALUES[3:]]
 
 
 class StubIndex:
@@ -46,38 +46,47 @@ def error(row: int, values: list[str] = VALUES, columns: list[str] = COLUMNS) ->
     }
 
 
-def errors_csv(*documents: dict[str, Any]) -> tuple[bytes, list[list[str]]]:
+def errors_csv(*documents: dict[str, Any], raw: bool = False) -> tuple[bytes, list[list[str]]]:
     async def whole() -> bytes:
-        pages = csv_pages(cast(Any, StubIndex(*documents)), "sluice-errors", "j1", PEOPLE.columns)
+        pages = csv_pages(cast(Any, StubIndex(*documents)), "sluice-errors", "j1", PEOPLE.columns, raw)
         return b"".join([page async for page in pages])
 
     data = asyncio.run(whole())
     return data, list(csv.reader(io.StringIO(data.decode(), newline="")))
 
 
-def test_the_files_own_columns_come_first_with_exactly_their_values() -> None:
+def test_the_files_own_columns_come_first_fit_for_a_spreadsheet() -> None:
     _, (header, row) = errors_csv(error(7))
     assert header == [*COLUMNS, *ERROR_COLUMNS]
-    assert row == [*VALUES, "7", "8", "email", "no, really"]
+    assert row == [*GUARDED, "7", "8", "email", "no, really"]
+
+
+def test_of_a_raw_job_it_has_exactly_the_values_of_the_file() -> None:
+    _, (_, row) = errors_csv({**error(7), "reason": "-x is no number"}, raw=True)
+    assert row == [*VALUES, "7", "8", "email", "-x is no number"]
+
+
+def test_what_is_guarded_already_is_not_guarded_twice_and_the_reason_is_no_formula() -> None:
+    _, (_, row) = errors_csv({**error(7, GUARDED), "guarded": True, "column": "=c", "reason": "=c is required"})
+    assert row == [*GUARDED, "7", "8", "'=c", "'=c is required"]
 
 
 def test_it_is_a_file_that_an_upload_takes() -> None:
     data, _ = errors_csv(error(7))
-    assert head_problem(PEOPLE, data, whole=True) is None
     assert read_header(data, True, PEOPLE).columns == (*COLUMNS, *ERROR_COLUMNS)
 
 
 def test_a_row_with_too_few_or_too_many_values_stays_in_its_columns() -> None:
     _, (_, short, long) = errors_csv(error(1, VALUES[:2]), error(2, [*VALUES, "more"]))
-    assert short == [*VALUES[:2], "", "", "", "", "1", "2", "email", "no, really"]
-    assert long == [*VALUES, "2", "3", "email", "no, really", "more"]
+    assert short == [*GUARDED[:2], "", "", "", "", "1", "2", "email", "no, really"]
+    assert long == [*GUARDED, "2", "3", "email", "no, really", "more"]
 
 
 def test_of_a_file_that_was_an_errors_csv_only_the_own_columns_are_kept() -> None:
     columns = ["sluice_row", *COLUMNS, "sluice_reason"]
     _, (header, row) = errors_csv(error(3, ["900", *VALUES, "old"], columns))
     assert header == [*COLUMNS, *ERROR_COLUMNS]
-    assert row == [*VALUES, "3", "4", "email", "no, really"]
+    assert row == [*GUARDED, "3", "4", "email", "no, really"]
 
 
 def test_without_errors_it_has_the_datasets_columns() -> None:

@@ -14,14 +14,9 @@ from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
 from api.errors import ApiError
-from api.header import head_problem
 from api.multipart import FormReader, boundary_of
 from api.spool import SpooledFile, safe_name
 from api.upload import Form, receive_form
-from runtime.datasets import load_datasets
-
-PEOPLE = load_datasets()["people"]
-COLUMNS = ",".join(PEOPLE.columns).encode()
 
 
 def part(name: str, data: bytes, filename: str | None = None) -> bytes:
@@ -136,30 +131,3 @@ def test_boundaries() -> None:
 )
 def test_names_lead_nowhere_else(name: str | None, safe: str) -> None:
     assert safe_name(name) == safe
-
-
-@pytest.mark.parametrize("delimiter", [b",", b";", b"\t"])
-@pytest.mark.parametrize("begin", [b"", b"\xef\xbb\xbf"])
-@pytest.mark.parametrize("end", [b"", b"\n", b"\r\nx"])
-def test_good_headers(delimiter: bytes, begin: bytes, end: bytes) -> None:
-    assert head_problem(PEOPLE, begin + COLUMNS.replace(b",", delimiter) + end, whole=True) is None
-
-
-@pytest.mark.parametrize(
-    ("head", "words"),
-    [
-        (b"", "empty"),
-        (b"name,email\n", "missing: phone"),
-        (COLUMNS + b",extra\n", "unknown: extra"),
-        (COLUMNS + b",name\n", "twice"),
-        (COLUMNS.decode().encode("utf-16"), "UTF-8"),
-        (COLUMNS + "\nAndré".encode("latin-1") + b"\n", "not UTF-8"),
-        (b'"' + COLUMNS, "can't be read"),
-    ],
-)
-def test_bad_headers_are_explained(head: bytes, words: str) -> None:
-    assert words in (head_problem(PEOPLE, head, whole=True) or "")
-
-
-def test_a_head_may_be_cut_inside_a_character() -> None:
-    assert head_problem(PEOPLE, COLUMNS + "\né".encode()[:-1]) is None

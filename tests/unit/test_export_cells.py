@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.cutter import Limits, Place, cut
+from csvfile.cutter import Limits, Place, cut
 from processor.cells import documents
 from processor.rows import row_checker
 from runtime.datasets import load_datasets

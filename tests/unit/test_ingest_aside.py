@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from csvfile.cutter import Limits
 from ingest import aside
 from ingest import intake as intakes
 from ingest.announcing import report_on
-from ingest.cutter import Limits
 from ingest.fill import Fill
 from ingest.inbox_rows import Arrival, read_record
 from ingest.intake import GivenUpError, Intake, Surroundings

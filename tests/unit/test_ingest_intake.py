@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
 
+from csvfile.cutter import Limits
 from ingest.announcing import REPORT_SECONDS, Announcer, report_on
 from ingest.aside import Record
-from ingest.cutter import Limits
 from ingest.fill import MOST_GAPS, Fill
 from ingest.inbox_rows import RowMaker, read_record
 from ingest.intake import MOST_BYTES, Batch, Intake, Surroundings, home_partition

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.cutter import Limits
+from csvfile.cutter import Limits
 from ingest.errors import SourceError
 from ingest.files import Roots
 from ingest.sources import Surroundings, block_source

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from api.errors import ApiError
 from api.sources import digest_of
 from api.spool import SpooledFile
+from csvfile.cutter import Limits
 from ingest import files
-from ingest.cutter import Limits
 from ingest.errors import SourceError
 from ingest.files import Roots
 from ingest.sources import Surroundings, block_source

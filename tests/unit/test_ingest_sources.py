@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 from pathlib import Path
 
 import pytest
 
-from ingest.cutter import Limits, Place
+from csvfile.cutter import Limits
 from ingest.errors import SourceError
 from ingest.files import Roots, locate, open_source
-from ingest.header import read_header
 from ingest.sources import Step, Surroundings, block_source
 from runtime.datasets import load_datasets
 from schemas.blocks import RowBlock, UndoBlock
@@ -31,45 +29,6 @@ def around(folder: Path, rows: int = 2, size: int = 4096) -> Surroundings:
 def read_plan(path: str, size: int | None = None, dataset: str = "people") -> ReadFile:
     source = Source(path=path, bytes=size)
     return ReadFile(job_id="j", epoch=0, command_offset=0, partitions=8, dataset=dataset, source=source)
-
-
-@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
-@pytest.mark.parametrize("delimiter", [b",", b";", b"\t"])
-@pytest.mark.parametrize("bom", [b"", codecs.BOM_UTF8])
-def test_header_variants(line_end: bytes, delimiter: bytes, bom: bytes) -> None:
-    head = bom + line_end + delimiter.join(name.encode() for name in COLUMNS)
-    header = read_header(head + line_end + b"x", True, PEOPLE)
-    assert header.columns == COLUMNS
-    assert header.delimiter == delimiter
-    assert header.end == Place(len(head + line_end), 2)
-
-
-def test_header_names_are_stripped_and_may_be_quoted_and_in_any_order() -> None:
-    head = b",".join(b'" %b "' % name.encode() for name in reversed(COLUMNS))
-    assert read_header(head, True, PEOPLE).columns == tuple(reversed(COLUMNS))
-
-
-@pytest.mark.parametrize(
-    ("head", "reason"),
-    [
-        (b"", "the file is empty"),
-        (codecs.BOM_UTF8, "the file is empty"),
-        (b"\r\n\n", "only blank lines"),
-        (b"name;email\n", "the header does not fit dataset 'people'"),
-        (HEADER + b",name\n", "the column 'name' appears twice"),
-        (b'name,"email\n', "a quote in it is not closed"),
-        (b"n\xe4me\n", "the header is not valid UTF-8"),
-        ("name,email".encode("utf-16"), "the file is UTF-16"),
-    ],
-)
-def test_bad_headers(head: bytes, reason: str) -> None:
-    with pytest.raises(SourceError, match=reason):
-        read_header(head, True, PEOPLE)
-
-
-def test_a_header_that_does_not_end_within_the_head() -> None:
-    with pytest.raises(SourceError, match="the header does not end"):
-        read_header(HEADER, False, PEOPLE)
 
 
 def test_files_are_found_below_the_storage_root_and_in_import_folders(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control.jobtable import JobTable
+from csvfile.cutter import Limits
 from ingest.acks import Acks
 from ingest.coverage import Coverage, with_counts
-from ingest.cutter import Limits
 from ingest.files import Roots
 from ingest.sources import Surroundings
 from ingest.verdict import Verdict, judge, starting_point

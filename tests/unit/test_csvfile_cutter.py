@@ -6,14 +6,16 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingest.cutter import Cut, Limits, Place, cut
-from ingest.errors import SourceError
-from ingest.skipping import QUOTE_SPAN_BYTES
+from csvfile.cutter import Cut, Limits, Place, cut
+from csvfile.errors import CsvFileError
+from csvfile.grammar import LineCounter
+from csvfile.oversized_rows import QUOTE_SPAN_BYTES
 from schemas.codec import encode
 
 TEXT = st.text(st.sampled_from('ab7 ,;\t"\\\n\r\0\x0b\x1c\x7f\x85é\u2028漢😀'), max_size=8)
@@ -95,7 +97,7 @@ def test_any_bytes_give_the_same_blocks_however_they_arrive(data: bytes, rows: i
         found: list[Cut] = []
         try:
             found.extend(part for part in cut(pieces(data[start.bytes :], piece), start, b",", limits) if part)
-        except SourceError as error:
+        except CsvFileError as error:
             return found, str(error)
         return found, ""
 
@@ -110,7 +112,7 @@ def test_any_bytes_are_read_as_csv_reader_does(data: bytes, rows: int, piece: in
     text = data.decode(errors="replace")
     try:
         parts = blocks(data, Limits(rows, 4096), piece=piece)
-    except SourceError:
+    except CsvFileError:
         sentinel = oracle(text + "\nend")
         assert not sentinel or sentinel[-1] != ["end"]
         return
@@ -167,7 +169,7 @@ def test_a_gigabyte_without_a_line_end_takes_little_memory() -> None:
 @pytest.mark.parametrize("text", ['a,b\nc,"d\ne,f\n', 'a,b\nc,"d', 'a,b\nc,"d""\n'])
 def test_a_quote_open_at_the_end_fails_and_names_its_line(text: str) -> None:
     found: list[Cut | None] = []
-    with pytest.raises(SourceError, match="opens on line 2 is not closed: the file ends within it"):
+    with pytest.raises(CsvFileError, match="opens on line 2 is not closed: the file ends within it"):
         found.extend(cut(iter([text.encode()]), TOP, b",", Limits(10, 4096)))
     assert rows_of([part for part in found if part]) == [["a", "b"]], "what comes before is not lost"
 
@@ -179,8 +181,86 @@ def test_a_quote_open_for_too_long_fails_before_the_end() -> None:
             yield b"x" * 999 + b"\n"
         raise AssertionError("read on")
 
-    with pytest.raises(SourceError, match="opens on line 1 is not closed within 1024 KiB"):
+    with pytest.raises(CsvFileError, match="opens on line 1 is not closed within 1024 KiB"):
         list(cut(endless(), TOP, b",", Limits(500, 262_144)))
+
+
+def strict(data: bytes) -> tuple[list[tuple[list[str], bool]], bool]:
+    """Rows as `csv.reader` reads them, each with whether its strict form accepts it; and whether all are closed."""
+    lines = list(io.StringIO(data.decode(errors="replace"), newline=""))
+    found, at = [], 0
+    while at < len(lines):
+        lenient = csv.reader(lines[at:])
+        row = next(lenient)
+        record, at = lines[at : at + lenient.line_num], at + lenient.line_num
+        if not row:
+            continue
+        try:
+            accepted = next(csv.reader(record, strict=True)) == row
+        except csv.Error as error:
+            if at == len(lines) and "unexpected end of data" in str(error):
+                return found, False
+            accepted = False
+        found.append((row, accepted))
+    return found, True
+
+
+@given(SOUP, st.integers(1, 9), st.integers(12, 4096), st.integers(1, 99))
+@example(b'"a"b,c\n"d""e",f\n', 9, 4096, 99)
+@example(b'a,"b"c"\n', 9, 4096, 99)
+@example(b'"a"b,"c\nd"\n', 9, 4096, 99)
+def test_a_row_has_an_error_if_strict_csv_refuses_it(data: bytes, rows: int, size: int, piece: int) -> None:
+    wanted, closed = strict(data)
+    found: list[Cut] = []
+    with suppress(CsvFileError):  # a quote is not closed
+        found.extend(part for part in cut(pieces(data, piece), TOP, b",", Limits(rows, size)) if part)
+        assert closed
+        assert len(rows_of(found)) == len(wanted)
+    reasons = [part.unreadable.get(index) for part in found for index in range(part.rows)]
+    for row, reason, (values, accepted) in zip(rows_of(found), reasons, wanted, strict=False):
+        if reason is not None and "bytes, which is the most" in reason:
+            continue
+        assert row == values
+        assert ("closing quote" in (reason or "")) is not accepted
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        (b'"a"b,c', 1),
+        (b'a,"b"c', 2),
+        (b'a,"b"c,d', 2),
+        (b'"x,""y",z,"5" pipe"', 3),
+        (b'"a" ,b', 1),
+        (b'a,"b""c"d', 2),
+    ],
+)
+def test_text_behind_a_closing_quote_is_named_by_its_value(line: bytes, value: int) -> None:
+    (part,) = blocks(b"a,b\n" + line + b"\nc,d\n", Limits(10, 4096))
+    assert list(part.unreadable) == [1]
+    assert part.unreadable[1].startswith(f"value {value} is in quotes and has text after its closing quote")
+
+
+def test_a_quote_in_an_unquoted_value_is_a_character() -> None:
+    (part,) = blocks(b'5" pipe,b"\na"",c\n', Limits(10, 4096))
+    assert (rows_of([part]), part.unreadable) == ([['5" pipe', 'b"'], ['a""', "c"]], {})
+
+
+@given(st.lists(st.sampled_from([b"a", b"\n", b"\r", b"\r\n", b"bc", b""]), max_size=30), st.integers(1, 9))
+def test_lines_are_counted_across_pieces(parts: list[bytes], piece: int) -> None:
+    data, counter = b"".join(parts), LineCounter()
+    for part in pieces(data, piece):
+        counter.feed(part)
+    assert counter.lines == len(list(io.StringIO(data.decode(), newline="")))
+
+
+def test_one_long_row_may_be_more_than_a_block() -> None:
+    data = b"a,b\n" + b"x" * 9000 + b",c\n" + b"y" * 20_000 + b",d\ne,f\n"
+    for piece in (7, 1000, 100_000):
+        parts = blocks(data, Limits(10, 4096).for_corrections(), piece=piece)
+        assert rows_of(parts) == [["a", "b"], ["x" * 9000, "c"], [], ["e", "f"]]
+        assert [part.first_line for part in parts] == [1, 2, 3, 4]
+        assert "16384 bytes" in parts[2].unreadable[0]
 
 
 def test_a_quote_left_open_does_not_swallow_rows_in_silence() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ingest.errors import SourceError
-from ingest.grammar import count_lines
+from csvfile.errors import CsvFileError
+from csvfile.grammar import count_lines
 
 QUOTE_SPAN_BYTES = 1024 * 1024
 """A quote that is not closed within so many bytes is taken for one that never is: the input fails, and says where."""
@@ -30,7 +30,7 @@ class RecordSkipper:
         """Index in `data` of the line end that ends the record; None: it goes on. No piece may end between CR and LF.
 
         Raises:
-            SourceError: a quote has been open for too long.
+            CsvFileError: a quote has been open for too long.
         """
         at = 0
         while at < len(data):
@@ -59,10 +59,12 @@ class RecordSkipper:
         """The file ends here.
 
         Raises:
-            SourceError: it ends within quotes.
+            CsvFileError: it ends within quotes.
         """
         if self._state == "quoted":
-            raise SourceError(f"the quote that opens on line {self._quote_line} is not closed: the file ends within it")
+            raise CsvFileError(
+                f"the quote that opens on line {self._quote_line} is not closed: the file ends within it"
+            )
 
     def _pass_quoted(self, data: bytes, at: int) -> int:
         quote = data.find(b'"', at)
@@ -70,7 +72,7 @@ class RecordSkipper:
         self.line += count_lines(data[at:stop])
         self._quoted_bytes += stop - at
         if self._quoted_bytes > QUOTE_SPAN_BYTES:
-            raise SourceError(
+            raise CsvFileError(
                 f"the quote that opens on line {self._quote_line} is not closed within "
                 f"{QUOTE_SPAN_BYTES // 1024} KiB; correct that line"
             )

@@ -5,12 +5,17 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
 
 import msgspec
 import orjson
 
-from ingest.grammar import end_of_lines, whole_lines
+from csvfile.grammar import end_of_lines, whole_lines
 from schemas.codec import encode
+
+# A record is bounded by the bytes that are looked at; of itself `csv` would refuse a value over 128 KiB.
+csv.field_size_limit(2**31 - 1)
 
 _BLANK_LINE = re.compile(rb"\n\n")
 _ODD = re.compile(rb'["\\\x00-\x09\x0b\x0c\x0e-\x1f]|\r(?!\n)|\n\r?\n')
@@ -93,23 +98,29 @@ def odd_rows(data: bytes, start: int, stop: int, least: int, most: int, delimite
     Fewer where a blank line follows, or a row that does not end before `stop`; None: that is so from the first on.
     """
     lines = _Lines(whole_lines(data, start, stop))
-    reader = csv.reader(lines, delimiter=delimiter.decode())
+    sign = delimiter.decode()
+    reader = csv.reader(lines, delimiter=sign, strict=True)
     rows: list[list[str]] = []
     row_lines: list[int] = []
     unreadable: dict[int, str] = {}
     line = size = 0
     while len(rows) < most:
         lines.record.clear()
-        row = next(reader, None)
+        stray = False
+        try:
+            row = next(reader, None)
+        except csv.Error:
+            stray = True
+            row = next(csv.reader(chain(tuple(lines.record), lines), delimiter=sign), None)
         if not row or lines.exhausted:
             break  # nothing, a blank line, or a quoted value that goes on beyond `stop`
         if lines.undecodable and (problem := _mend(row)):
             unreadable[len(rows)] = problem
-        if len(lines.record) > 1 and (problem := _stray_quote(lines.record, delimiter)):
-            unreadable[len(rows)] = problem
+        if stray:
+            unreadable[len(rows)] = _stray_quote(lines.record, sign)
         rows.append(row)
         row_lines.append(line)
-        line, size = reader.line_num, lines.size
+        line, size = line + len(lines.record), lines.size
         if len(rows) >= least and not lines.next_is_odd():
             break
     return Rows(encode(rows)[1:-1], row_lines, line, size, unreadable) if rows else None
@@ -154,19 +165,31 @@ class _Lines:
         return b'"' in line or b"\\" in line or line.endswith(b"\r") or (self.undecodable and not line.isascii())
 
 
-def _stray_quote(record: list[str], delimiter: bytes) -> str | None:
-    """Whether a record of several lines has text after a closing quote: the sign of an earlier quote left open.
+def _stray_quote(record: list[str], delimiter: str) -> str:
+    """Why a record with text behind a closing quote is refused: what was meant can't be known.
 
-    `csv.reader` would take it, and the rows between the two quotes would be lost in one value.
+    The quote may be one inside the value that should have been doubled. Over several lines it is the sign of an earlier
+    quote left open: the rows between the two would be lost in one value.
     """
-    try:
-        next(csv.reader(record, delimiter=delimiter.decode(), strict=True))
-    except csv.Error:
+    text, whole_value = "".join(record), _whole_value(delimiter)
+    number, at = 1, 0
+    while found := whole_value.match(text, at):
+        number, at = number + 1, found.end()
+    if len(record) > 1:
         return (
-            f"a quoted value runs over line ends and has text after its closing quote within these {len(record)} "
-            f"lines: a quote is missing or one too many; correct the file"
+            f"value {number} is in quotes, runs over line ends, and has text after its closing quote within these "
+            f"{len(record)} lines: a quote is missing or one too many; correct the file"
         )
-    return None
+    return (
+        f"value {number} is in quotes and has text after its closing quote; "
+        'write each quote inside of such a value twice (""), or take the one too many out'
+    )
+
+
+@lru_cache(maxsize=8)
+def _whole_value(delimiter: str) -> re.Pattern[str]:
+    """A value as RFC 4180 has it, with the delimiter behind it."""
+    return re.compile(rf'(?:"[^"]*+(?:""[^"]*+)*+"|[^"{delimiter}\r\n][^{delimiter}\r\n]*+|){delimiter}')
 
 
 def _mend(row: list[str]) -> str | None:

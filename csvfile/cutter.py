@@ -3,19 +3,19 @@
 A block is the longest sequence of at most `rows` rows that spans at most `bytes` bytes of the file, from its first row
 to the end of its last; blank lines between blocks belong to none. So a reader that begins at the end of any block
 cuts the same blocks as one that began at the top, and it does not matter in what pieces the bytes arrive.
-A row that alone spans more than `bytes` is a block of its own: an unreadable row without values.
+A row that alone spans more than `bytes` is a block of its own; one of more than `row_bytes` an unreadable row without
+values.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from ingest.grammar import LINE_ENDS, count_lines
-from ingest.rows import odd_rows, plain_rows
-from ingest.skipping import RecordSkipper
-from ingest.window import Window
+from csvfile.grammar import LINE_ENDS, count_lines
+from csvfile.oversized_rows import RecordSkipper
+from csvfile.rows import odd_rows, plain_rows
+from csvfile.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,21 @@ class Limits:
 
     rows: int
     bytes: int
+    row_bytes: int = 0
+    """Bytes that a row may take that alone is more than a block takes; if that is less than `bytes`, there is none."""
+
+    @property
+    def longest_row(self) -> int:
+        """Bytes that one row may take, at most."""
+        return max(self.bytes, self.row_bytes)
+
+    def for_corrections(self) -> Limits:
+        """The limits for a file that was made of this one's row errors, so that each of them can be read again.
+
+        A row is written longer than it was read: quotes are doubled, values put in quotes, apostrophes put in front,
+        and a byte that is not UTF-8 becomes three. That is at most three times as much; reason and numbers are added.
+        """
+        return Limits(self.rows, self.bytes, 4 * self.bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +69,12 @@ def cut(chunks: Iterator[bytes], start: Place, delimiter: bytes, limits: Limits)
     Yields None when much was read without a block coming of it, so that other work gets its turn.
 
     Raises:
-        SourceError: a quote is never closed.
+        CsvFileError: a quote is never closed.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), limits.bytes))  # else a value over 128 KiB raises csv.Error
     window = Window(chunks, start.bytes)
     lines = start.lines
     while True:
-        window.fill(limits.bytes + 2)
+        window.fill(limits.longest_row + 2)
         if not window.left:
             return
         if window.data[window.at] in b"\r\n":
@@ -70,17 +84,22 @@ def cut(chunks: Iterator[bytes], start: Place, delimiter: bytes, limits: Limits)
             lines += count_lines(blank)
             yield None
             continue
-        block = _cut_block(window, lines, delimiter, limits)
+        block = _cut_block(window, lines, delimiter, limits.rows, limits.bytes)
+        if block is None and limits.row_bytes > limits.bytes:
+            block = _cut_block(window, lines, delimiter, 1, limits.row_bytes)
         if block is None:
             block = yield from _skip_row(window, lines, delimiter, limits)
         yield block
         lines = block.end.lines
 
 
-def _cut_block(window: Window, lines: int, delimiter: bytes, limits: Limits) -> Cut | None:
-    """The block that begins where the window stands; None: its first row is too large or not closed."""
+def _cut_block(window: Window, lines: int, delimiter: bytes, most: int, size: int) -> Cut | None:
+    """The block of `most` rows and `size` bytes, at most, that begins where the window stands.
+
+    None: its first row is too large or not closed.
+    """
     data, at = window.data, window.at
-    stop = min(at + limits.bytes, len(data))
+    stop = min(at + size, len(data))
     end, end_lines = at, lines  # behind its last row
     line = lines + 1
     parts: list[bytes] = []
@@ -88,8 +107,8 @@ def _cut_block(window: Window, lines: int, delimiter: bytes, limits: Limits) -> 
     unreadable: dict[int, str] = {}
     # Guesses, which change the speed and never the outcome: how many plain rows to look for, and how many rows to take
     # the slow way at once. Where odd rows are many, neither looking far ahead nor going to and fro is worth its time.
-    ask, greed = limits.rows, 1
-    while (left := limits.rows - len(row_lines)) > 0 and at < stop:
+    ask, greed = most, 1
+    while (left := most - len(row_lines)) > 0 and at < stop:
         found = plain_rows(data, at, stop, min(ask, left), delimiter)
         ask = 4 + 2 * found.lines if found else 4
         if found is None:
@@ -133,7 +152,7 @@ def _skip_row(window: Window, lines: int, delimiter: bytes, limits: Limits) -> G
             window.at += end + (2 if piece.startswith(b"\r\n", end) else 1)
             break
         window.at += len(piece)
-        window.fill(limits.bytes + 2)
+        window.fill(limits.longest_row + 2)
         yield None
     else:
         skipper.finish()
@@ -142,6 +161,6 @@ def _skip_row(window: Window, lines: int, delimiter: bytes, limits: Limits) -> G
         rows=1,
         first_line=lines + 1,
         lines=None,
-        unreadable={0: f"the row takes more than {limits.bytes} bytes, which is the most a row may take"},
+        unreadable={0: f"the row takes more than {limits.longest_row} bytes, which is the most a row may take"},
         end=Place(window.offset, skipper.line),
     )

@@ -1,14 +1,13 @@
 """What a line end and a record are, in a CSV file's bytes.
 
-The rules are those of Python's `csv.reader` with its default dialect: RFC 4180, and a quote inside an unquoted value is
-a character like any other.
+The rules are those of Python's `csv.reader` with `strict=True`: RFC 4180, and a quote inside an unquoted value is a
+character like any other.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 
 DELIMITERS = (b",", b";", b"\t")
 LINE_ENDS = re.compile(rb"[\r\n]+")
@@ -25,15 +24,24 @@ def count_lines(data: bytes) -> int:
     return lines
 
 
-@lru_cache(maxsize=8)
-def one_record(delimiter: bytes) -> re.Pattern[bytes]:
-    """A record that is not a blank line, with its line end. Quoted values may span lines; each must be closed."""
-    stop = delimiter + rb"\r\n"
-    # (?!") : without it, backtracking would take the first half of a doubled quote for a closing one
-    quoted = rb'"[^"]*+(?:""[^"]*+)*"(?!")[^' + stop + b"]*+"
-    unquoted = b'[^"' + stop + b"][^" + stop + b"]*+"
-    value = b"(?:" + quoted + b"|" + unquoted + b"|)"
-    return re.compile(rb"(?![\r\n])" + value + b"(?:" + delimiter + value + rb")*(?:\r\n|\r|\n)")
+class LineCounter:
+    """Lines in bytes that come in pieces: line ends as `count_lines` has them, and a last line without one."""
+
+    def __init__(self) -> None:
+        self._ends = 0
+        self._last = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes."""
+        self._ends += count_lines(data)
+        if self._last == b"\r" and data.startswith(b"\n"):
+            self._ends -= 1  # the second half of a CRLF
+        self._last = data[-1:] or self._last
+
+    @property
+    def lines(self) -> int:
+        """Lines of what has been taken in."""
+        return self._ends + (self._last not in (b"", b"\n", b"\r"))
 
 
 def end_of_lines(data: bytes, start: int, stop: int, lines: int) -> int:
