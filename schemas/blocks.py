@@ -45,6 +45,8 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
     """Some value may carry the apostrophe that exports put before what a spreadsheet would take for a formula."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.rows, list):
+            return  # a reader's own, encoded already: see `plain_rows` of csvfile/rows.py
         rows = len(self.rows)
         if self.numbers is not None and len(self.numbers) != rows:
             raise ValueError(f"there are {rows} rows and {len(self.numbers)} row numbers")
