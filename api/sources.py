@@ -16,7 +16,8 @@ from csvfile.header import HEAD_BYTES
 from runtime.identity import identity_of
 from schemas.job import Source
 
-_CHUNK_BYTES = 1024 * 1024
+_CHUNK_BYTES = 128 * 1024
+"""Lines are counted with Python's lock held: of a larger piece, for so long that the event loop would feel it."""
 _TICK_SECONDS = 0.05
 
 Look = Callable[[bytes, bool], None]
@@ -71,7 +72,7 @@ def digest_of(path: Path, look: Look, stop: threading.Event) -> tuple[Digest, So
                 digest.update(chunk)
                 if not looked and len(digest.head) >= HEAD_BYTES:
                     looked = True
-                    look(digest.head, digest.bytes <= HEAD_BYTES)
+                    look(digest.head, before.st_size <= HEAD_BYTES)
                 if digest.bytes > before.st_size:  # else one that grows is read for as long as it does
                     break
             after = os.fstat(file.fileno())

@@ -39,7 +39,7 @@ JOBS = 20_000
 REJECTIONS = 3000
 LONG_ROWS = 80
 ROW_BYTES = 250_000
-STALL_SECONDS = 1.0
+STALL_SECONDS = 1.5
 """Of the event loop; generous, since other processes may keep this machine busy."""
 MEMORY_BYTES = 200 * 1024 * 1024
 """That a kind may add to the process."""
