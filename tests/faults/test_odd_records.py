@@ -121,7 +121,8 @@ def assert_others_are_served(cluster: Cluster, people: People, victim: str) -> N
 
 def restart(cluster: Cluster) -> None:
     """Every process ends and begins anew: it meets what the topics hold."""
-    for process in [*cluster.living("api"), *cluster.living("ingest"), *cluster.living("worker")]:
+    cluster.api.kill()
+    for process in [*cluster.living("ingest"), *cluster.living("worker")]:
         process.stop()
     cluster.wait_ready(*[cluster.launch(role) for role in ("api", "ingest", "worker", "worker")])
 
