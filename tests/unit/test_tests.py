@@ -14,7 +14,8 @@ FILES = sorted(file for part in ("e2e", "faults", "integration") for file in (TE
 SLEEPS = re.compile(r"\bsleep\((?!900\))")  # a stand-in for a process that does nothing
 STOPS = re.compile(r'\(\s*\w+, "(pause|terminate)"|"(pause|terminate)", \w+')
 HOLDS = re.compile(
-    r'rows_per_second|"--rate"|"Rows a second"|begin_slowly|undoing|slow_ingest|max_errors|topic_job|make_job|QUEUED|409'
+    r'rows_per_second|"--rate"|"Rows a second"|begin_slowly|undoing|slow_ingest|max_errors|topic_job|make_job|QUEUED|'
+    "409"
 )
 """The job is held back, has no end, or the test knows what to do when it was faster."""
 
