@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from control.admission import Catalog, holder, startable
-from control.entry import readable, surplus_problem
+from control.entry import head_of, readable, surplus_problem
 from control.errors import Rejected
 from control.jobtable import JobTable
 from control.machine import Context
@@ -76,7 +76,7 @@ class ControlAgent:
         `publish` get out.
 
         Raises:
-            UndecodableError: the record is no command. Its refusal stands in the history.
+            UndecodableError: the record is no command of any job. Its refusal stands in the history.
         """
         if offset <= self._newest_offset:
             return  # delivered again: judged in today's world, a command that was refused then could be carried out now
@@ -85,8 +85,12 @@ class ControlAgent:
         try:
             command: Command = decode(value, Command)
         except UndecodableError as error:
-            job_id = (key or b"?")[:_KEY_BYTES].decode("utf-8", "replace")
             log.warning("command at offset %d can't be read: %s", offset, error)
+            head = head_of(value)
+            if head is not None:
+                await self._carry_out(Reaction(history=(unreadable(head.job_id, str(error), context, head.type),)))
+                return
+            job_id = (key or b"?")[:_KEY_BYTES].decode("utf-8", "replace")
             await self._carry_out(Reaction(history=(unreadable(job_id, f"not a command: {error}", context),)))
             raise
         before = self._jobs.get(command.job_id)

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 
 from control.reaction import Reaction
-from schemas.codec import decode, encode
+from schemas.bounds import JobId
+from schemas.codec import UndecodableError, decode, encode
 from schemas.commands import Command, InputEnded, Request
 from schemas.events import History
 from schemas.expectations import unknown_field
 from schemas.job import Job
 from schemas.plans import Plan
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Whose command a record is, whatever else is wrong with it."""
+
+    type: str
+    job_id: JobId
+
+
+_NAMES = frozenset(kind.__name__ for kind in get_args(Command))
+
+
+def head_of(data: bytes | None) -> Head | None:
+    """The job and the command that a record names; None: it does not even name these."""
+    try:
+        head: Head = decode(data, Head)
+    except UndecodableError:
+        return None
+    return head if head.type in _NAMES else None
 
 
 def surplus_problem(data: bytes, command: Command) -> str | None:

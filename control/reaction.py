@@ -125,10 +125,10 @@ def rejection(command: Command, verdict: Rejected, context: Context) -> CommandR
     )
 
 
-def unreadable(job_id: str, problem: str, context: Context) -> CommandRejected:
-    """The record of a record that is no command."""
+def unreadable(job_id: str, problem: str, context: Context, command: str = "?") -> CommandRejected:
+    """The record of a record that is no command, or not what a command of this name is to be."""
     return CommandRejected(
-        job_id=job_id, command_offset=context.offset, at=context.at, command="?", code=400, message=problem
+        job_id=job_id, command_offset=context.offset, at=context.at, command=command, code=400, message=problem
     )
 
 

@@ -87,19 +87,22 @@ def test_history_comes_before_the_plan_and_the_plan_before_the_state() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "command", "words"),
     [
-        (b"hello", "malformed"),
-        (b'{"type": "Explode", "job_id": "j1"}', "Explode"),
-        (b'{"type": "PauseJob"}', "job_id"),
-        (b'{"type": "SetRate", "job_id": "j1", "rows_per_second": "fast"}', "rows_per_second"),
+        (b"hello", "?", "malformed"),
+        (b'{"type": "Explode", "job_id": "j1"}', "?", "Explode"),
+        (b'{"type": "PauseJob"}', "?", "job_id"),
+        (b'{"type": "SetRate", "job_id": "j1", "rows_per_second": "fast"}', "SetRate", "rows_per_second"),
+        (b'{"type": "PauseJob", "job_id": "j1", "resaon": "x"}', "PauseJob", "resaon"),
     ],
 )
-def test_a_record_that_is_no_command_is_answered_and_the_next_one_carried_out(value: bytes, words: str) -> None:
+def test_a_record_that_is_no_command_is_answered_and_the_next_one_carried_out(
+    value: bytes, command: str, words: str
+) -> None:
     world = world_in(State.RUNNING)
     world.send(value)
     refusal = world.rejection()
-    assert (refusal.code, refusal.command, refusal.job_id, refusal.command_offset) == (400, "?", "j1", 1)
+    assert (refusal.code, refusal.command, refusal.job_id, refusal.command_offset) == (400, command, "j1", 1)
     assert words in refusal.message
     world.pause()
     assert world.state is State.PAUSING
