@@ -11,6 +11,7 @@ from processor.lane import Lane, Loaded
 from processor.lanes import Lanes
 from runtime.settings import Settings
 from schemas.blocks import Block
+from schemas.bounds import possible_rate
 from schemas.codec import UndecodableError, decode
 from schemas.job import Job
 
@@ -107,7 +108,7 @@ class Scheduler:
         if rate is None or job.phase == "undo":  # who takes rows out wants them out
             self._buckets.pop(job.id, None)
             return
-        share = rate * max(1, len(self._lanes.owned)) / job.partitions
+        share = possible_rate(rate) * max(1, len(self._lanes.owned)) / job.partitions
         bucket = self._buckets.setdefault(job.id, TokenBucket(share))
         bucket.rate = share
 

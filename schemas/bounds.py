@@ -15,8 +15,8 @@ from msgspec import Meta
 LEAST_RATE: Final = 0.001
 MOST_RATE: Final = 1e9
 RATE_WORDS: Final = "a number from 0.001 to 1,000,000,000"
-Rate = Annotated[float, Meta(ge=1e-6, le=1e15, description=RATE_WORDS)]
-"""Rows a second. A state may hold a little more than may be asked for: older versions took it, and it does no harm."""
+Rate = Annotated[float, Meta(ge=5e-324, le=1.7976931348623157e308, description=RATE_WORDS)]
+"""Rows a second. A state may hold more than may be asked for: older versions took any. `possible_rate` is what counts."""
 
 MOST_ERRORS: Final = 10**12
 ERRORS_WORDS: Final = "a number from 0 to 1,000,000,000,000, or a percentage such as '5%', at most '100%'"
@@ -67,6 +67,11 @@ Name = Annotated[str, Meta(max_length=200)]
 Day = Annotated[str, Meta(max_length=40)]
 MOST_PATH: Final = 4096
 FilePath = Annotated[str, Meta(max_length=MOST_PATH)]
+
+
+def possible_rate(rows_per_second: float) -> float:
+    """The rate that a worker can keep, where a state holds one that may not be asked for any more."""
+    return min(max(rows_per_second, LEAST_RATE), MOST_RATE)
 
 
 def moment(at_ms: int) -> int:

@@ -24,10 +24,11 @@ from api.view import LaneSeen, View, lane_state
 from control.budget import overspent
 from processor.fairness import TokenBucket
 from schemas.blocks import BlockHead
+from schemas.bounds import possible_rate
 from schemas.codec import UndecodableError, decode, encode
 from schemas.commands import Command, CreateJob, Request, SetRate
 from schemas.events import CommandRejected
-from schemas.job import Job, LaneTotals, State
+from schemas.job import Job, LaneTotals, Options, State
 from schemas.jsonschema import MESSAGES
 from schemas.lanes import LaneRecord, OwnerRecord
 from tests import fuzzing
@@ -346,9 +347,11 @@ def test_each_state_that_can_be_read_can_be_used_and_shown(data: bytes, lane: by
         msgspec.json.encode(job_view(job, view, 1))
 
 
-@pytest.mark.parametrize("rate", [1e-6, 0.001, 1e9, 1e15])
+@pytest.mark.parametrize("rate", [5e-324, 1e-6, 0.001, 1e9, 1e15, 1.7e308])
 def test_a_bucket_bears_every_rate_that_a_state_may_have(rate: float) -> None:
-    bucket = TokenBucket(rate)
+    """A job that was made with such a rate, by a version that took it, can be terminated and rolled back."""
+    assert decode(f'{{"rows_per_second":{rate!r}}}'.encode(), Options).rows_per_second == rate
+    bucket = TokenBucket(possible_rate(rate))
     for second in range(3):
         bucket.take(1000, second)
         assert 0 <= bucket.wait_seconds(second) < 1e12
