@@ -16,7 +16,7 @@ LEAST_RATE: Final = 0.001
 MOST_RATE: Final = 1e9
 RATE_WORDS: Final = "a number from 0.001 to 1,000,000,000"
 Rate = Annotated[float, Meta(ge=5e-324, le=1.7976931348623157e308, description=RATE_WORDS)]
-"""Rows a second. A state may hold more than may be asked for: older versions took any. `possible_rate` is what counts."""
+"""Rows a second. A state may hold any: older versions took them. `possible_rate` is what counts."""
 
 MOST_ERRORS: Final = 10**12
 ERRORS_WORDS: Final = "a number from 0 to 1,000,000,000,000, or a percentage such as '5%', at most '100%'"
