@@ -146,7 +146,9 @@ def compile_column(field: Field) -> Column:
 def _absent(how: Reading, field: Field) -> frozenset[Any]:
     """Values that a missing text would stand for, were it not missing; words for true and false have no other forms."""
     found = set()
-    for text in field.missing if how.convert is not None and field.type != "boolean" else ():
+    if how.convert is None or field.type == "boolean":
+        return frozenset()
+    for text in field.missing:
         if how.shape is None or how.shape.match(text):
             with suppress(ValueError):
                 found.add(how.convert(text))

@@ -153,7 +153,10 @@ def require_texts(where: str, given: dict[str, Any], *names: str) -> None:
 
 def shown(value: Any) -> str:
     """A value as a message quotes it."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = "lists and objects that lie too deep in each other"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
@@ -231,7 +234,8 @@ def _require_pattern(where: str, pattern: Any) -> None:
 def _require_value(where: str, kind: str, name: str, value: Any) -> None:
     """A value in a constraint has to be one of the field's type; a date is one of ISO 8601, whatever its format."""
     types = _VALUES.get(kind, (str,))
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+    fits = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+    if not fits:
         raise DatasetError(f"{where}: {name} {shown(value)} is not of the field's type, {kind}")
     if kind in ("date", "datetime"):
         shape, stored = (DATE, stored_date) if kind == "date" else (DATETIME, stored_datetime)
