@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,6 +167,25 @@ def test_an_index_with_paths_for_names_is_the_same_when_it_is_made_again(setting
         assert provision_indices(config) == provision_indices(config) == []
     finally:
         forget(config)
+
+
+@pytest.mark.parametrize("command", [["runtime.provision"], ["devstack.cli", "up"], ["devstack.cli", "up", "--detach"]])
+def test_a_start_ends_with_what_elasticsearch_refuses(config: Settings, command: list[str], tmp_path: Path) -> None:
+    given = {
+        "SLUICE_HOME": str(tmp_path / "home"),
+        "SLUICE_PREFIX": config.prefix,
+        "SLUICE_KAFKA_BOOTSTRAP": config.bootstrap,
+        "SLUICE_ELASTICSEARCH_URL": config.elasticsearch,
+        "SLUICE_API_PORT": str(config.api_port),
+        "SLUICE_TOPIC_PARTITIONS": "1",
+        "SLUICE_ELASTICSEARCH_SHARDS": "1500",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    run = [sys.executable, "-m", *command]
+    ended = subprocess.run(run, env={**os.environ, **given}, capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert f"Elasticsearch refuses the index {data_index(config.prefix, 'people')}: " in ended.stderr.splitlines()[-1]
+    assert "must be <= 1024" in ended.stderr
 
 
 def test_what_elasticsearch_refuses_ends_in_a_sentence_at_once(
