@@ -10,6 +10,7 @@ from contextlib import suppress
 from api.app import create_app
 from api.connections import BoundedConfig, BoundedServer
 from api.patience import Limits
+from runtime.datasets import require_datasets
 from runtime.settings import Settings, settings
 
 _NOT_STARTED = 3
@@ -42,6 +43,7 @@ def main() -> None:
     logging.basicConfig(level=chosen.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("elastic_transport", "httpx", "python_multipart"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    require_datasets(chosen.datasets_folder)
     _allow_files(2 * chosen.api_connections + _FILES_BESIDE)
     running = server(chosen)
     with suppress(KeyboardInterrupt):

@@ -70,6 +70,8 @@ def _links(now: State) -> str:
 
 
 def _raise_if_hopeless(now: State) -> None:
+    if now.error and now.hopeless:
+        raise StackError(now.error)
     for record in now.processes:
         if record.failures >= FAILED_STARTS or record.phase == "late":
             raise StackError(_failure(record))

@@ -13,8 +13,8 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
+from devstack.descriptors import usable_datasets
 from runtime.clients import elasticsearch
-from runtime.datasets import load_datasets
 from runtime.settings import Settings
 from schemas.datasets import ERROR_COLUMNS
 from schemas.formulas import guard, unguard
@@ -132,7 +132,7 @@ def compare_export(
 
     `first` and `last` are days (YYYY-MM-DD), both included.
     """
-    known = load_datasets(settings.datasets_folder)[dataset]
+    known = usable_datasets(settings)[dataset]
     verdict = ExportVerdict()
     days: dict[str, Any] = {"gte": first} | ({"lte": f"{last}||/d"} if last else {})
     conditions = [{"term": {"sluice.organisation": organisation}}, {"range": {str(known.date_field): days}}]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from devstack import external, follow, processes, roles, state
+from devstack import descriptors, external, follow, processes, roles, state
 from devstack.errors import StackError
 from devstack.layout import Layout
 from devstack.processes import Identity
@@ -33,6 +33,8 @@ def up(settings: Settings, detach: bool, workers: int | None = None, servers_onl
         StackError: something can't be started; if this call started the supervisor, nothing of it is left behind.
     """
     layout = Layout.of(settings)
+    if not servers_only:
+        descriptors.usable_datasets(settings)
     layout.prepare()
     external.require_reachable(settings)
     with _alone(layout):

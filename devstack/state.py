@@ -54,7 +54,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 class State(msgspec.Struct, frozen=True):
     """The whole stack. `prepared` is false until the supervisor knows its processes; `error` is what holds it up,
-    such as topics it can't make."""
+    such as topics it can't make; `hopeless`: trying again does not help."""
 
     supervisor_pid: int
     supervisor_created: float
@@ -62,6 +62,7 @@ class State(msgspec.Struct, frozen=True):
     wanted: Wanted
     processes: tuple[Record, ...] = ()
     error: str | None = None
+    hopeless: bool = False
     prepared: bool = False
 
     def record(self, name: str) -> Record | None:

@@ -41,6 +41,7 @@ class Supervisor:
         self._provisioned = False
         self._provision_after = 0.0
         self._error: str | None = None
+        self._hopeless = False
         self._prepared = False
         self._written: State | None = None
         # Probes and provisioning may take seconds; the loop must not, or a signal would wait for them.
@@ -116,6 +117,7 @@ class Supervisor:
             self._provisioned, self._provisioning = problem is None, None
             self._provision_after = time.monotonic() + PROVISION_PAUSE_SECONDS
             self._error = f"The topics and indices could not be made: {problem}" if problem else None
+            self._hopeless = problem is not None and not retry_helps(problem)
 
     def _stop(self) -> None:
         """Stop our own processes first, so that they can still say goodbye to the servers, and then the servers."""
@@ -137,6 +139,7 @@ class Supervisor:
             wanted=self._wanted,
             processes=tuple(child.record() for child in self._children.values()),
             error=self._error,
+            hopeless=self._hopeless,
             prepared=self._prepared,
         )
         if current != self._written:
@@ -154,6 +157,14 @@ def provision(settings: Settings) -> None:
         return
     for difference in make(settings):
         print(difference, flush=True)
+
+
+def retry_helps(problem: BaseException) -> bool:
+    """Whether what could not be made may be made a little later."""
+    from runtime.provision import RefusedError
+    from schemas.datasets import DatasetError
+
+    return not isinstance(problem, RefusedError | DatasetError)
 
 
 def stop_on_signals(supervisor: Supervisor) -> None:

@@ -9,6 +9,7 @@ import sys
 from ingest.errors import PublishError
 from ingest.inbox import InboxThread
 from ingest.reader import Reader
+from runtime.datasets import require_datasets
 from runtime.logs import configure_logging
 from runtime.settings import settings
 
@@ -16,6 +17,7 @@ from runtime.settings import settings
 def main() -> int:
     """Run a reader until SIGTERM or SIGINT; answers the exit code."""
     configure_logging(settings())
+    require_datasets(settings().datasets_folder)
     stop = False
 
     def on_signal(_number: int, _frame: object) -> None:

@@ -25,6 +25,7 @@ from processor.metrics import WorkerMetrics
 from processor.publisher import Publisher
 from processor.reporter import Reporter
 from runtime.clients import async_elasticsearch
+from runtime.datasets import require_datasets
 from runtime.logs import configure_logging
 from runtime.readiness import mark_ready
 from runtime.settings import Settings, settings
@@ -136,6 +137,7 @@ def main() -> None:
     """Run until a signal comes; exits with 1 after an error, so that whoever watches starts another one."""
     config = settings()
     configure_logging(config)
+    require_datasets(config.datasets_folder)
     # Blocks are short-lived lists without cycles: the collector's usual thresholds would walk them again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,10 @@ from schemas.formulas import guard
 
 _ROWS_AT_ONCE = 2000
 _SIGNS = frozenset("=+-@\t\r'")
+_DIRECTIVE = re.compile(r"%(.)", re.DOTALL)
+_OF_SEVERAL = {"%c": "%a %b %d %H:%M:%S %Y", "%x": "%m/%d/%y", "%X": "%H:%M:%S"}
+_ESCAPED = re.compile(r'[\x00-\x1f"\\]')
+"""What a struct's fields can't have in their names, since JSON has it in another form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,14 @@ class Documents:
     def __init__(self, dataset: Dataset) -> None:
         names = [f"field_{number}" for number in range(len(dataset.fields))]
         columns = dict(zip(names, dataset.columns, strict=True))
-        row = msgspec.defstruct("Row", [(name, Any, None) for name in names], rename=columns, frozen=True, gc=False)
+        # Such names are rare, and dicts slower.
+        self._named = dataset.columns if any(map(_ESCAPED.search, dataset.columns)) else None
+        source: Any = dict[str, Any]
+        if self._named is None:
+            fields = [(name, Any, None) for name in names]
+            source = msgspec.defstruct("Row", fields, rename=columns, frozen=True, gc=False)
         hit = msgspec.defstruct(
-            "Hit", [("source", row), ("sort", msgspec.Raw)], rename={"source": "_source"}, frozen=True, gc=False
+            "Hit", [("source", source), ("sort", msgspec.Raw)], rename={"source": "_source"}, frozen=True, gc=False
         )
         hits = msgspec.defstruct("Hits", [("hits", list[hit])])  # type: ignore[valid-type]
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(msgspec.defstruct("Found", [("hits", hits)])).decode
@@ -60,7 +70,10 @@ class Documents:
         """
         for first in range(0, len(page.documents), _ROWS_AT_ONCE):
             some = page.documents[first : first + _ROWS_AT_ONCE]
-            columns = zip(*map(msgspec.structs.astuple, some), strict=True)
+            if self._named is None:
+                columns = zip(*map(msgspec.structs.astuple, some), strict=True)
+            else:
+                columns = zip(*(map(document.get, self._named) for document in some), strict=True)
             written = [writer(column, raw) for writer, column in zip(self._writers, columns, strict=True)]
             yield _csv(zip(*written, strict=True))
 
@@ -78,14 +91,15 @@ def _writer(field: Field) -> Writer:
     """Writes a column in the way that the field's texts are read: with its own signs, formats and words."""
     match field.type:
         case "boolean":
-            words = {True: field.true_values[0], False: field.false_values[0], None: None}
+            words = {True: _word(field.true_values, field), False: _word(field.false_values, field), None: None}
             return lambda column, raw: _guarded([words.get(value, value) for value in column], raw)
         case "number" if field.decimal_char != ".":
             return lambda column, raw: _guarded([_number(value, field.decimal_char) for value in column], raw)
         case "integer" | "number":
             return lambda column, raw: column if raw else [_guarded_number(value) for value in column]
         case "date" | "datetime" if "%" in field.format:
-            return lambda column, raw: _guarded([_date(value, field.format) for value in column], raw)
+            date = _dates(field.format)
+            return lambda column, raw: _guarded(list(map(date, column)), raw)
         case _:
             return _guarded
 
@@ -102,8 +116,26 @@ def _number(value: Any, decimal_char: str) -> Any:
     return None if value is None else str(value).replace(".", decimal_char)
 
 
-def _date(value: Any, pattern: str) -> Any:
-    return None if value is None else datetime.fromisoformat(value).strftime(pattern)
+def _word(words: Sequence[str], field: Field) -> str:
+    return next(word for word in words if word not in field.missing)
+
+
+def _dates(pattern: str) -> Callable[[Any], Any]:
+    """Writes days and times so that `strptime` reads them with the same pattern.
+
+    `strftime` leaves zeros out at the front of years, and writes zones in ways, or not at all, that it can't read.
+    """
+    plain = _DIRECTIVE.sub(lambda found: _OF_SEVERAL.get(found[0], found[0]), pattern)
+
+    def write(value: Any) -> Any:
+        if value is None:
+            return None
+        at = datetime.fromisoformat(value)
+        zoned = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        fixed = {"%Y": f"{at.year:04}", "%G": f"{at.isocalendar().year:04}", "%Z": "UTC"}
+        return zoned.strftime(_DIRECTIVE.sub(lambda found: fixed.get(found[0], found[0]), plain))
+
+    return write
 
 
 def _csv(rows: Any) -> bytes:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from processor.readings import BadValueError, Convert, Reading, moment, reading
+from processor.readings import BadValueError, Convert, Reading, reading
+from schemas.dates import moment
 from schemas.fields import Field
 
 __all__ = ["BadValueError", "Column", "compile_column"]
@@ -30,7 +32,7 @@ class Column:
     required: bool
     reading: Reading
     convert: Convert | None
-    """The reading's own, then bounds and choices. Text to the value to store; None: the text itself is stored."""
+    """The reading's own, then missing values, bounds and choices; None: the text itself is stored."""
     pattern: re.Pattern[str] | None
     pattern_reason: str
     choices: frozenset[str] | None
@@ -54,7 +56,7 @@ class Column:
         plain = how.plain is not None and all(map(how.plain.match, distinct))
         if not plain and how.shape is not None and not all(map(how.shape.match, distinct)):
             return None
-        if self.pattern is not None and not all(map(self.pattern.match, distinct)):
+        if self.pattern is not None and not all(map(self.pattern.fullmatch, distinct)):
             return None
         if self.choices is not None and not self.choices.issuperset(distinct):
             return None
@@ -106,11 +108,14 @@ class Column:
             raise BadValueError(f"is {_characters(len(text))} long; at most {self.max_length} are allowed")
         if self.reading.shape is not None and not self.reading.shape.match(text):
             raise BadValueError(self.reading.shape_reason)
-        if self.pattern is not None and not self.pattern.match(text):
+        if self.pattern is not None and not self.pattern.fullmatch(text):
             raise BadValueError(self.pattern_reason)
         if self.choices is not None and text not in self.choices:
             raise BadValueError(_none_of(self.choices))
-        return text if self.convert is None else self.convert(text)
+        try:
+            return text if self.convert is None else self.convert(text)
+        except ValueError as error:
+            raise BadValueError(str(error)) from error
 
 
 def compile_column(field: Field) -> Column:
@@ -120,20 +125,48 @@ def compile_column(field: Field) -> Column:
     if field.minimum is not None or field.maximum is not None:
         convert = _bounded(convert, field)
     choices = frozenset(field.enum) if field.enum and how.convert is None else None
-    if field.enum and how.convert is not None:
-        convert = _chosen(convert or how.convert, frozenset(field.enum))
+    if field.enum and convert is not None and how.convert is not None:
+        convert = _chosen(convert, frozenset(field.enum))
+    if convert is not None and (absent := _absent(how, field)):
+        convert = _present(convert, absent, field.required)
     return Column(
         name=field.name,
         required=field.required,
         reading=how,
         convert=convert,
-        pattern=re.compile(rf"(?:{field.pattern})\Z") if field.pattern else None,
+        pattern=re.compile(field.pattern) if field.pattern else None,
         pattern_reason=field.pattern_reason or f"does not match the pattern {field.pattern}",
         choices=choices,
         min_length=field.min_length or 0,
         max_length=field.max_length if field.max_length is not None else LONGEST,
         missing=frozenset(field.missing),
     )
+
+
+def _absent(how: Reading, field: Field) -> frozenset[Any]:
+    """Values that a missing text would stand for, were it not missing; words for true and false have no other forms."""
+    found = set()
+    if how.convert is None or field.type == "boolean":
+        return frozenset()
+    for text in field.missing:
+        if how.shape is None or how.shape.match(text):
+            with suppress(ValueError):
+                found.add(how.convert(text))
+    return frozenset(found)
+
+
+def _present(convert: Convert, absent: frozenset[Any], required: bool) -> Convert:
+    """Where 0 is a missing text, 00 and +0 are missing too: an export would write them as 0."""
+
+    def check(text: str) -> Any:
+        value = convert(text)
+        if value not in absent:
+            return value
+        if required:
+            raise BadValueError(f"is required, but {text!r} stands for no value")
+        return None
+
+    return check
 
 
 def _bounded(convert: Convert | None, field: Field) -> Convert:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from schemas.dates import DATE, DATETIME, PLAIN_DATETIME, require_offset, stored_date, stored_datetime
 from schemas.fields import Field
 
 Convert = Callable[[str], Any]
@@ -24,14 +25,12 @@ UNAMBIGUOUS = (
 DIGITS = 18
 _INTEGER = re.compile(r"^[+-]?\d{1,18}\Z")
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\Z")
-_DATE = re.compile(r"^\d{4}-\d\d-\d\d\Z")
-_DATETIME = re.compile(r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?\Z")
-_PLAIN_DATETIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)?\Z")
 _EXAMPLE = datetime(2026, 1, 31, 10, 20, 30, tzinfo=UTC)
 
 
 class BadValueError(ValueError):
-    """A value that does not fit its column; the message says why, in words for the file's owner."""
+    """A value that does not fit its column; the message says why, in words for the file's owner that go on after
+    the column's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Reading:
     """How texts become values."""
 
     convert: Convert | None = None
-    """Text to the value to store; None: the text itself is stored. Raises BadValueError."""
+    """Text to the value to store; None: the text itself is stored. Raises ValueError, with the reason."""
     shape: re.Pattern[str] | None = None
     """What a text has to match, before it is converted."""
     shape_reason: str = ""
@@ -64,12 +63,6 @@ def reading(field: Field) -> Reading:
             return _dates(field)
 
 
-def moment(text: str) -> datetime:
-    """A stored date and time, to be compared with others; without a zone it is taken for UTC."""
-    value = datetime.fromisoformat(text)
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
-
-
 def _numbers(field: Field) -> Reading:
     whole = field.type == "integer"
     if (field.group_char, field.decimal_char, field.bare_number) == ("", ".", True):
@@ -80,7 +73,8 @@ def _numbers(field: Field) -> Reading:
     digits = rf"(?:\d{{1,3}}(?:{group}\d{{2,3}})*{group}\d{{3}}|\d+)" if group else r"\d+"
     body = digits if whole else rf"(?:{digits}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][+-]?\d{{1,3}})?"
     # Neither signs nor parentheses, which may mean less than nothing, are passed over.
-    around = "" if field.bare_number else rf"[^\d+\-(){decimal}]*"
+    # Possessive: two of them beside each other would else be tried at each place of a long text without a number.
+    around = "" if field.bare_number else rf"[^\d+\-(){decimal}]*+"
     shape = re.compile(rf"^{around}([+-]?){around}({body}){around}\Z")
 
     def convert(text: str) -> Any:
@@ -128,28 +122,15 @@ def _dates(field: Field) -> Reading:
         for pattern in patterns:
             try:
                 value = datetime.strptime(text, pattern)
-            except ValueError:
+            except (ValueError, OverflowError):
                 continue
-            return value.date().isoformat() if field.type == "date" else value.isoformat()
+            if field.type == "date":
+                return value.date().isoformat()
+            require_offset(value)
+            return value.isoformat()
         raise BadValueError(f"is not a {what} of the calendar; {how}")
 
     return Reading(convert)
-
-
-def _date(text: str) -> str:
-    try:
-        date.fromisoformat(text)
-    except ValueError as error:
-        raise BadValueError("is no day of the calendar") from error
-    return text
-
-
-def _datetime(text: str) -> str:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadValueError("is no day and time of the calendar") from error
-    return text if " " not in text else text.replace(" ", "T")
 
 
 _TEXTS = {
@@ -158,12 +139,12 @@ _TEXTS = {
     "phone": Reading(shape=PHONE, shape_reason="is not a phone number"),
 }
 _ISO = {
-    "date": Reading(_date, _DATE, "is not a date; write it YYYY-MM-DD", date.fromisoformat, _DATE),
+    "date": Reading(stored_date, DATE, "is not a date; write it YYYY-MM-DD", date.fromisoformat, DATE),
     "datetime": Reading(
-        _datetime,
-        _DATETIME,
+        stored_datetime,
+        DATETIME,
         "is not a date and time; write it YYYY-MM-DDTHH:MM:SSZ",
         datetime.fromisoformat,
-        _PLAIN_DATETIME,
+        PLAIN_DATETIME,
     ),
 }

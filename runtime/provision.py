@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
@@ -26,13 +28,20 @@ Properties = dict[str, dict[str, object]]
 log = logging.getLogger(__name__)
 
 
+class RefusedError(Exception):
+    """Elasticsearch does not take an index as it is asked for; trying again does not help, the message says what to
+    change."""
+
+
 def provision(settings: Settings) -> list[str]:
     """Make every topic and index that is missing; answers what exists but differs, in words, one line each.
 
     Raises:
         KafkaException, elasticsearch.ApiError, elasticsearch.TransportError: the server said no or did not answer;
             trying again later helps where it did not answer.
+        DatasetError, RefusedError: trying again does not help.
     """
+    load_datasets(settings.datasets_folder)  # before anything is made
     return [*provision_topics(settings), *provision_indices(settings)]
 
 
@@ -119,25 +128,50 @@ def provision_indices(settings: Settings) -> list[str]:
         for name, mapping in mappings.items():
             shards = settings.elasticsearch_shards if "-data-" in name else 1
             own = index_settings(settings.elasticsearch_replicas, shards)
-            client.indices.put_index_template(
-                name=name, index_patterns=[name], template={"mappings": mapping, "settings": own}
-            )
-            try:
-                client.indices.create(index=name)
-            except BadRequestError as error:
-                if error.error != "resource_already_exists_exception":
-                    raise
-                actual = client.indices.get_mapping(index=name)[name]["mappings"].get("properties", {})
-                if name in reports:
-                    new = {field: kind for field, kind in mapping["properties"].items() if field not in actual}
-                    if new:
-                        client.indices.put_mapping(index=name, properties=new)
-                    actual |= new
-                differences += _mapping_differences(name, mapping["properties"], actual)
+            with _refusals(name):
+                client.indices.put_index_template(
+                    name=name, index_patterns=[name], template={"mappings": mapping, "settings": own}
+                )
+                try:
+                    client.indices.create(index=name)
+                except BadRequestError as error:
+                    if error.error != "resource_already_exists_exception":
+                        raise
+                    actual = client.indices.get_mapping(index=name)[name]["mappings"].get("properties", {})
+                    if name in reports:
+                        new = {field: kind for field, kind in mapping["properties"].items() if field not in actual}
+                        if new:
+                            client.indices.put_mapping(index=name, properties=new)
+                        actual |= new
+                    differences += _mapping_differences(name, mapping["properties"], actual)
     return differences
 
 
-def _mapping_differences(index: str, wanted: Properties, actual: Properties) -> list[str]:
+@contextmanager
+def _refusals(index: str) -> Iterator[None]:
+    try:
+        yield
+    except BadRequestError as error:
+        raise RefusedError(f"Elasticsearch refuses the index {index}: {_reason(error)}") from error
+
+
+def _reason(error: ApiError) -> str:
+    """The innermost cause in Elasticsearch's answer: those around it say only that something failed."""
+    cause: Any = error.body.get("error") if isinstance(error.body, dict) else None
+    while isinstance(cause, dict) and isinstance(cause.get("caused_by"), dict):
+        cause = cause["caused_by"]
+    return str(cause["reason"]) if isinstance(cause, dict) and cause.get("reason") else str(error)
+
+
+def _by_path(properties: Properties, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """The fields of a mapping under their whole names: Elasticsearch makes objects of names with dots."""
+    for name, kind in properties.items():
+        yield f"{path}{name}", kind
+        yield from _by_path(cast(Properties, kind.get("properties", {})), f"{path}{name}.")
+
+
+def _mapping_differences(index: str, wanted: Properties, existing: Properties) -> list[str]:
+    actual = dict(_by_path(existing))
     return [
         f"index {index}: field {field!r} is {actual.get(field, {}).get('type', 'missing')}, expected {kind['type']}: "
         f"rename the dataset or rebuild the index"
@@ -152,7 +186,7 @@ def main() -> int:
     configure_logging(config)
     try:
         differences = provision(config)
-    except (KafkaException, ApiError, TransportError, DatasetError) as error:
+    except (KafkaException, ApiError, TransportError, DatasetError, RefusedError) as error:
         log.error("the topics and indices could not be made: %s", error)
         return 1
     for difference in differences:

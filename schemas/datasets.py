@@ -11,7 +11,17 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from schemas.fields import DatasetError, Field, missing_values, parse_field, refuse_unknown
+from schemas.fields import (
+    DatasetError,
+    Field,
+    missing_values,
+    parse_field,
+    refuse_unknown,
+    require_plain,
+    require_texts,
+    shown,
+)
+from schemas.names import neighbours_problem
 
 __all__ = ["ERROR_COLUMNS", "Dataset", "DatasetError", "Field", "header_problem", "parse_dataset"]
 
@@ -56,24 +66,26 @@ def parse_dataset(name: str, descriptor: Any) -> Dataset:
     refuse_unknown(where, "property sluice", own, _OWN)
     missing = missing_values(where, descriptor)
     fields = tuple(parse_field(name, item, missing) for item in descriptor["fields"])
+    require_plain(where, descriptor)
+    require_texts(where, descriptor, "$schema", "name", "title", "description")
     columns = [column.name for column in fields]
-    if len(set(columns)) != len(columns):
-        raise DatasetError(f"dataset {name}: a field name appears twice")
-    key = descriptor.get("primaryKey", [])
-    key = (key,) if isinstance(key, str) else tuple(key)
-    date_field = own.get("date_field")
-    for named in (*key, *([date_field] if date_field else [])):
+    if neighbours := neighbours_problem(columns):
+        raise DatasetError(f"dataset {name}, field {neighbours[0]!r}: {neighbours[1]}")
+    key, date_field = _primary_key(where, descriptor.get("primaryKey", [])), own.get("date_field")
+    for named in (*key, *([date_field] if date_field is not None else [])):
         if named not in columns:
-            raise DatasetError(f"dataset {name}: {named!r} is not one of its fields")
+            raise DatasetError(f"dataset {name}: {shown(named)} is not one of its fields")
     for column in fields:
         if column.unique and key != (column.name,):
             raise DatasetError(
                 f"dataset {name}, field {column.name!r}: unique is checked of the key alone; make it the primaryKey"
             )
-    if date_field and not any(item.name == date_field and item.type in ("date", "datetime") for item in fields):
+    if date_field is not None and not any(
+        item.name == date_field and item.type in ("date", "datetime") for item in fields
+    ):
         raise DatasetError(f"dataset {name}: sluice.date_field {date_field!r} is of type date or datetime")
     exclusive = own.get("exclusive_key", ["organisation", "dataset"])
-    if not isinstance(exclusive, list) or not exclusive or not set(exclusive) <= {"organisation", "dataset"}:
+    if not isinstance(exclusive, list) or not exclusive or any(x not in ("organisation", "dataset") for x in exclusive):
         raise DatasetError(f"dataset {name}: sluice.exclusive_key is a list of 'organisation' and 'dataset'")
     return Dataset(
         name=name,
@@ -82,9 +94,18 @@ def parse_dataset(name: str, descriptor: Any) -> Dataset:
         primary_key=key,
         date_field=date_field,
         exclusive_key=tuple(exclusive),
-        title=str(descriptor.get("title", name)),
+        title=descriptor.get("title", name),
         descriptor=descriptor,
     )
+
+
+def _primary_key(where: str, given: Any) -> tuple[str, ...]:
+    key = [given] if isinstance(given, str) else given
+    if not isinstance(key, list) or not all(isinstance(named, str) for named in key):
+        raise DatasetError(f"{where}: primaryKey is the name of a field, or a list of names, not {shown(given)}")
+    if len(set(key)) < len(key):
+        raise DatasetError(f"{where}: primaryKey names a field twice: {shown(key)}")
+    return tuple(key)
 
 
 def header_problem(dataset: Dataset, header: Sequence[str]) -> str | None:

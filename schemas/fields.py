@@ -5,10 +5,15 @@ Whatever a descriptor asks for that Sluice does not do is refused: a check left 
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, cast, get_args
+
+from schemas.dates import DATE, DATETIME, moment, stored_date, stored_datetime
+from schemas.names import name_problem
 
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "any"]
 
@@ -63,6 +68,10 @@ _CONSTRAINTS = frozenset({"required", "unique", "pattern", "enum", "minimum", "m
 _VALUES: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "boolean": (bool,)}
 """Type -> what its values are in JSON, where they are no texts."""
 _SAMPLE = datetime(2024, 12, 31, 13, 45, 56, tzinfo=UTC)
+_DIGITS = 18
+"""Of whole numbers, at most."""
+_SHOWN = 80
+"""Of a value that is refused, so many characters are quoted."""
 
 
 def parse_field(dataset: str, item: Any, missing: tuple[str, ...] = MISSING) -> Field:
@@ -72,18 +81,20 @@ def parse_field(dataset: str, item: Any, missing: tuple[str, ...] = MISSING) -> 
         DatasetError: a property is missing, unknown, or not of the kinds that Sluice knows.
     """
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
-        raise DatasetError(f"dataset {dataset}: each field is an object with a 'name'")
+        raise DatasetError(f"dataset {dataset}: each field is an object with a 'name', a text; this is {shown(item)}")
     name = item["name"]
-    where = f"dataset {dataset}, field {name!r}"
+    where = f"dataset {dataset}, field {shown(name)}"
+    require_plain(where, item)
+    if problem := name_problem(name):
+        raise DatasetError(f"{where}: {problem}")
     kind = item.get("type", "string")
-    if kind not in _TYPES:
-        raise DatasetError(f"{where}: type {kind!r} is not known; use one of {', '.join(sorted(_TYPES))}")
-    if name == "sluice" or name.startswith("sluice_"):
-        raise DatasetError(f"{where}: this name is taken by Sluice itself; call the field otherwise")
+    if not isinstance(kind, str) or kind not in _TYPES:
+        raise DatasetError(f"{where}: type {shown(kind)} is not known; use one of {', '.join(sorted(_TYPES))}")
     refuse_unknown(where, "property", item, _PROPERTIES | _OF_TYPE.get(kind, frozenset()), f" for type {kind}")
     constraints, own = item.get("constraints", {}), item.get("sluice", {})
     refuse_unknown(where, "constraint", constraints, _CONSTRAINTS)
     refuse_unknown(where, "property sluice", own, frozenset({"pattern_reason"}))
+    require_texts(where, item, "title", "description", "rdfType")
     _require_constraints(where, kind, constraints)
     field = Field(
         name=name,
@@ -113,12 +124,40 @@ def refuse_unknown(where: str, what: str, given: Any, known: frozenset[str], sco
     """Raises DatasetError for the first key of `given` that nobody would read."""
     if not isinstance(given, dict):
         raise DatasetError(f"{where}: {what} has to be an object")
-    unknown = sorted(set(given) - known)
+    unknown = sorted(set(given) - known, key=str)
     if unknown:
         raise DatasetError(
-            f"{where}: {what} {unknown[0]!r} is not known{scope}, so it would not be checked; take it out "
+            f"{where}: {what} {shown(unknown[0])} is not known{scope}, so it would not be checked; take it out "
             f"(known: {', '.join(sorted(known))})"
         )
+
+
+def require_plain(where: str, given: Any) -> None:
+    """Raises DatasetError for what no JSON file should hold: numbers that are none, half characters, endless depth."""
+    try:
+        json.dumps(given, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise DatasetError(f"{where}: a text holds half a character (a lone surrogate); write it anew") from error
+    except RecursionError as error:
+        raise DatasetError(f"{where}: lists and objects lie too deep in each other") from error
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"{where}: a value is not of JSON: {error}") from error
+
+
+def require_texts(where: str, given: dict[str, Any], *names: str) -> None:
+    """Raises DatasetError for a property of these that is there and is no text."""
+    for name in names:
+        if not isinstance(given.get(name, ""), str):
+            raise DatasetError(f"{where}: {name} is a text, not {shown(given[name])}")
+
+
+def shown(value: Any) -> str:
+    """A value as a message quotes it."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = "lists and objects that lie too deep in each other"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def missing_values(where: str, item: dict[str, Any], default: tuple[str, ...] = MISSING) -> tuple[str, ...]:
@@ -140,17 +179,17 @@ def _format(where: str, kind: str, given: Any) -> str:
     if kind in ("date", "datetime") and isinstance(given, str) and "%" in given:
         try:
             read = datetime.strptime(_SAMPLE.strftime(given), given)
-        except ValueError as error:
-            raise DatasetError(f"{where}: format {given!r} can't be read: {error}") from error
+        except (ValueError, re.error) as error:  # an `re.error`: a part is named twice
+            raise DatasetError(f"{where}: format {shown(given)} can't be read: {error}") from error
         if read.date() != _SAMPLE.date():
-            raise DatasetError(f"{where}: format {given!r} has to name the year, the month and the day")
+            raise DatasetError(f"{where}: format {shown(given)} has to name the year, the month and the day")
         return given
     known = {"string": ("default", "email", "phone"), "date": ("default", "any")}
     allowed = known.get({"any": "string", "datetime": "date"}.get(kind, kind), ("default",))
     if given not in allowed:
         pattern = ", or a pattern such as '%d/%m/%Y'" if kind in ("date", "datetime") else ""
         raise DatasetError(
-            f"{where}: format {given!r} is not known for type {kind}; use {' or '.join(allowed)}{pattern}"
+            f"{where}: format {shown(given)} is not known for type {kind}; use {' or '.join(allowed)}{pattern}"
         )
     return cast(str, given)
 
@@ -160,15 +199,15 @@ def _require_constraints(where: str, kind: str, constraints: dict[str, Any]) -> 
     for name in ("required", "unique"):
         if not isinstance(constraints.get(name, False), bool):
             raise DatasetError(f"{where}: {name} is true or false")
-    try:
-        re.compile(constraints.get("pattern") or "")
-    except (re.error, TypeError) as error:
-        raise DatasetError(f"{where}: the pattern is no regular expression: {error}") from error
+    _require_pattern(where, constraints.get("pattern"))
     if kind == "boolean" and {"minimum", "maximum"} & set(constraints):
         raise DatasetError(f"{where}: a boolean has no minimum or maximum")
+    bounds = [constraints[name] for name in ("minimum", "maximum") if constraints.get(name) is not None]
     for name in ("minimum", "maximum"):
         if constraints.get(name) is not None:
             _require_value(where, kind, name, constraints[name])
+    if len(bounds) == 2 and _measured(kind, bounds[0]) > _measured(kind, bounds[1]):
+        raise DatasetError(f"{where}: minimum {shown(bounds[0])} is more than maximum {shown(bounds[1])}")
     enum = constraints.get("enum", [""])
     if not isinstance(enum, list) or not enum:
         raise DatasetError(f"{where}: enum is a list of values, one at least")
@@ -178,31 +217,67 @@ def _require_constraints(where: str, kind: str, constraints: dict[str, Any]) -> 
         value = constraints.get(name, 0)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise DatasetError(f"{where}: {name} is a whole number from 0 on")
+    least, most = constraints.get("minLength", 0), constraints.get("maxLength")
+    if most is not None and least > most:
+        raise DatasetError(f"{where}: minLength {shown(least)} is more than maxLength {shown(most)}")
+
+
+def _require_pattern(where: str, pattern: Any) -> None:
+    if pattern is not None and not isinstance(pattern, str):
+        raise DatasetError(f"{where}: the pattern is a text, not {shown(pattern)}")
+    try:
+        re.compile(pattern or "")
+    except (re.error, OverflowError, RecursionError) as error:
+        raise DatasetError(f"{where}: the pattern is no regular expression: {error}") from error
 
 
 def _require_value(where: str, kind: str, name: str, value: Any) -> None:
     """A value in a constraint has to be one of the field's type; a date is one of ISO 8601, whatever its format."""
     types = _VALUES.get(kind, (str,))
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-        raise DatasetError(f"{where}: {name} {value!r} is not of the field's type, {kind}")
+    fits = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+    if not fits:
+        raise DatasetError(f"{where}: {name} {shown(value)} is not of the field's type, {kind}")
     if kind in ("date", "datetime"):
+        shape, stored = (DATE, stored_date) if kind == "date" else (DATETIME, stored_datetime)
         try:
-            datetime.fromisoformat(cast(str, value))
+            if not shape.match(value):
+                raise ValueError("is not in the form of ISO 8601")
+            stored(value)
         except ValueError as error:
-            raise DatasetError(f"{where}: {name} {value!r} is no {kind}; write it as 2026-01-31") from error
+            raise DatasetError(f"{where}: {name} {shown(value)} is no {kind}; write it as 2026-01-31") from error
+    if kind == "integer" and abs(value) >= 10**_DIGITS:
+        raise DatasetError(f"{where}: {name} {shown(value)} has more than {_DIGITS} digits")
+    if kind == "number" and not _finite(value):
+        raise DatasetError(f"{where}: {name} {shown(value)} is too large for a number")
+
+
+def _measured(kind: str, value: Any) -> Any:
+    return moment(value) if kind == "datetime" else value
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return False
 
 
 def _require_readable(where: str, field: Field) -> None:
-    """Two readings of one text are no reading."""
+    """Two readings of one text are no reading, and what is stored has to have a text that is read again."""
     both = set(field.true_values) & set(field.false_values)
     if both:
-        raise DatasetError(f"{where}: {sorted(both)[0]!r} is in trueValues and in falseValues")
+        raise DatasetError(f"{where}: {shown(sorted(both)[0])} is in trueValues and in falseValues")
+    for words, name in ((field.true_values, "trueValues"), (field.false_values, "falseValues")):
+        if field.type == "boolean" and set(words) <= set(field.missing):
+            raise DatasetError(f"{where}: each of {name} is in missingValues as well, so none of them would be read")
     if not isinstance(field.bare_number, bool):
         raise DatasetError(f"{where}: bareNumber is true or false")
-    signs = [field.decimal_char, *([field.group_char] if field.group_char else [])]
+    signs = [field.decimal_char, *([field.group_char] if field.group_char != "" else [])]
     for sign in signs:
         if not isinstance(sign, str) or len(sign) != 1 or sign.isdigit() or sign in "+-eE":
-            raise DatasetError(f"{where}: {sign!r} can't be a decimalChar or groupChar; give one sign, such as ','")
+            raise DatasetError(
+                f"{where}: {shown(sign)} can't be a decimalChar or groupChar; give one sign, such as ','"
+            )
     if len(set(signs)) < len(signs):
         raise DatasetError(f"{where}: decimalChar and groupChar are both {field.group_char!r}")
     if field.pattern_reason is not None and (field.pattern is None or not isinstance(field.pattern_reason, str)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.datasets import Dataset, Field
+from schemas.names import MAPPING_FIELDS
 
 _KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 8191}
 _DATE: dict[str, Any] = {"type": "date", "format": "strict_date_optional_time||epoch_millis"}
@@ -116,5 +117,5 @@ def index_settings(replicas: int, shards: int = 1) -> dict[str, Any]:
         "number_of_shards": shards,
         "number_of_replicas": replicas,
         "refresh_interval": "5s",
-        "mapping.total_fields.limit": 1000,
+        "mapping.total_fields.limit": MAPPING_FIELDS,
     }

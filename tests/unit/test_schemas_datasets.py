@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processor.cells import documents
 from processor.columns import compile_column
 from runtime.datasets import load_datasets
 from schemas.datasets import DatasetError, header_problem, parse_dataset
+from schemas.fields import FALSE_VALUES
 from schemas.ids import JOB_ID, job_id_for_key, new_job_id
 from schemas.jsonschema import MESSAGES
 from schemas.topics import topics
+from tests.descriptors import DESCRIPTORS
 
 NAME = {"name": "name"}
 
@@ -57,7 +67,65 @@ BAD: list[tuple[Any, str]] = [
     ({"fields": [{"name": "x", "type": "boolean", "trueValues": ["0"]}]}, "in trueValues and in falseValues"),
     ({"fields": [{"name": "x", "categories": ["a"]}]}, "property 'categories' is not known"),
     ({"fields": [{"name": "x", "sluice": {"pattern_reason": "is odd"}}]}, "for a field with a pattern"),
+    *(
+        ({"fields": [NAME, {"name": bad}]}, f"field {bad!r}: {words}")
+        for bad, words in {
+            "": "a name needs a letter",
+            "\u2003": "a name needs a letter",
+            " x": "a name neither begins nor ends",
+            "x\u00a0": "a name neither begins nor ends",
+            "\ufeffx": "a name neither begins nor ends",
+            "x\ty": "a name holds no control characters",
+            "x\x00": "a name holds no control characters",
+            "_id": "Elasticsearch has a field _id of its own",
+            "_doc_count.x": "Elasticsearch has a field _doc_count of its own",
+            "sluice.job_id": "this name is taken by Sluice itself",
+            ".a": "Elasticsearch takes dots for a path, and no part",
+            "a.": "Elasticsearch takes dots for a path, and no part",
+            "a..b": "Elasticsearch takes dots for a path, and no part",
+            ".": "Elasticsearch takes dots for a path, and no part",
+            "name.first": "'name' is a field, so it can't be an object",
+        }.items()
+    ),
+    ({"fields": [{"name": "a.b.c"}, {"name": "a.b"}]}, "field 'a.b.c': 'a.b' is a field"),
+    ({"fields": [{"name": "a" + ".a" * 20}]}, "at most 20 parts, this one 21"),
+    ({"fields": [{"name": "x" * 256}]}, "at most 255 characters"),
+    ({"fields": [{"name": f"f{number}"} for number in range(997)]}, "field 'f996': 997 fields are too many"),
+    ({"fields": [NAME], "primaryKey": {}}, "primaryKey is the name of a field"),
+    ({"fields": [NAME], "primaryKey": [1]}, "primaryKey is the name of a field"),
+    ({"fields": [NAME], "primaryKey": ["name", "name"]}, "names a field twice"),
+    ({"fields": [NAME], "sluice": []}, "property sluice has to be an object"),
+    ({"fields": [NAME], "sluice": {"exclusive_key": [[]]}}, "exclusive_key"),
+    ({"fields": [NAME], "sluice": {"date_field": ""}}, "'' is not one of its fields"),
+    ({"fields": [NAME], "title": 5}, "title is a text"),
+    ({"fields": [{"name": "x", "description": []}]}, "field 'x': description is a text"),
+    ({"fields": [{"name": "x", "example": float("nan")}]}, "field 'x': a value is not of JSON"),
+    ({"fields": [{"name": "x", "title": "\ud800"}]}, "field 'x': a text holds half a character"),
+    ({"fields": [{"name": "x", "type": []}]}, "type [] is not known"),
+    ({"fields": [{"name": "x", "type": "number", "groupChar": 0}]}, "0 can't be a decimalChar or groupChar"),
+    ({"fields": [{"name": "x", "type": "date", "format": "%d/%d/%m/%Y"}]}, "can't be read"),
+    ({"fields": [{"name": "x", "type": "boolean", "missingValues": ["", *FALSE_VALUES]}]}, "each of falseValues"),
+    (one_field(pattern=0), "the pattern is a text"),
+    (one_field(pattern="a{99999999999999}"), "no regular expression"),
+    (one_field(enum=[[]]), "enum [] is not of the field's type"),
+    (one_field(minLength=2, maxLength=1), "minLength 2 is more than maxLength 1"),
+    (one_field(type="integer", minimum=2, maximum=1), "minimum 2 is more than maximum 1"),
+    (one_field(type="integer", minimum=10**18), "more than 18 digits"),
+    (one_field(type="number", maximum=10**400), "too large for a number"),
+    (one_field(type="date", minimum="2026-02-01", maximum="2026-01-31"), "is more than maximum"),
+    (one_field(type="date", minimum="20260131"), "is no date"),
+    (one_field(type="datetime", minimum="2026-01-31T10:00:00+19:00"), "is no datetime"),
 ]
+FILES: dict[str, tuple[bytes, str]] = {
+    "not UTF-8": (b'{"title": "caf\xe9"}', "not of UTF-8 from byte 15 on"),
+    "not JSON": (b'{"fields": [', "not of JSON"),
+    "a key twice": (b'{"fields": [{"name": "x", "type": "date", "type": "any"}]}', "'type' stands twice"),
+    "no number": (b'{"fields": [{"name": "x", "example": NaN}]}', "NaN is no number"),
+    "deep": (b'{"fields": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too deep"),
+    "long": (b'{"fields": [{"name": "x"}]}' + b" " * 1024 * 1024, "more than 1,048,576 bytes"),
+    "a long number": (b'{"fields": [{"name": "x", "example": ' + b"9" * 5000 + b"}]}", "not of JSON"),
+    "metadata": (b'{"fields": [{"name": "_id"}]}', "field '_id': Elasticsearch has a field _id of its own"),
+}
 
 
 @pytest.mark.parametrize(("descriptor", "words"), BAD)
@@ -65,6 +133,52 @@ def test_a_bad_descriptor_is_refused_by_name(descriptor: Any, words: str) -> Non
     with pytest.raises(DatasetError, match="dataset pets") as refusal:
         parse_dataset("pets", descriptor)
     assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_that_can_not_be_used_is_named(kind: str, tmp_path: Path) -> None:
+    data, words = FILES[kind]
+    (tmp_path / "pets.json").write_bytes(data)
+    with pytest.raises(DatasetError, match="dataset pets") as refusal:
+        load_datasets(tmp_path)
+    assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize("depth", [10, 200, 400, 600, 800, 950, 990, 1500])
+def test_a_descriptor_may_be_deep_or_is_refused_for_it(depth: int, tmp_path: Path) -> None:
+    for place in ("example", "title", "type", "name"):
+        value = b"[" * depth + b"]" * depth
+        (tmp_path / "pets.json").write_bytes(b'{"fields": [{"name": "x", "' + place.encode() + b'": ' + value + b"}]}")
+        with suppress(DatasetError):
+            assert load_datasets(tmp_path)["pets"].columns == ("x",)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "name", "nowhere", "a file"])
+def test_what_is_no_folder_of_files_is_refused(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "pets.json"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        (tmp_path / ("Pets.json" if kind == "name" else "pets.json")).write_text("{}")
+    with pytest.raises(DatasetError):
+        load_datasets({"nowhere": tmp_path / "none", "a file": path}.get(kind, tmp_path))
+
+
+PROCESSES = (["processor"], ["ingest"], ["api.server"], ["runtime.provision"], ["devstack.cli", "up"])
+
+
+@pytest.mark.parametrize("command", [*PROCESSES, ["devstack.cli", "up", "--detach"]], ids=" ".join)
+def test_every_process_ends_at_once_with_the_sentence(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "pets.json").write_text('{"fields": [{"name": "a"}, {"name": "a.b"}]}')
+    own = {"SLUICE_HOME": str(tmp_path / "home"), "SLUICE_DATASETS_FOLDER": str(tmp_path)}
+    nowhere = {"SLUICE_KAFKA_BOOTSTRAP": "127.0.0.1:1", "SLUICE_ELASTICSEARCH_URL": "http://127.0.0.1:1"}
+    environment = {**os.environ, **own, **nowhere, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", *command]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode != 0 and "Traceback" not in ended.stderr
+    assert "dataset pets, field 'a.b': 'a' is a field, so it can't be an object" in ended.stderr
 
 
 def test_every_property_that_is_checked_is_read() -> None:
@@ -92,6 +206,20 @@ def test_every_property_that_is_checked_is_read() -> None:
     assert (total.decimal_char, total.group_char, total.bare_number) == (",", ".", False)
     assert (paid.true_values, paid.false_values) == (("yes",), ("no",))
     assert (total.missing, paid.missing) == (("", "n/a"), ("",))
+
+
+@settings(max_examples=500)
+@given(DESCRIPTORS)
+def test_any_descriptor_is_refused_in_a_sentence_or_its_columns_can_be_checked_and_written(descriptor: Any) -> None:
+    try:
+        dataset = parse_dataset("odd", descriptor)
+    except DatasetError as error:
+        assert str(error).startswith("dataset odd") and len(str(error)) < 1000
+        return
+    documents(dataset)
+    for field in dataset.fields:
+        compile_column(field).fast(["x", ""])
+        json.dumps(asdict(field), allow_nan=False).encode()
 
 
 @pytest.mark.parametrize("name", load_datasets())

@@ -1,0 +1,53 @@
+"""Days and times as they are stored: ISO 8601, those of it that Python and Elasticsearch both take for the same.
+
+Elasticsearch knows no offset beyond 18 hours (java.time.ZoneOffset), Python no year 0, and not every version of
+either one takes 24:00.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+DATETIME = re.compile(
+    r"^\d{4}-\d\d-\d\d(?:[T ](?!24)\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?[0-5]\d)?)?\Z", re.ASCII
+)
+PLAIN_DATETIME = re.compile(
+    r"^\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-7]):[0-5]\d)?\Z", re.ASCII
+)
+"""Times that are stored as they are written, if they are of the calendar."""
+LARGEST_OFFSET = timedelta(hours=18)
+_MINUTE = timedelta(minutes=1)
+
+
+def stored_date(text: str) -> str:
+    """The date to store for a text that matches DATE. Raises ValueError, with the reason."""
+    try:
+        date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError("is no day of the calendar") from error
+    return text
+
+
+def stored_datetime(text: str) -> str:
+    """The time to store for a text that matches DATETIME. Raises ValueError, with the reason."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError("is no day and time of the calendar") from error
+    require_offset(value)
+    return text if " " not in text else text.replace(" ", "T")
+
+
+def require_offset(value: datetime) -> None:
+    """Raises ValueError, with the reason, for an offset that can't be stored."""
+    offset = value.utcoffset()
+    if offset is not None and (abs(offset) > LARGEST_OFFSET or offset % _MINUTE):
+        raise ValueError("has an offset from UTC that is not of whole minutes, 18 hours at most")
+
+
+def moment(text: str) -> datetime:
+    """A stored date and time, to be compared with others; without a zone it is taken for UTC."""
+    value = datetime.fromisoformat(text)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
