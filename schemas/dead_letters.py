@@ -36,8 +36,9 @@ class RejectedRecord:
         if value is not None and len(value) > MOST_BYTES:
             headers["bytes"] = str(len(value))
             value = value[:MOST_BYTES]
-        key = self.key[:MOST_BYTES] if self.key is not None else None
-        return key, value, headers
+        if self.key is None:
+            return None, value or b"", headers  # a client may refuse a record that has neither
+        return self.key[:MOST_BYTES], value, headers
 
     def __str__(self) -> str:
         return f"record at offset {self.offset} of {self.topic}, partition {self.partition}: {self.reason}"

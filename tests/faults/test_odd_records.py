@@ -76,6 +76,8 @@ class Stranger:
             for number, value in enumerate(fuzzing.GARBAGE):
                 key = f"{mark}-{number}/0" if topic == "lanes" else f"{mark}-{number}"
                 self._produce(topic, key.encode(), value, self.garbage)
+            if topic not in COMPACTED:
+                self._produce(topic, None, None, self.garbage)
         assert self._producer.flush(30) == 0
 
     def _produce(
