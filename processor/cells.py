@@ -7,20 +7,18 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from schemas.datasets import Dataset
+from schemas.dates import date_writer
 from schemas.fields import Field
 from schemas.formulas import guard
 
 _ROWS_AT_ONCE = 2000
 _SIGNS = frozenset("=+-@\t\r'")
-_DIRECTIVE = re.compile(r"%(.)", re.DOTALL)
-_OF_SEVERAL = {"%c": "%a %b %d %H:%M:%S %Y", "%x": "%m/%d/%y", "%X": "%H:%M:%S"}
 _ESCAPED = re.compile(r'[\x00-\x1f"\\]')
 """What a struct's fields can't have in their names, since JSON has it in another form."""
 
@@ -98,8 +96,8 @@ def _writer(field: Field) -> Writer:
         case "integer" | "number":
             return lambda column, raw: column if raw else [_guarded_number(value) for value in column]
         case "date" | "datetime" if "%" in field.format:
-            date = _dates(field.format)
-            return lambda column, raw: _guarded(list(map(date, column)), raw)
+            date = date_writer(field.format)
+            return lambda column, raw: _guarded([value and date(value) for value in column], raw)
         case _:
             return _guarded
 
@@ -118,24 +116,6 @@ def _number(value: Any, decimal_char: str) -> Any:
 
 def _word(words: Sequence[str], field: Field) -> str:
     return next(word for word in words if word not in field.missing)
-
-
-def _dates(pattern: str) -> Callable[[Any], Any]:
-    """Writes days and times so that `strptime` reads them with the same pattern.
-
-    `strftime` leaves zeros out at the front of years, and writes zones in ways, or not at all, that it can't read.
-    """
-    plain = _DIRECTIVE.sub(lambda found: _OF_SEVERAL.get(found[0], found[0]), pattern)
-
-    def write(value: Any) -> Any:
-        if value is None:
-            return None
-        at = datetime.fromisoformat(value)
-        zoned = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-        fixed = {"%Y": f"{at.year:04}", "%G": f"{at.isocalendar().year:04}", "%Z": "UTC"}
-        return zoned.strftime(_DIRECTIVE.sub(lambda found: fixed.get(found[0], found[0]), plain))
-
-    return write
 
 
 def _csv(rows: Any) -> bytes:

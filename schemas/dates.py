@@ -7,6 +7,7 @@ either one takes 24:00.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
@@ -19,6 +20,8 @@ PLAIN_DATETIME = re.compile(
 """Times that are stored as they are written, if they are of the calendar."""
 LARGEST_OFFSET = timedelta(hours=18)
 _MINUTE = timedelta(minutes=1)
+_DIRECTIVE = re.compile(r"%(.)", re.DOTALL)
+_OF_SEVERAL = {"%c": "%a %b %d %H:%M:%S %Y", "%x": "%m/%d/%y", "%X": "%H:%M:%S"}
 
 
 def stored_date(text: str) -> str:
@@ -51,3 +54,18 @@ def moment(text: str) -> datetime:
     """A stored date and time, to be compared with others; without a zone it is taken for UTC."""
     value = datetime.fromisoformat(text)
     return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def date_writer(pattern: str) -> Callable[[str], str]:
+    """Writes stored days and times so that `strptime` reads them with the same pattern.
+
+    `strftime` leaves zeros out at the front of years, and writes zones in ways, or not at all, that it can't read.
+    """
+    plain = _DIRECTIVE.sub(lambda found: _OF_SEVERAL.get(found[0], found[0]), pattern)
+
+    def write(stored: str) -> str:
+        at = moment(stored)
+        fixed = {"%Y": f"{at.year:04}", "%G": f"{at.isocalendar().year:04}", "%Z": "UTC"}
+        return at.strftime(_DIRECTIVE.sub(lambda found: fixed.get(found[0], found[0]), plain))
+
+    return write

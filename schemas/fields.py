@@ -9,10 +9,10 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, cast, get_args
 
-from schemas.dates import DATE, DATETIME, moment, stored_date, stored_datetime
+from schemas.dates import DATE, DATETIME, date_writer, moment, stored_date, stored_datetime
 from schemas.names import name_problem
 
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "any"]
@@ -67,7 +67,7 @@ _OF_TYPE: dict[str, frozenset[str]] = {
 _CONSTRAINTS = frozenset({"required", "unique", "pattern", "enum", "minimum", "maximum", "minLength", "maxLength"})
 _VALUES: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "boolean": (bool,)}
 """Type -> what its values are in JSON, where they are no texts."""
-_SAMPLE = datetime(2024, 12, 31, 13, 45, 56, tzinfo=UTC)
+_SAMPLE = "2024-12-31T13:45:56.000123+05:30"
 _DIGITS = 18
 """Of whole numbers, at most."""
 _SHOWN = 80
@@ -178,11 +178,17 @@ def _texts(where: str, item: dict[str, Any], name: str, default: tuple[str, ...]
 def _format(where: str, kind: str, given: Any) -> str:
     if kind in ("date", "datetime") and isinstance(given, str) and "%" in given:
         try:
-            read = datetime.strptime(_SAMPLE.strftime(given), given)
+            write = date_writer(given)
+            read = datetime.strptime(write(_SAMPLE), given)
+            again = datetime.strptime(write(read.isoformat()), given)
         except (ValueError, re.error) as error:  # an `re.error`: a part is named twice
             raise DatasetError(f"{where}: format {shown(given)} can't be read: {error}") from error
-        if read.date() != _SAMPLE.date():
+        if read.date() != moment(_SAMPLE).date():
             raise DatasetError(f"{where}: format {shown(given)} has to name the year, the month and the day")
+        if again != read:
+            raise DatasetError(
+                f"{where}: what format {shown(given)} reads could not be written for it; set its parts apart"
+            )
         return given
     known = {"string": ("default", "email", "phone"), "date": ("default", "any")}
     allowed = known.get({"any": "string", "datetime": "date"}.get(kind, kind), ("default",))

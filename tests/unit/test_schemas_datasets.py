@@ -104,6 +104,7 @@ BAD: list[tuple[Any, str]] = [
     ({"fields": [{"name": "x", "type": []}]}, "type [] is not known"),
     ({"fields": [{"name": "x", "type": "number", "groupChar": 0}]}, "0 can't be a decimalChar or groupChar"),
     ({"fields": [{"name": "x", "type": "date", "format": "%d/%d/%m/%Y"}]}, "can't be read"),
+    ({"fields": [{"name": "x", "type": "datetime", "format": "%Y-%m-%d %z%f"}]}, "set its parts apart"),
     ({"fields": [{"name": "x", "type": "boolean", "missingValues": ["", *FALSE_VALUES]}]}, "each of falseValues"),
     (one_field(pattern=0), "the pattern is a text"),
     (one_field(pattern="a{99999999999999}"), "no regular expression"),
