@@ -9,3 +9,5 @@ __all__ = ["FAILED", "UNREACHABLE", "StackError"]
 
 class StackError(ToldError):
     """One clear sentence for the operator, what to do included; the command prints it and exits with `exit_code`."""
+
+    lines = True

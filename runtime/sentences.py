@@ -33,6 +33,9 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 class ToldError(Exception):
     """One clear sentence for the user, what to do included, and the command's exit code."""
 
+    lines = False
+    """Whether more lines follow the sentence, such as a log's last ones."""
+
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
         super().__init__(message)
         self.message = message
@@ -78,7 +81,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def sentence(error: BaseException) -> tuple[str, int]:
-    """What to tell of an exception, and the exit code; lines may follow the sentence, such as a log's last ones."""
+    """What to tell of an exception, and the exit code."""
     if isinstance(error, ToldError):
         return error.message, error.exit_code
     if isinstance(error, KeyboardInterrupt | typer.Abort):
@@ -105,7 +108,8 @@ def _end(error: BaseException) -> int:
         _give_up_stdout()  # whoever read the output has had enough, as in `sluice jobs | head`
         return 0
     message, code = sentence(error)
-    first, *more = _without_secrets(message).split("\n")
+    message = _without_secrets(message)
+    first, *more = message.split("\n") if isinstance(error, ToldError) and error.lines else [message]
     say(f"sluice: {_cut(first)}")
     for line in more:
         say(_cut(line))

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.urls import server_key, server_url
@@ -130,6 +130,15 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="address of that port")
     ready_file: Path | None = Field(None, description="a file this process makes once it is ready, for probes")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+
+    @field_validator("*")
+    @classmethod
+    def _utf8(cls, value: object) -> object:
+        """Other text can't be sent to a server; a path may be any bytes."""
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str) and any("\ud800" <= sign <= "\udfff" for sign in text):
+            raise ValueError("it is not UTF-8 text")
+        return value
 
     @property
     def bootstrap(self) -> str:

@@ -112,7 +112,7 @@ class Api:
             yield from page["jobs"]
             after = page["next"]
             left = None if left is None else left - len(page["jobs"])
-            if after is None:
+            if after is None or not page["jobs"]:
                 return
 
     @contextmanager
