@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ UNREACHABLE: Final = 3
 INTERRUPTED: Final = 130
 
 _LONGEST_LINE: Final = 2000
+_NARROW: Final = 70
+"""Columns below which help is shown without frames: in them the names of options would be cut."""
 _SECRET: Final = re.compile(r"^SLUICE_.*(_KEY|_PASSWORD|_SECRET)", re.IGNORECASE)
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Of the click that this typer has: some versions bring their own."""
@@ -56,6 +59,9 @@ class Sentences(TyperGroup):
     ) -> Any:
         """Run a command and leave the program with its exit code."""
         _make_the_terminal_usable()
+        if shutil.get_terminal_size().columns < _NARROW:
+            for command in (self, *self.commands.values()):
+                command.rich_markup_mode = None  # type: ignore[attr-defined]
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except _UsageError as error:

@@ -173,3 +173,10 @@ def test_a_file_that_changes_while_it_is_sent(tmp_path: Path, change: str, monke
     with pytest.raises(ClientError, match=r"people\.csv has changed while it was sent") as told:
         Api(httpx.MockTransport(accept)).send_file(file, {"operation": "upload"}, None, progress)
     assert told.value.exit_code == 2
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_help_names_options_in_full(api: str, width: int) -> None:
+    shown = run(api, "upload", "--help", COLUMNS=str(width)).stdout.decode()
+    for option in ("--idempotency-key", "--organisation", "--max-errors", "--reason"):
+        assert option in shown
