@@ -12,11 +12,14 @@ from typing import Annotated
 import typer
 
 from devstack.errors import FAILED, UNREACHABLE, StackError
+from runtime.sentences import Sentences
+from runtime.terminal import out, say
 
 ROOT = Path(__file__).resolve().parent.parent
 
 app = typer.Typer(
     name="sluice",
+    cls=Sentences,
     help="Bulk CSV jobs on Kafka that an operator can watch, stop, resume and take back.",
     no_args_is_help=True,
     add_completion=False,
@@ -59,8 +62,8 @@ def down() -> None:
     from devstack.shutdown import down as stop
     from runtime.settings import settings
 
-    typer.echo("Stopping ...", err=True)
-    typer.echo("Everything is stopped." if stop(settings()) else "Nothing was running.", err=True)
+    say("Stopping ...")
+    say("Everything is stopped." if stop(settings()) else "Nothing was running.")
 
 
 @app.command()
@@ -73,7 +76,7 @@ def status(
 
     addresses, records = stack.report(settings())
     if as_json:
-        typer.echo(stack.as_json(addresses, records))
+        print(stack.as_json(addresses, records))
     else:
         stack.show(addresses, records)
     if not any(stack.runs(record) for record in records):
@@ -121,7 +124,7 @@ def rebuild() -> None:
         except KafkaException as error:
             raise StackError(f"Kafka does not answer: {error}.", UNREACHABLE) from error
     names = ("jobs", "progress", "errors", "unreadable")
-    typer.echo("Written: " + ", ".join(f"{counts[name]:,} {name}" for name in names))
+    out("Written: " + ", ".join(f"{counts[name]:,} {name}" for name in names))
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, add_help_option=False)
@@ -136,7 +139,7 @@ def lock() -> None:
     """Resolve the servers' packages anew and write devstack/packages.lock."""
     from devstack.relock import relock
 
-    typer.echo(f"{relock()} packages pinned.")
+    out(f"{relock()} packages pinned.")
 
 
 def _mount(module: str) -> None:
@@ -155,27 +158,8 @@ for _module in ("sample_csv.cli", "api.cli", "kibana.cli"):
 
 
 def main() -> None:
-    """Run the command line; expected errors become one sentence and their exit code."""
-    try:
-        app(prog_name="sluice")
-    except StackError as error:
-        typer.echo(f"sluice: {error.message}", err=True)
-        sys.exit(error.exit_code)
-    except ValueError as error:
-        if type(error).__name__ != "ValidationError":
-            raise
-        typer.echo(f"sluice: {_wrong_settings(error)}", err=True)
-        sys.exit(2)
-    except BrokenPipeError:
-        # Whoever read our output is gone, as in `sluice jobs | head`; nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
-
-
-def _wrong_settings(error: ValueError) -> str:
-    """pydantic's complaint, in words: which variable, and what is wrong with it."""
-    problems = error.errors()  # type: ignore[attr-defined]
-    return "; ".join(f"SLUICE_{'_'.join(map(str, p['loc'])).upper()}: {p['msg']}" for p in problems)
+    """Run the command line."""
+    app(prog_name="sluice")
 
 
 if __name__ == "__main__":

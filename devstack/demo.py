@@ -8,16 +8,15 @@ from typing import Any
 
 from rich.console import Console
 
-from api.client.errors import ClientError
 from api.client.following import follow
 from api.client.http import Api
 from api.client.showing import live
-from devstack.errors import StackError
 from devstack.layout import Layout
 from devstack.oracle import compare
 from devstack.shutdown import down
 from devstack.startup import up
 from runtime.settings import Settings, settings
+from runtime.urls import without_password
 from schemas.indices import data_index
 
 ROWS = 100_000
@@ -25,7 +24,7 @@ SEED = 7
 PAUSE_AT = 0.4
 """The share of the rows after which the job is paused."""
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def run(exit_at_end: bool) -> int:
@@ -37,8 +36,6 @@ def run(exit_at_end: bool) -> int:
     config = settings()
     try:
         return _show(config)
-    except ClientError as error:
-        raise StackError(str(error)) from error
     finally:
         if exit_at_end:
             step("Stopping everything")
@@ -122,10 +119,13 @@ def _where_to_look(config: Settings, job: dict[str, Any]) -> None:
     lines = {
         f"{config.api}/": "the jobs, as a page",
         f"{config.api}/v1/jobs/{job_id}": "this job, as JSON",
-        f"{config.elasticsearch}/{data_index(config.prefix, 'people')}/_search": "its rows",
+        f"{without_password(config.elasticsearch)}/{data_index(config.prefix, 'people')}/_search": "its rows",
         f"./sluice history {job_id}": "who did what, and when",
         f"./sluice rollback {job_id}": "takes its rows out again",
         "./sluice down": "stops everything; the data stays",
     }
+    columns = max(map(len, lines))
     for where, what in lines.items():
-        console.print(f"  {where:<56} {what}", markup=False)
+        # An address that does not fit beside its words stands on a line of its own, to be copied.
+        beside = console.width >= columns + 50
+        console.print(f"  {where:<{columns}}  {what}" if beside else f"  {what}:\n    {where}", markup=False)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from runtime.sentences import FAILED, UNREACHABLE, ToldError
 
-FAILED: Final = 1
-UNREACHABLE: Final = 3
+__all__ = ["FAILED", "UNREACHABLE", "StackError"]
 
 
-class StackError(Exception):
+class StackError(ToldError):
     """One clear sentence for the operator, what to do included; the command prints it and exits with `exit_code`."""
 
-    def __init__(self, message: str, exit_code: int = FAILED) -> None:
-        super().__init__(message)
-        self.message = message
-        self.exit_code = exit_code
+    lines = True

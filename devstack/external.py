@@ -29,11 +29,13 @@ def _require_kafka(settings: Settings) -> None:
 
     errors: list[str] = []
     more = {"error_cb": lambda error: errors.append(error.str()), "logger": silent_logger()}
-    client = AdminClient({**librdkafka_config(settings), **more})
     try:
-        client.list_topics(timeout=KAFKA_SECONDS)
+        client = AdminClient({**librdkafka_config(settings), **more})
+        try:
+            client.list_topics(timeout=KAFKA_SECONDS)
+        finally:
+            client.poll(0)
     except KafkaException as error:
-        client.poll(0)
         reason = errors[0] if errors else error.args[0].str()
         raise StackError(
             f"Kafka at {settings.bootstrap} (SLUICE_KAFKA_BOOTSTRAP) can't be reached: {reason}. Check that it runs, "
@@ -50,7 +52,7 @@ def _require_elasticsearch(settings: Settings) -> None:
     try:
         with elasticsearch(settings) as client:
             client.options(request_timeout=10).cluster.health()
-    except (ApiError, TransportError) as error:
+    except (ApiError, TransportError, ValueError) as error:
         raise StackError(
             f"Elasticsearch at {settings.elasticsearch} (SLUICE_ELASTICSEARCH_URL) can't be used: {error}. "
             "Check that it runs, and the SLUICE_ELASTICSEARCH_* settings; unset SLUICE_ELASTICSEARCH_URL for one of "

@@ -14,14 +14,12 @@ from devstack import processes, state
 from devstack.errors import StackError
 from devstack.layout import Layout
 from devstack.state import Record, State
+from runtime.terminal import say, visible
+from runtime.urls import without_password
 
 LONGEST_START_SECONDS: Final = 240.0
 FAILED_STARTS: Final = 3
 POLL_SECONDS: Final = 0.1
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def until_ready(
@@ -66,7 +64,8 @@ def _summary(now: State) -> str:
 def _links(now: State) -> str:
     own = [record for record in now.processes if record.role == "api"]
     api = f"API and operator's page at {now.addresses.api}, " if own else ""
-    return f"Ready: {api}Kafka at {now.addresses.kafka}, Elasticsearch at {now.addresses.elasticsearch}."
+    elasticsearch = without_password(now.addresses.elasticsearch)
+    return f"Ready: {api}Kafka at {now.addresses.kafka}, Elasticsearch at {elasticsearch}."
 
 
 def _raise_if_hopeless(now: State) -> None:
@@ -110,6 +109,7 @@ def _changing_line() -> Iterator[Callable[[str], None]]:
         yield print_change
         return
     from rich.console import Console
+    from rich.text import Text
 
     with Console(stderr=True).status("Starting ...") as status:
-        yield lambda text: status.update(f"Starting: {text}")
+        yield lambda text: status.update(Text(f"Starting: {visible(text)}"))

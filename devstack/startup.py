@@ -20,6 +20,7 @@ from devstack.shutdown import down
 from devstack.state import Addresses, Wanted
 from devstack.supervisor import Supervisor, stop_on_signals
 from runtime.settings import Settings
+from runtime.terminal import say
 
 LOCK_SECONDS: Final = 300.0
 
@@ -128,7 +129,7 @@ def _foreground(settings: Settings, layout: Layout) -> None:
             problems.append(error)
             supervisor.stopping.set()
         else:
-            follow.say("Stopping ..." if supervisor.stopping.is_set() else "Ctrl-C stops everything.")
+            say("Stopping ..." if supervisor.stopping.is_set() else "Ctrl-C stops everything.")
 
     watcher = threading.Thread(target=watch, name="watcher", daemon=True)
     watcher.start()
@@ -156,7 +157,7 @@ def _alone(layout: Layout) -> Iterator[None]:
                     message = f"Another `sluice up` holds {layout.up_lock}: wait for it, or end it."
                     raise StackError(message) from None
                 if not told:
-                    follow.say("Another `sluice up` is at work; waiting for it ...")
+                    say("Another `sluice up` is at work; waiting for it ...")
                     told = True
                 time.sleep(0.2)
         yield

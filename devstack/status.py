@@ -9,7 +9,11 @@ from devstack import state
 from devstack.layout import Layout
 from devstack.processes import Identity
 from devstack.state import Addresses, Record
+from runtime import tables
 from runtime.settings import Settings
+from runtime.tables import Column
+from runtime.terminal import out
+from runtime.urls import without_password
 
 
 def report(settings: Settings) -> tuple[Addresses, tuple[Record, ...]]:
@@ -47,18 +51,22 @@ def in_words(record: Record) -> str:
 
 def show(addresses: Addresses, records: tuple[Record, ...]) -> None:
     """Print the table for people."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
     if not any(runs(record) for record in records):
-        console.print("Nothing runs. Start it with: ./sluice up")
+        out("Nothing runs. Start it with: ./sluice up")
         return
     where = {"api": addresses.api, "kafka": addresses.kafka, "elasticsearch": addresses.elasticsearch}
-    table = Table()
-    for heading in ("process", "state", "pid", "address", "log"):
-        table.add_column(heading, overflow="fold")
-    for record in records:
-        pid = str(record.pid) if runs(record) else ""
-        table.add_row(record.name, in_words(record), pid, where.get(record.role, ""), record.log)
-    console.print(table)
+    columns = (
+        Column("process"), Column("state", fold=True), Column("pid", right=True), Column("address", under=True),
+        Column("log", under=True),
+    )  # fmt: skip
+    rows = [
+        (
+            record.name,
+            in_words(record),
+            str(record.pid) if runs(record) else "",
+            without_password(where.get(record.role, "")),
+            record.log,
+        )
+        for record in records
+    ]
+    tables.show(columns, rows)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-REFUSED: Final = 1
-USAGE: Final = 2
-UNREACHABLE: Final = 3
+from runtime.sentences import FAILED, UNREACHABLE, USAGE, ToldError
+
+__all__ = ["REFUSED", "UNREACHABLE", "USAGE", "KibanaError"]
+
+REFUSED: Final = FAILED
 
 
-class KibanaError(Exception):
+class KibanaError(ToldError):
     """One clear sentence for the operator, what to do included. Trying again helps where Kibana did not answer."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.message = message
-        self.exit_code = exit_code

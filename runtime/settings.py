@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.urls import server_key, server_url
+
+
+def _key(value: SecretStr) -> SecretStr:
+    server_key(value.get_secret_value())
+    return value
+
+
+Url = Annotated[str, AfterValidator(server_url)]
+Key = Annotated[SecretStr, AfterValidator(_key)]
 
 
 class Settings(BaseSettings):
     """One process's settings. Every field is the variable ``SLUICE_<FIELD>``, in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     home: Path = Field(
         Path(".sluice"), description="folder of the local stack: data, logs, spooled files, the admin's key"
@@ -23,7 +34,7 @@ class Settings(BaseSettings):
     )
 
     kafka_bootstrap: str | None = Field(None, description="Kafka's host:port list; unset: the local stack's own Kafka")
-    kafka_port: int = Field(29092, description="port of the local stack's Kafka")
+    kafka_port: int = Field(29092, ge=1, le=65535, description="port of the local stack's Kafka")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how to talk to Kafka"
     )
@@ -36,11 +47,11 @@ class Settings(BaseSettings):
     kafka_cert_file: Path | None = Field(None, description="PEM file of the client's certificate (mutual TLS)")
     kafka_key_file: Path | None = Field(None, description="PEM file of the client's private key (mutual TLS)")
 
-    elasticsearch_url: str | None = Field(
+    elasticsearch_url: Url | None = Field(
         None, description="Elasticsearch's URL; unset: the local stack's own Elasticsearch"
     )
-    elasticsearch_port: int = Field(29200, description="port of the local stack's Elasticsearch")
-    elasticsearch_api_key: SecretStr | None = Field(None, description="Elasticsearch API key (encoded form)")
+    elasticsearch_port: int = Field(29200, ge=1, le=65535, description="port of the local stack's Elasticsearch")
+    elasticsearch_api_key: Key | None = Field(None, description="Elasticsearch API key (encoded form)")
     elasticsearch_username: str | None = Field(None, description="user name, when no API key is used")
     elasticsearch_password: SecretStr | None = Field(None, description="password, when no API key is used")
     elasticsearch_ca_file: Path | None = Field(None, description="PEM file of the authorities to trust")
@@ -55,19 +66,17 @@ class Settings(BaseSettings):
     elasticsearch_replicas: int = Field(0, ge=0, description="replicas of each index that is created")
     elasticsearch_shards: int = Field(1, ge=1, description="primary shards of each data index that is created")
 
-    kibana_url: str = Field("http://127.0.0.1:5601", description="Kibana's URL, for the import of the dashboards")
+    kibana_url: Url = Field("http://127.0.0.1:5601", description="Kibana's URL, for the import of the dashboards")
     kibana_space: str | None = Field(None, description="id of the space they go to; unset: the default space")
-    kibana_api_key: SecretStr | None = Field(None, description="API key for Kibana (encoded form)")
+    kibana_api_key: Key | None = Field(None, description="API key for Kibana (encoded form)")
     kibana_username: str | None = Field(None, description="user name for Kibana, when no API key is used")
     kibana_password: SecretStr | None = Field(None, description="password for Kibana, when no API key is used")
     kibana_ca_file: Path | None = Field(None, description="PEM file of the authorities to trust, for Kibana over TLS")
 
     api_host: str = Field("127.0.0.1", description="address the API listens on")
-    api_port: int = Field(8080, description="port the API listens on")
-    api_url: str | None = Field(None, description="where clients find the API; unset: http://api_host:api_port")
-    api_key: SecretStr | None = Field(
-        None, description="the admin's API key; unset: read from admin.key in the home folder"
-    )
+    api_port: int = Field(8080, ge=1, le=65535, description="port the API listens on")
+    api_url: Url | None = Field(None, description="where clients find the API; unset: http://api_host:api_port")
+    api_key: Key | None = Field(None, description="the admin's API key; unset: read from admin.key in the home folder")
     api_require_key: bool = Field(True, description="refuse calls without an API key; the local stack sets it to false")
     api_connections: int = Field(500, ge=10, description="connections that the API holds open at once, at most")
     api_head_seconds: float = Field(
@@ -89,7 +98,7 @@ class Settings(BaseSettings):
     storage_url: str | None = Field(
         None, description="bucket for exports' parts and results, s3://bucket/folder; unset: the storage folder"
     )
-    s3_endpoint: str | None = Field(None, description="URL of an S3 server; unset: Amazon's own")
+    s3_endpoint: Url | None = Field(None, description="URL of an S3 server; unset: Amazon's own")
     s3_region: str | None = Field(None, description="region of the bucket; unset: as AWS_REGION says")
     s3_access_key_id: str | None = Field(None, description="access key; unset: as AWS's own tools find one")
     s3_secret_access_key: SecretStr | None = Field(None, description="the access key's secret")
@@ -116,11 +125,20 @@ class Settings(BaseSettings):
     )
 
     metrics_port: int | None = Field(
-        None, description="port on which a worker answers GET /metrics for Prometheus; unset: none"
+        None, ge=0, le=65535, description="port on which a worker answers GET /metrics for Prometheus; unset: none"
     )
     metrics_host: str = Field("127.0.0.1", description="address of that port")
     ready_file: Path | None = Field(None, description="a file this process makes once it is ready, for probes")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+
+    @field_validator("*")
+    @classmethod
+    def _utf8(cls, value: object) -> object:
+        """Other text can't be sent to a server; a path may be any bytes."""
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str) and any("\ud800" <= sign <= "\udfff" for sign in text):
+            raise ValueError("it is not UTF-8 text")
+        return value
 
     @property
     def bootstrap(self) -> str:

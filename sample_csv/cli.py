@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from runtime.terminal import say
 from sample_csv.datasets import Dataset, rows_of
 from sample_csv.output import open_output
 
@@ -71,10 +72,10 @@ def sample(
     except OSError as error:
         if error.errno == errno.EPIPE and path is None:
             raise  # the reader has seen enough (`| head`); click ends quietly
-        typer.echo(f"Cannot write {path or 'standard output'}: {error.strerror}.", err=True)
+        say(f"Cannot write {path or 'standard output'}: {error.strerror}.")
         raise typer.Exit(2 if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else 1) from None
     what = f"{rows:,} {dataset.value}, {size_bytes / 1e6:,.1f} MB, seed {seed}"
-    typer.echo(f"Wrote {path or 'standard output'}: {what}, in {perf_counter() - began:.1f} s.", err=True)
+    say(f"Wrote {path or 'standard output'}: {what}, in {perf_counter() - began:.1f} s.")
 
 
 def _write(dataset: Dataset, rows: int, seed: int, start: datetime, path: Path | None) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.client.arguments import NO_LIMIT, rate_or_none
 from api.client.errors import FAILED, INTERRUPTED, plain_errors
 
 app = typer.Typer()
@@ -57,24 +58,23 @@ def rollback(job_id: JobId, reason: Reason = None, wait: Wait = True, as_json: A
 @plain_errors
 def rate(
     job_id: JobId,
-    rows_per_second: Annotated[str, typer.Argument(metavar="N|none", help="Rows a second, at most; none: no limit.")],
+    rows_per_second: Annotated[
+        float,
+        typer.Argument(parser=rate_or_none, metavar="N|none", help="Rows a second, at most; none: no limit."),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Set or lift the most rows a second."""
-    from api.client.errors import usage
     from api.client.http import Api
-    from api.client.showing import print_json
+    from api.client.showing import out, print_json
 
-    try:
-        limit = None if rows_per_second.lower() == "none" else float(rows_per_second)
-    except ValueError:
-        raise usage(f"{rows_per_second!r} is not a number of rows a second; give one, or `none`") from None
+    limit = None if rows_per_second == NO_LIMIT else rows_per_second
     api = Api()
     job = api.call("PUT", f"/v1/jobs/{api.job(job_id)['id']}/rate", json={"rows_per_second": limit})
     if as_json:
         print_json(job)
     else:
-        print(f"Job {job['id']}: " + ("no limit" if limit is None else f"at most {limit:g} rows a second"))
+        out(f"Job {job['id']}: " + ("no limit" if limit is None else f"at most {limit:g} rows a second"))
 
 
 @app.command()
@@ -86,7 +86,7 @@ def end(
 ) -> None:
     """Say how many rows a job has whose rows come by the inbox."""
     from api.client.http import Api
-    from api.client.showing import print_json
+    from api.client.showing import out, print_json
     from api.client.words import outcome
 
     api = Api()
@@ -94,13 +94,13 @@ def end(
     if as_json:
         print_json(job)
     else:
-        print(outcome(job))
+        out(outcome(job))
 
 
 def _act(name: str, action: str, body: dict[str, Any], *, wait: bool, as_json: bool) -> None:
     from api.client.following import follow
     from api.client.http import Api
-    from api.client.showing import print_json, say
+    from api.client.showing import out, print_json, say
     from api.client.words import line, outcome
 
     api = Api()
@@ -123,6 +123,6 @@ def _act(name: str, action: str, body: dict[str, Any], *, wait: bool, as_json: b
     if as_json:
         print_json(job)
     else:
-        print(outcome(job))
+        out(outcome(job))
     if job["state"] == "FAILED":
         raise typer.Exit(FAILED)

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from api.client.errors import plain_errors, usage
+from api.client.arguments import rate
+from api.client.errors import plain_errors
 
 app = typer.Typer()
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
 MaxErrors = Annotated[str | None, typer.Option(metavar="N|N%", help="Row errors at which the job pauses itself.")]
-Rate = Annotated[float | None, typer.Option(metavar="N", help="Rows applied per second, at most.")]
+Rate = Annotated[float | None, typer.Option(parser=rate, metavar="N", help="Rows applied per second, at most.")]
 IfBusy = Annotated[str | None, typer.Option(metavar="refuse|queue", help="When another job has the data.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
@@ -70,16 +71,14 @@ def retry_errors(
     as_json: AsJson = False,
 ) -> None:
     """Apply corrected rows to the job that refused them."""
-    from api.client.http import Api, opened
+    from api.client.http import Api
+    from api.client.sending import file_part, opened
     from api.client.starting import conclude
 
     api = Api()
     name = api.job(job_id)["id"]
     with opened(file) as content:
-        try:
-            files = {"file": (file.name, content, "text/csv")}
-            params = {"reason": reason} if reason else {}
-            job = api.call("POST", f"/v1/jobs/{name}/retry-errors", files=files, params=params, timeout=120.0)
-        except OSError as error:
-            raise usage(f"the file {file} can't be read: {error.strerror}") from error
+        files = {"file": file_part(file, content)}
+        params = {"reason": reason} if reason else {}
+        job = api.call("POST", f"/v1/jobs/{name}/retry-errors", files=files, params=params, timeout=120.0)
     conclude(job, wait=wait, as_json=as_json)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
+
+from runtime.sentences import FAILED, INTERRUPTED, UNREACHABLE, USAGE, ToldError
+from runtime.urls import without_password
+
+__all__ = ["FAILED", "INTERRUPTED", "UNREACHABLE", "USAGE", "ClientError", "plain_errors", "unreachable", "usage"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FAILED: Final = 1
-"""The job failed, has row errors, or is not in a state for this."""
-USAGE: Final = 2
-UNREACHABLE: Final = 3
-INTERRUPTED: Final = 130
 
-
-class ClientError(Exception):
+class ClientError(ToldError):
     """Something to tell the user in a sentence."""
 
     def __init__(self, message: str, exit_code: int, http_code: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.exit_code = exit_code
+        super().__init__(message, exit_code)
         self.http_code = http_code
 
 
@@ -36,10 +32,15 @@ def unreachable(url: str, cause: Exception | None = None) -> ClientError:
     """The API does not answer."""
     why = f" ({cause})" if cause is not None and str(cause) else ""
     return ClientError(
-        f"the API at {url} can't be reached{why}; is it running? `sluice up` starts it, "
+        f"the API at {without_password(url)} can't be reached{why}; is it running? `sluice up` starts it, "
         f"SLUICE_API_URL names another one",
         UNREACHABLE,
     )
+
+
+def no_api(what: str) -> ClientError:
+    """What answers is not the API, or not one that this client knows."""
+    return ClientError(f"{what}; does SLUICE_API_URL name Sluice's API, and one of this version?", UNREACHABLE)
 
 
 def exit_code_for(http_code: int) -> int:
@@ -50,20 +51,14 @@ def exit_code_for(http_code: int) -> int:
 
 
 def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
-    """Makes a command end with a sentence on stderr and an exit code instead of a traceback."""
+    """For a command that reads the API's answers: one of another shape than the API's own is told as such."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        import typer
-
         try:
             return command(*args, **kwargs)
-        except ClientError as error:
-            print(f"sluice: {error.message}", file=sys.stderr)
-            raise typer.Exit(error.exit_code) from None
-        except BrokenPipeError:
-            # Whoever read the output has had enough; Python must not try to flush the rest at its end.
-            sys.stdout = None
-            raise typer.Exit(0) from None
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+            said = f"{type(error).__name__}: {error}"
+            raise no_api(f"the API's answer is none that this command understands ({said})") from error
 
     return wrapped

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NoReturn
 
 import httpx
 
 from api.client.address import api_key, api_url
-from api.client.errors import ClientError, exit_code_for, unreachable, usage
+from api.client.arguments import idempotency
+from api.client.errors import ClientError, exit_code_for, no_api, unreachable, usage
+from api.client.saving import Target
+from api.client.sending import file_part, opened
 
 Json = dict[str, Any]
 
@@ -38,16 +40,25 @@ class Api:
         Raises:
             ClientError: the API refuses (its own words), or can't be reached.
         """
-        try:
+        with self._problems():
             response = self.http.request(method, path, **more)
-        except httpx.TransportError as error:
-            raise unreachable(self.url, error) from error
         return self._json(response)
+
+    @contextmanager
+    def _problems(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.RequestError as error:
+            raise unreachable(self.url, error) from error
+        except UnicodeEncodeError:
+            raise usage("an argument of the command is not UTF-8 text; write it in UTF-8") from None
+        except httpx.InvalidURL:
+            raise usage("an argument of the command is too long for a URL, or holds what no URL can") from None
 
     def _json(self, response: httpx.Response) -> Json:
         try:
-            body = response.json()
-        except ValueError:
+            body = json.loads(response.content, parse_constant=_no_number)
+        except (ValueError, RecursionError):
             body = None
         if response.is_success and isinstance(body, dict):
             return body
@@ -59,12 +70,10 @@ class Api:
         Raises:
             ClientError: the file can't be read, the API refuses, or can't be reached.
         """
-        with opened(path) as file:
-            parts = [
-                ("job", (None, json.dumps(job).encode(), "application/json")),
-                ("file", (path.name, _Counted(file, progress), "text/csv")),
-            ]
-            headers = {"Idempotency-Key": key} if key else {}
+        headers = idempotency(key)
+        with opened(path) as file, self._problems():
+            said = json.dumps(job, ensure_ascii=False).encode()
+            parts = [("job", (None, said, "application/json")), ("file", file_part(path, file, progress))]
             return self.call("POST", "/v1/jobs", files=parts, headers=headers, timeout=_SEND_TIMEOUT)
 
     def job(self, name: str) -> Json:
@@ -79,7 +88,7 @@ class Api:
                 raise usage("there are no jobs yet")
             return newest[0]
         if not name or not all(sign.isalnum() or sign in "-_" for sign in name):
-            raise usage(f"{name!r} is not a job id; `sluice jobs` lists them")
+            raise usage(f"{name[:60]!r} is not a job id; `sluice jobs` lists them")
         try:
             return self.call("GET", f"/v1/jobs/{name}")
         except ClientError as error:
@@ -103,7 +112,7 @@ class Api:
             yield from page["jobs"]
             after = page["next"]
             left = None if left is None else left - len(page["jobs"])
-            if after is None:
+            if after is None or not page["jobs"]:
                 return
 
     @contextmanager
@@ -113,83 +122,37 @@ class Api:
         Raises:
             ClientError: the API refuses, or can't be reached, or breaks off.
         """
-        try:
-            with self.http.stream("GET", path, timeout=httpx.Timeout(timeout, connect=5.0)) as response:
-                if not response.is_success:
-                    response.read()
-                    self._json(response)
-                yield response
-        except httpx.TransportError as error:
-            raise unreachable(self.url, error) from error
+        limit = httpx.Timeout(timeout, connect=5.0)
+        with self._problems(), self.http.stream("GET", path, timeout=limit) as response:
+            if not response.is_success:
+                response.read()
+                self._json(response)
+            yield response
 
     def save(self, path: str, target: Path) -> None:
-        """Write a good answer to a file, which is there complete or not at all.
+        """Write a good answer to a file.
 
         Raises:
             ClientError: as `stream`; or the file can't be written.
         """
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            with self.stream(path) as answer, part.open("wb") as file:
-                for chunk in answer.iter_bytes():
-                    file.write(chunk)
-            part.replace(target)
-        except OSError as error:
-            raise usage(f"{target} can't be written: {error.strerror}") from error
-        finally:
-            part.unlink(missing_ok=True)
+        with self.stream(path) as answer:
+            Target(target).write(answer.iter_bytes())
 
 
 def refusal(http_code: int, body: Any) -> ClientError:
     """What the API said, in its own words where they can be read."""
     detail = body.get("error") if isinstance(body, dict) else None
     message = detail.get("message") if isinstance(detail, dict) else None
-    text = str(message) if message else f"the API answered {http_code} in a way that can't be read"
-    return ClientError(text, exit_code_for(http_code), http_code)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """A file to be sent.
-
-    Raises:
-        ClientError: it can't be read.
-    """
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        raise usage(f"there is no file {path}") from None
-    except OSError as error:
-        raise usage(f"the file {path} can't be read: {error.strerror}") from None
-    with file:
-        yield file
+    if message:
+        return ClientError(str(message), exit_code_for(http_code), http_code)
+    error = no_api(f"the API answered {http_code} in a way that can't be read")
+    error.http_code = http_code
+    return error
 
 
 def _given(values: Json) -> Json:
     return {name: value for name, value in values.items() if value is not None}
 
 
-class _Counted:
-    """A file that tells how much of it has been read: what httpx needs of one, and no more."""
-
-    def __init__(self, file: IO[bytes], progress: Callable[[int], None] | None) -> None:
-        self._file = file
-        self._progress = progress
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        if self._progress is not None:
-            self._progress(self._file.tell())
-        return data
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._file)
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")

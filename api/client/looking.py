@@ -26,7 +26,7 @@ def jobs(
 ) -> None:
     """List jobs, newest first."""
     from api.client.http import Api
-    from api.client.showing import print_json, show_jobs
+    from api.client.showing import out, print_json, show_jobs
 
     states = state.upper() if state else None
     found = list(Api().jobs(limit, state=states, operation=operation, organisation=organisation))
@@ -35,7 +35,7 @@ def jobs(
     elif found:
         show_jobs(found)
     else:
-        print("There are no such jobs." if state or operation or organisation else "There are no jobs yet.")
+        out("There are no such jobs." if state or operation or organisation else "There are no jobs yet.")
 
 
 @app.command()
@@ -74,8 +74,7 @@ def errors(
 ) -> None:
     """Show the rows that a job refused, and why."""
     from api.client.http import Api
-    from api.client.showing import print_json, table
-    from api.client.words import number
+    from api.client.showing import print_json, show_errors
 
     api = Api()
     found = api.job(job_id)
@@ -88,20 +87,8 @@ def errors(
     page = api.call("GET", f"/v1/jobs/{found['id']}/errors", params={"limit": limit})
     if as_json:
         print_json(page)
-        return
-    if not page["errors"]:
-        print("There are no row errors.")
-        return
-    columns = (("row", "right"), ("line", "right"), ("column", "left"), ("value", "left"), ("reason", "left"))
-    table(
-        columns,
-        [
-            (number(e["row"]), number(e["line"] or None), e["column"] or "-", e["value"] or "", e["reason"])
-            for e in page["errors"]
-        ],
-    )
-    if page["total"] > len(page["errors"]):
-        print(f"{number(page['total'])} in all; `sluice errors {found['id']} --csv` writes them all.")
+    else:
+        show_errors(page, found["id"])
 
 
 @app.command()
@@ -109,27 +96,14 @@ def errors(
 def history(job_id: JobId, as_json: AsJson = False) -> None:
     """Show what happened to a job, who asked for it, and why."""
     from api.client.http import Api
-    from api.client.showing import print_json, table
+    from api.client.showing import print_json, show_history
 
     api = Api()
     page = api.call("GET", f"/v1/jobs/{api.job(job_id)['id']}/history")
     if as_json:
         print_json(page)
-        return
-    columns = (("at", "left"), ("what", "left"), ("state", "left"), ("by", "left"), ("why", "left"))
-    table(
-        columns,
-        [
-            (
-                entry["at"][:19].replace("T", " "),
-                entry["event"] or f"{entry['command']} refused",
-                entry["state"] or "",
-                entry["by"] or "",
-                entry["reason"] or entry["message"] or "",
-            )
-            for entry in page["history"]
-        ],
-    )
+    else:
+        show_history(page["history"])
 
 
 @app.command()
@@ -137,11 +111,11 @@ def history(job_id: JobId, as_json: AsJson = False) -> None:
 def datasets(as_json: AsJson = False) -> None:
     """List the datasets and their columns."""
     from api.client.http import Api
-    from api.client.showing import print_json
+    from api.client.showing import out, print_json
 
     found = Api().call("GET", "/v1/datasets")["datasets"]
     if as_json:
         print_json(found)
         return
     for dataset in found:
-        print(f"{dataset['name']}: {', '.join(field['name'] for field in dataset['fields'])}")
+        out(f"{dataset['name']}: {', '.join(field['name'] for field in dataset['fields'])}")

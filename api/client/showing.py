@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from api.client.words import Json, done_and_total, duration, line, number, size, way
+from api.client.words import Json, done_and_total, line, number, size, way
+from runtime.tables import Column, show
+from runtime.terminal import out, say, visible
+from runtime.terminal import out_json as print_json
 
-
-def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def say(text: str) -> None:
-    """A remark, on stderr."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> None:
-    """Rows under their columns (name, "left" or "right"); whole and unwrapped where stdout is no terminal."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name, side in columns:
-        shown.add_column(name, justify="right" if side == "right" else "left", no_wrap=name == "job")
-    for row in rows:
-        shown.add_row(*(Text(cell) for cell in row))
-    console = Console()
-    if not console.is_terminal:
-        console.width = 500
-    console.print(shown)
+__all__ = ["live", "out", "print_json", "say", "sending", "show_errors", "show_history"]
 
 
 @contextmanager
@@ -47,9 +23,14 @@ def sending(name: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], N
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    columns = (TextColumn("Sending {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (
+        TextColumn("Sending {task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=total)
+        task = bar.add_task(visible(name), total=total)
         yield lambda sent: bar.update(task, completed=sent)
 
 
@@ -66,32 +47,15 @@ def live(*, quiet: bool) -> Iterator[tuple[Callable[[Json], None], Callable[[str
         yield _Lines(), say
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.live import Live
 
-    columns = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>5.1f}%  {task.fields[rows]}  {task.fields[rate]}  {task.fields[left]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("...", total=None, rows="", rate="", left="")
+    from api.client.bar import JobBar
 
-        def show(job: Json) -> None:
-            progress = job["progress"]
-            done, total = done_and_total(job)
-            failed = f", {number(progress['rows_failed'])} errors" if progress["rows_failed"] else ""
-            rate, left = progress["rows_per_second"], progress["eta_seconds"]
-            bar.update(
-                task,
-                description=job["state"],
-                total=100.0 if total is not None else None,
-                completed=progress["percent"],
-                rows=f"{number(done)} / {number(total)} rows{failed}",
-                rate=f"{number(rate)} rows/s" if rate else "",
-                left=f"{duration(left)} left" if left else "",
-            )
-
-        yield show, lambda text: bar.console.print(text, markup=False, highlight=False)
+    with Live(JobBar(None), console=Console(stderr=True), refresh_per_second=10) as bar:
+        yield (
+            lambda job: bar.update(JobBar(job)),
+            lambda text: bar.console.print(visible(text), markup=False, highlight=False, soft_wrap=True),
+        )
 
 
 class _Lines:
@@ -109,9 +73,10 @@ class _Lines:
 def show_jobs(jobs: Iterable[Json]) -> None:
     """Jobs as a table."""
     columns = (
-        ("job", "left"), ("operation", "left"), ("dataset", "left"), ("organisation", "left"), ("state", "left"),
-        ("rows", "right"), ("of", "right"), ("%", "right"), ("errors", "right"), ("rows/s", "right"),
-        ("created", "left"),
+        Column("job"), Column("operation", spare=1), Column("dataset", spare=2), Column("organisation", spare=3),
+        Column("state"), Column("rows", right=True), Column("of", right=True, spare=4),
+        Column("%", right=True, spare=6), Column("errors", right=True), Column("rows/s", right=True, spare=7),
+        Column("created", spare=5),
     )  # fmt: skip
     rows = []
     for job in jobs:
@@ -132,24 +97,26 @@ def show_jobs(jobs: Iterable[Json]) -> None:
                 job["created_at"][:19].replace("T", " "),
             )
         )
-    table(columns, rows)
+    show(columns, rows)
 
 
 def show_preview(preview: Json) -> None:
     """What a dry run has found."""
-    print(
+    out(
         f"{number(preview['rows_valid'])} of {number(preview['rows_total'])} rows can be stored, "
         f"{number(preview['rows_failed'])} can't."
     )
     if preview["errors"]:
-        print(f"\nThe first {len(preview['errors'])} row errors:")
-        columns = (("row", "right"), ("column", "left"), ("value", "left"), ("reason", "left"))
-        table(
+        out()
+        out(f"The first {len(preview['errors'])} row errors:")
+        columns = (Column("row", right=True), Column("column"), Column("value"), Column("reason", fold=True))
+        show(
             columns,
             [(number(e["row"]), e["column"] or "-", e["value"] or "", e["reason"]) for e in preview["errors"]],
         )
     if preview["rows"]:
-        print(f"\nThe first {len(preview['rows'])} rows, as they would be stored:")
+        out()
+        out(f"The first {len(preview['rows'])} rows, as they would be stored:")
         names = [name for name in preview["rows"][0]["document"] if name != "sluice"]
         cells = [
             [
@@ -158,8 +125,9 @@ def show_preview(preview: Json) -> None:
             ]
             for row in preview["rows"]
         ]
-        table((("row", "right"), *((name, "left") for name in names)), cells)
-    print(f"\n`sluice start {preview['job_id']}` makes the real job of it.")
+        show((Column("row", right=True), *(Column(visible(name)) for name in names)), cells)
+    out()
+    out(f"`sluice start {preview['job_id']}` makes the real job of it.")
 
 
 def show_job(job: Json) -> None:
@@ -182,14 +150,52 @@ def show_job(job: Json) -> None:
     }
     for name, value in facts.items():
         if value is not None:
-            print(f"{name:<10} {value}")
+            out(f"{name:<10} {value}")
     if job["lanes"]:
-        print()
-        columns = tuple(
-            (name, "right") for name in ("partition", "rows applied", "rows taken out", "blocks parked", "last offset")
-        )
+        out()
+        names = ("partition", "rows applied", "rows taken out", "blocks parked", "last offset")
         keys = ("partition", "applied_rows", "undone_rows", "parked_blocks", "last_offset")
-        table(columns, [[number(lane[key]) for key in keys] for lane in job["lanes"]])
+        show(
+            [Column(name, right=True) for name in names], [[number(lane[key]) for key in keys] for lane in job["lanes"]]
+        )
         for lane in job["lanes"]:
             if lane["error"]:
-                print(f"partition {lane['partition']}: {lane['error']}")
+                out(f"partition {lane['partition']}: {lane['error']}")
+
+
+def show_errors(page: Json, job_id: str) -> None:
+    """A page of row errors."""
+    if not page["errors"]:
+        out("There are no row errors.")
+        return
+    columns = (
+        Column("row", right=True), Column("line", right=True, spare=1), Column("column"), Column("value"),
+        Column("reason", fold=True),
+    )  # fmt: skip
+    show(
+        columns,
+        [
+            (number(e["row"]), number(e["line"] or None), e["column"] or "-", e["value"] or "", e["reason"])
+            for e in page["errors"]
+        ],
+    )
+    if page["total"] > len(page["errors"]):
+        out(f"{number(page['total'])} in all; `sluice errors {job_id} --csv` writes them all.")
+
+
+def show_history(history: Iterable[Json]) -> None:
+    """What happened to a job."""
+    columns = (Column("at"), Column("what"), Column("state", spare=1), Column("by"), Column("why", fold=True))
+    show(
+        columns,
+        [
+            (
+                entry["at"][:19].replace("T", " "),
+                entry["event"] or f"{entry['command']} refused",
+                entry["state"] or "",
+                entry["by"] or "",
+                entry["reason"] or entry["message"] or "",
+            )
+            for entry in history
+        ],
+    )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.client import arguments
 from api.client.errors import INTERRUPTED, plain_errors, usage
 
 app = typer.Typer()
@@ -20,7 +21,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Check every row, write 
 MaxErrors = Annotated[
     str | None, typer.Option(metavar="N|N%", help="Row errors, or a share of the rows, at which the job pauses itself.")
 ]
-Rate = Annotated[float | None, typer.Option(metavar="N", help="Rows applied per second, at most.")]
+Rate = Annotated[
+    float | None, typer.Option(parser=arguments.rate, metavar="N", help="Rows applied per second, at most.")
+]
 IfBusy = Annotated[str, typer.Option(metavar="refuse|queue", help="When another job has the data: refuse, or queue.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON, and nothing else.")]
@@ -120,13 +123,15 @@ def export(
 ) -> None:
     """Export a dataset's rows of a date range as CSV, in the order of their dates."""
     from api.client.http import Api
+    from api.client.saving import Target
 
     api = Api()
     options = options_of(False, None, rate, if_busy, raw=raw)
     job: dict[str, Any] = {"operation": "export", "dataset": dataset, "organisation": organisation}
     job |= {"from": date_from, "till": date_till, "reason": reason, "options": options}
-    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-    made = api.call("POST", "/v1/jobs", json=job, headers=headers)
+    if output is not None:
+        Target(output)  # what can't be written is told before there is a job
+    made = api.call("POST", "/v1/jobs", json=job, headers=arguments.idempotency(idempotency_key))
     if output is None:
         conclude(made, wait=wait, as_json=as_json)
         return
@@ -140,8 +145,7 @@ def options_of(
     dry_run: bool, max_errors: str | None, rate: float | None, if_busy: str, *, raw: bool = False
 ) -> dict[str, Any]:
     """The options of a job, as the API takes them."""
-    limit = int(max_errors) if max_errors is not None and max_errors.isdecimal() else max_errors
-    given = {"max_errors": limit, "rows_per_second": rate}
+    given = {"max_errors": arguments.row_errors(max_errors), "rows_per_second": rate}
     return {
         "dry_run": dry_run,
         "if_busy": if_busy,
@@ -153,14 +157,15 @@ def options_of(
 def _send(
     file: Path | None, job: dict[str, Any], key: str | None, *, from_topic: bool, wait: bool, as_json: bool
 ) -> None:
-    from api.client.http import Api, opened
+    from api.client.http import Api
+    from api.client.sending import opened
     from api.client.showing import sending
 
     if (file is None) != from_topic:
         raise usage("name a file, or say --from-topic; not both")
     if file is None:
-        headers = {"Idempotency-Key": key} if key else {}
-        made = Api().call("POST", "/v1/jobs", json={**job, "source": "topic"}, headers=headers)
+        body = {**job, "source": "topic"}
+        made = Api().call("POST", "/v1/jobs", json=body, headers=arguments.idempotency(key))
         conclude(made, wait=wait, as_json=as_json)
         return
     with opened(file):
@@ -174,14 +179,14 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
     """Show a job that was made, or wait for it; the exit code. `end`: leave the program with it, if it is not 0."""
     from api.client.following import exit_code, follow
     from api.client.http import Api
-    from api.client.showing import live, print_json, say, show_preview
+    from api.client.showing import live, out, print_json, say, show_preview
     from api.client.words import outcome, way
 
     if not wait:
         if as_json:
             print_json(job)
         else:
-            print(f"{outcome(job)} `sluice watch {job['id']}` shows how far it is.")
+            out(f"{outcome(job)} `sluice watch {job['id']}` shows how far it is.")
         return 0
     if not as_json:
         say(f"Job {job['id']}: {job['operation']} {way(job)} {job['dataset']}, organisation {job['organisation']}")
@@ -195,7 +200,7 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
     if as_json:
         print_json(job)
     else:
-        print(outcome(job))
+        out(outcome(job))
         if job["options"].get("dry_run") and job["state"].startswith("COMPLETED"):
             show_preview(Api().call("GET", f"/v1/jobs/{job['id']}/preview"))
     code = exit_code(job)

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from devstack.cli import app
 from kibana import importing
 from kibana.catalog import FILE, saved_objects, text
-from kibana.cli import app
 from runtime.settings import settings
 
 Json = dict[str, Any]
@@ -63,7 +63,7 @@ def setting(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def run(*words: str, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, list(words))
+    result = CliRunner().invoke(app, ["kibana", *words])
     assert result.exit_code == code, (result.output, result.exception)
     assert "Traceback" not in result.output
     return result
@@ -183,7 +183,7 @@ def test_a_kibana_that_does_not_answer_is_exit_code_3(kibana: Kibana, error: typ
 def test_a_url_that_is_none_is_wrong_usage(setting: Callable[..., None], url: str) -> None:
     setting(kibana_url=url)
     settings.cache_clear()
-    assert "is no address of a server" in run(code=2).stderr
+    assert "sluice: SLUICE_KIBANA_URL: " in run(code=2).stderr
     settings.cache_clear()
 
 

@@ -1,0 +1,52 @@
+"""Text on its way to a terminal. Data may hold escape codes: they are shown, and never reach the terminal as such."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import sys
+from typing import Any, Final
+
+_UNSEEN: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]",
+)
+"""Control characters, those that change a line's direction or take no room, and halves of characters."""
+_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def visible(text: str) -> str:
+    """Text as one line that is safe to show: a control character as ``\\x1b``, a byte that is no UTF-8 as ``\\xff``."""
+    return _UNSEEN.sub(_escape, text)
+
+
+def out(text: str = "") -> None:
+    """A line on stdout: what was asked for."""
+    print(visible(text))
+
+
+def out_json(value: Any) -> None:
+    """One JSON document on stdout, exact: what a terminal would act on is escaped as JSON does it."""
+    # Other than UTF-8 streams can't take all characters.
+    plain = not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf8")
+    text = json.dumps(value, indent=2, ensure_ascii=plain)
+    print("\n".join(_UNSEEN.sub(lambda sign: f"\\u{ord(sign[0]):04x}", line) for line in text.split("\n")))
+
+
+def say(text: str) -> None:
+    """A remark, on stderr; lost where that can't be written."""
+    with contextlib.suppress(OSError):
+        print(visible(text), file=sys.stderr, flush=True)
+
+
+def width() -> int | None:
+    """How many columns stdout has; None where it is no terminal, and lines may be of any length."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _escape(found: re.Match[str]) -> str:
+    sign, code = found[0], ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte of an argument or a file's name that is no UTF-8
+        code -= 0xDC00
+    return _ESCAPES.get(sign) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")

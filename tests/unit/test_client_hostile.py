@@ -1,0 +1,338 @@
+"""Every command with arguments, settings and answers of the API that are none: a sentence and an exit code, always.
+
+The commands and their parameters are found in the command line itself, so a new one is tried without a change here.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+import httpx
+import pytest
+import typer
+import typer.main
+import typer.testing
+from typer.testing import CliRunner
+
+from api.client import following, http
+from devstack.cli import app
+from runtime.settings import Settings, settings
+
+HANDED_OVER = {"test", "bench", "check", "lock"}
+"""They start other programs with what they are given, or ask the network: nothing of theirs is read here."""
+STARTING = {"demo", "up", "down", "rebuild", "status", "kibana"}
+"""They start, stop or ask servers: here they are tried with settings that can't be used."""
+SECRET = "hunter2-hunter2"
+JOB_ID = "01JABCDEFGHJKMNPQRSTVWXYZ0"
+ESCAPE = "\x1b[31mred\x07\u202e"
+
+TEXTS = [
+    "", " ", "\udcff\udcfe", ESCAPE, "a\nb\r", "nan", "inf", "-inf", "-1", "0", "1e999", "9" * 5000, "x" * 100_000,
+    "[/red]",     "٣", "\u20ac", "🦊", "1.5", "--json", "../..", "a/b?c#d", "%s%n{}", "none", "last", "-",
+]  # fmt: skip
+
+JOB: dict[str, Any] = {
+    "id": JOB_ID, "operation": "upload", "dataset": "people", "organisation": "acme", "created_by": "admin",
+    "state": "COMPLETED", "phase": "apply", "epoch": 1, "budget": "open", "reason": None,
+    "options": {"dry_run": True, "if_busy": "refuse"},
+    "progress": {
+        "rows_total": 3, "rows_read": 3, "rows_applied": 2, "rows_failed": 1, "rows_rolled_back": 0, "percent": 100.0,
+        "rows_per_second": 10.0, "eta_seconds": 1,
+    },
+    "lanes": [
+        {"partition": 0, "applied_rows": 2, "undone_rows": 0, "parked_blocks": 0, "last_offset": 7, "error": None}
+    ],
+    "created_at": "2026-01-01T12:00:00.000Z", "started_at": None, "ended_at": None,
+    "source": {"kind": "upload", "name": "people.csv", "bytes": 10, "sha256": None, "lines": 4},
+    "date_from": None, "date_till": None, "waiting_for": None,
+}  # fmt: skip
+ANSWER: dict[str, Any] = {
+    **JOB,
+    "job_id": JOB_ID, "jobs": [JOB], "next": None, "total": 1,
+    "errors": [{"row": 1, "line": 2, "column": "email", "value": "x", "reason": "no address"}],
+    "history": [
+        {"at": "2026-01-01T12:00:00Z", "event": "paused", "state": "PAUSED", "by": "a", "reason": "b", "message": None}
+    ],
+    "datasets": [{"name": "people", "fields": [{"name": "email"}]}],
+    "rows_valid": 2, "rows_total": 3, "rows_failed": 1,
+    "rows": [{"row": 1, "document": {"email": "x", "sluice": {}}}],
+}  # fmt: skip
+"""What every question of a command is answered with: it has the keys of all answers."""
+
+Command = Any
+Answer = Callable[[httpx.Request], httpx.Response]
+LINE: Any = typer.main.get_command(app)
+COMMANDS: dict[str, Command] = LINE.commands
+ASKING = sorted(set(COMMANDS) - HANDED_OVER - STARTING)
+
+
+def good(request: httpx.Request) -> httpx.Response:
+    return answered(ANSWER)(request)
+
+
+def answered(body: Any) -> Answer:
+    """The API answers this, whatever it is asked."""
+    content = json.dumps(body).encode()
+    watched = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal watched
+        if request.url.path.endswith("/watch"):
+            watched += 1
+            if watched > 1:
+                return httpx.Response(503)  # a job that never ends would be watched for ever
+            return httpx.Response(200, content=b"data: " + content + b"\n\n")
+        return httpx.Response(200, content=content)
+
+    return answer
+
+
+class Terminal:
+    """Runs commands in a folder of their own against an API that answers as `answer` says; None: there is none."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.answer: Answer | None = good
+        self.found: set[int] = set()
+
+    def transport(self) -> httpx.BaseTransport | None:
+        return httpx.MockTransport(self.answer) if self.answer else None
+
+    def run(self, *words: str) -> str:
+        settings.cache_clear()
+        result = CliRunner().invoke(app, list(words))
+        told = f"sluice {' '.join(repr(word[:80]) for word in words)}: {result.exit_code}\n{result.output[:3000]}"
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise AssertionError(told) from result.exception
+        assert result.exit_code in (0, 1, 2, 3), told
+        assert "Traceback" not in result.output, told
+        assert "mistake in Sluice" not in result.output, told
+        assert SECRET not in result.output, told
+        written = result.stderr if "--csv" in words else result.output  # which hands on the bytes that there are
+        if words[0] != "sample":
+            assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800-\udfff]", written), told
+        if result.exit_code:
+            sentences = [
+                line
+                for line in result.stderr.splitlines()
+                if line.startswith(("sluice: ", "Cannot write ")) and len(line) > 12
+            ]
+            # What was asked for may say it itself: what came of a job, or that nothing runs.
+            asked = (result.exit_code == 1 and "Job " in result.stdout) or (words[0] == "status" and result.stdout)
+            assert len(sentences) == 1 or asked, told
+        self.found.add(result.exit_code)
+        return result.stderr
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(typer.testing, "_get_command", lambda app: LINE)  # made once: it takes far longer than to run
+    for name in [name for name in os.environ if name.startswith("SLUICE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SLUICE_API_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("SLUICE_KIBANA_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr(following, "GIVE_UP_SECONDS", 0.0)
+    monkeypatch.setattr(following.time, "sleep", lambda seconds: None)
+    terminal = Terminal(tmp_path)
+    original = http.Api
+    monkeypatch.setattr(http, "Api", lambda: original(terminal.transport()))
+    yield terminal
+    settings.cache_clear()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    """Names of files that no row can be read from, or nothing be written to."""
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    (odd / "good.csv").write_text("email\na@example.org\n")
+    os.mkfifo(odd / "fifo")
+    (odd / "broken").symlink_to(odd / "nothing")
+    (odd / "loop").symlink_to(odd / "loop")
+    (odd / "empty").touch()
+    for name in (b"\xff\xfe.csv", ESCAPE.encode() + b".csv", b"[red][blue].csv", b'a"b\nc.csv'):
+        Path(os.fsdecode(bytes(odd) + b"/" + name)).write_text("email\n")
+    return [
+        *(str(path) for path in sorted(odd.iterdir())), str(odd), str(odd / "good.csv" / "x"), str(odd / "no" / "file"),
+        "", "x" * 300, "/dev/null", "/proc/self/mem", "/proc/self/environ", "\udcff", ESCAPE,
+    ]  # fmt: skip
+
+
+class Parameter:
+    """A parameter of a command: its name on the command line, and the type that its function says."""
+
+    def __init__(self, command: str, of: Any) -> None:
+        kind = get_type_hints(inspect.unwrap(COMMANDS[command].callback))[of.name]
+        self.kind = next((one for one in get_args(kind) if one is not NoneType), kind)
+        self.name: str = of.name
+        self.argument = of.param_type_name == "argument"
+        self.required = bool(of.required)
+        self.option: str = max(of.opts, key=len)
+
+    @property
+    def values(self) -> bool:
+        """Whether it has values, and is no flag."""
+        return self.kind is not bool
+
+    @property
+    def good(self) -> str:
+        """What it has while another one is tried."""
+        if self.kind is Path:
+            return "good.csv"
+        if isinstance(self.kind, type) and issubclass(self.kind, Enum):
+            return str(next(iter(self.kind)).value)
+        return {"job_id": JOB_ID, "date_from": "2026-01-01"}.get(self.name, "3")
+
+
+def parameters(command: str) -> list[Parameter]:
+    return [Parameter(command, one) for one in COMMANDS[command].params if one.name != "help"]
+
+
+def words(command: str, tried: Parameter | None = None, value: str = "") -> list[str]:
+    """The command line that gives `value` to the parameter that is tried, and others what they have to have."""
+    options, arguments = [command], ["--"]
+    for parameter in parameters(command):
+        this = tried is not None and parameter.name == tried.name
+        given = value if this else parameter.good
+        if parameter.argument:
+            if this or parameter.required or parameter.kind is Path:
+                arguments.append(given)
+        elif this or parameter.required:
+            options.append(f"{parameter.option}={given}")
+    return [*options, *arguments]
+
+
+@pytest.mark.parametrize("command", ASKING)
+def test_no_argument_ends_a_command_in_a_traceback(terminal: Terminal, files: list[str], command: str) -> None:
+    (terminal.folder / "good.csv").write_text("email\na@example.org\n")
+    for parameter in parameters(command):
+        for value in files if parameter.kind is Path else TEXTS:
+            if parameter.name == "output" and "fifo" in value:
+                continue  # it waits for a reader, as it should
+            if parameter.values:
+                terminal.run(*words(command, parameter, value))
+    terminal.run(command, f"--{ESCAPE}", "\udcff")
+    terminal.answer = None
+    terminal.run(*words(command))
+    assert 2 in terminal.found, "none of it was refused"
+
+
+@pytest.mark.parametrize("command", sorted(STARTING))
+def test_no_argument_of_a_command_for_the_servers_does_either(
+    terminal: Terminal, command: str, monkeypatch: Any
+) -> None:
+    (terminal.folder / "file").touch()
+    monkeypatch.setenv("SLUICE_HOME", str(terminal.folder / "file"))
+    monkeypatch.setenv("SLUICE_KAFKA_PORT", "no port")
+    for parameter in parameters(command):
+        if parameter.values:
+            for value in TEXTS:
+                terminal.run(*words(command, parameter, value))
+    assert "SLUICE_KAFKA_PORT: " in terminal.run(command)
+    monkeypatch.delenv("SLUICE_KAFKA_PORT")
+    if command not in ("rebuild", "kibana", "demo"):
+        terminal.run(command)
+
+
+HOSTILE_SETTINGS = [
+    "", " ", "abc", "\udcff", ESCAPE, "-1", "99999", "nan", "inf", "9" * 5000,
+    f"http://me:{SECRET}@[::1", f"http://me:{SECRET}@127.0.0.1:1",
+    f"http://me:{SECRET}@127.0.0.1:99999", "http://", "ftp://127.0.0.1", "//x", "http://a b",
+    f"{SECRET}\n", f"{SECRET}é", f"{SECRET}\nX: y", "/dev/null", "/dev/null/x", "x" * 5000, "127.0.0.1:1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_no_setting_ends_a_command_in_a_traceback(terminal: Terminal, monkeypatch: Any, name: str) -> None:
+    # A real transport: what can't be sent is found by it.
+    terminal.answer = None
+    for value in HOSTILE_SETTINGS:
+        if Settings.model_fields[name].annotation in (Path, Path | None):
+            value = value.replace(SECRET, "x")  # a file's name is no secret
+        monkeypatch.setenv(f"SLUICE_{name.upper()}", value)
+        terminal.run({"api": "jobs", "kibana": "kibana"}.get(name.partition("_")[0], "status"))
+        if name == "home":
+            terminal.run("jobs")
+
+
+ANSWERS = [
+    httpx.Response(200, content=content)
+    for content in (
+        b"", b"{", b"[]", b"null", b"NaN", b"5", b'"text"', b"{}", b'{"jobs": 5}', b"\xff\xfe", b"[" * 200_000,
+        b"data: {\n\n", b'{"jobs": [{"id": 1e999}], "next": null}', b'{"error": "text"}', b"<html>hello</html>",
+        b'data: {"state": 5}\n\n', b'{"id": "\\ud800", "jobs": [NaN]}',
+    )
+] + [
+    httpx.Response(302, headers={"location": "http://127.0.0.1:1/"}),
+    httpx.Response(500, content=b"<html>\x1b[31m</html>"),
+    httpx.Response(404, content=b"<html></html>"),
+    httpx.Response(401, content=b""),
+    httpx.Response(204),
+    httpx.Response(400, json={"error": {"message": f"no {ESCAPE}\n\x9b31m", "code": "x"}}),
+    httpx.Response(400, json={"error": {"message": ["a", {}]}}),
+    httpx.Response(503, json={"error": None}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ASKING)
+def test_no_answer_ends_a_command_in_a_traceback(terminal: Terminal, command: str, monkeypatch: Any) -> None:
+    (terminal.folder / "good.csv").write_text("email\na@example.org\n")
+    monkeypatch.setenv("SLUICE_API_KEY", SECRET)
+    for response in ANSWERS:
+        terminal.answer = lambda request, response=response: httpx.Response(  # type: ignore[misc]
+            response.status_code, headers=response.headers, content=response.content
+        )
+        terminal.run(*words(command))
+
+    def gone(request: httpx.Request) -> httpx.Response:
+        raise httpx.DecodingError("bad gzip", request=request)
+
+    terminal.answer = gone
+    terminal.run(*words(command))
+
+
+def mutations(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Places in an answer, each with the answer in which something else is there."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield (*path, key), child
+        yield from mutations(child, (*path, key))
+
+
+def mutated(turn: int) -> Iterator[Any]:
+    """Answers with one wrong place each; all commands together see all that can be wrong there."""
+    others = (None, 5, 10**400, ESCAPE + "\n", [], {}, -1.5, [5], "gone")
+    for number, (path, _) in enumerate(mutations(ANSWER)):
+        for other in others[(number + turn) % 3 :: 3]:
+            body = copy.deepcopy(ANSWER)
+            place = body
+            for key in path[:-1]:
+                place = place[key]
+            if other == "gone":
+                del place[path[-1]]
+            else:
+                place[path[-1]] = other
+            yield body
+
+
+LOOKING = ("job", "jobs", "watch", "errors", "history", "preview", "datasets", "pause", "start")
+"""Together they show everything that an answer holds."""
+
+
+@pytest.mark.parametrize("command", LOOKING)
+def test_an_answer_of_another_shape_is_told_as_such_and_its_text_is_harmless(terminal: Terminal, command: str) -> None:
+    refused = 0
+    for body in mutated(LOOKING.index(command)):
+        terminal.answer = answered(body)
+        refused += "API's answer" in terminal.run(*words(command))
+    assert refused, "no answer was of a wrong shape"
