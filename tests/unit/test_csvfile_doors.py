@@ -29,7 +29,6 @@ from tests.unit.test_api_stub import CATALOG, make_job, stub
 
 PLAIN = parse_dataset("plain", {"fields": [{"name": "id"}, {"name": "text"}]})
 COMMAS = parse_dataset("commas", {"fields": [{"name": "id"}, {"name": "text, long"}]})
-LINES = parse_dataset("lines", {"fields": [{"name": "id"}, {"name": "text\nmore"}]})
 LIMITS = Limits(500, 64 * 1024)
 HEADER = b"sluice_row,id,text\n"
 PAD_ROWS = 20_000
@@ -84,7 +83,7 @@ CASES: dict[str, Case] = {
         b"sluice_row;id;text, long\n", b"1;a;b\n", delimiter=b";", dataset="commas"
     ),
     "commas and names with commas": Case(b'sluice_row,id,"text, long"\n', dataset="commas"),
-    "a quoted name over two lines": Case(b'sluice_row,id,"text\nmore"\n', dataset="lines"),
+    "a quoted name over two lines": Case(b'sluice_row,id,"text\nmore"\n', refused="missing: text"),
     "line ends CRLF": Case(b"sluice_row,id,text\r\n", b"1,a,b\r\n", line_end=b"\r\n"),
     "line ends CR": Case(b"sluice_row,id,text\r", b"1,a,b\r", line_end=b"\r"),
     "line ends of all kinds": Case(
@@ -142,7 +141,7 @@ CASES: dict[str, Case] = {
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Path]]:
     folder = tmp_path_factory.mktemp("doors")
     (folder / "import").mkdir()
-    known = {"plain": PLAIN, "commas": COMMAS, "lines": LINES}
+    known = {"plain": PLAIN, "commas": COMMAS}
     with pytest.MonkeyPatch.context() as patch:
         for name, dataset in known.items():
             patch.setitem(CATALOG.datasets, name, dataset)  # type: ignore[arg-type]
@@ -154,7 +153,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClien
 def read(file: Path, dataset: str) -> tuple[str, list[Row]]:
     """What the reader says of a file: why it gave up, and the rows that are not padding."""
     plan = ReadFile(job_id="j", epoch=0, command_offset=0, partitions=8, dataset=dataset, source=Source(path=file.name))
-    around = Surroundings({"plain": PLAIN, "commas": COMMAS, "lines": LINES}, Roots(file.parent), LIMITS)
+    around = Surroundings({"plain": PLAIN, "commas": COMMAS}, Roots(file.parent), LIMITS)
     found: list[Row] = []
     try:
         for step in block_source(plan, Input(), around):
@@ -172,7 +171,7 @@ def corrections_problem(file: Path, dataset: str) -> str:
     rows = RowSet()
     for number in (*range(1, 10), *range(FIRST_PAD_ROW, FIRST_PAD_ROW + PAD_ROWS)):
         rows.add(number)
-    known = {"plain": PLAIN, "commas": COMMAS, "lines": LINES}
+    known = {"plain": PLAIN, "commas": COMMAS}
     return rows_problem(file, known[dataset], rows, LIMITS) or ""
 
 
