@@ -85,11 +85,15 @@ def status(
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, add_help_option=False)
 def test(args: Annotated[list[str] | None, typer.Argument(help="For pytest, as they are.")] = None) -> None:
-    """Run the tests on a Kafka and an Elasticsearch of their own; ARGS go to pytest."""
+    """Run the tests on a Kafka and an Elasticsearch of their own; ARGS go to pytest.
+
+    Without ARGS, which is all of them, those that need no server run beside the others, in a process of their own.
+    """
     if importlib.util.find_spec("pytest") is None:
         raise StackError("pytest is not installed: run the tests with `./sluice test`, which installs it.")
     os.chdir(ROOT)
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", *(args or [])])  # noqa: S606
+    words = args or ["-n", "2", "--dist", "loadgroup", "--durations", "10"]
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])  # noqa: S606
 
 
 @app.command()

@@ -41,7 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``--fuzz``, the fuzzers alone."""
+    """Tests that need the servers run one after another, those that do not beside them; with ``--fuzz``, the fuzzers
+    alone.
+    """
+    for item in items:
+        if item.path.parent.name != "unit":
+            item.add_marker(pytest.mark.xdist_group("servers"))
     if config.getoption("--fuzz") is not None:
         others = [item for item in items if item.get_closest_marker("fuzz") is None]
         config.hook.pytest_deselected(items=others)
@@ -59,6 +64,8 @@ def fuzz_minutes(request: pytest.FixtureRequest) -> float | None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the settings of the shell out of the tests: they must never meet a running stack."""
+    if config.getoption("--fuzz") is not None:
+        config.option.timeout = 0  # a fuzzer runs for as long as it is told to
     for name in list(os.environ):
         if name.startswith("SLUICE_") and name not in ("SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS"):
             del os.environ[name]
@@ -79,7 +86,7 @@ def test_home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def stack(test_home: Path) -> Iterator[Servers]:
+def stack(request: pytest.FixtureRequest, test_home: Path) -> Iterator[Servers]:
     """A running Kafka and Elasticsearch, shared by the whole run.
 
     ``SLUICE_TEST_SERVERS=KAFKA_PORT,ELASTICSEARCH_PORT`` names servers that run already, so that a single test begins
@@ -98,7 +105,9 @@ def stack(test_home: Path) -> Iterator[Servers]:
         servers = Servers(own)
         servers.start()
     except StackError as error:
-        pytest.exit(f"the tests' own Kafka and Elasticsearch can't be started: {error}", returncode=3)
+        sentence = f"the tests' own Kafka and Elasticsearch can't be started: {error}"
+        request.session.shouldstop = sentence
+        pytest.fail(sentence, pytrace=False)
     yield servers
     servers.stop()
     if "SLUICE_TEST_HOME" not in os.environ:
