@@ -40,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz", type=float, metavar="MINUTES", help="run the fuzzers alone, with random inputs, so long")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that need the servers run one after another, those that do not beside them; with ``--fuzz``, the fuzzers
     alone.
