@@ -40,14 +40,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz", type=float, metavar="MINUTES", help="run the fuzzers alone, with random inputs, so long")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the groups
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Tests that need the servers run one after another, in one process; those that do not run beside them."""
+    if item.path.parent.name != "unit":
+        item.add_marker(pytest.mark.xdist_group("servers"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need the servers run one after another, those that do not beside them; with ``--fuzz``, the fuzzers
-    alone.
-    """
-    for item in items:
-        if item.path.parent.name != "unit":
-            item.add_marker(pytest.mark.xdist_group("servers"))
+    """With ``--fuzz``, the fuzzers alone."""
     if config.getoption("--fuzz") is not None:
         others = [item for item in items if item.get_closest_marker("fuzz") is None]
         config.hook.pytest_deselected(items=others)
