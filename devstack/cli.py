@@ -92,7 +92,7 @@ def test(args: Annotated[list[str] | None, typer.Argument(help="For pytest, as t
     if importlib.util.find_spec("pytest") is None:
         raise StackError("pytest is not installed: run the tests with `./sluice test`, which installs it.")
     os.chdir(ROOT)
-    words = args or ["-n", "2", "--dist", "loadgroup", "--durations", "10"]
+    words = args or ["-n", "2", "--durations", "10"]
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])  # noqa: S606
 
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from devstack.ephemeral import Servers
 from devstack.errors import StackError
@@ -40,10 +41,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz", type=float, metavar="MINUTES", help="run the fuzzers alone, with random inputs, so long")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
+class ServersInOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
     """Tests that need the servers run one after another, in one process; those that do not run beside them."""
-    if item.path.parent.name != "unit":
-        item.add_marker(pytest.mark.xdist_group("servers"))
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("::")[0] if nodeid.startswith("tests/unit/") else "servers"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ServersInOneProcess:
+    return ServersInOneProcess(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
