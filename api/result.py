@@ -15,7 +15,7 @@ from runtime.storage import StorageError, Stored
 from schemas.exports import result_path
 from schemas.job import Job, State
 
-_RANGE = re.compile(r"bytes=0*(\d{0,18})-0*(\d{0,18})\Z", re.ASCII)
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z", re.ASCII)
 """Places with more digits lie beyond the end of any file; a header that names one counts for nothing."""
 
 

@@ -312,11 +312,12 @@ def test_an_export_knows_its_rows_from_the_start_and_has_a_result_once_it_is_com
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10")
     etag = whole.headers["etag"]
     assert client.get(result, headers={"If-None-Match": etag}).status_code == 304
-    for asked, content in (("2-4", b"234"), ("7-", b"789"), ("-2", b"89"), ("0-99", b"0123456789")):
+    first, last = (("0-0", b"0"), ("0-3", b"0123"), ("0-", b"0123456789")), (("7-", b"789"), ("-2", b"89"))
+    for asked, content in (*first, ("2-4", b"234"), ("0-99", b"0123456789"), ("1-" + "9" * 18, b"123456789"), *last):
         part = client.get(result, headers={"Range": f"bytes={asked}", "If-Range": etag})
         assert (part.status_code, part.content) == (206, content)
         assert part.headers["content-range"].endswith("/10")
-    for ignored in ("bytes=0-1,4-5", "rows=1-2", "bytes=-", "bytes=4-2"):
+    for ignored in ("bytes=0-1,4-5", "rows=1-2", "bytes=-", "bytes=4-2", f"bytes=0-{'9' * 6000}"):
         assert client.get(result, headers={"Range": ignored}).content == b"0123456789"
     assert client.get(result, headers={"Range": "bytes=2-4", "If-Range": '"old"'}).status_code == 200
     beyond = client.get(result, headers={"Range": "bytes=10-"})
