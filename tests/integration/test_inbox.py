@@ -63,9 +63,9 @@ def test_what_cannot_be_a_row_is_a_dead_letter_with_its_reason(
     bad = {
         "no json": "malformed",
         '["a list"]': "Expected `object`",
-        json.dumps({"row": 3, "values": {}}): "missing required field `job_id`",
-        row(job_id, "three"): "Expected `int`",
-        row(job_id, 0): ">= 1",
+        json.dumps({"row": 3, "values": {}}): "`job_id` is missing",
+        row(job_id, "three"): "`row` has to be a whole number from 1 to 2,147,483,647",
+        row(job_id, 0): "`row` has to be a whole number from 1 to 2,147,483,647",
         row("No Job", 1): "is no job id",
         row("nobody-made-this", 1): "there is no job nobody-made-this",
         row(reader, 1): "reads its rows from a file",
@@ -81,7 +81,7 @@ def test_what_cannot_be_a_row_is_a_dead_letter_with_its_reason(
     job = cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
     assert job["progress"]["rows_failed"] == 2
     errors = {error["row"]: error["reason"] for error in cluster.call("GET", f"/v1/jobs/{job_id}/errors")["errors"]}
-    assert "Expected `object | array`" in errors[19] and "no column 'nmae'" in errors[20]
+    assert "`values` has to be an object, or a list" in errors[19] and "no column 'nmae'" in errors[20]
     assert compare(cluster.settings, job_id, "people", file).holds
 
     def letters() -> dict[str, str]:
