@@ -61,15 +61,15 @@ class Bench:
         self.settings = settings
         self._logs = tmp_path
         self._producer = Producer(librdkafka_config(settings, linger_ms=0))
+        # A reader believes states only of commands that there are.
+        for _ in range(COMMANDS):
+            self._producer.produce(self.topic("commands"), b"{}")
+        assert self._producer.flush(10) == 0
         self._consumer = Consumer(librdkafka_config(settings, group_id="unused", auto_offset_reset="earliest"))
         self._consumer.assign(
             [TopicPartition(self.topic("rows"), partition, 0) for partition in range(PARTITIONS)]
             + [TopicPartition(self.topic("commands"), 0, COMMANDS)]
         )
-        # A reader believes states only of commands that there are.
-        for _ in range(COMMANDS):
-            self._producer.produce(self.topic("commands"), b"{}")
-        assert self._producer.flush(10) == 0
         self.jobs: dict[str, Job] = {}
         self.blocks: dict[str, dict[int, bytes]] = {}
         self.published = 0
