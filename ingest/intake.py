@@ -24,6 +24,7 @@ from ingest.fill import Fill
 from ingest.inbox_rows import Arrival, RowMaker, read_record
 from ingest.publisher import MESSAGE_BYTES
 from schemas.blocks import RowBlock
+from schemas.bounds import MOST_REASON
 from schemas.codec import UndecodableError, encode
 from schemas.datasets import Dataset
 from schemas.dead_letters import RejectedRecord
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 MOST_BYTES = 1_000_000
 """A record has, at most, so that it can be moved to another partition: topics take a little more by default."""
 MOST_BLOCK_BYTES = MESSAGE_BYTES - 1024
-MOST_REASON = 1000
-"""Characters."""
 
 
 @lru_cache(maxsize=65_536)

@@ -39,6 +39,7 @@ from processor.refill import Refill
 from processor.scheduler import Scheduler, Taken, put_back
 from runtime.settings import Settings
 from schemas.blocks import Block, BlockHead
+from schemas.bounds import MOST_REASON
 from schemas.codec import decode, encode
 from schemas.commands import Command, FileFinished, UndoChecked, WorkFailed
 from schemas.datasets import Dataset
@@ -53,7 +54,6 @@ PREPARED = 1
 """Requests that are made while others are in flight, so that Elasticsearch never waits for the next one."""
 
 KEEP_SECONDS = 60.0
-REASON_CHARACTERS = 1000
 
 
 def now_ms() -> int:
@@ -446,7 +446,7 @@ class Engine:
     def _fail(self, job: Job, reason: str) -> None:
         self.lanes.give_up(job)
         log.error("job %s can't go on: %s", job.id, reason)
-        report = WorkFailed(job_id=job.id, phase=job.phase, run=job.run, reason=reason[:REASON_CHARACTERS])
+        report = WorkFailed(job_id=job.id, phase=job.phase, run=job.run, reason=reason[:MOST_REASON])
         self._errand(self._publisher.publish("commands", job.id.encode(), encode(report)))
 
     def _trouble(self, trouble: str | None) -> None:

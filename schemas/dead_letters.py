@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schemas.bounds import MOST_REASON
+
 MOST_BYTES = 1_000_000
 """A rejected record's value is cut at so many bytes, so that its dead letter always finds room in the topic."""
-_REASON_CHARACTERS = 1000
 
 DeadLetter = tuple[bytes | None, bytes | None, dict[str, str]]
 """Key, value and headers of a record of the topic."""
@@ -27,7 +28,7 @@ class RejectedRecord:
     def dead_letter(self) -> DeadLetter:
         """The record as it was, with its place and the reason in headers; ``bytes`` tells its size if it was cut."""
         headers = {
-            "reason": self.reason[:_REASON_CHARACTERS].encode("utf-8", "replace").decode(),
+            "reason": self.reason[:MOST_REASON].encode("utf-8", "replace").decode(),
             "topic": self.topic,
             "partition": str(self.partition),
             "offset": str(self.offset),
