@@ -1,1 +1,1 @@
-"""The REST API and its command-line client."""
+"""The REST API and the operator's page."""

@@ -13,26 +13,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api import reports, status
-from api.actions import COMMANDS, act, end_input, set_rate
-from api.answers import KnownHosts, UnexpectedErrors, on_api_error
-from api.auth import admin_key
-from api.capped import CappedNode
-from api.commands import CommandLog
-from api.corrections import retry_errors
-from api.create import create_job
+from api import health as status
 from api.errors import ApiError
-from api.follower import Follower
-from api.history import HistoryReader
-from api.leftovers import tidy
-from api.live import LiveView
-from api.metrics import Metrics, MetricsMiddleware
+from api.jobs import queries as reports
+from api.jobs.actions import COMMANDS, act, end_input, set_rate
+from api.jobs.create import create_job
+from api.jobs.dry_runs import get_preview, start_job
+from api.jobs.event_stream import watch_job
+from api.jobs.export_file import get_result
+from api.jobs.retry_errors import retry_errors
 from api.pages.gate import on_http_error
 from api.pages.routes import page_routes
-from api.preview import get_preview, start_job
-from api.result import get_result
-from api.services import Services
-from api.watch import watch_job
+from api.readmodel.command_log import CommandLog
+from api.readmodel.follower import Follower
+from api.readmodel.history import HistoryReader
+from api.readmodel.job_feed import JobFeed
+from api.readmodel.metrics import Metrics, MetricsMiddleware
+from api.uploads.leftovers import tidy
+from api.web.auth import admin_key
+from api.web.capped import CappedNode
+from api.web.middleware import KnownHosts, UnexpectedErrors
+from api.web.responses import on_api_error
+from api.web.services import Services
 from control.admission import Catalog
 from control.kinds import kinds
 from runtime.clients import async_elasticsearch
@@ -112,7 +114,7 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        live = LiveView()
+        live = JobFeed()
         commands, history = CommandLog(settings, loop), HistoryReader(settings)
         client = async_elasticsearch(settings, node=CappedNode)
         app.state.services = Services(

@@ -1,4 +1,4 @@
-"""What the API answers with, as structs: the JSON of section 8 of the design, and the source of its OpenAPI schemas."""
+"""What the API answers with, as structs: the JSON of REST, and the source of its OpenAPI schemas."""
 
 from __future__ import annotations
 

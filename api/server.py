@@ -8,8 +8,8 @@ import sys
 from contextlib import suppress
 
 from api.app import create_app
-from api.connections import BoundedConfig, BoundedServer
-from api.patience import Limits
+from api.web.connections import BoundedConfig, BoundedServer
+from api.web.patience import Limits
 from runtime.datasets import require_datasets
 from runtime.settings import Settings, settings
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from processor.rows import RowChecker
+from processor.validation.rows import RowChecker
 from runtime.datasets import load_datasets
 from sample_csv.accidents import swap_columns
 from sample_csv.datasets import Dataset

@@ -18,10 +18,9 @@ import httpx
 import msgspec
 from elasticsearch.helpers import scan
 
-from api.client.http import Api
 from bench.stack import bench_stack
+from client.http import Api
 from devstack.ports import free_port
-from devstack.topic_records import records
 from runtime.clients import elasticsearch
 from runtime.settings import Settings
 from sample_csv.cli import sample
@@ -31,6 +30,7 @@ from schemas.codec import decode
 from schemas.indices import data_index
 from schemas.intervals import IntervalSet
 from schemas.lanes import LaneRecord
+from verify.topic_records import records
 
 POLL_SECONDS = 0.02
 WAIT_SECONDS = 0.05

@@ -12,12 +12,11 @@ from typing import Any
 
 from elasticsearch import helpers
 
-from api.client.following import follow
-from api.client.http import Api
 from bench.control import Bench
 from bench.stack import bench_stack, cpu_seconds, peak_megabytes
 from bench.upload import upload
-from devstack.oracle import compare_export
+from client.following import follow
+from client.http import Api
 from devstack.shutdown import down
 from devstack.startup import up
 from runtime.clients import elasticsearch
@@ -28,6 +27,7 @@ from sample_csv.datasets import Dataset
 from sample_csv.rows import DEFAULT_START, SPREAD_DAYS
 from schemas.exports import range_query
 from schemas.indices import data_index
+from verify.compare import compare_export
 
 ORGANISATION = "bench"
 STOPS = 20

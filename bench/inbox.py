@@ -13,11 +13,10 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from api.client.http import Api
 from bench.stack import bench_stack, cpu_seconds
+from client.http import Api
 from devstack import status
-from devstack.oracle import compare
-from ingest.intake import home_partition
+from ingest.inbox.partition import home_partition
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from sample_csv.cli import sample
@@ -25,6 +24,7 @@ from sample_csv.datasets import Dataset
 from schemas.codec import encode
 from schemas.inbox import InboxRow
 from schemas.topics import topic_name
+from verify.compare import compare
 
 POLL_SECONDS = 0.05
 

@@ -6,12 +6,12 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from api.client.following import follow
-from api.client.http import Api
 from bench.stack import bench_stack
-from devstack.oracle import compare
+from client.following import follow
+from client.http import Api
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset
+from verify.compare import compare
 
 BAR_SECONDS = 5.0
 

@@ -8,17 +8,17 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from api.client.following import follow
-from api.client.http import Api
 from bench.stack import bench_stack, cpu_seconds, peak_megabytes
-from devstack.oracle import compare
-from processor.documents import document_lines
+from client.following import follow
+from client.http import Api
+from processor.elastic.documents import document_lines
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset
 from schemas.indices import data_mapping, index_settings
+from verify.compare import compare
 
 REQUEST_ROWS = 5000
 INDEX = "bench-direct"

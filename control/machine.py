@@ -16,6 +16,7 @@ from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
 from control.limits import rate_problem, source_problem
 from control.moves import legality
+from control.predicates import halting
 from control.repeats import differences, request_digest
 from control.starting import real_job
 from schemas.commands import (
@@ -295,7 +296,7 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
             more = {p: totals for p, totals in report.lanes.items() if totals.blocks > known.get(p, none).blocks}
             return (LanesTallied(more),) if more and watched(job) and job.state in _OPEN else ()
         case LanesRested():
-            stopping = job.state in (S.PAUSING, S.TERMINATING, S.FAILED) or job.halting
+            stopping = halting(job)
             news = {p: lane for p, lane in report.lanes.items() if p not in job.lanes_rested and p < job.partitions}
             current = report.run == job.run and report.epoch == job.epoch
             return (LanesStopped(news),) if stopping and current and news else ()

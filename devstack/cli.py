@@ -113,7 +113,7 @@ def rebuild() -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from devstack.external import require_reachable
+    from devstack.servers.external import require_reachable
     from processor.rebuild import rebuild as make_anew
     from runtime.settings import settings
 
@@ -140,8 +140,8 @@ def bench(args: Annotated[list[str] | None, typer.Argument(help="Which figure; n
 
 @app.command(hidden=True)
 def lock() -> None:
-    """Resolve the servers' packages anew and write devstack/packages.lock."""
-    from devstack.relock import relock
+    """Resolve the servers' packages anew and write devstack/servers/packages.lock."""
+    from devstack.servers.relock import relock
 
     out(f"{relock()} packages pinned.")
 
@@ -157,7 +157,7 @@ def _mount(module: str) -> None:
         app.add_typer(commands)
 
 
-for _module in ("sample_csv.cli", "api.cli", "kibana.cli"):
+for _module in ("sample_csv.cli", "client.cli", "kibana.cli"):
     _mount(_module)
 
 

@@ -8,16 +8,16 @@ from typing import Any
 
 from rich.console import Console
 
-from api.client.following import follow
-from api.client.http import Api
-from api.client.showing import live
+from client.following import follow
+from client.http import Api
+from client.output import live
 from devstack.layout import Layout
-from devstack.oracle import compare
 from devstack.shutdown import down
 from devstack.startup import up
 from runtime.settings import Settings, settings
 from runtime.urls import without_password
 from schemas.indices import data_index
+from verify.compare import compare
 
 ROWS = 100_000
 SEED = 7

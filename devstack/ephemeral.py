@@ -7,11 +7,12 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from devstack import processes, roles
+from devstack import processes
 from devstack.errors import StackError
 from devstack.layout import Layout
 from devstack.processes import Running
 from devstack.program import Program
+from devstack.supervision import roles
 from runtime.settings import Settings
 
 POLL_SECONDS: Final = 0.1

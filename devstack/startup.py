@@ -12,13 +12,15 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from devstack import descriptors, external, follow, processes, roles, state
+from devstack import descriptors, follow, processes, state
 from devstack.errors import StackError
 from devstack.layout import Layout
 from devstack.processes import Identity
+from devstack.servers import external
 from devstack.shutdown import down
 from devstack.state import Addresses, Wanted
-from devstack.supervisor import Supervisor, stop_on_signals
+from devstack.supervision import roles
+from devstack.supervision.supervisor import Supervisor, stop_on_signals
 from runtime.settings import Settings
 from runtime.terminal import say
 
@@ -103,7 +105,7 @@ def _left_running(settings: Settings, layout: Layout) -> dict[str, Identity]:
 def _detached(settings: Settings, layout: Layout) -> None:
     with layout.log("supervisor").open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "devstack.supervisor"],
+            [sys.executable, "-m", "devstack.supervision.supervisor"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from ingest.errors import PublishError
-from ingest.inbox import InboxThread
+from ingest.inbox.inbox import InboxThread
 from ingest.reader import Reader
 from runtime.datasets import require_datasets
 from runtime.logs import configure_logging

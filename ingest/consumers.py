@@ -19,6 +19,7 @@ from schemas.topics import TopicName, topic_name
 log = logging.getLogger(__name__)
 
 _KAFKA_SECONDS = 10.0
+_MOST_CLAIMED = 1000
 _AT_ONCE = 500
 """Records taken in one go, at most, so that a long backlog does not keep the blocks waiting."""
 
@@ -60,9 +61,10 @@ class ViewConsumer:
         self._consumer = _consumer(settings, "ingest-view", enable_partition_eof=True)
         self._topic = topic_name(settings.prefix, "jobs")
         self._commands = TopicPartition(topic_name(settings.prefix, "commands"), 0)
-        self._commands_end = 0
-        self.newest_offset = -1
-        """Of the commands that the states have taken in, the newest."""
+        self._newest = -1
+        self._claimed: list[int] = []
+        # Of its own, since it fetches nothing: behind a fetch that waits for records, the broker answers late.
+        self._ends = _consumer(settings, "ingest-ends")
         self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
 
     def follow(self, seconds: float = 0) -> None:
@@ -84,17 +86,29 @@ class ViewConsumer:
             # The worker that owns the commands makes a dead letter of it.
             log.error("control table: the record at offset %d is left out: %s", record.offset(), error)
             return
-        if job is not None and job.command_offset > self.newest_offset and self._there_is(job.command_offset):
-            self.newest_offset = job.command_offset
+        if job is not None and job.command_offset > self._newest:
+            self._claimed.append(job.command_offset)
+            if len(self._claimed) >= _MOST_CLAIMED:
+                self._compare_claims()
 
-    def _there_is(self, command: int) -> bool:
-        """Whether the topic of the commands has this offset: a state may claim anything."""
-        if command >= self._commands_end:
-            try:
-                _, self._commands_end = self._consumer.get_watermark_offsets(self._commands, timeout=_KAFKA_SECONDS)
-            except KafkaException as error:
-                log.warning("control table: the end of the commands is not known: %s", error)
-        return command < self._commands_end
+    def has_passed(self, command: int) -> bool:
+        """Whether the table has taken in a later command than the one at this offset.
+
+        A state may claim any offset, so what is claimed is compared with the end of the topic; but only here, as it is
+        a question to Kafka, and hardly ever one that matters.
+        """
+        if self._newest <= command and any(claimed > command for claimed in self._claimed):
+            self._compare_claims()
+        return self._newest > command
+
+    def _compare_claims(self) -> None:
+        try:
+            _, end = self._ends.get_watermark_offsets(self._commands, timeout=_KAFKA_SECONDS)
+        except KafkaException as error:
+            log.warning("control table: the end of the commands is not known: %s", error)
+            return
+        self._newest = max([self._newest, *(claimed for claimed in self._claimed if claimed < end)])
+        self._claimed = sorted(claimed for claimed in self._claimed if claimed >= end)[: _MOST_CLAIMED // 2]
 
     def catch_up(self, stopping: Callable[[], bool]) -> None:
         """Take in everything up to the topic's end as it is now, or until it is to stop."""
@@ -104,8 +118,9 @@ class ViewConsumer:
             self.follow(0.1)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connections."""
         self._consumer.close()
+        self._ends.close()
 
 
 class PlanConsumer:

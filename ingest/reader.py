@@ -18,14 +18,14 @@ from typing import Any
 
 from control.jobtable import JobTable
 from csvfile.cutter import Limits
-from ingest.acks import Acks
 from ingest.consumers import PlanConsumer, ViewConsumer, wait_for_topics
-from ingest.counting import Asking
+from ingest.export.counting import BackgroundQueries
 from ingest.files import Roots
+from ingest.offset_tracker import OffsetTracker
+from ingest.plan_run import PlanRun, Stage
+from ingest.plan_validity import PlanValidity, judge, starting_point
 from ingest.publisher import Publisher
-from ingest.sources import Surroundings
-from ingest.verdict import Verdict, judge, starting_point
-from ingest.work import Stage, Work
+from ingest.sources import SourceContext
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
 from runtime.readiness import mark_ready
@@ -48,13 +48,13 @@ STOP_SECONDS = 10.0
 
 
 @dataclass(slots=True, eq=False)
-class Taken:
+class PendingPlan:
     """A plan that has come, and the work on it once that has begun."""
 
     plan: Plan
     partition: int
     offset: int
-    work: Work | None = None
+    work: PlanRun | None = None
 
 
 class Reader:
@@ -63,19 +63,19 @@ class Reader:
     def __init__(self, settings: Settings, stopping: Callable[[], bool]) -> None:
         self._settings = settings
         self._stopping = stopping
-        self._surroundings = Surroundings(
+        self._surroundings = SourceContext(
             datasets=load_datasets(settings.datasets_folder),
             roots=Roots(settings.storage_root, settings.import_roots),
             limits=Limits(settings.block_rows, settings.block_bytes),
-            asking=Asking(lambda: elasticsearch(settings)),
+            asking=BackgroundQueries(lambda: elasticsearch(settings)),
             recorded=self._recorded,
             prefix=settings.prefix,
             slice_rows=settings.slice_rows,
         )
         self._view = JobTable()
-        self._acks = Acks()
-        self._waiting: list[Taken] = []
-        self._active: deque[Taken] = deque()
+        self._acks = OffsetTracker()
+        self._waiting: list[PendingPlan] = []
+        self._active: deque[PendingPlan] = deque()
         self._ended: dict[str, int] = {}  # job id -> command offset of its plan that was worked on to the end
         self._next_commit = 0.0
 
@@ -130,28 +130,33 @@ class Reader:
             log.error("this is no plan: %s", rejected)
             self._publisher.reject(rejected, lambda: self._acks.done(partition, offset))
             return
-        self._waiting.append(Taken(plan, partition, offset))
+        self._waiting.append(PendingPlan(plan, partition, offset))
 
     def _begin(self) -> None:
         """Begin what may begin, drop what is void, leave the rest waiting."""
         if not self._waiting:
             return
         busy_jobs = {taken.plan.job_id for taken in self._active}
-        still: list[Taken] = []
+        still: list[PendingPlan] = []
         for taken in self._waiting:
             plan = taken.plan
             job = self._view.get(plan.job_id)
-            verdict = judge(plan, job, self._jobs.newest_offset)
+            verdict = judge(plan, job, self._jobs.has_passed)
             if plan.command_offset <= self._ended.get(plan.job_id, -1):
-                verdict = Verdict.VOID  # a repeat of a plan whose end the view does not show yet
-            if verdict is Verdict.VOID:
+                verdict = PlanValidity.VOID  # a repeat of a plan whose end the view does not show yet
+            if verdict is PlanValidity.VOID:
                 log.info("job %s: the plan of command %d is void", plan.job_id, plan.command_offset)
                 self._acks.done(taken.partition, taken.offset)
-            elif verdict is Verdict.WAIT or plan.job_id in busy_jobs or len(self._active) >= OPEN_PLANS or job is None:
+            elif (
+                verdict is PlanValidity.WAIT
+                or plan.job_id in busy_jobs
+                or len(self._active) >= OPEN_PLANS
+                or job is None
+            ):
                 still.append(taken)
             else:
                 start = starting_point(plan, job)
-                taken.work = Work(plan, start, self._surroundings, self._publisher, time.monotonic())
+                taken.work = PlanRun(plan, start, self._surroundings, self._publisher, time.monotonic())
                 self._active.append(taken)
                 busy_jobs.add(plan.job_id)
         self._waiting = still
@@ -166,7 +171,7 @@ class Reader:
             for _ in range(TURN_BLOCKS):
                 if work is None or work.stage is not Stage.READING:
                     break
-                if judge(taken.plan, self._view.get(taken.plan.job_id), self._jobs.newest_offset) is not Verdict.WORK:
+                if judge(taken.plan, self._view.get(taken.plan.job_id), self._jobs.has_passed) is not PlanValidity.WORK:
                     work.stop()
                     break
                 if not self._publisher.has_room:

@@ -12,12 +12,12 @@ from elasticsearch import Elasticsearch
 from csvfile.cutter import Limits, Place, cut
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, read_header
-from ingest import exports
-from ingest.counting import Asking
+from ingest.block_source import Step, Waiting
 from ingest.errors import SourceError
+from ingest.export import source as exports
+from ingest.export.counting import BackgroundQueries
 from ingest.files import ChangedError, Checked, Roots, open_source
-from ingest.numbering import numbered
-from ingest.steps import Step, Waiting
+from ingest.numbered_rows import numbered
 from schemas.blocks import RowBlock, UndoBlock
 from schemas.datasets import Dataset
 from schemas.indices import data_index
@@ -28,13 +28,13 @@ UNDO_BLOCK_ROWS = 2_500
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class SourceContext:
     """What a source may use besides its plan."""
 
     datasets: Mapping[str, Dataset]
     roots: Roots
     limits: Limits
-    asking: Asking = field(default_factory=lambda: Asking(_no_elasticsearch))
+    asking: BackgroundQueries = field(default_factory=lambda: BackgroundQueries(_no_elasticsearch))
     recorded: exports.Recorded = lambda _: None
     """The input of a job as the control table has it."""
     prefix: str = "sluice"
@@ -60,7 +60,7 @@ def phase_of(plan: Plan) -> Phase:
     return "undo" if isinstance(plan, UndoRows) else "apply"
 
 
-def block_source(plan: Plan, start: Input, surroundings: Surroundings) -> BlockSource:
+def block_source(plan: Plan, start: Input, surroundings: SourceContext) -> BlockSource:
     """The blocks of a plan, from the checkpoint `start` on."""
     try:
         return (yield from _SOURCES[type(plan)](plan, start, surroundings))
@@ -68,7 +68,7 @@ def block_source(plan: Plan, start: Input, surroundings: Surroundings) -> BlockS
         raise SourceError(str(error)) from error
 
 
-def read_file(plan: ReadFile, start: Input, surroundings: Surroundings) -> BlockSource:
+def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> BlockSource:
     """The rows of a file."""
     dataset = _dataset(plan, surroundings)
     opened = open_source(plan.source, surroundings.roots, surroundings.checked)
@@ -110,7 +110,7 @@ def read_file(plan: ReadFile, start: Input, surroundings: Surroundings) -> Block
                 return Input(blocks=blocks, rows=rows, bytes=opened.size, lines=place.lines)
 
 
-def undo_rows(plan: UndoRows, start: Input, _surroundings: Surroundings) -> BlockSource:
+def undo_rows(plan: UndoRows, start: Input, _surroundings: SourceContext) -> BlockSource:
     """Ranges of rows to take out, from row 1 on."""
     blocks, rows = start.blocks, start.rows
     while rows < plan.last_row:
@@ -122,7 +122,7 @@ def undo_rows(plan: UndoRows, start: Input, _surroundings: Surroundings) -> Bloc
     return Input(blocks=blocks, rows=rows)
 
 
-def cut_export(plan: CutExport, start: Input, surroundings: Surroundings) -> BlockSource:
+def cut_export(plan: CutExport, start: Input, surroundings: SourceContext) -> BlockSource:
     """Slices of an export's rows."""
     dataset = _dataset(plan, surroundings)
     if dataset.date_field is None:
@@ -133,14 +133,14 @@ def cut_export(plan: CutExport, start: Input, surroundings: Surroundings) -> Blo
     return (yield from exports.cut(plan, start, asking, dataset.date_field, surroundings.slice_rows))
 
 
-def _dataset(plan: ReadFile | CutExport, surroundings: Surroundings) -> Dataset:
+def _dataset(plan: ReadFile | CutExport, surroundings: SourceContext) -> Dataset:
     dataset = surroundings.datasets.get(plan.dataset)
     if dataset is None:
         raise SourceError(f"the dataset {plan.dataset!r} is not known here; known: {', '.join(surroundings.datasets)}")
     return dataset
 
 
-_SOURCES: dict[type, Callable[[Any, Input, Surroundings], BlockSource]] = {
+_SOURCES: dict[type, Callable[[Any, Input, SourceContext], BlockSource]] = {
     ReadFile: read_file,
     UndoRows: undo_rows,
     CutExport: cut_export,

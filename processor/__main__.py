@@ -16,14 +16,14 @@ import uvloop
 from control.agent import ControlAgent, Publish
 from control.jobtable import JobTable
 from processor.app import WorkerApp
-from processor.bulk import BulkSink
 from processor.catalog import catalog, operations
+from processor.elastic.bulk import BulkSink
 from processor.engine import Engine, now_ms
-from processor.lease import Lease
-from processor.log_reader import LogReader
 from processor.metrics import WorkerMetrics
-from processor.publisher import Publisher
 from processor.reporter import Reporter
+from processor.stream.lease import Lease
+from processor.stream.log_reader import LogReader
+from processor.stream.publisher import Publisher
 from runtime.clients import async_elasticsearch
 from runtime.datasets import require_datasets
 from runtime.logs import configure_logging

@@ -14,11 +14,11 @@ from faust.types import TP, EventT, Message
 
 from control.agent import ControlAgent
 from control.jobtable import JobTable
-from processor.checkpoints import Acknowledgeable
 from processor.engine import Engine, now_ms
-from processor.lease import Lease
 from processor.reporter import Reporter
-from processor.transport import SteadyApp, WorkerTransport
+from processor.stream.acknowledgement import Acknowledgeable
+from processor.stream.lease import Lease
+from processor.stream.transport import SteadyApp, WorkerTransport
 from runtime.clients import kafka_ssl_context
 from runtime.settings import Settings
 from schemas.codec import UndecodableError

@@ -22,21 +22,25 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from control.jobtable import JobTable
-from processor.bulk import BulkSink
-from processor.checkpoints import Acknowledgeable, Checkpoints
-from processor.claims import sweep_claims
-from processor.corrections import end_errors
+from control.predicates import runnable, void
+from processor.elastic.bulk import BulkSink
 from processor.errors import CannotGoOnError, FencedError, UnansweredError
 from processor.gates import Gates
-from processor.lane import Lane, Loaded, Outcome
-from processor.lanes import CONCLUDING, Lanes, runnable, void
-from processor.lease import Lease
-from processor.log_reader import Inheritance, LogReader, read_lane_records
+from processor.lanes.checkpoints import Checkpoints
+from processor.lanes.lane import Lane, Loaded
+from processor.lanes.owned_lanes import CONCLUDING, Lanes
+from processor.lanes.refill import Refill
+from processor.lanes.scheduler import Batch, Scheduler, put_back
 from processor.metrics import WorkerMetrics
-from processor.operations.base import Operation, Work
-from processor.publisher import Publisher
-from processor.refill import Refill
-from processor.scheduler import Scheduler, Taken, put_back
+from processor.operations.base import Operation
+from processor.operations.dry_run_keys import sweep_claims
+from processor.operations.resolved_errors import end_errors
+from processor.operations.work import Work
+from processor.outcome import Outcome
+from processor.stream.acknowledgement import Acknowledgeable
+from processor.stream.lease import Lease
+from processor.stream.log_reader import LogReader, RestoredPartitions, read_lane_records
+from processor.stream.publisher import Publisher
 from runtime.settings import Settings
 from schemas.blocks import Block, BlockHead
 from schemas.bounds import MOST_REASON
@@ -117,7 +121,9 @@ class Engine:
 
     async def assigned(self, partitions: Collection[int]) -> None:
         """These partitions of the rows topic are ours from now on: read their lanes, then begin."""
-        inherited = await read_lane_records(self._settings, partitions) if partitions else Inheritance([], frozenset())
+        inherited = (
+            await read_lane_records(self._settings, partitions) if partitions else RestoredPartitions([], frozenset())
+        )
         await self._sign(partitions, closed=False)
         self.lanes.owned = frozenset(partitions)
         for record in inherited.lanes:
@@ -248,7 +254,7 @@ class Engine:
                 job, pause = self._scheduler.next(time.monotonic())
                 if job is None:
                     break
-                taken: Taken = []
+                taken: Batch = []
                 with self._failing_only(job):
                     taken = self._scheduler.take(job, time.monotonic())
                 if taken:
@@ -258,7 +264,7 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._work.wait(), pause)
 
-    async def _fly(self, job: Job, taken: Taken) -> None:
+    async def _fly(self, job: Job, taken: Batch) -> None:
         lanes = {lane for lane, _, _ in taken}
         began = time.monotonic()
         outcomes: Sequence[Outcome] = ()

@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from control.jobtable import JobTable
-from processor.bulk import Gate
+from control.predicates import runnable
+from processor.elastic.bulk import Gate
 from processor.errors import FencedError, StoppedError
-from processor.lane import Lane
-from processor.lanes import CONCLUDING, Lanes, runnable
-from processor.lease import Lease
+from processor.lanes.lane import Lane
+from processor.lanes.owned_lanes import CONCLUDING, Lanes
+from processor.stream.lease import Lease
 from schemas.job import Job
 
 

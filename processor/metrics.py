@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 
-from processor.lane import Outcome
+from processor.outcome import Outcome
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from itertools import chain
 
 from confluent_kafka import Message
 
-from processor.bulk import BulkSink
+from processor.elastic.bulk import BulkSink
 from processor.gates import unguarded
 from processor.operations.upload import error_item
 from processor.reporter import job_item, progress_item

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from processor.bulk import BulkSink
-from processor.checkpoints import Acknowledgeable
+from processor.elastic.bulk import BulkSink
 from processor.errors import CannotGoOnError
 from processor.gates import unguarded
+from processor.stream.acknowledgement import Acknowledgeable
 from schemas.codec import decode, encode
 from schemas.events import CommandRejected, History
 from schemas.indices import index_name

@@ -11,11 +11,11 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from devstack.topic_records import messages
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from schemas.topics import topic_name
 from tests.cluster import Cluster
+from verify.topic_records import messages
 
 Row = tuple[int, dict[str, Any]]
 

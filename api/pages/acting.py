@@ -5,16 +5,16 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.actions import carry_out, change_rate
-from api.corrections import take_corrections
+from api.jobs.actions import carry_out, change_rate
+from api.jobs.dry_runs import start_real
+from api.jobs.retry_errors import take_corrections
 from api.models import Rate, Reason, Start
 from api.pages import rendering
 from api.pages.fields import fields_of
 from api.pages.forms import rate_in, reason_in
 from api.pages.gate import Handler
 from api.pages.job import live
-from api.preview import start_real
-from api.services import caller, services, visible_job
+from api.web.services import caller, services, visible_job
 from schemas.job import Job
 
 

@@ -6,9 +6,9 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from api.create import short_body
 from api.errors import invalid
-from api.upload import MOST_FIELDS
+from api.uploads.receiving import MOST_FIELDS
+from api.web.bodies import short_body
 
 
 async def fields_of(request: Request) -> dict[str, str]:

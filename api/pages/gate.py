@@ -10,12 +10,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from api.answers import http_problem, refusal, unexpected
-from api.auth import ADMIN, Caller
 from api.errors import ApiError
 from api.pages.rendering import fragment, page, wants_fragment
 from api.pages.session import from_own_page, session_holds, tokens_in
-from api.services import now_ms, services
+from api.web.auth import ADMIN, Caller
+from api.web.responses import http_problem, refusal, unexpected
+from api.web.services import now_ms, services
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import ApiError
-from api.job_json import job_view
+from api.jobs.dry_runs import preview_of
+from api.jobs.job_view import job_view
+from api.jobs.queries import errors_of, history_of
 from api.pages import rendering
 from api.pages.offers import offers
 from api.pages.words import counts, happened, options, percent, said, sentence, title, tone
-from api.preview import preview_of
-from api.reports import errors_of, history_of
-from api.services import Services, caller, now_ms, services, visible_job
+from api.web.services import Services, caller, now_ms, services, visible_job
 from schemas.ids import job_id_for_start
 from schemas.job import RESTING, Job
 

@@ -9,13 +9,13 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from api.job_json import job_view
+from api.jobs.job_view import job_view
+from api.jobs.paging import Query, query_of
+from api.jobs.queries import page_of_all
 from api.models import JobView
 from api.pages import rendering
 from api.pages.words import counts, percent, title, tone
-from api.paging import Query, query_of
-from api.reports import page_of_all
-from api.services import caller, now_ms, services
+from api.web.services import caller, now_ms, services
 from schemas.job import ENDED, Job, State
 
 _LIMIT = 20

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from api.actions import COMMANDS
+from api.jobs.actions import COMMANDS
+from api.jobs.export_file import result_problem
 from api.models import Reason
-from api.result import result_problem
 from control.admission import Catalog
 from control.errors import Rejected
 from control.moves import legality

@@ -10,9 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from api.client.words import duration, number, size
 from api.pages.words import cell, moment, state_name
-from api.services import services
+from api.web.services import services
+from runtime.formatting import duration, number, size
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 

@@ -6,12 +6,12 @@ from typing import Final
 
 from starlette.routing import Route
 
-from api.actions import COMMANDS
+from api.jobs.actions import COMMANDS
+from api.jobs.export_file import get_result
+from api.jobs.queries import get_errors_csv
 from api.pages import acting, job, listing, signing, starting
 from api.pages.gate import Handler, gated, open_page
 from api.pages.static import static_file
-from api.reports import get_errors_csv
-from api.result import get_result
 
 _JOB: Final = "/jobs/{job_id}"
 

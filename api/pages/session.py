@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Mapping
 from typing import Final
 
-from api.auth import origin_is_host
+from api.web.auth import origin_is_host
 
 SESSION_SECONDS: Final = 12 * 3600
 COOKIE: Final = "sluice_session"

@@ -7,15 +7,15 @@ from collections.abc import Awaitable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth import Caller
-from api.create import from_form, from_json, id_for, ready_to_create
 from api.errors import ApiError, invalid
-from api.multipart import boundary_of
+from api.jobs.create import from_form, from_json, id_for, ready_to_create
 from api.pages.fields import fields_of
 from api.pages.forms import export_json, teams_json, upload_json
 from api.pages.rendering import go_to
-from api.services import caller, services
-from api.upload import Describe
+from api.uploads.multipart import boundary_of
+from api.uploads.receiving import Describe
+from api.web.auth import Caller
+from api.web.services import caller, services
 from schemas.job import Job
 
 

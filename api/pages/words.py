@@ -7,9 +7,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from api.actions import waiting_for
-from api.client.words import number, way
+from api.jobs.waiting import waiting_for
 from api.models import HistoryEntry, JobView
+from runtime.formatting import number, way
 from schemas.job import BUSY, ENDED, Job, State
 
 Tone = Literal["work", "rest", "good", "warn", "bad", "gone"]
@@ -69,7 +69,7 @@ def cell(value: Any) -> str:
 
 def title(job: JobView) -> str:
     """What the job does, in a line."""
-    where = f"{way({'operation': job.operation})} {job.dataset}"
+    where = f"{way(job.operation)} {job.dataset}"
     match job.operation:
         case "export":
             return f"Export {where}, {job.date_from} till {job.date_till or 'the last day'}"

@@ -12,10 +12,10 @@ from typing import Any, cast
 from elasticsearch import ApiError, AsyncElasticsearch, NotFoundError, TransportError
 
 from control.kinds import BUILT_IN
-from processor.cells import documents
 from processor.errors import CannotGoOnError
-from processor.lane import Outcome
-from processor.operations.base import Result, Work
+from processor.operations.csv_cells import documents
+from processor.operations.work import Result, Work
+from processor.outcome import Outcome
 from runtime.storage import Storage, StorageError
 from schemas.blocks import Block, SliceBlock
 from schemas.exports import GONE, KEEP_ALIVE, part_path, parts_folder, result_path, sort_order, span_query

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from processor.bulk import DONE, Answer
+from processor.elastic.bulk import DONE, Answer
 from processor.errors import CannotGoOnError
-from processor.operations.base import Work
-from processor.rows import CheckedRows
+from processor.operations.work import Work
+from processor.validation.rows import CheckedRows
 
 PAGE = 5000
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from control.kinds import BUILT_IN
-from processor.operations.base import Work
 from processor.operations.upload import Upload
+from processor.operations.work import Work
 
 
 class Teams(Upload):

@@ -12,15 +12,15 @@ from typing import Any, cast
 import msgspec
 
 from control.kinds import BUILT_IN
-from processor.bulk import DONE, Answer
-from processor.claims import make_claims_index
-from processor.documents import bulk_item, document_lines
+from processor.elastic.bulk import DONE, Answer
+from processor.elastic.documents import bulk_item, document_lines
 from processor.errors import CannotGoOnError
-from processor.lane import Outcome
 from processor.operations import keyed
-from processor.operations.base import Result, Work
-from processor.previews import preview_items
-from processor.rows import VALUE_CHARACTERS, CheckedRows, row_checker
+from processor.operations.dry_run_keys import make_claims_index
+from processor.operations.dry_run_preview import preview_items
+from processor.operations.work import Result, Work
+from processor.outcome import Outcome
+from processor.validation.rows import VALUE_CHARACTERS, CheckedRows, row_checker
 from schemas.blocks import Block, RowBlock, UndoBlock
 from schemas.indices import data_index, index_name
 from schemas.progress import RowError

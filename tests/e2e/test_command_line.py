@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from devstack.oracle import compare
 from sample_csv.ready import FILES
 from tests.conftest import People
 from tests.e2e.commandline import CommandLine
 from tests.faults.evidence import count
+from verify.compare import compare
 
 ROWS = 20_000
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from devstack.oracle import compare
 from sample_csv.accidents import swap_columns
 from tests.conftest import People
 from tests.e2e.commandline import CommandLine
 from tests.faults.evidence import count
+from verify.compare import compare
 
 NOTICED = [
     pytest.param(100_000, ("email", "phone"), "rows_failed", id="every row is an error"),

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from devstack.oracle import compare
 from tests.cluster import ROOT, Cluster
 from tests.conftest import People
+from verify.compare import compare
 
 PROGRAM = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from devstack.oracle import compare, compare_export
 from schemas.exports import parts_folder, result_path
 from tests.conftest import People
 from tests.e2e.commandline import CommandLine
+from verify.compare import compare, compare_export
 
 ROWS = 40_000
 RATE = 500

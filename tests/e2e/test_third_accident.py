@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from devstack.oracle import compare
 from runtime.clients import elasticsearch
 from sample_csv.accidents import shift_down
 from sample_csv.datasets import Dataset
@@ -13,6 +12,7 @@ from sample_csv.rows import generate_bytes
 from schemas.indices import data_index
 from tests.e2e.commandline import CommandLine
 from tests.waiting import wait_until
+from verify.compare import compare
 
 TEAMS = 10_000
 BEFORE = 300

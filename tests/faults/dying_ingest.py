@@ -10,8 +10,8 @@ import signal
 import sys
 from typing import Any
 
-from ingest import inbox_kafka
 from ingest.__main__ import main
+from ingest.inbox import transactions as inbox_kafka
 
 
 class Mortal:

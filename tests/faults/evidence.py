@@ -9,8 +9,6 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from devstack.oracle import compare
-from devstack.topic_records import messages, records
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.settings import Settings
 from schemas.blocks import Block, BlockHead
@@ -20,6 +18,8 @@ from schemas.indices import data_index
 from schemas.progress import RowError
 from schemas.topics import TopicName, topic_name
 from tests.cluster import Cluster
+from verify.compare import compare
+from verify.topic_records import messages, records
 
 LOOKS = 40
 """Refreshes and counts that show that nothing moves: they take about a second."""

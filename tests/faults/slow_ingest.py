@@ -6,19 +6,19 @@ import sys
 import time
 
 from ingest.__main__ import main
-from ingest.work import Work
+from ingest.plan_run import PlanRun
 
 STEP_SECONDS = 0.01
 
 
 def start() -> int:
-    step = Work.step
+    step = PlanRun.step
 
-    def slow(self: Work) -> bool:
+    def slow(self: PlanRun) -> bool:
         time.sleep(STEP_SECONDS)
         return step(self)
 
-    Work.step = slow  # type: ignore[method-assign]
+    PlanRun.step = slow  # type: ignore[method-assign]
     return main()
 
 

@@ -11,7 +11,6 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
-from devstack.oracle import compare, compare_export
 from runtime.clients import elasticsearch
 from schemas.blocks import Block, SliceBlock
 from schemas.codec import decode
@@ -21,6 +20,7 @@ from schemas.job import Job
 from tests.cluster import Cluster, Shared
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import records
+from verify.compare import compare, compare_export
 
 ROWS = 20_000
 SLICE_ROWS = 500

@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from devstack.oracle import compare
 from schemas.blocks import Block
 from schemas.codec import decode
 from tests.cluster import ROOT, Cluster, environment
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import records
 from tests.upstream import Sender, end, rows_of, topic_job, unknown_rows
+from verify.compare import compare
 
 ROWS = 6_000
 STEPS = ("begin_transaction+", "produce", "send_offsets_to_transaction", "commit_transaction", "commit_transaction+")

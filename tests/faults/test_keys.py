@@ -9,11 +9,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from devstack.oracle import compare
-from processor.claims import claims_index
+from processor.operations.dry_run_keys import claims_index
 from runtime.clients import elasticsearch
 from schemas.indices import data_index
 from tests.cluster import Cluster
+from verify.compare import compare
 
 ROWS = 6000
 KEYS = 4000

@@ -10,7 +10,6 @@ import pytest
 from confluent_kafka import Producer
 from hypothesis import strategies as st
 
-from devstack.topic_records import messages as records_of
 from runtime.clients import librdkafka_config
 from schemas.commands import PauseJob
 from schemas.jsonschema import MESSAGES
@@ -21,6 +20,7 @@ from tests.cluster import Cluster
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded
 from tests.upstream import Sender, end, rows_of, topic_job
+from verify.topic_records import messages as records_of
 
 ROWS = 300
 BATCHES = 40

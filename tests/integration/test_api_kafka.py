@@ -123,7 +123,7 @@ def test_a_job_is_made_followed_and_remembered(own: Settings, agent: Agent, clie
 def test_a_command_that_nobody_takes_is_on_record(
     own: Settings, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.commands.ANSWER_SECONDS", 2.0)
+    monkeypatch.setattr("api.readmodel.command_log.ANSWER_SECONDS", 2.0)
     answer = make_job(client)
     assert answer.status_code == 503
     job_id = answer.json()["error"]["details"]["job_id"]

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from processor.cells import documents
-from processor.columns import BadValueError, compile_column
-from processor.documents import document_lines
+from processor.elastic.documents import document_lines
+from processor.operations.csv_cells import documents
+from processor.validation.columns import BadValueError, compile_column
 from runtime.clients import elasticsearch
 from runtime.provision import RefusedError, main, provision, provision_indices
 from runtime.settings import Settings

@@ -155,7 +155,7 @@ def test_a_process_that_keeps_dying_is_told_with_its_log_and_nothing_is_left(
 
 
 def test_servers_of_someone_else_are_only_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devstack.external.KAFKA_SECONDS", 1.0)
+    monkeypatch.setattr("devstack.servers.external.KAFKA_SECONDS", 1.0)
     nobody = f"127.0.0.1:{free_port()}"
     with pytest.raises(StackError, match="SLUICE_KAFKA_BOOTSTRAP") as caught:
         startup.up(Settings(home=tmp_path, kafka_bootstrap=nobody), detach=True)

@@ -6,7 +6,6 @@ import json
 import uuid
 from pathlib import Path
 
-from devstack.oracle import compare
 from schemas.codec import encode
 from schemas.commands import CreateJob
 from schemas.job import Source
@@ -15,6 +14,7 @@ from tests.conftest import DATASETS, MakeCluster, People
 from tests.faults.evidence import dead_rows
 from tests.faults.test_inbox_killed import assert_each_row_once
 from tests.upstream import Sender, commanded, end, refused, rows_of, topic_job, unknown_rows
+from verify.compare import compare
 
 ROWS = 400
 

@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from csvfile.cutter import Limits
 from ingest.files import Roots
-from ingest.sources import Step, Surroundings, block_source
+from ingest.sources import SourceContext, Step, block_source
 from runtime.clients import librdkafka_config
 from runtime.datasets import load_datasets
 from runtime.provision import provision_topics
@@ -206,7 +206,7 @@ def plan_for(job: Job) -> ReadFile:
 
 def expected(plan: Plan, settings: Settings) -> dict[int, bytes]:
     """The blocks of one run that nothing disturbs."""
-    around = Surroundings(
+    around = SourceContext(
         load_datasets(), Roots(settings.storage_root), Limits(settings.block_rows, settings.block_bytes)
     )
     steps = block_source(plan, Input(), around)

@@ -22,12 +22,12 @@ from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechani
 from elasticsearch import ApiError, TransportError
 from pydantic import SecretStr
 
-from devstack import elasticsearch_server, external, unprivileged
-from devstack.elasticsearch_launch import server_arguments
 from devstack.ephemeral import Servers
 from devstack.errors import StackError
 from devstack.layout import Layout
 from devstack.ports import free_port
+from devstack.servers import elasticsearch_server, external, unprivileged
+from devstack.servers.elasticsearch_launch import server_arguments
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.settings import Settings
 from tests.cluster import ROOT

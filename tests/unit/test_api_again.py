@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.corrected_rows import RowSet, rows_problem
+from api.jobs.retry_file import RowSet, rows_problem
 from csvfile.cutter import Limits
 from runtime.datasets import load_datasets
 from runtime.identity import identity_of

@@ -12,10 +12,11 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from api.cli import app as cli
-from api.client import following, http
-from api.client.address import api_key, api_url
-from api.client.words import duration, line, number, size
+from client import following, http
+from client.address import api_key, api_url
+from client.cli import app as cli
+from client.wording import line
+from runtime.formatting import duration, number, size
 from runtime.settings import Settings
 from schemas.commands import InputEnded, LanesDone, LanesRested, UndoChecked
 from schemas.job import Input, LaneTotals, RestedLane

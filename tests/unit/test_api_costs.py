@@ -10,14 +10,14 @@ from typing import Any, cast
 import pytest
 from starlette.testclient import TestClient
 
-from api.capped import AnswerTooLongError
 from api.errors import ApiError, invalid
-from api.multipart import MOST_PARTS, FormReader
+from api.jobs.row_errors import error_page
+from api.jobs.row_pages import PAGE_BYTES, row_pages
 from api.pages.session import COOKIE, SECURE_COOKIE, tokens_in
-from api.row_errors import error_page
-from api.row_pages import PAGE_BYTES, row_pages
-from api.sources import digest_of
-from api.turns import Recent, slices
+from api.readmodel.turns import Recent, slices
+from api.uploads.import_folders import digest_of
+from api.uploads.multipart import MOST_PARTS, FormReader
+from api.web.capped import AnswerTooLongError
 from tests.unit.test_api_stub import stub
 
 

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from api.leftovers import remove_leftovers
-from api.spool import SpooledFile, is_part, safe_name
+from api.uploads.leftovers import remove_leftovers
+from api.uploads.spool import SpooledFile, is_part, safe_name
 from tests.cluster import ROOT
 
 _WRITER = """
 import sys
 from pathlib import Path
-from api.spool import SpooledFile
+from api.uploads.spool import SpooledFile
 file = SpooledFile(Path(sys.argv[1]), "j2", "b.csv")
 file.write(b"x")
 print("written", flush=True)

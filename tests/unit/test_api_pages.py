@@ -150,11 +150,11 @@ def test_the_history_is_told_without_what_only_programs_need() -> None:
 
 
 def test_what_is_waited_for_is_said() -> None:
-    from api.job_json import job_view
-    from api.view import View
+    from api.jobs.job_view import job_view
+    from api.readmodel.job_index import JobIndex
 
     job = some_job(State.PAUSING)
-    assert "partitions 0, 1 of 2" in sentence(job, job_view(job, View(), 0))
+    assert "partitions 0, 1 of 2" in sentence(job, job_view(job, JobIndex(), 0))
 
 
 # -- the way of a job through it -------------------------------------------------------------------------------------

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.job_json import job_view
+from api.jobs.job_view import job_view
 from api.models import HistoryEntry, Preview, PreviewRow
 from api.pages.offers import offers
 from api.pages.rendering import fragment
 from api.pages.session import COOKIE, SECURE_COOKIE, session_token
 from api.pages.words import happened, sentence
-from api.services import now_ms
-from api.view import View
+from api.readmodel.job_index import JobIndex
+from api.web.services import now_ms
 from schemas.commands import LanesRested
 from schemas.job import Job, LaneTotals, Options, RestedLane, Source, State
 from tests.unit.test_api_pages import HTMX, OWN, Served, complete, send_file, some_job, text_of
@@ -101,7 +101,7 @@ def test_a_dry_run_that_another_operator_started_leads_to_the_real_job(served: S
 
 
 def sentence_of(job: Job) -> str:
-    return sentence(job, job_view(job, View(), 0))
+    return sentence(job, job_view(job, JobIndex(), 0))
 
 
 @pytest.mark.parametrize("state", [State.TERMINATED, State.ROLLING_BACK, State.ROLLED_BACK, State.FAILED])

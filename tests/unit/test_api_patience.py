@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.patience import Limits, Patience, Sight
+from api.web.patience import Limits, Patience, Sight
 
 LIMITS = Limits(connections=10, head_seconds=20, pause_seconds=60, bytes_per_second=500)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from api import commands as command_module
 from api.pages.routes import page_routes
+from api.readmodel import command_log as command_module
 from schemas.commands import FileFinished, InputAdvanced, InputEnded, LanesDone, LanesRested
 from schemas.job import Input, LaneTotals, RestedLane
 from tests.unit.test_api_stub import PEOPLE, ROW, StubLog, make_job, stub
@@ -146,7 +146,7 @@ def test_without_a_control_agent_the_caller_learns_that_the_command_is_recorded(
 ) -> None:
     client, log = served
     log.agent = False
-    monkeypatch.setattr(command_module.ask, "__defaults__", (0.05,))
+    monkeypatch.setattr(command_module.submit, "__defaults__", (0.05,))
     answer = make_job(client)
     error = answer.json()["error"]
     assert answer.status_code == 503

@@ -7,7 +7,7 @@ import csv
 import io
 from typing import Any, cast
 
-from api.row_errors import csv_pages
+from api.jobs.row_errors import csv_pages
 from csvfile.header import read_header
 from runtime.datasets import load_datasets
 from schemas.datasets import ERROR_COLUMNS

@@ -13,10 +13,10 @@ from starlette.testclient import TestClient
 
 from api.app import application
 from api.errors import KafkaUnavailableError
-from api.live import LiveView
-from api.metrics import Metrics
-from api.services import Services
-from api.view import EventSeen, JobSeen
+from api.readmodel.job_feed import JobFeed
+from api.readmodel.job_index import EventSeen, JobSeen
+from api.readmodel.metrics import Metrics
+from api.web.services import Services
 from control.admission import Catalog, Kind, holder
 from control.machine import Context
 from control.reaction import react
@@ -37,7 +37,7 @@ ROW = b"Ann,ann@example.org,+31201234567,Netherlands,blue,2026-01-01T00:00:00Z\n
 class StubLog:
     """Stands for Kafka and the control agent."""
 
-    def __init__(self, live: LiveView) -> None:
+    def __init__(self, live: JobFeed) -> None:
         self.live = live
         self.sent: list[Command] = []
         self.history: list[History] = []
@@ -115,7 +115,7 @@ def stub(folder: Path, **more: Any) -> tuple[Starlette, StubLog]:
     """An app whose files are below `folder`, and what stands for Kafka."""
     values = {"home": folder, "api_require_key": False, "api_key": "secret", **more}
     settings = Settings(**values)
-    live = LiveView()
+    live = JobFeed()
     log = StubLog(live)
 
     @asynccontextmanager

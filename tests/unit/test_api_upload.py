@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
 from api.errors import ApiError
-from api.multipart import FormReader, boundary_of
-from api.spool import SpooledFile, safe_name
-from api.upload import Form, receive_form
+from api.uploads.multipart import FormReader, boundary_of
+from api.uploads.receiving import Form, receive_form
+from api.uploads.spool import SpooledFile, safe_name
 
 
 def part(name: str, data: bytes, filename: str | None = None) -> bytes:
@@ -107,7 +107,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     def full(self: SpooledFile, data: bytes) -> None:
         if self._file is None:
             original(self, b"begun")
-        from api.spool import storage_problem
+        from api.uploads.spool import storage_problem
 
         raise storage_problem(OSError(errno.ENOSPC, "No space left on device"))
 

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from api.auth import ADMIN, Caller
-from api.decoding import Decoder, lane_seen
 from api.errors import ApiError
-from api.job_json import iso_time, job_view
-from api.live import LiveView
-from api.paging import Query, page, query_of
-from api.view import EventSeen, JobSeen, LaneSeen, View, lane_state
+from api.jobs.job_view import job_view
+from api.jobs.paging import Query, page, query_of
+from api.readmodel.decoding import Decoder, lane_seen
+from api.readmodel.job_feed import JobFeed
+from api.readmodel.job_index import EventSeen, JobIndex, JobSeen, LaneSeen, lane_state
+from api.web.auth import ADMIN, Caller
+from runtime.formatting import iso_time
 from schemas.codec import encode
 from schemas.events import CommandRejected
 from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State
@@ -53,8 +54,8 @@ def rejection(offset: int) -> CommandRejected:
     return CommandRejected(job_id="j1", command_offset=offset, at=NOW, command="PauseJob", code=409, message="no")
 
 
-def view_of(*seen: Any) -> View:
-    view = View()
+def view_of(*seen: Any) -> JobIndex:
+    view = JobIndex()
     for record in seen:
         view.fold(record)
     return view
@@ -98,19 +99,19 @@ def test_totals_outlive_the_lane_records() -> None:
 
 def test_a_job_whose_rows_come_by_a_topic_says_what_it_waits_for() -> None:
     filling = job(source=Source(kind="topic"), input=Input(blocks=1, rows=7, first_missing=3))
-    assert job_view(filling, View(), NOW).awaits == "rows, or the end of the input: 7 rows have come"
+    assert job_view(filling, JobIndex(), NOW).awaits == "rows, or the end of the input: 7 rows have come"
     told = replace(filling, announced_rows=1_000)
-    shown = job_view(told, View(), NOW)
+    shown = job_view(told, JobIndex(), NOW)
     assert shown.awaits == "993 of 1,000 rows; the first that is missing is row 3"
     assert shown.progress.rows_total == 1_000
-    assert job_view(replace(told, input=Input(rows=1_000, ended=True)), View(), NOW).awaits is None
-    assert job_view(replace(told, state=State.TERMINATED), View(), NOW).awaits is None
-    assert job_view(job(), View(), NOW).awaits is None
+    assert job_view(replace(told, input=Input(rows=1_000, ended=True)), JobIndex(), NOW).awaits is None
+    assert job_view(replace(told, state=State.TERMINATED), JobIndex(), NOW).awaits is None
+    assert job_view(job(), JobIndex(), NOW).awaits is None
 
 
 def test_a_paused_job_shows_the_lanes_that_rested() -> None:
     rested = {0: RestedLane(epoch=2, totals=LaneTotals(rows_applied=7), last_offset=9, parked_blocks=3)}
-    shown = job_view(job(state=State.PAUSED, lanes_rested=rested), View(), NOW)
+    shown = job_view(job(state=State.PAUSED, lanes_rested=rested), JobIndex(), NOW)
     assert (shown.lanes[0].applied_rows, shown.lanes[0].last_offset, shown.lanes[0].parked_blocks) == (7, 9, 3)
     assert shown.progress.rows_applied == 7
 
@@ -167,7 +168,7 @@ def test_the_decoder_skips_what_it_cannot_read() -> None:
     assert decoder.seen("s.job-events", b"j1", b"anything old", 7, NOW - 3_600_000) == EventSeen("j1", 7)
 
 
-def answered(live: LiveView, offset: int, *batches: list[Any], timeout: float = 5) -> Any:
+def answered(live: JobFeed, offset: int, *batches: list[Any], timeout: float = 5) -> Any:
     async def scenario() -> Any:
         waiting = asyncio.create_task(live.answer("j1", offset, timeout))
         await asyncio.sleep(0)
@@ -180,18 +181,18 @@ def answered(live: LiveView, offset: int, *batches: list[Any], timeout: float = 
 
 
 def test_the_answer_is_the_state_that_carries_the_offset() -> None:
-    assert answered(LiveView(), 3, [JobSeen("j1", job(2))], [JobSeen("j1", job(3)), JobSeen("j1", job(9))]) == job(3)
+    assert answered(JobFeed(), 3, [JobSeen("j1", job(2))], [JobSeen("j1", job(3)), JobSeen("j1", job(9))]) == job(3)
 
 
 def test_the_answer_may_be_a_rejection_also_when_later_states_come_first() -> None:
-    assert answered(LiveView(), 3, [EventSeen("j1", 0, rejection(3))]) == rejection(3)
+    assert answered(JobFeed(), 3, [EventSeen("j1", 0, rejection(3))]) == rejection(3)
     batches = [[JobSeen("j1", job(4))], [EventSeen("j1", 0, rejection(3))]]
-    assert answered(LiveView(), 3, *batches) == rejection(3)
+    assert answered(JobFeed(), 3, *batches) == rejection(3)
 
 
 def test_another_jobs_offset_is_no_answer() -> None:
     queued = replace(job(3), id="j2")
-    assert answered(LiveView(), 3, [JobSeen("j2", queued)], timeout=0.05) is None
+    assert answered(JobFeed(), 3, [JobSeen("j2", queued)], timeout=0.05) is None
 
 
 def jobs_for_pages() -> list[Job]:

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from msgspec import inspect
 from starlette.testclient import TestClient
 
-from api.job_json import job_view
+from api.jobs.job_view import job_view
 from api.models import InputEnd, JobRequest, Rate, Reason, Start
-from api.view import LaneSeen, View, lane_state
+from api.readmodel.job_index import JobIndex, LaneSeen, lane_state
 from control.budget import overspent
-from processor.fairness import TokenBucket
+from processor.lanes.fairness import TokenBucket
 from schemas.blocks import BlockHead
 from schemas.bounds import possible_rate
 from schemas.codec import UndecodableError, decode, encode
@@ -156,7 +156,7 @@ def assert_usable(job: Job) -> None:
         now += pause or 0.1
     for rows in (0, 1, 999, 1000, 10**12):
         overspent(job, LaneTotals(rows_applied=rows, rows_failed=rows))
-    msgspec.json.encode(job_view(job, View(), 10**13))
+    msgspec.json.encode(job_view(job, JobIndex(), 10**13))
 
 
 @CASES
@@ -313,7 +313,7 @@ def test_whatever_is_sent_to_rest_is_taken_or_refused(served: Served, kind: Any)
 def test_whatever_is_on_the_topic_of_commands_is_answered(records: list[bytes | None], key: Any, time: int) -> None:
     world = World()
     world.send(upload("fuzz-a"))
-    view = View()
+    view = JobIndex()
     for offset, record in enumerate(records, start=1):
         before = len(world.history)
         with suppress(UndecodableError):
@@ -337,7 +337,7 @@ def test_whatever_is_on_the_topic_of_commands_is_answered(records: list[bytes | 
 @settings(CASES, max_examples=300)
 @given(data=fuzzing.messages(Job), lane=fuzzing.messages(LaneRecord))
 def test_each_state_that_can_be_read_can_be_used_and_shown(data: bytes, lane: bytes) -> None:
-    view = View()
+    view = JobIndex()
     with suppress(UndecodableError):
         record = decode(lane, LaneRecord)
         view.fold(LaneSeen(record.job_id, record.partition, record.phase, lane_state(record)))

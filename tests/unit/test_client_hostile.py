@@ -23,7 +23,7 @@ import typer.main
 import typer.testing
 from typer.testing import CliRunner
 
-from api.client import following, http
+from client import following, http
 from devstack.cli import app
 from runtime.settings import Settings, settings
 

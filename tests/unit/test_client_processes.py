@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api.client.errors import ClientError
-from api.client.http import Api
+from client.errors import ClientError
+from client.http import Api
 from tests.cluster import ROOT
 from tests.unit.test_client_hostile import ESCAPE, JOB, JOB_ID
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from control.agent import ControlAgent
 from control.jobtable import JobTable
-from processor.lanes import halting
+from control.predicates import halting
 from schemas.codec import decode, encode
 from schemas.commands import (
     Command,

@@ -1,4 +1,4 @@
-"""Every state x every request: the map of section 3 of the design, swept."""
+"""Every state x every request: the map of `control/moves.py`, swept."""
 
 from __future__ import annotations
 

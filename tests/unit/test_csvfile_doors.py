@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from api.corrected_rows import RowSet, rows_problem
+from api.jobs.retry_file import RowSet, rows_problem
 from csvfile.cutter import Limits
 from csvfile.header import HEAD_BYTES
 from ingest.errors import SourceError
 from ingest.files import Roots
-from ingest.sources import Surroundings, block_source
+from ingest.sources import SourceContext, block_source
 from schemas.blocks import RowBlock
 from schemas.codec import decode, encode
 from schemas.datasets import parse_dataset
@@ -153,7 +153,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClien
 def read(file: Path, dataset: str) -> tuple[str, list[Row]]:
     """What the reader says of a file: why it gave up, and the rows that are not padding."""
     plan = ReadFile(job_id="j", epoch=0, command_offset=0, partitions=8, dataset=dataset, source=Source(path=file.name))
-    around = Surroundings({"plain": PLAIN, "commas": COMMAS}, Roots(file.parent), LIMITS)
+    around = SourceContext({"plain": PLAIN, "commas": COMMAS}, Roots(file.parent), LIMITS)
     found: list[Row] = []
     try:
         for step in block_source(plan, Input(), around):

@@ -12,17 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devstack import elasticsearch_launch, lockfile, ports, state, status, unprivileged
-from devstack.backoff import LONGEST_SECONDS, STEADY_SECONDS, delay_seconds, failures_after
-from devstack.cache import cache_folder
-from devstack.disk import require_space
+from devstack import ports, state, status
 from devstack.errors import StackError
 from devstack.layout import Layout, write_atomically
-from devstack.lockfile import Package
-from devstack.packages import fetch
 from devstack.processes import Identity, last_lines, me, start, stop
 from devstack.program import Program
+from devstack.servers import elasticsearch_launch, lockfile, unprivileged
+from devstack.servers.cache import cache_folder
+from devstack.servers.disk import require_space
+from devstack.servers.lockfile import Package
+from devstack.servers.packages import fetch
 from devstack.state import Addresses, Record, State, Wanted
+from devstack.supervision.backoff import LONGEST_SECONDS, STEADY_SECONDS, delay_seconds, failures_after
 
 
 def test_the_first_start_is_at_once_and_the_pause_doubles() -> None:
@@ -87,7 +88,7 @@ def test_a_damaged_file_in_the_cache_is_downloaded_again(tmp_path: Path, monkeyp
         (folder / "new").write_bytes(b"content")
         return folder / "new"
 
-    monkeypatch.setattr("devstack.packages._jgo_download", arrive)
+    monkeypatch.setattr("devstack.servers.packages._jgo_download", arrive)
     fetch([pinned], tmp_path)
     assert path.read_bytes() == b"content"
 
@@ -99,7 +100,7 @@ def test_without_a_network_one_sentence_says_so(tmp_path: Path, monkeypatch: pyt
     def fail(*_: object) -> Path:
         raise ConnectionRefusedError("refused")
 
-    monkeypatch.setattr("devstack.packages._jgo_download", fail)
+    monkeypatch.setattr("devstack.servers.packages._jgo_download", fail)
     with pytest.raises(StackError, match="network") as caught:
         fetch([pinned], tmp_path)
     assert "\n" not in caught.value.message

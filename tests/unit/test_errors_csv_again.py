@@ -13,12 +13,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from api.corrected_rows import RowSet, rows_problem
-from api.row_errors import csv_lines, csv_row
+from api.jobs.retry_file import RowSet, rows_problem
+from api.jobs.row_errors import csv_lines, csv_row
 from csvfile.cutter import Limits
 from ingest.files import Roots
-from ingest.sources import Surroundings, block_source
-from processor.rows import row_checker
+from ingest.sources import SourceContext, block_source
+from processor.validation.rows import row_checker
 from schemas.blocks import RowBlock
 from schemas.codec import decode, encode
 from schemas.datasets import ERROR_COLUMNS, Dataset, parse_dataset
@@ -49,7 +49,7 @@ def blocks(data: bytes, dataset: Dataset, numbered: bool) -> list[RowBlock]:
             job_id="j", epoch=0, command_offset=0, partitions=8, run=int(numbered), dataset=dataset.name,
             numbered=numbered, source=Source(path="f.csv"),
         )  # fmt: skip
-        around = Surroundings(DATASETS, Roots(Path(folder)), LIMITS)
+        around = SourceContext(DATASETS, Roots(Path(folder)), LIMITS)
         if numbered:
             wrong = RowSet()
             for row in range(1, 100):

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csvfile.cutter import Limits, Place, cut
-from processor.cells import documents
-from processor.rows import row_checker
+from processor.operations.csv_cells import documents
+from processor.validation.rows import row_checker
 from runtime.datasets import load_datasets
 from schemas.blocks import RowBlock
 from schemas.codec import decode

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.slicing import MOST_BUCKETS, Bounds, Dates, Jobs, Question, Rows, Slice, grouped, slices
+from ingest.export.slicing import MOST_BUCKETS, Bounds, Dates, Jobs, Question, Rows, Slice, grouped, slices
 from schemas.blocks import Span
 
 MOST = 10

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from csvfile.cutter import Limits
-from ingest import aside
-from ingest import intake as intakes
-from ingest.announcing import report_on
-from ingest.fill import Fill
-from ingest.inbox_rows import Arrival, read_record
-from ingest.intake import GivenUpError, Intake, Surroundings
+from ingest.inbox import partition as intakes
+from ingest.inbox import waiting_rows as aside
+from ingest.inbox.partition import GivenUpError, InboxContext, InboxPartition
+from ingest.inbox.records import Arrival, read_record
+from ingest.inbox.reports import report_on
+from ingest.inbox.row_buffer import RowBuffer
 from schemas.blocks import RowBlock
 from schemas.commands import InputFailed
 from schemas.inbox import InboxRecord
@@ -21,14 +21,14 @@ from schemas.job import Input, Job, State
 from tests.unit.test_ingest_intake import DATASETS, LIMITS, PATIENCE, around, batch_of, intake, job, numbers, record
 
 
-def world(jobs: dict[str, Job]) -> Surroundings:
+def world(jobs: dict[str, Job]) -> InboxContext:
     """Surroundings in which jobs may be made later."""
-    return Surroundings(jobs.get, DATASETS, LIMITS, PATIENCE, 1)
+    return InboxContext(jobs.get, DATASETS, LIMITS, PATIENCE, 1)
 
 
 def test_a_row_waits_a_while_for_its_job_and_nothing_waits_for_it() -> None:
     jobs = {"other": job("other")}
-    taker = Intake(0, 0, (), world(jobs))
+    taker = InboxPartition(0, 0, (), world(jobs))
     batch = batch_of(taker, record(0, 1, "other"), record(1, 2), record(2, 2, "other"), record(3, 1), now=0)
     assert numbers(batch.blocks) == [[1, 2]] and taker.backlog == 0
     assert batch.position == 1, "it is read again if this reader dies"
@@ -54,7 +54,7 @@ def test_waits_do_not_add_up() -> None:
 def test_a_flood_of_rows_without_a_job_has_bounds_and_its_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aside, "MOST_RECORDS", 4)
     jobs: dict[str, Job] = {}
-    taker = Intake(0, 0, (), world(jobs))
+    taker = InboxPartition(0, 0, (), world(jobs))
     batch = batch_of(taker, *[record(offset, offset + 1) for offset in range(6)], now=0)
     assert batch.position == -1 and taker.backlog == 2, "they may be those of a job that is just being made"
     assert batch_of(taker, now=aside.GRACE_SECONDS - 0.1).position == -1
@@ -77,16 +77,16 @@ def test_large_rows_without_a_job_have_bounds_too(monkeypatch: pytest.MonkeyPatc
 def test_a_job_of_an_unknown_dataset_fails_and_takes_nobody_with_it() -> None:
     jobs = {"j1": job(dataset="gone"), "other": job("other")}
     surroundings = world(jobs)
-    taker = Intake(0, 0, (), surroundings)
+    taker = InboxPartition(0, 0, (), surroundings)
     batch = batch_of(taker, record(0, 1), record(1, 1, "other"), now=0)
     assert numbers(batch.blocks) == [[1]] and not batch.letters and batch.position == 0
-    assert report_on(jobs["j1"], Fill(InboxRecord(job_id="j1")), surroundings.given_up.get("j1")) is None
+    assert report_on(jobs["j1"], RowBuffer(InboxRecord(job_id="j1")), surroundings.given_up.get("j1")) is None
     newer = dataclasses.replace(surroundings, datasets={**DATASETS, "gone": DATASETS["people"]}, given_up={})
-    knows = batch_of(Intake(0, 0, (), newer), record(0, 1), record(1, 1, "other"))
+    knows = batch_of(InboxPartition(0, 0, (), newer), record(0, 1), record(1, 1, "other"))
     assert len(knows.blocks) == 2, "a reader that knows it takes them"
     late = batch_of(taker, now=PATIENCE)
     assert ["dataset 'gone' of job j1 is not known" in letter.reason for letter in late.letters] == [True]
-    report = report_on(jobs["j1"], Fill(InboxRecord(job_id="j1")), surroundings.given_up.get("j1"))
+    report = report_on(jobs["j1"], RowBuffer(InboxRecord(job_id="j1")), surroundings.given_up.get("j1"))
     assert isinstance(report, InputFailed) and "give the readers the dataset" in report.reason
     assert len(batch_of(taker, record(2, 2), now=PATIENCE).letters) == 1, "what comes now need not wait"
 
@@ -104,22 +104,22 @@ def test_what_nobody_has_thought_of_refuses_one_record(monkeypatch: pytest.Monke
 
 
 def test_what_nobody_has_thought_of_fails_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    cut = Fill.cut
+    cut = RowBuffer.cut
 
-    def broken(self: Fill, *given: Any) -> list[RowBlock]:
+    def broken(self: RowBuffer, *given: Any) -> list[RowBlock]:
         if self.job_id == "j1":
             raise ZeroDivisionError("a bug")
         return cut(self, *given)
 
-    monkeypatch.setattr(Fill, "cut", broken)
+    monkeypatch.setattr(RowBuffer, "cut", broken)
     surroundings = around(job(), job("other"))
     records = [record(0, 1), record(1, 1, "other")]
     with pytest.raises(GivenUpError):
-        batch_of(Intake(0, 0, (), surroundings), *records)
-    batch = batch_of(Intake(0, 0, (), surroundings), *records)
+        batch_of(InboxPartition(0, 0, (), surroundings), *records)
+    batch = batch_of(InboxPartition(0, 0, (), surroundings), *records)
     assert [block.job_id for _, block in batch.blocks] == ["other"]
     assert ["a bug" in letter.reason for letter in batch.letters] == [True]
-    report = report_on(job(), Fill(InboxRecord(job_id="j1")), surroundings.given_up.get("j1"))
+    report = report_on(job(), RowBuffer(InboxRecord(job_id="j1")), surroundings.given_up.get("j1"))
     assert isinstance(report, InputFailed) and "a bug" in report.reason
 
 
@@ -128,8 +128,8 @@ def test_a_block_that_kafka_would_not_take_fails_its_job_alone(monkeypatch: pyte
     surroundings = around(job(), job("other"))
     records = [record(0, 1, values={"name": "x" * 500}), record(1, 1, "other")]
     with pytest.raises(GivenUpError):
-        batch_of(Intake(0, 0, (), surroundings), *records)
-    batch = batch_of(Intake(0, 0, (), surroundings), *records)
+        batch_of(InboxPartition(0, 0, (), surroundings), *records)
+    batch = batch_of(InboxPartition(0, 0, (), surroundings), *records)
     assert [block.job_id for _, block in batch.blocks] == ["other"] and "Kafka takes" in batch.letters[0].reason
 
 
@@ -158,14 +158,14 @@ def test_rows_taken_behind_a_waiting_one_are_no_rows_again_for_the_next_owner(
     """The reader dies while a row waits for its job: what lies behind that row comes again, its job may be over."""
     jobs = {"j1": job()}
     records = [record(0, 1, "unknown"), record(1, 1), record(2, 2)]
-    first = batch_of(Intake(0, 0, (), world(jobs)), *records)
+    first = batch_of(InboxPartition(0, 0, (), world(jobs)), *records)
     assert numbers(first.blocks) == [[1, 2]] and first.position == 0
     states = tuple(state for _, state in first.states if state)
     if changes is None:
         jobs.clear()  # the table has forgotten it
     else:
         jobs["j1"] = job(**changes)
-    again = batch_of(Intake(0, 0, states, world(jobs)), *records, now=100)
+    again = batch_of(InboxPartition(0, 0, states, world(jobs)), *records, now=100)
     assert not again.blocks
     assert [letter.record.offset for letter in again.letters] == ([1, 2] if reason else [])
     assert all(reason in letter.reason for letter in again.letters if reason)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.inbox_rows import RowMaker, read_record
+from ingest.inbox.records import RowMaker, read_record
 from schemas.blocks import RowBlock
 from schemas.bounds import MOST_ROWS
 from schemas.codec import UndecodableError, decode, encode

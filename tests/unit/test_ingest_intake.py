@@ -12,11 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec.structs import replace
 
 from csvfile.cutter import Limits
-from ingest.announcing import REPORT_SECONDS, Announcer, report_on
-from ingest.aside import Record
-from ingest.fill import MOST_GAPS, Fill
-from ingest.inbox_rows import RowMaker, read_record
-from ingest.intake import MOST_BYTES, Batch, Intake, Surroundings, home_partition
+from ingest.inbox.partition import MOST_BYTES, Batch, InboxContext, InboxPartition, home_partition
+from ingest.inbox.records import RowMaker, read_record
+from ingest.inbox.reports import REPORT_SECONDS, Announcer, report_on
+from ingest.inbox.row_buffer import MOST_GAPS, RowBuffer
+from ingest.inbox.waiting_rows import Record
 from runtime.datasets import load_datasets
 from schemas.blocks import RowBlock
 from schemas.commands import InputAdvanced, InputEnded, InputFailed
@@ -51,15 +51,15 @@ def record(offset: int, row: object, job_id: str = "j1", **more: object) -> Reco
     return Record(offset, job_id.encode(), json.dumps(value).encode())
 
 
-def around(*jobs: Job, partitions: int = 1, limits: Limits = LIMITS) -> Surroundings:
-    return Surroundings({job.id: job for job in jobs}.get, DATASETS, limits, PATIENCE, partitions)
+def around(*jobs: Job, partitions: int = 1, limits: Limits = LIMITS) -> InboxContext:
+    return InboxContext({job.id: job for job in jobs}.get, DATASETS, limits, PATIENCE, partitions)
 
 
-def intake(*jobs: Job, states: tuple[InboxRecord, ...] = (), limits: Limits = LIMITS) -> Intake:
-    return Intake(0, 0, states, around(*jobs, limits=limits))
+def intake(*jobs: Job, states: tuple[InboxRecord, ...] = (), limits: Limits = LIMITS) -> InboxPartition:
+    return InboxPartition(0, 0, states, around(*jobs, limits=limits))
 
 
-def batch_of(taker: Intake, *records: Record, now: float = 0) -> Batch:
+def batch_of(taker: InboxPartition, *records: Record, now: float = 0) -> Batch:
     for item in records:
         taker.come(item)
     taker.work(now)
@@ -148,23 +148,23 @@ def test_the_checkpoint_of_a_job_that_is_over_goes() -> None:
 
 
 def test_rows_too_far_out_of_order_fail_the_job() -> None:
-    fill = Fill(InboxRecord(job_id="j1", rows=tuple((2 * n, 2 * n) for n in range(1, MOST_GAPS + 2))))
+    fill = RowBuffer(InboxRecord(job_id="j1", rows=tuple((2 * n, 2 * n) for n in range(1, MOST_GAPS + 2))))
     report = report_on(job(), fill)
     assert isinstance(report, InputFailed) and "out of order" in report.reason
     assert report_on(job(state=State.FAILED), fill) is None
 
 
 def test_a_job_is_told_how_far_it_is_and_that_it_has_all() -> None:
-    fill = Fill(InboxRecord(job_id="j1", blocks=3, rows=((1, 4), (6, 6))))
+    fill = RowBuffer(InboxRecord(job_id="j1", blocks=3, rows=((1, 4), (6, 6))))
     assert report_on(job(), fill) == InputAdvanced(job_id="j1", input=Input(blocks=3, rows=5, first_missing=5))
     assert report_on(job(input=Input(blocks=3, rows=5)), fill) is None
     assert isinstance(report_on(job(announced_rows=6), fill), InputAdvanced)
     too_many = report_on(job(announced_rows=5), fill)
     assert isinstance(too_many, InputFailed) and "row 6 has come" in too_many.reason
-    whole = report_on(job(announced_rows=6), Fill(InboxRecord(job_id="j1", blocks=3, rows=((1, 6),))))
+    whole = report_on(job(announced_rows=6), RowBuffer(InboxRecord(job_id="j1", blocks=3, rows=((1, 6),))))
     assert isinstance(whole, InputEnded) and whole.input is not None
     assert whole.input.blocks_per_partition == (2, 1) and whole.input.rows == 6
-    nothing = report_on(job(announced_rows=0), Fill(InboxRecord(job_id="j1")))
+    nothing = report_on(job(announced_rows=0), RowBuffer(InboxRecord(job_id="j1")))
     assert isinstance(nothing, InputEnded) and nothing.input is not None
     assert nothing.input.blocks_per_partition == (0, 0)
     assert report_on(job(state=State.TERMINATING), fill) is None
@@ -203,11 +203,11 @@ class Inbox(RuleBasedStateMachine):
     def assign(self, partition: int) -> None:
         """Whoever is given the partition begins with what is committed; what its last owner had in memory is gone."""
         if not hasattr(self, "owners"):
-            self.owners: dict[int, Intake] = {}
+            self.owners: dict[int, InboxPartition] = {}
             self.fetched: dict[int, int] = {}
-        surroundings = Surroundings(self.jobs.get, DATASETS, LIMITS, PATIENCE, PARTITIONS)
+        surroundings = InboxContext(self.jobs.get, DATASETS, LIMITS, PATIENCE, PARTITIONS)
         position = self.committed[partition]
-        self.owners[partition] = Intake(partition, position, self.states[partition].values(), surroundings)
+        self.owners[partition] = InboxPartition(partition, position, self.states[partition].values(), surroundings)
         self.fetched[partition] = position
 
     @rule(name=st.sampled_from("abcxyz"), row=st.integers(1, 12), partition=st.integers(0, 1), more=st.integers(0, 3))
@@ -293,8 +293,8 @@ class Inbox(RuleBasedStateMachine):
             if found:
                 home = home_partition(name, PARTITIONS)
                 state = self.states[home][name]
-                assert Fill(state).input.rows == len(found)
-                assert Fill(state).input.blocks == len(self.published[name])
+                assert RowBuffer(state).input.rows == len(found)
+                assert RowBuffer(state).input.blocks == len(self.published[name])
                 assert name not in self.states[1 - home]
 
 

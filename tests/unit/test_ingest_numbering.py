@@ -11,7 +11,7 @@ import pytest
 from csvfile.cutter import Limits
 from ingest.errors import SourceError
 from ingest.files import Roots
-from ingest.sources import Surroundings, block_source
+from ingest.sources import SourceContext, block_source
 from runtime.datasets import load_datasets
 from schemas.blocks import RowBlock
 from schemas.codec import decode, encode
@@ -31,7 +31,7 @@ def blocks(folder: Path, header: list[str], *rows: list[str]) -> list[RowBlock]:
         job_id="j", epoch=3, command_offset=9, partitions=8, run=1, dataset="people", numbered=True,
         source=Source(path="retry.csv"),
     )  # fmt: skip
-    around = Surroundings(load_datasets(), Roots(folder), Limits(2, 4096))
+    around = SourceContext(load_datasets(), Roots(folder), Limits(2, 4096))
     found = [decode(encode(step.block), RowBlock) for step in block_source(plan, Input(), around) if step]
     assert [block.block for block in found] == list(range(len(found)))
     return found

@@ -13,14 +13,14 @@ import pytest
 from msgspec.structs import replace
 
 from api.errors import ApiError
-from api.sources import digest_of
-from api.spool import SpooledFile
+from api.uploads.import_folders import digest_of
+from api.uploads.spool import SpooledFile
 from csvfile.cutter import Limits
 from ingest import files
+from ingest.block_source import Step
 from ingest.errors import SourceError
 from ingest.files import Roots
-from ingest.sources import Surroundings, block_source
-from ingest.steps import Step
+from ingest.sources import SourceContext, block_source
 from runtime.datasets import load_datasets
 from schemas.blocks import RowBlock
 from schemas.codec import decode, encode
@@ -118,11 +118,11 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def around(folder: Path) -> Surroundings:
-    return Surroundings(DATASETS, Roots(folder), Limits(1000, 65536))
+def around(folder: Path) -> SourceContext:
+    return SourceContext(DATASETS, Roots(folder), Limits(1000, 65536))
 
 
-def steps(source: Source, surroundings: Surroundings, start: Input | None = None) -> Iterator[Step | None]:
+def steps(source: Source, surroundings: SourceContext, start: Input | None = None) -> Iterator[Step | None]:
     plan = ReadFile(job_id="j", epoch=0, command_offset=0, partitions=4, dataset="people", source=source)
     for step in block_source(plan, start or Input(), surroundings):
         assert step is None or isinstance(step, Step)

@@ -10,7 +10,7 @@ import pytest
 from csvfile.cutter import Limits
 from ingest.errors import SourceError
 from ingest.files import Roots, locate, open_source
-from ingest.sources import Step, Surroundings, block_source
+from ingest.sources import SourceContext, Step, block_source
 from runtime.datasets import load_datasets
 from schemas.blocks import RowBlock, UndoBlock
 from schemas.codec import decode, encode
@@ -22,8 +22,8 @@ COLUMNS = PEOPLE.columns
 HEADER = ",".join(COLUMNS).encode()
 
 
-def around(folder: Path, rows: int = 2, size: int = 4096) -> Surroundings:
-    return Surroundings(load_datasets(), Roots(folder, (folder / "import",)), Limits(rows, size))
+def around(folder: Path, rows: int = 2, size: int = 4096) -> SourceContext:
+    return SourceContext(load_datasets(), Roots(folder, (folder / "import",)), Limits(rows, size))
 
 
 def read_plan(path: str, size: int | None = None, dataset: str = "people") -> ReadFile:

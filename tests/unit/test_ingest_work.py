@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from control.jobtable import JobTable
 from csvfile.cutter import Limits
-from ingest.acks import Acks
-from ingest.coverage import Coverage, with_counts
+from ingest.delivery_watermark import DeliveryWatermark, with_counts
 from ingest.files import Roots
-from ingest.sources import Surroundings
-from ingest.verdict import Verdict, judge, starting_point
-from ingest.work import Stage, Work
+from ingest.offset_tracker import OffsetTracker
+from ingest.plan_run import PlanRun, Stage
+from ingest.plan_validity import PlanValidity, judge, starting_point
+from ingest.sources import SourceContext
 from schemas.codec import UndecodableError, encode
 from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
 from schemas.job import Input, Job, State
@@ -28,7 +28,7 @@ UNDO = UndoRows(job_id="j", epoch=2, command_offset=10, partitions=4, last_row=1
 EXPORT = CutExport(
     job_id="j", epoch=2, command_offset=10, partitions=4, dataset="people", organisation="o", date_from="2026-01-01"
 )
-AROUND = Surroundings({}, Roots(Path("/nowhere")), Limits(500, 4096))
+AROUND = SourceContext({}, Roots(Path("/nowhere")), Limits(500, 4096))
 
 
 def job(**more: Any) -> Job:
@@ -57,7 +57,7 @@ class FakeOutlet:
             self.unconfirmed.append(confirmed)
 
 
-def stage_of(work: Work) -> Stage:
+def stage_of(work: PlanRun) -> Stage:
     return work.stage
 
 
@@ -66,27 +66,27 @@ def stage_of(work: Work) -> Stage:
 @pytest.mark.parametrize("plan", [UNDO, EXPORT], ids=["undo", "apply"])
 def test_only_a_running_job_of_the_same_phase_is_worked_on(state: State, phase: str, plan: Plan) -> None:
     wanted = (State.ROLLING_BACK, "undo") if plan is UNDO else (State.RUNNING, "apply")
-    verdict = judge(plan, job(state=state, phase=phase, run=plan.run), 10)
-    assert verdict is (Verdict.WORK if (state, phase) == wanted else Verdict.VOID)
+    verdict = judge(plan, job(state=state, phase=phase, run=plan.run), lambda _: True)
+    assert verdict is (PlanValidity.WORK if (state, phase) == wanted else PlanValidity.VOID)
 
 
 @pytest.mark.parametrize(
     ("known", "newest", "verdict"),
     [
-        (None, -1, Verdict.WAIT),
-        (None, 10, Verdict.WAIT),
-        (None, 11, Verdict.VOID),
-        (job(command_offset=9, epoch=1), 10, Verdict.WAIT),
-        (job(command_offset=9, state=State.PAUSED), 50, Verdict.WAIT),
-        (job(command_offset=11), 11, Verdict.WORK),
-        (job(epoch=3), 10, Verdict.VOID),
-        (job(epoch=1), 10, Verdict.WAIT),
-        (job(run=1), 10, Verdict.VOID),
-        (job(input=Input(ended=True)), 10, Verdict.VOID),
+        (None, -1, PlanValidity.WAIT),
+        (None, 10, PlanValidity.WAIT),
+        (None, 11, PlanValidity.VOID),
+        (job(command_offset=9, epoch=1), 10, PlanValidity.WAIT),
+        (job(command_offset=9, state=State.PAUSED), 50, PlanValidity.WAIT),
+        (job(command_offset=11), 11, PlanValidity.WORK),
+        (job(epoch=3), 10, PlanValidity.VOID),
+        (job(epoch=1), 10, PlanValidity.WAIT),
+        (job(run=1), 10, PlanValidity.VOID),
+        (job(input=Input(ended=True)), 10, PlanValidity.VOID),
     ],
 )
-def test_a_plan_waits_for_the_state_it_came_before(known: Job | None, newest: int, verdict: Verdict) -> None:
-    assert judge(EXPORT, known, newest) is verdict
+def test_a_plan_waits_for_the_state_it_came_before(known: Job | None, newest: int, verdict: PlanValidity) -> None:
+    assert judge(EXPORT, known, lambda offset: newest > offset) is verdict
 
 
 def test_work_begins_at_the_later_checkpoint() -> None:
@@ -112,7 +112,7 @@ def test_the_view_ignores_older_states_and_unreadable_records() -> None:
 
 @given(st.permutations(range(8)))
 def test_plans_are_committed_in_order_only(order: list[int]) -> None:
-    acks = Acks()
+    acks = OffsetTracker()
     assert all(acks.received(0, offset) for offset in range(8))
     assert not acks.received(0, 3)
     finished: set[int] = set()
@@ -130,7 +130,7 @@ def test_plans_are_committed_in_order_only(order: list[int]) -> None:
 @given(st.permutations(range(8)))
 def test_what_is_covered_is_confirmed_without_gaps(order: list[int]) -> None:
     start = Input(blocks=3)
-    coverage = Coverage(start)
+    coverage = DeliveryWatermark(start)
     inputs = [Input(blocks=4 + number) for number in range(8)]
     for after in inputs:
         coverage.sent(after)
@@ -151,7 +151,7 @@ def test_the_counts_of_blocks_are_those_of_their_partitions(blocks: int, partiti
 
 def test_a_plan_for_partitions_that_are_not_there_fails_its_job() -> None:
     outlet = FakeOutlet(partitions=2)
-    work = Work(UNDO, Input(), AROUND, outlet, 0.0)
+    work = PlanRun(UNDO, Input(), AROUND, outlet, 0.0)
     for _ in range(5):
         work.step()
         work.tend(0.0)
@@ -163,7 +163,7 @@ def test_a_plan_for_partitions_that_are_not_there_fails_its_job() -> None:
 
 def test_nothing_is_reported_before_kafka_has_it() -> None:
     outlet = FakeOutlet()
-    work = Work(UNDO, Input(), AROUND, outlet, 0.0)
+    work = PlanRun(UNDO, Input(), AROUND, outlet, 0.0)
     for _ in range(3):
         work.step()
     assert [partition for partition, _confirmed in outlet.blocks] == [0, 1, 2]
@@ -193,7 +193,7 @@ def test_nothing_is_reported_before_kafka_has_it() -> None:
 
 def test_work_that_is_stopped_reports_how_far_it_came() -> None:
     outlet = FakeOutlet()
-    work = Work(UNDO, Input(), AROUND, outlet, 0.0)
+    work = PlanRun(UNDO, Input(), AROUND, outlet, 0.0)
     work.step()
     work.stop()
     work.tend(0.1)
@@ -208,7 +208,7 @@ def test_work_that_is_stopped_reports_how_far_it_came() -> None:
 
 def test_work_that_is_stopped_before_it_began_has_nothing_to_report() -> None:
     outlet = FakeOutlet()
-    work = Work(UNDO, Input(), AROUND, outlet, 0.0)
+    work = PlanRun(UNDO, Input(), AROUND, outlet, 0.0)
     work.stop()
     work.tend(0.0)
     assert (work.stage, outlet.reports) == (Stage.DONE, [])
@@ -216,7 +216,7 @@ def test_work_that_is_stopped_before_it_began_has_nothing_to_report() -> None:
 
 def test_a_source_that_cannot_be_read_fails_its_job() -> None:
     outlet = FakeOutlet()
-    work = Work(EXPORT, Input(), AROUND, outlet, 0.0)
+    work = PlanRun(EXPORT, Input(), AROUND, outlet, 0.0)
     work.step()
     work.tend(0.0)
     assert outlet.reports == [InputFailed(job_id="j", reason="the dataset 'people' is not known here; known: ")]
@@ -226,9 +226,9 @@ def test_a_bug_in_a_source_fails_its_job_and_not_the_process(monkeypatch: pytest
     def broken(*_arguments: object) -> Any:
         yield from iter([1 // 0])
 
-    monkeypatch.setattr("ingest.work.block_source", broken)
+    monkeypatch.setattr("ingest.plan_run.block_source", broken)
     outlet = FakeOutlet()
-    work = Work(EXPORT, Input(), AROUND, outlet, 0.0)
+    work = PlanRun(EXPORT, Input(), AROUND, outlet, 0.0)
     work.step()
     work.tend(0.0)
     (report,) = outlet.reports

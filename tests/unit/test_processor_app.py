@@ -11,7 +11,7 @@ from faust.types import TP
 
 from control.jobtable import JobTable
 from processor.app import WorkerApp
-from processor.lease import Lease
+from processor.stream.lease import Lease
 from runtime.settings import Settings
 from schemas.dead_letters import DeadLetter
 

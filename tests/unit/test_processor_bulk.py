@@ -9,8 +9,8 @@ import pytest
 from elastic_transport import ConnectionError as Unreachable
 from elastic_transport import ConnectionTimeout
 
-import processor.bulk as bulk_module
-from processor.bulk import Answer, read_answers
+import processor.elastic.bulk as bulk_module
+from processor.elastic.bulk import Answer, read_answers
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from runtime.clients import NotSentError
 from tests.unit.test_processor_stub import StubClient, answers, api_error, run, sink

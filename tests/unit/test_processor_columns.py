@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.columns import BadValueError, Column, compile_column
+from processor.validation.columns import BadValueError, Column, compile_column
 from schemas.datasets import Field
 
 F = Field

@@ -14,10 +14,10 @@ from control.jobtable import JobTable
 from processor import engine as module
 from processor.engine import Engine
 from processor.errors import UnansweredError
-from processor.lane import Loaded
-from processor.lease import Lease
-from processor.log_reader import Inheritance, inheritance_of
-from processor.operations.base import Result
+from processor.lanes.lane import Loaded
+from processor.operations.work import Result
+from processor.stream.lease import Lease
+from processor.stream.log_reader import RestoredPartitions, inheritance_of
 from runtime.settings import Settings
 from schemas.blocks import BlockHead, RowBlock
 from schemas.codec import decode, encode
@@ -57,16 +57,16 @@ class Worker:
     async def _answer(self, *_: Any) -> Any:
         return SimpleNamespace(body={})
 
-    async def own(self, job: Job, inherited: Inheritance | None = None) -> None:
+    async def own(self, job: Job, inherited: RestoredPartitions | None = None) -> None:
         self.jobs.put(job)
-        module.read_lane_records = self._inherit(inherited or Inheritance([], frozenset()))
+        module.read_lane_records = self._inherit(inherited or RestoredPartitions([], frozenset()))
         await self.engine.assigned([0])
         self.written.clear()
         self.engine.recovered()
         await asyncio.sleep(0)
 
-    def _inherit(self, inherited: Inheritance) -> Any:
-        async def read(*_: Any) -> Inheritance:
+    def _inherit(self, inherited: RestoredPartitions) -> Any:
+        async def read(*_: Any) -> RestoredPartitions:
             return inherited
 
         return read

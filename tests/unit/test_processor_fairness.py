@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.fairness import FairTurns, TokenBucket
+from processor.lanes.fairness import FairTurns, TokenBucket
 
 SIZES = st.integers(1, 5000)
 

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from control.jobtable import JobTable
-from processor.bulk import Gate
+from processor.elastic.bulk import Gate
 from processor.errors import FencedError, StoppedError
 from processor.gates import Gates
-from processor.lane import Lane
-from processor.lanes import Lanes
-from processor.lease import Lease
+from processor.lanes.lane import Lane
+from processor.lanes.owned_lanes import Lanes
+from processor.stream.lease import Lease
 from schemas.job import Job, State
 from tests.unit.test_control_world import world_in
 

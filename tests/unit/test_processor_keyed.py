@@ -6,11 +6,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from processor.lane import Outcome
-from processor.operations.base import Result, Work
 from processor.operations.keyed import key_id
 from processor.operations.teams import Teams
 from processor.operations.upload import Upload
+from processor.operations.work import Result, Work
+from processor.outcome import Outcome
 from schemas.blocks import RowBlock
 from schemas.datasets import Dataset, Field
 from schemas.job import State

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-import processor.lane as lane_module
-from processor.lane import Lane, Loaded, Outcome
+import processor.lanes.lane as lane_module
+from processor.lanes.lane import Lane, Loaded
+from processor.outcome import Outcome
 from schemas.job import LaneTotals, RestedLane
 
 PARTITIONS = 2

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import processor.lane as lane_module
-from processor.lane import Lane, Loaded, Outcome
+import processor.lanes.lane as lane_module
+from processor.lanes.lane import Lane, Loaded
+from processor.outcome import Outcome
 from schemas.codec import decode, encode
 from schemas.lanes import LaneRecord
 

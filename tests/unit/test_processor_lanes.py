@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from processor.lane import Lane, Loaded, Outcome
-from processor.lanes import Lanes, halting, runnable, void
+from control.predicates import halting, runnable, void
+from processor.lanes.lane import Lane, Loaded
+from processor.lanes.owned_lanes import Lanes
+from processor.outcome import Outcome
 from schemas.blocks import BlockHead
 from schemas.job import Input, Job, LaneTotals, RestedLane, State
 from tests.unit.test_control_world import world_in

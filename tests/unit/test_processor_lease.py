@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from processor import transport
 from processor.__main__ import end_at_once
 from processor.app import make_app
 from processor.errors import FencedError
-from processor.lease import Lease, LostLeaseError
+from processor.stream import transport
+from processor.stream.lease import Lease, LostLeaseError
 from runtime.settings import Settings
 from tests.unit.test_processor_transport import PARTITION
 

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from processor.pacing import LEAD_SECONDS, Pace
+from processor.elastic.pacing import LEAD_SECONDS, Pace
 
 
 class Clock:

@@ -10,9 +10,9 @@ from aiokafka.errors import OffsetOutOfRangeError
 from msgspec.structs import replace
 
 from control.jobtable import JobTable
-from processor.lane import Lane, Loaded
-from processor.lanes import Lanes
-from processor.refill import ROOM_BYTES, Refill
+from processor.lanes.lane import Lane, Loaded
+from processor.lanes.owned_lanes import Lanes
+from processor.lanes.refill import ROOM_BYTES, Refill
 from schemas.job import State
 from tests.unit.test_control_world import world_in
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from processor.lane import Lane, Loaded, Outcome
+from processor.lanes.lane import Lane, Loaded
+from processor.outcome import Outcome
 from processor.reporter import job_document, progress_document
 from schemas.indices import REPORT_MAPPINGS
 from schemas.job import LaneTotals, State

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from processor.rows import CheckedRows, RowChecker, row_checker
+from processor.validation.rows import CheckedRows, RowChecker, row_checker
 from runtime.datasets import load_datasets
 from sample_csv.ready import FILES
 from schemas.blocks import RowBlock

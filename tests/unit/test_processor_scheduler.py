@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from control.jobtable import JobTable
-from processor.lane import Lane, Loaded
-from processor.lanes import Lanes
-from processor.scheduler import Scheduler, put_back
+from processor.lanes.lane import Lane, Loaded
+from processor.lanes.owned_lanes import Lanes
+from processor.lanes.scheduler import Scheduler, put_back
 from runtime.settings import Settings
 from schemas.blocks import RowBlock
 from schemas.codec import encode

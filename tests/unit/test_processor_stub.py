@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 from elasticsearch import ApiError
 
-from processor.bulk import BulkSink
+from processor.elastic.bulk import BulkSink
 
 T = TypeVar("T")
 Step = Exception | Callable[[list["Item"]], dict[str, Any]]

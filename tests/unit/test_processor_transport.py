@@ -13,7 +13,7 @@ from faust.types import TP
 from mode.utils.queues import FlowControlQueue
 
 from processor.app import make_app
-from processor.transport import Batch, NoReadOffsets, SteadyFlow, WorkerConsumer
+from processor.stream.transport import Batch, NoReadOffsets, SteadyFlow, WorkerConsumer
 from runtime.settings import Settings
 
 PARTITION = TP("rows", 0)

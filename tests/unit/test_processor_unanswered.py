@@ -18,13 +18,13 @@ from elasticsearch import ApiError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import processor.bulk as bulk_module
+import processor.elastic.bulk as bulk_module
 import processor.operations.export as export_module
 import runtime.storage as storage_module
-from processor.bulk import Answer, BulkSink
+from processor.elastic.bulk import Answer, BulkSink
+from processor.elastic.unanswered import Fate, fate_of
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from processor.operations.export import Export
-from processor.unanswered import Fate, fate_of
 from runtime.clients import NotSentError, async_elasticsearch
 from runtime.settings import Settings
 from runtime.storage import Storage

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from processor.corrections import end_errors
 from processor.errors import CannotGoOnError, FencedError
-from processor.lane import Outcome
-from processor.operations.base import Result, Work
+from processor.operations.dry_run_preview import SHOWN_ROWS, WITHIN_ROWS
+from processor.operations.resolved_errors import end_errors
 from processor.operations.upload import Upload, error_item
-from processor.previews import SHOWN_ROWS, WITHIN_ROWS
+from processor.operations.work import Result, Work
+from processor.outcome import Outcome
 from schemas.blocks import RowBlock, UndoBlock
 from schemas.datasets import Dataset, Field
 from schemas.job import Options, State

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.cells import documents
-from processor.columns import compile_column
+from processor.operations.csv_cells import documents
+from processor.validation.columns import compile_column
 from runtime.datasets import load_datasets
 from schemas.datasets import DatasetError, header_problem, parse_dataset
 from schemas.fields import FALSE_VALUES

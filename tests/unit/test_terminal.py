@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from api.client import showing
-from api.client.bar import JobBar
+from client import output as showing
+from client.progress_line import JobBar
 from devstack import status
 from devstack.state import Addresses, Record
 from runtime import tables

@@ -14,9 +14,9 @@ from hypothesis import example, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from processor.cells import documents
-from processor.columns import BadValueError, compile_column
-from processor.readings import UNAMBIGUOUS
+from processor.operations.csv_cells import documents
+from processor.validation.columns import BadValueError, compile_column
+from processor.validation.parsing import UNAMBIGUOUS
 from schemas.fields import Field, parse_field
 from schemas.formulas import unguard
 from tests.values import CELLS, COLUMNS, TEXTS

@@ -1,0 +1,1 @@
+"""Routes of jobs, one module a use case."""

@@ -1,0 +1,72 @@
+"""GET /v1/jobs/{id}/watch: a job's changes as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import msgspec
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.errors import unavailable
+from api.jobs.job_view import job_view
+from api.readmodel.job_feed import JobFeed, Watch
+from api.web.services import now_ms, services, visible_job
+from schemas.job import ENDED, Job
+
+_HEARTBEAT_SECONDS = 15
+_PROGRESS_SECONDS = 0.25
+_SEND_SECONDS = 60
+
+
+async def watch_job(request: Request) -> Response:
+    """The job at once, then each change of its state as it comes and its progress at most four times a second."""
+    job, parts = await visible_job(request), services(request)
+    if parts.live.waiting >= parts.settings.api_connections // 2:
+        raise unavailable("as many callers watch jobs as the API has room for; ask for the job now and then instead")
+    return EventSourceResponse(
+        events(parts.live, job),
+        ping=_HEARTBEAT_SECONDS,
+        ping_message_factory=lambda: ServerSentEvent(comment="still here"),
+        send_timeout=_SEND_SECONDS,
+        sep="\n",
+    )
+
+
+async def events(live: JobFeed, job: Job) -> AsyncIterator[ServerSentEvent]:
+    """Events until the job has ended; a job that rests (PAUSED, FAILED, QUEUED) is watched on."""
+    with live.watch(job.id) as watch:
+        shown, shown_at = live.view.jobs.get(job.id, job), time.monotonic()
+        yield _event(live, "state", shown)
+        while shown.state not in ENDED:
+            await watch.change()
+            if not watch.transitions:
+                # A change of progress waits for its turn; a change of state does not wait for anything.
+                await _until_due(watch, shown_at + _PROGRESS_SECONDS)
+            if job.id not in live.view.jobs:
+                return
+            if watch.transitions:
+                while watch.transitions:
+                    shown = watch.transitions.popleft()
+                    yield _event(live, "state", shown)
+            else:
+                shown = live.view.jobs[job.id]
+                yield _event(live, "progress", shown)
+            shown_at = time.monotonic()
+
+
+async def _until_due(watch: Watch, due: float) -> None:
+    """Wait until `due` (of the monotonic clock), or a change of state, whichever comes first."""
+    while not watch.transitions and (wait := due - time.monotonic()) > 0:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await watch.change()
+
+
+def _event(live: JobFeed, name: str, job: Job) -> ServerSentEvent:
+    data = msgspec.json.encode(job_view(job, live.view, now_ms())).decode()
+    return ServerSentEvent(data, event=name, sep="\n")

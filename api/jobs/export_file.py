@@ -1,0 +1,102 @@
+"""GET /v1/jobs/{id}/result: the file that an export made, whole or a range of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from api.errors import ApiError, unavailable
+from api.web.services import services, visible_job
+from runtime.storage import StorageError, Stored
+from schemas.exports import result_path
+from schemas.job import Job, State
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z", re.ASCII)
+"""Places with more digits lie beyond the end of any file; a header that names one counts for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes of a file from `start` up to `end`."""
+
+    start: int
+    end: int
+
+
+async def get_result(request: Request) -> Response:
+    """The CSV that an export made."""
+    job, storage = await visible_job(request), services(request).storage
+    problem = result_problem(job)
+    if problem is not None:
+        raise problem
+    path = result_path(job.id)
+    try:
+        stored = await storage.find(path)
+    except StorageError as error:
+        raise unavailable(f"{error}; try again") from error
+    if stored is None:
+        raise ApiError(404, f"the file of job {job.id} is not in storage any more; start the export again")
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f'attachment; filename="{job.id}.csv"',
+        "ETag": stored.etag,
+        "Last-Modified": formatdate(stored.modified, usegmt=True),
+    }
+    if stored.etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:
+        return Response(status_code=304, headers=headers)
+    part = wanted(request.headers.get("range"), request.headers.get("if-range"), stored)
+    whole = part is None
+    part = part or Part(0, stored.size)
+    headers["Content-Length"] = str(part.end - part.start)
+    if not whole:
+        headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{stored.size}"
+    code = 200 if whole else 206
+    if request.method == "HEAD" or part.start == part.end:
+        return Response(status_code=code, headers=headers, media_type="text/csv; charset=utf-8")
+    # What breaks off on the way breaks the connection: the announced length tells the caller.
+    content = storage.read(path, part.start, part.end)
+    return StreamingResponse(content, code, headers, media_type="text/csv; charset=utf-8")
+
+
+def result_problem(job: Job) -> ApiError | None:
+    """Why a job has no file to give; None: it has one. Pure."""
+    details = {"state": job.state}
+    if job.source.kind != "query":
+        return ApiError(404, f"job {job.id} has no file; only exports have one", details)
+    match job.state:
+        case State.COMPLETED:
+            return None
+        case State.ROLLED_BACK | State.ROLLING_BACK | State.ROLLBACK_PAUSED | State.TERMINATING | State.TERMINATED:
+            return ApiError(404, f"job {job.id} is {job.state}: its file is not there any more, or never was", details)
+        case State.FAILED:
+            return ApiError(409, f"job {job.id} has FAILED, so there is no file: {job.reason}", details)
+        case _:
+            return ApiError(409, f"job {job.id} is {job.state}: its file is there once it is COMPLETED", details)
+
+
+def wanted(header: str | None, if_range: str | None, stored: Stored) -> Part | None:
+    """The part that a Range header asks for; None: the whole file. Several ranges at once are answered with it all.
+
+    Raises:
+        ApiError: 416, the range lies beyond the end.
+    """
+    found = _RANGE.match(header.replace(" ", "")) if header else None
+    if found is None or (if_range is not None and if_range != stored.etag):
+        return None
+    first, last = found.groups()
+    if not first and not last:
+        return None
+    if not first:
+        start, end = max(0, stored.size - int(last)), stored.size
+    else:
+        start, end = int(first), min(int(last) + 1, stored.size) if last else stored.size
+        if last and int(last) < int(first):
+            return None  # not a range, so it counts for nothing
+    if start >= end:
+        text = f"the file has {stored.size} bytes; ask for bytes within it"
+        raise ApiError(416, text, headers={"Content-Range": f"bytes */{stored.size}"})
+    return Part(start, end)

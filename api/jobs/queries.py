@@ -1,0 +1,187 @@
+"""The routes that only read: jobs, their history and row errors; datasets and totals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from api.errors import KafkaUnavailableError, unavailable
+from api.jobs.history import entries
+from api.jobs.job_view import job_view, progress
+from api.jobs.paging import MOST, Query, newest, page_of, query_of, whole_number
+from api.jobs.row_errors import csv_pages, error_page
+from api.models import DatasetList, DatasetView, FieldView, HistoryEntry, HistoryPage, JobPage, RowErrorPage, Stats
+from api.readmodel.turns import slices
+from api.web.auth import Caller
+from api.web.responses import json_answer
+from api.web.services import Services, caller, caught_up, now_ms, services, visible_job
+from schemas.datasets import Dataset
+from schemas.indices import index_name
+from schemas.job import Job, State
+
+MOST_HISTORY: Final = 500
+"""Records of a job's history in an answer."""
+_HISTORY_SECONDS = 15.0
+_ERRORS_LIMIT = 100
+_JOBS_A_TURN = 1000
+_SHOWN_A_TURN = 10
+
+
+async def list_jobs(request: Request) -> Response:
+    """A page of jobs."""
+    parts, asking = services(request), caller(request)
+    query = query_of(request.query_params.multi_items(), parts.catalog.operations)
+    await caught_up(parts)
+    jobs, following = await page_of_all(parts, query, asking)
+    now, shown = now_ms(), []
+    async for some in slices(jobs, _SHOWN_A_TURN):
+        shown += [job_view(job, parts.view, now) for job in some]
+    return json_answer(JobPage(jobs=shown, next=following))
+
+
+async def page_of_all(parts: Services, query: Query, asking: Caller) -> tuple[list[Job], str | None]:
+    """A page of all jobs, as `page` answers it."""
+    found: list[Job] = []
+    async with parts.listing:
+        async for some in slices(parts.view.jobs.values(), _JOBS_A_TURN):
+            found = newest(found, some, query, asking)
+    return page_of(found, query)
+
+
+async def get_job(request: Request) -> Response:
+    """One job."""
+    job = await visible_job(request)
+    return json_answer(job_view(job, services(request).view, now_ms()))
+
+
+async def get_history(request: Request) -> Response:
+    """A job's audit trail."""
+    job, parts = await visible_job(request), services(request)
+    earlier = max(0, len(parts.view.event_offsets(job.id)) - MOST_HISTORY)
+    return json_answer(HistoryPage(job_id=job.id, history=await history_of(parts, job), earlier=earlier))
+
+
+async def history_of(parts: Services, job: Job) -> list[HistoryEntry]:
+    """A job's audit trail, oldest first: its last `MOST_HISTORY` records.
+
+    Raises:
+        ApiError: 503, Kafka does not answer.
+    """
+    offsets = parts.view.event_offsets(job.id)[-MOST_HISTORY:]
+    try:
+        # One at a time: its consumer serves one, and threads that wait for it would be missing elsewhere.
+        async with asyncio.timeout(_HISTORY_SECONDS), parts.reading_history:
+            records = await asyncio.to_thread(parts.history.read, offsets)
+    except TimeoutError as error:
+        raise unavailable("the history is kept in Kafka, which is slow to answer; try again") from error
+    except (KafkaUnavailableError, KafkaException) as error:
+        raise unavailable(f"the history is kept in Kafka, which does not answer ({error}); try again") from error
+    return entries(records)
+
+
+async def get_errors(request: Request) -> Response:
+    """A page of a job's row errors."""
+    job, parts = await visible_job(request), services(request)
+    given = request.query_params
+    limit = whole_number("limit", given["limit"], 1, MOST) if "limit" in given else _ERRORS_LIMIT
+    after = whole_number("after", given["after"], 0, 2**62) if "after" in given else None
+    return json_answer(await errors_of(parts, job, limit, after))
+
+
+async def errors_of(parts: Services, job: Job, limit: int, after: int | None = None) -> RowErrorPage:
+    """A page of a job's row errors. Raises as `error_page`."""
+    return await error_page(parts.elasticsearch, _errors_index(parts), job.id, limit, after)
+
+
+async def get_errors_csv(request: Request) -> Response:
+    """All of a job's row errors, as CSV."""
+    job, parts = await visible_job(request), services(request)
+    dataset = parts.catalog.datasets.get(job.dataset)
+    columns = dataset.columns if dataset else ()
+    pages = csv_pages(parts.elasticsearch, _errors_index(parts), job.id, columns, job.options.raw)
+    # The first page is fetched before the answer begins, so that a failure can still be told as one.
+    first = await anext(pages)
+    return StreamingResponse(
+        _from(first, pages),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{job.id}-errors.csv"'},
+    )
+
+
+async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
+
+
+def _errors_index(parts: Services) -> str:
+    return index_name(parts.settings.prefix, "errors")
+
+
+async def list_datasets(request: Request) -> Response:
+    """Every dataset, with its columns."""
+    caller(request)
+    known = services(request).catalog.datasets.values()
+    return json_answer(DatasetList(datasets=[dataset_view(dataset) for dataset in known]))
+
+
+def dataset_view(dataset: Dataset) -> DatasetView:
+    """A dataset as callers see it."""
+    described: dict[str, dict[str, Any]] = {item["name"]: item for item in dataset.descriptor.get("fields", [])}
+    return DatasetView(
+        name=dataset.name,
+        title=dataset.title,
+        primary_key=list(dataset.primary_key),
+        date_field=dataset.date_field,
+        fields=[
+            FieldView(
+                name=field.name,
+                type=field.type,
+                format=field.format,
+                required=field.required,
+                unique=field.unique,
+                pattern=field.pattern,
+                enum=list(field.enum),
+                title=str(described.get(field.name, {}).get("title", field.name)),
+                description=str(described.get(field.name, {}).get("description", "")),
+            )
+            for field in dataset.fields
+        ],
+    )
+
+
+async def get_stats(request: Request) -> Response:
+    """Totals over the caller's jobs."""
+    parts, asking = services(request), caller(request)
+    await caught_up(parts)
+    now, view = now_ms(), parts.view
+    counts: Counter[State] = Counter()
+    applied = failed = rolled_back = 0
+    rate = 0.0
+    async with parts.listing:
+        async for some in slices(view.jobs.values(), _JOBS_A_TURN // 4):
+            for job in some:
+                if not asking.may_see(job.organisation):
+                    continue
+                counts[job.state] += 1
+                done = progress(job, view.lanes(job.id), view.rows_per_second(job.id, now))
+                applied += done.rows_applied
+                failed += done.rows_failed
+                rolled_back += done.rows_rolled_back
+                rate += done.rows_per_second or 0.0
+    return json_answer(
+        Stats(
+            jobs=counts.total(),
+            states={str(state): counts[state] for state in State},
+            rows_applied=applied,
+            rows_failed=failed,
+            rows_rolled_back=rolled_back,
+            rows_per_second=round(rate, 1),
+        )
+    )

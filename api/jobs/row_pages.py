@@ -1,0 +1,103 @@
+"""Documents that an index has of a job's rows, in pages that are bounded in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+from elasticsearch import ApiError as ElasticsearchError
+from elasticsearch import AsyncElasticsearch, NotFoundError, TransportError
+
+from api.errors import unavailable
+from api.web.capped import AnswerTooLongError
+
+Hits = list[dict[str, Any]]
+
+PAGE_BYTES: Final = 1024 * 1024
+"""A page ends with the row that goes beyond this."""
+_FIRST_ROWS: Final = 25
+_MOST_ROWS: Final = 2000
+_GROWTH: Final = 4
+
+
+async def row_pages(
+    client: AsyncElasticsearch, index: str, job_id: str, after: int | None = None, limit: int | None = None
+) -> AsyncGenerator[tuple[Hits, int], None]:
+    """Pages of a job's documents with a row number above `after`, by row number; and how many documents there are.
+
+    How many rows Elasticsearch is asked for goes by the length of those before: a row may have any length.
+    `limit`: rows of all pages. There is always a first page, it may be empty.
+
+    Raises:
+        ApiError: 503, Elasticsearch does not answer.
+    """
+    left = _MOST_ROWS if limit is None else limit
+    size = min(_FIRST_ROWS, left)
+    total, fresh = -1, False
+    while True:
+        try:
+            hits, found = await rows_of(client, index, job_id, size, after, count=total < 0, fresh=fresh)
+        except AnswerTooLongError as error:
+            if size == 1:
+                raise unavailable(f"row {(after or 0) + 1} or one after it is too long to be shown") from error
+            size, fresh = max(1, size // _GROWTH), True
+            continue
+        total = found if total < 0 else total
+        yield hits, total
+        if limit is not None:
+            left -= len(hits)
+        if len(hits) < size or not left:
+            return
+        after = hits[-1]["_source"]["row"]
+        each = 1 + sum(map(length, hits)) // len(hits)
+        size = max(1, min(left, _GROWTH * size, PAGE_BYTES // each, _MOST_ROWS))
+
+
+def length(hit: dict[str, Any]) -> int:
+    """Characters of a row's values."""
+    source = hit["_source"]
+    values = source["values"] if "values" in source else source.get("document", {}).values()
+    return sum(len(value) if isinstance(value, str) else 8 for value in values or ())
+
+
+async def rows_of(
+    client: AsyncElasticsearch,
+    index: str,
+    job_id: str,
+    size: int,
+    after: int | None,
+    count: bool = False,
+    source: bool = True,
+    fresh: bool = False,
+) -> tuple[Hits, int]:
+    """A page of a job's documents in an index that has one a row, by row number, and how many there are (if `count`).
+
+    `fresh`: the index has just been asked.
+
+    Raises:
+        ApiError: 503, Elasticsearch does not answer.
+        AnswerTooLongError: so many rows are too long.
+    """
+    try:
+        if after is None and not fresh:
+            # The index is refreshed every few seconds; whoever asks right after the end wants all of them.
+            await client.indices.refresh(index=index, ignore_unavailable=True)
+        answer = await client.search(
+            index=index,
+            query={"term": {"job_id": job_id}},
+            sort=[{"row": "asc"}],
+            size=size,
+            search_after=None if after is None else [after],
+            track_total_hits=count,
+            source=source,
+            ignore_unavailable=True,
+        )
+    except NotFoundError:
+        return [], 0
+    except (TransportError, ElasticsearchError) as error:
+        raise unavailable(
+            f"row errors are kept in Elasticsearch, which does not answer ({type(error).__name__}); "
+            f"jobs go on without it being asked: check `sluice status` and try again"
+        ) from error
+    hits = answer["hits"]
+    return list(hits["hits"]), int(hits["total"]["value"]) if count else 0

@@ -1,0 +1,19 @@
+"""What a job that is on its way to a resting state still waits for, in words. Pure."""
+
+from __future__ import annotations
+
+from schemas.job import Job, State
+
+
+def waiting_for(job: Job) -> str:
+    """What a job in a state in -ING has not heard yet, in words."""
+    missing = [str(number) for number in range(job.partitions) if number not in job.lanes_rested]
+    if job.state in (State.PAUSING, State.TERMINATING) or job.halting:
+        return (
+            f"partitions {', '.join(missing)} of {job.partitions} have not yet reported that nothing is in flight; "
+            f"a worker that stopped is replaced within half a minute: check `sluice status`"
+        )
+    if job.checking:
+        return "the count that shows that none of the job's rows are left"
+    left = [str(number) for number in range(job.partitions) if number not in job.lanes_done]
+    return f"the rows to be taken out: partitions {', '.join(left)} of {job.partitions} are at work"

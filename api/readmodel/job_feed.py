@@ -1,0 +1,137 @@
+"""The view, kept live: whoever waits for a change is woken by it. Used from the event loop only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from api.readmodel.job_index import EventSeen, JobIndex, Seen
+from schemas.events import CommandRejected
+from schemas.job import Job, State
+
+log = logging.getLogger(__name__)
+
+_SKIPPED_SECONDS = 0.5
+_TRANSITIONS_KEPT = 100
+
+
+class Watch:
+    """One waiter's place: what has changed about a job since it last looked."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+        self.transitions: deque[Job] = deque(maxlen=_TRANSITIONS_KEPT)
+        """States the job went into, oldest first; whoever reads them takes them out."""
+
+    def wake(self) -> None:
+        """Something has changed."""
+        self._changed.set()
+
+    async def change(self) -> None:
+        """Wait for a change after the last one that was waited for."""
+        await self._changed.wait()
+        self._changed.clear()
+
+
+class JobFeed:
+    """The view and its waiters."""
+
+    def __init__(self) -> None:
+        self.view = JobIndex()
+        self._watches: dict[str, set[Watch]] = {}
+        self._caught_up = asyncio.Event()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the view has come to the end of its topics once."""
+        return self._caught_up.is_set()
+
+    async def until_caught_up(self) -> None:
+        """Wait for the view to come to the end of its topics."""
+        await self._caught_up.wait()
+
+    def set_caught_up(self) -> None:
+        """The view has come to the end of its topics."""
+        self._caught_up.set()
+
+    def take(self, batch: Iterable[Seen]) -> None:
+        """Fold a batch of records and wake whoever waits for one of their jobs."""
+        changed: set[str] = set()
+        for seen in batch:
+            before = self._state(seen.job_id)
+            try:
+                self.view.fold(seen)
+            except Exception:  # of one record: the others of the batch are taken in
+                log.exception("a record of job %s can't be taken in: %s", seen.job_id, type(seen).__name__)
+                continue
+            after = self._state(seen.job_id)
+            if after is not None and before is not after:
+                for watch in self._watches.get(seen.job_id, ()):
+                    watch.transitions.append(self.view.jobs[seen.job_id])
+            if not isinstance(seen, EventSeen) or seen.rejection is not None:
+                changed.add(seen.job_id)
+        for job_id in changed:
+            for watch in self._watches.get(job_id, ()):
+                watch.wake()
+
+    def _state(self, job_id: str) -> State | None:
+        job = self.view.jobs.get(job_id)
+        return job.state if job else None
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for changes now."""
+        return sum(map(len, self._watches.values()))
+
+    @contextmanager
+    def watch(self, job_id: str) -> Iterator[Watch]:
+        """A place to wait for changes of one job, as long as the context is open."""
+        watch = Watch()
+        self._watches.setdefault(job_id, set()).add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches[job_id].discard(watch)
+            if not self._watches[job_id]:
+                del self._watches[job_id]
+
+    async def until(self, job_id: str, reached: Callable[[Job], bool], timeout: float) -> Job | None:
+        """The job, as soon as `reached` is true of it; None: not within `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                with self.watch(job_id) as watch:
+                    while True:
+                        job = self.view.jobs.get(job_id)
+                        if job is not None and reached(job):
+                            return job
+                        await watch.change()
+        except TimeoutError:
+            return None
+
+    async def answer(self, job_id: str, offset: int, timeout: float) -> Job | CommandRejected | None:
+        """What became of the command at `offset`; None: nobody has taken it within `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                with self.watch(job_id) as watch:
+                    while (answer := self.view.answer(job_id, offset)) is None:
+                        job = self.view.jobs.get(job_id)
+                        if job is not None and job.command_offset > offset:
+                            return await self._late_answer(job, offset, watch)
+                        await watch.change()
+                    return answer
+        except TimeoutError:
+            return None
+
+    async def _late_answer(self, job: Job, offset: int, watch: Watch) -> Job | CommandRejected:
+        """The state has gone past the command without carrying its offset: so it was refused, and that record (of
+        another topic) is on its way, or this process saw only a later state."""
+        try:
+            async with asyncio.timeout(_SKIPPED_SECONDS):
+                while (answer := self.view.answer(job.id, offset)) is None:
+                    await watch.change()
+                return answer
+        except TimeoutError:
+            return self.view.jobs.get(job.id, job)

@@ -1,0 +1,44 @@
+"""A job's row counts, from its state and its lanes, whichever is ahead. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from api.readmodel.job_index import LaneState, dealt_with
+from schemas.job import Job, LaneTotals, State
+
+
+def applied_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
+    """Totals of the apply phase: the job's own once they stand in its state, before that the sum over its lanes."""
+    if job.applied is not None:
+        return job.applied.corrected(retried_totals(job, lanes)) if job.retrying else job.applied
+    reported = reported_totals(job) if job.phase == "apply" else {}
+    newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "apply"}
+    return sum(newer_totals(reported, newest).values(), LaneTotals())
+
+
+def retried_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
+    """Totals of the retry that is at work."""
+    newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "apply" and lane.run == job.run}
+    return sum(newer_totals(reported_totals(job), newest).values(), LaneTotals())
+
+
+def undone_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
+    """Totals of the rollback, over its rounds: those that are over, plus the lanes of the one that is at work."""
+    over = job.undone or LaneTotals()
+    if job.phase != "undo" or job.checking or job.state is State.ROLLED_BACK:
+        return over
+    newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "undo" and lane.run == job.run}
+    return sum(newer_totals(reported_totals(job), newest).values(), over)
+
+
+def reported_totals(job: Job) -> dict[int, LaneTotals]:
+    return newer_totals(job.lanes_done, {partition: lane.totals for partition, lane in job.lanes_rested.items()})
+
+
+def newer_totals(one: dict[int, LaneTotals], other: dict[int, LaneTotals]) -> dict[int, LaneTotals]:
+    """Totals are cumulative, so of two for the same partition the larger one is the newer one."""
+    return {
+        partition: max(one.get(partition, LaneTotals()), other.get(partition, LaneTotals()), key=dealt_with)
+        for partition in {*one, *other}
+    }

@@ -1,0 +1,1 @@
+"""Taking in a file: from the body, or from an import folder."""

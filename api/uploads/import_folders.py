@@ -1,0 +1,101 @@
+"""Files that lie on the server already: those in the import folders may be named by a job."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from api.errors import ApiError, invalid
+from api.uploads.spool import Digest
+from csvfile.header import HEAD_BYTES
+from runtime.identity import identity_of
+from schemas.job import Source
+
+_CHUNK_BYTES = 128 * 1024
+"""Lines are counted with Python's lock held: of a larger piece, for so long that the event loop would feel it."""
+_TICK_SECONDS = 0.05
+
+Look = Callable[[bytes, bool], None]
+"""Called with a file's first bytes, and whether these are all of it; raises ApiError to refuse."""
+
+
+def allowed_path(name: str, roots: tuple[Path, ...]) -> Path:
+    """The file that `name` means, all links followed.
+
+    Raises:
+        ApiError: 403, it is in none of the import folders; 400, there is no such file.
+    """
+    if not roots:
+        raise ApiError(
+            403,
+            "jobs can't name files of this server: it has no import folders (SLUICE_IMPORT_FOLDERS); "
+            "send the file along as multipart/form-data",
+        )
+    try:
+        path = Path(name).resolve()
+    except (OSError, ValueError) as error:
+        raise invalid(f"file {name[:200]!r} can't be used: {error}") from error
+    if not Path(name).is_absolute():
+        raise invalid(f"file {name[:200]!r} is not an absolute path; name a file in one of {_listed(roots)}")
+    # Said before anything is said about the file, so that paths outside tell a stranger nothing.
+    if not any(path.is_relative_to(root.resolve()) for root in roots):
+        raise ApiError(403, f"file {name[:200]!r} is outside the import folders; put it in one of {_listed(roots)}")
+    try:
+        there = path.is_file()
+    except OSError:  # a name longer than a file system takes, say
+        there = False
+    if not there:
+        raise invalid(f"there is no file {name[:200]!r} on the server")
+    return path
+
+
+def digest_of(path: Path, look: Look, stop: threading.Event) -> tuple[Digest, Source]:
+    """Reads the whole file, unless `look` refuses its beginning; blocks, until its end or soon after `stop` is set.
+
+    Raises:
+        ApiError: 400, it can't be read, or is no file any more; 409, it changes meanwhile; and whatever `look` raises.
+    """
+    digest = Digest()
+    looked = False
+    try:
+        # A pipe that has taken the file's place would block for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
+            before = _settled(file)
+            if not stat.S_ISREG(before.st_mode):
+                raise invalid(f"{str(path)!r} is not a file")
+            while not stop.is_set() and (chunk := file.read(_CHUNK_BYTES)):
+                digest.update(chunk)
+                if not looked and len(digest.head) >= HEAD_BYTES:
+                    looked = True
+                    look(digest.head, before.st_size <= HEAD_BYTES)
+                if digest.bytes > before.st_size:  # else one that grows is read for as long as it does
+                    break
+            after = os.fstat(file.fileno())
+    except OSError as error:
+        raise invalid(f"file {str(path)!r} can't be read: {error.strerror}") from error
+    if not looked:
+        look(digest.head, True)
+    identity = identity_of(after)
+    if identity != identity_of(before) or digest.bytes != before.st_size:
+        raise ApiError(
+            409, f"file {str(path)!r} has changed while it was read; wait until it is complete, and try again"
+        )
+    return digest, digest.source(path.name, str(path), identity)
+
+
+def _settled(file: IO[bytes]) -> os.stat_result:
+    """The file's status, once a further change would show in it: file systems tell times in ticks of milliseconds."""
+    status = os.fstat(file.fileno())
+    if 0 <= time.time_ns() - status.st_ctime_ns < _TICK_SECONDS * 1e9:
+        time.sleep(_TICK_SECONDS)
+        status = os.fstat(file.fileno())
+    return status
+
+
+def _listed(roots: tuple[Path, ...]) -> str:
+    return ", ".join(str(root) for root in roots)

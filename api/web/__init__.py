@@ -1,0 +1,1 @@
+"""What every route uses: who calls, services, bodies, responses, connections."""

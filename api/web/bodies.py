@@ -1,0 +1,27 @@
+"""Request bodies that are short enough to be held in memory."""
+
+from __future__ import annotations
+
+from starlette.requests import ClientDisconnect, Request
+
+from api.errors import ApiError
+from api.uploads.multipart import broken_off
+from api.uploads.receiving import MOST_JSON_BYTES
+
+
+async def short_body(request: Request) -> bytes:
+    """A JSON body.
+
+    Raises:
+        ApiError: 413, it is too long to be one; 400, it broke off.
+    """
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_JSON_BYTES:
+                text = f"the body is larger than {MOST_JSON_BYTES} bytes; send files as multipart/form-data"
+                raise ApiError(413, text)
+    except ClientDisconnect as gone:
+        raise broken_off() from gone
+    return bytes(body)

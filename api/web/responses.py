@@ -1,0 +1,55 @@
+"""Structs as HTTP answers, and refusals too."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from api.errors import ApiError, error_body
+
+log = logging.getLogger(__name__)
+
+
+def json_answer(value: Any, code: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A struct or a dict as the JSON of an answer."""
+    return Response(msgspec.json.encode(value), code, headers, "application/json")
+
+
+def refusal(error: ApiError) -> Response:
+    """The answer that tells a caller why not, and what to do."""
+    return json_answer(error_body(error.code, error.message, error.details), error.code, error.headers)
+
+
+async def on_api_error(request: Request, error: Exception) -> Response:
+    """Answer of a request that a route refused."""
+    assert isinstance(error, ApiError)
+    return refusal(error)
+
+
+def http_problem(request: Request, error: HTTPException) -> ApiError:
+    """Why no route takes a request."""
+    match error.status_code:
+        case 404:
+            text = f"there is nothing at {request.scope['path'][:200]}; /openapi.json describes what there is"
+        case 405:
+            allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").replace(" ", "").split(",")))
+            text = f"{request.method} is not possible here; use {allowed or 'another method'}"
+        case _:
+            text = error.detail
+    return ApiError(error.status_code, text, headers=dict(error.headers or {}))
+
+
+def unexpected(scope: Scope) -> ApiError:
+    """The exception that is being handled, logged under an id, as what the caller may know of it."""
+    mark = secrets.token_hex(4)
+    log.exception("request failed unexpectedly, id %s: %s %s", mark, scope["method"], scope["path"])
+    return ApiError(
+        500, f"something went wrong inside the API; its log has the cause under the id {mark}", {"id": mark}
+    )

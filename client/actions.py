@@ -1,0 +1,128 @@
+"""Commands that act on a job: pause, resume, terminate, rollback, rate."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from client.arguments import NO_LIMIT, rate_or_none
+from client.errors import FAILED, INTERRUPTED, plain_errors
+
+app = typer.Typer()
+
+_ASK_SECONDS = 20.0
+"""How long the request itself waits; after that the job is watched."""
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
+Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON.")]
+
+
+@app.command()
+@plain_errors
+def pause(job_id: JobId, reason: Reason = None, wait: Wait = True, as_json: AsJson = False) -> None:
+    """Stop writing, keep everything, go on later."""
+    _act(job_id, "pause", {"reason": reason}, wait=wait, as_json=as_json)
+
+
+@app.command()
+@plain_errors
+def resume(job_id: JobId, reason: Reason = None, wait: Wait = True, as_json: AsJson = False) -> None:
+    """Go on from where the job stopped."""
+    _act(job_id, "resume", {"reason": reason}, wait=wait, as_json=as_json)
+
+
+@app.command()
+@plain_errors
+def terminate(
+    job_id: JobId,
+    keep_rows: Annotated[bool, typer.Option("--keep-rows", help="Leave the rows that are written.")] = False,
+    reason: Reason = None,
+    wait: Wait = True,
+    as_json: AsJson = False,
+) -> None:
+    """Stop for good, and take out what was written."""
+    _act(job_id, "terminate", {"reason": reason, "keep_rows": keep_rows}, wait=wait, as_json=as_json)
+
+
+@app.command()
+@plain_errors
+def rollback(job_id: JobId, reason: Reason = None, wait: Wait = True, as_json: AsJson = False) -> None:
+    """Take out what an ended job wrote."""
+    _act(job_id, "rollback", {"reason": reason}, wait=wait, as_json=as_json)
+
+
+@app.command()
+@plain_errors
+def rate(
+    job_id: JobId,
+    rows_per_second: Annotated[
+        float,
+        typer.Argument(parser=rate_or_none, metavar="N|none", help="Rows a second, at most; none: no limit."),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Set or lift the most rows a second."""
+    from client.http import Api
+    from client.output import out, print_json
+
+    limit = None if rows_per_second == NO_LIMIT else rows_per_second
+    api = Api()
+    job = api.call("PUT", f"/v1/jobs/{api.job(job_id)['id']}/rate", json={"rows_per_second": limit})
+    if as_json:
+        print_json(job)
+    else:
+        out(f"Job {job['id']}: " + ("no limit" if limit is None else f"at most {limit:g} rows a second"))
+
+
+@app.command()
+@plain_errors
+def end(
+    job_id: JobId,
+    rows: Annotated[int, typer.Argument(min=0, metavar="ROWS", help="How many rows the job has.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say how many rows a job has whose rows come by the inbox."""
+    from client.http import Api
+    from client.output import out, print_json
+    from client.wording import outcome
+
+    api = Api()
+    job = api.call("POST", f"/v1/jobs/{api.job(job_id)['id']}/end", json={"rows": rows})
+    if as_json:
+        print_json(job)
+    else:
+        out(outcome(job))
+
+
+def _act(name: str, action: str, body: dict[str, Any], *, wait: bool, as_json: bool) -> None:
+    from client.following import follow
+    from client.http import Api
+    from client.output import out, print_json, say
+    from client.wording import line, outcome
+
+    api = Api()
+    job_id = api.job(name)["id"]
+    try:
+        job = api.call(
+            "POST",
+            f"/v1/jobs/{job_id}/{action}",
+            params={"wait": _ASK_SECONDS} if wait else {},
+            json=body,
+            timeout=_ASK_SECONDS + 30,
+        )
+        if wait and job["waiting_for"]:
+            say(f"{line(job)}; waiting for {job['waiting_for']}")
+            # Asking again would undo what someone else does meanwhile: from here on we only look.
+            job = next((now for now in follow(api, job_id, say) if not now["state"].endswith("ING")), job)
+    except KeyboardInterrupt:
+        say(f"The command is on record and takes effect all the same. See it with `sluice watch {job_id}`.")
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        print_json(job)
+    else:
+        out(outcome(job))
+    if job["state"] == "FAILED":
+        raise typer.Exit(FAILED)

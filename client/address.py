@@ -1,0 +1,55 @@
+"""Where the API is and with which key: as runtime.settings says, but without its slow imports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from client.errors import usage
+from runtime.urls import server_key, server_url
+
+
+def api_url(environment: Mapping[str, str] = os.environ) -> str:
+    """The API's base URL, the same as ``Settings.api``.
+
+    Raises:
+        ClientError: the settings give none that can be used.
+    """
+    values = {name.upper(): value for name, value in environment.items()}
+    host = values.get("SLUICE_API_HOST", "127.0.0.1")
+    port = values.get("SLUICE_API_PORT", "8080")
+    given = values.get("SLUICE_API_URL")
+    try:
+        return server_url(given or f"http://{host}:{port}").rstrip("/")
+    except ValueError as error:
+        raise usage(f"{'SLUICE_API_URL' if given else 'SLUICE_API_HOST or SLUICE_API_PORT'}: {error}") from None
+
+
+def api_key(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The API key: from the environment, or a local stack's; None: there is none.
+
+    Raises:
+        ClientError: what is there can't be a key; the message does not show it.
+    """
+    values = {name.upper(): value for name, value in environment.items()}
+    given = values.get("SLUICE_API_KEY")
+    if given:
+        return _sendable(given, "SLUICE_API_KEY")
+    # The key of a local stack is for this machine only; another server must not be told it.
+    if values.get("SLUICE_API_URL") and urlsplit(api_url(values)).hostname not in ("localhost", "127.0.0.1", "::1"):
+        return None
+    file = Path(values.get("SLUICE_HOME", ".sluice")) / "admin.key"
+    try:
+        key = file.read_bytes().decode("utf-8", "replace").strip()
+    except OSError:
+        return None
+    return _sendable(key, str(file)) if key else None
+
+
+def _sendable(key: str, where: str) -> str:
+    try:
+        return server_key(key)
+    except ValueError as error:
+        raise usage(f"the API key in {where} can't be used: {error}") from None

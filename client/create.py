@@ -1,0 +1,211 @@
+"""Commands that make jobs: upload, teams, export, and run for operations of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from client import arguments
+from client.errors import INTERRUPTED, plain_errors, usage
+
+app = typer.Typer()
+
+File = Annotated[
+    Path | None, typer.Argument(help="The CSV file, UTF-8, its first line the header.", show_default=False)
+]
+FromTopic = Annotated[bool, typer.Option("--from-topic", help="No file: services produce the rows to the inbox.")]
+Organisation = Annotated[str, typer.Option(help="Whose data it is.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check every row, write nothing.")]
+MaxErrors = Annotated[
+    str | None, typer.Option(metavar="N|N%", help="Row errors, or a share of the rows, at which the job pauses itself.")
+]
+Rate = Annotated[
+    float | None, typer.Option(parser=arguments.rate, metavar="N", help="Rows applied per second, at most.")
+]
+IfBusy = Annotated[str, typer.Option(metavar="refuse|queue", help="When another job has the data: refuse, or queue.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON, and nothing else.")]
+Key = Annotated[str | None, typer.Option(metavar="TEXT", help="A repeat with the same key returns the first job.")]
+Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
+
+
+@app.command()
+@plain_errors
+def upload(
+    file: File = None,
+    *,
+    dataset: Annotated[str, typer.Option(help="What the rows are; `sluice datasets` lists them.")],
+    from_topic: FromTopic = False,
+    organisation: Organisation = "default",
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Cells as they are: leave apostrophes that an export put before formulas.")
+    ] = False,
+    dry_run: DryRun = False,
+    max_errors: MaxErrors = None,
+    rate: Rate = None,
+    if_busy: IfBusy = "refuse",
+    wait: Wait = False,
+    as_json: AsJson = False,
+    idempotency_key: Key = None,
+    reason: Reason = None,
+) -> None:
+    """Upload a CSV file's rows into a dataset."""
+    options = options_of(dry_run, max_errors, rate, if_busy, raw=raw)
+    job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
+    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+
+
+@app.command()
+@plain_errors
+def teams(
+    file: File = None,
+    from_topic: FromTopic = False,
+    organisation: Organisation = "default",
+    dry_run: DryRun = False,
+    max_errors: MaxErrors = None,
+    rate: Rate = None,
+    if_busy: IfBusy = "refuse",
+    wait: Wait = False,
+    as_json: AsJson = False,
+    idempotency_key: Key = None,
+    reason: Reason = None,
+) -> None:
+    """Create the teams that a CSV file lists."""
+    options = options_of(dry_run, max_errors, rate, if_busy)
+    job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
+    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+
+
+@app.command()
+@plain_errors
+def run(
+    operation: Annotated[str, typer.Argument(help="An operation of this installation (SLUICE_OPERATIONS).")],
+    file: File = None,
+    dataset: Annotated[str | None, typer.Option(help="What the rows are; not for an operation that has only one.")] = (
+        None
+    ),
+    from_topic: FromTopic = False,
+    organisation: Organisation = "default",
+    dry_run: DryRun = False,
+    max_errors: MaxErrors = None,
+    rate: Rate = None,
+    if_busy: IfBusy = "refuse",
+    wait: Wait = False,
+    as_json: AsJson = False,
+    idempotency_key: Key = None,
+    reason: Reason = None,
+) -> None:
+    """Run an operation over a CSV file's rows."""
+    options = options_of(dry_run, max_errors, rate, if_busy)
+    job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
+    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+
+
+@app.command()
+@plain_errors
+def export(
+    dataset: Annotated[str, typer.Option(help="What to export; `sluice datasets` lists them.")],
+    date_from: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="The first day.")],
+    date_till: Annotated[str | None, typer.Option("--till", metavar="YYYY-MM-DD", help="The last day.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write it (implies --wait).")] = None,
+    organisation: Organisation = "default",
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Cells as they are, also those that a spreadsheet would run as a formula.")
+    ] = False,
+    rate: Rate = None,
+    if_busy: IfBusy = "refuse",
+    wait: Wait = False,
+    as_json: AsJson = False,
+    idempotency_key: Key = None,
+    reason: Reason = None,
+) -> None:
+    """Export a dataset's rows of a date range as CSV, in the order of their dates."""
+    from client.http import Api
+    from client.saving import Target
+
+    api = Api()
+    options = options_of(False, None, rate, if_busy, raw=raw)
+    job: dict[str, Any] = {"operation": "export", "dataset": dataset, "organisation": organisation}
+    job |= {"from": date_from, "till": date_till, "reason": reason, "options": options}
+    if output is not None:
+        Target(output)  # what can't be written is told before there is a job
+    made = api.call("POST", "/v1/jobs", json=job, headers=arguments.idempotency(idempotency_key))
+    if output is None:
+        conclude(made, wait=wait, as_json=as_json)
+        return
+    code = conclude(made, wait=True, as_json=as_json, end=False)
+    if code == 0:
+        api.save(f"/v1/jobs/{made['id']}/result", output)
+    raise typer.Exit(code)
+
+
+def options_of(
+    dry_run: bool, max_errors: str | None, rate: float | None, if_busy: str, *, raw: bool = False
+) -> dict[str, Any]:
+    """The options of a job, as the API takes them."""
+    given = {"max_errors": arguments.row_errors(max_errors), "rows_per_second": rate}
+    return {
+        "dry_run": dry_run,
+        "if_busy": if_busy,
+        **({"raw": True} if raw else {}),
+        **{name: value for name, value in given.items() if value is not None},
+    }
+
+
+def _send(
+    file: Path | None, job: dict[str, Any], key: str | None, *, from_topic: bool, wait: bool, as_json: bool
+) -> None:
+    from client.http import Api
+    from client.output import sending
+    from client.sending import opened
+
+    if (file is None) != from_topic:
+        raise usage("name a file, or say --from-topic; not both")
+    if file is None:
+        body = {**job, "source": "topic"}
+        made = Api().call("POST", "/v1/jobs", json=body, headers=arguments.idempotency(key))
+        conclude(made, wait=wait, as_json=as_json)
+        return
+    with opened(file):
+        total = file.stat().st_size
+    with sending(file.name, total, quiet=as_json) as progress:
+        made = Api().send_file(file, job, key, progress)
+    conclude(made, wait=wait, as_json=as_json)
+
+
+def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True) -> int:
+    """Show a job that was made, or wait for it; the exit code. `end`: leave the program with it, if it is not 0."""
+    from client.following import exit_code, follow
+    from client.http import Api
+    from client.output import live, out, print_json, say, show_preview
+    from client.wording import outcome
+    from runtime.formatting import way
+
+    if not wait:
+        if as_json:
+            print_json(job)
+        else:
+            out(f"{outcome(job)} `sluice watch {job['id']}` shows how far it is.")
+        return 0
+    if not as_json:
+        what = f"{job['operation']} {way(job['operation'])} {job['dataset']}"
+        say(f"Job {job['id']}: {what}, organisation {job['organisation']}")
+    try:
+        with live(quiet=as_json) as (show, remark):
+            for job in follow(Api(), job["id"], remark):  # noqa: B020
+                show(job)
+    except KeyboardInterrupt:
+        say(f"The job goes on. See it again with `sluice watch {job['id']}`.")
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        print_json(job)
+    else:
+        out(outcome(job))
+        if job["options"].get("dry_run") and job["state"].startswith("COMPLETED"):
+            show_preview(Api().call("GET", f"/v1/jobs/{job['id']}/preview"))
+    code = exit_code(job)
+    if end and code:
+        raise typer.Exit(code)
+    return code

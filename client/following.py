@@ -1,0 +1,74 @@
+"""A job's live events, over restarts of the API."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from client.errors import FAILED, UNREACHABLE, ClientError
+from client.http import Api, Json
+
+GIVE_UP_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 5.0
+_SILENCE_SECONDS = 40.0
+"""The API says something every 15 seconds."""
+
+_OVER = frozenset({"COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "ROLLED_BACK", "FAILED"})
+
+
+def is_over(job: Json) -> bool:
+    """Whether there is nothing more to wait for: it has ended, has failed, or waits for a decision about its errors."""
+    return job["state"] in _OVER or (job["state"] == "PAUSED" and job.get("budget") == "spent")
+
+
+def exit_code(job: Json) -> int:
+    """How a command ends that waited for this job."""
+    return 0 if job["state"] == "COMPLETED" else FAILED
+
+
+def follow(api: Api, job_id: str, say: Callable[[str], None]) -> Iterator[Json]:
+    """The job as it changes, until it is over; `say` is told when the connection is lost and found.
+
+    Raises:
+        ClientError: the API refuses, or has not answered for a minute.
+    """
+    lost_at: float | None = None
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            with api.stream(f"/v1/jobs/{job_id}/watch", _SILENCE_SECONDS) as response:
+                for job in jobs_in(response.iter_lines()):
+                    if lost_at is not None:
+                        say("the API answers again")
+                    lost_at, pause = None, _FIRST_PAUSE_SECONDS
+                    yield job
+                    if is_over(job):
+                        return
+        except ClientError as error:
+            if error.exit_code != UNREACHABLE:
+                raise
+            cause = error
+        else:
+            cause = ClientError("the API closed the connection", UNREACHABLE)
+        now = time.monotonic()
+        if lost_at is None:
+            lost_at = now
+            say(f"the API does not answer; the job goes on without it. Trying again for {GIVE_UP_SECONDS:.0f} s ...")
+        if now - lost_at > GIVE_UP_SECONDS:
+            raise cause
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def jobs_in(lines: Iterable[str]) -> Iterator[Json]:
+    """The jobs that a stream of server-sent events carries."""
+    data: list[str] = []
+    for line in lines:
+        if line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+        elif not line and data:
+            job: Json = json.loads("\n".join(data))
+            data = []
+            yield job

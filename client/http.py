@@ -1,0 +1,158 @@
+"""Requests to the API, and its refusals as sentences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+
+from client.address import api_key, api_url
+from client.arguments import idempotency
+from client.errors import ClientError, exit_code_for, no_api, unreachable, usage
+from client.saving import Target
+from client.sending import file_part, opened
+
+Json = dict[str, Any]
+
+_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+_SEND_TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+_LISTED = 1000
+
+
+class Api:
+    """One connection to the API."""
+
+    def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = api_url()
+        key = api_key()
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.http = httpx.Client(
+            base_url=self.url, headers=headers, timeout=_TIMEOUT, transport=transport, trust_env=False
+        )
+
+    def call(self, method: str, path: str, **more: Any) -> Json:
+        """The JSON of an answer.
+
+        Raises:
+            ClientError: the API refuses (its own words), or can't be reached.
+        """
+        with self._problems():
+            response = self.http.request(method, path, **more)
+        return self._json(response)
+
+    @contextmanager
+    def _problems(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.RequestError as error:
+            raise unreachable(self.url, error) from error
+        except UnicodeEncodeError:
+            raise usage("an argument of the command is not UTF-8 text; write it in UTF-8") from None
+        except httpx.InvalidURL:
+            raise usage("an argument of the command is too long for a URL, or holds what no URL can") from None
+
+    def _json(self, response: httpx.Response) -> Json:
+        try:
+            body = json.loads(response.content, parse_constant=_no_number)
+        except (ValueError, RecursionError):
+            body = None
+        if response.is_success and isinstance(body, dict):
+            return body
+        raise refusal(response.status_code, body)
+
+    def send_file(self, path: Path, job: Json, key: str | None, progress: Callable[[int], None] | None = None) -> Json:
+        """Make a job and send its file along; `progress` is told the bytes sent so far.
+
+        Raises:
+            ClientError: the file can't be read, the API refuses, or can't be reached.
+        """
+        headers = idempotency(key)
+        with opened(path) as file, self._problems():
+            said = json.dumps(job, ensure_ascii=False).encode()
+            parts = [("job", (None, said, "application/json")), ("file", file_part(path, file, progress))]
+            return self.call("POST", "/v1/jobs", files=parts, headers=headers, timeout=_SEND_TIMEOUT)
+
+    def job(self, name: str) -> Json:
+        """The job of this id, or of the only id that begins so, or the newest one (``last``).
+
+        Raises:
+            ClientError: there is none, or several.
+        """
+        if name == "last":
+            newest: list[Json] = self.call("GET", "/v1/jobs", params={"limit": 1})["jobs"]
+            if not newest:
+                raise usage("there are no jobs yet")
+            return newest[0]
+        if not name or not all(sign.isalnum() or sign in "-_" for sign in name):
+            raise usage(f"{name[:60]!r} is not a job id; `sluice jobs` lists them")
+        try:
+            return self.call("GET", f"/v1/jobs/{name}")
+        except ClientError as error:
+            if error.http_code != 404:
+                raise
+        found = [job for job in self.jobs() if job["id"].startswith(name)]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise usage(f"there is no job {name}; `sluice jobs` lists them")
+        some = ", ".join(job["id"] for job in found[:5])
+        raise usage(f"{len(found)} job ids begin with {name} ({some} ...); give more of it")
+
+    def jobs(self, limit: int | None = None, **filters: Any) -> Iterator[Json]:
+        """Jobs, newest first."""
+        after = None
+        left = limit
+        while left is None or left > 0:
+            size = _LISTED if left is None else min(left, _LISTED)
+            page = self.call("GET", "/v1/jobs", params=_given({**filters, "limit": size, "after": after}))
+            yield from page["jobs"]
+            after = page["next"]
+            left = None if left is None else left - len(page["jobs"])
+            if after is None or not page["jobs"]:
+                return
+
+    @contextmanager
+    def stream(self, path: str, timeout: float = 60.0) -> Iterator[httpx.Response]:
+        """A good answer, to be read piece by piece.
+
+        Raises:
+            ClientError: the API refuses, or can't be reached, or breaks off.
+        """
+        limit = httpx.Timeout(timeout, connect=5.0)
+        with self._problems(), self.http.stream("GET", path, timeout=limit) as response:
+            if not response.is_success:
+                response.read()
+                self._json(response)
+            yield response
+
+    def save(self, path: str, target: Path) -> None:
+        """Write a good answer to a file.
+
+        Raises:
+            ClientError: as `stream`; or the file can't be written.
+        """
+        with self.stream(path) as answer:
+            Target(target).write(answer.iter_bytes())
+
+
+def refusal(http_code: int, body: Any) -> ClientError:
+    """What the API said, in its own words where they can be read."""
+    detail = body.get("error") if isinstance(body, dict) else None
+    message = detail.get("message") if isinstance(detail, dict) else None
+    if message:
+        return ClientError(str(message), exit_code_for(http_code), http_code)
+    error = no_api(f"the API answered {http_code} in a way that can't be read")
+    error.http_code = http_code
+    return error
+
+
+def _given(values: Json) -> Json:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")

@@ -1,0 +1,202 @@
+"""Bars and tables on the terminal. Bars and remarks go to stderr, so that stdout holds what was asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from client.wording import Json, done_and_total, line
+from runtime.formatting import number, size, way
+from runtime.tables import Column, show
+from runtime.terminal import out, say, visible
+from runtime.terminal import out_json as print_json
+
+__all__ = ["live", "out", "print_json", "say", "sending", "show_errors", "show_history"]
+
+
+@contextmanager
+def sending(name: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None] | None]:
+    """A bar for a file that is being sent; the value is to be called with the bytes sent so far."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("Sending {task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(visible(name), total=total)
+        yield lambda sent: bar.update(task, completed=sent)
+
+
+@contextmanager
+def live(*, quiet: bool) -> Iterator[tuple[Callable[[Json], None], Callable[[str], None]]]:
+    """A live bar for a job: the first value is to be called with the job, the second with a remark.
+
+    Where stderr is no terminal, a line for each change of state.
+    """
+    if quiet:
+        yield (lambda job: None), say
+        return
+    if not sys.stderr.isatty():
+        yield _Lines(), say
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    from client.progress_line import JobBar
+
+    with Live(JobBar(None), console=Console(stderr=True), refresh_per_second=10) as bar:
+        yield (
+            lambda job: bar.update(JobBar(job)),
+            lambda text: bar.console.print(visible(text), markup=False, highlight=False, soft_wrap=True),
+        )
+
+
+class _Lines:
+    """A line for each change of state."""
+
+    def __init__(self) -> None:
+        self._state = ""
+
+    def __call__(self, job: Json) -> None:
+        if job["state"] != self._state:
+            self._state = job["state"]
+            say(line(job))
+
+
+def show_jobs(jobs: Iterable[Json]) -> None:
+    """Jobs as a table."""
+    columns = (
+        Column("job"), Column("operation", spare=1), Column("dataset", spare=2), Column("organisation", spare=3),
+        Column("state"), Column("rows", right=True), Column("of", right=True, spare=4),
+        Column("%", right=True, spare=6), Column("errors", right=True), Column("rows/s", right=True, spare=7),
+        Column("created", spare=5),
+    )  # fmt: skip
+    rows = []
+    for job in jobs:
+        progress = job["progress"]
+        done, total = done_and_total(job)
+        rows.append(
+            (
+                job["id"],
+                job["operation"],
+                job["dataset"],
+                job["organisation"],
+                job["state"],
+                number(done),
+                number(total),
+                f"{progress['percent']:g}",
+                number(progress["rows_failed"]),
+                number(progress["rows_per_second"]) if progress["rows_per_second"] else "",
+                job["created_at"][:19].replace("T", " "),
+            )
+        )
+    show(columns, rows)
+
+
+def show_preview(preview: Json) -> None:
+    """What a dry run has found."""
+    out(
+        f"{number(preview['rows_valid'])} of {number(preview['rows_total'])} rows can be stored, "
+        f"{number(preview['rows_failed'])} can't."
+    )
+    if preview["errors"]:
+        out()
+        out(f"The first {len(preview['errors'])} row errors:")
+        columns = (Column("row", right=True), Column("column"), Column("value"), Column("reason", fold=True))
+        show(
+            columns,
+            [(number(e["row"]), e["column"] or "-", e["value"] or "", e["reason"]) for e in preview["errors"]],
+        )
+    if preview["rows"]:
+        out()
+        out(f"The first {len(preview['rows'])} rows, as they would be stored:")
+        names = [name for name in preview["rows"][0]["document"] if name != "sluice"]
+        cells = [
+            [
+                number(row["row"]),
+                *("" if row["document"][name] is None else str(row["document"][name]) for name in names),
+            ]
+            for row in preview["rows"]
+        ]
+        show((Column("row", right=True), *(Column(visible(name)) for name in names)), cells)
+    out()
+    out(f"`sluice start {preview['job_id']}` makes the real job of it.")
+
+
+def show_job(job: Json) -> None:
+    """Everything about one job."""
+    progress, source = job["progress"], job["source"]
+    facts = {
+        "job": job["id"],
+        "state": job["state"],
+        "reason": job["reason"],
+        "operation": f"{job['operation']} {way(job['operation'])} {job['dataset']}, organisation {job['organisation']}",
+        "source": f"{source['name']}, {size(source['bytes'])}" if source["name"] else source["kind"],
+        "dates": f"from {job['date_from']} till {job['date_till'] or 'the last'}" if job.get("date_from") else None,
+        "options": ", ".join(f"{name} {value}" for name, value in job["options"].items()) or None,
+        "rows": f"{number(progress['rows_applied'])} applied, {number(progress['rows_failed'])} refused, "
+        f"{number(progress['rows_rolled_back'])} taken out, of {number(progress['rows_total'])}",
+        "progress": line(job),
+        "created": f"{job['created_at']} by {job['created_by']}",
+        "started": job["started_at"],
+        "ended": job["ended_at"],
+    }
+    for name, value in facts.items():
+        if value is not None:
+            out(f"{name:<10} {value}")
+    if job["lanes"]:
+        out()
+        names = ("partition", "rows applied", "rows taken out", "blocks parked", "last offset")
+        keys = ("partition", "applied_rows", "undone_rows", "parked_blocks", "last_offset")
+        show(
+            [Column(name, right=True) for name in names], [[number(lane[key]) for key in keys] for lane in job["lanes"]]
+        )
+        for lane in job["lanes"]:
+            if lane["error"]:
+                out(f"partition {lane['partition']}: {lane['error']}")
+
+
+def show_errors(page: Json, job_id: str) -> None:
+    """A page of row errors."""
+    if not page["errors"]:
+        out("There are no row errors.")
+        return
+    columns = (
+        Column("row", right=True), Column("line", right=True, spare=1), Column("column"), Column("value"),
+        Column("reason", fold=True),
+    )  # fmt: skip
+    show(
+        columns,
+        [
+            (number(e["row"]), number(e["line"] or None), e["column"] or "-", e["value"] or "", e["reason"])
+            for e in page["errors"]
+        ],
+    )
+    if page["total"] > len(page["errors"]):
+        out(f"{number(page['total'])} in all; `sluice errors {job_id} --csv` writes them all.")
+
+
+def show_history(history: Iterable[Json]) -> None:
+    """What happened to a job."""
+    columns = (Column("at"), Column("what"), Column("state", spare=1), Column("by"), Column("why", fold=True))
+    show(
+        columns,
+        [
+            (
+                entry["at"][:19].replace("T", " "),
+                entry["event"] or f"{entry['command']} refused",
+                entry["state"] or "",
+                entry["by"] or "",
+                entry["reason"] or entry["message"] or "",
+            )
+            for entry in history
+        ],
+    )

@@ -1,0 +1,121 @@
+"""Commands that only look: jobs, job, watch, errors, history, datasets."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from client.errors import plain_errors
+
+app = typer.Typer()
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@app.command()
+@plain_errors
+def jobs(
+    state: Annotated[str | None, typer.Option(help="Only these states, with commas between.")] = None,
+    operation: Annotated[str | None, typer.Option(help="Only these operations.")] = None,
+    organisation: Annotated[str | None, typer.Option(help="Only these organisations.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, at most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, newest first."""
+    from client.http import Api
+    from client.output import out, print_json, show_jobs
+
+    states = state.upper() if state else None
+    found = list(Api().jobs(limit, state=states, operation=operation, organisation=organisation))
+    if as_json:
+        print_json(found)
+    elif found:
+        show_jobs(found)
+    else:
+        out("There are no such jobs." if state or operation or organisation else "There are no jobs yet.")
+
+
+@app.command()
+@plain_errors
+def job(job_id: JobId, as_json: AsJson = False) -> None:
+    """Show one job."""
+    from client.http import Api
+    from client.output import print_json, show_job
+
+    found = Api().job(job_id)
+    if as_json:
+        print_json(found)
+    else:
+        show_job(found)
+
+
+@app.command()
+@plain_errors
+def watch(job_id: JobId, as_json: AsJson = False) -> None:
+    """Show a job's progress until it has ended."""
+    from client.create import conclude
+    from client.http import Api
+
+    conclude(Api().job(job_id), wait=True, as_json=as_json)
+
+
+@app.command()
+@plain_errors
+def errors(
+    job_id: JobId,
+    as_csv: Annotated[bool, typer.Option("--csv", help="All of them as CSV, ready to be corrected and sent again.")] = (
+        False
+    ),
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, at most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show the rows that a job refused, and why."""
+    from client.http import Api
+    from client.output import print_json, show_errors
+
+    api = Api()
+    found = api.job(job_id)
+    if as_csv:
+        with api.stream(f"/v1/jobs/{found['id']}/errors.csv") as answer:
+            for chunk in answer.iter_bytes():
+                sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+        return
+    page = api.call("GET", f"/v1/jobs/{found['id']}/errors", params={"limit": limit})
+    if as_json:
+        print_json(page)
+    else:
+        show_errors(page, found["id"])
+
+
+@app.command()
+@plain_errors
+def history(job_id: JobId, as_json: AsJson = False) -> None:
+    """Show what happened to a job, who asked for it, and why."""
+    from client.http import Api
+    from client.output import print_json, show_history
+
+    api = Api()
+    page = api.call("GET", f"/v1/jobs/{api.job(job_id)['id']}/history")
+    if as_json:
+        print_json(page)
+    else:
+        show_history(page["history"])
+
+
+@app.command()
+@plain_errors
+def datasets(as_json: AsJson = False) -> None:
+    """List the datasets and their columns."""
+    from client.http import Api
+    from client.output import out, print_json
+
+    found = Api().call("GET", "/v1/datasets")["datasets"]
+    if as_json:
+        print_json(found)
+        return
+    for dataset in found:
+        out(f"{dataset['name']}: {', '.join(field['name'] for field in dataset['fields'])}")

@@ -1,0 +1,84 @@
+"""Commands for a second go: the preview and the start of a dry run, and corrected rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from client.arguments import rate
+from client.errors import plain_errors
+
+app = typer.Typer()
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
+MaxErrors = Annotated[str | None, typer.Option(metavar="N|N%", help="Row errors at which the job pauses itself.")]
+Rate = Annotated[float | None, typer.Option(parser=rate, metavar="N", help="Rows applied per second, at most.")]
+IfBusy = Annotated[str | None, typer.Option(metavar="refuse|queue", help="When another job has the data.")]
+Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@app.command()
+@plain_errors
+def preview(job_id: JobId, as_json: AsJson = False) -> None:
+    """Show what a dry run has found: counts, the first row errors, the first rows as they would be stored."""
+    from client.http import Api
+    from client.output import print_json, show_preview
+
+    api = Api()
+    found = api.call("GET", f"/v1/jobs/{api.job(job_id)['id']}/preview")
+    if as_json:
+        print_json(found)
+    else:
+        show_preview(found)
+
+
+@app.command()
+@plain_errors
+def start(
+    job_id: JobId,
+    max_errors: MaxErrors = None,
+    rate: Rate = None,
+    if_busy: IfBusy = None,
+    reason: Reason = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the real job of a dry run, without sending its file again. Without options it has the dry run's."""
+    from client.create import conclude, options_of
+    from client.http import Api
+
+    api = Api()
+    dry_run = api.job(job_id)
+    body: dict[str, Any] = {"reason": reason}
+    if (max_errors, rate, if_busy) != (None, None, None):
+        given = options_of(False, max_errors, rate, if_busy or "refuse")
+        body["options"] = {**dry_run["options"], **given, "dry_run": False}
+    made = api.call("POST", f"/v1/jobs/{dry_run['id']}/start", json=body)
+    conclude(made, wait=wait, as_json=as_json)
+
+
+@app.command("retry-errors")
+@plain_errors
+def retry_errors(
+    job_id: JobId,
+    file: Annotated[Path, typer.Argument(help="What `sluice errors ID --csv` has written, corrected.")],
+    reason: Reason = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Apply corrected rows to the job that refused them."""
+    from client.create import conclude
+    from client.http import Api
+    from client.sending import file_part, opened
+
+    api = Api()
+    name = api.job(job_id)["id"]
+    with opened(file) as content:
+        files = {"file": file_part(file, content)}
+        params = {"reason": reason} if reason else {}
+        job = api.call("POST", f"/v1/jobs/{name}/retry-errors", files=files, params=params, timeout=120.0)
+    conclude(job, wait=wait, as_json=as_json)

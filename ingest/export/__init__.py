@@ -1,0 +1,1 @@
+"""An export's blocks: a frozen dataset, counted and cut into slices."""

@@ -1,0 +1,1 @@
+"""Rows that services produce themselves become blocks, each row exactly once."""

@@ -1,0 +1,158 @@
+"""The inbox's reader: rows that upstream services produce become blocks, each row exactly once.
+
+It runs beside the file reader, in a thread of its own with connections of its own. A round takes what has come, has the
+intakes make blocks of it, and writes everything in one transaction; only then are jobs told how far they are. Whatever
+goes wrong in between, the transaction counts for nothing, and the round begins anew from the committed offsets.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from confluent_kafka import KafkaException
+
+from control.jobtable import JobTable
+from csvfile.cutter import Limits
+from ingest.consumers import ViewConsumer, wait_for_topics
+from ingest.errors import PublishError
+from ingest.inbox.acceptance import takes_rows
+from ingest.inbox.partition import GivenUpError, InboxContext, home_partition
+from ingest.inbox.reports import REPORT_SECONDS, Announcer, report_on
+from ingest.inbox.row_buffer import RowBuffer
+from ingest.inbox.transactions import InboxConsumer, InterruptedSessionError, Transactions
+from ingest.publisher import Publisher
+from runtime.datasets import load_datasets
+from runtime.settings import Settings
+from schemas.commands import Report
+from schemas.inbox import InboxRecord
+from schemas.job import Job
+
+log = logging.getLogger(__name__)
+
+ROUND_SECONDS = 0.05
+"""How long a round gathers records: a row is in a block so much later."""
+ROUND_RECORDS = 10_000
+ROUND_BYTES = 8 * 1024 * 1024
+_PAUSE_SECONDS = 1.0
+
+
+class Inbox:
+    """One process's share of the inbox."""
+
+    def __init__(self, settings: Settings, stopping: Callable[[], bool]) -> None:
+        self._settings = settings
+        self._stopping = stopping
+        self._datasets = load_datasets(settings.datasets_folder)
+        self._limits = Limits(settings.block_rows, settings.block_bytes)
+        self._open: dict[str, Job] = {}  # jobs whose rows are still to become blocks
+        self._given_up: dict[str, str] = {}
+        self._view = JobTable()
+        self._view.listen(self._job_changed)
+        self._announcer = Announcer()
+        self._next_reports = 0.0
+        self._most = ROUND_RECORDS
+
+    def run(self) -> None:
+        """Work until told to stop.
+
+        Raises:
+            PublishError: Kafka refused a report. The process must end; starting it again is safe.
+        """
+        wait_for_topics(self._settings, self._stopping)
+        if self._stopping():
+            return
+        self._jobs = ViewConsumer(self._settings, self._view)
+        self._publisher = Publisher(self._settings)
+        try:
+            while not self._stopping():
+                try:
+                    self._session()
+                except (InterruptedSessionError, GivenUpError, KafkaException) as error:
+                    log.warning("inbox: begins anew: %s", error)
+                    time.sleep(_PAUSE_SECONDS)
+        finally:
+            self._publisher.flush(1.0)
+            self._jobs.close()
+
+    def _session(self) -> None:
+        self._refresh()
+        with (
+            closing(Transactions(self._settings)) as transactions,
+            closing(InboxConsumer(self._settings, self._surroundings, self._refresh)) as consumer,
+        ):
+            while not self._stopping():
+                self._round(consumer, transactions)
+
+    def _refresh(self) -> None:
+        self._jobs.catch_up(self._stopping)
+
+    def _surroundings(self, partitions: int) -> InboxContext:
+        patience = self._settings.unknown_job_seconds
+        return InboxContext(self._view.get, self._datasets, self._limits, patience, partitions, self._given_up)
+
+    def _round(self, consumer: InboxConsumer, transactions: Transactions) -> None:
+        count, size = consumer.receive(self._most, ROUND_SECONDS)
+        if count:
+            self._most = max(1, min(ROUND_RECORDS, ROUND_BYTES * count // max(size, 1)))
+        self._jobs.follow()
+        now = time.monotonic()
+        for intake in consumer.intakes.values():
+            intake.work(now)
+        consumer.hold()
+        batches = {number: batch for number, intake in consumer.intakes.items() if (batch := intake.gather())}
+        if batches:
+            transactions.write(batches, consumer.group)
+            letters = [letter for batch in batches.values() for letter in batch.letters]
+            if letters:
+                log.warning("inbox: %d records refused, the first because: %s", len(letters), letters[0].reason)
+        self._publisher.poll()
+        if now >= self._next_reports:
+            self._next_reports = now + REPORT_SECONDS
+            for report in self._announcer.due(self._reports(consumer), now):
+                self._publisher.report(report)
+
+    def _reports(self, consumer: InboxConsumer) -> Iterator[Report]:
+        for job in self._open.values():
+            intake = consumer.intakes.get(home_partition(job.id, consumer.partitions))
+            if intake is not None:
+                fill = intake.fills.get(job.id) or RowBuffer(InboxRecord(job_id=job.id))
+                report = report_on(job, fill, self._given_up.get(job.id))
+                if report is not None:
+                    yield report
+
+    def _job_changed(self, job_id: str, job: Job | None) -> None:
+        if job is not None and takes_rows(job):
+            self._open[job_id] = job
+        else:
+            self._open.pop(job_id, None)
+
+
+class InboxThread:
+    """The inbox's reader in a thread; when it fails the process has to end."""
+
+    def __init__(self, settings: Settings, stopping: Callable[[], bool]) -> None:
+        self.failed = False
+        self._inbox = Inbox(settings, stopping)
+        self._thread = threading.Thread(target=self._run, name="inbox")
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until it has stopped."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._inbox.run()
+        except PublishError as error:
+            log.critical("inbox: ends, to be started again: %s", error)
+            self.failed = True
+        except Exception:
+            log.exception("inbox: can't go on")
+            self.failed = True

@@ -1,0 +1,281 @@
+"""One partition of the inbox: records in, and what one transaction is to write of them. Pure, but for the log.
+
+Each job has a home partition. A record that lies on another one, because its sender hashes keys in another way, is
+moved there first: so one job's rows meet in one place, where a number that comes twice is noticed.
+
+What goes wrong with one record refuses this record; what goes wrong with one job fails this job. Both boundaries are
+here, in `InboxPartition._deal_with` and `InboxPartition.gather`: nothing of the kind ends the thread that serves all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from aiokafka.partitioner import murmur2
+
+from csvfile.cutter import Limits
+from ingest.inbox.acceptance import Terms, takes_rows, terms_of, unknown_dataset, unknown_job
+from ingest.inbox.records import Arrival, RowMaker, read_record
+from ingest.inbox.row_buffer import RowBuffer
+from ingest.inbox.waiting_rows import Aside, Record
+from ingest.publisher import MESSAGE_BYTES
+from schemas.blocks import RowBlock
+from schemas.bounds import MOST_REASON
+from schemas.codec import UndecodableError, encode
+from schemas.datasets import Dataset
+from schemas.dead_letters import RejectedRecord
+from schemas.inbox import InboxRecord
+from schemas.job import Job
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 1_000_000
+"""A record has, at most, so that it can be moved to another partition: topics take a little more by default."""
+MOST_BLOCK_BYTES = MESSAGE_BYTES - 1024
+
+
+@lru_cache(maxsize=65_536)
+def home_partition(job_id: str, partitions: int) -> int:
+    """The partition of the inbox on which a job's rows meet: the one that Java's client would choose for its key."""
+    return int((murmur2(job_id.encode()) & 0x7FFFFFFF) % partitions)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record that is refused, and why."""
+
+    record: Record
+    reason: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes about one partition. It counts as a whole or not at all."""
+
+    position: int
+    """Offset of the first record that is not part of it."""
+    blocks: list[tuple[int, RowBlock]] = field(default_factory=list)
+    """Partition of the rows topic, block."""
+    values: list[bytes] = field(default_factory=list)
+    """The blocks, encoded."""
+    states: list[tuple[str, InboxRecord | None]] = field(default_factory=list)
+    """Job id, checkpoint; None: it is not needed any more."""
+    letters: list[Letter] = field(default_factory=list)
+    moved: list[tuple[int, str, Record]] = field(default_factory=list)
+    """Partition of the inbox, job id, record."""
+    rejected: list[RejectedRecord] = field(default_factory=list)
+    """Checkpoints that can't be read."""
+    dropped: list[bytes] = field(default_factory=list)
+    """Keys of those of them that nobody needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxContext:
+    """What a partition's work needs to know."""
+
+    job: Callable[[str], Job | None]
+    datasets: Mapping[str, Dataset]
+    limits: Limits
+    unknown_job_seconds: float
+    """How long a row may be ahead of its job, or of a reader that knows its job's dataset."""
+    partitions: int
+    """Partitions of the inbox."""
+    given_up: dict[str, str] = field(default_factory=dict)
+    """Job id -> why no row of it becomes a block in this process any more: the job is to fail with this reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class _JobIntake:
+    """What one job's rows need, looked up once a turn."""
+
+    terms: Terms
+    maker: RowMaker
+    fill: RowBuffer
+
+
+class GivenUpError(Exception):
+    """A job's rows can't become blocks. What was not written is to be read again: then they are refused."""
+
+
+class InboxPartition:
+    """A partition from its assignment to its revocation. What it has in memory the topic has too: it may be dropped.
+
+    A record whose job is not known yet is set aside, and what lies behind it goes on. The position stays at the first
+    record set aside: whoever reads from there again meets rows that were taken before, which `RowBuffer` drops.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        position: int,
+        states: Iterable[InboxRecord],
+        around: InboxContext,
+        rejected: Iterable[RejectedRecord] = (),
+    ) -> None:
+        """`states`: the newest of each job whose home the partition is; `position`: the committed offset; `rejected`:
+        states that can't be read. Which rows of their jobs have come is not known: those that still take rows fail.
+        """
+        self.partition = partition
+        self.fills = {state.job_id: RowBuffer(state) for state in states}
+        self._around = around
+        self._rejected = list(rejected)
+        for record in self._rejected:
+            around.given_up[_job_id(record)] = f"which of its rows have come is not known any more ({record})"
+        self._backlog: deque[Record] = deque()
+        self._aside = Aside(around.unknown_job_seconds)
+        self._desks: dict[str, _JobIntake | None] = {}
+        self._batch = Batch(position)
+        self._position = self._next = position
+
+    @property
+    def backlog(self) -> int:
+        """Records that have come and are neither dealt with nor set aside: there is no room for them."""
+        return len(self._backlog)
+
+    def come(self, record: Record) -> None:
+        """A record has come; they come in the order of their offsets."""
+        self._backlog.append(record)
+
+    def work(self, now: float) -> None:
+        """Deal with what has come, as long as there is room for rows without a job; `now` is any steady clock's."""
+        self._desks.clear()
+        for job_id in self._aside.jobs():
+            if self._desk(job_id) is not None:
+                for record in self._aside.take(job_id):
+                    self._deal_with(record, now)
+        for job_id, record in self._aside.overdue(now):
+            self._refuse(record, self._missing(job_id))
+        backlog = self._backlog
+        while backlog and self._deal_with(backlog[0], now):
+            self._next = backlog.popleft().offset + 1
+
+    def gather(self) -> Batch | None:
+        """What is to be written; None: nothing has happened. Whoever asks writes it, or drops this intake.
+
+        Raises:
+            GivenUpError: this intake is to be dropped.
+        """
+        batch = self._batch
+        for job_id, fill in list(self.fills.items()):
+            job = self._around.job(job_id)
+            if job is None or not takes_rows(job):
+                del self.fills[job_id]
+                batch.states.append((job_id, None))
+            elif fill.is_waiting:
+                try:
+                    self._cut(batch, job, fill)
+                except Exception as error:
+                    # A bug, or rows that nobody has thought of: this job fails with its reason, and no other does.
+                    log.exception("inbox: job %s: its rows can't become blocks", job_id)
+                    self._around.given_up[job_id] = f"its rows can't become blocks: {error!r}"[:MOST_REASON]
+                    raise GivenUpError(f"job {job_id}: {error!r}") from error
+        for record in self._rejected:
+            batch.rejected.append(record)
+            job = self._around.job(_job_id(record))
+            if job is None or not takes_rows(job):
+                batch.dropped.append(record.key or b"")
+        self._rejected = []
+        first = self._aside.first
+        batch.position = self._next if first is None else first
+        if batch.position == self._position and not (batch.states or batch.letters or batch.moved or batch.rejected):
+            return None
+        self._position = batch.position
+        self._batch = Batch(batch.position)
+        return batch
+
+    def _cut(self, batch: Batch, job: Job, fill: RowBuffer) -> None:
+        blocks = fill.cut(self._around.datasets[job.dataset].columns, self._around.limits)
+        values = [encode(block) for block in blocks]
+        longest = max(map(len, values))
+        if longest > MOST_BLOCK_BYTES:
+            raise ValueError(f"a block of {longest:,} bytes, Kafka takes {MOST_BLOCK_BYTES:,}")
+        batch.blocks += [(block.block % job.partitions, block) for block in blocks]
+        batch.values += values
+        batch.states.append((job.id, fill.record()))
+
+    def _deal_with(self, record: Record, now: float) -> bool:
+        """Take in a record's rows, refuse it, or set it aside; False: there is no room for that now."""
+        try:
+            if len(record.value or b"") > MOST_BYTES:
+                raise UndecodableError(f"a record is at most {MOST_BYTES:,} bytes")
+            arrival = read_record(record.value, self._around.limits.bytes)
+            job_id = arrival.job_id
+            home = home_partition(job_id, self._around.partitions)
+            if home != self.partition:
+                self._batch.moved.append((home, job_id, record))
+            elif (desk := self._desk(job_id)) is not None:
+                self._take_in(record, arrival, desk)
+            else:
+                return self._set_aside(job_id, record, now)
+        except UndecodableError as error:
+            self._refuse(record, str(error))
+        except Exception as error:
+            # A bug, or a record that nobody has thought of: it is refused, and those behind it go on.
+            log.exception("inbox: the record at offset %d of partition %d", record.offset, self.partition)
+            self._refuse(record, f"it can't be dealt with: {error!r}")
+        return True
+
+    def _set_aside(self, job_id: str, record: Record, now: float) -> bool:
+        while not self._aside.has_room():
+            oldest = self._aside.pop_oldest(now)
+            if oldest is None:
+                return False
+            self._refuse(oldest[1], f"{self._missing(oldest[0])}; too many rows wait like it, so it waits no longer")
+        self._aside.put(job_id, record, now)
+        return True
+
+    def _take_in(self, record: Record, arrival: Arrival, desk: _JobIntake) -> None:
+        # what a row takes in a block: an empty text has three bytes there, and a problem its own
+        size = max(len(record.value or b"") // len(arrival.values), 3 * desk.maker.columns)
+        for number, values, problem in arrival.rows():
+            objection = desk.terms.objection(number)
+            if objection is not None:
+                self._refuse(record, objection)
+                return
+            if not desk.terms.complete:
+                texts, wrong = desk.maker.texts(values, plain=arrival.plain)
+                problem = problem or wrong
+                desk.fill.take(number, texts, problem, size + len(problem) if problem else size)
+
+    def _refuse(self, record: Record, reason: str) -> None:
+        self._batch.letters.append(Letter(record, reason[:MOST_REASON]))
+
+    def _desk(self, job_id: str) -> _JobIntake | None:
+        """Where this job's rows are dealt with; None: it is not known, or its dataset is not."""
+        if job_id not in self._desks:
+            self._desks[job_id] = self._look_up(job_id)
+        return self._desks[job_id]
+
+    def _look_up(self, job_id: str) -> _JobIntake | None:
+        job = self._around.job(job_id)
+        if job is None:
+            return None
+        terms, fill = terms_of(job), self.fills.get(job_id) or RowBuffer(InboxRecord(job_id=job_id))
+        dataset, given_up = self._around.datasets.get(job.dataset), self._around.given_up.get(job_id)
+        if terms.refusal is None and not terms.complete:
+            if given_up is not None:
+                terms = Terms(given_up)
+            elif dataset is None:
+                return None
+            elif fill.is_torn:
+                terms = Terms(f"the rows of job {job_id} come too far out of order")
+            else:
+                self.fills[job_id] = fill
+        return _JobIntake(terms, RowMaker(dataset.columns if dataset else ("",)), fill)
+
+    def _missing(self, job_id: str) -> str:
+        """Why a row is refused that has waited in vain. Of an unknown dataset the job learns, too."""
+        job, seconds = self._around.job(job_id), self._around.unknown_job_seconds
+        if job is None:
+            return unknown_job(job_id, seconds)
+        reason = unknown_dataset(job, seconds, self._around.datasets)
+        self._around.given_up[job_id] = reason
+        return reason
+
+
+def _job_id(record: RejectedRecord) -> str:
+    return (record.key or b"").decode("utf-8", "replace")

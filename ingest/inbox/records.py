@@ -1,0 +1,176 @@
+"""One record of the inbox: read, and its values as the text that a CSV file would have. Pure.
+
+Nearly all records are read in one go. One that is odd in any way is taken apart (`odd_records.py`), so that what is
+wrong within a row is that row's error and nothing else's.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from ingest.inbox.odd_records import read_odd
+from schemas.bounds import MOST_ROWS, InboxRowNumber
+from schemas.codec import UndecodableError, decode
+from schemas.ids import JOB_ID
+from schemas.inbox import InboxRow, Value
+
+_NAMED_COLUMNS = 50
+"""Columns that a problem lists, at most: each row of a block may have one."""
+
+
+class _Plain(msgspec.Struct):
+    """A single row of texts, as nearly all are: quicker to read than any InboxRow."""
+
+    job_id: str
+    row: InboxRowNumber
+    values: dict[str, str]
+
+
+@dataclass(slots=True)
+class Arrival:
+    """What a record says."""
+
+    job_id: str
+    row: int
+    """Number of its first row."""
+    values: Sequence[Mapping[str, Value]]
+    """Of each row."""
+    problems: Mapping[int, str] | None = None
+    """Index in `values` -> why that row can't be read, though it is known which one it is."""
+    plain: bool = False
+    """Every value is a text."""
+
+    def rows(self) -> Iterable[tuple[int, Mapping[str, Value], str | None]]:
+        """Each row with its number, and why it can't be read."""
+        if self.plain:
+            return ((self.row, self.values[0], None),)
+        problems = self.problems or {}
+        return [(self.row + index, values, problems.get(index)) for index, values in enumerate(self.values)]
+
+
+_plain = msgspec.json.Decoder(_Plain).decode
+_top = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def read_record(value: bytes | None, most_bytes: int) -> Arrival:
+    """The row or rows in a record of the inbox.
+
+    Raises:
+        UndecodableError: it can't even be known which row of which job it is, or it holds too many rows.
+    """
+    arrival = _read(value or b"")
+    if not JOB_ID.match(arrival.job_id):
+        raise UndecodableError(f"{arrival.job_id[:80]!r} is no job id")
+    if arrival.row + len(arrival.values) - 1 > MOST_ROWS:
+        raise UndecodableError(f"a row number is at most {MOST_ROWS}")
+    if value and len(value) > most_bytes:
+        arrival = _without_large_rows(arrival, len(value), most_bytes)
+    return arrival
+
+
+def _read(value: bytes) -> Arrival:
+    try:
+        plain = _plain(value)
+        if _names_are_single(value, 3 + len(plain.values)):
+            return Arrival(plain.job_id, plain.row, (plain.values,), plain=True)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass
+    if value.startswith(codecs.BOM_UTF8):
+        value = value[len(codecs.BOM_UTF8) :]
+    problem = None
+    try:
+        row: InboxRow = decode(value, InboxRow)
+        rows = (row.values,) if isinstance(row.values, Mapping) else row.values
+        names = sum(map(len, rows))
+        if _names_are_single(value, 3 + names) or _names_are_single(value, len(_top(value)) + names):
+            return Arrival(row.job_id, row.row, rows)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        problem = str(error)
+    odd = read_odd(value, problem)
+    return Arrival(odd.job_id, odd.row, odd.values, odd.problems)
+
+
+def _names_are_single(value: bytes, names: int) -> bool:
+    """Whether surely no object of a record with so many different names has one twice; False: perhaps one has.
+
+    Of names that come twice a decoder keeps the last. Each ends with a quote and a colon, which texts may hold as well.
+    """
+    return value.count(b":") == names or value.translate(None, b" \t\r\n").count(b'":') == names
+
+
+def _without_large_rows(arrival: Arrival, size: int, most_bytes: int) -> Arrival:
+    """Rows that are too large become rows without values. A record with one row is as large as that."""
+    single = len(arrival.values) == 1
+    large = {
+        index
+        for index, values in enumerate(arrival.values)
+        if single or sum(len(text) for text in values.values() if isinstance(text, str)) > most_bytes
+    }
+    if not large:
+        return arrival
+    reason = f"the row takes more than {most_bytes} bytes, which is the most a row may take"
+    values = [{} if index in large else row for index, row in enumerate(arrival.values)]
+    return Arrival(arrival.job_id, arrival.row, values, {**(arrival.problems or {}), **dict.fromkeys(large, reason)})
+
+
+class RowMaker:
+    """Rows for one order of columns."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = tuple(columns)
+        self._known = frozenset(columns)
+        self._get: Callable[[Any], tuple[Value, ...]] = (
+            itemgetter(*columns) if len(columns) > 1 else lambda values: (values[columns[0]],)
+        )
+
+    @property
+    def columns(self) -> int:
+        """How many columns there are."""
+        return len(self._columns)
+
+    def texts(self, values: Mapping[str, Value], plain: bool = False) -> tuple[Sequence[str], str | None]:
+        """The values in the order of the columns, a missing one as an empty text; and what is wrong with the row.
+
+        `plain`: every value is known to be a text.
+        """
+        if len(values) == len(self._columns):
+            try:
+                row = self._get(values)
+            except KeyError:
+                pass
+            else:
+                if plain or set(map(type, row)) == {str}:
+                    return row, None  # type: ignore[return-value]
+        unknown = [name for name in values if name not in self._known]
+        problem = None
+        if unknown:
+            shown = ", ".join(self._columns[:_NAMED_COLUMNS])
+            problem = f"there is no column {unknown[0][:80]!r}; the columns are {shown}"
+        texts = []
+        for name in self._columns:
+            text, wrong = _text(values.get(name))
+            texts.append(text)
+            if wrong and problem is None:
+                problem = f"column {name!r}: {wrong}"
+        return texts, problem
+
+
+def _text(value: Value) -> tuple[str, str | None]:
+    match value:
+        case str():
+            return value, None
+        case None:
+            return "", None
+        case bool():
+            return "true" if value else "false", None
+        case _:
+            try:
+                return str(value), None
+            except ValueError:  # so many digits that Python refuses
+                return "", "a number of thousands of digits can't be a value; send it as a text"

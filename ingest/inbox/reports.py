@@ -1,0 +1,64 @@
+"""What the control agent is to be told of a job's rows that came by the inbox. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ingest.delivery_watermark import with_counts
+from ingest.inbox.row_buffer import MOST_GAPS, RowBuffer
+from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
+from schemas.job import Job, State
+
+_OPEN = frozenset({State.RUNNING, State.PAUSING, State.PAUSED, State.FAILED})
+REPORT_SECONDS = 0.5
+AGAIN_SECONDS = 5.0
+"""A report that the job's state does not show by then is sent again."""
+
+
+def report_on(job: Job, fill: RowBuffer, given_up: str | None = None) -> Report | None:
+    """What is true of the rows and not yet in the job's state; None: nothing, or it is not at work.
+
+    `given_up`: why its rows don't become blocks any more.
+    """
+    if job.state not in _OPEN or job.phase != "apply" or job.input.ended:
+        return None
+    announced, now = job.announced_rows, fill.input
+    trouble = given_up or _trouble(fill, announced)
+    if trouble is not None:
+        return None if job.state is State.FAILED else InputFailed(job_id=job.id, reason=trouble)
+    if announced is not None and fill.is_whole(announced):
+        return InputEnded(job_id=job.id, input=with_counts(now, job.partitions))
+    return InputAdvanced(job_id=job.id, input=now) if now.blocks > job.input.blocks else None
+
+
+def _trouble(fill: RowBuffer, announced: int | None) -> str | None:
+    if fill.is_torn:
+        return (
+            f"the rows come too far out of order: more than {MOST_GAPS:,} gaps between them; roll the job back, and "
+            f"send the rows in the order of their numbers"
+        )
+    if announced is not None and fill.last > announced:
+        return (
+            f"the job was said to have {announced:,} rows, but row {fill.last:,} has come: the number is wrong, or the "
+            f"rows are; roll the job back and start another one"
+        )
+    return None
+
+
+class Announcer:
+    """Sends each report once, or again when nothing comes of it."""
+
+    def __init__(self) -> None:
+        self._sent: dict[str, tuple[Report, float]] = {}
+
+    def due(self, reports: Iterator[Report], now: float) -> Iterator[Report]:
+        """Those of the reports that are to be sent now; `now` is any steady number of seconds."""
+        before, self._sent = self._sent, {}
+        for report in reports:
+            last, at = before.get(report.job_id, (None, 0.0))
+            pause = AGAIN_SECONDS if report == last else REPORT_SECONDS if isinstance(report, InputAdvanced) else 0.0
+            if last is not None and now - at < pause:
+                self._sent[report.job_id] = (last, at)
+                continue
+            self._sent[report.job_id] = (report, now)
+            yield report

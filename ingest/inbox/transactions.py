@@ -1,0 +1,297 @@
+"""The inbox's consumer and its transactions: blocks, checkpoints, refusals and offsets go into Kafka together or not.
+
+The order at an assignment is what makes it exact. The committed offset is asked for until no transaction of an owner
+before us is pending on it (KIP-447). Then the end of the checkpoints' partition is looked up, the records of open
+transactions included, and the checkpoints are read up to there: so they are those that belong to the offset.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from ingest.inbox.partition import Batch, InboxContext, InboxPartition
+from ingest.inbox.waiting_rows import Record
+from ingest.publisher import MESSAGE_BYTES
+from runtime.clients import librdkafka_config
+from runtime.settings import Settings
+from runtime.topic_reading import TopicReading
+from schemas.codec import UndecodableError, decode, encode
+from schemas.dead_letters import RejectedRecord
+from schemas.inbox import InboxRecord
+from schemas.topics import topic_name
+
+log = logging.getLogger(__name__)
+
+SHORTEST_SECONDS = 5.0
+"""A transaction has at least so long."""
+_KAFKA_SECONDS = 30.0
+_PREFETCH_KBYTES = 16 * 1024
+
+
+class InterruptedSessionError(Exception):
+    """A transaction was aborted, or could not be begun. Beginning anew, from what is committed, is safe."""
+
+
+class InboxConsumer:
+    """One member of the group that shares the inbox; `intakes` are the partitions that are its own."""
+
+    def __init__(self, settings: Settings, around: Callable[[int], InboxContext], refresh: Callable[[], None]) -> None:
+        """`around(partitions)` is what the intakes need; `refresh` brings the control table up to date."""
+        self._settings = settings
+        self._refresh = refresh
+        self._topic = topic_name(settings.prefix, "inbox")
+        self.intakes: dict[int, InboxPartition] = {}
+        self._held: set[int] = set()
+        self._failure: str | None = None
+        session_ms = int(settings.session_timeout_seconds * 1000)
+        config = librdkafka_config(
+            settings,
+            group_id=f"{settings.prefix}-inbox",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=min(3000, session_ms // 3),
+            partition_assignment_strategy="cooperative-sticky",
+            queued_max_messages_kbytes=_PREFETCH_KBYTES,
+            fetch_wait_max_ms=50,
+        )
+        self._consumer: Any = Consumer({**config, "error_cb": self._on_error})
+        known = self._consumer.list_topics(self._topic, timeout=_KAFKA_SECONDS)
+        self._around = around(len(known.topics[self._topic].partitions))
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of the inbox."""
+        return self._around.partitions
+
+    @property
+    def group(self) -> Any:
+        """Proof of the membership, for the transactions."""
+        return self._consumer.consumer_group_metadata()
+
+    def receive(self, most: int, seconds: float) -> tuple[int, int]:
+        """Hand what has come to its intake, waiting so long for `most` records; answers how many, and their bytes.
+
+        Raises:
+            InterruptedSessionError: the consumer can't go on.
+            KafkaException: a new partition's checkpoints can't be read.
+        """
+        count = size = 0
+        for record in self._consumer.consume(most, seconds):
+            error = record.error()
+            if error is not None:
+                log.warning("inbox: %s", error)
+                continue
+            intake = self.intakes.get(record.partition())
+            if intake is not None:
+                value = record.value()
+                count, size = count + 1, size + len(value or b"")
+                intake.come(Record(record.offset(), record.key(), value))
+        if self._failure:
+            raise InterruptedSessionError(self._failure)
+        return count, size
+
+    def hold(self) -> None:
+        """Fetch no more for partitions that have no room left; fetch again for those that have some."""
+        waiting = {partition for partition, intake in self.intakes.items() if intake.backlog}
+        if waiting - self._held:
+            self._consumer.pause([TopicPartition(self._topic, number) for number in waiting - self._held])
+        if self._held - waiting:
+            self._consumer.resume([TopicPartition(self._topic, number) for number in self._held - waiting])
+        self._held = waiting
+
+    def close(self) -> None:
+        """Leave the group at once."""
+        self._consumer.close()
+
+    def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
+        committed = consumer.committed(partitions, timeout=_KAFKA_SECONDS)
+        self._refresh()
+        states = read_states(self._settings, [item.partition for item in partitions])
+        places = []
+        for place in committed:
+            if place.error is not None:
+                raise KafkaException(place.error)
+            number, offset = place.partition, place.offset if place.offset >= 0 else OFFSET_BEGINNING
+            found = states.get(number, States())
+            self.intakes[number] = InboxPartition(number, max(offset, 0), found.records, self._around, found.rejected)
+            places.append(TopicPartition(self._topic, number, offset))
+        consumer.incremental_assign(places)
+        log.info(
+            "inbox: assigned partitions %s, with %d jobs that are filling",
+            sorted(item.partition for item in partitions), sum(len(found.records) for found in states.values()),
+        )  # fmt: skip
+
+    def _on_revoke(self, _consumer: Any, partitions: list[Any]) -> None:
+        log.info("inbox: gave up partitions %s", sorted(item.partition for item in partitions))
+        for item in partitions:
+            self.intakes.pop(item.partition, None)
+            self._held.discard(item.partition)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._failure = f"the consumer can't go on: {error}"
+        else:
+            log.warning("inbox: %s", error)
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """The checkpoints on one partition."""
+
+    records: list[InboxRecord] = field(default_factory=list)
+    rejected: list[RejectedRecord] = field(default_factory=list)
+    """Those that can't be read."""
+
+
+def read_states(settings: Settings, partitions: Sequence[int]) -> dict[int, States]:
+    """The checkpoints on these partitions, those of transactions that are about to end included: it waits for them.
+
+    Raises:
+        KafkaException: Kafka does not answer in time.
+    """
+    if not partitions:
+        return {}
+    newest: dict[tuple[int, bytes | None], Message] = {}
+    for message in TopicReading(settings, topic_name(settings.prefix, "inbox-state"), partitions, pending=True):
+        newest[message.partition() or 0, message.key()] = message
+    states = {number: States() for number in partitions}
+    for (number, key), message in newest.items():
+        value = message.value()
+        if value is None:
+            continue
+        try:
+            state: InboxRecord = decode(value, InboxRecord)
+            if state.job_id.encode() != key:
+                raise UndecodableError(f"a checkpoint of job {state.job_id} lies under another key")
+        except UndecodableError as error:
+            topic, offset = message.topic() or "", message.offset() or 0
+            states[number].rejected.append(RejectedRecord(topic, number, offset, key, value, str(error)))
+            log.error("inbox: this checkpoint can't be read: %s", states[number].rejected[-1])
+        else:
+            states[number].records.append(state)
+    return states
+
+
+class Transactions:
+    """One process's transactional producer. Its name is its own: the membership of the group decides who may commit."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._prefix = settings.prefix
+        # What a process leaves open when it dies is aborted by Kafka after this time, about when its partitions are
+        # given to another one. Until then nobody reads what lies behind it on the topic of the rows.
+        self._seconds = max(SHORTEST_SECONDS, settings.session_timeout_seconds)
+        self._producer: Any = Producer(
+            librdkafka_config(
+                settings,
+                transactional_id=f"{settings.prefix}-inbox-{uuid.uuid4().hex[:12]}",
+                transaction_timeout_ms=int(self._seconds * 1000),
+                delivery_timeout_ms=int(self._seconds * 1000),
+                acks="all",
+                compression_type="lz4",
+                linger_ms=1,
+                message_max_bytes=MESSAGE_BYTES,
+                queue_buffering_max_kbytes=64 * 1024,
+            )
+        )
+        try:
+            self._producer.init_transactions(_KAFKA_SECONDS)
+        except KafkaException as error:
+            raise InterruptedSessionError(f"no transaction can be begun: {error}") from error
+
+    def write(self, batches: dict[int, Batch], group: Any) -> None:
+        """Write everything, the offsets included.
+
+        Raises:
+            InterruptedSessionError: nothing of it counts.
+        """
+        try:
+            self._producer.begin_transaction()
+            for partition, batch in batches.items():
+                self._produce_batch(partition, batch)
+            # Checkpoints are in the log before the offsets that belong to them: see the top of this module.
+            if self._producer.flush(self._seconds):
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "Kafka takes too long"))
+            inbox = topic_name(self._prefix, "inbox")
+            positions = [TopicPartition(inbox, partition, batch.position) for partition, batch in batches.items()]
+            self._insist(lambda: self._producer.send_offsets_to_transaction(positions, group, self._seconds))
+            self._insist(lambda: self._producer.commit_transaction(self._seconds))
+        except KafkaException as error:
+            self._abort()
+            raise InterruptedSessionError(f"a transaction was given up: {error}") from error
+
+    def close(self) -> None:
+        """Abort what is open."""
+        self._abort()
+
+    def _produce_batch(self, partition: int, batch: Batch) -> None:
+        for (number, _), value in zip(batch.blocks, batch.values, strict=True):
+            self._produce("rows", number, None, value)
+        for job_id, state in batch.states:
+            self._produce("inbox-state", partition, job_id.encode(), encode(state) if state else None)
+        for home, job_id, record in batch.moved:
+            self._produce("inbox", home, job_id.encode(), record.value)
+        for key in batch.dropped:
+            self._produce("inbox-state", partition, key, None)
+        inbox = topic_name(self._prefix, "inbox")
+        refused = [
+            RejectedRecord(inbox, partition, record.offset, record.key, record.value, letter.reason)
+            for letter in batch.letters
+            for record in (letter.record,)
+        ]
+        for rejected in (*batch.rejected, *refused):
+            self._produce("dead-letters", None, *rejected.dead_letter())
+
+    def _produce(
+        self,
+        topic: Any,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        more = {"partition": partition} if partition is not None else {}
+        while True:
+            try:
+                self._producer.produce(
+                    topic_name(self._prefix, topic), value, key, headers=list((headers or {}).items()) or None, **more
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                self._producer.poll(0)
+                return
+
+    def _insist(self, call: Callable[[], None]) -> None:
+        deadline = time.monotonic() + self._seconds
+        while True:
+            try:
+                return call()
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() > deadline:
+                    raise
+
+    def _abort(self) -> None:
+        try:
+            self._producer.abort_transaction(self._seconds)
+        except KafkaException as error:
+            log.debug("nothing was aborted: %s", error)  # Kafka does it, after the transaction's time

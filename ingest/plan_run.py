@@ -1,0 +1,159 @@
+"""One plan in progress: read a block, publish it, report how far Kafka has them, end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Protocol
+
+from ingest.block_source import Waiting
+from ingest.delivery_watermark import DeliveryWatermark, with_counts
+from ingest.errors import PublishError, SourceError
+from ingest.publisher import MESSAGE_BYTES
+from ingest.sources import SourceContext, block_source, phase_of
+from schemas.codec import encode
+from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
+from schemas.job import Input
+from schemas.plans import Plan
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 0.5
+_RECORD_OVERHEAD_BYTES = 1024
+
+
+class Outlet(Protocol):
+    """Where blocks and reports go."""
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of the topic of the rows."""
+
+    def block(self, partition: int, value: bytes, confirmed: Callable[[], None]) -> None:
+        """Publish a block."""
+
+    def report(self, report: Report, confirmed: Callable[[], None] | None = None) -> None:
+        """Publish a report."""
+
+
+class Stage(Enum):
+    """Where a piece of work stands; it only moves down this list."""
+
+    READING = "reading"
+    DRAINING = "draining"
+    """Nothing more is read; some blocks are not confirmed yet."""
+    REPORTED = "reported"
+    """The last report is on its way."""
+    DONE = "done"
+    """Kafka has everything: the plan may be acknowledged."""
+
+
+class PlanRun:
+    """A plan in progress. It reads no clock: `now` is any steady number of seconds."""
+
+    def __init__(self, plan: Plan, start: Input, surroundings: SourceContext, outlet: Outlet, now: float) -> None:
+        self.plan = plan
+        self.phase = phase_of(plan)
+        self.stage = Stage.READING
+        self._names: dict[str, Any] = {"job_id": plan.job_id, "phase": self.phase, "run": plan.run}
+        self._start, self._began = start, now
+        self._outlet = outlet
+        self._source = block_source(plan, start, surroundings)
+        self._coverage = DeliveryWatermark(start)
+        self._reported = start
+        self._next_report = now + REPORT_SECONDS
+        self._end: Input | None = None
+        self._failure: str | None = None
+        log.info("job %s: %s begins at block %d, row %d", plan.job_id, self.phase, start.blocks, start.rows + 1)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the source was read to its end, or can't be."""
+        return self._end is not None or self._failure is not None
+
+    def step(self) -> bool:
+        """Read and publish one block; False: there is nothing to do until someone else has answered."""
+        try:
+            step = next(self._source)
+            if step is None or isinstance(step, Waiting):
+                return step is None
+            if step.block is None:
+                self._coverage = DeliveryWatermark(step.after)
+                self._advance()
+                return True
+            value = encode(step.block)
+            if len(value) > MESSAGE_BYTES - _RECORD_OVERHEAD_BYTES:
+                raise SourceError(
+                    f"block {step.block.block} (from row {step.block.first_row}) has {len(value)} bytes as a message, "
+                    f"Kafka takes {MESSAGE_BYTES}: lower SLUICE_BLOCK_BYTES or SLUICE_BLOCK_ROWS"
+                )
+            partition, after = step.block.block % self.plan.partitions, step.after
+            if partition >= self._outlet.partitions:
+                raise SourceError(
+                    f"the topic of the rows has no partition {partition}: the job was made for {self.plan.partitions}"
+                )
+            self._coverage.sent(after)
+            self._outlet.block(partition, value, lambda: self._coverage.confirmed(after))
+        except PublishError:
+            raise
+        except StopIteration as end:
+            self._end = end.value
+            self.stop()
+        except SourceError as error:
+            self._failure = str(error)
+            self.stop()
+        except Exception as error:
+            # a bug or a broken disk: fail this job with its reason, and do not take the other jobs down with it
+            log.exception("job %s: reading failed", self.plan.job_id)
+            self._failure = f"reading failed: {error!r}"
+            self.stop()
+        return True
+
+    def stop(self) -> None:
+        """Read no more."""
+        if self.stage is Stage.READING:
+            self._source.close()
+            self.stage = Stage.DRAINING
+
+    def tend(self, now: float) -> None:
+        """Report what is due, and end when Kafka has everything."""
+        if self.stage is Stage.READING and now >= self._next_report and self._advance():
+            self._next_report = now + REPORT_SECONDS
+        if self.stage is Stage.DRAINING and self._coverage.in_flight == 0:
+            self.stage = Stage.REPORTED
+            self._last_report(now)
+
+    def _advance(self, confirmed: Callable[[], None] | None = None) -> bool:
+        covered = self._coverage.covered
+        if covered == self._reported:
+            return False
+        self._reported = covered
+        self._outlet.report(InputAdvanced(**self._names, input=covered), confirmed)
+        return True
+
+    def _last_report(self, now: float) -> None:
+        if self._end is not None:
+            ended = with_counts(self._end, self.plan.partitions)
+            self._outlet.report(InputEnded(**self._names, input=ended), self._done)
+            self._log_end("ended", now)
+        elif self._failure is not None:
+            self._advance()
+            self._outlet.report(InputFailed(**self._names, reason=self._failure), self._done)
+            self._log_end(f"failed: {self._failure}", now)
+        else:
+            if not self._advance(self._done):
+                self._done()
+            self._log_end("stopped", now)
+
+    def _done(self) -> None:
+        self.stage = Stage.DONE
+
+    def _log_end(self, how: str, now: float) -> None:
+        covered, seconds = self._coverage.covered, max(now - self._began, 1e-3)
+        rows, size = covered.rows - self._start.rows, covered.bytes - self._start.bytes
+        log.info(
+            "job %s: %s %s after %d rows in %.2f s (%.0f rows/s, %.1f MB/s), at block %d, row %d",
+            self.plan.job_id, self.phase, how, rows, seconds, rows / seconds, size / seconds / 1e6,
+            covered.blocks, covered.rows,
+        )  # fmt: skip

@@ -1,0 +1,46 @@
+"""Whether a plan may be worked on, from what the control table says of its job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from ingest.sources import phase_of
+from schemas.job import Input, Job, State
+from schemas.plans import Plan
+
+_STATES = {"apply": State.RUNNING, "undo": State.ROLLING_BACK}
+
+
+class PlanValidity(Enum):
+    """What to do with a plan now."""
+
+    WAIT = "wait"
+    """The control agent sends a plan before it writes the job's state: the state is still to come."""
+    WORK = "work"
+    VOID = "void"
+
+
+def judge(plan: Plan, job: Job | None, has_passed: Callable[[int], bool]) -> PlanValidity:
+    """What to do with `plan`. `has_passed(offset)`: whether the control table has taken in a later command.
+
+    A job that is unknown though later commands have been taken in has been removed.
+    """
+    if job is None:
+        return PlanValidity.VOID if has_passed(plan.command_offset) else PlanValidity.WAIT
+    if (job.command_offset, job.epoch) < (plan.command_offset, plan.epoch):
+        return PlanValidity.WAIT
+    phase = phase_of(plan)
+    current = (
+        (job.epoch, job.run) == (plan.epoch, plan.run)
+        and job.phase == phase
+        and job.state is _STATES[phase]
+        and not job.current_input.ended
+    )
+    return PlanValidity.WORK if current else PlanValidity.VOID
+
+
+def starting_point(plan: Plan, job: Job) -> Input:
+    """The later of the two checkpoints: the plan's own, and the one recorded since."""
+    recorded = job.current_input
+    return recorded if recorded.blocks > plan.checkpoint.blocks else plan.checkpoint

@@ -1,0 +1,1 @@
+"""Elasticsearch: bulk requests, their pacing, and what becomes of those without an answer."""

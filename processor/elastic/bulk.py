@@ -1,0 +1,202 @@
+"""Elasticsearch's bulk request: ready-made lines in, an answer for each item out. Retries are item by item."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from elastic_transport import ConnectionTimeout
+from elasticsearch import ApiError, AsyncElasticsearch, TransportError
+
+from processor.elastic.pacing import Pace
+from processor.elastic.unanswered import Fate, Tries, fate_of
+from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+Gate = Callable[[], None]
+"""Called right before a request goes out, with nothing awaited in between; raises FencedError if it must not."""
+
+_RETRIED = frozenset({408, 429, 502, 503, 504})
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
+_FILTER = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Elasticsearch said to one item."""
+
+    status: int
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the item did what it was for."""
+        return self.status < 300
+
+
+DONE = Answer(201)
+_UNANSWERED = Answer(503)
+
+
+def read_answers(body: dict[str, Any], items: int) -> list[Answer]:
+    """The answers in a bulk response's body, one an item in order.
+
+    Raises:
+        ValueError: the response has not as many answers as the request had items.
+    """
+    if not body.get("errors", True) and len(body["items"]) == items and "delete" not in body["items"][0]:
+        return [DONE] * items  # a deletion that finds nothing is no error, but it has not deleted anything
+    answers = []
+    for entry in body.get("items", ()):
+        ((_, item),) = entry.items()
+        error = item.get("error")
+        answers.append(Answer(item["status"], _explain(error) if error else ""))
+    if len(answers) != items:
+        raise ValueError(f"Elasticsearch answered {len(answers)} of {items} items of a bulk request")
+    return answers
+
+
+def _explain(error: dict[str, Any]) -> str:
+    parts = [str(error.get("reason", error.get("type", "refused")))]
+    cause = error.get("caused_by", {}).get("reason")
+    return ": ".join([*parts, *([str(cause)] if cause else [])])
+
+
+class BulkSink:
+    """Sends items until each has an answer that trying again would not change."""
+
+    def __init__(
+        self,
+        client: AsyncElasticsearch,
+        in_flight: int = 1,
+        late_seconds: float = 20.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`in_flight`: requests that Elasticsearch is given at once; more of them wait here, made but not sent.
+
+        `late_seconds`: so long after we gave up waiting for it may a request still be carried out. `client` must send
+        each request once: what it tried again by itself, nobody here would know of.
+        """
+        self.client = client
+        self._pace = Pace(in_flight)
+        self._late_seconds = late_seconds
+        self._clock = clock
+        self.on_trouble: Callable[[str | None], None] = lambda _: None
+        """Told in words what keeps a request from being answered, and None once it is answered."""
+
+    async def send(self, items: Sequence[bytes], gate: Gate) -> list[Answer]:
+        """Answers to `items`, in order; each is an action line, with its document's line where there is one.
+
+        Items that are answered with 429 or 503 are sent again, with a pause that grows; so is a request that is not
+        answered. 409 and other refusals are for the caller to judge.
+
+        Raises:
+            FencedError: from `gate`. Some items may have been done.
+            CannotGoOnError: the request as a whole was refused (no permission, too large, ...).
+        """
+        answers: list[Answer] = [_UNANSWERED] * len(items)
+        left = list(range(len(items)))
+        pauses = _pauses()
+        while left:
+            body = b"\n".join([items[i] for i in left]) + b"\n"
+            request = partial(self.client.bulk, operations=cast(Any, body), filter_path=_FILTER)
+            response = await self.ask(request, gate, writes=True)
+            for index, answer in zip(left, read_answers(response.body, len(left)), strict=True):
+                answers[index] = answer
+            left = [index for index in left if answers[index].status in _RETRIED]
+            if left:
+                reason = answers[left[0]].error
+                await self._wait(f"Elasticsearch puts off {len(left)} items: {reason}", next(pauses))
+        self.on_trouble(None)
+        return answers
+
+    async def ask(self, request: Callable[[], Awaitable[T]], gate: Gate, writes: bool = False) -> T:
+        """The answer to one request, which is made again, with pauses that grow, until Elasticsearch gives one.
+
+        One that `writes`, and that may have been sent, is unanswered until the same request has an answer, or until
+        `late_seconds` after its last try: Elasticsearch may carry it out later. So long it is made again although the
+        job was stopped meanwhile: ids are fixed, so the late one has nothing left to write.
+
+        Raises:
+            FencedError: from `gate`, which is asked before each try. No try is under way any more.
+            UnansweredError: the partitions are another worker's, and a try may still be carried out.
+            CannotGoOnError: the request was refused, and trying again would not change that. No try is under way.
+        """
+        tries, pauses = Tries(self._late_seconds), _pauses()
+        trouble = ""
+        refusal: Exception | None = None
+        while True:
+            try:
+                if refusal is None and tries.worthwhile(self._clock()):
+                    async with self._pace.slot(writes):
+                        self._require(gate, tries, trouble)
+                        return await request()
+                self._require(gate, tries, trouble)
+            except ApiError as error:
+                if writes:
+                    tries.ended(fate_of(error), self._clock())
+                trouble = f"Elasticsearch answers {error.status_code}: {error.message}"
+                if error.status_code not in _RETRIED:
+                    trouble = f"Elasticsearch refuses a request: {error}"
+                    refusal = CannotGoOnError(trouble)
+                    refusal.__cause__ = error
+            except TransportError as error:
+                if writes:
+                    tries.ended(fate_of(error), self._clock())
+                silent = isinstance(error, ConnectionTimeout)
+                trouble = "takes too long to answer" if silent else f"can't be reached: {error.message}"
+                trouble = f"Elasticsearch {trouble}"
+            except FencedError:
+                raise
+            except Exception as error:  # of the client's, or its libraries': who knows when
+                tries.ended(Fate.CUT_OFF if writes else Fate.NOT_TAKEN, self._clock())
+                trouble = f"a request to Elasticsearch broke off: {error!r}"
+                refusal = error
+            late = tries.may_come(self._clock())
+            if refusal is not None and not late:
+                raise refusal
+            await self._wait(f"{trouble}. {self._waiting}" if late else trouble, next(pauses))
+
+    @property
+    def _waiting(self) -> str:
+        return (
+            "Elasticsearch has not answered a request that may still be carried out: a job that is to stop waits for "
+            f"an answer, or until {self._late_seconds:g} s after the last try"
+        )
+
+    def _require(self, gate: Gate, tries: Tries, trouble: str) -> None:
+        """Ask the gate; a stopped job has to hear what became of its write, whoever has lost its partitions can't."""
+        now = self._clock()
+        try:
+            gate()
+        except StoppedError:
+            if tries.may_come(now):
+                tries.stopped(now)
+                return
+            if tries.stopped_at is not None:
+                self.on_trouble(trouble)  # nothing waits any more
+            raise
+        except FencedError as error:
+            if tries.may_come(now):
+                raise UnansweredError from error
+            raise
+
+    async def _wait(self, trouble: str, seconds: float) -> None:
+        self.on_trouble(trouble)
+        log.warning("%s; trying again in %.1f s", trouble, seconds)
+        await asyncio.sleep(seconds)
+
+
+def _pauses() -> Iterator[float]:
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        yield pause
+        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

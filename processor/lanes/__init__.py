@@ -1,0 +1,1 @@
+"""The bookkeeping of blocks: lanes, whose turn it is, checkpoints."""

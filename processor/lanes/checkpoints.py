@@ -1,0 +1,192 @@
+"""Writes lane records, then acknowledges what they cover, then reports what the control agent waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+
+from control.budget import overspent, probe_rows
+from control.jobtable import JobTable
+from control.predicates import halting
+from processor.lanes.lane import Lane
+from processor.lanes.owned_lanes import Lanes
+from processor.stream.acknowledgement import Acknowledgeable
+from processor.stream.lease import Lease
+from processor.stream.publisher import Publisher
+from schemas.codec import encode
+from schemas.commands import LanesCounted, LanesDone, LanesRested
+from schemas.job import Job, LaneTotals
+from schemas.lanes import lane_key
+from schemas.progress import LaneProgress
+from schemas.topics import TopicName
+
+Record = tuple[TopicName, bytes, bytes | None, int | None]
+FLUSH_SECONDS = 0.05
+"""How long changes are gathered before they are written; what someone waits for is written at once."""
+PROGRESS_SECONDS = 0.5
+
+
+class Checkpoints:
+    """One worker's. `touch` and `acknowledge_later` note what has to be written; `run` does it."""
+
+    def __init__(
+        self, jobs: JobTable, lanes: Lanes, publisher: Publisher, now_ms: Callable[[], int], lease: Lease
+    ) -> None:
+        self._jobs = jobs
+        self._lanes = lanes
+        self._publisher = publisher
+        self._now_ms = now_ms
+        self._lease = lease
+        self._due = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._dirty: set[Lane] = set()
+        self._unacknowledged: list[Acknowledgeable] = []
+        self._tombstones: list[Record] = []
+        self._rested: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+        self._done: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+        self._counted: defaultdict[str, dict[int, LaneTotals]] = defaultdict(dict)
+        self._stopping: set[str] = set()
+        self._progress: set[Lane] = set()
+        self._progress_at_ms = 0
+
+    def touch(self, lane: Lane) -> None:
+        """The lane has changed."""
+        self._dirty.add(lane)
+        self._progress.add(lane)
+        job = self._jobs.get(lane.job_id)
+        if lane.job_id in self._stopping or (job is not None and probe_rows(job)):
+            self._urgent.set()
+        self._due.set()
+
+    def acknowledge_later(self, event: Acknowledgeable) -> None:
+        """Acknowledge `event` once everything noted so far is written; events come in the order of their offsets."""
+        self._unacknowledged.append(event)
+        self._due.set()
+
+    def report_soon(self) -> None:
+        """Something the control agent waits for may be provable now."""
+        self._urgent.set()
+        self._due.set()
+
+    def job_changed(self, job: Job) -> None:
+        """A job may have to be reported on."""
+        if halting(job):
+            self._stopping.add(job.id)
+        else:
+            self._stopping.discard(job.id)
+        self._urgent.set()
+        self._due.set()
+
+    def drop(self, lanes: list[Lane]) -> None:
+        """These lanes are over: their records go."""
+        for lane in lanes:
+            self._dirty.discard(lane)
+            self._tombstones.append(("lanes", lane_key(lane.job_id, lane.partition, lane.phase), None, lane.partition))
+            self._counted.pop(lane.job_id, None)
+        self._due.set()
+
+    def forget(self) -> None:
+        """The partitions are another worker's: nothing of theirs is to be written, acknowledged or reported by us."""
+        self._dirty.clear()
+        self._progress.clear()
+        self._unacknowledged.clear()
+        self._tombstones.clear()
+        self._rested.clear()
+        self._done.clear()
+        self._counted.clear()
+
+    async def run(self) -> None:
+        """Write what is due, for ever. Raises KafkaError when Kafka does not take it: the process should end then."""
+        while True:
+            try:
+                await asyncio.wait_for(self._due.wait(), PROGRESS_SECONDS if self._progress else None)
+                await asyncio.wait_for(self._urgent.wait(), FLUSH_SECONDS)
+            except TimeoutError:
+                pass
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write everything noted so far, acknowledge it, and report."""
+        async with self._writing:
+            self._lease.require()  # a checkpoint of someone who has lost the partition would hide its owner's
+            self._due.clear()
+            self._urgent.clear()
+            events, self._unacknowledged = self._unacknowledged, []
+            records, self._tombstones = self._tombstones, []
+            now = self._now_ms()
+            for lane in self._dirty:
+                if self._lanes.is_current(lane):
+                    key = lane_key(lane.job_id, lane.partition, lane.phase)
+                    records.append(("lanes", key, encode(lane.record(now)), lane.partition))
+            self._dirty.clear()
+            progress = self._progress_records(now)
+            await self._publisher.publish_all([*records, *progress])
+            for event in events:
+                event.ack()
+            await self._report(counts_due=bool(progress))
+
+    def _progress_records(self, now: int) -> list[Record]:
+        if now - self._progress_at_ms < PROGRESS_SECONDS * 1000:
+            return []
+        self._progress_at_ms = now
+        lanes, self._progress = self._progress, set()
+        records: list[Record] = []
+        for lane in lanes:
+            job = self._jobs.get(lane.job_id)
+            if job is not None:
+                progress = LaneProgress(
+                    job_id=job.id,
+                    operation=job.operation,
+                    dataset=job.dataset,
+                    organisation=job.organisation,
+                    partition=lane.partition,
+                    phase=lane.phase,
+                    run=lane.run,
+                    at=now,
+                    totals=lane.totals,
+                    added=lane.tell(),
+                    parked_blocks=len(lane.todo),
+                    rows_total=job.rows_total if lane.run == 0 else None,
+                )
+                records.append(("progress", job.id.encode(), encode(progress), None))
+        return records
+
+    async def _report(self, counts_due: bool) -> None:
+        reports: list[Record] = []
+        for job_id in list(self._stopping):
+            job = self._jobs.get(job_id)
+            if job is None or not halting(job):
+                continue
+            seen = self._rested[job.id, job.epoch]
+            # What has changed since the records were written waits for its own: the proof must not be ahead of it.
+            behind = {lane.partition for lane in self._dirty if lane.job_id == job_id}
+            rested = self._lanes.rested(job, seen | behind)
+            if rested:
+                seen.update(rested)
+                report = LanesRested(job_id=job.id, phase=job.phase, run=job.run, epoch=job.epoch, lanes=rested)
+                reports.append(("commands", job.id.encode(), encode(report), None))
+        for job_id in list(self._lanes.by_job):
+            job = self._jobs.get(job_id)
+            if job is None:
+                continue
+            if counts := self._news_of_counts(job, counts_due):
+                self._counted[job.id].update(counts)
+                reports.append(("commands", job.id.encode(), encode(LanesCounted(job_id=job.id, lanes=counts)), None))
+            seen = self._done[job.id, job.run]
+            done = self._lanes.done(job, seen)
+            if done:
+                seen.update(done)
+                finished = LanesDone(job_id=job.id, phase=job.phase, run=job.run, lanes=done)
+                reports.append(("commands", job.id.encode(), encode(finished), None))
+        await self._publisher.publish_all(reports)
+
+    def _news_of_counts(self, job: Job, due: bool) -> dict[int, LaneTotals]:
+        """Counts to report of a job with `max_errors`: at once in a probe or beyond the limit, else when it is time."""
+        sent = self._counted.get(job.id, {})
+        news = {lane: totals for lane, totals in self._lanes.counts(job).items() if totals != sent.get(lane)}
+        if not news or due or probe_rows(job):
+            return news
+        known = {**job.lanes_counted, **sent, **news}
+        return news if overspent(job, sum(known.values(), LaneTotals())) else {}

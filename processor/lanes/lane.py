@@ -1,0 +1,185 @@
+"""A lane: one job on one partition. What is applied, what is still to do, what is in memory. No I/O, no clock.
+
+Every block that is met becomes part of `todo`, by its offset, and leaves it when it has been applied. What a worker
+holds in memory (`ready`, `flying`) is only a cache of what the log still has, so that a crash, a pause or a full
+memory all come to the same: the block is read again from its offset.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from processor.outcome import Outcome
+from schemas.intervals import IntervalSet, merged
+from schemas.job import LaneTotals, Phase, RestedLane
+from schemas.lanes import LaneRecord
+
+MAX_EXTENTS = 2000
+"""Extents in a record, at most; beyond that the nearest are joined, at the cost of reading foreign blocks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A block in memory, still encoded."""
+
+    offset: int
+    block: int
+    value: bytes
+    first_row: int = 0
+
+
+class Lane:
+    """One job's run on one partition. The job's blocks here are those with ``block % partitions == partition``."""
+
+    def __init__(self, job_id: str, partition: int, partitions: int, phase: Phase = "apply", run: int = 0) -> None:
+        self.job_id = job_id
+        self.partition = partition
+        self.partitions = partitions
+        self.phase: Phase = phase
+        self.run = run
+        self.totals = LaneTotals()
+        self.told = LaneTotals()
+        self.applied = IntervalSet()
+        self.todo = IntervalSet()
+        self.ready: deque[Loaded] = deque()
+        self.flying: dict[int, Loaded] = {}
+        self.last_offset = -1
+        self.error: str | None = None
+        self._loaded: set[int] = set()
+
+    @classmethod
+    def restored(cls, record: LaneRecord) -> Lane:
+        """The lane as its record left it; nothing is in memory yet."""
+        lane = cls(record.job_id, record.partition, record.partitions, record.phase, record.run)
+        lane.totals = lane.told = record.totals
+        lane.applied = IntervalSet(record.applied)
+        lane.todo = IntervalSet((first, last) for first, last, _ in record.todo)
+        lane.last_offset = record.last_offset
+        return lane
+
+    def record(self, at: int) -> LaneRecord:
+        """The checkpoint to write; `at` in milliseconds since 1970."""
+        extents, gap = self.todo.intervals(), 0
+        while len(extents) > MAX_EXTENTS:
+            gap = gap * 2 + 1
+            extents = merged(extents, gap)
+        return LaneRecord(
+            job_id=self.job_id,
+            partition=self.partition,
+            partitions=self.partitions,
+            phase=self.phase,
+            run=self.run,
+            totals=self.totals,
+            applied=tuple(self.applied.intervals()),
+            todo=tuple((first, last, last - first + 1) for first, last in extents),
+            last_offset=self.last_offset,
+            at=at,
+            error=self.error,
+        )
+
+    def tell(self) -> LaneTotals:
+        """What has been counted since this was last asked, or since the lane's record was read."""
+        news, self.told = self.totals.since(self.told), self.totals
+        return news
+
+    def rested(self, epoch: int) -> RestedLane:
+        """Proof for the control agent that nothing of this lane is in flight in `epoch`."""
+        return RestedLane(epoch=epoch, totals=self.totals, last_offset=self.last_offset, parked_blocks=len(self.todo))
+
+    def meet(self, loaded: Loaded, room: int) -> bool:
+        """Take note of a block met in the log, and keep it in memory if fewer than `room` are there.
+
+        Returns:
+            False: it is known, or applied already: Kafka delivers again after a rebalance.
+        """
+        self.last_offset = max(self.last_offset, loaded.offset)
+        if loaded.offset in self.todo or self._place(loaded.block) in self.applied:
+            return False
+        # Behind older work that is not in memory it has to wait, so that a lane goes forward in the log's order.
+        in_order = len(self.todo) == len(self._loaded)
+        self.todo.add(loaded.offset)
+        if in_order and len(self._loaded) < room:
+            self._load(loaded)
+        return True
+
+    def refill(self, loaded: Loaded) -> None:
+        """Take a block that was read again. A foreign or an applied one only leaves `todo`."""
+        if loaded.offset not in self.todo or loaded.offset in self._loaded:
+            return
+        if self._place(loaded.block) in self.applied:
+            self.todo.discard(loaded.offset)
+        else:
+            self._load(loaded)
+
+    def forget(self, offset: int) -> None:
+        """This offset is not one of the job's: a joined extent covered it."""
+        self.todo.discard(offset)
+
+    def wanted(self, room: int) -> tuple[int, int] | None:
+        """The next extent (first, last offset) to read again, while fewer than `room` blocks are in memory."""
+        free = room - len(self._loaded)
+        if free <= 0 or len(self.todo) == len(self._loaded):
+            return None
+        for first, last in merged(self.todo.intervals(), 1):
+            for offset in range(first, last + 1):
+                if offset not in self._loaded and offset in self.todo:
+                    return offset, min(last, offset + free - 1)
+        return None
+
+    def has_next(self, within: int | None = None) -> bool:
+        """Whether `take` has a block to look at."""
+        return bool(self.ready) and (within is None or self.ready[0].first_row <= within)
+
+    def take(self, within: int | None = None) -> Loaded | None:
+        """The next block to apply, from memory; it is in flight from now on. It begins within the first `within` rows.
+
+        The first block of the job on a partition lies in front of the others: those behind it need not be looked at.
+        """
+        while self.has_next(within):
+            loaded = self.ready.popleft()
+            if self._place(loaded.block) not in self.applied:
+                self.flying[loaded.offset] = loaded
+                return loaded
+            self._drop(loaded.offset)  # published twice, and the other one was applied meanwhile
+        return None
+
+    def settle(self, loaded: Loaded, outcome: Outcome) -> None:
+        """The block has been applied. However often that happens, it counts once."""
+        self.flying.pop(loaded.offset, None)
+        self._drop(loaded.offset)
+        if self.applied.add(self._place(loaded.block)):
+            self.totals = self.totals + LaneTotals(
+                rows_applied=outcome.applied,
+                rows_failed=outcome.failed,
+                rows_undone=outcome.undone,
+                blocks=1,
+                last_row=outcome.last_row,
+            )
+
+    def put_back(self, blocks: Iterable[Loaded]) -> None:
+        """Blocks that were taken but not applied go to the front again, in their order."""
+        for loaded in sorted(blocks, key=lambda item: item.offset, reverse=True):
+            self.flying.pop(loaded.offset, None)
+            self.ready.appendleft(loaded)
+
+    def unload(self) -> None:
+        """Let go of what is in memory and not in flight: the log still has it."""
+        self._loaded.difference_update(item.offset for item in self.ready)
+        self.ready.clear()
+
+    def done(self, blocks: int) -> bool:
+        """Whether all of the job's `blocks` on this partition are applied."""
+        return len(self.applied) >= blocks
+
+    def _place(self, block: int) -> int:
+        return block // self.partitions
+
+    def _load(self, loaded: Loaded) -> None:
+        self._loaded.add(loaded.offset)
+        self.ready.append(loaded)
+
+    def _drop(self, offset: int) -> None:
+        self._loaded.discard(offset)
+        self.todo.discard(offset)

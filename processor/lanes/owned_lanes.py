@@ -1,0 +1,133 @@
+"""All lanes of one worker: those of the partitions it owns. Which may run, which must stop, what is to be reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from control.budget import watched
+from control.predicates import runnable
+from processor.lanes.lane import Lane
+from schemas.blocks import BlockHead
+from schemas.job import Job, LaneTotals, Phase, RestedLane, State
+
+S = State
+CONCLUDING = 0
+"""The partition whose owner does what is done once for a job: its file, the count at the end of its rollback."""
+
+
+@dataclass(slots=True)
+class Lanes:
+    """Lanes by job and partition. Only the newest run of a job has lanes."""
+
+    by_job: dict[str, dict[int, Lane]] = field(default_factory=dict)
+    owned: frozenset[int] = frozenset()
+    unproved: set[int] = field(default_factory=set)
+    """Partitions on which a request of the owner before us may still be on its way."""
+    failed_in: dict[str, int] = field(default_factory=dict)
+    """Job -> its epoch in which this worker has reported that it can't go on: until the next one it gets no turn."""
+    lost: dict[tuple[str, Phase], str] = field(default_factory=dict)
+    """Job and phase -> why a lane of it on our partitions can't go on: its record could not be read."""
+    concluding: list[str] = field(default_factory=list)
+    """Jobs whose file is being made or taken out, by the owner of partition 0."""
+
+    def __iter__(self) -> Iterator[Lane]:
+        for lanes in self.by_job.values():
+            yield from lanes.values()
+
+    def get(self, job_id: str, partition: int) -> Lane | None:
+        """The job's lane on a partition, if it has met a block there."""
+        return self.by_job.get(job_id, {}).get(partition)
+
+    def is_current(self, lane: Lane) -> bool:
+        """Whether the lane is ours, and the one that counts."""
+        return lane.partition in self.owned and self.get(lane.job_id, lane.partition) is lane
+
+    def of(self, job_id: str) -> Iterable[Lane]:
+        """The job's lanes."""
+        return self.by_job.get(job_id, {}).values()
+
+    def obtain(self, head: BlockHead, partition: int, partitions: int) -> Lane | None:
+        """The lane for a block just met; None: the block is of an older run than the lane's."""
+        lane = self.get(head.job_id, partition)
+        if lane is not None and lane.run > head.run:
+            return None
+        if lane is None or lane.run < head.run:
+            lane = Lane(head.job_id, partition, partitions, "undo" if head.kind == "undo" else "apply", head.run)
+            self.put(lane)
+        return lane
+
+    def put(self, lane: Lane) -> None:
+        """Take in a lane; of two runs the newer stays."""
+        lanes = self.by_job.setdefault(lane.job_id, {})
+        known = lanes.get(lane.partition)
+        if known is None or known.run <= lane.run:
+            lanes[lane.partition] = lane
+
+    def drop_job(self, job_id: str, run: int | None = None) -> list[Lane]:
+        """Let go of the job's lanes up to this run (None: of all); answers which they were.
+
+        Blocks of a later run may be here before the state that begins it.
+        """
+        known = self.by_job.pop(job_id, {})
+        self.failed_in.pop(job_id, None)
+        later = {partition: lane for partition, lane in known.items() if run is not None and lane.run > run}
+        if later:
+            self.by_job[job_id] = later
+        return [lane for partition, lane in known.items() if partition not in later]
+
+    def may_work(self, job: Job) -> bool:
+        """Whether blocks of the job may be applied (or undone) by this worker now."""
+        return runnable(job) and self.failed_in.get(job.id) != job.epoch
+
+    def give_up(self, job: Job) -> None:
+        """The job can't go on here: it gets no turn in this epoch any more."""
+        self.failed_in[job.id] = job.epoch
+
+    def clear(self) -> None:
+        """Let go of everything: the partitions are another worker's."""
+        self.by_job.clear()
+        self.failed_in.clear()
+        self.lost.clear()
+        self.owned = frozenset()
+        self.unproved.clear()
+
+    def rested(self, job: Job, reported: set[int]) -> dict[int, RestedLane]:
+        """The partitions of ours on which a halting job has nothing in flight, and that were not reported yet."""
+        found = {}
+        for partition in self.owned - self.unproved:
+            if partition >= job.partitions or partition in reported or partition in job.lanes_rested:
+                continue
+            if partition == CONCLUDING and job.id in self.concluding:
+                continue
+            lane = self.get(job.id, partition)
+            if lane is None or lane.run != job.run:
+                found[partition] = RestedLane(epoch=job.epoch, totals=LaneTotals())
+            elif not lane.flying:
+                found[partition] = lane.rested(job.epoch)
+        return found
+
+    def counts(self, job: Job) -> dict[int, LaneTotals]:
+        """The lanes whose counts the control agent does not know yet, for a job whose row errors have a limit."""
+        if not watched(job):
+            return {}
+        return {
+            lane.partition: lane.totals
+            for lane in self.of(job.id)
+            if lane.run == job.run and lane.totals != job.lanes_counted.get(lane.partition, LaneTotals())
+        }
+
+    def done(self, job: Job, reported: set[int]) -> dict[int, LaneTotals]:
+        """The lanes that have dealt with all their blocks, and that were not reported yet."""
+        progress = job.current_input
+        if not progress.ended:
+            return {}
+        return {
+            lane.partition: lane.totals
+            for lane in self.of(job.id)
+            if lane.run == job.run
+            and lane.partition not in reported
+            and lane.partition not in job.lanes_done
+            and lane.partition < len(progress.blocks_per_partition)
+            and lane.done(progress.blocks_per_partition[lane.partition])
+        }

@@ -1,0 +1,125 @@
+"""Reads parked blocks again: for each partition, the lane whose job has had the least so far goes first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aiokafka.errors import OffsetOutOfRangeError
+
+from control.jobtable import JobTable
+from processor.lanes.lane import Lane, Loaded
+from processor.lanes.owned_lanes import Lanes
+from processor.stream.log_reader import LogReader
+from schemas.blocks import BlockHead
+from schemas.codec import UndecodableError, decode
+
+ROOM_BLOCKS = 1024
+"""Blocks that a worker's lanes share, in memory. What finds no room is read from Kafka a second time."""
+ROOM_BYTES = 64 * 1024 * 1024
+"""What they may take up, where blocks are large."""
+REMEMBERED = 64
+"""Blocks that tell how large one is: an exponential mean over so many."""
+CHUNK_BLOCKS = 8
+"""Blocks read again in one go: so many, then the next lane has its turn."""
+
+
+class Refill:
+    """One task for each partition that is owned."""
+
+    def __init__(
+        self,
+        jobs: JobTable,
+        lanes: Lanes,
+        reader: LogReader,
+        lane_blocks: int,
+        on_loaded: Callable[[], None],
+        on_broken: Callable[[Lane, str], None],
+    ) -> None:
+        """`on_broken(lane, reason)`: what the lane has to do is not in the log any more; the job is given up."""
+        self._jobs = jobs
+        self._lanes = lanes
+        self._reader = reader
+        self._lane_blocks = lane_blocks
+        self._on_loaded = on_loaded
+        self._on_broken = on_broken
+        self._hungry: dict[int, asyncio.Event] = {}
+        self._mean_bytes = 0.0
+
+    def met(self, size: int) -> None:
+        """Hear of a block's size, in bytes."""
+        self._mean_bytes += (size - self._mean_bytes) / REMEMBERED
+
+    def room(self) -> int:
+        """Blocks that one lane may have in memory now: fewer, the more lanes are at work and the larger blocks are."""
+        active = sum(len(lanes) for job_id, lanes in self._lanes.by_job.items() if self._running(job_id)) or 1
+        most = min(ROOM_BLOCKS, int(ROOM_BYTES / max(self._mean_bytes, 1.0)))
+        return max(2, min(self._lane_blocks, most // active))
+
+    def wake(self, partition: int | None = None) -> None:
+        """Lanes of this partition (None: of any) may want blocks."""
+        for number, event in self._hungry.items():
+            if partition is None or number == partition:
+                event.set()
+
+    async def run(self, partition: int) -> None:
+        """Keep the lanes of one partition in blocks, until cancelled."""
+        event = self._hungry[partition] = asyncio.Event()
+        event.set()
+        try:
+            while True:
+                await event.wait()
+                event.clear()
+                while (lane := self._hungriest(partition)) is not None:
+                    await self._feed(lane, partition)
+        finally:
+            self._hungry.pop(partition, None)
+
+    def _hungriest(self, partition: int) -> Lane | None:
+        room = self.room()
+        hungry = [
+            lane
+            for job_id, lanes in self._lanes.by_job.items()
+            if (lane := lanes.get(partition)) is not None
+            and len(lane.ready) <= room // 2
+            and self._running(job_id)
+            and lane.wanted(room) is not None
+        ]
+        return min(hungry, key=lambda lane: len(lane.ready), default=None)
+
+    async def _feed(self, lane: Lane, partition: int) -> None:
+        wanted = lane.wanted(self.room())
+        if wanted is None:
+            return
+        first, last = wanted[0], min(wanted[1], wanted[0] + CHUNK_BLOCKS - 1)
+        try:
+            records = await self._reader.read(partition, first, last)
+        except OffsetOutOfRangeError:
+            count = len(lane.todo)
+            job = self._jobs.get(lane.job_id)
+            if job is not None:
+                self._lanes.give_up(job)
+            self._on_broken(
+                lane,
+                f"{count} parked blocks of partition {partition}, from offset {first} on, are not in Kafka any more "
+                f"(retention of the rows topic): their rows are missing; roll the job back and send the file again",
+            )
+            return
+        found = set()
+        for offset, value in records:
+            try:
+                head = decode(value, BlockHead)
+            except UndecodableError:
+                continue
+            if head.job_id == lane.job_id and head.run == lane.run:
+                found.add(offset)
+                self.met(len(value))
+                lane.refill(Loaded(offset, head.block, value, head.first_row))
+        for offset in range(first, last + 1):
+            if offset not in found:
+                lane.forget(offset)
+        self._on_loaded()
+
+    def _running(self, job_id: str) -> bool:
+        job = self._jobs.get(job_id)
+        return job is not None and self._lanes.may_work(job)

@@ -1,0 +1,134 @@
+"""Which blocks go into the next bulk request: jobs take turns by rows, lanes of a job by blocks. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from control.budget import probe_rows
+from control.jobtable import JobTable
+from processor.lanes.fairness import FairTurns, TokenBucket
+from processor.lanes.lane import Lane, Loaded
+from processor.lanes.owned_lanes import Lanes
+from runtime.settings import Settings
+from schemas.blocks import Block
+from schemas.bounds import possible_rate
+from schemas.codec import UndecodableError, decode
+from schemas.job import Job
+
+Batch = list[tuple[Lane, Loaded, Block]]
+
+
+class Scheduler:
+    """One worker's. Times are seconds of any steady clock."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        jobs: JobTable,
+        lanes: Lanes,
+        on_taken: Callable[[int], None],
+        on_broken: Callable[[Lane, str], None],
+    ) -> None:
+        """`on_taken(partition)`: a lane there has room. `on_broken(lane, reason)`: a block of it can't be read;
+        the job is given up.
+        """
+        self._settings = settings
+        self._jobs = jobs
+        self._lanes = lanes
+        self._on_taken = on_taken
+        self._on_broken = on_broken
+        self._turns = FairTurns()
+        self._buckets: dict[str, TokenBucket] = {}
+
+    def next(self, now: float) -> tuple[Job | None, float | None]:
+        """The job whose turn it is, None if none has work; and how long until one held back by its rate may go on."""
+        waiting: list[str] = []
+        pause: float | None = None
+        for job_id, lanes in self._lanes.by_job.items():
+            job = self._jobs.get(job_id)
+            if job is None or not self._lanes.may_work(job):
+                continue
+            within = probe_rows(job)
+            if not any(_has_work(lane, job, within) for lane in lanes.values()):
+                continue
+            bucket = self._buckets.get(job_id)
+            wait = bucket.wait_seconds(now) if bucket else 0.0
+            if wait <= 0:
+                waiting.append(job_id)
+            else:
+                pause = min(wait, pause or wait)
+        return self._jobs.get(self._turns.next(waiting) or ""), pause
+
+    def take(self, job: Job, now: float) -> Batch:
+        """Blocks of one job for one request, in the order of their offsets within each lane, lanes taking turns.
+
+        What it raises belongs to this job; its lanes have their blocks then.
+        """
+        taken: Batch = []
+        try:
+            self._take(job, now, taken)
+        except BaseException:
+            put_back(taken)
+            raise
+        return taken
+
+    def _take(self, job: Job, now: float, taken: Batch) -> None:
+        rows = size = 0
+        within = probe_rows(job)
+        lanes = [lane for lane in self._lanes.of(job.id) if _has_work(lane, job, within)]
+        bucket = self._buckets.get(job.id)
+        most = min(self._settings.bulk_rows, int(bucket.rate) + 1) if bucket else self._settings.bulk_rows
+        while lanes and rows < most and size < self._settings.bulk_bytes:
+            for lane in list(lanes):
+                if rows >= most or size >= self._settings.bulk_bytes:
+                    break
+                loaded = lane.take(within)
+                if loaded is None:
+                    lanes.remove(lane)
+                    continue
+                try:
+                    block = decode(loaded.value, Block)
+                except UndecodableError as error:
+                    lane.put_back([loaded])
+                    lanes.remove(lane)
+                    self._lanes.give_up(job)
+                    self._on_broken(lane, f"block {loaded.block} at offset {loaded.offset} can't be read: {error}")
+                    continue
+                taken.append((lane, loaded, block))
+                rows += _rows(block)
+                size += len(loaded.value)
+                self._on_taken(lane.partition)
+        self._turns.charge(job.id, max(rows, 1))
+        if bucket:
+            bucket.take(rows, now)
+
+    def set_rate(self, job: Job) -> None:
+        """Take in the job's rate: this worker's share of it is that of its partitions."""
+        rate = job.options.rows_per_second
+        if rate is None or job.phase == "undo":  # who takes rows out wants them out
+            self._buckets.pop(job.id, None)
+            return
+        share = possible_rate(rate) * max(1, len(self._lanes.owned)) / job.partitions
+        bucket = self._buckets.setdefault(job.id, TokenBucket(share))
+        bucket.rate = share
+
+    def forget(self, job_id: str) -> None:
+        """The job is over."""
+        self._turns.forget(job_id)
+        self._buckets.pop(job_id, None)
+
+
+def put_back(taken: Batch) -> None:
+    """Blocks that were not applied: each lane has them again, in their order."""
+    for lane in {lane for lane, _, _ in taken}:
+        lane.put_back(loaded for other, loaded, _ in taken if other is lane)
+
+
+def _has_work(lane: Lane, job: Job, within: int | None) -> bool:
+    """Whether the lane has blocks to take."""
+    return lane.run == job.run and lane.has_next(within)
+
+
+def _rows(block: Block) -> int:
+    rows = getattr(block, "rows", None)
+    return len(rows) if rows is not None else block.last_row - block.first_row + 1

@@ -1,0 +1,1 @@
+"""Kafka: Faust's transport, the lease, reading and writing records."""

@@ -1,0 +1,1 @@
+"""Rows against their dataset, a column at a time."""

@@ -1,0 +1,131 @@
+"""A block's rows against their dataset: which may be stored, as what, and what is wrong with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from processor.validation.columns import compile_column
+from schemas.blocks import RowBlock
+from schemas.datasets import ERROR_COLUMNS, Dataset
+from schemas.formulas import unguard
+from schemas.progress import RowError
+
+VALUE_CHARACTERS = 200
+"""A refused value is cut at this length in its error."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRows:
+    """A block's rows, sorted into good and bad."""
+
+    numbers: list[int]
+    """Row numbers of the good rows."""
+    columns: tuple[str, ...]
+    stored: list[Sequence[Any]]
+    """For each of `columns`, the values of the good rows, as they are to be stored."""
+    errors: list[RowError]
+
+    @property
+    def values(self) -> list[tuple[Any, ...]]:
+        """The values of each good row, in the order of `columns`."""
+        return list(zip(*self.stored, strict=True))
+
+
+class _Problem(NamedTuple):
+    """Why a row is bad, and where."""
+
+    reason: str
+    column: str | None = None
+    value: str | None = None
+
+
+class RowChecker:
+    """Checks of a dataset's rows, for one order of columns."""
+
+    def __init__(self, dataset: Dataset, columns: Sequence[str]) -> None:
+        """Raises KeyError when a column is not one of the dataset's. Those of an ``errors.csv`` are passed over."""
+        fields = {field.name: field for field in dataset.fields}
+        self.names = tuple(columns)
+        self._positions = [position for position, name in enumerate(columns) if name not in ERROR_COLUMNS]
+        self._columns = [compile_column(fields[columns[position]]) for position in self._positions]
+        self._stored = tuple(columns[position] for position in self._positions)
+
+    def check(self, block: RowBlock, organisation: str, at: int, raw: bool = False) -> CheckedRows:
+        """Sort a block's rows; `at`, in milliseconds, is the time its errors carry.
+
+        Unless `raw`, apostrophes go that an export put before what a spreadsheet would take for a formula.
+        """
+        problems = self._misfits(block)
+        places: Sequence[int] = range(len(block.rows))
+        if problems:
+            places = [place for place in places if place not in problems]
+        rows = [block.rows[place] for place in places] if problems else block.rows
+        if block.guarded and not raw:
+            rows = [[unguard(value) for value in row] for row in rows]
+        stored: list[Sequence[Any]] = self._values(rows, places, problems) if rows else [()] * len(self._columns)
+        if not problems:
+            return CheckedRows(list(block.row_numbers), self._stored, stored, [])
+        numbers = block.row_numbers
+        good = [index for index, place in enumerate(places) if place not in problems]
+        return CheckedRows(
+            [numbers[places[index]] for index in good],
+            self._stored,
+            [[values[index] for index in good] for values in stored],
+            [self._error(block, place, problems[place], organisation, at) for place in sorted(problems)],
+        )
+
+    def _values(
+        self, rows: Sequence[Sequence[str]], places: Sequence[int], problems: dict[int, _Problem]
+    ) -> list[Sequence[Any]]:
+        """The values to store, by column, of rows that fit the header; what is wrong with one goes into `problems`."""
+        whole = list(zip(*rows, strict=True))
+        stored: list[Sequence[Any]] = []
+        for column, position in zip(self._columns, self._positions, strict=True):
+            texts = whole[position]
+            values = column.fast(texts)
+            if values is None:
+                values, bad = column.sift(texts)
+                for index, reason in bad.items():
+                    if places[index] not in problems:  # a row's first problem is its error
+                        problems[places[index]] = _Problem(f"{column.name} {reason}", column.name, texts[index])
+            stored.append(values)
+        return stored
+
+    def _misfits(self, block: RowBlock) -> dict[int, _Problem]:
+        """Rows that could not be read, or have too few or too many values, by their places."""
+        wanted = len(self.names)
+        if not block.unreadable and set(map(len, block.rows)) <= {wanted}:
+            return {}
+        found = {}
+        for place, row in enumerate(block.rows):
+            reason = block.unreadable.get(place)
+            if reason is None and len(row) != wanted:
+                few = "few" if len(row) < wanted else "many"
+                reason = f"the row has too {few} values: {len(row)} instead of {wanted}"
+            if reason is not None:
+                found[place] = _Problem(reason)
+        return found
+
+    def _error(self, block: RowBlock, place: int, problem: _Problem, organisation: str, at: int) -> RowError:
+        return RowError(
+            job_id=block.job_id,
+            row=block.row_numbers[place],
+            line=block.line_of(place) if block.first_line else 0,
+            column=problem.column,
+            value=problem.value[:VALUE_CHARACTERS] if problem.value is not None else None,
+            reason=problem.reason,
+            columns=block.columns,
+            values=block.rows[place],
+            guarded=block.guarded,
+            organisation=organisation,
+            at=at,
+        )
+
+
+@lru_cache(maxsize=256)
+def row_checker(dataset: Dataset, columns: tuple[str, ...]) -> RowChecker:
+    """The checker for this dataset and order of columns, compiled once."""
+    return RowChecker(dataset, columns)
