@@ -1,14 +1,31 @@
-"""What a request may ask for in its options and its source: one rule for REST, the page and the topic. Pure."""
+"""What a request may ask for whatever its job is like: one rule for REST, the page and the topic. Pure."""
 
 from __future__ import annotations
 
 import re
 
+from control.errors import Rejected
 from schemas.bounds import ERRORS_WORDS, LEAST_RATE, MOST_ERRORS, MOST_PATH, MOST_RATE, RATE_WORDS
+from schemas.commands import Request, SetRate, StartJob
 from schemas.job import Options, Source
 
 _PERCENT = re.compile(r"(100(\.0{1,12})?|\d{1,2}(\.\d{1,12})?)%", re.ASCII)
 _MOST_DIGEST = 128
+
+
+def request_problem(request: Request) -> Rejected | None:
+    """What is wrong with a request for a job, before the job is looked at; None: nothing. A creation's rules are in
+    `control/admission.py`.
+    """
+    problem = None
+    match request:
+        case SetRate():
+            problem = rate_problem(request.rows_per_second)
+        case StartJob(options=Options(dry_run=True)):
+            problem = "start makes the real job: leave dry_run out"
+        case StartJob(options=Options() as options):
+            problem = options_problem(options)
+    return None if problem is None else Rejected(400, problem)
 
 
 def options_problem(options: Options) -> str | None:

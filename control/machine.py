@@ -11,10 +11,10 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from control.admission import Catalog, creation_problem, exclusive_key
+from control.admission import Catalog, creation_problem, exclusive_key, makes_file
 from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
-from control.limits import rate_problem, source_problem
+from control.limits import request_problem, source_problem
 from control.moves import legality
 from control.predicates import halting
 from control.repeats import differences, request_digest
@@ -93,6 +93,9 @@ class Context:
 
 def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, ...] | Rejected:
     """What follows from a command; no events: it changes nothing, and that is all right."""
+    problem = request_problem(command) if isinstance(command, Request) else None
+    if problem is not None:
+        return problem
     if isinstance(command, CreateJob):
         return _create(job, command, context)
     if isinstance(command, StartJob):
@@ -121,7 +124,8 @@ def _create(
     job: Job | None, command: CreateJob, context: Context, started_from: str | None = None
 ) -> tuple[Event, ...] | Rejected:
     if job is not None:
-        return () if job.started_from == started_from and not differences(job, command) else _another(job, command)
+        different = differences(job, command, started_from)
+        return _another(job, different) if different else ()
     problem = creation_problem(command, context.catalog)
     if problem is not None:
         return problem
@@ -155,10 +159,11 @@ def _create(
     return Rejected(409, _busy(holder, created), {"job_id": holder})
 
 
-def _another(job: Job, command: CreateJob) -> Rejected:
-    different = ", ".join(differences(job, command)) or "dry run"
+def _another(job: Job, different: list[str]) -> Rejected:
     return Rejected(
-        409, f"there is a job {job.id} already, and it is another one: its {different} differ", {"job_id": job.id}
+        409,
+        f"there is a job {job.id} already, and it is another one: its {', '.join(different)} differ",
+        {"job_id": job.id},
     )
 
 
@@ -188,9 +193,6 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
         case RetryErrors():
             return _retry(job, request, context)
         case SetRate():
-            problem = rate_problem(request.rows_per_second)
-            if problem is not None:
-                return Rejected(400, problem)
             return (RateSet(request.rows_per_second),)
         case _:
             assert_never(request)
@@ -227,8 +229,6 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
 
 
 def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...] | Rejected:
-    if job.options.dry_run:
-        return Rejected(409, f"job {job.id} is a dry run: correct its file itself, and send it as a new job")
     if request.source.kind != "file" or not request.source.path or not request.source.sha256:
         return Rejected(400, "corrected rows come as a file: source.path and source.sha256 name it")
     problem = source_problem(request.source)
@@ -244,7 +244,7 @@ def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...
 
 
 def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event, ...] | Rejected:
-    if request.keep_rows and _makes_file(job, context):
+    if request.keep_rows and makes_file(job.operation, context.catalog):
         return Rejected(400, f"job {job.id} makes a file, and half of one is not kept: terminate it without keep_rows")
     requested: tuple[Event, ...] = (TerminationRequested(request.keep_rows),)
     # Nothing of a queued or a paused job is in flight: that has been proved, and nobody has to prove it again.
@@ -257,16 +257,11 @@ def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event
     return requested
 
 
-def _makes_file(job: Job, context: Context) -> bool:
-    kind = context.catalog.operations.get(job.operation)
-    return kind is not None and kind.makes_file
-
-
 def _rollback(job: Job, context: Context) -> tuple[Event, ...]:
     last_row = max((lane.totals.last_row for lane in job.lanes_rested.values()), default=0)
     if job.applied is not None:
         last_row = max(last_row, job.applied.last_row)
-    if last_row and not _makes_file(job, context):
+    if last_row and not makes_file(job.operation, context.catalog):
         return (RollbackStarted(last_row),)
     if job.started_at is None:
         return (RollbackStarted(0), RolledBack())
@@ -343,7 +338,7 @@ def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
     )
     if job.state is S.RUNNING and done and not job.finishing:
         totals = _settled(job, _sum(job))
-        return (FileBegun(totals),) if _makes_file(job, context) else (Completed(totals),)
+        return (FileBegun(totals),) if makes_file(job.operation, context.catalog) else (Completed(totals),)
     if job.state is S.ROLLING_BACK and done and not job.checking and not job.halting:
         return (UndoFinished(_sum(job)),)
     return (ProbePassed(),) if job.state is S.RUNNING and probed(job) else ()

@@ -63,6 +63,12 @@ def legality(job: Job, request: Request) -> Answer | Rejected:
         return Rejected(
             409, f"job {job.id} is about to pause; wait until it is {S.ROLLBACK_PAUSED}", {"state": job.state}
         )
+    if isinstance(request, RetryErrors) and job.options.dry_run:
+        return Rejected(
+            409,
+            f"job {job.id} is a dry run: correct its file itself, and send it as a new job",
+            {"state": job.state},
+        )
     if isinstance(request, RetryErrors) and not _sent_before(job, request):
         return "move" if job.state in _MOVES[kind] else _refused(job, request)
     if job.state in _ALREADY[kind] and isinstance(request, RetryErrors):

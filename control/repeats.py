@@ -20,8 +20,13 @@ def request_digest(command: CreateJob) -> str:
     return sha256(encode(asked)).hexdigest()
 
 
-def differences(job: Job, command: CreateJob) -> list[str]:
-    """What `command` asks for that the request which made `job` did not; nothing: it is the same request again."""
+def differences(job: Job, command: CreateJob, dry_run: str | None = None) -> list[str]:
+    """What `command` asks for that the request which made `job` did not; nothing: it is the same request again.
+
+    `dry_run`: the one that the command is the start of.
+    """
+    if job.started_from != dry_run:
+        return ["dry run"]
     if job.request is not None and job.request == request_digest(command):
         return []
     different = [name for name, (first, second) in _parts(job, command).items() if first != second]

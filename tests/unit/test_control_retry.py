@@ -180,8 +180,18 @@ def test_a_second_start_changes_nothing_even_when_the_dry_run_is_gone() -> None:
 
 def test_a_start_may_bring_options_of_its_own() -> None:
     world = dry_run(max_errors="5%")
-    start(world, Options(rows_per_second=10, dry_run=True))
+    start(world, Options(rows_per_second=10))
     assert world.job("real").options == Options(rows_per_second=10)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(Options(dry_run=True), "leave dry_run out"), (Options(max_errors="five"), "a percentage such as '5%'")],
+)
+def test_a_start_with_options_that_the_real_job_can_not_have_is_refused(options: Options, words: str) -> None:
+    world = dry_run()
+    start(world, options)
+    assert (world.rejection().code, words in world.rejection().message) == (400, True)
 
 
 def test_the_real_job_is_subject_to_admission() -> None:
