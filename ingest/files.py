@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ingest.errors import SourceError
+from runtime.file_digest import read_through
 from runtime.identity import Match, identity_of, match
 from schemas.job import Source
 
@@ -138,17 +139,11 @@ class OpenFile:
             raise ChangedError
 
     def _content_problem(self) -> Generator[None, None, str | None]:
-        digest, at = hashlib.sha256(), 0
-        while True:
-            try:
-                data = os.pread(self.file.fileno(), _HASH_BYTES, at)
-            except OSError as error:
-                raise SourceError(f"the file can't be read: {error.strerror}") from error
-            if not data or at > self.size:
-                break
-            digest.update(data)
-            at += len(data)
-            yield
+        digest = hashlib.sha256()
+        try:
+            yield from read_through(self.file.fileno(), self.size, _HASH_BYTES, digest.update)
+        except OSError as error:
+            raise SourceError(f"the file can't be read: {error.strerror}") from error
         if digest.hexdigest() != self._source.sha256:
             return (
                 f"is not the one that the job was made with: its SHA-256 is {digest.hexdigest()}, "

@@ -35,12 +35,8 @@ def decode(data: bytes | None, kind: type[T] | Any) -> Any:
     """
     if data is None:
         raise UndecodableError("the record has no value; a JSON object is expected")
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        with _making:
-            decoder = _decoders.get(kind) or _decoders.setdefault(kind, msgspec.json.Decoder(kind))
     try:
-        return decoder.decode(data)
+        return _decoder(kind).decode(data)
     except msgspec.ValidationError as error:
         raise UndecodableError(in_words(str(error), kind, tag_in(data))) from error
     except RecursionError as error:
@@ -51,3 +47,24 @@ def decode(data: bytes | None, kind: type[T] | Any) -> Any:
         raise
     except Exception as error:
         raise UndecodableError(str(error)) from error
+
+
+def fit(values: dict[str, Any], kind: type[T]) -> T:
+    """A struct of values that did not come as JSON (a form's fields, say), with the checks of `decode`.
+
+    Raises:
+        UndecodableError: they do not fit; the message says where, and what is expected there.
+    """
+    _decoder(kind)  # what msgspec knows of a type is made under the lock
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise UndecodableError(in_words(str(error), kind)) from error
+
+
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        with _making:
+            decoder = _decoders.get(kind) or _decoders.setdefault(kind, msgspec.json.Decoder(kind))
+    return decoder

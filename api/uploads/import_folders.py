@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from api.errors import ApiError, invalid
-from api.uploads.spool import Digest
 from csvfile.header import HEAD_BYTES
+from runtime.file_digest import Digest, read_through
 from runtime.identity import identity_of
 from schemas.job import Source
 
@@ -68,12 +68,11 @@ def digest_of(path: Path, look: Look, stop: threading.Event) -> tuple[Digest, So
             before = _settled(file)
             if not stat.S_ISREG(before.st_mode):
                 raise invalid(f"{str(path)!r} is not a file")
-            while not stop.is_set() and (chunk := file.read(_CHUNK_BYTES)):
-                digest.update(chunk)
+            for _ in read_through(file.fileno(), before.st_size, _CHUNK_BYTES, digest.update):
                 if not looked and len(digest.head) >= HEAD_BYTES:
                     looked = True
                     look(digest.head, before.st_size <= HEAD_BYTES)
-                if digest.bytes > before.st_size:  # else one that grows is read for as long as it does
+                if stop.is_set():
                     break
             after = os.fstat(file.fileno())
     except OSError as error:
