@@ -44,7 +44,7 @@ class Digest:
 def read_through(descriptor: int, size: int, piece: int, update: Callable[[bytes], object]) -> Iterator[None]:
     """Give `update` the bytes of an open file, so many at a time; yields after each piece, and blocks in between.
 
-    Of a file that has grown beyond `size` it reads one piece of what is new: else it would read for as long as it grows.
+    Of a file that has grown beyond `size` it reads one new piece: else it would read for as long as the file grows.
 
     Raises:
         OSError: it can't be read.

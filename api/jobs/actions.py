@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import invalid
-from api.jobs.job_request import body_as, check_rate
+from api.jobs.job_request import body_as
 from api.jobs.job_view import job_view
 from api.jobs.waiting import waiting_for
 from api.models import InputEnd, Rate, Reason
@@ -76,7 +76,6 @@ async def set_rate(request: Request) -> Response:
 
 async def change_rate(parts: Services, job: Job, asking: Caller, body: Rate) -> Job:
     """The job once it has taken in the rate. Raises as `submit`, and ApiError 400."""
-    check_rate(body.rows_per_second)
     command = SetRate(job_id=job.id, by=asking.name, reason=body.reason, rows_per_second=body.rows_per_second)
     return await submit(parts.commands, parts.live, command)
 

@@ -8,8 +8,8 @@ import threading
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors import ApiError, invalid
-from api.jobs.job_request import body_as, check_options
+from api.errors import ApiError, refused
+from api.jobs.job_request import body_as
 from api.jobs.job_view import job_view
 from api.jobs.row_errors import error_page
 from api.jobs.row_pages import row_pages
@@ -21,6 +21,7 @@ from api.web.auth import Caller
 from api.web.bodies import short_body
 from api.web.responses import json_answer
 from api.web.services import Services, caller, now_ms, services, visible_job
+from control.limits import request_problem
 from runtime.identity import Match, match
 from schemas.commands import StartJob
 from schemas.ids import job_id_for_start
@@ -73,15 +74,6 @@ async def start_job(request: Request) -> Response:
 
 async def start_real(parts: Services, job: Job, asking: Caller, body: Start) -> tuple[Job, bool]:
     """The real job of a dry run, and whether it was made just now. Raises as `submit`, and ApiError 400 or 409."""
-    if body.options is not None:
-        if body.options.dry_run:
-            raise invalid("start makes the real job: leave dry_run out")
-        check_options(body.options)
-    known = parts.view.jobs.get(job_id_for_start(job.id))
-    if known is not None:
-        return known, False
-    if job.options.dry_run:
-        await asyncio.to_thread(_require_source, job, parts)
     command = StartJob(
         job_id=job_id_for_start(job.id),
         by=asking.name,
@@ -89,6 +81,14 @@ async def start_real(parts: Services, job: Job, asking: Caller, body: Start) -> 
         dry_run=job.id,
         options=body.options,
     )
+    problem = request_problem(command)
+    if problem is not None:
+        raise refused(problem)
+    known = parts.view.jobs.get(command.job_id)
+    if known is not None:
+        return known, False
+    if job.options.dry_run:  # whether it can be started now is for the control agent to say
+        await asyncio.to_thread(_require_source, job, parts)
     return await submit(parts.commands, parts.live, command), True
 
 

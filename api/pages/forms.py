@@ -1,4 +1,4 @@
-"""The fields of the page's forms, as the JSON that REST takes: what they mean is decided there. Pure."""
+"""The fields of the page's forms, as the requests that REST takes: what they mean is decided there. Pure."""
 
 from __future__ import annotations
 
@@ -6,33 +6,30 @@ from collections.abc import Mapping
 from math import nan
 from typing import Any
 
-import msgspec
-
 from api.errors import invalid
+from api.jobs.job_request import values_as
+from api.models import JobRequest
 from control.limits import rate_problem
 from schemas.bounds import RATE_WORDS
 
 Fields = Mapping[str, str]
 
 
-def upload_json(fields: Fields) -> bytes:
-    """The job of the form for uploads."""
+def upload_request(fields: Fields) -> JobRequest:
+    """The job of the form for uploads. Raises ApiError: 400."""
     return _job(fields, "upload", dataset=_text(fields, "dataset"), options=_row_options(fields))
 
 
-def teams_json(fields: Fields) -> bytes:
-    """The job of the form for teams."""
+def teams_request(fields: Fields) -> JobRequest:
+    """The job of the form for teams. Raises ApiError: 400."""
     return _job(fields, "teams", options=_row_options(fields))
 
 
-def export_json(fields: Fields) -> bytes:
-    """The job of the form for exports."""
-    options: dict[str, Any] = {"raw": True} if "raw" in fields else {}
-    rate = rate_in(fields)
-    if rate is not None:
-        options |= {"rows_per_second": rate}
-    more = {name: text for name in ("from", "till") if (text := _text(fields, name)) is not None}
-    return _job(fields, "export", dataset=_text(fields, "dataset"), options=options, **more)
+def export_request(fields: Fields) -> JobRequest:
+    """The job of the form for exports. Raises ApiError: 400."""
+    options: dict[str, Any] = {"raw": "raw" in fields, "rows_per_second": rate_in(fields)}
+    days = {name: _text(fields, name) for name in ("from", "till")}
+    return _job(fields, "export", dataset=_text(fields, "dataset"), options=options, **days)
 
 
 def rate_in(fields: Fields) -> float | None:
@@ -48,7 +45,6 @@ def rate_in(fields: Fields) -> float | None:
         rate = float(text)
     except ValueError:
         rate = nan
-    # JSON has no infinity and no NaN: they would become null there, which means no limit.
     if rate_problem(rate) is not None:
         raise invalid(f"rows a second is {RATE_WORDS}, not {text[:80]!r}; leave it empty for no limit")
     return rate
@@ -59,12 +55,10 @@ def reason_in(fields: Fields) -> str | None:
     return _text(fields, "reason")
 
 
-def _job(fields: Fields, operation: str, **more: Any) -> bytes:
-    job: dict[str, Any] = {"operation": operation, "reason": reason_in(fields), **more}
+def _job(fields: Fields, operation: str, **more: Any) -> JobRequest:
+    values = {"operation": operation, "reason": reason_in(fields), **more}
     organisation = _text(fields, "organisation")
-    if organisation is not None:
-        job["organisation"] = organisation
-    return msgspec.json.encode(job)
+    return values_as(values if organisation is None else {**values, "organisation": organisation}, JobRequest)
 
 
 def _row_options(fields: Fields) -> dict[str, Any]:

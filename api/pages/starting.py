@@ -2,57 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import ApiError, invalid
-from api.jobs.create import from_form, from_json, id_for, ready_to_create
+from api.jobs.create import Receive, id_for, make_job, ready_to_create, receive_form
+from api.jobs.job_request import Admission
 from api.pages.fields import fields_of
-from api.pages.forms import export_json, teams_json, upload_json
+from api.pages.file_form import Ask, FileForm
+from api.pages.forms import export_request, teams_request, upload_request
 from api.pages.rendering import go_to
 from api.uploads.multipart import boundary_of
-from api.uploads.receiving import Describe
-from api.web.auth import Caller
+from api.uploads.upload import Upload
 from api.web.services import caller, services
-from schemas.job import Job
+from schemas.commands import CreateJob
 
 
 async def start_upload(request: Request) -> Response:
     """Start an upload with the file that is sent along."""
-    return await _with_file(request, upload_json)
+    return await _started(request, _with_file(request, upload_request))
 
 
 async def start_teams(request: Request) -> Response:
     """Start the creation of teams with the file that is sent along."""
-    return await _with_file(request, teams_json)
+    return await _started(request, _with_file(request, teams_request))
 
 
 async def start_export(request: Request) -> Response:
     """Start an export."""
-    asking, job_id = await _ready(request)
-    data = export_json(await fields_of(request))
-    return await _made(request, from_json(request, data, services(request), asking, job_id))
+
+    async def receive(request: Request, admission: Admission, _: Upload) -> CreateJob:
+        return admission.command(export_request(await fields_of(request)), None)
+
+    return await _started(request, receive)
 
 
-async def _with_file(request: Request, describe: Describe) -> Response:
-    asking, job_id = await _ready(request)
+def _with_file(request: Request, ask: Ask) -> Receive:
     boundary = boundary_of(request.headers.get("content-type", ""))
     if boundary is None:
         raise invalid("the form was sent without its file; open the page anew and send it again")
-    return await _made(request, from_form(request, services(request), asking, job_id, boundary, describe))
+    return partial(receive_form, boundary=boundary, kind=partial(FileForm, ask=ask))
 
 
-async def _ready(request: Request) -> tuple[Caller, str]:
-    asking = caller(request)
+async def _started(request: Request, receive: Receive) -> Response:
     await ready_to_create(services(request))
-    return asking, id_for(asking, request.query_params.get("key"))
-
-
-async def _made(request: Request, making: Awaitable[Job]) -> Response:
     try:
-        job = await making
+        job = await make_job(request, id_for(caller(request), request.query_params.get("key")), receive)
     except ApiError as error:
         if error.code != 422:
             raise

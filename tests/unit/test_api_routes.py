@@ -57,7 +57,9 @@ def test_a_new_job_is_described_in_full(served: Served, tmp_path: Path) -> None:
     ("job", "words"),
     [
         ({"operation": "fly"}, "use one of export, teams, upload"),
-        ({"operation": "export"}, "from is missing"),
+        ({"operation": "export"}, "takes its rows from the dataset (query), not from a file"),
+        ({"source": "topic"}, "from one place"),
+        ({"file": "/a.csv"}, "leave out the others"),
         ({"operation": "export", "from": "2026-01-01"}, "send no file"),
         ({"operation": "export", "from": "2026-01-01", "file": "/a.csv"}, "leave out file"),
         ({"from": "2026-01-01"}, "belong to operation export"),
