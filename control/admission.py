@@ -12,7 +12,6 @@ from control.errors import Rejected
 from control.limits import options_problem, source_problem
 from schemas.commands import CreateJob
 from schemas.datasets import Dataset
-from schemas.ids import JOB_ID
 from schemas.job import BUSY, Job, State
 
 _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -52,8 +51,6 @@ def creation_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
 
 
 def _problem(command: CreateJob, catalog: Catalog) -> str | None:
-    if not JOB_ID.match(command.job_id):
-        return "a job id is 1 to 64 lower-case letters, digits, - and _, the first a letter or digit"
     kind = catalog.operations.get(command.operation)
     if kind is None:
         return f"operation {command.operation[:80]!r} is not known; use one of {_listed(catalog.operations)}"
@@ -87,7 +84,7 @@ def _source_problem(command: CreateJob, kind: Kind) -> str | None:
         advice = "; send no file, and leave out file and source" if kind.sources == {"query"} else ""
         return f"operation {command.operation} takes its rows from {taken}, not from {_SOURCES[source.kind]}{advice}"
     if source.kind == "file" and not source.path:
-        return "a job that reads a file must name it: source.path"
+        return "a job that reads a file must name it: give its path (in a command: source.path)"
     return source_problem(source)
 
 

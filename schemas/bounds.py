@@ -54,10 +54,11 @@ HttpStatus = Annotated[int, Meta(ge=100, le=599)]
 
 MOST_REASON: Final = 1000
 """Characters of a reason."""
+JOB_ID_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}\Z"
 JobId = Annotated[
     str,
     Meta(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z",
+        pattern=JOB_ID_PATTERN,
         description="a job id: 1 to 64 lower-case letters, digits, - and _, the first a letter or digit",
     ),
 ]

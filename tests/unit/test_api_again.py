@@ -133,6 +133,22 @@ def test_a_body_without_one_file_is_refused(served: Served, request_parts: dict[
     assert spooled(folder) == ["people.csv"]
 
 
+def test_corrected_rows_of_a_dry_run_are_refused_before_the_file_is_taken_in(served: Served) -> None:
+    client, _, folder = served
+    job_id = ended(served, failed=1, dry_run=True)
+    answer = client.post(f"/v1/jobs/{job_id}/retry-errors", content=b"x", headers={"content-type": "image/png"})
+    assert (answer.status_code, "is a dry run" in answer.text) == (409, True)
+    assert spooled(folder) == ["people.csv"]
+
+
+def test_a_retrys_reason_is_bounded_before_the_file_is_taken_in(served: Served) -> None:
+    client, _, folder = served
+    path = f"/v1/jobs/{ended(served, failed=1)}/retry-errors"
+    answer = client.post(path, params={"reason": "x" * 1001}, content=b"x", headers={"content-type": "text/csv"})
+    assert (answer.status_code, "at most 1,000 characters" in answer.text) == (400, True)
+    assert spooled(folder) == ["people.csv"]
+
+
 def test_a_job_without_row_errors_is_refused_before_the_file_is_taken_in(served: Served) -> None:
     client, _, _ = served
     answer = client.post(f"/v1/jobs/{ended(served)}/retry-errors", content=b"x", headers={"content-type": "image/png"})

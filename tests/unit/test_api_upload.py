@@ -44,6 +44,8 @@ class Refusing:
         self.words = words
 
     def command(self, asked: JobRequest, sent: Source | None) -> CreateJob:
+        if asked.operation == "fly":
+            raise invalid("there is no such operation")
         return CreateJob(job_id="j1", operation=asked.operation, dataset="people", source=sent or Source())
 
     def check_head(self, command: CreateJob, head: bytes, whole: bool) -> None:
@@ -120,6 +122,15 @@ def test_a_refused_header_leaves_nothing_and_ends_the_upload(tmp_path: Path) -> 
         receive(tmp_path, body, 65536, refuse="no such column", sent=sent)
     assert files(tmp_path) == ["sources"]
     assert sum(sent) < 50_000_000, "it is read on for a while, so that the client sees the answer"
+
+
+def test_a_refused_job_costs_no_upload(tmp_path: Path) -> None:
+    body = form(part("job", b'{"operation":"fly"}'), part("file", b"x" * 100_000_000, "a.csv"))
+    sent: list[int] = []
+    with pytest.raises(ApiError, match="no such operation"):
+        receive(tmp_path, body, 65536, sent=sent)
+    assert files(tmp_path) == [], "nothing of it was written"
+    assert sum(sent) < 50_000_000
 
 
 @pytest.mark.parametrize(
