@@ -16,7 +16,7 @@ from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
 from control.limits import rate_problem, source_problem
 from control.moves import legality
-from control.predicates import halting
+from control.predicates import counting, halting
 from control.repeats import differences, request_digest
 from control.starting import real_job
 from schemas.commands import (
@@ -283,7 +283,7 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
     """The events a report stands for; none where it is out of date or comes a second time."""
     match report:
         case UndoChecked():
-            if job.state is not S.ROLLING_BACK or not job.checking or report.epoch != job.epoch:
+            if not counting(job) or report.epoch != job.epoch:
                 return ()
             if report.remaining:
                 return (RollbackRepeated(report.remaining, report.last_row),)

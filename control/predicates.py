@@ -13,6 +13,11 @@ def runnable(job: Job) -> bool:
     return job.state is State.ROLLING_BACK and not job.halting and not job.checking
 
 
+def counting(job: Job) -> bool:
+    """Whether a worker is to count the rows that a rollback has left."""
+    return job.state is State.ROLLING_BACK and job.checking and not job.halting
+
+
 def halting(job: Job) -> bool:
     """Whether the control agent waits for proof that the job's lanes have stopped."""
     return job.state in (State.PAUSING, State.TERMINATING, State.FAILED) or job.halting
