@@ -14,11 +14,12 @@ from control.entry import head_of, readable, surplus_problem
 from control.errors import Rejected
 from control.jobtable import JobTable
 from control.machine import Context
+from control.predicates import holds_key
 from control.reaction import Reaction, react, rejection, start, unreadable
 from schemas.bounds import LAST_MOMENT, moment
 from schemas.codec import UndecodableError, decode, encode
 from schemas.commands import Command
-from schemas.job import BUSY, ENDED, Job
+from schemas.job import ENDED, Job
 from schemas.topics import DAY_MS, TopicName
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class ControlAgent:
         reaction = self._judged(before, command, context) if surplus is None else _refusing(command, surplus, context)
         await self._carry_out(reaction)
         after = reaction.job
-        if before is not None and after is not None and before.state in BUSY and after.state not in BUSY:
+        if before is not None and after is not None and holds_key(before) and not holds_key(after):
             await self._start_next(offset, at)
         # By our own clock as well: a record from the far future is no reason to remove jobs.
         today = min(at, self._clock())

@@ -16,7 +16,7 @@ from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
 from control.limits import rate_problem, source_problem
 from control.moves import legality
-from control.predicates import counting, halting
+from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
 from control.repeats import differences, request_digest
 from control.starting import real_job
 from schemas.commands import (
@@ -70,8 +70,6 @@ from schemas.events import (
 from schemas.job import Input, Job, LaneTotals, State
 
 S = State
-ACTIVE = frozenset({S.RUNNING, S.PAUSING, S.PAUSED, S.ROLLING_BACK, S.ROLLBACK_PAUSED})
-_OPEN = (S.RUNNING, S.PAUSING, S.PAUSED, S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +209,7 @@ def _announced(job: Job, rows: int | None) -> tuple[Event, ...] | Rejected:
             f"changed: terminate the job and start another one",
             {"rows": job.announced_rows},
         )
-    if job.phase != "apply" or job.state not in (S.QUEUED, *_OPEN):
+    if not takes_more_rows(job):
         return Rejected(409, f"job {job.id} is {job.state}: it takes no more rows", {"state": job.state})
     return (InputAnnounced(rows),)
 
@@ -289,37 +287,38 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
                 return (RollbackRepeated(report.remaining, report.last_row),)
             return (RolledBack(report.rows_undone),)
         case FileFinished():
-            current = job.state is S.RUNNING and job.finishing and report.epoch == job.epoch
+            current = making_file(job) and report.epoch == job.epoch
             return (Completed(_settled(job, _sum(job))),) if current else ()
         case LanesCounted():
             known, none = job.lanes_counted, LaneTotals()
             more = {p: totals for p, totals in report.lanes.items() if totals.blocks > known.get(p, none).blocks}
-            return (LanesTallied(more),) if more and watched(job) and job.state in _OPEN else ()
+            return (LanesTallied(more),) if more and watched(job) and under_way(job) else ()
         case LanesRested():
-            stopping = halting(job)
             news = {p: lane for p, lane in report.lanes.items() if p not in job.lanes_rested and p < job.partitions}
             current = report.run == job.run and report.epoch == job.epoch
-            return (LanesStopped(news),) if stopping and current and news else ()
+            return (LanesStopped(news),) if halting(job) and current and news else ()
         case InputAdvanced():
-            current = report.run == job.run and job.state in _OPEN
+            current = report.run == job.run and under_way(job)
             so_far = job.current_input
             moved = report.input.blocks > so_far.blocks or (report.input.frozen is not None and so_far.frozen is None)
             return (InputMoved(report.input),) if current and moved and _goes_on(so_far, report.input) else ()
         case InputEnded():
-            current = report.run == job.run and job.state in _OPEN and not job.current_input.ended
+            current = report.run == job.run and under_way(job) and not job.current_input.ended
             if not current or report.input is None or len(report.input.blocks_per_partition) != job.partitions:
                 return ()
             if not _goes_on(job.current_input, report.input):
                 return ()
             return (InputCompleted(replace(report.input, ended=True)),)
         case LanesDone():
-            current = report.run == job.run and job.state in _OPEN
+            current = report.run == job.run and under_way(job)
             finished = {p: totals for p, totals in report.lanes.items() if p not in job.lanes_done}
             return (LanesFinished(finished),) if current and finished else ()
         case InputFailed() | WorkFailed():
-            # A job that is being stopped for good needs no more of its source.
-            stopping = job.state is S.TERMINATING or (isinstance(report, InputFailed) and job.current_input.ended)
-            return (Failed(),) if report.run == job.run and job.state in ACTIVE and not stopping else ()
+            if report.run != job.run or not under_way(job) or job.state is S.FAILED:
+                return ()
+            # A job whose input has ended needs no more of its source.
+            needless = isinstance(report, InputFailed) and job.current_input.ended
+            return () if needless else (Failed(),)
         case _:
             assert_never(report)
 
@@ -331,7 +330,7 @@ def _goes_on(known: Input, news: Input) -> bool:
 
 def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
     """What is true of the job now that was not before: lanes have stopped or are done, or its errors are too many."""
-    if (job.state is S.PAUSING or job.halting) and _all_rested(job):
+    if pausing(job) and _all_rested(job):
         return (Paused(),)
     if job.state is S.TERMINATING and _all_rested(job):
         return (Terminated(),) if job.keep_rows else _rollback(job, context)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from control.predicates import under_way
 from ingest.delivery_watermark import with_counts
 from ingest.inbox.row_buffer import MOST_GAPS, RowBuffer
 from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
 from schemas.job import Job, State
 
-_OPEN = frozenset({State.RUNNING, State.PAUSING, State.PAUSED, State.FAILED})
 REPORT_SECONDS = 0.5
 AGAIN_SECONDS = 5.0
 """A report that the job's state does not show by then is sent again."""
@@ -20,7 +20,7 @@ def report_on(job: Job, fill: RowBuffer, given_up: str | None = None) -> Report 
 
     `given_up`: why its rows don't become blocks any more.
     """
-    if job.state not in _OPEN or job.phase != "apply" or job.input.ended:
+    if not under_way(job) or job.phase != "apply" or job.input.ended:
         return None
     announced, now = job.announced_rows, fill.input
     trouble = given_up or _trouble(fill, announced)
