@@ -113,7 +113,7 @@ class ViewConsumer:
     def catch_up(self, stopping: Callable[[], bool]) -> None:
         """Take in everything up to the topic's end as it is now, or until it is to stop."""
         place = TopicPartition(self._topic, 0)
-        _, end = self._consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
+        _, end = self._ends.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
         while max(self._end, self._consumer.position([place])[0].offset) < end and not stopping():
             self.follow(0.1)
 
