@@ -1,4 +1,4 @@
-"""The control table as a process sees it: each job's newest state, and who wants to hear of changes."""
+"""The control table as a process sees it: the newest state of each job, and the listeners to its changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_record(key: bytes | None, value: bytes | None) -> tuple[str, Job | None
 
 
 class JobTable:
-    """Job id -> state. Records may come twice or late: a state never goes back to an older command."""
+    """Job id -> state. Records may come twice or late: a newer state is never replaced by an older one."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}

@@ -1,6 +1,7 @@
 """The job state machine: ``decide(state, command, context)`` gives events or a rejection, ``evolve`` the next state.
 
-Both are pure: the clock is the command record's timestamp, and what they must know of other jobs comes as an argument.
+Both are pure: the time is the timestamp of the command's record, and other jobs are looked up through `Context`.
+What they can lead to stands in `control/transitions.py`.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class Context:
 
 
 def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, ...] | Rejected:
-    """What follows from a command; no events: it changes nothing, and that is all right."""
+    """The events of a command, in order; none: the command is a repeat or out of date, and changes nothing."""
     if isinstance(command, CreateJob):
         return _create(job, command, context)
     if isinstance(command, StartJob):
@@ -110,7 +111,7 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
 
 def _start(job: Job | None, command: StartJob, context: Context) -> tuple[Event, ...] | Rejected:
     if job is not None and job.started_from == command.dry_run:
-        return ()  # started before, and the dry run may have left the table since
+        return ()  # a repeat of the same start; the dry run itself may have left the table since
     creation = real_job(command, context.find(command.dry_run))
     return creation if isinstance(creation, Rejected) else _create(job, creation, context, command.dry_run)
 
@@ -142,7 +143,7 @@ def _create(
         date_from=command.date_from,
         date_till=command.date_till,
         exclusive_key=key,
-        # What comes by a topic comes in any order: its first rows may be the last to come, so nothing waits for them.
+        # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
     )
     holder = context.holder(key) if key else None
@@ -195,18 +196,18 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
 
 
 def _announced(job: Job, rows: int | None) -> tuple[Event, ...] | Rejected:
-    """The sender of a topic's rows says how many there are."""
+    """The events of the message in which the sender of a topic's rows says how many there are."""
     if job.source.kind != "topic":
-        return Rejected(409, f"job {job.id} does not read its rows from a topic, so nobody has to say where they end")
+        return Rejected(409, f"job {job.id} does not read its rows from a topic: its reader finds their end by itself")
     if rows is None or rows < 0:
-        return Rejected(400, "the end of the input is told with the number of its rows: rows, from 0 on")
+        return Rejected(400, "the end of the input needs the field rows: the number of rows, from 0 on")
     if job.announced_rows is not None:
         if job.announced_rows == rows:
             return ()
         return Rejected(
             409,
-            f"job {job.id} was told before that it has {job.announced_rows:,} rows, not {rows:,}; this can't be "
-            f"changed: terminate the job and start another one",
+            f"the sender of job {job.id} announced before that it has {job.announced_rows:,} rows, not {rows:,}; "
+            f"this can't be changed: terminate the job and start another one",
             {"rows": job.announced_rows},
         )
     if not takes_more_rows(job):
@@ -215,7 +216,7 @@ def _announced(job: Job, rows: int | None) -> tuple[Event, ...] | Rejected:
 
 
 def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
-    # A failed job gave its exclusive key back: another may hold it by now.
+    # A failed job has given its exclusive key back: another job may hold it by now.
     if job.state is S.FAILED and job.phase == "apply" and job.exclusive_key:
         holder = context.holder(job.exclusive_key)
         if holder is not None:
@@ -234,7 +235,7 @@ def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...
         return Rejected(400, problem)
     if request.errors_of_run != job.run:
         return Rejected(409, f"the row errors of job {job.id} have changed meanwhile: look at them again")
-    # An ended job gave its exclusive key back: another may hold it by now.
+    # An ended job has given its exclusive key back: another job may hold it by now.
     holder = context.holder(job.exclusive_key) if job.exclusive_key else None
     if holder is not None:
         return Rejected(409, _busy(holder, job), {"job_id": holder})
@@ -245,7 +246,7 @@ def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event
     if request.keep_rows and _makes_file(job, context):
         return Rejected(400, f"job {job.id} makes a file, and half of one is not kept: terminate it without keep_rows")
     requested: tuple[Event, ...] = (TerminationRequested(request.keep_rows),)
-    # Nothing of a queued or a paused job is in flight: that has been proved, and nobody has to prove it again.
+    # Nothing of a queued or a paused job is in flight: no further proof is needed.
     if job.state is S.QUEUED:
         return (*requested, Terminated()) if request.keep_rows else (*requested, *_rollback(job, context))
     if job.state is S.PAUSED:
@@ -268,8 +269,8 @@ def _rollback(job: Job, context: Context) -> tuple[Event, ...]:
         return (RollbackStarted(last_row),)
     if job.started_at is None:
         return (RollbackStarted(0), RolledBack())
-    # A file goes as a whole, when what is left is counted. And otherwise:
-    # No lane knows of a row, but a request whose worker died before its checkpoint may have written some: count them.
+    # A worker removes the file of an export as a whole before it counts. Of the other jobs no lane has counted a row,
+    # but a worker that died before its checkpoint may have written some: a worker counts them.
     return (RollbackStarted(0), UndoFinished(LaneTotals()))
 
 
@@ -324,12 +325,12 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
 
 
 def _goes_on(known: Input, news: Input) -> bool:
-    """Whether a report is about the input that is being read. Of two points in time, the first that is told counts."""
+    """Whether a report continues the known input. An export has one point in time: the first that a reader reports."""
     return not known.ended and known.frozen in (None, news.frozen)
 
 
 def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
-    """What is true of the job now that was not before: lanes have stopped or are done, or its errors are too many."""
+    """The events that follow from the job's state: its lanes have stopped or are done, or it has too many errors."""
     if pausing(job) and _all_rested(job):
         return (Paused(),)
     if job.state is S.TERMINATING and _all_rested(job):
@@ -349,7 +350,7 @@ def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
 
 
 def _settled(job: Job, run: LaneTotals) -> LaneTotals:
-    """Totals of the apply phase, once its lanes have stopped with these totals of their run."""
+    """Totals of the apply phase when its lanes have stopped; `run` are the totals of the lanes in their current run."""
     if job.applied is None:
         return run
     return job.applied.corrected(run) if job.retrying else job.applied
@@ -418,7 +419,7 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 retry=event.source,
                 retry_input=Input(),
                 ended_at=None,
-                # Whoever corrects rows knows of the errors: they do not pause the job once more.
+                # An operator who corrects rows knows of the errors: they do not pause the job once more.
                 budget="waived" if job.options.max_errors is not None else job.budget,
             )
         case RollbackStarted():

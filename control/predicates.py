@@ -57,7 +57,7 @@ def halting(job: Job) -> bool:
 
 
 def over(job: Job) -> bool:
-    """Whether no row is worked on any more in the run that the job is in."""
+    """Whether workers and readers do no more work in the run that the job is in."""
     return job.state in ENDED or job.state is State.TERMINATING
 
 
