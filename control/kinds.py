@@ -1,6 +1,6 @@
-"""What kinds of operations this installation has: those that come with Sluice, and those that the settings name.
+"""The kinds of operations in this installation: those that come with Sluice, and those that the settings name.
 
-The API and the control agent need an operation's kind and nothing else of it; workers load the operations themselves.
+The API and the control agent need only the kind of an operation; workers load the operations themselves.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a request may ask for whatever its job is like: one rule for REST, the page and the topic. Pure."""
+"""The limits of a request's options and source, for REST, the page and the topic alike. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def options_problem(options: Options) -> str | None:
 
 
 def rate_problem(rows_per_second: float | None) -> str | None:
-    """Why this can't be the most rows a second; None: it can, or it stands for no limit."""
+    """Why this can't be a limit of rows a second; None: it can be, or it stands for no limit."""
     if rows_per_second is None or LEAST_RATE <= rows_per_second <= MOST_RATE:
         return None
     return f"rows_per_second is {RATE_WORDS}; null, or nothing, is no limit"

@@ -1,10 +1,11 @@
-"""The map of states: which request is legal where, and what it means when it is met again."""
+"""Which request is legal in which state, and what it means when it comes again."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
 from control.errors import Rejected
+from control.transitions import moved_by
 from schemas.commands import PauseJob, Request, ResumeJob, RetryErrors, RollbackJob, SetRate, TerminateJob
 from schemas.job import Job, State
 
@@ -12,12 +13,7 @@ S = State
 Answer = Literal["move", "already"]
 
 _MOVES: Final[dict[type, frozenset[State]]] = {
-    PauseJob: frozenset({S.RUNNING, S.ROLLING_BACK}),
-    ResumeJob: frozenset({S.PAUSED, S.ROLLBACK_PAUSED, S.FAILED}),
-    TerminateJob: frozenset({S.QUEUED, S.RUNNING, S.PAUSING, S.PAUSED}),
-    RollbackJob: frozenset({S.COMPLETED, S.COMPLETED_WITH_ERRORS, S.TERMINATED, S.FAILED}),
-    RetryErrors: frozenset({S.COMPLETED_WITH_ERRORS}),
-    SetRate: frozenset({S.QUEUED, S.RUNNING, S.PAUSING, S.PAUSED, S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.FAILED}),
+    request: moved_by(request) for request in (PauseJob, ResumeJob, TerminateJob, RollbackJob, RetryErrors, SetRate)
 }
 """Request -> the states in which it moves a job on."""
 
@@ -29,8 +25,8 @@ _ALREADY: Final[dict[type, frozenset[State]]] = {
     RetryErrors: frozenset({S.RUNNING, S.PAUSING, S.PAUSED, S.COMPLETED, S.COMPLETED_WITH_ERRORS}),
     SetRate: frozenset(),
 }
-"""Request -> the states in which it has taken effect before: it succeeds and changes nothing. (Of a retry that is true
-for the very file that was sent last.)"""
+"""Request -> the states in which it has taken effect before: it succeeds and changes nothing. A retry is a repeat only
+if its file is the one that was sent last."""
 
 _KEPT = "it was terminated with its rows kept; to take them out, use rollback when it is TERMINATED"
 _TAKEN_OUT = "it was terminated with its rows taken out; they can't be kept any more"
@@ -43,6 +39,11 @@ _VERBS: Final[dict[type, str]] = {
     RetryErrors: "retry-errors",
     SetRate: "rate",
 }
+
+
+def repeated_states(request: type) -> tuple[State, ...]:
+    """The states in which this request has taken effect before, in the order of a job's life."""
+    return tuple(state for state in State if state in _ALREADY[request])
 
 
 def allowed_states(request: type) -> tuple[State, ...]:

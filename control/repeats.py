@@ -13,8 +13,8 @@ from schemas.job import Job
 
 
 def request_digest(command: CreateJob) -> str:
-    """The digest of everything that was asked for; not of who asks, and not of which file on disk it is: the one that
-    is sent again has the same content and name, and another inode.
+    """The digest of everything that a request asks for. It leaves out who asks, and the identity of the file on disk: a
+    file that is sent again has the same content and name, and another inode.
     """
     asked = replace(command, by="", source=replace(command.source, identity=None))
     return sha256(encode(asked)).hexdigest()

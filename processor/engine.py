@@ -22,7 +22,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from control.jobtable import JobTable
-from control.predicates import runnable, void
+from control.predicates import counting, making_file, runnable, void
 from processor.elastic.bulk import BulkSink
 from processor.errors import CannotGoOnError, FencedError, UnansweredError
 from processor.gates import Gates
@@ -48,7 +48,7 @@ from schemas.codec import decode, encode
 from schemas.commands import Command, FileFinished, UndoChecked, WorkFailed
 from schemas.datasets import Dataset
 from schemas.dead_letters import DeadLetter
-from schemas.job import BUSY, ENDED, Job, State
+from schemas.job import BUSY, ENDED, Job
 from schemas.lanes import OwnerRecord, owner_key
 from schemas.progress import RowError
 
@@ -352,9 +352,9 @@ class Engine:
             if lane.run != job.run or not runnable(job):
                 lane.unload()
         self._checkpoints.job_changed(job)
-        if job.checking and job.state is State.ROLLING_BACK and not job.halting:
+        if counting(job):
             self._conclude(job, self._check_undo)
-        if job.finishing and runnable(job):
+        if making_file(job):
             self._conclude(job, self._finish)
         lost = self.lanes.lost.get((job_id, job.phase))
         if lost is not None and self.lanes.may_work(job):

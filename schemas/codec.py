@@ -18,7 +18,7 @@ _making = threading.Lock()
 
 
 class UndecodableError(ValueError):
-    """Bytes that are not the message they should be. Trying again does not help; the record is a dead letter."""
+    """Bytes that are not a message of the expected type. Trying again does not help; the record is a dead letter."""
 
 
 def encode(message: Any) -> bytes:
@@ -31,7 +31,7 @@ def decode(data: bytes | None, kind: type[T] | Any) -> Any:
 
     Raises:
         UndecodableError: not JSON, or JSON that does not fit; the message says where, and what is expected there.
-            Whatever bytes are given, nothing else is raised.
+            No bytes make it raise anything else.
     """
     if data is None:
         raise UndecodableError("the record has no value; a JSON object is expected")

@@ -28,19 +28,19 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
 
 
 class BackgroundQueries:
-    """Questions to Elasticsearch in threads, so that the reader's other work goes on meanwhile."""
+    """Asks Elasticsearch in threads, so that the reader's other plans go on meanwhile."""
 
     def __init__(self, make_client: Callable[[], Elasticsearch]) -> None:
-        """`make_client` is called when there is something to ask for the first time."""
+        """`make_client` is called before the first request."""
         self._make_client = make_client
         self._client: Elasticsearch | None = None
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="asking")
 
     def ask(self, question: Callable[[Elasticsearch], T]) -> Generator[Waiting, None, T]:
-        """The answer, which is tried for until Elasticsearch gives one.
+        """The answer; the request is repeated until Elasticsearch answers it.
 
         Raises:
-            SourceError: it refuses, and trying again would not change that.
+            SourceError: Elasticsearch refuses it, and would refuse it again.
         """
         if self._client is None:
             self._client = self._make_client()
@@ -64,7 +64,7 @@ class BackgroundQueries:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def forget(self, question: Callable[[Elasticsearch], Any]) -> Future[Any] | None:
-        """Ask for something whose outcome does not matter."""
+        """Send a request once and ignore its outcome."""
         return self._threads.submit(question, self._client) if self._client is not None else None
 
 
@@ -80,7 +80,7 @@ def freeze(client: Elasticsearch, index: str) -> str:
 
 
 def release(client: Elasticsearch, frozen: str) -> None:
-    """Let go of a point in time."""
+    """Close a point in time."""
     client.close_point_in_time(id=frozen)
 
 
@@ -93,7 +93,7 @@ class Counting:
     organisation: str
 
     def whole(self, client: Elasticsearch, first_day: str, last_day: str | None) -> tuple[Span, int]:
-        """Where the rows of a range of days lie, and how many they are; without rows the span means nothing."""
+        """The span of the rows of a range of days, and how many rows there are; without rows the span means nothing."""
         query = range_query(self.date_field, self.organisation, first_day, last_day)
         body = self._search(client, query, self._extremes(), track_total_hits=True)
         rows = int(body["hits"]["total"]["value"])
@@ -134,7 +134,7 @@ class Counting:
     def _search(
         self, client: Elasticsearch, query: dict[str, Any], aggregations: dict[str, Any], track_total_hits: bool = False
     ) -> Any:
-        # Of several shards one that has lost its part would be left out without a word, if that were allowed.
+        # By default Elasticsearch would silently leave out a shard that has lost its part of the point in time.
         return client.search(
             pit={"id": self.frozen, "keep_alive": KEEP_ALIVE},
             query=query,
