@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from control.jobtable import JobTable
@@ -23,8 +23,6 @@ class Gates:
     lease: Lease
     jobs: JobTable
     lanes: Lanes
-    is_open: Callable[[], bool]
-    """Whether the worker owns its partitions, and has the control table read to its end."""
 
     def of_blocks(self, job: Job, lanes: Collection[Lane]) -> Gate:
         """For rows: nothing is written for a job that has moved on, nor for a lane that is another worker's."""
@@ -60,7 +58,7 @@ class Gates:
 
     def _require(self, ours: bool) -> None:
         self.lease.require()
-        if not (self.is_open() and ours):
+        if not (self.lanes.open and ours):
             raise FencedError
 
 

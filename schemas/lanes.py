@@ -48,10 +48,10 @@ class LaneRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OwnerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a partition's last owner said goodbye (key ``@/<partition>``, in the lanes topic).
+    """Whether a partition's last owner has closed it (key ``@/<partition>``, in the lanes topic).
 
-    Where it did not, a request of its own may still be on its way: its successor waits for that before it says that a
-    job has stopped.
+    If it has not, one of its requests may still be in flight: its successor waits for that before it reports that a job
+    has stopped.
     """
 
     partition: Partition

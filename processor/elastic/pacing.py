@@ -50,7 +50,8 @@ class Pace:
             while (wait := self.wait_seconds(writes)) > 0:
                 self._answered.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._answered.wait(), None if math.isinf(wait) else wait)
+                    async with asyncio.timeout(None if math.isinf(wait) else wait):
+                        await self._answered.wait()
             waits = writes and self._free() == 1 and any(other.writes for other in self._requests)
             request = _Request(writes, None if waits else self._clock())
             self._requests.append(request)

@@ -101,8 +101,10 @@ class Checkpoints:
         """Write what is due, for ever. Raises KafkaError when Kafka does not take it: the process should end then."""
         while True:
             try:
-                await asyncio.wait_for(self._due.wait(), PROGRESS_SECONDS if self._progress else None)
-                await asyncio.wait_for(self._urgent.wait(), FLUSH_SECONDS)
+                async with asyncio.timeout(PROGRESS_SECONDS if self._progress else None):
+                    await self._due.wait()
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._urgent.wait()
             except TimeoutError:
                 pass
             await self.flush()
