@@ -43,7 +43,7 @@ STOP_SECONDS = 45.0
 
 
 async def work(config: Settings) -> int:
-    """Run a worker until it is told to stop; answers its exit code."""
+    """Run a worker until a signal stops it; answers its exit code."""
     jobs = JobTable()
     publisher = Publisher(config)
     await publisher.start()
@@ -89,9 +89,9 @@ async def work(config: Settings) -> int:
     failed = not stopped.done()
     for task in parts:
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-            log.error("stopping after an error", exc_info=error)
+            log.error("this worker stops after an error", exc_info=error)
     if app.crash_reason is not None:
-        log.error("stopping after an error: %r", app.crash_reason)
+        log.error("this worker stops after an error: %r", app.crash_reason)
     ready.cancel()
     end_at_once(lease)
     # Anything that hangs from here on (Kafka gone, Faust waiting for itself) must not keep the process alive.

@@ -79,7 +79,7 @@ def make_app(settings: Settings) -> faust.App:
     return app
 
 
-class ControlTable(faust.GlobalTable):  # type: ignore[misc]  # Faust has no types for us
+class ControlTable(faust.GlobalTable):  # type: ignore[misc]  # Faust has no types
     """The control table, under the name of Sluice's own topic."""
 
     def _changelog_topic_name(self) -> str:
@@ -322,15 +322,17 @@ class WorkerApp:
         """Read the control table to the end that it has now; then the worker begins."""
         try:
             end = (await self.app.consumer.highwaters(self._table))[self._table]
-            told_at = time.monotonic()
+            logged_at = time.monotonic()
             while self._table_next < end:
                 self._table_moved.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CATCH_UP_SECONDS):
                         await self._table_moved.wait()
-                if time.monotonic() - told_at > CATCH_UP_SECONDS:
-                    told_at = time.monotonic()
-                    log.warning("waiting for the control table: at offset %d of %d", self._table_next, end)
+                if time.monotonic() - logged_at > CATCH_UP_SECONDS:
+                    logged_at = time.monotonic()
+                    log.warning(
+                        "this worker waits for the control table: it is at offset %d of %d", self._table_next, end
+                    )
             if self.engine is not None:
                 self.engine.recovered()
             if self._owns_commands:

@@ -1,4 +1,4 @@
-"""Puts the parts of a worker's engine together: what each is given, and whom each tells of what."""
+"""Puts the parts of a worker's engine together: what each is given, and which of the others it calls."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Engine:
             self._tasks.of_partitions.start(self._refill.run(number))
         self._assigned = True
         self._begin()
-        log.info("owner of partitions %s, with %d lanes", sorted(partitions), len(inherited.lanes))
+        log.info("this worker owns partitions %s, with %d lanes", sorted(partitions), len(inherited.lanes))
 
     def rebalancing(self) -> None:
         """The control table may be behind until `recovered` is called."""

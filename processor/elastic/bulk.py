@@ -30,7 +30,7 @@ _FILTER = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Elasticsearch said to one item."""
+    """Elasticsearch's answer to one item."""
 
     status: int
     error: str = ""

@@ -1,4 +1,4 @@
-"""When the next request may go out: as late as keeps Elasticsearch busy, since what it has been given can't be stopped.
+"""When the next request may go out: as late as keeps Elasticsearch busy, since nothing stops a request that it has.
 
 With two allowed in flight, the second does not help while Elasticsearch is at work on the first: it waits in a queue
 there, and a job that is paused meanwhile has to wait for it. So it is sent shortly before the first is due.
@@ -44,7 +44,7 @@ class Pace:
     async def slot(self, writes: bool) -> AsyncIterator[None]:
         """Wait for a slot, and have it until the request is answered or has failed.
 
-        One that only reads takes the last slot at once: nobody who pauses a job waits for it.
+        A request that only reads takes the last slot at once: a pause of a job does not wait for it.
         """
         async with self._door:
             while (wait := self.wait_seconds(writes)) > 0:

@@ -34,7 +34,7 @@ class WorkerFailure:
 
 
 class BackgroundTasks:
-    """Tasks of one kind that nobody awaits one by one."""
+    """Tasks of one kind, which are not awaited one by one."""
 
     def __init__(self, failure: WorkerFailure, on_done: Callable[[], None] | None = None) -> None:
         """`on_done` is called after each task, however it ended."""

@@ -76,7 +76,7 @@ class Export:
             try:
                 await self._stored(work, self._storage.publish(path, self._joined(work), aside))
             except CannotGoOnError:
-                # Someone who began before us may have finished, and removed the parts under our hands.
+                # An owner that began earlier may have finished meanwhile, and removed the parts.
                 if await self._stored(work, self._storage.find(path)) is None:
                     raise
         work.gate()
@@ -153,7 +153,7 @@ class Export:
         )
         request = asyncio.ensure_future(work.sink.ask(search, work.gate))
         try:
-            # Reading changes nothing: whoever pauses the job need not wait until it is over.
+            # Reading changes nothing: a pause of the job need not wait until it is over.
             while not request.done():
                 await asyncio.wait({request}, timeout=LOOK_SECONDS)
                 work.gate()
@@ -187,7 +187,7 @@ class Export:
         try:
             return await action
         except StorageError as error:
-            if error.may_come:  # the blocks are in flight until it can't: whoever stops the job waits
+            if error.may_come:  # the blocks are in flight until it can't: a stop of the job waits
                 work.sink.on_degraded(f"{error}. It may still do so for {self._late_seconds:g} s; then the job fails")
                 await self._sleep(self._late_seconds)
             raise CannotGoOnError(str(error)) from error

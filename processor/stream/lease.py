@@ -1,8 +1,8 @@
 """A worker's right to act: it holds only while the process is seen to run, and Kafka answers its heartbeats.
 
 A process that was frozen (SIGSTOP, a suspended machine, a long stop of the hypervisor) beyond its session has lost its
-partitions without knowing it. The monotonic clock of Linux goes on meanwhile, so the first look after waking tells.
-One that runs, but whose heartbeats do not reach Kafka, has lost them as well: Elasticsearch may still be in reach.
+partitions without knowing it. The monotonic clock of Linux goes on meanwhile, so the first look after waking shows it.
+A process that runs, but whose heartbeats do not reach Kafka, has lost them as well, even if it reaches Elasticsearch.
 """
 
 from __future__ import annotations

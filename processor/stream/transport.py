@@ -54,7 +54,7 @@ class NoReadOffsets(dict[TP, Any]):
         pass
 
 
-class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types for us
+class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # aiokafka reads it when it starts. If a version names it otherwise, the worker must not start.
@@ -115,7 +115,7 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
 
 
 class WorkerConsumer(Consumer):  # type: ignore[misc]
-    """Delivers what was fetched under the present assignment; commits what `acknowledge` was told."""
+    """Delivers what was fetched under the present assignment; commits what `acknowledge` was given."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
