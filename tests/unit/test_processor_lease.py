@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from processor.__main__ import end_at_once
-from processor.app import make_app
 from processor.errors import FencedError
 from processor.stream import transport
+from processor.stream.faust_app import make_app
 from processor.stream.lease import Lease, LostLeaseError
 from runtime.settings import Settings
 from tests.unit.test_processor_transport import PARTITION
