@@ -30,21 +30,22 @@ BACKOFF: Final = Backoff(first=0.2, longest=5.0)
 class BackgroundQueries:
     """Questions to Elasticsearch in threads, so that the reader's other work goes on meanwhile."""
 
-    def __init__(self, make_client: Callable[[], Elasticsearch]) -> None:
+    def __init__(self, make_client: Callable[[], Elasticsearch], backoff: Backoff = BACKOFF) -> None:
         """`make_client` is called when there is something to ask for the first time."""
         self._make_client = make_client
+        self._backoff = backoff
         self._client: Elasticsearch | None = None
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="asking")
 
     def ask(self, question: Callable[[Elasticsearch], T]) -> Generator[Waiting, None, T]:
-        """The answer, which is tried for until Elasticsearch gives one.
+        """Elasticsearch's answer to a question, which is asked again, after pauses, until it is answered.
 
         Raises:
             SourceError: it refuses, and trying again would not change that.
         """
         if self._client is None:
             self._client = self._make_client()
-        pauses = BACKOFF.pauses()
+        pauses = self._backoff.pauses()
         while True:
             answer = self._threads.submit(question, self._client)
             yield from _until(answer.done)
