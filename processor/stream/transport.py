@@ -104,7 +104,7 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
 
     @property
     def is_member(self) -> bool:
-        """Whether this worker is a member of the group, as far as it knows. The group gives away what others owned."""
+        """Whether this worker is a member of the group, as far as it knows. One that is not has lost its partitions."""
         return bool(self._ensure_consumer()._coordinator.generation != DEFAULT_GENERATION_ID)
 
     @property
