@@ -7,13 +7,14 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from logging import getLogger
-from typing import Any, TypeVar, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
 from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
 
 from ingest.block_source import WAITING, Waiting
 from ingest.errors import SourceError
 from ingest.export.slicing import Bounds, Dates, Jobs, Question, Rows
+from runtime.retrying import RETRIED_STATUSES, Backoff
 from schemas.blocks import Span
 from schemas.exports import GONE, KEEP_ALIVE, range_query, span_query
 
@@ -23,16 +24,16 @@ log = getLogger(__name__)
 
 _THREADS = 4
 _PAGE = 1000
-_RETRIED = frozenset({408, 429, 502, 503, 504})
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
+BACKOFF: Final = Backoff(first=0.2, longest=5.0)
 
 
 class BackgroundQueries:
     """Asks Elasticsearch in threads, so that the reader's other plans go on meanwhile."""
 
-    def __init__(self, make_client: Callable[[], Elasticsearch]) -> None:
-        """`make_client` is called before the first request."""
+    def __init__(self, make_client: Callable[[], Elasticsearch], backoff: Backoff = BACKOFF) -> None:
+        """`make_client` is called when there is something to ask for the first time."""
         self._make_client = make_client
+        self._backoff = backoff
         self._client: Elasticsearch | None = None
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="asking")
 
@@ -44,7 +45,7 @@ class BackgroundQueries:
         """
         if self._client is None:
             self._client = self._make_client()
-        pause = _FIRST_PAUSE_SECONDS
+        pauses = self._backoff.pauses()
         while True:
             answer = self._threads.submit(question, self._client)
             yield from _until(answer.done)
@@ -53,15 +54,15 @@ class BackgroundQueries:
             except NotFoundError as error:
                 raise SourceError(GONE) from error
             except ApiError as error:
-                if error.status_code not in _RETRIED:
+                if error.status_code not in RETRIED_STATUSES:
                     raise SourceError(f"Elasticsearch refuses to count the rows: {error}") from error
                 trouble = f"answers {error.status_code}"
             except TransportError as error:
                 trouble = f"does not answer ({type(error).__name__})"
+            pause = next(pauses)
             log.warning("Elasticsearch %s; trying again in %.1f s", trouble, pause)
             again = time.monotonic() + pause
             yield from _until(lambda at=again: time.monotonic() >= at)  # type: ignore[misc]
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def forget(self, question: Callable[[Elasticsearch], Any]) -> Future[Any] | None:
         """Send a request once and ignore its outcome."""

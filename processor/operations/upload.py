@@ -157,7 +157,7 @@ class Upload:
     ) -> Sequence[Answer]:
         """The answers to the good rows, with those set right that met a document of the same id."""
         scope, dry_run = self._scope(work), work.job.options.dry_run
-        if scope is None:  # under our ids, what exists is our own
+        if scope is None:  # ids are the job's own: what exists is the job's own
             return [DONE if answer.status == 409 else answer for answer in answers]
         if index is None or not (dry_run or any(answer.status == 409 for answer in answers)):
             return answers
