@@ -21,6 +21,7 @@ COPY runtime runtime
 COPY control control
 COPY ingest ingest
 COPY processor processor
+COPY extensions extensions
 COPY api api
 COPY devstack devstack
 COPY kibana kibana

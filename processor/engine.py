@@ -32,7 +32,7 @@ from processor.lanes.owned_lanes import CONCLUDING, Lanes
 from processor.lanes.refill import Refill
 from processor.lanes.scheduler import Batch, Scheduler, put_back
 from processor.metrics import WorkerMetrics
-from processor.operations.base import Operation
+from processor.operations.base import Operation, file_operation
 from processor.operations.dry_run_keys import sweep_claims
 from processor.operations.resolved_errors import end_errors
 from processor.operations.work import Work
@@ -387,13 +387,19 @@ class Engine:
 
     async def _check_undo(self, operation: Operation, work: Work) -> Command:
         """Count what a rollback has left."""
-        rows = await operation.discard(work) if operation.kind.makes_file else 0
+        making = file_operation(operation)
+        rows = await making.discard(work) if making is not None else 0
         remaining, last_row = await operation.left_over(work)
         job = work.job
         return UndoChecked(job_id=job.id, epoch=job.epoch, remaining=remaining, last_row=last_row, rows_undone=rows)
 
     async def _finish(self, operation: Operation, work: Work) -> Command:
-        await operation.finish(work)
+        making = file_operation(operation)
+        if making is None:
+            raise CannotGoOnError(
+                f"operation {operation.name} makes no file in this worker: give all processes the same version of it"
+            )
+        await making.finish(work)
         return FileFinished(job_id=work.job.id, epoch=work.job.epoch)
 
     async def _keep(self) -> None:
@@ -402,11 +408,12 @@ class Engine:
             await asyncio.sleep(KEEP_SECONDS)
             for job in self._jobs if self._open and CONCLUDING in self.lanes.owned else ():
                 known = self._operations.get(job.operation)
-                if known is None or not known.kind.makes_file or job.phase != "apply" or job.state not in BUSY:
+                making = file_operation(known) if known is not None else None
+                if making is None or job.phase != "apply" or job.state not in BUSY:
                     continue
                 with contextlib.suppress(FencedError), self._failing_only(job):  # fenced: it has moved on meanwhile
-                    operation, work = self._beside_lanes(job)
-                    await operation.keep(work)
+                    _, work = self._beside_lanes(job)
+                    await making.keep(work)
 
     def _beside_lanes(self, job: Job) -> tuple[Operation, Work]:
         """The job's operation, and work of the owner of the one partition for it, in the job's epoch.
