@@ -33,6 +33,7 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
 }
 INTERFACE: Final = 1
 """The version of what an operation of one's own is given and has to offer; see extensions/__init__.py."""
+_SOURCES: Final = frozenset({"file", "topic", "query"})
 _METHODS: Final = ("apply", "undo", "left_over")
 _FILE_METHODS: Final = ("finish", "discard", "keep")
 
@@ -85,6 +86,9 @@ def _problem(operation: Any) -> str | None:
     """What keeps an operation with a name and a kind from being used."""
     if not _NAME.match(operation.name):
         return f"its name is {operation.name!r}; a name is 1 to 64 letters, digits, dots, - and _, the first a letter or digit"
+    sources = operation.kind.sources
+    if not sources or not sources <= _SOURCES:
+        return f"its kind has the sources {sorted(sources)}; use one or more of {', '.join(sorted(_SOURCES))}"
     interface = getattr(operation, "interface", 1)
     if type(interface) is not int or interface < 1:
         return f"its interface is {interface!r}; write the number of the version that it is written for"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,44 +11,31 @@ from starlette.responses import Response
 from api.errors import ApiError, invalid
 from api.jobs.create import from_form, from_json, id_for, ready_to_create
 from api.pages.fields import fields_of
-from api.pages.forms import export_json, teams_json, upload_json
+from api.pages.forms import job_json
 from api.pages.rendering import go_to
+from api.pages.start_forms import source_of
 from api.uploads.multipart import boundary_of
-from api.uploads.receiving import Describe
-from api.web.auth import Caller
 from api.web.services import caller, services
 from schemas.job import Job
 
 
-async def start_upload(request: Request) -> Response:
-    """Start an upload with the file that is sent along."""
-    return await _with_file(request, upload_json)
-
-
-async def start_teams(request: Request) -> Response:
-    """Start the creation of teams with the file that is sent along."""
-    return await _with_file(request, teams_json)
-
-
-async def start_export(request: Request) -> Response:
-    """Start an export."""
-    asking, job_id = await _ready(request)
-    data = export_json(await fields_of(request))
-    return await _made(request, from_json(request, data, services(request), asking, job_id))
-
-
-async def _with_file(request: Request, describe: Describe) -> Response:
-    asking, job_id = await _ready(request)
+async def start_job(request: Request) -> Response:
+    """Start a job of the operation that the path names, with the file that is sent along where it takes one."""
+    operation, parts = request.path_params["operation"], services(request)
+    kind = parts.catalog.operations.get(operation)
+    if kind is None:
+        raise ApiError(404, f"there is no operation {operation[:80]!r} here; open the page anew")
+    asking = caller(request)
+    await ready_to_create(parts)
+    job_id = id_for(asking, request.query_params.get("key"))
+    if source_of(kind) != "file":
+        data = job_json(await fields_of(request), operation, kind)
+        return await _made(request, from_json(request, data, parts, asking, job_id))
     boundary = boundary_of(request.headers.get("content-type", ""))
     if boundary is None:
         raise invalid("the form was sent without its file; open the page anew and send it again")
-    return await _made(request, from_form(request, services(request), asking, job_id, boundary, describe))
-
-
-async def _ready(request: Request) -> tuple[Caller, str]:
-    asking = caller(request)
-    await ready_to_create(services(request))
-    return asking, id_for(asking, request.query_params.get("key"))
+    describe = partial(job_json, operation=operation, kind=kind)
+    return await _made(request, from_form(request, parts, asking, job_id, boundary, describe))
 
 
 async def _made(request: Request, making: Awaitable[Job]) -> Response:

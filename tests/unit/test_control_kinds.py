@@ -38,6 +38,10 @@ class Odd(Fly):
 class Shouting(Fly):
     name = "FLY! now"
 
+class Sourceless(Fly):
+    name = "sourceless"
+    kind = Kind(sources=frozenset({"queue"}))
+
 class Stuck:
     name = "stuck"
     kind = Fly.kind
@@ -97,6 +101,7 @@ def test_an_operation_that_is_named_is_known_to_all_parts(module: str) -> None:
         ("{}:Later", f"written for interface 99, and this version of Sluice has {INTERFACE}; update Sluice"),
         ("{}:Odd", "its interface is '2'"),
         ("{}:Shouting", "1 to 64 letters"),
+        ("{}:Sourceless", "sources ['queue']; use one or more of file, query, topic"),
         ("{}:Stuck", "it lacks apply, undo, left_over"),
         ("{}:Writer", "it lacks finish, discard, keep"),
         ("{}:Upload", "there is an operation 'upload' already"),
