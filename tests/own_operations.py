@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from extensions import key_id
 from extensions.testing import Case
 from processor.operations.teams import Teams
 from processor.operations.upload import Upload
-from tests.cluster import ROOT
 
 PEOPLE = [
     {
@@ -35,16 +35,17 @@ TEAMS = [
 OTHER_PHONES = [{**team, "manager_phone": f"+31 10 555 020{place}"} for place, team in enumerate(TEAMS)]
 
 
-def page_code() -> str:
-    """The operation that docs/operations.md shows."""
-    code, *_ = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "operations.md").read_text("utf-8"), re.M | re.S)
-    return str(code)
+def page_code() -> tuple[str, str]:
+    """The operation that docs/operations.md shows, and the test of it."""
+    page = (Path(__file__).parent.parent / "docs" / "operations.md").read_text("utf-8")
+    operation, test = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    return operation, test
 
 
 def rephone() -> Any:
-    """An instance of it."""
+    """An instance of the page's operation."""
     names: dict[str, Any] = {}
-    exec(compile(page_code(), "docs/operations.md", "exec"), names)
+    exec(compile(page_code()[0], "docs/operations.md", "exec"), names)
     return names["Rephone"]()
 
 

@@ -145,13 +145,19 @@ async def a_closed_gate_writes_nothing(trial: Trial) -> None:
     await _require_fenced(trial.apply(blocks, wire=Wire(closes_after=0)), "apply")
     _require_same(await trial.store.contents(), before, "blocks whose gate is closed")
     await trial.apply(blocks)
-    applied, asked = await trial.store.contents(), trial.wire.asked
+    applied, applying = await trial.store.contents(), trial.wire.asked
     await _require_fenced(trial.undo(1, BEYOND, wire=Wire(closes_after=0)), "undo")
     await _require_fenced(trial.left_over(wire=Wire(closes_after=0)), "left_over")
     _require_same(await trial.store.contents(), applied, "an undo whose gate is closed")
-    for times in range(1, asked, trial.every):
+    await trial.undo(1, BEYOND)
+    undoing = trial.wire.asked
+    for times in range(1, applying, trial.every):
         await trial.begin()
         await _require_fenced(trial.apply(blocks, wire=Wire(closes_after=times)), "apply")
+    for times in range(1, undoing, trial.every):
+        await trial.begin()
+        await trial.apply(blocks)
+        await _require_fenced(trial.undo(1, BEYOND, wire=Wire(closes_after=times)), "undo")
 
 
 async def row_numbers_have_gaps(trial: Trial) -> None:

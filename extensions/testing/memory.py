@@ -1,8 +1,8 @@
 """As much of Elasticsearch as operations ask for, in memory: a client that takes the place of `AsyncElasticsearch`.
 
-It does what Elasticsearch does in these points: a search sees what was there at the last refresh; bulk items are done one
-by one, each with its own answer; an index with a mapping refuses fields that it has not. The values of fields it does not
-check, nor does it know how indices are spread over shards. tests/integration asks both the same and compares.
+It does what Elasticsearch does in these points: a search sees what was there at the last refresh; bulk items are done
+one by one, each with its own answer; an index with a mapping refuses fields that it has not. It does not check the
+types of values, and knows nothing of shards. tests/integration/test_extensions.py asks both the same, and compares.
 """
 
 from __future__ import annotations

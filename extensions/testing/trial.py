@@ -49,7 +49,7 @@ class Trial:
     """Runs an operation against the documents of a store."""
 
     def __init__(self, operation: Operation, case: Case, store: Store | None = None, every: int = 1) -> None:
-        """No `store`: in memory. With a real one, crashes are tried behind `every` so many changes only: it is slower."""
+        """No `store`: in memory. A crash is tried behind each change, or each so many of them as `every` says."""
         self.operation = operation
         self.case = case
         self.dataset = case.described

@@ -1,4 +1,4 @@
-"""What lies between an operation and the documents in a trial: it sees each request, and can break off at any moment."""
+"""What lies between an operation and the documents of a trial: it sees each request, and can break off."""
 
 from __future__ import annotations
 

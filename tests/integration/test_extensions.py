@@ -44,7 +44,7 @@ def on_server(config: Settings, action: Callable[[ServerStore], Awaitable[None]]
 def test_our_operations_keep_their_promises(config: Settings, name: str) -> None:
     async def checked(store: ServerStore) -> None:
         for check in CHECKS:
-            await check(Trial(*OPERATIONS[name], store, every=4))
+            await check(Trial(*OPERATIONS[name], store, every=6))
         await store.clear()
 
     on_server(config, checked)
