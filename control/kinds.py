@@ -85,7 +85,8 @@ def _loaded(reference: str) -> Any:
 def _problem(operation: Any) -> str | None:
     """What keeps an operation with a name and a kind from being used."""
     if not _NAME.match(operation.name):
-        return f"its name is {operation.name!r}; a name is 1 to 64 letters, digits, dots, - and _, the first a letter or digit"
+        rule = "1 to 64 letters, digits, dots, - and _, the first a letter or digit"
+        return f"its name is {operation.name!r}; a name is {rule}"
     sources = operation.kind.sources
     if not sources or not sources <= _SOURCES:
         return f"its kind has the sources {sorted(sources)}; use one or more of {', '.join(sorted(_SOURCES))}"
