@@ -87,14 +87,14 @@ def _problem(operation: Any) -> str | None:
     if not _NAME.match(operation.name):
         rule = "1 to 64 letters, digits, dots, - and _, the first a letter or digit"
         return f"its name is {operation.name!r}; a name is {rule}"
-    sources = operation.kind.sources
-    if not sources or not sources <= _SOURCES:
-        return f"its kind has the sources {sorted(sources)}; use one or more of {', '.join(sorted(_SOURCES))}"
     interface = getattr(operation, "interface", 1)
     if type(interface) is not int or interface < 1:
         return f"its interface is {interface!r}; write the number of the version that it is written for"
     if interface > INTERFACE:
         return f"it is written for interface {interface}, and this version of Sluice has {INTERFACE}; update Sluice"
+    sources = operation.kind.sources
+    if not sources or not sources <= _SOURCES:
+        return f"its kind has the sources {sorted(sources)}; use one or more of {', '.join(sorted(_SOURCES))}"
     methods = (*_METHODS, *(_FILE_METHODS if operation.kind.makes_file else ()))
     missing = [name for name in methods if not callable(getattr(operation, name, None))]
     return f"it lacks {', '.join(missing)}" if missing else None

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
-from extensions.testing.stores import Contents
+from extensions.testing.claims import require_fenced, require_refused, require_result, require_same
 from extensions.testing.trial import JOB, Case, Trial
 from extensions.testing.wire import CrashError, Wire
-from processor.errors import FencedError
 from processor.operations.base import Operation
-from processor.operations.work import Result
 from schemas.blocks import RowBlock
 
 Check = Callable[[Trial], Awaitable[None]]
@@ -27,12 +25,12 @@ async def twice_is_once(trial: Trial) -> None:
     blocks = await _begun(trial)
     first = await trial.apply(blocks)
     after = await trial.contents()
-    _require_result(first, blocks)
+    require_result(first, blocks)
     assert sum(outcome.applied for outcome in first.outcomes) == len(trial.case.good), (
         f"every row of `good` is to be applied; {[error.reason for error in first.errors]}"
     )
     again = await trial.apply(blocks)
-    _require_same(await trial.contents(), after, "the same blocks, applied twice")
+    require_same(await trial.contents(), after, "the same blocks, applied twice")
     assert again.outcomes == first.outcomes, f"applied twice, rows count otherwise: {again.outcomes}"
 
 
@@ -43,7 +41,7 @@ async def one_by_one_is_together(trial: Trial) -> None:
     after = await trial.contents()
     await trial.begin()
     alone = [await trial.apply([block]) for block in blocks]
-    _require_same(await trial.contents(), after, "blocks applied one by one")
+    require_same(await trial.contents(), after, "blocks applied one by one")
     assert [outcome for result in alone for outcome in result.outcomes] == together.outcomes
 
 
@@ -59,20 +57,20 @@ async def a_crash_leaves_nothing_undone(trial: Trial) -> None:
         with suppress(CrashError):
             await trial.apply(blocks, wire=Wire(dies_after=items))
         await trial.apply(blocks)
-        _require_same(await trial.contents(), after, f"blocks, applied again after a crash behind {items} changes")
+        require_same(await trial.contents(), after, f"blocks, applied again after a crash behind {items} changes")
         await trial.undo(1, BEYOND)
-        _require_same(await trial.contents(), before, f"an undo, after a crash behind {items} changes")
+        require_same(await trial.contents(), before, f"an undo, after a crash behind {items} changes")
     for items in range(0, applying, trial.every):
         with suppress(CrashError):
             await trial.apply(blocks, wire=Wire(dies_after=items))
         await trial.undo(1, BEYOND)
-        _require_same(await trial.contents(), before, f"an undo of what a crash behind {items} changes has left")
+        require_same(await trial.contents(), before, f"an undo of what a crash behind {items} changes has left")
     for items in range(0, undoing, trial.every):
         await trial.apply(blocks)
         with suppress(CrashError):
             await trial.undo(1, BEYOND, wire=Wire(dies_after=items))
         await trial.undo(1, BEYOND)
-        _require_same(await trial.contents(), before, f"an undo, again after a crash behind {items} changes")
+        require_same(await trial.contents(), before, f"an undo, again after a crash behind {items} changes")
 
 
 async def undo_takes_out_its_own(trial: Trial) -> None:
@@ -84,10 +82,10 @@ async def undo_takes_out_its_own(trial: Trial) -> None:
     applied = await trial.apply(trial.blocks(trial.case.good[half:]))
     rows = sum(outcome.applied for outcome in applied.outcomes)
     result = await trial.undo(1, BEYOND)
-    _require_same(await trial.contents(), before, "an undo, beside what another job has written")
+    require_same(await trial.contents(), before, "an undo, beside what another job has written")
     assert sum(outcome.undone for outcome in result.outcomes) == rows, f"it took out {rows} rows and says otherwise"
     await trial.undo(1, BEYOND)
-    _require_same(await trial.contents(), before, "the same undo once more")
+    require_same(await trial.contents(), before, "the same undo once more")
 
 
 async def left_over_is_what_is_there(trial: Trial) -> None:
@@ -113,10 +111,10 @@ async def a_bad_row_is_a_row_error(trial: Trial) -> None:
     await trial.begin()
     block = trial.block([good[0], bad, *good[1:]], numbers)
     result = await trial.apply([block])
-    _require_result(result, [block])
-    _require_refused(result, 2)
+    require_result(result, [block])
+    require_refused(result, 2)
     assert result.outcomes[0].applied == len(good), "the rows beside the bad one are to be applied"
-    _require_same(await trial.contents(), after, "good rows with a bad one among them")
+    require_same(await trial.contents(), after, "good rows with a bad one among them")
     recorded = await trial.errors()
     assert [document["row"] for document in recorded.values()] == [2], "the row error is not recorded: work.record"
     assert list(recorded) == [f"{JOB}:2"], f"the row error has not the id of its row: {list(recorded)}"
@@ -129,7 +127,7 @@ async def a_dry_run_writes_nothing(trial: Trial) -> None:
     await trial.begin()
     before = await trial.contents()
     dry = await trial.apply(blocks, dry_run=True)
-    _require_same(await trial.contents(), before, "a dry run")
+    require_same(await trial.contents(), before, "a dry run")
     await trial.begin()
     real = await trial.apply(blocks)
     assert dry.outcomes == real.outcomes, f"a dry run counts {dry.outcomes}, the real one {real.outcomes}"
@@ -142,22 +140,22 @@ async def a_closed_gate_writes_nothing(trial: Trial) -> None:
     blocks = trial.blocks([*good[:2], bad, *good[2:]])
     await trial.begin()
     before = await trial.store.contents()
-    await _require_fenced(trial.apply(blocks, wire=Wire(closes_after=0)), "apply")
-    _require_same(await trial.store.contents(), before, "blocks whose gate is closed")
+    await require_fenced(trial.apply(blocks, wire=Wire(closes_after=0)), "apply")
+    require_same(await trial.store.contents(), before, "blocks whose gate is closed")
     await trial.apply(blocks)
     applied, applying = await trial.store.contents(), trial.wire.asked
-    await _require_fenced(trial.undo(1, BEYOND, wire=Wire(closes_after=0)), "undo")
-    await _require_fenced(trial.left_over(wire=Wire(closes_after=0)), "left_over")
-    _require_same(await trial.store.contents(), applied, "an undo whose gate is closed")
+    await require_fenced(trial.undo(1, BEYOND, wire=Wire(closes_after=0)), "undo")
+    await require_fenced(trial.left_over(wire=Wire(closes_after=0)), "left_over")
+    require_same(await trial.store.contents(), applied, "an undo whose gate is closed")
     await trial.undo(1, BEYOND)
     undoing = trial.wire.asked
     for times in range(1, applying, trial.every):
         await trial.begin()
-        await _require_fenced(trial.apply(blocks, wire=Wire(closes_after=times)), "apply")
+        await require_fenced(trial.apply(blocks, wire=Wire(closes_after=times)), "apply")
     for times in range(1, undoing, trial.every):
         await trial.begin()
         await trial.apply(blocks)
-        await _require_fenced(trial.undo(1, BEYOND, wire=Wire(closes_after=times)), "undo")
+        await require_fenced(trial.undo(1, BEYOND, wire=Wire(closes_after=times)), "undo")
 
 
 async def row_numbers_have_gaps(trial: Trial) -> None:
@@ -168,13 +166,13 @@ async def row_numbers_have_gaps(trial: Trial) -> None:
     numbers = [3 * place * place + 2 for place in range(len(good) + 1)]
     block = trial.block([*good[:2], trial.case.bad, *good[2:]], numbers)
     result = await trial.apply([block])
-    _require_result(result, [block])
-    _require_refused(result, numbers[2])
+    require_result(result, [block])
+    require_refused(result, numbers[2])
     assert await trial.left_over() == (len(good), numbers[-1]), "left_over does not go by the block's row numbers"
     await trial.undo(1, numbers[1])
     assert await trial.left_over() == (len(good) - 2, numbers[-1]), "an undo does not go by the block's row numbers"
     await trial.undo(numbers[1] + 1, numbers[-1])
-    _require_same(await trial.contents(), before, "an undo of rows whose numbers have gaps")
+    require_same(await trial.contents(), before, "an undo of rows whose numbers have gaps")
 
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -208,34 +206,3 @@ async def _begun(trial: Trial) -> list[RowBlock]:
     assert 4 <= len(trial.case.good) <= 15, "a case needs four good rows, and not more than 15"
     await trial.begin()
     return trial.blocks(trial.case.good)
-
-
-def _require_result(result: Result, blocks: Sequence[RowBlock]) -> None:
-    assert len(result.outcomes) == len(blocks), f"{len(result.outcomes)} outcomes for {len(blocks)} blocks"
-    for outcome, block in zip(result.outcomes, blocks, strict=True):
-        assert outcome.applied + outcome.failed == len(block.rows), f"{outcome} for {len(block.rows)} rows"
-        assert outcome.last_row == block.last_row, f"{outcome} for a block whose last row is {block.last_row}"
-
-
-def _require_refused(result: Result, row: int) -> None:
-    assert [error.row for error in result.errors] == [row], f"row {row} is to be the row error: {result.errors}"
-    assert result.errors[0].reason, "a row error needs a reason"
-    assert sum(outcome.failed for outcome in result.outcomes) == 1, "the bad row counts as failed"
-
-
-async def _require_fenced(call: Awaitable[Any], name: str) -> None:
-    try:
-        await call
-    except FencedError:
-        return
-    raise AssertionError(f"{name} goes on although its gate is closed: let the FencedError through")
-
-
-def _require_same(found: Contents, wanted: Contents, what: str) -> None:
-    for index in sorted({*found, *wanted}):
-        here, there = found.get(index, {}), wanted.get(index, {})
-        different = [key for key in sorted({*here, *there}) if here.get(key) != there.get(key)]
-        assert not different, (
-            f"{what}: document {different[0]} of {index} is {here.get(different[0])}, and should be "
-            f"{there.get(different[0])}"
-        )

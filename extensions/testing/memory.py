@@ -10,30 +10,13 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig, ObjectApiResponse
 from elasticsearch import BadRequestError, NotFoundError
 
+from extensions.testing.index import MemoryIndex, refused
 from extensions.testing.queries import matches, values_of
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    source: dict[str, Any]
-    number: int
-    """Sequence number: the higher, the later it was written."""
-
-
-@dataclass(slots=True)
-class _Index:
-    fields: frozenset[str] | None
-    """The only fields its documents may have; None: any."""
-    documents: dict[str, _Kept] = field(default_factory=dict)
-    seen: dict[str, _Kept] = field(default_factory=dict)
-    """What a search sees: the documents at the last refresh."""
-    written: int = 0
 
 
 class MemoryElasticsearch:
@@ -114,51 +97,22 @@ class MemoryElasticsearch:
         return _answer({"docs": docs})
 
     def _done(self, action: str, head: Mapping[str, Any], document: Any) -> dict[str, Any]:
-        name, key = head["_index"], head["_id"]
-        there = self._indices.get(name)
-        if there is None and action != "delete":
-            there = self._indices[name] = self._made(name)
-        if there is None:
-            return _refused(404, **_no_index(name))
-        kept = there.documents.get(key)
-        match action:
-            case "create" if kept is not None:
-                return _refused(
-                    409,
-                    "version_conflict_engine_exception",
-                    f"[{key}]: version conflict, document already exists (current version [1])",
-                )
-            case "update" if kept is None:
-                return _refused(404, "document_missing_exception", f"[{key}]: document missing")
-            case "delete" if kept is None:
-                return {"status": 404}
-            case "delete" if head.get("if_seq_no", kept.number if kept else 0) != (kept.number if kept else 0):
-                return _refused(
-                    409, "version_conflict_engine_exception", f"[{key}]: version conflict, it has been written since"
-                )
-            case "delete":
-                there.documents.pop(key)
-                there.written += 1
-                return {"status": 200}
-        whole = _merged(kept.source, document["doc"]) if action == "update" and kept is not None else document
-        strange = set(whole) - there.fields if there.fields is not None else set()
-        if strange:
-            reason = f"mapping set to strict, dynamic introduction of [{min(strange)}] within [_doc] is not allowed"
-            return _refused(400, "strict_dynamic_mapping_exception", reason)
-        if kept is None or whole != kept.source:
-            there.written += 1
-            there.documents[key] = _Kept(whole, there.written)
-        return {"status": 201 if kept is None else 200}
+        name = head["_index"]
+        if name not in self._indices:
+            if action == "delete":
+                return refused(404, **_no_index(name))
+            self._indices[name] = self._made(name)
+        return self._indices[name].done(action, head, document)
 
-    def _made(self, name: str) -> _Index:
+    def _made(self, name: str) -> MemoryIndex:
         mapping = self._mappings.get(name, {})
-        return _Index(frozenset(mapping["properties"]) if mapping.get("dynamic") == "strict" else None)
+        return MemoryIndex(frozenset(mapping["properties"]) if mapping.get("dynamic") == "strict" else None)
 
     def _mapped(self, index: str) -> Any:
         properties = self._mappings.get(index, {}).get("properties", {})
         return lambda path: path.partition(".")[0] in properties
 
-    def _named(self, name: str, ignore_unavailable: bool) -> _Index | None:
+    def _named(self, name: str, ignore_unavailable: bool) -> MemoryIndex | None:
         there = self._indices.get(name)
         if there is None and not ignore_unavailable:
             _raise(NotFoundError, 404, _no_index(name))
@@ -195,13 +149,6 @@ def read_lines(operations: bytes) -> Iterator[tuple[str, dict[str, Any], Any]]:
         yield action, head, None if action == "delete" else json.loads(next(lines))
 
 
-def _merged(old: Any, new: Any) -> Any:
-    """A document after a partial update: objects are merged, all else is replaced."""
-    if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
-        return new
-    return {**old, **{name: _merged(old.get(name), value) for name, value in new.items()}}
-
-
 def _aggregated(asked: Mapping[str, Any], sources: list[dict[str, Any]], mapped: Any) -> dict[str, Any]:
     ((kind, body),) = asked.items()
     if kind not in ("max", "min"):
@@ -212,10 +159,6 @@ def _aggregated(asked: Mapping[str, Any], sources: list[dict[str, Any]], mapped:
 
 def _no_index(name: str) -> dict[str, str]:
     return {"type": "index_not_found_exception", "reason": f"no such index [{name}]"}
-
-
-def _refused(status: int, type: str, reason: str) -> dict[str, Any]:  # noqa: A002
-    return {"status": status, "error": {"type": type, "reason": reason}}
 
 
 def _meta(status: int) -> ApiResponseMeta:
