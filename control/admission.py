@@ -34,6 +34,12 @@ class Kind:
     """It needs a dataset with a date, and a date range."""
     makes_file: bool = False
     """Its outcome is a file, made when every block is applied, and taken out as a whole."""
+    title: str = ""
+    """What the operator's page calls its form, e.g. "Create teams"; empty: what its name says."""
+    summary: str = ""
+    """A sentence or two for the form: what becomes of the rows."""
+    button: str = ""
+    """What the form's button says; empty: Start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,27 +9,29 @@ from typing import Any
 from api.errors import invalid
 from api.jobs.job_request import values_as
 from api.models import JobRequest
+from api.pages.start_forms import source_of
+from control.admission import Kind
 from control.limits import rate_problem
 from schemas.bounds import RATE_WORDS
 
 Fields = Mapping[str, str]
 
 
-def upload_request(fields: Fields) -> JobRequest:
-    """The job of the form for uploads. Raises ApiError: 400."""
-    return _job(fields, "upload", dataset=_text(fields, "dataset"), options=_row_options(fields))
+def job_request(fields: Fields, operation: str, kind: Kind) -> JobRequest:
+    """The job of an operation's form.
 
-
-def teams_request(fields: Fields) -> JobRequest:
-    """The job of the form for teams. Raises ApiError: 400."""
-    return _job(fields, "teams", options=_row_options(fields))
-
-
-def export_request(fields: Fields) -> JobRequest:
-    """The job of the form for exports. Raises ApiError: 400."""
-    options: dict[str, Any] = {"raw": "raw" in fields, "rows_per_second": rate_in(fields)}
-    days = {name: _text(fields, name) for name in ("from", "till")}
-    return _job(fields, "export", dataset=_text(fields, "dataset"), options=options, **days)
+    Raises:
+        ApiError: 400, a field can't be used.
+    """
+    job: dict[str, Any] = {"operation": operation, "reason": reason_in(fields), "options": _options(fields, kind)}
+    names = ["organisation"] if kind.dataset is not None else ["organisation", "dataset"]
+    for name in [*names, *(("from", "till") if kind.dated else ())]:
+        text = _text(fields, name)
+        if text is not None:
+            job[name] = text
+    if source_of(kind) == "topic":
+        job["source"] = "topic"
+    return values_as(job, JobRequest)
 
 
 def rate_in(fields: Fields) -> float | None:
@@ -55,21 +57,16 @@ def reason_in(fields: Fields) -> str | None:
     return _text(fields, "reason")
 
 
-def _job(fields: Fields, operation: str, **more: Any) -> JobRequest:
-    values = {"operation": operation, "reason": reason_in(fields), **more}
-    organisation = _text(fields, "organisation")
-    return values_as(values if organisation is None else {**values, "organisation": organisation}, JobRequest)
-
-
-def _row_options(fields: Fields) -> dict[str, Any]:
-    options: dict[str, Any] = {"dry_run": "dry_run" in fields, "rows_per_second": rate_in(fields)}
-    limit = _text(fields, "max_errors")
-    if limit is not None:
-        options["max_errors"] = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 19 else limit
-    if "queue" in fields:
+def _options(fields: Fields, kind: Kind) -> dict[str, Any]:
+    """The options that the form has; those that an operation can't have are not in it."""
+    options: dict[str, Any] = {"rows_per_second": rate_in(fields), "raw": "raw" in fields}
+    if not kind.makes_file:
+        options["dry_run"] = "dry_run" in fields
+        limit = _text(fields, "max_errors")
+        if limit is not None:
+            options["max_errors"] = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 19 else limit
+    if kind.exclusive and "queue" in fields:
         options["if_busy"] = "queue"
-    if "raw" in fields:
-        options["raw"] = True
     return options
 
 

@@ -29,9 +29,7 @@ _GET: Final[dict[str, Handler]] = {
 }
 
 _POST: Final[dict[str, Handler]] = {
-    "/start/upload": starting.start_upload,
-    "/start/teams": starting.start_teams,
-    "/start/export": starting.start_export,
+    "/start/{operation}": starting.start_job,
     **{f"{_JOB}/{action}": acting.acting(action) for action in COMMANDS},
     f"{_JOB}/rate": acting.set_rate,
     f"{_JOB}/start": acting.start,

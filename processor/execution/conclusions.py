@@ -19,7 +19,7 @@ from processor.execution.tasks import BackgroundTasks
 from processor.execution.work_factory import WorkFactory
 from processor.lanes.checkpoints import Checkpoints
 from processor.lanes.owned_lanes import CONCLUDING, Lanes
-from processor.operations.base import Operation
+from processor.operations.base import FileOperation, Operation, file_operation
 from processor.operations.dry_run_keys import sweep_claims
 from processor.operations.work import Work
 from processor.stream.publisher import Publisher
@@ -73,7 +73,7 @@ class Conclusions:
                 # A FencedError says that the job has moved on meanwhile.
                 with contextlib.suppress(FencedError), self.failures.failing_only(job):
                     operation, work = self.works.for_conclusion(job)
-                    await operation.keep(work)
+                    await _making_file(operation).keep(work)
 
     async def sweep(self) -> None:
         """Delete the keys that dry runs which are over have left in Elasticsearch."""
@@ -106,12 +106,27 @@ class Conclusions:
 
 async def _check_undo(operation: Operation, work: Work) -> Command:
     """Count what a rollback has left."""
-    rows = await operation.discard(work) if operation.kind.makes_file else 0
+    making = file_operation(operation)
+    rows = await making.discard(work) if making is not None else 0
     remaining, last_row = await operation.left_over(work)
     job = work.job
     return UndoChecked(job_id=job.id, epoch=job.epoch, remaining=remaining, last_row=last_row, rows_undone=rows)
 
 
 async def _finish(operation: Operation, work: Work) -> Command:
-    await operation.finish(work)
+    await _making_file(operation).finish(work)
     return FileFinished(job_id=work.job.id, epoch=work.job.epoch)
+
+
+def _making_file(operation: Operation) -> FileOperation:
+    """The operation as one that makes a file.
+
+    Raises:
+        CannotGoOnError: it makes none here, though it does in another process.
+    """
+    making = file_operation(operation)
+    if making is None:
+        raise CannotGoOnError(
+            f"operation {operation.name} makes no file in this worker: give all processes the same version of it"
+        )
+    return making

@@ -37,8 +37,9 @@ ROW = b"Ann,ann@example.org,+31201234567,Netherlands,blue,2026-01-01T00:00:00Z\n
 class StubLog:
     """Stands for Kafka and the control agent."""
 
-    def __init__(self, live: JobFeed) -> None:
+    def __init__(self, live: JobFeed, catalog: Catalog) -> None:
         self.live = live
+        self.catalog = catalog
         self.sent: list[Command] = []
         self.history: list[History] = []
         self.up = True
@@ -71,7 +72,7 @@ class StubLog:
             offset=offset,
             at=1_790_000_000_000 + offset,
             partitions=2,
-            catalog=CATALOG,
+            catalog=self.catalog,
             holder=lambda key: holder(jobs.values(), key),
             find=jobs.get,
         )
@@ -111,19 +112,19 @@ class StubElasticsearch:
         raise Refused("refused")
 
 
-def stub(folder: Path, **more: Any) -> tuple[Starlette, StubLog]:
+def stub(folder: Path, catalog: Catalog = CATALOG, **more: Any) -> tuple[Starlette, StubLog]:
     """An app whose files are below `folder`, and what stands for Kafka."""
     values = {"home": folder, "api_require_key": False, "api_key": "secret", **more}
     settings = Settings(**values)
     live = JobFeed()
-    log = StubLog(live)
+    log = StubLog(live, catalog)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         live.set_caught_up()
         app.state.services = Services(
             settings=settings,
-            catalog=CATALOG,
+            catalog=catalog,
             live=live,
             commands=log,  # type: ignore[arg-type]
             history=StubHistory(log),  # type: ignore[arg-type]
