@@ -1,4 +1,4 @@
-"""POST /v1/jobs: from a request to a job, with or without a file."""
+"""From a request to a job, with or without a file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 from starlette.requests import Request
-from starlette.responses import Response
 
 from api.errors import ApiError, invalid, unavailable
 from api.jobs.job_request import Draft, creation, draft_of, repeat_problem
-from api.jobs.job_view import job_view
 from api.readmodel.command_log import submit
 from api.uploads.import_folders import allowed_path, digest_of
 from api.uploads.multipart import boundary_of
@@ -22,8 +20,7 @@ from api.uploads.receiving import Describe, receive_form
 from api.uploads.spool import SpooledFile
 from api.web.auth import Caller
 from api.web.bodies import short_body
-from api.web.responses import json_answer
-from api.web.services import Services, caller, caught_up, now_ms, services
+from api.web.services import Services, caught_up, now_ms
 from csvfile.errors import CsvFileError
 from csvfile.header import read_header
 from schemas.ids import job_id_for_key, new_job_id
@@ -35,20 +32,17 @@ _HOW = (
 )
 
 
-async def create_job(request: Request) -> Response:
-    """Make a job."""
-    parts, asking = services(request), caller(request)
+async def job_of(request: Request, parts: Services, asking: Caller) -> Job:
+    """The job that a request for a new one makes. Raises as `from_form`."""
     await ready_to_create(parts)
     job_id = id_for(asking, request.headers.get("idempotency-key"))
     content_type = request.headers.get("content-type", "")
     boundary = boundary_of(content_type)
     if boundary is not None:
-        job = await from_form(request, parts, asking, job_id, boundary)
-    elif content_type.partition(";")[0].strip().lower() == "application/json":
-        job = await from_json(request, await short_body(request), parts, asking, job_id)
-    else:
-        raise invalid(f"the Content-Type {content_type[:80]!r} can't be used here: {_HOW}; or send application/json")
-    return json_answer(job_view(job, parts.view, now_ms()), 201, {"Location": f"/v1/jobs/{job.id}"})
+        return await from_form(request, parts, asking, job_id, boundary)
+    if content_type.partition(";")[0].strip().lower() == "application/json":
+        return await from_json(request, await short_body(request), parts, asking, job_id)
+    raise invalid(f"the Content-Type {content_type[:80]!r} can't be used here: {_HOW}; or send application/json")
 
 
 async def ready_to_create(parts: Services) -> None:

@@ -1,4 +1,4 @@
-"""The operator's page, over the stub of test_api_stub: what it shows, what it offers, whom it serves."""
+"""The operator's page, over the stub: what it shows, what it offers, whom it serves."""
 
 from __future__ import annotations
 
@@ -29,10 +29,8 @@ from schemas.commands import (
     TerminateJob,
 )
 from schemas.job import Input, Job, LaneTotals, Options, RestedLane, Source, State
-from tests.unit.test_api_stub import CATALOG, PEOPLE, ROW, StubLog, make_job, stub
+from tests.api_stub import CATALOG, HTMX, OWN, PEOPLE, ROW, StubLog, make_job, stub
 
-OWN = {"Sec-Fetch-Site": "same-origin"}
-HTMX = {**OWN, "HX-Request": "true"}
 Served = tuple[TestClient, StubLog]
 
 
@@ -447,7 +445,10 @@ def test_static_files_are_sent_once(served: Served) -> None:
     first = client.get("/static/page.css")
     assert (first.status_code, first.headers["content-type"]) == (200, "text/css; charset=utf-8")
     assert client.get("/static/page.css", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
-    assert client.get("/static/htmx.LICENSE").status_code == 404
+    head = client.head("/static/page.css")
+    assert (head.content, head.headers["content-length"]) == (b"", str(len(first.content)))
+    assert client.post("/static/page.css").status_code == 405
+    assert client.get("/static/none.css").status_code == 404
     assert client.get("/static/..%2fapp.py").status_code == 404
 
 
