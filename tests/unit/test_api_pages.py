@@ -18,9 +18,6 @@ from api.pages.signing import own_path
 from api.pages.words import happened, sentence, state_name, tone
 from control.moves import allowed_states
 from schemas.commands import (
-    InputEnded,
-    LanesDone,
-    LanesRested,
     PauseJob,
     ResumeJob,
     RetryErrors,
@@ -28,10 +25,9 @@ from schemas.commands import (
     SetRate,
     TerminateJob,
 )
-from schemas.job import Input, Job, LaneTotals, Options, RestedLane, Source, State
-from tests.api_stub import CATALOG, HTMX, OWN, PEOPLE, ROW, StubLog, make_job, stub
-
-Served = tuple[TestClient, StubLog]
+from schemas.job import Options, Source, State
+from tests.api_pages import HTMX, OWN, Served, send_file, some_job, text_of
+from tests.api_stub import CATALOG, PEOPLE, ROW, complete, make_job, rest, stub
 
 
 @pytest.fixture
@@ -49,36 +45,6 @@ def locked(tmp_path: Path) -> Iterator[Served]:
         yield client, log
 
 
-def text_of(page: str) -> str:
-    """What a page says, without its tags."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
-
-
-def send_file(client: TestClient, body: bytes, headers: dict[str, str] = HTMX, **fields: str) -> Any:
-    """Send the form for uploads, its file last."""
-    values = {"dataset": "people", "organisation": "acme", **fields}
-    parts = [(name, (None, value)) for name, value in values.items()]
-    return client.post(
-        "/start/upload?key=k1", files=[*parts, ("file", ("people.csv", body, "text/csv"))], headers=headers
-    )
-
-
-def rest(log: StubLog, job_id: str, rows: int = 5) -> None:
-    """The workers say that the job has stopped."""
-    job = log.live.view.jobs[job_id]
-    lane = RestedLane(epoch=job.epoch, totals=LaneTotals(rows_applied=rows, last_row=rows))
-    log.report(LanesRested(job_id=job_id, run=job.run, epoch=job.epoch, lanes={0: lane, 1: lane}))
-
-
-def complete(log: StubLog, job_id: str, failed: int = 0) -> None:
-    """The workers say that the job is done."""
-    job = log.live.view.jobs[job_id]
-    ended = Input(blocks=1, rows=4, ended=True, blocks_per_partition=(1, 0))
-    log.report(InputEnded(job_id=job_id, run=job.run, input=ended))
-    lane = LaneTotals(rows_applied=4 - failed, rows_failed=failed, blocks=1, last_row=4)
-    log.report(LanesDone(job_id=job_id, run=job.run, lanes={0: lane}))
-
-
 # -- what it offers --------------------------------------------------------------------------------------------------
 
 COMMANDS = {
@@ -89,12 +55,6 @@ COMMANDS = {
     "rate": SetRate,
     "retry-errors": RetryErrors,
 }
-
-
-def some_job(state: State, **more: Any) -> Job:
-    values: dict[str, Any] = {"operation": "upload", "dataset": "people", "organisation": "acme", "created_by": "me"}
-    numbers = {"created_at": 1_790_000_000_000, "command_offset": 1, "partitions": 2}
-    return Job(id="j1", state=state, **{**values, **numbers, **more})
 
 
 @pytest.mark.parametrize("state", State)

@@ -21,8 +21,8 @@ from api.readmodel.job_index import JobIndex
 from api.web.services import now_ms
 from schemas.commands import LanesRested
 from schemas.job import Job, LaneTotals, Options, RestedLane, Source, State
-from tests.api_stub import CATALOG, PEOPLE, ROW, stub
-from tests.unit.test_api_pages import HTMX, OWN, Served, complete, send_file, some_job, text_of
+from tests.api_pages import HTMX, OWN, Served, send_file, some_job, text_of
+from tests.api_stub import CATALOG, PEOPLE, ROW, complete, stub
 
 
 @pytest.fixture

@@ -245,6 +245,7 @@ def test_errors_have_one_shape(served: Served) -> None:
     assert (broken.status_code, broken.json()["error"]["status"]) == (500, "INTERNAL")
     assert "Traceback" not in broken.text
     assert broken.json()["error"]["details"]["id"] in broken.json()["error"]["message"]
+    assert client.app.state.undeclared.pop() == "GET /v1/jobs: 500 is not declared"  # type: ignore[attr-defined]
 
 
 def test_without_elasticsearch_reports_say_so_and_control_goes_on(served: Served) -> None:

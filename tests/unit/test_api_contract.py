@@ -1,0 +1,312 @@
+"""Each route of REST gives every answer that it declares; that it gives no other, `tests/api_contract.py` sees to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from httpx import Response
+from starlette.testclient import TestClient
+
+from api.routes.rest import ENDPOINTS
+from api.uploads.receiving import MOST_JSON_BYTES
+from api.web.routing import Endpoint
+from schemas.commands import FileFinished, InputAdvanced, UndoChecked
+from schemas.exports import result_path
+from schemas.job import Input
+from tests.api_stub import PEOPLE, ROW, StubElasticsearch, StubLog, complete, make_job, rest, stub
+
+ROUTES = {endpoint.name: endpoint for endpoint in ENDPOINTS}
+EXPORT = {"operation": "export", "dataset": "people", "from": "2026-01-01", "till": "2026-01-31"}
+UPLOAD = {"operation": "upload", "dataset": "people"}
+CORRECTED = PEOPLE.strip() + b",sluice_row\n" + ROW.strip() + b",1\n"
+FITTING: dict[str, dict[str, Any]] = {
+    "createJob": {"json": EXPORT},
+    "setRate": {"json": {"rows_per_second": 5}},
+    "endInput": {"json": {"rows": 1}},
+    "retryErrors": {"content": CORRECTED, "headers": {"content-type": "text/csv"}},
+}
+"""What a request carries that there is nothing wrong with; nothing for routes that are not named here."""
+
+
+class RowErrors:
+    """Stands for Elasticsearch that has one row error, and a row that a dry run would store."""
+
+    def __init__(self) -> None:
+        self.indices = self.cluster = self
+
+    def options(self, **_: Any) -> RowErrors:
+        return self
+
+    async def refresh(self, **_: Any) -> None:
+        return
+
+    async def health(self, **_: Any) -> dict[str, str]:
+        return {"status": "green"}
+
+    async def search(self, search_after: list[int] | None = None, **_: Any) -> dict[str, Any]:
+        error = {"line": 2, "reason": "odd", "columns": ["name"], "values": ["Ann"]}
+        source = {"row": 1, "document": {"name": "Ann"}, **error}
+        hits = [] if search_after else [{"_source": source, "sort": [1]}]
+        return {"hits": {"hits": hits, "total": {"value": 1}}}
+
+
+class World:
+    """An API, and the jobs that a request needs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.client: TestClient
+        self.log: StubLog
+        self.open = ExitStack()
+        self.start()
+
+    def start(self, **more: Any) -> None:
+        """Another API: `more` as `stub` takes it."""
+        self.open.close()
+        app, self.log = stub(self.folder, **{"elasticsearch": RowErrors(), "import_folders": "/none", **more})
+        self.client = self.open.enter_context(TestClient(app, raise_server_exceptions=False))
+
+    def ask(self, name: str, job_id: str = "0" * 26, query: str = "", **more: Any) -> Response:
+        """The answer to a fitting request, but for what `more` changes."""
+        endpoint = ROUTES[name]
+        path = endpoint.path.replace("{job_id}", job_id) + query
+        return self.client.request(endpoint.method, path, **{**FITTING.get(name, {}), **more})
+
+    def running(self, **job: Any) -> str:
+        answer = make_job(self.client, **job)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def paused(self) -> str:
+        job_id = self.running()
+        assert self.ask("pauseJob", job_id).status_code == 202
+        rest(self.log, job_id)
+        return job_id
+
+    def completed(self, failed: int = 0, **job: Any) -> str:
+        job_id = self.running(**job)
+        complete(self.log, job_id, failed)
+        return job_id
+
+    def tried(self) -> str:
+        """A dry run that has completed."""
+        return self.completed(options={"dry_run": True})
+
+    def fitting_job(self, name: str) -> str:
+        """A job that the route can be asked about."""
+        if name == "retryErrors":
+            return self.completed(failed=1)
+        return self.tried() if name in ("startJob", "getPreview") else self.running()
+
+    def exporting(self) -> str:
+        return str(self.ask("createJob").json()["id"])
+
+    def exported(self) -> str:
+        job_id = self.exporting()
+        frozen: dict[str, Any] = {"frozen": "a point in time", "rows_total": 4}
+        self.log.report(InputAdvanced(job_id=job_id, input=Input(**frozen)))
+        complete(self.log, job_id, **frozen)
+        self.log.report(FileFinished(job_id=job_id, epoch=self.log.live.view.jobs[job_id].epoch))
+        file = self.folder / "storage" / result_path(job_id)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"0123456789")
+        return job_id
+
+    def at_once(self, job_id: str, report: Callable[[StubLog, str], None]) -> None:
+        """Have a worker `report` as soon as the next command has taken effect."""
+
+        def once(_: object) -> None:
+            self.log.after = None
+            report(self.log, job_id)
+
+        self.log.after = once
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.open.close()
+
+
+def nothing_left(log: StubLog, job_id: str) -> None:
+    log.report(UndoChecked(job_id=job_id, epoch=log.live.view.jobs[job_id].epoch, remaining=0))
+
+
+def resting(world: World, name: str, query: str) -> Response:
+    job_id = world.running()
+    world.at_once(job_id, rest)
+    return world.ask(name, job_id, query, **({"json": {"keep_rows": True}} if name == "terminateJob" else {}))
+
+
+def taken_out(world: World, query: str) -> Response:
+    job_id = world.running()
+    world.at_once(job_id, lambda log, job_id: rest(log, job_id, rows=0))
+    world.ask("terminateJob", job_id, json={"keep_rows": True})
+    world.at_once(job_id, nothing_left)
+    return world.ask("rollbackJob", job_id, query)
+
+
+def crowded(world: World) -> Response:
+    world.start(api_connections=10)
+    for _ in range(5):
+        world.open.enter_context(world.log.live.watch("another job"))
+    return world.ask("watchJob", world.running())
+
+
+def started(world: World) -> tuple[Response, Response]:
+    job_id = world.tried()
+    return world.ask("startJob", job_id), world.ask("startJob", job_id)
+
+
+def made_twice(world: World, **second: Any) -> Response:
+    make_job(world.client, key="k")
+    return make_job(world.client, **{"key": "k", **second})
+
+
+def inbox(world: World) -> Response:
+    job_id = world.ask("createJob", json={**UPLOAD, "source": "topic"}).json()["id"]
+    return world.ask("endInput", job_id)
+
+
+def part(world: World, **headers: str) -> Response:
+    return world.ask("getResult", world.exported(), headers=headers)
+
+
+def known_part(world: World) -> Response:
+    job_id = world.exported()
+    etag = world.ask("getResult", job_id).headers["etag"]
+    return world.ask("getResult", job_id, headers={"If-None-Match": etag})
+
+
+def without_kafka(world: World, name: str) -> Response:
+    job_id = world.fitting_job(name) if ROUTES[name].of_a_job else ""
+    world.log.up = False
+    return world.ask(name, job_id)
+
+
+def without_elasticsearch(world: World, name: str) -> Response:
+    world.start(elasticsearch=StubElasticsearch())
+    return world.ask(name, world.fitting_job(name))
+
+
+def about(name: str) -> Callable[[World], Response]:
+    return lambda world: world.ask(name, world.fitting_job(name))
+
+
+def plain(name: str) -> Callable[[World], Response]:
+    return lambda world: world.ask(name)
+
+
+WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
+    **{(name, 200): plain(name) for name in ("listJobs", "listDatasets", "getStats")},
+    **{(name, 200): plain(name) for name in ("healthz", "readyz", "metrics", "getDescription")},
+    **{(name, 200): about(name) for name in ("getJob", "getHistory", "getErrors", "getErrorsCsv", "getPreview")},
+    ("createJob", 201): lambda world: make_job(world.client),
+    ("createJob", 403): lambda world: world.ask("createJob", json={**UPLOAD, "file": "/etc/hostname"}),
+    ("createJob", 409): lambda world: made_twice(world, key="other"),
+    ("createJob", 422): lambda world: made_twice(world, body=PEOPLE),
+    ("createJob", 503): lambda world: without_kafka(world, "createJob"),
+    ("watchJob", 200): lambda world: world.ask("watchJob", world.completed()),
+    ("watchJob", 503): crowded,
+    ("pauseJob", 200): lambda world: resting(world, "pauseJob", "?wait=5"),
+    ("pauseJob", 202): about("pauseJob"),
+    ("pauseJob", 409): lambda world: world.ask("pauseJob", world.completed()),
+    ("resumeJob", 200): lambda world: world.ask("resumeJob", world.paused(), "?wait=5"),
+    ("resumeJob", 202): lambda world: world.ask("resumeJob", world.paused()),
+    ("resumeJob", 409): lambda world: world.ask("resumeJob", world.completed()),
+    ("terminateJob", 200): lambda world: resting(world, "terminateJob", "?wait=5"),
+    ("terminateJob", 202): about("terminateJob"),
+    ("terminateJob", 409): lambda world: world.ask("terminateJob", world.completed()),
+    ("rollbackJob", 200): lambda world: taken_out(world, "?wait=5"),
+    ("rollbackJob", 202): lambda world: world.ask("rollbackJob", world.completed()),
+    ("rollbackJob", 409): about("rollbackJob"),
+    ("setRate", 200): about("setRate"),
+    ("setRate", 409): lambda world: world.ask("setRate", world.completed()),
+    ("endInput", 202): inbox,
+    ("endInput", 409): about("endInput"),
+    ("startJob", 200): lambda world: started(world)[1],
+    ("startJob", 201): lambda world: started(world)[0],
+    ("startJob", 409): lambda world: world.ask("startJob", world.completed()),
+    ("retryErrors", 202): about("retryErrors"),
+    ("retryErrors", 409): lambda world: world.ask("retryErrors", world.running()),
+    **{
+        (name, 503): lambda world, name=name: without_kafka(world, name)
+        for name in ("pauseJob", "resumeJob", "terminateJob", "rollbackJob", "setRate", "endInput", "startJob")
+    },
+    **{
+        (name, 503): lambda world, name=name: without_elasticsearch(world, name)
+        for name in ("retryErrors", "getErrors", "getErrorsCsv", "getPreview")
+    },
+    ("getPreview", 404): lambda world: world.ask("getPreview", world.running()),
+    ("getResult", 200): part,
+    ("getResult", 206): lambda world: part(world, Range="bytes=2-4"),
+    ("getResult", 304): known_part,
+    ("getResult", 404): lambda world: world.ask("getResult", world.running()),
+    ("getResult", 409): lambda world: world.ask("getResult", world.exporting()),
+    ("getResult", 416): lambda world: part(world, Range="bytes=10-"),
+    ("readyz", 503): lambda world: without_kafka(world, "readyz"),
+}
+"""Operation, status -> what leads to it, besides what leads to a status of every route."""
+
+
+def implied(world: World, endpoint: Endpoint, code: int) -> Iterator[Response]:
+    """Answers to what is wrong with a request whichever the route is."""
+    name, json = endpoint.name, {"content-type": "application/json"}
+    match code:
+        case 400:
+            yield world.ask(name, headers={"Host": "evil.example"})
+            job_id = world.fitting_job(name) if endpoint.of_a_job else ""
+            if endpoint.body is not None:
+                yield world.ask(name, job_id, content=b"[", headers=json, json=None)
+            for parameter in endpoint.parameters:
+                if parameter.place == "query" and parameter.name in ("state", "limit", "wait"):
+                    yield world.ask(name, job_id, f"?{parameter.name}=odd")
+        case 401 if not endpoint.open:
+            yield world.ask(name, headers={"X-API-Key": "wrong"})
+        case 403 if not endpoint.open and endpoint.method != "GET":
+            yield world.ask(name, headers={"Origin": "http://evil.example"})
+        case 404 if endpoint.of_a_job:
+            yield world.ask(name)
+        case 413 if endpoint.body is not None and endpoint.body.json is not None:
+            job_id = world.fitting_job(name) if endpoint.of_a_job else ""
+            yield world.ask(name, job_id, content=b" " * (MOST_JSON_BYTES + 1), headers=json, json=None)
+        case 503 if not endpoint.open and name != "listDatasets":
+            world.start(caught_up=False)
+            yield world.ask(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [(name, code) for name, endpoint in ROUTES.items() for code in endpoint.answers]
+)
+def test_a_route_gives_the_answer_that_it_declares(world: World, name: str, code: int) -> None:
+    answers = [WAYS[name, code](world)] if (name, code) in WAYS else []
+    if answers:
+        world.start(home=world.folder / "again")
+    answers += implied(world, ROUTES[name], code)
+    assert answers, f"nothing here leads to {code} of {name}: add it to WAYS"
+    assert [answer.status_code for answer in answers] == [code] * len(answers), [answer.text for answer in answers]
+
+
+def test_nothing_is_tried_that_is_not_declared() -> None:
+    assert set(WAYS) <= {(name, code) for name, endpoint in ROUTES.items() for code in endpoint.answers}
+
+
+def test_parameters_that_are_declared_are_taken(world: World) -> None:
+    for parameter in ROUTES["listJobs"].parameters:
+        taken = world.ask("listJobs", query=f"?{parameter.name}=")
+        assert taken.status_code == 200, taken.text
+
+
+def test_an_answer_that_is_not_declared_ends_the_test(tmp_path: Path) -> None:
+    app, log = stub(tmp_path)
+    with (
+        pytest.raises(AssertionError, match="GET /v1/jobs: 500 is not declared"),
+        TestClient(app, raise_server_exceptions=False) as client,
+    ):
+        log.live.view.jobs = None  # type: ignore[assignment]
+        client.get("/v1/jobs")
