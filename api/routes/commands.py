@@ -16,12 +16,19 @@ from api.jobs.retry_errors import take_corrections
 from api.jobs.waiting import waiting_for
 from api.models import InputEnd, JobView, Rate, Reason, Start
 from api.readmodel.command_log import ANSWER_SECONDS
-from api.routes.answers import job_answer, made_answer
+from api.routes.answers import JOB, job_answer, made_answer
 from api.web.bodies import short_body
 from api.web.routing import CSV, Answer, Body, Endpoint, Handler, Parameter, Part, refusal
 from api.web.services import caller, services, visible_job
+from schemas import bounds
 
 _LONGEST_WAIT_SECONDS = 600.0
+_WAIT: Final = Parameter(
+    "wait",
+    "Seconds to wait for the state in which the job rests",
+    Annotated[float, Meta(ge=0, le=_LONGEST_WAIT_SECONDS)],
+)
+_REASON: Final = Parameter("reason", "Why, for the audit trail", bounds.Reason)
 
 
 def commanding(action: str) -> Handler:
@@ -42,7 +49,7 @@ def commanding(action: str) -> Handler:
 
 
 def _wait_seconds(request: Request) -> float | None:
-    text = request.query_params.get("wait")
+    text = request.query_params.get(_WAIT.name)
     if text is None:
         return None
     try:
@@ -79,7 +86,7 @@ async def start_job(request: Request) -> Response:
 async def retry_errors(request: Request) -> Response:
     """Apply the rows of a corrected ``errors.csv``."""
     job, parts = await visible_job(request), services(request)
-    job = await take_corrections(request, parts, job, caller(request), request.query_params.get("reason"))
+    job = await take_corrections(request, parts, job, caller(request), request.query_params.get(_REASON.name))
     return job_answer(parts, job, 202)
 
 
@@ -90,7 +97,7 @@ _LOCATION: Final = {"Location": "Where the job is"}
 def _command(action: str, summary: str) -> Endpoint:
     return Endpoint(
         "POST",
-        f"/v1/jobs/{{job_id}}/{action}",
+        f"{JOB}/{action}",
         commanding(action),
         f"{action}Job",
         summary,
@@ -99,13 +106,7 @@ def _command(action: str, summary: str) -> Endpoint:
             Answer(202, "The job; it is on its way there", JobView),
             _NOT_NOW,
         ),
-        (
-            Parameter(
-                "wait",
-                "Seconds to wait for the state in which the job rests",
-                Annotated[float, Meta(ge=0, le=_LONGEST_WAIT_SECONDS)],
-            ),
-        ),
+        (_WAIT,),
         Body(Reason, required=False),
     )
 
@@ -121,7 +122,7 @@ ENDPOINTS: Final = (
     *(_command(action, _SUMMARIES[action]) for action in COMMANDS),
     Endpoint(
         "PUT",
-        "/v1/jobs/{job_id}/rate",
+        f"{JOB}/rate",
         set_rate,
         "setRate",
         "Set or lift the most rows a second",
@@ -130,7 +131,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "POST",
-        "/v1/jobs/{job_id}/end",
+        f"{JOB}/end",
         end_input,
         "endInput",
         "Say how many rows come by the inbox; the job ends once it has them",
@@ -139,7 +140,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "POST",
-        "/v1/jobs/{job_id}/start",
+        f"{JOB}/start",
         start_job,
         "startJob",
         "Make the real job of a dry run, without a second upload",
@@ -152,12 +153,12 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "POST",
-        "/v1/jobs/{job_id}/retry-errors",
+        f"{JOB}/retry-errors",
         retry_errors,
         "retryErrors",
         "Apply corrected rows, those of an errors.csv, to the same job",
         (Answer(202, "The job; it is at work again", JobView), _NOT_NOW),
-        (Parameter("reason", "Why, for the audit trail", str),),
+        (_REASON,),
         Body(form={"file": Part(CSV)}, text=CSV),
     ),
 )

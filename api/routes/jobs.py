@@ -15,7 +15,7 @@ from api.jobs.event_stream import events
 from api.jobs.paging import MOST, query_of
 from api.jobs.queries import job_page
 from api.models import JobPage, JobRequest, JobView
-from api.routes.answers import job_answer, made_answer
+from api.routes.answers import JOB, JOBS, job_answer, made_answer
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Body, Endpoint, Parameter, Part, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
@@ -62,7 +62,7 @@ async def watch_job(request: Request) -> Response:
 ENDPOINTS: Final = (
     Endpoint(
         "GET",
-        "/v1/jobs",
+        JOBS,
         list_jobs,
         "listJobs",
         "Jobs, newest first",
@@ -80,7 +80,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "POST",
-        "/v1/jobs",
+        JOBS,
         create_job,
         "createJob",
         "Make a job",
@@ -104,13 +104,13 @@ ENDPOINTS: Final = (
             ),
         ),
         Body(JobRequest, {"job": Part(JobRequest), "file": Part(CSV, required=False)}),
-        "With multipart/form-data the file is sent along. With application/json the job names a file in an import "
-        "folder of the server, takes its rows from the inbox, or is an export.",
+        description="With multipart/form-data the file is sent along. With application/json the job names a file in "
+        "an import folder of the server, takes its rows from the inbox, or is an export.",
     ),
-    Endpoint("GET", "/v1/jobs/{job_id}", get_job, "getJob", "One job", (Answer(200, "The job", JobView),)),
+    Endpoint("GET", JOB, get_job, "getJob", "One job", (Answer(200, "The job", JobView),)),
     Endpoint(
         "GET",
-        "/v1/jobs/{job_id}/watch",
+        f"{JOB}/watch",
         watch_job,
         "watchJob",
         "Events `state` and `progress`, each with the job as data, until the job has ended",

@@ -13,12 +13,15 @@ from api.jobs.dry_runs import preview_of
 from api.jobs.paging import MOST, whole_number
 from api.jobs.queries import MOST_HISTORY, dataset_view, errors_of, history_of, totals
 from api.models import DatasetList, HistoryPage, Preview, RowErrorPage, Stats
+from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
 
 _ERRORS_LIMIT = 100
 _LAST_ROW = 2**62
+_LIMIT: Final = Parameter("limit", "Errors on a page, at most", Annotated[int, Meta(ge=1, le=MOST)])
+_AFTER: Final = Parameter("after", "Only rows after this one", Annotated[int, Meta(ge=0, le=_LAST_ROW)])
 
 
 async def get_history(request: Request) -> Response:
@@ -31,10 +34,14 @@ async def get_history(request: Request) -> Response:
 async def get_errors(request: Request) -> Response:
     """A page of a job's row errors."""
     job, parts = await visible_job(request), services(request)
-    given = request.query_params
-    limit = whole_number("limit", given["limit"], 1, MOST) if "limit" in given else _ERRORS_LIMIT
-    after = whole_number("after", given["after"], 0, _LAST_ROW) if "after" in given else None
-    return json_answer(await errors_of(parts, job, limit, after))
+    limit, after = request.query_params.get(_LIMIT.name), request.query_params.get(_AFTER.name)
+    page = await errors_of(
+        parts,
+        job,
+        _ERRORS_LIMIT if limit is None else whole_number(_LIMIT.name, limit, 1, MOST),
+        None if after is None else whole_number(_AFTER.name, after, 0, _LAST_ROW),
+    )
+    return json_answer(page)
 
 
 async def get_errors_csv(request: Request) -> Response:
@@ -75,7 +82,7 @@ _RANGE: Final = {"Content-Range": "Which bytes of how many"}
 ENDPOINTS: Final = (
     Endpoint(
         "GET",
-        "/v1/jobs/{job_id}/history",
+        f"{JOB}/history",
         get_history,
         "getHistory",
         "The audit trail, newest last",
@@ -83,19 +90,16 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "GET",
-        "/v1/jobs/{job_id}/errors",
+        f"{JOB}/errors",
         get_errors,
         "getErrors",
         "Row errors, by row",
         (Answer(200, "A page", RowErrorPage),),
-        (
-            Parameter("limit", "Errors on a page, at most", Annotated[int, Meta(ge=1, le=MOST)]),
-            Parameter("after", "Only rows after this one", Annotated[int, Meta(ge=0, le=_LAST_ROW)]),
-        ),
+        (_LIMIT, _AFTER),
     ),
     Endpoint(
         "GET",
-        "/v1/jobs/{job_id}/errors.csv",
+        f"{JOB}/errors.csv",
         get_errors_csv,
         "getErrorsCsv",
         "All row errors",
@@ -103,7 +107,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "GET",
-        "/v1/jobs/{job_id}/preview",
+        f"{JOB}/preview",
         get_preview,
         "getPreview",
         "What a dry run has found: counts, first row errors, first rows as they would be stored",
@@ -111,7 +115,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "GET",
-        "/v1/jobs/{job_id}/result",
+        f"{JOB}/result",
         get_result,
         "getResult",
         "The CSV that an export made",

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from httpx import Response
 from starlette.testclient import TestClient
@@ -296,10 +297,19 @@ def test_nothing_is_tried_that_is_not_declared() -> None:
     assert set(WAYS) <= {(name, code) for name, endpoint in ROUTES.items() for code in endpoint.answers}
 
 
-def test_parameters_that_are_declared_are_taken(world: World) -> None:
-    for parameter in ROUTES["listJobs"].parameters:
-        taken = world.ask("listJobs", query=f"?{parameter.name}=")
-        assert taken.status_code == 200, taken.text
+@pytest.mark.parametrize("name", [name for name, endpoint in ROUTES.items() if endpoint.body and endpoint.body.json])
+def test_the_body_that_is_read_is_the_one_that_is_declared(world: World, name: str) -> None:
+    endpoint = ROUTES[name]
+    assert endpoint.body and endpoint.body.json
+    job_id = world.running() if endpoint.of_a_job else ""
+    message = world.ask(name, job_id, json={"odd": 1}).json()["error"]["message"]
+    names = {field.encode_name for field in msgspec.structs.fields(endpoint.body.json)}
+    assert {name for name in names if name not in message} == set()
+
+
+def test_the_parameters_that_are_taken_are_those_that_are_declared(world: World) -> None:
+    names = ", ".join(parameter.name for parameter in ROUTES["listJobs"].parameters)
+    assert f"use {names}" in world.ask("listJobs", query="?odd=1").text
 
 
 def test_an_answer_that_is_not_declared_ends_the_test(tmp_path: Path) -> None:
