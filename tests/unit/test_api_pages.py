@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.models import HistoryEntry
+from api.pages.files import StaticOfPage
 from api.pages.offers import ALL, offers
 from api.pages.session import SESSION_SECONDS, session_holds, session_token
 from api.pages.signing import own_path
@@ -404,12 +406,28 @@ def test_static_files_are_sent_once(served: Served) -> None:
     client, _ = served
     first = client.get("/static/page.css")
     assert (first.status_code, first.headers["content-type"]) == (200, "text/css; charset=utf-8")
-    assert client.get("/static/page.css", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+    again = client.get("/static/page.css", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.headers["cache-control"], again.headers["etag"]) == (
+        304,
+        "no-cache",
+        first.headers["etag"],
+    )
     head = client.head("/static/page.css")
     assert (head.content, head.headers["content-length"]) == (b"", str(len(first.content)))
     assert client.post("/static/page.css").status_code == 405
     assert client.get("/static/none.css").status_code == 404
     assert client.get("/static/..%2fapp.py").status_code == 404
+
+
+def test_a_static_file_of_another_content_is_another_one_to_a_browser(tmp_path: Path) -> None:
+    def etag(content: bytes) -> str:
+        folder = tmp_path / content.decode()
+        folder.mkdir()
+        (folder / "a.css").write_bytes(content)
+        os.utime(folder / "a.css", (0, 0))
+        return TestClient(StaticOfPage(directory=folder)).get("/a.css").headers["etag"]
+
+    assert etag(b"one") != etag(b"two")
 
 
 def test_where_a_key_is_needed_the_page_asks_for_it_once(locked: Served) -> None:
