@@ -1,4 +1,4 @@
-"""POST /v1/jobs: from a request to a job, with or without a file. `make_job` has the steps, the page takes them too."""
+"""From a request to a job, with or without a file. `make_job` has the steps; the page takes them too."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from functools import partial
 
 from msgspec.structs import replace
 from starlette.requests import Request
-from starlette.responses import Response
 
 from api.errors import invalid, unavailable
 from api.jobs.job_form import JobForm
 from api.jobs.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
-from api.jobs.job_view import job_view
 from api.readmodel.command_log import submit
 from api.uploads.import_folders import allowed_path, digest_of
 from api.uploads.multipart import boundary_of
@@ -24,7 +22,6 @@ from api.uploads.receiving import receive_parts
 from api.uploads.upload import Upload
 from api.web.auth import Caller
 from api.web.bodies import short_body
-from api.web.responses import json_answer
 from api.web.services import Services, caller, caught_up, now_ms, services
 from schemas.commands import CreateJob
 from schemas.ids import job_id_for_key, new_job_id
@@ -34,13 +31,11 @@ Receive = Callable[[Request, Admission, Upload], Awaitable[CreateJob]]
 """Reads the body: the command that it asks for, and its file into the upload. Raises ApiError to refuse either."""
 
 
-async def create_job(request: Request) -> Response:
-    """Make a job."""
-    parts, asking = services(request), caller(request)
+async def job_of(request: Request, parts: Services, asking: Caller) -> Job:
+    """The job that a request for a new one makes. Raises as `make_job`."""
     await ready_to_create(parts)
     job_id = id_for(asking, request.headers.get("idempotency-key"))
-    job = await make_job(request, job_id, _receiver(request))
-    return json_answer(job_view(job, parts.view, now_ms()), 201, {"Location": f"/v1/jobs/{job.id}"})
+    return await make_job(request, job_id, _receiver(request))
 
 
 async def ready_to_create(parts: Services) -> None:

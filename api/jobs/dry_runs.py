@@ -5,12 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from api.errors import ApiError, refused
-from api.jobs.job_request import body_as
-from api.jobs.job_view import job_view
 from api.jobs.row_errors import error_page
 from api.jobs.row_pages import row_pages
 from api.models import Preview, PreviewRow, Start
@@ -18,9 +13,7 @@ from api.readmodel.command_log import submit
 from api.readmodel.totals import applied_totals
 from api.uploads.import_folders import digest_of
 from api.web.auth import Caller
-from api.web.bodies import short_body
-from api.web.responses import json_answer
-from api.web.services import Services, caller, now_ms, services, visible_job
+from api.web.services import Services
 from control.limits import request_problem
 from runtime.identity import Match, match
 from schemas.commands import StartJob
@@ -33,12 +26,6 @@ SHOWN = 20
 MOST_HASHED_BYTES = 64 * 1024 * 1024
 """Of a file that was touched since its dry run: what takes longer to read is left to the reader of the real job, which
 fails it if the file is another one."""
-
-
-async def get_preview(request: Request) -> Response:
-    """What a dry run has found so far."""
-    job, parts = await visible_job(request), services(request)
-    return json_answer(await preview_of(parts, job))
 
 
 async def preview_of(parts: Services, job: Job) -> Preview:
@@ -62,14 +49,6 @@ async def preview_of(parts: Services, job: Job) -> Preview:
         errors=errors.errors,
         rows=[PreviewRow(row=hit["_source"]["row"], document=hit["_source"]["document"]) for hit in hits],
     )
-
-
-async def start_job(request: Request) -> Response:
-    """Make the real job of a dry run; a second start answers with the job of the first."""
-    job, parts = await visible_job(request), services(request)
-    body = body_as(await short_body(request), Start, "fields: options, reason")
-    real, made = await start_real(parts, job, caller(request), body)
-    return json_answer(job_view(real, parts.view, now_ms()), 201 if made else 200, {"Location": f"/v1/jobs/{real.id}"})
 
 
 async def start_real(parts: Services, job: Job, asking: Caller, body: Start) -> tuple[Job, bool]:

@@ -1,4 +1,4 @@
-"""POST /v1/jobs/{id}/retry-errors: rows that were refused, corrected, for the same job."""
+"""Rows that were refused, corrected, for the same job."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Final
 
 from msgspec.structs import replace
 from starlette.requests import Request
-from starlette.responses import Response
 
 from api.errors import invalid, refused
 from api.jobs.job_request import values_as
-from api.jobs.job_view import job_view
 from api.jobs.retry_file import RowSet, rows_problem
 from api.jobs.row_errors import error_numbers
 from api.models import Reason
@@ -21,8 +19,7 @@ from api.uploads.multipart import boundary_of
 from api.uploads.receiving import Part, TextPart, no_file_chosen, receive_parts, receive_whole
 from api.uploads.upload import Upload
 from api.web.auth import Caller
-from api.web.responses import json_answer
-from api.web.services import Services, caller, now_ms, services, visible_job
+from api.web.services import Services
 from control.errors import Rejected
 from control.moves import Answer, legality
 from csvfile.cutter import Limits
@@ -34,17 +31,11 @@ _NAME: Final = "errors.csv"
 """What a file is called whose sender does not say."""
 
 
-async def retry_errors(request: Request) -> Response:
-    """Apply the rows of a corrected ``errors.csv``; the file that was sent last changes nothing."""
-    job, parts = await visible_job(request), services(request)
-    job = await take_corrections(request, parts, job, caller(request), request.query_params.get("reason"))
-    return json_answer(job_view(job, parts.view, now_ms()), 202)
-
-
 async def take_corrections(
     request: Request, parts: Services, job: Job, asking: Caller, reason: str | None, form: bool = False
 ) -> Job:
     """The job once it has taken in the corrected rows of the body; `form`: it is a web page's, which has a reason too.
+    The file that was sent last changes nothing.
 
     Raises:
         ApiError: it does not take them; 503, it is not known, or can't be checked now.

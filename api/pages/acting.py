@@ -13,8 +13,8 @@ from api.models import Rate, Reason, Start
 from api.pages import rendering
 from api.pages.fields import fields_of
 from api.pages.forms import rate_in, reason_in
-from api.pages.gate import Handler
 from api.pages.job import live
+from api.web.routing import Handler
 from api.web.services import caller, services, visible_job
 from schemas.job import Job
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from api.jobs.actions import COMMANDS
-from api.jobs.export_file import result_problem
+from api.jobs.downloads import result_problem
 from api.models import Reason
 from control.admission import Catalog, makes_file
 from control.errors import Rejected

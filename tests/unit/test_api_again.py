@@ -1,4 +1,4 @@
-"""Start and retry-errors over the stub of test_api_stub, and the rows of a corrected errors.csv."""
+"""Start and retry-errors over the stub, and the rows of a corrected errors.csv."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.datasets import load_datasets
 from runtime.identity import identity_of
 from schemas.commands import CreateJob, InputEnded, LanesDone
 from schemas.job import Input, LaneTotals
-from tests.unit.test_api_stub import PEOPLE, ROW, StubLog, make_job, stub
+from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
 
 LIMITS = Limits(500, 256 * 1024)
 HEADER = PEOPLE.strip() + b",sluice_row\n"

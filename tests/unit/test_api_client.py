@@ -1,4 +1,4 @@
-"""The command-line client against the stub of test_api_stub: output and exit codes."""
+"""The command-line client against the API over the stub: output and exit codes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runtime.formatting import duration, number, size
 from runtime.settings import Settings
 from schemas.commands import InputEnded, LanesDone, LanesRested, UndoChecked
 from schemas.job import Input, LaneTotals, RestedLane
-from tests.unit.test_api_stub import PEOPLE, ROW, StubLog, stub
+from tests.api_stub import PEOPLE, ROW, StubLog, stub
 
 
 class Terminal:

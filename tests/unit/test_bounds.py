@@ -32,8 +32,8 @@ from schemas.job import Job, LaneTotals, Options, State
 from schemas.jsonschema import MESSAGES
 from schemas.lanes import LaneRecord, OwnerRecord
 from tests import fuzzing
-from tests.unit.test_api_pages import HTMX, OWN
-from tests.unit.test_api_stub import PEOPLE, ROW, StubLog, make_job, stub
+from tests.api_pages import HTMX, OWN
+from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
 from tests.unit.test_control_world import World, at, run, upload, world_in
 from tests.unit.test_processor_scheduler import Worker
 
