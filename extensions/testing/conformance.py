@@ -53,19 +53,19 @@ async def a_crash_leaves_nothing_undone(trial: Trial) -> None:
     after, applying = await trial.contents(), trial.wire.items
     await trial.undo(1, BEYOND)
     undoing = trial.wire.items
-    for items in range(0, applying, trial.every):
+    for items in trial.points(applying):
         with suppress(CrashError):
             await trial.apply(blocks, wire=Wire(dies_after=items))
         await trial.apply(blocks)
         require_same(await trial.contents(), after, f"blocks, applied again after a crash behind {items} changes")
         await trial.undo(1, BEYOND)
         require_same(await trial.contents(), before, f"an undo, after a crash behind {items} changes")
-    for items in range(0, applying, trial.every):
+    for items in trial.points(applying):
         with suppress(CrashError):
             await trial.apply(blocks, wire=Wire(dies_after=items))
         await trial.undo(1, BEYOND)
         require_same(await trial.contents(), before, f"an undo of what a crash behind {items} changes has left")
-    for items in range(0, undoing, trial.every):
+    for items in trial.points(undoing):
         await trial.apply(blocks)
         with suppress(CrashError):
             await trial.undo(1, BEYOND, wire=Wire(dies_after=items))
@@ -149,10 +149,10 @@ async def a_closed_gate_writes_nothing(trial: Trial) -> None:
     require_same(await trial.store.contents(), applied, "an undo whose gate is closed")
     await trial.undo(1, BEYOND)
     undoing = trial.wire.asked
-    for times in range(1, applying, trial.every):
+    for times in trial.points(applying):
         await trial.begin()
         await require_fenced(trial.apply(blocks, wire=Wire(closes_after=times)), "apply")
-    for times in range(1, undoing, trial.every):
+    for times in trial.points(undoing):
         await trial.begin()
         await trial.apply(blocks)
         await require_fenced(trial.undo(1, BEYOND, wire=Wire(closes_after=times)), "undo")

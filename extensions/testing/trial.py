@@ -49,12 +49,12 @@ class Trial:
     """Runs an operation against the documents of a store."""
 
     def __init__(self, operation: Operation, case: Case, store: Store | None = None, every: int = 1) -> None:
-        """No `store`: in memory. A crash is tried behind each change, or each so many of them as `every` says."""
+        """No `store`: in memory. Calls are broken off at each point, or at one of so many as `every` says."""
         self.operation = operation
         self.case = case
         self.dataset = case.described
         self.store: Store = store if store is not None else MemoryStore(self.dataset)
-        self.every = every
+        self._every = every
         self.wire = Wire()
 
     async def begin(self) -> None:
@@ -68,6 +68,10 @@ class Trial:
         if lines:
             answer = await self.store.client.bulk(operations=b"\n".join(lines) + b"\n")
             assert not answer["errors"], f"the documents that are to be there before are refused: {answer['items']}"
+
+    def points(self, number: int) -> range:
+        """Behind how many of a `number` of changes, or of requests, a call is broken off."""
+        return range(self._every // 2, number, self._every)
 
     def block(self, rows: Sequence[Row], numbers: Sequence[int], job_id: str = JOB, number: int = 0) -> RowBlock:
         """A block of rows with these row numbers."""
