@@ -31,7 +31,7 @@ if its file is the one that was sent last."""
 _KEPT = "it was terminated with its rows kept; to take them out, use rollback when it is TERMINATED"
 _TAKEN_OUT = "it was terminated with its rows taken out; they can't be kept any more"
 
-_VERBS: Final[dict[type, str]] = {
+VERBS: Final[dict[type, str]] = {
     PauseJob: "pause",
     ResumeJob: "resume",
     TerminateJob: "terminate",
@@ -39,6 +39,7 @@ _VERBS: Final[dict[type, str]] = {
     RetryErrors: "retry-errors",
     SetRate: "rate",
 }
+"""Request -> its name in the API and on the command line."""
 
 
 def repeated_states(request: type) -> tuple[State, ...]:
@@ -91,7 +92,7 @@ def _refused(job: Job, request: Request) -> Rejected:
     allowed = allowed_states(kind)
     return Rejected(
         409,
-        f"job {job.id} is {job.state}: {_VERBS[kind]} is possible when it is {_or(allowed)}{_advice(job, request)}",
+        f"job {job.id} is {job.state}: {VERBS[kind]} is possible when it is {_or(allowed)}{_advice(job, request)}",
         {"state": job.state, "allowed": list(allowed)},
     )
 

@@ -6,22 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from control.moves import allowed_states, repeated_states
+from control.moves import VERBS, allowed_states, repeated_states
 from control.transitions import TRANSITIONS, Transition
-from schemas.commands import PauseJob, ResumeJob, RetryErrors, RollbackJob, SetRate, TerminateJob
 from schemas.events import UNAUDITED
 from schemas.job import BUSY, ENDED, RESTING, State
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "states.md"
-
-_REQUESTS: Final[dict[str, type]] = {
-    "pause": PauseJob,
-    "resume": ResumeJob,
-    "terminate": TerminateJob,
-    "rollback": RollbackJob,
-    "retry-errors": RetryErrors,
-    "rate": SetRate,
-}
 
 _TEXT: Final = """\
 <!-- `python -m control.states_page` writes this page from control/transitions.py and control/moves.py. -->
@@ -89,16 +79,13 @@ def _arrows() -> Iterable[str]:
 
 
 def _states() -> str:
-    rows = (
-        (state, "waits" if state in RESTING else "works", _mark(state in BUSY), _mark(state in ENDED))
-        for state in State
-    )
+    rows = ((state, _mark(state in RESTING), _mark(state in BUSY), _mark(state in ENDED)) for state in State)
     return _table(("state", "stays until someone acts", "holds its exclusive key", "has ended"), rows)
 
 
 def _requests() -> str:
-    rows = ((state, *(_answer(state, request) for request in _REQUESTS.values())) for state in State)
-    return _table(("state", *(f"`{name}`" for name in _REQUESTS)), rows)
+    rows = ((state, *(_answer(state, request) for request in VERBS)) for state in State)
+    return _table(("state", *(f"`{name}`" for name in VERBS.values())), rows)
 
 
 def _answer(state: State, request: type) -> str:
