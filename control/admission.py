@@ -10,9 +10,10 @@ from typing import Final
 
 from control.errors import Rejected
 from control.limits import options_problem, source_problem
+from control.predicates import holds_key
 from schemas.commands import CreateJob
 from schemas.datasets import Dataset
-from schemas.job import BUSY, Job, State
+from schemas.job import Job, State
 
 _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _DAY = re.compile(r"^\d{4}-\d\d-\d\d\Z", re.ASCII)
@@ -149,13 +150,13 @@ def exclusive_key(command: CreateJob, catalog: Catalog) -> str | None:
 
 def holder(jobs: Iterable[Job], key: str) -> str | None:
     """The id of the job that holds this exclusive key; None: it is free."""
-    return next((job.id for job in jobs if job.exclusive_key == key and job.state in BUSY), None)
+    return next((job.id for job in jobs if job.exclusive_key == key and holds_key(job)), None)
 
 
 def startable(jobs: Iterable[Job]) -> list[Job]:
     """The queued jobs that may start now, the oldest of each exclusive key."""
     known = list(jobs)
-    taken = {job.exclusive_key for job in known if job.state in BUSY and job.exclusive_key}
+    taken = {job.exclusive_key for job in known if holds_key(job) and job.exclusive_key}
     chosen = []
     for job in sorted((job for job in known if job.state is State.QUEUED), key=lambda job: (job.created_at, job.id)):
         if job.exclusive_key not in taken:
