@@ -41,7 +41,7 @@ def main() -> None:
     """Serve until told to stop."""
     chosen = settings()
     logging.basicConfig(level=chosen.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("elastic_transport", "httpx", "python_multipart"):
+    for noisy in ("elastic_transport", "httpx2", "python_multipart"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     require_datasets(chosen.datasets_folder)
     _allow_files(2 * chosen.api_connections + _FILES_BESIDE)
