@@ -12,7 +12,7 @@ from api.web.routing import FORM, JSON, Answer, Body, Endpoint, Parameter, Part
 
 Json = dict[str, Any]
 Groups = Mapping[str, Sequence[Endpoint]]
-"""Routes by what they are about."""
+"""Name of a group -> its routes."""
 
 _TEXT: Final[Json] = {"type": "string"}
 _FILE: Final[Json] = {"type": "string", "format": "binary"}

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from runtime.sentences import FAILED, INTERRUPTED, UNREACHABLE, USAGE, ToldError
+from runtime.sentences import FAILED, INTERRUPTED, UNREACHABLE, USAGE, CliError
 from runtime.urls import without_password
 
 __all__ = ["FAILED", "INTERRUPTED", "UNREACHABLE", "USAGE", "ClientError", "plain_errors", "unreachable", "usage"]
@@ -15,7 +15,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class ClientError(ToldError):
+class ClientError(CliError):
     """Something to tell the user in a sentence."""
 
     def __init__(self, message: str, exit_code: int, http_code: int | None = None) -> None:

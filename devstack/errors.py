@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from runtime.sentences import FAILED, UNREACHABLE, USAGE, ToldError
+from runtime.sentences import FAILED, UNREACHABLE, USAGE, CliError
 
 __all__ = ["FAILED", "UNREACHABLE", "USAGE", "StackError"]
 
 
-class StackError(ToldError):
+class StackError(CliError):
     """One clear sentence for the operator, what to do included; the command prints it and exits with `exit_code`."""
 
     lines = True

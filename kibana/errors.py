@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from runtime.sentences import FAILED, UNREACHABLE, USAGE, ToldError
+from runtime.sentences import FAILED, UNREACHABLE, USAGE, CliError
 
 __all__ = ["REFUSED", "UNREACHABLE", "USAGE", "KibanaError"]
 
 REFUSED: Final = FAILED
 
 
-class KibanaError(ToldError):
+class KibanaError(CliError):
     """One clear sentence for the operator, what to do included. Trying again helps where Kibana did not answer."""
