@@ -1,4 +1,4 @@
-"""What can go wrong with the local stack in an expected way."""
+"""Expected errors of the local stack."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ __all__ = ["FAILED", "UNREACHABLE", "USAGE", "StackError"]
 
 
 class StackError(CliError):
-    """One clear sentence for the operator, what to do included; the command prints it and exits with `exit_code`."""
+    """An error of the local stack; its sentence says what to do, and a log's last lines may follow."""
 
     lines = True

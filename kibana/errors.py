@@ -1,4 +1,4 @@
-"""How the import ends other than well: one sentence and an exit code."""
+"""Errors of the import: one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ REFUSED: Final = FAILED
 
 
 class KibanaError(CliError):
-    """One clear sentence for the operator, what to do included. Trying again helps where Kibana did not answer."""
+    """An error of the import; its sentence says what to do."""
