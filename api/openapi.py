@@ -56,7 +56,7 @@ class _Schemas:
         self._schemas = list(zip(types, schemas, strict=True))
 
     def __getitem__(self, kind: Any) -> Json:
-        return next(schema for known, schema in self._schemas if known == kind)
+        return next(schema for named, schema in self._schemas if named == kind)
 
 
 def _types(endpoint: Endpoint) -> Iterator[Any]:

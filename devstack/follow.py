@@ -35,7 +35,7 @@ def until_ready(
         StackError: a process fails again and again, or it takes too long, or the supervisor ends.
     """
     deadline = time.monotonic() + LONGEST_START_SECONDS
-    wanted = state.read_wanted(layout.wish_file)
+    wanted = state.read_wanted(layout.wanted_file)
     with _changing_line() as show:
         while not (giving_up and giving_up.is_set()):
             if not supervised():

@@ -44,7 +44,7 @@ class Layout:
         return self.run / "state.json"
 
     @property
-    def wish_file(self) -> Path:
+    def wanted_file(self) -> Path:
         return self.run / "wanted.json"
 
     @property

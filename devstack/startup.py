@@ -71,12 +71,12 @@ def supervised(layout: Layout) -> bool:
 
 def _want(layout: Layout, workers: int | None, servers_only: bool, fresh: bool) -> None:
     """Write down what is wanted. Processes that run already stay wanted, except for workers beyond a given number."""
-    before = Wanted(servers_only=True) if fresh else state.read_wanted(layout.wish_file) or Wanted()
+    before = Wanted(servers_only=True) if fresh else state.read_wanted(layout.wanted_file) or Wanted()
     wanted = Wanted(
         workers=workers if workers is not None else before.workers,
         servers_only=servers_only and before.servers_only,
     )
-    state.write(layout.wish_file, wanted)
+    state.write(layout.wanted_file, wanted)
 
 
 def _require_same_addresses(settings: Settings, layout: Layout) -> None:

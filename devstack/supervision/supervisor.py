@@ -35,7 +35,7 @@ class Supervisor:
         self.stopping = threading.Event()
         self._identity = processes.me()
         self._addresses = Addresses.of(settings)
-        self._wanted = state.read_wanted(self.layout.wish_file) or Wanted()
+        self._wanted = state.read_wanted(self.layout.wanted_file) or Wanted()
         self._servers: list[Program] = []
         self._children: dict[str, Child] = {}
         self._provisioning: Future[None] | None = None
@@ -68,18 +68,18 @@ class Supervisor:
         earlier = state.read_state(self.layout.state_file)
         self._write()
         self._servers = roles.servers(self.settings, self.layout)
-        self._follow_wishes()
+        self._read_wanted()
         self._adopt(earlier)
         self._prepared = True
         while not self.stopping.is_set():
-            self._follow_wishes()
+            self._read_wanted()
             self._tick()
             self._write()
             self.stopping.wait(TICK_SECONDS)
 
-    def _follow_wishes(self) -> None:
+    def _read_wanted(self) -> None:
         """Read what `up` wants by now: add the processes that are missing, and stop surplus workers."""
-        self._wanted = state.read_wanted(self.layout.wish_file) or self._wanted
+        self._wanted = state.read_wanted(self.layout.wanted_file) or self._wanted
         programs = [*self._servers]
         if not self._wanted.servers_only:
             programs += roles.own(self.settings, self.layout, self._wanted.workers)
@@ -92,11 +92,11 @@ class Supervisor:
 
     def _adopt(self, earlier: State | None) -> None:
         """Take over the processes that a killed supervisor left; `up` has stopped those that can't be taken over."""
-        known = {record.name: record for record in (earlier.processes if earlier else ())}
+        recorded = {record.name: record for record in (earlier.processes if earlier else ())}
         for name, child in self._children.items():
-            if record := known.pop(name, None):
+            if record := recorded.pop(name, None):
                 child.adopt(record)
-        surplus = [Identity(record.pid, record.created) for record in known.values() if record.pid]
+        surplus = [Identity(record.pid, record.created) for record in recorded.values() if record.pid]
         processes.stop((Running(identity, None), SURPLUS_SECONDS) for identity in surplus)
 
     def _tick(self) -> None:
