@@ -1,4 +1,4 @@
-"""The application: its routes, what surrounds them, and what they need while they run."""
+"""The ASGI application: its routes, its middleware, and the services that the routes use."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.metrics import Metrics, MetricsMiddleware
 from api.routes.rest import ENDPOINTS
-from api.uploads.leftovers import tidy
+from api.uploads.abandoned_parts import clean_up
+from api.web.answer_limit import LimitedNode
 from api.web.auth import admin_key
-from api.web.capped import CappedNode
 from api.web.middleware import KnownHosts, UnexpectedErrors
 from api.web.responses import on_api_error
 from api.web.routing import starlette_routes
@@ -46,7 +46,7 @@ def application(settings: Settings, lifespan: Lifespan) -> Starlette:
     """The app; `lifespan` puts a Services into ``app.state.services``."""
     middleware = [Middleware(MetricsMiddleware), Middleware(UnexpectedErrors)]
     if not settings.api_require_key:
-        # A page of another site can make its name mean 127.0.0.1; then the Host header tells.
+        # A web page may let its own host name resolve to 127.0.0.1 (DNS rebinding); the Host header shows that.
         hosts = ["localhost", "127.0.0.1", "::1", "testserver", settings.api_host]
         middleware.append(Middleware(KnownHosts, hosts=frozenset(hosts)))
     return Starlette(
@@ -58,14 +58,14 @@ def application(settings: Settings, lifespan: Lifespan) -> Starlette:
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The app on real Kafka and Elasticsearch."""
+    """The app, with clients of Kafka and Elasticsearch."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         live = JobFeed()
         commands, history = CommandLog(settings, loop), HistoryReader(settings)
-        client = async_elasticsearch(settings, node=CappedNode)
+        client = async_elasticsearch(settings, node=LimitedNode)
         app.state.services = Services(
             settings=settings,
             catalog=Catalog(kinds(settings.operations), load_datasets(settings.datasets_folder)),
@@ -85,11 +85,11 @@ def create_app(settings: Settings) -> Starlette:
 
         follower = Follower(settings, loop, live.take, caught_up)
         follower.start()
-        tidying = asyncio.create_task(tidy(settings.storage_root))
+        cleaning = asyncio.create_task(clean_up(settings.storage_root))
         try:
             yield
         finally:
-            tidying.cancel()
+            cleaning.cancel()
             app.state.services.files.close()
             await asyncio.to_thread(follower.stop)
             await asyncio.to_thread(commands.stop)

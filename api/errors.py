@@ -1,4 +1,4 @@
-"""How a request is refused: as a value with an HTTP status and words that say what to do."""
+"""Refusals of a request: an HTTP status, and a message that says what to do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STATUS: Final[dict[int, str]] = {
 
 
 class ApiError(Exception):
-    """A refusal that the caller is told about. A retry helps with 429 and 503 only."""
+    """A refusal, which becomes the answer to the request. A retry helps with 429 and 503 only."""
 
     def __init__(
         self, code: int, message: str, details: dict[str, Any] | None = None, headers: dict[str, str] | None = None
@@ -38,7 +38,7 @@ class ApiError(Exception):
 
 
 class KafkaUnavailableError(Exception):
-    """Kafka did not acknowledge a command; the message says why. It may have been recorded all the same."""
+    """Kafka did not acknowledge a command; the message gives the reason. The command may be recorded all the same."""
 
 
 def status_name(code: int) -> str:
@@ -47,25 +47,25 @@ def status_name(code: int) -> str:
 
 
 def error_body(code: int, message: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The JSON of a refusal, as every route answers it."""
+    """The JSON of a refusal, the same for every route."""
     return {"error": {"code": code, "status": status_name(code), "message": message, "details": details or {}}}
 
 
 def invalid(message: str, **details: Any) -> ApiError:
-    """400: the request is not right; the message says what to change."""
+    """400: the request is malformed or not allowed; the message says what to change."""
     return ApiError(400, message, details)
 
 
 def refused(rejected: Rejected) -> ApiError:
-    """What the control agent says, or would say, as an answer."""
+    """The answer to a request that the control agent rejects, or would reject."""
     return ApiError(rejected.code, rejected.message, rejected.details)
 
 
 def no_such_job(job_id: str) -> ApiError:
-    """404: also for another organisation's job, so that ids tell a stranger nothing."""
+    """404: also for another organisation's job, so that a caller can't find out which ids exist."""
     return ApiError(404, f"there is no job {job_id}; GET /v1/jobs lists those you may see", {"job_id": job_id})
 
 
 def unavailable(message: str, **details: Any) -> ApiError:
-    """503: something the API depends on does not answer; trying again later helps."""
+    """503: a server that the API depends on does not answer; a later retry helps."""
     return ApiError(503, message, details, {"Retry-After": "5"})

@@ -12,7 +12,7 @@ from api.web.routing import FORM, JSON, Answer, Body, Endpoint, Parameter, Part
 
 Json = dict[str, Any]
 Groups = Mapping[str, Sequence[Endpoint]]
-"""Routes by what they are about."""
+"""Name of a group -> its routes."""
 
 _TEXT: Final[Json] = {"type": "string"}
 _FILE: Final[Json] = {"type": "string", "format": "binary"}
@@ -56,7 +56,7 @@ class _Schemas:
         self._schemas = list(zip(types, schemas, strict=True))
 
     def __getitem__(self, kind: Any) -> Json:
-        return next(schema for known, schema in self._schemas if known == kind)
+        return next(schema for named, schema in self._schemas if named == kind)
 
 
 def _types(endpoint: Endpoint) -> Iterator[Any]:

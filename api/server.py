@@ -7,8 +7,8 @@ import sys
 from contextlib import suppress
 
 from api.app import create_app
+from api.web.connection_timeouts import Limits
 from api.web.connections import BoundedConfig, BoundedServer
-from api.web.patience import Limits
 from runtime.datasets import require_datasets
 from runtime.logs import configure_logging
 from runtime.settings import Settings, settings
@@ -16,7 +16,7 @@ from runtime.settings import Settings, settings
 _NOT_STARTED = 3
 """Exit code, as uvicorn's own."""
 _FILES_BESIDE = 512
-"""Open files besides those of connections: to Kafka and Elasticsearch, logs, libraries."""
+"""Open files besides those of the clients' connections: connections to Kafka and Elasticsearch, logs, libraries."""
 
 
 def server(chosen: Settings) -> BoundedServer:
@@ -38,7 +38,7 @@ def server(chosen: Settings) -> BoundedServer:
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until a signal stops the process."""
     chosen = settings()
     configure_logging(chosen)
     require_datasets(chosen.datasets_folder)
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _allow_files(wanted: int) -> None:
-    """Raise the limit of open files so far: a connection may write a file. Where it can't be, it stays as it is."""
+    """Raise the limit of open files to `wanted`, where the system allows it: each connection may write a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)

@@ -1,1 +1,1 @@
-"""The performance table: each figure measured on a real stack of its own, beside what it is compared with."""
+"""Measurements: each figure of docs/performance.md, measured on a stack of its own."""

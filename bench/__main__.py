@@ -1,4 +1,4 @@
-"""`./sluice bench`: the performance table."""
+"""`./sluice bench`: runs the measurements, and prints their figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ app = typer.Typer(add_completion=False, help="Measure, on a stack of its own.", 
 
 @app.callback(invoke_without_command=True)
 def everything(context: typer.Context) -> None:
-    """Without a name: all of them, one after the other."""
+    """Without a name: all measurements, one after the other."""
     if context.invoked_subcommand is None:
         upload(rows=300_000, rounds=3, as_json=False)
         control(only=None, as_json=False)

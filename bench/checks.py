@@ -19,7 +19,7 @@ from schemas.blocks import RowBlock
 BAR = 150_000
 BLOCK_ROWS = 500
 ONE_IN = 20
-"""Of the rows of a file with 5% bad ones, every so manyth has columns changed places."""
+"""In a file with 5% bad rows, one row in so many has swapped columns."""
 
 
 @dataclass(frozen=True, slots=True)

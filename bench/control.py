@@ -1,4 +1,4 @@
-"""How fast commands take effect at full load, and what jobs that are paused cost those that run."""
+"""How fast commands take effect at full load, and how much paused jobs slow down a running one."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from verify.topic_records import records
 
 POLL_SECONDS = 0.02
 WAIT_SECONDS = 0.05
-"""Between two looks at a job whose end is awaited: more of them would keep the API busy, on a machine of two cores."""
-LOOK_SECONDS = 0.01
-"""Between two looks at what Elasticsearch has written."""
+"""Interval between polls of a job whose end is awaited: more polls would load the API, on a machine of two cores."""
+STATS_SECONDS = 0.01
+"""Interval between polls of Elasticsearch's indexing statistics."""
 BIG, MIDDLE, SMALL = 1_000_000, 100_000, 1_000
 PAUSES = 50
 PAUSED_JOBS = 20
 ROLLBACKS = 3
 ALONE = 6
-"""Uploads of a job alone, before and again after those beside paused ones."""
+"""Uploads without paused jobs, so many before and so many after those beside paused jobs."""
 SMALLS = 5
-"""Small jobs behind a big one."""
+"""Small jobs that are submitted while a big one runs."""
 PAIRS, RESUMES = 5, 4
-"""Pairs of big jobs, and how often one of each is resumed beside the other."""
+"""Pairs of big jobs, and how often one of a pair is resumed while the other runs."""
 WARM_UPS = 3
 """Uploads before anything is measured: the servers compile their code meanwhile."""
 
@@ -77,21 +77,21 @@ class Bench:
         return path
 
     def start(self, rows: int, **options: Any) -> str:
-        """Start an upload of its own organisation; answers its job id."""
+        """Start an upload for an organisation of its own; returns the job id."""
         self._number += 1
         job = {"operation": "upload", "dataset": "people", "organisation": f"bench-{self._number}", "options": options}
         return str(self.api.send_file(self.file(rows), job, None)["id"])
 
     def act(self, job_id: str, action: str, wait: float = 60, **body: Any) -> dict[str, Any]:
-        """A command, and the job once it rests."""
+        """Send a command; returns the job once it is in a resting state."""
         return dict(self.api.call("POST", f"/v1/jobs/{job_id}/{action}", params={"wait": wait}, json=body, timeout=90))
 
     def rows(self, job_id: str) -> int:
-        """Rows of a job that are applied."""
+        """The number of rows of a job that are applied."""
         return int(self.api.job(job_id)["progress"]["rows_applied"])
 
     def rate(self, job_id: str, seconds: float) -> float:
-        """Rows a second that a job applies from now on."""
+        """Rows a second that a job applies, measured from now on for so many seconds."""
         before, at = self.rows(job_id), time.perf_counter()
         time.sleep(seconds)
         return (self.rows(job_id) - before) / (time.perf_counter() - at)
@@ -99,30 +99,30 @@ class Bench:
     def until(
         self, job_id: str, condition: Callable[[dict[str, Any]], bool], every: float = POLL_SECONDS
     ) -> dict[str, Any]:
-        """The job, once the condition holds of it."""
+        """Wait until the condition is true of the job; returns the job."""
         while not condition(job := self.api.job(job_id)):
             time.sleep(every)
         return dict(job)
 
     def ended(self, job_id: str) -> dict[str, Any]:
-        """The job, once it has completed."""
+        """Wait until the job has ended; returns the job."""
         ends = ("COMPLETED", "ROLLED_BACK", "FAILED", "TERMINATED")
         return self.until(job_id, lambda job: job["state"] in ends, WAIT_SECONDS)
 
     def documents(self, job_id: str) -> int:
-        """Documents of a job in Elasticsearch."""
+        """The number of a job's documents in Elasticsearch."""
         with elasticsearch(self.config) as client:
             index = data_index(self.config.prefix, "people")
             client.indices.refresh(index=index)
             return int(client.count(index=index, query={"term": {"sluice.job_id": job_id}})["count"])
 
     def metric(self, name: str) -> float:
-        """A number of the worker's."""
+        """The value of one of the worker's metrics."""
         text = httpx2.get(f"http://127.0.0.1:{self.config.metrics_port}/metrics", trust_env=False).text
         return float(next(line.split()[1] for line in text.splitlines() if line.startswith(f"{name} ")))
 
     def remaining_bytes(self, job_id: str) -> int:
-        """The bytes of a job's blocks on the rows topic that are not applied."""
+        """The bytes of a job's blocks in the topic `rows` that are not applied."""
         done: dict[int, IntervalSet] = {}
         for _, key, value in records(self.config, "lanes"):
             if key.startswith(f"{job_id}/".encode()):
@@ -148,7 +148,7 @@ class Bench:
 
 
 class LastWrite:
-    """While it is entered: when Elasticsearch last wrote a document of people, give or take 10 ms."""
+    """A context that records when Elasticsearch last wrote a document of people, to within 10 ms."""
 
     def __init__(self, config: Settings) -> None:
         self.at = 0.0
@@ -158,12 +158,12 @@ class LastWrite:
         self._thread = threading.Thread(target=self._watch)
 
     def __enter__(self) -> Self:
-        """Begin to look."""
+        """Begin to poll."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Look once more, and stop."""
+        """Poll once more, and stop."""
         self._stop.set()
         self._thread.join()
 
@@ -171,7 +171,7 @@ class LastWrite:
         seen, more = -1, True
         with httpx2.Client(trust_env=False) as client:
             while more:
-                more = not self._stop.wait(LOOK_SECONDS)
+                more = not self._stop.wait(STATS_SECONDS)
                 answer = client.get(self._url, params={"filter_path": "_all.primaries.indexing.index_total"})
                 total = answer.json()["_all"]["primaries"]["indexing"]["index_total"]
                 if total != seen:
@@ -192,7 +192,7 @@ def measure(only: Sequence[str] = ()) -> list[Figure]:
 
 
 def pauses(bench: Bench) -> list[Figure]:
-    """Pause a job at full load again and again; from the request to the proof that nothing is in flight any more."""
+    """Pause a job at full load again and again; measures the time until every partition has proved that it stopped."""
     took, wrote, written = [], [], 0
     job_id = bench.start(BIG)
     for number in range(PAUSES):
@@ -244,7 +244,7 @@ def paused_while_workers_change(bench: Bench) -> list[Figure]:
         while not ready.exists():
             written = max(written, bench.documents(job_id) - count)
         end(worker)
-        deadline = time.monotonic() + 12  # a dead worker's partitions change hands once its session has ended
+        deadline = time.monotonic() + 12  # a dead worker's partitions go to another one when its session has ended
         while worker.poll() is None or time.monotonic() < deadline:
             written = max(written, bench.documents(job_id) - count)
     bench.act(job_id, "terminate", keep_rows=True)
@@ -267,7 +267,7 @@ def reread(bench: Bench) -> list[Figure]:
 
 
 def small_behind_big(bench: Bench) -> list[Figure]:
-    """A small job, submitted while a big one runs, again and again."""
+    """Submit a small job while a big one runs, again and again; measures the time until it has completed."""
     took = []
     for _ in range(SMALLS):
         big = bench.start(BIG)
@@ -280,7 +280,7 @@ def small_behind_big(bench: Bench) -> list[Figure]:
 
 
 def resume_and_terminate(bench: Bench) -> list[Figure]:
-    """Two big jobs: how soon one writes after it is resumed, and how soon it has the machine once the other is gone."""
+    """Two big jobs: how soon one writes after a resume, and its rate right after the other is terminated."""
     resumed, shares = [], []
     for _ in range(PAIRS):
         first, second = bench.start(BIG), bench.start(BIG)
@@ -303,7 +303,7 @@ def resume_and_terminate(bench: Bench) -> list[Figure]:
 
 
 def rollback(bench: Bench) -> list[Figure]:
-    """The rollback of a job beside its upload, and what it does to another job's documents."""
+    """The time of a rollback beside that of the upload, and the documents of another job that it changed."""
     other = bench.start(MIDDLE)
     bench.ended(other)
     before = bench.fingerprint(other)
@@ -326,7 +326,7 @@ def rollback(bench: Bench) -> list[Figure]:
 
 
 def paused_jobs(bench: Bench) -> list[Figure]:
-    """A job alone, and beside twenty paused ones in the same partitions."""
+    """The time of an upload alone, and beside twenty paused jobs on the same partitions."""
 
     def seconds() -> float:
         began = time.perf_counter()

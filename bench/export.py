@@ -53,7 +53,7 @@ class ExportFigures:
     resume_ms: float
     """From the request to the next rows: median."""
     terminate_ms: float
-    """From the request until nothing is left of it: median."""
+    """From the request until the export's parts are removed: median."""
 
 
 def measure(rows: int, rounds: int) -> ExportFigures:
@@ -104,7 +104,7 @@ def measure(rows: int, rounds: int) -> ExportFigures:
 
 
 def stops(bench: Bench) -> tuple[list[float], list[float], list[float]]:
-    """Pause and resume exports again and again, then terminate some: milliseconds each took."""
+    """Pause and resume exports again and again, and terminate some; returns the milliseconds that each took."""
     paused: list[float] = []
     resumed: list[float] = []
     terminated: list[float] = []
@@ -139,7 +139,7 @@ def memory(most: int) -> dict[int, dict[str, float]]:
     """The most memory of each of our processes, in MB, after exports of ever more rows, up to `most`."""
     with bench_stack() as config:
         _load(config, most)
-        # With new processes, whose peaks are not those of the upload.
+        # New processes: the peaks of the old ones include the upload.
         down(config)
         up(config, detach=True, workers=1)
         peaks = {}
@@ -151,7 +151,7 @@ def memory(most: int) -> dict[int, dict[str, float]]:
 
 
 def export(days: int = SPREAD_DAYS) -> tuple[float, str]:
-    """Export the first days' people; answers the seconds from POST to COMPLETED, and the job's id."""
+    """Export the people of the first days; returns the seconds from POST to COMPLETED, and the job's id."""
     began = time.perf_counter()
     made = start(days)
     *_, ended = follow(Api(), made["id"], print)
@@ -160,14 +160,14 @@ def export(days: int = SPREAD_DAYS) -> tuple[float, str]:
 
 
 def start(days: int = SPREAD_DAYS) -> dict[str, Any]:
-    """Start an export of the first days' people; the job."""
+    """Start an export of the people of the first days; returns the job."""
     job = {"operation": "export", "dataset": "people", "organisation": ORGANISATION}
     till = DEFAULT_START + timedelta(days=days - 1)
     return dict(Api().call("POST", "/v1/jobs", json={**job, "from": _iso(DEFAULT_START), "till": _iso(till)}))
 
 
 def scan(config: Settings) -> float:
-    """The same rows with the client's own helper, one process; answers the seconds it took."""
+    """Read the same rows with `helpers.scan` in one process; returns the seconds it took."""
     columns = load_datasets()["people"].columns
     query = range_query("created_at", ORGANISATION, _iso(DEFAULT_START), None)
     began = time.perf_counter()

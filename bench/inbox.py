@@ -1,4 +1,4 @@
-"""How fast one process makes blocks of single rows: from a filled inbox until every row is in a block."""
+"""How fast one reader makes blocks of single rows, from a filled inbox until every row is in a block."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class InboxFigures:
 
     rows: int
     at_home_rows_per_second: float
-    """Rows that lie where their job's rows are blocked: keys hashed as Java's client does."""
+    """Rows on the home partition of their job: keys hashed as Java's client does."""
     moved_rows_per_second: float
-    """Rows that are moved there first."""
+    """Rows on another partition, which the reader moves to the home partition first."""
     cpu_seconds: float
-    """Of the reader, for the first of the two."""
+    """Of the reader, for the rows on the home partition."""
 
 
 def measure(rows: int) -> InboxFigures:
@@ -63,7 +63,7 @@ def measure(rows: int) -> InboxFigures:
 
 
 def _run(config: Settings, file: Path, organisation: str, *, moved: bool) -> float:
-    """The seconds from the moment the reader may work, on a filled inbox, until all of it is known to be in blocks."""
+    """Fill the inbox; returns the seconds from the reader's start until the job reports every row as read."""
     api = Api()
     job = {"operation": "upload", "dataset": "people", "organisation": organisation, "source": "topic"}
     job_id = str(api.call("POST", "/v1/jobs", json=job)["id"])
@@ -84,7 +84,7 @@ def _run(config: Settings, file: Path, organisation: str, *, moved: bool) -> flo
 
 
 def _fill(config: Settings, file: Path, job_id: str, moved: bool) -> int:
-    """Produce each row of the file as a record of its own; answers how many there are."""
+    """Produce each row of the file as a record of its own; returns how many there are."""
     inbox, key, number = topic_name(config.prefix, "inbox"), job_id.encode(), 0
     partition = (home_partition(job_id, config.topic_partitions) + moved) % config.topic_partitions
     producer = Producer(librdkafka_config(config, linger_ms=50, queue_buffering_max_messages=10_000_000))
@@ -98,7 +98,7 @@ def _fill(config: Settings, file: Path, job_id: str, moved: bool) -> int:
 
 @contextmanager
 def _frozen(config: Settings) -> Iterator[None]:
-    """The reader does nothing meanwhile; for less than a session, or it would have to join its group again."""
+    """A context in which the reader is stopped (SIGSTOP); for less than a session, or it would lose its partitions."""
     _, records = status.report(config)
     (pid,) = (record.pid for record in records if record.role == "ingest" and record.pid is not None)
     os.kill(pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""A stack for measuring: its own home and ports, and what its processes used."""
+"""A stack for measurements, with a home and ports of its own; and the resources that its processes used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runtime.settings import Settings, settings
 
 @contextmanager
 def bench_stack(workers: int = 1) -> Iterator[Settings]:
-    """A running stack, removed afterwards. What this process does uses its settings from then on."""
+    """A running stack, removed afterwards. It replaces the settings of this process."""
     home = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
     home.chmod(0o711)
     os.environ["SLUICE_HOME"] = str(home)
@@ -37,7 +37,7 @@ def bench_stack(workers: int = 1) -> Iterator[Settings]:
 
 
 def peak_megabytes(config: Settings) -> dict[str, float]:
-    """The most memory each of our own processes has had so far, in MB (VmHWM of Linux)."""
+    """Role -> the most memory that a process of Sluice has used so far, in MB (VmHWM of Linux)."""
     _, records = status.report(config)
     peaks: dict[str, float] = {}
     for record in records:
@@ -49,7 +49,7 @@ def peak_megabytes(config: Settings) -> dict[str, float]:
 
 
 def cpu_seconds(config: Settings) -> dict[str, float]:
-    """The processor time each process has used so far."""
+    """Role -> the processor time that its processes have used so far."""
     _, records = status.report(config)
     used: dict[str, float] = {}
     for record in records:

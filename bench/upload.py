@@ -24,7 +24,7 @@ REQUEST_ROWS = 5000
 INDEX = "bench-direct"
 POLL_SECONDS = 0.2
 WARM_UPS = 3
-"""Of each, before anything is measured: the servers compile their code meanwhile."""
+"""Uploads and loads before the measured ones: the servers' JVMs compile their code meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def measure(rows: int, rounds: int) -> UploadFigures:
 
 
 def settle(config: Settings) -> None:
-    """Wait until Elasticsearch has merged what was written before: neither of the two may be charged for the other."""
+    """Wait until Elasticsearch has merged the segments written before, so that no measurement includes earlier work."""
     with elasticsearch(config) as client:
         client.indices.refresh()
         while client.indices.stats(metric="merge")["_all"]["total"]["merges"]["current"]:
@@ -88,7 +88,7 @@ def settle(config: Settings) -> None:
 
 
 def upload(file: Path, organisation: str) -> tuple[float, str]:
-    """Upload a file; answers the seconds from POST to COMPLETED, and the job's id."""
+    """Upload a file; returns the seconds from POST to COMPLETED, and the job's id."""
     api = Api()
     began = time.perf_counter()
     job = api.send_file(file, {"operation": "upload", "dataset": "people", "organisation": organisation}, None)
@@ -100,7 +100,7 @@ def upload(file: Path, organisation: str) -> tuple[float, str]:
 class Load:
     """The direct load of a file: ready-made lines over one connection, 5,000 rows a request.
 
-    Its index grows from run to run as the dataset's does, since the larger one is, the more work are its merges.
+    Its index grows from run to run as the dataset's does: merges take longer in a larger index.
     """
 
     def __init__(self, config: Settings, file: Path) -> None:
@@ -118,7 +118,7 @@ class Load:
             )
 
     def run(self) -> float:
-        """Load all rows, as a job of their own; answers the seconds it took, without the making of the lines."""
+        """Load all rows, as a job of their own; returns the seconds, without those to make the lines."""
         self._runs += 1
         job_id, numbers = f"1kbenchdirect{self._runs:03}", range(1, len(self._stored[0]) + 1)
         lines = document_lines(INDEX, job_id, "bench", self._columns, numbers, self._stored)

@@ -12,11 +12,11 @@ from client.errors import FAILED, INTERRUPTED, plain_errors
 app = typer.Typer()
 
 _ASK_SECONDS = 20.0
-"""How long the request itself waits; after that the job is watched."""
+"""How long the request itself waits; after that the client watches the job."""
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is there.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the command has taken effect.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON.")]
 
 
@@ -115,7 +115,7 @@ def _act(name: str, action: str, body: dict[str, Any], *, wait: bool, as_json: b
         )
         if wait and job["waiting_for"]:
             say(f"{line(job)}; waiting for {job['waiting_for']}")
-            # Asking again would undo what someone else does meanwhile: from here on we only look.
+            # From here on only watch: a repeated command could undo what another user does meanwhile.
             job = next((now for now in follow(api, job_id, say) if not now["state"].endswith("ING")), job)
     except KeyboardInterrupt:
         say(f"The command is on record and takes effect all the same. See it with `sluice watch {job_id}`.")

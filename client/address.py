@@ -1,4 +1,4 @@
-"""Where the API is and with which key: as runtime.settings says, but without its slow imports."""
+"""The API's address and key: the same as in runtime.settings, but without its slow imports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def api_url(environment: Mapping[str, str] = os.environ) -> str:
     """The API's base URL, the same as ``Settings.api``.
 
     Raises:
-        ClientError: the settings give none that can be used.
+        ClientError: the settings give no URL that can be used.
     """
     values = {name.upper(): value for name, value in environment.items()}
     host = values.get("SLUICE_API_HOST", "127.0.0.1")
@@ -28,16 +28,16 @@ def api_url(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def api_key(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The API key: from the environment, or a local stack's; None: there is none.
+    """The API key: from the environment, or the local stack's; None: there is none.
 
     Raises:
-        ClientError: what is there can't be a key; the message does not show it.
+        ClientError: the value can't be a key; the message does not show it.
     """
     values = {name.upper(): value for name, value in environment.items()}
     given = values.get("SLUICE_API_KEY")
     if given:
         return _sendable(given, "SLUICE_API_KEY")
-    # The key of a local stack is for this machine only; another server must not be told it.
+    # The key of a local stack is for this machine only; it must not be sent to another server.
     if values.get("SLUICE_API_URL") and urlsplit(api_url(values)).hostname not in ("localhost", "127.0.0.1", "::1"):
         return None
     file = Path(values.get("SLUICE_HOME", ".sluice")) / "admin.key"

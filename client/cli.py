@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from client import actions as acting
-from client import create as starting
-from client import queries as looking
-from client import retries as again
+from client import actions, create, dry_runs, queries, retry_errors
 from runtime.sentences import Sentences
 
 app = typer.Typer(cls=Sentences, pretty_exceptions_enable=False, add_completion=False)
-for _commands in (starting, again, looking, acting):
-    app.add_typer(_commands.app)
+for _module in (create, dry_runs, retry_errors, queries, actions):
+    app.add_typer(_module.app)

@@ -1,4 +1,4 @@
-"""How a command of the client ends other than well: one sentence and an exit code."""
+"""Errors of the client's commands: one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from runtime.sentences import FAILED, INTERRUPTED, UNREACHABLE, USAGE, ToldError
+from runtime.sentences import FAILED, INTERRUPTED, UNREACHABLE, USAGE, CliError
 from runtime.urls import without_password
 
 __all__ = ["FAILED", "INTERRUPTED", "UNREACHABLE", "USAGE", "ClientError", "plain_errors", "unreachable", "usage"]
@@ -15,8 +15,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class ClientError(ToldError):
-    """Something to tell the user in a sentence."""
+class ClientError(CliError):
+    """An error of a client's command, shown as one sentence."""
 
     def __init__(self, message: str, exit_code: int, http_code: int | None = None) -> None:
         super().__init__(message, exit_code)
@@ -24,7 +24,7 @@ class ClientError(ToldError):
 
 
 def usage(message: str) -> ClientError:
-    """The user asked for something that can't be."""
+    """An error in the arguments, the files or the settings."""
     return ClientError(message, USAGE)
 
 
@@ -39,26 +39,26 @@ def unreachable(url: str, cause: Exception | None = None) -> ClientError:
 
 
 def no_api(what: str) -> ClientError:
-    """What answers is not the API, or not one that this client knows."""
+    """The server that answers is not the API, or one of a version that this client does not know."""
     return ClientError(f"{what}; does SLUICE_API_URL name Sluice's API, and one of this version?", UNREACHABLE)
 
 
 def exit_code_for(http_code: int) -> int:
-    """The exit code for an answer of the API that is a refusal."""
+    """The exit code for a refusal with this status."""
     if http_code >= 500:
         return UNREACHABLE
     return FAILED if http_code == 409 else USAGE
 
 
 def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
-    """For a command that reads the API's answers: one of another shape than the API's own is told as such."""
+    """Decorates a command that reads the API's answers: an answer of another shape becomes a ClientError."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return command(*args, **kwargs)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
-            said = f"{type(error).__name__}: {error}"
-            raise no_api(f"the API's answer is none that this command understands ({said})") from error
+            cause = f"{type(error).__name__}: {error}"
+            raise no_api(f"the API's answer is none that this command understands ({cause})") from error
 
     return wrapped

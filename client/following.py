@@ -1,4 +1,4 @@
-"""A job's live events, over restarts of the API."""
+"""Follows a job's live events, across restarts of the API."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from runtime.retrying import Backoff
 GIVE_UP_SECONDS = 60.0
 BACKOFF: Final = Backoff(first=0.5, longest=5.0)
 _SILENCE_SECONDS = 40.0
-"""The API says something every 15 seconds."""
+"""The API sends a heartbeat every 15 seconds."""
 
 _OVER = frozenset({"COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "ROLLED_BACK", "FAILED"})
 
 
 def is_over(job: Json) -> bool:
-    """Whether there is nothing more to wait for: it has ended, has failed, or waits for a decision about its errors."""
+    """Whether waiting ends here: the job has ended, has failed, or is PAUSED because of its row errors."""
     return job["state"] in _OVER or (job["state"] == "PAUSED" and job.get("budget") == "spent")
 
 
 def exit_code(job: Json) -> int:
-    """How a command ends that waited for this job."""
+    """The exit code of a command that has waited for this job."""
     return 0 if job["state"] == "COMPLETED" else FAILED
 
 
@@ -36,10 +36,10 @@ def follow(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Json]:
-    """The job as it changes, until it is over; `say` is told when the connection is lost and found.
+    """The job after each change, until it is over; `say` gets a sentence when the connection is lost or restored.
 
     Raises:
-        ClientError: the API refuses, or has not answered for a minute.
+        ClientError: the API refuses, or does not answer for a minute.
     """
     lost_at: float | None = None
     pauses = BACKOFF.pauses()

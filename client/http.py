@@ -1,4 +1,4 @@
-"""Requests to the API, and its refusals as sentences."""
+"""Sends requests to the API, and turns its refusals into ClientErrors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LISTED = 1000
 
 
 class Api:
-    """One connection to the API."""
+    """A client of the API."""
 
     def __init__(self, transport: httpx2.BaseTransport | None = None) -> None:
         self.url = api_url()
@@ -35,10 +35,10 @@ class Api:
         )
 
     def call(self, method: str, path: str, **more: Any) -> Json:
-        """The JSON of an answer.
+        """Send a request; returns the answer's JSON.
 
         Raises:
-            ClientError: the API refuses (its own words), or can't be reached.
+            ClientError: the API refuses (with its message), or can't be reached.
         """
         with self._problems():
             response = self.http.request(method, path, **more)
@@ -65,22 +65,22 @@ class Api:
         raise refusal(response.status_code, body)
 
     def send_file(self, path: Path, job: Json, key: str | None, progress: Callable[[int], None] | None = None) -> Json:
-        """Make a job and send its file along; `progress` is told the bytes sent so far.
+        """Make a job from a file; `progress` is called with the bytes sent so far.
 
         Raises:
             ClientError: the file can't be read, the API refuses, or can't be reached.
         """
         headers = idempotency(key)
         with opened(path) as file, self._problems():
-            said = json.dumps(job, ensure_ascii=False).encode()
-            parts = [("job", (None, said, "application/json")), ("file", file_part(path, file, progress))]
+            described = json.dumps(job, ensure_ascii=False).encode()
+            parts = [("job", (None, described, "application/json")), ("file", file_part(path, file, progress))]
             return self.call("POST", "/v1/jobs", files=parts, headers=headers, timeout=_SEND_TIMEOUT)
 
     def job(self, name: str) -> Json:
-        """The job of this id, or of the only id that begins so, or the newest one (``last``).
+        """The job with this id, or the only one whose id begins so, or the newest one (``last``).
 
         Raises:
-            ClientError: there is none, or several.
+            ClientError: there is no such job, or there are several.
         """
         if name == "last":
             newest: list[Json] = self.call("GET", "/v1/jobs", params={"limit": 1})["jobs"]
@@ -117,7 +117,7 @@ class Api:
 
     @contextmanager
     def stream(self, path: str, timeout: float = 60.0) -> Iterator[httpx2.Response]:
-        """A good answer, to be read piece by piece.
+        """An answer that is no refusal, to be read piece by piece.
 
         Raises:
             ClientError: the API refuses, or can't be reached, or breaks off.
@@ -130,7 +130,7 @@ class Api:
             yield response
 
     def save(self, path: str, target: Path) -> None:
-        """Write a good answer to a file.
+        """Write an answer that is no refusal to a file.
 
         Raises:
             ClientError: as `stream`; or the file can't be written.
@@ -140,7 +140,7 @@ class Api:
 
 
 def refusal(http_code: int, body: Any) -> ClientError:
-    """What the API said, in its own words where they can be read."""
+    """The API's refusal, with its message where the body can be read."""
     detail = body.get("error") if isinstance(body, dict) else None
     message = detail.get("message") if isinstance(detail, dict) else None
     if message:

@@ -1,4 +1,4 @@
-"""A job's progress in one line of a terminal of any width: what there is no room for is left out, never cut short."""
+"""A job's progress in one line of a terminal of any width: parts that do not fit are left out, and none is cut."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_BAR = 40
 
 
 class JobBar:
-    """What is shown of a job; None: nothing is known yet."""
+    """The line for a job; None: the job is not known yet."""
 
     def __init__(self, job: Json | None) -> None:
         self._job = job
@@ -27,10 +27,10 @@ class JobBar:
         state, *parts = parts_of(self._job)
         text = fitting(parts, options.max_width - len(state) - 1)
         room = options.max_width - len(state) - len(text) - 2
-        known = done_and_total(self._job)[1] is not None
+        has_total = done_and_total(self._job)[1] is not None
         line = Table.grid(padding=(0, 1, 0, 0))
         cells: list[Text | ProgressBar] = [Text(state, style="bold", no_wrap=True)]
-        if room >= _LEAST_BAR and known:
+        if room >= _LEAST_BAR and has_total:
             cells.append(ProgressBar(100.0, self._job["progress"]["percent"], width=min(room, _MOST_BAR)))
         cells.append(Text(text, no_wrap=True))
         line.add_row(*cells)
@@ -38,7 +38,7 @@ class JobBar:
 
 
 def parts_of(job: Json) -> list[str]:
-    """The state, and what else there is to tell, the most important first."""
+    """The state and the counts, the most important first."""
     progress = job["progress"]
     done, total = done_and_total(job)
     parts = [job["state"], f"{progress['percent']:.1f}%", f"{number(done)} / {number(total)} rows"]
@@ -52,7 +52,7 @@ def parts_of(job: Json) -> list[str]:
 
 
 def fitting(parts: list[str], room: int) -> str:
-    """As many of the parts as there is room for, from the first on."""
+    """As many of the parts as fit into `room` columns, from the first on."""
     text = ""
     for part in parts:
         longer = f"{text}  {part}" if text else part

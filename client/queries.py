@@ -1,4 +1,4 @@
-"""Commands that only look: jobs, job, watch, errors, history, datasets."""
+"""Commands that only read: jobs, job, watch, errors, history, datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an export is written."""
+"""Writes an export to a file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from client.errors import ClientError, usage
 
 
 class Target:
-    """A file to be there complete or not at all; what is no regular file, as /dev/null, is written to directly.
+    """A file that is written as a whole or not at all; a device or a pipe, such as /dev/null, is written to directly.
 
     Raises:
-        ClientError: it can't be written. That is found out before there is anything to write.
+        ClientError: it can't be written; this is checked before the download begins.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,10 +30,10 @@ class Target:
             raise self._problem(error) from error
 
     def write(self, chunks: Iterable[bytes]) -> None:
-        """Write all of it.
+        """Write all chunks.
 
         Raises:
-            ClientError: it can't be written.
+            ClientError: the file can't be written.
         """
         try:
             with self._part.open("wb") as file:

@@ -1,4 +1,4 @@
-"""A file on its way to the API: it has to be a regular one, and stay as it is while it is sent."""
+"""Sends a file to the API: it has to be a regular file, and must not change meanwhile."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Part = tuple[str, "SentFile", str]
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """A file to be sent.
+    """Open a file to be sent.
 
     Raises:
-        ClientError: it can't be read, or is a pipe or a device, which has no size.
+        ClientError: the file can't be read, or is a pipe or a device, which has no size.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
@@ -34,13 +34,18 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def file_part(path: Path, file: IO[bytes], progress: Callable[[int], None] | None = None) -> Part:
-    """A file as a part of a form; `progress` is told the bytes sent so far. A name that is no UTF-8 is sent with
-    replacement characters: it is only shown."""
+    """A file as a part of a form; `progress` is called with the bytes sent so far.
+
+    A name that is not UTF-8 is sent with replacement characters: it is only shown.
+    """
     return os.fsencode(path.name).decode("utf-8", "replace"), SentFile(path, file, progress), "text/csv"
 
 
 class SentFile:
-    """A file that tells how much of it has been read, and whether it changes: what httpx2 needs of one, and no more."""
+    """A file that reports how much of it has been read, and fails if it changes.
+
+    It has the methods that httpx2 calls.
+    """
 
     def __init__(self, path: Path, file: IO[bytes], progress: Callable[[int], None] | None) -> None:
         self._path = path
@@ -49,10 +54,10 @@ class SentFile:
         self._first = self._now()
 
     def read(self, size: int = -1) -> bytes:
-        """More of the file.
+        """Read the next bytes.
 
         Raises:
-            ClientError: it is no longer the file whose size was announced, or can't be read.
+            ClientError: the file has changed since it was opened, or can't be read.
         """
         try:
             data = self._file.read(size)

@@ -18,11 +18,11 @@ CHECKS: Final[Mapping[str, tuple[str, ...]]] = {
     "imports": ("lint-imports",),
     "docs": ("pytest", "-q", "tests/unit/test_docs.py", "tests/unit/test_schemas_golden.py"),
 }
-"""Name -> the program of the virtual environment, and its arguments."""
+"""Name -> a program of the virtual environment, and its arguments."""
 
 
 def check(root: Path) -> bool:
-    """Run every check on the code below `root`, show what those that fail say, and answer whether all is well."""
+    """Run every check on the code below `root`, and print the output of those that fail; returns whether all passed."""
     failed = []
     for name, (program, *arguments) in CHECKS.items():
         begun = time.monotonic()

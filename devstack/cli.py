@@ -1,4 +1,4 @@
-"""The `sluice` command: the local stack's commands, and those of the other parts."""
+"""The `sluice` command: the local stack's commands, and those of client/, kibana/ and sample_csv/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job, shown: a CSV file through Kafka and a worker into Elasticsearch, paused and resumed on its way."""
+"""`sluice demo`: uploads a CSV file through Kafka and a worker into Elasticsearch, and pauses and resumes the job."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def run(exit_at_end: bool) -> int:
-    """Show the main job; answers 0 if every row arrived as it is in the file, 1 if not.
+    """Run the demo; returns 0 if every row arrived as it is in the file, 1 if not.
 
     Raises:
         StackError: the local stack can't be started.
@@ -43,7 +43,7 @@ def run(exit_at_end: bool) -> int:
 
 
 def step(text: str) -> None:
-    """A line that says what happens next."""
+    """Print a line that names the next step."""
     console.print(f"\n[bold cyan]▸[/] [bold]{text}[/]")
 
 
@@ -86,7 +86,7 @@ def _sample(config: Settings) -> Path:
 
 
 def _watch(api: Api, job_id: str) -> float:
-    """Follow the job to its end, with one pause on the way; answers the seconds it was paused."""
+    """Follow the job to its end, and pause it once; returns the seconds it was paused."""
     paused_seconds: float | None = None
     with live(quiet=False) as (show, remark):
         for job in follow(api, job_id, remark):
@@ -102,11 +102,11 @@ def _pause_and_resume(api: Api, job_id: str, remark: Any) -> float:
     began = time.monotonic()
     paused = api.call("POST", f"/v1/jobs/{job_id}/pause", params={"wait": 30}, json={"reason": "to show a pause"})
     if paused["state"] != "PAUSED":
-        return 0.0  # it was faster than we
+        return 0.0  # the job ended before the pause
     took = (time.monotonic() - began) * 1000
     stopped = sum(lane["applied_rows"] for lane in paused["lanes"])
     remark(f"  paused in {took:.0f} ms: every lane has proved that it stopped, {stopped:,} rows are written")
-    time.sleep(2)  # for the eye
+    time.sleep(2)  # time to see that nothing changes
     still = sum(lane["applied_rows"] for lane in api.job(job_id)["lanes"])
     remark(f"  two seconds later: {still:,} rows; resuming from the checkpoint")
     api.call("POST", f"/v1/jobs/{job_id}/resume", params={"wait": 10}, json={"reason": "to show a resume"})

@@ -1,4 +1,4 @@
-"""The datasets' descriptors, looked at before anything is started that would end because of them."""
+"""Checks the datasets' descriptors before the start of processes that would end because of a bad one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers without a supervisor, for as long as this process lives: the tests' own Kafka and Elasticsearch."""
+"""Kafka and Elasticsearch without a supervisor, which end with this process: for the tests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Server:
         return self._running.identity.pid
 
     def start(self) -> None:
-        """Start it; `wait_ready` tells when it answers. Linux ends it when the thread that calls this ends."""
+        """Start it, without waiting until it answers. On Linux it ends when the thread that calls this ends."""
         self.program.check()
         self._running = processes.start(self.program, self._layout.home, die_with_parent=True)
 

@@ -1,13 +1,13 @@
-"""What can go wrong with the local stack in an expected way."""
+"""Expected errors of the local stack."""
 
 from __future__ import annotations
 
-from runtime.sentences import FAILED, UNREACHABLE, USAGE, ToldError
+from runtime.sentences import FAILED, UNREACHABLE, USAGE, CliError
 
 __all__ = ["FAILED", "UNREACHABLE", "USAGE", "StackError"]
 
 
-class StackError(ToldError):
-    """One clear sentence for the operator, what to do included; the command prints it and exits with `exit_code`."""
+class StackError(CliError):
+    """An error of the local stack; its sentence says what to do, and a log's last lines may follow."""
 
     lines = True

@@ -1,4 +1,4 @@
-"""Telling the operator, on standard error, how a start goes on."""
+"""Shows the progress of a start on standard error, until everything is ready."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def until_ready(
     supervised: Callable[[], bool],
     giving_up: threading.Event | None = None,
 ) -> None:
-    """Wait until the supervisor has everything ready that is wanted, showing how far it is, and say where it is.
+    """Wait until everything that is wanted is ready, showing the progress; then print the addresses.
 
     Returns early when `giving_up` is set.
 
@@ -35,7 +35,7 @@ def until_ready(
         StackError: a process fails again and again, or it takes too long, or the supervisor ends.
     """
     deadline = time.monotonic() + LONGEST_START_SECONDS
-    wanted = state.read_wanted(layout.wish_file)
+    wanted = state.read_wanted(layout.wanted_file)
     with _changing_line() as show:
         while not (giving_up and giving_up.is_set()):
             if not supervised():
@@ -56,7 +56,7 @@ def until_ready(
 
 def _summary(now: State) -> str:
     parts = [f"{record.name} {'not ready yet' if record.phase == 'late' else record.phase}" for record in now.processes]
-    # What keeps it from going on is shown at once: it may pass, so it is not an end yet.
+    # Such an error may pass, so it is shown and does not end the start.
     trouble = f" ({now.error})" if now.error else ""
     return (", ".join(parts) or "preparing") + trouble
 

@@ -1,4 +1,4 @@
-"""Where the local stack keeps its things below ``SLUICE_HOME``."""
+"""The local stack's folders and files below ``SLUICE_HOME``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Layout:
         return self.run / "state.json"
 
     @property
-    def wish_file(self) -> Path:
+    def wanted_file(self) -> Path:
         return self.run / "wanted.json"
 
     @property
@@ -72,7 +72,7 @@ class Layout:
             StackError: the home can't be written.
         """
         try:
-            # Root's home folder has to let Elasticsearch's unprivileged user through; nobody else may list it.
+            # As root: 711, so that Elasticsearch's unprivileged user gets through, and can't list the folder.
             self.home.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
             for folder in (self.run, self.logs, self.kafka):
                 folder.mkdir(exist_ok=True, mode=0o700)

@@ -1,7 +1,7 @@
 """`python -m devstack.pins` writes `requirements/` anew: each package's version and the SHA-256 of all its files.
 
-A package that is pinned keeps its version unless it no longer fits: `--upgrade`, or `--upgrade-package NAME`, has newer
-ones looked for. The versions are those for Linux and macOS and every Python that Sluice runs on. Needs the network.
+A package that is pinned keeps its version unless it no longer fits; `--upgrade` or `--upgrade-package NAME` updates it.
+The versions are those for Linux and macOS and every Python that Sluice runs on. Needs the network.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def pin(more: Sequence[str]) -> int:
         folder = Path(name)
         project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
         build = folder / "build.in"
-        # An editable installation needs the second one, as hatchling would say if it were asked.
+        # Hatchling needs `editables` for an editable installation, and names it only when it builds one.
         build.write_text("\n".join([*project["build-system"]["requires"], "editables"]), "utf-8")
         everything = folder / "all.txt"
         everything.write_text("".join(_pins(file.read_text("utf-8")) for file in sorted(FOLDER.glob("*.txt"))), "utf-8")

@@ -1,4 +1,4 @@
-"""Ports on 127.0.0.1: which are free, and who has the others."""
+"""Ports on 127.0.0.1: whether one is free, and which program listens on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOST = "127.0.0.1"
 
 
 def is_free(port: int, host: str = HOST) -> bool:
-    """Whether a server could listen there now; a port that lingers in TIME_WAIT is free, as it is to them."""
+    """Whether a server could listen there now; a port in TIME_WAIT counts as free, as servers set SO_REUSEADDR."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -33,7 +33,7 @@ def is_open(port: int, host: str = HOST) -> bool:
 
 
 def free_port() -> int:
-    """A port nobody listens on, chosen by the system."""
+    """A port on which no program listens, chosen by the system."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -41,10 +41,10 @@ def free_port() -> int:
 
 
 def require_free(port: int, what: str, setting: str, host: str = HOST) -> None:
-    """Refuse a port that another program has.
+    """Check that no program listens on a port.
 
     Raises:
-        StackError: it is taken; the message names the port, its holder where that can be seen, and the setting.
+        StackError: one does; the message names the port, its holder where that can be seen, and the setting.
     """
     if not is_free(port, host):
         raise StackError(
@@ -54,15 +54,15 @@ def require_free(port: int, what: str, setting: str, host: str = HOST) -> None:
 
 
 def remembered_port(file: Path, name: str) -> int:
-    """A port for internal use, the same at each start as long as it is free; `file` remembers it."""
+    """A port for internal use, the same at each start as long as it is free; it is stored in `file`."""
     try:
-        known = json.loads(file.read_text(encoding="utf-8"))
+        ports = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        known = {}
-    port = known.get(name)
+        ports = {}
+    port = ports.get(name)
     if not isinstance(port, int) or not is_free(port):
         port = free_port()
-        write_atomically(file, json.dumps({**known, name: port}))
+        write_atomically(file, json.dumps({**ports, name: port}))
     return port
 
 

@@ -1,4 +1,4 @@
-"""Starting, finding and stopping processes. Each one leads its own process group."""
+"""Starts, finds and stops processes. Each one leads its own process group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import psutil
 
 from devstack.program import Program
 
-# Set in everything we start, and so in its children: it finds those that no state file knows.
+# An environment variable of each process that we start, which its children inherit: it finds processes that are not in
+# the state file.
 MARK: Final = "SLUICE_SUPERVISED"
 _CLOCK_SLACK_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.05
@@ -26,7 +27,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process for certain: pids are used again, start times are not."""
+    """A process, identified beyond doubt: pids are used again, start times are not."""
 
     pid: int
     created: float
@@ -44,7 +45,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A process we run. `child` is None where an earlier supervisor started it."""
+    """A process that we run. `child` is None where an earlier supervisor started it."""
 
     identity: Identity
     child: subprocess.Popen[bytes] | None
@@ -54,7 +55,7 @@ class Running:
 
     @property
     def ending(self) -> str:
-        """How it ended, in words."""
+        """How it ended, for a message."""
         code = self.child.returncode if self.child else None
         if code is None:
             return "it ended"
@@ -90,7 +91,7 @@ def start(program: Program, mark: Path, die_with_parent: bool = False) -> Runnin
                 group=program.user,
                 extra_groups=None if program.user is None else [],
                 start_new_session=True,
-                # It holds its own writing end, so that its input does not end when we do.
+                # The child keeps the writing end of its own input open, so that the input outlives us.
                 pass_fds=() if writing is None else (writing,),
                 preexec_fn=_end_with_parent() if die_with_parent else None,
             )
@@ -98,12 +99,12 @@ def start(program: Program, mark: Path, die_with_parent: bool = False) -> Runnin
         for descriptor in (reading, writing):
             if descriptor is not None:
                 os.close(descriptor)
-    _stand_back(child.pid, program.niceness)
+    _set_niceness(child.pid, program.niceness)
     return Running(Identity(child.pid, psutil.Process(child.pid).create_time()), child)
 
 
-def _stand_back(pid: int, niceness: int) -> None:
-    """Give a process less of a processor that others want, too; where that can't be had nothing else is wrong.
+def _set_niceness(pid: int, niceness: int) -> None:
+    """Lower a process's priority, where the system allows it.
 
     Linux by default shares the processors among sessions first: a process that leads one, as ours do, is compared with
     others by its session's niceness, and its own counts only among the threads of that session.
@@ -139,7 +140,7 @@ def stop_strays(mark: Path, keep: Iterable[Identity] = (), seconds: float = 15.0
 
 
 def marked(mark: Path) -> list[Identity]:
-    """Every living process that was started for this home, whoever supervises it now."""
+    """Every living process that was started for this home, by this supervisor or another."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -149,7 +150,7 @@ def marked(mark: Path) -> list[Identity]:
 
 
 def last_lines(log: Path, count: int = 5) -> str:
-    """The end of a log file, for a message; '(empty)' where there is nothing."""
+    """The last lines of a log file, for a message; '(empty)' where there are none."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 4096))
@@ -189,11 +190,11 @@ def _signal_group(leader: int, number: signal.Signals) -> None:
 
 
 def _end_with_parent() -> Callable[[], None] | None:
-    """What a child runs before its program, so that the kernel tells it of its parent's end; None except on Linux."""
+    """A function for the child to run before its program, so that it gets SIGTERM when its parent ends; Linux only."""
     if sys.platform != "linux":
         return None
     import ctypes
 
-    # Loaded here: the child may be another user by then, who can't read our libraries.
+    # Loaded here: in the child it could fail, as that may run as a user who can't read our libraries.
     prctl = ctypes.CDLL(None).prctl
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What the supervisor runs: a description of one process."""
+"""The description of a process that the supervisor runs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Role = Literal["kafka", "elasticsearch", "api", "ingest", "worker"]
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One process to be: how it is started, where it logs, and how to tell that it is ready.
+    """How a process is started, where it logs, and how its readiness is checked.
 
-    `user` is the uid and gid it runs as (None: ours). `stdin` is what it reads first, at most 60 KiB. `check` is called
-    right before each start and refuses it with a StackError. `probe` asks the running process and never raises.
-    `niceness` is how far the process stands back where processors are scarce, from 0 to 19.
+    `user` is the uid and gid it runs as (None: ours). `stdin` is its standard input, at most 60 KiB. `check` is called
+    right before each start and raises StackError to refuse it. `probe` returns whether the process is ready, and never
+    raises. `niceness` is 0 to 19, as for setpriority(2).
     """
 
     role: Role

@@ -1,4 +1,4 @@
-"""Behind `down`: stops the supervisor, and whatever it left."""
+"""Behind `down`: stops the supervisor, and the processes that are left of its home."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUPERVISOR_SECONDS: Final = 60.0
 
 
 def down(settings: Settings) -> bool:
-    """Stop everything of this home; returns whether anything ran. No process is left, whatever its state."""
+    """Stop every process of this home; returns whether any ran."""
     layout = Layout.of(settings)
     now = state.read_state(layout.state_file)
     supervisor = Identity(now.supervisor_pid, now.supervisor_created) if now else None
@@ -29,7 +29,7 @@ def down(settings: Settings) -> bool:
 
 
 def _end(supervisor: Identity) -> None:
-    """Give it the time to stop its processes in order; after that `down` stops them itself."""
+    """End the supervisor, which stops its processes in order; after a minute it is killed, and `down` stops them."""
     deadline = time.monotonic() + SUPERVISOR_SECONDS
     os.kill(supervisor.pid, signal.SIGTERM)
     while supervisor.alive():

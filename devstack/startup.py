@@ -30,10 +30,10 @@ LOCK_SECONDS: Final = 300.0
 def up(settings: Settings, detach: bool, workers: int | None = None, servers_only: bool = False) -> None:
     """Start what is missing. Detached, or with a supervisor running already, returns once all of it is ready.
 
-    In the foreground it returns when it is told to stop and everything has ended.
+    In the foreground it returns when a signal has stopped it and every process has ended.
 
     Raises:
-        StackError: something can't be started; if this call started the supervisor, nothing of it is left behind.
+        StackError: a process can't be started; if this call started the supervisor, it has stopped it again.
     """
     layout = Layout.of(settings)
     if not servers_only:
@@ -50,7 +50,7 @@ def up(settings: Settings, detach: bool, workers: int | None = None, servers_onl
         _want(layout, workers, servers_only, fresh=not left)
         for program in roles.servers(settings, layout):
             if program.name not in left:
-                program.check()  # here, where there is a terminal to say it on
+                program.check()  # here its error can be shown on the terminal
         if detach:
             _detached(settings, layout)
             return
@@ -70,13 +70,13 @@ def supervised(layout: Layout) -> bool:
 
 
 def _want(layout: Layout, workers: int | None, servers_only: bool, fresh: bool) -> None:
-    """Note what is wanted. What runs already is never taken away, except for workers when their number is named."""
-    before = Wanted(servers_only=True) if fresh else state.read_wanted(layout.wish_file) or Wanted()
+    """Write down what is wanted. Processes that run already stay wanted, except for workers beyond a given number."""
+    before = Wanted(servers_only=True) if fresh else state.read_wanted(layout.wanted_file) or Wanted()
     wanted = Wanted(
         workers=workers if workers is not None else before.workers,
         servers_only=servers_only and before.servers_only,
     )
-    state.write(layout.wish_file, wanted)
+    state.write(layout.wanted_file, wanted)
 
 
 def _require_same_addresses(settings: Settings, layout: Layout) -> None:
@@ -90,12 +90,12 @@ def _require_same_addresses(settings: Settings, layout: Layout) -> None:
 
 
 def _left_running(settings: Settings, layout: Layout) -> dict[str, Identity]:
-    """What a killed supervisor left, by name, for the next one to take over; the rest is stopped here."""
+    """Processes of a killed supervisor, by name, for the next one to take over; all others are stopped here."""
     earlier = state.read_state(layout.state_file)
     left: dict[str, Identity] = {}
     if earlier and earlier.addresses == Addresses.of(settings):
-        known = {record.name: Identity(record.pid, record.created) for record in earlier.processes if record.pid}
-        left = {name: identity for name, identity in known.items() if identity.alive()}
+        recorded = {record.name: Identity(record.pid, record.created) for record in earlier.processes if record.pid}
+        left = {name: identity for name, identity in recorded.items() if identity.alive()}
     else:
         layout.state_file.unlink(missing_ok=True)
     processes.stop_strays(layout.home, left.values())
@@ -146,9 +146,9 @@ def _foreground(settings: Settings, layout: Layout) -> None:
 
 @contextlib.contextmanager
 def _alone(layout: Layout) -> Iterator[None]:
-    """Hold this home's lock, so that of two `up`s at once the second finds what the first has started."""
+    """Hold this home's lock: a second `up` at the same time waits, and then finds what the first has started."""
     deadline = time.monotonic() + LOCK_SECONDS
-    told = False
+    waiting = False
     with layout.up_lock.open("a") as lock:
         while True:
             try:
@@ -158,8 +158,8 @@ def _alone(layout: Layout) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     message = f"Another `sluice up` holds {layout.up_lock}: wait for it, or end it."
                     raise StackError(message) from None
-                if not told:
+                if not waiting:
                     say("Another `sluice up` is at work; waiting for it ...")
-                    told = True
+                    waiting = True
                 time.sleep(0.2)
         yield

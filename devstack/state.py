@@ -16,7 +16,7 @@ Phase = Literal["waiting", "starting", "late", "ready", "stopped"]
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One supervised process. `created` is its start time, which tells it from a later process with the same pid."""
+    """One supervised process. `created` is its start time: a later process may have the same pid."""
 
     role: Role
     number: int
@@ -46,15 +46,15 @@ class Addresses(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What `up` asked for; the supervisor follows it while it runs."""
+    """What `up` asked for; the running supervisor applies changes of it."""
 
     workers: int = 1
     servers_only: bool = False
 
 
 class State(msgspec.Struct, frozen=True):
-    """The whole stack. `prepared` is false until the supervisor knows its processes; `error` is what holds it up,
-    such as topics it can't make; `hopeless`: trying again does not help."""
+    """The whole stack. `prepared` is false until the supervisor knows its processes; `error` is what keeps it from
+    going on, such as topics that it can't make; `hopeless`: trying again does not help."""
 
     supervisor_pid: int
     supervisor_created: float

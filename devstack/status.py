@@ -42,7 +42,7 @@ def as_json(addresses: Addresses, records: tuple[Record, ...]) -> str:
 
 
 def in_words(record: Record) -> str:
-    """How a process is doing."""
+    """A process's state, for the table."""
     if not runs(record):
         return f"stopped ({record.error})" if record.error else "stopped"
     words = {"ready": "ready", "late": "running, not ready yet"}.get(record.phase, "running, getting ready")

@@ -98,7 +98,7 @@ class Reader:
         try:
             while not self._stopping():
                 self._round()
-            self._wind_up()
+            self._finish_plans()
         finally:
             self._plans.close()
             self._jobs.close()
@@ -208,7 +208,7 @@ class Reader:
         self._waiting = [taken for taken in self._waiting if taken.partition != partition]
         self._acks.revoked(partition)
 
-    def _wind_up(self) -> None:
+    def _finish_plans(self) -> None:
         """Stop reading, report how far each plan came, and acknowledge those that are done."""
         unfinished = [taken for taken in self._active if taken.work and taken.work.stage is Stage.READING]
         for taken in unfinished:

@@ -1,4 +1,4 @@
-"""What Kibana's answers to an import mean, in words. Pure."""
+"""Turns Kibana's answers to an import into a report or an error. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WHERE = "check SLUICE_KIBANA_URL"
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What an import has done."""
+    """The result of an import."""
 
     url: str
     imported: int
@@ -28,10 +28,10 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def report(url: str, base: str, objects: Sequence[SavedObject], status: int, body: Any) -> Report:
-    """The report of an answer. `url` is Kibana's own, `base` that of the space the objects went to.
+    """Read an answer. `url` is Kibana's own, `base` that of the space the objects went to.
 
     Raises:
-        KibanaError: the answer is no report; its sentence says what to do.
+        KibanaError: the import as a whole was refused, or failed; its sentence says what to do.
     """
     if status != 200 or not isinstance(body, dict) or "successCount" not in body:
         raise refusal(url, status, body)
@@ -40,9 +40,9 @@ def report(url: str, base: str, objects: Sequence[SavedObject], status: int, bod
 
 
 def refusal(url: str, status: int, body: Any) -> KibanaError:
-    """Why an import could not be tried, or was refused as a whole."""
-    said = body.get("message") if isinstance(body, dict) else None
-    why = f": {said}" if said else ""
+    """The error of an import that could not be tried, or was refused as a whole."""
+    reason = body.get("message") if isinstance(body, dict) else None
+    why = f": {reason}" if reason else ""
     if status == 401:
         message = (
             f"Kibana at {url} does not know us{why}; set SLUICE_KIBANA_API_KEY, or SLUICE_KIBANA_USERNAME and "
@@ -63,7 +63,7 @@ def refusal(url: str, status: int, body: Any) -> KibanaError:
 
 
 def failure(errors: Sequence[str]) -> KibanaError:
-    """Some objects were refused; what was good is there."""
+    """The error of an import that refused some objects; the others are imported."""
     more = f"; and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
     return KibanaError(f"Kibana has refused {len(errors)} objects: " + "; ".join(errors[:SHOWN]) + more, REFUSED)
 

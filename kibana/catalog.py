@@ -1,4 +1,4 @@
-"""Everything there is to import, for one installation."""
+"""All saved objects, for one installation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ DASHBOARDS: tuple[Dashboard, ...] = (JOBS_NOW, ONE_JOB, ROW_ERRORS)
 CHARTS: dict[str, Chart] = {chart.name: chart for board in DASHBOARDS for chart in board.charts}
 PREFIX = "sluice"
 FILE = Path(__file__).with_name("sluice.ndjson")
-"""The objects of the default prefix, for whoever imports them by hand."""
+"""The objects of the default prefix, for an import by hand."""
 
 
 def saved_objects(prefix: str = PREFIX) -> list[SavedObject]:
-    """Data views, charts and dashboards; what an object refers to comes before it."""
+    """Data views, charts and dashboards; each object stands after those it refers to."""
     return [
         *(data_view(prefix, view) for view in View),
         *(lens(prefix, chart) for chart in CHARTS.values()),

@@ -1,4 +1,4 @@
-"""Lens charts: columns, and how they are shown."""
+"""Lens charts: their columns, and their visualization."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kibana.views import View, heading
 
 LAYER = "data"
 TILES = 8
-"""Numbers beside each other, at most."""
+"""Numbers side by side in a Figure, at most."""
 Json = dict[str, Any]
 
 
@@ -44,7 +44,7 @@ class Series:
     shape: Literal["line", "area_stacked", "bar_stacked", "bar_horizontal_stacked"]
     split: str | None = None
     carry: bool = False
-    """Where an interval has no value, the one before still holds."""
+    """An interval without a value shows that of the interval before."""
 
 
 Look = Figure | Table | Series
@@ -52,7 +52,7 @@ Look = Figure | Table | Series
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart in Kibana's library. `name` makes its id, which dashboards and bookmarks know: it does not change."""
+    """A chart in Kibana's library. `name` makes its id, to which dashboards and bookmarks refer: it must not change."""
 
     name: str
     title: str
@@ -62,7 +62,7 @@ class Chart:
     """By id, in the order in which Elasticsearch splits."""
     look: Look
     query: str = ""
-    """In KQL: the documents it is about."""
+    """In KQL: which documents the chart reads."""
 
     def id(self, prefix: str) -> str:
         """The saved object's id."""

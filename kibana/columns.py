@@ -1,4 +1,4 @@
-"""Columns of a Lens chart: what it splits by, and what it counts. Each becomes an aggregation of Elasticsearch."""
+"""Columns of a Lens chart: buckets and metrics. Each becomes an aggregation of Elasticsearch."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
     params: dict[str, Any]
     time_scale: Literal["s"] | None = None
     custom_label: bool = msgspec.field(default_factory=lambda: True)
-    """Always written: without it Lens would put its own label in the place of ours."""
+    """Always written: without it Lens would replace our label by its own."""
 
 
 def over_time(field: str = "at") -> Column:
-    """Intervals of the chosen time; those without documents are there as well."""
+    """Intervals of the chosen time, those without documents included."""
     params = {"interval": "auto", "includeEmptyRows": True, "dropPartials": False}
     return Column(
         label="Time",
@@ -75,7 +75,7 @@ def each(
 
 
 def lanes() -> Column:
-    """Each lane: what `totals` is cumulative of. Sums are formed over it."""
+    """Each lane. `totals` is cumulative for a lane, so a job's total is the sum over its lanes."""
     return each("lane", "Lane", LANES)
 
 
@@ -92,7 +92,7 @@ def _number(operation: str, field: str, label: str, params: dict[str, Any], data
 
 
 def highest(field: str, label: str, *, shown: dict[str, Any] | None = None, data_type: DataType = "number") -> Column:
-    """The highest value: of a count that only grows, how far it has come."""
+    """The highest value: the newest one of a count that only grows."""
     params: dict[str, Any] = {"emptyAsNull": True}
     if data_type == "number":
         params["format"] = shown or WHOLE
@@ -106,10 +106,10 @@ def per_second(field: str, label: str) -> Column:
 
 
 def newest(field: str, label: str, by: str = "at") -> Column:
-    """The value in the newest document: of a count that goes up and down, how it stands."""
+    """The value in the newest document, for a count that goes up and down."""
     return _number("last_value", field, label, {"sortField": by, "format": WHOLE})
 
 
 def count(label: str) -> Column:
-    """How many documents."""
+    """The number of documents."""
     return _number("count", "___records___", label, {"emptyAsNull": False, "format": WHOLE})

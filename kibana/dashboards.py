@@ -1,4 +1,4 @@
-"""Dashboards: charts in a grid, and the lists above them to choose from."""
+"""Dashboards: charts in a grid, and controls above them to filter by a field."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Choice:
-    """A list of the values of a field; what is chosen holds for every chart that has a field of this name."""
+    """A control with the values of a field; the chosen values filter every chart that has a field of this name."""
 
     field: str
     title: str
@@ -35,7 +35,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """Rows of tiles, from top to bottom. `name` makes its id, and with it its address: it does not change."""
+    """Rows of tiles, from top to bottom. `name` makes its id, and so its address: it must not change."""
 
     name: str
     title: str
@@ -43,7 +43,7 @@ class Dashboard:
     rows: tuple[tuple[Tile, ...], ...]
     choices: tuple[Choice, ...] = ()
     since: str = "now-24h"
-    """Where its time range begins when it is opened."""
+    """The beginning of its time range when it is opened."""
 
     def id(self, prefix: str) -> str:
         """The saved object's id."""
@@ -51,7 +51,7 @@ class Dashboard:
 
     @property
     def charts(self) -> list[Chart]:
-        """The charts on it."""
+        """The charts of all tiles."""
         return [tile.chart for row in self.rows for tile in row]
 
 

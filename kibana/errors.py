@@ -1,15 +1,15 @@
-"""How the import ends other than well: one sentence and an exit code."""
+"""Errors of the import: one sentence and an exit code."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from runtime.sentences import FAILED, UNREACHABLE, USAGE, ToldError
+from runtime.sentences import FAILED, UNREACHABLE, USAGE, CliError
 
 __all__ = ["REFUSED", "UNREACHABLE", "USAGE", "KibanaError"]
 
 REFUSED: Final = FAILED
 
 
-class KibanaError(ToldError):
-    """One clear sentence for the operator, what to do included. Trying again helps where Kibana did not answer."""
+class KibanaError(CliError):
+    """An error of the import; its sentence says what to do."""

@@ -1,4 +1,4 @@
-"""Sends the saved objects to Kibana."""
+"""Imports the saved objects into Kibana."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
 
 
 def import_objects(settings: Settings, transport: httpx2.BaseTransport | None = None) -> Report:
-    """Import the data views, charts and dashboards of this installation; those that are there are written over.
+    """Import the data views, charts and dashboards of this installation; existing ones are overwritten.
 
     Raises:
         KibanaError: Kibana does not answer, or refuses.
@@ -44,7 +44,7 @@ def import_objects(settings: Settings, transport: httpx2.BaseTransport | None = 
 
 
 def _client(settings: Settings, transport: httpx2.BaseTransport | None) -> httpx2.Client:
-    # Kibana refuses requests without the first one: a page elsewhere could have made a browser send them.
+    # Kibana refuses requests without kbn-xsrf, as a web page of another site can't set that header.
     headers = {"kbn-xsrf": "sluice"}
     auth = None
     if settings.kibana_api_key:

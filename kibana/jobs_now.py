@@ -1,4 +1,4 @@
-"""Dashboard "Jobs now": which jobs are not over, how each stands, and how fast rows go."""
+"""Dashboard "Jobs now": the jobs that have not ended, their progress, and rows per second."""
 
 from __future__ import annotations
 

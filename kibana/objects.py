@@ -1,4 +1,4 @@
-"""Saved objects, as Kibana's import takes them: one JSON object a line."""
+"""Saved objects in the format of Kibana's import: NDJSON, one object a line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ these are forms that 9.0 knows (decision 0020)."""
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """What an object needs; its attributes only have the `name`."""
+    """A reference to another saved object; an object's attributes name it by `name` only."""
 
     id: str
     name: str
@@ -38,19 +38,19 @@ class SavedObject(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def title(self) -> str:
-        """What Kibana calls it in lists."""
+        """Its title in Kibana's lists."""
         return str(self.attributes.get("name") or self.attributes["title"])
 
 
 def saved_object(
     kind: Kind, own_id: str, attributes: dict[str, Any], references: Iterable[Reference] = ()
 ) -> SavedObject:
-    """An object in the versions above."""
+    """A saved object, in the versions above."""
     return SavedObject(kind, own_id, attributes, list(references), CORE_VERSION, TYPE_VERSIONS[kind])
 
 
 def ndjson(objects: Iterable[SavedObject]) -> str:
-    """The file's text. The same objects are the same text."""
+    """The file's text, which is always the same for the same objects."""
     return "".join(compact(msgspec.to_builtins(item)) + "\n" for item in objects)
 
 

@@ -1,4 +1,4 @@
-"""Dashboard "One job": what it is, how far it is, on which partitions, and what it has refused."""
+"""Dashboard "One job": its state, its progress by lane, and its row errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ABOUT = Chart(
 
 
 def _total(name: str, title: str, column: Column, description: str) -> Chart:
-    """A count of the whole job: the highest of each lane, added up."""
+    """A count of the whole job: the sum of the highest value of each lane."""
     return Chart(
         name=name,
         title=title,

@@ -1,4 +1,4 @@
-"""Dashboard "Row errors": how many rows were refused, when, of which jobs, and why."""
+"""Dashboard "Row errors": refused rows over time, by job, column and reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data views: which index a chart reads, and which of its fields the time range is about."""
+"""Data views: the index that a chart reads, and the field to which the time range applies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from schemas.indices import index_name
 
 
 class View(Enum):
-    """A report's index, and its time field. Jobs have none: one that has been paused for a week is shown as well."""
+    """A report's index, and its time field.
+
+    Jobs have none, so that a job that has been paused for a week is shown as well.
+    """
 
     JOBS = ("jobs", None)
     PROGRESS = ("progress", "at")
@@ -25,7 +28,7 @@ class View(Enum):
 
 
 def heading(prefix: str, name: str) -> str:
-    """A title that says of which installation it is."""
+    """A title that begins with the installation's prefix."""
     return f"{prefix.capitalize()}: {name}"
 
 

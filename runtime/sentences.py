@@ -36,7 +36,7 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Of the click that this typer has: some versions bring their own."""
 
 
-class ToldError(Exception):
+class CliError(Exception):
     """One clear sentence for the user, what to do included, and the command's exit code."""
 
     lines = False
@@ -91,7 +91,7 @@ def _leave(code: int) -> NoReturn:
 
 def sentence(error: BaseException) -> tuple[str, int]:
     """What to tell of an exception, and the exit code."""
-    if isinstance(error, ToldError):
+    if isinstance(error, CliError):
         return error.message, error.exit_code
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return "interrupted", INTERRUPTED
@@ -121,11 +121,11 @@ def _end(error: BaseException) -> int:
         return 0
     message, code = sentence(error)
     message = _without_secrets(message)
-    first, *more = message.split("\n") if isinstance(error, ToldError) and error.lines else [message]
+    first, *more = message.split("\n") if isinstance(error, CliError) and error.lines else [message]
     say(f"sluice: {_cut(first)}")
     for line in more:
         say(_cut(line))
-    if os.environ.get("SLUICE_LOG_LEVEL") == "DEBUG" and not isinstance(error, ToldError | KeyboardInterrupt):
+    if os.environ.get("SLUICE_LOG_LEVEL") == "DEBUG" and not isinstance(error, CliError | KeyboardInterrupt):
         for line in _without_secrets("".join(traceback.format_exception(error))).split("\n"):
             say(line)
     if isinstance(error, OSError):

@@ -72,7 +72,7 @@ class TopicReading:
         left = dict(self._ends)
         try:
             self._consumer.assign(self._starts)
-            heard_at = time.monotonic()
+            last_progress_at = time.monotonic()
             while left:
                 batch = self._consumer.consume(_BATCH, 0.05)
                 for record in batch:
@@ -88,8 +88,8 @@ class TopicReading:
                         # the last offsets may be no records, but the ends of transactions
                         left.pop(partition, None)
                 if batch:
-                    heard_at = time.monotonic()
-                elif time.monotonic() - heard_at > self._silent_seconds:
+                    last_progress_at = time.monotonic()
+                elif time.monotonic() - last_progress_at > self._silent_seconds:
                     reason = f"no record of {self._topic} for {self._silent_seconds:.0f} s; not read to the end: {left}"
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT, reason))
         finally:

@@ -1,1 +1,1 @@
-"""Dummy data: the generator behind `sluice sample`, the accidents, and small ready files in files/."""
+"""Sample data: the generator behind `sluice sample`, typical mistakes in a file, and small files in files/."""

@@ -1,6 +1,6 @@
-"""The accidents Sluice exists for, done to a good file: swapped columns, shifted phones, a file cut off.
+"""Typical mistakes, made in a good file: swapped columns, a shifted column, a file that is cut off.
 
-Whole files in and out, as UTF-8 bytes; for files that fit in memory.
+Each function takes and returns a whole file, as UTF-8 bytes.
 """
 
 import csv
@@ -8,7 +8,7 @@ import io
 
 
 def swap_columns(good: bytes, one: str, other: str) -> bytes:
-    """The header stays right; in every row the values of the two columns have changed places."""
+    """Swap the values of two columns in every row; the header stays as it is."""
     header, rows = _read(good)
     a, b = header.index(one), header.index(other)
     for row in rows:
@@ -17,9 +17,9 @@ def swap_columns(good: bytes, one: str, other: str) -> bytes:
 
 
 def shift_down(good: bytes, column: str) -> bytes:
-    """One column moved down by a row: the first row has no value, each later one has its predecessor's.
+    """Move one column down by a row: the first row has no value, each later one has its predecessor's.
 
-    Only the first row can be told to be wrong, if the column is required; the others look right.
+    A check finds the first row only, if the column is required; the others look right.
     """
     header, rows = _read(good)
     at = header.index(column)
@@ -30,7 +30,7 @@ def shift_down(good: bytes, column: str) -> bytes:
 
 
 def cut_off(good: bytes, whole_rows: int) -> bytes:
-    """The file ends in the middle of a row, after `whole_rows` whole ones; ValueError if it has no more than that.
+    """End the file in the middle of a row, after `whole_rows` whole ones; ValueError if it has no more rows than that.
 
     The cut is behind the first column and in front of the last: with three columns or more, the row has too few cells.
     """

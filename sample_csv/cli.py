@@ -16,7 +16,7 @@ from runtime.terminal import say
 from sample_csv.datasets import Dataset, rows_of
 from sample_csv.output import open_output
 
-LAST_START = datetime(9998, 12, 31)  # the year after it must be one that dates can tell
+LAST_START = datetime(9998, 12, 31)  # a year later must still be a valid date
 
 app = typer.Typer(add_completion=False)
 
@@ -71,7 +71,7 @@ def sample(
         size_bytes = _write(dataset, rows, seed, start, path)
     except OSError as error:
         if error.errno == errno.EPIPE and path is None:
-            raise  # the reader has seen enough (`| head`); click ends quietly
+            raise  # the reader has closed the pipe (`| head`); click ends quietly
         say(f"Cannot write {path or 'standard output'}: {error.strerror}.")
         raise typer.Exit(2 if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else 1) from None
     what = f"{rows:,} {dataset.value}, {size_bytes / 1e6:,.1f} MB, seed {seed}"

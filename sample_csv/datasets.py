@@ -1,4 +1,4 @@
-"""What can be generated: the datasets and their columns, and how many rows a word like "small" means."""
+"""The datasets that can be generated, their columns, and the numbers of rows with a name, such as "small"."""
 
 import re
 from enum import StrEnum
@@ -23,7 +23,7 @@ COLUMNS: dict[Dataset, tuple[str, ...]] = {
 def rows_of(text: str) -> int:
     """The number of rows that `text` asks for: a whole number or a preset in any case; ValueError says what is allowed.
 
-    0 is allowed and gives a header alone. The upper limit keeps a slipped finger from filling the disk.
+    0 is allowed and gives a header alone. The upper limit keeps a mistyped number from filling the disk.
     """
     word = text.strip().lower()
     if word in PRESETS:

@@ -1,4 +1,4 @@
-"""Where the rows go: a file that is complete or not there, or standard output."""
+"""Writes the rows to standard output, or to a file that is written as a whole or not at all."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ def open_output(path: Path | None) -> Iterator[BinaryIO]:
     """A binary stream to `path`; None is standard output. OSError if it cannot be opened or written.
 
     A file is written beside its place and moved there at the end, so that an interrupted run leaves no file that looks
-    whole. What exists and is no regular file (a pipe, /dev/null) is written to directly.
+    whole. A pipe or a device, such as /dev/null, is written to directly.
     """
     if path is None:
         yield sys.stdout.buffer

@@ -98,7 +98,7 @@ def _home(locale: str, stem: str, seed: int) -> Home:
 
 
 def _domain(fake: Faker) -> str:
-    """Under example.com, .net and .org, which RFC 2606 reserves: nobody can receive mail there."""
+    """Under example.com, .net and .org, which RFC 2606 reserves: these addresses receive no mail."""
     return f"{fake.domain_word()}.example.{fake.random_element(('com', 'net', 'org'))}"
 
 

@@ -1,4 +1,4 @@
-"""The small ready files in files/, and what each is made from; `python -m sample_csv.ready` writes them again."""
+"""The small files in files/; `python -m sample_csv.ready` writes them again."""
 
 from pathlib import Path
 

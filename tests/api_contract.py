@@ -1,4 +1,4 @@
-"""What an API in a test answers, compared with the declarations of its routes."""
+"""Compares the answers of an API in a test with the declarations of its routes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _PLACES = [(compile_path(endpoint.path)[0], endpoint) for endpoint in ENDPOINTS]
 
 
 class DeclaredAnswers:
-    """Middleware that calls `report` with every answer that is not as it is declared, in words.
+    """Middleware that calls `report` with a sentence for every answer that differs from its declaration.
 
-    Answers of the page, and those to what no route takes, are passed over.
+    It ignores answers of the page, and to requests that no route of REST takes.
     """
 
     def __init__(self, app: ASGIApp, report: Callable[[str], None]) -> None:
@@ -54,7 +54,7 @@ class DeclaredAnswers:
 
 
 def endpoint_of(scope: Scope) -> Endpoint | None:
-    """The declaration of what a request asks for; None: no route of REST takes it."""
+    """The declaration of the route that takes a request; None: no route of REST does."""
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
     return next(
         (endpoint for place, endpoint in _PLACES if endpoint.method == method and place.match(scope["path"])), None
@@ -68,7 +68,7 @@ def has_json(endpoint: Endpoint, code: int) -> bool:
 
 
 def head_problems(endpoint: Endpoint, code: int, headers: Headers) -> list[str]:
-    """What an answer's status and headers have that the declaration has not, or the other way round."""
+    """The differences between an answer's status and headers and their declaration."""
     answer = endpoint.answers.get(code)
     if answer is None:
         return [f"{code} is not declared"]
@@ -81,7 +81,7 @@ def head_problems(endpoint: Endpoint, code: int, headers: Headers) -> list[str]:
 
 
 def body_problems(endpoint: Endpoint, code: int, body: bytes) -> list[str]:
-    """What of the JSON of an answer does not fit its schema in the description."""
+    """The differences between the JSON of an answer and its schema in the description."""
     return [
         f"{code} does not fit its schema: {error.json_path} {error.message}"
         for error in _validator(endpoint.name, code).iter_errors(msgspec.json.decode(body))

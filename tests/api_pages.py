@@ -1,4 +1,4 @@
-"""What a browser sends to the operator's page, and what it shows."""
+"""Sends requests to the operator's page as a browser does, and reads the text of a page."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from schemas.job import Job, State
 from tests.api_stub import StubLog
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
-"""What a browser says of a form of our own page."""
+"""A browser's header for a form of our own page."""
 HTMX = {**OWN, "HX-Request": "true"}
 Served = tuple[TestClient, StubLog]
 
 
 def text_of(page: str) -> str:
-    """What a page says, without its tags."""
+    """The text of a page, without its tags."""
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 

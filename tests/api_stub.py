@@ -1,4 +1,4 @@
-"""The API without Kafka: commands go through the real `react` straight into the view."""
+"""The API without Kafka: commands go through the real `react`, and their effects directly into the view."""
 
 from __future__ import annotations
 
@@ -118,9 +118,9 @@ class StubElasticsearch:
 def stub(
     folder: Path, catalog: Catalog = CATALOG, *, caught_up: bool = True, elasticsearch: Any = None, **more: Any
 ) -> tuple[Starlette, StubLog]:
-    """An app whose files are below `folder`, and what stands for Kafka. It ends only if each answer was declared.
+    """An app whose files are below `folder`, and the stub of Kafka and the control agent.
 
-    `more`: settings.
+    When the app ends it fails the test if an answer differed from its declaration. `more`: settings.
     """
     values = {"home": folder, "api_require_key": False, "api_key": "secret", **more}
     settings = Settings(**values)
@@ -163,14 +163,14 @@ def make_job(client: TestClient, body: bytes = PEOPLE + ROW, **job: Any) -> Any:
 
 
 def rest(log: StubLog, job_id: str, rows: int = 5) -> None:
-    """The workers say that the job has stopped."""
+    """Report as the workers do that the job has stopped."""
     job = log.live.view.jobs[job_id]
     lane = RestedLane(epoch=job.epoch, totals=LaneTotals(rows_applied=rows, last_row=rows))
     log.report(LanesRested(job_id=job_id, run=job.run, epoch=job.epoch, lanes={0: lane, 1: lane}))
 
 
 def complete(log: StubLog, job_id: str, failed: int = 0, **read: Any) -> None:
-    """The reader and the workers say that the job is done; `read`: more that the reader says of its input."""
+    """Report as the reader and the workers do that the job is done; `read`: more fields of the reader's `Input`."""
     job = log.live.view.jobs[job_id]
     ended = Input(blocks=1, rows=4, ended=True, blocks_per_partition=(1, 0), **read)
     log.report(InputEnded(job_id=job_id, run=job.run, input=ended))

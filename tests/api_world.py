@@ -1,4 +1,4 @@
-"""An API over the stub for tests that ask each of its routes for something, and the jobs that this needs."""
+"""An API over the stub for tests that send requests to each of its routes, and the jobs that these need."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ FITTING: dict[str, dict[str, Any]] = {
     "endInput": {"json": {"rows": 1}},
     "retryErrors": {"content": CORRECTED, "headers": {"content-type": "text/csv"}},
 }
-"""What a request carries that there is nothing wrong with; nothing for routes that are not named here."""
+"""Route -> the body of a valid request; other routes need no body."""
 
 
 class RowErrors:
-    """Stands for Elasticsearch that has one row error, and a row that a dry run would store."""
+    """A stub of Elasticsearch that has one row error, and one row of a dry run's preview."""
 
     def __init__(self) -> None:
         self.indices = self.cluster = self
@@ -62,13 +62,13 @@ class World:
         self.start()
 
     def start(self, **more: Any) -> None:
-        """Another API: `more` as `stub` takes it."""
+        """Start a new API in place of the old one; `more` as `stub` takes it."""
         self.open.close()
         app, self.log = stub(self.folder, **{"elasticsearch": RowErrors(), "import_folders": "/none", **more})
         self.client = self.open.enter_context(TestClient(app, raise_server_exceptions=False))
 
     def ask(self, name: str, job_id: str = "0" * 26, query: str = "", **more: Any) -> Response:
-        """The answer to a fitting request, but for what `more` changes."""
+        """Send a valid request to a route, with the changes in `more`; returns the answer."""
         endpoint = ROUTES[name]
         path = endpoint.path.replace("{job_id}", job_id) + query
         return self.client.request(endpoint.method, path, **{**FITTING.get(name, {}), **more})
@@ -94,7 +94,7 @@ class World:
         return self.completed(options={"dry_run": True})
 
     def fitting_job(self, name: str) -> str:
-        """A job that the route can be asked about."""
+        """A job for which the route's request is valid."""
         if name == "retryErrors":
             return self.completed(failed=1)
         return self.tried() if name in ("startJob", "getPreview") else self.running()

@@ -1,4 +1,4 @@
-"""Sluice's own processes, real ones, on the session's servers: to be killed, frozen, stopped and started again."""
+"""Runs Sluice's real processes on the session's servers; tests kill, freeze, stop and restart them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Role = Literal["api", "ingest", "worker"]
 ROOT = Path(__file__).parent.parent
 MODULES: dict[Role, str] = {"api": "api.server", "ingest": "ingest", "worker": "processor"}
 REQUEST_SECONDS = "4"
-"""Time limit of the processes' requests to Elasticsearch: some tests wait until it is over."""
+"""Time limit of the processes' requests to Elasticsearch, short because some tests wait for it."""
 READY_SECONDS = 180.0
 STOP_SECONDS = 50.0
 ENDED = ("COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "ROLLED_BACK", "FAILED")
@@ -37,21 +37,21 @@ ENDED = ("COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "ROLLED_BACK", "FAI
 _ENTRY = re.compile(r"^(?=\d{4}-\d\d-\d\d )", re.MULTILINE)
 _TROUBLE = re.compile(r" (ERROR|CRITICAL) |Traceback \(most recent call last\)")
 _HARMLESS = re.compile(r"OffsetCommit failed .*(IllegalGeneration|RebalanceInProgress|UnknownMember)")
-"""aiokafka's word for an acknowledgement that came too late for a rebalance: the records come again, and are known."""
+"""aiokafka's message when a commit comes too late for a rebalance: the records come again, and are dropped."""
 _PR_SET_PDEATHSIG = 1
 
 OVERLOADED = 1.5
-"""Processes that want to run, for each core, from which on a process may not be heard of for a session of 3 s."""
+"""Runnable processes per core (load average) above which a process may miss its heartbeats for a session of 3 s."""
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
-    """What a process is given to run with exactly these settings."""
+    """The environment of a process that has exactly these settings."""
     given = settings.model_dump(exclude_none=True)
     return {**os.environ, **{f"SLUICE_{name.upper()}": str(value) for name, value in given.items()}, **more}
 
 
 class Process:
-    """One process from its start to its end; a restart is another one."""
+    """One process from its start to its end; a restart makes another Process."""
 
     def __init__(self, role: Role, number: int, settings: Settings) -> None:
         self.role: Role = role
@@ -61,7 +61,7 @@ class Process:
         self._ready_file = settings.home / f"{self.name}.ready"
         self.ended_by_test = False
         self.excused = False
-        """Whatever it logs is all right: it was frozen, and finds out what it has missed in many ways."""
+        """Its log is not checked: after a freeze a process may report many errors."""
         with self._log.open("wb") as log:
             self.child = subprocess.Popen(
                 [sys.executable, "-m", MODULES[role]],
@@ -97,13 +97,13 @@ class Process:
         return self._log.read_text("utf-8", "replace")
 
     def troubles(self) -> list[str]:
-        """Log entries that tell of an error, each with the lines that belong to it."""
+        """Log entries of errors, each with all its lines."""
         entries = _ENTRY.split(self.log)
         return [entry for entry in entries if _TROUBLE.search(entry) and not _HARMLESS.search(entry)]
 
     @property
     def lost_its_lease(self) -> bool:
-        """Whether it has ended as it should on a machine with too much to do: its supervisor would start another."""
+        """Whether it has ended as an overloaded machine makes it: the supervisor would start another."""
         overloaded = os.getloadavg()[0] > OVERLOADED * (os.cpu_count() or 1)
         return overloaded and not self.alive and "LostLeaseError" in self.log
 
@@ -120,7 +120,7 @@ class Process:
         assert self.child.wait(STOP_SECONDS) == 0, f"{self.name} ended with {self.child.returncode}:\n{self.log}"
 
     def freeze(self) -> None:
-        """Let it do nothing, and know nothing of it, until `wake`."""
+        """Stop it (SIGSTOP) until `wake`."""
         self.child.send_signal(signal.SIGSTOP)
 
     def wake(self) -> None:
@@ -131,7 +131,7 @@ class Cluster:
     """Any number of processes that share a prefix, a home and an API port."""
 
     def __init__(self, settings: Settings, auto_restart: bool = False) -> None:
-        """`auto_restart`: start again whatever ends by itself, as the supervisor would; seen to while waiting."""
+        """`auto_restart`: while a test waits, processes that end by themselves are restarted, as by the supervisor."""
         self.settings = settings
         self.auto_restart = auto_restart
         self.all: list[Process] = []
@@ -152,7 +152,7 @@ class Cluster:
         self.wait_ready(*started)
 
     def heal(self) -> None:
-        """Back to one of each, whatever a test has left."""
+        """Have one living process of each role, after a test that killed or started some."""
         roles: tuple[Role, ...] = ("api", "ingest", "worker")
         self.wait_ready(*[self.launch(role) for role in roles if not self.living(role)])
         for role in roles:
@@ -186,7 +186,7 @@ class Cluster:
 
     @property
     def worker(self) -> Process:
-        """The worker that has been there the longest."""
+        """The oldest worker."""
         return self.living("worker")[0]
 
     @property
@@ -198,7 +198,7 @@ class Cluster:
         return self.living("api")[0]
 
     def wait(self, condition: Callable[[], T], seconds: float, what: str) -> T:
-        """As `wait_until`, with an eye on the processes."""
+        """As `wait_until`; it fails at once if a process ends by itself."""
 
         def tended() -> T:
             self._tend()
@@ -207,7 +207,7 @@ class Cluster:
         return wait_until(tended, seconds, what)
 
     def _supervise(self) -> None:
-        """Start again what ends because the machine has too much to do, as the supervisor would."""
+        """Restart processes that end because the machine is overloaded, as the supervisor would."""
         while not self._closing.wait(0.5):
             for process in list(self.all):
                 if not (process.alive or process.ended_by_test) and process.lost_its_lease:
@@ -225,11 +225,11 @@ class Cluster:
             self.launch(process.role)
 
     def expect(self, *patterns: str) -> None:
-        """Errors in the logs that belong to the story: regular expressions, looked for in whole log entries."""
+        """Expect errors in the logs: regular expressions, searched for in whole log entries."""
         self._expected += [re.compile(pattern, re.DOTALL) for pattern in patterns]
 
     def check(self) -> None:
-        """Fail if a process ended by itself, or logged an error that nobody expects; each is told of once."""
+        """Fail if a process ended by itself, or logged an error that is not expected; each is reported once."""
         found = []
         for process in self.all:
             if not (process.alive or process.ended_by_test):
@@ -277,7 +277,7 @@ class Cluster:
     def send(
         self, file: Path, organisation: str = "acme", key: str | None = None, timeout: float = 60, **options: Any
     ) -> httpx2.Response:
-        """Ask for an upload of people; the answer, whatever it is. `key` makes a repeat the same request."""
+        """Send an upload of people; returns the answer, also a refusal. `key`: the Idempotency-Key."""
         headers = {"Idempotency-Key": key} if key else {}
         job = {"operation": "upload", "dataset": "people", "organisation": organisation, "options": options}
         with file.open("rb") as content:
@@ -304,7 +304,7 @@ class Cluster:
         return self.call("POST", f"/v1/jobs/{job_id}/{action}", params=params, json=body)
 
     def rate(self, job_id: str, rows_per_second: float | None) -> None:
-        """Hold a job back, so that it is still at work when something happens to it; None: let it run, if it is."""
+        """Slow a job down, so that a test can act while it runs; None: lift the rate, if the job has not ended."""
         answer = self.request("PUT", f"/v1/jobs/{job_id}/rate", json={"rows_per_second": rows_per_second})
         assert answer.is_success or (rows_per_second is None and answer.status_code == 409), answer.text
 
@@ -343,7 +343,7 @@ class Cluster:
         return [entry["event"] or f"!{entry['command']}" for entry in self.history(job_id)]
 
     def _seen(self, job_id: str) -> Json | None:
-        """The job, or None while the API can't say: it may be on its way back."""
+        """The job, or None while the API does not answer: it may be restarting."""
         try:
             response = self.request("GET", f"/v1/jobs/{job_id}")
         except httpx2.TransportError:
@@ -352,7 +352,7 @@ class Cluster:
 
 
 def forget(settings: Settings) -> None:
-    """Delete the topics and indices, so that the servers do not have to carry those of every test."""
+    """Delete the topics and indices, so that the servers do not keep those of every test."""
     admin = AdminClient(librdkafka_config(settings))
     names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(f"{settings.prefix}.")]
     for future in (admin.delete_topics(names) if names else {}).values():
@@ -364,13 +364,13 @@ def forget(settings: Settings) -> None:
 
 
 def _end_with_parent() -> Callable[[], None]:
-    """Has Linux end the process with the test run, however that ends."""
+    """A function for the child to run before its program, so that Linux kills it when the test run ends."""
     prctl = ctypes.CDLL(None).prctl
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Shared:
-    """One cluster for the tests whose processes need nothing special; it starts when it is first asked for."""
+    """One cluster for all tests that need no special settings; it starts with the first such test."""
 
     def __init__(self, make: Callable[[], Cluster]) -> None:
         self._make = make
@@ -384,7 +384,7 @@ class Shared:
         return self._cluster
 
     def close(self) -> None:
-        """Stop it, for a test that hurts the servers; the next one that asks gets another."""
+        """Stop it, for a test that kills servers; the next `get` starts a new one."""
         if self._cluster is not None:
             self._cluster.close()
         self._cluster = None

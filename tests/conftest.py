@@ -1,4 +1,4 @@
-"""The tests' own Kafka and Elasticsearch: one pair a run, with a home and ports of its own, started when asked for."""
+"""Fixtures: a Kafka and an Elasticsearch for each run, with a home and ports of their own, and Sluice's processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MakeCluster = Callable[..., Cluster]
 People = Callable[..., Path]
 
 
-# On a machine that does other things as well, an example may take longer than Hypothesis expects.
+# On a busy machine an example may take longer than Hypothesis' deadline.
 hypothesis.settings.register_profile("sluice", deadline=None)
 hypothesis.settings.load_profile("sluice")
 
@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 LONGEST = ("tests/faults/test_servers_killed.py",)
-"""Files that take minutes: they begin first, so that no process is left alone with one at the end."""
+"""Files that take minutes: they begin first, so that the run does not end with one process at work."""
 
 
 class FilesInTurn(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
@@ -86,9 +86,9 @@ def fuzz_minutes(request: pytest.FixtureRequest) -> float | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the settings of the shell out of the tests: they must never meet a running stack."""
+    """Remove the shell's settings: tests must never use a running stack."""
     if config.getoption("--fuzz") is not None:
-        config.option.timeout = 0  # a fuzzer runs for as long as it is told to
+        config.option.timeout = 0  # a fuzzer runs for as long as --fuzz says
     for name in list(os.environ):
         if name.startswith("SLUICE_") and name not in ("SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS"):
             del os.environ[name]
@@ -96,7 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def test_home() -> Iterator[Path]:
-    """A short-lived home that Elasticsearch's user can reach; ``SLUICE_TEST_HOME`` names one to keep."""
+    """A temporary home that Elasticsearch's user can reach; ``SLUICE_TEST_HOME`` names one to keep."""
     named = os.environ.get("SLUICE_TEST_HOME")
     if named:
         Path(named).mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def stack(request: pytest.FixtureRequest, test_home: Path) -> Iterator[Servers]:
         servers = _named_servers(named, test_home) if named else _own_servers(test_home)
     except (StackError, OSError) as error:
         why = f"the tests' Kafka and Elasticsearch can't be had: {error}"
-    if why:  # out here the exceptions behind it are not shown as well
+    if why:  # outside of the except clause, so that pytest shows no chained exceptions
         request.session.shouldstop = why
         pytest.fail(why, pytrace=False)
     yield servers
@@ -133,7 +133,7 @@ def stack(request: pytest.FixtureRequest, test_home: Path) -> Iterator[Servers]:
 
 
 def _named_servers(ports: str, home: Path) -> Servers:
-    """Only their settings: nobody starts or stops them. Raises StackError where they do not answer."""
+    """The settings of servers that run already. Raises StackError if they do not answer."""
     found = re.fullmatch(r"(\d+),(\d+)", ports)
     if found is None:
         raise StackError(f"SLUICE_TEST_SERVERS is KAFKA_PORT,ELASTICSEARCH_PORT, not {ports!r}.")
@@ -146,7 +146,7 @@ def _named_servers(ports: str, home: Path) -> Servers:
 
 
 def _own_servers(home: Path) -> Servers:
-    """Raises StackError where they can't be downloaded or started."""
+    """Raises StackError if they can't be downloaded or started."""
     servers = Servers(
         Settings(home=home / "stack", kafka_port=free_port(), elasticsearch_port=free_port(), api_port=free_port())
     )
@@ -156,7 +156,7 @@ def _own_servers(home: Path) -> Servers:
 
 @pytest.fixture
 def settings(stack: Servers, tmp_path: Path) -> MakeSettings:
-    """Makes settings for a test: the run's servers, a home and a prefix of its own, and whatever else it names."""
+    """Makes settings for a test: the run's servers, a home and a prefix of its own, and those it passes."""
     prefix = f"t{uuid.uuid4().hex[:12]}"
 
     def make(**more: Any) -> Settings:
@@ -173,7 +173,7 @@ def settings(stack: Servers, tmp_path: Path) -> MakeSettings:
 
 
 def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
-    """Settings of processes that nobody else shares: small blocks and requests, so that much happens in few rows."""
+    """Settings with a prefix of their own, and small blocks and requests, so that few rows make many of them."""
     own: dict[str, Any] = {
         "home": home,
         "prefix": f"t{uuid.uuid4().hex[:12]}",
@@ -186,7 +186,7 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
         "slice_rows": 500,
         "bulk_rows": 500,
         "session_timeout_seconds": 3,
-        "request_timeout_seconds": 60,  # of the test's own questions; see tests/cluster.py for the processes'
+        "request_timeout_seconds": 60,  # for the test's own requests; see tests/cluster.py for the processes'
         "late_request_seconds": 3,
         "unknown_job_seconds": 3,
     }
@@ -215,7 +215,7 @@ def make_cluster(stack: Servers, tmp_path: Path) -> Iterator[MakeCluster]:
 
 @pytest.fixture(scope="session")
 def shared_cluster(stack: Servers, test_home: Path) -> Iterator[Shared]:
-    """The cluster of most tests: to start one takes seconds."""
+    """The cluster that most tests share, since a start takes seconds."""
 
     def make() -> Cluster:
         home = test_home / f"shared-{uuid.uuid4().hex[:6]}"
@@ -231,9 +231,9 @@ def shared_cluster(stack: Servers, test_home: Path) -> Iterator[Shared]:
 
 @pytest.fixture
 def cluster(shared_cluster: Shared) -> Iterator[Cluster]:
-    """A running API, reader and worker, to be killed and joined at will; an own organisation keeps a test's jobs apart.
+    """A running API, reader and worker, which a test may kill; its organisation separates its jobs from other tests'.
 
-    A process that logs an error nobody expects, or ends by itself, fails the test.
+    A process that logs an unexpected error, or ends by itself, fails the test.
     """
     cluster = shared_cluster.get()
     yield cluster

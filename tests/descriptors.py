@@ -1,4 +1,4 @@
-"""Descriptors of datasets, odd ones: good and bad names, properties and constraints, in any combination."""
+"""Hypothesis strategies of dataset descriptors: valid and invalid names, properties and constraints, combined."""
 
 from __future__ import annotations
 

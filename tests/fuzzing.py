@@ -1,6 +1,6 @@
-"""Records that nobody should send: made from the types of the messages, so that a new field is tried by itself.
+"""Random records, valid and invalid, made from the types of the messages, so that a new field needs no new code.
 
-`messages(kind)` gives JSON of a struct or a union of structs, each field with an everyday or an extreme value;
+`messages(kind)` gives JSON of a struct or a union of structs, each field with a usual or an extreme value;
 `GARBAGE` is bytes that are no message of any topic.
 """
 
@@ -20,7 +20,7 @@ from msgspec import inspect
 IDS = ("fuzz-a", "fuzz-b", "fuzz-c", "fuzz-d")
 """Job ids of the records, few, so that those of several topics meet in one job."""
 NAMES = {"organisation": "fuzz", "created_by": "fuzz", "by": "fuzz"}
-"""Fields that keep the records apart from other tests' jobs."""
+"""Fields with a fixed value, which separates the records from other tests' jobs."""
 
 _INTEGERS = st.sampled_from(
     [*range(-2, 9), 100, 255, 2**31 - 1, 2**31, 2**53, 2**62, 2**63 - 1, 2**63, 2**64, -(2**63), 10**30, 10**400]
@@ -40,8 +40,8 @@ _ANYTHING = st.recursive(
 
 
 def messages(kind: Any) -> st.SearchStrategy[bytes]:
-    """JSON of `kind` (a struct, or a union of them): as its fields' types say, or not quite."""
-    return st.builds(_twisted, _of(inspect.type_info(kind)), st.integers(0, 9), _ANYTHING)
+    """JSON of `kind` (a struct, or a union of them), most of the time valid, else with one error."""
+    return st.builds(_mutated, _of(inspect.type_info(kind)), st.integers(0, 9), _ANYTHING)
 
 
 GARBAGE: tuple[bytes, ...] = (
@@ -50,11 +50,11 @@ GARBAGE: tuple[bytes, ...] = (
     b'{"job_id":"fuzz-a","values":' + b'{"a":' * 1200 + b"1" + b"}" * 1201,
     b'{"type":"Explode","job_id":"fuzz-a"}', b'{"kind":"rows","job_id":"\xc3\x28"}', b"9" * 5000, b"1e400",
 )  # fmt: skip
-"""No message of any topic, each in another way."""
+"""Values that are no message of any topic, each for another reason."""
 
 
 def _of(kind: Any) -> st.SearchStrategy[Any]:
-    """A value of a type of msgspec's, as what `json.dumps` takes."""
+    """Values of one of msgspec's types, for `json.dumps`."""
     match kind:
         case inspect.StructType():
             return _struct(kind)
@@ -100,8 +100,8 @@ def _struct(kind: inspect.StructType) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(needed, optional=optional)
 
 
-def _twisted(message: Any, how: int, odd: Any) -> bytes:
-    """The message as it is, most of the time; else with one thing wrong."""
+def _mutated(message: Any, how: int, odd: Any) -> bytes:
+    """The message as JSON, most of the time unchanged, else with one error; `how` chooses which."""
     if isinstance(message, dict) and message:
         name = sorted(message)[how % len(message)]
         if how == 0:
@@ -120,7 +120,7 @@ def deep(message: msgspec.Struct) -> bytes:
 
 
 def run(check: Callable[[Any], None], strategy: st.SearchStrategy[Any], examples: int, minutes: float | None) -> None:
-    """Call `check` with `examples` values, the same ones each time; with `minutes`, with other ones for so long."""
+    """Call `check` with `examples` values, the same ones in each run; with `minutes`, with random ones for so long."""
     until = time.monotonic() + 60 * (minutes or 0)
     while True:
         number = int.from_bytes(os.urandom(4), "big") if minutes else 0

@@ -1,4 +1,4 @@
-"""Requests that try to harm the API: a table of them, and what sends them. One more kind is one more line of `KINDS`."""
+"""Requests that try to harm the API: the table `KINDS`, a line for each kind, and the client that sends them."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 KEY: Final = "secret"
-"""The admin's API key, which most of them send: what needs it reaches further."""
+"""The admin's API key, which most requests send, to get past authentication."""
 _ANSWER_SECONDS = 30.0
 _HEADER = b"name,email,phone,country,favorite_color,created_at\n"
 
 Places = Mapping[str, str]
-"""What the requests find: ids of jobs and paths of files by name, as the test has made them."""
+"""Name -> the id of a job or the path of a file that the test has made."""
 Bytes = Callable[[int, Places], bytes]
-"""The bytes of a connection: of the n-th one of its kind."""
+"""The bytes that the n-th connection of a kind sends."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Connections that all do the same."""
+    """Connections that all behave alike."""
 
     name: str
     bytes: Bytes
     connections: int = 40
     at_once: int = 10
     reads: str = "answer"
-    """``answer``: up to its end; ``nothing``: the client waits without reading, for as long as it is let;
-    ``leaves``: it closes the connection as soon as it has sent everything; ``stays``: it reads what comes, and is to
-    be sent away."""
+    """``answer``: the client reads the answer to its end; ``nothing``: it reads nothing until the API closes the
+    connection; ``leaves``: it closes the connection as soon as it has sent everything; ``stays``: it reads, and sends no
+    complete request, until the API closes the connection."""
     drip_seconds: float = 0.0
-    """Time after which one more byte is sent, again and again."""
+    """The client sends one more byte after each such interval; 0: none."""
 
 
 def request(
@@ -43,7 +43,7 @@ def request(
     body: bytes | None = None,
     key: bool = True,
 ) -> bytes:
-    """A request, with as little in it as can be; latin-1."""
+    """A minimal request, as bytes; strings are encoded in latin-1."""
     given: dict[str, str | bytes] = {"Host": "localhost", "Connection": "close"}
     if key:
         given["X-API-Key"] = KEY
@@ -171,30 +171,30 @@ _ODD_PATHS = ("%00", "%ff%fe", "%2e%2e%2f%2e%2e%2fetc", "..%2f..", "%2F%2F", "a%
 _ODD_HOSTS = ("[", "[::1", "a b", "", "a" * 9000, "\xff\xe9", "localhost:99999999", "user@host:x", "\u2488.com".encode().decode("latin-1"))  # fmt: skip
 
 
-async def send(port: int, kind: Kind, places: Places, patience: float = _ANSWER_SECONDS) -> Counter[str]:
-    """Sends all of a kind; how often each answer came: an HTTP code, ``closed`` without one, ``open`` after `patience`
-    seconds."""
+async def send(port: int, kind: Kind, places: Places, timeout: float = _ANSWER_SECONDS) -> Counter[str]:
+    """Open all connections of a kind; returns how often each outcome came: an HTTP code, ``closed`` without an answer,
+    ``open`` after `timeout` seconds, ``left``."""
     found: Counter[str] = Counter()
     waiting = iter(range(kind.connections))
 
     async def some() -> None:
         for number in waiting:
-            found[await _one(port, kind, kind.bytes(number, places), patience)] += 1
+            found[await _one(port, kind, kind.bytes(number, places), timeout)] += 1
 
     await asyncio.gather(*(some() for _ in range(kind.at_once)))
     return found
 
 
-async def _one(port: int, kind: Kind, data: bytes, patience: float) -> str:
+async def _one(port: int, kind: Kind, data: bytes, timeout: float) -> str:
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
         return "closed"
     answer = bytearray()
     dripping = asyncio.create_task(_drip(writer, kind.drip_seconds)) if kind.drip_seconds else None
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout):
             writer.write(data)
             if kind.reads == "leaves":
                 await writer.drain()
@@ -208,7 +208,7 @@ async def _one(port: int, kind: Kind, data: bytes, patience: float) -> str:
     except TimeoutError:
         return "open"
     except OSError:
-        pass  # it was cut; what has been answered counts
+        pass  # the API closed it; an answer that came before counts
     finally:
         if dripping is not None:
             dripping.cancel()

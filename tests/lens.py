@@ -1,7 +1,6 @@
-"""What Kibana does with a Lens chart: the search it sends, and the table it makes of the answer.
+"""Does what Kibana does with a Lens chart: derives the search from the saved object, and the table from the answer.
 
-Both are derived from the saved object. Where the tests' Elasticsearch lacks an aggregation that Kibana uses
-(`top_metrics`), another one asks for the same.
+The tests' Elasticsearch does not have `top_metrics`, which Kibana uses; `top_hits` stands for it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _ANY_OF = re.compile(r'^(\w+) : \((".+?"(?: or ".+?")*)\)$')
 
 
 class Lens:
-    """One chart, as its line of the file has it."""
+    """One chart, made of its saved object."""
 
     def __init__(self, saved: Json, interval_seconds: int = 1) -> None:
         self.interval_seconds = interval_seconds
@@ -40,7 +39,7 @@ class Lens:
         return {column["columnId"] for column in look.get("columns", []) if column.get("collapseFn") == "sum"}
 
     def search(self, **chosen: str) -> Json:
-        """The body of the search, with what is chosen above the dashboard as a filter."""
+        """The body of the search; `chosen`: the values of the dashboard's controls, by field."""
         filters: list[Json] = [{"term": {field: value}} for field, value in chosen.items()]
         query = self.state["query"]["query"]
         if query:

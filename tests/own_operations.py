@@ -1,4 +1,4 @@
-"""Operations and what they are tried with, in memory (tests/unit) and on a real Elasticsearch (tests/integration)."""
+"""Operations and their test cases, for tests in memory (tests/unit) and on a real Elasticsearch (tests/integration)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proxy before Elasticsearch that a test tells what to do: to hold one bulk request back, to refuse connections."""
+"""A proxy before Elasticsearch that, for a test, holds back one bulk request, or refuses connections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 Ending = Literal["silence", "504", "reset"]
-"""What whoever sent the request is given for an answer, while the proxy still has it."""
+"""What the sender of a held request gets: no answer, a 504, or a reset connection."""
 
 _LENGTH = re.compile(rb"^content-length: *(\d+)", re.IGNORECASE | re.MULTILINE)
 _CONNECTION = re.compile(rb"^connection:.*\r\n", re.IGNORECASE | re.MULTILINE)
@@ -20,18 +20,18 @@ _GATEWAY_TIMEOUT = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\nConnec
 
 
 class Proxy:
-    """Hands on one request a connection, to the server at `url`. Its methods may be called from any thread."""
+    """Forwards one request a connection to the server at `url`. Its methods may be called from any thread."""
 
     def __init__(self, url: str) -> None:
         target = urlsplit(url)
         self._target = (target.hostname or "", target.port or 80)
-        # It keeps the port while nobody listens there.
+        # This socket keeps the port reserved while no server listens on it.
         self._place = _socket(0)
         self._port: int = self._place.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
         self._ending: Ending | None = None
         self.held = threading.Event()
-        """A request has been held back, and whoever sent it has given it up."""
+        """A request is held back, and its sender has given up waiting for it."""
         self.carried_out = threading.Event()
         """Elasticsearch has answered it."""
         self._release = asyncio.Event()
@@ -46,7 +46,7 @@ class Proxy:
         self._ending = ending
 
     def release(self) -> None:
-        """Hand on what was held."""
+        """Forward the held request."""
         self._loop.call_soon_threadsafe(self._release.set)
 
     def open(self) -> None:
@@ -89,10 +89,10 @@ class Proxy:
                 ending, self._ending = self._ending, None
                 await self._hold(ending, request, reader, writer)
                 return
-            writer.write(await self._handed_on(request))
+            writer.write(await self._forwarded(request))
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
-            pass  # whoever asked is gone
+            pass  # the client has closed the connection
         finally:
             writer.close()
 
@@ -109,10 +109,10 @@ class Proxy:
             writer.transport.abort()
         self.held.set()
         await self._release.wait()
-        await self._handed_on(request)
+        await self._forwarded(request)
         self.carried_out.set()
 
-    async def _handed_on(self, request: bytes) -> bytes:
+    async def _forwarded(self, request: bytes) -> bytes:
         reader, writer = await asyncio.open_connection(*self._target)
         try:
             writer.write(request)

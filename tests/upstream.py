@@ -27,7 +27,7 @@ def rows_of(file: Path) -> list[Row]:
 
 
 def topic_job(cluster: Cluster, organisation: str, **options: Any) -> str:
-    """Make an upload of people whose rows come by the inbox; its id."""
+    """Make an upload of people whose rows come by the inbox; returns its id."""
     job = {"operation": "upload", "dataset": "people", "organisation": organisation, "source": "topic"}
     return str(cluster.call("POST", "/v1/jobs", json={**job, "options": options})["id"])
 
@@ -38,7 +38,7 @@ def end(cluster: Cluster, job_id: str, rows: int) -> None:
 
 
 class Sender:
-    """A producer of single rows. `partitioner` is librdkafka's name of how keys become partitions."""
+    """A producer of single rows. `partitioner`: librdkafka's setting, which chooses a key's partition."""
 
     def __init__(self, settings: Settings, partitioner: str = "murmur2_random") -> None:
         self._inbox = topic_name(settings.prefix, "inbox")
@@ -66,7 +66,7 @@ class Sender:
 
 
 def unknown_rows(sender: Sender, count: int) -> list[str]:
-    """Rows of jobs that nobody has made, on every partition; the jobs."""
+    """Produce rows of jobs that do not exist, on every partition; returns the jobs' ids."""
     jobs = [f"unknown-{uuid.uuid4().hex[:12]}" for _ in range(count)]
     for job_id in jobs:
         sender.raw(json.dumps({"job_id": job_id, "row": 1, "values": {}}), job_id)

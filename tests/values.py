@@ -1,4 +1,4 @@
-"""Texts for a column of every type and format: such as people write, and such as nearly are."""
+"""Hypothesis strategies of texts for columns of every type and format, valid ones and nearly valid ones."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _ITEMS: list[dict[str, Any]] = [
 COLUMNS = parse_dataset(
     "odd", {"fields": [{"name": f'c{number} "{number}\\', **item} for number, item in enumerate(_ITEMS)]}
 )
-"""A dataset with a column for each; the names have signs that JSON escapes."""
+"""A dataset with a column for each item; the names have characters that JSON escapes."""
 
 _pick = st.sampled_from
 _YEARS = _pick(["0000", "0001", "0099", "0999", "1000", "1582", "1900", "1969", "2024", "2026", "9999", "26", "10000"])
@@ -185,7 +185,7 @@ TEXTS = st.one_of(_ISO_DAYS, _ISO, _TIMES, _NAMED, _AT_THE_END, _NUMBERS, _WORDS
 
 
 def fitting(field: Field) -> st.SearchStrategy[str]:
-    """Texts that a column mostly takes, and others."""
+    """Texts for a column: most are valid, some are not."""
     match field.type:
         case "date" | "datetime" if "%" in field.format:
             likely = [_written(field.format)]

@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of for a while."""
+"""Waits for a condition instead of a fixed time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T], timeout_seconds: float, what: str) -> T:
-    """Wait until `condition` gives something true, and give that back.
+    """Wait until `condition` returns something true; returns that.
 
     Raises:
-        AssertionError: it does not within the time; the message says what was waited for, and its last answer.
+        AssertionError: it does not within the time; the message has `what` and the last value.
     """
     deadline = time.monotonic() + timeout_seconds
     while not (answer := condition()):

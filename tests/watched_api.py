@@ -1,7 +1,7 @@
-"""The API's own process with a watch beside it: ``python -m tests.watched_api`` serves as `api.server` does.
+"""The API with a monitor of its event loop: ``python -m tests.watched_api`` serves as `api.server` does.
 
-Each line on standard input is answered with a line of JSON on standard output, what was worst since the line before it:
-``stall`` (seconds in which the event loop did nothing for others) and ``rss`` (bytes of memory, now).
+For each line on standard input it writes a line of JSON to standard output: ``stall``, the longest time in seconds for
+which the event loop was blocked since the last line, and ``rss``, the memory in bytes now.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _EVERY_SECONDS = 0.01
 
 
 class Watch:
-    """How late the loop wakes a task that sleeps for a hundredth of a second."""
+    """Measures how late the loop wakes a task that sleeps for a hundredth of a second."""
 
     def __init__(self) -> None:
         self.stall = 0.0
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Measure, until cancelled."""
         while True:
             before = time.monotonic()
             await asyncio.sleep(_EVERY_SECONDS)
             self.stall = max(self.stall, time.monotonic() - before - _EVERY_SECONDS)
 
     def answer(self) -> None:
-        """Serve the questions, in a thread."""
+        """Answer each line of standard input; blocks, so call it in a thread."""
         process = psutil.Process()
         for _ in sys.stdin:
             worst, self.stall = self.stall, 0.0

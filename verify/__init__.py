@@ -1,1 +1,1 @@
-"""Independent checks: what is in Elasticsearch and in the topics, whatever a job says of itself."""
+"""Independent checks: they read Elasticsearch and the topics, and ignore the counts in a job's state."""

@@ -1,6 +1,6 @@
-"""Are the rows of a file where they should be? Asked of Elasticsearch itself, never of what a job says of itself.
+"""Compares the rows of a file with the documents in Elasticsearch, independently of the counts in a job's state.
 
-For an upload: is each row a document. For an export: is each document a row.
+For an upload: every row is a document or a row error. For an export: every document is a row.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAGE_ROWS = 5000
 
 @dataclass(slots=True)
 class Verdict:
-    """How a file's rows compare with the documents and row errors of the job that read it."""
+    """The differences between a file's rows and the documents and row errors of the job that read it."""
 
     rows: int = 0
     documents: int = 0
@@ -39,7 +39,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Every row is there once, with the file's values, and nothing else is."""
+        """Whether every row is stored once, with the file's values, and there are no other documents."""
         counted = self.documents + self.errors == self.rows
         return counted and not (self.missing or self.doubled or self.different)
 
@@ -83,7 +83,7 @@ def _same(document: dict[str, Any], row: dict[str, str]) -> bool:
 
 
 def _by_row(client: Elasticsearch, index: str, job: str, row: str, job_id: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Everything of a job in an index, in the order of its row numbers."""
+    """A job's documents in an index, in the order of their row numbers."""
     client.indices.refresh(index=index)
     pit = client.open_point_in_time(index=index, keep_alive="1m")["id"]
     after: list[Any] | None = None
@@ -108,16 +108,16 @@ def _by_row(client: Elasticsearch, index: str, job: str, row: str, job_id: str) 
 
 @dataclass(slots=True)
 class ExportVerdict:
-    """How the rows of an exported file compare with the documents of an organisation and a range of days."""
+    """The differences between an exported file and the documents of an organisation and a range of days."""
 
     rows: int = 0
     documents: int = 0
     different: list[int] = field(default_factory=list)
-    """Rows of the file that are not the document of their place in the order."""
+    """Rows of the file that differ from the document at the same place."""
 
     @property
     def holds(self) -> bool:
-        """Every document is there once, in the order of the dates, and nothing else is."""
+        """Whether the file has every document once, in the order of the dates, and no other rows."""
         return self.rows == self.documents and not self.different
 
     def __str__(self) -> str:
@@ -132,20 +132,20 @@ def compare_export(
 
     `first` and `last` are days (YYYY-MM-DD), both included.
     """
-    known = load_datasets(settings.datasets_folder)[dataset]
+    described = load_datasets(settings.datasets_folder)[dataset]
     verdict = ExportVerdict()
     days: dict[str, Any] = {"gte": first} | ({"lte": f"{last}||/d"} if last else {})
-    conditions = [{"term": {"sluice.organisation": organisation}}, {"range": {str(known.date_field): days}}]
-    order = [str(known.date_field), "sluice.job_id", "sluice.row_number"]
+    conditions = [{"term": {"sluice.organisation": organisation}}, {"range": {str(described.date_field): days}}]
+    order = [str(described.date_field), "sluice.job_id", "sluice.row_number"]
     with elasticsearch(settings) as client, file.open(encoding="utf-8", newline="") as lines:
         reader = csv.reader(lines)
-        assert tuple(next(reader)) == known.columns
+        assert tuple(next(reader)) == described.columns
         index = data_index(settings.prefix, dataset)
         for document in _in_order(client, index, {"bool": {"filter": conditions}}, order):
             verdict.documents += 1
             row = next(reader, None)
             verdict.rows += row is not None
-            if row != [_cell(document.get(name), raw) for name in known.columns]:
+            if row != [_cell(document.get(name), raw) for name in described.columns]:
                 verdict.different.append(verdict.documents)
         verdict.rows += sum(1 for _ in reader)
     return verdict

@@ -1,4 +1,4 @@
-"""All records of a topic, to see what really happened: for the bench and the tests."""
+"""Reads all records of a topic, for the measurements and the tests."""
 
 from __future__ import annotations
 

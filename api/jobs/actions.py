@@ -1,4 +1,4 @@
-"""What moves a job on: pause, resume, terminate, rollback; its rate; the end of its input."""
+"""The requests that change a job: pause, resume, terminate, rollback, its rate, the end of its input."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ COMMANDS: Final[dict[str, Callable[[str, str, Reason], Command]]] = {
 
 
 async def carry_out(
-    parts: Services, job: Job, asking: Caller, action: str, body: Reason, timeout: float = ANSWER_SECONDS
+    parts: Services, job: Job, caller: Caller, action: str, body: Reason, timeout: float = ANSWER_SECONDS
 ) -> Job:
-    """The job once it has taken in one of `COMMANDS`. Raises as `submit`, and ApiError 400."""
+    """Send one of `COMMANDS`; returns the job after it. Raises as `submit`, and ApiError 400."""
     if body.keep_rows and action != "terminate":
         raise invalid("keep_rows belongs to terminate; leave it out")
-    return await submit(parts.commands, parts.live, COMMANDS[action](job.id, asking.name, body), timeout)
+    return await submit(parts.commands, parts.live, COMMANDS[action](job.id, caller.name, body), timeout)
 
 
 async def at_rest(parts: Services, job: Job, action: str, seconds: float) -> tuple[Job, bool]:
-    """The job after one of `COMMANDS`, and whether it has come to rest within so many seconds."""
-    # A resumed job is at work again: there is nothing more to wait for.
+    """The job after one of `COMMANDS`, and whether it has reached a resting state within so many seconds."""
+    # A resumed job is RUNNING: there is no resting state to wait for.
     rests = action == "resume" or await parts.live.until(job.id, lambda now: now.state in RESTING, seconds) is not None
     return parts.view.jobs.get(job.id, job), rests
 
 
-async def change_rate(parts: Services, job: Job, asking: Caller, body: Rate) -> Job:
-    """The job once it has taken in the rate. Raises as `submit`, and ApiError 400."""
-    command = SetRate(job_id=job.id, by=asking.name, reason=body.reason, rows_per_second=body.rows_per_second)
+async def change_rate(parts: Services, job: Job, caller: Caller, body: Rate) -> Job:
+    """Set the job's rate; returns the job after it. Raises as `submit`, and ApiError 400."""
+    command = SetRate(job_id=job.id, by=caller.name, reason=body.reason, rows_per_second=body.rows_per_second)
     return await submit(parts.commands, parts.live, command)
 
 
-async def announce_end(parts: Services, job: Job, asking: Caller, body: InputEnd) -> Job:
-    """The job once it knows how many rows come by the inbox. Raises as `submit`."""
-    return await submit(parts.commands, parts.live, InputEnded(job_id=job.id, rows=body.rows, by=asking.name))
+async def announce_end(parts: Services, job: Job, caller: Caller, body: InputEnd) -> Job:
+    """Announce how many rows come by the inbox; returns the job after it. Raises as `submit`."""
+    return await submit(parts.commands, parts.live, InputEnded(job_id=job.id, rows=body.rows, by=caller.name))

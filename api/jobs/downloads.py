@@ -1,4 +1,4 @@
-"""The files that a job has to give: its row errors as CSV, and what an export made, whole or a range of it."""
+"""The files of a job: its row errors as CSV, and the result of an export, whole or a range of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from schemas.job import Job, State
 
 _CSV = "text/csv; charset=utf-8"
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z", re.ASCII)
-"""Places with more digits lie beyond the end of any file; a header that names one counts for nothing."""
+"""Positions with more digits lie beyond the end of any file; a header that has one is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ async def errors_csv(parts: Services, job: Job) -> Response:
     columns = dataset.columns if dataset else ()
     index = index_name(parts.settings.prefix, "errors")
     pages = csv_pages(parts.elasticsearch, index, job.id, columns, job.options.raw)
-    # The first page is fetched before the answer begins, so that a failure can still be told as one.
+    # The first page is fetched before the answer begins, so that a failure can still become an error status.
     first = await anext(pages)
     headers = {"Content-Disposition": f'attachment; filename="{job.id}-errors.csv"'}
     return StreamingResponse(_from(first, pages), headers=headers, media_type=_CSV)
@@ -82,13 +82,13 @@ async def result_file(storage: Storage, job: Job, asked: Headers, head_only: boo
     code = 200 if whole else 206
     if head_only or part.start == part.end:
         return Response(status_code=code, headers=headers, media_type=_CSV)
-    # What breaks off on the way breaks the connection: the announced length tells the caller.
+    # If reading fails halfway the server closes the connection; the caller sees that by Content-Length.
     content = storage.read(path, part.start, part.end)
     return StreamingResponse(content, code, headers, media_type=_CSV)
 
 
 def result_problem(job: Job) -> ApiError | None:
-    """Why a job has no file to give; None: it has one. Pure."""
+    """Why a job has no file to download; None: it has one. Pure."""
     details = {"state": job.state}
     if job.source.kind != "query":
         return ApiError(404, f"job {job.id} has no file; only exports have one", details)
@@ -104,7 +104,7 @@ def result_problem(job: Job) -> ApiError | None:
 
 
 def wanted(header: str | None, if_range: str | None, stored: Stored) -> Part | None:
-    """The part that a Range header asks for; None: the whole file. Several ranges at once are answered with it all.
+    """The part that a Range header asks for; None: the whole file, also for a header with several ranges.
 
     Raises:
         ApiError: 416, the range lies beyond the end.
@@ -120,7 +120,7 @@ def wanted(header: str | None, if_range: str | None, stored: Stored) -> Part | N
     else:
         start, end = int(first), min(int(last) + 1, stored.size) if last else stored.size
         if last and int(last) < int(first):
-            return None  # not a range, so it counts for nothing
+            return None  # RFC 9110: an invalid range is ignored
     if start >= end:
         text = f"the file has {stored.size} bytes; ask for bytes within it"
         raise ApiError(416, text, headers={"Content-Range": f"bytes */{stored.size}"})

@@ -1,4 +1,4 @@
-"""What a dry run has found, and the real job made of it without a second upload."""
+"""The preview of a dry run, and the start of its real job without a second upload."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from schemas.job import Job
 SHOWN = 20
 """Row errors and rows in a preview, at most."""
 MOST_HASHED_BYTES = 64 * 1024 * 1024
-"""Of a file that was touched since its dry run: what takes longer to read is left to the reader of the real job, which
-fails it if the file is another one."""
+"""Largest file that is hashed here, where its identity has changed since the dry run. A larger one is checked by the
+reader of the real job, which fails the job if the file is another one."""
 
 
 async def preview_of(parts: Services, job: Job) -> Preview:
     """What a dry run has found so far.
 
     Raises:
-        ApiError: 404, it is none; 503, Elasticsearch does not answer.
+        ApiError: 404, the job is no dry run; 503, Elasticsearch does not answer.
     """
     if not job.options.dry_run:
         raise ApiError(404, f"job {job.id} is no dry run, so it has no preview", {"state": job.state})
@@ -51,11 +51,11 @@ async def preview_of(parts: Services, job: Job) -> Preview:
     )
 
 
-async def start_real(parts: Services, job: Job, asking: Caller, body: Start) -> tuple[Job, bool]:
+async def start_real(parts: Services, job: Job, caller: Caller, body: Start) -> tuple[Job, bool]:
     """The real job of a dry run, and whether it was made just now. Raises as `submit`, and ApiError 400 or 409."""
     command = StartJob(
         job_id=job_id_for_start(job.id),
-        by=asking.name,
+        by=caller.name,
         reason=body.reason,
         dry_run=job.id,
         options=body.options,
@@ -63,10 +63,10 @@ async def start_real(parts: Services, job: Job, asking: Caller, body: Start) -> 
     problem = request_problem(command)
     if problem is not None:
         raise refused(problem)
-    known = parts.view.jobs.get(command.job_id)
-    if known is not None:
-        return known, False
-    if job.options.dry_run:  # whether it can be started now is for the control agent to say
+    started = parts.view.jobs.get(command.job_id)
+    if started is not None:
+        return started, False
+    if job.options.dry_run:  # the control agent decides whether it can be started now
         await asyncio.to_thread(_require_source, job, parts)
     return await submit(parts.commands, parts.live, command), True
 
@@ -75,7 +75,7 @@ def _require_source(job: Job, parts: Services) -> None:
     source = job.source
     if source.kind != "file" or source.path is None:
         return
-    path = parts.settings.storage_root / source.path  # an absolute one stays as it is
+    path = parts.settings.storage_root / source.path  # an absolute source.path replaces the root
     try:
         status = path.stat()
         found = match(source, status)

@@ -19,14 +19,14 @@ _PROGRESS_SECONDS = 0.25
 
 
 async def events(live: JobFeed, job: Job) -> AsyncIterator[ServerSentEvent]:
-    """Events until the job has ended; a job that rests (PAUSED, FAILED, QUEUED) is watched on."""
+    """Events until the job has ended; for a job that is PAUSED, FAILED or QUEUED the stream stays open."""
     with live.watch(job.id) as watch:
         shown, shown_at = live.view.jobs.get(job.id, job), time.monotonic()
         yield _event(live, "state", shown)
         while shown.state not in ENDED:
             await watch.change()
             if not watch.transitions:
-                # A change of progress waits for its turn; a change of state does not wait for anything.
+                # Progress is sent at most every _PROGRESS_SECONDS; a change of state is sent at once.
                 await _until_due(watch, shown_at + _PROGRESS_SECONDS)
             if job.id not in live.view.jobs:
                 return

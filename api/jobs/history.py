@@ -10,7 +10,7 @@ from schemas.events import CommandRejected, History, JobEvent
 
 
 def entries(records: Iterable[History]) -> list[HistoryEntry]:
-    """The records as callers see them, each once: a command that was taken twice left its records twice."""
+    """The records as callers see them, each once: a command that was handled twice has left its records twice."""
     unique = {_identity(record): record for record in records}
     return [_entry(record) for record in unique.values()]
 

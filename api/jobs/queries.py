@@ -14,7 +14,7 @@ from api.jobs.job_view import job_view, progress
 from api.jobs.paging import Query, newest, page_of
 from api.jobs.row_errors import error_page
 from api.models import DatasetView, FieldView, HistoryEntry, JobPage, RowErrorPage, Stats
-from api.readmodel.turns import slices
+from api.readmodel.event_loop import time_slices
 from api.web.auth import Caller
 from api.web.services import Services, now_ms
 from schemas.datasets import Dataset
@@ -32,7 +32,7 @@ async def page_of_all(parts: Services, query: Query, asking: Caller) -> tuple[li
     """A page of all jobs, as `page` answers it."""
     found: list[Job] = []
     async with parts.listing:
-        async for some in slices(parts.view.jobs.values(), _JOBS_A_TURN):
+        async for some in time_slices(parts.view.jobs.values(), _JOBS_A_TURN):
             found = newest(found, some, query, asking)
     return page_of(found, query)
 
@@ -41,7 +41,7 @@ async def job_page(parts: Services, query: Query, asking: Caller) -> JobPage:
     """A page of all jobs, as callers see them."""
     jobs, following = await page_of_all(parts, query, asking)
     now, shown = now_ms(), []
-    async for some in slices(jobs, _SHOWN_A_TURN):
+    async for some in time_slices(jobs, _SHOWN_A_TURN):
         shown += [job_view(job, parts.view, now) for job in some]
     return JobPage(jobs=shown, next=following)
 
@@ -101,7 +101,7 @@ async def totals(parts: Services, asking: Caller) -> Stats:
     applied = failed = rolled_back = 0
     rate = 0.0
     async with parts.listing:
-        async for some in slices(view.jobs.values(), _JOBS_A_TURN // 4):
+        async for some in time_slices(view.jobs.values(), _JOBS_A_TURN // 4):
             for job in some:
                 if not asking.may_see(job.organisation):
                     continue

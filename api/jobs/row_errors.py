@@ -56,7 +56,7 @@ async def csv_pages(
         if not begun:
             begun = True
             named = hits[0]["_source"].get("columns", []) if hits else columns
-            # The file may be an errors.csv itself: what it said of its rows is not true of them any more.
+            # The file may be an errors.csv itself: its ERROR_COLUMNS are those of the earlier job.
             columns = [name for name in named if name not in ERROR_COLUMNS]
             yield csv_lines([[*columns, *ERROR_COLUMNS]])
         yield csv_lines([csv_row(hit["_source"], columns, raw) for hit in hits])
@@ -78,9 +78,9 @@ def row_error(document: dict[str, Any]) -> RowErrorView:
 
 
 def csv_row(document: dict[str, Any], columns: Sequence[str], raw: bool) -> list[str]:
-    """One line of the CSV. What a row has beyond its columns comes after the reason, so that nothing is lost.
+    """One line of the CSV. Surplus values of a row come after the reason.
 
-    Unless `raw`, each cell is guarded once: a value that carries the apostrophe already keeps the one it has.
+    Unless `raw`, each cell is guarded once: a value that has the apostrophe already gets no second one.
     """
     error = row_error(document)
     values = [unguard(value) for value in error.values] if document.get("guarded") and not raw else error.values

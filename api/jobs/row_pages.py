@@ -1,4 +1,4 @@
-"""Documents that an index has of a job's rows, in pages that are bounded in bytes."""
+"""A job's documents in an index of rows, in pages of limited size."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from elasticsearch import ApiError as ElasticsearchError
 from elasticsearch import AsyncElasticsearch, NotFoundError, TransportError
 
 from api.errors import unavailable
-from api.web.capped import AnswerTooLongError
+from api.web.answer_limit import AnswerTooLongError
 
 Hits = list[dict[str, Any]]
 
 PAGE_BYTES: Final = 1024 * 1024
-"""A page ends with the row that goes beyond this."""
+"""A page ends with the row with which its values exceed this."""
 _FIRST_ROWS: Final = 25
 _MOST_ROWS: Final = 2000
 _GROWTH: Final = 4
@@ -25,8 +25,8 @@ async def row_pages(
 ) -> AsyncGenerator[tuple[Hits, int], None]:
     """Pages of a job's documents with a row number above `after`, by row number; and how many documents there are.
 
-    How many rows Elasticsearch is asked for goes by the length of those before: a row may have any length.
-    `limit`: rows of all pages. There is always a first page, it may be empty.
+    The number of rows in a request depends on the length of the rows before: a row may have any length.
+    `limit`: rows of all pages together. There is always a first page; it may be empty.
 
     Raises:
         ApiError: 503, Elasticsearch does not answer.
@@ -72,15 +72,15 @@ async def rows_of(
 ) -> tuple[Hits, int]:
     """A page of a job's documents in an index that has one a row, by row number, and how many there are (if `count`).
 
-    `fresh`: the index has just been asked.
+    `fresh`: the index has just been refreshed.
 
     Raises:
         ApiError: 503, Elasticsearch does not answer.
-        AnswerTooLongError: so many rows are too long.
+        AnswerTooLongError: the rows together are too long.
     """
     try:
         if after is None and not fresh:
-            # The index is refreshed every few seconds; whoever asks right after the end wants all of them.
+            # The index refreshes every few seconds; a caller that asks right after a job's end wants all its rows.
             await client.indices.refresh(index=index, ignore_unavailable=True)
         answer = await client.search(
             index=index,
@@ -97,7 +97,7 @@ async def rows_of(
     except (TransportError, ElasticsearchError) as error:
         raise unavailable(
             f"row errors are kept in Elasticsearch, which does not answer ({type(error).__name__}); "
-            f"jobs go on without it being asked: check `sluice status` and try again"
+            f"jobs go on meanwhile: check `sluice status` and try again"
         ) from error
     hits = answer["hits"]
     return list(hits["hits"]), int(hits["total"]["value"]) if count else 0

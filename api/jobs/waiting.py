@@ -1,4 +1,4 @@
-"""What a job that is on its way to a resting state still waits for, in words. Pure."""
+"""What a job in a state in -ING still waits for, as a sentence. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from schemas.job import Job
 
 
 def waiting_for(job: Job) -> str:
-    """What a job in a state in -ING has not heard yet, in words."""
+    """The reports or the count that a job in a state in -ING still waits for."""
     missing = [str(number) for number in range(job.partitions) if number not in job.lanes_rested]
     if halting(job):
         return (

@@ -1,4 +1,4 @@
-"""The buttons of a job: each sends the command that REST sends, and shows the job as it then is."""
+"""The buttons of a job: each handler sends the command that REST sends, and shows the job after it."""
 
 from __future__ import annotations
 

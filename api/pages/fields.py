@@ -12,10 +12,10 @@ from api.web.bodies import short_body
 
 
 async def fields_of(request: Request) -> dict[str, str]:
-    """Name -> value; of a name that comes twice the last one counts.
+    """Name -> value; where a name comes twice the last value counts.
 
     Raises:
-        ApiError: 400, this is no form; 413, it is too long to be one of ours.
+        ApiError: 400, the body is no form; 413, it is longer than any form of the page.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":

@@ -1,4 +1,4 @@
-"""The form of a page that sends a job's file along: fields, and after them the file."""
+"""A page's form with a file: the fields first, then the file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from api.uploads.receiving import MOST_FIELDS, MOST_JSON_BYTES, Part, TextPart, 
 from api.uploads.upload import Upload
 
 Ask = Callable[[Fields], JobRequest]
-"""Makes the request for the job of a form's fields; raises ApiError to refuse them."""
+"""Turns a form's fields into the request for the job; raises ApiError to refuse them."""
 
 
 class FileForm(JobForm):
-    """Fields of any name, which `ask` makes the request of as soon as the file begins."""
+    """Fields of any name; as soon as the file begins, `ask` turns them into the request for the job."""
 
     def __init__(self, admission: Admission, upload: Upload, ask: Ask) -> None:
         super().__init__(admission, upload)
@@ -25,7 +25,7 @@ class FileForm(JobForm):
         self._fields: dict[str, str] = {}
 
     def begin(self, name: str, filename: str | None) -> Part:
-        """The sink of a part that begins. Raises as that of `JobForm`, and for a file that was not chosen."""
+        """The sink of a part that begins. Raises as `JobForm.begin`, and if no file was chosen."""
         if name == "file":
             if not filename:
                 raise no_file_chosen()

@@ -1,4 +1,4 @@
-"""The page's own files, which everyone gets: style sheet, scripts, icon. And the files of a job."""
+"""The page's static files (style sheet, scripts, icon), which need no key; and the files of a job."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ STATIC: Final = Path(__file__).parent.parent / "static"
 
 
 class StaticOfPage(StaticFiles):
-    """Files with the headers of pages; browsers ask each time whether theirs is still the newest."""
+    """Static files with the headers of pages. A browser revalidates its copy each time (``no-cache`` and an ETag)."""
 
     def file_response(
         self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        """A file, or that the browser has it."""
+        """The file, or 304 if the browser has it."""
         etag = _etag(str(full_path), stat_result.st_mtime_ns, stat_result.st_size)
         headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": etag}
         answer = FileResponse(full_path, status_code, headers, stat_result=stat_result)
-        known = self.is_not_modified(answer.headers, Headers(scope=scope))
-        return Response(status_code=304, headers=headers) if known else answer
+        unchanged = self.is_not_modified(answer.headers, Headers(scope=scope))
+        return Response(status_code=304, headers=headers) if unchanged else answer
 
 
 @lru_cache
 def _etag(path: str, modified_ns: int, size: int) -> str:
-    """Of the content: Starlette's own goes by time and size, and installed files may all have the same time."""
+    """A hash of the content: Starlette's own ETag uses time and size, and installed files may all share one time."""
     return f'"{sha256(Path(path).read_bytes()).hexdigest()[:32]}"'
 
 

@@ -1,4 +1,4 @@
-"""What every page goes through: who asks, whether the form is our own, refusals in words, and the headers."""
+"""Wraps every page's handler: authentication, the check that a form is our own, refusals as HTML, and headers."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ HEADERS: Final = {
 
 
 def gated(handler: Handler) -> Handler:
-    """A page for callers that are known; others are asked to sign in."""
+    """A page for users who are signed in; others are redirected to the sign-in page."""
 
     async def behind(request: Request) -> Response:
-        asking = caller_of_page(request)
-        if asking is None:
+        user = caller_of_page(request)
+        if user is None:
             return _to_sign_in(request)
-        # From here on the functions of the REST routes know the caller, who sends no key.
-        request.state.caller = asking
+        # `caller` of api/web/services.py finds it there: a browser sends no key.
+        request.state.caller = user
         return await handler(request)
 
     return open_page(behind)
 
 
 def open_page(handler: Handler) -> Handler:
-    """A page for everyone: forms must be our own, refusals become HTML."""
+    """A page that needs no key: forms must be our own, refusals become HTML."""
 
     async def guarded(request: Request) -> Response:
         try:
@@ -72,7 +72,7 @@ def open_page(handler: Handler) -> Handler:
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """Answer of a request that no route takes: a browser that does not ask REST gets a page."""
+    """The answer to a request that no route takes: a page for a browser, JSON for paths of REST."""
     assert isinstance(error, HTTPException)
     problem = http_problem(request, error)
     if request.scope["path"].startswith("/v1/") or "text/html" not in request.headers.get("accept", ""):
@@ -87,7 +87,7 @@ def _with_headers(answer: Response) -> Response:
 
 
 def caller_of_page(request: Request) -> Caller | None:
-    """Who uses the page; None: nobody we know. A key in the headers means nothing here: it is for REST."""
+    """The user of the page; None: not signed in. A key in the headers does not count here: it is for REST."""
     parts = services(request)
     if not parts.settings.api_require_key:
         return ADMIN
@@ -107,7 +107,7 @@ def refused(request: Request, error: ApiError) -> Response:
     values: dict[str, Any] = {"error": error, "other_job": other_job}
     if wants_fragment(request):
         return fragment("refusal.html", error.code, error.headers, **values)
-    # A form is not sent again by itself: a reload asks for its address, where there is nothing to see.
+    # Only a page that was asked for with GET reloads itself: to reload a form's address would show nothing.
     again = error.code == 503 and request.method != "POST"
     answer = page(request, "refused.html", error.code, again=again, **values)
     answer.headers.update(error.headers)

@@ -13,7 +13,7 @@ from api.jobs.dry_runs import preview_of
 from api.jobs.job_view import job_view
 from api.jobs.queries import errors_of, history_of
 from api.pages import rendering
-from api.pages.offers import offers
+from api.pages.available_actions import available_actions
 from api.pages.words import counts, happened, makes_file, options, percent, said, sentence, title, tone
 from api.web.services import Services, caller, now_ms, services, visible_job
 from schemas.ids import job_id_for_start
@@ -59,7 +59,7 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "counts": counts(view),
         "percent": percent(job, view),
         "options": options(view),
-        "offers": sorted(offers(job, parts.catalog)),
+        "offers": sorted(available_actions(job, parts.catalog)),
         "who": caller(request).name,
         "keyless": not parts.settings.api_require_key,
         "mark": mark(job, real),

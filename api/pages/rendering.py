@@ -1,4 +1,4 @@
-"""Templates as answers. Everything that is put into them is escaped."""
+"""Answers made of templates. Every value in a template is escaped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 def wants_fragment(request: Request) -> bool:
-    """Whether htmx asks, which puts the answer into the page that is there."""
+    """Whether htmx sent the request: it puts the answer into the page that the browser shows."""
     return request.headers.get("hx-request") == "true"
 
 
@@ -34,7 +34,7 @@ def fragment(template: str, code: int = 200, headers: dict[str, str] | None = No
 
 
 def go_to(request: Request, path: str) -> Response:
-    """Leads the browser to another page, whoever sent the form: htmx or the browser itself."""
+    """Redirect the browser to another page, whether htmx or the browser itself sent the form."""
     if wants_fragment(request):
         return Response(status_code=204, headers={"HX-Redirect": path})
     return RedirectResponse(path, 303)

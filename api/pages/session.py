@@ -1,4 +1,4 @@
-"""Who uses the page: a signed cookie instead of the key, and whether a form is our own. Pure."""
+"""The page's session: a signed cookie in place of the key, and the check that a form is our own. Pure."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from api.web.auth import origin_is_host
 SESSION_SECONDS: Final = 12 * 3600
 COOKIE: Final = "sluice_session"
 SECURE_COOKIE: Final = "__Host-sluice_session"
-"""The name over https: browsers take it only with Secure, for this host and every path."""
+"""The cookie's name over https: browsers accept it only with Secure, for this host and every path."""
 _MOST_COOKIES: Final = 16 * 1024
 """Characters of the header; a browser sends at most 4 KiB a cookie."""
 _MOST_TOKENS: Final = 4
 
 
 def session_token(key: str, now_ms: int) -> str:
-    """What the cookie holds: the second it ends, and a proof made with the key. It does not give the key away."""
+    """The cookie's value: the second at which it ends, and an HMAC made with the key. It does not reveal the key."""
     ends = str(now_ms // 1000 + SESSION_SECONDS)
     return f"{ends}.{_proof(key, ends)}"
 
 
 def session_holds(token: str, key: str, now_ms: int) -> bool:
-    """Whether this is a token of ours, of the key that is valid now, that has not ended."""
+    """Whether this token was made with the key that is valid now, and has not ended."""
     ends, _, proof = token.partition(".")
     if not hmac.compare_digest(proof.encode(), _proof(key, ends).encode()):
         return False
@@ -33,28 +33,28 @@ def session_holds(token: str, key: str, now_ms: int) -> bool:
 
 
 def tokens_in(cookies: str) -> list[str]:
-    """What a Cookie header holds that could be a session's token: there may be an old one, of https or without.
+    """The values in a Cookie header that could be session tokens: there may be an old one, from https or from http.
 
-    Others are not looked at: to take the quotes off a long one can take the standard library seconds (CVE-2024-7592).
+    Other cookies are not parsed: to unquote a long one can take the standard library seconds (CVE-2024-7592).
     """
     pairs = [pair.strip().partition("=") for pair in cookies[:_MOST_COOKIES].split(";")]
     return [value for name, _, value in pairs if name in (SECURE_COOKIE, COOKIE)][:_MOST_TOKENS]
 
 
 def from_own_page(headers: Mapping[str, str]) -> bool:
-    """Whether a form was sent by a page of this very origin, as the browser says (names in lower case).
+    """Whether the browser's headers (names in lower case) show that a page of this origin sent the form.
 
-    Stricter than what REST asks for: one that says nothing is refused, since only browsers have business here.
+    Stricter than REST: a request without these headers is refused, since only browsers send forms.
     """
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
-    # Browsers say it to https and to localhost alone; elsewhere they name the page's origin.
+    # Browsers send Sec-Fetch-Site to https and to localhost only; elsewhere they send Origin.
     return origin_is_host(headers)
 
 
 def over_https(headers: Mapping[str, str], scheme: str) -> bool:
-    """Whether the browser uses https, also where a proxy in between takes it off: the page's origin tells."""
+    """Whether the browser uses https, also where a proxy ends TLS: then the Origin header shows it."""
     return scheme == "https" or headers.get("origin", "").startswith("https://")
 
 

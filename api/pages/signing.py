@@ -17,7 +17,7 @@ from api.web.services import now_ms, services
 
 
 async def show_sign_in(request: Request) -> Response:
-    """The form that asks for the key; whoever is known already is led on."""
+    """The form that asks for the key; a user who is signed in already is redirected to `next`."""
     following = own_path(request.query_params.get("next"))
     if caller_of_page(request) is not None:
         return RedirectResponse(following, 303)
@@ -25,11 +25,11 @@ async def show_sign_in(request: Request) -> Response:
 
 
 async def sign_in(request: Request) -> Response:
-    """Take the key, and remember it as a cookie that scripts can't read and other sites can't send."""
+    """Check the key, and set a session cookie that scripts can't read and other sites can't send."""
     fields, key = await fields_of(request), services(request).key
     following = own_path(fields.get("next"))
     if key is None:
-        raise ApiError(503, "this API has no key yet, so nobody can sign in; set SLUICE_API_KEY")
+        raise ApiError(503, "this API has no key yet, so signing in is not possible; set SLUICE_API_KEY")
     if not hmac.compare_digest(fields.get("key", "").strip().encode(), key.encode()):
         return page(request, "sign_in.html", 401, following=following, problem="This API key is not known.")
     answer = RedirectResponse(following, 303)
@@ -47,7 +47,7 @@ async def sign_in(request: Request) -> Response:
 
 
 async def sign_out(request: Request) -> Response:
-    """Forget the key."""
+    """Delete the session cookie."""
     answer = RedirectResponse("/sign-in", 303)
     answer.delete_cookie(SECURE_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
     answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
@@ -55,7 +55,7 @@ async def sign_out(request: Request) -> Response:
 
 
 def own_path(path: str | None) -> str:
-    """Where to go after signing in: a path of this API; anything that could lead elsewhere becomes the start page."""
+    """The page to open after signing in: a path of this API; the start page for a path that could lead elsewhere."""
     if path is None or not path.startswith("/") or path.startswith(("//", "/\\")):
         return "/"
     parts = urlsplit(path)

@@ -23,7 +23,7 @@ from schemas.commands import CreateJob
 
 
 async def start_job(request: Request) -> Response:
-    """Start a job of the operation that the path names, with the file that is sent along where it takes one."""
+    """Start a job of the operation that the path names, with the form's file if the operation takes one."""
     operation, parts = request.path_params["operation"], services(request)
     kind = parts.catalog.operations.get(operation)
     if kind is None:
@@ -35,7 +35,7 @@ async def start_job(request: Request) -> Response:
     except ApiError as error:
         if error.code != 422:
             raise
-        # An operator knows of forms, not of their keys.
+        # REST's message is about the Idempotency-Key, which an operator never sees.
         text = "this form has started another job already; open the page of all jobs anew to start one more"
         raise ApiError(422, text, error.details) from error
     return go_to(request, f"/jobs/{job.id}")

@@ -1,1 +1,1 @@
-"""The picture of all jobs, folded from the topics, and the way to append a command and await its effect."""
+"""The view: all jobs as the topics have them; and the way to append a command and await its effect."""

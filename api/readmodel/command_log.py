@@ -1,4 +1,4 @@
-"""Sends commands, and finds out what became of them."""
+"""Appends commands to the topic, and waits for their effect on the job."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from api.errors import ApiError, KafkaUnavailableError, refused, unavailable
+from api.readmodel.event_loop import CachedValue
 from api.readmodel.job_feed import JobFeed
-from api.readmodel.turns import Recent
 from control.limits import request_problem
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
@@ -21,7 +21,7 @@ from schemas.job import Job
 from schemas.topics import topic_name
 
 ANSWER_SECONDS = 20.0
-"""Longer than it takes to replace a worker that died."""
+"""More than the time in which another worker takes over from one that died."""
 _KAFKA_SECONDS = 10.0
 
 
@@ -40,7 +40,7 @@ class CommandLog:
             queue_buffering_max_kbytes=4096,
         )
         self._producer = Producer({**config, "log_level": 2})
-        self._answers = Recent(self._ask_kafka)
+        self._answers = CachedValue(self._ask_kafka)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="command-log", daemon=True)
         self._thread.start()
@@ -50,10 +50,10 @@ class CommandLog:
             self._producer.poll(1.0)
 
     async def append(self, command: Command) -> int:
-        """The offset at which the command stands, once Kafka has it for good.
+        """Append a command; returns its offset once Kafka has acknowledged it.
 
         Raises:
-            KafkaUnavailableError: it did not say so in time.
+            KafkaUnavailableError: Kafka did not acknowledge it in time.
         """
         future: asyncio.Future[int] = self._loop.create_future()
 
@@ -75,32 +75,32 @@ class CommandLog:
         return await future
 
     async def answers(self) -> bool:
-        """Whether Kafka answers now, and knows the topic."""
+        """Whether Kafka answers now, and has the topic."""
         return await self._answers.get()
 
     async def _ask_kafka(self) -> bool:
         try:
-            known = await asyncio.to_thread(self._producer.list_topics, self._topic, 2.0)
+            metadata = await asyncio.to_thread(self._producer.list_topics, self._topic, 2.0)
         except KafkaException:
             return False
-        return known.topics[self._topic].error is None
+        return metadata.topics[self._topic].error is None
 
     def stop(self) -> None:
-        """Send what is left; blocks for up to two seconds."""
+        """Send the commands that are still in the queue; blocks for up to two seconds."""
         self._producer.flush(1.0)
         self._stopping.set()
         self._thread.join(timeout=1)
 
 
 async def submit(log: CommandLog, live: JobFeed, command: Command, timeout: float | None = None) -> Job:
-    """The job once it has taken in the command; `timeout`: how long that may take, ANSWER_SECONDS if not said.
+    """Append a command; returns the job once the control agent has applied it.
 
-    What it holds was checked where it came in (`decode` and `fit` of `schemas/codec.py`), and will be by the control
-    agent, which is another process.
+    `timeout` is in seconds; None: ANSWER_SECONDS. The command's fields must have been checked already (`decode` and
+    `fit` of `schemas/codec.py`); the control agent, which is another process, checks them again.
 
     Raises:
-        ApiError: 400, it is wrong whatever its job is like; the control agent's refusal; or 503, when Kafka or the
-            control agent does not answer.
+        ApiError: 400, the command is invalid for any job; the control agent's refusal; or 503, Kafka or the control
+            agent does not answer.
     """
     problem = request_problem(command) if isinstance(command, Request) else None
     if problem is not None:

@@ -1,4 +1,4 @@
-"""Records of the followed topics, as what the view takes in. Pure."""
+"""Decodes the records of the followed topics for the view. Pure."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _RECENT_MS = 60_000
 
 
 class _Kind(msgspec.Struct, frozen=True):
-    """What tells a rejection from an event; the rest is skipped unread."""
+    """The field that distinguishes a rejection from an event; msgspec skips the others."""
 
     type: str
 
 
 class Decoder:
-    """Decodes what is needed and no more: old events are not decoded at all, nobody waits for them."""
+    """Decodes only what the view needs: of events only recent rejections, for which a request may be waiting."""
 
     def __init__(self, prefix: str, now_ms: int) -> None:
         self._jobs = topic_name(prefix, "jobs")
@@ -35,14 +35,14 @@ class Decoder:
     def seen(
         self, topic: str, key: bytes | None, value: bytes | None, offset: int, at: int, partition: int = 0
     ) -> Seen | None:
-        """What the record says; None: nothing that can be used. Whatever it is, a fault of it is logged, not raised."""
+        """The decoded record; None: the view has no use for it, or it can't be read. Errors are logged, not raised."""
         try:
             if topic == self._jobs:
                 return JobSeen(*read_record(key, value))
             name = (key or b"").decode()
             if topic == self._lanes:
                 if name.startswith(OWNER_KEY.decode()):
-                    return None  # the workers' own business
+                    return None  # an OwnerRecord, which only workers read
                 return lane_seen(name, value)
             return EventSeen(name, offset, self._rejection(value, at))
         except (UndecodableError, ValueError) as error:
@@ -62,7 +62,7 @@ def lane_seen(key: str, value: bytes | None) -> LaneSeen:
     """The lane record under a key ``<job id>/<partition>[/undo]``.
 
     Raises:
-        UndecodableError: this is no such key, or the value is no lane record.
+        UndecodableError: the key has another form, or the value is no lane record.
     """
     place = lane_of_key(key.encode())
     if place is None:

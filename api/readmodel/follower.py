@@ -26,7 +26,7 @@ _LOST = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, 
 
 
 def groupless_consumer(settings: Settings, **more: Any) -> Consumer:
-    """A consumer that is told what to read and commits nothing. Its buffers are small: the API has little memory."""
+    """A consumer for `assign`, which commits no offsets. Its buffers are small: the API has little memory."""
     config = librdkafka_config(
         settings,
         group_id=f"{settings.prefix}-api",
@@ -35,7 +35,7 @@ def groupless_consumer(settings: Settings, **more: Any) -> Consumer:
         auto_offset_reset="earliest",
         queued_min_messages=1000,
         queued_max_messages_kbytes=2048,
-        # Its default of a second would make small buffers mean a thousand records a second.
+        # With the default of a second small buffers would limit it to a thousand records a second.
         fetch_queue_backoff_ms=5,
         **more,
     )
@@ -43,7 +43,7 @@ def groupless_consumer(settings: Settings, **more: Any) -> Consumer:
 
 
 class Follower:
-    """The thread. `deliver` and `caught_up` are called in the event loop."""
+    """The thread. It calls `deliver` and `caught_up` in the event loop."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Follower:
             try:
                 self._follow(consumer)
             except Exception as error:
-                # Reading again from the beginning changes nothing that is known already.
+                # Reading again from the beginning is idempotent.
                 log.warning("following the topics failed, trying again: %s", error)
                 self._stopping.wait(_RETRY_SECONDS)
             finally:
@@ -109,31 +109,31 @@ class Follower:
                 self._caught_up = _done
 
     def _hand_over(self, batch: list[Seen]) -> None:
-        """Give a batch to the event loop, and wait until it is taken: else a long topic would pile up in memory."""
-        taken = threading.Event()
+        """Give a batch to the event loop, and wait until it is folded in: else a long topic would pile up in memory."""
+        folded = threading.Event()
 
         def take() -> None:
             try:
                 self._deliver(batch)
             finally:
-                taken.set()
+                folded.set()
 
         self._loop.call_soon_threadsafe(take)
-        while not taken.wait(timeout=1) and not self._stopping.is_set():
+        while not folded.wait(timeout=1) and not self._stopping.is_set():
             pass
 
     def _partitions(self, consumer: Consumer) -> list[TopicPartition]:
         """Every partition to follow, as soon as all topics exist."""
         names = [topic_name(self._settings.prefix, name) for name in FOLLOWED]
-        known = consumer.list_topics(timeout=5).topics
-        missing = [name for name in names if name not in known or not known[name].partitions]
+        topics = consumer.list_topics(timeout=5).topics
+        missing = [name for name in names if name not in topics or not topics[name].partitions]
         if missing:
             raise KafkaException(KafkaError(KafkaError._UNKNOWN_TOPIC, f"no topic {', '.join(missing)} yet"))
-        return [TopicPartition(name, number, OFFSET_BEGINNING) for name in names for number in known[name].partitions]
+        return [TopicPartition(name, number, OFFSET_BEGINNING) for name in names for number in topics[name].partitions]
 
 
 def _done() -> None:
-    """Stands for `caught_up` once it has been called."""
+    """Replaces `caught_up` once it has been called."""
 
 
 def _at(message: Any) -> int:

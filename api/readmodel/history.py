@@ -1,4 +1,4 @@
-"""A job's audit trail, fetched from the topic ``job-events`` by the offsets that the view knows."""
+"""Reads a job's audit trail from the topic ``job-events``, by the offsets that the view has kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from schemas.topics import topic_name
 
 _FETCH_SECONDS = 10.0
 _NEAR = 200
-"""Records that are read over rather than seeked past."""
+"""Up to so many records between two wanted ones the consumer reads on rather than seeks."""
 
 
 class HistoryReader:
@@ -70,7 +70,7 @@ class HistoryReader:
         return found
 
     def close(self) -> None:
-        """Give the consumer back."""
+        """Close the consumer."""
         with self._lock:
             if self._consumer is not None:
                 self._consumer.close()
@@ -78,7 +78,7 @@ class HistoryReader:
 
 
 def ranges(offsets: Iterable[int]) -> list[tuple[int, int]]:
-    """Stretches of the log (first, last) that hold all these offsets (in rising order), near ones in one stretch."""
+    """Ranges (first, last) that cover all these offsets (in rising order); near offsets share a range."""
     stretches: list[tuple[int, int]] = []
     for offset in offsets:
         if stretches and offset - stretches[-1][1] <= _NEAR:

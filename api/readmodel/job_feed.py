@@ -1,4 +1,4 @@
-"""The view, kept live: whoever waits for a change is woken by it. Used from the event loop only."""
+"""Feeds records into the view, and wakes the requests that wait for a change of a job. For the event loop only."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _TRANSITIONS_KEPT = 100
 
 
 class Watch:
-    """One waiter's place: what has changed about a job since it last looked."""
+    """What has changed about a job since its one waiter last read it."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
         self.transitions: deque[Job] = deque(maxlen=_TRANSITIONS_KEPT)
-        """States the job went into, oldest first; whoever reads them takes them out."""
+        """The job after each change of its state, oldest first; the waiter removes those it has read."""
 
     def wake(self) -> None:
         """Something has changed."""
         self._changed.set()
 
     async def change(self) -> None:
-        """Wait for a change after the last one that was waited for."""
+        """Wait for the next change since the last call."""
         await self._changed.wait()
         self._changed.clear()
 
@@ -46,25 +46,25 @@ class JobFeed:
 
     @property
     def caught_up(self) -> bool:
-        """Whether the view has come to the end of its topics once."""
+        """Whether the view has once reached the end of its topics."""
         return self._caught_up.is_set()
 
     async def until_caught_up(self) -> None:
-        """Wait for the view to come to the end of its topics."""
+        """Wait until the view has reached the end of its topics."""
         await self._caught_up.wait()
 
     def set_caught_up(self) -> None:
-        """The view has come to the end of its topics."""
+        """Record that the view has reached the end of its topics."""
         self._caught_up.set()
 
     def take(self, batch: Iterable[Seen]) -> None:
-        """Fold a batch of records and wake whoever waits for one of their jobs."""
+        """Fold a batch of records into the view, and wake the waiters of their jobs."""
         changed: set[str] = set()
         for seen in batch:
             before = self._state(seen.job_id)
             try:
                 self.view.fold(seen)
-            except Exception:  # of one record: the others of the batch are taken in
+            except Exception:  # one record's error must not lose the rest of the batch
                 log.exception("a record of job %s can't be taken in: %s", seen.job_id, type(seen).__name__)
                 continue
             after = self._state(seen.job_id)
@@ -83,12 +83,12 @@ class JobFeed:
 
     @property
     def waiting(self) -> int:
-        """How many wait for changes now."""
+        """The number of waiters now."""
         return sum(map(len, self._watches.values()))
 
     @contextmanager
     def watch(self, job_id: str) -> Iterator[Watch]:
-        """A place to wait for changes of one job, as long as the context is open."""
+        """A `Watch` of one job; it gets changes as long as the context is open."""
         watch = Watch()
         self._watches.setdefault(job_id, set()).add(watch)
         try:
@@ -112,7 +112,7 @@ class JobFeed:
             return None
 
     async def answer(self, job_id: str, offset: int, timeout: float) -> Job | CommandRejected | None:
-        """What became of the command at `offset`; None: nobody has taken it within `timeout` seconds."""
+        """The outcome of the command at `offset`; None: no worker has handled it within `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 with self.watch(job_id) as watch:
@@ -126,8 +126,11 @@ class JobFeed:
             return None
 
     async def _late_answer(self, job: Job, offset: int, watch: Watch) -> Job | CommandRejected:
-        """The state has gone past the command without carrying its offset: so it was refused, and that record (of
-        another topic) is on its way, or this process saw only a later state."""
+        """The outcome of a command below the job's newest offset that has none in the view.
+
+        Either it was refused, and the record of that (on another topic) is not read yet; or this process has read
+        only a later state of the job, which is then the answer.
+        """
         try:
             async with asyncio.timeout(_SKIPPED_SECONDS):
                 while (answer := self.view.answer(job.id, offset)) is None:

@@ -1,4 +1,4 @@
-"""The API's picture of every job, folded from the topics ``jobs``, ``lanes`` and ``job-events``. Pure."""
+"""The view of every job, folded from the topics ``jobs``, ``lanes`` and ``job-events``. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANSWERS_KEPT = 1000
 
 
 class LaneState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the API needs of a lane record; the intervals of a long job would cost memory for nothing."""
+    """The part of a lane record that the API needs; it leaves out the intervals, which are large in a long job."""
 
     partition: int
     phase: Phase
@@ -48,7 +48,7 @@ class LaneSeen(msgspec.Struct, frozen=True):
 
 
 class EventSeen(msgspec.Struct, frozen=True):
-    """A record of ``job-events``: where it lies, and the rejection if it is one that someone may wait for."""
+    """A record of ``job-events``: its offset, and the rejection if a request may be waiting for it."""
 
     job_id: str
     offset: int
@@ -74,7 +74,7 @@ def lane_state(record: LaneRecord) -> LaneState:
 
 @dataclass(slots=True)
 class _Rate:
-    """Rows dealt with at some moments of the last seconds, in one run of a job."""
+    """Samples (milliseconds, rows dealt with) of the last seconds, in one run of a job."""
 
     run: int
     samples: deque[tuple[int, int]] = field(default_factory=deque)
@@ -90,13 +90,13 @@ class _Rate:
         if len(self.samples) < 2:
             return None
         (first, before), (last, after) = self.samples[0], self.samples[-1]
-        # A lane that writes nothing any more has no fast past to show: the time since then counts.
+        # When no report comes any more the rate falls: the time since the last one counts as well.
         end = now if now - last > RATE_WINDOW_MS else last
         return round(max(0, after - before) * 1000 / max(1, end - first), 1)
 
 
 class JobIndex:
-    """Every job, its lanes, and where its history lies. Feeding it the same records twice changes nothing."""
+    """Every job, its lanes, and the offsets of its history. Folding the same records twice changes nothing."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
@@ -106,7 +106,7 @@ class JobIndex:
         self._answers: OrderedDict[tuple[str, int], Job | CommandRejected] = OrderedDict()
 
     def fold(self, seen: Seen) -> None:
-        """Take in one record."""
+        """Apply one record."""
         match seen:
             case JobSeen(job_id, None):
                 for table in (self.jobs, self._lanes, self._rates, self._events):
@@ -141,15 +141,15 @@ class JobIndex:
             rate.add(lane.at, sum(dealt_with(other.totals) for other in lanes.values() if other.run == lane.run))
 
     def _remember(self, job_id: str, offset: int, answer: Job | CommandRejected) -> None:
-        known = self._answers.get((job_id, offset))
-        if isinstance(known, CommandRejected):
+        earlier = self._answers.get((job_id, offset))
+        if isinstance(earlier, CommandRejected):
             return
         self._answers[job_id, offset] = answer
         if len(self._answers) > ANSWERS_KEPT:
             self._answers.popitem(last=False)
 
     def answer(self, job_id: str, offset: int) -> Job | CommandRejected | None:
-        """What became of the command at this offset; None: not known (yet, or any more)."""
+        """The outcome of the command at this offset; None: there is none yet, or it is no longer kept."""
         return self._answers.get((job_id, offset))
 
     def lanes(self, job_id: str) -> Iterator[LaneState]:
@@ -167,5 +167,5 @@ class JobIndex:
 
 
 def dealt_with(totals: LaneTotals) -> int:
-    """Rows a lane has done with, in whichever phase."""
+    """Rows that a lane has dealt with, in either phase."""
     return totals.rows_applied + totals.rows_failed + totals.rows_undone

@@ -1,4 +1,4 @@
-"""Numbers for Prometheus: requests as they are served, jobs as the view knows them."""
+"""Metrics for Prometheus: the requests served, and the jobs in the view."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.readmodel.event_loop import CachedValue, time_slices
 from api.readmodel.job_index import JobIndex
 from api.readmodel.totals import applied_totals
-from api.readmodel.turns import Recent, slices
 from schemas.job import State
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER: Final = "other"
-_JOBS_A_TURN: Final = 500
+_JOBS_PER_SLICE: Final = 500
 
 
 @dataclass(slots=True)
@@ -45,12 +45,12 @@ class _Jobs(Collector):
 
 
 class Metrics:
-    """A registry of this process's own, so that tests can have several."""
+    """The API's metrics, in a registry of their own rather than the global one, so that tests can have several."""
 
     def __init__(self, view: JobIndex) -> None:
         self._view = view
         self._jobs = _Jobs()
-        self._text = Recent(self._made)
+        self._text = CachedValue(self._computed_text)
         self.registry = CollectorRegistry()
         self.registry.register(self._jobs)
         labels = ("method", "route", "code")
@@ -64,12 +64,12 @@ class Metrics:
         )
 
     async def text(self) -> bytes:
-        """All numbers, in Prometheus' text format."""
+        """All metrics, in Prometheus' text format."""
         return await self._text.get()
 
-    async def _made(self) -> bytes:
+    async def _computed_text(self) -> bytes:
         totals = _Totals()
-        async for jobs in slices(self._view.jobs.values(), _JOBS_A_TURN):
+        async for jobs in time_slices(self._view.jobs.values(), _JOBS_PER_SLICE):
             totals.states.update(job.state for job in jobs)
             for job in jobs:
                 rows = applied_totals(job, self._view.lanes(job.id))
@@ -79,7 +79,7 @@ class Metrics:
         return generate_latest(self.registry)
 
     def answered(self, method: str, route: str | None, code: int, seconds: float) -> None:
-        """Count an answer. Labels are words of ours alone: each other one would be a series that stays for good."""
+        """Count an answer. Labels have a fixed set of values: each value is a time series that stays forever."""
         method = method if method in _METHODS else _OTHER
         route = "none" if route is None else route
         self.requests.labels(method, route, str(code)).inc()
@@ -87,7 +87,7 @@ class Metrics:
 
 
 class MetricsMiddleware:
-    """Counts and times every answer; streams pass through untouched."""
+    """Counts and times every answer, until it begins; bodies are passed on unchanged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -102,7 +102,7 @@ class MetricsMiddleware:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 metrics: Metrics = scope["app"].state.services.metrics
-                # The route's pattern, not the path: ids would make a series each.
+                # The route's pattern, not the path: each job id would be a time series.
                 route = getattr(scope.get("route"), "path", None)
                 metrics.answered(scope["method"], route, message["status"], time.perf_counter() - begun)
             await send(message)

@@ -1,4 +1,4 @@
-"""A job's row counts, from its state and its lanes, whichever is ahead. Pure."""
+"""A job's row counts, from its state and its lanes: of each count the newer one. Pure."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def applied_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
 
 
 def retried_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
-    """Totals of the retry that is at work."""
+    """Totals of the retry that is running."""
     newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "apply" and lane.run == job.run}
     return sum(newer_totals(reported_totals(job), newest).values(), LaneTotals())
 
 
 def undone_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
-    """Totals of the rollback, over its rounds: those that are over, plus the lanes of the one that is at work."""
-    over = job.undone or LaneTotals()
+    """Totals of the rollback: the finished rounds, plus the lanes of the round that is running."""
+    finished = job.undone or LaneTotals()
     if job.phase != "undo" or job.checking or job.state is State.ROLLED_BACK:
-        return over
+        return finished
     newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "undo" and lane.run == job.run}
-    return sum(newer_totals(reported_totals(job), newest).values(), over)
+    return sum(newer_totals(reported_totals(job), newest).values(), finished)
 
 
 def reported_totals(job: Job) -> dict[int, LaneTotals]:

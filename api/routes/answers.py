@@ -1,4 +1,4 @@
-"""A job as an answer, and where it is."""
+"""A job as the answer of a route, and the paths of jobs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def job_answer(parts: Services, job: Job, code: int = 200, waiting_for: str | No
 
 
 def made_answer(parts: Services, job: Job, code: int = 201) -> Response:
-    """A job that was made, and where it is."""
+    """A new job, with its path in the Location header."""
     answer = job_answer(parts, job, code)
     answer.headers["Location"] = JOB.format(job_id=job.id)
     return answer

@@ -1,4 +1,4 @@
-"""What is done with a job: commands, its rate, the end of its input, the start of the real job, corrected rows."""
+"""Requests that change a job: commands, its rate, the end of its input, the start of the real job, corrected rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs: all of them, a new one, one of them, and one as it changes."""
+"""Routes of jobs: list them, make one, get one, and watch one."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _SEND_SECONDS = 60
 
 async def list_jobs(request: Request) -> Response:
     """A page of jobs."""
-    parts, asking = services(request), caller(request)
+    parts, requester = services(request), caller(request)
     query = query_of(request.query_params.multi_items(), parts.catalog.operations)
     await caught_up(parts)
-    return json_answer(await job_page(parts, query, asking))
+    return json_answer(await job_page(parts, query, requester))
 
 
 async def create_job(request: Request) -> Response:

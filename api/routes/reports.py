@@ -1,4 +1,4 @@
-"""What callers read besides jobs: their history, row errors and files; datasets and totals."""
+"""Routes that read more than a job's state: its history, row errors and files; datasets and totals."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ async def get_result(request: Request) -> Response:
 async def list_datasets(request: Request) -> Response:
     """Every dataset, with its columns."""
     caller(request)
-    known = services(request).catalog.datasets.values()
-    return json_answer(DatasetList(datasets=[dataset_view(dataset) for dataset in known]))
+    datasets = services(request).catalog.datasets.values()
+    return json_answer(DatasetList(datasets=[dataset_view(dataset) for dataset in datasets]))
 
 
 async def get_stats(request: Request) -> Response:
     """Totals over the caller's jobs."""
-    parts, asking = services(request), caller(request)
+    parts, requester = services(request), caller(request)
     await caught_up(parts)
-    return json_answer(await totals(parts, asking))
+    return json_answer(await totals(parts, requester))
 
 
 _ETAG: Final = {"ETag": "Tells this file from another one"}

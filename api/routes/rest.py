@@ -41,6 +41,6 @@ GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "Reports": reports.ENDPOINTS,
     "Service": (*service.ENDPOINTS, _DESCRIPTION),
 }
-"""Every route, by what it is about; generated clients have a class for each group."""
+"""Name of a group -> its routes; generated clients have a class for each group."""
 
 ENDPOINTS: Final = tuple(endpoint for group in GROUPS.values() for endpoint in group)

@@ -1,4 +1,4 @@
-"""For machines that look after the API: health, readiness, metrics."""
+"""Routes for orchestrators and monitoring: health, readiness, metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from api.web.services import services
 
 
 async def healthz(request: Request) -> Response:
-    """The process runs."""
+    """Liveness: the process runs."""
     return json_answer(Health())
 
 
@@ -34,7 +34,7 @@ async def readyz(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """Numbers in Prometheus' text format."""
+    """Metrics in Prometheus' text format."""
     text = await services(request).metrics.text()
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 

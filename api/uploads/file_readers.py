@@ -1,4 +1,7 @@
-"""Threads for whole files: few, so that however many files are named the other threads stay free, and stopped early."""
+"""A small pool of threads that read whole files, apart from the pool of the other blocking calls.
+
+A read stops early when its client closes the connection.
+"""
 
 from __future__ import annotations
 
@@ -15,34 +18,35 @@ from api.uploads.multipart import broken_off
 
 T = TypeVar("T")
 
-_AT_ONCE: Final = 2
-_WAITING: Final = 20
+_THREADS: Final = 2
+_QUEUED: Final = 20
 
 
 class FileReaders:
     """The threads."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="file-reader")
-        self._under_way = 0
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="file-reader")
+        self._unfinished = 0
 
     async def run(self, request: Request, work: Callable[[threading.Event], T]) -> T:
-        """What `work` answers; it is to end soon after the event it is given is set: then nobody wants it any more.
+        """The result of `work`, which runs in a thread; it must return soon after the event that it is given is set.
 
-        `request` is the one that wants it; its body has been read.
+        The event is set when the client of `request` has closed its connection, or this call ends. The body of
+        `request` must have been read.
 
         Raises:
-            ApiError: 503, too many files are being read; 400, the client has left; and whatever `work` raises.
+            ApiError: 503, too many files are being read; 400, the client has disconnected; and what `work` raises.
         """
-        if self._under_way >= _AT_ONCE + _WAITING:
+        if self._unfinished >= _THREADS + _QUEUED:
             raise unavailable("the API is reading as many files as it takes at once; try again in a while")
         stop = threading.Event()
         reading = asyncio.get_running_loop().run_in_executor(self._pool, work, stop)
-        gone = asyncio.create_task(_left(request))
-        self._under_way += 1
+        disconnected = asyncio.create_task(_disconnected(request))
+        self._unfinished += 1
         reading.add_done_callback(self._ended)
         try:
-            both: set[asyncio.Future[Any]] = {reading, gone}
+            both: set[asyncio.Future[Any]] = {reading, disconnected}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
                 raise broken_off()
@@ -50,17 +54,17 @@ class FileReaders:
         finally:
             stop.set()
             reading.cancel()
-            gone.cancel()
+            disconnected.cancel()
 
     def _ended(self, _: object) -> None:
-        self._under_way -= 1
+        self._unfinished -= 1
 
     def close(self) -> None:
-        """Wait for no file any more."""
+        """Shut the pool down, without waiting for its threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-async def _left(request: Request) -> None:
-    """Until the client has closed its connection."""
+async def _disconnected(request: Request) -> None:
+    """Wait until the client has closed its connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

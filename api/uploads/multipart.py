@@ -1,4 +1,4 @@
-"""Parts of a multipart/form-data body, from chunks as they come. Pure: it holds no more than the chunk at hand."""
+"""Parses a multipart/form-data body chunk by chunk. Pure: it keeps no more than one chunk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from api.errors import ApiError, invalid
 
 _MOST_TYPE: Final = 1000
 MOST_PARTS: Final = 200
-"""Of one body; a page's form has a dozen."""
+"""In one body; a page's form has a dozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class PartBegan:
 
 @dataclass(frozen=True, slots=True)
 class PartData:
-    """More of the part that began last."""
+    """The next bytes of the part that began last."""
 
     data: bytes
 
@@ -43,7 +43,7 @@ def boundary_of(content_type: str) -> bytes | None:
     """The boundary of a multipart/form-data body; None: the body is of another type.
 
     Raises:
-        ApiError: 400, it is one without a boundary, or longer than any has to be.
+        ApiError: 400, the Content-Type has no boundary, or is too long.
     """
     if len(content_type) > _MOST_TYPE:
         raise invalid(f"the Content-Type is longer than {_MOST_TYPE} characters; let the HTTP client set this header")
@@ -83,10 +83,10 @@ class FormReader:
             raise invalid(f"the multipart body can't be read: {error}") from error
 
     def feed(self, chunk: bytes) -> list[PartEvent]:
-        """The events that `chunk` brings.
+        """Parse a chunk; returns the events in it.
 
         Raises:
-            ApiError: 400, this is no multipart body, or it has too many parts.
+            ApiError: 400, the body is no multipart body, or has too many parts.
         """
         try:
             self._parser.write(chunk)
@@ -96,7 +96,7 @@ class FormReader:
         return events
 
     def close(self) -> None:
-        """Say that no more chunks come.
+        """End the body: there are no more chunks.
 
         Raises:
             ApiError: 400, the body broke off before its end.
@@ -117,7 +117,7 @@ class FormReader:
     def _on_part(self) -> None:
         self._parts += 1
         if self._parts > MOST_PARTS:
-            # At once: a chunk may hold thousands.
+            # Raised here, not after the chunk: one chunk may hold thousands of parts.
             raise invalid(f"the multipart body has more than {MOST_PARTS} parts")
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         filename = options.get(b"filename")

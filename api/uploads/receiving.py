@@ -1,7 +1,7 @@
-"""The one loop that reads a multipart body: each part goes to a sink as it comes. Files are sinks as well.
+"""The one loop that reads a multipart body and hands each part to a sink, chunk by chunk, files included.
 
-Starlette's own MultiPartParser is no help: it writes each file to a temporary one of its own before anybody sees a byte
-of it, so a wrong header would cost the whole upload, and a right file would be written twice.
+Starlette's own MultiPartParser does not fit: it writes each file to a temporary file before the route sees a byte of
+it. A wrong header would be refused only after the whole upload, and a right file would be written twice.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from api.uploads.multipart import FormReader, PartBegan, PartData, PartEnded, br
 
 MOST_JSON_BYTES: Final = 64 * 1024
 MOST_FIELDS: Final = 100
-"""Of a web page's form."""
+"""In a form of the page."""
 _DRAIN_BYTES: Final = 32 * 1024 * 1024
 _DRAIN_SECONDS: Final = 5.0
 
 
 class Part(Protocol):
-    """Takes what comes of one part. Either method may refuse the whole body by raising ApiError."""
+    """The sink of one part. Either method may refuse the whole body by raising ApiError."""
 
     async def take(self, data: bytes) -> None:
-        """More of it."""
+        """Take the next bytes of the part."""
 
     async def end(self) -> None:
-        """It is complete."""
+        """The part is complete."""
 
 
 Begin = Callable[[str, str | None], Part]
@@ -38,17 +38,17 @@ Begin = Callable[[str, str | None], Part]
 
 
 class TextPart:
-    """A part that is held in memory, and so may not be long."""
+    """A short part, which is kept in memory."""
 
     def __init__(self, name: str, whole: Callable[[bytes], None], most: int = MOST_JSON_BYTES) -> None:
-        """`whole` is called with all of it; it raises ApiError to refuse the body. It may have `most` bytes."""
+        """`whole` is called with the complete part, of at most `most` bytes; it raises ApiError to refuse the body."""
         self._name = name
         self._whole = whole
         self._most = most
         self._data = bytearray()
 
     async def take(self, data: bytes) -> None:
-        """More of it."""
+        """Take the next bytes of the part."""
         self._data += data
         if len(self._data) > self._most:
             raise ApiError(
@@ -58,7 +58,7 @@ class TextPart:
             )
 
     async def end(self) -> None:
-        """It is complete."""
+        """The part is complete."""
         self._whole(bytes(self._data))
 
 
@@ -66,11 +66,11 @@ async def receive_parts(body: AsyncIterator[bytes], boundary: bytes, begin: Begi
     """Read a multipart body to its end, part by part.
 
     Raises:
-        ApiError: 400, the body is not what it should be, or broke off; and whatever its parts raise.
+        ApiError: 400, the body is malformed, or broke off; and what its parts raise.
     """
     reader = FormReader(boundary)
     part: Part | None = None
-    async with _heard_out(body):
+    async with _drained_after_refusal(body):
         async for chunk in body:
             for event in reader.feed(chunk):
                 match event:
@@ -84,17 +84,17 @@ async def receive_parts(body: AsyncIterator[bytes], boundary: bytes, begin: Begi
 
 
 async def receive_whole(body: AsyncIterator[bytes], part: Part) -> None:
-    """Read a body that is nothing but a file. Raises as `receive_parts`."""
-    async with _heard_out(body):
+    """Read a body that consists of a file alone. Raises as `receive_parts`."""
+    async with _drained_after_refusal(body):
         async for chunk in body:
             await part.take(chunk)
         await part.end()
 
 
 @asynccontextmanager
-async def _heard_out(body: AsyncIterator[bytes]) -> AsyncIterator[None]:
-    """Read on for a while after a refusal: a client that is still sending when the connection closes may never see the
-    answer.
+async def _drained_after_refusal(body: AsyncIterator[bytes]) -> AsyncIterator[None]:
+    """After a refusal read on for up to five seconds: a client that is still sending when the connection closes may
+    never see the answer.
     """
     try:
         yield

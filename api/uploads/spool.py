@@ -1,4 +1,4 @@
-"""A file on its way to disk: written, hashed and counted in one go, and gone again unless it is kept."""
+"""Writes an uploaded file to disk, hashing and counting it at the same time; it is removed unless it is kept."""
 
 from __future__ import annotations
 
@@ -21,56 +21,56 @@ _PART = re.compile(r"\.[0-9a-f]{16}\.part\Z")
 
 
 def safe_name(name: str | None) -> str:
-    """A file name that can't lead anywhere else, made from what the sender called the file."""
+    """The sender's name for the file, made safe: without folders and special characters."""
     last = re.split(r"[/\\]", name or "")[-1]
     return _UNSAFE.sub("_", last).lstrip(".")[-100:] or "upload.csv"
 
 
 def is_part(name: str) -> bool:
-    """Whether a file of this name is on its way: no `safe_name` begins with a dot."""
+    """Whether this is the name of a part, a file that is still being written: no `safe_name` begins with a dot."""
     return _PART.match(name) is not None
 
 
-def holds(descriptor: int) -> bool:
-    """Whether the open file could be locked, and so now is: as long as it is open, and this process lives."""
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file until it is closed or this process ends; returns whether that was possible."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return False  # another process holds it, or its file system knows no locks: then nothing is said of it
+        return False  # another process holds the lock, or the file system has no locks
     return True
 
 
 class SpooledFile:
     """A file below ``<storage root>/sources/<job id>/``; every method blocks, so call them in a thread.
 
-    It is written under a name of its own, so that two requests for one job do not meet in one file; and under a lock,
-    which tells it from a file whose process died (see `api/uploads/leftovers.py`).
+    It is written under a unique name, so that two requests for one job do not write into one file; and under a lock,
+    which distinguishes it from the part of a dead process (see `api/uploads/abandoned_parts.py`).
     """
 
     def __init__(self, root: Path, job_id: str, name: str | None, stored_as: str | None = None) -> None:
-        """`name`: what its sender calls it; it lies there under `stored_as`, or else under a safe form of `name`."""
+        """`name`: the sender's name for the file; it is stored as `stored_as`, or else under a safe form of `name`."""
         self.digest = Digest()
         self.name = name
         self.path = f"sources/{job_id}/{safe_name(stored_as or name)}"
         self._final = root / self.path
         self._part = self._final.with_name(f".{secrets.token_hex(8)}.part")
         self._file: IO[bytes] | None = None
-        self._using = threading.Lock()
+        self._lock = threading.Lock()
         """A request that is cancelled discards its file while a thread may still be writing."""
 
     @property
     def written(self) -> Path:
-        """Where it lies until it is kept."""
+        """The part's path, until `keep`."""
         return self._part
 
     def write(self, data: bytes) -> None:
         """Append to the file.
 
         Raises:
-            ApiError: 503, the disk does not take it.
+            ApiError: 503, the disk is full or can't be written.
         """
         try:
-            with self._using:
+            with self._lock:
                 file = self._file or self._opened()
                 view = memoryview(data)
                 while view:
@@ -82,14 +82,14 @@ class SpooledFile:
     def _opened(self) -> IO[bytes]:
         self._final.parent.mkdir(parents=True, exist_ok=True)
         self._file = file = self._part.open("xb", buffering=0)
-        holds(file.fileno())
+        try_lock(file.fileno())
         return file
 
     def close(self) -> None:
-        """Make what was written durable, still under its temporary name, and still locked.
+        """Make the file durable (fsync), still under its temporary name and still locked.
 
         Raises:
-            ApiError: 503, the disk does not take it.
+            ApiError: 503, the disk is full or can't be written.
         """
         if self._file is None:
             self.write(b"")
@@ -100,13 +100,13 @@ class SpooledFile:
             raise storage_problem(error) from error
 
     def keep(self) -> Source:
-        """Give the closed file its name, for good; the source has its identity now, which the name belongs to.
+        """Rename the closed file to its final name; returns it as a source, with the identity it has now.
 
         Raises:
-            ApiError: 503, the disk does not take it.
+            ApiError: 503, the disk is full or can't be written.
         """
         try:
-            with self._part.open("rb") as file:  # another request may put its own file in this one's place
+            with self._part.open("rb") as file:  # another request may replace it with its own file
                 self._part.replace(self._final)
                 if self._file is not None:
                     self._file.close()  # no lock is needed from here on
@@ -125,8 +125,8 @@ class SpooledFile:
         return self.digest.source(self.name, self.path)
 
     def discard(self, *, kept: bool = False) -> None:
-        """Remove the file; `kept`: also the one that has its name already."""
-        with self._using:
+        """Remove the part; `kept`: also the file under the final name."""
+        with self._lock:
             if self._file is not None:
                 self._file.close()
             self._part.unlink(missing_ok=True)
@@ -135,11 +135,11 @@ class SpooledFile:
         try:
             self._final.parent.rmdir()
         except OSError:
-            return  # another request's file is in it, or it was never made
+            return  # the folder has another request's file, or was never made
 
 
 def storage_problem(error: OSError) -> ApiError:
-    """What to tell a caller whose file can't be stored."""
+    """503: the refusal of a file that can't be stored."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return unavailable("the server's disk is full; free space below its storage folder, then send the file again")
     return unavailable(f"the server can't store the file: {error.strerror}; see its storage folder (SLUICE_STORAGE)")

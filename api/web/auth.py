@@ -1,4 +1,4 @@
-"""Who is calling. Pure, but for reading the admin's key from its file once."""
+"""Authentication: which caller sends a request. Pure, but for reading the admin's key from its file once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Someone with a name, who may act for some organisations."""
+    """An authenticated caller, and the organisations it may act for."""
 
     name: str
     organisations: frozenset[str] | None = None
     """None: every one."""
 
     def may_see(self, organisation: str) -> bool:
-        """Whether this organisation's jobs exist for the caller."""
+        """Whether the caller may see this organisation's jobs."""
         return self.organisations is None or organisation in self.organisations
 
 
@@ -60,7 +60,7 @@ def caller_of(headers: Mapping[str, str], method: str, key: str | None, *, requi
         return ADMIN
     if require_key:
         raise _unauthenticated("an API key is needed: send it as 'Authorization: Bearer KEY'")
-    # Without a key the browser of whoever runs the local stack would do as any web page says.
+    # CSRF: without a key any web page could send requests through the browser of the local stack's user.
     if method not in _SAFE_METHODS and _is_foreign(headers):
         raise ApiError(403, "this request comes from a web page of another site; send an API key with it")
     return ADMIN
@@ -73,12 +73,12 @@ def _is_foreign(headers: Mapping[str, str]) -> bool:
 
 
 def origin_is_host(headers: Mapping[str, str]) -> bool:
-    """Whether the page that sends a request with these headers (names in lower case) says that it is of our host."""
+    """Whether the Origin header is our own host, as the Host header names it (names in lower case)."""
     origin = headers.get("origin")
     try:
         return origin is not None and urlsplit(origin).netloc == headers.get("host")
     except ValueError:
-        return False  # no browser writes an origin like this
+        return False  # no browser sends an origin like this
 
 
 def _unauthenticated(message: str) -> ApiError:

@@ -1,4 +1,4 @@
-"""Request bodies that are short enough to be held in memory."""
+"""Reads request bodies that are short enough to be kept in memory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from api.uploads.receiving import MOST_JSON_BYTES
 
 
 async def short_body(request: Request) -> bytes:
-    """A JSON body.
+    """The whole body of a request without files.
 
     Raises:
-        ApiError: 413, it is too long to be one; 400, it broke off.
+        ApiError: 413, it has more than `MOST_JSON_BYTES`; 400, it broke off.
     """
     body = bytearray()
     try:

@@ -1,4 +1,4 @@
-"""The server's side of each connection: uvicorn's, with limits on time and on work in one go."""
+"""uvicorn's server and connections, with limits on a client's time and on the work in one turn of the event loop."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from api.errors import error_body
-from api.web.patience import Awaited, Limits, Patience, Sight, Verdict
+from api.web.connection_timeouts import Awaited, ConnectionTimeouts, Exceeded, Limits, Snapshot
 
 MOST_HEAD_BYTES: Final = 32 * 1024
-"""Of a request's line and headers together."""
+"""In a request's line and headers together."""
 MOST_HEADERS: Final = 100
 _HEAD_END = re.compile(rb"\n\r?\n")
 _EVENTS_A_TURN = 256
-"""Pieces of bodies that one connection has taken in before the others have their turn: a chunk may hold one byte."""
+"""Events of h11 that a connection handles before the event loop serves the others: a chunk may hold one byte."""
 
 
 class BoundedConfig(Config):
@@ -33,7 +33,7 @@ class BoundedConfig(Config):
 
 
 class BoundedServer(Server):
-    """uvicorn's server; once a second it looks at each connection."""
+    """uvicorn's server; once a second it checks the time limits of each connection."""
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second."""
@@ -41,12 +41,12 @@ class BoundedServer(Server):
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 if isinstance(connection, Connection):
-                    connection.tend(now)
+                    connection.check_timeouts(now)
         return await super().on_tick(counter)
 
 
-class _Conversation(h11.Connection):
-    """Reads no head that is too long, and stops for a while in a body of very many pieces."""
+class _LimitedH11(h11.Connection):
+    """h11's state machine, with a limit on a request's head, and on the events of one turn."""
 
     def __init__(self) -> None:
         super().__init__(h11.SERVER, MOST_HEAD_BYTES)
@@ -56,7 +56,7 @@ class _Conversation(h11.Connection):
         if self.left <= 0:
             return h11.PAUSED
         if self.their_state is h11.IDLE:
-            # h11 measures only heads of which the end has not come yet, and lines not at all.
+            # h11 limits the size of incomplete heads only, and not the number of lines.
             waiting, _ = self.trailing_data
             end = _HEAD_END.search(waiting)
             head = waiting[: end.start()] if end else waiting
@@ -67,26 +67,27 @@ class _Conversation(h11.Connection):
 
 
 class Connection(H11Protocol):
-    """One connection. A client that keeps it waiting too long is answered 408, or cut off if it is owed an answer."""
+    """One connection. A client that sends too slowly is answered 408; one that reads too slowly is cut off."""
 
     config: BoundedConfig
-    conn: _Conversation
+    conn: _LimitedH11
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        # One line of the log for each bad request would be a way to fill the disk.
+        # With a log line for each bad request a client could fill the disk.
         self.logger = self.logger.getChild("connection")
         self.logger.setLevel("ERROR")
-        self.conn = _Conversation()
+        self.conn = _LimitedH11()
         now = self.loop.time()
-        self._patience = Patience(self.config.limits, now)
+        self._timeouts = ConnectionTimeouts(self.config.limits, now)
         self._active_at = now
         self._requests = self._received = self._fetches = 0
-        self._seen: object = None
-        self._turn: asyncio.Handle | None = None
+        self._counted: object = None
+        """The request (uvicorn's cycle) that was counted last."""
+        self._next_turn: asyncio.Handle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has come: where there is no room, in place of one that has no request under way."""
+        """A client has connected. Beyond the limit it replaces the connection that has been idle for longest."""
         super().connection_made(transport)
         if len(self.connections) > self.config.limits.connections:
             others = (one for one in self.connections if isinstance(one, Connection) and one is not self and one.idle)
@@ -95,55 +96,55 @@ class Connection(H11Protocol):
                 self._refuse(503, "the API has as many connections as it takes (SLUICE_API_CONNECTIONS); try again")
             else:
                 longest.transport.abort()
-                # It is told that it is gone only later, and must not be found again until then.
+                # connection_lost is called later; until then it must not be chosen again.
                 self.connections.discard(longest)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone, or was sent away."""
-        if self._turn is not None:
-            self._turn.cancel()
+        """The connection is closed, by the client or by us."""
+        if self._next_turn is not None:
+            self._next_turn.cancel()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 
     @property
     def idle(self) -> bool:
-        """Whether no request is under way: none has come whole, or the last one has its answer."""
+        """Whether no request is being served: none has arrived completely, or the last one is answered."""
         return self.cycle is None or self.cycle.response_complete
 
     def data_received(self, data: bytes) -> None:
-        """More has come."""
+        """The client has sent more bytes."""
         self._received += len(data)
         self._active_at = self.loop.time()
         super().data_received(data)
 
     def resume_writing(self) -> None:
-        """The client has fetched what was held back for it."""
+        """The client has read enough that uvicorn may write again."""
         self._fetches += 1
         super().resume_writing()
 
     def handle_events(self) -> None:
-        """Take in what has come, as far as one turn goes."""
+        """Handle the received bytes, up to _EVENTS_A_TURN events; the rest in a later turn of the event loop."""
         if self.transport.is_closing():
             return
         self.conn.left = _EVENTS_A_TURN
         super().handle_events()
-        if self.cycle is not self._seen:
-            self._seen = self.cycle
+        if self.cycle is not self._counted:
+            self._counted = self.cycle
             self._requests += 1
-        if self.conn.left <= 0 and self._turn is None:
-            self._turn = self.loop.call_soon(self._go_on)
+        if self.conn.left <= 0 and self._next_turn is None:
+            self._next_turn = self.loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        self._turn = None
+        self._next_turn = None
         if self.cycle is None or self.cycle.response_complete or len(self.cycle.body) <= HIGH_WATER_LIMIT:
             self.flow.resume_reading()
         self.handle_events()
 
-    def tend(self, now: float) -> None:
-        """End the connection if its client keeps it waiting; `now` is the loop's time."""
+    def check_timeouts(self, now: float) -> None:
+        """Close the connection if its client has exceeded a time limit; `now` is the loop's time."""
         if self.transport is None:
             return
-        sight = Sight(
+        snapshot = Snapshot(
             at=now,
             requests=self._requests,
             awaited=self._awaited(),
@@ -152,27 +153,27 @@ class Connection(H11Protocol):
             fetches=self._fetches,
             closing=self.transport.is_closing(),
         )
-        verdict = self._patience.verdict(sight)
-        if verdict is not None:
-            self._end(verdict)
+        exceeded = self._timeouts.exceeded(snapshot)
+        if exceeded is not None:
+            self._end(exceeded)
 
     def _awaited(self) -> Awaited:
         cycle = self.cycle
         if self.conn.their_state is h11.SEND_BODY:
-            # What has come already is our own affair, and so is a client that we have told to wait.
-            ours = self._turn is not None or self.flow.read_paused
+            # The client is not late while we handle received bytes, or have paused reading, or owe it 100-continue.
+            ours = self._next_turn is not None or self.flow.read_paused
             return "nothing" if ours or (cycle is not None and cycle.waiting_for_100_continue) else "body"
         # Between two requests uvicorn's own timer runs, up to the first byte of the next one.
         waits = self.conn.their_state is h11.IDLE and self.idle and self.timeout_keep_alive_task is None
         return "head" if waits else "nothing"
 
-    def _end(self, verdict: Verdict) -> None:
+    def _end(self, exceeded: Exceeded) -> None:
         limits = self.config.limits
-        match verdict:
+        match exceeded:
             case "answer":
                 self.transport.abort()
             case "head" if not self._received:
-                self.transport.close()  # a browser's, opened in case it is needed
+                self.transport.close()  # browsers open spare connections
             case "head":
                 self._refuse(408, f"the request's line and headers did not come within {limits.head_seconds:g} s")
             case "body":
@@ -183,14 +184,14 @@ class Connection(H11Protocol):
                 )
 
     def send_400_response(self, msg: str) -> None:
-        """Called for what h11 does not take as a request; the whole connection is of no use then."""
+        """Called when h11 can't parse a request; nothing more can be read from the connection then."""
         self._refuse(
             400,
             f"this is no HTTP request, or its headers exceed {MOST_HEAD_BYTES // 1024} KiB or {MOST_HEADERS} lines",
         )
 
     def _refuse(self, code: int, message: str) -> None:
-        """Answer as the routes do, and close; where an answer has begun already it is broken off."""
+        """Answer with an error body, and close; an answer that has begun already is cut off."""
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -1,4 +1,4 @@
-"""What every request passes through before it reaches a route."""
+"""Middleware around all routes: unexpected errors, and the check of the Host header."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from api.web.responses import refusal, unexpected
 
 
 class UnexpectedErrors:
-    """Answers what nobody thought of: logged under an id, with nothing of the program in the body.
+    """Answers 500 to a request whose handler raises an unexpected exception, which is logged under an id.
 
-    Starlette's own handler of exceptions stands outside of all middleware, so that metrics would not count the answer,
-    and raises the exception again, for which the server closes the connection.
+    The answer has the id and no details. Starlette's own handler runs outside of all middleware, so that metrics would
+    not count the answer; and it raises the exception again, after which the server closes the connection.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -37,14 +37,14 @@ class UnexpectedErrors:
                 raise
             error = unexpected(scope)
             if begun:
-                raise  # the server cuts the connection: a half answer must not look like a whole one
+                raise  # the server closes the connection: an incomplete answer must not look complete
             await refusal(error)(scope, receive, send)
 
 
 class KnownHosts:
-    """Refuses requests that name another host: those of a web page whose own name has been made to mean this address.
+    """Refuses requests with another Host header, such as those of a web page that uses DNS rebinding.
 
-    As Starlette's TrustedHostMiddleware, but with an answer in our own shape.
+    Like Starlette's TrustedHostMiddleware, but with our own error body.
     """
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:

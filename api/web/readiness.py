@@ -1,4 +1,4 @@
-"""Whether Elasticsearch answers: asked at most once at a time, however many ask."""
+"""The state of Elasticsearch, for ``/readyz``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _ELASTICSEARCH_SECONDS = 2.0
 
 
 async def elasticsearch_state(client: AsyncElasticsearch) -> str:
-    """``ok``, or in words what is the matter."""
+    """``ok``, or a sentence that names the problem."""
     try:
         quick = client.options(request_timeout=_ELASTICSEARCH_SECONDS)
         health = await quick.cluster.health(filter_path="status")

@@ -1,4 +1,4 @@
-"""Structs as HTTP answers, and refusals too."""
+"""HTTP answers made of structs and of refusals."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ log = logging.getLogger(__name__)
 
 
 def json_answer(value: Any, code: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A struct or a dict as the JSON of an answer."""
+    """An answer with a struct or a dict as JSON."""
     return Response(msgspec.json.encode(value), code, headers, "application/json")
 
 
 def refusal(error: ApiError) -> Response:
-    """The answer that tells a caller why not, and what to do."""
+    """The answer of a refusal: its message says why, and what to do."""
     return json_answer(error_body(error.code, error.message, error.details), error.code, error.headers)
 
 
 async def on_api_error(request: Request, error: Exception) -> Response:
-    """Answer of a request that a route refused."""
+    """The answer to a request that a route refused."""
     assert isinstance(error, ApiError)
     return refusal(error)
 
 
 def http_problem(request: Request, error: HTTPException) -> ApiError:
-    """Why no route takes a request."""
+    """The refusal of a request that no route takes."""
     match error.status_code:
         case 404:
             text = f"there is nothing at {request.scope['path'][:200]}; /openapi.json describes what there is"
@@ -47,7 +47,7 @@ def http_problem(request: Request, error: HTTPException) -> ApiError:
 
 
 def unexpected(scope: Scope) -> ApiError:
-    """The exception that is being handled, logged under an id, as what the caller may know of it."""
+    """Log the exception that is being handled under an id; returns a refusal with that id and no details."""
     mark = secrets.token_hex(4)
     log.exception("request failed unexpectedly, id %s: %s %s", mark, scope["method"], scope["path"])
     return ApiError(

@@ -1,4 +1,4 @@
-"""What a route of REST is: one value says who answers it, what it takes, and every answer that it gives.
+"""The declaration of a route of REST: its handler, its parameters and bodies, and every answer that it gives.
 
 Starlette's routes and the description in OpenAPI are both made of these values.
 """
@@ -27,12 +27,12 @@ CSV: Final = "text/csv"
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What a caller may say beside the path."""
+    """A query parameter or a header of a request."""
 
     name: str
     meaning: str
     type: Any
-    """As msgspec has types: its JSON Schema is the parameter's."""
+    """A type of msgspec; its JSON Schema is the parameter's."""
     place: Literal["query", "header"] = "query"
 
 
@@ -47,13 +47,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a request carries, in any one of the given forms."""
+    """The body of a request, in any one of the given forms."""
 
     json: Struct | None = None
     form: Mapping[str, Part] = field(default_factory=dict)
     """Name of a part -> the part; empty: no multipart body is taken."""
     text: str | None = None
-    """The media type of a body that is taken as it is."""
+    """The media type of a body that is a file alone."""
     required: bool = True
 
 
@@ -70,12 +70,12 @@ class Answer:
 
 
 def refusal(code: int, meaning: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """An answer that tells a caller why not."""
+    """An answer with an error body."""
     return Answer(code, meaning, ErrorBody, headers or {})
 
 
 def unavailable(meaning: str) -> Answer:
-    """503: a later try may do."""
+    """503: a later try may succeed."""
     return refusal(503, meaning, {"Retry-After": "Seconds to wait before the next try"})
 
 
@@ -100,7 +100,7 @@ class Endpoint:
     """The operationId: what generated clients call it."""
     summary: str
     own_answers: tuple[Answer, ...]
-    """Those that do not follow from the rest; an answer that does is replaced by one of the same status."""
+    """Answers that do not follow from the other fields; one of the same status replaces an answer that does."""
     parameters: tuple[Parameter, ...] = ()
     body: Body | None = None
     description: str | None = None
@@ -116,7 +116,7 @@ class Endpoint:
     def answers(self) -> dict[int, Answer]:
         """Status -> answer, of all that the route itself gives, in the order of their statuses.
 
-        A fault of the API (500), and what a connection is told before there is a request, can come from anywhere.
+        Not among them: 500, and the refusals of a connection before there is a request, which any route may have.
         """
         given = {answer.code: answer for answer in (*self._implied(), *self.own_answers)}
         return {code: given[code] for code in sorted(given)}
@@ -144,6 +144,9 @@ def starlette_routes(endpoints: Iterable[Endpoint]) -> list[Route]:
 
 
 def at(path: str, **handlers: Handler) -> Route:
-    """The route of a path, with its handlers by method: of two routes a 405 would name the first one's methods only."""
+    """The one route of a path, with a handler for each method.
+
+    With a route for each method a 405 would list the methods of the first one only.
+    """
     methods = {method.lower(): staticmethod(handler) for method, handler in handlers.items()}
     return Route(path, type("Methods", (HTTPEndpoint,), methods), methods=list(handlers))

@@ -1,4 +1,4 @@
-"""What the routes work with, as one value: made at the start of the process, or by a test."""
+"""The services that the routes use, as one value, which the start of the process makes, or a test."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from starlette.requests import Request
 
 from api.errors import no_such_job, unavailable
 from api.readmodel.command_log import CommandLog
+from api.readmodel.event_loop import CachedValue
 from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobIndex
 from api.readmodel.metrics import Metrics
-from api.readmodel.turns import Recent
 from api.uploads.file_readers import FileReaders
 from api.web.auth import Caller, caller_of
 from api.web.readiness import elasticsearch_state
@@ -29,7 +29,7 @@ from schemas.job import Job
 
 @dataclass(slots=True)
 class Services:
-    """The process's parts."""
+    """The services of one process."""
 
     settings: Settings
     catalog: Catalog
@@ -42,21 +42,21 @@ class Services:
     key: str | None
     """The admin's API key."""
     creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
-    """Locks of jobs that are being made; each is gone with the last request that holds or awaits it."""
+    """Job id -> lock, while a request makes that job; an entry disappears with the last request that uses its lock."""
     files: FileReaders = field(default_factory=FileReaders)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by whoever goes through all jobs: one at a time, so that a turn of the loop stays short."""
+    """A request that goes through all jobs holds it: one at a time leaves the event loop free for other requests."""
     reading_history: asyncio.Lock = field(default_factory=asyncio.Lock)
     catch_up_seconds: float = 5.0
-    """A request waits so long for a view that is not complete yet."""
-    elasticsearch_state: Recent[str] = field(init=False)
+    """How long a request waits for a view that is not complete yet."""
+    elasticsearch_state: CachedValue[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.elasticsearch_state = Recent(lambda: elasticsearch_state(self.elasticsearch))
+        self.elasticsearch_state = CachedValue(lambda: elasticsearch_state(self.elasticsearch))
 
     @property
     def view(self) -> JobIndex:
-        """The picture of every job."""
+        """The view of all jobs."""
         return self.live.view
 
 
@@ -67,14 +67,14 @@ def services(request: Request) -> Services:
 
 
 def caller(request: Request) -> Caller:
-    """Who sends this request.
+    """The caller who sends this request.
 
     Raises:
         ApiError: 401 or 403.
     """
-    known: Caller | None = getattr(request.state, "caller", None)  # of a page, see api/pages/gate.py
-    if known is not None:
-        return known
+    user: Caller | None = getattr(request.state, "caller", None)  # of a page, see api/pages/gate.py
+    if user is not None:
+        return user
     parts = services(request)
     return caller_of(request.headers, request.method, parts.key, require_key=parts.settings.api_require_key)
 
@@ -85,20 +85,20 @@ async def visible_job(request: Request) -> Job:
     Raises:
         ApiError: 401, 403, 404; or 503 as long as the view is not complete.
     """
-    asking = caller(request)
+    requester = caller(request)
     await caught_up(services(request))
     job_id = request.path_params["job_id"]
     job = services(request).view.jobs.get(job_id)
-    if job is None or not asking.may_see(job.organisation):
+    if job is None or not requester.may_see(job.organisation):
         raise no_such_job(job_id if JOB_ID.match(job_id) else "with this id")
     return job
 
 
 async def caught_up(parts: Services) -> None:
-    """Wait a little for a view that is not complete yet: right after the start of the process it soon is.
+    """Wait up to `catch_up_seconds` until the view is complete, which it is soon after the start of the process.
 
     Raises:
-        ApiError: 503, it still is not.
+        ApiError: 503, the view is still not complete.
     """
     try:
         async with asyncio.timeout(parts.catch_up_seconds):

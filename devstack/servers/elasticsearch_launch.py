@@ -71,7 +71,7 @@ def jvm_flags(distribution: Path, temporary: Path, heap: str) -> tuple[str, ...]
 def server_arguments(settings: Mapping[str, str], configuration: Path, logs: Path) -> bytes:
     """What the server reads on standard input: flags, an empty keystore, its settings and two folders.
 
-    The server stops when this input ends, so whoever starts it must keep the pipe's writing end open.
+    The server stops when this input ends, so the process that starts it must keep the pipe's writing end open.
     """
     foreground_and_no_pid_file = b"\0\0\0"
     # Format, no password, no data, no entries, not closed.
@@ -82,7 +82,7 @@ def server_arguments(settings: Mapping[str, str], configuration: Path, logs: Pat
 
 
 def _length(number: int) -> bytes:
-    """Seven bits a byte, lowest first; the high bit says that more follow."""
+    """A variable-length integer: seven bits a byte, lowest first; the high bit is set if more bytes follow."""
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)

@@ -97,7 +97,7 @@ def program(settings: Settings, layout: Layout, cache: Path) -> Program:
 
 
 def answers(port: int, cluster: str) -> bool:
-    """Whether Elasticsearch serves requests there with all its data at hand, and is the cluster we mean."""
+    """Whether Elasticsearch serves requests there with all its data at hand, and is the cluster that we started."""
     if not ports.is_open(port):
         return False
     import httpx2

@@ -1,4 +1,4 @@
-"""Servers that are someone else's: only checked, never started."""
+"""Servers outside of the local stack: they are checked, and never started."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ PROPERTIES: Final = {
     "transaction.state.log.num.partitions": "4",
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
-    # What a reader that was killed has left open is looked for so often; till then nobody reads behind it.
+    # How often brokers look for transactions that a killed reader left open; consumers can't read behind one.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     "share.coordinator.state.topic.num.partitions": "1",
     "share.coordinator.state.topic.replication.factor": "1",
@@ -111,7 +111,7 @@ def program(settings: Settings, layout: Layout, cache: Path) -> Program:
 
 
 def answers(port: int, cluster: str) -> bool:
-    """Whether Kafka serves metadata there, and is the cluster we mean and not another program's."""
+    """Whether Kafka serves metadata there, and is the cluster that we started."""
     if not ports.is_open(port):
         return False
     from confluent_kafka import KafkaException

@@ -75,5 +75,5 @@ def verify(path: Path, package: Package) -> None:
     if not is_intact(path, package):
         raise StackError(
             f"{package.filename} is not the file that devstack/servers/packages.lock pins (its SHA-256 differs), so "
-            "it is not used: try again, and if that does not help ask whoever runs the network what sits between."
+            "it is not used: try again; if that does not help, ask your network's administrator about a proxy."
         )

@@ -16,7 +16,7 @@ ATTEMPTS: Final = 3
 PARALLEL_DOWNLOADS: Final = 4
 
 Progress = Callable[[int], None]
-"""Told how many more bytes have come in."""
+"""Called with the number of bytes that have come in since the last call."""
 
 
 def fetch(packages: Sequence[Package], cache: Path) -> list[Path]:
@@ -63,11 +63,11 @@ def _jgo_download(package: Package, folder: Path, progress: Progress) -> Path:
     from jgo.maven._resolver import PythonResolver
 
     @contextlib.contextmanager
-    def tell(_filename: str, _total: int) -> Iterator[Progress]:
+    def progress_of(_filename: str, _total: int) -> Iterator[Progress]:
         yield progress
 
     # Its own repo_cache, so that jgo neither reads nor writes ~/.m2.
-    context = MavenContext(resolver=PythonResolver(progress_callback=tell), repo_cache=folder, timeout=60)
+    context = MavenContext(resolver=PythonResolver(progress_callback=progress_of), repo_cache=folder, timeout=60)
     component = context.project(package.group, package.artifact).at_version(package.version)
     arrived: Path = component.artifact("", package.packaging).resolve()
     return arrived

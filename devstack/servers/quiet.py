@@ -1,4 +1,4 @@
-"""A logger for clients that only probe: what they complain about is what they are asked to find out."""
+"""A logger that drops everything, for clients that probe a server which may not answer."""
 
 from __future__ import annotations
 

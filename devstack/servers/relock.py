@@ -21,7 +21,7 @@ def relock() -> int:
     with tempfile.TemporaryDirectory() as folder:
         context = MavenContext(repo_cache=Path(folder), timeout=60)
         packages: set[Package] = set()
-        # One by one: jgo lets the managed versions of any input rule all of them, so together Kafka's own are lost.
+        # One by one: jgo applies one input's managed versions to all inputs, which would change Kafka's own.
         for name in KAFKA:
             inputs, others = context.resolver.resolve([context.create_dependency(name)])
             packages |= {_package("kafka", dependency.artifact) for dependency in (*inputs, *others)}

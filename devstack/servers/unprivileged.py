@@ -58,7 +58,7 @@ def open_place() -> Path:
 
 
 def reachable_copy(source: Path, name: str, copy: Callable[[Path], None]) -> Path:
-    """`source`, if the server's user can get there, else a copy of it where it can; `copy(target)` makes it, once."""
+    """`source` if the server's user can read it, else a copy that it can read, which `copy(target)` makes once."""
     if server_user() is None or reaches(source):
         return source
     target = open_place() / name
@@ -79,7 +79,7 @@ def reachable_copy(source: Path, name: str, copy: Callable[[Path], None]) -> Pat
 
 
 def make_readable(tree: Path) -> None:
-    """Let everyone read a tree of program files, and nobody but its owner change it."""
+    """Make a tree of program files readable by all users, and writable by its owner only."""
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode

@@ -1,1 +1,1 @@
-"""Which processes run, and who starts them again."""
+"""Supervision: which processes run, and their restarts."""

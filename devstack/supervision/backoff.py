@@ -17,5 +17,5 @@ def delay_seconds(failures: int) -> float:
 
 
 def failures_after(failures: int, lived_seconds: float) -> int:
-    """The failures in a row once a process has died: one that lived long enough starts the count anew."""
+    """The failures in a row after one more death: a process that lived long enough starts the count anew."""
     return 1 if lived_seconds >= STEADY_SECONDS else failures + 1

@@ -1,4 +1,4 @@
-"""The supervisor: one process that starts the others in order, watches them, and starts those again that die."""
+"""The supervisor: a process that starts the others in order, and starts those again that die."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Supervisor:
         self.stopping = threading.Event()
         self._identity = processes.me()
         self._addresses = Addresses.of(settings)
-        self._wanted = state.read_wanted(self.layout.wish_file) or Wanted()
+        self._wanted = state.read_wanted(self.layout.wanted_file) or Wanted()
         self._servers: list[Program] = []
         self._children: dict[str, Child] = {}
         self._provisioning: Future[None] | None = None
@@ -49,7 +49,7 @@ class Supervisor:
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="supervisor")
 
     def run(self) -> None:
-        """Supervise until told to stop.
+        """Supervise until `stopping` is set.
 
         Raises:
             StackError: another supervisor runs this home.
@@ -68,18 +68,18 @@ class Supervisor:
         earlier = state.read_state(self.layout.state_file)
         self._write()
         self._servers = roles.servers(self.settings, self.layout)
-        self._follow_wishes()
+        self._read_wanted()
         self._adopt(earlier)
         self._prepared = True
         while not self.stopping.is_set():
-            self._follow_wishes()
+            self._read_wanted()
             self._tick()
             self._write()
             self.stopping.wait(TICK_SECONDS)
 
-    def _follow_wishes(self) -> None:
-        """Take in what `up` wants by now: add the processes that are missing, stop workers that are too many."""
-        self._wanted = state.read_wanted(self.layout.wish_file) or self._wanted
+    def _read_wanted(self) -> None:
+        """Read what `up` wants by now: add the processes that are missing, and stop surplus workers."""
+        self._wanted = state.read_wanted(self.layout.wanted_file) or self._wanted
         programs = [*self._servers]
         if not self._wanted.servers_only:
             programs += roles.own(self.settings, self.layout, self._wanted.workers)
@@ -91,12 +91,12 @@ class Supervisor:
             processes.stop(stopper for name in surplus for stopper in self._children.pop(name).stoppers())
 
     def _adopt(self, earlier: State | None) -> None:
-        """Go on with what a killed supervisor left running; `up` has stopped what can't be taken over."""
-        known = {record.name: record for record in (earlier.processes if earlier else ())}
+        """Take over the processes that a killed supervisor left; `up` has stopped those that can't be taken over."""
+        recorded = {record.name: record for record in (earlier.processes if earlier else ())}
         for name, child in self._children.items():
-            if record := known.pop(name, None):
+            if record := recorded.pop(name, None):
                 child.adopt(record)
-        surplus = [Identity(record.pid, record.created) for record in known.values() if record.pid]
+        surplus = [Identity(record.pid, record.created) for record in recorded.values() if record.pid]
         processes.stop((Running(identity, None), SURPLUS_SECONDS) for identity in surplus)
 
     def _tick(self) -> None:
@@ -121,7 +121,7 @@ class Supervisor:
             self._hopeless = problem is not None and not retry_helps(problem)
 
     def _stop(self) -> None:
-        """Stop our own processes first, so that they can still say goodbye to the servers, and then the servers."""
+        """Stop Sluice's own processes first, while the servers still answer them, and then the servers."""
         servers = {program.name for program in self._servers}
         self._pool.shutdown(wait=False, cancel_futures=True)
         for last in (False, True):
@@ -161,7 +161,7 @@ def provision(settings: Settings) -> None:
 
 
 def retry_helps(problem: BaseException) -> bool:
-    """Whether what could not be made may be made a little later."""
+    """Whether provisioning that has failed may succeed a little later."""
     from runtime.provision import RefusedError
     from schemas.datasets import DatasetError
 
@@ -179,7 +179,7 @@ def stop_on_signals(supervisor: Supervisor) -> None:
 
 
 def main() -> None:
-    """Run detached; what goes wrong is for the log, which `up` quotes."""
+    """Run detached; errors go to the log, which `up` quotes."""
     supervisor = Supervisor(settings())
     stop_on_signals(supervisor)
     try:

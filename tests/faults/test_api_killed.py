@@ -1,4 +1,4 @@
-"""The API dies while a job runs: the job does not notice, whoever watches goes on, and nothing promised is lost."""
+"""The API dies while a job runs: the job goes on, `watch` reconnects, and no acknowledged command is lost."""
 
 from __future__ import annotations
 

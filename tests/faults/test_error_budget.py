@@ -1,4 +1,4 @@
-"""Jobs with `max_errors`: a file that is wrong throughout is stopped in its first rows, whoever works on it."""
+"""Jobs with `max_errors`: a file that is wrong throughout is stopped in its first rows, with one worker or more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An export's file is complete or absent, of one point in time, whatever dies and whoever stops it."""
+"""An export's file is complete or absent, of one point in time, whichever process dies or is stopped."""
 
 from __future__ import annotations
 

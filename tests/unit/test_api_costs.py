@@ -14,10 +14,10 @@ from api.errors import ApiError, invalid
 from api.jobs.row_errors import error_page
 from api.jobs.row_pages import PAGE_BYTES, row_pages
 from api.pages.session import COOKIE, SECURE_COOKIE, tokens_in
-from api.readmodel.turns import Recent, slices
+from api.readmodel.event_loop import CachedValue, time_slices
 from api.uploads.import_folders import digest_of
 from api.uploads.multipart import MOST_PARTS, FormReader
-from api.web.capped import AnswerTooLongError
+from api.web.answer_limit import AnswerTooLongError
 from tests.api_stub import stub
 
 
@@ -118,7 +118,7 @@ def test_a_recent_value_is_made_once_for_all_who_ask_meanwhile() -> None:
             await asyncio.sleep(0)
             return made
 
-        value = Recent(make)
+        value = CachedValue(make)
         return await asyncio.gather(*(value.get() for _ in range(100))), made
 
     answers, made = asyncio.run(ask())
@@ -137,7 +137,7 @@ def test_slices_hold_everything_in_order_and_let_others_go_on() -> None:
                 await asyncio.sleep(0)
 
         beside = asyncio.create_task(other())
-        found = [item async for some in slices(range(100), 7) for item in some]
+        found = [item async for some in time_slices(range(100), 7) for item in some]
         beside.cancel()
         return found, turns
 

@@ -13,8 +13,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.models import HistoryEntry
+from api.pages.available_actions import ALL, available_actions
 from api.pages.files import StaticOfPage
-from api.pages.offers import ALL, offers
 from api.pages.session import SESSION_SECONDS, session_holds, session_token
 from api.pages.signing import own_path
 from api.pages.words import happened, sentence, state_name, tone
@@ -61,7 +61,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("state", State)
 def test_a_command_is_offered_exactly_where_it_moves_the_job_on(state: State) -> None:
-    offered = offers(some_job(state), CATALOG)
+    offered = available_actions(some_job(state), CATALOG)
     assert {name for name, command in COMMANDS.items() if state in allowed_states(command)} == offered & set(COMMANDS)
     assert "start" not in offered
     assert ("keep-rows" in offered) == ("terminate" in offered)
@@ -69,17 +69,18 @@ def test_a_command_is_offered_exactly_where_it_moves_the_job_on(state: State) ->
 
 @pytest.mark.parametrize("state", State)
 def test_dry_runs_are_started_and_exports_have_a_result(state: State) -> None:
-    tried = offers(some_job(state, options=Options(dry_run=True)), CATALOG)
+    tried = available_actions(some_job(state, options=Options(dry_run=True)), CATALOG)
     assert ("start" in tried) == (state in (State.COMPLETED, State.COMPLETED_WITH_ERRORS))
     assert not {"rollback", "retry-errors"} & tried
-    export = offers(some_job(state, operation="export", source=Source(kind="query")), CATALOG)
+    export = available_actions(some_job(state, operation="export", source=Source(kind="query")), CATALOG)
     assert ("result" in export) == (state is State.COMPLETED)
     assert "keep-rows" not in export
 
 
 def test_a_rollback_that_is_about_to_pause_offers_nothing() -> None:
     assert (
-        offers(some_job(State.ROLLING_BACK, phase="undo", halting=True), CATALOG) & {"pause", "resume"} == frozenset()
+        available_actions(some_job(State.ROLLING_BACK, phase="undo", halting=True), CATALOG) & {"pause", "resume"}
+        == frozenset()
     )
 
 
@@ -95,7 +96,7 @@ def test_every_state_has_words_and_a_page(served: Served, state: State) -> None:
     said = text_of(page.text)
     assert "<b>because</b>" in said
     for name in ALL:
-        assert (f'action="/jobs/j1/{name}"' in page.text) == (name in offers(job, CATALOG))
+        assert (f'action="/jobs/j1/{name}"' in page.text) == (name in available_actions(job, CATALOG))
 
 
 def test_the_history_is_told_without_what_only_programs_need() -> None:

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from api.jobs.job_view import job_view
 from api.models import HistoryEntry, Preview, PreviewRow
-from api.pages.offers import offers
+from api.pages.available_actions import available_actions
 from api.pages.rendering import fragment
 from api.pages.session import COOKIE, SECURE_COOKIE, session_token
 from api.pages.words import happened, sentence
@@ -266,4 +266,4 @@ def test_what_has_not_stopped_yet_is_told_and_not_its_opposite() -> None:
 @pytest.mark.parametrize("kind", ["file", "topic"])
 def test_start_is_spoken_of_where_it_is_offered(kind: Any) -> None:
     tried = some_job(State.COMPLETED, options=Options(dry_run=True), source=Source(kind=kind), started_at=1)
-    assert ("start makes" in sentence_of(tried)) == ("start" in offers(tried, CATALOG))
+    assert ("start makes" in sentence_of(tried)) == ("start" in available_actions(tried, CATALOG))

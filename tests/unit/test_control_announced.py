@@ -58,7 +58,7 @@ def test_a_repeat_succeeds_and_changes_nothing_but_another_number_is_refused() -
     world = filling()
     say(world, 10)
     say(world, 10)
-    assert world.job().command_offset == 2, "whoever asked finds the answer to this command"
+    assert world.job().command_offset == 2, "the request that waits finds the answer to this command"
     assert world.events().count("InputAnnounced") == 1
     say(world, 11)
     assert world.rejection().code == 409 and "has 10 rows, not 11" in world.rejection().message

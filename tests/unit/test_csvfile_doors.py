@@ -45,7 +45,7 @@ class Case:
     refused: str = ""
     """Words with which the header is refused."""
     fails: str = ""
-    """Words with which whoever reads the rows gives up."""
+    """Words in the error of the code that reads the rows."""
     found: list[Row] = field(default_factory=lambda: [(["1", "a", "b"], None)])
     """Values of each row, and words of the reason why it is a row error."""
     dataset: str = "plain"

@@ -30,6 +30,17 @@ COMMAND = re.compile(r"(?:\./sluice|^ *sluice|`sluice) ([a-z]+(?:-[a-z]+)*)", re
 
 # In halves, so that this file does not hold what it looks for.
 REGISTRIES = ("pypi" + ".org", "pythonhosted" + ".org", "maven.apache" + ".org", "repo1" + ".maven", "npmjs" + ".")
+RIDDLES = (
+    "whoever",
+    "goodbye",
+    "lets? go of",
+    "letting go of",
+    "errand",
+    "wind_up",
+    "heard_at",
+    r"section \d+ of the design",
+)
+"""Words that hide who does what; plain ones have replaced them. Regular expressions, without upper case."""
 HOME_PATH = re.compile("(?<![a-z0-9.])/" + r"(?:home/[a-z][a-z0-9_-]*|Users/[A-Za-z]\w*|root)/")
 
 
@@ -102,3 +113,15 @@ def test_no_file_names_a_package_registry_or_a_home_folder() -> None:
 
 def test_the_page_of_states_is_made_of_the_map_of_transitions() -> None:
     assert states_page.PAGE.read_text(encoding="utf-8") == states_page.page(), "python -m control.states_page"
+
+
+def test_no_word_comes_back_that_hides_who_does_what() -> None:
+    folders = [init.parent for init in ROOT.glob("*/__init__.py")]
+    modules = [path for folder in (*folders, ROOT / "tests") for path in folder.rglob("*.py") if path != Path(__file__)]
+    riddle = re.compile("|".join(RIDDLES), re.IGNORECASE)
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for path in (*PAGES, *modules)
+        for match in riddle.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert found == [], "name the subject, in the words of docs/glossary.md"

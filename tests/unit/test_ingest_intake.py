@@ -201,7 +201,7 @@ class Inbox(RuleBasedStateMachine):
             self.assign(partition)
 
     def assign(self, partition: int) -> None:
-        """Whoever is given the partition begins with what is committed; what its last owner had in memory is gone."""
+        """The new owner of the partition begins with what is committed; what its last owner had in memory is gone."""
         if not hasattr(self, "owners"):
             self.owners: dict[int, InboxPartition] = {}
             self.fetched: dict[int, int] = {}

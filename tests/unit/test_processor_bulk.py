@@ -181,7 +181,7 @@ def test_a_request_that_was_not_taken_is_not_made_again_once_the_job_was_stopped
     assert len(client.requests) == 1
 
 
-def test_whoever_has_lost_its_partitions_does_not_ask_again_and_says_so() -> None:
+def test_a_worker_that_has_lost_its_partitions_does_not_ask_again_and_says_so() -> None:
     client = StubClient([ConnectionTimeout("slow")])
     with pytest.raises(UnansweredError):
         run(sink(client).send(ITEMS, gate_that_raises(FencedError())))

@@ -1,4 +1,4 @@
-"""Equal shares by rows, whoever has more to do; and a rate that holds over time."""
+"""Jobs share by rows, whatever their backlogs; and a rate holds over time."""
 
 from __future__ import annotations
 

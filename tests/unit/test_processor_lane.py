@@ -1,4 +1,4 @@
-"""A lane: what is met, taken, settled, put back, let go of, read again, and brought back after a crash."""
+"""A lane: what is met, taken, settled, put back, released, read again, and brought back after a crash."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_the_rest_of_a_batch_from_before_a_rebalance_is_not_delivered() -> None:
 
 
 def test_the_rest_of_a_batch_is_not_delivered_once_its_partitions_are_revoked() -> None:
-    """Part of what came before is gone from the queues: whoever took the rest would leave a gap, and commit it."""
+    """Part of what came before is gone from the queues: to deliver the rest would leave a gap, and commit it."""
 
     async def story() -> None:
         records = Records([1, 2, 3, 4])

@@ -1,4 +1,4 @@
-"""Takes away what uploads left whose process died: parts of files that nobody writes any more."""
+"""Removes abandoned parts: files of uploads whose process died before the upload was complete."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import time
 from pathlib import Path
 from typing import Final
 
-from api.uploads.spool import holds, is_part
+from api.uploads.spool import is_part, try_lock
 
 log = logging.getLogger(__name__)
 
 _LEAST_AGE_SECONDS: Final = 600.0
-"""A part that has just been made may not be locked yet."""
+"""A younger part may not be locked yet."""
 _PAUSE_SECONDS: Final = 3600.0
 
 
-async def tidy(root: Path) -> None:
-    """Remove leftovers now and then, until cancelled. Several APIs may do so in one folder."""
+async def clean_up(root: Path) -> None:
+    """Remove abandoned parts once an hour, until cancelled. Several API processes may do so in one folder."""
     while True:
         try:
-            removed = await asyncio.to_thread(remove_leftovers, root)
+            removed = await asyncio.to_thread(remove_abandoned_parts, root)
             if removed:
                 log.info("removed %d parts of uploads that broke off with their API", removed)
         except OSError as error:
@@ -30,8 +30,8 @@ async def tidy(root: Path) -> None:
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
-def remove_leftovers(root: Path, least_age_seconds: float = _LEAST_AGE_SECONDS) -> int:
-    """How many parts were removed: whoever writes one holds a lock on it, of which the system frees a dead process.
+def remove_abandoned_parts(root: Path, least_age_seconds: float = _LEAST_AGE_SECONDS) -> int:
+    """Remove the parts that no process has locked; returns how many. The kernel releases the locks of a dead process.
 
     Raises:
         OSError: the folder can't be read.
@@ -52,14 +52,14 @@ def remove_leftovers(root: Path, least_age_seconds: float = _LEAST_AGE_SECONDS) 
                 if old:
                     Path(folder.path).rmdir()
             except OSError:
-                continue  # another file is in it, or another API was here first
+                continue  # the folder has another file, or another API process has removed it
     return removed
 
 
 def _removed(part: Path) -> bool:
     descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        if not holds(descriptor):
+        if not try_lock(descriptor):
             return False
         part.unlink()
         return True

@@ -1,8 +1,7 @@
-"""Commands for a second go: the preview and the start of a dry run, and corrected rows."""
+"""Commands of a dry run: show its preview, and start the real job."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -59,26 +58,3 @@ def start(
         body["options"] = {**dry_run["options"], **given, "dry_run": False}
     made = api.call("POST", f"/v1/jobs/{dry_run['id']}/start", json=body)
     conclude(made, wait=wait, as_json=as_json)
-
-
-@app.command("retry-errors")
-@plain_errors
-def retry_errors(
-    job_id: JobId,
-    file: Annotated[Path, typer.Argument(help="What `sluice errors ID --csv` has written, corrected.")],
-    reason: Reason = None,
-    wait: Wait = False,
-    as_json: AsJson = False,
-) -> None:
-    """Apply corrected rows to the job that refused them."""
-    from client.create import conclude
-    from client.http import Api
-    from client.sending import file_part, opened
-
-    api = Api()
-    name = api.job(job_id)["id"]
-    with opened(file) as content:
-        files = {"file": file_part(file, content)}
-        params = {"reason": reason} if reason else {}
-        job = api.call("POST", f"/v1/jobs/{name}/retry-errors", files=files, params=params, timeout=120.0)
-    conclude(job, wait=wait, as_json=as_json)

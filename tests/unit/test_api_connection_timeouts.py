@@ -1,4 +1,4 @@
-"""How long a connection may keep the API waiting, a second at a time."""
+"""Which connections exceed a time limit, and when."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.web.patience import Limits, Patience, Sight
+from api.web.connection_timeouts import ConnectionTimeouts, Limits, Snapshot
 
 LIMITS = Limits(connections=10, head_seconds=20, pause_seconds=60, bytes_per_second=500)
 
 
-def seen(seconds: Iterable[int], **values: Any) -> Iterable[Sight]:
+def seen(seconds: Iterable[int], **values: Any) -> Iterable[Snapshot]:
     """A connection once a second; a value may be a function of the second."""
     for at in seconds:
         given = {name: value(at) if callable(value) else value for name, value in values.items()}
-        yield Sight(
+        yield Snapshot(
             **{"at": float(at), "requests": 1, "awaited": "nothing", "received": 0, "unsent": 0, "fetches": 0, **given}
         )
 
 
-def ends(sights: Iterable[Sight]) -> tuple[float, str] | None:
-    """When patience ends, and with what."""
-    patience = Patience(LIMITS, 0.0)
-    for sight in sights:
-        verdict = patience.verdict(sight)
-        if verdict is not None:
-            return sight.at, verdict
+def ends(snapshots: Iterable[Snapshot]) -> tuple[float, str] | None:
+    """When a limit is exceeded, and which; None: no limit is."""
+    timeouts = ConnectionTimeouts(LIMITS, 0.0)
+    for snapshot in snapshots:
+        exceeded = timeouts.exceeded(snapshot)
+        if exceeded is not None:
+            return snapshot.at, exceeded
     return None
 
 

@@ -1,4 +1,4 @@
-"""How long a connection may keep the API waiting. Pure: it is shown a connection once a second, and judges."""
+"""Time limits of a connection. Pure: it is given a snapshot of the connection once a second."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Literal
 from runtime.settings import Settings
 
 Awaited = Literal["nothing", "head", "body"]
-"""What the client still has to send; nothing: it is the API's turn, or the API has told the client to wait."""
-Verdict = Literal["head", "body", "answer"]
-"""What did not come, or was not fetched, in time."""
+"""What the client has to send next; nothing: the API has to act first."""
+Exceeded = Literal["head", "body", "answer"]
+"""Which limit the client has exceeded: in sending a request's head or body, or in reading the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a connection is allowed, see docs/settings.md."""
+    """The limits, see docs/settings.md."""
 
     connections: int
     head_seconds: float
@@ -34,42 +34,42 @@ class Limits:
 
     @property
     def window_seconds(self) -> float:
-        """The least rate is asked of so many seconds of waiting: a pause that is allowed leaves time to make it up."""
+        """The least rate is averaged over so many seconds of waiting: a client can make up for an allowed pause."""
         return 2 * self.pause_seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """A connection at one moment. Bytes are counted from its beginning."""
+class Snapshot:
+    """A connection at one moment. Counts are from its beginning on."""
 
     at: float
-    """Seconds, of a clock that does not go back."""
+    """Seconds, of a monotonic clock."""
     requests: int
     awaited: Awaited
     received: int
     unsent: int
-    """Bytes of answers that the client has not fetched."""
+    """Bytes of answers in the write buffer, which the client has not read."""
     fetches: int
-    """How often it has fetched what had been held back for it."""
+    """How often the write buffer has become small enough to write again."""
     closing: bool = False
 
 
-class Patience:
-    """With one connection."""
+class ConnectionTimeouts:
+    """Checks one connection against the limits."""
 
     def __init__(self, limits: Limits, at: float) -> None:
         self._limits = limits
-        self._last = Sight(at, 0, "nothing", 0, 0, 0)
+        self._last = Snapshot(at, 0, "nothing", 0, 0, 0)
         self._head_since = at
         self._quiet = 0.0
         self._waited = 0.0
         self._received = 0
-        """When the window of the body began."""
+        """Bytes received when the body's window began."""
         self._unsent_since = self._unfetched_since = at
         self._unsent = 0
 
-    def verdict(self, now: Sight) -> Verdict | None:
-        """What the client has not done in time; None: nothing is wrong."""
+    def exceeded(self, now: Snapshot) -> Exceeded | None:
+        """Which limit the client has exceeded; None: none."""
         last, self._last = self._last, now
         if self._answer_is_late(last, now):
             return "answer"
@@ -81,7 +81,7 @@ class Patience:
             return "body" if self._body_is_late(last, now) else None
         return None
 
-    def _body_is_late(self, last: Sight, now: Sight) -> bool:
+    def _body_is_late(self, last: Snapshot, now: Snapshot) -> bool:
         limits = self._limits
         if last.requests != now.requests:
             self._quiet = self._waited = 0.0
@@ -96,7 +96,7 @@ class Patience:
             self._waited, self._received = 0.0, now.received
         return self._quiet > limits.pause_seconds
 
-    def _answer_is_late(self, last: Sight, now: Sight) -> bool:
+    def _answer_is_late(self, last: Snapshot, now: Snapshot) -> bool:
         held = now.unsent > 0 or now.closing
         was_held = last.unsent > 0 or last.closing
         if not held or not was_held or last.fetches != now.fetches:

@@ -1,4 +1,4 @@
-"""What can be done with a job now: the commands that the control agent would carry out. Pure."""
+"""Which actions the page offers for a job now: those that the control agent would carry out. Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _OTHERS: Final = ("rate", "retry-errors", "start")
 ALL: Final = (*COMMANDS, *_OTHERS)
 
 
-def offers(job: Job, catalog: Catalog) -> frozenset[str]:
-    """Names of commands (as in the paths of REST) that move this job on; also ``keep-rows`` and ``result``."""
+def available_actions(job: Job, catalog: Catalog) -> frozenset[str]:
+    """Names of the commands that change this job now, as in REST's paths; also ``keep-rows`` and ``result``."""
     found = {name for name in ALL if _moves(job, name)}
     if "terminate" in found and not makes_file(job.operation, catalog):
         found.add("keep-rows")
@@ -36,7 +36,7 @@ def _moves(job: Job, name: str) -> bool:
         case "retry-errors":
             command = RetryErrors(job_id=job.id, source=Source())
         case "rollback" if job.options.dry_run:
-            return False  # it has written nothing
+            return False  # a dry run has written nothing
         case "rate":
             command = SetRate(job_id=job.id)
         case _:

@@ -1,4 +1,4 @@
-"""Answers of Elasticsearch, read up to a limit: rows decide how long one is, and the API has little memory."""
+"""Limits the size of Elasticsearch's answers: rows may have any length, and the API has little memory."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MOST_ANSWER_BYTES: Final = 4 * 1024 * 1024
 
 
 class AnswerTooLongError(ValueError):
-    """The answer has more bytes than are read. Asking for less helps."""
+    """The answer exceeds `MOST_ANSWER_BYTES`. A request for fewer rows may succeed."""
 
 
-class _Capped(ClientResponse):
+class _LimitedAnswer(ClientResponse):
     async def read(self) -> bytes:
         """The body. Raises AnswerTooLongError."""
         if self._body is None:
@@ -28,10 +28,10 @@ class _Capped(ClientResponse):
         return await super().read()
 
 
-class CappedNode(AiohttpHttpNode):
-    """elastic-transport's own node, whose answers end."""
+class LimitedNode(AiohttpHttpNode):
+    """elastic-transport's aiohttp node, with answers of at most `MOST_ANSWER_BYTES`."""
 
     def _create_aiohttp_session(self) -> None:
         super()._create_aiohttp_session()
         assert self.session is not None
-        self.session._response_class = _Capped
+        self.session._response_class = _LimitedAnswer

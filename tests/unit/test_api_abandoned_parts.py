@@ -1,4 +1,4 @@
-"""Parts of uploads whose process died go; one that is being written stays, whoever writes it."""
+"""Parts of uploads whose process died are removed; parts that a living process writes stay."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from api.uploads.leftovers import remove_leftovers
+from api.uploads.abandoned_parts import remove_abandoned_parts
 from api.uploads.spool import SpooledFile, is_part, safe_name
 from tests.cluster import ROOT
 
@@ -36,17 +36,17 @@ def test_the_part_of_a_dead_process_goes_and_that_of_a_living_one_stays(tmp_path
     )
     assert writer.stdout is not None
     assert writer.stdout.readline() == b"written\n"
-    assert remove_leftovers(tmp_path, least_age_seconds=-1) == 0
+    assert remove_abandoned_parts(tmp_path, least_age_seconds=-1) == 0
     assert files(tmp_path) == {"j1", "j2"}
     writer.kill()
     writer.wait()
-    assert remove_leftovers(tmp_path, least_age_seconds=600) == 0, "one so young may just not be locked yet"
-    assert remove_leftovers(tmp_path, least_age_seconds=-1) == 1
+    assert remove_abandoned_parts(tmp_path, least_age_seconds=600) == 0, "one so young may just not be locked yet"
+    assert remove_abandoned_parts(tmp_path, least_age_seconds=-1) == 1
     assert files(tmp_path) == {"j1"}
     own.close()
-    assert remove_leftovers(tmp_path, least_age_seconds=-1) == 0, "it is complete, but not yet kept"
+    assert remove_abandoned_parts(tmp_path, least_age_seconds=-1) == 0, "it is complete, but not yet kept"
     own.keep()
-    assert remove_leftovers(tmp_path, least_age_seconds=-1) == 0
+    assert remove_abandoned_parts(tmp_path, least_age_seconds=-1) == 0
     assert (tmp_path / own.path).read_bytes() == b"x"
 
 

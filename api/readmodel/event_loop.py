@@ -1,0 +1,50 @@
+"""Keeps the event loop free for other requests: long loops in time slices, and expensive values cached."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from itertools import islice
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+_SHARE: Final = 10
+"""A value is kept for so many times the time it took to compute: computing takes a tenth of the time at most."""
+_LONGEST_SECONDS: Final = 1.0
+
+
+async def time_slices(items: Collection[T], size: int) -> AsyncIterator[list[T]]:
+    """The items, `size` at a time; before each next slice the event loop runs the other tasks."""
+    left = iter(list(items))
+    while some := list(islice(left, size)):
+        yield some
+        await asyncio.sleep(0)
+
+
+class CachedValue(Generic[T]):
+    """A value that is computed once for all requests that arrive meanwhile, and kept for up to a second.
+
+    For use in one event loop.
+    """
+
+    def __init__(self, compute: Callable[[], Awaitable[T]]) -> None:
+        self._compute = compute
+        self._computing: asyncio.Future[T] | None = None
+        self._expires_at = 0.0
+
+    async def get(self) -> T:
+        """The value, at most a second old. Raises what `compute` raises."""
+        if self._computing is None or (self._computing.done() and time.monotonic() >= self._expires_at):
+            self._computing = asyncio.ensure_future(self._timed())
+        # Shielded: a request that is cancelled must not cancel it for the others.
+        return await asyncio.shield(self._computing)
+
+    async def _timed(self) -> T:
+        begun = time.monotonic()
+        try:
+            return await self._compute()
+        finally:
+            now = time.monotonic()
+            self._expires_at = now + min(_LONGEST_SECONDS, _SHARE * (now - begun))

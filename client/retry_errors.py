@@ -1,0 +1,40 @@
+"""The command that sends corrected rows to the job that refused them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.errors import plain_errors
+
+app = typer.Typer()
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
+Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@app.command("retry-errors")
+@plain_errors
+def retry_errors(
+    job_id: JobId,
+    file: Annotated[Path, typer.Argument(help="What `sluice errors ID --csv` has written, corrected.")],
+    reason: Reason = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Apply corrected rows to the job that refused them."""
+    from client.create import conclude
+    from client.http import Api
+    from client.sending import file_part, opened
+
+    api = Api()
+    name = api.job(job_id)["id"]
+    with opened(file) as content:
+        files = {"file": file_part(file, content)}
+        params = {"reason": reason} if reason else {}
+        job = api.call("POST", f"/v1/jobs/{name}/retry-errors", files=files, params=params, timeout=120.0)
+    conclude(job, wait=wait, as_json=as_json)
