@@ -42,6 +42,8 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int | None
     sha256: str | None
     lines: int | None
+    columns: dict[str, str | None] | None = None
+    """Column of the file -> field of the dataset, null for those passed over; null: each is named as its field is."""
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):

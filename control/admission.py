@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from control.errors import Rejected
-from control.limits import options_problem, source_problem
+from control.limits import columns_problem, options_problem, source_problem
 from schemas.commands import CreateJob
 from schemas.datasets import Dataset
 from schemas.ids import JOB_ID
@@ -66,10 +66,26 @@ def creation_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
         return Rejected(400, "a job that reads a file must name it: source.path")
     if kind.makes_file and command.options.dry_run:
         return Rejected(400, f"operation {command.operation} changes no rows, so there is nothing to try: no dry_run")
-    problem = options_problem(command.options) or source_problem(command.source)
+    problem = (
+        options_problem(command.options)
+        or source_problem(command.source)
+        or columns_problem(command.options, dataset, {command.source.kind})
+        or _recorded_problem(command, dataset)
+    )
     if problem is not None:
         return Rejected(400, problem)
     return _range_problem(command, dataset) if kind.dated else None
+
+
+def _recorded_problem(command: CreateJob, dataset: Dataset) -> str | None:
+    """Why readers could not tell which column is which; None: they can, or find out by the names alone."""
+    options, recorded = command.options, command.source.columns
+    if recorded is None:
+        if command.source.kind == "file" and (options.columns or options.set or options.ignore_extra):
+            return "a command with columns, set or ignore_extra says which column of its file is which: source.columns"
+        return None
+    strange = next((meant for meant in recorded.values() if meant is not None and meant not in dataset.columns), None)
+    return strange and f"source.columns names {strange[:80]!r}, which is no column of dataset {dataset.name}"
 
 
 def _range_problem(command: CreateJob, dataset: Dataset) -> Rejected | None:

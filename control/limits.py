@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
-from schemas.bounds import ERRORS_WORDS, LEAST_RATE, MOST_ERRORS, MOST_PATH, MOST_RATE, RATE_WORDS
+from csvfile.columns import size_problem
+from schemas.bounds import (
+    ERRORS_WORDS,
+    LEAST_RATE,
+    MOST_COLUMN_TEXT,
+    MOST_COLUMNS,
+    MOST_ERRORS,
+    MOST_PATH,
+    MOST_RATE,
+    RATE_WORDS,
+)
+from schemas.datasets import Dataset
 from schemas.job import Options, Source
 
 _PERCENT = re.compile(r"(100(\.0{1,12})?|\d{1,2}(\.\d{1,12})?)%", re.ASCII)
@@ -23,6 +35,33 @@ def options_problem(options: Options) -> str | None:
     return rate_problem(options.rows_per_second)
 
 
+def columns_problem(options: Options, dataset: Dataset, kinds: Collection[str]) -> str | None:
+    """Why a job with these kinds of source, one of which it has, can't have such columns; None: it can."""
+    if (options.columns or options.ignore_extra) and "file" not in kinds:
+        return "columns and ignore_extra are for the columns of a file; rows that come otherwise name fields themselves"
+    if options.set and not {"file", "topic"} & set(kinds):
+        return "set belongs to operations that write rows; leave it out"
+    for name, given in (("columns", options.columns), ("set", options.set)):
+        if (
+            len(given) > MOST_COLUMNS
+            or sum(len(key) + len(text or "") for key, text in given.items()) > MOST_COLUMN_TEXT
+        ):
+            return f"{name} has at most {MOST_COLUMNS:,} entries, and {MOST_COLUMN_TEXT:,} characters in them"
+    if len(options.set) == len(dataset.columns):
+        return "set has every field of the dataset, so that the rows would have none; leave one out"
+    known = frozenset(dataset.columns)
+    named = [("columns", name) for name in options.columns.values() if name is not None]
+    for name, meant in (*named, *(("set", name) for name in options.set)):
+        if meant not in known:
+            return (
+                f"{name} names {meant[:80]!r}, which is no column of dataset {dataset.name}; "
+                f"there are {', '.join(dataset.columns)}"
+            )
+        if name == "columns" and meant in options.set:
+            return f"{meant} is given twice: by a column of the file (columns) and for every row (set); leave one out"
+    return None
+
+
 def rate_problem(rows_per_second: float | None) -> str | None:
     """Why this can't be the most rows a second; None: it can, or it stands for no limit."""
     if rows_per_second is None or LEAST_RATE <= rows_per_second <= MOST_RATE:
@@ -39,4 +78,4 @@ def source_problem(source: Source) -> str | None:
     ):
         if text is not None and len(text) > most:
             return f"source.{name} has {len(text):,} characters; use at most {most:,}"
-    return None
+    return size_problem(list(source.columns or ()))

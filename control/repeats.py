@@ -14,9 +14,9 @@ from schemas.job import Job
 
 def request_digest(command: CreateJob) -> str:
     """The digest of everything that was asked for; not of who asks, and not of which file on disk it is: the one that
-    is sent again has the same content and name, and another inode.
+    is sent again has the same content and name, and another inode. Which column is which follows from the rest.
     """
-    asked = replace(command, by="", source=replace(command.source, identity=None))
+    asked = replace(command, by="", source=replace(command.source, identity=None, columns=None))
     return sha256(encode(asked)).hexdigest()
 
 

@@ -56,6 +56,14 @@ def moment(text: str) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+def text_of_moment(at_ms: int, kind: str, pattern: str) -> str:
+    """A time, in milliseconds since 1970, as the text of a ``date`` or ``datetime`` of this format; in UTC."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC).replace(microsecond=0)
+    if "%" in pattern:
+        return date_writer(pattern)(at.isoformat())
+    return at.date().isoformat() if kind == "date" else at.isoformat().replace("+00:00", "Z")
+
+
 def date_writer(pattern: str) -> Callable[[str], str]:
     """Writes stored days and times so that `strptime` reads them with the same pattern.
 

@@ -24,8 +24,9 @@ from api.web.auth import Caller
 from api.web.bodies import short_body
 from api.web.responses import json_answer
 from api.web.services import Services, caller, caught_up, now_ms, services
+from csvfile.columns import Wanted, wanted_by
 from csvfile.errors import CsvFileError
-from csvfile.header import read_header
+from csvfile.header import Header, look_at_header, read_header
 from schemas.ids import job_id_for_key, new_job_id
 from schemas.job import Job, Source
 
@@ -87,10 +88,12 @@ async def from_form(
         ApiError: the request is not right, or the job is refused.
     """
 
+    headers: list[Header] = []
+
     def check(data: bytes, head: bytes, whole: bool) -> None:
         draft = draft_of(data, parts.catalog, asking)
         if not draft.from_query:
-            _refuse_bad_head(draft, head, whole)
+            headers.append(_header(draft, head, whole, parts.view.jobs.get(job_id)))
 
     form = await receive_form(request.stream(), boundary, parts.settings.storage_root, job_id, check, describe)
     try:
@@ -106,10 +109,17 @@ async def from_form(
             await asyncio.to_thread(form.file.discard)
         raise
     async with _alone(parts, job_id):
-        return await _from_upload(draft, form.file, parts, asking, job_id)
+        return await _from_upload(draft, form.file, headers[0].match.recorded, parts, asking, job_id)
 
 
-async def _from_upload(draft: Draft, file: SpooledFile, parts: Services, asking: Caller, job_id: str) -> Job:
+async def _from_upload(
+    draft: Draft,
+    file: SpooledFile,
+    columns: dict[str, str | None] | None,
+    parts: Services,
+    asking: Caller,
+    job_id: str,
+) -> Job:
     command = creation(draft, job_id, asking, file.source())
     kept = False
     try:
@@ -119,7 +129,7 @@ async def _from_upload(draft: Draft, file: SpooledFile, parts: Services, asking:
             return _repeated(known, repeat_problem(known, command))
         source = await asyncio.to_thread(file.keep)
         kept = True
-        return await submit(parts.commands, parts.live, replace(command, source=source))
+        return await submit(parts.commands, parts.live, replace(command, source=replace(source, columns=columns)))
     except ApiError as error:
         # After a 503 the command may stand in the log, and then a reader will want the file.
         if not (kept and error.code == 503) and job_id not in parts.view.jobs:
@@ -138,7 +148,7 @@ async def _without_upload(request: Request, draft: Draft, parts: Services, askin
     elif draft.from_topic:
         source = Source(kind="topic")
     elif draft.file is not None:
-        source = await _named_file(request, draft, draft.file, parts)
+        source = await _named_file(request, draft, draft.file, parts, parts.view.jobs.get(job_id))
     else:
         raise invalid(f"the job has no rows to read: {_HOW}")
     command = creation(draft, job_id, asking, source)
@@ -149,13 +159,16 @@ async def _without_upload(request: Request, draft: Draft, parts: Services, askin
         return await submit(parts.commands, parts.live, command)
 
 
-async def _named_file(request: Request, draft: Draft, name: str, parts: Services) -> Source:
+async def _named_file(request: Request, draft: Draft, name: str, parts: Services, known: Job | None) -> Source:
+    headers: list[Header] = []
+
     def look(head: bytes, whole: bool) -> None:
-        _refuse_bad_head(draft, head, whole)
+        headers.append(_header(draft, head, whole, known))
 
     def read(stop: threading.Event) -> Source:
         path = allowed_path(name, parts.settings.import_roots)
-        return digest_of(path, look, stop)[1]
+        source = digest_of(path, look, stop)[1]
+        return replace(source, columns=headers[0].match.recorded if headers else None)
 
     return await parts.files.run(request, read)
 
@@ -166,9 +179,14 @@ def _repeated(known: Job, problem: ApiError | None) -> Job:
     return known
 
 
-def _refuse_bad_head(draft: Draft, head: bytes, whole: bool) -> None:
+def _header(draft: Draft, head: bytes, whole: bool, known: Job | None) -> Header:
+    """The file's header. A repeat of the request that made the job `known` follows what was decided then."""
     try:
-        read_header(head, whole, draft.dataset)
+        if known is not None and known.source.columns is not None:
+            header = look_at_header(head, whole, draft.dataset, Wanted(recorded=known.source.columns))
+            if header.match.problem is None:
+                return header
+        return read_header(head, whole, draft.dataset, wanted_by(draft.options))
     except CsvFileError as error:
         raise invalid(str(error), dataset=draft.dataset.name, expected=list(draft.dataset.columns)) from error
 

@@ -76,6 +76,8 @@ async def start_real(parts: Services, job: Job, asking: Caller, body: Start) -> 
     if body.options is not None:
         if body.options.dry_run:
             raise invalid("start makes the real job: leave dry_run out")
+        if body.options.columns or body.options.set or body.options.ignore_extra:
+            raise invalid("start takes the columns as the dry run had them: leave columns, set and ignore_extra out")
         check_options(body.options)
     known = parts.view.jobs.get(job_id_for_start(job.id))
     if known is not None:

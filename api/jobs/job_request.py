@@ -14,7 +14,7 @@ from api.errors import ApiError, invalid
 from api.models import JobRequest
 from api.web.auth import Caller
 from control.admission import Catalog, Kind
-from control.limits import options_problem, rate_problem
+from control.limits import columns_problem, options_problem, rate_problem
 from control.repeats import differences
 from schemas.codec import UndecodableError, decode
 from schemas.commands import CreateJob
@@ -27,7 +27,7 @@ _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _DAY = re.compile(r"^\d{4}-\d\d-\d\d\Z", re.ASCII)
 _ALLOWED = (
     "fields: operation, dataset, organisation, file, source, from, till, options, reason; "
-    "options: dry_run, max_errors, rows_per_second, if_busy, raw"
+    "options: dry_run, max_errors, rows_per_second, if_busy, raw, columns, set, ignore_extra"
 )
 
 
@@ -95,6 +95,10 @@ def draft_of(data: bytes, catalog: Catalog, caller: Caller) -> Draft:
         raise invalid("a job reads either a file or the topic, not both; leave out file or source")
     check_options(request.options)
     dataset = _dataset(request, kind, catalog.datasets)
+    kinds = {"topic"} if request.source == "topic" else kind.sources - {"topic"}
+    problem = columns_problem(request.options, dataset, kinds)
+    if problem is not None:
+        raise invalid(problem)
     if exports:
         _check_export(request, dataset)
     return Draft(

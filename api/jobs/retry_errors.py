@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from starlette.responses import Response
 
 from api.errors import ApiError, invalid
 from api.jobs.job_view import job_view
-from api.jobs.retry_file import RowSet, rows_problem
+from api.jobs.retry_file import RowSet, corrected_header, rows_problem
 from api.jobs.row_errors import error_numbers
 from api.readmodel.command_log import submit
 from api.uploads.multipart import FormReader, PartBegan, PartData, PartEnded, boundary_of, broken_off
@@ -25,6 +26,8 @@ from api.web.services import Services, caller, now_ms, services, visible_job
 from control.errors import Rejected
 from control.moves import Answer, legality
 from csvfile.cutter import Limits
+from csvfile.errors import CsvFileError
+from csvfile.header import Header
 from schemas.commands import RetryErrors
 from schemas.indices import index_name
 from schemas.job import Job, Source
@@ -62,8 +65,8 @@ async def take_corrections(
         if _legal(job, command) == "already":
             await asyncio.to_thread(file.discard)
             return job
-        await _check(request, file.written, job, parts)
-        source = replace(source, identity=(await asyncio.to_thread(file.keep)).identity)
+        columns = await _check(request, file.written, job, parts)
+        source = replace(source, identity=(await asyncio.to_thread(file.keep)).identity, columns=columns)
         kept = True
         return await submit(parts.commands, parts.live, replace(command, source=source))
     except BaseException as error:
@@ -85,16 +88,28 @@ def _legal(job: Job, command: RetryErrors) -> Answer:
     return answer
 
 
-async def _check(request: Request, path: Path, job: Job, parts: Services) -> None:
+async def _check(request: Request, path: Path, job: Job, parts: Services) -> dict[str, str | None] | None:
+    """Which column is which in the file of corrected rows, as the job is to record it.
+
+    Raises:
+        ApiError: 400, they are not corrected rows of this job; 503, that can't be known now.
+    """
     wrong = RowSet()
     async for numbers in error_numbers(parts.elasticsearch, index_name(parts.settings.prefix, "errors"), job.id):
         for number in numbers:
             wrong.add(number)
     dataset = parts.catalog.datasets[job.dataset]
     limits = Limits(parts.settings.block_rows, parts.settings.block_bytes)
-    problem = await parts.files.run(request, lambda stop: rows_problem(path, dataset, wrong, limits))
-    if problem is not None:
+    header: Header | None = None
+    problem: str | None
+    try:
+        header = await asyncio.to_thread(corrected_header, path, dataset, job.options)
+        problem = await parts.files.run(request, partial(rows_problem, path, header, wrong, limits))
+    except CsvFileError as error:
+        problem = str(error)
+    if problem is not None or header is None:
         raise invalid(f"nothing was changed: {problem}", job_id=job.id)
+    return header.match.recorded
 
 
 async def _receive(request: Request, file: SpooledFile, form: bool) -> tuple[str | None, str | None]:

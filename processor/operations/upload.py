@@ -20,7 +20,8 @@ from processor.operations.dry_run_keys import make_claims_index
 from processor.operations.dry_run_preview import preview_items
 from processor.operations.work import Result, Work
 from processor.outcome import Outcome
-from processor.validation.rows import VALUE_CHARACTERS, CheckedRows, row_checker
+from processor.validation.columns import BadValueError
+from processor.validation.rows import VALUE_CHARACTERS, CheckedRows, own_values, row_checker
 from schemas.blocks import Block, RowBlock, UndoBlock
 from schemas.indices import data_index, index_name
 from schemas.progress import RowError
@@ -125,12 +126,15 @@ class Upload:
         """See Operation. There is no file."""
 
     def _check(self, work: Work, block: RowBlock) -> CheckedRows:
+        fills = work.dataset.fills(work.job.options.set, work.job.created_at)
         try:
-            checker = row_checker(work.dataset, tuple(block.columns))
+            checker = row_checker(work.dataset, tuple(block.columns), fills)
         except KeyError as error:
             raise CannotGoOnError(
                 f"block {block.block} has a column {error} that dataset {work.dataset.name} has not"
             ) from error
+        except BadValueError as error:
+            raise CannotGoOnError(str(error)) from error
         return checker.check(block, work.job.organisation, work.at, work.job.options.raw)
 
     def _scope(self, work: Work) -> str | None:
@@ -193,15 +197,16 @@ def refused_row(work: Work, block: RowBlock, number: int, answer: Answer) -> Row
     index = block.row_numbers.index(number)
     named = dict(zip(block.columns, block.rows[index], strict=True))
     key = work.dataset.primary_key if answer.status == 409 else ()
+    columns, values = own_values(block, index)
     return RowError(
         job_id=block.job_id,
         row=number,
         line=block.line_of(index) if block.first_line else 0,
         column=", ".join(key) or None,
-        value=", ".join(named[name] for name in key)[:VALUE_CHARACTERS] if key else None,
+        value=", ".join(named.get(name, "") for name in key)[:VALUE_CHARACTERS] if key else None,
         reason=answer.error if answer.status == 409 else f"Elasticsearch refused the row: {answer.error[:CUT]}",
-        columns=block.columns,
-        values=block.rows[index],
+        columns=columns,
+        values=values,
         guarded=block.guarded,
         organisation=work.job.organisation,
         at=work.at,
