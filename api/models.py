@@ -148,6 +148,10 @@ class FieldView(msgspec.Struct, frozen=True, kw_only=True):
     enum: list[Any]
     title: str
     description: str
+    aliases: list[str]
+    """What else a file may call the column; case, spaces, ``_`` and ``-`` do not count."""
+    default: Any
+    """The text of every row of a file without the column, or ``{"time": "upload"}``; null: a file must have it."""
 
 
 class DatasetView(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from client.wording import Json, done_and_total, line
+from client.wording import Json, columns_line, done_and_total, line
 from runtime.formatting import number, size, way
 from runtime.tables import Column, show
 from runtime.terminal import out, say, visible
@@ -140,8 +140,9 @@ def show_job(job: Json) -> None:
         "reason": job["reason"],
         "operation": f"{job['operation']} {way(job['operation'])} {job['dataset']}, organisation {job['organisation']}",
         "source": f"{source['name']}, {size(source['bytes'])}" if source["name"] else source["kind"],
+        "columns": (columns_line(job) or "").removeprefix("Columns: ") or None,
         "dates": f"from {job['date_from']} till {job['date_till'] or 'the last'}" if job.get("date_from") else None,
-        "options": ", ".join(f"{name} {value}" for name, value in job["options"].items()) or None,
+        "options": ", ".join(f"{name} {value}" for name, value in job["options"].items() if name != "columns") or None,
         "rows": f"{number(progress['rows_applied'])} applied, {number(progress['rows_failed'])} refused, "
         f"{number(progress['rows_rolled_back'])} taken out, of {number(progress['rows_total'])}",
         "progress": line(job),

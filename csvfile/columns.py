@@ -54,6 +54,8 @@ class Match:
     """Fields that come from nowhere."""
     problem: str | None = None
     """Why the header does not fit, in words; None: it does."""
+    broken: bool = False
+    """The columns can't be told apart, whatever the job says of them."""
     plain: bool = False
     """Each field is a column of its very name, there are no others, and the job says nothing of columns."""
 
@@ -97,13 +99,14 @@ def match_columns(names: Sequence[str], dataset: Dataset, wanted: Wanted) -> Mat
         problem = words.misfit(dataset, missing, unwanted)
     if problem is None and not plain:
         problem = size_problem(names)
-    return Match(names, fields, missing, problem, plain)
+    return Match(names, fields, missing, problem, plain=plain)
 
 
 def by_exact_names(names: tuple[str, ...], dataset: Dataset, problem: str) -> Match:
     """A header that can't be used: those of its columns that are known in any case."""
     known = {*dataset.columns, *ERROR_COLUMNS}
-    return Match(names, tuple(name if name in known else PASSED_OVER for name in names), problem=problem)
+    fields = tuple(name if name in known else PASSED_OVER for name in names)
+    return Match(names, fields, problem=problem, broken=True)
 
 
 def size_problem(names: Sequence[str]) -> str | None:

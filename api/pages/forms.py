@@ -11,6 +11,7 @@ import msgspec
 from api.errors import invalid
 from control.limits import rate_problem
 from schemas.bounds import RATE_WORDS
+from schemas.codec import UndecodableError, decode
 
 Fields = Mapping[str, str]
 
@@ -33,6 +34,19 @@ def export_json(fields: Fields) -> bytes:
         options |= {"rows_per_second": rate}
     more = {name: text for name in ("from", "till") if (text := _text(fields, name)) is not None}
     return _job(fields, "export", dataset=_text(fields, "dataset"), options=options, **more)
+
+
+def columns_in(fields: Fields) -> dict[str, str | None]:
+    """Column of the file -> field, as the page's script has written it; empty: nobody has chosen anything.
+
+    Raises:
+        ApiError: 400, it is not what the script writes.
+    """
+    try:
+        found: dict[str, str | None] = decode(fields.get("columns", "").encode() or b"{}", dict[str, str | None])
+    except UndecodableError as error:
+        raise invalid(f"the columns that were chosen can't be read ({error}); open the page anew") from error
+    return found
 
 
 def rate_in(fields: Fields) -> float | None:
@@ -76,6 +90,9 @@ def _row_options(fields: Fields) -> dict[str, Any]:
         options["if_busy"] = "queue"
     if "raw" in fields:
         options["raw"] = True
+    columns = columns_in(fields)
+    if columns:
+        options["columns"] = columns
     return options
 
 

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from api.jobs.actions import COMMANDS
 from api.jobs.export_file import get_result
 from api.jobs.queries import get_errors_csv
-from api.pages import acting, job, listing, signing, starting
+from api.pages import acting, columns, job, listing, signing, starting
 from api.pages.gate import Handler, gated, open_page
 from api.pages.static import static_file
 
@@ -29,6 +29,7 @@ _GET: Final[dict[str, Handler]] = {
 }
 
 _POST: Final[dict[str, Handler]] = {
+    "/start/columns": columns.show_columns,
     "/start/upload": starting.start_upload,
     "/start/teams": starting.start_teams,
     "/start/export": starting.start_export,

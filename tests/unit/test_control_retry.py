@@ -184,6 +184,20 @@ def test_a_start_may_bring_options_of_its_own() -> None:
     assert world.job("real").options == Options(rows_per_second=10)
 
 
+def test_a_start_has_the_columns_that_were_tried() -> None:
+    world = dry_run()
+    tried = Options(dry_run=True, columns={"Who": "name"}, set={"country": "NL"}, ignore_extra=True)
+    source = Source(path="p.csv", columns={"Who": "name", "Notes": None})
+    made = replace(world.job(), options=tried, source=source)
+    world.jobs.remove("j1")
+    world.jobs.put(made)
+    start(world, Options(rows_per_second=10, columns={"x": None}))
+    job = world.job("real")
+    assert job.options == replace(tried, dry_run=False, rows_per_second=10)
+    plan = world.plans[-1]
+    assert isinstance(plan, ReadFile) and plan.source == job.source == source
+
+
 def test_the_real_job_is_subject_to_admission() -> None:
     world = dry_run()
     world.create("other")
