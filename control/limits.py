@@ -78,4 +78,4 @@ def source_problem(source: Source) -> str | None:
     ):
         if text is not None and len(text) > most:
             return f"source.{name} has {len(text):,} characters; use at most {most:,}"
-    return size_problem(list(source.columns or ()))
+    return size_problem(source.columns or {})

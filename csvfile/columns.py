@@ -98,7 +98,7 @@ def match_columns(names: Sequence[str], dataset: Dataset, wanted: Wanted) -> Mat
     if problem is None and (missing or unwanted or not given):
         problem = words.misfit(dataset, missing, unwanted)
     if problem is None and not plain:
-        problem = size_problem(names)
+        problem = size_problem(dict(zip(names, fields, strict=True)))
     return Match(names, fields, missing, problem, plain=plain)
 
 
@@ -109,13 +109,13 @@ def by_exact_names(names: tuple[str, ...], dataset: Dataset, problem: str) -> Ma
     return Match(names, fields, problem=problem, broken=True)
 
 
-def size_problem(names: Sequence[str]) -> str | None:
-    """Why a job can't record so many names, or such long ones; None: it can."""
-    if len(names) > MOST_COLUMNS:
+def size_problem(columns: Mapping[str, str | None]) -> str | None:
+    """Why a job can't record so many columns and their fields, or such long names; None: it can."""
+    if len(columns) > MOST_COLUMNS:
         return (
-            f"{len(names):,} columns are too many where they are not named as the fields are; at most {MOST_COLUMNS:,}"
+            f"{len(columns):,} columns are too many: at most {MOST_COLUMNS:,}, unless they are the fields by their names"
         )
-    if sum(map(len, names)) > MOST_COLUMN_TEXT:
+    if sum(len(name) + len(meant or "") for name, meant in columns.items()) > MOST_COLUMN_TEXT:
         return f"the names of the columns have more than {MOST_COLUMN_TEXT:,} characters together; shorten them"
     return None
 

@@ -230,7 +230,7 @@ class InboxPartition:
 
     def _take_in(self, record: Record, arrival: Arrival, desk: _JobIntake) -> None:
         # what a row takes in a block: an empty text has three bytes there, and a problem its own
-        size = max(len(record.value or b"") // len(arrival.values), 3 * desk.maker.columns)
+        size = max(len(record.value or b"") // len(arrival.values), desk.maker.least_bytes)
         for number, values, problem in arrival.rows():
             objection = desk.terms.objection(number)
             if objection is not None:

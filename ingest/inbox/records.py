@@ -132,9 +132,9 @@ class RowMaker:
         )
 
     @property
-    def columns(self) -> int:
-        """How many columns there are."""
-        return len(self._columns)
+    def least_bytes(self) -> int:
+        """What a row without values takes in a block, at least."""
+        return 3 * len(self._columns) + sum(len(text.encode()) for text in self._absent.values())
 
     def texts(self, values: Mapping[str, Value], plain: bool = False) -> tuple[Sequence[str], str | None]:
         """The values in the order of the columns, a missing one as its text; and what is wrong with the row.
