@@ -55,7 +55,7 @@ def _pairs(option: str, how: str, parts: list[tuple[str, str, str]]) -> dict[str
     found: dict[str, str] = {}
     for name, sign, text in parts:
         if not sign or not name:
-            raise usage(f"write {option} {how}; {(name or text)!r} is neither")
+            raise usage(f"write {option} {how}; {sign.join((name, text))!r} is not")
         if name in found:
             raise usage(f"{option} has {name!r} twice; leave one out")
         found[name] = text

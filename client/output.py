@@ -142,7 +142,8 @@ def show_job(job: Json) -> None:
         "source": f"{source['name']}, {size(source['bytes'])}" if source["name"] else source["kind"],
         "columns": (columns_line(job) or "").removeprefix("Columns: ") or None,
         "dates": f"from {job['date_from']} till {job['date_till'] or 'the last'}" if job.get("date_from") else None,
-        "options": ", ".join(f"{name} {value}" for name, value in job["options"].items() if name != "columns") or None,
+        "options": ", ".join(_option(name, value) for name, value in job["options"].items() if name != "columns")
+        or None,
         "rows": f"{number(progress['rows_applied'])} applied, {number(progress['rows_failed'])} refused, "
         f"{number(progress['rows_rolled_back'])} taken out, of {number(progress['rows_total'])}",
         "progress": line(job),
@@ -163,6 +164,12 @@ def show_job(job: Json) -> None:
         for lane in job["lanes"]:
             if lane["error"]:
                 out(f"partition {lane['partition']}: {lane['error']}")
+
+
+def _option(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {key}={text}" for key, text in value.items())
+    return f"{name} {value}"
 
 
 def show_errors(page: Json, job_id: str) -> None:

@@ -112,9 +112,7 @@ def by_exact_names(names: tuple[str, ...], dataset: Dataset, problem: str) -> Ma
 def size_problem(columns: Mapping[str, str | None]) -> str | None:
     """Why a job can't record so many columns and their fields, or such long names; None: it can."""
     if len(columns) > MOST_COLUMNS:
-        return (
-            f"{len(columns):,} columns are too many: at most {MOST_COLUMNS:,}, unless they are the fields by their names"
-        )
+        return f"{len(columns):,} columns are too many: {MOST_COLUMNS:,} at most, unless each is named as its field"
     if sum(len(name) + len(meant or "") for name, meant in columns.items()) > MOST_COLUMN_TEXT:
         return f"the names of the columns have more than {MOST_COLUMN_TEXT:,} characters together; shorten them"
     return None
