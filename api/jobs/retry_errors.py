@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -100,14 +100,16 @@ async def _check(request: Request, path: Path, job: Job, parts: Services) -> dic
             wrong.add(number)
     dataset = parts.catalog.datasets[job.dataset]
     limits = Limits(parts.settings.block_rows, parts.settings.block_bytes)
-    header: Header | None = None
-    problem: str | None
+
+    def read(_stop: threading.Event) -> tuple[Header, str | None]:
+        header = corrected_header(path, dataset, job.options)
+        return header, rows_problem(path, header, wrong, limits)
+
     try:
-        header = await asyncio.to_thread(corrected_header, path, dataset, job.options)
-        problem = await parts.files.run(request, partial(rows_problem, path, header, wrong, limits))
+        header, problem = await parts.files.run(request, read)
     except CsvFileError as error:
-        problem = str(error)
-    if problem is not None or header is None:
+        raise invalid(f"nothing was changed: {error}", job_id=job.id) from error
+    if problem is not None:
         raise invalid(f"nothing was changed: {problem}", job_id=job.id)
     return header.match.recorded
 
