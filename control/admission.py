@@ -70,22 +70,26 @@ def creation_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
         options_problem(command.options)
         or source_problem(command.source)
         or columns_problem(command.options, dataset, {command.source.kind})
-        or _recorded_problem(command, dataset)
     )
     if problem is not None:
         return Rejected(400, problem)
     return _range_problem(command, dataset) if kind.dated else None
 
 
-def _recorded_problem(command: CreateJob, dataset: Dataset) -> str | None:
-    """Why readers could not tell which column is which; None: they can, or find out by the names alone."""
+def recorded_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
+    """Why readers could not tell which column of the job's file is which, if the command has no other problem; None:
+    they can, or find out by the names alone. The API records it when the file has come; services do so themselves."""
     options, recorded = command.options, command.source.columns
     if recorded is None:
         if command.source.kind == "file" and (options.columns or options.set or options.ignore_extra):
-            return "a command with columns, set or ignore_extra says which column of its file is which: source.columns"
+            text = "a command with columns, set or ignore_extra says which column of its file is which: source.columns"
+            return Rejected(400, text)
         return None
+    dataset = catalog.datasets[command.dataset]
     strange = next((meant for meant in recorded.values() if meant is not None and meant not in dataset.columns), None)
-    return strange and f"source.columns names {strange[:80]!r}, which is no column of dataset {dataset.name}"
+    if strange is None:
+        return None
+    return Rejected(400, f"source.columns names {strange[:80]!r}, which is no column of dataset {dataset.name}")
 
 
 def _range_problem(command: CreateJob, dataset: Dataset) -> Rejected | None:

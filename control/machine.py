@@ -11,7 +11,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from control.admission import Catalog, creation_problem, exclusive_key
+from control.admission import Catalog, creation_problem, exclusive_key, recorded_problem
 from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
 from control.limits import rate_problem, source_problem
@@ -122,7 +122,7 @@ def _create(
 ) -> tuple[Event, ...] | Rejected:
     if job is not None:
         return () if job.started_from == started_from and not differences(job, command) else _another(job, command)
-    problem = creation_problem(command, context.catalog)
+    problem = creation_problem(command, context.catalog) or recorded_problem(command, context.catalog)
     if problem is not None:
         return problem
     key = exclusive_key(command, context.catalog)
