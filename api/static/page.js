@@ -120,7 +120,7 @@ async function showColumns(form) {
   table.hidden = !file;
   if (!file) return;
   const body = new FormData();
-  body.append("dataset", form.dataset.dataset || form.elements.dataset.value);
+  body.append("dataset", form.getAttribute("data-dataset") || form.elements.dataset.value); // form.dataset is a field
   body.append("columns", form.elements.columns.value);
   if (file.size <= HEAD_BYTES) body.append("whole", "on");
   body.append("file", file.slice(0, HEAD_BYTES));

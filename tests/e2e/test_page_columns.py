@@ -95,5 +95,5 @@ def test_another_file_forgets_what_was_chosen(page: Page, organisation: str, tmp
     form.get_by_label("CSV file").set_input_files(legacy(tmp_path, 10))
     expect(field_of(form, "Country")).to_have_value("=country")
     expect(form.locator("input[name=columns]")).to_have_value("")
-    form.get_by_label("Dataset").select_option("teams")
+    form.get_by_label("Dataset", exact=True).select_option("teams")
     expect(form.locator(".columns .notice.bad")).to_contain_text("Missing: team")

@@ -122,6 +122,7 @@ def test_a_dry_run_shows_what_the_real_job_stores(cluster: Cluster, organisation
 def test_what_is_set_wrongly_fails_the_job_before_a_row_is_written(
     cluster: Cluster, organisation: str, tmp_path: Path
 ) -> None:
+    cluster.expect("can.t go on: country is")
     wrong = {**OPTIONS, "set": {"country": "X"}}
     job_id = cluster.upload(with_notes(tmp_path, 300), organisation, **wrong)
     job = cluster.wait_state(job_id, "FAILED")
