@@ -21,7 +21,10 @@ COPY runtime runtime
 COPY control control
 COPY ingest ingest
 COPY processor processor
+COPY extensions extensions
 COPY api api
+COPY client client
+COPY verify verify
 COPY devstack devstack
 COPY kibana kibana
 COPY sample_csv sample_csv

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from control.errors import Rejected
+
 STATUS: Final[dict[int, str]] = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -52,6 +54,11 @@ def error_body(code: int, message: str, details: dict[str, Any] | None = None) -
 def invalid(message: str, **details: Any) -> ApiError:
     """400: the request is not right; the message says what to change."""
     return ApiError(400, message, details)
+
+
+def refused(rejected: Rejected) -> ApiError:
+    """What the control agent says, or would say, as an answer."""
+    return ApiError(rejected.code, rejected.message, rejected.details)
 
 
 def no_such_job(job_id: str) -> ApiError:

@@ -181,6 +181,12 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     rows_per_second: float
 
 
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The process runs."""
+
+    status: Literal["ok"] = "ok"
+
+
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the API can do its work. Elasticsearch is shown only: control works without it."""
 

@@ -1,258 +1,32 @@
-"""The API's description, OpenAPI 3.1: paths as data, schemas made from the structs that the routes use."""
+"""The API's description, OpenAPI 3.1, made from the routes' declarations. Pure."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
-from api import models
-from schemas.job import State
+from api.models import ErrorBody
+from api.web.routing import FORM, JSON, Answer, Body, Endpoint, Parameter, Part
 
 Json = dict[str, Any]
+Groups = Mapping[str, Sequence[Endpoint]]
+"""Routes by what they are about."""
 
-_STRUCTS: tuple[type[msgspec.Struct], ...] = (
-    models.JobView,
-    models.JobPage,
-    models.JobRequest,
-    models.Reason,
-    models.InputEnd,
-    models.Rate,
-    models.Start,
-    models.Preview,
-    models.HistoryPage,
-    models.RowErrorPage,
-    models.DatasetList,
-    models.Stats,
-    models.Readiness,
-    models.ErrorBody,
-)
+_TEXT: Final[Json] = {"type": "string"}
+_FILE: Final[Json] = {"type": "string", "format": "binary"}
+_JOB_ID: Final[Json] = {"name": "job_id", "in": "path", "required": True, "schema": _TEXT}
+_ANY_OTHER: Final = "Any other refusal, also of a connection; 500: the API's log has the cause under the given id"
 
 
-def _ref(struct: type[msgspec.Struct]) -> Json:
-    return {"$ref": f"#/components/schemas/{struct.__name__}"}
-
-
-def _json(text: str, struct: type[msgspec.Struct]) -> Json:
-    return {"description": text, "content": {"application/json": {"schema": _ref(struct)}}}
-
-
-def _other(text: str, media_type: str) -> Json:
-    return {"description": text, "content": {media_type: {"schema": {"type": "string"}}}}
-
-
-def _refused(*codes: int) -> Json:
-    words = {
-        400: "Malformed; the message says what to change",
-        401: "The API key is wrong or missing",
-        403: "Not allowed",
-        404: "There is no such job",
-        409: "Not possible in this state; the message says when it is",
-        413: "Too large",
-        422: "The Idempotency-Key belongs to another request",
-        503: "Kafka, Elasticsearch or the workers do not answer; try again later",
-    }
-    return {str(code): _json(words[code], models.ErrorBody) for code in (401, *codes)}
-
-
-def _query(name: str, text: str, schema: Json) -> Json:
-    return {"name": name, "in": "query", "description": text, "schema": schema}
-
-
-_JOB_ID: Json = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}
-_STRINGS: Json = {"type": "array", "items": {"type": "string"}}
-_WAIT = _query("wait", "Seconds to wait for the state in which the job rests", {"type": "number", "maximum": 600})
-
-
-def _body(struct: type[msgspec.Struct], *, required: bool = True) -> Json:
-    return {"required": required, "content": {"application/json": {"schema": _ref(struct)}}}
-
-
-def _action(name: str, summary: str) -> Json:
-    return {
-        "post": {
-            "operationId": f"{name}Job",
-            "summary": summary,
-            "parameters": [_JOB_ID, _WAIT],
-            "requestBody": _body(models.Reason, required=False),
-            "responses": {
-                "200": _json("The job, at rest (with ?wait)", models.JobView),
-                "202": _json("The job; it is on its way there", models.JobView),
-                **_refused(400, 404, 409, 503),
-            },
-        }
-    }
-
-
-def _get(name: str, summary: str, answer: Json, *codes: int, parameters: list[Json] | None = None) -> Json:
-    return {
-        "get": {
-            "operationId": name,
-            "summary": summary,
-            "parameters": parameters or [],
-            "responses": {"200": answer, **_refused(*codes)},
-        }
-    }
-
-
-def _open(name: str, summary: str, answer: Json, **more: Json) -> Json:
-    return {"get": {"operationId": name, "summary": summary, "security": [], "responses": {"200": answer, **more}}}
-
-
-_CREATE: Json = {
-    "operationId": "createJob",
-    "summary": "Make a job",
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "description": "A repeat with the same key returns the first answer",
-            "schema": {"type": "string", "maxLength": 255},
-        }
-    ],
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": _ref(models.JobRequest)},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["job"],
-                    "properties": {"job": _ref(models.JobRequest), "file": {"type": "string", "format": "binary"}},
-                },
-                "encoding": {"job": {"contentType": "application/json"}, "file": {"contentType": "text/csv"}},
-            },
-        },
-    },
-    "responses": {
-        "201": {
-            **_json("The job", models.JobView),
-            "headers": {"Location": {"description": "Where the job is", "schema": {"type": "string"}}},
-        },
-        **_refused(400, 403, 409, 413, 422, 503),
-    },
-}
-
-_LIST_PARAMETERS = [
-    _query("state", "Only jobs in these states", {"type": "array", "items": {"enum": [str(state) for state in State]}}),
-    _query("operation", "Only these operations", _STRINGS),
-    _query("organisation", "Only these organisations", _STRINGS),
-    _query("limit", "Jobs on a page, at most", {"type": "integer", "minimum": 1, "maximum": 1000}),
-    _query("after", "The `next` of the page before", {"type": "string"}),
-]
-
-_ERROR_PARAMETERS = [
-    _JOB_ID,
-    _query("limit", "Errors on a page, at most", {"type": "integer", "minimum": 1, "maximum": 1000}),
-    _query("after", "Only rows after this one", {"type": "integer"}),
-]
-
-PATHS: Json = {
-    "/v1/jobs": {
-        "post": _CREATE,
-        **_get("listJobs", "Jobs, newest first", _json("Jobs", models.JobPage), 400, 503, parameters=_LIST_PARAMETERS),
-    },
-    "/v1/jobs/{job_id}": _get("getJob", "One job", _json("The job", models.JobView), 404, parameters=[_JOB_ID]),
-    "/v1/jobs/{job_id}/pause": _action("pause", "Stop writing, keep everything, go on later"),
-    "/v1/jobs/{job_id}/resume": _action("resume", "Go on from the checkpoint"),
-    "/v1/jobs/{job_id}/terminate": _action("terminate", "Stop for good; what was written is taken out again"),
-    "/v1/jobs/{job_id}/rollback": _action("rollback", "Take out what the job wrote"),
-    "/v1/jobs/{job_id}/end": {
-        "post": {
-            "operationId": "endInput",
-            "summary": "Say how many rows come by the inbox; the job ends once it has them",
-            "parameters": [_JOB_ID],
-            "requestBody": _body(models.InputEnd),
-            "responses": {"202": _json("The job", models.JobView), **_refused(400, 404, 409, 503)},
-        }
-    },
-    "/v1/jobs/{job_id}/preview": _get(
-        "getPreview", "What a dry run has found: counts, first row errors, first rows as they would be stored",
-        _json("The preview", models.Preview), 404, 503, parameters=[_JOB_ID],
-    ),
-    "/v1/jobs/{job_id}/start": {
-        "post": {
-            "operationId": "startJob",
-            "summary": "Make the real job of a dry run, without a second upload",
-            "parameters": [_JOB_ID],
-            "requestBody": _body(models.Start, required=False),
-            "responses": {
-                "200": _json("The job, which was started before", models.JobView),
-                "201": _json("The job", models.JobView),
-                **_refused(400, 404, 409, 503),
-            },
-        }
-    },
-    "/v1/jobs/{job_id}/retry-errors": {
-        "post": {
-            "operationId": "retryErrors",
-            "summary": "Apply corrected rows, those of an errors.csv, to the same job",
-            "parameters": [_JOB_ID, _query("reason", "Why, for the audit trail", {"type": "string"})],
-            "requestBody": {
-                "required": True,
-                "content": {
-                    "text/csv": {"schema": {"type": "string"}},
-                    "multipart/form-data": {
-                        "schema": {
-                            "type": "object",
-                            "required": ["file"],
-                            "properties": {"file": {"type": "string", "format": "binary"}},
-                        }
-                    },
-                },
-            },
-            "responses": {
-                "202": _json("The job; it is at work again", models.JobView),
-                **_refused(400, 404, 409, 503),
-            },
-        }
-    },
-    "/v1/jobs/{job_id}/rate": {
-        "put": {
-            "operationId": "setRate",
-            "summary": "Set or lift the most rows a second",
-            "parameters": [_JOB_ID],
-            "requestBody": _body(models.Rate),
-            "responses": {"200": _json("The job", models.JobView), **_refused(400, 404, 409, 503)},
-        }
-    },
-    "/v1/jobs/{job_id}/watch": _get(
-        "watchJob",
-        "Events `state` and `progress`, each with the job as data, until the job has ended",
-        _other("Server-sent events", "text/event-stream"),
-        404,
-        parameters=[_JOB_ID],
-    ),
-    "/v1/jobs/{job_id}/history": _get(
-        "getHistory", "The audit trail, newest last", _json("What happened", models.HistoryPage), 404, 503,
-        parameters=[_JOB_ID],
-    ),
-    "/v1/jobs/{job_id}/errors": _get(
-        "getErrors", "Row errors, by row", _json("A page", models.RowErrorPage), 400, 404, 503,
-        parameters=_ERROR_PARAMETERS,
-    ),
-    "/v1/jobs/{job_id}/errors.csv": _get(
-        "getErrorsCsv", "All row errors", _other("The rows, and why not", "text/csv"), 404, 503, parameters=[_JOB_ID]
-    ),
-    "/v1/jobs/{job_id}/result": _get(
-        "getResult", "The CSV that an export made", _other("The file; Range is supported", "text/csv"), 404, 409, 503,
-        parameters=[_JOB_ID],
-    ),
-    "/v1/datasets": _get("listDatasets", "Datasets and their columns", _json("All of them", models.DatasetList)),
-    "/v1/stats": _get("getStats", "Totals over all jobs", _json("The totals", models.Stats), 503),
-    "/healthz": _open("healthz", "The process runs", {"description": "It does"}),
-    "/readyz": _open(
-        "readyz", "Control works", _json("It does", models.Readiness), **{"503": _json("Not (yet)", models.Readiness)}
-    ),
-    "/metrics": _open("metrics", "Numbers for Prometheus", _other("Text format 0.0.4", "text/plain")),
-}  # fmt: skip
-
-
-@lru_cache(maxsize=1)
-def document() -> Json:
+def document(groups: Groups) -> Json:
     """The whole description."""
-    _, schemas = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")
+    schemas = _Schemas(groups)
+    paths: dict[str, Json] = {}
+    for group, endpoints in groups.items():
+        for endpoint in endpoints:
+            paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, group, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -260,9 +34,10 @@ def document() -> Json:
             "version": "1",
             "description": "Bulk CSV jobs that an operator can watch, stop, resume and take back.",
         },
-        "paths": PATHS,
+        "tags": [{"name": group} for group in groups],
+        "paths": paths,
         "components": {
-            "schemas": schemas,
+            "schemas": schemas.components,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -270,3 +45,104 @@ def document() -> Json:
         },
         "security": [{"bearer": []}, {"key": []}],
     }
+
+
+class _Schemas:
+    """The JSON Schema of each type that a route names."""
+
+    def __init__(self, groups: Groups) -> None:
+        types = [kind for endpoints in groups.values() for endpoint in endpoints for kind in _types(endpoint)]
+        schemas, self.components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+        self._schemas = list(zip(types, schemas, strict=True))
+
+    def __getitem__(self, kind: Any) -> Json:
+        return next(schema for known, schema in self._schemas if known == kind)
+
+
+def _types(endpoint: Endpoint) -> Iterator[Any]:
+    yield ErrorBody
+    for parameter in endpoint.parameters:
+        yield parameter.type
+    for answer in endpoint.answers.values():
+        if answer.content is not None and not isinstance(answer.content, str):
+            yield answer.content
+    if endpoint.body is not None:
+        if endpoint.body.json is not None:
+            yield endpoint.body.json
+        for part in endpoint.body.form.values():
+            if not isinstance(part.content, str):
+                yield part.content
+
+
+def _operation(endpoint: Endpoint, group: str, schemas: _Schemas) -> Json:
+    operation: Json = {"operationId": endpoint.name, "summary": endpoint.summary, "tags": [group]}
+    if endpoint.description is not None:
+        operation["description"] = endpoint.description
+    if endpoint.open:
+        operation["security"] = []
+    parameters = [_JOB_ID] if endpoint.of_a_job else []
+    parameters += [_parameter(parameter, schemas) for parameter in endpoint.parameters]
+    if parameters:
+        operation["parameters"] = parameters
+    if endpoint.body is not None:
+        operation["requestBody"] = _body(endpoint.body, schemas)
+    responses = {str(code): _answer(answer, schemas) for code, answer in endpoint.answers.items()}
+    operation["responses"] = {**responses, "default": {"description": _ANY_OTHER, **_json(schemas[ErrorBody])}}
+    return operation
+
+
+def _parameter(parameter: Parameter, schemas: _Schemas) -> Json:
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        "description": parameter.meaning,
+        "schema": schemas[parameter.type],
+    }
+
+
+def _body(body: Body, schemas: _Schemas) -> Json:
+    content: Json = {}
+    if body.json is not None:
+        content |= _json(schemas[body.json])["content"]
+    if body.text is not None:
+        content[body.text] = {"schema": _TEXT}
+    if body.form:
+        content[FORM] = _form(body.form, schemas)
+    return {"required": body.required, "content": content}
+
+
+def _form(parts: Mapping[str, Part], schemas: _Schemas) -> Json:
+    def schema(part: Part) -> Json:
+        return _FILE if isinstance(part.content, str) else schemas[part.content]
+
+    def media_type(part: Part) -> str:
+        return part.content if isinstance(part.content, str) else JSON
+
+    return {
+        "schema": {
+            "type": "object",
+            "required": [name for name, part in parts.items() if part.required],
+            "properties": {name: schema(part) for name, part in parts.items()},
+        },
+        "encoding": {name: {"contentType": media_type(part)} for name, part in parts.items()},
+    }
+
+
+def _answer(answer: Answer, schemas: _Schemas) -> Json:
+    described: Json = {"description": answer.meaning}
+    if answer.headers:
+        described["headers"] = {
+            name: {"description": meaning, "schema": _TEXT} for name, meaning in answer.headers.items()
+        }
+    match answer.content:
+        case None:
+            pass
+        case str() as media_type:
+            described["content"] = {media_type: {"schema": {"type": "object"} if media_type == JSON else _TEXT}}
+        case struct:
+            described |= _json(schemas[struct])
+    return described
+
+
+def _json(schema: Json) -> Json:
+    return {"content": {JSON: {"schema": schema}}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import resource
 import sys
 from contextlib import suppress
@@ -11,6 +10,7 @@ from api.app import create_app
 from api.web.connections import BoundedConfig, BoundedServer
 from api.web.patience import Limits
 from runtime.datasets import require_datasets
+from runtime.logs import configure_logging
 from runtime.settings import Settings, settings
 
 _NOT_STARTED = 3
@@ -40,9 +40,7 @@ def server(chosen: Settings) -> BoundedServer:
 def main() -> None:
     """Serve until told to stop."""
     chosen = settings()
-    logging.basicConfig(level=chosen.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("elastic_transport", "httpx", "python_multipart"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    configure_logging(chosen)
     require_datasets(chosen.datasets_folder)
     _allow_files(2 * chosen.api_connections + _FILES_BESIDE)
     running = server(chosen)

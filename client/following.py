@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from client.errors import FAILED, UNREACHABLE, ClientError
 from client.http import Api, Json
+from runtime.retrying import Backoff
 
 GIVE_UP_SECONDS = 60.0
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 5.0
+BACKOFF: Final = Backoff(first=0.5, longest=5.0)
 _SILENCE_SECONDS = 40.0
 """The API says something every 15 seconds."""
 
@@ -28,21 +29,27 @@ def exit_code(job: Json) -> int:
     return 0 if job["state"] == "COMPLETED" else FAILED
 
 
-def follow(api: Api, job_id: str, say: Callable[[str], None]) -> Iterator[Json]:
+def follow(
+    api: Api,
+    job_id: str,
+    say: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Json]:
     """The job as it changes, until it is over; `say` is told when the connection is lost and found.
 
     Raises:
         ClientError: the API refuses, or has not answered for a minute.
     """
     lost_at: float | None = None
-    pause = _FIRST_PAUSE_SECONDS
+    pauses = BACKOFF.pauses()
     while True:
         try:
             with api.stream(f"/v1/jobs/{job_id}/watch", _SILENCE_SECONDS) as response:
                 for job in jobs_in(response.iter_lines()):
                     if lost_at is not None:
                         say("the API answers again")
-                    lost_at, pause = None, _FIRST_PAUSE_SECONDS
+                    lost_at, pauses = None, BACKOFF.pauses()
                     yield job
                     if is_over(job):
                         return
@@ -52,14 +59,13 @@ def follow(api: Api, job_id: str, say: Callable[[str], None]) -> Iterator[Json]:
             cause = error
         else:
             cause = ClientError("the API closed the connection", UNREACHABLE)
-        now = time.monotonic()
+        now = clock()
         if lost_at is None:
             lost_at = now
             say(f"the API does not answer; the job goes on without it. Trying again for {GIVE_UP_SECONDS:.0f} s ...")
         if now - lost_at > GIVE_UP_SECONDS:
             raise cause
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        sleep(next(pauses))
 
 
 def jobs_in(lines: Iterable[str]) -> Iterator[Json]:

@@ -1,4 +1,4 @@
-"""Which jobs may be made, and which may run at the same time."""
+"""Which jobs may be made, and which may run at the same time. REST, the page and the topic ask here. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
 from control.errors import Rejected
 from control.limits import columns_problem, options_problem, source_problem
+from control.predicates import holds_key
 from schemas.commands import CreateJob
 from schemas.datasets import Dataset
-from schemas.ids import JOB_ID
-from schemas.job import BUSY, Job, State
+from schemas.job import Job, State
 
 _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _DAY = re.compile(r"^\d{4}-\d\d-\d\d\Z", re.ASCII)
+_SOURCES: Final = {"file": "a file", "topic": "the inbox (topic)", "query": "the dataset (query)"}
+"""Kind of source -> what a person calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,12 @@ class Kind:
     """It needs a dataset with a date, and a date range."""
     makes_file: bool = False
     """Its outcome is a file, made when every block is applied, and taken out as a whole."""
+    title: str = ""
+    """What the operator's page calls its form, e.g. "Create teams"; empty: what its name says."""
+    summary: str = ""
+    """A sentence or two for the form: what becomes of the rows."""
+    button: str = ""
+    """What the form's button says; empty: Start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,36 +53,60 @@ class Catalog:
 
 def creation_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
     """Why this job can't be made; None: it can."""
-    if not JOB_ID.match(command.job_id):
-        return Rejected(400, "a job id is 1 to 64 lower-case letters, digits, - and _, the first a letter or digit")
+    problem = _problem(command, catalog)
+    return None if problem is None else Rejected(400, problem)
+
+
+def _problem(command: CreateJob, catalog: Catalog) -> str | None:
     kind = catalog.operations.get(command.operation)
     if kind is None:
-        return Rejected(
-            400, f"operation {command.operation!r} is not known; use one of {', '.join(sorted(catalog.operations))}"
-        )
-    dataset = catalog.datasets.get(command.dataset)
-    if dataset is None:
-        return Rejected(
-            400, f"dataset {command.dataset!r} is not known; use one of {', '.join(sorted(catalog.datasets))}"
-        )
-    if kind.dataset not in (None, command.dataset):
-        return Rejected(400, f"operation {command.operation} is for dataset {kind.dataset} only")
+        return f"operation {command.operation[:80]!r} is not known; use one of {_listed(catalog.operations)}"
     if not _ORGANISATION.match(command.organisation):
-        return Rejected(400, "an organisation is 1 to 64 letters, digits, dots, - and _")
-    if command.source.kind not in kind.sources:
-        return Rejected(400, f"operation {command.operation} takes its rows from: {', '.join(sorted(kind.sources))}")
-    if command.source.kind == "file" and not command.source.path:
-        return Rejected(400, "a job that reads a file must name it: source.path")
-    if kind.makes_file and command.options.dry_run:
-        return Rejected(400, f"operation {command.operation} changes no rows, so there is nothing to try: no dry_run")
-    problem = (
-        options_problem(command.options)
-        or source_problem(command.source)
-        or columns_problem(command.options, dataset, {command.source.kind})
+        return (
+            f"organisation {command.organisation[:80]!r} is not a name that can be used: 1 to 64 letters, digits, "
+            f"dots, - and _, the first a letter or digit"
+        )
+    return (
+        _dataset_problem(command, kind, catalog)
+        or _source_problem(command, kind)
+        or options_problem(command.options)
+        or columns_problem(command.options, catalog.datasets[command.dataset], command.source)
+        or _kind_problem(command, kind, catalog)
     )
-    if problem is not None:
-        return Rejected(400, problem)
-    return _range_problem(command, dataset) if kind.dated else None
+
+
+def _dataset_problem(command: CreateJob, kind: Kind, catalog: Catalog) -> str | None:
+    if kind.dataset not in (None, command.dataset):
+        return f"operation {command.operation} is for dataset {kind.dataset} only, not {command.dataset[:80]!r}"
+    if not command.dataset:
+        return f"dataset is missing; use one of {_listed(catalog.datasets)}"
+    if command.dataset not in catalog.datasets:
+        return f"dataset {command.dataset[:80]!r} is not known; use one of {_listed(catalog.datasets)}"
+    return None
+
+
+def _source_problem(command: CreateJob, kind: Kind) -> str | None:
+    source = command.source
+    if source.kind not in kind.sources:
+        taken = " or ".join(_SOURCES[name] for name in sorted(kind.sources))
+        advice = "; send no file, and leave out file and source" if kind.sources == {"query"} else ""
+        return f"operation {command.operation} takes its rows from {taken}, not from {_SOURCES[source.kind]}{advice}"
+    if source.kind == "file" and not source.path:
+        return "a job that reads a file must name it: give its path (in a command: source.path)"
+    return source_problem(source)
+
+
+def _kind_problem(command: CreateJob, kind: Kind, catalog: Catalog) -> str | None:
+    """What fits some kinds of operations and not others."""
+    options = command.options
+    if kind.makes_file and (options.dry_run or options.max_errors is not None):
+        return "dry_run and max_errors belong to operations that write rows; leave them out"
+    if kind.dated:
+        return _range_problem(command, catalog.datasets[command.dataset])
+    if command.date_from is not None or command.date_till is not None:
+        dated = _listed(name for name, other in catalog.operations.items() if other.dated)
+        return f"from and till belong to operation {dated or 'export'}; leave them out"
+    return None
 
 
 def recorded_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
@@ -92,19 +125,36 @@ def recorded_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
     return Rejected(400, f"source.columns names {strange[:80]!r}, which is no column of dataset {dataset.name}")
 
 
-def _range_problem(command: CreateJob, dataset: Dataset) -> Rejected | None:
+def _range_problem(command: CreateJob, dataset: Dataset) -> str | None:
     if dataset.date_field is None:
-        return Rejected(400, f"dataset {dataset.name} has no date, so it can't be exported by date range")
-    try:
-        if not all(_DAY.match(day) for day in (command.date_from or "", command.date_till) if day is not None):
-            raise ValueError
-        first = date.fromisoformat(command.date_from or "")
-        last = date.fromisoformat(command.date_till) if command.date_till else None
-    except ValueError:
-        return Rejected(400, "from and till are dates written YYYY-MM-DD; from is needed, till may be left out")
-    if last is not None and last < first:
-        return Rejected(400, f"the range is the wrong way round: from {first} is after till {last}")
+        return f"dataset {dataset.name} has no date (sluice.date_field), so it can't be exported by date"
+    if command.date_from is None:
+        return "from is missing; an export takes the days from and till, written YYYY-MM-DD (till may be left out)"
+    days = {"from": command.date_from, "till": command.date_from if command.date_till is None else command.date_till}
+    for name, text in days.items():
+        if not _is_day(text):
+            return f"{name} {text[:80]!r} is not a day; write it YYYY-MM-DD"
+    if days["till"] < days["from"]:
+        return f"the range is the wrong way round: from {days['from']} is after till {days['till']}"
     return None
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return _DAY.match(text) is not None
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def makes_file(operation: str, catalog: Catalog) -> bool:
+    """Whether the outcome of this operation's jobs is a file."""
+    kind = catalog.operations.get(operation)
+    return kind is not None and kind.makes_file
 
 
 def exclusive_key(command: CreateJob, catalog: Catalog) -> str | None:
@@ -117,13 +167,13 @@ def exclusive_key(command: CreateJob, catalog: Catalog) -> str | None:
 
 def holder(jobs: Iterable[Job], key: str) -> str | None:
     """The id of the job that holds this exclusive key; None: it is free."""
-    return next((job.id for job in jobs if job.exclusive_key == key and job.state in BUSY), None)
+    return next((job.id for job in jobs if job.exclusive_key == key and holds_key(job)), None)
 
 
 def startable(jobs: Iterable[Job]) -> list[Job]:
     """The queued jobs that may start now, the oldest of each exclusive key."""
     known = list(jobs)
-    taken = {job.exclusive_key for job in known if job.state in BUSY and job.exclusive_key}
+    taken = {job.exclusive_key for job in known if holds_key(job) and job.exclusive_key}
     chosen = []
     for job in sorted((job for job in known if job.state is State.QUEUED), key=lambda job: (job.created_at, job.id)):
         if job.exclusive_key not in taken:

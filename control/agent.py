@@ -1,7 +1,7 @@
-"""The control agent: takes commands in offset order and is the only writer of job state.
+"""The control agent: it takes commands in the order of their offsets, and alone writes the states of jobs.
 
-For each command it writes the history, then the plan, then the state, and only then is the command acknowledged. A
-crash in between repeats the first two; each carries the command's offset, and its readers tolerate a repeat.
+For each command it writes the history, then the plan, then the state; its caller acknowledges the command after that. A
+crash in between repeats the first two: each carries the command's offset, and its readers tolerate a repeat.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from control.entry import head_of, readable, surplus_problem
 from control.errors import Rejected
 from control.jobtable import JobTable
 from control.machine import Context
+from control.predicates import holds_key
 from control.reaction import Reaction, react, rejection, start, unreadable
 from schemas.bounds import LAST_MOMENT, moment
 from schemas.codec import UndecodableError, decode, encode
 from schemas.commands import Command
-from schemas.job import BUSY, ENDED, Job
+from schemas.job import ENDED, Job
 from schemas.topics import DAY_MS, TopicName
 
 log = logging.getLogger(__name__)
@@ -27,11 +28,11 @@ Publish = Callable[[TopicName, bytes, bytes | None], Awaitable[None]]
 """Write (topic, key, value or, for a tombstone, None), and return once Kafka has it for good."""
 
 _KEY_BYTES = 64
-"""As many as a job id may have: so much of the key of a record that is no command stands in the history."""
+"""Of a record that is no command, the history names the first bytes of the key: as many as a job id may have."""
 SWEEP_MS = 3600 * 1000
-"""How often jobs that ended long ago are looked for."""
+"""How often the agent looks for jobs that ended long ago."""
 SWEEP_JOBS = 100
-"""So many of them go at a time: whoever sent the command after this one waits for it."""
+"""The agent removes at most so many of them at a time: the sender of the next command waits meanwhile."""
 
 
 class ControlAgent:
@@ -46,9 +47,9 @@ class ControlAgent:
         retention_days: float = 30,
         clock: Callable[[], int] = lambda: LAST_MOMENT,
     ) -> None:
-        """`partitions`: those of the rows topic, which new jobs are made for. Jobs that ended longer ago than
-        `retention_days` leave the control table; the history and the reports keep them. `clock` gives the
-        milliseconds since 1970 now.
+        """`partitions`: how many the topic `rows` has; new jobs keep this number. Jobs that ended longer ago than
+        `retention_days` leave the control table; the history and the reports keep them. `clock` gives the time now, in
+        milliseconds since 1970.
         """
         self._jobs = jobs
         self._catalog = catalog
@@ -58,28 +59,28 @@ class ControlAgent:
         self._clock = clock
         self._swept_at = 0
         self._newest_offset = -1
-        """Of the commands that states have taken in, the newest: each one before it has been dealt with."""
+        """Offset of the newest command that a state has taken in: the agent has carried out all commands before it."""
 
     async def take_over(self, at: int, end: int) -> None:
         """Go on where the agent before this one stopped; `end` is the offset that the next command will have.
 
-        What waits for its turn is started: the agent before may have died before it could.
+        It starts the queued jobs whose turn has come: the agent before this one may have died before it could.
         """
-        # A state that claims to follow from a command that there is not must not hide those to come.
+        # A state may claim an offset beyond the end of the topic. It must not hide the commands that will have it.
         self._newest_offset = max((job.command_offset for job in self._jobs if job.command_offset < end), default=-1)
         await self._start_next(-1, at)
 
     async def handle(self, offset: int, at: int, key: bytes | None, value: bytes | None) -> None:
         """Carry out the command record at `offset`, whose timestamp is `at` (milliseconds since 1970).
 
-        Whatever the record and the jobs are, the command is answered, and the next one can be handled: only errors of
-        `publish` get out.
+        The agent answers every command, and can then handle the next one: besides UndecodableError only the errors of
+        `publish` are raised.
 
         Raises:
             UndecodableError: the record is no command of any job. Its refusal stands in the history.
         """
         if offset <= self._newest_offset:
-            return  # delivered again: judged in today's world, a command that was refused then could be carried out now
+            return  # Kafka delivers it again. Judged anew, a command that was refused then could be carried out now.
         at = moment(at)
         context = self._context(offset, at)
         try:
@@ -98,26 +99,26 @@ class ControlAgent:
         reaction = self._judged(before, command, context) if surplus is None else _refusing(command, surplus, context)
         await self._carry_out(reaction)
         after = reaction.job
-        if before is not None and after is not None and before.state in BUSY and after.state not in BUSY:
+        if before is not None and after is not None and holds_key(before) and not holds_key(after):
             await self._start_next(offset, at)
-        # By our own clock as well: a record from the far future is no reason to remove jobs.
+        # The clock is asked as well: a record with a timestamp in the far future must not remove jobs.
         today = min(at, self._clock())
         if today - self._swept_at > SWEEP_MS:
             await self._sweep(today)
 
     def _judged(self, before: Job | None, command: Command, context: Context) -> Reaction:
-        """What follows from a command. An error that nobody thought of refuses this one command."""
+        """What follows from a command. An unexpected error refuses this one command."""
         try:
             return readable(react(before, command, context))
         except UndecodableError as error:
-            return _refusing(command, f"what would follow from it is out of bounds: {error}", context)
+            return _refusing(command, f"its outcome would be out of bounds: {error}", context)
         except Exception:
             log.exception("command at offset %d failed unexpectedly", context.offset)
             problem = f"something went wrong inside the control agent; a worker's log has the cause at {context.offset}"
             return _refusing(command, problem, context, 500)
 
     async def _sweep(self, at: int) -> None:
-        # The newest state stays: should Kafka have forgotten the group's offsets, it tells what has been dealt with.
+        # The newest state stays: if Kafka loses the offsets of the group, it tells which commands were carried out.
         expired = [
             job.id
             for job in self._jobs

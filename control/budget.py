@@ -1,8 +1,8 @@
-"""When a job has too many row errors to go on by itself: first a probe of its first rows, then the job as a whole.
+"""Whether a job has too many row errors to go on by itself: first a probe of its first rows, then the job as a whole.
 
-A job with `max_errors` begins as ``probing``: its workers deal with the blocks that begin within the first rows, and
-hold the others back on every lane. Their counts come in as reports; once they cover these rows the job is ``open``, or
-has paused itself. So a file that is wrong throughout is stopped there, however many workers stand ready for it.
+A job with `max_errors` begins as ``probing``: its workers apply the blocks that begin within the first rows, and hold
+back the others on every lane. They report their counts. Once the counts cover the first rows, the job is ``open``, or
+has paused itself. So a file that is wrong throughout is stopped there, even if many workers are idle.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What commands must keep to where they come in, and what the control agent writes where it goes out. Pure."""
+"""Checks of the commands that come in, and of the records that the control agent is about to write. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from schemas.plans import Plan
 
 
 class Head(msgspec.Struct, frozen=True):
-    """Whose command a record is, whatever else is wrong with it."""
+    """The job and the type of a command; they can often be read where the rest can't."""
 
     type: str
     job_id: JobId
@@ -27,7 +27,7 @@ _NAMES = frozenset(kind.__name__ for kind in get_args(Command))
 
 
 def head_of(data: bytes | None) -> Head | None:
-    """The job and the command that a record names; None: it does not even name these."""
+    """The job and the type of the command that a record names; None: they can't be read either."""
     try:
         head: Head = decode(data, Head)
     except UndecodableError:
@@ -36,10 +36,10 @@ def head_of(data: bytes | None) -> Head | None:
 
 
 def surplus_problem(data: bytes, command: Command) -> str | None:
-    """The first field that a request has and should not have, in words, nested ones included; None: there is none.
+    """The first field, in words, that a request has and its type has not, also in nested objects; None: there is none.
 
-    `data` is the record that `command` was decoded from. In reports of our own processes unknown fields are passed
-    over: those processes may be newer than this one.
+    `data` is the record that `command` was decoded from. Reports may have unknown fields: the reader or worker that
+    sends them may be of a newer version than this process.
     """
     if not (isinstance(command, Request) or (isinstance(command, InputEnded) and command.input is None)):
         return None
@@ -47,10 +47,10 @@ def surplus_problem(data: bytes, command: Command) -> str | None:
 
 
 def readable(reaction: Reaction) -> Reaction:
-    """The reaction, if all that it would write can be read again.
+    """The same reaction, once every record that it writes has been encoded and decoded on trial.
 
     Raises:
-        UndecodableError: it can't: some sum, say, has gone out of bounds.
+        UndecodableError: a record could not be read again, because a sum in it is out of bounds, for example.
     """
     for kind, messages in ((History, reaction.history), (Plan, [reaction.plan]), (Job, [reaction.job])):
         for message in messages:

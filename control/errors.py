@@ -1,4 +1,4 @@
-"""How a command is refused: as a value, with an HTTP status and words that say what to do."""
+"""The refusal of a command: a value with an HTTP status, and a message that says what to do."""
 
 from __future__ import annotations
 

@@ -1,17 +1,33 @@
-"""The control table as a process sees it: each job's newest state, and who wants to hear of changes."""
+"""The control table as a process sees it: the newest state of each job, and the listeners to its changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from control.predicates import is_newer
 from schemas.codec import UndecodableError, decode
 from schemas.job import Job
 
 Listener = Callable[[str, Job | None], None]
 
 
+def read_record(key: bytes | None, value: bytes | None) -> tuple[str, Job | None]:
+    """The job id and the state that a record of the topic `jobs` carries; None: it is a tombstone.
+
+    Raises:
+        UndecodableError: the value is no state of the job that the key names.
+    """
+    job_id = (key or b"").decode("utf-8", "replace")
+    if value is None:
+        return job_id, None
+    job: Job = decode(value, Job)
+    if job.id != job_id:
+        raise UndecodableError(f"the state of job {job.id[:80]!r} lies under another key")
+    return job_id, job
+
+
 class JobTable:
-    """Job id -> state. Records may come twice or late: a state never goes back to an older command."""
+    """Job id -> state. Records may come twice or late: a newer state is never replaced by an older one."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
@@ -37,20 +53,16 @@ class JobTable:
         Raises:
             UndecodableError: it is no job's state. Nothing has changed.
         """
-        name = (key or b"").decode("utf-8", "replace")
-        if value is None:
-            self.remove(name)
-            return None
-        job: Job = decode(value, Job)
-        if job.id != name:
-            raise UndecodableError(f"the state of job {job.id} lies under another key")
-        self.put(job)
+        job_id, job = read_record(key, value)
+        if job is None:
+            self.remove(job_id)
+        else:
+            self.put(job)
         return job
 
     def put(self, job: Job) -> bool:
         """Take in a state; False: it is known, or an older one."""
-        known = self._jobs.get(job.id)
-        if known is not None and (job.command_offset, job.epoch) <= (known.command_offset, known.epoch):
+        if not is_newer(job, self._jobs.get(job.id)):
             # An older state can only come from a control agent that lost its partition and did not notice yet.
             return False
         self._jobs[job.id] = job

@@ -1,10 +1,10 @@
-"""What a request may ask for in its options and its source: one rule for REST, the page and the topic. Pure."""
+"""The limits of a request's options and source, for REST, the page and the topic alike. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 
+from control.errors import Rejected
 from csvfile.columns import size_problem
 from schemas.bounds import (
     ERRORS_WORDS,
@@ -16,11 +16,29 @@ from schemas.bounds import (
     MOST_RATE,
     RATE_WORDS,
 )
+from schemas.commands import Request, SetRate, StartJob
 from schemas.datasets import Dataset
 from schemas.job import Options, Source
 
 _PERCENT = re.compile(r"(100(\.0{1,12})?|\d{1,2}(\.\d{1,12})?)%", re.ASCII)
 _MOST_DIGEST = 128
+
+
+def request_problem(request: Request) -> Rejected | None:
+    """What is wrong with a request for a job, before the job is looked at; None: nothing. A creation's rules are in
+    `control/admission.py`.
+    """
+    problem = None
+    match request:
+        case SetRate():
+            problem = rate_problem(request.rows_per_second)
+        case StartJob(options=Options(dry_run=True)):
+            problem = "start makes the real job: leave dry_run out"
+        case StartJob(options=Options() as options) if options.columns or options.set or options.ignore_extra:
+            problem = "start takes the columns as the dry run had them: leave columns, set and ignore_extra out"
+        case StartJob(options=Options() as options):
+            problem = options_problem(options)
+    return None if problem is None else Rejected(400, problem)
 
 
 def options_problem(options: Options) -> str | None:
@@ -35,11 +53,11 @@ def options_problem(options: Options) -> str | None:
     return rate_problem(options.rows_per_second)
 
 
-def columns_problem(options: Options, dataset: Dataset, kinds: Collection[str]) -> str | None:
-    """Why a job with these kinds of source, one of which it has, can't have such columns; None: it can."""
-    if (options.columns or options.ignore_extra) and "file" not in kinds:
+def columns_problem(options: Options, dataset: Dataset, source: Source) -> str | None:
+    """Why a job with this dataset and source can't have what its options say of columns; None: it can."""
+    if (options.columns or options.ignore_extra) and source.kind != "file":
         return "columns and ignore_extra are for the columns of a file; rows that come otherwise name fields themselves"
-    if options.set and not {"file", "topic"} & set(kinds):
+    if options.set and source.kind == "query":
         return "set belongs to operations that write rows; leave it out"
     for name, given in (("columns", options.columns), ("set", options.set)):
         if (
@@ -63,7 +81,7 @@ def columns_problem(options: Options, dataset: Dataset, kinds: Collection[str]) 
 
 
 def rate_problem(rows_per_second: float | None) -> str | None:
-    """Why this can't be the most rows a second; None: it can, or it stands for no limit."""
+    """Why this can't be a limit of rows a second; None: it can be, or it stands for no limit."""
     if rows_per_second is None or LEAST_RATE <= rows_per_second <= MOST_RATE:
         return None
     return f"rows_per_second is {RATE_WORDS}; null, or nothing, is no limit"

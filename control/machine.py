@@ -1,6 +1,7 @@
 """The job state machine: ``decide(state, command, context)`` gives events or a rejection, ``evolve`` the next state.
 
-Both are pure: the clock is the command record's timestamp, and what they must know of other jobs comes as an argument.
+Both are pure: the time is the timestamp of the command's record, and other jobs are looked up through `Context`.
+What they can lead to stands in `control/transitions.py`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from control.admission import Catalog, creation_problem, exclusive_key, recorded_problem
+from control.admission import Catalog, creation_problem, exclusive_key, makes_file, recorded_problem
 from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
-from control.limits import rate_problem, source_problem
+from control.limits import request_problem, source_problem
 from control.moves import legality
-from control.predicates import halting
+from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
 from control.repeats import differences, request_digest
 from control.starting import real_job
 from schemas.commands import (
@@ -70,8 +71,6 @@ from schemas.events import (
 from schemas.job import Input, Job, LaneTotals, State
 
 S = State
-ACTIVE = frozenset({S.RUNNING, S.PAUSING, S.PAUSED, S.ROLLING_BACK, S.ROLLBACK_PAUSED})
-_OPEN = (S.RUNNING, S.PAUSING, S.PAUSED, S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,10 @@ class Context:
 
 
 def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, ...] | Rejected:
-    """What follows from a command; no events: it changes nothing, and that is all right."""
+    """The events of a command, in order; none: the command is a repeat or out of date, and changes nothing."""
+    problem = request_problem(command) if isinstance(command, Request) else None
+    if problem is not None:
+        return problem
     if isinstance(command, CreateJob):
         return _create(job, command, context)
     if isinstance(command, StartJob):
@@ -112,7 +114,7 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
 
 def _start(job: Job | None, command: StartJob, context: Context) -> tuple[Event, ...] | Rejected:
     if job is not None and job.started_from == command.dry_run:
-        return ()  # started before, and the dry run may have left the table since
+        return ()  # a repeat of the same start; the dry run itself may have left the table since
     creation = real_job(command, context.find(command.dry_run))
     return creation if isinstance(creation, Rejected) else _create(job, creation, context, command.dry_run)
 
@@ -121,7 +123,8 @@ def _create(
     job: Job | None, command: CreateJob, context: Context, started_from: str | None = None
 ) -> tuple[Event, ...] | Rejected:
     if job is not None:
-        return () if job.started_from == started_from and not differences(job, command) else _another(job, command)
+        different = differences(job, command, started_from)
+        return _another(job, different) if different else ()
     problem = creation_problem(command, context.catalog) or recorded_problem(command, context.catalog)
     if problem is not None:
         return problem
@@ -144,7 +147,7 @@ def _create(
         date_from=command.date_from,
         date_till=command.date_till,
         exclusive_key=key,
-        # What comes by a topic comes in any order: its first rows may be the last to come, so nothing waits for them.
+        # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
     )
     holder = context.holder(key) if key else None
@@ -155,10 +158,11 @@ def _create(
     return Rejected(409, _busy(holder, created), {"job_id": holder})
 
 
-def _another(job: Job, command: CreateJob) -> Rejected:
-    different = ", ".join(differences(job, command)) or "dry run"
+def _another(job: Job, different: list[str]) -> Rejected:
     return Rejected(
-        409, f"there is a job {job.id} already, and it is another one: its {different} differ", {"job_id": job.id}
+        409,
+        f"there is a job {job.id} already, and it is another one: its {', '.join(different)} differ",
+        {"job_id": job.id},
     )
 
 
@@ -188,36 +192,33 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
         case RetryErrors():
             return _retry(job, request, context)
         case SetRate():
-            problem = rate_problem(request.rows_per_second)
-            if problem is not None:
-                return Rejected(400, problem)
             return (RateSet(request.rows_per_second),)
         case _:
             assert_never(request)
 
 
 def _announced(job: Job, rows: int | None) -> tuple[Event, ...] | Rejected:
-    """The sender of a topic's rows says how many there are."""
+    """The events of the message in which the sender of a topic's rows says how many there are."""
     if job.source.kind != "topic":
-        return Rejected(409, f"job {job.id} does not read its rows from a topic, so nobody has to say where they end")
+        return Rejected(409, f"job {job.id} does not read its rows from a topic: its reader finds their end by itself")
     if rows is None or rows < 0:
-        return Rejected(400, "the end of the input is told with the number of its rows: rows, from 0 on")
+        return Rejected(400, "the end of the input needs the field rows: the number of rows, from 0 on")
     if job.announced_rows is not None:
         if job.announced_rows == rows:
             return ()
         return Rejected(
             409,
-            f"job {job.id} was told before that it has {job.announced_rows:,} rows, not {rows:,}; this can't be "
-            f"changed: terminate the job and start another one",
+            f"the sender of job {job.id} announced before that it has {job.announced_rows:,} rows, not {rows:,}; "
+            f"this can't be changed: terminate the job and start another one",
             {"rows": job.announced_rows},
         )
-    if job.phase != "apply" or job.state not in (S.QUEUED, *_OPEN):
+    if not takes_more_rows(job):
         return Rejected(409, f"job {job.id} is {job.state}: it takes no more rows", {"state": job.state})
     return (InputAnnounced(rows),)
 
 
 def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
-    # A failed job gave its exclusive key back: another may hold it by now.
+    # A failed job has given its exclusive key back: another job may hold it by now.
     if job.state is S.FAILED and job.phase == "apply" and job.exclusive_key:
         holder = context.holder(job.exclusive_key)
         if holder is not None:
@@ -227,8 +228,6 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
 
 
 def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...] | Rejected:
-    if job.options.dry_run:
-        return Rejected(409, f"job {job.id} is a dry run: correct its file itself, and send it as a new job")
     if request.source.kind != "file" or not request.source.path or not request.source.sha256:
         return Rejected(400, "corrected rows come as a file: source.path and source.sha256 name it")
     problem = source_problem(request.source)
@@ -236,7 +235,7 @@ def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...
         return Rejected(400, problem)
     if request.errors_of_run != job.run:
         return Rejected(409, f"the row errors of job {job.id} have changed meanwhile: look at them again")
-    # An ended job gave its exclusive key back: another may hold it by now.
+    # An ended job has given its exclusive key back: another job may hold it by now.
     holder = context.holder(job.exclusive_key) if job.exclusive_key else None
     if holder is not None:
         return Rejected(409, _busy(holder, job), {"job_id": holder})
@@ -244,10 +243,10 @@ def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...
 
 
 def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event, ...] | Rejected:
-    if request.keep_rows and _makes_file(job, context):
+    if request.keep_rows and makes_file(job.operation, context.catalog):
         return Rejected(400, f"job {job.id} makes a file, and half of one is not kept: terminate it without keep_rows")
     requested: tuple[Event, ...] = (TerminationRequested(request.keep_rows),)
-    # Nothing of a queued or a paused job is in flight: that has been proved, and nobody has to prove it again.
+    # Nothing of a queued or a paused job is in flight: no further proof is needed.
     if job.state is S.QUEUED:
         return (*requested, Terminated()) if request.keep_rows else (*requested, *_rollback(job, context))
     if job.state is S.PAUSED:
@@ -257,21 +256,16 @@ def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event
     return requested
 
 
-def _makes_file(job: Job, context: Context) -> bool:
-    kind = context.catalog.operations.get(job.operation)
-    return kind is not None and kind.makes_file
-
-
 def _rollback(job: Job, context: Context) -> tuple[Event, ...]:
     last_row = max((lane.totals.last_row for lane in job.lanes_rested.values()), default=0)
     if job.applied is not None:
         last_row = max(last_row, job.applied.last_row)
-    if last_row and not _makes_file(job, context):
+    if last_row and not makes_file(job.operation, context.catalog):
         return (RollbackStarted(last_row),)
     if job.started_at is None:
         return (RollbackStarted(0), RolledBack())
-    # A file goes as a whole, when what is left is counted. And otherwise:
-    # No lane knows of a row, but a request whose worker died before its checkpoint may have written some: count them.
+    # A worker removes the file of an export as a whole before it counts. Of the other jobs no lane has counted a row,
+    # but a worker that died before its checkpoint may have written some: a worker counts them.
     return (RollbackStarted(0), UndoFinished(LaneTotals()))
 
 
@@ -283,55 +277,56 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
     """The events a report stands for; none where it is out of date or comes a second time."""
     match report:
         case UndoChecked():
-            if job.state is not S.ROLLING_BACK or not job.checking or report.epoch != job.epoch:
+            if not counting(job) or report.epoch != job.epoch:
                 return ()
             if report.remaining:
                 return (RollbackRepeated(report.remaining, report.last_row),)
             return (RolledBack(report.rows_undone),)
         case FileFinished():
-            current = job.state is S.RUNNING and job.finishing and report.epoch == job.epoch
+            current = making_file(job) and report.epoch == job.epoch
             return (Completed(_settled(job, _sum(job))),) if current else ()
         case LanesCounted():
             known, none = job.lanes_counted, LaneTotals()
             more = {p: totals for p, totals in report.lanes.items() if totals.blocks > known.get(p, none).blocks}
-            return (LanesTallied(more),) if more and watched(job) and job.state in _OPEN else ()
+            return (LanesTallied(more),) if more and watched(job) and under_way(job) else ()
         case LanesRested():
-            stopping = halting(job)
             news = {p: lane for p, lane in report.lanes.items() if p not in job.lanes_rested and p < job.partitions}
             current = report.run == job.run and report.epoch == job.epoch
-            return (LanesStopped(news),) if stopping and current and news else ()
+            return (LanesStopped(news),) if halting(job) and current and news else ()
         case InputAdvanced():
-            current = report.run == job.run and job.state in _OPEN
+            current = report.run == job.run and under_way(job)
             so_far = job.current_input
             moved = report.input.blocks > so_far.blocks or (report.input.frozen is not None and so_far.frozen is None)
             return (InputMoved(report.input),) if current and moved and _goes_on(so_far, report.input) else ()
         case InputEnded():
-            current = report.run == job.run and job.state in _OPEN and not job.current_input.ended
+            current = report.run == job.run and under_way(job) and not job.current_input.ended
             if not current or report.input is None or len(report.input.blocks_per_partition) != job.partitions:
                 return ()
             if not _goes_on(job.current_input, report.input):
                 return ()
             return (InputCompleted(replace(report.input, ended=True)),)
         case LanesDone():
-            current = report.run == job.run and job.state in _OPEN
+            current = report.run == job.run and under_way(job)
             finished = {p: totals for p, totals in report.lanes.items() if p not in job.lanes_done}
             return (LanesFinished(finished),) if current and finished else ()
         case InputFailed() | WorkFailed():
-            # A job that is being stopped for good needs no more of its source.
-            stopping = job.state is S.TERMINATING or (isinstance(report, InputFailed) and job.current_input.ended)
-            return (Failed(),) if report.run == job.run and job.state in ACTIVE and not stopping else ()
+            if report.run != job.run or not under_way(job) or job.state is S.FAILED:
+                return ()
+            # A job whose input has ended needs no more of its source.
+            needless = isinstance(report, InputFailed) and job.current_input.ended
+            return () if needless else (Failed(),)
         case _:
             assert_never(report)
 
 
 def _goes_on(known: Input, news: Input) -> bool:
-    """Whether a report is about the input that is being read. Of two points in time, the first that is told counts."""
+    """Whether a report continues the known input. An export has one point in time: the first that a reader reports."""
     return not known.ended and known.frozen in (None, news.frozen)
 
 
 def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
-    """What is true of the job now that was not before: lanes have stopped or are done, or its errors are too many."""
-    if (job.state is S.PAUSING or job.halting) and _all_rested(job):
+    """The events that follow from the job's state: its lanes have stopped or are done, or it has too many errors."""
+    if pausing(job) and _all_rested(job):
         return (Paused(),)
     if job.state is S.TERMINATING and _all_rested(job):
         return (Terminated(),) if job.keep_rows else _rollback(job, context)
@@ -343,14 +338,14 @@ def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
     )
     if job.state is S.RUNNING and done and not job.finishing:
         totals = _settled(job, _sum(job))
-        return (FileBegun(totals),) if _makes_file(job, context) else (Completed(totals),)
+        return (FileBegun(totals),) if makes_file(job.operation, context.catalog) else (Completed(totals),)
     if job.state is S.ROLLING_BACK and done and not job.checking and not job.halting:
         return (UndoFinished(_sum(job)),)
     return (ProbePassed(),) if job.state is S.RUNNING and probed(job) else ()
 
 
 def _settled(job: Job, run: LaneTotals) -> LaneTotals:
-    """Totals of the apply phase, once its lanes have stopped with these totals of their run."""
+    """Totals of the apply phase when its lanes have stopped; `run` are the totals of the lanes in their current run."""
     if job.applied is None:
         return run
     return job.applied.corrected(run) if job.retrying else job.applied
@@ -419,7 +414,7 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 retry=event.source,
                 retry_input=Input(),
                 ended_at=None,
-                # Whoever corrects rows knows of the errors: they do not pause the job once more.
+                # An operator who corrects rows knows of the errors: they do not pause the job once more.
                 budget="waived" if job.options.max_errors is not None else job.budget,
             )
         case RollbackStarted():

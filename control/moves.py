@@ -1,10 +1,11 @@
-"""The map of states: which request is legal where, and what it means when it is met again."""
+"""Which request is legal in which state, and what it means when it comes again."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
 from control.errors import Rejected
+from control.transitions import moved_by
 from schemas.commands import PauseJob, Request, ResumeJob, RetryErrors, RollbackJob, SetRate, TerminateJob
 from schemas.job import Job, State
 
@@ -12,12 +13,7 @@ S = State
 Answer = Literal["move", "already"]
 
 _MOVES: Final[dict[type, frozenset[State]]] = {
-    PauseJob: frozenset({S.RUNNING, S.ROLLING_BACK}),
-    ResumeJob: frozenset({S.PAUSED, S.ROLLBACK_PAUSED, S.FAILED}),
-    TerminateJob: frozenset({S.QUEUED, S.RUNNING, S.PAUSING, S.PAUSED}),
-    RollbackJob: frozenset({S.COMPLETED, S.COMPLETED_WITH_ERRORS, S.TERMINATED, S.FAILED}),
-    RetryErrors: frozenset({S.COMPLETED_WITH_ERRORS}),
-    SetRate: frozenset({S.QUEUED, S.RUNNING, S.PAUSING, S.PAUSED, S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.FAILED}),
+    request: moved_by(request) for request in (PauseJob, ResumeJob, TerminateJob, RollbackJob, RetryErrors, SetRate)
 }
 """Request -> the states in which it moves a job on."""
 
@@ -29,13 +25,13 @@ _ALREADY: Final[dict[type, frozenset[State]]] = {
     RetryErrors: frozenset({S.RUNNING, S.PAUSING, S.PAUSED, S.COMPLETED, S.COMPLETED_WITH_ERRORS}),
     SetRate: frozenset(),
 }
-"""Request -> the states in which it has taken effect before: it succeeds and changes nothing. (Of a retry that is true
-for the very file that was sent last.)"""
+"""Request -> the states in which it has taken effect before: it succeeds and changes nothing. A retry is a repeat only
+if its file is the one that was sent last."""
 
 _KEPT = "it was terminated with its rows kept; to take them out, use rollback when it is TERMINATED"
 _TAKEN_OUT = "it was terminated with its rows taken out; they can't be kept any more"
 
-_VERBS: Final[dict[type, str]] = {
+VERBS: Final[dict[type, str]] = {
     PauseJob: "pause",
     ResumeJob: "resume",
     TerminateJob: "terminate",
@@ -43,6 +39,12 @@ _VERBS: Final[dict[type, str]] = {
     RetryErrors: "retry-errors",
     SetRate: "rate",
 }
+"""Request -> its name in the API and on the command line."""
+
+
+def repeated_states(request: type) -> tuple[State, ...]:
+    """The states in which this request has taken effect before, in the order of a job's life."""
+    return tuple(state for state in State if state in _ALREADY[request])
 
 
 def allowed_states(request: type) -> tuple[State, ...]:
@@ -62,6 +64,12 @@ def legality(job: Job, request: Request) -> Answer | Rejected:
     if isinstance(request, ResumeJob) and job.halting:
         return Rejected(
             409, f"job {job.id} is about to pause; wait until it is {S.ROLLBACK_PAUSED}", {"state": job.state}
+        )
+    if isinstance(request, RetryErrors) and job.options.dry_run:
+        return Rejected(
+            409,
+            f"job {job.id} is a dry run: correct its file itself, and send it as a new job",
+            {"state": job.state},
         )
     if isinstance(request, RetryErrors) and not _sent_before(job, request):
         return "move" if job.state in _MOVES[kind] else _refused(job, request)
@@ -84,7 +92,7 @@ def _refused(job: Job, request: Request) -> Rejected:
     allowed = allowed_states(kind)
     return Rejected(
         409,
-        f"job {job.id} is {job.state}: {_VERBS[kind]} is possible when it is {_or(allowed)}{_advice(job, request)}",
+        f"job {job.id} is {job.state}: {VERBS[kind]} is possible when it is {_or(allowed)}{_advice(job, request)}",
         {"state": job.state, "allowed": list(allowed)},
     )
 

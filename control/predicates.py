@@ -1,24 +1,76 @@
-"""What a job's state allows: one rule each, for the control agent, the workers and the API. Pure."""
+"""What a job's state allows: one rule each, for the control agent, the readers, the workers and the API. Pure.
+
+The sets of states in `schemas/job.py` (ENDED, RESTING, BUSY) are the rules that need the state alone.
+"""
 
 from __future__ import annotations
 
 from schemas.blocks import BlockHead
-from schemas.job import ENDED, Job, State
+from schemas.job import BUSY, ENDED, Job, State
+
+
+def is_newer(job: Job, known: Job | None) -> bool:
+    """Whether a state of a job is newer than the one that is known of it, if any."""
+    return known is None or _age(job) > _age(known)
+
+
+def has_caught_up(job: Job, command_offset: int, epoch: int) -> bool:
+    """Whether a state has taken in the command at this offset, which led to this epoch."""
+    return _age(job) >= (command_offset, epoch)
+
+
+def _age(job: Job) -> tuple[int, int]:
+    # A job that starts when its turn comes raises its epoch, and has no command for that.
+    return job.command_offset, job.epoch
+
+
+def holds_key(job: Job) -> bool:
+    """Whether the job keeps its exclusive key from other jobs."""
+    return job.state in BUSY
 
 
 def runnable(job: Job) -> bool:
-    """Whether blocks of the job may be applied (or undone) now."""
+    """Whether blocks of the job may be read, and applied (or undone), now."""
     if job.phase == "apply":
         return job.state is State.RUNNING
     return job.state is State.ROLLING_BACK and not job.halting and not job.checking
 
 
+def making_file(job: Job) -> bool:
+    """Whether a worker is to make the job's file: every block is applied."""
+    return job.finishing and runnable(job)
+
+
+def counting(job: Job) -> bool:
+    """Whether a worker is to count the rows that a rollback has left."""
+    return job.state is State.ROLLING_BACK and job.checking and not job.halting
+
+
+def pausing(job: Job) -> bool:
+    """Whether the job will be paused as soon as its lanes have stopped."""
+    return job.state is State.PAUSING or job.halting
+
+
 def halting(job: Job) -> bool:
     """Whether the control agent waits for proof that the job's lanes have stopped."""
-    return job.state in (State.PAUSING, State.TERMINATING, State.FAILED) or job.halting
+    return job.state in (State.TERMINATING, State.FAILED) or pausing(job)
+
+
+def over(job: Job) -> bool:
+    """Whether workers and readers do no more work in the run that the job is in."""
+    return job.state in ENDED or job.state is State.TERMINATING
+
+
+def under_way(job: Job) -> bool:
+    """Whether reports about the job's rows still count: it has started and is not over. A failed job may be resumed."""
+    return job.state is not State.QUEUED and not over(job)
+
+
+def takes_more_rows(job: Job) -> bool:
+    """Whether the sender of a topic's rows may still send new ones, or say how many there are."""
+    return job.phase == "apply" and not over(job)
 
 
 def void(job: Job, head: BlockHead) -> bool:
     """Whether a block is of no use any more: its run is over."""
-    over = job.state in ENDED or job.state is State.TERMINATING
-    return head.run < job.run or (head.run == job.run and over)
+    return head.run < job.run or (head.run == job.run and over(job))

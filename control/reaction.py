@@ -1,4 +1,4 @@
-"""One command's whole effect on one job: the state after it, what to record, and what to plan."""
+"""The whole effect of one command on one job: the state after it, the history, and the plan for the readers."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class Reaction:
 def react(job: Job | None, command: Command, context: Context) -> Reaction:
     """The effect of `command`, met at ``context.offset``, on `job` (None: there is no such job)."""
     if job is not None and context.offset <= job.command_offset:
-        return Reaction()  # Kafka delivers again after a rebalance: this one has been taken in
+        return Reaction()  # Kafka delivers commands again after a rebalance: the state has taken this one in
     verdict = decide(job, command, context)
     if isinstance(verdict, Rejected):
         return Reaction(history=(rejection(command, verdict, context),))
     if not verdict:
-        # A repeated request is answered by the state that carries its offset; a repeated report is nobody's.
+        # A state with the offset of a repeated request answers its sender; no sender waits for an answer to a report.
         seen = replace(job, command_offset=context.offset) if job and _is_asked(command) else None
         return Reaction(job=seen)
     after = evolve_all(job, verdict, context)
@@ -69,14 +69,14 @@ def react(job: Job | None, command: Command, context: Context) -> Reaction:
 
 
 def start(job: Job, context: Context) -> Reaction:
-    """The effect of a queued job's turn having come."""
+    """The effect on a queued job when its turn has come."""
     events = (Started(),)
     after = replace(evolve_all(job, events, context), command_offset=max(job.command_offset, context.offset))
     return Reaction(after, (_record(after, events[0], None, context),), plan_for(after, events))
 
 
 def plan_for(job: Job, events: Sequence[Event]) -> Plan | None:
-    """The readers' work that begins with these events; None: none does."""
+    """The plan for the readers that begins with these events; None: they begin no work of readers."""
     if job.current_input.ended or job.checking:
         return None
     begins = any(
@@ -108,7 +108,7 @@ def plan_for(job: Job, events: Sequence[Event]) -> Plan | None:
                 **common,
             )
         case "topic":
-            return None  # the rows come by themselves
+            return None  # the reader of the inbox needs no plan
 
 
 def rejection(command: Command, verdict: Rejected, context: Context) -> CommandRejected:
@@ -126,14 +126,14 @@ def rejection(command: Command, verdict: Rejected, context: Context) -> CommandR
 
 
 def unreadable(job_id: str, problem: str, context: Context, command: str = "?") -> CommandRejected:
-    """The record of a record that is no command, or not what a command of this name is to be."""
+    """The rejection of a record that can't be decoded as a command; `command`: the name that it gives itself."""
     return CommandRejected(
         job_id=job_id, command_offset=context.offset, at=context.at, command=command, code=400, message=problem
     )
 
 
 def _is_asked(command: Command) -> bool:
-    """Whether someone waits for the answer: a request, or the word of whoever sends the rows."""
+    """Whether a sender waits for the answer: of a request, or of the message that says how many rows there are."""
     return isinstance(command, Request) or (isinstance(command, InputEnded) and command.input is None)
 
 
@@ -152,7 +152,7 @@ def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
 
 
 def _cut(reason: str | None) -> str | None:
-    """A report's reason may be an error of any length, and it stays in every process's table."""
+    """A reason of bounded length: a report's may be an error of any length, and every process keeps it in memory."""
     return reason if reason is None or len(reason) <= MOST_REASON else f"{reason[: MOST_REASON - 3]}..."
 
 

@@ -13,15 +13,20 @@ from schemas.job import Job
 
 
 def request_digest(command: CreateJob) -> str:
-    """The digest of everything that was asked for; not of who asks, and not of which file on disk it is: the one that
-    is sent again has the same content and name, and another inode. Which column is which follows from the rest.
+    """The digest of everything that a request asks for. It leaves out who asks, and the identity of the file on disk: a
+    file that is sent again has the same content and name, and another inode. Which column is which follows.
     """
     asked = replace(command, by="", source=replace(command.source, identity=None, columns=None))
     return sha256(encode(asked)).hexdigest()
 
 
-def differences(job: Job, command: CreateJob) -> list[str]:
-    """What `command` asks for that the request which made `job` did not; nothing: it is the same request again."""
+def differences(job: Job, command: CreateJob, dry_run: str | None = None) -> list[str]:
+    """What `command` asks for that the request which made `job` did not; nothing: it is the same request again.
+
+    `dry_run`: the one that the command is the start of.
+    """
+    if job.started_from != dry_run:
+        return ["dry run"]
     if job.request is not None and job.request == request_digest(command):
         return []
     different = [name for name, (first, second) in _parts(job, command).items() if first != second]

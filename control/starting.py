@@ -13,7 +13,7 @@ STARTABLE = (State.COMPLETED, State.COMPLETED_WITH_ERRORS)
 
 
 def real_job(command: StartJob, dry_run: Job | None) -> CreateJob | Rejected:
-    """The creation that a start stands for, or why there is none."""
+    """The creation that a start stands for, or its refusal."""
     if dry_run is None:
         return Rejected(404, f"there is no job {command.dry_run}; `sluice jobs` lists them")
     if not dry_run.options.dry_run:

@@ -2,7 +2,7 @@
 
 A block is the longest sequence of at most `rows` rows that spans at most `bytes` bytes of the file, from its first row
 to the end of its last; blank lines between blocks belong to none. So a reader that begins at the end of any block
-cuts the same blocks as one that began at the top, and it does not matter in what pieces the bytes arrive.
+cuts the same blocks as one that began at the top, and the pieces in which the bytes arrive do not matter.
 A row that alone spans more than `bytes` is a block of its own; one of more than `row_bytes` an unreadable row without
 values.
 """
@@ -25,7 +25,7 @@ class Limits:
     rows: int
     bytes: int
     row_bytes: int = 0
-    """Bytes that a row may take that alone is more than a block takes; if that is less than `bytes`, there is none."""
+    """Bytes of a row that is larger than a block, at most; no row may be so if this is less than `bytes`."""
 
     @property
     def longest_row(self) -> int:
@@ -66,7 +66,7 @@ class Cut:
 def cut(chunks: Iterator[bytes], start: Place, delimiter: bytes, limits: Limits) -> Iterator[Cut | None]:
     """The blocks of a file. `chunks` is its bytes from `start` on, which lies between two rows.
 
-    Yields None when much was read without a block coming of it, so that other work gets its turn.
+    Yields None when it has read much without completing a block, so that other work gets its turn.
 
     Raises:
         CsvFileError: a quote is never closed.

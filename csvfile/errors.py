@@ -1,4 +1,4 @@
-"""What makes a CSV file unreadable as a whole, in words for whoever sent it."""
+"""Why a CSV file can't be read as a whole, in words for its sender."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Reads a CSV file's header: its columns, its delimiter, and where the first row begins.
 
-The API asks before it takes a file in, the reader when it begins: both ask `read_header`.
+The API calls `read_header` before it takes a file in, and the reader when it begins.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ANY = Wanted()
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the top of a file says of the rest."""
+    """The columns and the delimiter of a file, and the place of its first row."""
 
     match: Match
     delimiter: bytes

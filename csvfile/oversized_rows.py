@@ -1,4 +1,4 @@
-"""Finds the end of a record that is too large to hold: a small state machine that keeps nothing of what it passes."""
+"""Finds the end of a record that is too large for memory: a small state machine that keeps no bytes of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from csvfile.errors import CsvFileError
 from csvfile.grammar import count_lines
 
 QUOTE_SPAN_BYTES = 1024 * 1024
-"""A quote that is not closed within so many bytes is taken for one that never is: the input fails, and says where."""
+"""A quote that is not closed within so many bytes fails the input, with a message that says where."""
 
 _QUOTE = ord('"')
 _ENDS = b"\r\n"

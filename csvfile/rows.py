@@ -157,7 +157,7 @@ class _Lines:
         return text
 
     def next_is_odd(self) -> bool:
-        """Whether the cheap way surely has no use for the next line."""
+        """Whether the next line is surely not plain."""
         self._next = next(self._lines, None)
         line = self._next
         if line is None:
@@ -166,7 +166,7 @@ class _Lines:
 
 
 def _stray_quote(record: list[str], delimiter: str) -> str:
-    """Why a record with text behind a closing quote is refused: what was meant can't be known.
+    """Why a record with text behind a closing quote is refused: it can be read in two ways.
 
     The quote may be one inside the value that should have been doubled. Over several lines it is the sign of an earlier
     quote left open: the rows between the two would be lost in one value.

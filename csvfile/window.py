@@ -1,4 +1,4 @@
-"""A window over a stream of bytes: what is ahead is in memory, what is behind is gone."""
+"""A window over a stream of bytes: it holds the bytes ahead, and drops those behind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Window:
 
     @property
     def ended(self) -> bool:
-        """Whether all there is lies in the window."""
+        """Whether the rest of the stream is in the window."""
         return self._file_end is not None
 
     @property
@@ -34,7 +34,7 @@ class Window:
         return len(self.data) - self.at
 
     def fill(self, ahead: int) -> None:
-        """Read on until more than `ahead` bytes are in the window, or all there are."""
+        """Read until more than `ahead` bytes, or the rest of the stream, are in the window."""
         if self.ended or self.left > ahead:
             return
         parts = [self.data[self.at :]]
@@ -54,7 +54,7 @@ class Window:
         self.data, self.at = b"".join(parts), 0
 
     def piece(self) -> bytes:
-        """All that is in the window ahead; the first half of a CRLF stays out of it until the second is there."""
+        """The bytes ahead in the window; the first half of a CRLF stays out until the second half is there."""
         end = len(self.data)
         if not self.ended and self.data.endswith(b"\r"):
             end -= 1

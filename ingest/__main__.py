@@ -31,7 +31,7 @@ def main() -> int:
     try:
         Reader(settings(), lambda: stop or inbox.failed).run()
     except PublishError as error:
-        logging.getLogger("ingest").critical("ends, to be started again: %s", error)
+        logging.getLogger("ingest").critical("the reader ends and must be started again: %s", error)
         return 1
     finally:
         stop = True

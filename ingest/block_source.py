@@ -11,14 +11,14 @@ from schemas.job import Input
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One block, and how far the source has been read with it. No block: this much is known before the first."""
+    """One block, and the input up to its end. Without a block: what is known of the input before the first one."""
 
     block: Block | None
     after: Input
 
 
 class Waiting:
-    """There is nothing to do until someone else has answered."""
+    """The source waits for another server's answer and has no block meanwhile."""
 
 
 WAITING: Final = Waiting()

@@ -1,4 +1,4 @@
-"""The reader's two consumers: plans, shared out within a group, and the control table, read whole by each process."""
+"""The reader's two consumers: of plans, shared by a group, and of the control table, which each process reads whole."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _KAFKA_SECONDS = 10.0
 _MOST_CLAIMED = 1000
 _AT_ONCE = 500
-"""Records taken in one go, at most, so that a long backlog does not keep the blocks waiting."""
+"""Records that one call takes, at most: blocks don't wait for a long backlog."""
 
 
 def wait_for_topics(settings: Settings, stopping: Callable[[], bool]) -> None:
@@ -55,7 +55,7 @@ class ViewConsumer:
 
     def __init__(self, settings: Settings, jobs: JobTable) -> None:
         self._jobs = jobs
-        self._end = -1  # where the end was met last
+        self._end = -1  # the offset at which the end of the topic was reported last
         self.caught_up = False
         """Whether the end of the topic has been reached once."""
         self._consumer = _consumer(settings, "ingest-view", enable_partition_eof=True)
@@ -63,12 +63,12 @@ class ViewConsumer:
         self._commands = TopicPartition(topic_name(settings.prefix, "commands"), 0)
         self._newest = -1
         self._claimed: list[int] = []
-        # Of its own, since it fetches nothing: behind a fetch that waits for records, the broker answers late.
+        # A consumer that fetches nothing: the broker answers others only after their fetch, which may wait for records.
         self._ends = _consumer(settings, "ingest-ends")
         self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
 
     def follow(self, seconds: float = 0) -> None:
-        """Take in what has come; if nothing has, wait for it so long."""
+        """Take in the records that have come, or wait up to `seconds` for the first one."""
         for record in _records(self._consumer, seconds):
             error = record.error()
             if error is None:
@@ -83,7 +83,7 @@ class ViewConsumer:
         try:
             job = self._jobs.apply(record.key(), record.value())
         except UndecodableError as error:
-            # The worker that owns the commands makes a dead letter of it.
+            # The worker that owns the commands writes its dead letter.
             log.error("control table: the record at offset %d is left out: %s", record.offset(), error)
             return
         if job is not None and job.command_offset > self._newest:
@@ -94,8 +94,8 @@ class ViewConsumer:
     def has_passed(self, command: int) -> bool:
         """Whether the table has taken in a later command than the one at this offset.
 
-        A state may claim any offset, so what is claimed is compared with the end of the topic; but only here, as it is
-        a question to Kafka, and hardly ever one that matters.
+        A state may claim any offset, so the claimed offsets are compared with the end of the topic `commands`. Kafka is
+        asked for that end in here only, as the answer hardly ever matters.
         """
         if self._newest <= command and any(claimed > command for claimed in self._claimed):
             self._compare_claims()
@@ -111,14 +111,14 @@ class ViewConsumer:
         self._claimed = sorted(claimed for claimed in self._claimed if claimed >= end)[: _MOST_CLAIMED // 2]
 
     def catch_up(self, stopping: Callable[[], bool]) -> None:
-        """Take in everything up to the topic's end as it is now, or until it is to stop."""
+        """Take in every record up to the end that the topic has now; return early when `stopping`."""
         place = TopicPartition(self._topic, 0)
-        _, end = self._consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
+        _, end = self._ends.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
         while max(self._end, self._consumer.position([place])[0].offset) < end and not stopping():
             self.follow(0.1)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._consumer.close()
         self._ends.close()
 
@@ -144,7 +144,7 @@ class PlanConsumer:
         )
 
     def receive(self, seconds: float = 0) -> Iterator[Any]:
-        """The records that have come, as confluent-kafka's messages; if none has, wait for one so long."""
+        """The records that have come, as confluent-kafka's messages; waits up to `seconds` for the first one."""
         for record in _records(self._consumer, seconds):
             if record.error() is None:
                 yield record
@@ -162,7 +162,7 @@ class PlanConsumer:
         try:
             self._consumer.commit(offsets=offsets, asynchronous=not wait)
         except KafkaException as error:
-            log.warning("plans: not acknowledged: %s", error)
+            log.warning("plans: a commit failed: %s", error)
         else:
             self._committed.update(news)
 
@@ -180,7 +180,7 @@ class PlanConsumer:
         self._gone(partitions, lost=True)
 
     def _gone(self, partitions: list[Any], lost: bool) -> None:
-        log.info("plans: %s partitions %s", "lost" if lost else "gave up", [item.partition for item in partitions])
+        log.info("plans: %s partitions %s", "lost" if lost else "released", [item.partition for item in partitions])
         for item in partitions:
             self._revoked(item.partition, lost)
             self._committed.pop(item.partition, None)

@@ -1,4 +1,4 @@
-"""How far a reader's blocks are known to be in Kafka, though Kafka confirms partitions in any order."""
+"""Up to which block Kafka has confirmed all blocks of a reader, though it confirms partitions in any order."""
 
 from __future__ import annotations
 

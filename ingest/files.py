@@ -1,4 +1,4 @@
-"""Opens the file a plan names, wherever it may lie, and hands out its bytes."""
+"""Opens the file that a plan names, and gives out its bytes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ingest.errors import SourceError
+from runtime.file_digest import read_through
 from runtime.identity import Match, identity_of, match
 from schemas.job import Source
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 CHUNK_BYTES = 256 * 1024
 _HASH_BYTES = 1024 * 1024
 _MOST_RECHECKS = 3
-"""A file that is touched more often while it is read fails its job: each time all of it is read."""
+"""A job fails if its file is changed more often while it is read: each change has the whole file read again."""
 _MOST_CHECKED = 1000
 _ADVICE = (
     "put the file back as it was and resume the job, or roll the job back and start another one with the file as it is"
@@ -37,23 +38,23 @@ class Roots:
 
 
 class ChangedError(Exception):
-    """The file was touched while it was read: what was read last counts for nothing, and `OpenFile.recheck` is due."""
+    """The file was changed while it was read. The caller drops the bytes read last, and calls `OpenFile.recheck`."""
 
 
 class Checked:
-    """Files whose bytes were found to be the promised ones, so that a resume does not read them again."""
+    """Files whose bytes have been compared with the SHA-256 of their job: a resume does not compare them again."""
 
     def __init__(self) -> None:
         self._found: OrderedDict[tuple[object, ...], None] = OrderedDict()
 
     def add(self, source: Source, status: os.stat_result) -> None:
-        """Its bytes are those that `source` promises."""
+        """Remember that the file with this status has the bytes of `source`."""
         self._found[_key(source, status)] = None
         if len(self._found) > _MOST_CHECKED:
             self._found.popitem(last=False)
 
     def knows(self, source: Source, status: os.stat_result) -> bool:
-        """Whether this was so, and nothing has been done to the file since."""
+        """Whether the file had the bytes of `source`, and has not been changed since."""
         return _key(source, status) in self._found
 
 
@@ -138,17 +139,11 @@ class OpenFile:
             raise ChangedError
 
     def _content_problem(self) -> Generator[None, None, str | None]:
-        digest, at = hashlib.sha256(), 0
-        while True:
-            try:
-                data = os.pread(self.file.fileno(), _HASH_BYTES, at)
-            except OSError as error:
-                raise SourceError(f"the file can't be read: {error.strerror}") from error
-            if not data or at > self.size:
-                break
-            digest.update(data)
-            at += len(data)
-            yield
+        digest = hashlib.sha256()
+        try:
+            yield from read_through(self.file.fileno(), self.size, _HASH_BYTES, digest.update)
+        except OSError as error:
+            raise SourceError(f"the file can't be read: {error.strerror}") from error
         if digest.hexdigest() != self._source.sha256:
             return (
                 f"is not the one that the job was made with: its SHA-256 is {digest.hexdigest()}, "

@@ -11,7 +11,7 @@ class OffsetTracker:
         self._committable: dict[int, int] = {}
 
     def received(self, partition: int, offset: int) -> bool:
-        """A record came; answers whether it is new (after a seek or a reassignment some come twice)."""
+        """Note a record that has come; answers whether it is new (after a seek or a reassignment some come twice)."""
         offsets = self._open.setdefault(partition, {})
         if offset in offsets or offset < self._committable.get(partition, 0):
             return False

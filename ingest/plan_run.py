@@ -1,4 +1,4 @@
-"""One plan in progress: read a block, publish it, report how far Kafka has them, end."""
+"""One plan in progress: it reads blocks, publishes them, reports those that Kafka has, and ends."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class Outlet(Protocol):
 
 
 class Stage(Enum):
-    """Where a piece of work stands; it only moves down this list."""
+    """The step that the work on a plan has reached; it only moves down this list."""
 
     READING = "reading"
     DRAINING = "draining"
-    """Nothing more is read; some blocks are not confirmed yet."""
+    """The reader reads no more; Kafka has not confirmed all blocks yet."""
     REPORTED = "reported"
     """The last report is on its way."""
     DONE = "done"
-    """Kafka has everything: the plan may be acknowledged."""
+    """Kafka has all blocks and reports: the plan may be acknowledged."""
 
 
 class PlanRun:
@@ -73,7 +73,7 @@ class PlanRun:
         return self._end is not None or self._failure is not None
 
     def step(self) -> bool:
-        """Read and publish one block; False: there is nothing to do until someone else has answered."""
+        """Read and publish one block; False: the source waits for another server's answer."""
         try:
             step = next(self._source)
             if step is None or isinstance(step, Waiting):
@@ -104,20 +104,20 @@ class PlanRun:
             self._failure = str(error)
             self.stop()
         except Exception as error:
-            # a bug or a broken disk: fail this job with its reason, and do not take the other jobs down with it
+            # a bug or a broken disk fails this one job, with the reason; the others go on
             log.exception("job %s: reading failed", self.plan.job_id)
             self._failure = f"reading failed: {error!r}"
             self.stop()
         return True
 
     def stop(self) -> None:
-        """Read no more."""
+        """Read no more blocks."""
         if self.stage is Stage.READING:
             self._source.close()
             self.stage = Stage.DRAINING
 
     def tend(self, now: float) -> None:
-        """Report what is due, and end when Kafka has everything."""
+        """Send the report that is due, and end when Kafka has all blocks and reports."""
         if self.stage is Stage.READING and now >= self._next_report and self._advance():
             self._next_report = now + REPORT_SECONDS
         if self.stage is Stage.DRAINING and self._coverage.in_flight == 0:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
+from control.predicates import has_caught_up, runnable
 from ingest.sources import phase_of
-from schemas.job import Input, Job, State
+from schemas.job import Input, Job
 from schemas.plans import Plan
-
-_STATES = {"apply": State.RUNNING, "undo": State.ROLLING_BACK}
 
 
 class PlanValidity(Enum):
@@ -28,15 +27,10 @@ def judge(plan: Plan, job: Job | None, has_passed: Callable[[int], bool]) -> Pla
     """
     if job is None:
         return PlanValidity.VOID if has_passed(plan.command_offset) else PlanValidity.WAIT
-    if (job.command_offset, job.epoch) < (plan.command_offset, plan.epoch):
+    if not has_caught_up(job, plan.command_offset, plan.epoch):
         return PlanValidity.WAIT
-    phase = phase_of(plan)
-    current = (
-        (job.epoch, job.run) == (plan.epoch, plan.run)
-        and job.phase == phase
-        and job.state is _STATES[phase]
-        and not job.current_input.ended
-    )
+    current = (job.epoch, job.run, job.phase) == (plan.epoch, plan.run, phase_of(plan))
+    current = current and runnable(job) and not job.current_input.ended
     return PlanValidity.WORK if current else PlanValidity.VOID
 
 

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 MESSAGE_BYTES = 4 * 1024 * 1024
 """The largest record the topics take."""
 UNCONFIRMED_BYTES = 8 * 1024 * 1024
-"""Blocks on their way to Kafka, at most: enough to keep it busy, little enough for a pause to be quick."""
+"""Blocks on their way to Kafka, at most: enough to keep Kafka busy, and few enough for a quick pause."""
 _QUEUE_KBYTES = 32 * 1024
 _KAFKA_SECONDS = 10.0
 
@@ -92,12 +92,12 @@ class Publisher:
         self._produce(topic=self._commands, key=key, value=encode(report), on_delivery=delivered)
 
     def poll(self, seconds: float = 0) -> None:
-        """Serve delivery confirmations, waiting for the first at most so long."""
+        """Handle delivery confirmations; waits up to `seconds` for the first."""
         self._producer.poll(seconds)
         self._check()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until Kafka has everything; answers whether it has."""
+        """Wait up to `seconds` until Kafka has all records; answers whether it has."""
         left: int = self._producer.flush(seconds)
         self._check()
         return left == 0

@@ -2,9 +2,9 @@
 
 One thread does it all. It looks at the control table before each block, so a paused job stops at the next one.
 
-The order that makes a crash safe, at any step of it: a block is confirmed by Kafka; a report that covers it is sent; at
-the end the last report is confirmed; the plan is acknowledged. Whoever gets the plan again begins at the last report,
-and publishes again what came after it: the same blocks under the same numbers.
+A crash is safe at any step, because of their order: Kafka confirms a block; the reader sends a report that covers it;
+at the end Kafka confirms the last report; the reader acknowledges the plan. After a crash another reader gets the plan,
+begins at the last report, and publishes the blocks after it again, under the same numbers.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ TURN_BLOCKS = 4
 IDLE_SECONDS = 0.01
 COMMIT_SECONDS = 0.1
 STOP_SECONDS = 10.0
-"""How long a stop waits for Kafka to confirm what is on its way."""
+"""How long a reader that stops waits for Kafka to confirm blocks and reports."""
 
 
 @dataclass(slots=True, eq=False)
 class PendingPlan:
-    """A plan that has come, and the work on it once that has begun."""
+    """A plan that the reader has received, and the work on it once that has begun."""
 
     plan: Plan
     partition: int
@@ -111,7 +111,7 @@ class Reader:
 
     def _round(self) -> None:
         busy = self._turns()
-        # wait, if there is nothing to read, where the next thing to do will show up
+        # without anything to read, it waits for the next plan or the next state of a job
         self._publisher.poll(0 if busy or not self._active else IDLE_SECONDS)
         self._jobs.follow(IDLE_SECONDS if self._waiting and not self._active else 0)
         for record in self._plans.receive(0 if self._active or self._waiting else IDLE_SECONDS):
@@ -133,7 +133,7 @@ class Reader:
         self._waiting.append(PendingPlan(plan, partition, offset))
 
     def _begin(self) -> None:
-        """Begin what may begin, drop what is void, leave the rest waiting."""
+        """Begin the plans that may begin, drop those that are void, and leave the others waiting."""
         if not self._waiting:
             return
         busy_jobs = {taken.plan.job_id for taken in self._active}
@@ -198,7 +198,7 @@ class Reader:
             self._plans.commit(self._acks.positions())
 
     def _on_revoked(self, partition: int, lost: bool) -> None:
-        """Another reader goes on with this partition's plans, from their last reports."""
+        """Drop the plans of a partition: another reader goes on with them, from their last reports."""
         if not lost:
             self._plans.commit(self._acks.positions(), wait=True)
         for taken in [taken for taken in self._active if taken.partition == partition]:
@@ -209,7 +209,7 @@ class Reader:
         self._acks.revoked(partition)
 
     def _wind_up(self) -> None:
-        """Stop reading, report how far it came, and acknowledge what is done; the rest is for the next reader."""
+        """Stop reading, report how far each plan came, and acknowledge those that are done."""
         unfinished = [taken for taken in self._active if taken.work and taken.work.stage is Stage.READING]
         for taken in unfinished:
             if taken.work:

@@ -1,4 +1,4 @@
-"""What kinds of plans there are, and how each becomes blocks."""
+"""How each kind of plan becomes blocks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNDO_BLOCK_ROWS = 2_500
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """What a source may use besides its plan."""
+    """What a source needs besides its plan."""
 
     datasets: Mapping[str, Dataset]
     roots: Roots
@@ -47,8 +47,8 @@ class SourceContext:
 BlockSource = Generator[Step | Waiting | None, None, Input]
 """Blocks in order from a checkpoint on, the same blocks from any checkpoint; returns how far it came at its end.
 
-It yields None when it worked for a while without a block coming of it, and WAITING while it waits for an answer. Raises
-SourceError. `close` frees what it holds.
+It yields None when it has worked for a while without completing a block, and WAITING while it waits for an answer.
+Raises SourceError. `close` frees its files and connections.
 """
 
 
@@ -99,7 +99,7 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
                         first_line=part.first_line,
                         lines=part.lines,
                         unreadable=part.unreadable,
-                        # few files have any, and to look at the bytes costs next to nothing
+                        # few files have any, and a search of the bytes is cheap
                         guarded=b"\"'" in part.rows_json,
                     )
                     if plan.numbered:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -16,15 +17,18 @@ import uvloop
 from control.agent import ControlAgent, Publish
 from control.jobtable import JobTable
 from processor.app import WorkerApp
+from processor.assembly import make_engine
 from processor.catalog import catalog, operations
 from processor.elastic.bulk import BulkSink
-from processor.engine import Engine, now_ms
+from processor.engine import Engine
 from processor.metrics import WorkerMetrics
 from processor.reporter import Reporter
 from processor.stream.lease import Lease
-from processor.stream.log_reader import LogReader
+from processor.stream.log_reader import LogReader, read_lane_records
 from processor.stream.publisher import Publisher
+from processor.stream.tested_versions import untested_libraries
 from runtime.clients import async_elasticsearch
+from runtime.clock import now_ms
 from runtime.datasets import require_datasets
 from runtime.logs import configure_logging
 from runtime.readiness import mark_ready
@@ -39,7 +43,7 @@ STOP_SECONDS = 45.0
 
 
 async def work(config: Settings) -> int:
-    """Run a worker until it is told to stop; answers its exit code."""
+    """Run a worker until a signal stops it; answers its exit code."""
     jobs = JobTable()
     publisher = Publisher(config)
     await publisher.start()
@@ -57,7 +61,7 @@ async def work(config: Settings) -> int:
     publish = fenced(publisher.publish, lease)
     control = ControlAgent(jobs, known, config.topic_partitions, publish, config.job_retention_days, now_ms)
     worker = WorkerApp(config, jobs, control, reporter, lease, publisher.bury)
-    engine = Engine(
+    engine = make_engine(
         config,
         jobs,
         operations(config, storage, undecoded),
@@ -65,6 +69,7 @@ async def work(config: Settings) -> int:
         BulkSink(elastic, config.bulk_in_flight, config.late_request_seconds),
         publisher,
         reader,
+        partial(read_lane_records, config),
         lease,
         metrics,
     )
@@ -84,17 +89,17 @@ async def work(config: Settings) -> int:
     failed = not stopped.done()
     for task in parts:
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-            log.error("stopping after an error", exc_info=error)
+            log.error("this worker stops after an error", exc_info=error)
     if app.crash_reason is not None:
-        log.error("stopping after an error: %r", app.crash_reason)
+        log.error("this worker stops after an error: %r", app.crash_reason)
     ready.cancel()
     end_at_once(lease)
-    # Whatever hangs from here on (Kafka gone, Faust waiting for itself) must not keep the process alive.
+    # Anything that hangs from here on (Kafka gone, Faust waiting for itself) must not keep the process alive.
     watchdog = threading.Timer(STOP_SECONDS, os._exit, (1,))
     watchdog.daemon = True
     watchdog.start()
     if not failed:
-        await worker.let_go()
+        await worker.release_partitions()
     await engine.close()
     await app.stop()
     for task in tasks:
@@ -108,10 +113,10 @@ async def work(config: Settings) -> int:
 
 
 def end_at_once(lease: Lease) -> None:
-    """End the process here and now if its lease is over, without a goodbye to anyone.
+    """End the process at once if its lease is over, without closing any connection in good order.
 
-    What still waits to be written to Kafka must not be: a stop in good order would see to it as soon as Kafka can be
-    reached again, and a checkpoint from then would replace one of the next owner's.
+    Records that the producers have not sent yet must not be sent any more: an orderly stop would send them as soon as
+    Kafka can be reached again, and a checkpoint among them would replace one of the next owner's.
     """
     if not lease.valid:
         logging.shutdown()
@@ -134,10 +139,12 @@ async def _announce(engine: Engine, config: Settings) -> None:
 
 
 def main() -> None:
-    """Run until a signal comes; exits with 1 after an error, so that whoever watches starts another one."""
+    """Run until a signal comes; exits with 1 after an error, so that its supervisor starts another one."""
     config = settings()
     configure_logging(config)
     require_datasets(config.datasets_folder)
+    for sentence in untested_libraries():
+        log.warning(sentence)
     # Blocks are short-lived lists without cycles: the collector's usual thresholds would walk them again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

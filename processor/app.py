@@ -14,12 +14,12 @@ from faust.types import TP, EventT, Message
 
 from control.agent import ControlAgent
 from control.jobtable import JobTable
-from processor.engine import Engine, now_ms
+from processor.engine import Engine
 from processor.reporter import Reporter
 from processor.stream.acknowledgement import Acknowledgeable
+from processor.stream.faust_app import make_app
 from processor.stream.lease import Lease
-from processor.stream.transport import SteadyApp, WorkerTransport
-from runtime.clients import kafka_ssl_context
+from runtime.clock import now_ms
 from runtime.settings import Settings
 from schemas.codec import UndecodableError
 from schemas.dead_letters import DeadLetter, RejectedRecord
@@ -28,66 +28,11 @@ from schemas.topics import TopicName, topic_name
 log = logging.getLogger(__name__)
 
 CATCH_UP_SECONDS = 10.0
-"""How long the control table may stand still before the log tells of it."""
-
-
-def broker_url(settings: Settings) -> str:
-    """Faust's form of the bootstrap servers."""
-    return ";".join(f"aiokafka://{host.strip()}" for host in settings.bootstrap.split(","))
-
-
-def credentials(settings: Settings) -> Any:
-    """Faust's form of the security settings; None: Kafka is spoken to in the clear."""
-    context = kafka_ssl_context(settings)
-    if settings.kafka_security_protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            username=settings.kafka_username,
-            password=settings.kafka_password.get_secret_value() if settings.kafka_password else "",
-            mechanism=settings.kafka_sasl_mechanism,
-            ssl_context=context,
-        )
-    return faust.SSLCredentials(context) if context else None
-
-
-def make_app(settings: Settings) -> faust.App:
-    """A Faust app that reads bytes, declares no topics, and leaves acknowledging to us."""
-    timeout = settings.session_timeout_seconds
-    app = SteadyApp(
-        f"{settings.prefix}-workers",
-        broker=broker_url(settings),
-        broker_credentials=credentials(settings),
-        datadir=settings.home.absolute() / "faust",
-        key_serializer="raw",
-        value_serializer="raw",
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        table_standby_replicas=0,
-        stream_wait_empty=False,
-        stream_buffer_maxsize=256,  # more than one fetch holds, so that partitions are seldom held back
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=256 * 1024,  # of a partition: commands come with the same fetches as rows
-        broker_commit_interval=1.0,
-        broker_session_timeout=timeout,
-        broker_heartbeat_interval=min(3.0, timeout / 4),
-        broker_max_poll_interval=600.0,
-        producer_acks=-1,
-        web_enabled=False,
-        GlobalTable=ControlTable,
-    )
-    app.transport = WorkerTransport(app.conf.broker_consumer, app)
-    return app
-
-
-class ControlTable(faust.GlobalTable):  # type: ignore[misc]  # Faust has no types for us
-    """The control table, under our own topic's name."""
-
-    def _changelog_topic_name(self) -> str:
-        # Faust's assignor looks here for the topic, not at the changelog_topic argument.
-        return str(self.changelog_topic.get_topic_name())
+"""How long the control table may stand still before the worker logs it."""
 
 
 class Receipt:
-    """A record's acknowledgement, to be given once what it says is durable."""
+    """A record's acknowledgement, to be given once what the record led to is durable."""
 
     __slots__ = ("_app", "_message")
 
@@ -131,7 +76,7 @@ class WorkerApp:
         self._lease = lease
         self._bury = bury
         self._rejected_states: list[RejectedRecord] = []
-        lease.heard_at = lambda: self.app.consumer.heard_at
+        lease.last_heartbeat = lambda: self.app.consumer.last_heartbeat
         self.engine: Engine | None = None
         self._rows = topic_name(settings.prefix, "rows")
         self._commands = topic_name(settings.prefix, "commands")
@@ -178,10 +123,10 @@ class WorkerApp:
         return self.engine.ready
 
     def _agent(self, handle: Handler, skip: Skip, when: Callable[[], asyncio.Event]) -> Any:
-        """An agent that acknowledges nothing by itself, and ends the worker on an error: its successor tries again.
+        """An agent that acknowledges nothing by itself, and ends the worker on an error: the next owner tries again.
 
         A record that can't be read (UndecodableError of `handle`) is no such error: it becomes a dead letter, and
-        `skip` acknowledges it in its turn. What goes wrong with one job is that job's, see `Engine` and `ControlAgent`.
+        `skip` acknowledges it in its turn. An error of one job fails that job, see `JobFailures` and `ControlAgent`.
         `when()` is set while its records may be handled; never between a revocation and the next assignment.
         """
 
@@ -189,7 +134,7 @@ class WorkerApp:
             async for event in stream.noack().events():
                 try:
                     await when().wait()
-                    # What was fetched before a rebalance comes again to whoever owns the partition now.
+                    # What was fetched before a rebalance comes again to the worker that owns the partition now.
                     if event.message.generation_id != self.app.consumer_generation_id:
                         continue
                     self._lease.require()
@@ -224,7 +169,8 @@ class WorkerApp:
     async def _reject_states(self) -> None:
         """Make dead letters of records of the control table, as the owner of the commands; every worker reads them.
 
-        One that takes over finds those of the time before as well: a repeat names the same place.
+        A worker that takes the commands over finds records that its predecessor has reported as well: a repeat names
+        the same place.
         """
         found, self._rejected_states = self._rejected_states, []
         for record in found:
@@ -263,10 +209,13 @@ class WorkerApp:
 
     async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
         self._held.clear()
-        await self.let_go(self.app.consumer.lost)
+        await self.release_partitions(self.app.consumer.lost)
 
-    async def let_go(self, lost: bool = False) -> None:
-        """Stop, finish what is in hand, and leave word for the next owner; not if there may be one already: `lost`."""
+    async def release_partitions(self, lost: bool = False) -> None:
+        """Stop, finish what is under way, and close the partitions for their next owner.
+
+        `lost`: they may have another owner already, and are not closed.
+        """
         self._rebalancing()
         if self._taking_over is not None:
             self._taking_over.cancel()
@@ -275,14 +224,14 @@ class WorkerApp:
             if self.engine is not None:
                 await self.engine.revoked(lost)
         async with self._commanding:
-            pass  # the command in hand is carried out: another worker may have it next
+            pass  # the command under way is carried out: another worker may get the next one
 
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         self._rebalancing()  # a recovery of the time before may have ended since
         self._held.set()
         if self._taking_over is not None:
             self._taking_over.cancel()
-        # In the background: Kafka gets no heartbeat of us until this has returned.
+        # In the background: this worker sends Kafka no heartbeat until this method has returned.
         self._taking_over = asyncio.create_task(
             self._take_over([tp.partition for tp in assigned if tp.topic == self._rows])
         )
@@ -298,7 +247,7 @@ class WorkerApp:
             await self.app.crash(error)
 
     def _rebalancing(self) -> None:
-        """From now on the control table may be behind."""
+        """The control table may be behind from now on."""
         self._table_read.clear()
         if self._catching_up is not None:
             self._catching_up.cancel()
@@ -307,24 +256,27 @@ class WorkerApp:
 
     async def _on_recovered(self, _app: Any, **_: Any) -> None:
         if not self._held.is_set():
-            return  # it recovered what has been revoked meanwhile; the next assignment has a recovery of its own
-        # In the background: Faust reads on only once this has returned.
+            return  # the recovered partitions are revoked by now; the next assignment has a recovery of its own
+        # In the background: Faust reads on only once this method has returned.
         if self._catching_up is not None:
             self._catching_up.cancel()
         self._catching_up = asyncio.create_task(self._catch_up())
 
     async def _catch_up(self) -> None:
-        """Read the control table to the end that it has now; then the worker may begin."""
+        """Read the control table to the end that it has now; then the worker begins."""
         try:
             end = (await self.app.consumer.highwaters(self._table))[self._table]
-            told_at = time.monotonic()
+            logged_at = time.monotonic()
             while self._table_next < end:
                 self._table_moved.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._table_moved.wait(), CATCH_UP_SECONDS)
-                if time.monotonic() - told_at > CATCH_UP_SECONDS:
-                    told_at = time.monotonic()
-                    log.warning("waiting for the control table: at offset %d of %d", self._table_next, end)
+                    async with asyncio.timeout(CATCH_UP_SECONDS):
+                        await self._table_moved.wait()
+                if time.monotonic() - logged_at > CATCH_UP_SECONDS:
+                    logged_at = time.monotonic()
+                    log.warning(
+                        "this worker waits for the control table: it is at offset %d of %d", self._table_next, end
+                    )
             if self.engine is not None:
                 self.engine.recovered()
             if self._owns_commands:

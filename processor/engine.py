@@ -1,5 +1,8 @@
 """The worker's engine: blocks come in from the log, go through their lanes and an operation, and are checkpointed.
 
+The engine deals with partitions that come and go, and takes in the records of the rows topic. What is done with them is
+in `processor/execution`; `processor/assembly.py` puts the parts of a worker together.
+
 The steps of a block, and what a crash after each of them leaves:
 
 1. `dispatch`: the lane takes note of its offset. Nothing is acknowledged: Kafka delivers it again.
@@ -12,57 +15,32 @@ The steps of a block, and what a crash after each of them leaves:
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
 import logging
-import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
-from typing import Any
-
-from aiokafka.errors import KafkaError
+from collections.abc import Collection
 
 from control.jobtable import JobTable
-from control.predicates import runnable, void
-from processor.elastic.bulk import BulkSink
-from processor.errors import CannotGoOnError, FencedError, UnansweredError
-from processor.gates import Gates
+from control.predicates import void
+from processor.execution.batches import Batches
+from processor.execution.conclusions import Conclusions
+from processor.execution.job_states import JobStates
+from processor.execution.tasks import WorkerTasks, drain
 from processor.lanes.checkpoints import Checkpoints
-from processor.lanes.lane import Lane, Loaded
-from processor.lanes.owned_lanes import CONCLUDING, Lanes
+from processor.lanes.lane import Loaded
+from processor.lanes.owned_lanes import Lanes
+from processor.lanes.ownership import Ownership
 from processor.lanes.refill import Refill
-from processor.lanes.scheduler import Batch, Scheduler, put_back
-from processor.metrics import WorkerMetrics
-from processor.operations.base import Operation
-from processor.operations.dry_run_keys import sweep_claims
-from processor.operations.resolved_errors import end_errors
-from processor.operations.work import Work
-from processor.outcome import Outcome
 from processor.stream.acknowledgement import Acknowledgeable
-from processor.stream.lease import Lease
-from processor.stream.log_reader import LogReader, RestoredPartitions, read_lane_records
-from processor.stream.publisher import Publisher
+from processor.stream.log_reader import LogReader
+from runtime.clock import Clock
 from runtime.settings import Settings
-from schemas.blocks import Block, BlockHead
-from schemas.bounds import MOST_REASON
-from schemas.codec import decode, encode
-from schemas.commands import Command, FileFinished, UndoChecked, WorkFailed
-from schemas.datasets import Dataset
-from schemas.dead_letters import DeadLetter
-from schemas.job import BUSY, ENDED, Job, State
-from schemas.lanes import OwnerRecord, owner_key
-from schemas.progress import RowError
+from schemas.blocks import BlockHead
+from schemas.codec import decode
+from schemas.job import Job
 
 log = logging.getLogger(__name__)
 
-PREPARED = 1
-"""Requests that are made while others are in flight, so that Elasticsearch never waits for the next one."""
-
-KEEP_SECONDS = 60.0
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
+DRAIN_SECONDS = 5.0
+"""So much longer than one request may take does a revocation wait for what is in flight."""
 
 
 class Engine:
@@ -72,74 +50,53 @@ class Engine:
         self,
         settings: Settings,
         jobs: JobTable,
-        operations: Mapping[str, Operation],
-        datasets: Mapping[str, Dataset],
-        sink: BulkSink,
-        publisher: Publisher,
+        lanes: Lanes,
         reader: LogReader,
-        lease: Lease,
-        metrics: WorkerMetrics,
+        ownership: Ownership,
+        refill: Refill,
+        checkpoints: Checkpoints,
+        batches: Batches,
+        conclusions: Conclusions,
+        states: JobStates,
+        tasks: WorkerTasks,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._jobs = jobs
-        self._operations = operations
-        self._datasets = datasets
-        self._sink = sink
-        self._publisher = publisher
+        self.lanes = lanes
         self._reader = reader
-        self._metrics = metrics
-        sink.on_trouble = self._trouble
-        self._troubled = False
-        self.lanes = Lanes()
-        self._gates = Gates(lease, jobs, self.lanes, lambda: self._open)
+        self._ownership = ownership
+        self._refill = refill
+        self._checkpoints = checkpoints
+        self._batches = batches
+        self._conclusions = conclusions
+        self._states = states
+        self._tasks = tasks
+        self._clock = clock
+        self._assigned = self._recovered = self._degraded = False
         self.ready = asyncio.Event()
-        self._checkpoints = Checkpoints(jobs, self.lanes, publisher, now_ms, lease)
-        self._refill = Refill(jobs, self.lanes, reader, settings.lane_blocks, self._wake, self._lane_broken)
-        self._refills: list[asyncio.Task[None]] = []
-        self._work = asyncio.Event()
-        self._open = False
-        self._assigned = self._recovered = False
-        self._scheduler = Scheduler(settings, jobs, self.lanes, self._refill.wake, self._lane_broken)
-        self._flights: set[asyncio.Task[None]] = set()
-        self._errands: set[asyncio.Task[None]] = set()
-        self._conclusions: set[asyncio.Task[None]] = set()
-        self._concluded: set[tuple[str, int]] = set()
-        self._swept = False
-        self._making = asyncio.Lock()
-        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        jobs.listen(self._job_changed)
 
     async def run(self) -> None:
         """Work until cancelled. Raises what a part of it could not recover from: the process should end then."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._pump())
+            tasks.create_task(self._batches.run())
             tasks.create_task(self._checkpoints.run())
-            tasks.create_task(self._keep())
-            tasks.create_task(self._watch_failure())
+            tasks.create_task(self._conclusions.keep_alive())
+            tasks.create_task(self._tasks.failure.watch())
 
     # -- rebalancing -------------------------------------------------------------------------------------------------
 
     async def assigned(self, partitions: Collection[int]) -> None:
-        """These partitions of the rows topic are ours from now on: read their lanes, then begin."""
-        inherited = (
-            await read_lane_records(self._settings, partitions) if partitions else RestoredPartitions([], frozenset())
-        )
-        await self._sign(partitions, closed=False)
-        self.lanes.owned = frozenset(partitions)
-        for record in inherited.lanes:
-            self.lanes.put(Lane.restored(record))
-        self.lanes.lost = dict(inherited.lost)
-        for rejected in inherited.rejected:
-            log.error("this lane can't be restored: %s", rejected)
-        await self._publisher.bury(rejected.dead_letter() for rejected in inherited.rejected)
-        self.lanes.unproved = set(inherited.unclosed)
+        """These partitions of the rows topic are this worker's from now on: read their lanes, then begin."""
+        inherited = await self._ownership.take_over(partitions)
         if inherited.unclosed:
-            self._refills.append(asyncio.create_task(self._guard(self._outwait(inherited.unclosed))))
+            self._tasks.of_partitions.start(self._await_quiescence(inherited.unclosed))
         self._reader.assign(partitions)
-        self._refills += [asyncio.create_task(self._guard(self._refill.run(number))) for number in partitions]
+        for number in partitions:
+            self._tasks.of_partitions.start(self._refill.run(number))
         self._assigned = True
         self._begin()
-        log.info("owner of partitions %s, with %d lanes", sorted(partitions), len(inherited.lanes))
+        log.info("this worker owns partitions %s, with %d lanes", sorted(partitions), len(inherited.lanes))
 
     def rebalancing(self) -> None:
         """The control table may be behind until `recovered` is called."""
@@ -154,64 +111,48 @@ class Engine:
         # Before the table is up to date it shows states of the past, and nothing may follow from those.
         if not (self._assigned and self._recovered):
             return
-        self._open = True
-        self._swept = False  # once is enough for all the jobs that ended before
-        for job in self._jobs:
-            self._job_changed(job.id, job)
-        self._swept = True
-        self._errand(self._sweep())
-        self._work.set()
+        self.lanes.open = True
+        self._states.follow_all()
+        self._batches.woken.set()
         self.ready.set()
 
-    async def close(self) -> None:
-        """Let go of what is still under way, once `revoked` has been called for the last time."""
-        for task in list(self._errands):
-            task.cancel()
-        await asyncio.gather(*self._errands, return_exceptions=True)
-
     async def revoked(self, lost: bool = False) -> None:
-        """Our partitions may become another worker's: stop, wait for what is in flight, write the checkpoints.
+        """The partitions may become another worker's: stop, wait for what is in flight, write the checkpoints.
 
-        `lost`: they may be another's already, whose checkpoints ours must not replace.
+        `lost`: they may be another's already, whose checkpoints this worker's must not replace.
         """
         self._assigned = False
         self.ready.clear()
         if not self.lanes.owned:
-            self._open = False
+            self.lanes.open = False
             return
-        stopped, self._refills = self._refills, []
-        for task in stopped:
-            task.cancel()
-        self._open = False
+        self._tasks.of_partitions.cancel()
+        self.lanes.open = False
         if lost:
-            log.warning("partitions %s were lost: Kafka had not heard of this worker in time", sorted(self.lanes.owned))
+            log.warning(
+                "this worker has lost partitions %s: Kafka received no heartbeat of it in time",
+                sorted(self.lanes.owned),
+            )
             self._forget()
-        if under_way := self._flights | self._conclusions:
-            await asyncio.wait(under_way, timeout=self._settings.request_timeout_seconds + 5)
+        if in_flight := self._tasks.in_flight:
+            await drain(in_flight, self._clock.sleep(self._settings.request_timeout_seconds + DRAIN_SECONDS))
         if not lost:
             await self._checkpoints.flush()
-            if not (self._flights or self._conclusions):
-                await self._sign(self.lanes.owned - self.lanes.unproved, closed=True)
+            if not self._tasks.in_flight:
+                await self._ownership.close()
         self._forget()
+
+    async def close(self) -> None:
+        """Stop what is still under way, once `revoked` has been called for the last time."""
+        await self._tasks.reports.stop()
 
     def _forget(self) -> None:
         self.lanes.clear()
         self._checkpoints.forget()
-        self._concluded.clear()
+        self._conclusions.forget()
 
-    async def _sign(self, partitions: Collection[int], closed: bool) -> None:
-        """Leave word, for the next owner, whether requests of ours may be on their way."""
-        now = now_ms()
-        await self._publisher.publish_all(
-            ("lanes", owner_key(number), encode(OwnerRecord(partition=number, closed=closed, at=now)), number)
-            for number in partitions
-        )
-
-    async def _outwait(self, partitions: Collection[int]) -> None:
-        """Until no request of an owner that said no goodbye may come any more, nothing is said to have stopped."""
-        log.warning("the owner before of partitions %s said no goodbye", sorted(partitions))
-        await asyncio.sleep(self._settings.request_age_seconds)
-        self.lanes.unproved.difference_update(partitions)
+    async def _await_quiescence(self, partitions: Collection[int]) -> None:
+        await self._ownership.await_quiescence(partitions, self._settings.request_age_seconds)
         self._checkpoints.report_soon()
 
     # -- blocks in ---------------------------------------------------------------------------------------------------
@@ -240,261 +181,17 @@ class Engine:
         room = self._refill.room() if job is not None and head.run == job.run and self.lanes.may_work(job) else 0
         if lane.meet(loaded, room):
             self._checkpoints.touch(lane)
-            self._work.set()
+            self._batches.woken.set()
             self._refill.wake(partition)
 
-    # -- blocks out --------------------------------------------------------------------------------------------------
+    # -- Elasticsearch ------------------------------------------------------------------------------------------------
 
-    async def _pump(self) -> None:
-        """Keep the allowed number of requests in flight, the jobs taking turns."""
-        while True:
-            self._work.clear()
-            pause: float | None = None
-            while self._open and len(self._flights) < self._settings.bulk_in_flight + PREPARED:
-                job, pause = self._scheduler.next(time.monotonic())
-                if job is None:
-                    break
-                taken: Batch = []
-                with self._failing_only(job):
-                    taken = self._scheduler.take(job, time.monotonic())
-                if taken:
-                    task = asyncio.create_task(self._guard(self._fly(job, taken)))
-                    self._flights.add(task)
-                    task.add_done_callback(self._landed)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._work.wait(), pause)
-
-    async def _fly(self, job: Job, taken: Batch) -> None:
-        lanes = {lane for lane, _, _ in taken}
-        began = time.monotonic()
-        outcomes: Sequence[Outcome] = ()
-        try:
-            with self._failing_only(job):
-                outcomes = await self._carried_out(job, lanes, [block for _, _, block in taken])
-        except FencedError as error:
-            if isinstance(error, UnansweredError):  # the next owner has to wait for what may still come of it
-                self.lanes.unproved.update(lane.partition for lane in lanes if self.lanes.is_current(lane))
-        finally:
-            if outcomes:
-                for (lane, loaded, _), outcome in zip(taken, outcomes, strict=True):
-                    lane.settle(loaded, outcome)
-                self._metrics.batch_done(job.operation, outcomes, time.monotonic() - began)
-            else:
-                put_back(taken)
-            for lane in lanes:
-                if not runnable(self._jobs.get(job.id) or job):
-                    lane.unload()
-                self._checkpoints.touch(lane)
-                self._refill.wake(lane.partition)
-
-    async def _carried_out(self, job: Job, lanes: Collection[Lane], blocks: Sequence[Block]) -> Sequence[Outcome]:
-        """Have the job's operation apply or undo blocks, and write the dead letters; an outcome for each block."""
-        operation, dataset = self._parts_of(job)
-        gate = self._gates.of_blocks(job, lanes)
-        work = Work(job, dataset, self._settings.prefix, self._sink, gate, now_ms(), self._making)
-        result = await (operation.apply if job.phase == "apply" else operation.undo)(work, blocks)
-        if len(result.outcomes) != len(blocks):
-            raise CannotGoOnError(
-                f"operation {job.operation} gave {len(result.outcomes)} outcomes for {len(blocks)} blocks; mend it"
-            )
-        letters = result.errors
-        if job.retrying:
-            # The rows are written: without this their block would not count, so a pause has to wait for it.
-            ending = dataclasses.replace(work, gate=self._gates.of_second_half(work.gate))
-            letters = letters + await end_errors(ending, blocks, result)
-        await self._publisher.bury([dead_letter(letter) for letter in letters])
-        return result.outcomes
-
-    def _parts_of(self, job: Job) -> tuple[Operation, Dataset]:
-        """The job's operation and dataset.
-
-        Raises:
-            CannotGoOnError: this worker does not have one of them; another version of it, or other settings, may.
-        """
-        operation, dataset = self._operations.get(job.operation), self._datasets.get(job.dataset)
-        if operation is None:
-            raise CannotGoOnError(
-                f"a worker has no operation {job.operation!r} (it has {', '.join(sorted(self._operations))}): give all "
-                f"workers the same version and the same SLUICE_OPERATIONS, then resume"
-            )
-        if dataset is None:
-            raise CannotGoOnError(
-                f"a worker has no dataset {job.dataset!r} (it has {', '.join(sorted(self._datasets))}): give all "
-                f"workers the same version and the same SLUICE_DATASETS_FOLDER, then resume"
-            )
-        return operation, dataset
-
-    # -- what the control table says ---------------------------------------------------------------------------------
-
-    def _job_changed(self, job_id: str, job: Job | None) -> None:
-        if not self._open:
-            return  # all jobs are looked at when it opens
-        if job is None:
-            self._release(job_id, None)
+    def show_degraded(self, reason: str | None) -> None:
+        """Show in the lanes of the jobs at work why Elasticsearch does not answer, and that it answers again: None."""
+        if reason is None and not self._degraded:
             return
-        with self._failing_only(job):
-            self._follow(job)
-
-    def _release(self, job_id: str, job: Job | None) -> None:
-        """The job has ended, or has left the table: its lanes go."""
-        self._scheduler.forget(job_id)
-        self._checkpoints.drop(self.lanes.drop_job(job_id, job.run if job else None))
-        if job is not None and job.options.dry_run and self._swept:
-            self._errand(self._sweep())
-
-    def _follow(self, job: Job) -> None:
-        job_id = job.id
-        if job.state in ENDED:
-            self._release(job_id, job)
-            return
-        self._scheduler.set_rate(job)
-        for lane in self.lanes.of(job_id):
-            if lane.run != job.run or not runnable(job):
-                lane.unload()
-        self._checkpoints.job_changed(job)
-        if job.checking and job.state is State.ROLLING_BACK and not job.halting:
-            self._conclude(job, self._check_undo)
-        if job.finishing and runnable(job):
-            self._conclude(job, self._finish)
-        lost = self.lanes.lost.get((job_id, job.phase))
-        if lost is not None and self.lanes.may_work(job):
-            self._fail(job, lost)
-        self._work.set()
-        self._refill.wake()
-
-    def _conclude(self, job: Job, step: Callable[[Operation, Work], Awaitable[Command]]) -> None:
-        """Do what is done once for a job, once for each epoch, and report it."""
-        if CONCLUDING not in self.lanes.owned or (job.id, job.epoch) in self._concluded:
-            return
-        self._concluded.add((job.id, job.epoch))
-
-        async def conclude() -> None:
-            try:
-                with self._failing_only(job):
-                    operation, work = self._beside_lanes(job)
-                    report = await step(operation, work)
-                    await self._publisher.publish("commands", job.id.encode(), encode(report))
-            except FencedError:
-                pass  # paused, or another worker's by now
-            finally:
-                self.lanes.concluding.remove(job.id)
-                self._checkpoints.report_soon()
-
-        self.lanes.concluding.append(job.id)
-        task = asyncio.create_task(self._guard(conclude()))
-        self._conclusions.add(task)
-        task.add_done_callback(self._conclusions.discard)
-
-    async def _check_undo(self, operation: Operation, work: Work) -> Command:
-        """Count what a rollback has left."""
-        rows = await operation.discard(work) if operation.kind.makes_file else 0
-        remaining, last_row = await operation.left_over(work)
-        job = work.job
-        return UndoChecked(job_id=job.id, epoch=job.epoch, remaining=remaining, last_row=last_row, rows_undone=rows)
-
-    async def _finish(self, operation: Operation, work: Work) -> Command:
-        await operation.finish(work)
-        return FileFinished(job_id=work.job.id, epoch=work.job.epoch)
-
-    async def _keep(self) -> None:
-        """Keep alive what jobs need that are not over."""
-        while True:
-            await asyncio.sleep(KEEP_SECONDS)
-            for job in self._jobs if self._open and CONCLUDING in self.lanes.owned else ():
-                known = self._operations.get(job.operation)
-                if known is None or not known.kind.makes_file or job.phase != "apply" or job.state not in BUSY:
-                    continue
-                with contextlib.suppress(FencedError), self._failing_only(job):  # fenced: it has moved on meanwhile
-                    operation, work = self._beside_lanes(job)
-                    await operation.keep(work)
-
-    def _beside_lanes(self, job: Job) -> tuple[Operation, Work]:
-        """The job's operation, and work of the owner of the one partition for it, in the job's epoch.
-
-        Raises:
-            CannotGoOnError: as `_parts_of`.
-        """
-        operation, dataset = self._parts_of(job)
-        gate = self._gates.of_conclusion(job)
-        return operation, Work(job, dataset, self._settings.prefix, self._sink, gate, now_ms())
-
-    async def _sweep(self) -> None:
-        """Delete what dry runs that are over have left; the owner of partition 0 does it."""
-        try:
-            await sweep_claims(self._sink, self._settings.prefix, self._jobs, self._gates.of_sweep())
-        except FencedError:
-            pass  # another worker's by now
-        except CannotGoOnError as error:
-            log.warning("keys of dry runs that are over can't be deleted: %s", error)
-
-    def _lane_broken(self, lane: Lane, reason: str) -> None:
-        job = self._jobs.get(lane.job_id)
-        if job is not None:
-            lane.error = reason
-            self._fail(job, reason)
-
-    @contextlib.contextmanager
-    def _failing_only(self, job: Job) -> Iterator[None]:
-        """What is done for one job: an error of it fails this job, and nothing else.
-
-        Kafka's errors are no job's: they end the worker. Nor is a fence an error: it is the caller's business.
-        """
-        try:
-            yield
-        except (FencedError, KafkaError):
-            raise
-        except CannotGoOnError as error:
-            self._fail(job, str(error))
-        except Exception as error:
-            log.exception("job %s: an error that nobody expected", job.id)
-            self._fail(job, f"a worker met an error that it is not made for: {error!r}; its log has more")
-
-    def _fail(self, job: Job, reason: str) -> None:
-        self.lanes.give_up(job)
-        log.error("job %s can't go on: %s", job.id, reason)
-        report = WorkFailed(job_id=job.id, phase=job.phase, run=job.run, reason=reason[:MOST_REASON])
-        self._errand(self._publisher.publish("commands", job.id.encode(), encode(report)))
-
-    def _trouble(self, trouble: str | None) -> None:
-        """Show in the lanes of the jobs at work what Elasticsearch's trouble is, and that it is over."""
-        if trouble is None and not self._troubled:
-            return
-        self._troubled = trouble is not None
+        self._degraded = reason is not None
         for lane in self.lanes:
-            if lane.error != trouble and (lane.flying or lane.error is not None):
-                lane.error = trouble
+            if lane.error != reason and (lane.flying or lane.error is not None):
+                lane.error = reason
                 self._checkpoints.touch(lane)
-
-    # -- tasks -------------------------------------------------------------------------------------------------------
-
-    def _wake(self) -> None:
-        self._work.set()
-
-    def _landed(self, task: asyncio.Task[None]) -> None:
-        self._flights.discard(task)
-        self._work.set()
-
-    def _errand(self, errand: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._guard(errand))
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
-
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have an error of a task end the worker: its successor goes on from the checkpoints."""
-        try:
-            await work
-        except Exception as error:
-            log.exception("this worker can't go on")
-            if not self.failure.done():
-                self.failure.set_exception(error)
-
-    async def _watch_failure(self) -> None:
-        await self.failure
-
-
-def dead_letter(error: RowError) -> DeadLetter:
-    """The record of a refused row; what is wrong with it can be read in its headers, whatever the value's form."""
-    headers = {"reason": error.reason, "row": str(error.row), "line": str(error.line)}
-    if error.column is not None:
-        headers["column"] = error.column
-    return error.job_id.encode(), encode(error), headers

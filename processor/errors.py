@@ -6,16 +6,16 @@ from __future__ import annotations
 class FencedError(Exception):
     """The work was decided on under an older epoch, or its partition is another worker's now.
 
-    Nothing was sent. The blocks stay to do; trying again is whoever owns the lane's business.
+    Nothing was sent. The blocks stay to do, for the owner of their lane.
     """
 
 
 class StoppedError(FencedError):
-    """The job has moved on, its partitions are still ours. An unanswered request may be made again."""
+    """The job is in another epoch; this worker still owns its partitions, and may repeat an unanswered request."""
 
 
 class UnansweredError(FencedError):
-    """A request was sent that Elasticsearch may still carry out, and it must not be asked again."""
+    """Elasticsearch may still carry out a request that was sent, and this worker must not repeat it."""
 
 
 class CannotGoOnError(Exception):

@@ -1,9 +1,9 @@
-"""Every gate of a worker: what must be true right before a request goes out, with nothing awaited in between."""
+"""Every gate of a worker: what must hold right before a request goes out, with nothing awaited in between."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from control.jobtable import JobTable
@@ -18,16 +18,14 @@ from schemas.job import Job
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """Makes them. Each asks for the lease first: a worker that Kafka has given up writes nothing at all."""
+    """Makes the gates. Each asks for the lease first: a worker without a lease writes nothing at all."""
 
     lease: Lease
     jobs: JobTable
     lanes: Lanes
-    is_open: Callable[[], bool]
-    """Whether the worker owns its partitions, and has the control table read to its end."""
 
     def of_blocks(self, job: Job, lanes: Collection[Lane]) -> Gate:
-        """For rows: nothing is written for a job that has moved on, nor for a lane that is another worker's."""
+        """For blocks: nothing is written for a job in another epoch, nor for a lane that is another worker's."""
 
         def gate() -> None:
             self._require(all(map(self.lanes.is_current, lanes)))
@@ -40,13 +38,13 @@ class Gates:
     def of_second_half(self, gate: Gate) -> Gate:
         """For what follows from a write that is done: open for the first try, while the lease holds; then as `gate`.
 
-        Whoever pauses the job waits for it, as for anything in flight.
+        A pause waits for it, as for anything in flight.
         """
         gates = itertools.chain([self.lease.require], itertools.repeat(gate))
         return lambda: next(gates)()
 
     def of_conclusion(self, job: Job) -> Gate:
-        """For what is done once for a job: only one worker does it, and only in the epoch that asked for it."""
+        """For what is done once for a job: only the owner of partition 0 does it, in the epoch that asked for it."""
 
         def gate() -> None:
             now = self.jobs.get(job.id)
@@ -55,14 +53,14 @@ class Gates:
         return gate
 
     def of_sweep(self) -> Gate:
-        """For clearing away what jobs that are over have left: one worker does it, which knows that they are over."""
+        """For deleting what jobs that are over have left: the owner of partition 0 does it."""
         return lambda: self._require(CONCLUDING in self.lanes.owned)
 
-    def _require(self, ours: bool) -> None:
+    def _require(self, owned: bool) -> None:
         self.lease.require()
-        if not (self.is_open() and ours):
+        if not (self.lanes.open and owned):
             raise FencedError
 
 
 def unguarded() -> None:
-    """For reports: nothing follows from them, their ids are fixed, and a job's never goes back to an older state."""
+    """For reports, which need none: their ids are fixed, and a job's report never goes back to an older state."""

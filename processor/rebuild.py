@@ -11,7 +11,7 @@ from confluent_kafka import Message
 
 from processor.elastic.bulk import BulkSink
 from processor.gates import unguarded
-from processor.operations.upload import error_item
+from processor.operations.row_errors import error_item
 from processor.reporter import job_item, progress_item
 from runtime.clients import async_elasticsearch
 from runtime.provision import provision_indices

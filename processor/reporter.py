@@ -1,4 +1,4 @@
-"""Puts progress and jobs into Elasticsearch, for Kibana and whoever else asks there. Nothing waits for it."""
+"""Puts progress and jobs into Elasticsearch, for Kibana and other readers. No job waits for it."""
 
 from __future__ import annotations
 
@@ -143,11 +143,11 @@ class Reporter:
         await self._take_in(item, event)
 
     async def skip(self, event: Acknowledgeable) -> None:
-        """Acknowledge a record that says nothing, in its turn."""
+        """Acknowledge a record that is no report, in its turn."""
         await self._take_in(None, event)
 
     def forget(self) -> None:
-        """The partitions may be another worker's: what was not sent yet comes again, to it."""
+        """The partitions may be another worker's: what was not sent yet comes again, to that worker."""
         self._waiting.clear()
         self._room.set()
 

@@ -58,21 +58,21 @@ def aiokafka_config(settings: Settings) -> dict[str, Any]:
 
 
 class _Undecoded(OrjsonSerializer):
-    """Leaves an answer as the bytes it is: whoever asked makes of them what it needs. Refusals are read."""
+    """Leaves an answer undecoded: the caller decodes the bytes as it needs. Error answers are decoded."""
 
     def loads(self, data: bytes) -> Any:
         return super().loads(data) if data.startswith(b'{"error"') else data
 
 
 class NotSentError(ConnectionFailed):
-    """No connection could be made (refused, no such name, no TLS, ...): nothing of the request has left."""
+    """No connection could be made (refused, no such name, no TLS, ...): no byte of the request was sent."""
 
 
 class _OnceNode(AiohttpHttpNode):
     """Sends a request once, and tells of an error whether it has been sent.
 
-    aiohttp sends a PUT again when its connection breaks, and bulk requests are PUTs. If that second one can't be sent,
-    the error says so, and hides that the first one may be carried out.
+    aiohttp sends a PUT again when its connection breaks, and bulk requests are PUTs. If the second one can't be sent,
+    its error hides that the server may carry out the first one.
     """
 
     async def perform_request(self, *args: Any, **more: Any) -> Any:  # type: ignore[override]  # as the aiohttp node has it
@@ -80,7 +80,7 @@ class _OnceNode(AiohttpHttpNode):
         try:
             return await super().perform_request(*args, **more)
         except (ConnectionFailed, ConnectionTimeout) as error:
-            # Here, since the transport takes the causes away.
+            # It is raised here, as the transport drops the causes of an error.
             made = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
             if any(isinstance(cause, made) for cause in error.errors):
                 raise NotSentError(error.message, error.errors) from error
@@ -88,7 +88,7 @@ class _OnceNode(AiohttpHttpNode):
 
     def _create_aiohttp_session(self) -> None:
         super()._create_aiohttp_session()
-        # If aiohttp calls it otherwise one day, the worker must not start.
+        # If a version of aiohttp names it otherwise, the worker must not start.
         assert self.session is not None and self.session._retry_connection
         self.session._retry_connection = False
 
@@ -101,7 +101,7 @@ def async_elasticsearch(
     once: bool = False,
     node: type[BaseAsyncNode] | None = None,
 ) -> AsyncElasticsearch:
-    """A client for use in an event loop; retries are left to the caller, who knows what may be repeated.
+    """A client for an event loop. It does not retry: the caller knows which requests may be repeated.
 
     `undecoded`: its answers are bytes of JSON. `once`: no request is sent twice, and one that was not sent ends
     with NotSentError. `node`: what talks to the server, if not one of these.

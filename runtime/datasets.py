@@ -16,7 +16,7 @@ from schemas.datasets import Dataset, DatasetError, parse_dataset
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,63}\Z")
 BUILT_IN = Path(_package.__file__).parent / "datasets"
 MOST_BYTES = 1024 * 1024
-"""Of a descriptor: each process reads all of them at its start, and holds them."""
+"""Bytes of a descriptor, at most: each process reads all of them at its start, and keeps them."""
 
 
 @lru_cache(maxsize=4)
@@ -38,7 +38,7 @@ def load_datasets(folder: Path | None = None) -> dict[str, Dataset]:
 
 
 def require_datasets(folder: Path | None) -> None:
-    """For a process at its start: ends it with a sentence and exit code 1 where a descriptor can't be used."""
+    """For the start of a process: ends it with a sentence and exit code 1 if a descriptor can't be used."""
     try:
         load_datasets(folder)
     except DatasetError as error:
@@ -54,10 +54,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _descriptor(path: Path) -> Any:
-    """A file's JSON, read strictly: what two programs would read in two ways is refused."""
+    """A file's JSON, read strictly: a text that two programs could read in two ways is refused."""
     where = f"dataset {path.stem}, file {path}"
     try:
-        if not path.is_file():  # a pipe would be waited for
+        if not path.is_file():  # reading a pipe would wait for its writer
             raise DatasetError(f"{where}: it is no file")
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)

@@ -1,4 +1,4 @@
-"""Which file it is that a job was made with: told without reading it, from what its file system says. Pure."""
+"""Whether a file is the one that a job was made with, from its status in the file system, without reading it. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from schemas.job import FileIdentity, Source
 
 
 class Match(Enum):
-    """What a file's status says of a source."""
+    """The outcome of comparing a file's status with a source."""
 
     SAME = "same"
-    """It is the file that the job was made with, or nothing was promised of its content."""
+    """It is the file that the job was made with, or the job has no SHA-256 to compare."""
     UNSURE = "unsure"
     """It has the right size; only its SHA-256 can tell."""
     OTHER = "other"
@@ -28,7 +28,7 @@ def identity_of(status: os.stat_result) -> FileIdentity:
 
 
 def match(source: Source, status: os.stat_result) -> Match:
-    """Whether the file with this status is the one that `source` tells of."""
+    """Whether the file with this status is the file of `source`."""
     if source.bytes is not None and status.st_size != source.bytes:
         return Match.OTHER
     if source.sha256 is None or source.identity == identity_of(status):

@@ -1,4 +1,4 @@
-"""Log lines: plain text on standard error, one line an event."""
+"""Logging of every process: plain text on standard error, one line an event."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def configure_logging(settings: Settings) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         force=True,
     )
-    for noisy in ("aiokafka", "faust", "mode", "elastic_transport", "httpx", "kafka"):
+    for noisy in ("aiokafka", "faust", "mode", "elastic_transport", "httpx", "kafka", "python_multipart"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))

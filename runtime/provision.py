@@ -21,7 +21,7 @@ from schemas.indices import REPORT_MAPPINGS, data_index, data_mapping, index_nam
 from schemas.topics import BROKERS_TIME, Topic, topics
 
 QUIET = 2
-"""Of librdkafka's log levels: what goes wrong reaches the caller as an error."""
+"""A log level of librdkafka: errors are raised to the caller, and need no log line."""
 
 Properties = dict[str, dict[str, object]]
 
@@ -29,16 +29,15 @@ log = logging.getLogger(__name__)
 
 
 class RefusedError(Exception):
-    """Elasticsearch does not take an index as it is asked for; trying again does not help, the message says what to
-    change."""
+    """Elasticsearch refuses an index. Trying again does not help; the message says what to change."""
 
 
 def provision(settings: Settings) -> list[str]:
     """Make every topic and index that is missing; answers what exists but differs, in words, one line each.
 
     Raises:
-        KafkaException, elasticsearch.ApiError, elasticsearch.TransportError: the server said no or did not answer;
-            trying again later helps where it did not answer.
+        KafkaException, elasticsearch.ApiError, elasticsearch.TransportError: the server refused or did not answer;
+            trying again later helps if it did not answer.
         DatasetError, RefusedError: trying again does not help.
     """
     load_datasets(settings.datasets_folder)  # before anything is made
@@ -48,7 +47,7 @@ def provision(settings: Settings) -> list[str]:
 def provision_topics(settings: Settings) -> list[str]:
     """Make the missing topics; answers how existing ones differ from what they should be.
 
-    What is safe to alter is altered: that records carry Kafka's time, which no older version asked for.
+    It alters the setting that is safe to alter: records carry Kafka's time, which older versions did not ask for.
     """
     admin = AdminClient({**librdkafka_config(settings), "log_level": QUIET})
     wanted = topics(settings.prefix, settings.topic_partitions)

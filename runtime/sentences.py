@@ -1,6 +1,6 @@
-"""How a command ends other than well: a sentence on stderr and an exit code, whatever has happened, never a traceback.
+"""How a command ends after any error: with a sentence on stderr and an exit code, and never with a traceback.
 
-Here, and nowhere else, an exception of a command becomes what its user reads.
+This module alone turns the exception of a command into the text that its user reads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INTERRUPTED: Final = 130
 
 _LONGEST_LINE: Final = 2000
 _NARROW: Final = 70
-"""Columns below which help is shown without frames: in them the names of options would be cut."""
+"""Columns below which help is shown without frames: frames would cut the names of options."""
 _SECRET: Final = re.compile(r"^SLUICE_.*(_KEY|_PASSWORD|_SECRET)", re.IGNORECASE)
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Of the click that this typer has: some versions bring their own."""
@@ -74,7 +74,7 @@ class Sentences(TyperGroup):
         """Run the command of a parsed command line."""
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()  # here, where it can still be said that the disk is full
+            sys.stdout.flush()  # flush here, where a full disk can still be reported
         except (typer.Exit, typer.Abort, _UsageError, SystemExit):
             raise
         except BaseException as error:  # everything: this is the last place before a traceback
@@ -111,7 +111,7 @@ def _named(error: OSError) -> bool:
 
 def _end(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):
-        _give_up_stdout()  # whoever read the output has had enough, as in `sluice jobs | head`
+        _give_up_stdout()  # the reader of the output has closed it, as in `sluice jobs | head`
         return 0
     message, code = sentence(error)
     message = _without_secrets(message)
@@ -140,7 +140,7 @@ def _cut(line: str) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    """Keys and passwords are for servers: no message shows one, whoever wrote it."""
+    """The text without keys and passwords: no message shows one."""
     for name, value in os.environ.items():
         if _SECRET.match(name) and not name.upper().endswith("_FILE") and len(value.strip()) > 3:
             for form in (value, value.strip(), visible(value), repr(value)[1:-1], repr(value.strip())[1:-1]):
@@ -149,7 +149,7 @@ def _without_secrets(text: str) -> str:
 
 
 def _give_up_stdout() -> None:
-    """Python writes the rest of its output at its end, and would complain: let that go nowhere."""
+    """Discard the rest of the output: Python writes it when it exits, and would report an error."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -157,7 +157,7 @@ def _give_up_stdout() -> None:
 
 
 def _make_the_terminal_usable() -> None:
-    """Stand in for streams that are closed, let no character be unprintable, ignore sizes that are none."""
+    """Replace closed streams, make every character printable, and ignore sizes of a terminal that are none."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             with contextlib.suppress(OSError):

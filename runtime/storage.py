@@ -1,4 +1,4 @@
-"""Where exports' parts and results are: a folder, or an S3 bucket. A file is there complete, or it is not there.
+"""The storage of exports' parts and results: a folder, or an S3 bucket. A file is complete, or it is not there.
 
 In a folder a file gets its name only once the disk has it; in a bucket an object exists once its upload is complete.
 """
@@ -33,10 +33,10 @@ _UPLOADS_AT_ONCE = 2
 
 
 class StorageError(Exception):
-    """The storage does not do what it is asked. Trying again helps once the cause in the message is removed."""
+    """The storage has failed. Trying again helps once the cause in the message is removed."""
 
     may_come = False
-    """Whether it may do it later all the same: a bucket that does not answer in time may be at work on it."""
+    """Whether the storage may still carry the request out: a bucket that did not answer may be at work on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Storage:
     async def publish(self, path: str, chunks: AsyncIterator[bytes], aside: str) -> None:
         """Write a file of any size, piece by piece; it is there once all of it is durable, and not before.
 
-        `aside` is a path to prepare it under. What `chunks` raises comes out, and leaves no file.
+        `aside` is a path to prepare it under. An exception of `chunks` is raised, and leaves no file.
 
         Raises:
             StorageError: it can't be written.
@@ -86,7 +86,7 @@ class Storage:
             raise self._unwritten(f"write {path}", error) from error
 
     async def find(self, path: str) -> Stored | None:
-        """What there is to know of a file; None: there is none. Raises StorageError."""
+        """The size, tag and time of a file; None: there is no file. Raises StorageError."""
         try:
             meta = await obstore.head_async(self._store, path)
         except FileNotFoundError:
@@ -130,7 +130,7 @@ class Storage:
                 with suppress(FileNotFoundError):
                     await obstore.delete_async(self._store, path)
             if folder is not None and self._folder is not None:
-                # what a process left that died while it wrote has a name that no list shows
+                # no list shows the files of a process that died while it wrote
                 await asyncio.to_thread(shutil.rmtree, self._folder / folder, ignore_errors=True)
         except (OSError, BaseError) as error:
             raise self._unwritten("remove files", error) from error
@@ -162,7 +162,7 @@ def open_storage(settings: Settings) -> Storage:
         "access_key_id": settings.s3_access_key_id,
         "secret_access_key": secret.get_secret_value() if secret else None,
     }
-    # So that what a worker has in flight is over soon enough to be waited for: see Engine.revoked.
+    # So a worker that loses its partitions can wait for its requests in flight: see Engine.revoked.
     seconds = timedelta(seconds=settings.request_timeout_seconds / 2)
     store = S3Store(
         url.netloc,

@@ -22,12 +22,12 @@ def visible(text: str) -> str:
 
 
 def out(text: str = "") -> None:
-    """A line on stdout: what was asked for."""
+    """Print a line of the command's result on stdout."""
     print(visible(text))
 
 
 def out_json(value: Any) -> None:
-    """One JSON document on stdout, exact: what a terminal would act on is escaped as JSON does it."""
+    """Print one JSON document on stdout, exact: characters that a terminal would act on are escaped as in JSON."""
     # Other than UTF-8 streams can't take all characters.
     plain = not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf8")
     text = json.dumps(value, indent=2, ensure_ascii=plain)
@@ -35,7 +35,7 @@ def out_json(value: Any) -> None:
 
 
 def say(text: str) -> None:
-    """A remark, on stderr; lost where that can't be written."""
+    """Print a remark on stderr; it is lost if stderr can't be written."""
     with contextlib.suppress(OSError):
         print(visible(text), file=sys.stderr, flush=True)
 

@@ -30,7 +30,7 @@ def _require_order(first: int, last: int) -> None:
 class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"):
     """Rows to apply, consecutive ones unless `numbers` says otherwise.
 
-    A row may have too few or too many values: the worker tells its sender so.
+    A row may have too few or too many values: it becomes a row error.
     """
 
     columns: list[str]
@@ -50,7 +50,7 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
 
     def __post_init__(self) -> None:
         if not isinstance(self.rows, list):
-            return  # a reader's own, encoded already: see `plain_rows` of csvfile/rows.py
+            return  # a reader has encoded them already: see `plain_rows` in csvfile/rows.py
         rows = len(self.rows)
         if self.numbers is not None and len(self.numbers) != rows:
             raise ValueError(f"there are {rows} rows and {len(self.numbers)} row numbers")
@@ -109,7 +109,7 @@ Block = RowBlock | UndoBlock | SliceBlock
 
 
 class BlockHead(msgspec.Struct, frozen=True, kw_only=True):
-    """What the dispatcher needs of a block; the rest is skipped unread."""
+    """The part of a block that the dispatcher needs; the other fields are skipped."""
 
     kind: str
     job_id: JobId

@@ -16,7 +16,7 @@ LEAST_RATE: Final = 0.001
 MOST_RATE: Final = 1e9
 RATE_WORDS: Final = "a number from 0.001 to 1,000,000,000"
 Rate = Annotated[float, Meta(ge=5e-324, le=1.7976931348623157e308, description=RATE_WORDS)]
-"""Rows a second. A state may hold any: older versions took them. `possible_rate` is what counts."""
+"""Rows a second. A state may hold any, as older versions took them: workers keep to `possible_rate`."""
 
 MOST_ERRORS: Final = 10**12
 ERRORS_WORDS: Final = "a number from 0 to 1,000,000,000,000, or a percentage such as '5%', at most '100%'"
@@ -32,7 +32,7 @@ MOST_ROWS: Final = 2**31 - 1
 """The highest row number of the inbox."""
 InboxRowNumber = Annotated[int, Meta(ge=1, le=MOST_ROWS)]
 AnnouncedRows = Annotated[int, Meta(ge=0, le=MOST_ROWS)]
-"""So many rows are to come by the inbox."""
+"""The number of rows that are to come by the inbox."""
 ByteCount = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 BlockNumber = Annotated[int, Meta(ge=0, le=10**12)]
 MOST_PARTITIONS: Final = 10_000
@@ -43,7 +43,7 @@ Counter = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Offset = Annotated[int, Meta(ge=-1, le=2**62)]
 """Of a record in Kafka; -1: none."""
 LAST_MOMENT: Final = 253_402_300_799_999
-"""The end of the year 9999, milliseconds since 1970: what comes later is no time to Python."""
+"""The end of the year 9999, milliseconds since 1970: Python has no later time."""
 Timestamp = Annotated[int, Meta(ge=0, le=LAST_MOMENT)]
 """Milliseconds since 1970."""
 Moment = Annotated[int, Meta(ge=-(10**15), le=10**15)]
@@ -59,10 +59,11 @@ MOST_COLUMN_TEXT: Final = 64 * 1024
 
 MOST_REASON: Final = 1000
 """Characters of a reason."""
+JOB_ID_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}\Z"
 JobId = Annotated[
     str,
     Meta(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z",
+        pattern=JOB_ID_PATTERN,
         description="a job id: 1 to 64 lower-case letters, digits, - and _, the first a letter or digit",
     ),
 ]
@@ -80,7 +81,7 @@ def possible_rate(rows_per_second: float) -> float:
 
 
 def moment(at_ms: int) -> int:
-    """A record's timestamp within what counts as a time: Kafka takes any 64 bits for one, and -1 for none."""
+    """A record's timestamp, brought into the bounds of a time: Kafka takes any 64 bits for one, and -1 for none."""
     return min(max(at_ms, 0), LAST_MOMENT)
 
 

@@ -18,7 +18,7 @@ _making = threading.Lock()
 
 
 class UndecodableError(ValueError):
-    """Bytes that are not the message they should be. Trying again does not help; the record is a dead letter."""
+    """Bytes that are not a message of the expected type. Trying again does not help; the record is a dead letter."""
 
 
 def encode(message: Any) -> bytes:
@@ -31,16 +31,12 @@ def decode(data: bytes | None, kind: type[T] | Any) -> Any:
 
     Raises:
         UndecodableError: not JSON, or JSON that does not fit; the message says where, and what is expected there.
-            Whatever bytes are given, nothing else is raised.
+            No bytes make it raise anything else.
     """
     if data is None:
         raise UndecodableError("the record has no value; a JSON object is expected")
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        with _making:
-            decoder = _decoders.get(kind) or _decoders.setdefault(kind, msgspec.json.Decoder(kind))
     try:
-        return decoder.decode(data)
+        return _decoder(kind).decode(data)
     except msgspec.ValidationError as error:
         raise UndecodableError(in_words(str(error), kind, tag_in(data))) from error
     except RecursionError as error:
@@ -51,3 +47,24 @@ def decode(data: bytes | None, kind: type[T] | Any) -> Any:
         raise
     except Exception as error:
         raise UndecodableError(str(error)) from error
+
+
+def fit(values: dict[str, Any], kind: type[T]) -> T:
+    """A struct of values that did not come as JSON (a form's fields, say), with the checks of `decode`.
+
+    Raises:
+        UndecodableError: they do not fit; the message says where, and what is expected there.
+    """
+    _decoder(kind)  # what msgspec knows of a type is made under the lock
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise UndecodableError(in_words(str(error), kind)) from error
+
+
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        with _making:
+            decoder = _decoders.get(kind) or _decoders.setdefault(kind, msgspec.json.Decoder(kind))
+    return decoder

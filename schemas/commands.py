@@ -1,4 +1,4 @@
-"""Commands (topic ``commands``, key: job id): what people ask of a job, and what its parts report about it."""
+"""Commands (topic ``commands``, key: job id): requests of people and services, and reports of readers and workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 
 
 class _Request(_Command, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What people and services ask. Reports take unknown fields: a newer reader or worker may send them."""
+    """A request of a person or a service. Only a report may have unknown fields: a newer process may send it."""
 
     by: Name = "unknown"
     """Who asks: a user or a service."""
@@ -63,13 +63,13 @@ class ResumeJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TerminateJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Stop for good; what was written is taken out again unless `keep_rows`."""
+    """Stop for good; the rows that were written are taken out again unless `keep_rows`."""
 
     keep_rows: bool = False
 
 
 class RollbackJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Take out what the job wrote."""
+    """Take out the rows that the job wrote."""
 
 
 class RetryErrors(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,7 +77,7 @@ class RetryErrors(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
     source: Source
     errors_of_run: Counter = 0
-    """The job's run whose row errors the rows were compared with: an older one's may be corrected by now."""
+    """The run of the job when the rows were compared with its row errors; a newer run may have corrected some."""
 
 
 class SetRate(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -87,7 +87,7 @@ class SetRate(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class InputAdvanced(_Command, frozen=True, kw_only=True, omit_defaults=True):
-    """Report of a reader: so far has it published. Cumulative; an older one changes nothing."""
+    """Report of a reader: how far it has published. Cumulative; an older one changes nothing."""
 
     phase: Phase = "apply"
     run: Counter = 0
@@ -97,8 +97,8 @@ class InputAdvanced(_Command, frozen=True, kw_only=True, omit_defaults=True):
 class InputEnded(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a reader: everything is published, with the number of blocks on each partition.
 
-    A service that fills the inbox itself gives `rows` only: so many rows the job has. The reader of the inbox then
-    reports the blocks, as soon as rows 1 to `rows` have all come.
+    A service that sends its rows to the inbox gives `rows` only: the number of rows of the job. The reader of the inbox
+    then reports the blocks, as soon as rows 1 to `rows` have all come.
     """
 
     phase: Phase = "apply"
@@ -106,7 +106,7 @@ class InputEnded(_Command, frozen=True, kw_only=True, omit_defaults=True):
     input: Input | None = None
     rows: AnnouncedRows | None = None
     by: Name | None = None
-    """With `rows`: who says so."""
+    """With `rows`: who announces them."""
 
 
 class InputFailed(_Command, frozen=True, kw_only=True, omit_defaults=True):
@@ -143,20 +143,20 @@ class WorkFailed(_Command, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LanesCounted(_Command, frozen=True, kw_only=True, omit_defaults=True):
-    """Report of a worker, for a job with `max_errors`: what these lanes have dealt with so far. Cumulative."""
+    """Report of a worker, for a job with `max_errors`: the counts of these lanes so far. Cumulative."""
 
     lanes: dict[Partition, LaneTotals]
 
 
 class UndoChecked(_Command, frozen=True, kw_only=True, omit_defaults=True):
-    """Report of a worker: so many of the job's rows were still found after its rollback."""
+    """Report of a worker: how many of the job's rows it has found after the rollback."""
 
     epoch: Counter
     remaining: RowCount
     last_row: RowCount = 0
     """The highest row number among them."""
     rows_undone: RowCount = 0
-    """Rows that went with the job's file rather than one by one."""
+    """Rows that were removed with the job's file, rather than one by one."""
 
 
 class FileFinished(_Command, frozen=True, kw_only=True, omit_defaults=True):

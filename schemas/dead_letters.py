@@ -15,7 +15,7 @@ DeadLetter = tuple[bytes | None, bytes | None, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class RejectedRecord:
-    """A record that could not be taken for what its topic carries. The partition goes on behind it."""
+    """A record that is no message of its topic. The process goes on with the record behind it."""
 
     topic: str
     """The topic's full name."""

@@ -1,4 +1,4 @@
-"""Job events (topic ``job-events``, key: job id): what happened, who asked, why, at which command; the audit trail."""
+"""Job events (topic ``job-events``, key: job id): the audit trail of what happened, who asked for it, and why."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PauseRequested(msgspec.Struct, frozen=True, tag=True):
     """Workers stop at the next block."""
 
     budget_spent: bool = False
-    """The job asks for it itself: it has too many row errors."""
+    """The control agent pauses the job: it has too many row errors."""
 
 
 class Paused(msgspec.Struct, frozen=True, tag=True):
@@ -64,7 +64,7 @@ class UndoFinished(msgspec.Struct, frozen=True, tag=True):
 
 
 class RollbackRepeated(msgspec.Struct, frozen=True, tag=True):
-    """Rows were found after the rollback: it goes once more over the range."""
+    """A worker has found rows after the rollback: another round takes them out."""
 
     remaining: RowCount
     last_row: RowCount
@@ -108,7 +108,7 @@ class LanesStopped(msgspec.Struct, frozen=True, tag=True):
 
 
 class LanesTallied(msgspec.Struct, frozen=True, tag=True):
-    """What these lanes have dealt with so far (not part of the audit trail)."""
+    """The counts of these lanes so far (not part of the audit trail)."""
 
     lanes: dict[Partition, LaneTotals]
 
@@ -124,7 +124,7 @@ class LanesFinished(msgspec.Struct, frozen=True, tag=True):
 
 
 class FileBegun(msgspec.Struct, frozen=True, tag=True):
-    """Every lane is done; a worker makes the job's file of what they left."""
+    """Every lane is done; a worker makes the job's file of the parts that they wrote."""
 
     totals: LaneTotals
 
@@ -166,7 +166,7 @@ Event = (
 )
 
 UNAUDITED = (InputMoved, LanesStopped, LanesTallied, ProbePassed, LanesFinished)
-"""Events that change the state but tell an operator nothing: they stay out of the topic."""
+"""Events that change the state and mean nothing to an operator: they stay out of the topic."""
 
 
 class JobEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="event"):

@@ -1,4 +1,4 @@
-"""Exports, as data: which rows a span stands for in Elasticsearch, in which order, and what the files are called."""
+"""Exports, as data: the rows of a span in Elasticsearch, their order, and the names of the files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from schemas.blocks import Span
 
 KEEP_ALIVE = "15m"
-"""How long a point in time lives on after it was last asked; a worker asks every minute while the job is not over."""
+"""How long Elasticsearch keeps a point in time after its last use. Until the job is over, a worker uses it often."""
 GONE = (
     "the point in time it reads in is gone from Elasticsearch (which was restarted, or the job stood still without a "
     "worker for too long), and another one would not be the same rows: start the export again"
@@ -22,7 +22,7 @@ def range_query(field: str, organisation: str, first_day: str, last_day: str | N
     """An organisation's rows from a day to a day (YYYY-MM-DD, UTC), both included; None: to the last there are."""
     bounds = {"gte": first_day, "format": "strict_date_optional_time"}
     if last_day is not None:
-        with suppress(OverflowError):  # beyond the last day that there is lies nothing
+        with suppress(OverflowError):  # there is no later day
             bounds["lt"] = (date.fromisoformat(last_day) + _DAY).isoformat()
     return _all(organisation, {"range": {field: bounds}})
 

@@ -1,6 +1,6 @@
 """Fields: what one column of a file is, read from a field descriptor of a Table Schema.
 
-Whatever a descriptor asks for that Sluice does not do is refused: a check left out in silence is worse than none.
+A property that Sluice does not support is refused: a check that is silently left out is worse than none.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def parse_field(dataset: str, item: Any, missing: tuple[str, ...] = MISSING) -> 
 
 
 def refuse_unknown(where: str, what: str, given: Any, known: frozenset[str], scope: str = "") -> None:
-    """Raises DatasetError for the first key of `given` that nobody would read."""
+    """Raises DatasetError for the first key of `given` that is not `known`."""
     if not isinstance(given, dict):
         raise DatasetError(f"{where}: {what} has to be an object")
     unknown = sorted(set(given) - known, key=str)
@@ -151,7 +151,7 @@ def refuse_unknown(where: str, what: str, given: Any, known: frozenset[str], sco
 
 
 def require_plain(where: str, given: Any) -> None:
-    """Raises DatasetError for what no JSON file should hold: numbers that are none, half characters, endless depth."""
+    """Raises DatasetError for NaN and infinity, for lone surrogates, and for lists and objects nested too deeply."""
     try:
         json.dumps(given, allow_nan=False, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -282,7 +282,7 @@ def _require_pattern(where: str, pattern: Any) -> None:
 
 
 def _require_value(where: str, kind: str, name: str, value: Any) -> None:
-    """A value in a constraint has to be one of the field's type; a date is one of ISO 8601, whatever its format."""
+    """A value in a constraint has the field's type; a date is one of ISO 8601, also if the field has another format."""
     types = _VALUES.get(kind, (str,))
     fits = isinstance(value, types) and (bool in types or not isinstance(value, bool))
     if not fits:
@@ -313,7 +313,7 @@ def _finite(value: float) -> bool:
 
 
 def _require_readable(where: str, field: Field) -> None:
-    """Two readings of one text are no reading, and what is stored has to have a text that is read again."""
+    """Each text may have one reading only, and each stored value needs a text that is read as that value."""
     if field.required and field.default in field.missing:
         raise DatasetError(f"{where}: sluice.default {shown(field.default)} stands for no value, and one is required")
     both = set(field.true_values) & set(field.false_values)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 
+from schemas.bounds import JOB_ID_PATTERN
+
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-JOB_ID = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}\Z")
+JOB_ID = re.compile(JOB_ID_PATTERN)
 """What any job id must look like; services that produce CreateJob themselves may choose their own."""
 
 

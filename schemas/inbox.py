@@ -1,4 +1,4 @@
-"""Rows that upstream services produce themselves (topic ``inbox``), and how far they are blocks (``inbox-state``)."""
+"""Rows that upstream services produce (topic ``inbox``), and which of them are in blocks (``inbox-state``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_LIST = 1000
 """Rows in one record, at most."""
 
 Value = str | int | float | bool | None
-"""A value; whatever is not text becomes text, as a CSV file would have it: ``3``, ``true``; null is an empty text."""
+"""A value. Other types than text become the text that a CSV file would have: ``3``, ``true``; null is an empty text."""
 
 
 class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,10 +27,10 @@ class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InboxRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What of a job's rows has become blocks (topic ``inbox-state``, key: job id).
+    """Which of a job's rows are in blocks (topic ``inbox-state``, key: job id).
 
-    It is written in the transaction that writes the blocks and commits the offsets of the inbox, to the partition of
-    the inbox that it is about: whoever is assigned that partition goes on from here.
+    It is written in the transaction that writes the blocks and commits the offsets of the inbox, to the same partition
+    as that of the inbox: the reader that is assigned this partition goes on from here.
     """
 
     job_id: str

@@ -112,7 +112,7 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
 
 
 def index_settings(replicas: int, shards: int = 1) -> dict[str, Any]:
-    """Settings of an index. The refresh interval is what bulk loading wants, and what a dashboard can live with."""
+    """Settings of an index. The refresh interval suits bulk loading, and is short enough for a dashboard."""
     return {
         "number_of_shards": shards,
         "number_of_replicas": replicas,

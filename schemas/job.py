@@ -23,7 +23,7 @@ from schemas.bounds import (
 
 
 class State(StrEnum):
-    """A name in -ING resolves by itself; a name in -ED (and QUEUED) rests until someone acts."""
+    """A state in -ING ends by itself; one in -ED (and QUEUED) stays until someone acts."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
@@ -40,7 +40,7 @@ class State(StrEnum):
 
 
 ENDED = frozenset({State.COMPLETED, State.COMPLETED_WITH_ERRORS, State.TERMINATED, State.ROLLED_BACK})
-"""States in which a job's work is over for good, unless it is rolled back."""
+"""States in which a job has ended: only a rollback, or corrected rows, bring more work."""
 
 RESTING = ENDED | {State.QUEUED, State.PAUSED, State.ROLLBACK_PAUSED, State.FAILED}
 """States that stay until someone acts (QUEUED: until the job before it has ended)."""
@@ -73,7 +73,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
 
 
 class FileIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file system says of a file: whatever is written, put in its place or done to it changes some of it.
+    """The identity of a file in its file system: each change of its content, its name or its rights changes some of it.
 
     The device is left out: another host has another number for the same file system.
     """
@@ -96,7 +96,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bytes: ByteCount | None = None
     sha256: str | None = None
     identity: FileIdentity | None = None
-    """The file as it was when `sha256` was made: while this is so, nobody has to read it again. None: not known."""
+    """The file when `sha256` was computed: while this is its identity, its content is not compared. None: not known."""
     lines: RowCount | None = None
     """Lines counted while it was spooled, the header included: an estimate of its rows until it has been read."""
     columns: dict[str, str | None] | None = None
@@ -105,7 +105,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How far the reader has come: the checkpoint another reader goes on from, and at the end the block counts."""
+    """How far the reader has read: the checkpoint at which another reader goes on, and at the end the block counts."""
 
     blocks: RowCount = 0
     """Blocks published; also the number of the next one."""
@@ -153,7 +153,7 @@ class LaneTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     def corrected(self, retried: LaneTotals) -> LaneTotals:
-        """These totals after some of the failed rows were tried again: what failed once more counts already."""
+        """These totals after some failed rows were tried again. Rows that failed once more count as failed already."""
         return LaneTotals(
             rows_applied=self.rows_applied + retried.rows_applied,
             rows_failed=max(0, self.rows_failed - retried.rows_applied),
@@ -184,11 +184,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: State
     created_at: Timestamp
     command_offset: Offset
-    """Offset (topic ``commands``) of the newest command this state has taken in: what it has seen it skips."""
+    """Offset (topic ``commands``) of the newest command this state has taken in: the control agent skips older ones."""
     partitions: PartitionCount
     """Partitions of the rows topic when the job began: block b is on partition b mod this."""
     epoch: Counter = 0
-    """Raised by each pause, resume, terminate and rollback: work decided on under an older epoch is void."""
+    """Raised by each start, pause, resume, terminate, failure and rollback: work begun in an older epoch is void."""
     phase: Phase = "apply"
     run: Counter = 0
     """0 while rows are applied first; each retry of row errors, and each round of a rollback, is the next one. Blocks,
@@ -200,7 +200,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     undo_rows: RowCount = 0
     """In a rollback: the highest row number to undo."""
     finishing: bool = False
-    """Every block is applied, and a worker makes the job's file of what they left."""
+    """Every block is applied, and a worker makes the job's file of their parts."""
     budget: Literal["probing", "open", "spent", "waived"] = "open"
     """Of row errors. Probing: rows behind the first ones wait until these have been judged; spent: the job paused
     itself for its errors; waived: it was resumed then, so it does not do so again."""
@@ -219,13 +219,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keep_rows: bool = False
     input: Input = Input()
     announced_rows: RowCount | None = None
-    """Rows from a topic: how many there will be, once their sender has said so."""
+    """Rows from a topic: how many there will be, once their sender has announced it."""
     retry_input: Input = Input()
     undo_input: Input = Input()
     lanes_done: dict[Partition, LaneTotals] = {}
     lanes_rested: dict[Partition, RestedLane] = {}
     lanes_counted: dict[Partition, LaneTotals] = {}
-    """With `max_errors`: what the lanes have dealt with, as far as workers have reported it."""
+    """With `max_errors`: the counts of the lanes, as far as workers have reported them."""
     applied: LaneTotals | None = None
     """Totals of the apply phase, once every lane has reported them; during a retry, those from before it."""
     undone: LaneTotals | None = None
@@ -241,7 +241,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def rows_total(self) -> int | None:
-        """Rows of its input: counted, announced, or guessed from the file's lines until it is read; None: unknown."""
+        """Rows of its input: counted, announced, or estimated from the file's lines until it is read; None: unknown."""
         if self.input.ended:
             return self.input.rows
         if self.input.rows_total is not None:

@@ -25,7 +25,7 @@ MESSAGES: dict[TopicName, tuple[Any, str, str]] = {
     "commands": (
         Command,
         "Command",
-        "What people and services ask of a job, and what its parts report about it. Key: the job id.",
+        "Requests of people and services, and reports of readers and workers. Key: the job id.",
     ),
     "job-events": (
         History,
@@ -43,7 +43,7 @@ MESSAGES: dict[TopicName, tuple[Any, str, str]] = {
     "inbox-state": (
         InboxRecord,
         "Inbox record",
-        "What of a job's rows on one partition of the inbox has become blocks. Key: the job id.",
+        "Which of a job's rows on one partition of the inbox are in blocks. Key: the job id.",
     ),
     "lanes": (LaneRecord, "Lane record", "The checkpoint of one job on one partition. Key: job id/partition."),
     "progress": (LaneProgress, "Lane progress", "Cumulative counts of one lane. Key: the job id."),

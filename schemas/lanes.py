@@ -21,7 +21,7 @@ from schemas.job import LaneTotals, Phase
 
 
 class LaneRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One job on one partition: what has been done and what is still to do. With it a lane goes on after any crash."""
+    """One job on one partition: its blocks that are done, and those to do. A lane goes on from it after a crash."""
 
     job_id: JobId
     partition: Partition
@@ -40,7 +40,7 @@ class LaneRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: Timestamp = 0
     """Milliseconds since 1970."""
     error: str | None = None
-    """The last thing that went wrong here, e.g. Elasticsearch is not answering."""
+    """The last error of this lane, e.g. Elasticsearch is not answering."""
 
     def __post_init__(self) -> None:
         require_intervals("applied", self.applied)
@@ -48,9 +48,9 @@ class LaneRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OwnerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a partition's last owner said goodbye (key ``@/<partition>``, in the lanes topic).
+    """Whether a partition's last owner released it in order (key ``@/<partition>``, in the topic ``lanes``).
 
-    Where it did not, a request of its own may still be on its way: its successor waits for that before it says that a
+    If it did not, a request that it sent may still be on its way: its successor waits for that before it reports that a
     job has stopped.
     """
 

@@ -22,8 +22,8 @@ class LaneProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     at: Timestamp
     totals: LaneTotals
     added: LaneTotals = LaneTotals()
-    """What the lane has counted since the record before this one: for rates, and never for totals. After the death of a
-    worker the rows that it had counted and not told are in no record's `added`."""
+    """What the lane has counted since the record before this one: for rates, and never for totals. If a worker dies,
+    the rows that it had counted and not reported are in no record's `added`."""
     parked_blocks: RowCount = 0
     rows_total: RowCount | None = None
     """Rows of the job's input, as far as they are known; those of its first run only."""
@@ -45,8 +45,8 @@ class RowError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     values: list[str] = []
     """The whole row as it was, in the order of `columns`."""
     guarded: bool = False
-    """Some value may carry the apostrophe that is put before what a spreadsheet would take for a formula."""
+    """Some value may have the apostrophe that exports put before a text that a spreadsheet would take for a formula."""
     organisation: str = "default"
     at: Timestamp = 0
     corrected: bool = False
-    """The row has been applied since, with other values: its error is over."""
+    """The row has been applied since, with other values: it is no row error any more."""

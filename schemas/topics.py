@@ -23,8 +23,8 @@ class Topic:
 
 
 BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}
-"""Records carry the time at which Kafka took them in. Those with a time that a sender's wrong clock gave them could be
-removed before they are read, and the control agent would take it for the time of a command."""
+"""Records carry the time at which Kafka took them in. If they carried that of a sender with a wrong clock, Kafka could
+remove them before they are read, and commands would seem to come at that time."""
 _FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _COMPACTED = {
     "cleanup.policy": "compact",

@@ -41,19 +41,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz", type=float, metavar="MINUTES", help="run the fuzzers alone, with random inputs, so long")
 
 
-class ServersInOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-    """Tests that need the servers run one after another, in one process; those that do not run beside them."""
+LONGEST = ("tests/faults/test_servers_killed.py",)
+"""Files that take minutes: they begin first, so that no process is left alone with one at the end."""
+
+
+class FilesInTurn(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Each process takes file after file, in the order of the collection.
+
+    A process starts a Kafka and an Elasticsearch of its own with the first test that asks for them: most tests with
+    servers wait more than they work.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("::")[0] if nodeid.startswith("tests/unit/") else "servers"
+        return nodeid.split("::")[0]
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ServersInOneProcess:
-    return ServersInOneProcess(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesInTurn:
+    config.option.loadscopereorder = False
+    return FilesInTurn(config, log)
+
+
+def _turn(item: pytest.Item) -> tuple[bool, int]:
+    file = item.nodeid.split("::")[0]
+    return file.startswith("tests/unit/"), LONGEST.index(file) if file in LONGEST else len(LONGEST)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``--fuzz``, the fuzzers alone."""
+    """The longest files first, those without servers last; with ``--fuzz``, the fuzzers alone."""
+    items.sort(key=_turn)
     if config.getoption("--fuzz") is not None:
         others = [item for item in items if item.get_closest_marker("fuzz") is None]
         config.hook.pytest_deselected(items=others)

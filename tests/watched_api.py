@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ import time
 import psutil
 
 from api.server import server
+from runtime.logs import configure_logging
 from runtime.settings import settings
 
 _EVERY_SECONDS = 0.01
@@ -51,8 +51,7 @@ async def _serve(watch: Watch) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("elastic_transport").setLevel(logging.WARNING)
+    configure_logging(settings())
     running = server(settings())
     seen = Watch()
     threading.Thread(target=seen.answer, daemon=True).start()

@@ -5,12 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from starlette.requests import Request
-from starlette.responses import Response
-
-from api.errors import ApiError, invalid
-from api.jobs.job_request import body_as, check_options
-from api.jobs.job_view import job_view
+from api.errors import ApiError, refused
 from api.jobs.row_errors import error_page
 from api.jobs.row_pages import row_pages
 from api.models import Preview, PreviewRow, Start
@@ -18,9 +13,8 @@ from api.readmodel.command_log import submit
 from api.readmodel.totals import applied_totals
 from api.uploads.import_folders import digest_of
 from api.web.auth import Caller
-from api.web.bodies import short_body
-from api.web.responses import json_answer
-from api.web.services import Services, caller, now_ms, services, visible_job
+from api.web.services import Services
+from control.limits import request_problem
 from runtime.identity import Match, match
 from schemas.commands import StartJob
 from schemas.ids import job_id_for_start
@@ -32,12 +26,6 @@ SHOWN = 20
 MOST_HASHED_BYTES = 64 * 1024 * 1024
 """Of a file that was touched since its dry run: what takes longer to read is left to the reader of the real job, which
 fails it if the file is another one."""
-
-
-async def get_preview(request: Request) -> Response:
-    """What a dry run has found so far."""
-    job, parts = await visible_job(request), services(request)
-    return json_answer(await preview_of(parts, job))
 
 
 async def preview_of(parts: Services, job: Job) -> Preview:
@@ -63,27 +51,8 @@ async def preview_of(parts: Services, job: Job) -> Preview:
     )
 
 
-async def start_job(request: Request) -> Response:
-    """Make the real job of a dry run; a second start answers with the job of the first."""
-    job, parts = await visible_job(request), services(request)
-    body = body_as(await short_body(request), Start, "fields: options, reason")
-    real, made = await start_real(parts, job, caller(request), body)
-    return json_answer(job_view(real, parts.view, now_ms()), 201 if made else 200, {"Location": f"/v1/jobs/{real.id}"})
-
-
 async def start_real(parts: Services, job: Job, asking: Caller, body: Start) -> tuple[Job, bool]:
     """The real job of a dry run, and whether it was made just now. Raises as `submit`, and ApiError 400 or 409."""
-    if body.options is not None:
-        if body.options.dry_run:
-            raise invalid("start makes the real job: leave dry_run out")
-        if body.options.columns or body.options.set or body.options.ignore_extra:
-            raise invalid("start takes the columns as the dry run had them: leave columns, set and ignore_extra out")
-        check_options(body.options)
-    known = parts.view.jobs.get(job_id_for_start(job.id))
-    if known is not None:
-        return known, False
-    if job.options.dry_run:
-        await asyncio.to_thread(_require_source, job, parts)
     command = StartJob(
         job_id=job_id_for_start(job.id),
         by=asking.name,
@@ -91,6 +60,14 @@ async def start_real(parts: Services, job: Job, asking: Caller, body: Start) -> 
         dry_run=job.id,
         options=body.options,
     )
+    problem = request_problem(command)
+    if problem is not None:
+        raise refused(problem)
+    known = parts.view.jobs.get(command.job_id)
+    if known is not None:
+        return known, False
+    if job.options.dry_run:  # whether it can be started now is for the control agent to say
+        await asyncio.to_thread(_require_source, job, parts)
     return await submit(parts.commands, parts.live, command), True
 
 

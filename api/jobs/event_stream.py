@@ -1,4 +1,4 @@
-"""GET /v1/jobs/{id}/watch: a job's changes as server-sent events."""
+"""A job's changes as server-sent events."""
 
 from __future__ import annotations
 
@@ -8,33 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import msgspec
-from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.requests import Request
-from starlette.responses import Response
+from sse_starlette import ServerSentEvent
 
-from api.errors import unavailable
 from api.jobs.job_view import job_view
 from api.readmodel.job_feed import JobFeed, Watch
-from api.web.services import now_ms, services, visible_job
+from api.web.services import now_ms
 from schemas.job import ENDED, Job
 
-_HEARTBEAT_SECONDS = 15
 _PROGRESS_SECONDS = 0.25
-_SEND_SECONDS = 60
-
-
-async def watch_job(request: Request) -> Response:
-    """The job at once, then each change of its state as it comes and its progress at most four times a second."""
-    job, parts = await visible_job(request), services(request)
-    if parts.live.waiting >= parts.settings.api_connections // 2:
-        raise unavailable("as many callers watch jobs as the API has room for; ask for the job now and then instead")
-    return EventSourceResponse(
-        events(parts.live, job),
-        ping=_HEARTBEAT_SECONDS,
-        ping_message_factory=lambda: ServerSentEvent(comment="still here"),
-        send_timeout=_SEND_SECONDS,
-        sep="\n",
-    )
 
 
 async def events(live: JobFeed, job: Job) -> AsyncIterator[ServerSentEvent]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from api.models import JobView, Lane, Progress, SourceView
 from api.readmodel.job_index import JobIndex, LaneState, dealt_with
 from api.readmodel.totals import applied_totals, retried_totals, undone_totals
+from control.predicates import takes_more_rows
 from runtime.formatting import iso_time
 from schemas.job import ENDED, RESTING, Job, LaneTotals, Source, State
 
@@ -43,7 +44,7 @@ def job_view(job: Job, view: JobIndex, now: int, waiting_for: str | None = None)
 
 def awaits(job: Job) -> str | None:
     """What the sender of a topic's rows still has to send, in words; None: nothing, or it is not asked for."""
-    if job.source.kind != "topic" or job.phase == "undo" or job.input.ended or job.state in ENDED:
+    if job.source.kind != "topic" or not takes_more_rows(job) or job.input.ended:
         return None
     come, total = job.input.rows, job.announced_rows
     if total is None:

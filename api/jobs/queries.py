@@ -1,26 +1,22 @@
-"""The routes that only read: jobs, their history and row errors; datasets and totals."""
+"""What is only read: jobs, their history and row errors; datasets and totals."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from confluent_kafka import KafkaException
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
 
 from api.errors import KafkaUnavailableError, unavailable
 from api.jobs.history import entries
 from api.jobs.job_view import job_view, progress
-from api.jobs.paging import MOST, Query, newest, page_of, query_of, whole_number
-from api.jobs.row_errors import csv_pages, error_page
-from api.models import DatasetList, DatasetView, FieldView, HistoryEntry, HistoryPage, JobPage, RowErrorPage, Stats
+from api.jobs.paging import Query, newest, page_of
+from api.jobs.row_errors import error_page
+from api.models import DatasetView, FieldView, HistoryEntry, JobPage, RowErrorPage, Stats
 from api.readmodel.turns import slices
 from api.web.auth import Caller
-from api.web.responses import json_answer
-from api.web.services import Services, caller, caught_up, now_ms, services, visible_job
+from api.web.services import Services, now_ms
 from schemas.datasets import Dataset
 from schemas.indices import index_name
 from schemas.job import Job, State
@@ -28,21 +24,8 @@ from schemas.job import Job, State
 MOST_HISTORY: Final = 500
 """Records of a job's history in an answer."""
 _HISTORY_SECONDS = 15.0
-_ERRORS_LIMIT = 100
 _JOBS_A_TURN = 1000
 _SHOWN_A_TURN = 10
-
-
-async def list_jobs(request: Request) -> Response:
-    """A page of jobs."""
-    parts, asking = services(request), caller(request)
-    query = query_of(request.query_params.multi_items(), parts.catalog.operations)
-    await caught_up(parts)
-    jobs, following = await page_of_all(parts, query, asking)
-    now, shown = now_ms(), []
-    async for some in slices(jobs, _SHOWN_A_TURN):
-        shown += [job_view(job, parts.view, now) for job in some]
-    return json_answer(JobPage(jobs=shown, next=following))
 
 
 async def page_of_all(parts: Services, query: Query, asking: Caller) -> tuple[list[Job], str | None]:
@@ -54,17 +37,13 @@ async def page_of_all(parts: Services, query: Query, asking: Caller) -> tuple[li
     return page_of(found, query)
 
 
-async def get_job(request: Request) -> Response:
-    """One job."""
-    job = await visible_job(request)
-    return json_answer(job_view(job, services(request).view, now_ms()))
-
-
-async def get_history(request: Request) -> Response:
-    """A job's audit trail."""
-    job, parts = await visible_job(request), services(request)
-    earlier = max(0, len(parts.view.event_offsets(job.id)) - MOST_HISTORY)
-    return json_answer(HistoryPage(job_id=job.id, history=await history_of(parts, job), earlier=earlier))
+async def job_page(parts: Services, query: Query, asking: Caller) -> JobPage:
+    """A page of all jobs, as callers see them."""
+    jobs, following = await page_of_all(parts, query, asking)
+    now, shown = now_ms(), []
+    async for some in slices(jobs, _SHOWN_A_TURN):
+        shown += [job_view(job, parts.view, now) for job in some]
+    return JobPage(jobs=shown, next=following)
 
 
 async def history_of(parts: Services, job: Job) -> list[HistoryEntry]:
@@ -85,50 +64,9 @@ async def history_of(parts: Services, job: Job) -> list[HistoryEntry]:
     return entries(records)
 
 
-async def get_errors(request: Request) -> Response:
-    """A page of a job's row errors."""
-    job, parts = await visible_job(request), services(request)
-    given = request.query_params
-    limit = whole_number("limit", given["limit"], 1, MOST) if "limit" in given else _ERRORS_LIMIT
-    after = whole_number("after", given["after"], 0, 2**62) if "after" in given else None
-    return json_answer(await errors_of(parts, job, limit, after))
-
-
 async def errors_of(parts: Services, job: Job, limit: int, after: int | None = None) -> RowErrorPage:
     """A page of a job's row errors. Raises as `error_page`."""
-    return await error_page(parts.elasticsearch, _errors_index(parts), job.id, limit, after)
-
-
-async def get_errors_csv(request: Request) -> Response:
-    """All of a job's row errors, as CSV."""
-    job, parts = await visible_job(request), services(request)
-    dataset = parts.catalog.datasets.get(job.dataset)
-    columns = dataset.columns if dataset else ()
-    pages = csv_pages(parts.elasticsearch, _errors_index(parts), job.id, columns, job.options.raw)
-    # The first page is fetched before the answer begins, so that a failure can still be told as one.
-    first = await anext(pages)
-    return StreamingResponse(
-        _from(first, pages),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{job.id}-errors.csv"'},
-    )
-
-
-async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk
-
-
-def _errors_index(parts: Services) -> str:
-    return index_name(parts.settings.prefix, "errors")
-
-
-async def list_datasets(request: Request) -> Response:
-    """Every dataset, with its columns."""
-    caller(request)
-    known = services(request).catalog.datasets.values()
-    return json_answer(DatasetList(datasets=[dataset_view(dataset) for dataset in known]))
+    return await error_page(parts.elasticsearch, index_name(parts.settings.prefix, "errors"), job.id, limit, after)
 
 
 def dataset_view(dataset: Dataset) -> DatasetView:
@@ -158,10 +96,8 @@ def dataset_view(dataset: Dataset) -> DatasetView:
     )
 
 
-async def get_stats(request: Request) -> Response:
+async def totals(parts: Services, asking: Caller) -> Stats:
     """Totals over the caller's jobs."""
-    parts, asking = services(request), caller(request)
-    await caught_up(parts)
     now, view = now_ms(), parts.view
     counts: Counter[State] = Counter()
     applied = failed = rolled_back = 0
@@ -177,13 +113,11 @@ async def get_stats(request: Request) -> Response:
                 failed += done.rows_failed
                 rolled_back += done.rows_rolled_back
                 rate += done.rows_per_second or 0.0
-    return json_answer(
-        Stats(
-            jobs=counts.total(),
-            states={str(state): counts[state] for state in State},
-            rows_applied=applied,
-            rows_failed=failed,
-            rows_rolled_back=rolled_back,
-            rows_per_second=round(rate, 1),
-        )
+    return Stats(
+        jobs=counts.total(),
+        states={str(state): counts[state] for state in State},
+        rows_applied=applied,
+        rows_failed=failed,
+        rows_rolled_back=rolled_back,
+        rows_per_second=round(rate, 1),
     )

@@ -1,28 +1,26 @@
-"""POST /v1/jobs/{id}/retry-errors: rows that were refused, corrected, for the same job."""
+"""Rows that were refused, corrected, for the same job."""
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final
 
 from msgspec.structs import replace
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import Request
 
-from api.errors import ApiError, invalid
-from api.jobs.job_view import job_view
+from api.errors import invalid, refused
+from api.jobs.job_request import values_as
 from api.jobs.retry_file import RowSet, corrected_header, rows_problem
 from api.jobs.row_errors import error_numbers
+from api.models import Reason
 from api.readmodel.command_log import submit
-from api.uploads.multipart import FormReader, PartBegan, PartData, PartEnded, boundary_of, broken_off
-from api.uploads.receiving import MOST_JSON_BYTES, no_file_chosen
-from api.uploads.spool import SpooledFile
+from api.uploads.multipart import boundary_of
+from api.uploads.receiving import Part, TextPart, no_file_chosen, receive_parts, receive_whole
+from api.uploads.upload import Upload
 from api.web.auth import Caller
-from api.web.responses import json_answer
-from api.web.services import Services, caller, now_ms, services, visible_job
+from api.web.services import Services
 from control.errors import Rejected
 from control.moves import Answer, legality
 from csvfile.cutter import Limits
@@ -32,48 +30,37 @@ from schemas.commands import RetryErrors
 from schemas.indices import index_name
 from schemas.job import Job, Source
 
-_WRITE_BYTES = 1024 * 1024
-
-
-async def retry_errors(request: Request) -> Response:
-    """Apply the rows of a corrected ``errors.csv``; the file that was sent last changes nothing."""
-    job, parts = await visible_job(request), services(request)
-    job = await take_corrections(request, parts, job, caller(request), request.query_params.get("reason"))
-    return json_answer(job_view(job, parts.view, now_ms()), 202)
+_NAME: Final = "errors.csv"
+"""What a file is called whose sender does not say."""
 
 
 async def take_corrections(
     request: Request, parts: Services, job: Job, asking: Caller, reason: str | None, form: bool = False
 ) -> Job:
     """The job once it has taken in the corrected rows of the body; `form`: it is a web page's, which has a reason too.
+    The file that was sent last changes nothing.
 
     Raises:
         ApiError: it does not take them; 503, it is not known, or can't be checked now.
     """
     if job.retry is None:
         _legal(job, RetryErrors(job_id=job.id, source=Source()))  # before megabytes are taken in for nothing
-    file = SpooledFile(parts.settings.storage_root, job.id, f"retry-{secrets.token_hex(8)}.csv")
-    kept = False
-    try:
-        name, given = await _receive(request, file, form)
-        await asyncio.to_thread(file.close)
-        source = replace(file.source(), name=name or "errors.csv")
+    async with Upload(parts.settings.storage_root, job.id) as upload:
+        corrections = _Corrections(upload, reason, form)
+        await _receive(request, corrections)
         job = parts.view.jobs.get(job.id, job)
         command = RetryErrors(
-            job_id=job.id, by=asking.name, reason=given or reason, source=source, errors_of_run=job.run
+            job_id=job.id,
+            by=asking.name,
+            reason=corrections.reason,
+            source=upload.source(),
+            errors_of_run=job.run,
         )
         if _legal(job, command) == "already":
-            await asyncio.to_thread(file.discard)
             return job
-        columns = await _check(request, file.written, job, parts)
-        source = replace(source, identity=(await asyncio.to_thread(file.keep)).identity, columns=columns)
-        kept = True
-        return await submit(parts.commands, parts.live, replace(command, source=source))
-    except BaseException as error:
-        # After a 503 the command may stand in the log, and then a reader will want the file.
-        if not (kept and isinstance(error, ApiError) and error.code == 503):
-            await asyncio.to_thread(file.discard, kept=kept)
-        raise
+        columns = await _check(request, upload.written, job, parts)
+        async with upload.kept() as source:
+            return await submit(parts.commands, parts.live, replace(command, source=replace(source, columns=columns)))
 
 
 def _legal(job: Job, command: RetryErrors) -> Answer:
@@ -84,7 +71,7 @@ def _legal(job: Job, command: RetryErrors) -> Answer:
     """
     answer = legality(job, command)
     if isinstance(answer, Rejected):
-        raise ApiError(answer.code, answer.message, answer.details)
+        raise refused(answer)
     return answer
 
 
@@ -114,59 +101,43 @@ async def _check(request: Request, path: Path, job: Job, parts: Services) -> dic
     return header.match.recorded
 
 
-async def _receive(request: Request, file: SpooledFile, form: bool) -> tuple[str | None, str | None]:
-    """Write the body's file to disk as it comes; answers what its sender called it, and the reason in a form."""
+async def _receive(request: Request, corrections: _Corrections) -> None:
     content_type = request.headers.get("content-type", "")
     boundary = boundary_of(content_type)
-    try:
-        if boundary is not None:
-            return await _from_form(request.stream(), boundary, file, form)
-        if content_type.partition(";")[0].strip().lower() != "text/csv":
-            raise invalid("send the corrected errors.csv as multipart/form-data, in a part 'file', or as text/csv")
-        pending = bytearray()
-        async for chunk in request.stream():
-            pending += chunk
-            await _write(file, pending, _WRITE_BYTES)
-        await _write(file, pending, 0)
-        return None, None
-    except ClientDisconnect as gone:
-        raise broken_off() from gone
+    if boundary is not None:
+        await receive_parts(request.stream(), boundary, corrections.begin)
+        corrections.end()
+    elif content_type.partition(";")[0].strip().lower() == "text/csv":
+        await receive_whole(request.stream(), corrections.begin_file(None))
+    else:
+        raise invalid("send the corrected errors.csv as multipart/form-data, in a part 'file', or as text/csv")
 
 
-async def _from_form(
-    body: AsyncIterator[bytes], boundary: bytes, file: SpooledFile, form: bool
-) -> tuple[str | None, str | None]:
-    reader, name, parts, pending = FormReader(boundary), None, 0, bytearray()
-    part, reason = "", bytearray()
-    async for chunk in body:
-        for event in reader.feed(chunk):
-            match event:
-                case PartBegan("reason", _) if form and not parts:
-                    part = "reason"
-                case PartBegan(part, filename):
-                    parts, name = parts + 1, filename
-                    if part != "file" or parts > 1:
-                        raise invalid("send one part 'file', the corrected errors.csv, and nothing else")
-                    if form and not filename:
-                        raise no_file_chosen()
-                case PartData(data) if part == "reason":
-                    reason += data[: MOST_JSON_BYTES - len(reason)]
-                case PartData(data):
-                    pending += data
-                case PartEnded():
-                    pass
-        await _write(file, pending, _WRITE_BYTES)
-    reader.close()
-    if not parts and form:
-        raise no_file_chosen()
-    if not parts:
-        raise invalid("the part 'file' is missing; it is to hold the corrected errors.csv")
-    await _write(file, pending, 0)
-    return name, reason.decode("utf-8", "replace").strip() or None
+class _Corrections:
+    """The parts of a body: ``file``, and before it ``reason`` if it is a page's `form`."""
 
+    def __init__(self, upload: Upload, reason: str | None, form: bool) -> None:
+        self._upload = upload
+        self._form = form
+        self.reason: str | None = None
+        self._give(reason)
 
-async def _write(file: SpooledFile, pending: bytearray, least: int) -> None:
-    if pending and len(pending) >= least:
-        data = bytes(pending)
-        pending.clear()
-        await asyncio.to_thread(file.write, data)
+    def begin(self, name: str, filename: str | None) -> Part:
+        if self._upload.begun or name not in (("reason", "file") if self._form else ("file",)):
+            raise invalid("send one part 'file', the corrected errors.csv, and nothing else")
+        if name == "reason":
+            return TextPart(name, lambda data: self._give(data.decode("utf-8", "replace").strip()))
+        if self._form and not filename:
+            raise no_file_chosen()
+        return self.begin_file(filename)
+
+    def begin_file(self, filename: str | None) -> Part:
+        return self._upload.begin(filename or _NAME, stored_as=f"retry-{secrets.token_hex(8)}.csv")
+
+    def end(self) -> None:
+        if not self._upload.begun:
+            text = "the part 'file' is missing; it is to hold the corrected errors.csv"
+            raise no_file_chosen() if self._form else invalid(text)
+
+    def _give(self, reason: str | None) -> None:
+        self.reason = values_as({"reason": reason or None}, Reason).reason

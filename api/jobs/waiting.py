@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from schemas.job import Job, State
+from control.predicates import counting, halting
+from schemas.job import Job
 
 
 def waiting_for(job: Job) -> str:
     """What a job in a state in -ING has not heard yet, in words."""
     missing = [str(number) for number in range(job.partitions) if number not in job.lanes_rested]
-    if job.state in (State.PAUSING, State.TERMINATING) or job.halting:
+    if halting(job):
         return (
             f"partitions {', '.join(missing)} of {job.partitions} have not yet reported that nothing is in flight; "
             f"a worker that stopped is replaced within half a minute: check `sluice status`"
         )
-    if job.checking:
+    if counting(job):
         return "the count that shows that none of the job's rows are left"
     left = [str(number) for number in range(job.partitions) if number not in job.lanes_done]
     return f"the rows to be taken out: partitions {', '.join(left)} of {job.partitions} are at work"

@@ -7,13 +7,14 @@ from starlette.responses import Response
 
 from api.jobs.actions import carry_out, change_rate
 from api.jobs.dry_runs import start_real
+from api.jobs.job_request import values_as
 from api.jobs.retry_errors import take_corrections
 from api.models import Rate, Reason, Start
 from api.pages import rendering
 from api.pages.fields import fields_of
 from api.pages.forms import rate_in, reason_in
-from api.pages.gate import Handler
 from api.pages.job import live
+from api.web.routing import Handler
 from api.web.services import caller, services, visible_job
 from schemas.job import Job
 
@@ -23,7 +24,7 @@ def acting(action: str) -> Handler:
 
     async def handler(request: Request) -> Response:
         job, fields = await visible_job(request), await fields_of(request)
-        body = Reason(reason=reason_in(fields), keep_rows=fields.get("rows") == "keep")
+        body = values_as({"reason": reason_in(fields), "keep_rows": fields.get("rows") == "keep"}, Reason)
         return _job(request, await carry_out(services(request), job, caller(request), action, body))
 
     return handler
@@ -32,14 +33,15 @@ def acting(action: str) -> Handler:
 async def set_rate(request: Request) -> Response:
     """Set or lift the most rows a second."""
     job, fields = await visible_job(request), await fields_of(request)
-    body = Rate(rows_per_second=rate_in(fields), reason=reason_in(fields))
+    body = values_as({"rows_per_second": rate_in(fields), "reason": reason_in(fields)}, Rate)
     return _job(request, await change_rate(services(request), job, caller(request), body))
 
 
 async def start(request: Request) -> Response:
     """Make the real job of a dry run, and lead to it."""
     job, fields = await visible_job(request), await fields_of(request)
-    real, _ = await start_real(services(request), job, caller(request), Start(reason=reason_in(fields)))
+    body = values_as({"reason": reason_in(fields)}, Start)
+    real, _ = await start_real(services(request), job, caller(request), body)
     return rendering.go_to(request, f"/jobs/{real.id}")
 
 

@@ -1,4 +1,4 @@
-"""The fields of the page's forms, as the JSON that REST takes: what they mean is decided there. Pure."""
+"""The fields of the page's forms, as the requests that REST takes: what they mean is decided there. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from math import nan
 from typing import Any
 
-import msgspec
-
 from api.errors import invalid
+from api.jobs.job_request import values_as
+from api.models import JobRequest
+from api.pages.start_forms import source_of
+from control.admission import Kind
 from control.limits import rate_problem
 from schemas.bounds import RATE_WORDS
 from schemas.codec import UndecodableError, decode
@@ -16,24 +18,21 @@ from schemas.codec import UndecodableError, decode
 Fields = Mapping[str, str]
 
 
-def upload_json(fields: Fields) -> bytes:
-    """The job of the form for uploads."""
-    return _job(fields, "upload", dataset=_text(fields, "dataset"), options=_row_options(fields))
+def job_request(fields: Fields, operation: str, kind: Kind) -> JobRequest:
+    """The job of an operation's form.
 
-
-def teams_json(fields: Fields) -> bytes:
-    """The job of the form for teams."""
-    return _job(fields, "teams", options=_row_options(fields))
-
-
-def export_json(fields: Fields) -> bytes:
-    """The job of the form for exports."""
-    options: dict[str, Any] = {"raw": True} if "raw" in fields else {}
-    rate = rate_in(fields)
-    if rate is not None:
-        options |= {"rows_per_second": rate}
-    more = {name: text for name in ("from", "till") if (text := _text(fields, name)) is not None}
-    return _job(fields, "export", dataset=_text(fields, "dataset"), options=options, **more)
+    Raises:
+        ApiError: 400, a field can't be used.
+    """
+    job: dict[str, Any] = {"operation": operation, "reason": reason_in(fields), "options": _options(fields, kind)}
+    names = ["organisation"] if kind.dataset is not None else ["organisation", "dataset"]
+    for name in [*names, *(("from", "till") if kind.dated else ())]:
+        text = _text(fields, name)
+        if text is not None:
+            job[name] = text
+    if source_of(kind) == "topic":
+        job["source"] = "topic"
+    return values_as(job, JobRequest)
 
 
 def columns_in(fields: Fields) -> dict[str, str | None]:
@@ -62,7 +61,6 @@ def rate_in(fields: Fields) -> float | None:
         rate = float(text)
     except ValueError:
         rate = nan
-    # JSON has no infinity and no NaN: they would become null there, which means no limit.
     if rate_problem(rate) is not None:
         raise invalid(f"rows a second is {RATE_WORDS}, not {text[:80]!r}; leave it empty for no limit")
     return rate
@@ -73,24 +71,17 @@ def reason_in(fields: Fields) -> str | None:
     return _text(fields, "reason")
 
 
-def _job(fields: Fields, operation: str, **more: Any) -> bytes:
-    job: dict[str, Any] = {"operation": operation, "reason": reason_in(fields), **more}
-    organisation = _text(fields, "organisation")
-    if organisation is not None:
-        job["organisation"] = organisation
-    return msgspec.json.encode(job)
-
-
-def _row_options(fields: Fields) -> dict[str, Any]:
-    options: dict[str, Any] = {"dry_run": "dry_run" in fields, "rows_per_second": rate_in(fields)}
-    limit = _text(fields, "max_errors")
-    if limit is not None:
-        options["max_errors"] = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 19 else limit
-    if "queue" in fields:
+def _options(fields: Fields, kind: Kind) -> dict[str, Any]:
+    """The options that the form has; those that an operation can't have are not in it."""
+    options: dict[str, Any] = {"rows_per_second": rate_in(fields), "raw": "raw" in fields}
+    if not kind.makes_file:
+        options["dry_run"] = "dry_run" in fields
+        limit = _text(fields, "max_errors")
+        if limit is not None:
+            options["max_errors"] = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 19 else limit
+    if kind.exclusive and "queue" in fields:
         options["if_busy"] = "queue"
-    if "raw" in fields:
-        options["raw"] = True
-    columns = columns_in(fields)
+    columns = columns_in(fields) if source_of(kind) == "file" else {}
     if columns:
         options["columns"] = columns
     return options

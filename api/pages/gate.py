@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -15,9 +14,8 @@ from api.pages.rendering import fragment, page, wants_fragment
 from api.pages.session import from_own_page, session_holds, tokens_in
 from api.web.auth import ADMIN, Caller
 from api.web.responses import http_problem, refusal, unexpected
+from api.web.routing import Handler
 from api.web.services import now_ms, services
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 _POLICY = "; ".join(
     [

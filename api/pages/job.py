@@ -14,7 +14,7 @@ from api.jobs.job_view import job_view
 from api.jobs.queries import errors_of, history_of
 from api.pages import rendering
 from api.pages.offers import offers
-from api.pages.words import columns, counts, happened, options, percent, said, sentence, title, tone
+from api.pages.words import columns, counts, happened, makes_file, options, percent, said, sentence, title, tone
 from api.web.services import Services, caller, now_ms, services, visible_job
 from schemas.ids import job_id_for_start
 from schemas.job import RESTING, Job
@@ -48,12 +48,13 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
     """What the templates of a job are given."""
     parts = services(request)
     view = job_view(job, parts.view, now_ms())
+    kind = parts.catalog.operations.get(job.operation)
     real = real_of(parts, job)
     return {
         "job": view,
-        "title": title(view),
+        "title": title(view, kind),
         "tone": tone(view.state),
-        "sentence": sentence(job, view),
+        "sentence": sentence(job, view, kind),
         "said": said(job, view),
         "counts": counts(view),
         "percent": percent(job, view),
@@ -65,7 +66,7 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "mark": mark(job, real),
         "newest": newest_record(parts, job),
         "moving": job.state not in RESTING,
-        "file": view.source.kind == "query",
+        "file": makes_file(job, kind),
         "real": real,
         "lane_errors": sorted({lane.error for lane in view.lanes if lane.error}),
     }

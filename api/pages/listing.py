@@ -14,8 +14,10 @@ from api.jobs.paging import Query, query_of
 from api.jobs.queries import page_of_all
 from api.models import JobView
 from api.pages import rendering
+from api.pages.start_forms import start_forms
 from api.pages.words import counts, percent, title, tone
 from api.web.services import caller, now_ms, services
+from control.admission import Catalog
 from schemas.job import ENDED, Job, State
 
 _LIMIT = 20
@@ -25,17 +27,15 @@ _FILTERS = ("state", "operation", "organisation")
 async def show_list(request: Request) -> Response:
     """The start page: the jobs, and the forms."""
     catalog = services(request).catalog
-    datasets = [catalog.datasets[name] for name in sorted(catalog.datasets)]
     return rendering.page(
         request,
         "list.html",
         **await _jobs(request),
         states=list(State),
         operations=sorted(catalog.operations),
-        datasets=datasets,
-        teams=catalog.datasets.get("teams"),
+        forms=start_forms(catalog),
         # Each form is one request, however often it is sent.
-        keys={name: secrets.token_urlsafe(16) for name in ("upload", "export", "teams")},
+        keys={name: secrets.token_urlsafe(16) for name in catalog.operations},
     )
 
 
@@ -52,7 +52,7 @@ async def _jobs(request: Request) -> dict[str, Any]:
     query: Query = query_of([*given.items(), ("limit", str(_LIMIT))], parts.catalog.operations)
     jobs, following = await page_of_all(parts, query, caller(request))
     now = now_ms()
-    rows = [_row(job, job_view(job, parts.view, now)) for job in jobs]
+    rows = [_row(job, job_view(job, parts.view, now), parts.catalog) for job in jobs]
     chosen = {name: given[name] for name in _FILTERS if name in given}
     return {
         "jobs": rows,
@@ -65,10 +65,10 @@ async def _jobs(request: Request) -> dict[str, Any]:
     }
 
 
-def _row(job: Job, view: JobView) -> dict[str, Any]:
+def _row(job: Job, view: JobView, catalog: Catalog) -> dict[str, Any]:
     return {
         "view": view,
-        "title": title(view),
+        "title": title(view, catalog.operations.get(job.operation)),
         "tone": tone(view.state),
         "counts": counts(view),
         "percent": percent(job, view),

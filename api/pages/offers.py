@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from api.jobs.actions import COMMANDS
-from api.jobs.export_file import result_problem
+from api.jobs.downloads import result_problem
 from api.models import Reason
-from control.admission import Catalog
+from control.admission import Catalog, makes_file
 from control.errors import Rejected
 from control.moves import legality
 from control.starting import real_job
@@ -21,8 +21,7 @@ ALL: Final = (*COMMANDS, *_OTHERS)
 def offers(job: Job, catalog: Catalog) -> frozenset[str]:
     """Names of commands (as in the paths of REST) that move this job on; also ``keep-rows`` and ``result``."""
     found = {name for name in ALL if _moves(job, name)}
-    kind = catalog.operations.get(job.operation)
-    if "terminate" in found and not (kind is not None and kind.makes_file):
+    if "terminate" in found and not makes_file(job.operation, catalog):
         found.add("keep-rows")
     if result_problem(job) is None:
         found.add("result")
@@ -35,8 +34,6 @@ def _moves(job: Job, name: str) -> bool:
         case "start":
             return not isinstance(real_job(StartJob(job_id=job.id, dry_run=job.id), job), Rejected)
         case "retry-errors":
-            if job.options.dry_run:
-                return False
             command = RetryErrors(job_id=job.id, source=Source())
         case "rollback" if job.options.dry_run:
             return False  # it has written nothing

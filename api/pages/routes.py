@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount
 
 from api.jobs.actions import COMMANDS
-from api.jobs.export_file import get_result
-from api.jobs.queries import get_errors_csv
-from api.pages import acting, columns, job, listing, signing, starting
-from api.pages.gate import Handler, gated, open_page
-from api.pages.static import static_file
+from api.pages import acting, columns, files, job, listing, signing, starting
+from api.pages.gate import gated, open_page
+from api.web.routing import Handler, at
 
 _JOB: Final = "/jobs/{job_id}"
 
@@ -24,15 +22,13 @@ _GET: Final[dict[str, Handler]] = {
     f"{_JOB}/preview": job.show_preview,
     f"{_JOB}/history": job.show_history,
     # The same as below /v1, for those who have signed in.
-    f"{_JOB}/errors.csv": get_errors_csv,
-    f"{_JOB}/result": get_result,
+    f"{_JOB}/errors.csv": files.send_errors_csv,
+    f"{_JOB}/result": files.send_result,
 }
 
 _POST: Final[dict[str, Handler]] = {
-    "/start/columns": columns.show_columns,
-    "/start/upload": starting.start_upload,
-    "/start/teams": starting.start_teams,
-    "/start/export": starting.start_export,
+    "/columns": columns.show_columns,
+    "/start/{operation}": starting.start_job,
     **{f"{_JOB}/{action}": acting.acting(action) for action in COMMANDS},
     f"{_JOB}/rate": acting.set_rate,
     f"{_JOB}/start": acting.start,
@@ -41,12 +37,11 @@ _POST: Final[dict[str, Handler]] = {
 }
 
 
-def page_routes() -> list[Route]:
+def page_routes() -> list[BaseRoute]:
     """Every route of the page."""
     return [
-        *(Route(path, gated(handler), methods=["GET"]) for path, handler in _GET.items()),
-        *(Route(path, gated(handler), methods=["POST"]) for path, handler in _POST.items()),
-        Route("/sign-in", open_page(signing.show_sign_in), methods=["GET"]),
-        Route("/sign-in", open_page(signing.sign_in), methods=["POST"]),
-        Route("/static/{name}", open_page(static_file), methods=["GET"]),
+        *(at(path, GET=gated(handler)) for path, handler in _GET.items()),
+        *(at(path, POST=gated(handler)) for path, handler in _POST.items()),
+        at("/sign-in", GET=open_page(signing.show_sign_in), POST=open_page(signing.sign_in)),
+        Mount("/static", files.StaticOfPage(directory=files.STATIC)),
     ]

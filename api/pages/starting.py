@@ -2,57 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import ApiError, invalid
-from api.jobs.create import from_form, from_json, id_for, ready_to_create
+from api.jobs.create import Receive, id_for, make_job, ready_to_create, receive_form
+from api.jobs.job_request import Admission
 from api.pages.fields import fields_of
-from api.pages.forms import export_json, teams_json, upload_json
+from api.pages.file_form import FileForm
+from api.pages.forms import job_request
 from api.pages.rendering import go_to
+from api.pages.start_forms import source_of
 from api.uploads.multipart import boundary_of
-from api.uploads.receiving import Describe
-from api.web.auth import Caller
+from api.uploads.upload import Upload
 from api.web.services import caller, services
-from schemas.job import Job
+from control.admission import Kind
+from schemas.commands import CreateJob
 
 
-async def start_upload(request: Request) -> Response:
-    """Start an upload with the file that is sent along."""
-    return await _with_file(request, upload_json)
-
-
-async def start_teams(request: Request) -> Response:
-    """Start the creation of teams with the file that is sent along."""
-    return await _with_file(request, teams_json)
-
-
-async def start_export(request: Request) -> Response:
-    """Start an export."""
-    asking, job_id = await _ready(request)
-    data = export_json(await fields_of(request))
-    return await _made(request, from_json(request, data, services(request), asking, job_id))
-
-
-async def _with_file(request: Request, describe: Describe) -> Response:
-    asking, job_id = await _ready(request)
-    boundary = boundary_of(request.headers.get("content-type", ""))
-    if boundary is None:
-        raise invalid("the form was sent without its file; open the page anew and send it again")
-    return await _made(request, from_form(request, services(request), asking, job_id, boundary, describe))
-
-
-async def _ready(request: Request) -> tuple[Caller, str]:
-    asking = caller(request)
-    await ready_to_create(services(request))
-    return asking, id_for(asking, request.query_params.get("key"))
-
-
-async def _made(request: Request, making: Awaitable[Job]) -> Response:
+async def start_job(request: Request) -> Response:
+    """Start a job of the operation that the path names, with the file that is sent along where it takes one."""
+    operation, parts = request.path_params["operation"], services(request)
+    kind = parts.catalog.operations.get(operation)
+    if kind is None:
+        raise ApiError(404, f"there is no operation {operation[:80]!r} here; open the page anew")
+    receive = _with_file(request, operation, kind) if source_of(kind) == "file" else _without_file(operation, kind)
+    await ready_to_create(parts)
     try:
-        job = await making
+        job = await make_job(request, id_for(caller(request), request.query_params.get("key")), receive)
     except ApiError as error:
         if error.code != 422:
             raise
@@ -60,3 +39,18 @@ async def _made(request: Request, making: Awaitable[Job]) -> Response:
         text = "this form has started another job already; open the page of all jobs anew to start one more"
         raise ApiError(422, text, error.details) from error
     return go_to(request, f"/jobs/{job.id}")
+
+
+def _with_file(request: Request, operation: str, kind: Kind) -> Receive:
+    boundary = boundary_of(request.headers.get("content-type", ""))
+    if boundary is None:
+        raise invalid("the form was sent without its file; open the page anew and send it again")
+    ask = partial(job_request, operation=operation, kind=kind)
+    return partial(receive_form, boundary=boundary, kind=partial(FileForm, ask=ask))
+
+
+def _without_file(operation: str, kind: Kind) -> Receive:
+    async def receive(request: Request, admission: Admission, _: Upload) -> CreateJob:
+        return admission.command(job_request(await fields_of(request), operation, kind), None)
+
+    return receive

@@ -9,7 +9,9 @@ import msgspec
 
 from api.jobs.waiting import waiting_for
 from api.models import HistoryEntry, JobView
-from runtime.formatting import number, way
+from api.pages.start_forms import named
+from control.admission import Kind
+from runtime.formatting import number
 from schemas.datasets import ERROR_COLUMNS
 from schemas.job import BUSY, ENDED, Job, State
 
@@ -68,24 +70,28 @@ def cell(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def title(job: JobView) -> str:
-    """What the job does, in a line."""
-    where = f"{way(job.operation)} {job.dataset}"
-    match job.operation:
-        case "export":
-            return f"Export {where}, {job.date_from} till {job.date_till or 'the last day'}"
-        case "teams":
-            text = f"Teams from {job.source.name or 'the inbox'}"
-        case "upload":
-            text = f"Upload of {job.source.name or 'rows from the inbox'} {where}"
-        case other:
-            text = f"{other} {where}"
+def makes_file(job: Job | JobView, kind: Kind | None) -> bool:
+    """Whether the job's outcome is a file; `kind` is that of its operation, None where it is not installed any more."""
+    return kind.makes_file if kind is not None else job.source.kind == "query"
+
+
+def title(job: JobView, kind: Kind | None = None) -> str:
+    """What the job does, in a line. `kind` as for `makes_file`."""
+    what = named(job.operation)
+    if job.source.kind == "query":
+        text = f"{what} of {job.dataset}"
+    elif kind is not None and kind.dataset is not None:
+        text = f"{what} from {job.source.name or 'the inbox'}"
+    else:
+        text = f"{what} of {job.source.name or 'rows from the inbox'} into {job.dataset}"
+    if job.date_from is not None:
+        text += f", {job.date_from} till {job.date_till or 'the last day'}"
     return f"Dry run: {text}" if job.options.dry_run else text
 
 
-def sentence(job: Job, view: JobView) -> str:
-    """What the state means for this job, and what is waited for."""
-    export = job.source.kind == "query"
+def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
+    """What the state means for this job, and what is waited for. `kind` as for `makes_file`."""
+    export = makes_file(job, kind)
     match job.state:
         case State.QUEUED:
             return "Another job holds what this one needs. It starts by itself when that one has ended or failed."

@@ -8,13 +8,14 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from api.errors import ApiError, KafkaUnavailableError, invalid, unavailable
+from api.errors import ApiError, KafkaUnavailableError, refused, unavailable
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.turns import Recent
+from control.limits import request_problem
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
-from schemas.codec import UndecodableError, decode, encode
-from schemas.commands import Command
+from schemas.codec import encode
+from schemas.commands import Command, Request
 from schemas.events import CommandRejected
 from schemas.job import Job
 from schemas.topics import topic_name
@@ -94,14 +95,16 @@ class CommandLog:
 async def submit(log: CommandLog, live: JobFeed, command: Command, timeout: float | None = None) -> Job:
     """The job once it has taken in the command; `timeout`: how long that may take, ANSWER_SECONDS if not said.
 
+    What it holds was checked where it came in (`decode` and `fit` of `schemas/codec.py`), and will be by the control
+    agent, which is another process.
+
     Raises:
-        ApiError: 400, something in it is out of bounds; the control agent's refusal; or 503, when Kafka or the
+        ApiError: 400, it is wrong whatever its job is like; the control agent's refusal; or 503, when Kafka or the
             control agent does not answer.
     """
-    try:
-        decode(encode(command), Command)
-    except (UndecodableError, UnicodeEncodeError) as error:
-        raise invalid(f"the request can't be used: {error}") from error
+    problem = request_problem(command) if isinstance(command, Request) else None
+    if problem is not None:
+        raise refused(problem)
     try:
         offset = await log.append(command)
     except KafkaUnavailableError as error:

@@ -7,9 +7,9 @@ import logging
 import msgspec
 
 from api.readmodel.job_index import EventSeen, JobSeen, LaneSeen, Seen, lane_state
+from control.jobtable import read_record
 from schemas.codec import UndecodableError, decode
 from schemas.events import CommandRejected
-from schemas.job import Job
 from schemas.lanes import OWNER_KEY, LaneRecord, lane_of_key
 from schemas.topics import topic_name
 
@@ -37,9 +37,9 @@ class Decoder:
     ) -> Seen | None:
         """What the record says; None: nothing that can be used. Whatever it is, a fault of it is logged, not raised."""
         try:
-            name = (key or b"").decode()
             if topic == self._jobs:
-                return job_seen(name, value)
+                return JobSeen(*read_record(key, value))
+            name = (key or b"").decode()
             if topic == self._lanes:
                 if name.startswith(OWNER_KEY.decode()):
                     return None  # the workers' own business
@@ -56,18 +56,6 @@ class Decoder:
             return None
         rejection: CommandRejected = decode(value, CommandRejected)
         return rejection
-
-
-def job_seen(key: str, value: bytes | None) -> JobSeen:
-    """The job record under its id.
-
-    Raises:
-        UndecodableError: the value is no state of this job.
-    """
-    job: Job | None = None if value is None else decode(value, Job)
-    if job is not None and job.id != key:
-        raise UndecodableError(f"the state of job {job.id[:80]!r} lies under another key")
-    return JobSeen(key, job)
 
 
 def lane_seen(key: str, value: bytes | None) -> LaneSeen:

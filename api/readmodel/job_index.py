@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from control.predicates import is_newer
 from schemas.events import CommandRejected
 from schemas.job import Job, LaneTotals, Phase
 from schemas.lanes import LaneRecord
@@ -112,8 +113,7 @@ class JobIndex:
                     table.pop(job_id, None)
             case JobSeen(job_id, job):
                 assert job is not None
-                known = self.jobs.get(job_id)
-                if known is None or job.command_offset >= known.command_offset:
+                if is_newer(job, self.jobs.get(job_id)):
                     self.jobs[job_id] = job
                     self._remember(job_id, job.command_offset, job)
             case LaneSeen(job_id, partition, phase, lane):

@@ -1,182 +1,111 @@
-"""Reads the multipart body of a new job: the file goes to disk as it comes, the job's JSON into memory."""
+"""The one loop that reads a multipart body: each part goes to a sink as it comes. Files are sinks as well.
+
+Starlette's own MultiPartParser is no help: it writes each file to a temporary one of its own before anybody sees a byte
+of it, so a wrong header would cost the whole upload, and a right file would be written twice.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
 
 from starlette.requests import ClientDisconnect
 
 from api.errors import ApiError, invalid
-from api.uploads.multipart import FormReader, PartBegan, PartData, PartEnded, PartEvent, broken_off
-from api.uploads.spool import SpooledFile
-from csvfile.header import HEAD_BYTES
+from api.uploads.multipart import FormReader, PartBegan, PartData, PartEnded, broken_off
 
-MOST_JSON_BYTES = 64 * 1024
-MOST_FIELDS = 100
+MOST_JSON_BYTES: Final = 64 * 1024
+MOST_FIELDS: Final = 100
 """Of a web page's form."""
-_WRITE_BYTES = 1024 * 1024
-_DRAIN_BYTES = 32 * 1024 * 1024
-_DRAIN_SECONDS = 5.0
-
-Check = Callable[[bytes, bytes, bool], None]
-"""Called with the job's JSON, the file's first bytes, and whether these are all of it; raises ApiError to refuse."""
-
-Describe = Callable[[Mapping[str, str]], bytes]
-"""Called with the fields of a web page's form that came before its file; the job's JSON."""
+_DRAIN_BYTES: Final = 32 * 1024 * 1024
+_DRAIN_SECONDS: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """A body that has been read to its end."""
+class Part(Protocol):
+    """Takes what comes of one part. Either method may refuse the whole body by raising ApiError."""
 
-    job: bytes
-    file: SpooledFile | None
-    """Closed, not yet kept."""
+    async def take(self, data: bytes) -> None:
+        """More of it."""
+
+    async def end(self) -> None:
+        """It is complete."""
 
 
-class _Receiver:
-    """The state of one body: which part it is in, and what has come of each."""
+Begin = Callable[[str, str | None], Part]
+"""Called when a part begins, with its name and the file name it gives; raises ApiError to refuse the body."""
 
-    def __init__(self, root: Path, job_id: str, check: Check, describe: Describe | None) -> None:
-        self._root = root
-        self._job_id = job_id
-        self._check = check
-        self._describe = describe
-        self._fields: dict[str, str] = {}
-        self._checked = False
-        self._part = ""
-        self._pending = bytearray()
-        self.job: bytes | None = None
-        self.file: SpooledFile | None = None
 
-    async def take(self, event: PartEvent) -> None:
-        match event:
-            case PartBegan(name, filename):
-                self._begin(name, filename)
-            case PartData(data):
-                await self._more(data)
-            case PartEnded():
-                await self._end()
+class TextPart:
+    """A part that is held in memory, and so may not be long."""
 
-    def _begin(self, name: str, filename: str | None) -> None:
-        self._part = name
-        self._pending.clear()
-        if self._describe is not None and self.job is None:
-            if name != "file":
-                return
-            if not filename:
-                raise no_file_chosen()
-            self.job = self._describe(self._fields)
-        taken = {"job": self.job, "file": self.file}
-        if name not in taken:
-            raise invalid(f"the part {name[:80]!r} is not known; send one part 'job' (JSON) and one part 'file'")
-        if taken[name] is not None:
-            raise invalid(f"the part {name!r} comes twice; send it once")
-        if name == "file":
-            self.file = SpooledFile(self._root, self._job_id, filename)
+    def __init__(self, name: str, whole: Callable[[bytes], None], most: int = MOST_JSON_BYTES) -> None:
+        """`whole` is called with all of it; it raises ApiError to refuse the body. It may have `most` bytes."""
+        self._name = name
+        self._whole = whole
+        self._most = most
+        self._data = bytearray()
 
-    async def _more(self, data: bytes) -> None:
-        self._pending += data
-        if self._part == "file":
-            if len(self._pending) >= _WRITE_BYTES:
-                await self._flush()
-        elif len(self._pending) + sum(map(len, self._fields.values())) > MOST_JSON_BYTES:
+    async def take(self, data: bytes) -> None:
+        """More of it."""
+        self._data += data
+        if len(self._data) > self._most:
             raise ApiError(
-                413, f"the part {self._part[:80]!r} is larger than {MOST_JSON_BYTES} bytes; only the file may be large"
+                413,
+                f"with the part {self._name[:80]!r} the body's texts are larger than {MOST_JSON_BYTES} bytes; "
+                f"only the file may be large",
             )
 
-    async def _end(self) -> None:
-        if self._describe is not None and self._part != "file":
-            self._fields[self._part[:80]] = self._pending.decode("utf-8", "replace")
-            if len(self._fields) > MOST_FIELDS:
-                raise invalid(f"the form has more than {MOST_FIELDS} fields; open the page anew and send it again")
-            return
-        if self._part == "job":
-            self.job = bytes(self._pending)
-        else:
-            assert self.file is not None
-            await self._flush()
-            await asyncio.to_thread(self.file.close)
-        self._look(ended=True)
-        self._part = ""
-
-    async def _flush(self) -> None:
-        assert self.file is not None
-        data = bytes(self._pending)
-        self._pending.clear()
-        await asyncio.to_thread(self.file.write, data)
-        self._look(ended=False)
-
-    def _look(self, ended: bool) -> None:
-        """Look at the header as soon as it and the job are here: a wrong file need not be sent to its end.
-
-        It is here once the file has ended, or more of it has come than a header may take.
-        """
-        if self._checked or self.job is None or self.file is None:
-            return
-        digest = self.file.digest
-        whole = digest.bytes <= HEAD_BYTES
-        if ended or not whole:
-            self._checked = True
-            self._check(self.job, digest.head, whole)
+    async def end(self) -> None:
+        """It is complete."""
+        self._whole(bytes(self._data))
 
 
-async def receive_form(
-    body: AsyncIterator[bytes],
-    boundary: bytes,
-    root: Path,
-    job_id: str,
-    check: Check,
-    describe: Describe | None = None,
-) -> Form:
-    """Both parts, in whichever order they come; with `describe` instead of ``job`` any fields, and then the file.
-
-    Whatever goes wrong, no file is left behind.
+async def receive_parts(body: AsyncIterator[bytes], boundary: bytes, begin: Begin) -> None:
+    """Read a multipart body to its end, part by part.
 
     Raises:
-        ApiError: 400, the body is not what it should be, or broke off; 413; 503, the disk does not take the file;
-            and whatever `check` raises.
+        ApiError: 400, the body is not what it should be, or broke off; and whatever its parts raise.
     """
-    receiver = _Receiver(root, job_id, check, describe)
     reader = FormReader(boundary)
-    try:
+    part: Part | None = None
+    async with _heard_out(body):
         async for chunk in body:
             for event in reader.feed(chunk):
-                await receiver.take(event)
+                match event:
+                    case PartBegan(name, filename):
+                        part = begin(name, filename)
+                    case PartData(data) if part is not None:
+                        await part.take(data)
+                    case PartEnded() if part is not None:
+                        await part.end()
         reader.close()
-        if receiver.job is None and describe is not None:
-            raise no_file_chosen()
-        if receiver.job is None:
-            raise invalid("the part 'job' is missing; send the job's JSON in a part of this name")
-        return Form(receiver.job, receiver.file)
+
+
+async def receive_whole(body: AsyncIterator[bytes], part: Part) -> None:
+    """Read a body that is nothing but a file. Raises as `receive_parts`."""
+    async with _heard_out(body):
+        async for chunk in body:
+            await part.take(chunk)
+        await part.end()
+
+
+@asynccontextmanager
+async def _heard_out(body: AsyncIterator[bytes]) -> AsyncIterator[None]:
+    """Read on for a while after a refusal: a client that is still sending when the connection closes may never see the
+    answer.
+    """
+    try:
+        yield
     except ClientDisconnect as gone:
-        await _discard(receiver)
         raise broken_off() from gone
     except ApiError:
-        await _discard(receiver)
         await _drain(body)
         raise
-    except BaseException:
-        await _discard(receiver)
-        raise
-
-
-def no_file_chosen() -> ApiError:
-    """400: a web page's form came without its file."""
-    return invalid("no file was chosen; choose the CSV file to send")
-
-
-async def _discard(receiver: _Receiver) -> None:
-    if receiver.file is not None:
-        # In a thread: to remove a large file takes long. It goes on, also when the request is cancelled.
-        await asyncio.shield(asyncio.to_thread(receiver.file.discard))
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:
-    """Read on for a while: a client that is still sending when the connection closes may never see the answer."""
     left = _DRAIN_BYTES
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
@@ -186,3 +115,8 @@ async def _drain(body: AsyncIterator[bytes]) -> None:
                     return
     except (TimeoutError, ClientDisconnect):
         return
+
+
+def no_file_chosen() -> ApiError:
+    """400: a web page's form came without its file."""
+    return invalid("no file was chosen; choose the CSV file to send")

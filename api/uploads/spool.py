@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import re
 import secrets
@@ -13,10 +12,9 @@ from pathlib import Path
 from typing import IO
 
 from api.errors import ApiError, unavailable
-from csvfile.grammar import LineCounter
-from csvfile.header import HEAD_BYTES
+from runtime.file_digest import Digest
 from runtime.identity import identity_of
-from schemas.job import FileIdentity, Source
+from schemas.job import Source
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _PART = re.compile(r"\.[0-9a-f]{16}\.part\Z")
@@ -42,36 +40,6 @@ def holds(descriptor: int) -> bool:
     return True
 
 
-class Digest:
-    """Size, SHA-256, lines and first bytes of what has been seen of a file."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self.head = b""
-        self._lines = LineCounter()
-        self._sha256 = hashlib.sha256()
-
-    def update(self, data: bytes) -> None:
-        """Take in the next bytes."""
-        self._sha256.update(data)
-        self.bytes += len(data)
-        self._lines.feed(data)
-        if len(self.head) < HEAD_BYTES:
-            self.head += data[: HEAD_BYTES - len(self.head)]
-
-    def source(self, name: str | None, path: str, identity: FileIdentity | None = None) -> Source:
-        """The file as a job's source."""
-        return Source(
-            kind="file",
-            name=(name or "")[-255:] or None,
-            path=path,
-            bytes=self.bytes,
-            sha256=self._sha256.hexdigest(),
-            identity=identity,
-            lines=self._lines.lines,
-        )
-
-
 class SpooledFile:
     """A file below ``<storage root>/sources/<job id>/``; every method blocks, so call them in a thread.
 
@@ -79,10 +47,11 @@ class SpooledFile:
     which tells it from a file whose process died (see `api/uploads/leftovers.py`).
     """
 
-    def __init__(self, root: Path, job_id: str, name: str | None) -> None:
+    def __init__(self, root: Path, job_id: str, name: str | None, stored_as: str | None = None) -> None:
+        """`name`: what its sender calls it; it lies there under `stored_as`, or else under a safe form of `name`."""
         self.digest = Digest()
         self.name = name
-        self.path = f"sources/{job_id}/{safe_name(name)}"
+        self.path = f"sources/{job_id}/{safe_name(stored_as or name)}"
         self._final = root / self.path
         self._part = self._final.with_name(f".{secrets.token_hex(8)}.part")
         self._file: IO[bytes] | None = None

@@ -12,7 +12,11 @@ from api.web.responses import refusal, unexpected
 
 
 class UnexpectedErrors:
-    """Answers what nobody thought of: logged under an id, with nothing of the program in the body."""
+    """Answers what nobody thought of: logged under an id, with nothing of the program in the body.
+
+    Starlette's own handler of exceptions stands outside of all middleware, so that metrics would not count the answer,
+    and raises the exception again, for which the server closes the connection.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -26,8 +26,6 @@ from runtime.storage import Storage
 from schemas.ids import JOB_ID
 from schemas.job import Job
 
-_CATCH_UP_SECONDS = 5.0
-
 
 @dataclass(slots=True)
 class Services:
@@ -49,6 +47,8 @@ class Services:
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever goes through all jobs: one at a time, so that a turn of the loop stays short."""
     reading_history: asyncio.Lock = field(default_factory=asyncio.Lock)
+    catch_up_seconds: float = 5.0
+    """A request waits so long for a view that is not complete yet."""
     elasticsearch_state: Recent[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,7 +101,7 @@ async def caught_up(parts: Services) -> None:
         ApiError: 503, it still is not.
     """
     try:
-        async with asyncio.timeout(_CATCH_UP_SECONDS):
+        async with asyncio.timeout(parts.catch_up_seconds):
             await parts.live.until_caught_up()
     except TimeoutError:
         raise unavailable(

@@ -7,13 +7,14 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from logging import getLogger
-from typing import Any, TypeVar, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
 from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
 
 from ingest.block_source import WAITING, Waiting
 from ingest.errors import SourceError
 from ingest.export.slicing import Bounds, Dates, Jobs, Question, Rows
+from runtime.retrying import RETRIED_STATUSES, Backoff
 from schemas.blocks import Span
 from schemas.exports import GONE, KEEP_ALIVE, range_query, span_query
 
@@ -23,28 +24,28 @@ log = getLogger(__name__)
 
 _THREADS = 4
 _PAGE = 1000
-_RETRIED = frozenset({408, 429, 502, 503, 504})
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
+BACKOFF: Final = Backoff(first=0.2, longest=5.0)
 
 
 class BackgroundQueries:
-    """Questions to Elasticsearch in threads, so that the reader's other work goes on meanwhile."""
+    """Asks Elasticsearch in threads, so that the reader's other plans go on meanwhile."""
 
-    def __init__(self, make_client: Callable[[], Elasticsearch]) -> None:
+    def __init__(self, make_client: Callable[[], Elasticsearch], backoff: Backoff = BACKOFF) -> None:
         """`make_client` is called when there is something to ask for the first time."""
         self._make_client = make_client
+        self._backoff = backoff
         self._client: Elasticsearch | None = None
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="asking")
 
     def ask(self, question: Callable[[Elasticsearch], T]) -> Generator[Waiting, None, T]:
-        """The answer, which is tried for until Elasticsearch gives one.
+        """The answer; the request is repeated until Elasticsearch answers it.
 
         Raises:
-            SourceError: it refuses, and trying again would not change that.
+            SourceError: Elasticsearch refuses it, and would refuse it again.
         """
         if self._client is None:
             self._client = self._make_client()
-        pause = _FIRST_PAUSE_SECONDS
+        pauses = self._backoff.pauses()
         while True:
             answer = self._threads.submit(question, self._client)
             yield from _until(answer.done)
@@ -53,18 +54,18 @@ class BackgroundQueries:
             except NotFoundError as error:
                 raise SourceError(GONE) from error
             except ApiError as error:
-                if error.status_code not in _RETRIED:
+                if error.status_code not in RETRIED_STATUSES:
                     raise SourceError(f"Elasticsearch refuses to count the rows: {error}") from error
                 trouble = f"answers {error.status_code}"
             except TransportError as error:
                 trouble = f"does not answer ({type(error).__name__})"
+            pause = next(pauses)
             log.warning("Elasticsearch %s; trying again in %.1f s", trouble, pause)
             again = time.monotonic() + pause
             yield from _until(lambda at=again: time.monotonic() >= at)  # type: ignore[misc]
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def forget(self, question: Callable[[Elasticsearch], Any]) -> Future[Any] | None:
-        """Ask for something whose outcome does not matter."""
+        """Send a request once and ignore its outcome."""
         return self._threads.submit(question, self._client) if self._client is not None else None
 
 
@@ -80,7 +81,7 @@ def freeze(client: Elasticsearch, index: str) -> str:
 
 
 def release(client: Elasticsearch, frozen: str) -> None:
-    """Let go of a point in time."""
+    """Close a point in time."""
     client.close_point_in_time(id=frozen)
 
 
@@ -93,7 +94,7 @@ class Counting:
     organisation: str
 
     def whole(self, client: Elasticsearch, first_day: str, last_day: str | None) -> tuple[Span, int]:
-        """Where the rows of a range of days lie, and how many they are; without rows the span means nothing."""
+        """The span of the rows of a range of days, and how many rows there are; without rows the span means nothing."""
         query = range_query(self.date_field, self.organisation, first_day, last_day)
         body = self._search(client, query, self._extremes(), track_total_hits=True)
         rows = int(body["hits"]["total"]["value"])
@@ -134,7 +135,7 @@ class Counting:
     def _search(
         self, client: Elasticsearch, query: dict[str, Any], aggregations: dict[str, Any], track_total_hits: bool = False
     ) -> Any:
-        # Of several shards one that has lost its part would be left out without a word, if that were allowed.
+        # By default Elasticsearch would silently leave out a shard that has lost its part of the point in time.
         return client.search(
             pit={"id": self.frozen, "keep_alive": KEEP_ALIVE},
             query=query,

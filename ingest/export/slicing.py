@@ -1,7 +1,7 @@
-"""Cuts an export's rows into slices: a function of how many rows there are where, and of the limit.
+"""Cuts an export's rows into slices: a function of the distribution of the rows, and of the limit.
 
-It counts nothing itself. It asks, by yielding a question, and is sent the answer; in between it yields slices. The
-same answers make the same slices: a reader that goes on with another's export cuts what that one would have cut.
+It counts nothing itself. It yields questions, and its caller sends the answers; in between it yields slices. The same
+answers make the same slices: a reader that continues the export of another one cuts the same slices.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Question = Bounds | Dates | Jobs | Rows
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """So many rows."""
+    """A span, and the number of its rows."""
 
     span: Span
     rows: int
@@ -66,7 +66,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Group(Generic[K]):
-    """Neighbours, counted together."""
+    """Neighbouring parts, and the sum of their rows."""
 
     first: K
     last: K
@@ -109,7 +109,7 @@ def _by_date(span: Span, rows: int, most: int) -> Generator[Question | Slice, An
     for group in grouped(found, most):
         part = Span(since=group.first, till=min(group.last + width - 1, span.till))
         if group.rows > most:
-            # One bucket is too large: look closer, at where its rows really are.
+            # One bucket has too many rows: ask again for a narrower span, between its first and its last row.
             first, last = yield Bounds(part)
             part = Span(since=first, till=last)
         yield from slices(part, group.rows, most)

@@ -21,10 +21,10 @@ Recorded = Callable[[str], Input | None]
 def begin(
     plan: CutExport, asking: BackgroundQueries, recorded: Recorded, index: str, date_field: str
 ) -> Generator[Step | Waiting, None, Input]:
-    """Freeze the dataset and count its rows; answers the input with both, which is yielded to be reported, too.
+    """Freeze the dataset and count its rows; yields the input with both, to be reported, and returns it.
 
-    No slice may be published before the control table has it: a reader that died after it froze the dataset, and the
-    one after it, must not each publish slices of rows as they found them. Of two the table takes the first.
+    No slice may be published before the control table has this input. A reader may die right after it has frozen the
+    dataset, and its successor freezes it again: the table keeps the first of the two, and slices are cut in that only.
     """
     frozen = yield from asking.ask(partial(freeze, index=index))
     counting = Counting(frozen, date_field, plan.organisation)

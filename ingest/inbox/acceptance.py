@@ -1,4 +1,4 @@
-"""What is done with rows that come for a job, from what the control table says of it. Pure."""
+"""Whether a job takes the rows that come for it, from its state in the control table. Pure."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ _STOPPED = frozenset({State.TERMINATING, State.TERMINATED})
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a job takes rows now."""
+    """Whether and up to which number a job takes rows now."""
 
     refusal: str | None = None
-    """It takes none, and why."""
+    """Why it takes no rows; None: it takes some."""
     last: int | None = None
     """The highest row number that there is; None: not known yet."""
     complete: bool = False
-    """Every row up to `last` has come: it can only come again."""
+    """Every row up to `last` has come: any other one is a repeat."""
 
     def objection(self, row: int) -> str | None:
         """Why this row is refused; None: it is not."""
         if self.refusal is None and self.last is not None and row > self.last:
-            return f"row {row:,} is beyond the {self.last:,} rows that the job was said to have"
+            return f"row {row:,} is beyond the {self.last:,} rows that were announced for the job"
         return self.refusal
 
 
 def terms_of(job: Job) -> Terms:
-    """How `job` takes rows. A paused, a queued and a failed one do: their rows wait in Kafka as blocks."""
+    """The terms of `job`. Paused, queued and failed jobs take rows: these wait in Kafka as blocks."""
     if job.source.kind != "topic":
         return Terms(f"job {job.id} reads its rows from a {job.source.kind}, not from the inbox")
     if job.phase == "undo" or job.state in _STOPPED:
@@ -46,7 +46,7 @@ def takes_rows(job: Job) -> bool:
 
 
 def unknown_job(job_id: str, seconds: float) -> str:
-    """Why a row is refused whose job nobody has made."""
+    """Why a row is refused whose job does not exist."""
     return f"there is no job {job_id}: it was not made within {seconds:g} s after the row; make it first"
 
 

@@ -1,8 +1,8 @@
 """The inbox's reader: rows that upstream services produce become blocks, each row exactly once.
 
-It runs beside the file reader, in a thread of its own with connections of its own. A round takes what has come, has the
-intakes make blocks of it, and writes everything in one transaction; only then are jobs told how far they are. Whatever
-goes wrong in between, the transaction counts for nothing, and the round begins anew from the committed offsets.
+It runs beside the file reader, in its own thread with its own connections. A round takes the records that have come,
+has the partitions make blocks of them, and writes all blocks in one transaction; after that it reports to the control
+agent. If anything fails in between, the transaction is aborted, and the next round begins at the committed offsets.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from schemas.job import Job
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.05
-"""How long a round gathers records: a row is in a block so much later."""
+"""How long a round gathers records: a row waits so long, at most, before it is in a block."""
 ROUND_RECORDS = 10_000
 ROUND_BYTES = 8 * 1024 * 1024
 _PAUSE_SECONDS = 1.0
@@ -72,7 +72,7 @@ class Inbox:
                 try:
                     self._session()
                 except (InterruptedSessionError, GivenUpError, KafkaException) as error:
-                    log.warning("inbox: begins anew: %s", error)
+                    log.warning("inbox: the session begins anew: %s", error)
                     time.sleep(_PAUSE_SECONDS)
         finally:
             self._publisher.flush(1.0)
@@ -132,7 +132,7 @@ class Inbox:
 
 
 class InboxThread:
-    """The inbox's reader in a thread; when it fails the process has to end."""
+    """The reader of the inbox in a thread; when it fails, the process has to end."""
 
     def __init__(self, settings: Settings, stopping: Callable[[], bool]) -> None:
         self.failed = False
@@ -151,8 +151,8 @@ class InboxThread:
         try:
             self._inbox.run()
         except PublishError as error:
-            log.critical("inbox: ends, to be started again: %s", error)
+            log.critical("inbox: the reader ends and must be started again: %s", error)
             self.failed = True
         except Exception:
-            log.exception("inbox: can't go on")
+            log.exception("inbox: the reader can't go on")
             self.failed = True

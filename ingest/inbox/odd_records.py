@@ -1,7 +1,7 @@
-"""A record of the inbox that no strict decoder takes, taken apart as far as it goes. Pure.
+"""Reads as much as possible of a record of the inbox that the strict decoder refuses. Pure.
 
-Strings and brackets alone say where a record's fields and the rows of a list begin and end. Each of these is read by
-itself: what is bad in one row is then that row's problem, and the rows beside it are taken.
+It finds the fields of the record, and the rows of a list, by their strings and brackets alone, and decodes each by
+itself. So a fault in one row is a problem of that row, and the rows beside it are taken.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class OddRecord:
     job_id: str
     row: int
     values: list[dict[str, Value]] = field(default_factory=list)
-    """Of each row; whatever is in them can be encoded."""
+    """The values of each row; all of them can be encoded."""
     problems: dict[int, str] = field(default_factory=dict)
     """Index in `values` -> what is wrong with that row."""
 
 
 def read_odd(value: bytes, problem: str | None) -> OddRecord:
-    """The rows of a record; `problem` is what a strict decoder has said of it.
+    """The rows of a record; `problem` is the error of the strict decoder.
 
     Raises:
-        UndecodableError: the job and the row's number are not to be had, or it is a list of too many rows.
+        UndecodableError: the job or the number of the row can't be read, or there are too many rows.
     """
     unreadable = UndecodableError(problem or "the record can't be read")
     try:
@@ -148,7 +148,7 @@ def _something(part: bytes) -> bytes:
 
 
 class _BadNumber(str):
-    """The text of a number that is none, or that nobody can deal with; `reason` says why."""
+    """The text of a number that is none, or that is out of range; `reason` says why."""
 
     reason: str
 

@@ -3,8 +3,8 @@
 Each job has a home partition. A record that lies on another one, because its sender hashes keys in another way, is
 moved there first: so one job's rows meet in one place, where a number that comes twice is noticed.
 
-What goes wrong with one record refuses this record; what goes wrong with one job fails this job. Both boundaries are
-here, in `InboxPartition._deal_with` and `InboxPartition.gather`: nothing of the kind ends the thread that serves all.
+An error of one record refuses this record; an error of one job fails this job. `InboxPartition._deal_with` and
+`InboxPartition.gather` see to both: neither kind of error ends the thread, which serves all jobs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from schemas.job import Job
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 1_000_000
-"""A record has, at most, so that it can be moved to another partition: topics take a little more by default."""
+"""Bytes of a record, at most, so that it can be moved to another partition: topics take a little more by default."""
 MOST_BLOCK_BYTES = MESSAGE_BYTES - 1024
 
 
@@ -54,7 +54,7 @@ class Letter:
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction writes about one partition. It counts as a whole or not at all."""
+    """What one transaction writes about one partition; Kafka takes all of it or nothing."""
 
     position: int
     """Offset of the first record that is not part of it."""
@@ -70,12 +70,12 @@ class Batch:
     rejected: list[RejectedRecord] = field(default_factory=list)
     """Checkpoints that can't be read."""
     dropped: list[bytes] = field(default_factory=list)
-    """Keys of those of them that nobody needs."""
+    """Keys of those checkpoints, as far as no job needs them."""
 
 
 @dataclass(frozen=True, slots=True)
 class InboxContext:
-    """What a partition's work needs to know."""
+    """What the work on a partition needs to know."""
 
     job: Callable[[str], Job | None]
     datasets: Mapping[str, Dataset]
@@ -98,14 +98,14 @@ class _JobIntake:
 
 
 class GivenUpError(Exception):
-    """A job's rows can't become blocks. What was not written is to be read again: then they are refused."""
+    """The rows of a job can't become blocks. Its records that were not written yet are read again, and refused."""
 
 
 class InboxPartition:
-    """A partition from its assignment to its revocation. What it has in memory the topic has too: it may be dropped.
+    """A partition from its assignment to its revocation. The topic has all that is in its memory: it may be dropped.
 
     A record whose job is not known yet is set aside, and what lies behind it goes on. The position stays at the first
-    record set aside: whoever reads from there again meets rows that were taken before, which `RowBuffer` drops.
+    record set aside: the next owner, which begins there, reads some rows a second time, and `RowBuffer` drops them.
     """
 
     def __init__(
@@ -133,15 +133,15 @@ class InboxPartition:
 
     @property
     def backlog(self) -> int:
-        """Records that have come and are neither dealt with nor set aside: there is no room for them."""
+        """How many records have come and are neither dealt with nor set aside, for want of room."""
         return len(self._backlog)
 
     def come(self, record: Record) -> None:
-        """A record has come; they come in the order of their offsets."""
+        """Take in a record; the caller gives them in the order of their offsets."""
         self._backlog.append(record)
 
     def work(self, now: float) -> None:
-        """Deal with what has come, as long as there is room for rows without a job; `now` is any steady clock's."""
+        """Deal with the records that have come while there is room for rows without a job; `now`: of a steady clock."""
         self._desks.clear()
         for job_id in self._aside.jobs():
             if self._desk(job_id) is not None:
@@ -154,10 +154,10 @@ class InboxPartition:
             self._next = backlog.popleft().offset + 1
 
     def gather(self) -> Batch | None:
-        """What is to be written; None: nothing has happened. Whoever asks writes it, or drops this intake.
+        """The batch to write; None: nothing has happened. The caller writes it, or drops this partition.
 
         Raises:
-            GivenUpError: this intake is to be dropped.
+            GivenUpError: the caller must drop this partition.
         """
         batch = self._batch
         for job_id, fill in list(self.fills.items()):
@@ -169,7 +169,7 @@ class InboxPartition:
                 try:
                     self._cut(batch, job, fill)
                 except Exception as error:
-                    # A bug, or rows that nobody has thought of: this job fails with its reason, and no other does.
+                    # A bug, or rows of an unforeseen kind: this one job fails, with the reason.
                     log.exception("inbox: job %s: its rows can't become blocks", job_id)
                     self._around.given_up[job_id] = f"its rows can't become blocks: {error!r}"[:MOST_REASON]
                     raise GivenUpError(f"job {job_id}: {error!r}") from error
@@ -214,7 +214,7 @@ class InboxPartition:
         except UndecodableError as error:
             self._refuse(record, str(error))
         except Exception as error:
-            # A bug, or a record that nobody has thought of: it is refused, and those behind it go on.
+            # A bug, or a record of an unforeseen kind: it is refused, and the records behind it are taken.
             log.exception("inbox: the record at offset %d of partition %d", record.offset, self.partition)
             self._refuse(record, f"it can't be dealt with: {error!r}")
         return True
@@ -229,7 +229,7 @@ class InboxPartition:
         return True
 
     def _take_in(self, record: Record, arrival: Arrival, desk: _JobIntake) -> None:
-        # what a row takes in a block: an empty text has three bytes there, and a problem its own
+        # the bytes of a row in a block: an empty text takes three, and a problem takes its length
         size = max(len(record.value or b"") // len(arrival.values), desk.maker.least_bytes)
         for number, values, problem in arrival.rows():
             objection = desk.terms.objection(number)

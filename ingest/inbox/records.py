@@ -1,7 +1,7 @@
 """One record of the inbox: read, and its values as the text that a CSV file would have. Pure.
 
-Nearly all records are read in one go. One that is odd in any way is taken apart (`odd_records.py`), so that what is
-wrong within a row is that row's error and nothing else's.
+Nearly all records are decoded in one call. For the others `odd_records.py` decodes each row by itself, so that a fault
+within a row is an error of that row alone.
 """
 
 from __future__ import annotations

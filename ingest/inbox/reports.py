@@ -1,26 +1,26 @@
-"""What the control agent is to be told of a job's rows that came by the inbox. Pure."""
+"""Reports to the control agent about the rows of a job that came by the inbox. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from control.predicates import under_way
 from ingest.delivery_watermark import with_counts
 from ingest.inbox.row_buffer import MOST_GAPS, RowBuffer
 from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
 from schemas.job import Job, State
 
-_OPEN = frozenset({State.RUNNING, State.PAUSING, State.PAUSED, State.FAILED})
 REPORT_SECONDS = 0.5
 AGAIN_SECONDS = 5.0
 """A report that the job's state does not show by then is sent again."""
 
 
 def report_on(job: Job, fill: RowBuffer, given_up: str | None = None) -> Report | None:
-    """What is true of the rows and not yet in the job's state; None: nothing, or it is not at work.
+    """The report that brings the job's state up to date with its rows; None: it is, or the job takes no reports.
 
-    `given_up`: why its rows don't become blocks any more.
+    `given_up`: why the rows of the job don't become blocks any more.
     """
-    if job.state not in _OPEN or job.phase != "apply" or job.input.ended:
+    if not under_way(job) or job.phase != "apply" or job.input.ended:
         return None
     announced, now = job.announced_rows, fill.input
     trouble = given_up or _trouble(fill, announced)
@@ -39,20 +39,20 @@ def _trouble(fill: RowBuffer, announced: int | None) -> str | None:
         )
     if announced is not None and fill.last > announced:
         return (
-            f"the job was said to have {announced:,} rows, but row {fill.last:,} has come: the number is wrong, or the "
-            f"rows are; roll the job back and start another one"
+            f"{announced:,} rows were announced for the job, but row {fill.last:,} has come: the number is wrong, or "
+            f"the rows are; roll the job back and start another one"
         )
     return None
 
 
 class Announcer:
-    """Sends each report once, or again when nothing comes of it."""
+    """Decides which reports to send: each once, and again if the state of its job does not show it in time."""
 
     def __init__(self) -> None:
         self._sent: dict[str, tuple[Report, float]] = {}
 
     def due(self, reports: Iterator[Report], now: float) -> Iterator[Report]:
-        """Those of the reports that are to be sent now; `now` is any steady number of seconds."""
+        """The reports to send now; `now`: seconds of any steady clock."""
         before, self._sent = self._sent, {}
         for report in reports:
             last, at = before.get(report.job_id, (None, 0.0))

@@ -1,4 +1,4 @@
-"""One job's rows on the inbox: which have come, and which of them wait to become blocks. Pure."""
+"""The rows of one job on the inbox: which have come, and which of them wait to become blocks. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Waiting:
 
 
 class RowBuffer:
-    """What has come of one job. A row number is taken once, however often it comes."""
+    """The rows of one job that have come. It takes each row number once, however often it comes."""
 
     def __init__(self, record: InboxRecord) -> None:
         self.job_id = record.job_id

@@ -1,8 +1,8 @@
-"""The inbox's consumer and its transactions: blocks, checkpoints, refusals and offsets go into Kafka together or not.
+"""The inbox's consumer and its transactions: Kafka takes blocks, checkpoints, refusals and offsets together or not.
 
-The order at an assignment is what makes it exact. The committed offset is asked for until no transaction of an owner
-before us is pending on it (KIP-447). Then the end of the checkpoints' partition is looked up, the records of open
-transactions included, and the checkpoints are read up to there: so they are those that belong to the offset.
+Each row is taken exactly once because of the order at an assignment. The new owner asks for the committed offset until
+no transaction of the owner before it is pending (KIP-447). Then it looks up the end of the checkpoints' partition, the
+records of open transactions included, and reads the checkpoints up to there: so they belong to the offset.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ from schemas.topics import topic_name
 log = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 5.0
-"""A transaction has at least so long."""
+"""The least time limit of a transaction."""
 _KAFKA_SECONDS = 30.0
 _PREFETCH_KBYTES = 16 * 1024
 
 
 class InterruptedSessionError(Exception):
-    """A transaction was aborted, or could not be begun. Beginning anew, from what is committed, is safe."""
+    """A transaction was aborted, or could not be begun. The caller may safely begin anew, at the committed offsets."""
 
 
 class InboxConsumer:
-    """One member of the group that shares the inbox; `intakes` are the partitions that are its own."""
+    """One member of the group that shares the inbox; `intakes` are the partitions assigned to it."""
 
     def __init__(self, settings: Settings, around: Callable[[int], InboxContext], refresh: Callable[[], None]) -> None:
-        """`around(partitions)` is what the intakes need; `refresh` brings the control table up to date."""
+        """`around(partitions)` makes the context of the intakes; `refresh` brings the control table up to date."""
         self._settings = settings
         self._refresh = refresh
         self._topic = topic_name(settings.prefix, "inbox")
@@ -89,7 +89,9 @@ class InboxConsumer:
         return self._consumer.consumer_group_metadata()
 
     def receive(self, most: int, seconds: float) -> tuple[int, int]:
-        """Hand what has come to its intake, waiting so long for `most` records; answers how many, and their bytes.
+        """Give the records that have come to their intakes; waits up to `seconds` for `most` records.
+
+        Answers how many records came, and their bytes.
 
         Raises:
             InterruptedSessionError: the consumer can't go on.
@@ -111,7 +113,7 @@ class InboxConsumer:
         return count, size
 
     def hold(self) -> None:
-        """Fetch no more for partitions that have no room left; fetch again for those that have some."""
+        """Stop fetching for the partitions without room, and go on fetching for those that have room again."""
         waiting = {partition for partition, intake in self.intakes.items() if intake.backlog}
         if waiting - self._held:
             self._consumer.pause([TopicPartition(self._topic, number) for number in waiting - self._held])
@@ -142,7 +144,7 @@ class InboxConsumer:
         )  # fmt: skip
 
     def _on_revoke(self, _consumer: Any, partitions: list[Any]) -> None:
-        log.info("inbox: gave up partitions %s", sorted(item.partition for item in partitions))
+        log.info("inbox: released partitions %s", sorted(item.partition for item in partitions))
         for item in partitions:
             self.intakes.pop(item.partition, None)
             self._held.discard(item.partition)
@@ -164,7 +166,7 @@ class States:
 
 
 def read_states(settings: Settings, partitions: Sequence[int]) -> dict[int, States]:
-    """The checkpoints on these partitions, those of transactions that are about to end included: it waits for them.
+    """The checkpoints on these partitions; waits for transactions that are about to end, and includes theirs.
 
     Raises:
         KafkaException: Kafka does not answer in time.
@@ -193,12 +195,12 @@ def read_states(settings: Settings, partitions: Sequence[int]) -> dict[int, Stat
 
 
 class Transactions:
-    """One process's transactional producer. Its name is its own: the membership of the group decides who may commit."""
+    """The transactional producer of one process, under a unique id: membership in the group decides who may commit."""
 
     def __init__(self, settings: Settings) -> None:
         self._prefix = settings.prefix
-        # What a process leaves open when it dies is aborted by Kafka after this time, about when its partitions are
-        # given to another one. Until then nobody reads what lies behind it on the topic of the rows.
+        # When a process dies, Kafka aborts its open transaction after this time, about when its partitions are assigned
+        # to another process. Until then no worker can read the records behind it on the topic `rows`.
         self._seconds = max(SHORTEST_SECONDS, settings.session_timeout_seconds)
         self._producer: Any = Producer(
             librdkafka_config(
@@ -219,10 +221,10 @@ class Transactions:
             raise InterruptedSessionError(f"no transaction can be begun: {error}") from error
 
     def write(self, batches: dict[int, Batch], group: Any) -> None:
-        """Write everything, the offsets included.
+        """Write all batches and their offsets.
 
         Raises:
-            InterruptedSessionError: nothing of it counts.
+            InterruptedSessionError: the transaction was aborted, and nothing is written.
         """
         try:
             self._producer.begin_transaction()
@@ -237,10 +239,10 @@ class Transactions:
             self._insist(lambda: self._producer.commit_transaction(self._seconds))
         except KafkaException as error:
             self._abort()
-            raise InterruptedSessionError(f"a transaction was given up: {error}") from error
+            raise InterruptedSessionError(f"a transaction was aborted: {error}") from error
 
     def close(self) -> None:
-        """Abort what is open."""
+        """Abort an open transaction."""
         self._abort()
 
     def _produce_batch(self, partition: int, batch: Batch) -> None:
@@ -294,4 +296,4 @@ class Transactions:
         try:
             self._producer.abort_transaction(self._seconds)
         except KafkaException as error:
-            log.debug("nothing was aborted: %s", error)  # Kafka does it, after the transaction's time
+            log.debug("no transaction was aborted: %s", error)  # Kafka aborts it after its time limit

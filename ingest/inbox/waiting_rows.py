@@ -1,4 +1,4 @@
-"""Records of the inbox whose job is not known yet: they wait, and nothing waits for them. Pure."""
+"""Records of the inbox whose job is not known yet: they wait, and hold up no other record. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 MOST_RECORDS = 100_000
 MOST_BYTES = 64 * 1024 * 1024
-"""Of memory, about: what Python adds to each record is in it."""
+"""Bytes of memory, about, with what Python adds to each record."""
 GRACE_SECONDS = 5.0
-"""A record keeps its place for so long in any case. While all are younger no more are fetched: the rows of a job that
-is just being made may come in any number, and none of them is lost."""
+"""A record keeps its place at least so long. While all records are younger, no more are fetched: so no row is lost of a
+job that is just being made, however many come."""
 _RECORD_BYTES = 250
 
 
@@ -30,7 +30,7 @@ class Record:
 
 
 class Aside:
-    """Those of one partition. Each waits as long as it may from its own arrival on, so waits never add up."""
+    """The waiting records of one partition. Each may wait for the same time from its arrival on: waits never add up."""
 
     def __init__(self, patience: float) -> None:
         """`patience`: seconds that a record waits for its job."""
@@ -56,24 +56,24 @@ class Aside:
         return len(self._records) < MOST_RECORDS and self._bytes < MOST_BYTES
 
     def put(self, job_id: str, record: Record, now: float) -> None:
-        """Set a record aside that has come `now`; its offset is higher than all before."""
+        """Add a record that has come `now`; its offset is higher than those of all others."""
         self._records[record.offset] = (job_id, record, now)
         self._jobs.setdefault(job_id, deque()).append(record.offset)
         self._bytes += record.size
 
     def take(self, job_id: str) -> list[Record]:
-        """This job's records in the order of their offsets; they are here no more."""
+        """Take out the records of this job, in the order of their offsets."""
         taken = [self._records.pop(offset)[1] for offset in self._jobs.pop(job_id)]
         self._bytes -= sum(record.size for record in taken)
         return taken
 
     def overdue(self, now: float) -> Iterator[tuple[str, Record]]:
-        """Those that have waited in vain, with their job; they are here no more."""
+        """Take out the records that have waited in vain, each with its job."""
         while self._records and now - self._oldest_arrival >= self._patience:
             yield self._pop()
 
     def pop_oldest(self, now: float) -> tuple[str, Record] | None:
-        """The one that has waited longest, to make room; None: it has not waited long enough for that."""
+        """Take out the record that has waited longest, to make room; None: it has not waited long enough for that."""
         if now - self._oldest_arrival < min(GRACE_SECONDS, self._patience):
             return None
         return self._pop()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from elastic_transport import ConnectionTimeout
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
@@ -16,6 +14,8 @@ from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 from processor.elastic.pacing import Pace
 from processor.elastic.unanswered import Fate, Tries, fate_of
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
+from runtime.clock import SYSTEM_CLOCK, Clock
+from runtime.retrying import RETRIED_STATUSES, Backoff
 
 T = TypeVar("T")
 
@@ -24,14 +24,13 @@ log = logging.getLogger(__name__)
 Gate = Callable[[], None]
 """Called right before a request goes out, with nothing awaited in between; raises FencedError if it must not."""
 
-_RETRIED = frozenset({408, 429, 502, 503, 504})
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
+BACKOFF: Final = Backoff(first=0.1, longest=5.0)
 _FILTER = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Elasticsearch said to one item."""
+    """Elasticsearch's answer to one item."""
 
     status: int
     error: str = ""
@@ -78,25 +77,27 @@ class BulkSink:
         client: AsyncElasticsearch,
         in_flight: int = 1,
         late_seconds: float = 20.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
+        backoff: Backoff = BACKOFF,
     ) -> None:
         """`in_flight`: requests that Elasticsearch is given at once; more of them wait here, made but not sent.
 
-        `late_seconds`: so long after we gave up waiting for it may a request still be carried out. `client` must send
-        each request once: what it tried again by itself, nobody here would know of.
+        `late_seconds`: so long after the sink gave up waiting for it may a request still be carried out. `client` must
+        send each request once: the sink has to know of every try.
         """
         self.client = client
-        self._pace = Pace(in_flight)
+        self._pace = Pace(in_flight, clock.monotonic)
         self._late_seconds = late_seconds
         self._clock = clock
-        self.on_trouble: Callable[[str | None], None] = lambda _: None
-        """Told in words what keeps a request from being answered, and None once it is answered."""
+        self._backoff = backoff
+        self.on_degraded: Callable[[str | None], None] = lambda _: None
+        """Called with a sentence about what keeps a request from being answered, and with None once one is answered."""
 
     async def send(self, items: Sequence[bytes], gate: Gate) -> list[Answer]:
         """Answers to `items`, in order; each is an action line, with its document's line where there is one.
 
-        Items that are answered with 429 or 503 are sent again, with a pause that grows; so is a request that is not
-        answered. 409 and other refusals are for the caller to judge.
+        Items that are answered with one of `RETRIED_STATUSES` are sent again after a pause; so is a request that is
+        not answered. The caller judges 409 and other refusals.
 
         Raises:
             FencedError: from `gate`. Some items may have been done.
@@ -104,22 +105,22 @@ class BulkSink:
         """
         answers: list[Answer] = [_UNANSWERED] * len(items)
         left = list(range(len(items)))
-        pauses = _pauses()
+        pauses = self._backoff.pauses()
         while left:
             body = b"\n".join([items[i] for i in left]) + b"\n"
             request = partial(self.client.bulk, operations=cast(Any, body), filter_path=_FILTER)
             response = await self.ask(request, gate, writes=True)
             for index, answer in zip(left, read_answers(response.body, len(left)), strict=True):
                 answers[index] = answer
-            left = [index for index in left if answers[index].status in _RETRIED]
+            left = [index for index in left if answers[index].status in RETRIED_STATUSES]
             if left:
                 reason = answers[left[0]].error
                 await self._wait(f"Elasticsearch puts off {len(left)} items: {reason}", next(pauses))
-        self.on_trouble(None)
+        self.on_degraded(None)
         return answers
 
     async def ask(self, request: Callable[[], Awaitable[T]], gate: Gate, writes: bool = False) -> T:
-        """The answer to one request, which is made again, with pauses that grow, until Elasticsearch gives one.
+        """The answer to one request, which is made again, after pauses, until Elasticsearch answers it.
 
         One that `writes`, and that may have been sent, is unanswered until the same request has an answer, or until
         `late_seconds` after its last try: Elasticsearch may carry it out later. So long it is made again although the
@@ -130,40 +131,40 @@ class BulkSink:
             UnansweredError: the partitions are another worker's, and a try may still be carried out.
             CannotGoOnError: the request was refused, and trying again would not change that. No try is under way.
         """
-        tries, pauses = Tries(self._late_seconds), _pauses()
-        trouble = ""
+        tries, pauses = Tries(self._late_seconds), self._backoff.pauses()
+        reason = ""
         refusal: Exception | None = None
         while True:
             try:
-                if refusal is None and tries.worthwhile(self._clock()):
+                if refusal is None and tries.worthwhile(self._clock.monotonic()):
                     async with self._pace.slot(writes):
-                        self._require(gate, tries, trouble)
+                        self._require(gate, tries, reason)
                         return await request()
-                self._require(gate, tries, trouble)
+                self._require(gate, tries, reason)
             except ApiError as error:
                 if writes:
-                    tries.ended(fate_of(error), self._clock())
-                trouble = f"Elasticsearch answers {error.status_code}: {error.message}"
-                if error.status_code not in _RETRIED:
-                    trouble = f"Elasticsearch refuses a request: {error}"
-                    refusal = CannotGoOnError(trouble)
+                    tries.ended(fate_of(error), self._clock.monotonic())
+                reason = f"Elasticsearch answers {error.status_code}: {error.message}"
+                if error.status_code not in RETRIED_STATUSES:
+                    reason = f"Elasticsearch refuses a request: {error}"
+                    refusal = CannotGoOnError(reason)
                     refusal.__cause__ = error
             except TransportError as error:
                 if writes:
-                    tries.ended(fate_of(error), self._clock())
+                    tries.ended(fate_of(error), self._clock.monotonic())
                 silent = isinstance(error, ConnectionTimeout)
-                trouble = "takes too long to answer" if silent else f"can't be reached: {error.message}"
-                trouble = f"Elasticsearch {trouble}"
+                reason = "takes too long to answer" if silent else f"can't be reached: {error.message}"
+                reason = f"Elasticsearch {reason}"
             except FencedError:
                 raise
-            except Exception as error:  # of the client's, or its libraries': who knows when
-                tries.ended(Fate.CUT_OFF if writes else Fate.NOT_TAKEN, self._clock())
-                trouble = f"a request to Elasticsearch broke off: {error!r}"
+            except Exception as error:  # of the client or its libraries, before or after it sent the request
+                tries.ended(Fate.CUT_OFF if writes else Fate.NOT_TAKEN, self._clock.monotonic())
+                reason = f"a request to Elasticsearch broke off: {error!r}"
                 refusal = error
-            late = tries.may_come(self._clock())
+            late = tries.may_come(self._clock.monotonic())
             if refusal is not None and not late:
                 raise refusal
-            await self._wait(f"{trouble}. {self._waiting}" if late else trouble, next(pauses))
+            await self._wait(f"{reason}. {self._waiting}" if late else reason, next(pauses))
 
     @property
     def _waiting(self) -> str:
@@ -172,9 +173,9 @@ class BulkSink:
             f"an answer, or until {self._late_seconds:g} s after the last try"
         )
 
-    def _require(self, gate: Gate, tries: Tries, trouble: str) -> None:
-        """Ask the gate; a stopped job has to hear what became of its write, whoever has lost its partitions can't."""
-        now = self._clock()
+    def _require(self, gate: Gate, tries: Tries, reason: str) -> None:
+        """Ask the gate. A stopped job has to learn what became of its write; a worker without the partitions can't."""
+        now = self._clock.monotonic()
         try:
             gate()
         except StoppedError:
@@ -182,21 +183,14 @@ class BulkSink:
                 tries.stopped(now)
                 return
             if tries.stopped_at is not None:
-                self.on_trouble(trouble)  # nothing waits any more
+                self.on_degraded(reason)  # without the words that a job waits
             raise
         except FencedError as error:
             if tries.may_come(now):
                 raise UnansweredError from error
             raise
 
-    async def _wait(self, trouble: str, seconds: float) -> None:
-        self.on_trouble(trouble)
-        log.warning("%s; trying again in %.1f s", trouble, seconds)
-        await asyncio.sleep(seconds)
-
-
-def _pauses() -> Iterator[float]:
-    pause = _FIRST_PAUSE_SECONDS
-    while True:
-        yield pause
-        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+    async def _wait(self, reason: str, seconds: float) -> None:
+        self.on_degraded(reason)
+        log.warning("%s; trying again in %.1f s", reason, seconds)
+        await self._clock.sleep(seconds)

@@ -1,4 +1,4 @@
-"""When the next request may go out: as late as keeps Elasticsearch busy, since what it has been given can't be stopped.
+"""When the next request may go out: as late as keeps Elasticsearch busy, since nothing stops a request that it has.
 
 With two allowed in flight, the second does not help while Elasticsearch is at work on the first: it waits in a queue
 there, and a job that is paused meanwhile has to wait for it. So it is sent shortly before the first is due.
@@ -44,13 +44,14 @@ class Pace:
     async def slot(self, writes: bool) -> AsyncIterator[None]:
         """Wait for a slot, and have it until the request is answered or has failed.
 
-        One that only reads takes the last slot at once: nobody who pauses a job waits for it.
+        A request that only reads takes the last slot at once: a pause of a job does not wait for it.
         """
         async with self._door:
             while (wait := self.wait_seconds(writes)) > 0:
                 self._answered.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._answered.wait(), None if math.isinf(wait) else wait)
+                    async with asyncio.timeout(None if math.isinf(wait) else wait):
+                        await self._answered.wait()
             waits = writes and self._free() == 1 and any(other.writes for other in self._requests)
             request = _Request(writes, None if waits else self._clock())
             self._requests.append(request)

@@ -18,7 +18,7 @@ from runtime.clients import NotSentError
 class Fate(Enum):
     """What an error says of the request that it is about."""
 
-    NOT_TAKEN = "nobody carries it out"
+    NOT_TAKEN = "it is not carried out"
     CUT_OFF = "it may be carried out: the connection broke, or something in between gave up"
     SILENT = "it may be carried out: it has taken too long"
 
@@ -33,7 +33,7 @@ def fate_of(error: ApiError | TransportError) -> Fate:
 
 
 def _is_refusal(error: ApiError) -> bool:
-    """Whether the answer comes from someone who has not carried the request out, and does not hand it on either.
+    """Whether the answer comes from a server that has not carried the request out, and does not hand it on either.
 
     408, 502 and 504 are a proxy's way to say that it has waited long enough. With 503 a proxy may mean the same;
     Elasticsearch itself means that it has not begun, and explains it in its own form.
@@ -49,7 +49,7 @@ class Tries:
     """The tries of one write that has not been answered. Times are seconds of any one clock."""
 
     late_seconds: float
-    """So long after whoever sent it has given up may a request still be carried out."""
+    """So long after its sender has given up may a request still be carried out."""
     until: float = -math.inf
     silent: bool = False
     stopped_at: float | None = None
@@ -65,7 +65,7 @@ class Tries:
         return now < self.until
 
     def stopped(self, now: float) -> None:
-        """The job is to stop. It is tried again only to hear that the items are done."""
+        """The job is to stop. The write is tried again only to learn that its items are done."""
         if self.stopped_at is None:
             self.stopped_at = now
 

@@ -23,7 +23,7 @@ from schemas.topics import TopicName
 
 Record = tuple[TopicName, bytes, bytes | None, int | None]
 FLUSH_SECONDS = 0.05
-"""How long changes are gathered before they are written; what someone waits for is written at once."""
+"""How long changes are gathered before they are written; what a pause or a probe waits for is written at once."""
 PROGRESS_SECONDS = 0.5
 
 
@@ -66,7 +66,7 @@ class Checkpoints:
         self._due.set()
 
     def report_soon(self) -> None:
-        """Something the control agent waits for may be provable now."""
+        """What the control agent waits for may have become true."""
         self._urgent.set()
         self._due.set()
 
@@ -80,7 +80,7 @@ class Checkpoints:
         self._due.set()
 
     def drop(self, lanes: list[Lane]) -> None:
-        """These lanes are over: their records go."""
+        """These lanes are over: delete their records."""
         for lane in lanes:
             self._dirty.discard(lane)
             self._tombstones.append(("lanes", lane_key(lane.job_id, lane.partition, lane.phase), None, lane.partition))
@@ -88,7 +88,7 @@ class Checkpoints:
         self._due.set()
 
     def forget(self) -> None:
-        """The partitions are another worker's: nothing of theirs is to be written, acknowledged or reported by us."""
+        """The partitions are another worker's: this one writes, acknowledges and reports nothing more about them."""
         self._dirty.clear()
         self._progress.clear()
         self._unacknowledged.clear()
@@ -101,8 +101,10 @@ class Checkpoints:
         """Write what is due, for ever. Raises KafkaError when Kafka does not take it: the process should end then."""
         while True:
             try:
-                await asyncio.wait_for(self._due.wait(), PROGRESS_SECONDS if self._progress else None)
-                await asyncio.wait_for(self._urgent.wait(), FLUSH_SECONDS)
+                async with asyncio.timeout(PROGRESS_SECONDS if self._progress else None):
+                    await self._due.wait()
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._urgent.wait()
             except TimeoutError:
                 pass
             await self.flush()
@@ -110,7 +112,7 @@ class Checkpoints:
     async def flush(self) -> None:
         """Write everything noted so far, acknowledge it, and report."""
         async with self._writing:
-            self._lease.require()  # a checkpoint of someone who has lost the partition would hide its owner's
+            self._lease.require()  # a checkpoint of a worker that has lost the partition would hide its owner's
             self._due.clear()
             self._urgent.clear()
             events, self._unacknowledged = self._unacknowledged, []
@@ -146,7 +148,7 @@ class Checkpoints:
                     run=lane.run,
                     at=now,
                     totals=lane.totals,
-                    added=lane.tell(),
+                    added=lane.take_unreported(),
                     parked_blocks=len(lane.todo),
                     rows_total=job.rows_total if lane.run == 0 else None,
                 )

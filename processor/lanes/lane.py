@@ -40,7 +40,7 @@ class Lane:
         self.phase: Phase = phase
         self.run = run
         self.totals = LaneTotals()
-        self.told = LaneTotals()
+        self.reported = LaneTotals()
         self.applied = IntervalSet()
         self.todo = IntervalSet()
         self.ready: deque[Loaded] = deque()
@@ -53,7 +53,7 @@ class Lane:
     def restored(cls, record: LaneRecord) -> Lane:
         """The lane as its record left it; nothing is in memory yet."""
         lane = cls(record.job_id, record.partition, record.partitions, record.phase, record.run)
-        lane.totals = lane.told = record.totals
+        lane.totals = lane.reported = record.totals
         lane.applied = IntervalSet(record.applied)
         lane.todo = IntervalSet((first, last) for first, last, _ in record.todo)
         lane.last_offset = record.last_offset
@@ -79,10 +79,10 @@ class Lane:
             error=self.error,
         )
 
-    def tell(self) -> LaneTotals:
-        """What has been counted since this was last asked, or since the lane's record was read."""
-        news, self.told = self.totals.since(self.told), self.totals
-        return news
+    def take_unreported(self) -> LaneTotals:
+        """What has been counted since the last call, or since the lane's record was read."""
+        added, self.reported = self.totals.since(self.reported), self.totals
+        return added
 
     def rested(self, epoch: int) -> RestedLane:
         """Proof for the control agent that nothing of this lane is in flight in `epoch`."""
@@ -165,7 +165,7 @@ class Lane:
             self.ready.appendleft(loaded)
 
     def unload(self) -> None:
-        """Let go of what is in memory and not in flight: the log still has it."""
+        """Drop the blocks that are in memory and not in flight: the log still has them."""
         self._loaded.difference_update(item.offset for item in self.ready)
         self.ready.clear()
 

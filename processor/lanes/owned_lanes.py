@@ -22,12 +22,14 @@ class Lanes:
 
     by_job: dict[str, dict[int, Lane]] = field(default_factory=dict)
     owned: frozenset[int] = frozenset()
-    unproved: set[int] = field(default_factory=set)
-    """Partitions on which a request of the owner before us may still be on its way."""
+    open: bool = False
+    """Whether blocks may be applied: the partitions are this worker's, and the control table is read to its end."""
+    unquiesced: set[int] = field(default_factory=set)
+    """Partitions on which a request of an earlier owner, or one without an answer, may still be in flight."""
     failed_in: dict[str, int] = field(default_factory=dict)
     """Job -> its epoch in which this worker has reported that it can't go on: until the next one it gets no turn."""
     lost: dict[tuple[str, Phase], str] = field(default_factory=dict)
-    """Job and phase -> why a lane of it on our partitions can't go on: its record could not be read."""
+    """Job and phase -> why a lane of it on this worker's partitions can't go on: its record could not be read."""
     concluding: list[str] = field(default_factory=list)
     """Jobs whose file is being made or taken out, by the owner of partition 0."""
 
@@ -40,7 +42,7 @@ class Lanes:
         return self.by_job.get(job_id, {}).get(partition)
 
     def is_current(self, lane: Lane) -> bool:
-        """Whether the lane is ours, and the one that counts."""
+        """Whether this worker owns the lane's partition, and the lane is the one that counts."""
         return lane.partition in self.owned and self.get(lane.job_id, lane.partition) is lane
 
     def of(self, job_id: str) -> Iterable[Lane]:
@@ -65,7 +67,7 @@ class Lanes:
             lanes[lane.partition] = lane
 
     def drop_job(self, job_id: str, run: int | None = None) -> list[Lane]:
-        """Let go of the job's lanes up to this run (None: of all); answers which they were.
+        """Drop the job's lanes up to this run (None: all of them); answers which they were.
 
         Blocks of a later run may be here before the state that begins it.
         """
@@ -85,17 +87,17 @@ class Lanes:
         self.failed_in[job.id] = job.epoch
 
     def clear(self) -> None:
-        """Let go of everything: the partitions are another worker's."""
+        """Release everything: the partitions are another worker's."""
         self.by_job.clear()
         self.failed_in.clear()
         self.lost.clear()
         self.owned = frozenset()
-        self.unproved.clear()
+        self.unquiesced.clear()
 
     def rested(self, job: Job, reported: set[int]) -> dict[int, RestedLane]:
-        """The partitions of ours on which a halting job has nothing in flight, and that were not reported yet."""
+        """The quiesced partitions on which a halting job has nothing in flight, and that were not reported yet."""
         found = {}
-        for partition in self.owned - self.unproved:
+        for partition in self.owned - self.unquiesced:
             if partition >= job.partitions or partition in reported or partition in job.lanes_rested:
                 continue
             if partition == CONCLUDING and job.id in self.concluding:

@@ -19,7 +19,7 @@ ROOM_BLOCKS = 1024
 ROOM_BYTES = 64 * 1024 * 1024
 """What they may take up, where blocks are large."""
 REMEMBERED = 64
-"""Blocks that tell how large one is: an exponential mean over so many."""
+"""The size of a block is an exponential mean over so many."""
 CHUNK_BLOCKS = 8
 """Blocks read again in one go: so many, then the next lane has its turn."""
 
@@ -36,18 +36,18 @@ class Refill:
         on_loaded: Callable[[], None],
         on_broken: Callable[[Lane, str], None],
     ) -> None:
-        """`on_broken(lane, reason)`: what the lane has to do is not in the log any more; the job is given up."""
+        """`on_broken(lane, reason)`: blocks that the lane has to apply are not in the log any more; the job fails."""
         self._jobs = jobs
         self._lanes = lanes
         self._reader = reader
         self._lane_blocks = lane_blocks
         self._on_loaded = on_loaded
         self._on_broken = on_broken
-        self._hungry: dict[int, asyncio.Event] = {}
+        self._wakeups: dict[int, asyncio.Event] = {}
         self._mean_bytes = 0.0
 
     def met(self, size: int) -> None:
-        """Hear of a block's size, in bytes."""
+        """Take note of a block's size, in bytes."""
         self._mean_bytes += (size - self._mean_bytes) / REMEMBERED
 
     def room(self) -> int:
@@ -58,26 +58,26 @@ class Refill:
 
     def wake(self, partition: int | None = None) -> None:
         """Lanes of this partition (None: of any) may want blocks."""
-        for number, event in self._hungry.items():
+        for number, event in self._wakeups.items():
             if partition is None or number == partition:
                 event.set()
 
     async def run(self, partition: int) -> None:
         """Keep the lanes of one partition in blocks, until cancelled."""
-        event = self._hungry[partition] = asyncio.Event()
+        event = self._wakeups[partition] = asyncio.Event()
         event.set()
         try:
             while True:
                 await event.wait()
                 event.clear()
-                while (lane := self._hungriest(partition)) is not None:
+                while (lane := self._next_starved(partition)) is not None:
                     await self._feed(lane, partition)
         finally:
-            self._hungry.pop(partition, None)
+            self._wakeups.pop(partition, None)
 
-    def _hungriest(self, partition: int) -> Lane | None:
+    def _next_starved(self, partition: int) -> Lane | None:
         room = self.room()
-        hungry = [
+        starved = [
             lane
             for job_id, lanes in self._lanes.by_job.items()
             if (lane := lanes.get(partition)) is not None
@@ -85,7 +85,7 @@ class Refill:
             and self._running(job_id)
             and lane.wanted(room) is not None
         ]
-        return min(hungry, key=lambda lane: len(lane.ready), default=None)
+        return min(starved, key=lambda lane: len(lane.ready), default=None)
 
     async def _feed(self, lane: Lane, partition: int) -> None:
         wanted = lane.wanted(self.room())

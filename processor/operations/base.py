@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from control.admission import Kind
 from processor.operations.work import Result, Work
@@ -33,7 +33,9 @@ class Operation(Protocol):
         """After a rollback: how many of the job's rows are still there, and the highest row number of them."""
         ...
 
-    # Of those that make a file (`Kind.makes_file`), by the owner of partition 0; raise as `apply`:
+
+class FileOperation(Operation, Protocol):
+    """One whose `kind` says `makes_file`. All of this is done by the owner of partition 0; it raises as `apply`."""
 
     async def finish(self, work: Work) -> None:
         """Every block is applied: make the file. A crash at any moment has it done again."""
@@ -46,3 +48,8 @@ class Operation(Protocol):
     async def keep(self, work: Work) -> None:
         """Every minute as long as the job is not over, a pause included: keep alive what its work needs."""
         ...
+
+
+def file_operation(operation: Operation) -> FileOperation | None:
+    """The operation as one that makes a file; None: it makes none."""
+    return cast(FileOperation, operation) if operation.kind.makes_file else None

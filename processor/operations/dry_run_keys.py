@@ -28,7 +28,7 @@ async def make_claims_index(work: Work) -> str:
 
 
 async def sweep_claims(sink: BulkSink, prefix: str, jobs: JobTable, gate: Gate) -> None:
-    """Delete the indices of jobs that are over, those included that a worker before us has left."""
+    """Delete the indices of jobs that are over, those included that an earlier worker has left."""
     first = claims_index(prefix, "")
     found = await sink.ask(lambda: sink.client.indices.get(index=f"{first}*", filter_path="*.aliases"), gate)
     over = [name for name in found.body if (job := jobs.get(name.removeprefix(first))) and job.state in ENDED]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
@@ -38,10 +38,17 @@ class Export:
     name = "export"
     kind = BUILT_IN["export"]
 
-    def __init__(self, storage: Storage, client: AsyncElasticsearch, late_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        client: AsyncElasticsearch,
+        late_seconds: float = 0.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         """`client` answers with undecoded bytes. So long after an error may a bucket still do what it was asked."""
         self._storage = storage
         self._late_seconds = late_seconds
+        self._sleep = sleep
         self._client = client
         self._row_bytes: dict[str, int] = {}
 
@@ -69,7 +76,7 @@ class Export:
             try:
                 await self._stored(work, self._storage.publish(path, self._joined(work), aside))
             except CannotGoOnError:
-                # Someone who began before us may have finished, and removed the parts under our hands.
+                # An owner that began earlier may have finished meanwhile, and removed the parts.
                 if await self._stored(work, self._storage.find(path)) is None:
                     raise
         work.gate()
@@ -146,7 +153,7 @@ class Export:
         )
         request = asyncio.ensure_future(work.sink.ask(search, work.gate))
         try:
-            # Reading changes nothing: whoever pauses the job need not wait until it is over.
+            # Reading changes nothing: a pause of the job need not wait until it is over.
             while not request.done():
                 await asyncio.wait({request}, timeout=LOOK_SECONDS)
                 work.gate()
@@ -157,7 +164,7 @@ class Export:
             raise
         finally:
             request.cancel()
-        work.sink.on_trouble(None)
+        work.sink.on_degraded(None)
         return cast(bytes, answer.body)
 
     async def _joined(self, work: Work) -> AsyncIterator[bytes]:
@@ -180,9 +187,9 @@ class Export:
         try:
             return await action
         except StorageError as error:
-            if error.may_come:  # the blocks are in flight until it can't: whoever stops the job waits
-                work.sink.on_trouble(f"{error}. It may still do so for {self._late_seconds:g} s; then the job fails")
-                await asyncio.sleep(self._late_seconds)
+            if error.may_come:  # the blocks are in flight until it can't: a stop of the job waits
+                work.sink.on_degraded(f"{error}. It may still do so for {self._late_seconds:g} s; then the job fails")
+                await self._sleep(self._late_seconds)
             raise CannotGoOnError(str(error)) from error
 
 

@@ -50,7 +50,7 @@ def keys_of(work: Work, scope: str, checked: Sequence[CheckedRows]) -> Keys:
 async def judge(work: Work, index: str, keys: Keys, answers: Sequence[Answer]) -> list[Answer]:
     """`answers` (one to each of `keys`), with those set right that met a document of the same key.
 
-    A document that we wrote before, from the same row, is our own; any other makes the row an error that names it.
+    A document that the job wrote before, from the same row, is its own; any other makes the row an error that names it.
     """
     judged = list(answers)
     taken = [place for place, answer in enumerate(answers) if answer.status == 409]

@@ -7,29 +7,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, cast
-
-import msgspec
+from typing import cast
 
 from control.kinds import BUILT_IN
 from processor.elastic.bulk import DONE, Answer
-from processor.elastic.documents import bulk_item, document_lines
+from processor.elastic.documents import document_lines
 from processor.errors import CannotGoOnError
 from processor.operations import keyed
 from processor.operations.dry_run_keys import make_claims_index
 from processor.operations.dry_run_preview import preview_items
+from processor.operations.row_errors import error_items
 from processor.operations.work import Result, Work
 from processor.outcome import Outcome
-from processor.validation.columns import BadValueError
-from processor.validation.rows import VALUE_CHARACTERS, CheckedRows, own_values, row_checker
+from processor.validation.rows import CheckedRows
 from schemas.blocks import Block, RowBlock, UndoBlock
-from schemas.indices import data_index, index_name
 from schemas.progress import RowError
 
 CUT = 500
 """What Elasticsearch says of a row is cut at so many characters."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Upload:
@@ -48,19 +43,19 @@ class Upload:
         index = await self._index(work)
         async with work.making:
             for block in blocks:
-                rows = self._check(work, cast(RowBlock, block))
+                rows = work.check(cast(RowBlock, block))
                 checked.append(rows)
                 if index is not None:
                     items += self._items(work, index, rows)
                 # A block takes milliseconds: heartbeats and commands get their turn in between.
                 await asyncio.sleep(0)
         errors = [error for rows in checked for error in rows.errors]
-        answers = await work.sink.send(items + error_items(work, errors), work.gate)
+        answers = await work.sink.send(items + error_items(work.prefix, errors), work.gate)
         _require_recorded(answers[len(items) :])
         judged = await self._judge(work, index, checked, answers[: len(items)])
         refused = self._refused(work, cast(Sequence[RowBlock], blocks), checked, judged)
-        reports = error_items(work, [error for _, error in refused])
-        if work.job.options.dry_run:
+        reports = error_items(work.prefix, [error for _, error in refused])
+        if work.dry_run:
             bad = {error.row for _, error in refused}
             for block, rows in zip(blocks, checked, strict=True):
                 reports += preview_items(work, block, rows, bad)
@@ -74,7 +69,7 @@ class Upload:
 
     async def undo(self, work: Work, blocks: Sequence[Block]) -> Result:
         """See Operation. Unless there is a key, ids follow from the row numbers, and nothing has to be searched."""
-        index = data_index(work.prefix, work.dataset.name)
+        index = work.data_index
         ranges = [(block.first_row, cast(UndoBlock, block).last_row) for block in blocks]
         if self._scope(work) is not None:
             return Result(
@@ -99,7 +94,7 @@ class Upload:
 
     async def left_over(self, work: Work) -> tuple[int, int]:
         """See Operation."""
-        index = data_index(work.prefix, work.dataset.name)
+        index = work.data_index
         sink = work.sink
         await sink.ask(lambda: sink.client.indices.refresh(index=index), work.gate)
         found = await sink.ask(
@@ -115,36 +110,14 @@ class Upload:
         body = found.body
         return int(body["hits"]["total"]["value"]), int(body["aggregations"]["last"]["value"] or 0)
 
-    async def finish(self, work: Work) -> None:
-        """See Operation. There is no file."""
-
-    async def discard(self, work: Work) -> int:
-        """See Operation. There is no file."""
-        return 0
-
-    async def keep(self, work: Work) -> None:
-        """See Operation. There is no file."""
-
-    def _check(self, work: Work, block: RowBlock) -> CheckedRows:
-        fills = work.dataset.fills(work.job.options.set, work.job.created_at)
-        try:
-            checker = row_checker(work.dataset, tuple(block.columns), fills)
-        except KeyError as error:
-            raise CannotGoOnError(
-                f"block {block.block} has a column {error} that dataset {work.dataset.name} has not"
-            ) from error
-        except BadValueError as error:
-            raise CannotGoOnError(str(error)) from error
-        return checker.check(block, work.job.organisation, work.at, work.job.options.raw)
-
     def _scope(self, work: Work) -> str | None:
         """What a key is unique in, and ids begin with; None: the dataset has no key."""
         return work.job.id if work.dataset.primary_key else None
 
     async def _index(self, work: Work) -> str | None:
         """Where good rows leave a document; None: nowhere. In a dry run their keys alone do."""
-        if not work.job.options.dry_run:
-            return data_index(work.prefix, work.dataset.name)
+        if not work.dry_run:
+            return work.data_index
         return None if self._scope(work) is None else await make_claims_index(work)
 
     def _items(self, work: Work, index: str, rows: CheckedRows) -> list[bytes]:
@@ -152,7 +125,7 @@ class Upload:
         scope, stored = self._scope(work), rows.stored
         ids = None if scope is None else keyed.keys_of(work, scope, [rows]).ids
         columns = rows.columns
-        if work.job.options.dry_run:
+        if work.dry_run:
             columns, stored = (), []
         return document_lines(index, work.job.id, work.job.organisation, columns, rows.numbers, stored, ids)
 
@@ -160,15 +133,15 @@ class Upload:
         self, work: Work, index: str | None, checked: Sequence[CheckedRows], answers: Sequence[Answer]
     ) -> Sequence[Answer]:
         """The answers to the good rows, with those set right that met a document of the same id."""
-        scope, dry_run = self._scope(work), work.job.options.dry_run
-        if scope is None:  # under our ids, what exists is our own
+        scope, dry_run = self._scope(work), work.dry_run
+        if scope is None:  # ids are the job's own: what exists is the job's own
             return [DONE if answer.status == 409 else answer for answer in answers]
         if index is None or not (dry_run or any(answer.status == 409 for answer in answers)):
             return answers
         keys = keyed.keys_of(work, scope, checked)
         judged = await keyed.judge(work, index, keys, answers)
         if dry_run and scope != work.job.id:  # other jobs may have written such keys
-            judged = await keyed.refuse_existing(work, data_index(work.prefix, work.dataset.name), keys, judged)
+            judged = await keyed.refuse_existing(work, work.data_index, keys, judged)
         return judged
 
     def _refused(
@@ -179,7 +152,7 @@ class Upload:
             return []
         left = iter(answers)
         return [
-            (index, refused_row(work, block, number, answer))
+            (index, _refused_row(work, block, number, answer))
             for index, (block, rows) in enumerate(zip(blocks, checked, strict=True))
             for number, answer in zip(rows.numbers, left, strict=False)
             if not answer.ok
@@ -192,40 +165,8 @@ def _require_recorded(answers: Sequence[Answer]) -> None:
             raise CannotGoOnError(f"row errors can't be recorded in Elasticsearch: {answer.error}")
 
 
-def refused_row(work: Work, block: RowBlock, number: int, answer: Answer) -> RowError:
+def _refused_row(work: Work, block: RowBlock, number: int, answer: Answer) -> RowError:
     """The error of a row that passed its checks, but that Elasticsearch would not take."""
-    index = block.row_numbers.index(number)
-    named = dict(zip(block.columns, block.rows[index], strict=True))
-    key = work.dataset.primary_key if answer.status == 409 else ()
-    columns, values = own_values(block, index)
-    return RowError(
-        job_id=block.job_id,
-        row=number,
-        line=block.line_of(index) if block.first_line else 0,
-        column=", ".join(key) or None,
-        value=", ".join(named.get(name, "") for name in key)[:VALUE_CHARACTERS] if key else None,
-        reason=answer.error if answer.status == 409 else f"Elasticsearch refused the row: {answer.error[:CUT]}",
-        columns=columns,
-        values=values,
-        guarded=block.guarded,
-        organisation=work.job.organisation,
-        at=work.at,
-    )
-
-
-def error_items(work: Work, errors: Sequence[RowError]) -> list[bytes]:
-    """Index actions that record row errors under fixed ids, so that a repeat records each once."""
-    return [error_item(work.prefix, error) for error in errors]
-
-
-def error_item(prefix: str, error: RowError) -> bytes:
-    """The bulk lines that record one row error, or take out that of a row that is corrected."""
-    if error.corrected:
-        return bulk_item("delete", index_name(prefix, "errors"), f"{error.job_id}:{error.row}")
-    document: dict[str, Any] = {"column": None, "value": None, **msgspec.to_builtins(error)}
-    return b'{"index":{"_index":"%b","_id":"%b:%d"}}\n%b' % (
-        index_name(prefix, "errors").encode(),
-        error.job_id.encode(),
-        error.row,
-        _encode({**document, "organisation": error.organisation}),
-    )
+    if answer.status == 409:
+        return work.row_error(block, number, answer.error, *work.dataset.primary_key)
+    return work.row_error(block, number, f"Elasticsearch refused the row: {answer.error[:CUT]}")

@@ -9,8 +9,13 @@ from typing import Any
 
 from processor.elastic.bulk import BulkSink, Gate
 from processor.errors import CannotGoOnError
+from processor.operations.row_errors import error_items
 from processor.outcome import Outcome
+from processor.validation.columns import BadValueError
+from processor.validation.rows import CheckedRows, Problem, row_checker, row_error
+from schemas.blocks import RowBlock
 from schemas.datasets import Dataset
+from schemas.indices import data_index, index_name
 from schemas.job import Job
 from schemas.progress import RowError
 
@@ -30,6 +35,53 @@ class Work:
     """Milliseconds since 1970, for what is recorded."""
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
     """To be held while a request is made from blocks: the first of several goes out before the next is begun."""
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether every row is to be checked, and nothing to be written but row errors."""
+        return self.job.options.dry_run
+
+    @property
+    def data_index(self) -> str:
+        """The index of the job's dataset."""
+        return data_index(self.prefix, self.dataset.name)
+
+    def index(self, name: str) -> str:
+        """The full name of an operation's own index; Elasticsearch makes it when the first document is written."""
+        return index_name(self.prefix, name)
+
+    def check(self, block: RowBlock) -> CheckedRows:
+        """A block's rows against the dataset: the good ones as they are to be stored, and the errors of the others.
+
+        Raises:
+            CannotGoOnError: the block has a column that the dataset has not, or a text that every row is to have does
+                not fit its field.
+        """
+        fills = self.dataset.fills(self.job.options.set, self.job.created_at)
+        try:
+            checker = row_checker(self.dataset, tuple(block.columns), fills)
+        except KeyError as error:
+            raise CannotGoOnError(
+                f"block {block.block} has a column {error} that dataset {self.dataset.name} has not"
+            ) from error
+        except BadValueError as error:
+            raise CannotGoOnError(str(error)) from error
+        return checker.check(block, self.job.organisation, self.at, self.job.options.raw)
+
+    def row_error(self, block: RowBlock, number: int, reason: str, *columns: str) -> RowError:
+        """The error of the row with this `number`; `columns` are those that are to blame, if any are.
+
+        It is for `record`, and for the `Result`.
+        """
+        place = block.row_numbers.index(number)
+        cells = dict(zip(block.columns, block.rows[place], strict=True)) if columns else {}
+        column = ", ".join(columns) or None
+        value = ", ".join(cells.get(name, "") for name in columns) if columns else None
+        return row_error(block, place, Problem(reason, column, value), self.job.organisation, self.at)
+
+    async def record(self, errors: Sequence[RowError]) -> None:
+        """Keep row errors where people find them; a repeat records each once. Raises as `send`."""
+        await self.send(error_items(self.prefix, errors))
 
     async def find(self, index: str, *filters: dict[str, Any]) -> list[dict[str, Any]]:
         """Documents of `index` that pass all `filters` now, 10,000 at most; of an index that is not there, none."""

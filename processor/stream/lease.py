@@ -1,8 +1,8 @@
-"""A worker's right to act: it holds only while the process is seen to run, and Kafka hears of it.
+"""A worker's right to act: it holds only while the process is seen to run, and Kafka answers its heartbeats.
 
 A process that was frozen (SIGSTOP, a suspended machine, a long stop of the hypervisor) beyond its session has lost its
-partitions without knowing it. The monotonic clock of Linux goes on meanwhile, so the first look after waking tells.
-One that runs, but whose heartbeats do not reach Kafka, has lost them as well: Elasticsearch may still be in reach.
+partitions without knowing it. The monotonic clock of Linux goes on meanwhile, so the first look after waking shows it.
+A process that runs, but whose heartbeats do not reach Kafka, has lost them as well, even if it reaches Elasticsearch.
 """
 
 from __future__ import annotations
@@ -18,23 +18,25 @@ TICK_SECONDS = 0.25
 
 
 class LostLeaseError(Exception):
-    """Kafka has not heard of this process for its session. It must end; its successor goes on from the checkpoints."""
+    """This process stood still, or sent no heartbeat, for its session. It must end; its successor goes on from the
+    checkpoints."""
 
 
 class Lease:
-    """Valid as long as `run` has had its turn, and Kafka a heartbeat, within `seconds`."""
+    """Valid as long as `run` has had its turn, and Kafka has answered a heartbeat, within `seconds`."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
         self._seen_at = clock()
-        self.heard_at: Callable[[], float] = lambda: math.inf
-        """When Kafka last heard of this process, by the same clock; infinity while it owns no partition."""
+        self.last_heartbeat: Callable[[], float] = lambda: math.inf
+        """When this process sent the last heartbeat that Kafka answered, by the same clock; infinity while it owns no
+        partition."""
 
     @property
     def valid(self) -> bool:
-        """Whether this process has been seen to run, and been heard of, lately."""
-        return self._clock() - min(self._seen_at, self.heard_at()) < self._seconds
+        """Whether this process has been seen to run, and has sent a heartbeat, lately."""
+        return self._clock() - min(self._seen_at, self.last_heartbeat()) < self._seconds
 
     def require(self) -> None:
         """Raises FencedError when the lease is over."""
@@ -45,8 +47,8 @@ class Lease:
         """Renew the lease for ever. Raises LostLeaseError once it was over: it can't be had back."""
         while True:
             if not self.valid:
-                silent = self._clock() - self._seen_at < self._seconds
-                what = "was not heard of by Kafka" if silent else "stood still"
+                runs = self._clock() - self._seen_at < self._seconds
+                what = "had no heartbeat answered by Kafka" if runs else "stood still"
                 raise LostLeaseError(f"this process {what} for more than {self._seconds:.1f} s")
             self._seen_at = self._clock()
             await asyncio.sleep(TICK_SECONDS)

@@ -24,7 +24,7 @@ class RestoredPartitions:
 
     lanes: list[LaneRecord]
     unclosed: frozenset[int]
-    """Partitions whose last owner did not say goodbye."""
+    """Partitions that their last owner did not close."""
     rejected: list[RejectedRecord] = field(default_factory=list)
     """Records that could not be read."""
     lost: dict[tuple[str, Phase], str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
-"""Faust's consumer, changed where Faust loses records, or acknowledges some that nobody has dealt with.
+"""Faust's consumer, changed where Faust loses records, or acknowledges some that no agent has dealt with.
 
 What a worker relies on: every record of its partitions reaches its agent once and in order, from the committed offset
-on, until the partition is revoked; and nothing is committed but what the worker says. Faust 0.15 breaks this:
+on, until the partition is revoked; and only what the worker acknowledges is committed. Faust 0.15 breaks this:
 
 - Records that arrive while it still recovers from a rebalance are thrown away when it resumes (`FlowControlEvent`
   clears every queue on each call of `resume`), and its seek back to the committed offset passes over partitions that
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import faust
@@ -37,7 +37,7 @@ POLL_SECONDS = 0.1
 
 
 class Batch(dict[TP, list[Any]]):
-    """Records by partition, and the assignment they were fetched under."""
+    """Records by partition, and the assignment under which they were fetched."""
 
     def __init__(self, records: dict[TP, list[Any]], assignment: object) -> None:
         super().__init__(records)
@@ -45,7 +45,7 @@ class Batch(dict[TP, list[Any]]):
 
 
 class NoReadOffsets(dict[TP, Any]):
-    """Says of every partition that nothing has been read: Faust drops no record for its offset."""
+    """Answers for every partition that nothing has been read, so that Faust drops no record because of its offset."""
 
     def __getitem__(self, _: TP) -> None:
         return None
@@ -54,10 +54,10 @@ class NoReadOffsets(dict[TP, Any]):
         pass
 
 
-class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types for us
+class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # aiokafka looks at it when it starts. If it is called otherwise one day, the worker must not start.
+        # aiokafka reads it when it starts. If a version names it otherwise, the worker must not start.
         assert consumer._isolation_level == "read_uncommitted"
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
@@ -65,32 +65,36 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.heard_at = math.inf
-        """When Kafka last heard of us, on the monotonic clock, while we own partitions; else always or never."""
+        self.last_heartbeat = math.inf
+        """When this worker sent the last heartbeat that Kafka answered, by `clock`, while it owns partitions.
+
+        Infinity: it owns none, or a rebalance is under way; minus infinity: the group has put it out.
+        """
+        self.clock: Callable[[], float] = time.monotonic
 
     async def on_start(self) -> None:
-        """Start, and follow what becomes of heartbeats."""
+        """Start, and note which heartbeats are answered."""
         await super().on_start()
         coordinator = self._ensure_consumer()._coordinator
         beat = coordinator._do_heartbeat
 
         async def do_heartbeat() -> bool:
-            sent_at = time.monotonic()
-            heard: bool = await beat()
-            if heard and math.isfinite(self.heard_at):
-                self.heard_at = sent_at
-            return heard
+            sent_at = self.clock()
+            answered: bool = await beat()
+            if answered and math.isfinite(self.last_heartbeat):
+                self.last_heartbeat = sent_at
+            return answered
 
         coordinator._do_heartbeat = do_heartbeat
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Nothing is heard of us until the group has come together again; what was lost is not ours meanwhile."""
-        self.heard_at = math.inf if self.is_member or not revoked else -math.inf
+        """No heartbeat is sent until the group has come together again; what was lost is another worker's by then."""
+        self.last_heartbeat = math.inf if self.is_member or not revoked else -math.inf
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """The group knows us."""
-        self.heard_at = time.monotonic()
+        """The group has this worker as a member."""
+        self.last_heartbeat = self.clock()
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def _fetch_records(self, *args: Any, **more: Any) -> Batch:
@@ -100,7 +104,7 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
 
     @property
     def is_member(self) -> bool:
-        """Whether the group still counts us in, as far as we have heard. It gives our partitions away if not."""
+        """Whether this worker is a member of the group, as far as it knows. One that is not has lost its partitions."""
         return bool(self._ensure_consumer()._coordinator.generation != DEFAULT_GENERATION_ID)
 
     @property
@@ -111,7 +115,7 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
 
 
 class WorkerConsumer(Consumer):  # type: ignore[misc]
-    """Delivers what was fetched under the present assignment; commits what `acknowledge` was told."""
+    """Delivers what was fetched under the present assignment; commits what `acknowledge` was given."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -121,9 +125,9 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
         """Whether the partitions that were revoked last may have been another worker's for some time."""
 
     @property
-    def heard_at(self) -> float:
+    def last_heartbeat(self) -> float:
         """See the thread's."""
-        return float(self._thread.heard_at)
+        return float(self._thread.last_heartbeat)
 
     def _new_consumer_thread(self) -> Any:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -136,7 +140,7 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
         for tp, record in self.scheduler.iterate(batch):
             while not self.flow_active and not self.should_stop:
                 await self.wait(self.can_resume_flow)
-            # Asked for before the assignment is compared: what is of this assignment is of this generation.
+            # Read before the assignment is compared: what is of this assignment is of this generation.
             generation = self.app.consumer_generation_id
             present = self._thread.current_assignment
             if self.should_stop or present is not batch.assignment or present is self._given_up:
@@ -146,7 +150,7 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
             yield tp, message
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """What has come under this assignment is thrown away from now on; some of it has been already."""
+        """Drop what has come under this assignment; Faust has dropped some of it already."""
         # A recovery that began before may let the flow run again before there is another assignment.
         self._given_up = self._thread.current_assignment
         self.lost = not self._thread.is_member
@@ -164,14 +168,14 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
         """Not needed: aiokafka began at the committed offset, or without one at the earliest; nothing is lost since."""
 
     def ack(self, message: Message) -> bool:
-        """Faust's own acknowledgement: not ours."""
+        """Faust's own acknowledgement, which counts for nothing."""
         return False
 
     def acknowledge(self, message: Message) -> bool:
         """Let everything up to this record be committed; to be called in the order of the offsets of each partition.
 
         Returns:
-            False: the record came before a rebalance. It comes again, to whoever owns its partition now.
+            False: the record came before a rebalance. It comes again, to the worker that owns its partition now.
         """
         if message.generation_id != self.app.consumer_generation_id:
             return False
@@ -193,7 +197,7 @@ class WorkerTransport(Transport):  # type: ignore[misc]
 
 
 class SteadyFlow(FlowControlEvent):  # type: ignore[misc]
-    """Resuming what was not suspended does nothing: queues keep what has come meanwhile."""
+    """Resuming a flow that was not suspended does nothing: queues keep what has come meanwhile."""
 
     def resume(self) -> None:
         """Let records into the queues again, which are empty then."""
@@ -218,7 +222,7 @@ class SteadyApp(faust.App):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        # The control table waits for nobody, so whoever has records for it may wait.
+        # The control table waits for no agent, so a full queue of it may hold back the loop that fills it.
         self.tables._changelog_queue = ThrowableQueue(
             maxsize=self.conf.stream_buffer_maxsize, flow_control=self.flow_control, clear_on_resume=True
         )
@@ -229,5 +233,5 @@ class SteadyApp(faust.App):  # type: ignore[misc]
 
     @cached_property  # type: ignore[untyped-decorator]
     def flow_control(self) -> FlowControlEvent:
-        """What agents' queues, and that of the control table, are governed by."""
+        """What suspends and resumes the queues of the agents and of the control table."""
         return SteadyFlow(loop=self.loop)

@@ -34,8 +34,13 @@ class CheckedRows:
         """The values of each good row, in the order of `columns`."""
         return list(zip(*self.stored, strict=True))
 
+    @property
+    def named(self) -> list[dict[str, Any]]:
+        """Each good row as column -> value."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.values]
 
-class _Problem(NamedTuple):
+
+class Problem(NamedTuple):
     """Why a row is bad, and where."""
 
     reason: str
@@ -88,11 +93,11 @@ class RowChecker:
             [numbers[places[index]] for index in good],
             self._stored,
             [[values[index] for index in good] for values in stored],
-            [self._error(block, place, problems[place], organisation, at) for place in sorted(problems)],
+            [row_error(block, place, problems[place], organisation, at) for place in sorted(problems)],
         )
 
     def _values(
-        self, rows: Sequence[Sequence[str]], places: Sequence[int], problems: dict[int, _Problem]
+        self, rows: Sequence[Sequence[str]], places: Sequence[int], problems: dict[int, Problem]
     ) -> list[Sequence[Any]]:
         """The values to store, by column, of rows that fit the header; what is wrong with one goes into `problems`."""
         whole = list(zip(*rows, strict=True))
@@ -104,11 +109,11 @@ class RowChecker:
                 values, bad = column.sift(texts)
                 for index, reason in bad.items():
                     if places[index] not in problems:  # a row's first problem is its error
-                        problems[places[index]] = _Problem(f"{column.name} {reason}", column.name, texts[index])
+                        problems[places[index]] = Problem(f"{column.name} {reason}", column.name, texts[index])
             stored.append(values)
         return stored
 
-    def _misfits(self, block: RowBlock) -> dict[int, _Problem]:
+    def _misfits(self, block: RowBlock) -> dict[int, Problem]:
         """Rows that could not be read, or have too few or too many values, by their places."""
         wanted = len(self.names)
         if not block.unreadable and set(map(len, block.rows)) <= {wanted}:
@@ -120,27 +125,29 @@ class RowChecker:
                 few = "few" if len(row) < wanted else "many"
                 reason = f"the row has too {few} values: {len(row)} instead of {wanted}"
             if reason is not None:
-                found[place] = _Problem(reason)
+                found[place] = Problem(reason)
         return found
 
-    def _error(self, block: RowBlock, place: int, problem: _Problem, organisation: str, at: int) -> RowError:
-        columns, values = own_values(block, place)
-        return RowError(
-            job_id=block.job_id,
-            row=block.row_numbers[place],
-            line=block.line_of(place) if block.first_line else 0,
-            column=problem.column,
-            value=problem.value[:VALUE_CHARACTERS] if problem.value is not None else None,
-            reason=problem.reason,
-            columns=columns,
-            values=values,
-            guarded=block.guarded,
-            organisation=organisation,
-            at=at,
-        )
+
+def row_error(block: RowBlock, place: int, problem: Problem, organisation: str, at: int) -> RowError:
+    """The error of the row at `place` in its block; `at`, in milliseconds, is the time it carries."""
+    columns, values = _own_values(block, place)
+    return RowError(
+        job_id=block.job_id,
+        row=block.row_numbers[place],
+        line=block.line_of(place) if block.first_line else 0,
+        column=problem.column,
+        value=problem.value[:VALUE_CHARACTERS] if problem.value is not None else None,
+        reason=problem.reason,
+        columns=columns,
+        values=values,
+        guarded=block.guarded,
+        organisation=organisation,
+        at=at,
+    )
 
 
-def own_values(block: RowBlock, place: int) -> tuple[list[str], list[str]]:
+def _own_values(block: RowBlock, place: int) -> tuple[list[str], list[str]]:
     """The columns and the values of a row as its error records them: without those that are passed over."""
     columns, row = block.columns, block.rows[place]
     if PASSED_OVER not in columns:

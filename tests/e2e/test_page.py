@@ -39,7 +39,7 @@ def page(browser: Browser, cluster: Cluster) -> Iterator[Page]:
 def fill_upload(page: Page, file: Path, organisation: str, **options: str) -> Locator:
     """The form for uploads, filled in."""
     page.get_by_text("Upload a CSV").click()
-    form = page.locator("form#upload")
+    form = page.locator("form#start-upload")
     form.get_by_label("Dataset").select_option("people")
     form.get_by_label("Organisation").fill(organisation)
     if options:
@@ -169,7 +169,7 @@ def test_an_export_is_downloaded(page: Page, cluster: Cluster, people: People, o
     source = cluster.upload(people(2000), organisation)
     cluster.wait_state(source, "COMPLETED")
     page.get_by_text("Export by date").click()
-    form = page.locator("form#export")
+    form = page.locator("form#start-export")
     form.get_by_label("Dataset").select_option("people")
     form.get_by_label("Organisation").fill(organisation)
     form.get_by_label("First day").fill("2026-02-01")

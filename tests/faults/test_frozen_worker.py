@@ -14,7 +14,7 @@ ROWS = 60_000
 def take_over_from(cluster: Cluster, frozen: Process, second: Process) -> None:
     """Wait until the second worker owns every partition, the first one's included."""
     frozen.freeze()
-    all_of_them = f"owner of partitions {list(range(cluster.settings.topic_partitions))}"
+    all_of_them = f"this worker owns partitions {list(range(cluster.settings.topic_partitions))}"
     cluster.wait(lambda: all_of_them in second.log, 60, "the second worker has taken over")
 
 

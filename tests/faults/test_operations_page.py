@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,12 @@ from runtime.clients import elasticsearch
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from schemas.indices import data_index, index_name
-from tests.cluster import ROOT, Cluster
+from tests.cluster import Cluster
 from tests.conftest import MakeCluster
+from tests.own_operations import page_code
 
 MOST_LINES = 60
 TEAMS = 400
-
-
-def page_code() -> str:
-    """The Python that the page shows."""
-    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "operations.md").read_text("utf-8"), re.M | re.S)
-    return str(code)
 
 
 def rephoned(teams: bytes, change: Callable[[int, str], str]) -> tuple[bytes, list[dict[str, str]]]:
@@ -66,13 +60,13 @@ def kept(cluster: Cluster) -> int:
 
 
 def test_the_operation_of_the_page_is_short() -> None:
-    assert len(page_code().splitlines()) <= MOST_LINES
+    assert len(page_code()[0].splitlines()) <= MOST_LINES
 
 
 def test_the_operation_of_the_page_runs_pauses_and_is_taken_back(
     make_cluster: MakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "rephone.py").write_text(page_code(), "utf-8")
+    (tmp_path / "rephone.py").write_text(page_code()[0], "utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     cluster = make_cluster(operations="rephone:Rephone", block_rows=20, bulk_rows=20)
     teams = generate_bytes(Dataset.TEAMS, TEAMS, 1)

@@ -26,8 +26,8 @@ from schemas.job import Job, LaneTotals
 from schemas.lanes import LaneRecord, lane_key
 from schemas.progress import RowError
 from schemas.topics import topic_name
+from tests.api_stub import CATALOG, make_job
 from tests.conftest import MakeSettings
-from tests.unit.test_api_stub import CATALOG, make_job
 from tests.waiting import wait_until
 
 

@@ -1,4 +1,4 @@
-"""Start and retry-errors over the stub of test_api_stub, and the rows of a corrected errors.csv."""
+"""Start and retry-errors over the stub, and the rows of a corrected errors.csv."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runtime.datasets import load_datasets
 from runtime.identity import identity_of
 from schemas.commands import CreateJob, InputEnded, LanesDone
 from schemas.job import Input, LaneTotals, Options
-from tests.unit.test_api_stub import PEOPLE, ROW, StubLog, make_job, stub
+from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
 
 LIMITS = Limits(500, 256 * 1024)
 HEADER = PEOPLE.strip() + b",sluice_row\n"
@@ -131,6 +131,22 @@ def test_a_body_without_one_file_is_refused(served: Served, request_parts: dict[
     client, _, folder = served
     answer = client.post(f"/v1/jobs/{ended(served, failed=1)}/retry-errors", **request_parts)
     assert (answer.status_code, words in answer.text) == (400, True), answer.text
+    assert spooled(folder) == ["people.csv"]
+
+
+def test_corrected_rows_of_a_dry_run_are_refused_before_the_file_is_taken_in(served: Served) -> None:
+    client, _, folder = served
+    job_id = ended(served, failed=1, dry_run=True)
+    answer = client.post(f"/v1/jobs/{job_id}/retry-errors", content=b"x", headers={"content-type": "image/png"})
+    assert (answer.status_code, "is a dry run" in answer.text) == (409, True)
+    assert spooled(folder) == ["people.csv"]
+
+
+def test_a_retrys_reason_is_bounded_before_the_file_is_taken_in(served: Served) -> None:
+    client, _, folder = served
+    path = f"/v1/jobs/{ended(served, failed=1)}/retry-errors"
+    answer = client.post(path, params={"reason": "x" * 1001}, content=b"x", headers={"content-type": "text/csv"})
+    assert (answer.status_code, "at most 1,000 characters" in answer.text) == (400, True)
     assert spooled(folder) == ["people.csv"]
 
 

@@ -1,4 +1,4 @@
-"""The command-line client against the stub of test_api_stub: output and exit codes."""
+"""The command-line client against the API over the stub: output and exit codes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runtime.formatting import duration, number, size
 from runtime.settings import Settings
 from schemas.commands import InputEnded, LanesDone, LanesRested, UndoChecked
 from schemas.job import Input, LaneTotals, RestedLane
-from tests.unit.test_api_stub import PEOPLE, ROW, StubLog, stub
+from tests.api_stub import PEOPLE, ROW, StubLog, stub
 
 
 class Terminal:
@@ -199,10 +199,8 @@ def event(state: str) -> str:
     return f'event: state\ndata: {{"state": "{state}"}}\n\n'
 
 
-def test_following_survives_a_restart_and_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(following.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(following.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+def test_following_survives_a_restart_and_gives_up_in_the_end() -> None:
+    slept: list[float] = []
     answers: list[Any] = [event("RUNNING"), httpx.ConnectError("refused"), 503, ": ping\n\n" + event("COMPLETED")]
 
     def serve(request: httpx.Request) -> httpx.Response:
@@ -213,12 +211,16 @@ def test_following_survives_a_restart_and_gives_up_in_the_end(monkeypatch: pytes
 
     said: list[str] = []
     api = http.Api(httpx.MockTransport(serve))
-    assert [job["state"] for job in following.follow(api, "j1", said.append)] == ["RUNNING", "COMPLETED"]
+
+    def follow() -> Iterator[Any]:
+        return following.follow(api, "j1", said.append, clock=lambda: sum(slept), sleep=slept.append)
+
+    assert [job["state"] for job in follow()] == ["RUNNING", "COMPLETED"]
     assert ["does not answer" in said[0], said[1]] == [True, "the API answers again"]
     with pytest.raises(http.ClientError) as given_up:
-        list(following.follow(api, "j1", said.append))
+        list(follow())
     assert given_up.value.exit_code == 3
-    assert clock[0] > 60
+    assert sum(slept) > 60
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from api.readmodel.turns import Recent, slices
 from api.uploads.import_folders import digest_of
 from api.uploads.multipart import MOST_PARTS, FormReader
 from api.web.capped import AnswerTooLongError
-from tests.unit.test_api_stub import stub
+from tests.api_stub import stub
 
 
 def test_made_up_methods_and_paths_share_their_labels(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""The operator's page, over the stub of test_api_stub: what it shows, what it offers, whom it serves."""
+"""The operator's page, over the stub: what it shows, what it offers, whom it serves."""
 
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,15 +13,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.models import HistoryEntry
+from api.pages.files import StaticOfPage
 from api.pages.offers import ALL, offers
 from api.pages.session import SESSION_SECONDS, session_holds, session_token
 from api.pages.signing import own_path
 from api.pages.words import happened, sentence, state_name, tone
 from control.moves import allowed_states
 from schemas.commands import (
-    InputEnded,
-    LanesDone,
-    LanesRested,
     PauseJob,
     ResumeJob,
     RetryErrors,
@@ -28,12 +27,9 @@ from schemas.commands import (
     SetRate,
     TerminateJob,
 )
-from schemas.job import Input, Job, LaneTotals, Options, RestedLane, Source, State
-from tests.unit.test_api_stub import CATALOG, PEOPLE, ROW, StubLog, make_job, stub
-
-OWN = {"Sec-Fetch-Site": "same-origin"}
-HTMX = {**OWN, "HX-Request": "true"}
-Served = tuple[TestClient, StubLog]
+from schemas.job import Options, Source, State
+from tests.api_pages import HTMX, OWN, Served, send_file, some_job, text_of
+from tests.api_stub import CATALOG, PEOPLE, ROW, complete, make_job, rest, stub
 
 
 @pytest.fixture
@@ -51,36 +47,6 @@ def locked(tmp_path: Path) -> Iterator[Served]:
         yield client, log
 
 
-def text_of(page: str) -> str:
-    """What a page says, without its tags."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
-
-
-def send_file(client: TestClient, body: bytes, headers: dict[str, str] = HTMX, **fields: str) -> Any:
-    """Send the form for uploads, its file last."""
-    values = {"dataset": "people", "organisation": "acme", **fields}
-    parts = [(name, (None, value)) for name, value in values.items()]
-    return client.post(
-        "/start/upload?key=k1", files=[*parts, ("file", ("people.csv", body, "text/csv"))], headers=headers
-    )
-
-
-def rest(log: StubLog, job_id: str, rows: int = 5) -> None:
-    """The workers say that the job has stopped."""
-    job = log.live.view.jobs[job_id]
-    lane = RestedLane(epoch=job.epoch, totals=LaneTotals(rows_applied=rows, last_row=rows))
-    log.report(LanesRested(job_id=job_id, run=job.run, epoch=job.epoch, lanes={0: lane, 1: lane}))
-
-
-def complete(log: StubLog, job_id: str, failed: int = 0) -> None:
-    """The workers say that the job is done."""
-    job = log.live.view.jobs[job_id]
-    ended = Input(blocks=1, rows=4, ended=True, blocks_per_partition=(1, 0))
-    log.report(InputEnded(job_id=job_id, run=job.run, input=ended))
-    lane = LaneTotals(rows_applied=4 - failed, rows_failed=failed, blocks=1, last_row=4)
-    log.report(LanesDone(job_id=job_id, run=job.run, lanes={0: lane}))
-
-
 # -- what it offers --------------------------------------------------------------------------------------------------
 
 COMMANDS = {
@@ -91,12 +57,6 @@ COMMANDS = {
     "rate": SetRate,
     "retry-errors": RetryErrors,
 }
-
-
-def some_job(state: State, **more: Any) -> Job:
-    values: dict[str, Any] = {"operation": "upload", "dataset": "people", "organisation": "acme", "created_by": "me"}
-    numbers = {"created_at": 1_790_000_000_000, "command_offset": 1, "partitions": 2}
-    return Job(id="j1", state=state, **{**values, **numbers, **more})
 
 
 @pytest.mark.parametrize("state", State)
@@ -446,9 +406,28 @@ def test_static_files_are_sent_once(served: Served) -> None:
     client, _ = served
     first = client.get("/static/page.css")
     assert (first.status_code, first.headers["content-type"]) == (200, "text/css; charset=utf-8")
-    assert client.get("/static/page.css", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
-    assert client.get("/static/htmx.LICENSE").status_code == 404
+    again = client.get("/static/page.css", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.headers["cache-control"], again.headers["etag"]) == (
+        304,
+        "no-cache",
+        first.headers["etag"],
+    )
+    head = client.head("/static/page.css")
+    assert (head.content, head.headers["content-length"]) == (b"", str(len(first.content)))
+    assert client.post("/static/page.css").status_code == 405
+    assert client.get("/static/none.css").status_code == 404
     assert client.get("/static/..%2fapp.py").status_code == 404
+
+
+def test_a_static_file_of_another_content_is_another_one_to_a_browser(tmp_path: Path) -> None:
+    def etag(content: bytes) -> str:
+        folder = tmp_path / content.decode()
+        folder.mkdir()
+        (folder / "a.css").write_bytes(content)
+        os.utime(folder / "a.css", (0, 0))
+        return TestClient(StaticOfPage(directory=folder)).get("/a.css").headers["etag"]
+
+    assert etag(b"one") != etag(b"two")
 
 
 def test_where_a_key_is_needed_the_page_asks_for_it_once(locked: Served) -> None:

@@ -1,4 +1,4 @@
-"""What the operator's page says in the less usual cases, over the stub of test_api_stub."""
+"""What the operator's page says in the less usual cases, over the stub."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from api.readmodel.job_index import JobIndex
 from api.web.services import now_ms
 from schemas.commands import LanesRested
 from schemas.job import Job, LaneTotals, Options, RestedLane, Source, State
-from tests.unit.test_api_pages import HTMX, OWN, Served, complete, send_file, some_job, text_of
-from tests.unit.test_api_stub import CATALOG, PEOPLE, ROW, stub
+from tests.api_pages import HTMX, OWN, Served, send_file, some_job, text_of
+from tests.api_stub import CATALOG, PEOPLE, ROW, complete, stub
 
 
 @pytest.fixture

@@ -6,17 +6,26 @@ import asyncio
 import errno
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
-from api.errors import ApiError
+from api.errors import ApiError, invalid, unavailable
+from api.jobs.job_form import JobForm
+from api.models import JobRequest
 from api.uploads.multipart import FormReader, boundary_of
-from api.uploads.receiving import Form, receive_form
+from api.uploads.receiving import receive_parts
 from api.uploads.spool import SpooledFile, safe_name
+from api.uploads.upload import Upload
+from schemas.commands import CreateJob
+from schemas.job import Source
+
+JOB = b'{"operation":"upload"}'
 
 
 def part(name: str, data: bytes, filename: str | None = None) -> bytes:
@@ -28,18 +37,46 @@ def form(*parts: bytes) -> bytes:
     return b"".join(parts) + b"--XX--\r\n"
 
 
-def receive(root: Path, body: bytes, step: int = 1000, *, hang_up: bool = False, refuse: str = "") -> Form:
+class Refusing:
+    """What decides about jobs, for a body that is not asked to make sense: it refuses each file by `words`, if any."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def command(self, asked: JobRequest, sent: Source | None) -> CreateJob:
+        if asked.operation == "fly":
+            raise invalid("there is no such operation")
+        return CreateJob(job_id="j1", operation=asked.operation, dataset="people", source=sent or Source())
+
+    def columns(self, command: CreateJob, head: bytes, whole: bool) -> None:
+        if self.words:
+            raise ApiError(400, self.words)
+
+
+def receive(
+    root: Path, body: bytes, step: int = 1000, *, hang_up: bool = False, refuse: str = "", sent: list[int] | None = None
+) -> Source | None:
+    """The file of a body, once it is kept; `sent` grows by the number of bytes of each chunk."""
+
     async def chunks() -> AsyncIterator[bytes]:
         for start in range(0, len(body), step):
+            if sent is not None:
+                sent.append(step)
             yield body[start : start + step]
         if hang_up:
             raise ClientDisconnect
 
-    def check(job: bytes, head: bytes, whole: bool) -> None:
-        if refuse:
-            raise ApiError(400, refuse)
+    async def run() -> Source | None:
+        async with Upload(root, "j1") as upload:
+            form = JobForm(cast(Any, Refusing(refuse)), upload)
+            await receive_parts(chunks(), b"XX", form.begin)
+            form.end()
+            if not upload.begun:
+                return None
+            async with upload.kept() as source:
+                return source
 
-    return asyncio.run(receive_form(chunks(), b"XX", root, "j1", check))
+    return asyncio.run(run())
 
 
 def files(root: Path) -> list[str]:
@@ -50,10 +87,9 @@ def files(root: Path) -> list[str]:
 @pytest.mark.parametrize("step", [1, 7, 4096, 10**7])
 def test_parts_come_in_any_order_and_chunks(tmp_path: Path, file_first: bool, step: int) -> None:
     data = b"a,b\r\n1,2\r\n--X\r\n" * (3 if step < 10 else 100_000)
-    parts = [part("job", b"{}"), part("file", data, "a b.csv")]
-    received = receive(tmp_path, form(*(reversed(parts) if file_first else parts)), step)
-    assert received.file is not None
-    source = received.file.keep()
+    parts = [part("job", JOB), part("file", data, "a b.csv")]
+    source = receive(tmp_path, form(*(reversed(parts) if file_first else parts)), step)
+    assert source is not None
     assert (tmp_path / "sources/j1/a_b.csv").read_bytes() == data
     assert (source.name, source.path, source.bytes) == ("a b.csv", "sources/j1/a_b.csv", len(data))
     assert (source.sha256, source.lines) == (hashlib.sha256(data).hexdigest(), data.count(b"\n"))
@@ -73,24 +109,68 @@ def test_any_bytes_come_out_as_they_went_in(data: bytes, step: int) -> None:
 @pytest.mark.parametrize("hang_up", [False, True])
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.999])
 def test_a_body_cut_off_leaves_nothing(tmp_path: Path, share: float, hang_up: bool) -> None:
-    body = form(part("job", b"{}"), part("file", b"x" * 3_000_000, "a.csv"))
+    body = form(part("job", JOB), part("file", b"x" * 3_000_000, "a.csv"))
     with pytest.raises(ApiError, match="broke off"):
         receive(tmp_path, body[: int(len(body) * share)], 65536, hang_up=hang_up)
     assert [name for name in files(tmp_path) if name.endswith(("csv", "part"))] == []
 
 
-def test_a_refused_header_leaves_nothing(tmp_path: Path) -> None:
-    body = form(part("job", b"{}"), part("file", b"x" * 3_000_000, "a.csv"))
+def test_a_refused_header_leaves_nothing_and_ends_the_upload(tmp_path: Path) -> None:
+    body = form(part("job", JOB), part("file", b"x" * 100_000_000, "a.csv"))
+    sent: list[int] = []
     with pytest.raises(ApiError, match="no such column"):
-        receive(tmp_path, body, 65536, refuse="no such column")
+        receive(tmp_path, body, 65536, refuse="no such column", sent=sent)
     assert files(tmp_path) == ["sources"]
+    assert sum(sent) < 50_000_000, "it is read on for a while, so that the client sees the answer"
+
+
+def test_a_refused_job_costs_no_upload(tmp_path: Path) -> None:
+    body = form(part("job", b'{"operation":"fly"}'), part("file", b"x" * 100_000_000, "a.csv"))
+    sent: list[int] = []
+    with pytest.raises(ApiError, match="no such operation"):
+        receive(tmp_path, body, 65536, sent=sent)
+    assert files(tmp_path) == [], "nothing of it was written"
+    assert sum(sent) < 50_000_000
+
+
+@pytest.mark.parametrize(
+    ("error", "stays"),
+    [(invalid("refused"), False), (unavailable("who knows"), True), (asyncio.CancelledError(), True), (None, True)],
+)
+def test_a_kept_file_goes_if_its_command_is_refused_and_stays_if_it_may_be_in_the_log(
+    tmp_path: Path, error: BaseException | None, stays: bool
+) -> None:
+    async def run() -> None:
+        async with Upload(tmp_path, "j1") as upload:
+            part = upload.begin("a.csv")
+            await part.take(b"a,b\n")
+            await part.end()
+            async with upload.kept():
+                if error is not None:
+                    raise error
+
+    with suppress(ApiError, asyncio.CancelledError):
+        asyncio.run(run())
+    assert files(tmp_path / "sources") == (["j1", "j1/a.csv"] if stays else [])
+
+
+def test_a_file_that_something_else_reads_by_now_stays(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with Upload(tmp_path, "j1") as upload:
+            await upload.begin("a.csv").end()
+            async with upload.kept(unless=lambda: True):
+                raise invalid("refused")
+
+    with pytest.raises(ApiError):
+        asyncio.run(run())
+    assert files(tmp_path / "sources") == ["j1", "j1/a.csv"]
 
 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (form(part("job", b"{}"), part("job", b"{}")), "twice"),
-        (form(part("job", b"{}"), part("file", b""), part("file", b"")), "twice"),
+        (form(part("job", JOB), part("job", JOB)), "twice"),
+        (form(part("job", JOB), part("file", b""), part("file", b"")), "twice"),
         (form(part("other", b"{}")), "not known"),
         (form(part("file", b"x")), "'job' is missing"),
         (form(part("job", b" " * 70_000)), "larger than"),
@@ -114,7 +194,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     original = SpooledFile.write
     monkeypatch.setattr(SpooledFile, "write", full)
     with pytest.raises(ApiError, match="disk is full"):
-        receive(tmp_path, form(part("job", b"{}"), part("file", b"x" * 3_000_000, "a.csv")), 65536)
+        receive(tmp_path, form(part("job", JOB), part("file", b"x" * 3_000_000, "a.csv")), 65536)
     assert files(tmp_path) == ["sources"]
 
 

@@ -66,6 +66,12 @@ def test_an_older_state_never_replaces_a_newer_one(states: list[Job]) -> None:
     assert view_of(*(JobSeen("j1", state) for state in states)).jobs["j1"].command_offset == 4
 
 
+def test_the_state_of_a_job_whose_turn_has_come_is_newer_though_no_command_of_its_own_made_it() -> None:
+    queued, started = job(4, state=State.QUEUED), job(4, epoch=1)
+    for states in ((queued, started), (started, queued)):
+        assert view_of(*(JobSeen("j1", state) for state in states)).jobs["j1"].state is State.RUNNING
+
+
 def test_reading_twice_changes_nothing() -> None:
     records = [JobSeen("j1", job(3)), lane(0, 10), EventSeen("j1", 5), EventSeen("j1", 6)]
     once, twice = view_of(*records), view_of(*records, *records)

@@ -32,8 +32,8 @@ from schemas.job import Job, LaneTotals, Options, State
 from schemas.jsonschema import MESSAGES
 from schemas.lanes import LaneRecord, OwnerRecord
 from tests import fuzzing
-from tests.unit.test_api_pages import HTMX, OWN
-from tests.unit.test_api_stub import PEOPLE, ROW, StubLog, make_job, stub
+from tests.api_pages import HTMX, OWN
+from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
 from tests.unit.test_control_world import World, at, run, upload, world_in
 from tests.unit.test_processor_scheduler import Worker
 
@@ -236,6 +236,36 @@ def test_options_have_the_same_answer_on_rest_and_on_the_topic(served: Served) -
             assert_usable(world.job())
 
     check()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"operation": "fly"},
+        {"organisation": "a b"},
+        {"dataset": "cats"},
+        {"dataset": ""},
+        {"operation": "teams"},
+        {"operation": "export"},
+        {"options": {"max_errors": "five"}},
+        {"from": "2026-01-01"},
+        {"source": "query", "operation": "export", "from": "1 January"},
+        {"source": "query", "operation": "export", "from": "2026-01-02", "till": "2026-01-01"},
+        {"source": "query", "operation": "export", "from": "2026-01-01", "options": {"max_errors": 1}},
+    ],
+)
+def test_a_wrong_job_is_refused_in_the_same_words_on_rest_and_on_the_topic(served: Served, wrong: Any) -> None:
+    client, _ = served
+    asked = {"operation": "upload", "dataset": "people", "source": "topic", **wrong}
+    command = {
+        "date_from" if name == "from" else "date_till" if name == "till" else name: asked[name] for name in asked
+    }
+    world = World()
+    assert not on_topic(world, {"type": "CreateJob", "job_id": "j1", **command, "source": {"kind": asked["source"]}})
+    if asked["source"] == "query":
+        del asked["source"]  # REST knows it of the operation
+    answer = client.post("/v1/jobs", json=asked)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, world.rejection().message)
 
 
 @pytest.mark.parametrize("limit", [*map(str, INTEGERS), *SHARES, *TEXTS[1:]])

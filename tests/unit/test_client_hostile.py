@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 
 from client import following, http
 from devstack.cli import app
+from runtime.retrying import Backoff
 from runtime.settings import Settings, settings
 
 HANDED_OVER = {"test", "bench", "check", "lock"}
@@ -142,7 +143,7 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Termin
     monkeypatch.setenv("SLUICE_API_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("SLUICE_KIBANA_URL", "http://127.0.0.1:1")
     monkeypatch.setattr(following, "GIVE_UP_SECONDS", 0.0)
-    monkeypatch.setattr(following.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(following, "BACKOFF", Backoff(first=0.0, longest=0.0))
     terminal = Terminal(tmp_path)
     original = http.Api
     monkeypatch.setattr(http, "Api", lambda: original(terminal.transport()))

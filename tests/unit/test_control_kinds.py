@@ -8,21 +8,51 @@ from typing import Any, cast
 
 import pytest
 
-from control.kinds import BUILT_IN, OperationError, kinds, plugins
+from control.kinds import BUILT_IN, INTERFACE, OperationError, kinds, plugins
 from processor.catalog import operations
 from processor.operations.base import Operation
 from runtime.settings import Settings
 
 CODE = """
-from control.admission import Kind
+from extensions import Kind
 
 class Fly:
     name = "fly"
     kind = Kind(sources=frozenset({"file"}), exclusive=False)
 
-class Upload:
+    async def apply(self, work, blocks): ...
+    async def undo(self, work, blocks): ...
+    async def left_over(self, work): ...
+
+class Upload(Fly):
     name = "upload"
+
+class Later(Fly):
+    name = "later"
+    interface = 99
+
+class Odd(Fly):
+    name = "odd"
+    interface = "2"
+
+class Shouting(Fly):
+    name = "FLY! now"
+
+class Sourceless(Fly):
+    name = "sourceless"
+    kind = Kind(sources=frozenset({"queue"}))
+
+class Stuck:
+    name = "stuck"
     kind = Fly.kind
+
+class Writer(Fly):
+    name = "writer"
+    kind = Kind(sources=frozenset({"query"}), dated=True, makes_file=True)
+
+class Now(Fly):
+    name = "now"
+    interface = 1
 
 class Nothing:
     pass
@@ -56,6 +86,7 @@ def test_an_operation_that_is_named_is_known_to_all_parts(module: str) -> None:
     named = f" {module}:Fly, "
     assert kinds(named)["fly"].exclusive is False
     assert made(Settings(operations=named))["fly"] is plugins(named)[0]
+    assert [one.name for one in plugins(f"{module}:Fly,{module}:Now")] == ["fly", "now"], "no interface named is 1"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +98,12 @@ def test_an_operation_that_is_named_is_known_to_all_parts(module: str) -> None:
         (":Fly", "write module:Class"),
         ("{}:Nothing", "needs a name and a kind"),
         ("{}:Picky", "missing 1 required positional argument"),
+        ("{}:Later", f"written for interface 99, and this version of Sluice has {INTERFACE}; update Sluice"),
+        ("{}:Odd", "its interface is '2'"),
+        ("{}:Shouting", "1 to 64 letters"),
+        ("{}:Sourceless", "sources ['queue']; use one or more of file, query, topic"),
+        ("{}:Stuck", "it lacks apply, undo, left_over"),
+        ("{}:Writer", "it lacks finish, discard, keep"),
         ("{}:Upload", "there is an operation 'upload' already"),
         ("{0}:Fly,{0}:Fly", "there is an operation 'fly' already"),
     ],

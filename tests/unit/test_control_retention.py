@@ -12,7 +12,7 @@ from schemas.codec import encode
 from schemas.commands import PauseJob
 from schemas.job import Job, State
 from schemas.topics import DAY_MS, TopicName
-from tests.unit.test_api_stub import CATALOG
+from tests.api_stub import CATALOG
 
 NOW = 100 * DAY_MS
 OLD = Job(

@@ -180,7 +180,7 @@ def test_a_second_start_changes_nothing_even_when_the_dry_run_is_gone() -> None:
 
 def test_a_start_may_bring_options_of_its_own() -> None:
     world = dry_run(max_errors="5%")
-    start(world, Options(rows_per_second=10, dry_run=True))
+    start(world, Options(rows_per_second=10))
     assert world.job("real").options == Options(rows_per_second=10)
 
 
@@ -191,11 +191,25 @@ def test_a_start_has_the_columns_that_were_tried() -> None:
     made = replace(world.job(), options=tried, source=source)
     world.jobs.remove("j1")
     world.jobs.put(made)
-    start(world, Options(rows_per_second=10, columns={"x": None}))
+    start(world, Options(rows_per_second=10))
     job = world.job("real")
     assert job.options == replace(tried, dry_run=False, rows_per_second=10)
     plan = world.plans[-1]
     assert isinstance(plan, ReadFile) and plan.source == job.source == source
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (Options(dry_run=True), "leave dry_run out"),
+        (Options(max_errors="five"), "a percentage such as '5%'"),
+        (Options(columns={"x": None}), "leave columns, set and ignore_extra out"),
+    ],
+)
+def test_a_start_with_options_that_the_real_job_can_not_have_is_refused(options: Options, words: str) -> None:
+    world = dry_run()
+    start(world, options)
+    assert (world.rejection().code, words in world.rejection().message) == (400, True)
 
 
 def test_the_real_job_is_subject_to_admission() -> None:

@@ -152,6 +152,16 @@ def test_a_count_from_before_a_pause_ends_no_rollback() -> None:
     assert world.state is State.ROLLED_BACK
 
 
+def test_no_count_ends_a_rollback_that_is_about_to_pause() -> None:
+    world = world_in(State.ROLLING_BACK)
+    world.complete(totals=LaneTotals(rows_undone=5, blocks=1, last_row=10))
+    world.pause()
+    world.check(remaining=0)
+    assert (world.state, world.job().halting) == (State.ROLLING_BACK, True)
+    world.rest()
+    assert world.state is State.ROLLBACK_PAUSED
+
+
 def test_a_count_that_nobody_asked_for_ends_no_rollback() -> None:
     world = world_in(State.ROLLING_BACK)
     world.check(remaining=0)

@@ -27,7 +27,7 @@ from schemas.codec import decode, encode
 from schemas.datasets import parse_dataset
 from schemas.job import Input, Options, Source
 from schemas.plans import ReadFile
-from tests.unit.test_api_stub import CATALOG, make_job, stub
+from tests.api_stub import CATALOG, make_job, stub
 
 PLAIN = parse_dataset("plain", {"fields": [{"name": "id"}, {"name": "text"}]})
 NAMED = parse_dataset(

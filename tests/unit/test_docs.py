@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from control import states_page
 from devstack.cli import app
 from runtime.settings import Settings
 
@@ -94,3 +95,7 @@ def test_no_file_names_a_package_registry_or_a_home_folder() -> None:
         found += [f"{name}: {host}" for host in REGISTRIES if host in text]
         found += [f"{name}: {match.group()}" for match in HOME_PATH.finditer(text)]
     assert found == []
+
+
+def test_the_page_of_states_is_made_of_the_map_of_transitions() -> None:
+    assert states_page.PAGE.read_text(encoding="utf-8") == states_page.page(), "python -m control.states_page"

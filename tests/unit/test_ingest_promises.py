@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -105,8 +104,18 @@ def source(tmp_path: Path) -> Source:
     spooled.write(FIRST)
     spooled.close()
     kept = spooled.keep()
-    time.sleep(0.02)  # a tick of the file system's clock: what comes is a later change
+    # What comes must be a later change by the file system's clock, which ticks every few milliseconds.
+    until_ticked(tmp_path / str(kept.path), tmp_path / "probe")
     return kept
+
+
+def until_ticked(file: Path, probe: Path) -> None:
+    """Wait until what is written now has a later time than `file`."""
+    while True:
+        probe.touch()
+        if probe.stat().st_ctime_ns > file.stat().st_ctime_ns:
+            probe.unlink()
+            return
 
 
 @pytest.fixture

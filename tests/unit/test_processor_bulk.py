@@ -9,7 +9,6 @@ import pytest
 from elastic_transport import ConnectionError as Unreachable
 from elastic_transport import ConnectionTimeout
 
-import processor.elastic.bulk as bulk_module
 from processor.elastic.bulk import Answer, read_answers
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from runtime.clients import NotSentError
@@ -18,20 +17,10 @@ from tests.unit.test_processor_stub import StubClient, answers, api_error, run, 
 ITEMS = [b'{"create":{"_index":"i","_id":"j1:%d"}}\n{"n":%d}' % (row, row) for row in range(1, 4)]
 
 
-@pytest.fixture(autouse=True)
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between tries, which take no time here."""
-    taken: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        taken.append(seconds)
-
-    monkeypatch.setattr(bulk_module.asyncio, "sleep", sleep)
-    return taken
-
-
-def send(client: StubClient, items: list[bytes] = ITEMS) -> list[Answer]:
-    return run(sink(client).send(items, lambda: None))
+def send(client: StubClient, items: list[bytes] = ITEMS, pauses: list[float] | None = None) -> list[Answer]:
+    """The answers; `pauses` are told of the pauses between tries, which take no time here."""
+    taken = [] if pauses is None else pauses
+    return run(sink(client, paused=taken.append).send(items, lambda: None))
 
 
 def ids(client: StubClient) -> list[list[str]]:
@@ -98,9 +87,10 @@ def test_nothing_to_send_is_no_request() -> None:
     assert not client.requests
 
 
-def test_only_the_items_that_were_put_off_are_sent_again(pauses: list[float]) -> None:
+def test_only_the_items_that_were_put_off_are_sent_again() -> None:
+    pauses: list[float] = []
     client = StubClient([answers([201, 429, 201]), answers([429]), answers([201])])
-    assert [answer.status for answer in send(client)] == [201, 201, 201]
+    assert [answer.status for answer in send(client, pauses=pauses)] == [201, 201, 201]
     assert ids(client) == [["j1:1", "j1:2", "j1:3"], ["j1:2"], ["j1:2"]]
     assert pauses == [0.1, 0.2], "growing"
 
@@ -120,15 +110,17 @@ def test_a_refusal_is_not_tried_again(status: int) -> None:
 @pytest.mark.parametrize(
     "failure", [api_error(429), api_error(503), ConnectionTimeout("slow"), Unreachable("refused")], ids=repr
 )
-def test_a_request_that_is_not_answered_is_sent_again_whole(failure: Exception, pauses: list[float]) -> None:
+def test_a_request_that_is_not_answered_is_sent_again_whole(failure: Exception) -> None:
+    pauses: list[float] = []
     client = StubClient([failure, failure])
-    assert [answer.status for answer in send(client)] == [201, 201, 201]
+    assert [answer.status for answer in send(client, pauses=pauses)] == [201, 201, 201]
     assert ids(client) == [["j1:1", "j1:2", "j1:3"]] * 3
     assert len(pauses) == 2
 
 
-def test_pauses_grow_no_longer_than_five_seconds(pauses: list[float]) -> None:
-    send(StubClient([api_error(503) for _ in range(12)]))
+def test_pauses_grow_no_longer_than_five_seconds() -> None:
+    pauses: list[float] = []
+    send(StubClient([api_error(503) for _ in range(12)]), pauses=pauses)
     assert pauses == sorted(pauses) and pauses[-1] == 5.0
 
 

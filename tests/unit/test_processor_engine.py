@@ -1,48 +1,102 @@
-"""What a worker writes when it gives its partitions up, and when it has lost them."""
+"""What a worker writes when its partitions come and go, and whose error an error is. Without servers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 
 from control.jobtable import JobTable
-from processor import engine as module
-from processor.engine import Engine
-from processor.errors import UnansweredError
-from processor.lanes.lane import Loaded
+from processor.assembly import make_engine
+from processor.errors import CannotGoOnError, FencedError, UnansweredError
+from processor.execution.conclusions import KEEP_SECONDS
+from processor.metrics import WorkerMetrics
 from processor.operations.work import Result
+from processor.outcome import Outcome
 from processor.stream.lease import Lease
 from processor.stream.log_reader import RestoredPartitions, inheritance_of
+from runtime.clock import Clock
 from runtime.settings import Settings
-from schemas.blocks import BlockHead, RowBlock
+from schemas.blocks import RowBlock
 from schemas.codec import decode, encode
-from schemas.commands import WorkFailed
+from schemas.commands import Command, FileFinished, LanesRested, UndoChecked, WorkFailed
 from schemas.dead_letters import DeadLetter
 from schemas.job import Job, State
 from schemas.lanes import OWNER_KEY, LaneRecord, OwnerRecord, lane_key, owner_key
 from tests.unit.test_control_world import world_in
 
 Record = tuple[str, bytes, bytes | None, int | None]
+SETTINGS = Settings(topic_partitions=2)
+DATASETS: Any = {"people": SimpleNamespace()}
+
+
+class Sleeps:
+    """A sleep that lasts until the test says so."""
+
+    def __init__(self) -> None:
+        self._sleeping: list[tuple[float, asyncio.Event]] = []
+
+    async def __call__(self, seconds: float) -> None:
+        over = asyncio.Event()
+        self._sleeping.append((seconds, over))
+        await over.wait()
+
+    @property
+    def seconds(self) -> list[float]:
+        return [seconds for seconds, _ in self._sleeping]
+
+    def end(self, seconds: float) -> None:
+        """End the sleeps of this length."""
+        for length, over in self._sleeping:
+            if length == seconds:
+                over.set()
+
+
+class Parked:
+    """The rows topic, as it is read a second time."""
+
+    def __init__(self) -> None:
+        self.assigned: list[int] = []
+
+    def assign(self, partitions: Iterable[int]) -> None:
+        self.assigned = list(partitions)
+
+    async def read(self, partition: int, first: int, last: int) -> list[tuple[int, bytes]]:
+        raise AssertionError("every block is in memory")
 
 
 class Worker:
-    """An engine that owns partition 0 of the rows, and a list of what it writes."""
+    """An engine, what it is given, and a list of what it writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, operation: Any = None, datasets: Any = DATASETS) -> None:
         self.written: list[Record] = []
         self.letters: list[DeadLetter] = []
+        self.kafka_error: KafkaError | None = None
         self.jobs = JobTable()
+        self.sleeps = Sleeps()
+        self.reader = Parked()
+        self.inherited = RestoredPartitions([], frozenset())
         publisher: Any = SimpleNamespace(publish_all=self._write, publish=self._write_one, bury=self._bury)
-        reader: Any = SimpleNamespace(assign=lambda _: None)
         sink: Any = SimpleNamespace(ask=self._answer)
-        metrics: Any = None
-        self.engine = Engine(
-            Settings(topic_partitions=1), self.jobs, {}, {}, sink, publisher, reader, Lease(10), metrics
+        reader: Any = self.reader
+        operations = {} if operation is None else {"upload": operation, "export": operation}
+        self.engine = make_engine(
+            SETTINGS,
+            self.jobs,
+            operations,
+            datasets,
+            sink,
+            publisher,
+            reader,
+            self._inherit,
+            Lease(10),
+            WorkerMetrics(),
+            Clock(now_ms=lambda: 5, monotonic=lambda: 7.0, sleep=self.sleeps),
         )
 
     async def _write(self, records: Iterable[Record]) -> None:
@@ -52,31 +106,35 @@ class Worker:
         self.written.append((topic, key, value, None))
 
     async def _bury(self, letters: Iterable[DeadLetter]) -> None:
+        if self.kafka_error is not None:
+            raise self.kafka_error
         self.letters += letters
 
     async def _answer(self, *_: Any) -> Any:
         return SimpleNamespace(body={})
 
-    async def own(self, job: Job, inherited: RestoredPartitions | None = None) -> None:
+    async def _inherit(self, partitions: Collection[int]) -> RestoredPartitions:
+        return self.inherited
+
+    async def own(self, job: Job, partitions: Collection[int] = (0,)) -> None:
+        """Have it take partitions over, with a control table that has one job."""
         self.jobs.put(job)
-        module.read_lane_records = self._inherit(inherited or RestoredPartitions([], frozenset()))
-        await self.engine.assigned([0])
-        self.written.clear()
+        await self.engine.assigned(partitions)
         self.engine.recovered()
         await asyncio.sleep(0)
-
-    def _inherit(self, inherited: RestoredPartitions) -> Any:
-        async def read(*_: Any) -> RestoredPartitions:
-            return inherited
-
-        return read
 
     async def meet(self, job: Job, offset: int) -> list[str]:
         """Have it take note of a block; answers a list that says once it is acknowledged."""
         said: list[str] = []
-        block = RowBlock(job_id=job.id, block=offset, first_row=1, columns=["a"], rows=[["x"]])
+        block = RowBlock(job_id=job.id, block=2 * offset, first_row=1, columns=["a"], rows=[["x"]])
         await self.engine.dispatch(0, offset, encode(block), SimpleNamespace(ack=lambda: said.append("ack") or True))
         return said
+
+    def change(self, job: Job, **changes: Any) -> Job:
+        """A later state of the job in the control table."""
+        later = replace(job, command_offset=job.command_offset + 1, **changes)
+        self.jobs.put(later)
+        return later
 
     @property
     def lanes(self) -> list[LaneRecord]:
@@ -84,74 +142,32 @@ class Worker:
         return [decode(value or b"", LaneRecord) for key, value in records if not key.startswith(OWNER_KEY)]
 
     @property
-    def owners(self) -> list[OwnerRecord]:
-        return [decode(value or b"", OwnerRecord) for key, value in self._to("lanes") if key.startswith(OWNER_KEY)]
+    def owners(self) -> list[tuple[int, bool]]:
+        """The partitions that it has signed, and whether as closed."""
+        records = [decode(value or b"", OwnerRecord) for key, value in self._to("lanes") if key.startswith(OWNER_KEY)]
+        return [(record.partition, record.closed) for record in records]
+
+    def reports(self, kind: type[Any]) -> list[Any]:
+        """What it has reported to the control agent, of one kind."""
+        reports = [decode(value or b"", Command) for _, value in self._to("commands")]
+        return [report for report in reports if isinstance(report, kind)]
 
     @property
     def failed(self) -> list[tuple[str, str]]:
         """The jobs that it says can't go on, and why."""
-        reports = [decode(value or b"", WorkFailed) for _, value in self._to("commands")]
-        return [(report.job_id, report.reason) for report in reports]
+        return [(report.job_id, report.reason) for report in self.reports(WorkFailed)]
 
     def _to(self, topic: str) -> list[tuple[bytes, bytes | None]]:
         return [(key, value) for name, key, value, _ in self.written if name == topic]
 
 
-def tell(monkeypatch: pytest.MonkeyPatch, story: Callable[[Worker], Coroutine[Any, Any, None]]) -> None:
-    """Run a story of a worker."""
-    monkeypatch.setattr(module, "read_lane_records", None)
+def tell(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a story of workers, with a bound for one that never ends."""
 
     async def run() -> None:
-        await asyncio.wait_for(story(Worker()), 5)
+        await asyncio.wait_for(story(), 30)
 
     asyncio.run(run())
-
-
-def test_what_is_given_up_is_left_in_good_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story(worker: Worker) -> None:
-        job = world_in(State.PAUSED).job()
-        await worker.own(job)
-        said = await worker.meet(job, 7)
-        await worker.engine.revoked()
-        assert [lane.todo for lane in worker.lanes] == [((7, 7, 1),)] and said == ["ack"]
-        assert [owner.closed for owner in worker.owners] == [True]
-
-    tell(monkeypatch, story)
-
-
-def test_what_was_lost_is_the_next_owner_s_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its record may be newer: replaced by ours, the blocks that came since would be known to nobody."""
-
-    async def story(worker: Worker) -> None:
-        job = world_in(State.PAUSED).job()
-        await worker.own(job)
-        said = await worker.meet(job, 7)
-        await worker.engine.revoked(lost=True)
-        assert worker.written == [] and said == []
-
-    tell(monkeypatch, story)
-
-
-def test_no_goodbye_is_said_where_a_request_may_still_be_carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story(worker: Worker) -> None:
-        job = world_in(State.RUNNING).job()
-        await worker.own(job)
-        lane = worker.engine.lanes.obtain(BlockHead(kind="rows", job_id=job.id, block=0, first_row=1), 0, 1)
-        assert lane is not None
-
-        async def apply(*_: Any) -> None:
-            raise UnansweredError
-
-        worker.engine._operations = {job.operation: SimpleNamespace(apply=apply)}
-        worker.engine._datasets = {job.dataset: SimpleNamespace()}
-        lane.meet(Loaded(7, 0, b""), 1)
-        loaded = lane.take()
-        assert loaded is not None
-        await worker.engine._fly(job, [(lane, loaded, SimpleNamespace())])
-        await worker.engine.revoked()
-        assert worker.owners == [] and [lane.todo for lane in worker.lanes] == [((7, 7, 1),)]
-
-    tell(monkeypatch, story)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -163,66 +179,430 @@ async def until(condition: Callable[[], object]) -> None:
     raise AssertionError("it never comes true")
 
 
-def operation(apply: Callable[..., Any]) -> Any:
-    async def run(*args: Any) -> Any:
-        return apply(*args)
+async def turns() -> None:
+    """Let the others have as many turns as they may want."""
+    for _ in range(50):
+        await asyncio.sleep(0)
 
-    return SimpleNamespace(apply=run, undo=run, kind=SimpleNamespace(makes_file=False))
+
+class Steps:
+    """An operation that notes what it is asked for. What it does with blocks is given; `hold` keeps it from that."""
+
+    def __init__(self, apply: Callable[..., Any] | None = None, makes_file: bool = False) -> None:
+        self._apply = apply or (lambda work, blocks: applied(blocks))
+        self.kind = SimpleNamespace(makes_file=makes_file)
+        self.done: list[str] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def apply(self, work: Any, blocks: Any) -> Any:
+        self.done.append("apply")
+        await self.hold.wait()
+        return self._apply(work, blocks)
+
+    undo = apply
+
+    async def finish(self, work: Any) -> None:
+        self.done.append("finish")
+        await self.hold.wait()
+        work.gate()
+
+    async def discard(self, work: Any) -> int:
+        self.done.append("discard")
+        return 3
+
+    async def left_over(self, work: Any) -> tuple[int, int]:
+        self.done.append("left over")
+        return 2, 9
+
+    async def keep(self, work: Any) -> None:
+        self.done.append("keep")
 
 
-def refuse(*_: Any) -> None:
-    raise ValueError("no such thing")
+def applied(blocks: Collection[Any]) -> Result:
+    return Result([Outcome(applied=1, last_row=1) for _ in blocks])
+
+
+def raises(error: Exception) -> Callable[..., Any]:
+    def apply(*_: Any) -> None:
+        raise error
+
+    return apply
+
+
+# -- rebalancing -----------------------------------------------------------------------------------------------------
+
+
+def test_a_new_owner_signs_its_partitions_and_goes_on_with_their_lanes() -> None:
+    async def story() -> None:
+        worker = Worker()
+        job = world_in(State.PAUSED).job()
+        worker.inherited = RestoredPartitions(
+            [LaneRecord(job_id=job.id, partition=0, partitions=2, todo=((7, 7, 1),))], frozenset()
+        )
+        await worker.own(job, [0, 1])
+        assert worker.owners == [(0, False), (1, False)] and worker.reader.assigned == [0, 1]
+        said = await worker.meet(job, 7)
+        await worker.engine.revoked()
+        assert worker.lanes == [] and said == ["ack"], "the block is known already"
+
+    tell(story)
+
+
+def test_nothing_follows_from_a_table_that_is_not_up_to_date() -> None:
+    async def story() -> None:
+        worker = Worker(Steps())
+        worker.jobs.put(world_in(State.RUNNING).job())
+        await worker.engine.assigned([0])
+        assert not worker.engine.lanes.open and not worker.engine.ready.is_set()
+        worker.engine.rebalancing()
+        worker.engine.recovered()
+        assert worker.engine.lanes.open and worker.engine.ready.is_set()
+        await worker.engine.revoked()
+        worker.engine.recovered()
+        assert not worker.engine.lanes.open and not worker.engine.ready.is_set(), "it owns nothing"
+
+    tell(story)
+
+
+def test_what_is_given_up_is_left_in_good_order() -> None:
+    async def story() -> None:
+        worker = Worker()
+        job = world_in(State.PAUSED).job()
+        await worker.own(job)
+        said = await worker.meet(job, 7)
+        await worker.engine.revoked()
+        assert [lane.todo for lane in worker.lanes] == [((7, 7, 1),)] and said == ["ack"]
+        assert worker.owners == [(0, False), (0, True)]
+
+    tell(story)
+
+
+def test_what_was_lost_is_the_next_owner_s_to_write() -> None:
+    """Its record may be newer: replaced by ours, the blocks that came since would be known to nobody."""
+
+    async def story() -> None:
+        worker = Worker()
+        job = world_in(State.PAUSED).job()
+        await worker.own(job)
+        worker.written.clear()
+        said = await worker.meet(job, 7)
+        await worker.engine.revoked(lost=True)
+        assert worker.written == [] and said == []
+
+    tell(story)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_revocation_waits_for_the_requests_in_flight(lost: bool) -> None:
+    async def story() -> None:
+        operation = Steps()
+        operation.hold.clear()
+        worker = Worker(operation)
+        job = world_in(State.RUNNING).job()
+        await worker.own(job)
+        running = asyncio.create_task(worker.engine.run())
+        said = await worker.meet(job, 7)
+        await until(lambda: operation.done)
+        revoking = asyncio.create_task(worker.engine.revoked(lost))
+        await asyncio.sleep(0)
+        written = len(worker.written)
+        await turns()
+        assert not revoking.done()
+        operation.hold.set()
+        await revoking
+        running.cancel()
+        if lost:
+            assert worker.written[written:] == []
+        else:
+            assert worker.lanes[-1].totals.rows_applied == 1 and said == ["ack"]
+            assert worker.owners[-1] == (0, True)
+
+    tell(story)
+
+
+def test_a_partition_is_not_closed_while_a_request_is_in_flight() -> None:
+    """The wait for it has a bound: the group goes on without a worker that takes too long."""
+
+    async def story() -> None:
+        operation = Steps()
+        operation.hold.clear()
+        worker = Worker(operation)
+        job = world_in(State.RUNNING).job()
+        await worker.own(job)
+        running = asyncio.create_task(worker.engine.run())
+        await worker.meet(job, 7)
+        await until(lambda: operation.done)
+        revoking = asyncio.create_task(worker.engine.revoked())
+        bound = SETTINGS.request_timeout_seconds + 5
+        await until(lambda: bound in worker.sleeps.seconds)
+        worker.sleeps.end(bound)
+        await revoking
+        assert worker.owners == [(0, False)]
+        assert [lane.todo for lane in worker.lanes] == [((7, 7, 1),)], "the next owner applies it again"
+        operation.hold.set()
+        running.cancel()
+
+    tell(story)
+
+
+def test_a_partition_is_not_closed_where_a_request_may_still_be_carried_out() -> None:
+    async def story() -> None:
+        operation = Steps(raises(UnansweredError()))
+        worker = Worker(operation)
+        job = world_in(State.RUNNING).job()
+        await worker.own(job)
+        running = asyncio.create_task(worker.engine.run())
+        await worker.meet(job, 7)
+        await until(lambda: operation.done)
+        await worker.engine.revoked()
+        assert worker.owners == [(0, False)] and worker.lanes[-1].todo == ((7, 7, 1),)
+        running.cancel()
+
+    tell(story)
+
+
+def test_after_an_owner_that_did_not_close_its_partitions_no_job_has_stopped_for_a_while() -> None:
+    """One of its requests may still be carried out."""
+
+    async def story() -> None:
+        worker = Worker()
+        worker.inherited = RestoredPartitions([], frozenset({1}))
+        job = world_in(State.PAUSING).job()
+        await worker.own(job, [0, 1])
+        running = asyncio.create_task(worker.engine.run())
+        await until(lambda: worker.reports(LanesRested))
+        (first,) = worker.reports(LanesRested)
+        assert set(first.lanes) == {0}
+        worker.sleeps.end(SETTINGS.request_age_seconds)
+        await until(lambda: len(worker.reports(LanesRested)) == 2)
+        assert set(worker.reports(LanesRested)[1].lanes) == {1}
+        running.cancel()
+
+    tell(story)
+
+
+def test_a_partition_that_nobody_has_closed_is_not_closed_before_its_time() -> None:
+    async def story() -> None:
+        worker = Worker()
+        worker.inherited = RestoredPartitions([], frozenset({1}))
+        await worker.own(world_in(State.PAUSED).job(), [0, 1])
+        await worker.engine.revoked()
+        assert worker.owners == [(0, False), (1, False), (0, True)]
+
+    tell(story)
+
+
+# -- whose error it is -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("operations", "datasets", "reason"),
+    ("apply", "datasets", "reason"),
     [
-        ({}, {"people": None}, "a worker has no operation 'upload'"),
-        ({"upload": operation(refuse)}, {}, "a worker has no dataset 'people'"),
-        ({"upload": operation(refuse)}, {"people": SimpleNamespace()}, "no such thing"),
-        ({"upload": operation(lambda *_: Result([]))}, {"people": SimpleNamespace()}, "gave 0 outcomes for 1 blocks"),
-        ({"upload": operation(lambda *_: None)}, {"people": SimpleNamespace()}, "an error that it is not made for"),
+        (None, DATASETS, "a worker has no operation 'upload'"),
+        (raises(ValueError("no such thing")), {}, "a worker has no dataset 'people'"),
+        (raises(ValueError("no such thing")), DATASETS, "no such thing"),
+        (raises(CannotGoOnError("the index is closed")), DATASETS, "the index is closed"),
+        (lambda *_: Result([]), DATASETS, "gave 0 outcomes for 1 blocks"),
+        (lambda *_: None, DATASETS, "an error that it is not made for"),
     ],
 )
-def test_an_error_of_one_job_fails_that_job_once(
-    monkeypatch: pytest.MonkeyPatch, operations: Any, datasets: Any, reason: str
-) -> None:
+def test_an_error_of_one_job_fails_that_job_once(apply: Any, datasets: Any, reason: str) -> None:
     """A worker of another version, or an operation with a fault: the worker goes on, and so do the other jobs."""
 
-    async def story(worker: Worker) -> None:
+    async def story() -> None:
+        operation = None if apply is None else Steps(apply)
+        worker = Worker(operation, datasets)
         job = world_in(State.RUNNING).job()
-        worker.engine._operations, worker.engine._datasets = operations, datasets
         await worker.own(job)
         said = await worker.meet(job, 7)
         running = asyncio.create_task(worker.engine.run())
         await until(lambda: worker.failed)
-        for _ in range(50):
-            worker.engine._wake()
-            await asyncio.sleep(0)
+        await worker.meet(job, 8)
+        await turns()
         assert not running.done()
         assert [job_id for job_id, _ in worker.failed] == [job.id], "it gets no further turn in this epoch"
         assert reason in worker.failed[0][1]
         await worker.engine.revoked()
-        assert said == ["ack"] and worker.lanes[-1].todo == ((7, 7, 1),), "its blocks are kept for a resume"
+        assert said == ["ack"] and worker.lanes[-1].todo == ((7, 8, 2),), "its blocks are kept for a resume"
         running.cancel()
 
-    tell(monkeypatch, story)
+    tell(story)
 
 
-def test_a_lane_whose_record_is_lost_fails_its_job_in_each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_jobs_go_on_when_one_fails() -> None:
+    async def story() -> None:
+        def apply(work: Any, blocks: Any) -> Any:
+            if work.job.id == "j1":
+                raise ValueError("no such thing")
+            return applied(blocks)
+
+        worker = Worker(Steps(apply))
+        bad = world_in(State.RUNNING).job()
+        good = replace(bad, id="j2")
+        worker.jobs.put(good)
+        await worker.own(bad)
+        running = asyncio.create_task(worker.engine.run())
+        await worker.meet(bad, 7)
+        await worker.meet(good, 8)
+        await until(lambda: worker.failed)
+        await until(lambda: any(lane.job_id == "j2" and lane.applied for lane in worker.lanes))
+        assert [job_id for job_id, _ in worker.failed] == ["j1"]
+        running.cancel()
+
+    tell(story)
+
+
+def test_a_fence_is_no_error_and_the_blocks_stay_to_do() -> None:
+    async def story() -> None:
+        operation = Steps(raises(FencedError()))
+        worker = Worker(operation)
+        job = world_in(State.RUNNING).job()
+        await worker.own(job)
+        await worker.meet(job, 7)
+        running = asyncio.create_task(worker.engine.run())
+        await until(lambda: operation.done)
+        worker.change(job, state=State.PAUSED, epoch=job.epoch + 1)
+        await worker.engine.revoked()
+        assert worker.failed == [] and worker.lanes[-1].todo == ((7, 7, 1),)
+        assert worker.owners[-1] == (0, True)
+        running.cancel()
+
+    tell(story)
+
+
+def test_an_error_of_kafka_s_ends_the_worker_and_fails_no_job() -> None:
+    async def story() -> None:
+        worker = Worker(Steps())
+        job = world_in(State.RUNNING).job()
+        await worker.own(job)
+        worker.kafka_error = KafkaError()
+        await worker.meet(job, 7)
+        with pytest.raises(ExceptionGroup) as ended:
+            await worker.engine.run()
+        assert ended.group_contains(KafkaError)
+        assert worker.failed == []
+        await worker.engine.revoked()
+        assert worker.lanes[-1].todo == ((7, 7, 1),), "its successor applies the block again"
+
+    tell(story)
+
+
+def test_a_lane_whose_record_is_lost_fails_its_job_in_each_epoch() -> None:
     """Without it nobody knows which blocks are applied: a job that went on would never end."""
 
-    async def story(worker: Worker) -> None:
+    async def story() -> None:
+        worker = Worker()
         job = world_in(State.RUNNING).job()
         records = [record(b"%b/0" % job.id.encode(), b"{", 5), record(b"other/0", b"[" * 9000, 6), record(b"?", b"", 7)]
-        await worker.own(job, inheritance_of("sluice.lanes", records))
+        worker.inherited = inheritance_of("sluice.lanes", records)
+        await worker.own(job)
         await until(lambda: worker.failed)
         assert worker.failed[0][0] == job.id and "offset 5" in worker.failed[0][1]
         assert [headers["offset"] for _, _, headers in worker.letters] == ["5", "6", "7"]
-        worker.jobs.put(replace(job, epoch=job.epoch + 1, command_offset=job.command_offset + 1))
+        worker.change(job, epoch=job.epoch + 1)
         await until(lambda: len(worker.failed) == 2)
 
-    tell(monkeypatch, story)
+    tell(story)
+
+
+# -- what is done once for a job -------------------------------------------------------------------------------------
+
+
+def finishing(epoch: int = 1) -> Job:
+    """A job all of whose blocks are applied, and whose file is to be made."""
+    return replace(world_in(State.RUNNING).job(), operation="export", finishing=True, epoch=epoch)
+
+
+def checking() -> Job:
+    """A job whose rows are taken out, and are to be counted."""
+    return replace(world_in(State.ROLLING_BACK).job(), operation="export", checking=True)
+
+
+def test_the_owner_of_partition_0_makes_the_file_once_in_each_epoch() -> None:
+    async def story() -> None:
+        operation = Steps(makes_file=True)
+        worker = Worker(operation)
+        job = finishing()
+        await worker.own(job, [0, 1])
+        await until(lambda: worker.reports(FileFinished))
+        job = worker.change(job)
+        await turns()
+        assert operation.done == ["finish"]
+        worker.change(job, epoch=2)
+        await until(lambda: len(worker.reports(FileFinished)) == 2)
+        assert [report.epoch for report in worker.reports(FileFinished)] == [1, 2]
+
+    tell(story)
+
+
+def test_the_owner_of_partition_0_counts_what_a_rollback_has_left() -> None:
+    async def story() -> None:
+        operation = Steps(makes_file=True)
+        worker = Worker(operation)
+        await worker.own(checking(), [0])
+        await until(lambda: worker.reports(UndoChecked))
+        (report,) = worker.reports(UndoChecked)
+        assert (report.remaining, report.last_row, report.rows_undone) == (2, 9, 3)
+        assert operation.done == ["discard", "left over"]
+
+    tell(story)
+
+
+@pytest.mark.parametrize("job", [finishing(), checking()], ids=["finishing", "checking"])
+def test_owners_of_other_partitions_conclude_nothing(job: Job) -> None:
+    async def story() -> None:
+        operation = Steps(makes_file=True)
+        worker = Worker(operation)
+        await worker.own(job, [1])
+        running = asyncio.create_task(worker.engine.run())
+        await until(lambda: KEEP_SECONDS in worker.sleeps.seconds)
+        worker.sleeps.end(KEEP_SECONDS)
+        await turns()
+        assert operation.done == [] and worker.reports(object) == []
+        running.cancel()
+
+    tell(story)
+
+
+def test_a_job_that_is_paused_while_its_file_is_made_has_not_stopped_until_that_is_over() -> None:
+    async def story() -> None:
+        operation = Steps(makes_file=True)
+        operation.hold.clear()
+        worker = Worker(operation)
+        job = finishing()
+        await worker.own(job, [0, 1])
+        running = asyncio.create_task(worker.engine.run())
+        await until(lambda: operation.done)
+        worker.change(job, state=State.PAUSING, epoch=2)
+        await until(lambda: worker.reports(LanesRested))
+        assert [set(report.lanes) for report in worker.reports(LanesRested)] == [{1}]
+        operation.hold.set()
+        await until(lambda: len(worker.reports(LanesRested)) == 2)
+        assert set(worker.reports(LanesRested)[1].lanes) == {0}
+        assert worker.reports(FileFinished) == [] and worker.failed == [], "the gate is closed"
+        running.cancel()
+
+    tell(story)
+
+
+def test_what_a_job_needs_is_kept_alive_while_it_is_paused() -> None:
+    async def story() -> None:
+        operation = Steps(makes_file=True)
+        worker = Worker(operation)
+        await worker.own(replace(world_in(State.PAUSED).job(), operation="export"), [0])
+        running = asyncio.create_task(worker.engine.run())
+        await until(lambda: KEEP_SECONDS in worker.sleeps.seconds)
+        assert operation.done == []
+        worker.sleeps.end(KEEP_SECONDS)
+        await until(lambda: operation.done)
+        assert operation.done == ["keep"]
+        running.cancel()
+
+    tell(story)
+
+
+# -- what an owner has left ------------------------------------------------------------------------------------------
 
 
 def record(key: bytes | None, value: bytes, offset: int) -> Any:

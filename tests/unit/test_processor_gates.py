@@ -28,16 +28,15 @@ class Worker:
     """One that owns partitions 0 and 1, and has a job at work on partition 1."""
 
     now: float = 0.0
-    open: bool = True
     jobs: JobTable = field(default_factory=JobTable)
-    lanes: Lanes = field(default_factory=lambda: Lanes(owned=frozenset({0, 1})))
+    lanes: Lanes = field(default_factory=lambda: Lanes(owned=frozenset({0, 1}), open=True))
     job: Job = field(default_factory=lambda: world_in(State.RUNNING).job())
 
     def __post_init__(self) -> None:
         self.jobs.put(self.job)
         self.lane = Lane(self.job.id, 1, 4)
         self.lanes.put(self.lane)
-        self.gates = Gates(Lease(10, lambda: self.now), self.jobs, self.lanes, lambda: self.open)
+        self.gates = Gates(Lease(10, lambda: self.now), self.jobs, self.lanes)
 
     def later(self, **changes: object) -> None:
         offset = self.job.command_offset + 1
@@ -57,7 +56,7 @@ def outlast_the_lease(worker: Worker) -> None:
 
 
 def close(worker: Worker) -> None:
-    worker.open = False
+    worker.lanes.open = False
 
 
 def lose(worker: Worker) -> None:

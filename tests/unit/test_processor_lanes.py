@@ -151,9 +151,9 @@ def test_only_own_partitions_of_the_job_that_nobody_has_reported_are_reported() 
 
 def test_a_partition_taken_over_from_a_worker_that_may_still_write_proves_nothing_yet() -> None:
     mine = lanes(0, 1)
-    mine.unproved.add(0)
+    mine.unquiesced.add(0)
     assert set(mine.rested(pausing(), set())) == {1}
-    mine.unproved.clear()
+    mine.unquiesced.clear()
     assert set(mine.rested(pausing(), set())) == {0, 1}
 
 

@@ -98,14 +98,14 @@ def test_every_report_is_found_by_its_job(name: str) -> None:
 
 def test_a_lane_tells_each_row_once() -> None:
     lane = settled(Lane("j1", 0, 2), 0, applied=4, failed=1)
-    assert lane.tell() == LaneTotals(rows_applied=4, rows_failed=1, blocks=1)
-    assert lane.tell() == LaneTotals()
+    assert lane.take_unreported() == LaneTotals(rows_applied=4, rows_failed=1, blocks=1)
+    assert lane.take_unreported() == LaneTotals()
     settled(lane, 1, applied=5)
-    assert lane.tell() == LaneTotals(rows_applied=5, blocks=1)
+    assert lane.take_unreported() == LaneTotals(rows_applied=5, blocks=1)
 
 
 def test_a_lane_that_another_worker_takes_over_tells_what_comes_after_its_record() -> None:
     lane = Lane.restored(settled(Lane("j1", 0, 2), 0, applied=4).record(0))
     settled(lane, 1, applied=5)
     assert lane.totals.rows_applied == 9
-    assert lane.tell() == LaneTotals(rows_applied=5, blocks=1)
+    assert lane.take_unreported() == LaneTotals(rows_applied=5, blocks=1)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 from elasticsearch import ApiError
 
-from processor.elastic.bulk import BulkSink
+from processor.elastic.bulk import BACKOFF, BulkSink
+from runtime.clock import Clock
 
 T = TypeVar("T")
 Step = Exception | Callable[[list["Item"]], dict[str, Any]]
@@ -94,7 +95,16 @@ def api_error(status: int, body: Any = None) -> ApiError:
     return ApiError("no", meta, body or {})
 
 
-def sink(client: StubClient, trouble: Callable[[str | None], None] = lambda _: None) -> BulkSink:
-    made = BulkSink(cast(Any, client))
-    made.on_trouble = trouble
+def sink(
+    client: StubClient,
+    told: Callable[[str | None], None] = lambda _: None,
+    paused: Callable[[float], None] = lambda _: None,
+) -> BulkSink:
+    """A sink without jitter, whose pauses take no time: `paused` is given each of them, in seconds."""
+
+    async def sleep(seconds: float) -> None:
+        paused(seconds)
+
+    made = BulkSink(cast(Any, client), clock=Clock(sleep=sleep), backoff=replace(BACKOFF, fraction=lambda: 1.0))
+    made.on_degraded = told
     return made

@@ -12,7 +12,7 @@ from typing import Any
 from faust.types import TP
 from mode.utils.queues import FlowControlQueue
 
-from processor.app import make_app
+from processor.stream.faust_app import make_app
 from processor.stream.transport import Batch, NoReadOffsets, SteadyFlow, WorkerConsumer
 from runtime.settings import Settings
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,14 +18,13 @@ from elasticsearch import ApiError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import processor.elastic.bulk as bulk_module
-import processor.operations.export as export_module
 import runtime.storage as storage_module
-from processor.elastic.bulk import Answer, BulkSink
+from processor.elastic.bulk import BACKOFF, Answer, BulkSink
 from processor.elastic.unanswered import Fate, fate_of
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from processor.operations.export import Export
 from runtime.clients import NotSentError, async_elasticsearch
+from runtime.clock import Clock
 from runtime.settings import Settings
 from runtime.storage import Storage
 from tests.unit.test_processor_stub import StubClient, answers, api_error, run
@@ -89,13 +88,11 @@ class World:
         self.now += seconds
 
     def send(self) -> list[Answer]:
-        sink = BulkSink(cast(Any, self), late_seconds=LATE_SECONDS, clock=lambda: self.now)
-        sink.on_trouble = self.told.append
-        real, bulk_module.asyncio.sleep = bulk_module.asyncio.sleep, self.sleep  # type: ignore[assignment]
-        try:
-            return run(sink.send(ITEMS, self.gate))
-        finally:
-            bulk_module.asyncio.sleep = real
+        clock = Clock(monotonic=lambda: self.now, sleep=self.sleep)
+        backoff = replace(BACKOFF, fraction=lambda: 1.0)
+        sink = BulkSink(cast(Any, self), late_seconds=LATE_SECONDS, clock=clock, backoff=backoff)
+        sink.on_degraded = self.told.append
+        return run(sink.send(ITEMS, self.gate))
 
     @property
     def may_come(self) -> bool:
@@ -233,11 +230,10 @@ def test_a_job_fails_only_when_a_bucket_can_not_write_its_part_any_more(
     async def put(*_: Any) -> None:
         raise OSError("no answer")
 
-    monkeypatch.setattr(export_module.asyncio, "sleep", sleep)
     monkeypatch.setattr(storage_module.obstore, "put_async", put)
     storage = Storage(cast(Any, None), None if bucket else Path())
-    export = Export(storage, cast(Any, None), LATE_SECONDS)
-    work: Any = SimpleNamespace(sink=SimpleNamespace(on_trouble=told.append))
+    export = Export(storage, cast(Any, None), LATE_SECONDS, sleep)
+    work: Any = SimpleNamespace(sink=SimpleNamespace(on_degraded=told.append))
     with pytest.raises(CannotGoOnError, match="no answer"):
         run(export._stored(work, storage.put("parts/j1/1.csv", b"x")))
     assert slept == waited

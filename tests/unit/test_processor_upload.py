@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from processor.errors import CannotGoOnError, FencedError
 from processor.operations.dry_run_preview import SHOWN_ROWS, WITHIN_ROWS
 from processor.operations.resolved_errors import end_errors
-from processor.operations.upload import Upload, error_item
+from processor.operations.row_errors import error_item
+from processor.operations.upload import Upload
 from processor.operations.work import Result, Work
 from processor.outcome import Outcome
 from schemas.blocks import RowBlock, UndoBlock

@@ -12,6 +12,10 @@ TESTS = Path(__file__).parents[1]
 FILES = sorted(file for part in ("e2e", "faults", "integration") for file in (TESTS / part).glob("test_*.py"))
 
 SLEEPS = re.compile(r"\bsleep\((?!900\))")  # a stand-in for a process that does nothing
+PATCHED_CLOCKS = re.compile(
+    r"""setattr\([^)]*?(\btime\b|\bclock\b|sleep|monotonic|perf_counter)|\b(time|asyncio)\.\w+ = """
+)
+"""A clock or a sleep of the whole process, which everything else in it would have as well."""
 STOPS = re.compile(r'\(\s*\w+, "(pause|terminate)"|"(pause|terminate)", \w+')
 HOLDS = re.compile(
     r'rows_per_second|"--rate"|"Rows a second"|begin_slowly|undoing|slow_ingest|max_errors|topic_job|make_job|QUEUED|'
@@ -23,6 +27,12 @@ HOLDS = re.compile(
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_nothing_is_waited_for_by_the_clock(file: Path) -> None:
     assert SLEEPS.findall(file.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("file", sorted((TESTS / "unit").glob("test_*.py")), ids=lambda file: file.stem)
+def test_clocks_are_given_and_not_patched(file: Path) -> None:
+    """What needs a clock or a sleep takes it as an argument (`runtime/clock.py`)."""
+    assert [match[0] for match in PATCHED_CLOCKS.finditer(file.read_text("utf-8"))] == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -1,21 +1,22 @@
-"""The routes for machines: health, readiness, metrics, the API's description."""
+"""For machines that look after the API: health, readiness, metrics."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.models import Readiness
-from api.openapi import document
+from api.models import Health, Readiness
 from api.web.responses import json_answer
+from api.web.routing import Answer, Endpoint
 from api.web.services import services
 
 
 async def healthz(request: Request) -> Response:
     """The process runs."""
-    return json_answer({"status": "ok"})
+    return json_answer(Health())
 
 
 async def readyz(request: Request) -> Response:
@@ -38,6 +39,24 @@ async def metrics(request: Request) -> Response:
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-async def openapi(request: Request) -> Response:
-    """The API's description, OpenAPI 3.1."""
-    return json_answer(document())
+ENDPOINTS: Final = (
+    Endpoint("GET", "/healthz", healthz, "healthz", "The process runs", (Answer(200, "It does", Health),), open=True),
+    Endpoint(
+        "GET",
+        "/readyz",
+        readyz,
+        "readyz",
+        "Control works",
+        (Answer(200, "It does", Readiness), Answer(503, "Not (yet)", Readiness)),
+        open=True,
+    ),
+    Endpoint(
+        "GET",
+        "/metrics",
+        metrics,
+        "metrics",
+        "Numbers for Prometheus",
+        (Answer(200, "Text format 0.0.4", "text/plain"),),
+        open=True,
+    ),
+)

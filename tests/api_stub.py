@@ -1,8 +1,9 @@
-"""The API without Kafka: commands go through the real `react` straight into the view. Other tests import it."""
+"""The API without Kafka: commands go through the real `react` straight into the view."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,8 +25,10 @@ from runtime.datasets import load_datasets
 from runtime.settings import Settings
 from runtime.storage import open_storage
 from schemas.codec import decode, encode
-from schemas.commands import Command
+from schemas.commands import Command, InputEnded, LanesDone, LanesRested
 from schemas.events import CommandRejected, History
+from schemas.job import Input, LaneTotals, RestedLane
+from tests.api_contract import DeclaredAnswers
 
 _FILE = frozenset({"file", "topic"})
 _EXPORT = Kind(frozenset({"query"}), exclusive=False, dated=True, makes_file=True)
@@ -37,8 +40,9 @@ ROW = b"Ann,ann@example.org,+31201234567,Netherlands,blue,2026-01-01T00:00:00Z\n
 class StubLog:
     """Stands for Kafka and the control agent."""
 
-    def __init__(self, live: JobFeed) -> None:
+    def __init__(self, live: JobFeed, catalog: Catalog) -> None:
         self.live = live
+        self.catalog = catalog
         self.sent: list[Command] = []
         self.history: list[History] = []
         self.up = True
@@ -71,7 +75,7 @@ class StubLog:
             offset=offset,
             at=1_790_000_000_000 + offset,
             partitions=2,
-            catalog=CATALOG,
+            catalog=self.catalog,
             holder=lambda key: holder(jobs.values(), key),
             find=jobs.get,
         )
@@ -97,7 +101,7 @@ class StubHistory:
 
 
 class StubElasticsearch:
-    """Stands for Elasticsearch: it does not answer."""
+    """Stands for Elasticsearch that does not answer."""
 
     def __getattr__(self, name: str) -> Any:
         return self
@@ -111,45 +115,64 @@ class StubElasticsearch:
         raise Refused("refused")
 
 
-def stub(folder: Path, **more: Any) -> tuple[Starlette, StubLog]:
-    """An app whose files are below `folder`, and what stands for Kafka."""
+def stub(
+    folder: Path, catalog: Catalog = CATALOG, *, caught_up: bool = True, elasticsearch: Any = None, **more: Any
+) -> tuple[Starlette, StubLog]:
+    """An app whose files are below `folder`, and what stands for Kafka. It ends only if each answer was declared.
+
+    `more`: settings.
+    """
     values = {"home": folder, "api_require_key": False, "api_key": "secret", **more}
     settings = Settings(**values)
     live = JobFeed()
-    log = StubLog(live)
+    log = StubLog(live, catalog)
+    undeclared: list[str] = []
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        live.set_caught_up()
+        if caught_up:
+            live.set_caught_up()
+        app.state.undeclared = undeclared
         app.state.services = Services(
             settings=settings,
-            catalog=CATALOG,
+            catalog=catalog,
             live=live,
             commands=log,  # type: ignore[arg-type]
             history=StubHistory(log),  # type: ignore[arg-type]
-            elasticsearch=StubElasticsearch(),  # type: ignore[arg-type]
+            elasticsearch=elasticsearch or StubElasticsearch(),
             storage=open_storage(settings),
             metrics=Metrics(live.view),
             key="secret",
+            catch_up_seconds=5.0 if caught_up else 0.01,
         )
         yield
+        if undeclared:
+            raise AssertionError("; ".join(undeclared))
 
-    return application(settings, lifespan), log
+    app = application(settings, lifespan)
+    app.add_middleware(DeclaredAnswers, report=undeclared.append)
+    return app, log
 
 
 def make_job(client: TestClient, body: bytes = PEOPLE + ROW, **job: Any) -> Any:
     """The answer to the creation of a job with a file."""
-    import json
-
     headers = {"Idempotency-Key": job.pop("key")} if "key" in job else {}
     described = json.dumps({"operation": "upload", "dataset": "people", **job})
     parts = [("job", (None, described, "application/json")), ("file", ("people.csv", body, "text/csv"))]
     return client.post("/v1/jobs", files=parts, headers=headers)
 
 
-def test_a_job_goes_through_the_stub(tmp_path: Path) -> None:
-    app, log = stub(tmp_path)
-    with TestClient(app) as client:
-        answer = make_job(client)
-    assert answer.status_code == 201
-    assert [type(command).__name__ for command in log.sent] == ["CreateJob"]
+def rest(log: StubLog, job_id: str, rows: int = 5) -> None:
+    """The workers say that the job has stopped."""
+    job = log.live.view.jobs[job_id]
+    lane = RestedLane(epoch=job.epoch, totals=LaneTotals(rows_applied=rows, last_row=rows))
+    log.report(LanesRested(job_id=job_id, run=job.run, epoch=job.epoch, lanes={0: lane, 1: lane}))
+
+
+def complete(log: StubLog, job_id: str, failed: int = 0, **read: Any) -> None:
+    """The reader and the workers say that the job is done; `read`: more that the reader says of its input."""
+    job = log.live.view.jobs[job_id]
+    ended = Input(blocks=1, rows=4, ended=True, blocks_per_partition=(1, 0), **read)
+    log.report(InputEnded(job_id=job_id, run=job.run, input=ended))
+    lane = LaneTotals(rows_applied=4 - failed, rows_failed=failed, blocks=1, last_row=4)
+    log.report(LanesDone(job_id=job_id, run=job.run, lanes={0: lane}))

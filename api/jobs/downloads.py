@@ -1,20 +1,24 @@
-"""GET /v1/jobs/{id}/result: the file that an export made, whole or a range of it."""
+"""The files that a job has to give: its row errors as CSV, and what an export made, whole or a range of it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from email.utils import formatdate
 
-from starlette.requests import Request
+from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
 from api.errors import ApiError, unavailable
-from api.web.services import services, visible_job
-from runtime.storage import StorageError, Stored
+from api.jobs.row_errors import csv_pages
+from api.web.services import Services
+from runtime.storage import Storage, StorageError, Stored
 from schemas.exports import result_path
+from schemas.indices import index_name
 from schemas.job import Job, State
 
+_CSV = "text/csv; charset=utf-8"
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z", re.ASCII)
 """Places with more digits lie beyond the end of any file; a header that names one counts for nothing."""
 
@@ -27,9 +31,30 @@ class Part:
     end: int
 
 
-async def get_result(request: Request) -> Response:
-    """The CSV that an export made."""
-    job, storage = await visible_job(request), services(request).storage
+async def errors_csv(parts: Services, job: Job) -> Response:
+    """All of a job's row errors, as CSV. Raises as `csv_pages`."""
+    dataset = parts.catalog.datasets.get(job.dataset)
+    columns = dataset.columns if dataset else ()
+    index = index_name(parts.settings.prefix, "errors")
+    pages = csv_pages(parts.elasticsearch, index, job.id, columns, job.options.raw)
+    # The first page is fetched before the answer begins, so that a failure can still be told as one.
+    first = await anext(pages)
+    headers = {"Content-Disposition": f'attachment; filename="{job.id}-errors.csv"'}
+    return StreamingResponse(_from(first, pages), headers=headers, media_type=_CSV)
+
+
+async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
+
+
+async def result_file(storage: Storage, job: Job, asked: Headers, head_only: bool) -> Response:
+    """The CSV that an export made, or the range of it that the headers of the request ask for.
+
+    Raises:
+        ApiError: 404 or 409, there is none (yet); 416, the range lies beyond its end; 503, storage does not answer.
+    """
     problem = result_problem(job)
     if problem is not None:
         raise problem
@@ -46,20 +71,20 @@ async def get_result(request: Request) -> Response:
         "ETag": stored.etag,
         "Last-Modified": formatdate(stored.modified, usegmt=True),
     }
-    if stored.etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:
+    if stored.etag in [tag.strip().removeprefix("W/") for tag in asked.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers=headers)
-    part = wanted(request.headers.get("range"), request.headers.get("if-range"), stored)
+    part = wanted(asked.get("range"), asked.get("if-range"), stored)
     whole = part is None
     part = part or Part(0, stored.size)
     headers["Content-Length"] = str(part.end - part.start)
     if not whole:
         headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{stored.size}"
     code = 200 if whole else 206
-    if request.method == "HEAD" or part.start == part.end:
-        return Response(status_code=code, headers=headers, media_type="text/csv; charset=utf-8")
+    if head_only or part.start == part.end:
+        return Response(status_code=code, headers=headers, media_type=_CSV)
     # What breaks off on the way breaks the connection: the announced length tells the caller.
     content = storage.read(path, part.start, part.end)
-    return StreamingResponse(content, code, headers, media_type="text/csv; charset=utf-8")
+    return StreamingResponse(content, code, headers, media_type=_CSV)
 
 
 def result_problem(job: Job) -> ApiError | None:

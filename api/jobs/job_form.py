@@ -1,0 +1,66 @@
+"""The multipart form of a new job: its parts, and the command as soon as enough of them has come."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from api.errors import ApiError, invalid
+from api.jobs.job_request import Admission, request_in
+from api.models import JobRequest
+from api.uploads.receiving import Part, TextPart
+from api.uploads.upload import Upload
+from schemas.commands import CreateJob
+
+
+class JobForm:
+    """The parts ``job`` (JSON) and ``file``, in whichever order they come.
+
+    A job that is refused, or a file whose header is, ends the body there: it does not cost the rest of the upload.
+    """
+
+    def __init__(self, admission: Admission, upload: Upload) -> None:
+        self._admission = admission
+        self._command: CreateJob | None = None
+        self.upload = upload
+        self.asked: JobRequest | None = None
+
+    def begin(self, name: str, filename: str | None) -> Part:
+        """The sink of a part that begins.
+
+        Raises:
+            ApiError: 400, it is none of those that are expected, or what has come makes no job.
+        """
+        match name:
+            case "job" if self.asked is None:
+                return TextPart(name, self._on_job)
+            case "file" if not self.upload.begun:
+                part = self.upload.begin(filename)
+                self._admit()
+                return part
+            case "job" | "file":
+                raise invalid(f"the part {name!r} comes twice; send it once")
+            case _:
+                raise invalid(f"the part {name[:80]!r} is not known; send one part 'job' (JSON) and one part 'file'")
+
+    def end(self) -> CreateJob:
+        """The command, once all parts have come.
+
+        Raises:
+            ApiError: 400, one is missing, or what has come makes no job.
+        """
+        if self.asked is None:
+            raise self.nothing_asked()
+        return self._command or self._admission.command(self.asked, None)
+
+    def nothing_asked(self) -> ApiError:
+        """The refusal of a form that says nothing of a job."""
+        return invalid("the part 'job' is missing; send the job's JSON in a part of this name")
+
+    def _on_job(self, data: bytes) -> None:
+        self.asked = request_in(data)
+        self._admit()
+
+    def _admit(self) -> None:
+        if self.asked is not None and self.upload.begun:
+            self._command = self._admission.command(self.asked, self.upload.source())
+            self.upload.look_with(partial(self._admission.columns, self._command))

@@ -1,0 +1,27 @@
+"""A job as an answer, and where it is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from api.jobs.job_view import job_view
+from api.web.responses import json_answer
+from api.web.services import Services, now_ms
+from schemas.job import Job
+
+JOBS: Final = "/v1/jobs"
+JOB: Final = f"{JOBS}/{{job_id}}"
+
+
+def job_answer(parts: Services, job: Job, code: int = 200, waiting_for: str | None = None) -> Response:
+    """The job as it is now."""
+    return json_answer(job_view(job, parts.view, now_ms(), waiting_for), code)
+
+
+def made_answer(parts: Services, job: Job, code: int = 201) -> Response:
+    """A job that was made, and where it is."""
+    answer = job_answer(parts, job, code)
+    answer.headers["Location"] = JOB.format(job_id=job.id)
+    return answer

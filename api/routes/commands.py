@@ -1,0 +1,164 @@
+"""What is done with a job: commands, its rate, the end of its input, the start of the real job, corrected rows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.errors import invalid
+from api.jobs.actions import COMMANDS, announce_end, at_rest, carry_out, change_rate
+from api.jobs.dry_runs import start_real
+from api.jobs.job_request import body_as
+from api.jobs.retry_errors import take_corrections
+from api.jobs.waiting import waiting_for
+from api.models import InputEnd, JobView, Rate, Reason, Start
+from api.readmodel.command_log import ANSWER_SECONDS
+from api.routes.answers import JOB, job_answer, made_answer
+from api.web.bodies import short_body
+from api.web.routing import CSV, Answer, Body, Endpoint, Handler, Parameter, Part, refusal
+from api.web.services import caller, services, visible_job
+from schemas import bounds
+
+_LONGEST_WAIT_SECONDS = 600.0
+_WAIT: Final = Parameter(
+    "wait",
+    "Seconds to wait for the state in which the job rests",
+    Annotated[float, Meta(ge=0, le=_LONGEST_WAIT_SECONDS)],
+)
+_REASON: Final = Parameter("reason", "Why, for the audit trail", bounds.Reason)
+
+
+def commanding(action: str) -> Handler:
+    """The handler of one of `COMMANDS`."""
+
+    async def command_job(request: Request) -> Response:
+        """Send the command; with ``?wait=SECONDS``, wait for the state in which the job rests."""
+        job, parts = await visible_job(request), services(request)
+        wait = _wait_seconds(request)
+        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows")
+        job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, wait or 0))
+        if wait is None:
+            return job_answer(parts, job, 202)
+        job, rests = await at_rest(parts, job, action, wait)
+        return job_answer(parts, job, 200) if rests else job_answer(parts, job, 202, waiting_for(job))
+
+    return command_job
+
+
+def _wait_seconds(request: Request) -> float | None:
+    text = request.query_params.get(_WAIT.name)
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_WAIT_SECONDS:
+        raise invalid(f"wait is a number of seconds from 0 to {_LONGEST_WAIT_SECONDS:g}, not {text[:80]!r}")
+    return seconds
+
+
+async def set_rate(request: Request) -> Response:
+    """Set or lift the most rows a second."""
+    job, parts = await visible_job(request), services(request)
+    body = body_as(await short_body(request), Rate, "fields: rows_per_second (a number, or null for no limit), reason")
+    return job_answer(parts, await change_rate(parts, job, caller(request), body))
+
+
+async def end_input(request: Request) -> Response:
+    """Say how many rows come by the inbox; the job ends once it has them."""
+    job, parts = await visible_job(request), services(request)
+    body = body_as(await short_body(request), InputEnd, "fields: rows (how many the job has)")
+    return job_answer(parts, await announce_end(parts, job, caller(request), body), 202)
+
+
+async def start_job(request: Request) -> Response:
+    """Make the real job of a dry run; a second start answers with the job of the first."""
+    job, parts = await visible_job(request), services(request)
+    body = body_as(await short_body(request), Start, "fields: options, reason")
+    real, made = await start_real(parts, job, caller(request), body)
+    return made_answer(parts, real, 201 if made else 200)
+
+
+async def retry_errors(request: Request) -> Response:
+    """Apply the rows of a corrected ``errors.csv``."""
+    job, parts = await visible_job(request), services(request)
+    job = await take_corrections(request, parts, job, caller(request), request.query_params.get(_REASON.name))
+    return job_answer(parts, job, 202)
+
+
+_NOT_NOW: Final = refusal(409, "Not possible in this state; the message says when it is")
+_LOCATION: Final = {"Location": "Where the job is"}
+
+
+def _command(action: str, summary: str) -> Endpoint:
+    return Endpoint(
+        "POST",
+        f"{JOB}/{action}",
+        commanding(action),
+        f"{action}Job",
+        summary,
+        (
+            Answer(200, "The job, at rest (with ?wait)", JobView),
+            Answer(202, "The job; it is on its way there", JobView),
+            _NOT_NOW,
+        ),
+        (_WAIT,),
+        Body(Reason, required=False),
+    )
+
+
+_SUMMARIES: Final = {
+    "pause": "Stop writing, keep everything, go on later",
+    "resume": "Go on from the checkpoint",
+    "terminate": "Stop for good; what was written is taken out again",
+    "rollback": "Take out what the job wrote",
+}
+
+ENDPOINTS: Final = (
+    *(_command(action, _SUMMARIES[action]) for action in COMMANDS),
+    Endpoint(
+        "PUT",
+        f"{JOB}/rate",
+        set_rate,
+        "setRate",
+        "Set or lift the most rows a second",
+        (Answer(200, "The job", JobView), _NOT_NOW),
+        body=Body(Rate),
+    ),
+    Endpoint(
+        "POST",
+        f"{JOB}/end",
+        end_input,
+        "endInput",
+        "Say how many rows come by the inbox; the job ends once it has them",
+        (Answer(202, "The job", JobView), _NOT_NOW),
+        body=Body(InputEnd),
+    ),
+    Endpoint(
+        "POST",
+        f"{JOB}/start",
+        start_job,
+        "startJob",
+        "Make the real job of a dry run, without a second upload",
+        (
+            Answer(200, "The job, which was started before", JobView, _LOCATION),
+            Answer(201, "The job", JobView, _LOCATION),
+            refusal(409, "Not possible in this state, or without the file that the dry run read; the message says why"),
+        ),
+        body=Body(Start, required=False),
+    ),
+    Endpoint(
+        "POST",
+        f"{JOB}/retry-errors",
+        retry_errors,
+        "retryErrors",
+        "Apply corrected rows, those of an errors.csv, to the same job",
+        (Answer(202, "The job; it is at work again", JobView), _NOT_NOW),
+        (_REASON,),
+        Body(form={"file": Part(CSV)}, text=CSV),
+    ),
+)

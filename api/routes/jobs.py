@@ -1,0 +1,122 @@
+"""Jobs: all of them, a new one, one of them, and one as it changes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import errors
+from api.jobs.create import job_of
+from api.jobs.event_stream import events
+from api.jobs.paging import MOST, query_of
+from api.jobs.queries import job_page
+from api.models import JobPage, JobRequest, JobView
+from api.routes.answers import JOB, JOBS, job_answer, made_answer
+from api.web.responses import json_answer
+from api.web.routing import CSV, Answer, Body, Endpoint, Parameter, Part, refusal, unavailable
+from api.web.services import caller, caught_up, services, visible_job
+from schemas.job import State
+
+_HEARTBEAT_SECONDS = 15
+_SEND_SECONDS = 60
+
+
+async def list_jobs(request: Request) -> Response:
+    """A page of jobs."""
+    parts, asking = services(request), caller(request)
+    query = query_of(request.query_params.multi_items(), parts.catalog.operations)
+    await caught_up(parts)
+    return json_answer(await job_page(parts, query, asking))
+
+
+async def create_job(request: Request) -> Response:
+    """Make a job."""
+    parts = services(request)
+    return made_answer(parts, await job_of(request, parts, caller(request)))
+
+
+async def get_job(request: Request) -> Response:
+    """One job."""
+    return job_answer(services(request), await visible_job(request))
+
+
+async def watch_job(request: Request) -> Response:
+    """The job at once, then each change of its state as it comes and its progress at most four times a second."""
+    job, parts = await visible_job(request), services(request)
+    if parts.live.waiting >= parts.settings.api_connections // 2:
+        text = "as many callers watch jobs as the API has room for; ask for the job now and then instead"
+        raise errors.unavailable(text)
+    return EventSourceResponse(
+        events(parts.live, job),
+        ping=_HEARTBEAT_SECONDS,
+        ping_message_factory=lambda: ServerSentEvent(comment="still here"),
+        send_timeout=_SEND_SECONDS,
+        sep="\n",
+    )
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        JOBS,
+        list_jobs,
+        "listJobs",
+        "Jobs, newest first",
+        (
+            Answer(200, "Jobs", JobPage),
+            unavailable("The API has just started, and does not know every job yet"),
+        ),
+        (
+            Parameter("state", "Only jobs in these states", list[State]),
+            Parameter("operation", "Only these operations", list[str]),
+            Parameter("organisation", "Only these organisations", list[str]),
+            Parameter("limit", "Jobs on a page, at most", Annotated[int, Meta(ge=1, le=MOST)]),
+            Parameter("after", "The `next` of the page before", str),
+        ),
+    ),
+    Endpoint(
+        "POST",
+        JOBS,
+        create_job,
+        "createJob",
+        "Make a job",
+        (
+            Answer(201, "The job", JobView, {"Location": "Where the job is"}),
+            refusal(
+                403,
+                "The organisation is not the caller's, the named file is in no import folder, "
+                "or a web page of another site sends this without a key",
+            ),
+            refusal(409, "Another job holds what this one needs, or the named file changes while it is read"),
+            refusal(422, "The Idempotency-Key belongs to another request"),
+            unavailable("Kafka or the workers do not answer, the disk is full, or the API has just started"),
+        ),
+        (
+            Parameter(
+                "Idempotency-Key",
+                "A repeat with the same key returns the first answer",
+                Annotated[str, Meta(min_length=1, max_length=255)],
+                "header",
+            ),
+        ),
+        Body(JobRequest, {"job": Part(JobRequest), "file": Part(CSV, required=False)}),
+        description="With multipart/form-data the file is sent along. With application/json the job names a file in "
+        "an import folder of the server, takes its rows from the inbox, or is an export.",
+    ),
+    Endpoint("GET", JOB, get_job, "getJob", "One job", (Answer(200, "The job", JobView),)),
+    Endpoint(
+        "GET",
+        f"{JOB}/watch",
+        watch_job,
+        "watchJob",
+        "Events `state` and `progress`, each with the job as data, until the job has ended",
+        (
+            Answer(200, "Server-sent events", "text/event-stream"),
+            unavailable("As many callers watch jobs as the API has room for, or the API has just started"),
+        ),
+    ),
+)

@@ -1,0 +1,152 @@
+"""What callers read besides jobs: their history, row errors and files; datasets and totals."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.jobs.downloads import errors_csv, result_file
+from api.jobs.dry_runs import preview_of
+from api.jobs.paging import MOST, whole_number
+from api.jobs.queries import MOST_HISTORY, dataset_view, errors_of, history_of, totals
+from api.models import DatasetList, HistoryPage, Preview, RowErrorPage, Stats
+from api.routes.answers import JOB
+from api.web.responses import json_answer
+from api.web.routing import CSV, Answer, Endpoint, Parameter, refusal, unavailable
+from api.web.services import caller, caught_up, services, visible_job
+
+_ERRORS_LIMIT = 100
+_LAST_ROW = 2**62
+_LIMIT: Final = Parameter("limit", "Errors on a page, at most", Annotated[int, Meta(ge=1, le=MOST)])
+_AFTER: Final = Parameter("after", "Only rows after this one", Annotated[int, Meta(ge=0, le=_LAST_ROW)])
+
+
+async def get_history(request: Request) -> Response:
+    """A job's audit trail."""
+    job, parts = await visible_job(request), services(request)
+    earlier = max(0, len(parts.view.event_offsets(job.id)) - MOST_HISTORY)
+    return json_answer(HistoryPage(job_id=job.id, history=await history_of(parts, job), earlier=earlier))
+
+
+async def get_errors(request: Request) -> Response:
+    """A page of a job's row errors."""
+    job, parts = await visible_job(request), services(request)
+    limit, after = request.query_params.get(_LIMIT.name), request.query_params.get(_AFTER.name)
+    page = await errors_of(
+        parts,
+        job,
+        _ERRORS_LIMIT if limit is None else whole_number(_LIMIT.name, limit, 1, MOST),
+        None if after is None else whole_number(_AFTER.name, after, 0, _LAST_ROW),
+    )
+    return json_answer(page)
+
+
+async def get_errors_csv(request: Request) -> Response:
+    """All of a job's row errors, as CSV."""
+    job, parts = await visible_job(request), services(request)
+    return await errors_csv(parts, job)
+
+
+async def get_preview(request: Request) -> Response:
+    """What a dry run has found so far."""
+    job, parts = await visible_job(request), services(request)
+    return json_answer(await preview_of(parts, job))
+
+
+async def get_result(request: Request) -> Response:
+    """The CSV that an export made."""
+    job, storage = await visible_job(request), services(request).storage
+    return await result_file(storage, job, request.headers, request.method == "HEAD")
+
+
+async def list_datasets(request: Request) -> Response:
+    """Every dataset, with its columns."""
+    caller(request)
+    known = services(request).catalog.datasets.values()
+    return json_answer(DatasetList(datasets=[dataset_view(dataset) for dataset in known]))
+
+
+async def get_stats(request: Request) -> Response:
+    """Totals over the caller's jobs."""
+    parts, asking = services(request), caller(request)
+    await caught_up(parts)
+    return json_answer(await totals(parts, asking))
+
+
+_ETAG: Final = {"ETag": "Tells this file from another one"}
+_RANGE: Final = {"Content-Range": "Which bytes of how many"}
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        f"{JOB}/history",
+        get_history,
+        "getHistory",
+        "The audit trail, newest last",
+        (Answer(200, "What happened", HistoryPage),),
+    ),
+    Endpoint(
+        "GET",
+        f"{JOB}/errors",
+        get_errors,
+        "getErrors",
+        "Row errors, by row",
+        (Answer(200, "A page", RowErrorPage),),
+        (_LIMIT, _AFTER),
+    ),
+    Endpoint(
+        "GET",
+        f"{JOB}/errors.csv",
+        get_errors_csv,
+        "getErrorsCsv",
+        "All row errors",
+        (Answer(200, "The rows, and why not", CSV, {"Content-Disposition": "What to call the file"}),),
+    ),
+    Endpoint(
+        "GET",
+        f"{JOB}/preview",
+        get_preview,
+        "getPreview",
+        "What a dry run has found: counts, first row errors, first rows as they would be stored",
+        (Answer(200, "The preview", Preview), refusal(404, "There is no such job, or it is no dry run")),
+    ),
+    Endpoint(
+        "GET",
+        f"{JOB}/result",
+        get_result,
+        "getResult",
+        "The CSV that an export made",
+        (
+            Answer(200, "The file", CSV, {**_ETAG, "Content-Disposition": "What to call it"}),
+            Answer(206, "The range that was asked for", CSV, {**_ETAG, **_RANGE}),
+            Answer(304, "The caller has the file already", headers=_ETAG),
+            refusal(404, "There is no such job, it makes no file, or its file is not there any more"),
+            refusal(409, "The file is not complete yet, or the export has failed"),
+            refusal(416, "The range lies beyond the end of the file", _RANGE),
+        ),
+        (
+            Parameter("Range", "One range of bytes; several are answered with the whole file", str, "header"),
+            Parameter("If-Range", "The ETag that the range belongs to", str, "header"),
+            Parameter("If-None-Match", "ETags of files that the caller has", str, "header"),
+        ),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/datasets",
+        list_datasets,
+        "listDatasets",
+        "Datasets and their columns",
+        (Answer(200, "All of them", DatasetList),),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/stats",
+        get_stats,
+        "getStats",
+        "Totals over all jobs",
+        (Answer(200, "The totals", Stats), unavailable("The API has just started, and does not know every job yet")),
+    ),
+)

@@ -1,0 +1,46 @@
+"""Every route of REST, and the description that is made of them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.openapi import document
+from api.routes import commands, jobs, reports, service
+from api.web.responses import json_answer
+from api.web.routing import JSON, Answer, Endpoint
+
+
+async def openapi(request: Request) -> Response:
+    """The API's description, OpenAPI 3.1."""
+    return json_answer(description())
+
+
+@lru_cache(maxsize=1)
+def description() -> dict[str, Any]:
+    """The API's description."""
+    return document(GROUPS)
+
+
+_DESCRIPTION: Final = Endpoint(
+    "GET",
+    "/openapi.json",
+    openapi,
+    "getDescription",
+    "This text",
+    (Answer(200, "OpenAPI 3.1", JSON),),
+    open=True,
+)
+
+GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
+    "Jobs": jobs.ENDPOINTS,
+    "Commands": commands.ENDPOINTS,
+    "Reports": reports.ENDPOINTS,
+    "Service": (*service.ENDPOINTS, _DESCRIPTION),
+}
+"""Every route, by what it is about; generated clients have a class for each group."""
+
+ENDPOINTS: Final = tuple(endpoint for group in GROUPS.values() for endpoint in group)

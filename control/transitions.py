@@ -1,0 +1,205 @@
+"""The map of a job's life: which event takes a job from which state to which one, who causes it, and how.
+
+`control/machine.py` decides by rules; this map says what these rules can lead to. A test compares the two, from every
+state that a job can reach. docs/states.md is made of this map: see `control/states_page.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.commands import (
+    CreateJob,
+    FileFinished,
+    InputAdvanced,
+    InputEnded,
+    InputFailed,
+    LanesCounted,
+    LanesDone,
+    LanesRested,
+    PauseJob,
+    ResumeJob,
+    RetryErrors,
+    RollbackJob,
+    SetRate,
+    StartJob,
+    TerminateJob,
+    UndoChecked,
+    WorkFailed,
+)
+from schemas.events import (
+    Completed,
+    Created,
+    Failed,
+    FileBegun,
+    InputAnnounced,
+    InputCompleted,
+    InputMoved,
+    LanesFinished,
+    LanesStopped,
+    LanesTallied,
+    Paused,
+    PauseRequested,
+    ProbePassed,
+    RateSet,
+    Resumed,
+    RetryStarted,
+    RollbackRepeated,
+    RollbackStarted,
+    RolledBack,
+    Started,
+    Terminated,
+    TerminationRequested,
+    UndoFinished,
+)
+from schemas.job import State
+
+S = State
+OPERATOR: Final = "an operator"
+AGENT: Final = "the control agent"
+READER: Final = "a reader"
+WORKER: Final = "a worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One event, and what it does to the state of a job."""
+
+    event: type
+    before: tuple[State | None, ...]
+    """The states in which it can happen; None: the job is not there yet."""
+    after: State | None
+    """The state that it leads to; None: the state stays what it was."""
+    who: str
+    cause: str
+    """What `who` does: together they are a sentence."""
+    by: tuple[type | None, ...] = ()
+    """The commands that stand for this event; None: no command, since the turn of a queued job comes by itself."""
+    upon: tuple[type, ...] = ()
+    """The commands after whose own event it follows in the same step."""
+
+
+_APPLYING = (S.RUNNING, S.PAUSING, S.PAUSED)
+_UNDOING = (S.ROLLING_BACK, S.ROLLBACK_PAUSED)
+_ENDS_OF_WORK = (LanesDone, InputEnded, ResumeJob)
+
+TRANSITIONS: Final[tuple[Transition, ...]] = (
+    Transition(Created, (None,), S.QUEUED, OPERATOR, "makes the job", (CreateJob, StartJob)),
+    Transition(
+        Started, (S.QUEUED,), S.RUNNING, AGENT, "finds that no other job holds its exclusive key",
+        (None,), (CreateJob, StartJob),
+    ),
+    Transition(PauseRequested, (S.RUNNING,), S.PAUSING, OPERATOR, "pauses it", (PauseJob,)),
+    Transition(
+        PauseRequested, (S.RUNNING,), S.PAUSING, AGENT, "finds more row errors than max_errors allows",
+        upon=(LanesCounted, ResumeJob),
+    ),
+    Transition(
+        Paused, (S.PAUSING,), S.PAUSED, WORKER, "proves that the last partition has stopped", upon=(LanesRested,)
+    ),
+    Transition(Resumed, (S.PAUSED,), S.RUNNING, OPERATOR, "resumes it", (ResumeJob,)),
+    Transition(Resumed, (S.FAILED,), S.RUNNING, OPERATOR, "resumes it, as it failed while applying rows", (ResumeJob,)),
+    Transition(FileBegun, (S.RUNNING,), None, WORKER, "has dealt with the last block of an export", upon=_ENDS_OF_WORK),
+    Transition(
+        Completed, (S.RUNNING,), S.COMPLETED, WORKER, "has dealt with the last block, and no row has errors",
+        upon=_ENDS_OF_WORK,
+    ),
+    Transition(Completed, (S.RUNNING,), S.COMPLETED, WORKER, "has made the file of an export", (FileFinished,)),
+    Transition(
+        Completed, (S.RUNNING,), S.COMPLETED_WITH_ERRORS, WORKER, "has dealt with the last block, and rows have errors",
+        upon=_ENDS_OF_WORK,
+    ),
+    Transition(
+        Completed, (S.RUNNING,), S.COMPLETED_WITH_ERRORS, WORKER,
+        "has made the file of an export, and rows have errors", (FileFinished,),
+    ),
+    Transition(RetryStarted, (S.COMPLETED_WITH_ERRORS,), S.RUNNING, OPERATOR, "sends corrected rows", (RetryErrors,)),
+    Transition(
+        TerminationRequested, (S.QUEUED, *_APPLYING), S.TERMINATING, OPERATOR, "terminates it", (TerminateJob,)
+    ),
+    Transition(
+        TerminationRequested, (S.FAILED,), S.TERMINATING, OPERATOR, "rolls it back before every partition has stopped",
+        (RollbackJob,),
+    ),
+    Transition(
+        Terminated, (S.TERMINATING,), S.TERMINATED, WORKER,
+        "proves that the last partition has stopped, and the rows are kept", upon=(LanesRested,),
+    ),
+    Transition(
+        Terminated, (S.TERMINATING,), S.TERMINATED, AGENT,
+        "knows that every partition had stopped before, and the rows are kept", upon=(TerminateJob,),
+    ),
+    Transition(
+        RollbackStarted, (S.TERMINATING,), S.ROLLING_BACK, WORKER,
+        "proves that the last partition has stopped, and the rows are taken out", upon=(LanesRested,),
+    ),
+    Transition(
+        RollbackStarted, (S.TERMINATING,), S.ROLLING_BACK, AGENT,
+        "knows that every partition had stopped before, and the rows are taken out", upon=(TerminateJob,),
+    ),
+    Transition(
+        RollbackStarted, (S.COMPLETED, S.COMPLETED_WITH_ERRORS, S.TERMINATED, S.FAILED), S.ROLLING_BACK, OPERATOR,
+        "rolls it back", (RollbackJob,),
+    ),
+    Transition(PauseRequested, (S.ROLLING_BACK,), None, OPERATOR, "pauses the rollback", (PauseJob,)),
+    Transition(
+        Paused, (S.ROLLING_BACK,), S.ROLLBACK_PAUSED, WORKER,
+        "proves that the last partition of a paused rollback has stopped", upon=(LanesRested,),
+    ),
+    Transition(Resumed, (S.ROLLBACK_PAUSED,), S.ROLLING_BACK, OPERATOR, "resumes the rollback", (ResumeJob,)),
+    Transition(
+        Resumed, (S.FAILED,), S.ROLLING_BACK, OPERATOR, "resumes or rolls back a job that failed in a rollback",
+        (ResumeJob, RollbackJob),
+    ),
+    Transition(
+        UndoFinished, (S.ROLLING_BACK,), None, WORKER, "has undone the last block", upon=_ENDS_OF_WORK
+    ),
+    Transition(
+        UndoFinished, (S.ROLLING_BACK,), None, AGENT, "knows of no block to undo",
+        upon=(TerminateJob, RollbackJob, LanesRested),
+    ),
+    Transition(RollbackRepeated, (S.ROLLING_BACK,), None, WORKER, "has counted rows that are left", (UndoChecked,)),
+    Transition(RolledBack, (S.ROLLING_BACK,), S.ROLLED_BACK, WORKER, "has counted that no row is left", (UndoChecked,)),
+    Transition(
+        RolledBack, (S.ROLLING_BACK,), S.ROLLED_BACK, AGENT, "knows that the job never started",
+        upon=(TerminateJob, RollbackJob),
+    ),
+    Transition(Failed, (*_APPLYING, *_UNDOING), S.FAILED, READER, "can't read the source to its end", (InputFailed,)),
+    Transition(Failed, (*_APPLYING, *_UNDOING), S.FAILED, WORKER, "can't go on with it", (WorkFailed,)),
+    Transition(
+        RateSet, (S.QUEUED, *_APPLYING, *_UNDOING, S.FAILED), None, OPERATOR, "sets its rate", (SetRate,)
+    ),
+    Transition(
+        InputAnnounced, (S.QUEUED, *_APPLYING, S.FAILED), None, "the sender of the rows", "says how many there are",
+        (InputEnded,),
+    ),
+    Transition(
+        InputMoved, (*_APPLYING, *_UNDOING, S.FAILED), None, READER, "reports how far it has read", (InputAdvanced,)
+    ),
+    Transition(
+        InputCompleted, (*_APPLYING, *_UNDOING, S.FAILED), None, READER, "reports that it has published everything",
+        (InputEnded,),
+    ),
+    Transition(
+        LanesFinished, (*_APPLYING, *_UNDOING, S.FAILED), None, WORKER, "reports partitions that are done", (LanesDone,)
+    ),
+    Transition(
+        LanesStopped, (S.PAUSING, S.TERMINATING, S.FAILED, S.ROLLING_BACK), None, WORKER,
+        "proves that partitions have stopped", (LanesRested,),
+    ),
+    Transition(
+        LanesTallied, (*_APPLYING, S.FAILED), None, WORKER, "reports its counts of a job with max_errors",
+        (LanesCounted,),
+    ),
+    Transition(
+        ProbePassed, (S.RUNNING,), None, AGENT, "finds no more row errors in the first rows than max_errors allows",
+        upon=(LanesCounted, ResumeJob),
+    ),
+)  # fmt: skip
+"""In the order of a job's life; the events that leave the state as it is and only take note come last."""
+
+
+def moved_by(request: type) -> frozenset[State]:
+    """The states in which this request brings an event about."""
+    return frozenset(state for step in TRANSITIONS if request in step.by for state in step.before if state is not None)

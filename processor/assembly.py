@@ -1,0 +1,92 @@
+"""Puts the parts of a worker's engine together: what each is given, and which of the others it calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from control.jobtable import JobTable
+from processor.elastic.bulk import BulkSink
+from processor.engine import Engine
+from processor.execution.batches import Batches
+from processor.execution.conclusions import Conclusions
+from processor.execution.failures import JobFailures
+from processor.execution.job_states import JobStates
+from processor.execution.tasks import WorkerTasks
+from processor.execution.work_factory import WorkFactory
+from processor.gates import Gates
+from processor.lanes.checkpoints import Checkpoints
+from processor.lanes.owned_lanes import Lanes
+from processor.lanes.ownership import Ownership, ReadLaneRecords
+from processor.lanes.refill import Refill
+from processor.lanes.scheduler import Scheduler
+from processor.metrics import WorkerMetrics
+from processor.operations.base import Operation
+from processor.stream.lease import Lease
+from processor.stream.log_reader import LogReader
+from processor.stream.publisher import Publisher
+from runtime.clock import SYSTEM_CLOCK, Clock
+from runtime.settings import Settings
+from schemas.datasets import Dataset
+
+
+def make_engine(
+    settings: Settings,
+    jobs: JobTable,
+    operations: Mapping[str, Operation],
+    datasets: Mapping[str, Dataset],
+    sink: BulkSink,
+    publisher: Publisher,
+    reader: LogReader,
+    read_lane_records: ReadLaneRecords,
+    lease: Lease,
+    metrics: WorkerMetrics,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Engine:
+    """An engine that owns no partitions yet. To be called inside the event loop.
+
+    `reader` reads parked blocks again; `read_lane_records` reads what the last owners of partitions have left.
+    """
+    lanes = Lanes()
+    woken = asyncio.Event()
+    tasks = WorkerTasks(woken.set)
+    failures = JobFailures(jobs, lanes, publisher, tasks.reports)
+    checkpoints = Checkpoints(jobs, lanes, publisher, clock.now_ms, lease)
+    refill = Refill(jobs, lanes, reader, settings.lane_blocks, woken.set, failures.lane_broken)
+    scheduler = Scheduler(settings, jobs, lanes, refill.wake, failures.lane_broken)
+    gates = Gates(lease, jobs, lanes)
+    works = WorkFactory(operations, datasets, settings.prefix, sink, gates, clock.now_ms)
+    batches = Batches(
+        in_flight=settings.bulk_in_flight,
+        jobs=jobs,
+        lanes=lanes,
+        scheduler=scheduler,
+        refill=refill,
+        checkpoints=checkpoints,
+        works=works,
+        failures=failures,
+        publisher=publisher,
+        metrics=metrics,
+        tasks=tasks.batches,
+        clock=clock,
+        woken=woken,
+    )
+    conclusions = Conclusions(
+        jobs=jobs,
+        lanes=lanes,
+        checkpoints=checkpoints,
+        works=works,
+        failures=failures,
+        publisher=publisher,
+        tasks=tasks.conclusions,
+        clock=clock,
+    )
+    states = JobStates(
+        jobs, lanes, scheduler, refill, checkpoints, batches, conclusions, failures, background=tasks.reports
+    )
+    ownership = Ownership(lanes, publisher, read_lane_records, clock)
+    engine = Engine(
+        settings, jobs, lanes, reader, ownership, refill, checkpoints, batches, conclusions, states, tasks, clock
+    )
+    sink.on_degraded = engine.show_degraded
+    return engine

@@ -1,0 +1,127 @@
+"""Blocks out: batches of blocks, each of one job, go through the job's operation, a bounded number of them at a time.
+
+The hot path of a worker: the scheduler takes blocks, the operation sends them to Elasticsearch, and each lane settles
+what was applied or takes back what was not. Whatever happens to a batch, one of the two is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from control.jobtable import JobTable
+from control.predicates import runnable
+from processor.errors import CannotGoOnError, FencedError, UnansweredError
+from processor.execution.failures import JobFailures
+from processor.execution.tasks import BackgroundTasks
+from processor.execution.work_factory import WorkFactory
+from processor.lanes.checkpoints import Checkpoints
+from processor.lanes.lane import Lane
+from processor.lanes.owned_lanes import Lanes
+from processor.lanes.refill import Refill
+from processor.lanes.scheduler import Batch, Scheduler, put_back
+from processor.metrics import WorkerMetrics
+from processor.operations.resolved_errors import end_errors
+from processor.outcome import Outcome
+from processor.stream.publisher import Publisher
+from runtime.clock import Clock
+from schemas.blocks import Block
+from schemas.codec import encode
+from schemas.dead_letters import DeadLetter
+from schemas.job import Job
+from schemas.progress import RowError
+
+PREPARED = 1
+"""Requests that are made while others are in flight, so that Elasticsearch never waits for the next one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Batches:
+    """One worker's. `run` applies batches for as long as it is not cancelled."""
+
+    in_flight: int
+    """Requests that Elasticsearch is given at once; `PREPARED` more are made meanwhile."""
+    jobs: JobTable
+    lanes: Lanes
+    scheduler: Scheduler
+    refill: Refill
+    checkpoints: Checkpoints
+    works: WorkFactory
+    failures: JobFailures
+    publisher: Publisher
+    metrics: WorkerMetrics
+    tasks: BackgroundTasks
+    """The batches that are under way."""
+    clock: Clock
+    woken: asyncio.Event
+    """Set when there may be something to do."""
+
+    async def run(self) -> None:
+        """Keep the allowed number of batches under way, the jobs taking turns."""
+        most = self.in_flight + PREPARED
+        while True:
+            self.woken.clear()
+            pause: float | None = None
+            while self.lanes.open and len(self.tasks) < most:
+                job, pause = self.scheduler.next(self.clock.monotonic())
+                if job is None:
+                    break
+                taken: Batch = []
+                with self.failures.failing_only(job):
+                    taken = self.scheduler.take(job, self.clock.monotonic())
+                if taken:
+                    self.tasks.start(self.process(job, taken))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self.woken.wait()
+
+    async def process(self, job: Job, taken: Batch) -> None:
+        """Apply or undo one batch. Its lanes settle its blocks, or have them back if the batch was not carried out."""
+        lanes = {lane for lane, _, _ in taken}
+        began = self.clock.monotonic()
+        outcomes: Sequence[Outcome] = ()
+        try:
+            with self.failures.failing_only(job):
+                outcomes = await self._carry_out(job, lanes, [block for _, _, block in taken])
+        except FencedError as error:
+            if isinstance(error, UnansweredError):  # the next owner has to wait for what may still come of it
+                self.lanes.unquiesced.update(lane.partition for lane in lanes if self.lanes.is_current(lane))
+        finally:
+            if outcomes:
+                for (lane, loaded, _), outcome in zip(taken, outcomes, strict=True):
+                    lane.settle(loaded, outcome)
+                self.metrics.batch_done(job.operation, outcomes, self.clock.monotonic() - began)
+            else:
+                put_back(taken)
+            for lane in lanes:
+                if not runnable(self.jobs.get(job.id) or job):
+                    lane.unload()
+                self.checkpoints.touch(lane)
+                self.refill.wake(lane.partition)
+
+    async def _carry_out(self, job: Job, lanes: Collection[Lane], blocks: Sequence[Block]) -> Sequence[Outcome]:
+        """Have the job's operation apply or undo blocks, and write the dead letters; an outcome for each block."""
+        operation, work = self.works.for_blocks(job, lanes)
+        result = await (operation.apply if job.phase == "apply" else operation.undo)(work, blocks)
+        if len(result.outcomes) != len(blocks):
+            raise CannotGoOnError(
+                f"operation {job.operation} gave {len(result.outcomes)} outcomes for {len(blocks)} blocks; mend it"
+            )
+        letters = result.errors
+        if job.retrying:
+            # The rows are written: without this their block would not count, so a pause has to wait for it.
+            ending = dataclasses.replace(work, gate=self.works.gates.of_second_half(work.gate))
+            letters = letters + await end_errors(ending, blocks, result)
+        await self.publisher.bury([dead_letter(letter) for letter in letters])
+        return result.outcomes
+
+
+def dead_letter(error: RowError) -> DeadLetter:
+    """The record of a refused row; what is wrong with it can be read in its headers, whatever the value's form."""
+    headers = {"reason": error.reason, "row": str(error.row), "line": str(error.line)}
+    if error.column is not None:
+        headers["column"] = error.column
+    return error.job_id.encode(), encode(error), headers

@@ -1,0 +1,132 @@
+"""What is done once for a job, by the owner of partition 0 alone: its file, the count of a rollback, keeping it alive.
+
+A conclusion is begun once in each epoch of a job, and reported to the control agent. While it is under way, that
+partition does not count as rested (`Lanes.concluding`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from control.jobtable import JobTable
+from control.predicates import counting, making_file
+from processor.errors import CannotGoOnError, FencedError
+from processor.execution.failures import JobFailures
+from processor.execution.tasks import BackgroundTasks
+from processor.execution.work_factory import WorkFactory
+from processor.lanes.checkpoints import Checkpoints
+from processor.lanes.owned_lanes import CONCLUDING, Lanes
+from processor.operations.base import FileOperation, Operation, file_operation
+from processor.operations.dry_run_keys import sweep_claims
+from processor.operations.work import Work
+from processor.stream.publisher import Publisher
+from runtime.clock import Clock
+from schemas.codec import encode
+from schemas.commands import Command, FileFinished, UndoChecked
+from schemas.job import BUSY, Job
+
+log = logging.getLogger(__name__)
+
+KEEP_SECONDS = 60.0
+"""How often what jobs need that are not over is kept alive."""
+
+Step = Callable[[Operation, Work], Awaitable[Command]]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Conclusions:
+    """One worker's. A worker that does not own partition 0 begins none."""
+
+    jobs: JobTable
+    lanes: Lanes
+    checkpoints: Checkpoints
+    works: WorkFactory
+    failures: JobFailures
+    publisher: Publisher
+    tasks: BackgroundTasks
+    """The conclusions that are under way."""
+    clock: Clock
+    begun: set[tuple[str, int]] = field(default_factory=set)
+    """Job and epoch."""
+
+    def follow(self, job: Job) -> None:
+        """Begin what the job's state asks for."""
+        if counting(job):
+            self._begin(job, _check_undo)
+        if making_file(job):
+            self._begin(job, _finish)
+
+    def forget(self) -> None:
+        """The partitions are another worker's: it begins anew what has not been reported."""
+        self.begun.clear()
+
+    async def keep_alive(self) -> None:
+        """Again and again, keep alive what jobs need that are not over."""
+        while True:
+            await self.clock.sleep(KEEP_SECONDS)
+            for job in self.jobs if self.lanes.open and CONCLUDING in self.lanes.owned else ():
+                if not self.works.makes_file(job) or job.phase != "apply" or job.state not in BUSY:
+                    continue
+                # A FencedError says that the job has moved on meanwhile.
+                with contextlib.suppress(FencedError), self.failures.failing_only(job):
+                    operation, work = self.works.for_conclusion(job)
+                    await _making_file(operation).keep(work)
+
+    async def sweep(self) -> None:
+        """Delete the keys that dry runs which are over have left in Elasticsearch."""
+        try:
+            await sweep_claims(self.works.sink, self.works.prefix, self.jobs, self.works.gates.of_sweep())
+        except FencedError:
+            pass  # partition 0 belongs to another worker by now
+        except CannotGoOnError as error:
+            log.warning("the keys of dry runs that are over can't be deleted: %s", error)
+
+    def _begin(self, job: Job, step: Step) -> None:
+        if CONCLUDING not in self.lanes.owned or (job.id, job.epoch) in self.begun:
+            return
+        self.begun.add((job.id, job.epoch))
+        self.lanes.concluding.append(job.id)
+        self.tasks.start(self._conclude(job, step))
+
+    async def _conclude(self, job: Job, step: Step) -> None:
+        try:
+            with self.failures.failing_only(job):
+                operation, work = self.works.for_conclusion(job)
+                report = await step(operation, work)
+                await self.publisher.publish("commands", job.id.encode(), encode(report))
+        except FencedError:
+            pass  # the job is paused, or partition 0 belongs to another worker by now
+        finally:
+            self.lanes.concluding.remove(job.id)
+            self.checkpoints.report_soon()
+
+
+async def _check_undo(operation: Operation, work: Work) -> Command:
+    """Count what a rollback has left."""
+    making = file_operation(operation)
+    rows = await making.discard(work) if making is not None else 0
+    remaining, last_row = await operation.left_over(work)
+    job = work.job
+    return UndoChecked(job_id=job.id, epoch=job.epoch, remaining=remaining, last_row=last_row, rows_undone=rows)
+
+
+async def _finish(operation: Operation, work: Work) -> Command:
+    await _making_file(operation).finish(work)
+    return FileFinished(job_id=work.job.id, epoch=work.job.epoch)
+
+
+def _making_file(operation: Operation) -> FileOperation:
+    """The operation as one that makes a file.
+
+    Raises:
+        CannotGoOnError: it makes none here, though it does in another process.
+    """
+    making = file_operation(operation)
+    if making is None:
+        raise CannotGoOnError(
+            f"operation {operation.name} makes no file in this worker: give all processes the same version of it"
+        )
+    return making

@@ -1,0 +1,86 @@
+"""What follows from a job's state in the control table: its lanes run, stop, are reported on, or go.
+
+States are followed only while the worker is open. When it opens, it looks at all jobs.
+"""
+
+from __future__ import annotations
+
+from control.jobtable import JobTable
+from control.predicates import runnable
+from processor.execution.batches import Batches
+from processor.execution.conclusions import Conclusions
+from processor.execution.failures import JobFailures
+from processor.execution.tasks import BackgroundTasks
+from processor.lanes.checkpoints import Checkpoints
+from processor.lanes.owned_lanes import Lanes
+from processor.lanes.refill import Refill
+from processor.lanes.scheduler import Scheduler
+from schemas.job import ENDED, Job
+
+
+class JobStates:
+    """One worker's."""
+
+    def __init__(
+        self,
+        jobs: JobTable,
+        lanes: Lanes,
+        scheduler: Scheduler,
+        refill: Refill,
+        checkpoints: Checkpoints,
+        batches: Batches,
+        conclusions: Conclusions,
+        failures: JobFailures,
+        background: BackgroundTasks,
+    ) -> None:
+        self._jobs = jobs
+        self._lanes = lanes
+        self._scheduler = scheduler
+        self._refill = refill
+        self._checkpoints = checkpoints
+        self._batches = batches
+        self._conclusions = conclusions
+        self._failures = failures
+        self._background = background
+        self._swept = False
+        jobs.listen(self._changed)
+
+    def follow_all(self) -> None:
+        """The worker has opened: look at every job."""
+        self._swept = False  # one sweep is enough for all jobs that ended before
+        for job in self._jobs:
+            self._changed(job.id, job)
+        self._swept = True
+        self._background.start(self._conclusions.sweep())
+
+    def _changed(self, job_id: str, job: Job | None) -> None:
+        if not self._lanes.open:
+            return
+        if job is None:
+            self._release(job_id, None)
+            return
+        with self._failures.failing_only(job):
+            self._follow(job)
+
+    def _release(self, job_id: str, job: Job | None) -> None:
+        """The job has ended, or has left the table: its lanes go."""
+        self._scheduler.forget(job_id)
+        self._checkpoints.drop(self._lanes.drop_job(job_id, job.run if job else None))
+        if job is not None and job.options.dry_run and self._swept:
+            self._background.start(self._conclusions.sweep())
+
+    def _follow(self, job: Job) -> None:
+        if job.state in ENDED:
+            self._release(job.id, job)
+            return
+        self._scheduler.set_rate(job)
+        for lane in self._lanes.of(job.id):
+            if lane.run != job.run or not runnable(job):
+                lane.unload()
+        self._checkpoints.job_changed(job)
+        self._conclusions.follow(job)
+        lost = self._lanes.lost.get((job.id, job.phase))
+        if lost is not None and self._lanes.may_work(job):
+            self._failures.fail(job, lost)
+        self._batches.woken.set()
+        self._refill.wake()

@@ -1,0 +1,123 @@
+"""An API over the stub for tests that ask each of its routes for something, and the jobs that this needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from httpx import Response
+from starlette.testclient import TestClient
+
+from api.routes.rest import ENDPOINTS
+from schemas.commands import FileFinished, InputAdvanced
+from schemas.exports import result_path
+from schemas.job import Input
+from tests.api_stub import PEOPLE, ROW, StubLog, complete, make_job, rest, stub
+
+ROUTES = {endpoint.name: endpoint for endpoint in ENDPOINTS}
+EXPORT = {"operation": "export", "dataset": "people", "from": "2026-01-01", "till": "2026-01-31"}
+UPLOAD = {"operation": "upload", "dataset": "people"}
+CORRECTED = PEOPLE.strip() + b",sluice_row\n" + ROW.strip() + b",1\n"
+FITTING: dict[str, dict[str, Any]] = {
+    "createJob": {"json": EXPORT},
+    "setRate": {"json": {"rows_per_second": 5}},
+    "endInput": {"json": {"rows": 1}},
+    "retryErrors": {"content": CORRECTED, "headers": {"content-type": "text/csv"}},
+}
+"""What a request carries that there is nothing wrong with; nothing for routes that are not named here."""
+
+
+class RowErrors:
+    """Stands for Elasticsearch that has one row error, and a row that a dry run would store."""
+
+    def __init__(self) -> None:
+        self.indices = self.cluster = self
+
+    def options(self, **_: Any) -> RowErrors:
+        return self
+
+    async def refresh(self, **_: Any) -> None:
+        return
+
+    async def health(self, **_: Any) -> dict[str, str]:
+        return {"status": "green"}
+
+    async def search(self, search_after: list[int] | None = None, **_: Any) -> dict[str, Any]:
+        error = {"line": 2, "reason": "odd", "columns": ["name"], "values": ["Ann"]}
+        source = {"row": 1, "document": {"name": "Ann"}, **error}
+        hits = [] if search_after else [{"_source": source, "sort": [1]}]
+        return {"hits": {"hits": hits, "total": {"value": 1}}}
+
+
+class World:
+    """An API, and the jobs that a request needs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.client: TestClient
+        self.log: StubLog
+        self.open = ExitStack()
+        self.start()
+
+    def start(self, **more: Any) -> None:
+        """Another API: `more` as `stub` takes it."""
+        self.open.close()
+        app, self.log = stub(self.folder, **{"elasticsearch": RowErrors(), "import_folders": "/none", **more})
+        self.client = self.open.enter_context(TestClient(app, raise_server_exceptions=False))
+
+    def ask(self, name: str, job_id: str = "0" * 26, query: str = "", **more: Any) -> Response:
+        """The answer to a fitting request, but for what `more` changes."""
+        endpoint = ROUTES[name]
+        path = endpoint.path.replace("{job_id}", job_id) + query
+        return self.client.request(endpoint.method, path, **{**FITTING.get(name, {}), **more})
+
+    def running(self, **job: Any) -> str:
+        answer = make_job(self.client, **job)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def paused(self) -> str:
+        job_id = self.running()
+        assert self.ask("pauseJob", job_id).status_code == 202
+        rest(self.log, job_id)
+        return job_id
+
+    def completed(self, failed: int = 0, **job: Any) -> str:
+        job_id = self.running(**job)
+        complete(self.log, job_id, failed)
+        return job_id
+
+    def tried(self) -> str:
+        """A dry run that has completed."""
+        return self.completed(options={"dry_run": True})
+
+    def fitting_job(self, name: str) -> str:
+        """A job that the route can be asked about."""
+        if name == "retryErrors":
+            return self.completed(failed=1)
+        return self.tried() if name in ("startJob", "getPreview") else self.running()
+
+    def exporting(self) -> str:
+        return str(self.ask("createJob").json()["id"])
+
+    def exported(self) -> str:
+        job_id = self.exporting()
+        frozen: dict[str, Any] = {"frozen": "a point in time", "rows_total": 4}
+        self.log.report(InputAdvanced(job_id=job_id, input=Input(**frozen)))
+        complete(self.log, job_id, **frozen)
+        self.log.report(FileFinished(job_id=job_id, epoch=self.log.live.view.jobs[job_id].epoch))
+        file = self.folder / "storage" / result_path(job_id)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"0123456789")
+        return job_id
+
+    def at_once(self, job_id: str, report: Callable[[StubLog, str], None]) -> None:
+        """Have a worker `report` as soon as the next command has taken effect."""
+
+        def once(_: object) -> None:
+            self.log.after = None
+            report(self.log, job_id)
+
+        self.log.after = once

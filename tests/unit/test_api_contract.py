@@ -1,0 +1,213 @@
+"""Each route of REST gives every answer that it declares; that it gives no other, `tests/api_contract.py` sees to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from httpx import Response
+from starlette.testclient import TestClient
+
+from api.uploads.receiving import MOST_JSON_BYTES
+from api.web.routing import Endpoint
+from schemas.commands import UndoChecked
+from tests.api_stub import PEOPLE, StubElasticsearch, StubLog, make_job, rest, stub
+from tests.api_world import ROUTES, UPLOAD, World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.open.close()
+
+
+def nothing_left(log: StubLog, job_id: str) -> None:
+    log.report(UndoChecked(job_id=job_id, epoch=log.live.view.jobs[job_id].epoch, remaining=0))
+
+
+def resting(world: World, name: str, query: str) -> Response:
+    job_id = world.running()
+    world.at_once(job_id, rest)
+    return world.ask(name, job_id, query, **({"json": {"keep_rows": True}} if name == "terminateJob" else {}))
+
+
+def taken_out(world: World, query: str) -> Response:
+    job_id = world.running()
+    world.at_once(job_id, lambda log, job_id: rest(log, job_id, rows=0))
+    world.ask("terminateJob", job_id, json={"keep_rows": True})
+    world.at_once(job_id, nothing_left)
+    return world.ask("rollbackJob", job_id, query)
+
+
+def crowded(world: World) -> Response:
+    world.start(api_connections=10)
+    for _ in range(5):
+        world.open.enter_context(world.log.live.watch("another job"))
+    return world.ask("watchJob", world.running())
+
+
+def started(world: World) -> tuple[Response, Response]:
+    job_id = world.tried()
+    return world.ask("startJob", job_id), world.ask("startJob", job_id)
+
+
+def made_twice(world: World, **second: Any) -> Response:
+    make_job(world.client, key="k")
+    return make_job(world.client, **{"key": "k", **second})
+
+
+def inbox(world: World) -> Response:
+    job_id = world.ask("createJob", json={**UPLOAD, "source": "topic"}).json()["id"]
+    return world.ask("endInput", job_id)
+
+
+def part(world: World, **headers: str) -> Response:
+    return world.ask("getResult", world.exported(), headers=headers)
+
+
+def known_part(world: World) -> Response:
+    job_id = world.exported()
+    etag = world.ask("getResult", job_id).headers["etag"]
+    return world.ask("getResult", job_id, headers={"If-None-Match": etag})
+
+
+def without_kafka(world: World, name: str) -> Response:
+    job_id = world.fitting_job(name) if ROUTES[name].of_a_job else ""
+    world.log.up = False
+    return world.ask(name, job_id)
+
+
+def without_elasticsearch(world: World, name: str) -> Response:
+    world.start(elasticsearch=StubElasticsearch())
+    return world.ask(name, world.fitting_job(name))
+
+
+def about(name: str) -> Callable[[World], Response]:
+    return lambda world: world.ask(name, world.fitting_job(name))
+
+
+def plain(name: str) -> Callable[[World], Response]:
+    return lambda world: world.ask(name)
+
+
+WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
+    **{(name, 200): plain(name) for name in ("listJobs", "listDatasets", "getStats")},
+    **{(name, 200): plain(name) for name in ("healthz", "readyz", "metrics", "getDescription")},
+    **{(name, 200): about(name) for name in ("getJob", "getHistory", "getErrors", "getErrorsCsv", "getPreview")},
+    ("createJob", 201): lambda world: make_job(world.client),
+    ("createJob", 403): lambda world: world.ask("createJob", json={**UPLOAD, "file": "/etc/hostname"}),
+    ("createJob", 409): lambda world: made_twice(world, key="other"),
+    ("createJob", 422): lambda world: made_twice(world, body=PEOPLE),
+    ("createJob", 503): lambda world: without_kafka(world, "createJob"),
+    ("watchJob", 200): lambda world: world.ask("watchJob", world.completed()),
+    ("watchJob", 503): crowded,
+    ("pauseJob", 200): lambda world: resting(world, "pauseJob", "?wait=5"),
+    ("pauseJob", 202): about("pauseJob"),
+    ("pauseJob", 409): lambda world: world.ask("pauseJob", world.completed()),
+    ("resumeJob", 200): lambda world: world.ask("resumeJob", world.paused(), "?wait=5"),
+    ("resumeJob", 202): lambda world: world.ask("resumeJob", world.paused()),
+    ("resumeJob", 409): lambda world: world.ask("resumeJob", world.completed()),
+    ("terminateJob", 200): lambda world: resting(world, "terminateJob", "?wait=5"),
+    ("terminateJob", 202): about("terminateJob"),
+    ("terminateJob", 409): lambda world: world.ask("terminateJob", world.completed()),
+    ("rollbackJob", 200): lambda world: taken_out(world, "?wait=5"),
+    ("rollbackJob", 202): lambda world: world.ask("rollbackJob", world.completed()),
+    ("rollbackJob", 409): about("rollbackJob"),
+    ("setRate", 200): about("setRate"),
+    ("setRate", 409): lambda world: world.ask("setRate", world.completed()),
+    ("endInput", 202): inbox,
+    ("endInput", 409): about("endInput"),
+    ("startJob", 200): lambda world: started(world)[1],
+    ("startJob", 201): lambda world: started(world)[0],
+    ("startJob", 409): lambda world: world.ask("startJob", world.completed()),
+    ("retryErrors", 202): about("retryErrors"),
+    ("retryErrors", 409): lambda world: world.ask("retryErrors", world.running()),
+    **{
+        (name, 503): lambda world, name=name: without_kafka(world, name)
+        for name in ("pauseJob", "resumeJob", "terminateJob", "rollbackJob", "setRate", "endInput", "startJob")
+    },
+    **{
+        (name, 503): lambda world, name=name: without_elasticsearch(world, name)
+        for name in ("retryErrors", "getErrors", "getErrorsCsv", "getPreview")
+    },
+    ("getPreview", 404): lambda world: world.ask("getPreview", world.running()),
+    ("getResult", 200): part,
+    ("getResult", 206): lambda world: part(world, Range="bytes=2-4"),
+    ("getResult", 304): known_part,
+    ("getResult", 404): lambda world: world.ask("getResult", world.running()),
+    ("getResult", 409): lambda world: world.ask("getResult", world.exporting()),
+    ("getResult", 416): lambda world: part(world, Range="bytes=10-"),
+    ("readyz", 503): lambda world: without_kafka(world, "readyz"),
+}
+"""Operation, status -> what leads to it, besides what leads to a status of every route."""
+
+
+def implied(world: World, endpoint: Endpoint, code: int) -> Iterator[Response]:
+    """Answers to what is wrong with a request whichever the route is."""
+    name, json = endpoint.name, {"content-type": "application/json"}
+    match code:
+        case 400:
+            yield world.ask(name, headers={"Host": "evil.example"})
+            job_id = world.fitting_job(name) if endpoint.of_a_job else ""
+            if endpoint.body is not None:
+                yield world.ask(name, job_id, content=b"[", headers=json, json=None)
+            for parameter in endpoint.parameters:
+                if parameter.place == "query" and parameter.name in ("state", "limit", "wait"):
+                    yield world.ask(name, job_id, f"?{parameter.name}=odd")
+        case 401 if not endpoint.open:
+            yield world.ask(name, headers={"X-API-Key": "wrong"})
+        case 403 if not endpoint.open and endpoint.method != "GET":
+            yield world.ask(name, headers={"Origin": "http://evil.example"})
+        case 404 if endpoint.of_a_job:
+            yield world.ask(name)
+        case 413 if endpoint.body is not None and endpoint.body.json is not None:
+            job_id = world.fitting_job(name) if endpoint.of_a_job else ""
+            yield world.ask(name, job_id, content=b" " * (MOST_JSON_BYTES + 1), headers=json, json=None)
+        case 503 if not endpoint.open and name != "listDatasets":
+            world.start(caught_up=False)
+            yield world.ask(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [(name, code) for name, endpoint in ROUTES.items() for code in endpoint.answers]
+)
+def test_a_route_gives_the_answer_that_it_declares(world: World, name: str, code: int) -> None:
+    answers = [WAYS[name, code](world)] if (name, code) in WAYS else []
+    if answers:
+        world.start(home=world.folder / "again")
+    answers += implied(world, ROUTES[name], code)
+    assert answers, f"nothing here leads to {code} of {name}: add it to WAYS"
+    assert [answer.status_code for answer in answers] == [code] * len(answers), [answer.text for answer in answers]
+
+
+def test_nothing_is_tried_that_is_not_declared() -> None:
+    assert set(WAYS) <= {(name, code) for name, endpoint in ROUTES.items() for code in endpoint.answers}
+
+
+@pytest.mark.parametrize("name", [name for name, endpoint in ROUTES.items() if endpoint.body and endpoint.body.json])
+def test_the_body_that_is_read_is_the_one_that_is_declared(world: World, name: str) -> None:
+    endpoint = ROUTES[name]
+    assert endpoint.body and endpoint.body.json
+    job_id = world.running() if endpoint.of_a_job else ""
+    message = world.ask(name, job_id, json={"odd": 1}).json()["error"]["message"]
+    names = {field.encode_name for field in msgspec.structs.fields(endpoint.body.json)}
+    assert {name for name in names if name not in message} == set()
+
+
+def test_the_parameters_that_are_taken_are_those_that_are_declared(world: World) -> None:
+    names = ", ".join(parameter.name for parameter in ROUTES["listJobs"].parameters)
+    assert f"use {names}" in world.ask("listJobs", query="?odd=1").text
+
+
+def test_an_answer_that_is_not_declared_ends_the_test(tmp_path: Path) -> None:
+    app, log = stub(tmp_path)
+    with (
+        pytest.raises(AssertionError, match="GET /v1/jobs: 500 is not declared"),
+        TestClient(app, raise_server_exceptions=False) as client,
+    ):
+        log.live.view.jobs = None  # type: ignore[assignment]
+        client.get("/v1/jobs")

@@ -1,0 +1,171 @@
+"""The map of transitions against `decide` and `evolve`, from every state that a job can reach."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from msgspec.structs import replace
+
+from control.errors import Rejected
+from control.machine import Context, decide, evolve
+from control.reaction import start
+from control.transitions import TRANSITIONS, moved_by
+from schemas.commands import (
+    Command,
+    CreateJob,
+    FileFinished,
+    InputAdvanced,
+    InputEnded,
+    InputFailed,
+    LanesCounted,
+    PauseJob,
+    ResumeJob,
+    RetryErrors,
+    RollbackJob,
+    SetRate,
+    StartJob,
+    TerminateJob,
+    UndoChecked,
+    WorkFailed,
+)
+from schemas.events import Event, Started
+from schemas.job import Input, Job, LaneTotals, Source, State
+from tests.unit.test_control_world import (
+    CATALOG,
+    PARTITIONS,
+    at,
+    input_ended,
+    lanes_done,
+    rested,
+    upload,
+    world_in,
+)
+
+Step = tuple[type, State | None, State, type | None, bool]
+"""An event, the states before and after it, the command that brought it, and whether it is the command's own event."""
+
+NOTHING = LaneTotals()
+WRITTEN = LaneTotals(rows_applied=5, blocks=1, last_row=10)
+WITH_ERRORS = LaneTotals(rows_applied=4, rows_failed=1, blocks=1, last_row=10)
+PROBED = LaneTotals(rows_applied=1000, blocks=1, last_row=1000)
+OVERSPENT = LaneTotals(rows_applied=500, rows_failed=500, blocks=1, last_row=1000)
+DRY_RUN = replace(world_in(State.COMPLETED, dry_run=True).job(), id="dry")
+
+
+def sweep() -> set[Step]:
+    """Every step of a job's life: from each state that can be reached, each command is decided on."""
+    found: set[Step] = set()
+    known: set[Any] = set()
+    todo: deque[Job | None] = deque([None])
+
+    def take(before: Job | None, events: tuple[Event, ...], command: type | None) -> None:
+        job = before
+        for number, event in enumerate(events):
+            state = job.state if job else None
+            job = evolve(job, event, at(7), 7)
+            found.add((type(event), state, job.state, command, number == 0))
+        if job is not None and events and outline(job) not in known:
+            known.add(outline(job))
+            todo.append(job)
+
+    while todo:
+        job = todo.popleft()
+        if job is not None and job.state is State.QUEUED:
+            assert [record.event for record in start(job, context(None)).history] == [Started.__name__]
+            take(job, (Started(),), None)
+        for command in commands(job):
+            for holder in (None, "other") if job is None else (None,):
+                verdict = decide(job, command, context(holder))
+                if not isinstance(verdict, Rejected):
+                    take(job, verdict, type(command))
+    return found
+
+
+def context(holder: str | None) -> Context:
+    return Context(7, at(7), PARTITIONS, CATALOG, lambda _: holder, lambda _: DRY_RUN)
+
+
+def commands(job: Job | None) -> Iterator[Command]:
+    """What people, readers and workers may send to a job in this state; None: there is no job yet."""
+    if job is None:
+        yield upload(max_errors=10)
+        yield replace(upload(if_busy="queue"), source=Source(kind="topic"))
+        export = Source(kind="query")
+        yield CreateJob(job_id="j1", operation="export", dataset="people", source=export, date_from="2026-01-01")
+        yield StartJob(job_id="j1", dry_run="dry")
+        return
+    run: dict[str, Any] = {"job_id": job.id, "phase": job.phase, "run": job.run}
+    corrected = Source(path="r.csv", sha256="c0", bytes=3)
+    yield PauseJob(job_id=job.id)
+    yield ResumeJob(job_id=job.id)
+    yield TerminateJob(job_id=job.id)
+    yield TerminateJob(job_id=job.id, keep_rows=True)
+    yield RollbackJob(job_id=job.id)
+    yield RetryErrors(job_id=job.id, source=corrected, errors_of_run=job.run)
+    yield SetRate(job_id=job.id, rows_per_second=9)
+    yield InputAdvanced(input=Input(blocks=1, rows=5), **run)
+    yield InputEnded(job_id=job.id, rows=10)
+    yield input_ended(job, (1, 1))
+    yield input_ended(job, (0, 0))
+    yield InputFailed(reason="the file is gone", **run)
+    yield WorkFailed(reason="the disk is full", **run)
+    for lanes in ((0,), (0, 1)):
+        yield rested(job, lanes, NOTHING)
+        yield rested(job, lanes, WRITTEN)
+        yield lanes_done(job, lanes, WRITTEN)
+        yield lanes_done(job, lanes, WITH_ERRORS)
+    yield LanesCounted(job_id=job.id, lanes={0: PROBED})
+    yield LanesCounted(job_id=job.id, lanes={0: OVERSPENT})
+    yield FileFinished(job_id=job.id, epoch=job.epoch)
+    yield UndoChecked(job_id=job.id, epoch=job.epoch, remaining=0)
+    yield UndoChecked(job_id=job.id, epoch=job.epoch, remaining=3, last_row=7)
+
+
+def outline(job: Job) -> Any:
+    """What tells states apart: numbers that only grow are left out, so that there is an end of states."""
+    return (
+        (job.operation, job.options.max_errors, job.source.kind, job.started_at is None, min(job.run, 1)),
+        (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget),
+        job.keep_rows and job.state is State.TERMINATING,
+        (job.current_input.ended, job.current_input.blocks_per_partition),
+        (tuple(sorted(job.lanes_rested)), any(lane.totals.last_row for lane in job.lanes_rested.values())),
+        (tuple(sorted(job.lanes_done)), any(totals.rows_failed for totals in job.lanes_done.values())),
+        job.applied and (job.applied.rows_failed > 0, job.applied.last_row > 0),
+        tuple(sorted((lane, totals.rows_failed) for lane, totals in job.lanes_counted.items())),
+    )
+
+
+def mapped() -> set[Step]:
+    """The steps that the map allows."""
+    return {
+        (step.event, before, step.after or before or State.QUEUED, command, own)
+        for step in TRANSITIONS
+        for before in step.before
+        for own, causes in ((True, step.by), (False, step.upon))
+        for command in causes
+    }
+
+
+def in_words(steps: set[Step]) -> list[str]:
+    return sorted(
+        f"{event.__name__}: {before} -> {after} {'by' if own else 'upon'} {command.__name__ if command else 'nothing'}"
+        for event, before, after, command, own in steps
+    )
+
+
+def test_the_control_agent_does_what_the_map_says_and_nothing_else() -> None:
+    done, allowed = sweep(), mapped()
+    assert in_words(done - allowed) == [], "the map lacks these"
+    assert in_words(allowed - done) == [], "no command from any state leads to these"
+
+
+def test_every_event_and_every_state_is_in_the_map() -> None:
+    assert {step.event for step in TRANSITIONS} == set(get_args(Event))
+    assert {step.after for step in TRANSITIONS} - {None} == set(State)
+
+
+def test_a_request_moves_a_job_where_the_map_has_an_event_of_its_own_for_it() -> None:
+    assert moved_by(PauseJob) == {State.RUNNING, State.ROLLING_BACK}
+    assert moved_by(ResumeJob) == {State.PAUSED, State.ROLLBACK_PAUSED, State.FAILED}
