@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Self
 
-import httpx
+import httpx2
 import msgspec
 from elasticsearch.helpers import scan
 
@@ -118,7 +118,7 @@ class Bench:
 
     def metric(self, name: str) -> float:
         """A number of the worker's."""
-        text = httpx.get(f"http://127.0.0.1:{self.config.metrics_port}/metrics", trust_env=False).text
+        text = httpx2.get(f"http://127.0.0.1:{self.config.metrics_port}/metrics", trust_env=False).text
         return float(next(line.split()[1] for line in text.splitlines() if line.startswith(f"{name} ")))
 
     def remaining_bytes(self, job_id: str) -> int:
@@ -169,7 +169,7 @@ class LastWrite:
 
     def _watch(self) -> None:
         seen, more = -1, True
-        with httpx.Client(trust_env=False) as client:
+        with httpx2.Client(trust_env=False) as client:
             while more:
                 more = not self._stop.wait(LOOK_SECONDS)
                 answer = client.get(self._url, params={"filter_path": "_all.primaries.indexing.index_total"})

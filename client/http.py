@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-import httpx
+import httpx2
 
 from client.address import api_key, api_url
 from client.arguments import idempotency
@@ -18,19 +18,19 @@ from client.sending import file_part, opened
 
 Json = dict[str, Any]
 
-_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-_SEND_TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+_TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
+_SEND_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
 _LISTED = 1000
 
 
 class Api:
     """One connection to the API."""
 
-    def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, transport: httpx2.BaseTransport | None = None) -> None:
         self.url = api_url()
         key = api_key()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.http = httpx.Client(
+        self.http = httpx2.Client(
             base_url=self.url, headers=headers, timeout=_TIMEOUT, transport=transport, trust_env=False
         )
 
@@ -48,14 +48,14 @@ class Api:
     def _problems(self) -> Iterator[None]:
         try:
             yield
-        except httpx.RequestError as error:
+        except httpx2.RequestError as error:
             raise unreachable(self.url, error) from error
         except UnicodeEncodeError:
             raise usage("an argument of the command is not UTF-8 text; write it in UTF-8") from None
-        except httpx.InvalidURL:
+        except httpx2.InvalidURL:
             raise usage("an argument of the command is too long for a URL, or holds what no URL can") from None
 
-    def _json(self, response: httpx.Response) -> Json:
+    def _json(self, response: httpx2.Response) -> Json:
         try:
             body = json.loads(response.content, parse_constant=_no_number)
         except (ValueError, RecursionError):
@@ -116,13 +116,13 @@ class Api:
                 return
 
     @contextmanager
-    def stream(self, path: str, timeout: float = 60.0) -> Iterator[httpx.Response]:
+    def stream(self, path: str, timeout: float = 60.0) -> Iterator[httpx2.Response]:
         """A good answer, to be read piece by piece.
 
         Raises:
             ClientError: the API refuses, or can't be reached, or breaks off.
         """
-        limit = httpx.Timeout(timeout, connect=5.0)
+        limit = httpx2.Timeout(timeout, connect=5.0)
         with self._problems(), self.http.stream("GET", path, timeout=limit) as response:
             if not response.is_success:
                 response.read()

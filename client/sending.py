@@ -40,7 +40,7 @@ def file_part(path: Path, file: IO[bytes], progress: Callable[[int], None] | Non
 
 
 class SentFile:
-    """A file that tells how much of it has been read, and whether it changes: what httpx needs of one, and no more."""
+    """A file that tells how much of it has been read, and whether it changes: what httpx2 needs of one, and no more."""
 
     def __init__(self, path: Path, file: IO[bytes], progress: Callable[[int], None] | None) -> None:
         self._path = path

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from devstack.errors import FAILED, UNREACHABLE, StackError
+from devstack.errors import FAILED, UNREACHABLE, USAGE, StackError
 from runtime.sentences import Sentences
 from runtime.terminal import out, say
 
@@ -89,8 +89,7 @@ def test(args: Annotated[list[str] | None, typer.Argument(help="For pytest, as t
 
     Without ARGS, which is all of them, those that need no server run beside the others, in a process of their own.
     """
-    if importlib.util.find_spec("pytest") is None:
-        raise StackError("pytest is not installed: run the tests with `./sluice test`, which installs it.")
+    _require("pytest", "test")
     os.chdir(ROOT)
     words = args or ["-n", "2", "--durations", "10"]
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])  # noqa: S606
@@ -99,8 +98,7 @@ def test(args: Annotated[list[str] | None, typer.Argument(help="For pytest, as t
 @app.command()
 def check() -> None:
     """Check the code: format, lint, types, imports, docs; exit code 1 when one of them fails."""
-    if importlib.util.find_spec("mypy") is None:
-        raise StackError("the checks are not installed: run them with `./sluice check`, which installs them.")
+    _require("mypy", "check")
     from devstack.check import check as run
 
     raise typer.Exit(0 if run(ROOT) else FAILED)
@@ -134,6 +132,7 @@ def rebuild() -> None:
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, add_help_option=False)
 def bench(args: Annotated[list[str] | None, typer.Argument(help="Which figure; none: all.")] = None) -> None:
     """The performance table, measured on a stack of its own."""
+    _require("psutil", "bench")
     os.chdir(ROOT)
     os.execv(sys.executable, [sys.executable, "-m", "bench", *(args or [])])  # noqa: S606
 
@@ -144,6 +143,12 @@ def lock() -> None:
     from devstack.servers.relock import relock
 
     out(f"{relock()} packages pinned.")
+
+
+def _require(module: str, command: str) -> None:
+    """Raises StackError where a package of the extra `test` is missing: these commands are of use in a clone alone."""
+    if importlib.util.find_spec(module) is None:
+        raise StackError(f"{module} is not installed: in a clone, `./sluice {command}` installs it.", USAGE)
 
 
 def _mount(module: str) -> None:

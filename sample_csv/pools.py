@@ -2,7 +2,8 @@
 
 A Faker call takes about 10 microseconds, too slow for each cell of a million rows; so Faker fills pools once per file.
 Pools keep Faker's duplicates, hence its frequencies. Their sizes are powers of two: 16 random bits choose evenly.
-Faker's word lists change with its releases: the same seed gives the same values with the release in constraints.txt.
+Faker's word lists change with its releases: the same seed gives the same values with the release pinned in
+requirements/samples.txt.
 """
 
 import re

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import httpx
+import httpx2
 from confluent_kafka.admin import AdminClient
 
 from runtime.clients import elasticsearch, librdkafka_config
@@ -88,8 +88,8 @@ class Process:
         if self.role != "api":
             return self._ready_file.exists()
         try:
-            return httpx.get(f"{self._api}/readyz", timeout=5, trust_env=False).status_code == 200
-        except httpx.HTTPError:
+            return httpx2.get(f"{self._api}/readyz", timeout=5, trust_env=False).status_code == 200
+        except httpx2.HTTPError:
             return False
 
     @property
@@ -139,7 +139,7 @@ class Cluster:
         self._reported: set[str] = set()
         self._closing = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
-        self._http = httpx.Client(base_url=settings.api, timeout=60, trust_env=False)
+        self._http = httpx2.Client(base_url=settings.api, timeout=60, trust_env=False)
 
     # -- processes ---------------------------------------------------------------------------------------------------
 
@@ -264,7 +264,7 @@ class Cluster:
 
     # -- the API -----------------------------------------------------------------------------------------------------
 
-    def request(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def request(self, method: str, path: str, **more: Any) -> httpx2.Response:
         return self._http.request(method, path, **more)
 
     def call(self, method: str, path: str, **more: Any) -> Json:
@@ -276,7 +276,7 @@ class Cluster:
 
     def send(
         self, file: Path, organisation: str = "acme", key: str | None = None, timeout: float = 60, **options: Any
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Ask for an upload of people; the answer, whatever it is. `key` makes a repeat the same request."""
         headers = {"Idempotency-Key": key} if key else {}
         job = {"operation": "upload", "dataset": "people", "organisation": organisation, "options": options}
@@ -346,7 +346,7 @@ class Cluster:
         """The job, or None while the API can't say: it may be on its way back."""
         try:
             response = self.request("GET", f"/v1/jobs/{job_id}")
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return None
         return response.json() if response.status_code == 200 else None
 

@@ -19,6 +19,7 @@ from xdist.scheduler import LoadScopeScheduling
 from devstack.ephemeral import Servers
 from devstack.errors import StackError
 from devstack.ports import free_port
+from devstack.servers.external import require_reachable
 from runtime.settings import Settings
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
@@ -112,28 +113,45 @@ def stack(request: pytest.FixtureRequest, test_home: Path) -> Iterator[Servers]:
     """A running Kafka and Elasticsearch, shared by the whole run.
 
     ``SLUICE_TEST_SERVERS=KAFKA_PORT,ELASTICSEARCH_PORT`` names servers that run already, so that a single test begins
-    at once; tests that kill a server need a run of their own.
+    at once; tests that kill a server need a run of their own. Without servers the whole run ends, not each test.
     """
-    running = os.environ.get("SLUICE_TEST_SERVERS")
-    if running:
-        kafka, elasticsearch = map(int, running.split(","))
-        ports = {"kafka_port": kafka, "elasticsearch_port": elasticsearch, "api_port": free_port()}
-        yield cast(Servers, SimpleNamespace(settings=Settings(home=test_home / "stack", **ports)))
-        return
-    own = Settings(
-        home=test_home / "stack", kafka_port=free_port(), elasticsearch_port=free_port(), api_port=free_port()
-    )
+    named = os.environ.get("SLUICE_TEST_SERVERS")
+    why = ""
     try:
-        servers = Servers(own)
-        servers.start()
-    except StackError as error:
-        sentence = f"the tests' own Kafka and Elasticsearch can't be started: {error}"
-        request.session.shouldstop = sentence
-        pytest.fail(sentence, pytrace=False)
+        servers = _named_servers(named, test_home) if named else _own_servers(test_home)
+    except (StackError, OSError) as error:
+        why = f"the tests' Kafka and Elasticsearch can't be had: {error}"
+    if why:  # out here the exceptions behind it are not shown as well
+        request.session.shouldstop = why
+        pytest.fail(why, pytrace=False)
     yield servers
+    if named:
+        return
     servers.stop()
     if "SLUICE_TEST_HOME" not in os.environ:
         servers.remove()
+
+
+def _named_servers(ports: str, home: Path) -> Servers:
+    """Only their settings: nobody starts or stops them. Raises StackError where they do not answer."""
+    found = re.fullmatch(r"(\d+),(\d+)", ports)
+    if found is None:
+        raise StackError(f"SLUICE_TEST_SERVERS is KAFKA_PORT,ELASTICSEARCH_PORT, not {ports!r}.")
+    kafka, elasticsearch = f"127.0.0.1:{found[1]}", f"http://127.0.0.1:{found[2]}"
+    settings = Settings(
+        home=home / "stack", kafka_bootstrap=kafka, elasticsearch_url=elasticsearch, api_port=free_port()
+    )
+    require_reachable(settings)
+    return cast(Servers, SimpleNamespace(settings=settings))
+
+
+def _own_servers(home: Path) -> Servers:
+    """Raises StackError where they can't be downloaded or started."""
+    servers = Servers(
+        Settings(home=home / "stack", kafka_port=free_port(), elasticsearch_port=free_port(), api_port=free_port())
+    )
+    servers.start()
+    return servers
 
 
 @pytest.fixture

@@ -100,13 +100,13 @@ def answers(port: int, cluster: str) -> bool:
     """Whether Elasticsearch serves requests there with all its data at hand, and is the cluster we mean."""
     if not ports.is_open(port):
         return False
-    import httpx
+    import httpx2
 
     url = f"http://{ports.HOST}:{port}/_cluster/health?wait_for_status=yellow&timeout=2s"
     try:
-        answer = httpx.get(url, timeout=5, trust_env=False)
+        answer = httpx2.get(url, timeout=5, trust_env=False)
         health = answer.json()
-    except (httpx.HTTPError, ValueError):
+    except (httpx2.HTTPError, ValueError):
         return False
     return answer.status_code == 200 and health["cluster_name"] == cluster and not health["timed_out"]
 

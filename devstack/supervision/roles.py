@@ -77,9 +77,9 @@ def _require_api_port(settings: Settings) -> None:
 
 
 def _api_answers(settings: Settings) -> bool:
-    import httpx
+    import httpx2
 
     try:
-        return httpx.get(f"{settings.api}/readyz", timeout=3, trust_env=False).status_code == 200
-    except httpx.HTTPError:
+        return httpx2.get(f"{settings.api}/readyz", timeout=3, trust_env=False).status_code == 200
+    except httpx2.HTTPError:
         return False

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpx2
 
 from tests.cluster import ROOT, Cluster, environment
 from tests.conftest import People
@@ -53,7 +53,7 @@ def test_a_post_repeated_after_a_crash_makes_no_second_job(cluster: Cluster, peo
         sent = pool.submit(cluster.send, file, organisation, key=organisation)
         cluster.wait(lambda: published(cluster.settings, "commands") > commands, 60, "the command is on its topic")
         cluster.api.kill()
-        assert isinstance(sent.exception(60), httpx.TransportError)
+        assert isinstance(sent.exception(60), httpx2.TransportError)
     cluster.wait_ready(cluster.launch("api"), cluster.launch("worker"))
     first, second = (cluster.send(file, organisation, key=organisation) for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 201)

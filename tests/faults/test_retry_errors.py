@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from tests.cluster import Cluster
 from tests.conftest import People
@@ -45,7 +45,7 @@ def corrected(rows: list[list[str]], good: Path, leave: int = 0) -> bytes:
     return as_csv([*rows[: 1 + leave], *fixed])
 
 
-def retry(cluster: Cluster, job_id: str, content: bytes) -> httpx.Response:
+def retry(cluster: Cluster, job_id: str, content: bytes) -> httpx2.Response:
     files = {"file": ("errors.csv", content, "text/csv")}
     return cluster.request("POST", f"/v1/jobs/{job_id}/retry-errors", files=files)
 

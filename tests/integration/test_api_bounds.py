@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from confluent_kafka import Producer
 
@@ -75,8 +75,8 @@ class Api:
         found: dict[str, float] = json.loads(self.process.stdout.readline())
         return found
 
-    def get(self, path: str, **more: Any) -> httpx.Response:
-        return httpx.get(self.settings.api + path, headers={"X-API-Key": KEY}, trust_env=False, timeout=20, **more)
+    def get(self, path: str, **more: Any) -> httpx2.Response:
+        return httpx2.get(self.settings.api + path, headers={"X-API-Key": KEY}, trust_env=False, timeout=20, **more)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def api(stack: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ap
 def _is_ready(api: Api) -> bool:
     try:
         return api.get("/readyz").status_code == 200
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return False
 
 
@@ -200,7 +200,7 @@ class Honest:
                 answer = self._api.get(f"/v1/jobs/{self._api.places['one']}")
                 if answer.status_code != 200:
                     self.refused.append(f"{answer.status_code} {answer.text}")
-            except httpx.HTTPError as error:
+            except httpx2.HTTPError as error:
                 self.refused.append(f"{error!r} after {time.monotonic() - begun:.1f} s")
             self.answered += 1
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
@@ -180,11 +180,11 @@ def test_a_busy_dataset_is_1_and_can_be_queued_for(terminal: Terminal, people: s
 
 
 def test_no_server_is_3(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
+    def refuse(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("refused")
 
     original = http.Api
-    monkeypatch.setattr(http, "Api", lambda: original(httpx.MockTransport(refuse)))
+    monkeypatch.setattr(http, "Api", lambda: original(httpx2.MockTransport(refuse)))
     result = CliRunner().invoke(cli, ["jobs"])
     assert (result.exit_code, "can't be reached" in result.output) == (3, True)
 
@@ -201,16 +201,16 @@ def event(state: str) -> str:
 
 def test_following_survives_a_restart_and_gives_up_in_the_end() -> None:
     slept: list[float] = []
-    answers: list[Any] = [event("RUNNING"), httpx.ConnectError("refused"), 503, ": ping\n\n" + event("COMPLETED")]
+    answers: list[Any] = [event("RUNNING"), httpx2.ConnectError("refused"), 503, ": ping\n\n" + event("COMPLETED")]
 
-    def serve(request: httpx.Request) -> httpx.Response:
-        answer = answers.pop(0) if answers else httpx.ConnectError("refused")
+    def serve(request: httpx2.Request) -> httpx2.Response:
+        answer = answers.pop(0) if answers else httpx2.ConnectError("refused")
         if isinstance(answer, Exception):
             raise answer
-        return httpx.Response(answer) if isinstance(answer, int) else httpx.Response(200, text=answer)
+        return httpx2.Response(answer) if isinstance(answer, int) else httpx2.Response(200, text=answer)
 
     said: list[str] = []
-    api = http.Api(httpx.MockTransport(serve))
+    api = http.Api(httpx2.MockTransport(serve))
 
     def follow() -> Iterator[Any]:
         return following.follow(api, "j1", said.append, clock=lambda: sum(slept), sleep=slept.append)

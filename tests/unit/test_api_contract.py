@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from httpx import Response
+from httpx2 import Response
 from starlette.testclient import TestClient
 
 from api.uploads.receiving import MOST_JSON_BYTES

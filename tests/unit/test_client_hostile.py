@@ -16,7 +16,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-import httpx
+import httpx2
 import pytest
 import typer
 import typer.main
@@ -70,13 +70,13 @@ ANSWER: dict[str, Any] = {
 """What every question of a command is answered with: it has the keys of all answers."""
 
 Command = Any
-Answer = Callable[[httpx.Request], httpx.Response]
+Answer = Callable[[httpx2.Request], httpx2.Response]
 LINE: Any = typer.main.get_command(app)
 COMMANDS: dict[str, Command] = LINE.commands
 ASKING = sorted(set(COMMANDS) - HANDED_OVER - STARTING)
 
 
-def good(request: httpx.Request) -> httpx.Response:
+def good(request: httpx2.Request) -> httpx2.Response:
     return answered(ANSWER)(request)
 
 
@@ -85,14 +85,14 @@ def answered(body: Any) -> Answer:
     content = json.dumps(body).encode()
     watched = 0
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         nonlocal watched
         if request.url.path.endswith("/watch"):
             watched += 1
             if watched > 1:
-                return httpx.Response(503)  # a job that never ends would be watched for ever
-            return httpx.Response(200, content=b"data: " + content + b"\n\n")
-        return httpx.Response(200, content=content)
+                return httpx2.Response(503)  # a job that never ends would be watched for ever
+            return httpx2.Response(200, content=b"data: " + content + b"\n\n")
+        return httpx2.Response(200, content=content)
 
     return answer
 
@@ -105,8 +105,8 @@ class Terminal:
         self.answer: Answer | None = good
         self.found: set[int] = set()
 
-    def transport(self) -> httpx.BaseTransport | None:
-        return httpx.MockTransport(self.answer) if self.answer else None
+    def transport(self) -> httpx2.BaseTransport | None:
+        return httpx2.MockTransport(self.answer) if self.answer else None
 
     def run(self, *words: str) -> str:
         settings.cache_clear()
@@ -267,21 +267,21 @@ def test_no_setting_ends_a_command_in_a_traceback(terminal: Terminal, monkeypatc
 
 
 ANSWERS = [
-    httpx.Response(200, content=content)
+    httpx2.Response(200, content=content)
     for content in (
         b"", b"{", b"[]", b"null", b"NaN", b"5", b'"text"', b"{}", b'{"jobs": 5}', b"\xff\xfe", b"[" * 200_000,
         b"data: {\n\n", b'{"jobs": [{"id": 1e999}], "next": null}', b'{"error": "text"}', b"<html>hello</html>",
         b'data: {"state": 5}\n\n', b'{"id": "\\ud800", "jobs": [NaN]}',
     )
 ] + [
-    httpx.Response(302, headers={"location": "http://127.0.0.1:1/"}),
-    httpx.Response(500, content=b"<html>\x1b[31m</html>"),
-    httpx.Response(404, content=b"<html></html>"),
-    httpx.Response(401, content=b""),
-    httpx.Response(204),
-    httpx.Response(400, json={"error": {"message": f"no {ESCAPE}\n\x9b31m", "code": "x"}}),
-    httpx.Response(400, json={"error": {"message": ["a", {}]}}),
-    httpx.Response(503, json={"error": None}),
+    httpx2.Response(302, headers={"location": "http://127.0.0.1:1/"}),
+    httpx2.Response(500, content=b"<html>\x1b[31m</html>"),
+    httpx2.Response(404, content=b"<html></html>"),
+    httpx2.Response(401, content=b""),
+    httpx2.Response(204),
+    httpx2.Response(400, json={"error": {"message": f"no {ESCAPE}\n\x9b31m", "code": "x"}}),
+    httpx2.Response(400, json={"error": {"message": ["a", {}]}}),
+    httpx2.Response(503, json={"error": None}),
 ]  # fmt: skip
 
 
@@ -290,13 +290,13 @@ def test_no_answer_ends_a_command_in_a_traceback(terminal: Terminal, command: st
     (terminal.folder / "good.csv").write_text("email\na@example.org\n")
     monkeypatch.setenv("SLUICE_API_KEY", SECRET)
     for response in ANSWERS:
-        terminal.answer = lambda request, response=response: httpx.Response(  # type: ignore[misc]
+        terminal.answer = lambda request, response=response: httpx2.Response(  # type: ignore[misc]
             response.status_code, headers=response.headers, content=response.content
         )
         terminal.run(*words(command))
 
-    def gone(request: httpx.Request) -> httpx.Response:
-        raise httpx.DecodingError("bad gzip", request=request)
+    def gone(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.DecodingError("bad gzip", request=request)
 
     terminal.answer = gone
     terminal.run(*words(command))

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from client.errors import ClientError
@@ -158,7 +158,7 @@ def test_a_file_that_changes_while_it_is_sent(tmp_path: Path, change: str, monke
     file = tmp_path / "people.csv"
     file.write_bytes(b"x" * 300_000)
 
-    def accept(request: httpx.Request) -> httpx.Response:
+    def accept(request: httpx2.Request) -> httpx2.Response:
         raise AssertionError("all of it was sent")
 
     def progress(sent: int) -> None:
@@ -171,7 +171,7 @@ def test_a_file_that_changes_while_it_is_sent(tmp_path: Path, change: str, monke
             os.utime(file, ns=(1, 1))
 
     with pytest.raises(ClientError, match=r"people\.csv has changed while it was sent") as told:
-        Api(httpx.MockTransport(accept)).send_file(file, {"operation": "upload"}, None, progress)
+        Api(httpx2.MockTransport(accept)).send_file(file, {"operation": "upload"}, None, progress)
     assert told.value.exit_code == 2
 
 

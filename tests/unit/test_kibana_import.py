@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from typer.testing import CliRunner
 
@@ -26,18 +26,18 @@ class Kibana:
     """Answers every request with the same thing, and remembers the last one."""
 
     def __init__(self) -> None:
-        self.answer = httpx.Response(200, json=GOOD)
-        self.request: httpx.Request | None = None
-        self.error: type[httpx.RequestError] | None = None
+        self.answer = httpx2.Response(200, json=GOOD)
+        self.request: httpx2.Request | None = None
+        self.error: type[httpx2.RequestError] | None = None
 
-    def handle(self, request: httpx.Request) -> httpx.Response:
+    def handle(self, request: httpx2.Request) -> httpx2.Response:
         self.request = request
         if self.error is not None:
             raise self.error("refused")
         return self.answer
 
     @property
-    def asked(self) -> httpx.Request:
+    def asked(self) -> httpx2.Request:
         assert self.request is not None
         return self.request
 
@@ -46,7 +46,7 @@ class Kibana:
 def kibana(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kibana]:
     stub, original = Kibana(), importing.import_objects
     monkeypatch.setattr(
-        importing, "import_objects", lambda settings: original(settings, httpx.MockTransport(stub.handle))
+        importing, "import_objects", lambda settings: original(settings, httpx2.MockTransport(stub.handle))
     )
     settings.cache_clear()
     yield stub
@@ -69,8 +69,8 @@ def run(*words: str, code: int = 0) -> Any:
     return result
 
 
-def refused(*errors: Json) -> httpx.Response:
-    return httpx.Response(200, json={"success": False, "successCount": COUNT - len(errors), "errors": errors})
+def refused(*errors: Json) -> httpx2.Response:
+    return httpx2.Response(200, json={"success": False, "successCount": COUNT - len(errors), "errors": errors})
 
 
 def test_the_file_is_sent_as_kibana_wants_it(kibana: Kibana) -> None:
@@ -162,19 +162,19 @@ def test_of_many_refused_objects_some_are_named(kibana: Kibana) -> None:
 def test_a_refusal_is_told_in_words_with_its_exit_code(
     kibana: Kibana, status: int, said: str | None, code: int, words: str
 ) -> None:
-    kibana.answer = httpx.Response(status, json={"statusCode": status, "message": said} if said else {})
+    kibana.answer = httpx2.Response(status, json={"statusCode": status, "message": said} if said else {})
     result = run(code=code)
     assert result.stdout == "" and result.stderr.startswith("sluice: ") and words in result.stderr
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}"])
 def test_what_is_no_kibana_is_told_of(kibana: Kibana, body: bytes) -> None:
-    kibana.answer = httpx.Response(200, content=body)
+    kibana.answer = httpx2.Response(200, content=body)
     assert "does not answer as Kibana does (200)" in run(code=2).stderr
 
 
-@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ReadTimeout, httpx.DecodingError])
-def test_a_kibana_that_does_not_answer_is_exit_code_3(kibana: Kibana, error: type[httpx.RequestError]) -> None:
+@pytest.mark.parametrize("error", [httpx2.ConnectError, httpx2.ReadTimeout, httpx2.DecodingError])
+def test_a_kibana_that_does_not_answer_is_exit_code_3(kibana: Kibana, error: type[httpx2.RequestError]) -> None:
     kibana.error = error
     assert "can't be reached (refused); is it running?" in run(code=3).stderr
 

@@ -18,7 +18,7 @@ from sample_csv.rows import MAX_SIZE, MIN_SIZE, ROWS_PER_CHUNK, generate, genera
 
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "datasets"
 
-# They change with Faker's word lists: after a new Faker in constraints.txt, write these and sample_csv/files/ again.
+# They change with Faker's word lists: after a new Faker in requirements/, write these and sample_csv/files/ again.
 GOLDEN = {
     Dataset.PEOPLE: "63fb9fb61efcfd9745f21c1be2c0a339dbcfae1ca6ee46815f76bc6da356d779",
     Dataset.TEAMS: "5d85ce23d8b66f02f81bf309ca1ed08e285eab0e90cf9e8f82b8aa96958cde68",

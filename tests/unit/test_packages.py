@@ -1,0 +1,48 @@
+"""What is installed: each package that pyproject.toml names, pinned with hashes, and each package of ours."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from devstack.pins import LAYERS, blocks
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+REQUIRED = {"core": PROJECT["project"]["dependencies"], **PROJECT["project"]["optional-dependencies"]}
+FILES = {file.stem: file.read_text("utf-8") for file in (ROOT / "requirements").glob("*.txt")}
+
+
+def pinned(layer: str) -> dict[str, str]:
+    """Package -> version, of a layer with those before it."""
+    layers = LAYERS[: LAYERS.index(layer) + 1] if layer in LAYERS else (layer,)
+    found = re.findall(r"^([a-z0-9-]+)==([^ ]+)", "".join(FILES[name] for name in layers), re.MULTILINE)
+    return dict(found)
+
+
+@pytest.mark.parametrize("layer", [*LAYERS, "build"])
+def test_what_pyproject_asks_for_is_pinned(layer: str) -> None:
+    wanted = REQUIRED.get(layer) or PROJECT["build-system"]["requires"]
+    for requirement in map(Requirement, wanted):
+        if requirement.name != "sluice":
+            assert pinned(layer)[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+    assert set(FILES) == {*LAYERS, "build"}
+
+
+@pytest.mark.parametrize("layer", sorted(FILES))
+def test_every_file_of_a_pinned_package_has_its_hash(layer: str) -> None:
+    lacking = [name for name, lines in blocks(FILES[layer]).items() if "--hash=sha256:" not in lines]
+    assert lacking == []
+
+
+def test_every_package_of_ours_is_shipped_checked_and_has_its_layer() -> None:
+    tools = PROJECT["tool"]
+    ours = {folder.parent.name for folder in ROOT.glob("*/__init__.py")}
+    assert set(tools["mypy"]["packages"]) == ours
+    assert set(tools["hatch"]["build"]["targets"]["wheel"]["packages"]) == ours - {"bench"}
+    assert set(tools["importlinter"]["root_packages"]) == ours - {"bench"}
