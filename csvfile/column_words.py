@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from schemas.bounds import MOST_COLUMNS
 from schemas.datasets import Dataset
 
 _NAMED = 10
@@ -29,6 +30,11 @@ def repeated(twice: Sequence[str]) -> str:
     if len(twice) == 1:
         return f"the column '{shown(twice[0])}' appears twice in the header; every column may appear once"
     return f"these columns appear twice in the header: {_names(twice)}; every column may appear once"
+
+
+def too_many(count: int) -> str:
+    """There are more columns than a job can have."""
+    return f"{count:,} columns are too many: a file has at most {MOST_COLUMNS:,}"
 
 
 def misfit(dataset: Dataset, missing: Sequence[str], extra: Sequence[str]) -> str:

@@ -83,10 +83,18 @@ def match_columns(names: Sequence[str], dataset: Dataset, wanted: Wanted) -> Mat
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         return by_exact_names(names, dataset, words.repeated(twice))
+    if len(names) > MOST_COLUMNS:  # there are datasets of fewer fields only, and to compare so many names takes long
+        return by_exact_names(names, dataset, words.too_many(len(names)))
     if wanted.recorded is not None:
         return _as_recorded(names, wanted.recorded)
     asked, problem = _asked(names, wanted.columns)
-    found = [[asked[name] or PASSED_OVER] if name in asked else _candidates(name, dataset) for name in names]
+    called, own = _called(dataset), frozenset((*dataset.columns, *ERROR_COLUMNS))
+    found: list[Sequence[str]] = []
+    for name in names:
+        if name in asked:
+            found.append([asked[name] or PASSED_OVER])
+        else:
+            found.append([name] if name in own else called.get(folded(name), ()))
     fields = tuple(candidates[0] if len(candidates) == 1 else PASSED_OVER for candidates in found)
     given = set(fields) - {PASSED_OVER, *ERROR_COLUMNS}
     filled = {*wanted.constants, *(column.name for column in dataset.fields if column.default is not None)}
@@ -112,7 +120,7 @@ def by_exact_names(names: tuple[str, ...], dataset: Dataset, problem: str) -> Ma
 def size_problem(columns: Mapping[str, str | None]) -> str | None:
     """Why a job can't record so many columns and their fields, or such long names; None: it can."""
     if len(columns) > MOST_COLUMNS:
-        return f"{len(columns):,} columns are too many: {MOST_COLUMNS:,} at most, unless each is named as its field"
+        return words.too_many(len(columns))
     if sum(len(name) + len(meant or "") for name, meant in columns.items()) > MOST_COLUMN_TEXT:
         return f"the names of the columns have more than {MOST_COLUMN_TEXT:,} characters together; shorten them"
     return None
@@ -128,11 +136,13 @@ def _asked(names: tuple[str, ...], columns: Mapping[str, str | None]) -> tuple[d
     """What the job says of these columns, and what is wrong with that. It may call them as loosely as they may be."""
     asked: dict[str, str | None] = {}
     keys: dict[str, str] = {}
-    problem = None
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names if columns else ():
+        if name not in columns:
+            alike[folded(name)].append(name)
+    known, problem = frozenset(names), None
     for key, meant in columns.items():
-        found = (
-            [key] if key in names else [name for name in names if folded(name) == folded(key) and name not in columns]
-        )
+        found = [key] if key in known else alike.get(folded(key), [])
         if len(found) != 1:
             problem = problem or (words.mapped_by_several(key, found) if found else words.unmapped(key, names))
         elif found[0] in asked:
@@ -140,12 +150,6 @@ def _asked(names: tuple[str, ...], columns: Mapping[str, str | None]) -> tuple[d
         else:
             asked[found[0]], keys[found[0]] = meant, key
     return asked, problem
-
-
-def _candidates(name: str, dataset: Dataset) -> Sequence[str]:
-    if name in ERROR_COLUMNS or name in dataset.columns:
-        return (name,)
-    return _called(dataset).get(folded(name), ())
 
 
 @lru_cache(maxsize=64)

@@ -120,6 +120,9 @@ CASES: dict[str, Case] = {
         b"sluice_row,id,text,\n", refused="of the 4 columns in the header column 4 has no name"
     ),
     "a column too many": Case(b"sluice_row,id,text,more\n", refused="(unknown: more)"),
+    "very many columns": Case(
+        b"sluice_row,id,text" + b"".join(b",c%d" % n for n in range(2000)) + b"\n", refused="2,003 columns are too many"
+    ),
     "a column missing": Case(b"sluice_row,id\n", refused="(missing: text)"),
     "a column twice": Case(b"sluice_row,id,text,id\n", refused="the column 'id' appears twice in the header"),
     "a title": Case(b"sluice_row,Number,text\n", dataset="named"),
