@@ -50,8 +50,13 @@ class Dataset:
     def fills(self, constants: Mapping[str, str], uploaded_at: int) -> tuple[tuple[str, str], ...]:
         """Field and text, for each field that has a text of its own where the rows do not have it: the job's constant,
         or else the default of a job that was made at this time, in milliseconds since 1970."""
-        texts = ((column, constants.get(column.name, column.default_text(uploaded_at))) for column in self.fields)
-        return tuple((column.name, text) for column, text in texts if text is not None)
+        found = []
+        for column in self.fields:  # for each block: most fields have neither
+            if column.name in constants:
+                found.append((column.name, constants[column.name]))
+            elif column.default is not None:
+                found.append((column.name, column.default_text(uploaded_at) or ""))
+        return tuple(found)
 
 
 def parse_dataset(name: str, descriptor: Any) -> Dataset:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 DATETIME = re.compile(
@@ -56,6 +57,7 @@ def moment(text: str) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+@lru_cache(maxsize=256)
 def text_of_moment(at_ms: int, kind: str, pattern: str) -> str:
     """A time, in milliseconds since 1970, as the text of a ``date`` or ``datetime`` of this format; in UTC."""
     at = datetime.fromtimestamp(at_ms / 1000, UTC).replace(microsecond=0)
