@@ -16,9 +16,12 @@ from devstack.cli import app
 from runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
-BESIDE_SETTINGS = {"SLUICE_PYTHON", "SLUICE_VENV", "SLUICE_CACHE", "SLUICE_TEST_HOME"}
+BESIDE_SETTINGS = {"SLUICE_PYTHON", "SLUICE_VENV", "SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS"}
 """Variables that are read outside of the Settings class."""
 
 DESCRIBED = re.compile(r"^\| `(SLUICE_\w+)` \| (?:`([^`]*)`|\*.*\*) \| .+ \|$", re.MULTILINE)
