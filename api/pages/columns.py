@@ -73,7 +73,7 @@ def _shown(header: Header, head: bytes, dataset: Dataset, wanted: Wanted) -> dic
     rows = [
         Row(
             name=name,
-            samples=[text[:_SAMPLE_CHARACTERS] for text in samples if text],
+            samples=[_short(text) for text in samples if text],
             field="" if field in ERROR_COLUMNS else field,
             decided=field != PASSED_OVER or name in wanted.columns,
             asked=field not in ERROR_COLUMNS,
@@ -90,6 +90,10 @@ def _shown(header: Header, head: bytes, dataset: Dataset, wanted: Wanted) -> dic
         "missing": match.missing,
         "filled": [(field.name, _default(field.default)) for field in dataset.fields if field.name not in given],
     }
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SAMPLE_CHARACTERS else f"{text[:_SAMPLE_CHARACTERS]}..."
 
 
 def _default(default: str | UploadTime | None) -> str:

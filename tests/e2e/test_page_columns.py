@@ -47,7 +47,7 @@ def test_guesses_are_filled_in_and_can_be_sent_as_they_are(
     expect(form.locator(".columns")).to_contain_text("created_at: the time of the upload")
     expect(form.locator(".columns .notice.bad")).to_have_count(0)
     first = file.read_text(encoding="utf-8").splitlines()[1].split(",")[1]
-    expect(form.get_by_role("row", name=re.compile("^Email "))).to_contain_text(first)
+    expect(form.get_by_role("row", name=re.compile("^Email "))).to_contain_text(first[:40])
     job_id = send(page, form)
     expect(state(page)).to_have_text("Completed")
     expect(page.locator("#facts")).to_contain_text("Phone number is phone")
