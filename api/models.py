@@ -42,6 +42,8 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int | None
     sha256: str | None
     lines: int | None
+    columns: dict[str, str | None] | None = None
+    """Column of the file -> field of the dataset, null for those passed over; null: each is named as its field is."""
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +148,10 @@ class FieldView(msgspec.Struct, frozen=True, kw_only=True):
     enum: list[Any]
     title: str
     description: str
+    aliases: list[str]
+    """What else a file may call the column; case, spaces, ``_`` and ``-`` do not count."""
+    default: Any
+    """The text of every row of a file without the column, or ``{"time": "upload"}``; null: a file must have it."""
 
 
 class DatasetView(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,14 @@ Rate = Annotated[
     float | None, typer.Option(parser=arguments.rate, metavar="N", help="Rows applied per second, at most.")
 ]
 IfBusy = Annotated[str, typer.Option(metavar="refuse|queue", help="When another job has the data: refuse, or queue.")]
+Map = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="COLUMN=FIELD", help="Which field a column of the file is; COLUMN= passes over it."),
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=TEXT", help="A field that has the same text in every row.")
+]
+IgnoreExtra = Annotated[bool, typer.Option("--ignore-extra", help="Pass over columns that are no field's.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON, and nothing else.")]
 Key = Annotated[str | None, typer.Option(metavar="TEXT", help="A repeat with the same key returns the first job.")]
@@ -42,6 +50,9 @@ def upload(
     raw: Annotated[
         bool, typer.Option("--raw", help="Cells as they are: leave apostrophes that an export put before formulas.")
     ] = False,
+    map_: Map = None,
+    set_: Set = None,
+    ignore_extra: IgnoreExtra = False,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
     rate: Rate = None,
@@ -52,7 +63,7 @@ def upload(
     reason: Reason = None,
 ) -> None:
     """Upload a CSV file's rows into a dataset."""
-    options = options_of(dry_run, max_errors, rate, if_busy, raw=raw)
+    options = options_of(dry_run, max_errors, rate, if_busy, raw=raw) | _columns(map_, set_, ignore_extra)
     job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
@@ -63,6 +74,9 @@ def teams(
     file: File = None,
     from_topic: FromTopic = False,
     organisation: Organisation = "default",
+    map_: Map = None,
+    set_: Set = None,
+    ignore_extra: IgnoreExtra = False,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
     rate: Rate = None,
@@ -73,7 +87,7 @@ def teams(
     reason: Reason = None,
 ) -> None:
     """Create the teams that a CSV file lists."""
-    options = options_of(dry_run, max_errors, rate, if_busy)
+    options = options_of(dry_run, max_errors, rate, if_busy) | _columns(map_, set_, ignore_extra)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
@@ -88,6 +102,9 @@ def run(
     ),
     from_topic: FromTopic = False,
     organisation: Organisation = "default",
+    map_: Map = None,
+    set_: Set = None,
+    ignore_extra: IgnoreExtra = False,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
     rate: Rate = None,
@@ -98,7 +115,7 @@ def run(
     reason: Reason = None,
 ) -> None:
     """Run an operation over a CSV file's rows."""
-    options = options_of(dry_run, max_errors, rate, if_busy)
+    options = options_of(dry_run, max_errors, rate, if_busy) | _columns(map_, set_, ignore_extra)
     job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
@@ -154,12 +171,23 @@ def options_of(
     }
 
 
+def _columns(map_: list[str] | None, set_: list[str] | None, ignore_extra: bool) -> dict[str, Any]:
+    """What is said of the file's columns, as the API takes it."""
+    given = {
+        "columns": arguments.columns(map_ or []),
+        "set": arguments.constants(set_ or []),
+        "ignore_extra": ignore_extra,
+    }
+    return {name: value for name, value in given.items() if value}
+
+
 def _send(
     file: Path | None, job: dict[str, Any], key: str | None, *, from_topic: bool, wait: bool, as_json: bool
 ) -> None:
     from client.http import Api
-    from client.output import sending
+    from client.output import say, sending
     from client.sending import opened
+    from client.wording import columns_line
 
     if (file is None) != from_topic:
         raise usage("name a file, or say --from-topic; not both")
@@ -172,6 +200,8 @@ def _send(
         total = file.stat().st_size
     with sending(file.name, total, quiet=as_json) as progress:
         made = Api().send_file(file, job, key, progress)
+    if not as_json and (found := columns_line(made)):
+        say(found)
     conclude(made, wait=wait, as_json=as_json)
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from client.wording import Json, done_and_total, line
+from client.wording import Json, columns_line, done_and_total, line
 from runtime.formatting import number, size, way
 from runtime.tables import Column, show
 from runtime.terminal import out, say, visible
@@ -140,8 +140,10 @@ def show_job(job: Json) -> None:
         "reason": job["reason"],
         "operation": f"{job['operation']} {way(job['operation'])} {job['dataset']}, organisation {job['organisation']}",
         "source": f"{source['name']}, {size(source['bytes'])}" if source["name"] else source["kind"],
+        "columns": (columns_line(job) or "").removeprefix("Columns: ") or None,
         "dates": f"from {job['date_from']} till {job['date_till'] or 'the last'}" if job.get("date_from") else None,
-        "options": ", ".join(f"{name} {value}" for name, value in job["options"].items()) or None,
+        "options": ", ".join(_option(name, value) for name, value in job["options"].items() if name != "columns")
+        or None,
         "rows": f"{number(progress['rows_applied'])} applied, {number(progress['rows_failed'])} refused, "
         f"{number(progress['rows_rolled_back'])} taken out, of {number(progress['rows_total'])}",
         "progress": line(job),
@@ -162,6 +164,12 @@ def show_job(job: Json) -> None:
         for lane in job["lanes"]:
             if lane["error"]:
                 out(f"partition {lane['partition']}: {lane['error']}")
+
+
+def _option(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {key}={text}" for key, text in value.items())
+    return f"{name} {value}"
 
 
 def show_errors(page: Json, job_id: str) -> None:

@@ -34,6 +34,18 @@ def line(job: Json) -> str:
     return text
 
 
+def columns_line(job: Json) -> str | None:
+    """Which columns of the file are which fields, where they are not called so; None: they all are."""
+    found = job["source"].get("columns")
+    if not found:
+        return None
+    renamed = [f"{name} is {field}" for name, field in found.items() if field not in (None, name)]
+    dropped = [name for name, field in found.items() if field is None and not name.startswith("sluice_")]
+    parts = [", ".join(renamed)] if renamed else []
+    parts += [f"passed over: {', '.join(dropped)}"] if dropped else []
+    return f"Columns: {'; '.join(parts)}" if parts else None
+
+
 def outcome(job: Json) -> str:
     """What came of the job, and what to do next."""
     if job["operation"] == "export":

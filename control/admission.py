@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final
 
 from control.errors import Rejected
-from control.limits import options_problem, source_problem
+from control.limits import columns_problem, options_problem, source_problem
 from control.predicates import holds_key
 from schemas.commands import CreateJob
 from schemas.datasets import Dataset
@@ -70,6 +70,7 @@ def _problem(command: CreateJob, catalog: Catalog) -> str | None:
         _dataset_problem(command, kind, catalog)
         or _source_problem(command, kind)
         or options_problem(command.options)
+        or columns_problem(command.options, catalog.datasets[command.dataset], command.source)
         or _kind_problem(command, kind, catalog)
     )
 
@@ -106,6 +107,22 @@ def _kind_problem(command: CreateJob, kind: Kind, catalog: Catalog) -> str | Non
         dated = _listed(name for name, other in catalog.operations.items() if other.dated)
         return f"from and till belong to operation {dated or 'export'}; leave them out"
     return None
+
+
+def recorded_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
+    """Why readers could not tell which column of the job's file is which, if the command has no other problem; None:
+    they can, or find out by the names alone. The API records it when the file has come; services do so themselves."""
+    options, recorded = command.options, command.source.columns
+    if recorded is None:
+        if command.source.kind == "file" and (options.columns or options.set or options.ignore_extra):
+            text = "a command with columns, set or ignore_extra says which column of its file is which: source.columns"
+            return Rejected(400, text)
+        return None
+    dataset = catalog.datasets[command.dataset]
+    strange = next((meant for meant in recorded.values() if meant is not None and meant not in dataset.columns), None)
+    if strange is None:
+        return None
+    return Rejected(400, f"source.columns names {strange[:80]!r}, which is no column of dataset {dataset.name}")
 
 
 def _range_problem(command: CreateJob, dataset: Dataset) -> str | None:

@@ -5,8 +5,19 @@ from __future__ import annotations
 import re
 
 from control.errors import Rejected
-from schemas.bounds import ERRORS_WORDS, LEAST_RATE, MOST_ERRORS, MOST_PATH, MOST_RATE, RATE_WORDS
+from csvfile.columns import size_problem
+from schemas.bounds import (
+    ERRORS_WORDS,
+    LEAST_RATE,
+    MOST_COLUMN_TEXT,
+    MOST_COLUMNS,
+    MOST_ERRORS,
+    MOST_PATH,
+    MOST_RATE,
+    RATE_WORDS,
+)
 from schemas.commands import Request, SetRate, StartJob
+from schemas.datasets import Dataset
 from schemas.job import Options, Source
 
 _PERCENT = re.compile(r"(100(\.0{1,12})?|\d{1,2}(\.\d{1,12})?)%", re.ASCII)
@@ -23,6 +34,8 @@ def request_problem(request: Request) -> Rejected | None:
             problem = rate_problem(request.rows_per_second)
         case StartJob(options=Options(dry_run=True)):
             problem = "start makes the real job: leave dry_run out"
+        case StartJob(options=Options() as options) if options.columns or options.set or options.ignore_extra:
+            problem = "start takes the columns as the dry run had them: leave columns, set and ignore_extra out"
         case StartJob(options=Options() as options):
             problem = options_problem(options)
     return None if problem is None else Rejected(400, problem)
@@ -38,6 +51,33 @@ def options_problem(options: Options) -> str | None:
     if not fits:
         return f"max_errors {repr(limit)[:80]} can't be used; give {ERRORS_WORDS}"
     return rate_problem(options.rows_per_second)
+
+
+def columns_problem(options: Options, dataset: Dataset, source: Source) -> str | None:
+    """Why a job with this dataset and source can't have what its options say of columns; None: it can."""
+    if (options.columns or options.ignore_extra) and source.kind != "file":
+        return "columns and ignore_extra are for the columns of a file; rows that come otherwise name fields themselves"
+    if options.set and source.kind == "query":
+        return "set belongs to operations that write rows; leave it out"
+    for name, given in (("columns", options.columns), ("set", options.set)):
+        if (
+            len(given) > MOST_COLUMNS
+            or sum(len(key) + len(text or "") for key, text in given.items()) > MOST_COLUMN_TEXT
+        ):
+            return f"{name} has at most {MOST_COLUMNS:,} entries, and {MOST_COLUMN_TEXT:,} characters in them"
+    if len(options.set) == len(dataset.columns):
+        return "set has every field of the dataset, so that the rows would have none; leave one out"
+    known = frozenset(dataset.columns)
+    named = [("columns", name) for name in options.columns.values() if name is not None]
+    for name, meant in (*named, *(("set", name) for name in options.set)):
+        if meant not in known:
+            return (
+                f"{name} names {meant[:80]!r}, which is no column of dataset {dataset.name}; "
+                f"there are {', '.join(dataset.columns)}"
+            )
+        if name == "columns" and meant in options.set:
+            return f"{meant} is given twice: by a column of the file (columns) and for every row (set); leave one out"
+    return None
 
 
 def rate_problem(rows_per_second: float | None) -> str | None:
@@ -56,4 +96,4 @@ def source_problem(source: Source) -> str | None:
     ):
         if text is not None and len(text) > most:
             return f"source.{name} has {len(text):,} characters; use at most {most:,}"
-    return None
+    return size_problem(source.columns or {})

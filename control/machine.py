@@ -12,7 +12,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from control.admission import Catalog, creation_problem, exclusive_key, makes_file
+from control.admission import Catalog, creation_problem, exclusive_key, makes_file, recorded_problem
 from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
 from control.limits import request_problem, source_problem
@@ -125,7 +125,7 @@ def _create(
     if job is not None:
         different = differences(job, command, started_from)
         return _another(job, different) if different else ()
-    problem = creation_problem(command, context.catalog)
+    problem = creation_problem(command, context.catalog) or recorded_problem(command, context.catalog)
     if problem is not None:
         return problem
     key = exclusive_key(command, context.catalog)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from control.errors import Rejected
 from schemas.commands import CreateJob, StartJob
-from schemas.job import Job, State
+from schemas.job import Job, Options, State
 
 STARTABLE = (State.COMPLETED, State.COMPLETED_WITH_ERRORS)
 """States in which a dry run can be turned into the real job."""
@@ -41,7 +41,12 @@ def real_job(command: StartJob, dry_run: Job | None) -> CreateJob | Rejected:
         dataset=dry_run.dataset,
         organisation=dry_run.organisation,
         source=dry_run.source,
-        options=replace(command.options or dry_run.options, dry_run=False),
+        options=_options(command.options or dry_run.options, dry_run.options),
         date_from=dry_run.date_from,
         date_till=dry_run.date_till,
     )
+
+
+def _options(options: Options, tried: Options) -> Options:
+    """Which columns are which, and what is set, is as it was tried."""
+    return replace(options, dry_run=False, columns=tried.columns, set=tried.set, ignore_extra=tried.ignore_extra)

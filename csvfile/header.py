@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from csvfile.columns import Match, Wanted, by_exact_names, match_columns
 from csvfile.cutter import Place
 from csvfile.errors import CsvFileError
 from csvfile.grammar import DELIMITERS, count_lines
 from csvfile.rows import odd_rows
-from schemas.datasets import ERROR_COLUMNS, Dataset, header_problem
+from schemas.datasets import Dataset
 
 HEAD_BYTES = 256 * 1024
 """A header has to lie within so many bytes, the blank lines in front of it included."""
@@ -30,32 +31,44 @@ _NOT_UTF8 = "the header is not valid UTF-8; save the file as UTF-8"
 _rows = msgspec.json.Decoder(list[list[str]])
 
 
+_ANY = Wanted()
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """The columns and the delimiter of a file, and the place of its first row."""
 
-    columns: tuple[str, ...]
+    match: Match
     delimiter: bytes
     end: Place
 
-
-@dataclass(frozen=True, slots=True)
-class _Guess:
-    """The header as it would be with one delimiter."""
-
-    header: Header
-    problem: str | None
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The field of each column, see `Match.fields`."""
+        return self.match.fields
 
 
-def read_header(head: bytes, whole: bool, dataset: Dataset) -> Header:
+def read_header(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted = _ANY) -> Header:
     """The header in `head`, the first `HEAD_BYTES` of a file, or all of it if `whole`.
 
-    Blank lines in front of it are passed over, and white space around names is taken off. The delimiter is the first of
-    `DELIMITERS` with which the header fits the dataset.
+    Raises:
+        CsvFileError: there is no header, or it does not fit the dataset.
+    """
+    header = look_at_header(head, whole, dataset, wanted)
+    if header.match.problem is not None:
+        raise CsvFileError(header.match.problem)
+    return header
+
+
+def look_at_header(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted = _ANY) -> Header:
+    """The header, with what is wrong with its columns in its `match`.
+
+    Blank lines in front of it are passed over, and white space around names is taken off. The delimiter is that of
+    `DELIMITERS` with which the most columns are known, the first of these: of those with which the header fits the
+    dataset, if it does with any.
 
     Raises:
-        CsvFileError: there is no header, or it does not fit the dataset. With several delimiters in question the
-            message is about the one with which the most columns are known.
+        CsvFileError: there is no header at all.
     """
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise CsvFileError("the file is UTF-16; save it as CSV in UTF-8")
@@ -73,32 +86,36 @@ def read_header(head: bytes, whole: bool, dataset: Dataset) -> Header:
         raise CsvFileError(f"{where} no header, only blank lines; {expected}")
     if (line := _FIRST_LINE.match(head, start)) and not _is_utf8(line.group()):
         raise CsvFileError(_NOT_UTF8)
-    guesses = [_guess(head, start, size, whole, delimiter, dataset) for delimiter in DELIMITERS]
-    for guess in guesses:
-        if guess.problem is None:
-            return guess.header
-    known = frozenset(dataset.columns) | frozenset(ERROR_COLUMNS)
-    best = max(guesses, key=lambda guess: (len(known & set(guess.header.columns)), len(guess.header.columns)))
-    raise CsvFileError(str(best.problem))
+    guesses = [_guess(head, start, size, whole, delimiter, dataset, wanted) for delimiter in DELIMITERS]
+    return max(guesses, key=lambda guess: (guess.match.problem is None, guess.match.known, len(guess.match.names)))
 
 
-def _guess(head: bytes, start: int, size: int, whole: bool, delimiter: bytes, dataset: Dataset) -> _Guess:
+def _guess(
+    head: bytes, start: int, size: int, whole: bool, delimiter: bytes, dataset: Dataset, wanted: Wanted
+) -> Header:
     found = odd_rows(head, start, len(head), 1, 1, delimiter)
     end = len(head) if found is None else start + found.size
     if found is None or (not whole and end == len(head)):
         line = head[start:].splitlines()[0].decode(errors="replace")
-        columns = tuple(name.strip().strip('"') for name in line.split(delimiter.decode()))
-        return _Guess(Header(columns, delimiter, Place(size, 0)), _UNENDED)
+        names = tuple(name.strip().strip('"') for name in line.split(delimiter.decode()))
+        return Header(by_exact_names(names, dataset, _UNENDED), delimiter, Place(size, 0))
     (row,) = _rows.decode(b"[" + found.json + b"]")
-    columns = tuple(name.strip() for name in row)
-    header = Header(columns, delimiter, Place(min(end, size), count_lines(head[:end])))
+    names = tuple(_bare(name) for name in row)
+    place = Place(min(end, size), count_lines(head[:end]))
+    problem = None
     if b"\0" in head[start:end]:
-        return _Guess(header, _BINARY)
-    if "\ufffd" in "".join(columns) and not _is_utf8(head[start:end]):
-        return _Guess(header, _NOT_UTF8)
-    if found.unreadable:
-        return _Guess(header, f"the header can't be read: {found.unreadable[0]}")
-    return _Guess(header, header_problem(dataset, columns))
+        problem = _BINARY
+    elif "\ufffd" in "".join(names) and not _is_utf8(head[start:end]):
+        problem = _NOT_UTF8
+    elif found.unreadable:
+        problem = f"the header can't be read: {found.unreadable[0]}"
+    match = match_columns(names, dataset, wanted) if problem is None else by_exact_names(names, dataset, problem)
+    return Header(match, delimiter, place)
+
+
+def _bare(name: str) -> str:
+    """A name without the white space around it, and without a byte order mark that a program put within its quotes."""
+    return name.strip().strip("\ufeff").strip()
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 from elasticsearch import Elasticsearch
 
+from csvfile.columns import Wanted
 from csvfile.cutter import Limits, Place, cut
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, read_header
@@ -74,7 +75,8 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
     opened = open_source(plan.source, surroundings.roots, surroundings.checked)
     with opened.file:
         yield from opened.check()
-        header = read_header(opened.head(HEAD_BYTES), opened.size <= HEAD_BYTES, dataset)
+        wanted = Wanted(recorded=plan.source.columns)
+        header = read_header(opened.head(HEAD_BYTES), opened.size <= HEAD_BYTES, dataset, wanted)
         place = Place(start.bytes, start.lines) if start.blocks else header.end
         if place.bytes > opened.size:
             raise SourceError("the file is shorter than what has been read of it: it has changed; upload it again")

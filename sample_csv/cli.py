@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from runtime.terminal import say
-from sample_csv.datasets import Dataset, rows_of
+from sample_csv.datasets import Dataset, Style, rows_of
 from sample_csv.output import open_output
 
 LAST_START = datetime(9998, 12, 31)  # a year later must still be a valid date
@@ -59,16 +59,21 @@ def sample(
             help="created_at: a year from this day.",
         ),
     ] = datetime(2026, 1, 1),
+    style: Annotated[
+        Style, typer.Option(help="What the columns are called: as the fields are, or as old files of people have them.")
+    ] = Style.FIELDS,
 ) -> None:
     """Write a CSV file of dummy people or teams."""
     path = None if output is None or str(output) == "-" else output
+    if style is Style.LEGACY and dataset is not Dataset.PEOPLE:
+        raise typer.BadParameter(f"only people have the style {style.value}.", param_hint="'--style'")
     if path is not None and path.is_dir():
         raise typer.BadParameter(f"{path} is a folder: name a file in it.", param_hint="'-o'")
     if path is not None and not path.parent.is_dir():
         raise typer.BadParameter(f"the folder {path.parent} does not exist.", param_hint="'-o'")
     began = perf_counter()
     try:
-        size_bytes = _write(dataset, rows, seed, start, path)
+        size_bytes = _write(dataset, rows, seed, start, style, path)
     except OSError as error:
         if error.errno == errno.EPIPE and path is None:
             raise  # the reader has closed the pipe (`| head`); click ends quietly
@@ -78,7 +83,7 @@ def sample(
     say(f"Wrote {path or 'standard output'}: {what}, in {perf_counter() - began:.1f} s.")
 
 
-def _write(dataset: Dataset, rows: int, seed: int, start: datetime, path: Path | None) -> int:
+def _write(dataset: Dataset, rows: int, seed: int, start: datetime, style: Style, path: Path | None) -> int:
     """Writes the rows with a progress bar and returns the number of bytes."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -93,7 +98,7 @@ def _write(dataset: Dataset, rows: int, seed: int, start: datetime, path: Path |
         Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress,
     ):
         task = progress.add_task(dataset.value, total=rows)
-        for chunk in generate(dataset, rows, seed, start.date()):
+        for chunk in generate(dataset, rows, seed, start.date(), style):
             stream.write(chunk.data)
             size_bytes += len(chunk.data)
             progress.advance(task, chunk.rows)

@@ -14,6 +14,16 @@ class Dataset(StrEnum):
     TEAMS = "teams"
 
 
+class Style(StrEnum):
+    """What a file's columns are called."""
+
+    FIELDS = "fields"
+    """As the dataset's fields are."""
+    LEGACY = "legacy"
+    """People as spreadsheets have them: names for the eye, and no ``created_at``."""
+
+
+LEGACY_COLUMNS = ("Name", "Email", "Favorite Color", "Phone number", "Country")
 COLUMNS: dict[Dataset, tuple[str, ...]] = {
     Dataset.PEOPLE: ("name", "email", "phone", "country", "favorite_color", "created_at"),
     Dataset.TEAMS: ("team", "manager_name", "manager_email", "manager_phone", "region", "size"),

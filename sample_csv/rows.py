@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from random import Random
 from typing import NamedTuple
 
-from sample_csv.datasets import COLUMNS, Dataset
+from sample_csv.datasets import COLUMNS, LEGACY_COLUMNS, Dataset, Style
 from sample_csv.pools import COLOURS, COMPANIES, DOMAINS, NAMES, REGIONS, STEMS, Home, Pools, make_pools
 
 DEFAULT_SEED = 1
@@ -41,22 +41,33 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-def generate(dataset: Dataset, rows: int, seed: int = DEFAULT_SEED, start: date = DEFAULT_START) -> Iterator[Chunk]:
-    """The file in chunks, the header first. `start` is the first day of `created_at`, which spans 365 days."""
+def generate(
+    dataset: Dataset, rows: int, seed: int = DEFAULT_SEED, start: date = DEFAULT_START, style: Style = Style.FIELDS
+) -> Iterator[Chunk]:
+    """The file in chunks, the header first. `start` is the first day of `created_at`, which spans 365 days.
+
+    Of one seed, people are the same in each style. Teams have no other style than `Style.FIELDS`.
+    """
+    legacy = style is Style.LEGACY
     pools = make_pools(seed)
     random = Random(seed)
     days = tuple((start + timedelta(days=n)).isoformat() for n in range(SPREAD_DAYS))
-    yield Chunk(0, (",".join(COLUMNS[dataset]) + "\n").encode())
+    yield Chunk(0, (",".join(LEGACY_COLUMNS if legacy else COLUMNS[dataset]) + "\n").encode())
     for first in range(1, rows + 1, ROWS_PER_CHUNK):
         count = min(ROWS_PER_CHUNK, rows + 1 - first)
         bits = random.getrandbits(8 * _DRAW.size * count).to_bytes(_DRAW.size * count, "little")
-        lines = _people(pools, days, first, bits) if dataset is Dataset.PEOPLE else _teams(pools, first, bits)
+        if dataset is Dataset.TEAMS:
+            lines = _teams(pools, first, bits)
+        else:
+            lines = _legacy_people(pools, first, bits) if legacy else _people(pools, days, first, bits)
         yield Chunk(count, "".join(lines).encode())
 
 
-def generate_bytes(dataset: Dataset, rows: int, seed: int = DEFAULT_SEED, start: date = DEFAULT_START) -> bytes:
+def generate_bytes(
+    dataset: Dataset, rows: int, seed: int = DEFAULT_SEED, start: date = DEFAULT_START, style: Style = Style.FIELDS
+) -> bytes:
     """The whole file at once, for small ones."""
-    return b"".join(chunk.data for chunk in generate(dataset, rows, seed, start))
+    return b"".join(chunk.data for chunk in generate(dataset, rows, seed, start, style))
 
 
 def _people(pools: Pools, days: tuple[str, ...], first: int, bits: bytes) -> Iterator[str]:
@@ -65,9 +76,17 @@ def _people(pools: Pools, days: tuple[str, ...], first: int, bits: bytes) -> Ite
         colour, day, minute, second = draw[8:]
         home = homes[draw[0] % len(homes)]
         yield (
-            f"{_person(home, domains, number, draw)},{home.country},{colours[colour % COLOURS]},"
+            f"{','.join(_person(home, domains, number, draw))},{home.country},{colours[colour % COLOURS]},"
             f"{days[day * SPREAD_DAYS >> 16]}{_MINUTES[minute * 1440 >> 16]}{_SECONDS[second * 60 >> 16]}\n"
         )
+
+
+def _legacy_people(pools: Pools, first: int, bits: bytes) -> Iterator[str]:
+    homes, domains, colours, _ = pools
+    for number, draw in enumerate(_DRAW.iter_unpack(bits), first):
+        home = homes[draw[0] % len(homes)]
+        name, email, phone = _person(home, domains, number, draw)
+        yield f"{name},{email},{colours[draw[8] % COLOURS]},{phone},{home.country}\n"
 
 
 def _teams(pools: Pools, first: int, bits: bytes) -> Iterator[str]:
@@ -76,13 +95,13 @@ def _teams(pools: Pools, first: int, bits: bytes) -> Iterator[str]:
         company, region, size, _ = draw[8:]
         home = homes[draw[0] % len(homes)]
         yield (
-            f"{companies[company % COMPANIES]} {number},{_person(home, domains, number, draw)},"
+            f"{companies[company % COMPANIES]} {number},{','.join(_person(home, domains, number, draw))},"
             f"{home.regions[region % REGIONS]},{MIN_SIZE + (size * (MAX_SIZE - MIN_SIZE + 1) >> 16)}\n"
         )
 
 
-def _person(home: Home, domains: tuple[str, ...], number: int, draw: tuple[int, ...]) -> str:
-    """The cells name,email,phone. The row's number makes the email unique: nothing before it ends in a digit."""
+def _person(home: Home, domains: tuple[str, ...], number: int, draw: tuple[int, ...]) -> tuple[str, str, str]:
+    """The cells name, email and phone. The row's number makes the email unique: nothing before it ends in a digit."""
     _, special, given_at, family_at, domain, stem, high, low, _, _, _, _ = draw
     given, given_slug = home.given[given_at % NAMES]
     family, family_slug = home.family[family_at % NAMES]
@@ -91,6 +110,7 @@ def _person(home: Home, domains: tuple[str, ...], number: int, draw: tuple[int, 
         style = _SPECIAL_NAMES[special // _SPECIAL_ONE_IN % len(_SPECIAL_NAMES)]
         name = style.format(given=given, family=family)
     return (
-        f"{name},{given_slug}.{family_slug}{number}@{domains[domain % DOMAINS]},"
-        f"{home.phone_stems[stem % STEMS]}{_TRIPLES[high % 1024]}{_TRIPLES[low % 1024]}"
+        name,
+        f"{given_slug}.{family_slug}{number}@{domains[domain % DOMAINS]}",
+        f"{home.phone_stems[stem % STEMS]}{_TRIPLES[high % 1024]}{_TRIPLES[low % 1024]}",
     )

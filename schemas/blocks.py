@@ -8,6 +8,9 @@ import msgspec
 
 from schemas.bounds import BlockNumber, Counter, JobId, Moment, RowCount, RowIndex
 
+PASSED_OVER = ""
+"""What stands in the place of a field's name for a column that is passed over."""
+
 
 class _Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
     job_id: JobId
@@ -31,6 +34,7 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
     """
 
     columns: list[str]
+    """The field of each value, `PASSED_OVER` for those that are nobody's."""
     rows: list[list[str]]
     """Values as text, in the order of `columns`."""
     numbers: list[RowCount] | None = None

@@ -52,6 +52,11 @@ SignedInteger = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """Any that fits 64 bits."""
 HttpStatus = Annotated[int, Meta(ge=100, le=599)]
 
+MOST_COLUMNS: Final = 2000
+"""Columns that a request maps or sets, and that a job records."""
+MOST_COLUMN_TEXT: Final = 64 * 1024
+"""Characters of their names and texts together: a job's state stays in every process's table."""
+
 MOST_REASON: Final = 1000
 """Characters of a reason."""
 JOB_ID_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}\Z"

@@ -5,10 +5,8 @@ https://specs.frictionlessdata.io/table-schema/ gives the descriptor; its proper
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 from schemas.fields import (
@@ -21,16 +19,13 @@ from schemas.fields import (
     require_texts,
     shown,
 )
-from schemas.names import neighbours_problem
+from schemas.names import folded, neighbours_problem
 
-__all__ = ["ERROR_COLUMNS", "Dataset", "DatasetError", "Field", "header_problem", "parse_dataset"]
+__all__ = ["ERROR_COLUMNS", "Dataset", "DatasetError", "Field", "parse_dataset"]
 
 ERROR_COLUMNS = ("sluice_row", "sluice_line", "sluice_column", "sluice_reason")
 """Columns that ``errors.csv`` adds to a file's own. A file may have any of them, anywhere: no check reads them."""
 
-_NAMED = 10
-"""So many columns of a header are named in a message, and so many characters of a name from a file."""
-_NAME_CHARACTERS = 80
 _PROPERTIES = frozenset({"$schema", "name", "title", "description", "fields", "primaryKey", "missingValues", "sluice"})
 _OWN = frozenset({"date_field", "exclusive_key"})
 
@@ -52,6 +47,17 @@ class Dataset:
         """The columns' names, in order."""
         return tuple(column.name for column in self.fields)
 
+    def fills(self, constants: Mapping[str, str], uploaded_at: int) -> tuple[tuple[str, str], ...]:
+        """Field and text, for each field that has a text of its own where the rows do not have it: the job's constant,
+        or else the default of a job that was made at this time, in milliseconds since 1970."""
+        found = []
+        for column in self.fields:  # for each block: most fields have neither
+            if column.name in constants:
+                found.append((column.name, constants[column.name]))
+            elif column.default is not None:
+                found.append((column.name, column.default_text(uploaded_at) or ""))
+        return tuple(found)
+
 
 def parse_dataset(name: str, descriptor: Any) -> Dataset:
     """The dataset that a Table Schema descriptor (a decoded JSON object) describes.
@@ -71,6 +77,7 @@ def parse_dataset(name: str, descriptor: Any) -> Dataset:
     columns = [column.name for column in fields]
     if neighbours := neighbours_problem(columns):
         raise DatasetError(f"dataset {name}, field {neighbours[0]!r}: {neighbours[1]}")
+    _require_distinct(name, fields)
     key, date_field = _primary_key(where, descriptor.get("primaryKey", [])), own.get("date_field")
     for named in (*key, *([date_field] if date_field is not None else [])):
         if named not in columns:
@@ -108,43 +115,15 @@ def _primary_key(where: str, given: Any) -> tuple[str, ...]:
     return tuple(key)
 
 
-def header_problem(dataset: Dataset, header: Sequence[str]) -> str | None:
-    """What is wrong with a file's header for this dataset, in words; None: nothing. Columns may come in any order."""
-    header = list(header)
-    if unnamed := header.count(""):
-        numbers = list(islice((str(number) for number, name in enumerate(header, start=1) if not name), _NAMED))
-        which = f"column {numbers[0]} has" if unnamed == 1 else f"columns {_listed(numbers, unnamed)} have"
-        return (
-            f"of the {len(header)} columns in the header {which} no name; delete what has no name in every line of "
-            "the file (often a delimiter too many at the end of each line), or give it the name of a column"
-        )
-    times = Counter(header)
-    repeated = sorted(name for name, count in times.items() if count > 1)
-    if len(repeated) == 1:
-        return f"the column '{_shown(repeated[0])}' appears twice in the header; every column may appear once"
-    if repeated:
-        named = _listed([_shown(name) for name in repeated[:_NAMED]], len(repeated))
-        return f"these columns appear twice in the header: {named}; every column may appear once"
-    wanted, given = frozenset(dataset.columns), times.keys() - frozenset(ERROR_COLUMNS)
-    if given == wanted:
-        return None
-    parts = []
-    if missing := [name for name in dataset.columns if name not in given]:
-        parts.append(f"missing: {_listed(missing)}")
-    if unknown := [name for name in header if name in given and name not in wanted]:
-        parts.append(f"unknown: {_listed([_shown(name) for name in unknown[:_NAMED]], len(unknown))}")
-    return (
-        f"the header does not fit dataset {dataset.name!r} ({'; '.join(parts)}); "
-        f"expected the columns {', '.join(dataset.columns)}, in any order"
-    )
-
-
-def _listed(names: Sequence[str], count: int | None = None) -> str:
-    more = (len(names) if count is None else count) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _shown(name: str) -> str:
-    """A name from a file, on one line and not too long."""
-    short = repr(name[:_NAME_CHARACTERS])[1:-1]
-    return short if len(name) <= _NAME_CHARACTERS else f"{short}..."
+def _require_distinct(dataset: str, fields: Sequence[Field]) -> None:
+    """A file's column may be guessed to be a field by its name, its title or an alias: what two share would be
+    neither's. Two names may look alike, since a file can have them exactly as they are."""
+    owners: dict[str, tuple[Field, str]] = {}
+    for column in fields:
+        for called in (column.name, *column.aliases):
+            other, theirs = owners.setdefault(folded(called), (column, called))
+            if other is not column and (called, theirs) != (column.name, other.name):
+                raise DatasetError(
+                    f"dataset {dataset}, field {column.name!r}: a column {shown(called)} could be this field or "
+                    f"{other.name!r}, which is also called {shown(theirs)}; give one of them another title or alias"
+                )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 DATETIME = re.compile(
@@ -54,6 +55,15 @@ def moment(text: str) -> datetime:
     """A stored date and time, to be compared with others; without a zone it is taken for UTC."""
     value = datetime.fromisoformat(text)
     return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+@lru_cache(maxsize=256)
+def text_of_moment(at_ms: int, kind: str, pattern: str) -> str:
+    """A time, in milliseconds since 1970, as the text of a ``date`` or ``datetime`` of this format; in UTC."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC).replace(microsecond=0)
+    if "%" in pattern:
+        return date_writer(pattern)(at.isoformat())
+    return at.date().isoformat() if kind == "date" else at.isoformat().replace("+00:00", "Z")
 
 
 def date_writer(pattern: str) -> Callable[[str], str]:

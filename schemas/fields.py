@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast, get_args
 
-from schemas.dates import DATE, DATETIME, date_writer, moment, stored_date, stored_datetime
-from schemas.names import name_problem
+from schemas.dates import DATE, DATETIME, date_writer, moment, stored_date, stored_datetime, text_of_moment
+from schemas.names import LONGEST_NAME, folded, name_problem
 
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "any"]
 
@@ -24,6 +24,11 @@ FALSE_VALUES = ("false", "False", "FALSE", "0")
 
 class DatasetError(ValueError):
     """A descriptor that can't be used; the message names it and says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadTime:
+    """The default that is the time at which the job was made: one value for all its rows, in each process and at any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,16 @@ class Field:
     """What sets thousands off; empty: nothing does."""
     bare_number: bool = True
     """Nothing but the number may stand in a value; False: a currency or a percent sign may, before or after it."""
+    aliases: tuple[str, ...] = ()
+    """What else a file may call the column, its title included."""
+    default: str | UploadTime | None = None
+    """The text that a file without the column has in every row; None: a file must have it."""
+
+    def default_text(self, uploaded_at: int) -> str | None:
+        """The default of a job that was made at this time, in milliseconds since 1970."""
+        if isinstance(self.default, UploadTime):
+            return text_of_moment(uploaded_at, self.type, self.format)
+        return self.default
 
 
 _TYPES = frozenset(get_args(FieldType))
@@ -64,6 +79,7 @@ _OF_TYPE: dict[str, frozenset[str]] = {
     "number": frozenset({"groupChar", "decimalChar", "bareNumber"}),
     "boolean": frozenset({"trueValues", "falseValues"}),
 }
+_OWN = frozenset({"pattern_reason", "aliases", "default"})
 _CONSTRAINTS = frozenset({"required", "unique", "pattern", "enum", "minimum", "maximum", "minLength", "maxLength"})
 _VALUES: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "boolean": (bool,)}
 """Type -> what its values are in JSON, where they are no texts."""
@@ -93,7 +109,7 @@ def parse_field(dataset: str, item: Any, missing: tuple[str, ...] = MISSING) -> 
     refuse_unknown(where, "property", item, _PROPERTIES | _OF_TYPE.get(kind, frozenset()), f" for type {kind}")
     constraints, own = item.get("constraints", {}), item.get("sluice", {})
     refuse_unknown(where, "constraint", constraints, _CONSTRAINTS)
-    refuse_unknown(where, "property sluice", own, frozenset({"pattern_reason"}))
+    refuse_unknown(where, "property sluice", own, _OWN)
     require_texts(where, item, "title", "description", "rdfType")
     _require_constraints(where, kind, constraints)
     field = Field(
@@ -115,6 +131,8 @@ def parse_field(dataset: str, item: Any, missing: tuple[str, ...] = MISSING) -> 
         decimal_char=item.get("decimalChar", "."),
         group_char=item.get("groupChar", ""),
         bare_number=item.get("bareNumber", True),
+        aliases=_aliases(where, item.get("title", ""), own.get("aliases", [])),
+        default=_default(where, kind, own.get("default")),
     )
     _require_readable(where, field)
     return field
@@ -173,6 +191,32 @@ def _texts(where: str, item: dict[str, Any], name: str, default: tuple[str, ...]
     if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
         raise DatasetError(f"{where}: {name} is a list of texts")
     return tuple(texts)
+
+
+def _aliases(where: str, title: str, given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(alias, str) for alias in given):
+        raise DatasetError(f"{where}: sluice.aliases is a list of texts, not {shown(given)}")
+    for alias in given:
+        if not folded(alias) or len(alias) > LONGEST_NAME:
+            raise DatasetError(
+                f"{where}: the alias {shown(alias)} can't be a column's name: it needs a sign that can be seen besides "
+                f"_ and -, and has at most {LONGEST_NAME} characters"
+            )
+        if folded(alias).startswith("sluice_"):
+            raise DatasetError(f"{where}: the alias {shown(alias)} is a name that is taken by Sluice itself")
+    return tuple(dict.fromkeys([*([title] if folded(title) else []), *given]))
+
+
+def _default(where: str, kind: str, given: Any) -> str | UploadTime | None:
+    if given == {"time": "upload"}:
+        if kind not in ("date", "datetime"):
+            raise DatasetError(f"{where}: the time of the upload is a default for type date or datetime, not {kind}")
+        return UploadTime()
+    if given is not None and not isinstance(given, str):
+        raise DatasetError(
+            f"{where}: sluice.default is a text, as a file would have it, or {{'time': 'upload'}}, not {shown(given)}"
+        )
+    return given
 
 
 def _format(where: str, kind: str, given: Any) -> str:
@@ -270,6 +314,8 @@ def _finite(value: float) -> bool:
 
 def _require_readable(where: str, field: Field) -> None:
     """Each text may have one reading only, and each stored value needs a text that is read as that value."""
+    if field.required and field.default in field.missing:
+        raise DatasetError(f"{where}: sluice.default {shown(field.default)} stands for no value, and one is required")
     both = set(field.true_values) & set(field.false_values)
     if both:
         raise DatasetError(f"{where}: {shown(sorted(both)[0])} is in trueValues and in falseValues")

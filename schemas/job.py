@@ -64,6 +64,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     if_busy: Literal["refuse", "queue"] = "refuse"
     raw: bool = False
     """Cells are taken and written as they are: no apostrophe before what a spreadsheet would take for a formula."""
+    columns: dict[str, str | None] = {}
+    """Column of the file -> field; null: the column is passed over. Others are matched by their names."""
+    set: dict[str, str] = {}
+    """Field -> the text that it has in every row, as a file would have it; the file has no column for it then."""
+    ignore_extra: bool = False
+    """Columns of the file that are no field's are passed over."""
 
 
 class FileIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +99,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The file when `sha256` was computed: while this is its identity, its content is not compared. None: not known."""
     lines: RowCount | None = None
     """Lines counted while it was spooled, the header included: an estimate of its rows until it has been read."""
+    columns: dict[str, str | None] | None = None
+    """Column of the file -> field of the dataset (null: passed over), as it was decided when the file was taken in.
+    None: each field of the dataset is a column of this very name, and there are no others."""
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,6 +5,7 @@ Elasticsearch takes a dot in a name for a path: ``a.b`` is the field b of the ob
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ METADATA = frozenset(
 """Elasticsearch's own fields, of any version from 7 on and of its plugins."""
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 _NOWHERE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_SEPARATORS = re.compile(r"[\s_\-\u2010-\u2015\u2212]+")
 
 
 def name_problem(name: str) -> str | None:
@@ -68,6 +70,16 @@ def name_problem(name: str) -> str | None:
     if path[0] == "sluice" or name.startswith("sluice_"):
         return "this name is taken by Sluice itself; call the field otherwise"
     return None
+
+
+def folded(name: str) -> str:
+    """What names have in common that people take for the same: ``Phone  Number``, ``phone_number``, ``PHONE-NUMBER``.
+
+    Case, width and the kind of space (Unicode's NFKC) do not count, nor does what can't be seen, a byte order mark
+    say; spaces, ``_`` and ``-`` are one, and none at the ends. Empty where nothing is left.
+    """
+    seen = "".join(sign for sign in unicodedata.normalize("NFKC", name) if unicodedata.category(sign) != "Cf")
+    return _SEPARATORS.sub("_", unicodedata.normalize("NFKC", seen.casefold())).strip("_")
 
 
 def neighbours_problem(names: Sequence[str]) -> tuple[str, str] | None:

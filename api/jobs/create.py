@@ -115,7 +115,7 @@ async def _named_file(request: Request, admission: Admission, command: CreateJob
     roots = services(request).settings.import_roots
 
     def read(stop: threading.Event) -> Source:
-        return digest_of(allowed_path(name, roots), partial(admission.check_head, command), stop)[1]
+        return digest_of(allowed_path(name, roots), partial(admission.columns, command), stop)[1]
 
     return await services(request).files.run(request, read)
 

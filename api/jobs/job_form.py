@@ -63,4 +63,4 @@ class JobForm:
     def _admit(self) -> None:
         if self.asked is not None and self.upload.begun:
             self._command = self._admission.command(self.asked, self.upload.source())
-            self.upload.look_with(partial(self._admission.check_head, self._command))
+            self.upload.look_with(partial(self._admission.columns, self._command))

@@ -12,8 +12,9 @@ from api.models import JobRequest
 from api.web.auth import Caller
 from control.admission import Catalog, Kind, creation_problem
 from control.repeats import differences
+from csvfile.columns import Wanted, wanted_by
 from csvfile.errors import CsvFileError
-from csvfile.header import read_header
+from csvfile.header import look_at_header, read_header
 from schemas.codec import UndecodableError, decode, fit
 from schemas.commands import CreateJob
 from schemas.job import Job, Source
@@ -26,7 +27,7 @@ HOW_TO_SEND = (
 )
 _ALLOWED = (
     "fields: operation, dataset, organisation, file, source, from, till, options, reason; "
-    "options: dry_run, max_errors, rows_per_second, if_busy, raw"
+    "options: dry_run, max_errors, rows_per_second, if_busy, raw, columns, set, ignore_extra"
 )
 
 
@@ -71,6 +72,8 @@ class Admission:
     job_id: str
     caller: Caller
     catalog: Catalog
+    made: Job | None = None
+    """The job that a request of the same key has made before."""
 
     def command(self, asked: JobRequest, sent: Source | None) -> CreateJob:
         """The command; `sent` is the file that comes along, None where none does.
@@ -99,15 +102,21 @@ class Admission:
             raise ApiError(403, f"this API key may not act for organisation {command.organisation}")
         return command
 
-    def check_head(self, command: CreateJob, head: bytes, whole: bool) -> None:
-        """Refuse a file that does not fit the job's dataset, by its first bytes; `whole`: these are all it has.
+    def columns(self, command: CreateJob, head: bytes, whole: bool) -> dict[str, str | None] | None:
+        """What the job records of its file's columns, from its first bytes; `whole`: these are all it has.
+
+        A repeat of the request that made a job follows what was decided then.
 
         Raises:
-            ApiError: 400.
+            ApiError: 400, the file does not fit the job's dataset.
         """
         dataset = self.catalog.datasets[command.dataset]
         try:
-            read_header(head, whole, dataset)
+            if self.made is not None and self.made.source.columns is not None:
+                header = look_at_header(head, whole, dataset, Wanted(recorded=self.made.source.columns))
+                if header.match.problem is None:
+                    return header.match.recorded
+            return read_header(head, whole, dataset, wanted_by(command.options)).match.recorded
         except CsvFileError as error:
             raise invalid(str(error), dataset=dataset.name, expected=list(dataset.columns)) from error
 

@@ -56,7 +56,14 @@ def awaits(job: Job) -> str | None:
 
 def source_view(source: Source) -> SourceView:
     """A source as callers see it."""
-    return SourceView(kind=source.kind, name=source.name, bytes=source.bytes, sha256=source.sha256, lines=source.lines)
+    return SourceView(
+        kind=source.kind,
+        name=source.name,
+        bytes=source.bytes,
+        sha256=source.sha256,
+        lines=source.lines,
+        columns=source.columns,
+    )
 
 
 def progress(job: Job, lanes: Iterable[LaneState], rate: float | None) -> Progress:

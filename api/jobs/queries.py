@@ -88,6 +88,8 @@ def dataset_view(dataset: Dataset) -> DatasetView:
                 enum=list(field.enum),
                 title=str(described.get(field.name, {}).get("title", field.name)),
                 description=str(described.get(field.name, {}).get("description", "")),
+                aliases=list(field.aliases),
+                default=described.get(field.name, {}).get("sluice", {}).get("default"),
             )
             for field in dataset.fields
         ],

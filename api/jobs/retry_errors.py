@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from starlette.requests import Request
 
 from api.errors import invalid, refused
 from api.jobs.job_request import values_as
-from api.jobs.retry_file import RowSet, rows_problem
+from api.jobs.retry_file import RowSet, corrected_header, rows_problem
 from api.jobs.row_errors import error_numbers
 from api.models import Reason
 from api.readmodel.command_log import submit
@@ -23,6 +24,8 @@ from api.web.services import Services
 from control.errors import Rejected
 from control.moves import Answer, legality
 from csvfile.cutter import Limits
+from csvfile.errors import CsvFileError
+from csvfile.header import Header
 from schemas.commands import RetryErrors
 from schemas.indices import index_name
 from schemas.job import Job, Source
@@ -55,9 +58,9 @@ async def take_corrections(
         )
         if _legal(job, command) == "already":
             return job
-        await _check(request, upload.written, job, parts)
+        columns = await _check(request, upload.written, job, parts)
         async with upload.kept() as source:
-            return await submit(parts.commands, parts.live, replace(command, source=source))
+            return await submit(parts.commands, parts.live, replace(command, source=replace(source, columns=columns)))
 
 
 def _legal(job: Job, command: RetryErrors) -> Answer:
@@ -72,16 +75,30 @@ def _legal(job: Job, command: RetryErrors) -> Answer:
     return answer
 
 
-async def _check(request: Request, path: Path, job: Job, parts: Services) -> None:
+async def _check(request: Request, path: Path, job: Job, parts: Services) -> dict[str, str | None] | None:
+    """Which column is which in the file of corrected rows, as the job is to record it.
+
+    Raises:
+        ApiError: 400, they are not corrected rows of this job; 503, that can't be known now.
+    """
     wrong = RowSet()
     async for numbers in error_numbers(parts.elasticsearch, index_name(parts.settings.prefix, "errors"), job.id):
         for number in numbers:
             wrong.add(number)
     dataset = parts.catalog.datasets[job.dataset]
     limits = Limits(parts.settings.block_rows, parts.settings.block_bytes)
-    problem = await parts.files.run(request, lambda stop: rows_problem(path, dataset, wrong, limits))
+
+    def read(_stop: threading.Event) -> tuple[Header, str | None]:
+        header = corrected_header(path, dataset, job.options)
+        return header, rows_problem(path, header, wrong, limits)
+
+    try:
+        header, problem = await parts.files.run(request, read)
+    except CsvFileError as error:
+        raise invalid(f"nothing was changed: {error}", job_id=job.id) from error
     if problem is not None:
         raise invalid(f"nothing was changed: {problem}", job_id=job.id)
+    return header.match.recorded
 
 
 async def _receive(request: Request, corrections: _Corrections) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import msgspec
 
+from csvfile.columns import wanted_of_corrections
 from csvfile.cutter import Cut, Limits, cut
 from csvfile.errors import CsvFileError
-from csvfile.header import HEAD_BYTES, read_header
+from csvfile.header import HEAD_BYTES, Header, read_header
 from csvfile.row_numbers import row_number
 from schemas.datasets import ERROR_COLUMNS, Dataset
+from schemas.job import Options
 
 _ROW = ERROR_COLUMNS[0]
 _SEND = "send the file that `sluice errors ID --csv` writes"
@@ -43,15 +45,24 @@ class RowSet:
         self._bits[place] |= 1 << (number & 7)
 
 
-def rows_problem(path: Path, dataset: Dataset, wrong: RowSet, limits: Limits) -> str | None:
+def corrected_header(path: Path, dataset: Dataset, options: Options) -> Header:
+    """The header of a file of corrected rows, of a job with these options. Blocks.
+
+    Raises:
+        CsvFileError: there is none, or it does not fit.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES + 1)
+    return read_header(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, dataset, wanted_of_corrections(options))
+
+
+def rows_problem(path: Path, header: Header, wrong: RowSet, limits: Limits) -> str | None:
     """Why these can't be corrected rows of a job whose row errors are `wrong`, in words; None: they can. Blocks.
 
     `limits` are those of the readers. The file is read as they will read it, a block at a time.
     """
     with path.open("rb") as file:
-        head = file.read(HEAD_BYTES + 1)
         try:
-            header = read_header(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, dataset)
             if _ROW not in header.columns:
                 return f"the header has no column {_ROW}, the row's number; {_SEND}"
             file.seek(header.end.bytes)

@@ -13,6 +13,7 @@ from api.pages.start_forms import source_of
 from control.admission import Kind
 from control.limits import rate_problem
 from schemas.bounds import RATE_WORDS
+from schemas.codec import UndecodableError, decode
 
 Fields = Mapping[str, str]
 
@@ -32,6 +33,19 @@ def job_request(fields: Fields, operation: str, kind: Kind) -> JobRequest:
     if source_of(kind) == "topic":
         job["source"] = "topic"
     return values_as(job, JobRequest)
+
+
+def columns_in(fields: Fields) -> dict[str, str | None]:
+    """Column of the file -> field, as the page's script has written it; empty: nobody has chosen anything.
+
+    Raises:
+        ApiError: 400, it is not what the script writes.
+    """
+    try:
+        found: dict[str, str | None] = decode(fields.get("columns", "").encode() or b"{}", dict[str, str | None])
+    except UndecodableError as error:
+        raise invalid(f"the columns that were chosen can't be read ({error}); open the page anew") from error
+    return found
 
 
 def rate_in(fields: Fields) -> float | None:
@@ -67,6 +81,9 @@ def _options(fields: Fields, kind: Kind) -> dict[str, Any]:
             options["max_errors"] = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 19 else limit
     if kind.exclusive and "queue" in fields:
         options["if_busy"] = "queue"
+    columns = columns_in(fields) if source_of(kind) == "file" else {}
+    if columns:
+        options["columns"] = columns
     return options
 
 

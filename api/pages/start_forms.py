@@ -20,6 +20,8 @@ class StartForm:
     """What becomes of the rows; empty: nothing more is said."""
     source: str
     """Where its rows come from, as `source_of` says."""
+    dataset: str
+    """The one dataset that it is for; empty: one is to be chosen."""
     choices: tuple[tuple[str, str], ...]
     """The datasets to choose from, each with what is said of it; none: it is for one alone."""
     dated: bool
@@ -57,6 +59,7 @@ def _forms(catalog: Catalog) -> Iterator[StartForm]:
             button=kind.button or "Start",
             hint=" ".join(filter(None, (columns, kind.summary))),
             source=source_of(kind),
+            dataset=only.name if only is not None else "",
             choices=tuple(
                 (dataset.name, _described(dataset, kind))
                 for dataset in datasets

@@ -12,6 +12,7 @@ from api.models import HistoryEntry, JobView
 from api.pages.start_forms import named
 from control.admission import Kind
 from runtime.formatting import number
+from schemas.datasets import ERROR_COLUMNS
 from schemas.job import BUSY, ENDED, Job, State
 
 Tone = Literal["work", "rest", "good", "warn", "bad", "gone"]
@@ -163,6 +164,15 @@ def percent(job: Job, view: JobView) -> float | None:
     return None if unknown and job.state in BUSY else view.progress.percent
 
 
+def columns(view: JobView) -> list[str]:
+    """Which columns of the file are fields of another name, and which are none."""
+    found = view.source.columns or {}
+    renamed = [f"{name} is {field}" for name, field in found.items() if field not in (None, name)]
+    return renamed + [
+        f"{name} is passed over" for name, field in found.items() if field is None and name not in ERROR_COLUMNS
+    ]
+
+
 def options(view: JobView) -> list[str]:
     """The options that were chosen."""
     chosen, told = view.options, []
@@ -176,6 +186,9 @@ def options(view: JobView) -> list[str]:
         told.append("waits in the queue if it has to")
     if chosen.raw:
         told.append("cells are taken and written as they are")
+    told += [f"{field} is {text!r} in every row" for field, text in chosen.set.items()]
+    if chosen.ignore_extra:
+        told.append("columns that are no field's are passed over")
     return told
 
 

@@ -66,7 +66,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }
 });
 
-// The buttons are renewed when the job's state changes, whoever changed it: what is being typed stays.
+// The buttons are renewed when the job's state changes, also by somebody else: what is being typed stays.
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { target, fragment } = event.detail;
   if (target.id !== "actions" || fromForm) return;
@@ -107,6 +107,50 @@ document.addEventListener("htmx:xhr:progress", (event) => {
 document.addEventListener("htmx:afterRequest", (event) => {
   const sending = event.detail.elt.querySelector?.(".sending");
   if (sending) sending.hidden = true;
+});
+
+// Choosing a file shows which of its columns is which field. The table is made by the API, from the file's first bytes,
+// with the function that will read its header; what is chosen in it goes into the form's field `columns`.
+const HEAD_BYTES = 256 * 1024;
+
+async function showColumns(form) {
+  const table = form.querySelector(".columns");
+  const file = form.querySelector("input[type=file]").files[0];
+  const asked = (table.asked = {});
+  table.hidden = !file;
+  if (!file) return;
+  const body = new FormData();
+  body.append("dataset", form.getAttribute("data-dataset") || form.elements.dataset.value); // form.dataset is a field
+  body.append("columns", form.elements.columns.value);
+  if (file.size <= HEAD_BYTES) body.append("whole", "on");
+  body.append("file", file.slice(0, HEAD_BYTES));
+  let html = "";
+  try {
+    const response = await fetch(table.dataset.columns, { method: "POST", body, headers: { "HX-Request": "true" } });
+    if (response.ok) html = await response.text();
+  } catch {
+    // Without the table the form works all the same: what does not fit is refused when the file is sent.
+  }
+  if (table.asked !== asked) return; // another file has been chosen meanwhile
+  const focused = document.activeElement?.dataset.column;
+  table.innerHTML = html;
+  if (focused !== undefined) {
+    [...table.querySelectorAll("select")].find((select) => select.dataset.column === focused)?.focus();
+  }
+}
+
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form");
+  if (!form?.querySelector(".columns")) return;
+  if (event.target.matches("[data-column]")) {
+    const chosen = [...form.querySelectorAll("[data-column]")].filter((select) => select.value !== "?");
+    const pairs = chosen.map((select) => [select.dataset.column, select.value === "-" ? null : select.value.slice(1)]);
+    form.elements.columns.value = JSON.stringify(Object.fromEntries(pairs));
+    showColumns(form);
+  } else if (event.target.matches("input[type=file], select[name=dataset]")) {
+    form.elements.columns.value = "";
+    showColumns(form);
+  }
 });
 
 // A browser that goes back may show the page as it was left: its forms would stand for the jobs they have started.

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from msgspec.structs import replace
+
 from api.errors import ApiError, invalid
 from csvfile.header import HEAD_BYTES
 from runtime.file_digest import Digest, read_through
@@ -20,8 +22,9 @@ _CHUNK_BYTES = 128 * 1024
 """Lines are counted with Python's lock held: of a larger piece, for so long that the event loop would feel it."""
 _TICK_SECONDS = 0.05
 
-Look = Callable[[bytes, bool], None]
-"""Called with a file's first bytes, and whether these are all of it; raises ApiError to refuse."""
+Look = Callable[[bytes, bool], dict[str, str | None] | None]
+"""Called with a file's first bytes, and whether these are all of it: what `Source.columns` is to be. Raises ApiError to
+refuse."""
 
 
 def allowed_path(name: str, roots: tuple[Path, ...]) -> Path:
@@ -61,7 +64,7 @@ def digest_of(path: Path, look: Look, stop: threading.Event) -> tuple[Digest, So
         ApiError: 400, it can't be read, or is no file any more; 409, it changes meanwhile; and whatever `look` raises.
     """
     digest = Digest()
-    looked = False
+    looked, columns = False, None
     try:
         # A pipe that has taken the file's place would block for ever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
@@ -71,20 +74,20 @@ def digest_of(path: Path, look: Look, stop: threading.Event) -> tuple[Digest, So
             for _ in read_through(file.fileno(), before.st_size, _CHUNK_BYTES, digest.update):
                 if not looked and len(digest.head) >= HEAD_BYTES:
                     looked = True
-                    look(digest.head, before.st_size <= HEAD_BYTES)
+                    columns = look(digest.head, before.st_size <= HEAD_BYTES)
                 if stop.is_set():
                     break
             after = os.fstat(file.fileno())
     except OSError as error:
         raise invalid(f"file {str(path)!r} can't be read: {error.strerror}") from error
     if not looked:
-        look(digest.head, True)
+        columns = look(digest.head, True)
     identity = identity_of(after)
     if identity != identity_of(before) or digest.bytes != before.st_size:
         raise ApiError(
             409, f"file {str(path)!r} has changed while it was read; wait until it is complete, and try again"
         )
-    return digest, digest.source(path.name, str(path), identity)
+    return digest, replace(digest.source(path.name, str(path), identity), columns=columns)
 
 
 def _settled(file: IO[bytes]) -> os.stat_result:

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from msgspec.structs import replace
+
 from api.errors import ApiError
 from api.uploads.import_folders import Look
 from api.uploads.spool import SpooledFile
@@ -31,6 +33,7 @@ class Upload:
         self._file: SpooledFile | None = None
         self._pending = bytearray()
         self._look: Look | None = None
+        self._columns: dict[str, str | None] | None = None
         self._ended = False
         self._kept = False
 
@@ -55,7 +58,7 @@ class Upload:
 
     def source(self) -> Source:
         """What has come of it so far, as a job's source."""
-        return self._spooled.source()
+        return replace(self._spooled.source(), columns=self._columns)
 
     def begin(self, name: str | None, stored_as: str | None = None) -> Upload:
         """Its first byte is about to come. The names are those of `SpooledFile`."""
@@ -97,7 +100,7 @@ class Upload:
         source = await asyncio.to_thread(self._spooled.keep)
         self._kept = True
         try:
-            yield source
+            yield replace(source, columns=self._columns)
         except ApiError as error:
             if error.code != 503 and not unless():
                 await self._discard()
@@ -120,7 +123,7 @@ class Upload:
         whole = digest.bytes <= HEAD_BYTES
         if self._look is not None and (self._ended or not whole):
             look, self._look = self._look, None
-            look(digest.head, whole)
+            self._columns = look(digest.head, whole)
 
     async def _discard(self) -> None:
         # In a thread: to remove a large file takes long. It goes on, also when the request is cancelled.

@@ -188,7 +188,7 @@ class InboxPartition:
         return batch
 
     def _cut(self, batch: Batch, job: Job, fill: RowBuffer) -> None:
-        blocks = fill.cut(self._around.datasets[job.dataset].columns, self._around.limits)
+        blocks = fill.cut(_columns(self._around.datasets[job.dataset], job), self._around.limits)
         values = [encode(block) for block in blocks]
         longest = max(map(len, values))
         if longest > MOST_BLOCK_BYTES:
@@ -230,7 +230,7 @@ class InboxPartition:
 
     def _take_in(self, record: Record, arrival: Arrival, desk: _JobIntake) -> None:
         # the bytes of a row in a block: an empty text takes three, and a problem takes its length
-        size = max(len(record.value or b"") // len(arrival.values), 3 * desk.maker.columns)
+        size = max(len(record.value or b"") // len(arrival.values), desk.maker.least_bytes)
         for number, values, problem in arrival.rows():
             objection = desk.terms.objection(number)
             if objection is not None:
@@ -265,7 +265,9 @@ class InboxPartition:
                 terms = Terms(f"the rows of job {job_id} come too far out of order")
             else:
                 self.fills[job_id] = fill
-        return _JobIntake(terms, RowMaker(dataset.columns if dataset else ("",)), fill)
+        if dataset is None:
+            return _JobIntake(terms, RowMaker(("",)), fill)
+        return _JobIntake(terms, RowMaker(_columns(dataset, job), dict(dataset.fills({}, job.created_at))), fill)
 
     def _missing(self, job_id: str) -> str:
         """Why a row is refused that has waited in vain. Of an unknown dataset the job learns, too."""
@@ -275,6 +277,11 @@ class InboxPartition:
         reason = unknown_dataset(job, seconds, self._around.datasets)
         self._around.given_up[job_id] = reason
         return reason
+
+
+def _columns(dataset: Dataset, job: Job) -> list[str]:
+    """The fields that the job's rows have; those that it sets are added by the workers."""
+    return [name for name in dataset.columns if name not in job.options.set]
 
 
 def _job_id(record: RejectedRecord) -> str:

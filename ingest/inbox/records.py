@@ -122,20 +122,22 @@ def _without_large_rows(arrival: Arrival, size: int, most_bytes: int) -> Arrival
 class RowMaker:
     """Rows for one order of columns."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[str], absent: Mapping[str, str] | None = None) -> None:
+        """`absent`: column -> the text of a row that does not have it, where that is not an empty one."""
         self._columns = tuple(columns)
+        self._absent = absent or {}
         self._known = frozenset(columns)
         self._get: Callable[[Any], tuple[Value, ...]] = (
             itemgetter(*columns) if len(columns) > 1 else lambda values: (values[columns[0]],)
         )
 
     @property
-    def columns(self) -> int:
-        """How many columns there are."""
-        return len(self._columns)
+    def least_bytes(self) -> int:
+        """What a row without values takes in a block, at least."""
+        return 3 * len(self._columns) + sum(len(text.encode()) for text in self._absent.values())
 
     def texts(self, values: Mapping[str, Value], plain: bool = False) -> tuple[Sequence[str], str | None]:
-        """The values in the order of the columns, a missing one as an empty text; and what is wrong with the row.
+        """The values in the order of the columns, a missing one as its text; and what is wrong with the row.
 
         `plain`: every value is known to be a text.
         """
@@ -154,7 +156,7 @@ class RowMaker:
             problem = f"there is no column {unknown[0][:80]!r}; the columns are {shown}"
         texts = []
         for name in self._columns:
-            text, wrong = _text(values.get(name))
+            text, wrong = _text(values[name]) if name in values else (self._absent.get(name, ""), None)
             texts.append(text)
             if wrong and problem is None:
                 problem = f"column {name!r}: {wrong}"

@@ -11,6 +11,7 @@ from processor.elastic.bulk import BulkSink, Gate
 from processor.errors import CannotGoOnError
 from processor.operations.row_errors import error_items
 from processor.outcome import Outcome
+from processor.validation.columns import BadValueError
 from processor.validation.rows import CheckedRows, Problem, row_checker, row_error
 from schemas.blocks import RowBlock
 from schemas.datasets import Dataset
@@ -53,14 +54,18 @@ class Work:
         """A block's rows against the dataset: the good ones as they are to be stored, and the errors of the others.
 
         Raises:
-            CannotGoOnError: the block has a column that the dataset has not.
+            CannotGoOnError: the block has a column that the dataset has not, or a text that every row is to have does
+                not fit its field.
         """
+        fills = self.dataset.fills(self.job.options.set, self.job.created_at)
         try:
-            checker = row_checker(self.dataset, tuple(block.columns))
+            checker = row_checker(self.dataset, tuple(block.columns), fills)
         except KeyError as error:
             raise CannotGoOnError(
                 f"block {block.block} has a column {error} that dataset {self.dataset.name} has not"
             ) from error
+        except BadValueError as error:
+            raise CannotGoOnError(str(error)) from error
         return checker.check(block, self.job.organisation, self.at, self.job.options.raw)
 
     def row_error(self, block: RowBlock, number: int, reason: str, *columns: str) -> RowError:
@@ -71,7 +76,7 @@ class Work:
         place = block.row_numbers.index(number)
         cells = dict(zip(block.columns, block.rows[place], strict=True)) if columns else {}
         column = ", ".join(columns) or None
-        value = ", ".join(cells[name] for name in columns) if columns else None
+        value = ", ".join(cells.get(name, "") for name in columns) if columns else None
         return row_error(block, place, Problem(reason, column, value), self.job.organisation, self.at)
 
     async def record(self, errors: Sequence[RowError]) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from processor.validation.columns import compile_column
-from schemas.blocks import RowBlock
+from processor.validation.columns import BadValueError, compile_column
+from schemas.blocks import PASSED_OVER, RowBlock
 from schemas.datasets import ERROR_COLUMNS, Dataset
+from schemas.fields import Field
 from schemas.formulas import unguard
 from schemas.progress import RowError
 
@@ -50,13 +51,25 @@ class Problem(NamedTuple):
 class RowChecker:
     """Checks of a dataset's rows, for one order of columns."""
 
-    def __init__(self, dataset: Dataset, columns: Sequence[str]) -> None:
-        """Raises KeyError when a column is not one of the dataset's. Those of an ``errors.csv`` are passed over."""
+    def __init__(self, dataset: Dataset, columns: Sequence[str], fills: Sequence[tuple[str, str]] = ()) -> None:
+        """`columns`: as in a block. `fills`: field and text, for fields that have it in every row if the rows do not
+        have the field. Columns without a name and those of an ``errors.csv`` are passed over.
+
+        Raises:
+            KeyError: a column is not one of the dataset's.
+            BadValueError: a text of `fills` does not fit its field.
+        """
         fields = {field.name: field for field in dataset.fields}
         self.names = tuple(columns)
-        self._positions = [position for position, name in enumerate(columns) if name not in ERROR_COLUMNS]
+        self._positions = [
+            position for position, name in enumerate(columns) if name != PASSED_OVER and name not in ERROR_COLUMNS
+        ]
         self._columns = [compile_column(fields[columns[position]]) for position in self._positions]
-        self._stored = tuple(columns[position] for position in self._positions)
+        given = [columns[position] for position in self._positions]
+        filled = {name: _filling(fields[name], text) for name, text in fills if name not in given}
+        self._stored = (*given, *filled)
+        self._filling = tuple(filled.values())
+        """What is stored in every row of the fields that the rows do not have."""
 
     def check(self, block: RowBlock, organisation: str, at: int, raw: bool = False) -> CheckedRows:
         """Sort a block's rows; `at`, in milliseconds, is the time its errors carry.
@@ -71,6 +84,7 @@ class RowChecker:
         if block.guarded and not raw:
             rows = [[unguard(value) for value in row] for row in rows]
         stored: list[Sequence[Any]] = self._values(rows, places, problems) if rows else [()] * len(self._columns)
+        stored += [[value] * len(rows) for value in self._filling]
         if not problems:
             return CheckedRows(list(block.row_numbers), self._stored, stored, [])
         numbers = block.row_numbers
@@ -117,6 +131,7 @@ class RowChecker:
 
 def row_error(block: RowBlock, place: int, problem: Problem, organisation: str, at: int) -> RowError:
     """The error of the row at `place` in its block; `at`, in milliseconds, is the time it carries."""
+    columns, values = _own_values(block, place)
     return RowError(
         job_id=block.job_id,
         row=block.row_numbers[place],
@@ -124,15 +139,32 @@ def row_error(block: RowBlock, place: int, problem: Problem, organisation: str, 
         column=problem.column,
         value=problem.value[:VALUE_CHARACTERS] if problem.value is not None else None,
         reason=problem.reason,
-        columns=block.columns,
-        values=block.rows[place],
+        columns=columns,
+        values=values,
         guarded=block.guarded,
         organisation=organisation,
         at=at,
     )
 
 
+def _own_values(block: RowBlock, place: int) -> tuple[list[str], list[str]]:
+    """The columns and the values of a row as its error records them: without those that are passed over."""
+    columns, row = block.columns, block.rows[place]
+    if PASSED_OVER not in columns:
+        return columns, row
+    own = [position for position, name in enumerate(columns) if name != PASSED_OVER]
+    surplus = row[len(columns) :]
+    return [columns[position] for position in own], [row[position] for position in own if position < len(row)] + surplus
+
+
+def _filling(field: Field, text: str) -> Any:
+    try:
+        return compile_column(field).explain(text)
+    except BadValueError as error:
+        raise BadValueError(f"{field.name} is {text[:VALUE_CHARACTERS]!r} in every row, and {error}") from error
+
+
 @lru_cache(maxsize=256)
-def row_checker(dataset: Dataset, columns: tuple[str, ...]) -> RowChecker:
-    """The checker for this dataset and order of columns, compiled once."""
-    return RowChecker(dataset, columns)
+def row_checker(dataset: Dataset, columns: tuple[str, ...], fills: tuple[tuple[str, str], ...] = ()) -> RowChecker:
+    """The checker for this dataset, order of columns and `fills`, compiled once. Raises as `RowChecker`."""
+    return RowChecker(dataset, columns, fills)

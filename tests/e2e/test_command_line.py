@@ -130,3 +130,21 @@ def test_jobs_are_listed_newest_first(sluice: CommandLine) -> None:
 )
 def test_wrong_usage_is_exit_code_2_with_a_sentence(sluice: CommandLine, words: tuple[object, ...], told: str) -> None:
     assert told in sluice(*words, code=2).stderr
+
+
+def test_a_file_of_old_is_made_and_uploaded_with_its_columns_told(sluice: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "old.csv"
+    sluice("sample", "people", 1000, "-o", file, "--style", "legacy")
+    upload = ("upload", file, "--dataset", "people", "--organisation", "old", "--wait")
+    told = sluice(*upload)
+    assert "Phone number is phone, Country is country" in told.stderr and "1,000 rows applied" in told.stdout
+    assert "Favorite Color is favorite_color" in sluice("job", "last").stdout
+
+    file.write_bytes(file.read_bytes().replace(b"Phone number,Country", b"Ring,Notes", 1))
+    refused = sluice(*upload, code=2)
+    assert "missing: phone, country; unknown: Ring, Notes" in refused.stderr and "--map Ring=phone" in refused.stderr
+    sluice(*upload, "--map", "ring=phone", "--set", "country=NL", "--ignore-extra")
+    job = sluice.json("job", "last")
+    assert (job["state"], job["source"]["columns"]["Ring"], job["source"]["columns"]["Notes"]) == (
+        "COMPLETED", "phone", None,
+    )  # fmt: skip

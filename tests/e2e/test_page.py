@@ -190,7 +190,7 @@ def test_a_wrong_header_is_refused_beside_the_form_before_the_whole_file_is_sent
 ) -> None:
     wrong = tmp_path / "wrong.csv"
     with wrong.open("wb") as file:
-        file.write(b"name,mail\n")
+        file.write(b"name,post\n")
         for _ in range(100):
             file.write(b"Ann,ann@example.org\n" * 100_000)
     form = fill_upload(page, wrong, organisation)

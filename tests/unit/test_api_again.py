@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.jobs.retry_file import RowSet, rows_problem
+from api.jobs.retry_file import RowSet, corrected_header, rows_problem
 from csvfile.cutter import Limits
+from csvfile.errors import CsvFileError
 from runtime.datasets import load_datasets
 from runtime.identity import identity_of
 from schemas.commands import CreateJob, InputEnded, LanesDone
-from schemas.job import Input, LaneTotals
+from schemas.job import Input, LaneTotals, Options
 from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
 
 LIMITS = Limits(500, 256 * 1024)
@@ -160,7 +161,11 @@ def problem(folder: Path, content: bytes, *wrong: int) -> str | None:
     for row in wrong:
         rows.add(row)
     (folder / "errors.csv").write_bytes(content)
-    return rows_problem(folder / "errors.csv", load_datasets()["people"], rows, LIMITS)
+    try:
+        header = corrected_header(folder / "errors.csv", load_datasets()["people"], Options())
+    except CsvFileError as error:
+        return str(error)
+    return rows_problem(folder / "errors.csv", header, rows, LIMITS)
 
 
 def test_rows_may_be_left_out_and_come_in_any_order_with_any_delimiter(tmp_path: Path) -> None:
@@ -208,7 +213,8 @@ def test_many_rows_take_a_bit_of_memory_each(tmp_path: Path) -> None:
             target.write(LINE + b",%d\n" % (row * 500))
     tracemalloc.start()
     try:
-        assert rows_problem(file, load_datasets()["people"], rows, LIMITS) is None
+        header = corrected_header(file, load_datasets()["people"], Options())
+        assert rows_problem(file, header, rows, LIMITS) is None
         assert tracemalloc.get_traced_memory()[1] < 6_000_000, "ten million rows"
     finally:
         tracemalloc.stop()

@@ -102,6 +102,42 @@ def test_upload_and_look(terminal: Terminal, people: str) -> None:
     assert "people: name, email" in terminal.run("datasets")
 
 
+def test_columns_are_mapped_set_and_passed_over_and_told_in_a_line(terminal: Terminal, tmp_path: Path) -> None:
+    old = tmp_path / "old.csv"
+    old.write_bytes(b"Name,Email,a=b,Favorite Color,Notes,Rest\nAnn,a@example.org,12345,blue,x,y\n")
+    send = ("upload", str(old), "--dataset", "people")
+    refused = terminal.run(*send, code=2)
+    assert "unknown: a=b, Notes, Rest" in refused and "--ignore-extra" in refused
+    words = ("--map", "a=b=phone", "--map", "notes=", "--set", "country=N=L", "--ignore-extra")
+    told = terminal.run(*send, *words)
+    renamed = "Name is name, Email is email, a=b is phone, Favorite Color is favorite_color"
+    line = f"Columns: {renamed}; passed over: Notes, Rest"
+    assert line in told
+    made = json.loads(terminal.run("job", "last", "--json"))
+    assert made["options"] == {
+        "columns": {"a=b": "phone", "notes": None}, "set": {"country": "N=L"}, "ignore_extra": True,
+    }  # fmt: skip
+    assert line.removeprefix("Columns: ") in terminal.run("job", "last")
+    assert "{" not in terminal.run("job", "last")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--map", "Phone number"), "write --map 'COLUMN=FIELD', or 'COLUMN=' to pass over the column"),
+        (("--map", "=phone"), "'=phone' is not"),
+        (("--set", "country"), "write --set 'FIELD=TEXT'; 'country' is not"),
+        (("--set", "a=1", "--set", "a=2"), "--set has 'a' twice"),
+    ],
+)
+def test_what_is_no_mapping_is_told_before_anything_is_sent(
+    terminal: Terminal, people: str, words: tuple[str, ...], told: str
+) -> None:
+    said = " ".join(terminal.run("upload", people, "--dataset", "people", *words, code=2).split())
+    assert told in said
+    assert not terminal.log.sent
+
+
 @pytest.mark.parametrize(("failed", "code", "state"), [(0, 0, "COMPLETED"), (1, 1, "COMPLETED_WITH_ERRORS")])
 def test_wait_ends_with_the_job(terminal: Terminal, people: str, failed: int, code: int, state: str) -> None:
     terminal.finish(failed)

@@ -212,7 +212,7 @@ def test_teams_are_started(served: Served) -> None:
 @pytest.mark.parametrize(
     ("body", "fields", "words"),
     [
-        (b"name;mail\nx;y\n", {}, "missing: email"),
+        (b"name;post\nx;y\n", {}, "missing: email"),
         (b"", {}, "the file is empty"),
         (PEOPLE, {"max_errors": "five"}, "a percentage such as '5%'"),
         (PEOPLE, {"rows_per_second": "fast"}, "rows a second is a number from 0.001"),

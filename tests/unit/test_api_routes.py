@@ -45,6 +45,7 @@ def test_a_new_job_is_described_in_full(served: Served, tmp_path: Path) -> None:
         "bytes": len(body),
         "sha256": hashlib.sha256(body).hexdigest(),
         "lines": 4,
+        "columns": None,
     }
     path = log.sent[0].source.path  # type: ignore[union-attr]
     assert (tmp_path / "storage" / str(path)).read_bytes() == body
@@ -87,7 +88,7 @@ def test_a_wrong_job_is_refused_with_what_to_do(served: Served, tmp_path: Path, 
 
 def test_a_wrong_header_is_refused_and_the_file_is_gone(served: Served, tmp_path: Path) -> None:
     client, log = served
-    answer = make_job(client, b"name;mail\n" + b"x;y\n" * 100_000)
+    answer = make_job(client, b"name;post\n" + b"x;y\n" * 100_000)
     assert answer.status_code == 400
     assert "missing: email" in answer.json()["error"]["message"]
     assert (log.sent, files(tmp_path)) == ([], [])

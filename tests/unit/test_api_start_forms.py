@@ -61,7 +61,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         yield client, log
 
 
-ROWS = ["dry_run", "queue", "raw", "max_errors", "rows_per_second", "file"]
+ROWS = ["dry_run", "queue", "raw", "max_errors", "rows_per_second", "columns", "file"]
 
 
 def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -> None:

@@ -48,7 +48,7 @@ class Refusing:
             raise invalid("there is no such operation")
         return CreateJob(job_id="j1", operation=asked.operation, dataset="people", source=sent or Source())
 
-    def check_head(self, command: CreateJob, head: bytes, whole: bool) -> None:
+    def columns(self, command: CreateJob, head: bytes, whole: bool) -> None:
         if self.words:
             raise ApiError(400, self.words)
 

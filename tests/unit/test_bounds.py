@@ -41,7 +41,10 @@ REQUESTS = (JobRequest, Reason, InputEnd, Start, Rate)
 CASES = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 FREE = {"InboxRow.values", "JobEvent.details", "CommandRejected.details"}
 """Not ours to bound: values of rows are texts in the end, and details are written by the control agent alone."""
-CHECKED = {"Options.max_errors", "Source.name", "Source.path", "Source.sha256"}
+CHECKED = {
+    *("Options.max_errors", "Options.columns", "Options.set"),
+    *("Source.name", "Source.path", "Source.sha256", "Source.columns"),
+}
 """Texts of requests that stand in states too: control/limits.py has their rules."""
 Served = tuple[TestClient, StubLog]
 

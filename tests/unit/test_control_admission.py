@@ -18,7 +18,14 @@ EXPORT = CreateJob(
 TEAMS = CreateJob(job_id="t1", operation="teams", dataset="teams", source=Source(path="teams.csv"))
 
 
-@pytest.mark.parametrize("command", [upload(), EXPORT, replace(EXPORT, date_till="2026-01-01"), TEAMS])
+MAPPED = Source(path="p.csv", columns={"Notes": None, "Who": "name"})
+SET = Options(set={"country": "NL"}, columns={"Who": "name"}, ignore_extra=True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [replace(upload(), source=MAPPED, options=SET), upload(), EXPORT, replace(EXPORT, date_till="2026-01-01"), TEAMS],
+)
 def test_a_good_command_makes_a_job(command: CreateJob) -> None:
     assert creation_problem(command, CATALOG) is None
 
@@ -46,6 +53,16 @@ BAD: list[tuple[CreateJob, dict[str, Any], str]] = [
     (upload(), {"options": Options(max_errors="many")}, "'many'"),
     (upload(), {"options": Options(max_errors="5")}, "'5'"),
     (upload(), {"options": Options(rows_per_second=0)}, "rows_per_second"),
+    (upload(), {"options": Options(set={"size": "1"})}, "set names 'size', which is no column of dataset people"),
+    (upload(), {"options": Options(ignore_extra=True)}, "says which column of its file is which: source.columns"),
+    (upload(), {"source": Source(path="p.csv", columns={"a": "b"})}, "source.columns names 'b', which is no column"),
+    (upload(), {"source": Source(path="p.csv", columns={"a" * 70_000: None})}, "more than 65,536 characters"),
+    (
+        upload(),
+        {"source": Source(kind="topic"), "options": Options(columns={"a": None})},
+        "are for the columns of a file",
+    ),
+    (EXPORT, {"options": Options(set={"name": "a"})}, "set belongs to operations that write rows"),
     (EXPORT, {"dataset": "teams"}, "has no date"),
     (EXPORT, {"date_from": None}, "from is missing"),
     (EXPORT, {"date_from": "20260201"}, "from '20260201' is not a day; write it YYYY-MM-DD"),

@@ -184,9 +184,27 @@ def test_a_start_may_bring_options_of_its_own() -> None:
     assert world.job("real").options == Options(rows_per_second=10)
 
 
+def test_a_start_has_the_columns_that_were_tried() -> None:
+    world = dry_run()
+    tried = Options(dry_run=True, columns={"Who": "name"}, set={"country": "NL"}, ignore_extra=True)
+    source = Source(path="p.csv", columns={"Who": "name", "Notes": None})
+    made = replace(world.job(), options=tried, source=source)
+    world.jobs.remove("j1")
+    world.jobs.put(made)
+    start(world, Options(rows_per_second=10))
+    job = world.job("real")
+    assert job.options == replace(tried, dry_run=False, rows_per_second=10)
+    plan = world.plans[-1]
+    assert isinstance(plan, ReadFile) and plan.source == job.source == source
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(Options(dry_run=True), "leave dry_run out"), (Options(max_errors="five"), "a percentage such as '5%'")],
+    [
+        (Options(dry_run=True), "leave dry_run out"),
+        (Options(max_errors="five"), "a percentage such as '5%'"),
+        (Options(columns={"x": None}), "leave columns, set and ignore_extra out"),
+    ],
 )
 def test_a_start_with_options_that_the_real_job_can_not_have_is_refused(options: Options, words: str) -> None:
     world = dry_run()

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from api.jobs.retry_file import RowSet, rows_problem
+from api.jobs.retry_file import RowSet, corrected_header, rows_problem
 from csvfile.cutter import Limits
+from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES
 from ingest.errors import SourceError
 from ingest.files import Roots
@@ -23,11 +25,22 @@ from ingest.sources import SourceContext, block_source
 from schemas.blocks import RowBlock
 from schemas.codec import decode, encode
 from schemas.datasets import parse_dataset
-from schemas.job import Input, Source
+from schemas.job import Input, Options, Source
 from schemas.plans import ReadFile
 from tests.api_stub import CATALOG, make_job, stub
 
 PLAIN = parse_dataset("plain", {"fields": [{"name": "id"}, {"name": "text"}]})
+NAMED = parse_dataset(
+    "named",
+    {
+        "fields": [
+            {"name": "id", "title": "Number"},
+            {"name": "text", "sluice": {"aliases": ["what it says"]}},
+            {"name": "text_2", "sluice": {"default": "none"}},
+            {"name": "TEXT-2", "sluice": {"default": "none"}},
+        ]
+    },
+)
 COMMAS = parse_dataset("commas", {"fields": [{"name": "id"}, {"name": "text, long"}]})
 LIMITS = Limits(500, 64 * 1024)
 HEADER = b"sluice_row,id,text\n"
@@ -49,6 +62,10 @@ class Case:
     found: list[Row] = field(default_factory=lambda: [(["1", "a", "b"], None)])
     """Values of each row, and words of the reason why it is a row error."""
     dataset: str = "plain"
+    options: dict[str, Any] = field(default_factory=dict)
+    """What the job says of its columns."""
+    corrected: str = ""
+    """Words with which a file of corrected rows is refused, whose columns are not mapped."""
     delimiter: bytes = b","
     line_end: bytes = b"\n"
 
@@ -103,8 +120,52 @@ CASES: dict[str, Case] = {
         b"sluice_row,id,text,\n", refused="of the 4 columns in the header column 4 has no name"
     ),
     "a column too many": Case(b"sluice_row,id,text,more\n", refused="(unknown: more)"),
+    "very many columns": Case(
+        b"sluice_row,id,text" + b"".join(b",c%d" % n for n in range(2000)) + b"\n", refused="2,003 columns are too many"
+    ),
     "a column missing": Case(b"sluice_row,id\n", refused="(missing: text)"),
     "a column twice": Case(b"sluice_row,id,text,id\n", refused="the column 'id' appears twice in the header"),
+    "a title": Case(b"sluice_row,Number,text\n", dataset="named"),
+    "an alias": Case(b"sluice_row,id,what it says\n", dataset="named"),
+    "letters of another case": Case(b"sluice_row,ID,Text\n", dataset="named"),
+    "spaces, _ and - within names": Case(b"sluice_row,id,What-it__says\n", dataset="named"),
+    "wide letters and invisible signs": Case("sluice_row,\uff29\uff24,te\u00adxt\u200b\n".encode(), dataset="named"),
+    "a byte order mark within quotes": Case(b'\xef\xbb\xbf"\xef\xbb\xbfsluice_row",id,text\n'),
+    "an exact name beside one like it": Case(
+        b"sluice_row,id,text,text_2,TEXT-2\n",
+        b"1,a,b,c,d\n",
+        dataset="named",
+        found=[(["1", "a", "b", "c", "d"], None)],
+    ),
+    "a name that two fields are like": Case(
+        b"sluice_row,id,text,Text 2\n", dataset="named", refused="the column 'Text 2' could be text_2 or TEXT-2"
+    ),
+    "two columns for one field": Case(
+        b"sluice_row,id,text,Number\n", dataset="named", refused="the columns id and Number would both be id"
+    ),
+    "a column missing that has a default": Case(b"sluice_row,id,text\n", dataset="named"),
+    "a column that the job maps": Case(
+        b"sluice_row,id,more\n", options={"columns": {"More": "text"}}, corrected="unknown: more"
+    ),
+    "a column that the job passes over": Case(
+        b"sluice_row,id,text,more\n",
+        b"1,a,b,c\n",
+        options={"columns": {"more": None}},
+        found=[(["1", "a", "b", "c"], None)],
+        corrected="unknown: more",
+    ),
+    "a mapped column that is not there": Case(
+        HEADER, options={"columns": {"more": "text"}}, refused="the job maps a column 'more'", corrected="-"
+    ),
+    "a column too many, and ignore_extra": Case(
+        b"sluice_row,id,text,more\n", b"1,a,b,c\n", options={"ignore_extra": True}, found=[(["1", "a", "b", "c"], None)]
+    ),
+    "a column missing that the job sets": Case(
+        b"sluice_row,id\n", b"1,a\n", options={"set": {"text": "b"}}, found=[(["1", "a"], None)]
+    ),
+    "a column that the job sets as well": Case(
+        HEADER, options={"set": {"text": "b"}}, refused="the column 'text' would be text, which is set for every row"
+    ),
     "text behind a closing quote in the header": Case(
         b'sluice_row,"id"x,text\n', refused=f"value 2 is in quotes and {CLOSING}"
     ),
@@ -141,7 +202,7 @@ CASES: dict[str, Case] = {
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Path]]:
     folder = tmp_path_factory.mktemp("doors")
     (folder / "import").mkdir()
-    known = {"plain": PLAIN, "commas": COMMAS}
+    known = {"plain": PLAIN, "commas": COMMAS, "named": NAMED}
     with pytest.MonkeyPatch.context() as patch:
         for name, dataset in known.items():
             patch.setitem(CATALOG.datasets, name, dataset)  # type: ignore[arg-type]
@@ -150,10 +211,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClien
             yield client, folder / "import"
 
 
-def read(file: Path, dataset: str) -> tuple[str, list[Row]]:
+def read(file: Path, dataset: str, columns: dict[str, str | None] | None = None) -> tuple[str, list[Row]]:
     """What the reader says of a file: why it gave up, and the rows that are not padding."""
-    plan = ReadFile(job_id="j", epoch=0, command_offset=0, partitions=8, dataset=dataset, source=Source(path=file.name))
-    around = SourceContext({"plain": PLAIN, "commas": COMMAS}, Roots(file.parent), LIMITS)
+    source = Source(path=file.name, columns=columns)
+    plan = ReadFile(job_id="j", epoch=0, command_offset=0, partitions=8, dataset=dataset, source=source)
+    around = SourceContext({"plain": PLAIN, "commas": COMMAS, "named": NAMED}, Roots(file.parent), LIMITS)
     found: list[Row] = []
     try:
         for step in block_source(plan, Input(), around):
@@ -166,13 +228,17 @@ def read(file: Path, dataset: str) -> tuple[str, list[Row]]:
     return "", found
 
 
-def corrections_problem(file: Path, dataset: str) -> str:
+def corrections_problem(file: Path, dataset: str, options: dict[str, Any]) -> str:
     """What the check of a retry file says."""
     rows = RowSet()
     for number in (*range(1, 10), *range(FIRST_PAD_ROW, FIRST_PAD_ROW + PAD_ROWS)):
         rows.add(number)
-    known = {"plain": PLAIN, "commas": COMMAS}
-    return rows_problem(file, known[dataset], rows, LIMITS) or ""
+    known = {"plain": PLAIN, "commas": COMMAS, "named": NAMED}
+    try:
+        header = corrected_header(file, known[dataset], Options(**options))
+    except CsvFileError as error:
+        return str(error)
+    return rows_problem(file, header, rows, LIMITS) or ""
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -181,17 +247,23 @@ def test_every_door_comes_to_the_same_outcome(name: str, served: tuple[TestClien
     for data in case.sizes():
         file = folder / "file.csv"
         file.write_bytes(data)
-        options = {"dataset": case.dataset, "options": {"dry_run": True}}
+        options = {"dataset": case.dataset, "options": {"dry_run": True, **case.options}}
         sent = make_job(client, data, **options)
         named = client.post("/v1/jobs", json={"operation": "upload", "file": str(file), **options})
-        reason, found = read(file, case.dataset)
-        checked = corrections_problem(file, case.dataset)
+        checked = corrections_problem(file, case.dataset, case.options)
+        if case.corrected:
+            assert checked == "" if case.corrected == "-" else case.corrected in checked
         if case.refused:
-            said = {sent.json()["error"]["message"], named.json()["error"]["message"], reason, checked}
+            said = {sent.json()["error"]["message"], named.json()["error"]["message"]}
+            said |= set() if case.corrected else {checked}
+            said |= set() if case.options else {read(file, case.dataset)[0]}
             assert (sent.status_code, named.status_code, len(said)) == (400, 400, 1), said
             assert case.refused in said.pop()
             continue
         assert (sent.status_code, named.status_code) == (201, 201), (sent.text, named.text)
+        recorded = sent.json()["source"]["columns"]
+        assert recorded == named.json()["source"]["columns"]
+        reason, found = read(file, case.dataset, recorded)
         if case.fails:
             assert case.fails in reason
             assert reason == checked
@@ -201,7 +273,7 @@ def test_every_door_comes_to_the_same_outcome(name: str, served: tuple[TestClien
         for (_, problem), (_, words) in zip(found, case.found, strict=True):
             assert (words in problem) if words and problem else (words == problem)
         numbered = all(row[0].isdigit() for row, _ in case.found if case.header.startswith(b"sluice_row"))
-        assert checked == "" if numbered else "can't be read" in checked
+        assert case.corrected or (checked == "" if numbered else "can't be read" in checked)
 
 
 def test_the_documented_outcomes_are_these() -> None:

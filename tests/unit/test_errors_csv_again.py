@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from api.jobs.retry_file import RowSet, rows_problem
+from api.jobs.retry_file import RowSet, corrected_header, rows_problem
 from api.jobs.row_errors import csv_lines, csv_row
 from csvfile.cutter import Limits
 from ingest.files import Roots
@@ -23,7 +23,7 @@ from schemas.blocks import RowBlock
 from schemas.codec import decode, encode
 from schemas.datasets import ERROR_COLUMNS, Dataset, parse_dataset
 from schemas.formulas import unguard
-from schemas.job import Input, Source
+from schemas.job import Input, Options, Source
 from schemas.plans import ReadFile
 from schemas.progress import RowError
 
@@ -54,7 +54,8 @@ def blocks(data: bytes, dataset: Dataset, numbered: bool) -> list[RowBlock]:
             wrong = RowSet()
             for row in range(1, 100):
                 wrong.add(row)
-            assert rows_problem(Path(folder) / "f.csv", dataset, wrong, LIMITS) is None
+            header = corrected_header(Path(folder) / "f.csv", dataset, Options())
+            assert rows_problem(Path(folder) / "f.csv", header, wrong, LIMITS) is None
         steps = [step for step in block_source(plan, Input(), around) if step]
         return [decode(encode(step.block), RowBlock) for step in steps]  # type: ignore[union-attr]
 

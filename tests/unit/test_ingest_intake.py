@@ -21,7 +21,7 @@ from runtime.datasets import load_datasets
 from schemas.blocks import RowBlock
 from schemas.commands import InputAdvanced, InputEnded, InputFailed
 from schemas.inbox import InboxRecord
-from schemas.job import Input, Job, Source, State
+from schemas.job import Input, Job, Options, Source, State
 
 PARTITIONS = 2
 PATIENCE = 10.0
@@ -68,6 +68,18 @@ def batch_of(taker: InboxPartition, *records: Record, now: float = 0) -> Batch:
 
 def numbers(blocks: list[tuple[int, RowBlock]]) -> list[list[int]]:
     return [list(range(block.first_row, block.last_row + 1)) for _, block in blocks]
+
+
+def test_a_row_that_leaves_a_field_out_has_its_default_and_none_has_what_the_job_sets() -> None:
+    made = replace(job(), options=Options(set={"country": "NL"}), created_at=1_790_000_000_000)
+    values = {"name": "Ada", "email": "a@example.org", "phone": "12345", "favorite_color": None}
+    rows = [values, {**values, "created_at": "2026-01-01"}, {**values, "created_at": None}, {**values, "country": "DE"}]
+    batch = batch_of(intake(made), *(record(n, n + 1, values=row) for n, row in enumerate(rows)))
+    block = RowBlock(**{f: getattr(batch.blocks[0][1], f) for f in RowBlock.__struct_fields__})
+    assert block.columns == ["name", "email", "phone", "favorite_color", "created_at"]
+    assert [row[-1] for row in block.rows] == ["2026-09-21T14:13:20Z", "2026-01-01", ""]
+    (refused,) = [block.unreadable for _, block in batch.blocks if block.unreadable]
+    assert "there is no column 'country'" in refused[0]
 
 
 def test_blocks_hold_consecutive_rows_and_are_numbered_on() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from processor.validation.columns import BadValueError
 from processor.validation.rows import CheckedRows, RowChecker, row_checker
 from runtime.datasets import load_datasets
 from sample_csv.ready import FILES
@@ -171,3 +172,38 @@ def test_a_file_that_was_cut_off_shows_in_its_last_row() -> None:
     count, checked = checked_file("people-truncated.csv", "people")
     assert [error.row for error in checked.errors] == [count]
     assert "too few values" in checked.errors[0].reason
+
+
+FILLED = (("age", "3"), ("kind", ""))
+
+
+def test_fields_that_the_rows_do_not_have_are_stored_from_what_fills_them() -> None:
+    rows = replace(block([["Rex"], ["Tom"], ["", ""]]), columns=["name"])
+    checked = RowChecker(PETS, ["name"], FILLED).check(rows, "acme", at=17)
+    assert (checked.columns, checked.values) == (("name", "age", "kind"), [("Rex", 3, None), ("Tom", 3, None)])
+    (error,) = checked.errors
+    assert (error.columns, error.reason) == (["name"], "the row has too many values: 2 instead of 1")
+
+
+def test_what_fills_a_field_is_left_out_where_the_rows_have_it() -> None:
+    checker = RowChecker(PETS, COLUMNS, FILLED)
+    assert checker.check(block([["Rex", "9", "dog"]]), "acme", at=17).values == [("Rex", 9, "dog")]
+
+
+def test_a_text_that_does_not_fit_its_field_is_refused_once() -> None:
+    with pytest.raises(BadValueError, match="age is 'old' in every row, and is not a whole number"):
+        RowChecker(PETS, ["name"], [("age", "old")])
+
+
+def test_columns_that_are_passed_over_are_neither_stored_nor_recorded() -> None:
+    columns = ["", "name", "", "age"]
+    rows = replace(
+        block(
+            [["note", "Rex", "", "3"], ["note", "Tom", "x", "old"], ["note", "Kim"], ["n", "Pat", "", "1", "surplus"]]
+        ),
+        columns=columns,
+    )
+    checked = RowChecker(PETS, columns, [("kind", "dog")]).check(rows, "acme", at=17)
+    assert (checked.columns, checked.values) == (("name", "age", "kind"), [("Rex", 3, "dog")])
+    assert [error.columns for error in checked.errors] == [["name", "age"]] * 3
+    assert [error.values for error in checked.errors] == [["Tom", "old"], ["Kim"], ["Pat", "1", "surplus"]]

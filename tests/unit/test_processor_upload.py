@@ -14,6 +14,7 @@ from processor.operations.work import Result, Work
 from processor.outcome import Outcome
 from schemas.blocks import RowBlock, UndoBlock
 from schemas.datasets import Dataset, Field
+from schemas.fields import UploadTime
 from schemas.job import Options, State
 from schemas.progress import RowError
 from tests.unit.test_control_world import world_in
@@ -37,6 +38,31 @@ def work(client: StubClient, dry_run: bool = False) -> Work:
 
 def apply(client: StubClient, *blocks: RowBlock, dry_run: bool = False) -> Result:
     return run(Upload().apply(work(client, dry_run), blocks or (BLOCK,)))
+
+
+def test_defaults_and_constants_of_the_job_are_in_every_document() -> None:
+    client = StubClient()
+    day = Field("day", "datetime", required=True, default=UploadTime())
+    base = work(client)
+    job = replace(base.job, options=Options(set={"age": "7"}), created_at=1_790_000_000_123)
+    dataset = Dataset("pets", (*DATASET.fields, day))
+    mine = Work(job, dataset, "sluice", sink(client), lambda: None, at=17)
+    run(Upload().apply(mine, [replace(BLOCK, columns=["", "name"])]))
+    (items,) = client.requests
+    documents = [item.document for item in items if item.document]
+    assert [(one["name"], one["age"], one["day"]) for one in documents] == [
+        (name, 7, "2026-09-21T14:13:20Z") for name in ("Rex", 'Tom "the cat"', "Kim")
+    ]
+
+
+def test_a_constant_that_does_not_fit_fails_the_job_with_its_reason() -> None:
+    client = StubClient()
+    base = work(client)
+    mine = Work(
+        replace(base.job, options=Options(set={"age": "old"})), DATASET, "sluice", sink(client), lambda: None, 17
+    )
+    with pytest.raises(CannotGoOnError, match="age is 'old' in every row, and is not a whole number"):
+        run(Upload().apply(mine, [replace(BLOCK, columns=["", "name"])]))
 
 
 def undo(client: StubClient, first: int, last: int) -> Result:

@@ -1,5 +1,7 @@
 """`sluice sample`: what it writes and where, and what it says to a wrong usage."""
 
+import csv
+import io
 import os
 import re
 import subprocess
@@ -52,9 +54,20 @@ def test_the_start_is_the_first_day(tmp_path: Path) -> None:
     assert path.read_bytes() == generate_bytes(Dataset.PEOPLE, 50, start=date(2020, 2, 29))
 
 
+def test_people_come_in_the_style_of_old_files_too(tmp_path: Path) -> None:
+    path = tmp_path / "old.csv"
+    assert runner.invoke(app, ["people", "500", "-o", str(path), "--style", "legacy"]).exit_code == 0
+    old = list(csv.DictReader(path.open(encoding="utf-8", newline="")))
+    new = list(csv.DictReader(io.StringIO(generate_bytes(Dataset.PEOPLE, 500).decode(), newline="")))
+    assert list(old[0]) == ["Name", "Email", "Favorite Color", "Phone number", "Country"]
+    fields = ("name", "email", "favorite_color", "phone", "country")
+    assert [list(row.values()) for row in old] == [[row[name] for name in fields] for row in new]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["teams", "5", "--style", "legacy"], "only people have the style legacy"),
         (["people", "tiny"], "'tiny' is not a number of rows: give a whole number"),
         (["people", "1.5"], "'1.5' is not a number of rows"),
         (["people"], "ROWS"),

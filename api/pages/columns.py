@@ -1,0 +1,137 @@
+"""Which column of a file is which field, before the file is sent: a table made from its first bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.errors import ApiError, invalid
+from api.pages.forms import columns_in
+from api.pages.rendering import fragment
+from api.uploads.multipart import FormReader, PartBegan, PartData, boundary_of
+from api.uploads.receiving import MOST_JSON_BYTES
+from api.web.services import services
+from csvfile.columns import Wanted
+from csvfile.cutter import Limits, cut
+from csvfile.errors import CsvFileError
+from csvfile.header import HEAD_BYTES, Header, look_at_header
+from schemas.blocks import PASSED_OVER
+from schemas.datasets import ERROR_COLUMNS, Dataset
+from schemas.fields import UploadTime
+
+_SAMPLES: Final = 3
+_SHOWN: Final = 200
+"""Columns in the table, at most."""
+_SAMPLE_CHARACTERS: Final = 40
+_MOST_BYTES: Final = HEAD_BYTES + 2 * MOST_JSON_BYTES
+_rows = msgspec.json.Decoder(list[list[str]])
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A column of the file."""
+
+    name: str
+    samples: list[str]
+    field: str
+    """Its field; empty: it is passed over, or not decided."""
+    decided: bool
+    asked: bool
+    """Whether there is a choice: not for those that ``errors.csv`` adds."""
+
+
+async def show_columns(request: Request) -> Response:
+    """The table for the file whose first bytes are sent; nothing is stored. Fields: dataset, columns, whole; file."""
+    fields, head = await _received(request)
+    catalog = services(request).catalog
+    dataset = catalog.datasets.get(fields.get("dataset", ""))
+    if dataset is None:
+        raise invalid("the dataset is not known; open the page anew")
+    wanted = Wanted(columns_in(fields))
+    try:
+        header = look_at_header(head[:HEAD_BYTES], "whole" in fields, dataset, wanted)
+    except CsvFileError as error:
+        return _refused(str(error))
+    if header.match.broken:
+        return _refused(str(header.match.problem))
+    return fragment("columns.html", fields=dataset.columns, **_shown(header, head, dataset, wanted))
+
+
+def _refused(problem: str) -> Response:
+    return fragment("columns.html", problem=problem, rows=[], missing=[])
+
+
+def _shown(header: Header, head: bytes, dataset: Dataset, wanted: Wanted) -> dict[str, Any]:
+    match = header.match
+    shown = min(len(match.names), _SHOWN)
+    columns = zip(match.names[:shown], match.fields[:shown], _samples(header, head, shown), strict=True)
+    rows = [
+        Row(
+            name=name,
+            samples=[_short(text) for text in samples if text],
+            field="" if field in ERROR_COLUMNS else field,
+            decided=field != PASSED_OVER or name in wanted.columns,
+            asked=field not in ERROR_COLUMNS,
+        )
+        for name, field, samples in columns
+    ]
+    given = {*match.fields, *match.missing}
+    # What the table shows in red needs no sentence besides.
+    seen = match.missing or not all(row.decided for row in rows)
+    return {
+        "rows": rows,
+        "more": len(match.names) - shown,
+        "problem": None if seen else match.problem,
+        "missing": match.missing,
+        "filled": [(field.name, _default(field.default)) for field in dataset.fields if field.name not in given],
+    }
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SAMPLE_CHARACTERS else f"{text[:_SAMPLE_CHARACTERS]}..."
+
+
+def _default(default: str | UploadTime | None) -> str:
+    return "the time of the upload" if isinstance(default, UploadTime) else repr(default or "")
+
+
+def _samples(header: Header, head: bytes, columns: int) -> list[list[str]]:
+    """The first values of each column."""
+    chunks = iter([head[header.end.bytes :]])
+    try:
+        blocks = cut(chunks, header.end, header.delimiter, Limits(_SAMPLES, len(head) + 1))
+        found = next((block for block in blocks if block is not None), None)
+    except CsvFileError:
+        found = None
+    rows = _rows.decode(found.rows_json) if found else []
+    return [[row[place] for row in rows if place < len(row)] for place in range(columns)]
+
+
+async def _received(request: Request) -> tuple[Mapping[str, str], bytes]:
+    boundary = boundary_of(request.headers.get("content-type", ""))
+    if boundary is None:
+        raise invalid("this is no form of the page; use the routes below /v1")
+    reader, part = FormReader(boundary), ""
+    found: dict[str, bytearray] = {}
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > _MOST_BYTES:
+            raise ApiError(413, f"the beginning of a file has at most {HEAD_BYTES} bytes")
+        for event in reader.feed(chunk):
+            match event:
+                case PartBegan(name, _):
+                    part = name[:80]
+                    found[part] = bytearray()
+                case PartData(data):
+                    found[part] += data
+                case _:
+                    pass
+    reader.close()
+    head = bytes(found.pop("file", b""))
+    return {name: data.decode("utf-8", "replace") for name, data in found.items()}, head

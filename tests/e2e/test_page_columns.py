@@ -1,0 +1,100 @@
+"""Choosing which column is which, in a real browser, before a file is sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.cluster import Cluster
+from tests.e2e.browser import launched, opened
+from tests.e2e.test_page import fill_upload, state
+from tests.faults.test_columns import assert_stored, legacy, with_notes
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, cluster: Cluster) -> Iterator[Page]:
+    with opened(browser) as page:
+        page.goto(cluster.settings.api)
+        yield page
+
+
+def field_of(form: Locator, column: str) -> Locator:
+    return form.get_by_label(f"Column of the dataset for {column}", exact=True)
+
+
+def send(page: Page, form: Locator) -> str:
+    form.get_by_role("button", name="Upload").click()
+    page.wait_for_url("**/jobs/*")
+    return page.url.rsplit("/", 1)[1]
+
+
+def test_guesses_are_filled_in_and_can_be_sent_as_they_are(
+    page: Page, cluster: Cluster, organisation: str, tmp_path: Path
+) -> None:
+    file = legacy(tmp_path, 1000)
+    form = fill_upload(page, file, organisation)
+    expect(field_of(form, "Phone number")).to_have_value("=phone")
+    expect(form.locator(".columns")).to_contain_text("created_at: the time of the upload")
+    expect(form.locator(".columns .notice.bad")).to_have_count(0)
+    first = file.read_text(encoding="utf-8").splitlines()[1].split(",")[1]
+    expect(form.get_by_role("row", name=re.compile("^Email "))).to_contain_text(first[:40])
+    job_id = send(page, form)
+    expect(state(page)).to_have_text("Completed")
+    expect(page.locator("#facts")).to_contain_text("Phone number is phone")
+    assert_stored(cluster, job_id, file)
+
+
+def test_a_mapping_made_by_hand_is_what_is_stored(
+    page: Page, cluster: Cluster, organisation: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "odd.csv"
+    head = ["Who", "Where to write", "Number", "Land", "Notes", "Hue"]
+    lines = legacy(tmp_path, 500).read_text(encoding="utf-8").splitlines()[1:]
+    order = [line.rsplit(",", 4) for line in lines]
+    file.write_text(
+        "\n".join([";".join(head), *(";".join([a, b, d, e, "x", c]) for a, b, c, d, e in order)]) + "\n",
+        encoding="utf-8",
+    )
+    form = fill_upload(page, file, organisation)
+    table = form.locator(".columns")
+    expect(table.locator(".notice.bad")).to_contain_text("Missing: name, email, phone, country, favorite_color")
+    expect(table.locator("tr.undecided")).to_have_count(6)
+    chosen = {"Who": "name", "Where to write": "email", "Number": "phone", "Land": "country", "Hue": "favorite_color"}
+    for column, field in chosen.items():
+        field_of(form, column).select_option(field)
+        expect(field_of(form, column)).to_have_value(f"={field}")
+        expect(field_of(form, column).locator("option[value='?']")).to_have_count(0)
+    expect(table.locator("tr.undecided")).to_have_count(1)
+    form.get_by_role("button", name="Upload").click()
+    expect(form.get_by_role("alert")).to_contain_text("unknown: Notes")
+    field_of(form, "Notes").select_option("passed over")
+    expect(table.locator("tr.undecided")).to_have_count(0)
+    expect(table.locator(".notice.bad")).to_have_count(0)
+    job_id = send(page, form)
+    expect(state(page)).to_have_text("Completed")
+    expect(page.locator("#facts")).to_contain_text("Notes is passed over")
+    assert cluster.job(job_id)["source"]["columns"] == {**chosen, "Notes": None}
+    assert cluster.job(job_id)["progress"]["rows_applied"] == 500
+
+
+def test_another_file_forgets_what_was_chosen(page: Page, organisation: str, tmp_path: Path) -> None:
+    form = fill_upload(page, with_notes(tmp_path, 10), organisation)
+    field_of(form, "Fone").select_option("phone")
+    expect(form.locator(".columns .notice.bad")).to_contain_text("Missing: country")
+    expect(form.locator("input[name=columns]")).to_have_value('{"Name":"name","Email":"email","Fone":"phone",'
+                                                              '"Favorite Color":"favorite_color"}')  # fmt: skip
+    form.get_by_label("CSV file").set_input_files(legacy(tmp_path, 10))
+    expect(field_of(form, "Country")).to_have_value("=country")
+    expect(form.locator("input[name=columns]")).to_have_value("")
+    form.get_by_label("Dataset", exact=True).select_option("teams")
+    expect(form.locator(".columns .notice.bad")).to_contain_text("Missing: team")

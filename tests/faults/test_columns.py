@@ -1,0 +1,130 @@
+"""Files as people have them: columns that are called otherwise, too many of them and too few, on real servers."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sample_csv.datasets import Dataset, Style
+from sample_csv.rows import generate_bytes
+from tests.cluster import Cluster
+from tests.faults.evidence import documents
+from tests.faults.test_retry_errors import as_csv, counts, errors_csv, retry
+from verify.compare import compare
+
+FIELDS = {"Name": "name", "Email": "email", "Favorite Color": "favorite_color", "Phone number": "phone",
+          "Country": "country"}  # fmt: skip
+
+
+def legacy(folder: Path, rows: int) -> Path:
+    """The dummy file of old, as `sluice sample people ROWS --style legacy` writes it."""
+    file = folder / f"people-{rows}.csv"
+    file.write_bytes(generate_bytes(Dataset.PEOPLE, rows, style=Style.LEGACY))
+    return file
+
+
+def with_notes(folder: Path, rows: int) -> Path:
+    """The same with a column that no dataset has, without countries, and with a name for phones that nobody guesses."""
+    with legacy(folder, rows).open(encoding="utf-8", newline="") as lines:
+        found = list(csv.DictReader(lines))
+    file = folder / "notes.csv"
+    header = ["Notes", "Name", "Email", "Fone", "Favorite Color"]
+    body = [
+        [f"note {n}", row["Name"], row["Email"], row["Phone number"], row["Favorite Color"]]
+        for n, row in enumerate(found)
+    ]
+    file.write_bytes(as_csv([header, *body]))
+    return file
+
+
+OPTIONS: dict[str, Any] = {"columns": {"FONE": "phone"}, "set": {"country": "Netherlands"}, "ignore_extra": True}
+
+
+def assert_stored(cluster: Cluster, job_id: str, file: Path, **more: str) -> None:
+    """Each row of the file is a document, with its values under the names of fields and the time of the upload."""
+    job = cluster.job(job_id)
+    columns = job["source"]["columns"]
+    uploaded = f"{job['created_at'][:19]}Z"
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    kept = [name for name, field in columns.items() if field]
+    header = [*(columns[name] for name in kept), *more, "created_at"]
+    expected = file.with_name(f"{job_id}-expected.csv")
+    expected.write_bytes(as_csv([header, *([*(row[name] for name in kept), *more.values(), uploaded] for row in rows)]))
+    verdict = compare(cluster.settings, job_id, "people", expected)
+    assert verdict.holds, f"{verdict}\n{cluster.events(job_id)}"
+
+
+@pytest.mark.parametrize("rows", [1_000, 10_000, 100_000])
+def test_the_dummy_files_of_old_are_uploaded_as_they_are(
+    cluster: Cluster, organisation: str, tmp_path: Path, rows: int
+) -> None:
+    file = legacy(tmp_path, rows)
+    job_id = cluster.upload(file, organisation)
+    job = cluster.wait_state(job_id, "COMPLETED")
+    assert (counts(job), job["source"]["columns"], job["options"]) == ((rows, 0), FIELDS, {})
+    assert_stored(cluster, job_id, file)
+
+
+def test_a_reader_that_takes_over_follows_what_was_decided(cluster: Cluster, organisation: str, tmp_path: Path) -> None:
+    file = with_notes(tmp_path, 4000)
+    job_id = cluster.upload(file, organisation, rows_per_second=400, **OPTIONS)
+    cluster.wait_rows(job_id, 200)
+    cluster.reader.kill()
+    cluster.start("ingest")
+    cluster.wait_rows(job_id, 600)
+    assert cluster.act(job_id, "pause")["state"] == "PAUSED"
+    cluster.worker.kill()
+    cluster.start("worker")
+    cluster.act(job_id, "resume", wait=None)
+    cluster.rate(job_id, None)
+    job = cluster.wait_state(job_id, "COMPLETED")
+    assert job["source"]["columns"] == {
+        "Notes": None, "Name": "name", "Email": "email", "Fone": "phone", "Favorite Color": "favorite_color",
+    }  # fmt: skip
+    assert_stored(cluster, job_id, file, country="Netherlands")
+
+
+def test_row_errors_come_back_under_the_names_of_fields_and_are_retried(
+    cluster: Cluster, organisation: str, tmp_path: Path
+) -> None:
+    good = with_notes(tmp_path, 1000)
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_bytes(good.read_bytes().replace(b"@", b" at ", 5))
+    job_id = cluster.upload(wrong, organisation, **OPTIONS)
+    assert counts(cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")) == (995, 5)
+    header, *rows = errors_csv(cluster, job_id)
+    assert header[:5] == ["name", "email", "phone", "favorite_color", "sluice_row"], "neither notes nor what is set"
+    assert [row[4] for row in rows] == ["1", "2", "3", "4", "5"] and "note 0" not in str(rows)
+    mended = [[row[0], row[1].replace(" at ", "@"), *row[2:]] for row in rows]
+    answer = retry(cluster, job_id, as_csv([header, *mended]))
+    assert answer.status_code == 202, answer.text
+    assert counts(cluster.wait_state(job_id, "COMPLETED")) == (1000, 0)
+    assert_stored(cluster, job_id, good, country="Netherlands")
+
+
+def test_a_dry_run_shows_what_the_real_job_stores(cluster: Cluster, organisation: str, tmp_path: Path) -> None:
+    file = with_notes(tmp_path, 300)
+    tried = cluster.upload(file, organisation, dry_run=True, **OPTIONS)
+    cluster.wait_state(tried, "COMPLETED")
+    (first, *_) = cluster.call("GET", f"/v1/jobs/{tried}/preview")["rows"]
+    uploaded = f"{cluster.job(tried)['created_at'][:19]}Z"
+    assert (first["document"]["country"], first["document"]["created_at"]) == ("Netherlands", uploaded)
+    assert "Notes" not in first["document"] and documents(cluster.settings, tried) == {}
+    real = cluster.call("POST", f"/v1/jobs/{tried}/start", json={"options": {"rows_per_second": 10_000}})
+    cluster.wait_state(real["id"], "COMPLETED")
+    assert_stored(cluster, real["id"], file, country="Netherlands")
+
+
+def test_what_is_set_wrongly_fails_the_job_before_a_row_is_written(
+    cluster: Cluster, organisation: str, tmp_path: Path
+) -> None:
+    cluster.expect("can.t go on: country is")
+    wrong = {**OPTIONS, "set": {"country": "X"}}
+    job_id = cluster.upload(with_notes(tmp_path, 300), organisation, **wrong)
+    job = cluster.wait_state(job_id, "FAILED")
+    assert "country is 'X' in every row, and is 1 character long" in job["reason"]
+    assert documents(cluster.settings, job_id) == {}
