@@ -67,7 +67,7 @@ async def make_job(request: Request, job_id: str, receive: Receive) -> Job:
         ApiError: the request is not right, or the job is refused. Its file is gone then.
     """
     parts = services(request)
-    admission = Admission(job_id, caller(request), parts.catalog)
+    admission = Admission(job_id, caller(request), parts.catalog, parts.view.jobs.get(job_id))
     async with Upload(parts.settings.storage_root, job_id) as upload:
         command = await receive(request, admission, upload)
         command = await _with_file(request, admission, command, upload)
