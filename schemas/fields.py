@@ -28,7 +28,7 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class UploadTime:
-    """The default that is the time at which the job was made: one value for all its rows, in each process and at any time."""
+    """The default that is the time at which the job was made: one value for all its rows, in each process."""
 
 
 @dataclass(frozen=True, slots=True)
