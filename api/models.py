@@ -34,8 +34,22 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
 
 
+class FormatView(msgspec.Struct, frozen=True, kw_only=True):
+    """How a file was written, as it was sent."""
+
+    compression: str | None
+    """``gzip`` or ``zip``; null: none."""
+    encoding: str
+    delimiter: str
+    skip_lines: int
+    comment: str | None
+    stored_bytes: int | None
+    """Of what was made of it, which the readers read: UTF-8, not compressed; null: the file is read as it was sent."""
+    stored_sha256: str | None
+
+
 class SourceView(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a job's rows come from."""
+    """Where a job's rows come from. Size and SHA-256 are those of the file that was sent."""
 
     kind: str
     name: str | None
@@ -44,6 +58,8 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     lines: int | None
     columns: dict[str, str | None] | None = None
     """Column of the file -> field of the dataset, null for those passed over; null: each is named as its field is."""
+    format: FormatView | None = None
+    """null: it is UTF-8 with commas, and not compressed."""
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):

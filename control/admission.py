@@ -9,11 +9,12 @@ from datetime import date
 from typing import Final
 
 from control.errors import Rejected
-from control.limits import columns_problem, options_problem, source_problem
+from control.limits import columns_problem, format_problem, options_problem, source_problem
 from control.predicates import holds_key
+from csvfile.encodings import encoding_named, is_utf8
 from schemas.commands import CreateJob
 from schemas.datasets import Dataset
-from schemas.job import Job, State
+from schemas.job import COLUMN_OPTIONS, FORMAT_OPTIONS, Job, State, given
 
 _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _DAY = re.compile(r"^\d{4}-\d\d-\d\d\Z", re.ASCII)
@@ -70,6 +71,7 @@ def _problem(command: CreateJob, catalog: Catalog) -> str | None:
         _dataset_problem(command, kind, catalog)
         or _source_problem(command, kind)
         or options_problem(command.options)
+        or format_problem(command.options, command.source)
         or columns_problem(command.options, catalog.datasets[command.dataset], command.source)
         or _kind_problem(command, kind, catalog)
     )
@@ -110,11 +112,16 @@ def _kind_problem(command: CreateJob, kind: Kind, catalog: Catalog) -> str | Non
 
 
 def recorded_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
-    """Why readers could not tell which column of the job's file is which, if the command has no other problem; None:
-    they can, or find out by the names alone. The API records it when the file has come; services do so themselves."""
+    """Why readers could not tell how the job's file is written, or which column is which, if the command has no other
+    problem; None: they can, or find out by the header alone. The API records it when the file has come; services do so
+    themselves.
+    """
     options, recorded = command.options, command.source.columns
+    told = given(options, FORMAT_OPTIONS) if command.source.format is None else {}
+    if told and not (options.encoding and len(told) == 1 and is_utf8(encoding_named(options.encoding))):
+        return Rejected(400, f"a command with {', '.join(told)} says how its file is written: source.format")
     if recorded is None:
-        if command.source.kind == "file" and (options.columns or options.set or options.ignore_extra):
+        if command.source.kind == "file" and given(options, COLUMN_OPTIONS):
             text = "a command with columns, set or ignore_extra says which column of its file is which: source.columns"
             return Rejected(400, text)
         return None

@@ -6,6 +6,7 @@ import re
 
 from control.errors import Rejected
 from csvfile.columns import size_problem
+from csvfile.layout import layout_problem, recorded_format_problem
 from schemas.bounds import (
     ERRORS_WORDS,
     LEAST_RATE,
@@ -18,7 +19,7 @@ from schemas.bounds import (
 )
 from schemas.commands import Request, SetRate, StartJob
 from schemas.datasets import Dataset
-from schemas.job import Options, Source
+from schemas.job import FILE_OPTIONS, FORMAT_OPTIONS, Options, Source, given
 
 _PERCENT = re.compile(r"(100(\.0{1,12})?|\d{1,2}(\.\d{1,12})?)%", re.ASCII)
 _MOST_DIGEST = 128
@@ -34,8 +35,8 @@ def request_problem(request: Request) -> Rejected | None:
             problem = rate_problem(request.rows_per_second)
         case StartJob(options=Options(dry_run=True)):
             problem = "start makes the real job: leave dry_run out"
-        case StartJob(options=Options() as options) if options.columns or options.set or options.ignore_extra:
-            problem = "start takes the columns as the dry run had them: leave columns, set and ignore_extra out"
+        case StartJob(options=Options() as options) if told := given(options, FILE_OPTIONS):
+            problem = f"start takes the file and its columns as the dry run had them: leave {', '.join(told)} out"
         case StartJob(options=Options() as options):
             problem = options_problem(options)
     return None if problem is None else Rejected(400, problem)
@@ -53,16 +54,24 @@ def options_problem(options: Options) -> str | None:
     return rate_problem(options.rows_per_second)
 
 
+def format_problem(options: Options, source: Source) -> str | None:
+    """Why a job with this source can't have what its options say of how its file is written; None: it can."""
+    told = given(options, FORMAT_OPTIONS)
+    if told and source.kind != "file":
+        return f"{', '.join(told)} belong to jobs that read a file; leave them out"
+    return layout_problem(options)
+
+
 def columns_problem(options: Options, dataset: Dataset, source: Source) -> str | None:
     """Why a job with this dataset and source can't have what its options say of columns; None: it can."""
     if (options.columns or options.ignore_extra) and source.kind != "file":
         return "columns and ignore_extra are for the columns of a file; rows that come otherwise name fields themselves"
     if options.set and source.kind == "query":
         return "set belongs to operations that write rows; leave it out"
-    for name, given in (("columns", options.columns), ("set", options.set)):
+    for name, entries in (("columns", options.columns), ("set", options.set)):
         if (
-            len(given) > MOST_COLUMNS
-            or sum(len(key) + len(text or "") for key, text in given.items()) > MOST_COLUMN_TEXT
+            len(entries) > MOST_COLUMNS
+            or sum(len(key) + len(text or "") for key, text in entries.items()) > MOST_COLUMN_TEXT
         ):
             return f"{name} has at most {MOST_COLUMNS:,} entries, and {MOST_COLUMN_TEXT:,} characters in them"
     if len(options.set) == len(dataset.columns):
@@ -96,4 +105,4 @@ def source_problem(source: Source) -> str | None:
     ):
         if text is not None and len(text) > most:
             return f"source.{name} has {len(text):,} characters; use at most {most:,}"
-    return size_problem(source.columns or {})
+    return recorded_format_problem(source.format) or size_problem(source.columns or {})

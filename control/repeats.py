@@ -14,9 +14,10 @@ from schemas.job import Job
 
 def request_digest(command: CreateJob) -> str:
     """The digest of everything that a request asks for. It leaves out who asks, and the identity of the file on disk: a
-    file that is sent again has the same content and name, and another inode. Which column is which follows.
+    file that is sent again has the same content and name, and another inode. Which column is which follows, and so does
+    how the file is written.
     """
-    asked = replace(command, by="", source=replace(command.source, identity=None, columns=None))
+    asked = replace(command, by="", source=replace(command.source, identity=None, columns=None, format=None))
     return sha256(encode(asked)).hexdigest()
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-DELIMITERS = (b",", b";", b"\t")
+DELIMITERS = (b",", b";", b"\t", b"|")
+"""Those that are looked for in a header, of which the first that fits is taken."""
 LINE_ENDS = re.compile(rb"[\r\n]+")
 
 _LINE_BYTES = 100
@@ -37,6 +38,11 @@ class LineCounter:
         if self._last == b"\r" and data.startswith(b"\n"):
             self._ends -= 1  # the second half of a CRLF
         self._last = data[-1:] or self._last
+
+    @property
+    def ends(self) -> int:
+        """Line ends in what has been taken in."""
+        return self._ends
 
     @property
     def lines(self) -> int:

@@ -13,8 +13,10 @@ import msgspec
 
 from csvfile.columns import Match, Wanted, by_exact_names, match_columns
 from csvfile.cutter import Place
+from csvfile.encodings import advice, bad_byte
 from csvfile.errors import CsvFileError
-from csvfile.grammar import DELIMITERS, count_lines
+from csvfile.grammar import count_lines
+from csvfile.layout import Layout, first_line, separator_line
 from csvfile.rows import odd_rows
 from schemas.datasets import Dataset
 
@@ -24,14 +26,11 @@ HEAD_BYTES = 256 * 1024
 _BLANK_LINES = re.compile(rb"(?:[ \t]*+[\r\n])*+")
 _FIRST_LINE = re.compile(rb"[^\r\n]*+[\r\n]")
 _UNENDED = f"the header does not end: a quote in it is not closed, or it takes more than {HEAD_BYTES // 1024} KiB"
-_BINARY = (
-    "the header has NUL bytes: the file is not text in UTF-8 (it may be UTF-16, or no text); save it as CSV in UTF-8"
-)
-_NOT_UTF8 = "the header is not valid UTF-8; save the file as UTF-8"
 _rows = msgspec.json.Decoder(list[list[str]])
 
 
 _ANY = Wanted()
+_USUAL = Layout()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +47,32 @@ class Header:
         return self.match.fields
 
 
-def read_header(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted = _ANY) -> Header:
+def read_header(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted = _ANY, layout: Layout = _USUAL) -> Header:
     """The header in `head`, the first `HEAD_BYTES` of a file, or all of it if `whole`.
 
     Raises:
         CsvFileError: there is no header, or it does not fit the dataset.
     """
-    header = look_at_header(head, whole, dataset, wanted)
+    header = look_at_header(head, whole, dataset, wanted, layout)
     if header.match.problem is not None:
         raise CsvFileError(header.match.problem)
     return header
 
 
-def look_at_header(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted = _ANY) -> Header:
+def look_at_header(
+    head: bytes, whole: bool, dataset: Dataset, wanted: Wanted = _ANY, layout: Layout = _USUAL
+) -> Header:
     """The header, with what is wrong with its columns in its `match`.
 
     Blank lines in front of it are passed over, and white space around names is taken off. The delimiter is that of
-    `DELIMITERS` with which the most columns are known, the first of these: of those with which the header fits the
-    dataset, if it does with any.
+    `layout`, or that of a first line ``sep=;``, or that of `DELIMITERS` with which the most columns are known, the
+    first of these: of those with which the header fits the dataset, if it does with any.
 
     Raises:
         CsvFileError: there is no header at all.
     """
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise CsvFileError("the file is UTF-16; save it as CSV in UTF-8")
+        raise CsvFileError("the file is UTF-16, and was not made UTF-8 when it was taken in; send it again")
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     expected = f"expected a header with the columns {', '.join(dataset.columns)}"
     if start == len(head):
@@ -79,14 +80,19 @@ def look_at_header(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted = 
     size = len(head)
     if whole and not head.endswith((b"\n", b"\r")):
         head += b"\n"  # which is not in the file
-    if blank := _BLANK_LINES.match(head, start):
-        start = blank.end()
+    start = first_line(head, start, layout)
+    start = _behind_blank_lines(head, start)
+    delimiters = layout.delimiters
+    if separator := separator_line(head, start):
+        delimiters = delimiters if layout.delimiter else (separator[0],)
+        start = _behind_blank_lines(head, separator[1])
     if start == len(head):
         where = "the file is empty: it has" if whole else f"the first {HEAD_BYTES // 1024} KiB of the file have"
-        raise CsvFileError(f"{where} no header, only blank lines; {expected}")
-    if (line := _FIRST_LINE.match(head, start)) and not _is_utf8(line.group()):
-        raise CsvFileError(_NOT_UTF8)
-    guesses = [_guess(head, start, size, whole, delimiter, dataset, wanted) for delimiter in DELIMITERS]
+        passed = "blank lines" if layout == _USUAL else "lines that are passed over"
+        raise CsvFileError(f"{where} no header, only {passed}; {expected}")
+    if (line := _FIRST_LINE.match(head, start)) and (problem := _text_problem(head, start, line.end())):
+        raise CsvFileError(problem)
+    guesses = [_guess(head, start, size, whole, delimiter, dataset, wanted) for delimiter in delimiters]
     return max(guesses, key=lambda guess: (guess.match.problem is None, guess.match.known, len(guess.match.names)))
 
 
@@ -103,11 +109,9 @@ def _guess(
     names = tuple(_bare(name) for name in row)
     place = Place(min(end, size), count_lines(head[:end]))
     problem = None
-    if b"\0" in head[start:end]:
-        problem = _BINARY
-    elif "\ufffd" in "".join(names) and not _is_utf8(head[start:end]):
-        problem = _NOT_UTF8
-    elif found.unreadable:
+    if "\ufffd" in "".join(names) or b"\0" in head[start:end]:
+        problem = _text_problem(head, start, end)
+    if problem is None and found.unreadable:
         problem = f"the header can't be read: {found.unreadable[0]}"
     match = match_columns(names, dataset, wanted) if problem is None else by_exact_names(names, dataset, problem)
     return Header(match, delimiter, place)
@@ -118,9 +122,20 @@ def _bare(name: str) -> str:
     return name.strip().strip("\ufeff").strip()
 
 
-def _is_utf8(data: bytes) -> bool:
+def _behind_blank_lines(head: bytes, start: int) -> int:
+    blank = _BLANK_LINES.match(head, start)
+    return blank.end() if blank else start
+
+
+def _text_problem(head: bytes, start: int, end: int) -> str | None:
+    """Why these bytes of the header are no text, and what the whole may be; None: they are."""
     try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        head[start:end].decode()
+    except UnicodeDecodeError as error:
+        place = start + error.start
+        where = bad_byte(head[place], count_lines(head[:place]) + 1, place)
+        return f"the header is not valid UTF-8: {where}; {advice(head[start:])}"
+    if (place := head.find(b"\0", start, end)) >= 0:
+        where = bad_byte(0, count_lines(head[:place]) + 1, place)
+        return f"the header has NUL bytes, so it is not text in UTF-8: {where}; {advice(head[start:])}"
+    return None

@@ -18,7 +18,7 @@ class RecordSkipper:
     """Takes a record piece by piece until its end."""
 
     def __init__(self, delimiter: bytes, first_line: int) -> None:
-        self._stop = re.compile(b"[" + delimiter + rb"\r\n]")
+        self._stop = re.compile(b"[" + re.escape(delimiter) + rb"\r\n]")
         self._delimiter = delimiter[0]
         self._state = "start"  # of a value; then "unquoted", "quoted", or "closing" after a quote in a quoted one
         self.line = first_line

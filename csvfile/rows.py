@@ -189,7 +189,8 @@ def _stray_quote(record: list[str], delimiter: str) -> str:
 @lru_cache(maxsize=8)
 def _whole_value(delimiter: str) -> re.Pattern[str]:
     """A value as RFC 4180 has it, with the delimiter behind it."""
-    return re.compile(rf'(?:"[^"]*+(?:""[^"]*+)*+"|[^"{delimiter}\r\n][^{delimiter}\r\n]*+|){delimiter}')
+    sign = re.escape(delimiter)
+    return re.compile(rf'(?:"[^"]*+(?:""[^"]*+)*+"|[^"{sign}\r\n][^{sign}\r\n]*+|){sign}')
 
 
 def _mend(row: list[str]) -> str | None:
@@ -199,5 +200,8 @@ def _mend(row: list[str]) -> str | None:
         mended = value.encode(errors="surrogateescape").decode(errors="replace")
         if mended != value:
             row[index] = mended
-            problem = problem or f"the row is not valid UTF-8 (value {index + 1}); save the file as UTF-8"
+            problem = problem or (
+                f"the row is not valid UTF-8 (value {index + 1}); save the file as UTF-8, "
+                "or send it with its encoding (such as --encoding cp1252)"
+            )
     return problem

@@ -13,6 +13,7 @@ from csvfile.columns import Wanted
 from csvfile.cutter import Limits, Place, cut
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, read_header
+from csvfile.layout import layout_of
 from ingest.block_source import Step, Waiting
 from ingest.errors import SourceError
 from ingest.export import source as exports
@@ -76,7 +77,8 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
     with opened.file:
         yield from opened.check()
         wanted = Wanted(recorded=plan.source.columns)
-        header = read_header(opened.head(HEAD_BYTES), opened.size <= HEAD_BYTES, dataset, wanted)
+        layout = layout_of(plan.source.format)
+        header = read_header(opened.head(HEAD_BYTES), opened.size <= HEAD_BYTES, dataset, wanted, layout)
         place = Place(start.bytes, start.lines) if start.blocks else header.end
         if place.bytes > opened.size:
             raise SourceError("the file is shorter than what has been read of it: it has changed; upload it again")

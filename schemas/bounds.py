@@ -57,6 +57,16 @@ MOST_COLUMNS: Final = 2000
 MOST_COLUMN_TEXT: Final = 64 * 1024
 """Characters of their names and texts together: a job's state stays in every process's table."""
 
+MOST_SKIPPED: Final = 1000
+SkippedLines = Annotated[int, Meta(ge=0, le=MOST_SKIPPED)]
+"""Lines in front of a file's header."""
+SignName = Annotated[str, Meta(max_length=20)]
+"""A character, or its name."""
+Sign = Annotated[str, Meta(min_length=1, max_length=1)]
+EncodingName = Annotated[str, Meta(max_length=40)]
+Compression = Annotated[str, Meta(max_length=20)]
+Digest = Annotated[str, Meta(max_length=128)]
+
 MOST_REASON: Final = 1000
 """Characters of a reason."""
 JOB_ID_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}\Z"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from schemas.bounds import (
     ByteCount,
+    Compression,
     Counter,
+    Digest,
+    EncodingName,
     ErrorLimit,
     ErrorShare,
     Offset,
@@ -17,7 +20,10 @@ from schemas.bounds import (
     PartitionCount,
     Rate,
     RowCount,
+    Sign,
     SignedInteger,
+    SignName,
+    SkippedLines,
     Timestamp,
 )
 
@@ -70,6 +76,27 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     """Field -> the text that it has in every row, as a file would have it; the file has no column for it then."""
     ignore_extra: bool = False
     """Columns of the file that are no field's are passed over."""
+    encoding: EncodingName | None = None
+    """The file's encoding, as Python calls it, such as cp1252; null: UTF-8, or what its byte order mark says."""
+    delimiter: SignName | None = None
+    """A character, or comma, semicolon, tab or pipe; null: the one of these four with which the header fits best."""
+    skip_lines: SkippedLines = 0
+    """Lines in front of the header that are passed over."""
+    comment: SignName | None = None
+    """A character, or its name: lines in front of the header that begin with it are passed over."""
+
+
+COLUMN_OPTIONS: Final = ("columns", "set", "ignore_extra")
+"""Options that say which column of a file is which."""
+FORMAT_OPTIONS: Final = ("encoding", "delimiter", "skip_lines", "comment")
+"""Options that say how a file is written."""
+FILE_OPTIONS: Final = (*COLUMN_OPTIONS, *FORMAT_OPTIONS)
+
+
+def given(options: Options, names: tuple[str, ...]) -> dict[str, Any]:
+    """Those of the options of these names that are not as they are by themselves."""
+    plain = Options()
+    return {name: getattr(options, name) for name in names if getattr(options, name) != getattr(plain, name)}
 
 
 class FileIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +110,23 @@ class FileIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """Last change of its content (mtime), nanoseconds since 1970."""
     changed_ns: SignedInteger
     """Last change of anything, its name or its rights included (ctime). No program can set it."""
+
+
+class Format(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a file is written, as it was sent. The file in storage has no compression, and is UTF-8."""
+
+    bytes: ByteCount | None = None
+    """Of the file that was sent, where another one was made of it; `Source.bytes` is that one's."""
+    sha256: Digest | None = None
+    """The same."""
+    compression: Compression | None = None
+    """``gzip`` or ``zip``; None: it was not compressed."""
+    encoding: EncodingName | None = None
+    """None: UTF-8."""
+    delimiter: Sign | None = None
+    """None: the comma, or in a job of an older version the one with which the header fits best."""
+    skip_lines: SkippedLines = 0
+    comment: Sign | None = None
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -102,6 +146,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     columns: dict[str, str | None] | None = None
     """Column of the file -> field of the dataset (null: passed over), as it was decided when the file was taken in.
     None: each field of the dataset is a column of this very name, and there are no others."""
+    format: Format | None = None
+    """None: as it is in storage it was sent, in UTF-8 and with commas; or nobody has recorded it."""
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -16,13 +16,16 @@ from api.errors import invalid, unavailable
 from api.jobs.job_form import JobForm
 from api.jobs.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
 from api.readmodel.command_log import submit
-from api.uploads.import_folders import allowed_path, digest_of
+from api.uploads.conversion import plain
+from api.uploads.import_folders import allowed_path, digest_of, unchanged
 from api.uploads.multipart import boundary_of
 from api.uploads.receiving import receive_parts
 from api.uploads.upload import Upload
 from api.web.auth import Caller
 from api.web.bodies import short_body
 from api.web.services import Services, caller, caught_up, now_ms, services
+from csvfile.header import HEAD_BYTES
+from csvfile.layout import encoding_of
 from schemas.commands import CreateJob
 from schemas.ids import job_id_for_key, new_job_id
 from schemas.job import Job, Source
@@ -68,8 +71,10 @@ async def make_job(request: Request, job_id: str, receive: Receive) -> Job:
     """
     parts = services(request)
     admission = Admission(job_id, caller(request), parts.catalog, parts.view.jobs.get(job_id))
-    async with Upload(parts.settings.storage_root, job_id) as upload:
+    async with Upload(parts.settings.storage_root, job_id, parts.settings.unpacked_bytes) as upload:
         command = await receive(request, admission, upload)
+        if upload.begun:
+            await upload.settle()
         command = await _with_file(request, admission, command, upload)
         return await _submit_once(parts, command, upload)
 
@@ -107,15 +112,24 @@ async def _with_file(request: Request, admission: Admission, command: CreateJob,
     if upload.begun:
         return replace(command, source=upload.source())
     if command.source.kind == "file" and command.source.path is not None:
-        return replace(command, source=await _named_file(request, admission, command, command.source.path))
+        return replace(command, source=await _named_file(request, admission, command, upload))
     return command
 
 
-async def _named_file(request: Request, admission: Admission, command: CreateJob, name: str) -> Source:
-    roots = services(request).settings.import_roots
+async def _named_file(request: Request, admission: Admission, command: CreateJob, upload: Upload) -> Source:
+    """The server's file that a command names: in its place, or as what was made of it if it is not plain UTF-8."""
+    roots, look = services(request).settings.import_roots, partial(admission.look, command)
+    encoding = encoding_of(command.options)
 
     def read(stop: threading.Event) -> Source:
-        return digest_of(allowed_path(name, roots), partial(admission.columns, command), stop)[1]
+        path = allowed_path(command.source.path or "", roots)
+        with unchanged(path) as (file, _):
+            as_it_is = plain(file.read(HEAD_BYTES), encoding)
+            if not as_it_is:
+                file.seek(0)
+                upload.expect(encoding)
+                upload.convert(path.name, file, look, stop)
+        return digest_of(path, look, stop)[1] if as_it_is else upload.source()
 
     return await services(request).files.run(request, read)
 

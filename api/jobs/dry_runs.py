@@ -11,7 +11,7 @@ from api.jobs.row_pages import row_pages
 from api.models import Preview, PreviewRow, Start
 from api.readmodel.command_log import submit
 from api.readmodel.totals import applied_totals
-from api.uploads.import_folders import digest_of
+from api.uploads.import_folders import Seen, digest_of
 from api.web.auth import Caller
 from api.web.services import Services
 from control.limits import request_problem
@@ -80,7 +80,7 @@ def _require_source(job: Job, parts: Services) -> None:
         status = path.stat()
         found = match(source, status)
         if found is Match.UNSURE and status.st_size <= MOST_HASHED_BYTES:
-            _, now = digest_of(path, lambda _head, _whole: None, threading.Event())
+            _, now = digest_of(path, lambda _head, _whole: Seen(), threading.Event())
             found = Match.SAME if now.sha256 == source.sha256 else Match.OTHER
     except OSError:
         what = "is not on the server any more"

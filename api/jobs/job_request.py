@@ -9,15 +9,17 @@ import msgspec
 
 from api.errors import ApiError, invalid, refused
 from api.models import JobRequest
+from api.uploads.import_folders import Seen
 from api.web.auth import Caller
 from control.admission import Catalog, Kind, creation_problem
 from control.repeats import differences
 from csvfile.columns import Wanted, wanted_by
 from csvfile.errors import CsvFileError
-from csvfile.header import look_at_header, read_header
+from csvfile.header import Header, look_at_header, read_header
+from csvfile.layout import format_of, layout_by
 from schemas.codec import UndecodableError, decode, fit
 from schemas.commands import CreateJob
-from schemas.job import Job, Source
+from schemas.job import FILE_OPTIONS, Job, Options, Source
 
 T = TypeVar("T")
 
@@ -27,7 +29,7 @@ HOW_TO_SEND = (
 )
 _ALLOWED = (
     "fields: operation, dataset, organisation, file, source, from, till, options, reason; "
-    "options: dry_run, max_errors, rows_per_second, if_busy, raw, columns, set, ignore_extra"
+    f"options: dry_run, max_errors, rows_per_second, if_busy, raw, {', '.join(FILE_OPTIONS)}"
 )
 
 
@@ -102,8 +104,8 @@ class Admission:
             raise ApiError(403, f"this API key may not act for organisation {command.organisation}")
         return command
 
-    def columns(self, command: CreateJob, head: bytes, whole: bool) -> dict[str, str | None] | None:
-        """What the job records of its file's columns, from its first bytes; `whole`: these are all it has.
+    def look(self, command: CreateJob, head: bytes, whole: bool) -> Seen:
+        """What the job records of its file, from its first bytes; `whole`: these are all it has.
 
         A repeat of the request that made a job follows what was decided then.
 
@@ -111,14 +113,19 @@ class Admission:
             ApiError: 400, the file does not fit the job's dataset.
         """
         dataset = self.catalog.datasets[command.dataset]
+        layout = layout_by(command.options)
         try:
             if self.made is not None and self.made.source.columns is not None:
-                header = look_at_header(head, whole, dataset, Wanted(recorded=self.made.source.columns))
+                header = look_at_header(head, whole, dataset, Wanted(recorded=self.made.source.columns), layout)
                 if header.match.problem is None:
-                    return header.match.recorded
-            return read_header(head, whole, dataset, wanted_by(command.options)).match.recorded
+                    return _seen(header, command.options)
+            return _seen(read_header(head, whole, dataset, wanted_by(command.options), layout), command.options)
         except CsvFileError as error:
             raise invalid(str(error), dataset=dataset.name, expected=list(dataset.columns)) from error
+
+
+def _seen(header: Header, options: Options) -> Seen:
+    return Seen(header.match.recorded, format_of(options, header.delimiter))
 
 
 def _source(asked: JobRequest, sent: Source | None, kind: Kind | None) -> Source:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from api.models import JobView, Lane, Progress, SourceView
+from api.models import FormatView, JobView, Lane, Progress, SourceView
 from api.readmodel.job_index import JobIndex, LaneState, dealt_with
 from api.readmodel.totals import applied_totals, retried_totals, undone_totals
 from control.predicates import takes_more_rows
 from runtime.formatting import iso_time
-from schemas.job import ENDED, RESTING, Job, LaneTotals, Source, State
+from schemas.job import ENDED, RESTING, Format, Job, LaneTotals, Source, State
 
 
 def job_view(job: Job, view: JobIndex, now: int, waiting_for: str | None = None) -> JobView:
@@ -56,13 +56,29 @@ def awaits(job: Job) -> str | None:
 
 def source_view(source: Source) -> SourceView:
     """A source as callers see it."""
+    found = source.format or Format()
+    converted = found.sha256 is not None
     return SourceView(
         kind=source.kind,
         name=source.name,
-        bytes=source.bytes,
-        sha256=source.sha256,
+        bytes=found.bytes if converted else source.bytes,
+        sha256=found.sha256 if converted else source.sha256,
         lines=source.lines,
         columns=source.columns,
+        format=_format_view(source, found) if source.format else None,
+    )
+
+
+def _format_view(source: Source, found: Format) -> FormatView:
+    converted = found.sha256 is not None
+    return FormatView(
+        compression=found.compression,
+        encoding=found.encoding or "utf-8",
+        delimiter=found.delimiter or ",",
+        skip_lines=found.skip_lines,
+        comment=found.comment,
+        stored_bytes=source.bytes if converted else None,
+        stored_sha256=source.sha256 if converted else None,
     )
 
 

@@ -16,6 +16,7 @@ from api.jobs.retry_file import RowSet, corrected_header, rows_problem
 from api.jobs.row_errors import error_numbers
 from api.models import Reason
 from api.readmodel.command_log import submit
+from api.uploads.import_folders import Seen
 from api.uploads.multipart import boundary_of
 from api.uploads.receiving import Part, TextPart, no_file_chosen, receive_parts, receive_whole
 from api.uploads.upload import Upload
@@ -26,9 +27,10 @@ from control.moves import Answer, legality
 from csvfile.cutter import Limits
 from csvfile.errors import CsvFileError
 from csvfile.header import Header
+from csvfile.layout import format_of
 from schemas.commands import RetryErrors
 from schemas.indices import index_name
-from schemas.job import Job, Source
+from schemas.job import Job, Options, Source
 
 _NAME: Final = "errors.csv"
 """What a file is called whose sender does not say."""
@@ -45,9 +47,10 @@ async def take_corrections(
     """
     if job.retry is None:
         _legal(job, RetryErrors(job_id=job.id, source=Source()))  # before megabytes are taken in for nothing
-    async with Upload(parts.settings.storage_root, job.id) as upload:
+    async with Upload(parts.settings.storage_root, job.id, parts.settings.unpacked_bytes) as upload:
         corrections = _Corrections(upload, reason, form)
         await _receive(request, corrections)
+        await upload.settle()
         job = parts.view.jobs.get(job.id, job)
         command = RetryErrors(
             job_id=job.id,
@@ -58,9 +61,9 @@ async def take_corrections(
         )
         if _legal(job, command) == "already":
             return job
-        columns = await _check(request, upload.written, job, parts)
+        upload.seen(await _check(request, upload.written, job, parts))
         async with upload.kept() as source:
-            return await submit(parts.commands, parts.live, replace(command, source=replace(source, columns=columns)))
+            return await submit(parts.commands, parts.live, replace(command, source=source))
 
 
 def _legal(job: Job, command: RetryErrors) -> Answer:
@@ -75,8 +78,8 @@ def _legal(job: Job, command: RetryErrors) -> Answer:
     return answer
 
 
-async def _check(request: Request, path: Path, job: Job, parts: Services) -> dict[str, str | None] | None:
-    """Which column is which in the file of corrected rows, as the job is to record it.
+async def _check(request: Request, path: Path, job: Job, parts: Services) -> Seen:
+    """What the job is to record of the file of corrected rows.
 
     Raises:
         ApiError: 400, they are not corrected rows of this job; 503, that can't be known now.
@@ -98,7 +101,7 @@ async def _check(request: Request, path: Path, job: Job, parts: Services) -> dic
         raise invalid(f"nothing was changed: {error}", job_id=job.id) from error
     if problem is not None:
         raise invalid(f"nothing was changed: {problem}", job_id=job.id)
-    return header.match.recorded
+    return Seen(header.match.recorded, format_of(Options(), header.delimiter))
 
 
 async def _receive(request: Request, corrections: _Corrections) -> None:
@@ -132,6 +135,7 @@ class _Corrections:
         return self.begin_file(filename)
 
     def begin_file(self, filename: str | None) -> Part:
+        self._upload.expect(None)
         return self._upload.begin(filename or _NAME, stored_as=f"retry-{secrets.token_hex(8)}.csv")
 
     def end(self) -> None:

@@ -6,7 +6,9 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -16,15 +18,23 @@ from api.errors import ApiError, invalid
 from csvfile.header import HEAD_BYTES
 from runtime.file_digest import Digest, read_through
 from runtime.identity import identity_of
-from schemas.job import Source
+from schemas.job import Format, Source
 
 _CHUNK_BYTES = 128 * 1024
 """Lines are counted with Python's lock held: of a larger piece, for so long that the event loop would feel it."""
 _TICK_SECONDS = 0.05
 
-Look = Callable[[bytes, bool], dict[str, str | None] | None]
-"""Called with a file's first bytes, and whether these are all of it: what `Source.columns` is to be. Raises ApiError to
-refuse."""
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the beginning of a file says of it, as its job is to record it."""
+
+    columns: dict[str, str | None] | None = None
+    format: Format | None = None
+
+
+Look = Callable[[bytes, bool], Seen]
+"""Called with a file's first bytes, and whether these are all of it. Raises ApiError to refuse."""
 
 
 def allowed_path(name: str, roots: tuple[Path, ...]) -> Path:
@@ -64,30 +74,44 @@ def digest_of(path: Path, look: Look, stop: threading.Event) -> tuple[Digest, So
         ApiError: 400, it can't be read, or is no file any more; 409, it changes meanwhile; and whatever `look` raises.
     """
     digest = Digest()
-    looked, columns = False, None
+    seen: Seen | None = None
+    with unchanged(path) as (file, status):
+        for _ in read_through(file.fileno(), status.st_size, _CHUNK_BYTES, digest.update):
+            if seen is None and len(digest.head) >= HEAD_BYTES:
+                seen = look(digest.head, status.st_size <= HEAD_BYTES)
+            if stop.is_set():
+                break
+        if seen is None:
+            seen = look(digest.head, True)
+        if digest.bytes != status.st_size:
+            raise _changed(path)
+    source = digest.source(path.name, str(path), identity_of(status))
+    return digest, replace(source, columns=seen.columns, format=seen.format)
+
+
+@contextmanager
+def unchanged(path: Path) -> Iterator[tuple[IO[bytes], os.stat_result]]:
+    """The open file and its status, for as long as it is to stay as it is.
+
+    Raises:
+        ApiError: 400, it can't be read, or is no file any more; 409, it has changed.
+    """
     try:
         # A pipe that has taken the file's place would block for ever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
             before = _settled(file)
             if not stat.S_ISREG(before.st_mode):
                 raise invalid(f"{str(path)!r} is not a file")
-            for _ in read_through(file.fileno(), before.st_size, _CHUNK_BYTES, digest.update):
-                if not looked and len(digest.head) >= HEAD_BYTES:
-                    looked = True
-                    columns = look(digest.head, before.st_size <= HEAD_BYTES)
-                if stop.is_set():
-                    break
+            yield file, before
             after = os.fstat(file.fileno())
     except OSError as error:
         raise invalid(f"file {str(path)!r} can't be read: {error.strerror}") from error
-    if not looked:
-        columns = look(digest.head, True)
-    identity = identity_of(after)
-    if identity != identity_of(before) or digest.bytes != before.st_size:
-        raise ApiError(
-            409, f"file {str(path)!r} has changed while it was read; wait until it is complete, and try again"
-        )
-    return digest, replace(digest.source(path.name, str(path), identity), columns=columns)
+    if identity_of(after) != identity_of(before):
+        raise _changed(path)
+
+
+def _changed(path: Path) -> ApiError:
+    return ApiError(409, f"file {str(path)!r} has changed while it was read; wait until it is complete, and try again")
 
 
 def _settled(file: IO[bytes]) -> os.stat_result:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import IO, Final
 
 from msgspec.structs import replace
 
 from api.errors import ApiError
-from api.uploads.import_folders import Look
+from api.uploads.conversion import Conversion, plain
+from api.uploads.import_folders import Look, Seen
 from api.uploads.spool import SpooledFile
+from api.uploads.unpacking import compression_of
 from csvfile.header import HEAD_BYTES
 from schemas.job import Source
 
@@ -21,19 +24,29 @@ _WRITE_BYTES: Final = 1024 * 1024
 
 
 class Upload:
-    """A request's file, once a part of the body brings one.
+    """A request's file, once a part of the body brings one. What lies on disk at the end is UTF-8, not compressed.
 
     Used as a context manager: at its end a file that was not kept is removed, however the request went.
     """
 
-    def __init__(self, root: Path, job_id: str) -> None:
-        """It is to lie below the storage root `root`, in the folder of its job."""
+    def __init__(self, root: Path, job_id: str, most_bytes: int) -> None:
+        """It is to lie below the storage root `root`, in the folder of its job. A compressed one may unpack to so many
+        bytes.
+        """
         self._root = root
         self._job_id = job_id
+        self._most_bytes = most_bytes
+        self._names: tuple[str | None, str | None] = (None, None)
         self._file: SpooledFile | None = None
         self._pending = bytearray()
         self._look: Look | None = None
-        self._columns: dict[str, str | None] | None = None
+        self._seen = Seen()
+        self._encoding: str | None = None
+        self._expected = False
+        self._decided = False
+        self._conversion: Conversion | None = None
+        self._undecided = False
+        """The file is stored as it comes, and looked at only when all of it is here: see `settle`."""
         self._ended = False
         self._kept = False
 
@@ -58,12 +71,19 @@ class Upload:
 
     def source(self) -> Source:
         """What has come of it so far, as a job's source."""
-        return replace(self._spooled.source(), columns=self._columns)
+        return self._with_seen(self._spooled.source())
 
     def begin(self, name: str | None, stored_as: str | None = None) -> Upload:
         """Its first byte is about to come. The names are those of `SpooledFile`."""
-        self._file = SpooledFile(self._root, self._job_id, name, stored_as)
+        self._names = (name, stored_as)
+        self._file = self._new_file()
         return self
+
+    def expect(self, encoding: str | None) -> None:
+        """It is in this encoding; None: in that of its byte order mark, or UTF-8. Said before it comes, it is converted
+        as it comes."""
+        self._encoding = encoding
+        self._expected = True
 
     def look_with(self, look: Look) -> None:
         """Have its beginning looked at as soon as it is here, maybe now: a wrong file need not be sent to its end.
@@ -73,16 +93,65 @@ class Upload:
         self._look = look
         self._try_look()
 
+    def seen(self, seen: Seen) -> None:
+        """What is known of it besides what `look` tells."""
+        self._seen = seen
+
     async def take(self, data: bytes) -> None:
-        """More of it. Raises ApiError: 503, the disk does not take it; and whatever `look` raises."""
+        """More of it.
+
+        Raises:
+            ApiError: 503, the disk does not take it; 400, it is damaged, or not in its encoding; 413, it is compressed
+                and too large; and whatever `look` raises.
+        """
         self._pending += data
         if len(self._pending) >= _WRITE_BYTES:
             await self._flush()
 
     async def end(self) -> None:
         """It is complete. Raises as `take`."""
-        await self._flush()
+        await self._flush(last=True)
         await asyncio.to_thread(self._spooled.close)
+        self._ended = True
+        self._try_look()
+
+    async def settle(self) -> None:
+        """Everything is here, and `expect` was called: convert what could not be converted as it came.
+
+        A zip archive says at its end what is in it; and a form may have its file before anything is said of it.
+        Raises as `take`.
+        """
+        if self._undecided:
+            self._undecided = False
+            raw = self._spooled
+            if not plain(raw.digest.head, self._encoding):
+                self._conversion = Conversion(raw.digest.head, self._encoding, self._most_bytes)
+                self._file, self._ended = self._new_file(), False
+                try:
+                    with raw.written.open("rb") as file:
+                        await self._store(self._conversion.whole(file))
+                finally:
+                    await asyncio.shield(asyncio.to_thread(raw.discard))
+                await asyncio.to_thread(self._spooled.close)
+                self._ended = True
+        self._try_look()
+
+    def convert(self, name: str, file: IO[bytes], look: Look, stop: threading.Event) -> None:
+        """Take an open file of the server in, in this thread, until its end or soon after `stop` is set.
+
+        Raises as `take`.
+        """
+        self.begin(name)
+        self._look = look
+        head = file.read(HEAD_BYTES)
+        file.seek(0)
+        self._conversion = Conversion(head, self._encoding, self._most_bytes)
+        for piece in self._conversion.whole(file):
+            self._spooled.write(piece)
+            self._try_look()
+            if stop.is_set():
+                return
+        self._spooled.close()
         self._ended = True
         self._try_look()
 
@@ -100,7 +169,7 @@ class Upload:
         source = await asyncio.to_thread(self._spooled.keep)
         self._kept = True
         try:
-            yield replace(source, columns=self._columns)
+            yield self._with_seen(source)
         except ApiError as error:
             if error.code != 503 and not unless():
                 await self._discard()
@@ -111,19 +180,60 @@ class Upload:
         assert self._file is not None, "the request brings no file"
         return self._file
 
-    async def _flush(self) -> None:
+    def _new_file(self) -> SpooledFile:
+        return SpooledFile(self._root, self._job_id, *self._names)
+
+    def _with_seen(self, source: Source) -> Source:
+        found = self._seen.format
+        if self._conversion is not None:
+            found = self._conversion.format(found)
+        return replace(source, columns=self._seen.columns, format=found)
+
+    async def _flush(self, last: bool = False) -> None:
         data = bytes(self._pending)
         self._pending.clear()
-        if data:
-            await asyncio.to_thread(self._spooled.write, data)
+        if not self._decided and (data or last):
+            self._decided = True
+            # The first piece is longer than any mark.
+            self._undecided = not self._expected or compression_of(data) == "zip"
+            if not self._undecided and not plain(data, self._encoding):
+                self._conversion = Conversion(data, self._encoding, self._most_bytes)
+        await self._store(self._pieces(data, last))
+
+    def _pieces(self, data: bytes, last: bool) -> Iterator[bytes]:
+        if self._conversion is None:
+            yield data
+            return
+        yield from self._conversion.feed(data)
+        if last:
+            yield from self._conversion.end()
+
+    async def _store(self, pieces: Iterable[bytes]) -> None:
+        """Write pieces, and look at the file after each megabyte or so."""
+        left = iter(pieces)
+        while await asyncio.to_thread(self._write_some, left):
+            self._try_look()
         self._try_look()
 
+    def _write_some(self, pieces: Iterator[bytes]) -> bool:
+        """Write until a megabyte is full; whether there may be more."""
+        size = 0
+        for piece in pieces:
+            if piece:
+                self._spooled.write(piece)
+            size += len(piece)
+            if size >= 4 * _WRITE_BYTES:
+                return True
+        return False
+
     def _try_look(self) -> None:
+        if self._undecided:
+            return
         digest = self._spooled.digest
         whole = digest.bytes <= HEAD_BYTES
         if self._look is not None and (self._ended or not whole):
             look, self._look = self._look, None
-            self._columns = look(digest.head, whole)
+            self._seen = look(digest.head, whole)
 
     async def _discard(self) -> None:
         # In a thread: to remove a large file takes long. It goes on, also when the request is cancelled.

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from api.errors import ApiError, invalid, unavailable
 from api.jobs.job_form import JobForm
 from api.models import JobRequest
+from api.uploads.import_folders import Seen
 from api.uploads.multipart import FormReader, boundary_of
 from api.uploads.receiving import receive_parts
 from api.uploads.spool import SpooledFile, safe_name
@@ -48,9 +49,10 @@ class Refusing:
             raise invalid("there is no such operation")
         return CreateJob(job_id="j1", operation=asked.operation, dataset="people", source=sent or Source())
 
-    def columns(self, command: CreateJob, head: bytes, whole: bool) -> None:
+    def look(self, command: CreateJob, head: bytes, whole: bool) -> Seen:
         if self.words:
             raise ApiError(400, self.words)
+        return Seen()
 
 
 def receive(
@@ -67,7 +69,7 @@ def receive(
             raise ClientDisconnect
 
     async def run() -> Source | None:
-        async with Upload(root, "j1") as upload:
+        async with Upload(root, "j1", 2**30) as upload:
             form = JobForm(cast(Any, Refusing(refuse)), upload)
             await receive_parts(chunks(), b"XX", form.begin)
             form.end()
@@ -141,7 +143,7 @@ def test_a_kept_file_goes_if_its_command_is_refused_and_stays_if_it_may_be_in_th
     tmp_path: Path, error: BaseException | None, stays: bool
 ) -> None:
     async def run() -> None:
-        async with Upload(tmp_path, "j1") as upload:
+        async with Upload(tmp_path, "j1", 2**30) as upload:
             part = upload.begin("a.csv")
             await part.take(b"a,b\n")
             await part.end()
@@ -156,7 +158,7 @@ def test_a_kept_file_goes_if_its_command_is_refused_and_stays_if_it_may_be_in_th
 
 def test_a_file_that_something_else_reads_by_now_stays(tmp_path: Path) -> None:
     async def run() -> None:
-        async with Upload(tmp_path, "j1") as upload:
+        async with Upload(tmp_path, "j1", 2**30) as upload:
             await upload.begin("a.csv").end()
             async with upload.kept(unless=lambda: True):
                 raise invalid("refused")

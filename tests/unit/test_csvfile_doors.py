@@ -7,7 +7,11 @@ between its header and its own rows, so that these lie beyond the head and beyon
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gzip
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,10 +28,11 @@ from ingest.files import Roots
 from ingest.sources import SourceContext, block_source
 from schemas.blocks import RowBlock
 from schemas.codec import decode, encode
+from schemas.commands import CreateJob
 from schemas.datasets import parse_dataset
 from schemas.job import Input, Options, Source
 from schemas.plans import ReadFile
-from tests.api_stub import CATALOG, make_job, stub
+from tests.api_stub import CATALOG, StubLog, make_job, stub
 
 PLAIN = parse_dataset("plain", {"fields": [{"name": "id"}, {"name": "text"}]})
 NAMED = parse_dataset(
@@ -49,6 +54,10 @@ FIRST_PAD_ROW = 1000
 Row = tuple[list[str], str | None]
 
 
+def as_it_is(data: bytes) -> bytes:
+    return data
+
+
 @dataclass(frozen=True)
 class Case:
     """A file, and what becomes of it everywhere."""
@@ -66,19 +75,50 @@ class Case:
     """What the job says of its columns."""
     corrected: str = ""
     """Words with which a file of corrected rows is refused, whose columns are not mapped."""
+    sent: Callable[[bytes], bytes] = as_it_is
+    """Makes the file that is sent of the text."""
     delimiter: bytes = b","
     line_end: bytes = b"\n"
+    status: int = 400
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is recorded of how it is written."""
+        layout = {"delimiter", "skip_lines", "comment"} & self.options.keys()
+        return self.sent is as_it_is and self.delimiter == b"," and not layout
 
     def sizes(self) -> Iterator[bytes]:
         """The file, small and large."""
         rows = (self.delimiter.join([b"%d", b"pad", b"text"]) + self.line_end for _ in range(PAD_ROWS))
         pad = b"".join(row % number for number, row in enumerate(rows, start=FIRST_PAD_ROW))
         assert len(pad) > HEAD_BYTES
-        yield self.header + self.rows
+        yield self.sent(self.header + self.rows)
         if not self.refused:
-            yield self.header + pad + self.rows
+            yield self.sent(self.header + pad + self.rows)
         if self.rows.endswith((b"\n", b"\r")):
-            yield self.header + self.rows + pad
+            yield self.sent(self.header + self.rows + pad)
+
+
+def zipped(*names: str) -> Callable[[bytes], bytes]:
+    """A zip archive with the text under each of these names."""
+
+    def pack(data: bytes) -> bytes:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in names:
+                archive.writestr(name, b"" if name.endswith("/") else data)
+        return file.getvalue()
+
+    return pack
+
+
+def two_members(data: bytes) -> bytes:
+    half = len(data) // 2
+    return gzip.compress(data[:half]) + gzip.compress(data[half:])
+
+
+def encoded(encoding: str) -> Callable[[bytes], bytes]:
+    return lambda data: data.decode().encode(encoding)
 
 
 ONE_ROW: list[Row] = [(["1", "a", "b"], None)]
@@ -112,10 +152,102 @@ CASES: dict[str, Case] = {
     "a byte order mark alone": Case(b"\xef\xbb\xbf", b"", refused="the file is empty"),
     "a blank line alone": Case(b"\r\n", b"", refused="only blank lines"),
     "very many blank lines": Case(b"\n" * (HEAD_BYTES + 1), b"", refused="only blank lines"),
-    "UTF-16": Case("sluice_row,id,text\n".encode("utf-16"), refused="the file is UTF-16; save it as CSV in UTF-8"),
-    "UTF-16 without a mark": Case("sluice_row,id,text\n".encode("utf-16-le"), refused="the header has NUL bytes"),
+    "gzip": Case(HEADER, sent=gzip.compress),
+    "gzip of several members": Case(HEADER, sent=two_members),
+    "gzip that breaks off": Case(
+        HEADER, sent=lambda data: gzip.compress(data)[:-9], refused="the gzip file breaks off before its end"
+    ),
+    "gzip that is damaged": Case(
+        HEADER, sent=lambda data: gzip.compress(data)[:-8] + b"12345678", refused="the gzip file is damaged"
+    ),
+    "gzip that unpacks to very much": Case(
+        HEADER,
+        sent=lambda data: gzip.compress(data + bytes(4 * 10**7)),
+        refused="unpacks to more than 200 times its size",
+        status=413,
+    ),
+    "zip": Case(HEADER, sent=zipped("data/people.csv")),
+    "zip with folders, and what a Mac adds": Case(HEADER, sent=zipped("data/", "data/a.csv", "__MACOSX/data/._a.csv")),
+    "zip with several files": Case(HEADER, sent=zipped("a.csv", "b.csv"), refused="has 2 files in it (a.csv, b.csv)"),
+    "zip without a file": Case(HEADER, sent=zipped(), refused="the zip file has no file in it"),
+    "zip that is damaged": Case(
+        HEADER, sent=lambda data: zipped("a.csv")(data)[:-30], refused="the zip file can't be unpacked"
+    ),
+    "zip within gzip": Case(HEADER, sent=lambda data: gzip.compress(zipped("a.csv")(data)), refused="the header"),
+    "UTF-16": Case(HEADER, "1,\xe4,\u20ac\n".encode(), sent=encoded("utf-16"), found=[(["1", "\xe4", "\u20ac"], None)]),
+    "UTF-16 that breaks off": Case(
+        HEADER, sent=lambda data: data.decode().encode("utf-16")[:-1], refused="the file is not valid utf-16"
+    ),
+    "UTF-16 without a mark": Case(
+        HEADER, sent=encoded("utf-16-le"), refused="it may be utf-16-le: send it with --encoding utf-16-le"
+    ),
+    "UTF-16 in gzip": Case(HEADER, sent=lambda data: gzip.compress(data.decode().encode("utf-16"))),
+    "another encoding, by name": Case(
+        HEADER,
+        "1,\xe4,\u20ac\n".encode(),
+        sent=encoded("cp1252"),
+        options={"encoding": "Windows-1252"},
+        found=[(["1", "\xe4", "\u20ac"], None)],
+    ),
+    "another encoding, in zip": Case(
+        HEADER,
+        "1,\xe4,\u20ac\n".encode(),
+        sent=lambda data: zipped("a.csv")(encoded("cp1252")(data)),
+        options={"encoding": "cp1252"},
+        found=[(["1", "\xe4", "\u20ac"], None)],
+    ),
+    "another encoding than the one named": Case(
+        HEADER,
+        "1,\u2321,b\n".encode(),
+        options={"encoding": "cp1252"},
+        sent=lambda data: data.replace("\u2321".encode(), b"\x81"),
+        refused="the file is not valid cp1252: byte 0x81 on line 2 (offset 21) is no text in it",
+    ),
+    "UTF-8, and another encoding named": Case(
+        HEADER,
+        "1,\u0141,b\n".encode(),
+        options={"encoding": "cp1252"},
+        refused="byte 0x81 on line 2 (offset 22) is no text in it; it seems to be UTF-8: leave the encoding out",
+    ),
+    "a byte order mark, and another encoding named": Case(
+        b"\xef\xbb\xbf" + HEADER, options={"encoding": "cp1252"}, refused="begins with the byte order mark of UTF-8"
+    ),
     "NUL in the header": Case(b"sluice_row,id,te\0xt\n", refused="the header has NUL bytes"),
-    "a bad byte in the header": Case(b"sluice_row,id,text\xff\n", refused="the header is not valid UTF-8"),
+    "a bad byte in the header": Case(
+        "sluice_row,id,text,stra\xdfe\n".encode("cp1252"),
+        refused="the header is not valid UTF-8: byte 0xDF on line 1 (offset 23); it may be cp1252",
+    ),
+    "pipes": Case(b"sluice_row|id|text\n", b"1|a|b\n", delimiter=b"|"),
+    "a delimiter that the job names": Case(
+        b"sluice_row^id^text\n", b"1^a^b\n", delimiter=b"^", options={"delimiter": "^"}, corrected="missing"
+    ),
+    "a delimiter by its name": Case(
+        b"sluice_row\tid\ttext\n", b"1\ta\tb\n", delimiter=b"\t", options={"delimiter": "tab"}
+    ),
+    "another delimiter than the one named": Case(
+        HEADER, options={"delimiter": ";"}, refused="unknown: sluice_row,id,text", corrected="-"
+    ),
+    "a line sep=": Case(b"sep=^\r\nsluice_row^id^text\n", b"1^a^b\n", delimiter=b"^"),
+    "a line sep= after a byte order mark": Case(
+        b"\xef\xbb\xbfsep=;\n\nsluice_row;id;text\n", b"1;a;b\n", delimiter=b";"
+    ),
+    "lines in front that the job skips": Case(
+        b'Report "x\r\n\nof May\n' + HEADER, options={"skip_lines": 3}, corrected="unknown"
+    ),
+    "as many lines as the job skips": Case(
+        HEADER,
+        b"1,a,b",
+        options={"skip_lines": 900},
+        refused="no header, only lines that are passed over",
+        corrected="-",
+    ),
+    "comments in front that the job names": Case(
+        b'# made by "x\n\n#\n' + HEADER,
+        b"1,a,b\n#,a,b\n",
+        options={"comment": "#"},
+        corrected="unknown",
+        found=[(["1", "a", "b"], None), (["#", "a", "b"], None)],
+    ),
     "a column without a name": Case(
         b"sluice_row,id,text,\n", refused="of the 4 columns in the header column 4 has no name"
     ),
@@ -199,23 +331,24 @@ CASES: dict[str, Case] = {
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Path]]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, StubLog, Path]]:
     folder = tmp_path_factory.mktemp("doors")
     (folder / "import").mkdir()
     known = {"plain": PLAIN, "commas": COMMAS, "named": NAMED}
     with pytest.MonkeyPatch.context() as patch:
         for name, dataset in known.items():
             patch.setitem(CATALOG.datasets, name, dataset)  # type: ignore[arg-type]
-        app, _ = stub(folder / "home", import_folders=str(folder / "import"))
+        app, log = stub(folder / "home", import_folders=str(folder / "import"))
         with TestClient(app) as client:
-            yield client, folder / "import"
+            yield client, log, folder
 
 
-def read(file: Path, dataset: str, columns: dict[str, str | None] | None = None) -> tuple[str, list[Row]]:
-    """What the reader says of a file: why it gave up, and the rows that are not padding."""
-    source = Source(path=file.name, columns=columns)
+def read(source: Source, dataset: str, folder: Path) -> tuple[str, list[Row]]:
+    """What the reader says of a job's file: why it gave up, and the rows that are not padding."""
     plan = ReadFile(job_id="j", epoch=0, command_offset=0, partitions=8, dataset=dataset, source=source)
-    around = SourceContext({"plain": PLAIN, "commas": COMMAS, "named": NAMED}, Roots(file.parent), LIMITS)
+    around = SourceContext(
+        {"plain": PLAIN, "commas": COMMAS, "named": NAMED}, Roots(folder / "home/storage", (folder / "import",)), LIMITS
+    )
     found: list[Row] = []
     try:
         for step in block_source(plan, Input(), around):
@@ -226,6 +359,10 @@ def read(file: Path, dataset: str, columns: dict[str, str | None] | None = None)
     except SourceError as error:
         return str(error), found
     return "", found
+
+
+def stored_files(folder: Path) -> list[Path]:
+    return sorted((folder / "home").rglob("*.*"))
 
 
 def corrections_problem(file: Path, dataset: str, options: dict[str, Any]) -> str:
@@ -242,28 +379,40 @@ def corrections_problem(file: Path, dataset: str, options: dict[str, Any]) -> st
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_door_comes_to_the_same_outcome(name: str, served: tuple[TestClient, Path]) -> None:
-    case, (client, folder) = CASES[name], served
+def test_every_door_comes_to_the_same_outcome(name: str, served: tuple[TestClient, StubLog, Path]) -> None:
+    case, (client, log, folder) = CASES[name], served
     for data in case.sizes():
-        file = folder / "file.csv"
+        file, before = folder / "import/file.csv", stored_files(folder)
         file.write_bytes(data)
         options = {"dataset": case.dataset, "options": {"dry_run": True, **case.options}}
         sent = make_job(client, data, **options)
         named = client.post("/v1/jobs", json={"operation": "upload", "file": str(file), **options})
-        checked = corrections_problem(file, case.dataset, case.options)
-        if case.corrected:
-            assert checked == "" if case.corrected == "-" else case.corrected in checked
         if case.refused:
-            said = {sent.json()["error"]["message"], named.json()["error"]["message"]}
-            said |= set() if case.corrected else {checked}
-            said |= set() if case.options else {read(file, case.dataset)[0]}
-            assert (sent.status_code, named.status_code, len(said)) == (400, 400, 1), said
+            said = {answer.json()["error"]["message"] for answer in (sent, named)}
+            assert (sent.status_code, named.status_code, len(said)) == (case.status, case.status, 1), said
             assert case.refused in said.pop()
+            assert stored_files(folder) == before, "nothing is left of it"
+            if case.sent is not as_it_is or "encoding" in case.options:
+                continue  # the others never see such a file
+            checked = corrections_problem(file, case.dataset, case.options)
+            if case.corrected:
+                assert checked == "" if case.corrected == "-" else case.corrected in checked
+            else:
+                assert case.refused in checked
+            assert case.options or case.refused in read(Source(path=str(file)), case.dataset, folder)[0]
             continue
         assert (sent.status_code, named.status_code) == (201, 201), (sent.text, named.text)
-        recorded = sent.json()["source"]["columns"]
-        assert recorded == named.json()["source"]["columns"]
-        reason, found = read(file, case.dataset, recorded)
+        sources = [command.source for command in log.sent[-2:] if isinstance(command, CreateJob)]
+        checked = corrections_problem(folder / "home/storage" / str(sources[0].path), case.dataset, case.options)
+        if case.corrected:
+            assert checked == "" if case.corrected == "-" else case.corrected in checked
+        views = [answer.json()["source"] for answer in (sent, named)]
+        for view in views:
+            assert (view["bytes"], view["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+        assert views[0]["columns"] == views[1]["columns"] and views[0]["format"] == views[1]["format"]
+        assert (views[0]["format"] is None) == case.plain, views[0]["format"]
+        (reason, found), again = (read(source, case.dataset, folder) for source in sources)
+        assert (reason, found) == again
         if case.fails:
             assert case.fails in reason
             assert reason == checked

@@ -1,0 +1,111 @@
+"""Makes plain UTF-8 of a file that comes compressed, or in another encoding, as it comes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import IO, Final
+
+from msgspec.structs import replace
+
+from api.errors import invalid
+from api.uploads.unpacking import Bounds, Gunzip, compression_of, unzipped
+from csvfile.encodings import contradiction, is_utf8, marked
+from csvfile.errors import CsvFileError
+from csvfile.transcoder import Transcoder
+from schemas.job import Format
+
+_MARK_BYTES: Final = 4
+_READ_BYTES: Final = 1024 * 1024
+
+
+def plain(head: bytes, encoding: str | None) -> bool:
+    """Whether a file that begins so, and is in this encoding if one is named, can stay as it is.
+
+    Raises:
+        ApiError: 400, the file can't be in this encoding.
+    """
+    if compression_of(head) is not None:
+        return False
+    return is_utf8(_encoding(head, encoding))
+
+
+class Conversion:
+    """The way of one file from its first byte to its last."""
+
+    def __init__(self, head: bytes, encoding: str | None, most_bytes: int) -> None:
+        """`head`: its first bytes, which are to be fed as well; `most_bytes`: what may come of a compressed file."""
+        self._compression = compression_of(head)
+        self._encoding = encoding
+        self._bounds = Bounds(most_bytes)
+        self._gunzip = Gunzip(self._bounds) if self._compression == "gzip" else None
+        self._start: bytes | None = b""
+        """The first bytes of the text, until there are enough to know its encoding."""
+        self._transcoder: Transcoder | None = None
+        self._sha256 = hashlib.sha256()
+        self._bytes = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What comes of the next bytes, which are none of a zip archive: its table of contents stands at its end.
+
+        Raises:
+            ApiError: 400, they are damaged, or not in the file's encoding; 413, too much comes of them.
+        """
+        self._sha256.update(data)
+        self._bytes += len(data)
+        for piece in (data,) if self._gunzip is None else self._gunzip.feed(data):
+            yield from self._text(piece)
+
+    def end(self) -> Iterator[bytes]:
+        """What comes of the end of the file. Raises as `feed`."""
+        for piece in () if self._gunzip is None else self._gunzip.end():
+            yield from self._text(piece)
+        yield from self._text(b"", last=True)
+
+    def whole(self, file: IO[bytes]) -> Iterator[bytes]:
+        """What comes of a file that is here already, and open at its beginning. Raises as `feed`."""
+        while data := file.read(_READ_BYTES):
+            if self._compression == "zip":
+                self._sha256.update(data)
+                self._bytes += len(data)
+            else:
+                yield from self.feed(data)
+        if self._compression == "zip":
+            for piece in unzipped(file, self._bounds):
+                yield from self._text(piece)
+        yield from self.end()
+
+    def format(self, seen: Format | None) -> Format:
+        """How the file was sent; `seen` is what else is known of it."""
+        encoding = self._encoding if self._transcoder is not None else None
+        return replace(
+            seen or Format(),
+            bytes=self._bytes,
+            sha256=self._sha256.hexdigest(),
+            compression=self._compression,
+            encoding=encoding,
+        )
+
+    def _text(self, data: bytes, last: bool = False) -> Iterator[bytes]:
+        if self._start is not None:
+            data = self._start + data
+            if len(data) < _MARK_BYTES and not last:
+                self._start = data
+                return
+            self._start = None
+            self._encoding = _encoding(data, self._encoding)
+            self._transcoder = None if is_utf8(self._encoding) else Transcoder(self._encoding or "")
+        if self._transcoder is not None:
+            try:
+                data = self._transcoder.feed(data, last)
+            except CsvFileError as error:
+                raise invalid(str(error)) from error
+        if data:
+            yield data
+
+
+def _encoding(head: bytes, named: str | None) -> str | None:
+    problem = contradiction(named, head)
+    if problem is not None:
+        raise invalid(problem)
+    return named or marked(head)

@@ -1,0 +1,107 @@
+"""In which encoding a file is written: names, byte order marks, and what its bytes look like. Pure."""
+
+from __future__ import annotations
+
+import codecs
+import encodings
+import pkgutil
+from encodings.aliases import aliases
+from functools import lru_cache
+from typing import Final
+
+_NO_TEXT: Final = frozenset(
+    {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "aliases"}
+)
+"""Codecs that no file is written in, or that this system does not have."""
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # which begins with that of UTF-16
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_UTF8: Final = ("utf-8", "utf-8-sig", "ascii")
+_LOOKED_AT: Final = 64 * 1024
+
+
+@lru_cache(maxsize=1)
+def _names() -> frozenset[str]:
+    return frozenset({*aliases, *(module.name for module in pkgutil.iter_modules(encodings.__path__))}) - _NO_TEXT
+
+
+def encoding_named(name: str) -> str | None:
+    """The one name of an encoding, such as ``cp1252`` for ``Windows-1252``; None: it is not known, or not of text."""
+    plain = encodings.normalize_encoding(name).lower() if name.isascii() else ""
+    if plain not in _names():
+        return None
+    try:
+        found = codecs.lookup(plain)
+    except (LookupError, ImportError):
+        return None
+    known: bool = found._is_text_encoding and found.incrementaldecoder is not None and found.name not in _NO_TEXT
+    return found.name if known else None
+
+
+def is_utf8(encoding: str | None) -> bool:
+    """Whether a file in this encoding can stay as it is; None: none was named."""
+    return encoding in (None, *_UTF8)
+
+
+def marked(head: bytes) -> str | None:
+    """The encoding that a file's byte order mark tells; None: it has none."""
+    return next((encoding for mark, encoding in _MARKS if head.startswith(mark)), None)
+
+
+def contradiction(encoding: str | None, head: bytes) -> str | None:
+    """Why a file that begins so can't be in the encoding that was named; None: it can."""
+    mark = marked(head)
+    if encoding is None or mark is None:
+        return None
+    if encoding.startswith(mark) or (mark == "utf-8" and is_utf8(encoding)):
+        return None
+    return (
+        f"the file begins with the byte order mark of {mark.upper()}, so it is not {encoding}; leave the encoding out"
+    )
+
+
+def likely(data: bytes) -> str | None:
+    """The encoding that bytes are probably in; None: nobody can tell."""
+    data = data[:_LOOKED_AT]
+    if data and _is_utf8(data):
+        return "utf-8"
+    for encoding, place in (("utf-16-le", 1), ("utf-16-be", 0)):
+        halves = data[place::2], data[1 - place :: 2]
+        if len(data) > 3 and halves[0].count(0) > len(halves[0]) // 2 and not halves[1].count(0):
+            return encoding
+    if 0 in data:
+        return None
+    if 3 * len(data.translate(None, bytes(range(0x80)))) > len(data):
+        return None  # Cyrillic, Greek, Chinese: there are many of each
+    try:
+        data.decode("cp1252")
+    except UnicodeDecodeError:
+        return None
+    return "cp1252"
+
+
+def advice(data: bytes) -> str:
+    """What the sender of bytes can do that are not in the encoding they were taken for."""
+    found = likely(data)
+    if found == "utf-8":
+        return "it seems to be UTF-8: leave the encoding out"
+    if found is None:
+        return "save the file as UTF-8, or name its encoding (options.encoding; --encoding)"
+    return f"it may be {found}: send it with --encoding {found} (options.encoding), or save the file as UTF-8"
+
+
+def bad_byte(byte: int, line: int, offset: int) -> str:
+    """A byte that is no text, and where it stands."""
+    return f"byte 0x{byte:02X} on line {line:,} (offset {offset:,})"
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return 0 not in data

@@ -1,0 +1,128 @@
+"""What is known of a file's lines before its header is read: the delimiter, and what stands in front. Pure."""
+
+from __future__ import annotations
+
+import re
+import string
+from dataclasses import dataclass
+from typing import Final
+
+from csvfile.encodings import encoding_named
+from csvfile.grammar import DELIMITERS
+from schemas.job import Format, Options
+
+SIGNS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "hash": "#"}
+"""Name -> character, where a name is easier to write than the character."""
+_DELIMITERS: Final = frozenset(string.punctuation) - {'"'} | {"\t"}
+_COMMENTS: Final = frozenset(string.punctuation) - {'"'}
+_SEP_LINE: Final = re.compile(rb"sep=([^\r\n])[ \t]*+(?:\r\n|\n|\r)", re.IGNORECASE)
+_LINE: Final = re.compile(rb"[^\r\n]*+(?:\r\n|\n|\r)")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the lines of a file are to be read."""
+
+    delimiter: bytes | None = None
+    """None: one of `DELIMITERS`."""
+    skip_lines: int = 0
+    comment: bytes | None = None
+
+    @property
+    def delimiters(self) -> tuple[bytes, ...]:
+        """Those that the header may have."""
+        return DELIMITERS if self.delimiter is None else (self.delimiter,)
+
+
+def layout_by(options: Options) -> Layout:
+    """What a job's options say, which have no `layout_problem`."""
+    delimiter, comment = sign(options.delimiter), sign(options.comment)
+    return Layout(
+        None if delimiter is None else delimiter.encode(),
+        options.skip_lines,
+        None if comment is None else comment.encode(),
+    )
+
+
+def encoding_of(options: Options) -> str | None:
+    """The encoding that a job's options say; None: none."""
+    return None if options.encoding is None else encoding_named(options.encoding)
+
+
+def layout_of(recorded: Format | None) -> Layout:
+    """What was decided when a file was taken in."""
+    if recorded is None:
+        return Layout()
+    delimiter, comment = recorded.delimiter, recorded.comment
+    return Layout(
+        None if delimiter is None else delimiter.encode(),
+        recorded.skip_lines,
+        None if comment is None else comment.encode(),
+    )
+
+
+def format_of(options: Options, delimiter: bytes) -> Format | None:
+    """What a job records of a file's lines, whose header has this delimiter; None: nothing, they are plain."""
+    layout = layout_by(options)
+    if layout == Layout() and delimiter == DELIMITERS[0]:
+        return None
+    return Format(delimiter=delimiter.decode(), skip_lines=layout.skip_lines, comment=sign(options.comment))
+
+
+def layout_problem(options: Options) -> str | None:
+    """Why a file can't be written as these options say; None: it can."""
+    if options.encoding is not None and encoding_named(options.encoding) is None:
+        return (
+            f"encoding {options.encoding!r} is not known; use a name such as cp1252, iso8859-15, mac-roman, shift_jis, "
+            "gb18030 or utf-16"
+        )
+    for name, text, allowed in (
+        ("delimiter", options.delimiter, _DELIMITERS),
+        ("comment", options.comment, _COMMENTS),
+    ):
+        if text is not None and sign(text) not in allowed:
+            return (
+                f"{name} {text!r} can't be used; give one character that is no letter, digit, space or quote, "
+                f"or one of {', '.join(SIGNS)}"
+            )
+    if options.comment is not None and sign(options.comment) == sign(options.delimiter):
+        return "comment and delimiter are the same character; no line could be told from a comment"
+    return None
+
+
+def recorded_format_problem(recorded: Format | None) -> str | None:
+    """Why a file can't be read as its job says that it is written; None: it can."""
+    if recorded is None:
+        return None
+    if recorded.delimiter is not None and recorded.delimiter not in _DELIMITERS:
+        return f"source.format.delimiter {recorded.delimiter!r} can't be used"
+    if recorded.comment is not None and recorded.comment not in _COMMENTS:
+        return f"source.format.comment {recorded.comment!r} can't be used"
+    return None
+
+
+def sign(text: str | None) -> str | None:
+    """The character that a text names."""
+    return None if text is None else SIGNS.get(text.lower(), text)
+
+
+def first_line(head: bytes, start: int, layout: Layout) -> int:
+    """Index behind the lines in front of the header that `layout` says are none of it; the rest of `head` if it ends
+    before that. Blank lines stay.
+    """
+    for _ in range(layout.skip_lines):
+        found = _LINE.match(head, start)
+        start = found.end() if found else len(head)
+    if layout.comment is not None:
+        line = re.compile(rb"(?:[ \t]*+[\r\n])*+" + re.escape(layout.comment) + rb"[^\r\n]*+[\r\n]")
+        while found := line.match(head, start):
+            start = found.end()
+    return start
+
+
+def separator_line(head: bytes, start: int) -> tuple[bytes, int] | None:
+    """The delimiter that a line ``sep=;`` tells, which spreadsheets write first, and the index behind it."""
+    found = _SEP_LINE.match(head, start)
+    if found is None or found.group(1).decode("latin-1") not in _DELIMITERS:
+        return None
+    return found.group(1), found.end()

@@ -1,0 +1,47 @@
+"""Makes UTF-8 of a text in another encoding, a piece at a time."""
+
+from __future__ import annotations
+
+import codecs
+
+from csvfile.encodings import advice, bad_byte
+from csvfile.errors import CsvFileError
+from csvfile.grammar import LineCounter
+
+
+class Transcoder:
+    """Takes a file's bytes from its beginning on."""
+
+    def __init__(self, encoding: str) -> None:
+        """`encoding` is one of `encoding_named`."""
+        self._encoding = encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)("strict")
+        self._seen = 0
+        self._lines = LineCounter()
+
+    def feed(self, data: bytes, last: bool = False) -> bytes:
+        """The next bytes, in UTF-8; `last`: there are no more.
+
+        Raises:
+            CsvFileError: they are not in this encoding.
+        """
+        state = self._decoder.getstate()
+        try:
+            text = self._decoder.decode(data, last)
+            made = text.encode()
+        except UnicodeDecodeError as error:
+            self._decoder.setstate(state)
+            raise CsvFileError(self._problem(error, data)) from error
+        except UnicodeEncodeError as error:
+            raise CsvFileError(f"the file is not valid {self._encoding}: it has half a character") from error
+        self._seen += len(data)
+        self._lines.feed(made)
+        return made
+
+    def _problem(self, error: UnicodeDecodeError, data: bytes) -> str:
+        kept = len(error.object) - len(data)  # the beginning of a character, from the piece before
+        before = self._decoder.decode(data[: max(0, error.start - kept)])
+        self._lines.feed(before.encode(errors="replace"))
+        place = min(error.start, len(error.object) - 1)
+        where = bad_byte(error.object[place], self._lines.ends + 1, self._seen - kept + place)
+        return f"the file is not valid {self._encoding}: {where} is no text in it; {advice(data)}"
