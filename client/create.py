@@ -12,9 +12,7 @@ from client.errors import INTERRUPTED, plain_errors, usage
 
 app = typer.Typer()
 
-File = Annotated[
-    Path | None, typer.Argument(help="The CSV file, UTF-8, its first line the header.", show_default=False)
-]
+File = Annotated[Path | None, typer.Argument(help="The CSV file, also in gzip or zip.", show_default=False)]
 FromTopic = Annotated[bool, typer.Option("--from-topic", help="No file: services produce the rows to the inbox.")]
 Organisation = Annotated[str, typer.Option(help="Whose data it is.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check every row, write nothing.")]
@@ -33,6 +31,17 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=TEXT", help="A field that has the same text in every row.")
 ]
 IgnoreExtra = Annotated[bool, typer.Option("--ignore-extra", help="Pass over columns that are no field's.")]
+Encoding = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The file's encoding, such as cp1252, if it is not UTF-8.")
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(metavar="SIGN", help="Between values: a character, or comma, semicolon, tab, pipe."),
+]
+SkipLines = Annotated[int, typer.Option(metavar="N", min=0, help="Lines in front of the header to pass over.")]
+Comment = Annotated[
+    str | None, typer.Option(metavar="SIGN", help="Pass over lines in front of the header that begin with it.")
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON, and nothing else.")]
 Key = Annotated[str | None, typer.Option(metavar="TEXT", help="A repeat with the same key returns the first job.")]
@@ -53,6 +62,10 @@ def upload(
     map_: Map = None,
     set_: Set = None,
     ignore_extra: IgnoreExtra = False,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    skip_lines: SkipLines = 0,
+    comment: Comment = None,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
     rate: Rate = None,
@@ -64,6 +77,7 @@ def upload(
 ) -> None:
     """Upload a CSV file's rows into a dataset."""
     options = options_of(dry_run, max_errors, rate, if_busy, raw=raw) | _columns(map_, set_, ignore_extra)
+    options |= _format(encoding, delimiter, skip_lines, comment)
     job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
@@ -77,6 +91,10 @@ def teams(
     map_: Map = None,
     set_: Set = None,
     ignore_extra: IgnoreExtra = False,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    skip_lines: SkipLines = 0,
+    comment: Comment = None,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
     rate: Rate = None,
@@ -88,6 +106,7 @@ def teams(
 ) -> None:
     """Create the teams that a CSV file lists."""
     options = options_of(dry_run, max_errors, rate, if_busy) | _columns(map_, set_, ignore_extra)
+    options |= _format(encoding, delimiter, skip_lines, comment)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
@@ -105,6 +124,10 @@ def run(
     map_: Map = None,
     set_: Set = None,
     ignore_extra: IgnoreExtra = False,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    skip_lines: SkipLines = 0,
+    comment: Comment = None,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
     rate: Rate = None,
@@ -116,6 +139,7 @@ def run(
 ) -> None:
     """Run an operation over a CSV file's rows."""
     options = options_of(dry_run, max_errors, rate, if_busy) | _columns(map_, set_, ignore_extra)
+    options |= _format(encoding, delimiter, skip_lines, comment)
     job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
@@ -181,13 +205,19 @@ def _columns(map_: list[str] | None, set_: list[str] | None, ignore_extra: bool)
     return {name: value for name, value in given.items() if value}
 
 
+def _format(encoding: str | None, delimiter: str | None, skip_lines: int, comment: str | None) -> dict[str, Any]:
+    """What is said of how the file is written, as the API takes it."""
+    given = {"encoding": encoding, "delimiter": delimiter, "skip_lines": skip_lines, "comment": comment}
+    return {name: value for name, value in given.items() if value not in (None, 0)}
+
+
 def _send(
     file: Path | None, job: dict[str, Any], key: str | None, *, from_topic: bool, wait: bool, as_json: bool
 ) -> None:
     from client.http import Api
     from client.output import say, sending
     from client.sending import opened
-    from client.wording import columns_line
+    from client.wording import columns_line, format_line
 
     if (file is None) != from_topic:
         raise usage("name a file, or say --from-topic; not both")
@@ -200,8 +230,9 @@ def _send(
         total = file.stat().st_size
     with sending(file.name, total, quiet=as_json) as progress:
         made = Api().send_file(file, job, key, progress)
-    if not as_json and (found := columns_line(made)):
-        say(found)
+    for told in () if as_json else (format_line(made), columns_line(made)):
+        if told:
+            say(told)
     conclude(made, wait=wait, as_json=as_json)
 
 

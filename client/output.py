@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from client.wording import Json, columns_line, done_and_total, line
+from client.wording import Json, columns_line, done_and_total, format_line, line
 from runtime.formatting import number, size, way
 from runtime.tables import Column, show
 from runtime.terminal import out, say, visible
@@ -131,6 +131,10 @@ def show_preview(preview: Json) -> None:
     out(f"`sluice start {preview['job_id']}` makes the real job of it.")
 
 
+_TOLD = ("columns", "encoding", "delimiter", "skip_lines", "comment")
+"""Options that show in what became of them."""
+
+
 def show_job(job: Json) -> None:
     """Everything about one job."""
     progress, source = job["progress"], job["source"]
@@ -140,9 +144,10 @@ def show_job(job: Json) -> None:
         "reason": job["reason"],
         "operation": f"{job['operation']} {way(job['operation'])} {job['dataset']}, organisation {job['organisation']}",
         "source": f"{source['name']}, {size(source['bytes'])}" if source["name"] else source["kind"],
+        "format": (format_line(job) or "").removeprefix("Format: ") or None,
         "columns": (columns_line(job) or "").removeprefix("Columns: ") or None,
         "dates": f"from {job['date_from']} till {job['date_till'] or 'the last'}" if job.get("date_from") else None,
-        "options": ", ".join(_option(name, value) for name, value in job["options"].items() if name != "columns")
+        "options": ", ".join(_option(name, value) for name, value in job["options"].items() if name not in _TOLD)
         or None,
         "rows": f"{number(progress['rows_applied'])} applied, {number(progress['rows_failed'])} refused, "
         f"{number(progress['rows_rolled_back'])} taken out, of {number(progress['rows_total'])}",

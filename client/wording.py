@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.formatting import duration, number
+from runtime.formatting import duration, format_words, number
 
 Json = dict[str, Any]
 
@@ -32,6 +32,13 @@ def line(job: Json) -> str:
     if job.get("awaits"):
         text += f"; waiting for {job['awaits']}"
     return text
+
+
+def format_line(job: Json) -> str | None:
+    """How the file was written, where it was not plain UTF-8 with commas; None: it was."""
+    found = job["source"].get("format")
+    parts = format_words(found) if found else []
+    return f"Format: {', '.join(parts)}" if parts else None
 
 
 def columns_line(job: Json) -> str | None:

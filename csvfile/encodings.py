@@ -25,17 +25,19 @@ _LOOKED_AT: Final = 64 * 1024
 
 
 @lru_cache(maxsize=1)
-def _names() -> frozenset[str]:
-    return frozenset({*aliases, *(module.name for module in pkgutil.iter_modules(encodings.__path__))}) - _NO_TEXT
+def _names() -> dict[str, str]:
+    """Letters and digits of a name -> a name that Python knows."""
+    names = {*aliases, *(module.name for module in pkgutil.iter_modules(encodings.__path__))} - _NO_TEXT
+    return {name.replace("_", ""): name for name in sorted(names)}
 
 
 def encoding_named(name: str) -> str | None:
     """The one name of an encoding, such as ``cp1252`` for ``Windows-1252``; None: it is not known, or not of text."""
-    plain = encodings.normalize_encoding(name).lower() if name.isascii() else ""
+    plain = "".join(sign for sign in name.lower() if sign.isalnum())
     if plain not in _names():
         return None
     try:
-        found = codecs.lookup(plain)
+        found = codecs.lookup(_names()[plain])
     except (LookupError, ImportError):
         return None
     known: bool = found._is_text_encoding and found.incrementaldecoder is not None and found.name not in _NO_TEXT

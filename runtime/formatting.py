@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from schemas.bounds import moment
 
@@ -37,6 +39,18 @@ def iso_time(at_ms: int | None) -> str | None:
     if at_ms is None:
         return None
     return datetime.fromtimestamp(moment(at_ms) / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def format_words(found: Mapping[str, Any]) -> list[str]:
+    """How a file was written, from the JSON of REST, leaving out what is plain; e.g. ``["gzip", "cp1252"]``."""
+    parts = [found.get("compression"), found.get("encoding") if found.get("encoding") != "utf-8" else None]
+    if found.get("delimiter") not in (None, ","):
+        parts.append("delimiter tab" if found["delimiter"] == "\t" else f"delimiter {found['delimiter']}")
+    if found.get("skip_lines"):
+        parts.append(f"first lines skipped: {found['skip_lines']}")
+    if found.get("comment"):
+        parts.append(f"lines in front with {found['comment']} skipped")
+    return [str(part) for part in parts if part]
 
 
 def way(operation: str) -> str:

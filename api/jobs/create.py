@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from api.errors import invalid, unavailable
 from api.jobs.job_form import JobForm
+from api.jobs.job_query import request_in_query
 from api.jobs.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
 from api.readmodel.command_log import submit
 from api.uploads.conversion import plain
@@ -82,8 +83,11 @@ async def make_job(request: Request, job_id: str, receive: Receive) -> Job:
 def _receiver(request: Request) -> Receive:
     content_type = request.headers.get("content-type", "")
     boundary = boundary_of(content_type)
+    asked = request_in_query(request.query_params.multi_items())
     if boundary is not None:
-        return partial(receive_form, boundary=boundary)
+        return partial(receive_form, boundary=boundary, kind=partial(JobForm, asked=asked))
+    if asked is not None:
+        raise invalid("the query of the address says the job only of a form with a file; say it in the JSON")
     if content_type.partition(";")[0].strip().lower() == "application/json":
         return _receive_json
     raise invalid(f"the Content-Type {content_type[:80]!r} can't be used here: {HOW_TO_SEND}; or send application/json")

@@ -19,11 +19,13 @@ class JobForm:
     A job that is refused, or a file whose header is, ends the body there: it does not cost the rest of the upload.
     """
 
-    def __init__(self, admission: Admission, upload: Upload) -> None:
+    def __init__(self, admission: Admission, upload: Upload, asked: JobRequest | None = None) -> None:
+        """`asked`: what is known already; then there is no part ``job``."""
         self._admission = admission
         self._command: CreateJob | None = None
         self.upload = upload
-        self.asked: JobRequest | None = None
+        self.asked = asked
+        self._in_query = asked is not None
 
     def begin(self, name: str, filename: str | None) -> Part:
         """The sink of a part that begins.
@@ -38,6 +40,8 @@ class JobForm:
                 part = self.upload.begin(filename)
                 self._admit()
                 return part
+            case "job" if self._in_query:
+                raise invalid("the job is in the query of the address; leave the part 'job' out, or the query")
             case "job" | "file":
                 raise invalid(f"the part {name!r} comes twice; send it once")
             case _:

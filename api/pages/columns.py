@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -11,24 +12,31 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import ApiError, invalid
-from api.pages.forms import columns_in
+from api.jobs.job_request import values_as
+from api.pages.forms import columns_in, format_in
 from api.pages.rendering import fragment
+from api.uploads.conversion import Conversion, plain
 from api.uploads.multipart import FormReader, PartBegan, PartData, boundary_of
 from api.uploads.receiving import MOST_JSON_BYTES
+from api.uploads.unpacking import compression_of
 from api.web.services import services
 from csvfile.columns import Wanted
 from csvfile.cutter import Limits, cut
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, Header, look_at_header
+from csvfile.layout import encoding_of, layout_by, layout_problem
 from schemas.blocks import PASSED_OVER
 from schemas.datasets import ERROR_COLUMNS, Dataset
 from schemas.fields import UploadTime
+from schemas.job import Options
 
 _SAMPLES: Final = 3
 _SHOWN: Final = 200
 """Columns in the table, at most."""
 _SAMPLE_CHARACTERS: Final = 40
 _MOST_BYTES: Final = HEAD_BYTES + 2 * MOST_JSON_BYTES
+_MOST_UNPACKED: Final = 2**31
+_ZIP: Final = "The columns of a file in a zip are known once it has been sent."
 _rows = msgspec.json.Decoder(list[list[str]])
 
 
@@ -52,14 +60,35 @@ async def show_columns(request: Request) -> Response:
     dataset = catalog.datasets.get(fields.get("dataset", ""))
     if dataset is None:
         raise invalid("the dataset is not known; open the page anew")
-    wanted = Wanted(columns_in(fields))
+    wanted, whole = Wanted(columns_in(fields)), "whole" in fields
+    options = values_as(format_in(fields), Options)
+    problem = layout_problem(options)
+    if problem is not None:
+        return _refused(problem)
+    if compression_of(head) == "zip":
+        return fragment("columns.html", note=_ZIP, problem=None, rows=[], missing=[])
     try:
-        header = look_at_header(head[:HEAD_BYTES], "whole" in fields, dataset, wanted)
+        head, whole = _text(head, whole, encoding_of(options))
+        header = look_at_header(head[:HEAD_BYTES], whole, dataset, wanted, layout_by(options))
     except CsvFileError as error:
         return _refused(str(error))
+    except ApiError as error:
+        return _refused(error.message)
     if header.match.broken:
         return _refused(str(header.match.problem))
     return fragment("columns.html", fields=dataset.columns, **_shown(header, head, dataset, wanted))
+
+
+def _text(head: bytes, whole: bool, encoding: str | None) -> tuple[bytes, bool]:
+    """The beginning of what will be made of a file that begins so, and whether it is all. Raises as `Conversion`."""
+    if plain(head, encoding):
+        return head, whole
+    conversion, found = Conversion(head, encoding, _MOST_UNPACKED), b""
+    for piece in chain(conversion.feed(head), conversion.end() if whole else ()):
+        found += piece
+        if len(found) > HEAD_BYTES:
+            return found, False
+    return found, whole
 
 
 def _refused(problem: str) -> Response:

@@ -14,6 +14,7 @@ from control.admission import Kind
 from control.limits import rate_problem
 from schemas.bounds import RATE_WORDS
 from schemas.codec import UndecodableError, decode
+from schemas.job import FORMAT_OPTIONS
 
 Fields = Mapping[str, str]
 
@@ -48,6 +49,17 @@ def columns_in(fields: Fields) -> dict[str, str | None]:
     return found
 
 
+def format_in(fields: Fields) -> dict[str, Any]:
+    """The options that say how the file is written, as far as they were given."""
+    texts = ((name, _text(fields, name)) for name in FORMAT_OPTIONS)
+    return {name: whole_number(text) if name == "skip_lines" else text for name, text in texts if text is not None}
+
+
+def whole_number(text: str) -> int | str:
+    """A text of digits as a number; another one as it is, for the checks of its type to refuse."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text
+
+
 def rate_in(fields: Fields) -> float | None:
     """The most rows a second; None: the field is empty, no limit.
 
@@ -78,12 +90,12 @@ def _options(fields: Fields, kind: Kind) -> dict[str, Any]:
         options["dry_run"] = "dry_run" in fields
         limit = _text(fields, "max_errors")
         if limit is not None:
-            options["max_errors"] = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 19 else limit
+            options["max_errors"] = whole_number(limit)
     if kind.exclusive and "queue" in fields:
         options["if_busy"] = "queue"
-    columns = columns_in(fields) if source_of(kind) == "file" else {}
-    if columns:
-        options["columns"] = columns
+    if source_of(kind) == "file":
+        columns = columns_in(fields)
+        options |= {**({"columns": columns} if columns else {}), **format_in(fields)}
     return options
 
 

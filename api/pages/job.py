@@ -14,7 +14,19 @@ from api.jobs.job_view import job_view
 from api.jobs.queries import errors_of, history_of
 from api.pages import rendering
 from api.pages.available_actions import available_actions
-from api.pages.words import columns, counts, happened, makes_file, options, percent, said, sentence, title, tone
+from api.pages.words import (
+    columns,
+    counts,
+    happened,
+    makes_file,
+    options,
+    percent,
+    said,
+    sentence,
+    title,
+    tone,
+    written,
+)
 from api.web.services import Services, caller, now_ms, services, visible_job
 from schemas.ids import job_id_for_start
 from schemas.job import RESTING, Job
@@ -58,6 +70,7 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "said": said(job, view),
         "counts": counts(view),
         "percent": percent(job, view),
+        "format": written(view),
         "columns": columns(view),
         "options": options(view),
         "offers": sorted(available_actions(job, parts.catalog)),

@@ -11,7 +11,7 @@ from api.jobs.waiting import waiting_for
 from api.models import HistoryEntry, JobView
 from api.pages.start_forms import named
 from control.admission import Kind
-from runtime.formatting import number
+from runtime.formatting import format_words, number
 from schemas.datasets import ERROR_COLUMNS
 from schemas.job import BUSY, ENDED, Job, State
 
@@ -162,6 +162,12 @@ def percent(job: Job, view: JobView) -> float | None:
     """How much is done; None: nobody knows, as the end of the rows is not known yet."""
     unknown = view.phase == "apply" and view.progress.rows_total is None and not job.retrying
     return None if unknown and job.state in BUSY else view.progress.percent
+
+
+def written(view: JobView) -> list[str]:
+    """How the file was written, where it was not plain UTF-8 with commas."""
+    found = view.source.format
+    return [] if found is None else format_words(msgspec.structs.asdict(found))
 
 
 def columns(view: JobView) -> list[str]:

@@ -157,7 +157,11 @@ ENDPOINTS: Final = (
         retry_errors,
         "retryErrors",
         "Apply corrected rows, those of an errors.csv, to the same job",
-        (Answer(202, "The job; it is at work again", JobView), _NOT_NOW),
+        (
+            Answer(202, "The job; it is at work again", JobView),
+            _NOT_NOW,
+            refusal(413, "What the compressed file unpacks to is too large"),
+        ),
         (_REASON,),
         Body(form={"file": Part(CSV)}, text=CSV),
     ),

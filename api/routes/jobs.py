@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
+import msgspec
 from msgspec import Meta
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from api import errors
 from api.jobs.create import job_of
 from api.jobs.event_stream import events
+from api.jobs.job_query import FIELDS, OPTIONS
 from api.jobs.paging import MOST, query_of
 from api.jobs.queries import job_page
 from api.models import JobPage, JobRequest, JobView
@@ -19,7 +21,7 @@ from api.routes.answers import JOB, JOBS, job_answer, made_answer
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Body, Endpoint, Parameter, Part, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
-from schemas.job import State
+from schemas.job import Options, State
 
 _HEARTBEAT_SECONDS = 15
 _SEND_SECONDS = 60
@@ -92,6 +94,7 @@ ENDPOINTS: Final = (
                 "or a web page of another site sends this without a key",
             ),
             refusal(409, "Another job holds what this one needs, or the named file changes while it is read"),
+            refusal(413, "The JSON, or what a compressed file unpacks to, is too large"),
             refusal(422, "The Idempotency-Key belongs to another request"),
             unavailable("Kafka or the workers do not answer, the disk is full, or the API has just started"),
         ),
@@ -102,10 +105,21 @@ ENDPOINTS: Final = (
                 Annotated[str, Meta(min_length=1, max_length=255)],
                 "header",
             ),
+            *(
+                Parameter(field.name, f"With a form that has a file only: the job's {field.name}", field.type)
+                for field in msgspec.structs.fields(JobRequest)
+                if field.name in FIELDS
+            ),
+            *(
+                Parameter(field.name, f"With a form that has a file only: the option {field.name}", field.type)
+                for field in msgspec.structs.fields(Options)
+                if field.name in OPTIONS
+            ),
         ),
-        Body(JobRequest, {"job": Part(JobRequest), "file": Part(CSV, required=False)}),
-        description="With multipart/form-data the file is sent along. With application/json the job names a file in "
-        "an import folder of the server, takes its rows from the inbox, or is an export.",
+        Body(JobRequest, {"job": Part(JobRequest, required=False), "file": Part(CSV, required=False)}),
+        description="With multipart/form-data the file is sent along, and the job in the part `job` or in the query. "
+        "With application/json the job names a file in an import folder of the server, takes its rows from the "
+        "inbox, or is an export. A file may be compressed (gzip, zip).",
     ),
     Endpoint("GET", JOB, get_job, "getJob", "One job", (Answer(200, "The job", JobView),)),
     Endpoint(

@@ -112,6 +112,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
 // Choosing a file shows which of its columns is which field. The table is made by the API, from the file's first bytes,
 // with the function that will read its header; what is chosen in it goes into the form's field `columns`.
 const HEAD_BYTES = 256 * 1024;
+const FORMAT = ["encoding", "delimiter", "skip_lines", "comment"];
 
 async function showColumns(form) {
   const table = form.querySelector(".columns");
@@ -122,6 +123,7 @@ async function showColumns(form) {
   const body = new FormData();
   body.append("dataset", form.getAttribute("data-dataset") || form.elements.dataset.value); // form.dataset is a field
   body.append("columns", form.elements.columns.value);
+  for (const name of FORMAT) body.append(name, form.elements[name].value);
   if (file.size <= HEAD_BYTES) body.append("whole", "on");
   body.append("file", file.slice(0, HEAD_BYTES));
   let html = "";
@@ -147,7 +149,7 @@ document.addEventListener("change", (event) => {
     const pairs = chosen.map((select) => [select.dataset.column, select.value === "-" ? null : select.value.slice(1)]);
     form.elements.columns.value = JSON.stringify(Object.fromEntries(pairs));
     showColumns(form);
-  } else if (event.target.matches("input[type=file], select[name=dataset]")) {
+  } else if (event.target.matches("input[type=file], select[name=dataset]") || FORMAT.includes(event.target.name)) {
     form.elements.columns.value = "";
     showColumns(form);
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from api.uploads.receiving import MOST_JSON_BYTES
 from api.web.routing import Endpoint
 from schemas.commands import UndoChecked
 from tests.api_stub import PEOPLE, StubElasticsearch, StubLog, make_job, rest, stub
-from tests.api_world import ROUTES, UPLOAD, World
+from tests.api_world import CORRECTED, ROUTES, UPLOAD, World
 
 
 @pytest.fixture
@@ -125,6 +126,9 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     ("startJob", 201): lambda world: started(world)[0],
     ("startJob", 409): lambda world: world.ask("startJob", world.completed()),
     ("retryErrors", 202): about("retryErrors"),
+    ("retryErrors", 413): lambda world: world.ask(
+        "retryErrors", world.fitting_job("retryErrors"), content=gzip.compress(CORRECTED + bytes(10**7))
+    ),
     ("retryErrors", 409): lambda world: world.ask("retryErrors", world.running()),
     **{
         (name, 503): lambda world, name=name: without_kafka(world, name)
