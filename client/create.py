@@ -42,6 +42,13 @@ SkipLines = Annotated[int, typer.Option(metavar="N", min=0, help="Lines in front
 Comment = Annotated[
     str | None, typer.Option(metavar="SIGN", help="Pass over lines in front of the header that begin with it.")
 ]
+Quote = Annotated[
+    str | None, typer.Option(metavar="SIGN", help="What values are quoted with: a character, or single, double, none.")
+]
+Escape = Annotated[
+    str | None,
+    typer.Option(metavar="SIGN", help="A character, or backslash: the one behind it is part of the value."),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON, and nothing else.")]
 Key = Annotated[str | None, typer.Option(metavar="TEXT", help="A repeat with the same key returns the first job.")]
@@ -66,6 +73,8 @@ def upload(
     delimiter: Delimiter = None,
     skip_lines: SkipLines = 0,
     comment: Comment = None,
+    quote: Quote = None,
+    escape: Escape = None,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
     rate: Rate = None,
@@ -77,7 +86,7 @@ def upload(
 ) -> None:
     """Upload a CSV file's rows into a dataset."""
     options = options_of(dry_run, max_errors, rate, if_busy, raw=raw) | _columns(map_, set_, ignore_extra)
-    options |= _format(encoding, delimiter, skip_lines, comment)
+    options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
@@ -95,6 +104,8 @@ def teams(
     delimiter: Delimiter = None,
     skip_lines: SkipLines = 0,
     comment: Comment = None,
+    quote: Quote = None,
+    escape: Escape = None,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
     rate: Rate = None,
@@ -106,7 +117,7 @@ def teams(
 ) -> None:
     """Create the teams that a CSV file lists."""
     options = options_of(dry_run, max_errors, rate, if_busy) | _columns(map_, set_, ignore_extra)
-    options |= _format(encoding, delimiter, skip_lines, comment)
+    options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
@@ -128,6 +139,8 @@ def run(
     delimiter: Delimiter = None,
     skip_lines: SkipLines = 0,
     comment: Comment = None,
+    quote: Quote = None,
+    escape: Escape = None,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
     rate: Rate = None,
@@ -139,7 +152,7 @@ def run(
 ) -> None:
     """Run an operation over a CSV file's rows."""
     options = options_of(dry_run, max_errors, rate, if_busy) | _columns(map_, set_, ignore_extra)
-    options |= _format(encoding, delimiter, skip_lines, comment)
+    options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
@@ -205,9 +218,17 @@ def _columns(map_: list[str] | None, set_: list[str] | None, ignore_extra: bool)
     return {name: value for name, value in given.items() if value}
 
 
-def _format(encoding: str | None, delimiter: str | None, skip_lines: int, comment: str | None) -> dict[str, Any]:
+def _format(
+    encoding: str | None,
+    delimiter: str | None,
+    skip_lines: int,
+    comment: str | None,
+    quote: str | None,
+    escape: str | None,
+) -> dict[str, Any]:
     """What is said of how the file is written, as the API takes it."""
     given = {"encoding": encoding, "delimiter": delimiter, "skip_lines": skip_lines, "comment": comment}
+    given |= {"quote": quote, "escape": escape}
     return {name: value for name, value in given.items() if value not in (None, 0)}
 
 

@@ -11,10 +11,15 @@ from csvfile.encodings import encoding_named
 from csvfile.grammar import DELIMITERS
 from schemas.job import Format, Options
 
-SIGNS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "hash": "#"}
+SIGNS: Final = {
+    **{"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "hash": "#"},
+    **{"single": "'", "double": '"', "backslash": "\\", "none": ""},
+}
 """Name -> character, where a name is easier to write than the character."""
 _DELIMITERS: Final = frozenset(string.punctuation) - {'"'} | {"\t"}
 _COMMENTS: Final = frozenset(string.punctuation) - {'"'}
+_QUOTES: Final = frozenset(string.punctuation) | {""}
+_ESCAPES: Final = frozenset(string.punctuation)
 _SEP_LINE: Final = re.compile(rb"sep=([^\r\n])[ \t]*+(?:\r\n|\n|\r)", re.IGNORECASE)
 _LINE: Final = re.compile(rb"[^\r\n]*+(?:\r\n|\n|\r)")
 
@@ -34,19 +39,46 @@ class Layout:
         return DELIMITERS if self.delimiter is None else (self.delimiter,)
 
 
+@dataclass(frozen=True, slots=True)
+class Quoting:
+    """Quotes and escapes that are not those of RFC 4180, and where they begin."""
+
+    layout: Layout
+    quote: bytes
+    """Empty: there are no quotes."""
+    escape: bytes
+    """Empty: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """How a file's text is written, as far as it has to be written anew."""
+
+    encoding: str | None = None
+    """One of `encoding_named`; None: UTF-8, or what the byte order mark says."""
+    quoting: Quoting | None = None
+    """None: that of RFC 4180."""
+
+
+def text_by(options: Options) -> Text:
+    """What a job's options say, which have no `layout_problem`."""
+    quote, escape = sign(options.quote), sign(options.escape)
+    quoting = None
+    if quote not in (None, '"') or escape is not None:
+        quoting = Quoting(layout_by(options), ('"' if quote is None else quote).encode(), (escape or "").encode())
+    return Text(None if options.encoding is None else encoding_named(options.encoding), quoting)
+
+
 def layout_by(options: Options) -> Layout:
     """What a job's options say, which have no `layout_problem`."""
     delimiter, comment = sign(options.delimiter), sign(options.comment)
+    if delimiter is None and (options.quote is not None or options.escape is not None):
+        delimiter = ","  # a file is written anew before its header is looked at
     return Layout(
         None if delimiter is None else delimiter.encode(),
         options.skip_lines,
         None if comment is None else comment.encode(),
     )
-
-
-def encoding_of(options: Options) -> str | None:
-    """The encoding that a job's options say; None: none."""
-    return None if options.encoding is None else encoding_named(options.encoding)
 
 
 def layout_of(recorded: Format | None) -> Layout:
@@ -79,14 +111,16 @@ def layout_problem(options: Options) -> str | None:
     for name, text, allowed in (
         ("delimiter", options.delimiter, _DELIMITERS),
         ("comment", options.comment, _COMMENTS),
+        ("quote", options.quote, _QUOTES),
+        ("escape", options.escape, _ESCAPES),
     ):
         if text is not None and sign(text) not in allowed:
-            return (
-                f"{name} {text!r} can't be used; give one character that is no letter, digit, space or quote, "
-                f"or one of {', '.join(SIGNS)}"
-            )
-    if options.comment is not None and sign(options.comment) == sign(options.delimiter):
-        return "comment and delimiter are the same character; no line could be told from a comment"
+            names = ", ".join(known for known, meant in SIGNS.items() if meant in allowed)
+            return f"{name} {text!r} can't be used; give a character that is no letter, digit or space, or {names}"
+    told = {name: getattr(options, name) for name in ("delimiter", "comment", "quote", "escape")}
+    signs = [sign(text) for text in told.values() if text is not None]
+    if len(set(signs)) < len(signs):
+        return f"{', '.join(name for name, text in told.items() if text is not None)} can't be the same character"
     return None
 
 

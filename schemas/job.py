@@ -85,10 +85,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     comment: SignName | None = None
     """A character, or its name: lines in front of the header that begin with it are passed over."""
 
+    quote: SignName | None = None
+    """A character, or single, double or none; null: double. Within quotes a doubled one stands for one."""
+    escape: SignName | None = None
+    """A character, or backslash: a delimiter, quote or line end behind it is part of the value; null: none."""
+
 
 COLUMN_OPTIONS: Final = ("columns", "set", "ignore_extra")
 """Options that say which column of a file is which."""
-FORMAT_OPTIONS: Final = ("encoding", "delimiter", "skip_lines", "comment")
+FORMAT_OPTIONS: Final = ("encoding", "delimiter", "skip_lines", "comment", "quote", "escape")
 """Options that say how a file is written."""
 FILE_OPTIONS: Final = (*COLUMN_OPTIONS, *FORMAT_OPTIONS)
 

@@ -26,7 +26,7 @@ from api.web.auth import Caller
 from api.web.bodies import short_body
 from api.web.services import Services, caller, caught_up, now_ms, services
 from csvfile.header import HEAD_BYTES
-from csvfile.layout import encoding_of
+from csvfile.layout import text_by
 from schemas.commands import CreateJob
 from schemas.ids import job_id_for_key, new_job_id
 from schemas.job import Job, Source
@@ -123,15 +123,15 @@ async def _with_file(request: Request, admission: Admission, command: CreateJob,
 async def _named_file(request: Request, admission: Admission, command: CreateJob, upload: Upload) -> Source:
     """The server's file that a command names: in its place, or as what was made of it if it is not plain UTF-8."""
     roots, look = services(request).settings.import_roots, partial(admission.look, command)
-    encoding = encoding_of(command.options)
+    text = text_by(command.options)
 
     def read(stop: threading.Event) -> Source:
         path = allowed_path(command.source.path or "", roots)
         with unchanged(path) as (file, _):
-            as_it_is = plain(file.read(HEAD_BYTES), encoding)
+            as_it_is = plain(file.read(HEAD_BYTES), text)
             if not as_it_is:
                 file.seek(0)
-                upload.expect(encoding)
+                upload.expect(text)
                 upload.convert(path.name, file, look, stop)
         return digest_of(path, look, stop)[1] if as_it_is else upload.source()
 

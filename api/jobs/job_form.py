@@ -9,7 +9,7 @@ from api.jobs.job_request import Admission, request_in
 from api.models import JobRequest
 from api.uploads.receiving import Part, TextPart
 from api.uploads.upload import Upload
-from csvfile.layout import encoding_of
+from csvfile.layout import text_by
 from schemas.commands import CreateJob
 
 
@@ -68,5 +68,5 @@ class JobForm:
     def _admit(self) -> None:
         if self.asked is not None and self.upload.begun:
             self._command = self._admission.command(self.asked, self.upload.source())
-            self.upload.expect(encoding_of(self._command.options))
+            self.upload.expect(text_by(self._command.options))
             self.upload.look_with(partial(self._admission.look, self._command))

@@ -27,7 +27,7 @@ from control.moves import Answer, legality
 from csvfile.cutter import Limits
 from csvfile.errors import CsvFileError
 from csvfile.header import Header
-from csvfile.layout import format_of
+from csvfile.layout import Text, format_of
 from schemas.commands import RetryErrors
 from schemas.indices import index_name
 from schemas.job import Job, Options, Source
@@ -135,7 +135,7 @@ class _Corrections:
         return self.begin_file(filename)
 
     def begin_file(self, filename: str | None) -> Part:
-        self._upload.expect(None)
+        self._upload.expect(Text())
         return self._upload.begin(filename or _NAME, stored_as=f"retry-{secrets.token_hex(8)}.csv")
 
     def end(self) -> None:

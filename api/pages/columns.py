@@ -24,7 +24,7 @@ from csvfile.columns import Wanted
 from csvfile.cutter import Limits, cut
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, Header, look_at_header
-from csvfile.layout import encoding_of, layout_by, layout_problem
+from csvfile.layout import Text, layout_by, layout_problem, text_by
 from schemas.blocks import PASSED_OVER
 from schemas.datasets import ERROR_COLUMNS, Dataset
 from schemas.fields import UploadTime
@@ -68,7 +68,7 @@ async def show_columns(request: Request) -> Response:
     if compression_of(head) == "zip":
         return fragment("columns.html", note=_ZIP, problem=None, rows=[], missing=[])
     try:
-        head, whole = _text(head, whole, encoding_of(options))
+        head, whole = _text(head, whole, text_by(options))
         header = look_at_header(head[:HEAD_BYTES], whole, dataset, wanted, layout_by(options))
     except CsvFileError as error:
         return _refused(str(error))
@@ -79,11 +79,11 @@ async def show_columns(request: Request) -> Response:
     return fragment("columns.html", fields=dataset.columns, **_shown(header, head, dataset, wanted))
 
 
-def _text(head: bytes, whole: bool, encoding: str | None) -> tuple[bytes, bool]:
+def _text(head: bytes, whole: bool, text: Text) -> tuple[bytes, bool]:
     """The beginning of what will be made of a file that begins so, and whether it is all. Raises as `Conversion`."""
-    if plain(head, encoding):
+    if plain(head, text):
         return head, whole
-    conversion, found = Conversion(head, encoding, _MOST_UNPACKED), b""
+    conversion, found = Conversion(head, text, _MOST_UNPACKED), b""
     for piece in chain(conversion.feed(head), conversion.end() if whole else ()):
         found += piece
         if len(found) > HEAD_BYTES:

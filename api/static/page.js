@@ -112,7 +112,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
 // Choosing a file shows which of its columns is which field. The table is made by the API, from the file's first bytes,
 // with the function that will read its header; what is chosen in it goes into the form's field `columns`.
 const HEAD_BYTES = 256 * 1024;
-const FORMAT = ["encoding", "delimiter", "skip_lines", "comment"];
+const FORMAT = ["encoding", "delimiter", "quote", "escape", "skip_lines", "comment"];
 
 async function showColumns(form) {
   const table = form.querySelector(".columns");

@@ -12,6 +12,8 @@ from api.errors import invalid
 from api.uploads.unpacking import Bounds, Gunzip, compression_of, unzipped
 from csvfile.encodings import contradiction, is_utf8, marked
 from csvfile.errors import CsvFileError
+from csvfile.layout import Text
+from csvfile.requoting import Requoter
 from csvfile.transcoder import Transcoder
 from schemas.job import Format
 
@@ -19,24 +21,25 @@ _MARK_BYTES: Final = 4
 _READ_BYTES: Final = 1024 * 1024
 
 
-def plain(head: bytes, encoding: str | None) -> bool:
-    """Whether a file that begins so, and is in this encoding if one is named, can stay as it is.
+def plain(head: bytes, text: Text) -> bool:
+    """Whether a file that begins so, and is written so, can stay as it is.
 
     Raises:
         ApiError: 400, the file can't be in this encoding.
     """
-    if compression_of(head) is not None:
+    if compression_of(head) is not None or text.quoting is not None:
         return False
-    return is_utf8(_encoding(head, encoding))
+    return is_utf8(_encoding(head, text.encoding))
 
 
 class Conversion:
     """The way of one file from its first byte to its last."""
 
-    def __init__(self, head: bytes, encoding: str | None, most_bytes: int) -> None:
+    def __init__(self, head: bytes, text: Text, most_bytes: int) -> None:
         """`head`: its first bytes, which are to be fed as well; `most_bytes`: what may come of a compressed file."""
         self._compression = compression_of(head)
-        self._encoding = encoding
+        self._encoding = text.encoding
+        self._requoter = None if text.quoting is None else Requoter(text.quoting)
         self._bounds = Bounds(most_bytes)
         self._gunzip = Gunzip(self._bounds) if self._compression == "gzip" else None
         self._start: bytes | None = b""
@@ -95,11 +98,13 @@ class Conversion:
             self._start = None
             self._encoding = _encoding(data, self._encoding)
             self._transcoder = None if is_utf8(self._encoding) else Transcoder(self._encoding or "")
-        if self._transcoder is not None:
-            try:
+        try:
+            if self._transcoder is not None:
                 data = self._transcoder.feed(data, last)
-            except CsvFileError as error:
-                raise invalid(str(error)) from error
+            if self._requoter is not None:
+                data = self._requoter.feed(data, last)
+        except CsvFileError as error:
+            raise invalid(str(error)) from error
         if data:
             yield data
 

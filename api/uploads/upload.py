@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -18,9 +19,11 @@ from api.uploads.import_folders import Look, Seen
 from api.uploads.spool import SpooledFile
 from api.uploads.unpacking import compression_of
 from csvfile.header import HEAD_BYTES
+from csvfile.layout import Text
 from schemas.job import Source
 
 _WRITE_BYTES: Final = 1024 * 1024
+_COMPRESSED: Final = re.compile(r"\.(?:gz|zip)\Z", re.IGNORECASE)
 
 
 class Upload:
@@ -41,7 +44,7 @@ class Upload:
         self._pending = bytearray()
         self._look: Look | None = None
         self._seen = Seen()
-        self._encoding: str | None = None
+        self._text = Text()
         self._expected = False
         self._decided = False
         self._conversion: Conversion | None = None
@@ -79,10 +82,9 @@ class Upload:
         self._file = self._new_file()
         return self
 
-    def expect(self, encoding: str | None) -> None:
-        """It is in this encoding; None: in that of its byte order mark, or UTF-8. Said before it comes, it is converted
-        as it comes."""
-        self._encoding = encoding
+    def expect(self, text: Text) -> None:
+        """Its text is written so. Said before it comes, it is converted as it comes."""
+        self._text = text
         self._expected = True
 
     def look_with(self, look: Look) -> None:
@@ -124,8 +126,8 @@ class Upload:
         if self._undecided:
             self._undecided = False
             raw = self._spooled
-            if not plain(raw.digest.head, self._encoding):
-                self._conversion = Conversion(raw.digest.head, self._encoding, self._most_bytes)
+            if not plain(raw.digest.head, self._text):
+                self._conversion = Conversion(raw.digest.head, self._text, self._most_bytes)
                 self._file, self._ended = self._new_file(), False
                 try:
                     with raw.written.open("rb") as file:
@@ -141,11 +143,11 @@ class Upload:
 
         Raises as `take`.
         """
-        self.begin(name)
         self._look = look
         head = file.read(HEAD_BYTES)
         file.seek(0)
-        self._conversion = Conversion(head, self._encoding, self._most_bytes)
+        self._conversion = Conversion(head, self._text, self._most_bytes)
+        self.begin(name)
         for piece in self._conversion.whole(file):
             self._spooled.write(piece)
             self._try_look()
@@ -181,7 +183,10 @@ class Upload:
         return self._file
 
     def _new_file(self) -> SpooledFile:
-        return SpooledFile(self._root, self._job_id, *self._names)
+        name, stored_as = self._names
+        if self._conversion is not None:
+            stored_as = _COMPRESSED.sub("", stored_as or name or "")
+        return SpooledFile(self._root, self._job_id, name, stored_as)
 
     def _with_seen(self, source: Source) -> Source:
         found = self._seen.format
@@ -196,8 +201,9 @@ class Upload:
             self._decided = True
             # The first piece is longer than any mark.
             self._undecided = not self._expected or compression_of(data) == "zip"
-            if not self._undecided and not plain(data, self._encoding):
-                self._conversion = Conversion(data, self._encoding, self._most_bytes)
+            if not self._undecided and not plain(data, self._text):
+                self._conversion = Conversion(data, self._text, self._most_bytes)
+                self._file = self._new_file()
         await self._store(self._pieces(data, last))
 
     def _pieces(self, data: bytes, last: bool) -> Iterator[bytes]:

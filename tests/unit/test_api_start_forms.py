@@ -61,7 +61,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         yield client, log
 
 
-FORMAT = ["encoding", "delimiter", "skip_lines", "comment"]
+FORMAT = ["encoding", "delimiter", "quote", "escape", "skip_lines", "comment"]
 ROWS = ["dry_run", "queue", "raw", "max_errors", "rows_per_second", *FORMAT, "columns", "file"]
 
 

@@ -203,7 +203,7 @@ def test_a_start_has_the_columns_that_were_tried() -> None:
     [
         (Options(dry_run=True), "leave dry_run out"),
         (Options(max_errors="five"), "a percentage such as '5%'"),
-        (Options(columns={"x": None}), "leave columns, set and ignore_extra out"),
+        (Options(columns={"x": None}, set={"x": "a"}, encoding="cp1252"), "leave columns, set, encoding out"),
     ],
 )
 def test_a_start_with_options_that_the_real_job_can_not_have_is_refused(options: Options, words: str) -> None:

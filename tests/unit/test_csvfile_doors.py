@@ -30,7 +30,7 @@ from schemas.blocks import RowBlock
 from schemas.codec import decode, encode
 from schemas.commands import CreateJob
 from schemas.datasets import parse_dataset
-from schemas.job import Input, Options, Source
+from schemas.job import FORMAT_OPTIONS, Input, Options, Source
 from schemas.plans import ReadFile
 from tests.api_stub import CATALOG, StubLog, make_job, stub
 
@@ -84,7 +84,7 @@ class Case:
     @property
     def plain(self) -> bool:
         """Whether nothing is recorded of how it is written."""
-        layout = {"delimiter", "skip_lines", "comment"} & self.options.keys()
+        layout = set(FORMAT_OPTIONS) & self.options.keys()
         return self.sent is as_it_is and self.delimiter == b"," and not layout
 
     def sizes(self) -> Iterator[bytes]:
@@ -241,6 +241,30 @@ CASES: dict[str, Case] = {
         refused="no header, only lines that are passed over",
         corrected="-",
     ),
+    "other quotes, by name": Case(
+        b"sluice_row,'id',text\n",
+        b"1,'a''b, c','\"'\n2,a'b,5\" x\n3,'','d\ne'\n4,a,b\n",
+        options={"quote": "single"},
+        found=[
+            *((["1", "a'b, c", '"'], None), (["2", "a'b", '5" x'], None)),
+            *((["3", "", "d\ne"], None), (["4", "a", "b"], None)),
+        ],
+    ),
+    "no quotes": Case(
+        HEADER, b'1,"a,b"\n2,",\n', options={"quote": "none"}, found=[(["1", '"a', 'b"'], None), (["2", '"', ""], None)]
+    ),
+    "an escape character, by name": Case(
+        HEADER,
+        b'1,a\\,b,"c\\"d"\n2,C:\\temp,a\\\nb\n3,a\\\\,b\n',
+        options={"escape": "backslash"},
+        found=[(["1", "a,b", 'c"d'], None), (["2", "C:\\temp", "a\nb"], None), (["3", "a\\", "b"], None)],
+    ),
+    "text behind a closing quote of another kind": Case(
+        HEADER, b"1,'a'x,b\n", options={"quote": "'"}, found=[(["1", "ax", "b"], f"value 2 is in quotes and {CLOSING}")]
+    ),
+    "another quote left open": Case(
+        HEADER, b"1,'a,b\n", options={"quote": "'"}, refused="the value that begins on line 2 does not end"
+    ),
     "comments in front that the job names": Case(
         b'# made by "x\n\n#\n' + HEADER,
         b"1,a,b\n#,a,b\n",
@@ -392,7 +416,7 @@ def test_every_door_comes_to_the_same_outcome(name: str, served: tuple[TestClien
             assert (sent.status_code, named.status_code, len(said)) == (case.status, case.status, 1), said
             assert case.refused in said.pop()
             assert stored_files(folder) == before, "nothing is left of it"
-            if case.sent is not as_it_is or "encoding" in case.options:
+            if case.sent is not as_it_is or {"encoding", "quote"} & case.options.keys():
                 continue  # the others never see such a file
             checked = corrections_problem(file, case.dataset, case.options)
             if case.corrected:
