@@ -25,6 +25,8 @@ class Requoter:
         self._value = _value(quoting)
         self._marks = _marks(quoting)
         self._odd = re.compile(b'["\\r\\n' + re.escape(quoting.layout.delimiter or b",") + b"]")
+        self._signs = re.compile(b'["' + re.escape(quoting.quote + quoting.escape) + b"]")
+        self._row_begins = True
         self._left = b""
         self._lines = LineCounter()
         self._in_front = True
@@ -50,11 +52,19 @@ class Requoter:
         if last and not text.endswith((b"\n", b"\r")):
             added = b"\n"
             text += added
-        while at < stop and (found := self._value.match(text, at)):
+        while at < stop:
+            if self._row_begins and (plain := self._plain_lines(text, at)) > at:
+                parts.append(text[at:plain])
+                at = plain
+                continue
+            found = self._value.match(text, at)
+            if found is None:
+                break
             if found.end() == len(text) and text.endswith(b"\r") and not last:
                 break  # it may be half of a CRLF
             parts.append(self._written(found))
             at = found.end()
+            self._row_begins = text[at - 1] in b"\r\n"
         self._lines.feed(text[:at])
         self._left = text[at:]
         if (last and at < stop) or len(self._left) > QUOTE_SPAN_BYTES:
@@ -62,6 +72,11 @@ class Requoter:
             raise CsvFileError(f"the value that begins on line {self._lines.ends + 1:,} does not end: {within}")
         made = b"".join(parts)
         return made.removesuffix(added) if added else made
+
+    def _plain_lines(self, text: bytes, at: int) -> int:
+        """Index behind the lines from `at` on that have no sign to be written anew."""
+        odd = self._signs.search(text, at)
+        return text.rfind(b"\n", at, len(text) if odd is None else odd.start()) + 1
 
     def _written(self, found: re.Match[bytes]) -> bytes:
         quoted, behind, bare, end = found.group("quoted", "behind", "bare", "end")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,22 @@ def test_a_file_of_old_is_made_and_uploaded_with_its_columns_told(sluice: Comman
     assert (job["state"], job["source"]["columns"]["Ring"], job["source"]["columns"]["Notes"]) == (
         "COMPLETED", "phone", None,
     )  # fmt: skip
+
+
+def test_a_zip_in_another_encoding_is_uploaded_and_told(sluice: CommandLine, tmp_path: Path) -> None:
+    text = (FILES / "people-small.csv").read_text("utf-8").encode("cp1252", "ignore").decode("cp1252")
+    rows = list(csv.reader(text.splitlines()))
+    rows[1][0] = "Jürgen Groß"
+    plain, packed = tmp_path / "people.csv", tmp_path / "people.zip"
+    for file, delimiter, encoding in ((plain, ",", "utf-8"), (tmp_path / "sent.csv", ";", "cp1252")):
+        with file.open("w", encoding=encoding, newline="") as target:
+            csv.writer(target, delimiter=delimiter).writerows(rows)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "sent.csv", "data/sent.csv")
+    upload = ("upload", packed, "--dataset", "people", "--organisation", "zip", "--wait")
+    told = sluice(*upload, "--encoding", "cp1252")
+    assert "Format: zip, cp1252, delimiter ;" in told.stderr
+    assert "zip, cp1252, delimiter ;" in sluice("job", "last").stdout
+    verdict = compare(sluice.settings, sluice.json("job", "last")["id"], "people", plain)
+    assert verdict.holds, str(verdict)
+    assert "encoding 'klingon' is not known" in sluice(*upload, "--encoding", "klingon", code=2).stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +120,35 @@ def test_columns_are_mapped_set_and_passed_over_and_told_in_a_line(terminal: Ter
     }  # fmt: skip
     assert line.removeprefix("Columns: ") in terminal.run("job", "last")
     assert "{" not in terminal.run("job", "last")
+
+
+def test_a_format_is_said_and_told_in_a_line(terminal: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "old.csv.gz"
+    header = b"About people\n# 2026\nname|email|phone|country|favorite_color|created_at\n"
+    row = "'Jürgen'|j@example.org|+31201234567|NL|blue|2026-01-01T00:00:00Z\n"
+    file.write_bytes(gzip.compress(header + row.encode("cp1252")))
+    words = (
+        "--encoding",
+        "cp1252",
+        "--skip-lines",
+        "1",
+        "--comment",
+        "hash",
+        "--delimiter",
+        "pipe",
+        "--quote",
+        "single",
+    )
+    told = terminal.run("upload", str(file), "--dataset", "people", *words)
+    line = "gzip, cp1252, delimiter |, first lines skipped: 1, lines in front with # skipped"
+    assert f"Format: {line}" in " ".join(told.split())
+    made = json.loads(terminal.run("job", "last", "--json"))
+    assert made["options"] == {
+        "encoding": "cp1252", "skip_lines": 1, "comment": "hash", "delimiter": "pipe", "quote": "single",
+    }  # fmt: skip
+    assert line in " ".join(terminal.run("job", "last").split())
+    refused = terminal.run("upload", str(file), "--dataset", "people", "--encoding", "klingon", code=2)
+    assert "encoding 'klingon' is not known" in refused
 
 
 @pytest.mark.parametrize(

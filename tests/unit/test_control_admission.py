@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from control.admission import creation_problem, exclusive_key, holder, startable
 from schemas.commands import CreateJob
-from schemas.job import BUSY, Job, Options, Source, State
+from schemas.job import BUSY, Format, Job, Options, Source, State
 from tests.unit.test_control_world import CATALOG, World, upload, world_in
 
 EXPORT = CreateJob(
@@ -55,6 +55,19 @@ BAD: list[tuple[CreateJob, dict[str, Any], str]] = [
     (upload(), {"options": Options(rows_per_second=0)}, "rows_per_second"),
     (upload(), {"options": Options(set={"size": "1"})}, "set names 'size', which is no column of dataset people"),
     (upload(), {"options": Options(ignore_extra=True)}, "says which column of its file is which: source.columns"),
+    (
+        upload(),
+        {"options": Options(delimiter=";", quote="'")},
+        "delimiter, quote says how its file is written: source.format",
+    ),
+    (upload(), {"source": Source(path="p.csv", format=Format(delimiter='"'))}, "source.format.delimiter"),
+    (upload(), {"source": Source(path="p.csv", format=Format(comment="\n"))}, "source.format.comment"),
+    (upload(), {"options": Options(encoding="klingon")}, "encoding 'klingon' is not known"),
+    (
+        upload(),
+        {"source": Source(kind="topic"), "options": Options(encoding="cp1252")},
+        "belong to jobs that read a file",
+    ),
     (upload(), {"source": Source(path="p.csv", columns={"a": "b"})}, "source.columns names 'b', which is no column"),
     (upload(), {"source": Source(path="p.csv", columns={"a" * 70_000: None})}, "more than 65,536 characters"),
     (
