@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from contextlib import suppress
 
 from csvfile.encodings import advice, bad_byte
 from csvfile.errors import CsvFileError
@@ -34,14 +35,17 @@ class Transcoder:
             raise CsvFileError(self._problem(error, data)) from error
         except UnicodeEncodeError as error:
             raise CsvFileError(f"the file is not valid {self._encoding}: it has half a character") from error
+        except UnicodeError as error:  # no byte order mark, say
+            raise CsvFileError(f"the file is not valid {self._encoding}: {error}; {advice(data)}") from error
         self._seen += len(data)
         self._lines.feed(made)
         return made
 
     def _problem(self, error: UnicodeDecodeError, data: bytes) -> str:
         kept = len(error.object) - len(data)  # the beginning of a character, from the piece before
-        before = self._decoder.decode(data[: max(0, error.start - kept)])
-        self._lines.feed(before.encode(errors="replace"))
+        with suppress(UnicodeError):  # as it is where a byte order mark is missing
+            before = self._decoder.decode(data[: max(0, error.start - kept)])
+            self._lines.feed(before.encode(errors="replace"))
         place = min(error.start, len(error.object) - 1)
         where = bad_byte(error.object[place], self._lines.ends + 1, self._seen - kept + place)
         return f"the file is not valid {self._encoding}: {where} is no text in it; {advice(data)}"
