@@ -173,7 +173,7 @@ def test_a_wrong_header_is_refused_before_anything_is_published(
         "missing": good.replace(b"name,email", b"email", 1),
         "empty": b"",
         "blank": b"\n\n\n",
-        "utf-16": good.decode().encode("utf-16"),
+        "utf-16": good.decode().encode("utf-16-le"),
     }
     for name, content in wrong.items():
         file = tmp_path / f"{name}.csv"

@@ -71,7 +71,7 @@ def test_a_start_takes_the_columns_as_they_were_tried(served: Served) -> None:
     log.report(InputEnded(job_id=job["id"], input=Input(blocks=1, rows=1, ended=True, blocks_per_partition=(1, 0))))
     log.report(LanesDone(job_id=job["id"], lanes={0: LaneTotals(rows_applied=1, blocks=1)}))
     refused = client.post(f"/v1/jobs/{job['id']}/start", json={"options": {"set": {"country": "DE"}}})
-    assert (refused.status_code, "start takes the columns as the dry run had them" in refused.text) == (400, True)
+    assert (refused.status_code, "its columns as the dry run had them: leave set out" in refused.text) == (400, True)
     real = client.post(f"/v1/jobs/{job['id']}/start", json={"options": {"max_errors": 5}}).json()
     assert real["source"]["columns"] == {**FIELDS, "Country": None}
     assert real["options"] == {"max_errors": 5, "set": {"country": "NL"}, "columns": {"Country": None}}
@@ -172,7 +172,7 @@ def test_the_table_escapes_what_a_file_says(served: Served) -> None:
         (b"", "the file is empty"),
         (LEGACY.strip() + b",\n", "column 6 has no name"),
         (LEGACY.strip() + b",Tel\n" + VALUES, "the columns Phone number and Tel would both be phone"),
-        ("Name".encode("utf-16"), "save it as CSV in UTF-8"),
+        ("Name".encode("utf-16-le"), "send it with --encoding utf-16-le"),
         (b",".join(b"c%d" % n for n in range(2001)) + b"\n", "2,001 columns are too many"),
         (LEGACY + b'"', "Phone number"),
     ],

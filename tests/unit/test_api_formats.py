@@ -193,7 +193,7 @@ def test_a_job_is_said_in_the_query_or_in_the_body(served: Served) -> None:
         ({"delimiter": '"'}, "can't be used"),
         ({"delimiter": "\n"}, "can't be used"),
         ({"comment": "ü"}, "comment 'ü' can't be used"),
-        ({"comment": ";", "delimiter": "semicolon"}, "are the same character"),
+        ({"comment": ";", "delimiter": "semicolon"}, "can't be the same character"),
         ({"skip_lines": -1}, "skip_lines"),
         ({"skip_lines": 1001}, "skip_lines"),
     ],

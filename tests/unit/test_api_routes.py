@@ -46,6 +46,7 @@ def test_a_new_job_is_described_in_full(served: Served, tmp_path: Path) -> None:
         "sha256": hashlib.sha256(body).hexdigest(),
         "lines": 4,
         "columns": None,
+        "format": None,
     }
     path = log.sent[0].source.path  # type: ignore[union-attr]
     assert (tmp_path / "storage" / str(path)).read_bytes() == body

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from api.errors import ApiError
-from api.uploads.import_folders import digest_of
+from api.uploads.import_folders import Seen, digest_of
 from api.uploads.spool import SpooledFile
 from csvfile.cutter import Limits
 from ingest import files
@@ -249,7 +249,7 @@ def test_a_server_file_that_is_written_while_it_is_hashed_is_refused(
 ) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(FIRST)
-    digest, found = digest_of(path, lambda _head, _whole: None, threading.Event())
+    digest, found = digest_of(path, lambda _head, _whole: Seen(), threading.Event())
     assert (found.bytes, found.sha256) == (len(FIRST), hashlib.sha256(FIRST).hexdigest())
     assert found.identity is not None and found.identity.inode == path.stat().st_ino
     for change in (rewrite(SECOND), rewrite_and_set_its_time_back, lambda path: overwrite(path, FIRST + b"x" * 9)):
@@ -265,5 +265,5 @@ def test_a_server_file_that_is_written_while_it_is_hashed_is_refused(
         with monkeypatch.context() as patch:
             patch.setattr(type(digest), "update", meddle)
             with pytest.raises(ApiError, match="has changed while it was read") as refused:
-                digest_of(path, lambda _head, _whole: None, threading.Event())
+                digest_of(path, lambda _head, _whole: Seen(), threading.Event())
             assert refused.value.code == 409
