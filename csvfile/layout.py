@@ -71,26 +71,22 @@ def text_by(options: Options) -> Text:
 
 def layout_by(options: Options) -> Layout:
     """What a job's options say, which have no `layout_problem`."""
-    delimiter, comment = sign(options.delimiter), sign(options.comment)
-    if delimiter is None and (options.quote is not None or options.escape is not None):
-        delimiter = ","  # a file is written anew before its header is looked at
-    return Layout(
-        None if delimiter is None else delimiter.encode(),
-        options.skip_lines,
-        None if comment is None else comment.encode(),
-    )
+    return _layout(_delimiter(options), options.skip_lines, sign(options.comment))
 
 
 def layout_of(recorded: Format | None) -> Layout:
     """What was decided when a file was taken in."""
-    if recorded is None:
-        return Layout()
-    delimiter, comment = recorded.delimiter, recorded.comment
-    return Layout(
-        None if delimiter is None else delimiter.encode(),
-        recorded.skip_lines,
-        None if comment is None else comment.encode(),
-    )
+    return Layout() if recorded is None else _layout(recorded.delimiter, recorded.skip_lines, recorded.comment)
+
+
+def _layout(delimiter: str | None, skip_lines: int, comment: str | None) -> Layout:
+    return Layout(delimiter.encode() if delimiter else None, skip_lines, comment.encode() if comment else None)
+
+
+def _delimiter(options: Options) -> str | None:
+    """The delimiter, unless it is to be found in the header: a file is written anew before that is looked at."""
+    anew = options.quote is not None or options.escape is not None
+    return "," if anew and options.delimiter is None else sign(options.delimiter)
 
 
 def format_of(options: Options, delimiter: bytes) -> Format | None:
@@ -117,10 +113,10 @@ def layout_problem(options: Options) -> str | None:
         if text is not None and sign(text) not in allowed:
             names = ", ".join(known for known, meant in SIGNS.items() if meant in allowed)
             return f"{name} {text!r} can't be used; give a character that is no letter, digit or space, or {names}"
-    told = {name: getattr(options, name) for name in ("delimiter", "comment", "quote", "escape")}
-    signs = [sign(text) for text in told.values() if text is not None]
+    quote = '"' if options.quote is None else sign(options.quote)
+    signs = [found for found in (_delimiter(options), sign(options.comment), quote, sign(options.escape)) if found]
     if len(set(signs)) < len(signs):
-        return f"{', '.join(name for name, text in told.items() if text is not None)} can't be the same character"
+        return f"delimiter, comment, quote and escape have to be different characters, not {' '.join(signs)}"
     return None
 
 

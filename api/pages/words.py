@@ -192,6 +192,7 @@ def options(view: JobView) -> list[str]:
         told.append("waits in the queue if it has to")
     if chosen.raw:
         told.append("cells are taken and written as they are")
+    told += [f"{name}: {text}" for name in ("quote", "escape") if (text := getattr(chosen, name)) is not None]
     told += [f"{field} is {text!r} in every row" for field, text in chosen.set.items()]
     if chosen.ignore_extra:
         told.append("columns that are no field's are passed over")
