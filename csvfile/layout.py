@@ -144,9 +144,9 @@ def first_line(head: bytes, start: int, layout: Layout) -> int:
         found = _LINE.match(head, start)
         start = found.end() if found else len(head)
     if layout.comment is not None:
-        line = re.compile(rb"(?:[ \t]*+[\r\n])*+" + re.escape(layout.comment) + rb"[^\r\n]*+[\r\n]")
-        while found := line.match(head, start):
-            start = found.end()
+        line = rb"(?:[ \t]*+[\r\n])*+" + re.escape(layout.comment) + rb"[^\r\n]*+[\r\n]"
+        found = re.compile(b"(?:" + line + b")*+").match(head, start)
+        start = found.end() if found else start
     return start
 
 
