@@ -231,3 +231,26 @@ async def _until_cut(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
         if writer.transport.is_closing():
             return
+
+
+JOB_ID = "01JABCDEFGHJKMNPQRSTVWXYZ0"
+
+
+ESCAPE = "\x1b[31mred\x07\u202e"
+
+
+JOB: dict[str, Any] = {
+    "id": JOB_ID, "operation": "upload", "dataset": "people", "organisation": "acme", "created_by": "admin",
+    "state": "COMPLETED", "phase": "apply", "epoch": 1, "budget": "open", "reason": None,
+    "options": {"dry_run": True, "if_busy": "refuse"},
+    "progress": {
+        "rows_total": 3, "rows_read": 3, "rows_applied": 2, "rows_failed": 1, "rows_rolled_back": 0, "percent": 100.0,
+        "rows_per_second": 10.0, "eta_seconds": 1,
+    },
+    "lanes": [
+        {"partition": 0, "applied_rows": 2, "undone_rows": 0, "parked_blocks": 0, "last_offset": 7, "error": None}
+    ],
+    "created_at": "2026-01-01T12:00:00.000Z", "started_at": None, "ended_at": None,
+    "source": {"kind": "upload", "name": "people.csv", "bytes": 10, "sha256": None, "lines": 4},
+    "date_from": None, "date_till": None, "waiting_for": None,
+}  # fmt: skip

@@ -43,7 +43,7 @@ async def job_of(request: Request, parts: Services, asking: Caller) -> Job:
 
 
 async def ready_to_create(parts: Services) -> None:
-    """Asked before gigabytes are taken in that nobody could then be told of.
+    """Require that a command can be written now; callers ask before they read a body of any size.
 
     Raises:
         ApiError: 503, no job can be made now.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_playwright
 
 FLAGS = [
     "--no-sandbox",
@@ -60,3 +61,22 @@ def opened(browser: Browser, excused: str = _REFUSED, **more: Any) -> Iterator[P
     finally:
         context.close()
     assert complaints == [], f"the browser complains: {complaints}"
+
+
+def fill_upload(page: Page, file: Path, organisation: str, **options: str) -> Locator:
+    """The form for uploads, filled in."""
+    page.get_by_text("Upload a CSV").click()
+    form = page.locator("form#start-upload")
+    form.get_by_label("Dataset").select_option("people")
+    form.get_by_label("Organisation").fill(organisation)
+    if options:
+        form.get_by_text("Options").click()
+    for label, value in options.items():
+        field = form.get_by_label(label)
+        field.check() if value == "on" else field.fill(value)
+    form.get_by_label("CSV file").set_input_files(file)
+    return form
+
+
+def state(page: Page) -> Locator:
+    return page.locator("#head .badge")

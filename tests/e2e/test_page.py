@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from devstack.ports import free_port
 from sample_csv.accidents import swap_columns
 from tests.cluster import Cluster, Process
 from tests.conftest import People
-from tests.e2e.browser import launched, opened
+from tests.e2e.browser import fill_upload, launched, opened, state
+from tests.faults.bad_rows import spoil
 from tests.faults.evidence import assert_loaded, count
-from tests.faults.test_bad_files import spoil
 
 expect.set_options(timeout=60_000)
 
@@ -36,30 +36,11 @@ def page(browser: Browser, cluster: Cluster) -> Iterator[Page]:
         yield page
 
 
-def fill_upload(page: Page, file: Path, organisation: str, **options: str) -> Locator:
-    """The form for uploads, filled in."""
-    page.get_by_text("Upload a CSV").click()
-    form = page.locator("form#start-upload")
-    form.get_by_label("Dataset").select_option("people")
-    form.get_by_label("Organisation").fill(organisation)
-    if options:
-        form.get_by_text("Options").click()
-    for label, value in options.items():
-        field = form.get_by_label(label)
-        field.check() if value == "on" else field.fill(value)
-    form.get_by_label("CSV file").set_input_files(file)
-    return form
-
-
 def upload(page: Page, file: Path, organisation: str, **options: str) -> str:
     """Upload a file through the form; the id of the job whose page is then shown."""
     fill_upload(page, file, organisation, **options).get_by_role("button", name="Upload").click()
     page.wait_for_url("**/jobs/*")
     return page.url.rsplit("/", 1)[1]
-
-
-def state(page: Page) -> Locator:
-    return page.locator("#head .badge")
 
 
 def number(page: Page, name: str) -> int:

@@ -10,9 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.cluster import Cluster
-from tests.e2e.browser import launched, opened
-from tests.e2e.test_page import fill_upload, state
-from tests.faults.test_columns import assert_stored, legacy, with_notes
+from tests.e2e.browser import fill_upload, launched, opened, state
+from tests.faults.legacy_files import assert_stored, legacy, with_notes
 
 
 @pytest.fixture(scope="module")

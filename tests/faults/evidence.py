@@ -131,3 +131,12 @@ def documents(settings: Settings, job_id: str) -> dict[str, Any]:
                 return found
             found |= {hit["_id"]: (hit["_version"], hit["_seq_no"], hit["_source"]) for hit in hits}
             after = hits[-1]["sort"]
+
+
+def assert_each_row_once(cluster: Cluster, job_id: str, rows: int) -> None:
+    """The job's blocks, those of aborted transactions left out, have every row once, and are numbered without gaps."""
+    blocks = [decode(value, Block) for _, _, value in records(cluster.settings, "rows")]
+    own = sorted((block for block in blocks if block.job_id == job_id), key=lambda block: block.block)
+    assert [block.block for block in own] == list(range(len(own)))
+    found = sorted(row for block in own for row in range(block.first_row, block.last_row + 1))
+    assert found == list(range(1, rows + 1))

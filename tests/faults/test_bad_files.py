@@ -7,35 +7,14 @@ import io
 import random
 from pathlib import Path
 
-from runtime.clients import elasticsearch
 from sample_csv.accidents import swap_columns
 from sample_csv.ready import FILES
-from schemas.indices import index_name
 from tests.cluster import Cluster
 from tests.conftest import People
+from tests.faults.bad_rows import error_rows, spoil
 from tests.faults.evidence import assert_loaded, count, dead_headers, dead_rows, documents, records
 
 ROWS = 10_000
-
-
-def spoil(good: bytes, rows: list[int]) -> bytes:
-    """The same file with an email address in those rows that is none; rows count from 1."""
-    lines = list(csv.reader(io.StringIO(good.decode(), newline="")))
-    for row in rows:
-        lines[row][1] = f"not an address {row}"
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue().encode()
-
-
-def error_rows(cluster: Cluster, job_id: str) -> list[int]:
-    """The row numbers of a job's row errors in Elasticsearch, in order."""
-    index = index_name(cluster.settings.prefix, "errors")
-    with elasticsearch(cluster.settings) as client:
-        client.indices.refresh(index=index)
-        query = {"term": {"job_id": job_id}}
-        hits = client.search(index=index, query=query, sort=[{"row": "asc"}], size=10_000)["hits"]["hits"]
-    return [hit["_source"]["row"] for hit in hits]
 
 
 def test_bad_rows_are_told_of_and_the_rest_is_loaded(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.cluster import Cluster
 from tests.conftest import People
+from tests.faults.bad_rows import spoil
 from tests.faults.evidence import assert_loaded, count, documents
-from tests.faults.test_bad_files import spoil
 
 ROWS = 3000
 

@@ -9,8 +9,8 @@ import pytest
 from sample_csv.accidents import swap_columns
 from tests.cluster import Cluster, Json
 from tests.conftest import People
+from tests.faults.bad_rows import error_rows, spoil
 from tests.faults.evidence import assert_loaded, assert_still, count
-from tests.faults.test_bad_files import error_rows, spoil
 
 ROWS = 20_000
 PROBE = 1000

@@ -9,25 +9,14 @@ import sys
 
 import pytest
 
-from schemas.blocks import Block
-from schemas.codec import decode
-from tests.cluster import ROOT, Cluster, environment
+from tests.cluster import ROOT, environment
 from tests.conftest import MakeCluster, People
-from tests.faults.evidence import records
+from tests.faults.evidence import assert_each_row_once
 from tests.upstream import Sender, end, rows_of, topic_job, unknown_rows
 from verify.compare import compare
 
 ROWS = 6_000
 STEPS = ("begin_transaction+", "produce", "send_offsets_to_transaction", "commit_transaction", "commit_transaction+")
-
-
-def assert_each_row_once(cluster: Cluster, job_id: str, rows: int) -> None:
-    """The job's blocks, those of aborted transactions left out, have every row once, and are numbered without gaps."""
-    blocks = [decode(value, Block) for _, _, value in records(cluster.settings, "rows")]
-    own = sorted((block for block in blocks if block.job_id == job_id), key=lambda block: block.block)
-    assert [block.block for block in own] == list(range(len(own)))
-    found = sorted(row for block in own for row in range(block.first_row, block.last_row + 1))
-    assert found == list(range(1, rows + 1))
 
 
 @pytest.mark.parametrize("waiting", [False, True])

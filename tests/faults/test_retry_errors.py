@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 from pathlib import Path
-from typing import Any
-
-import httpx2
 
 from tests.cluster import Cluster
 from tests.conftest import People
+from tests.faults.bad_rows import error_rows, spoil
+from tests.faults.corrections import as_csv, corrected, counts, errors_csv, retry
 from tests.faults.evidence import assert_still, count, documents
-from tests.faults.test_bad_files import error_rows, spoil
 
 ROWS = 3000
 
@@ -25,31 +22,6 @@ def job_with_errors(cluster: Cluster, people: People, organisation: str, folder:
     return job_id
 
 
-def errors_csv(cluster: Cluster, job_id: str) -> list[list[str]]:
-    text = cluster.request("GET", f"/v1/jobs/{job_id}/errors.csv").text
-    return list(csv.reader(io.StringIO(text, newline="")))
-
-
-def as_csv(rows: list[list[str]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
-
-
-def corrected(rows: list[list[str]], good: Path, leave: int = 0) -> bytes:
-    """The errors.csv with the values of the good file, but for the first `leave` rows."""
-    with good.open(encoding="utf-8", newline="") as lines:
-        file = list(csv.reader(lines))
-    number = rows[0].index("sluice_row")
-    fixed = [file[int(row[number])] + row[len(file[0]) :] for row in rows[1 + leave :]]
-    return as_csv([*rows[: 1 + leave], *fixed])
-
-
-def retry(cluster: Cluster, job_id: str, content: bytes) -> httpx2.Response:
-    files = {"file": ("errors.csv", content, "text/csv")}
-    return cluster.request("POST", f"/v1/jobs/{job_id}/retry-errors", files=files)
-
-
 def begin_slowly(cluster: Cluster, job_id: str, content: bytes) -> None:
     """Start a retry that is still at work when something happens to it; its first rows are applied."""
     cluster.reader.kill()  # until it has its rate, nothing of it is read
@@ -59,10 +31,6 @@ def begin_slowly(cluster: Cluster, job_id: str, content: bytes) -> None:
     before = cluster.job(job_id)["progress"]["rows_applied"]
     cluster.start("ingest")
     cluster.wait(lambda: cluster.job(job_id)["progress"]["rows_applied"] > before, 120, "rows are applied")
-
-
-def counts(job: dict[str, Any]) -> tuple[int, int]:
-    return job["progress"]["rows_applied"], job["progress"]["rows_failed"]
 
 
 def assert_all_stored(cluster: Cluster, job_id: str, good: Path) -> None:

@@ -20,8 +20,8 @@ from runtime.provision import provision_indices
 from schemas.indices import REPORT_MAPPINGS, index_name
 from tests.cluster import Cluster, Shared
 from tests.conftest import People
-from tests.faults.test_bad_files import spoil
-from tests.faults.test_retry_errors import corrected, errors_csv, retry
+from tests.faults.bad_rows import spoil
+from tests.faults.corrections import corrected, errors_csv, retry
 from tests.lens import Lens, Row
 from tests.waiting import wait_until
 

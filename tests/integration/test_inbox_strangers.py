@@ -11,8 +11,7 @@ from schemas.commands import CreateJob
 from schemas.job import Source
 from tests.cluster import Cluster
 from tests.conftest import DATASETS, MakeCluster, People
-from tests.faults.evidence import dead_rows
-from tests.faults.test_inbox_killed import assert_each_row_once
+from tests.faults.evidence import assert_each_row_once, dead_rows
 from tests.upstream import Sender, commanded, end, refused, rows_of, topic_job, unknown_rows
 from verify.compare import compare
 

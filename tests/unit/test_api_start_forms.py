@@ -15,8 +15,8 @@ from control.admission import Catalog, Kind
 from control.kinds import BUILT_IN
 from runtime.datasets import load_datasets
 from schemas.job import Options, State
+from tests.api_pages import HTMX, OWN, Served, some_job, text_of
 from tests.api_stub import stub
-from tests.unit.test_api_pages import HTMX, OWN, Served, some_job, text_of
 
 DATASETS = load_datasets()
 TEAMS = ",".join(DATASETS["teams"].columns).encode() + b"\n"

@@ -34,8 +34,8 @@ from schemas.lanes import LaneRecord, OwnerRecord
 from tests import fuzzing
 from tests.api_pages import HTMX, OWN
 from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
-from tests.unit.test_control_world import World, at, run, upload, world_in
-from tests.unit.test_processor_scheduler import Worker
+from tests.control_world import World, at, run, upload, world_in
+from tests.processor_stub import Worker
 
 REQUESTS = (JobRequest, Reason, InputEnd, Start, Rate)
 CASES = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -27,35 +27,19 @@ from client import following, http
 from devstack.cli import app
 from runtime.retrying import Backoff
 from runtime.settings import Settings, settings
+from tests.hostile import ESCAPE, JOB, JOB_ID
 
 HANDED_OVER = {"test", "bench", "check", "lock"}
 """They start other programs with what they are given, or ask the network: nothing of theirs is read here."""
 STARTING = {"demo", "up", "down", "rebuild", "status", "kibana"}
 """They start, stop or ask servers: here they are tried with settings that can't be used."""
 SECRET = "hunter2-hunter2"
-JOB_ID = "01JABCDEFGHJKMNPQRSTVWXYZ0"
-ESCAPE = "\x1b[31mred\x07\u202e"
 
 TEXTS = [
     "", " ", "\udcff\udcfe", ESCAPE, "a\nb\r", "nan", "inf", "-inf", "-1", "0", "1e999", "9" * 5000, "x" * 100_000,
     "[/red]",     "٣", "\u20ac", "🦊", "1.5", "--json", "../..", "a/b?c#d", "%s%n{}", "none", "last", "-",
 ]  # fmt: skip
 
-JOB: dict[str, Any] = {
-    "id": JOB_ID, "operation": "upload", "dataset": "people", "organisation": "acme", "created_by": "admin",
-    "state": "COMPLETED", "phase": "apply", "epoch": 1, "budget": "open", "reason": None,
-    "options": {"dry_run": True, "if_busy": "refuse"},
-    "progress": {
-        "rows_total": 3, "rows_read": 3, "rows_applied": 2, "rows_failed": 1, "rows_rolled_back": 0, "percent": 100.0,
-        "rows_per_second": 10.0, "eta_seconds": 1,
-    },
-    "lanes": [
-        {"partition": 0, "applied_rows": 2, "undone_rows": 0, "parked_blocks": 0, "last_offset": 7, "error": None}
-    ],
-    "created_at": "2026-01-01T12:00:00.000Z", "started_at": None, "ended_at": None,
-    "source": {"kind": "upload", "name": "people.csv", "bytes": 10, "sha256": None, "lines": 4},
-    "date_from": None, "date_till": None, "waiting_for": None,
-}  # fmt: skip
 ANSWER: dict[str, Any] = {
     **JOB,
     "job_id": JOB_ID, "jobs": [JOB], "next": None, "total": 1,

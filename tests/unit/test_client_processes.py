@@ -20,7 +20,7 @@ import pytest
 from client.errors import ClientError
 from client.http import Api
 from tests.cluster import ROOT
-from tests.unit.test_client_hostile import ESCAPE, JOB, JOB_ID
+from tests.hostile import ESCAPE, JOB, JOB_ID
 
 JOBS = {"jobs": [JOB, {**JOB, "state": "COMPLETED_WITH_ERRORS", "organisation": ESCAPE}], "next": None}
 RAW = b"row,value\n1,\x1b[31m\xff\n"

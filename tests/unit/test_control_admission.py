@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from control.admission import creation_problem, exclusive_key, holder, startable
 from schemas.commands import CreateJob
 from schemas.job import BUSY, Format, Job, Options, Source, State
-from tests.unit.test_control_world import CATALOG, World, upload, world_in
+from tests.control_world import CATALOG, World, upload, world_in
 
 EXPORT = CreateJob(
     job_id="e1", operation="export", dataset="people", source=Source(kind="query"), date_from="2026-01-01"

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from schemas.commands import InputAdvanced, InputEnded
 from schemas.job import Input, LaneTotals, Source, State
-from tests.unit.test_control_world import World, at, upload, world_in
+from tests.control_world import World, at, upload, world_in
 
 
 def filling() -> World:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from control.budget import overspent, probe_rows, watched
 from schemas.job import Job, LaneTotals, Options, State
-from tests.unit.test_control_world import world_in
+from tests.control_world import world_in
 
 
 def job(max_errors: int | str | None) -> Job:

@@ -36,7 +36,7 @@ from schemas.commands import (
 from schemas.events import CommandRejected, History
 from schemas.job import BUSY, RESTING, Input, Job, LaneTotals, State
 from schemas.plans import Plan
-from tests.unit.test_control_world import (
+from tests.control_world import (
     CATALOG,
     PARTITIONS,
     World,

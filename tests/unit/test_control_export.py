@@ -15,7 +15,7 @@ from schemas.commands import (
 from schemas.events import CommandRejected
 from schemas.job import Input, LaneTotals, Source, State
 from schemas.plans import CutExport
-from tests.unit.test_control_world import PARTITIONS, World
+from tests.control_world import PARTITIONS, World
 
 ROWS = 15_000
 FROZEN = Input(frozen="one", rows_total=ROWS)

@@ -6,7 +6,7 @@ from schemas.commands import InputAdvanced
 from schemas.events import JobEvent
 from schemas.job import ENDED, Input, LaneTotals, State
 from schemas.plans import ReadFile
-from tests.unit.test_control_world import SOME, World, at, rested, world_in
+from tests.control_world import SOME, World, at, rested, world_in
 
 NONE = LaneTotals()
 

@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from control.moves import allowed_states
-from schemas.commands import Command, CreateJob, PauseJob, ResumeJob, RollbackJob, SetRate, TerminateJob
+from schemas.commands import CreateJob, SetRate
 from schemas.job import State
-from tests.unit.test_control_world import World, corrections, upload, world_in
+from tests.control_world import REQUESTS, World, parsed, upload, world_in
 
 MAP = """
                        pause            resume        terminate     keep_rows    rollback      retry    rate  create
@@ -28,22 +28,6 @@ ROLLED_BACK            409              409           same          differs     
 """What a request leads to: a state, the next one; ``same``: it succeeds and changes nothing; ``set``: only the rate
 changes; ``409``: refused; ``differs``: refused, since the job has been terminated the other way (the ways here to
 TERMINATING and beyond take the rows out, the one to TERMINATED keeps them)."""
-
-REQUESTS: dict[str, Command] = {
-    "pause": PauseJob(job_id="j1", by="bob", reason="why not"),
-    "resume": ResumeJob(job_id="j1", by="bob"),
-    "terminate": TerminateJob(job_id="j1", by="bob"),
-    "keep_rows": TerminateJob(job_id="j1", by="bob", keep_rows=True),
-    "rollback": RollbackJob(job_id="j1", by="bob"),
-    "retry": corrections(),
-    "rate": SetRate(job_id="j1", by="bob", rows_per_second=750),
-    "create": upload(),
-}
-
-
-def parsed(table: str) -> list[tuple[State, str, str]]:
-    head, *lines = (line.split() for line in table.strip("\n").splitlines())
-    return [(State(line[0]), request, answer) for line in lines for request, answer in zip(head, line[1:], strict=True)]
 
 
 CELLS = parsed(MAP)

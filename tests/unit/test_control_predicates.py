@@ -20,7 +20,7 @@ from control.predicates import (
     under_way,
 )
 from schemas.job import Job, State
-from tests.unit.test_control_world import world_in
+from tests.control_world import world_in
 
 RULES = """
                        holds_key  runnable  pausing  halting  over  under_way  takes_more_rows

@@ -12,8 +12,7 @@ from schemas.commands import CreateJob, InputAdvanced, InputFailed, PauseJob, Se
 from schemas.events import JobEvent
 from schemas.job import Input, Job, Source, State
 from schemas.plans import CutExport, ReadFile, UndoRows
-from tests.unit.test_control_moves import REQUESTS
-from tests.unit.test_control_world import CATALOG, PARTITIONS, World, at, rested, upload, world_in
+from tests.control_world import CATALOG, PARTITIONS, REQUESTS, World, at, rested, upload, world_in
 
 
 def context(offset: int) -> Context:

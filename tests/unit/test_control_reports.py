@@ -17,8 +17,7 @@ from schemas.commands import (
     WorkFailed,
 )
 from schemas.job import Input, Job, LaneTotals, State
-from tests.unit.test_control_moves import parsed
-from tests.unit.test_control_world import WAYS, World, input_ended, lanes_done, rested, world_in
+from tests.control_world import WAYS, World, input_ended, lanes_done, parsed, rested, world_in
 
 MAP = """
                        advanced  ended  failed_input  failed_work  one_rested  all_rested    done   counted  checked

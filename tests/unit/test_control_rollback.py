@@ -7,7 +7,7 @@ import pytest
 from schemas.commands import LanesDone, UndoChecked
 from schemas.job import Input, LaneTotals, State
 from schemas.plans import UndoRows
-from tests.unit.test_control_world import SOME, World, at, world_in
+from tests.control_world import SOME, World, at, world_in
 
 NONE = LaneTotals()
 

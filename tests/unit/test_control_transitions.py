@@ -32,7 +32,7 @@ from schemas.commands import (
 )
 from schemas.events import Event, Started
 from schemas.job import Input, Job, LaneTotals, Source, State
-from tests.unit.test_control_world import (
+from tests.control_world import (
     CATALOG,
     PARTITIONS,
     at,

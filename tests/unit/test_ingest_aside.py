@@ -18,7 +18,7 @@ from schemas.blocks import RowBlock
 from schemas.commands import InputFailed
 from schemas.inbox import InboxRecord
 from schemas.job import Input, Job, State
-from tests.unit.test_ingest_intake import DATASETS, LIMITS, PATIENCE, around, batch_of, intake, job, numbers, record
+from tests.inbox_world import DATASETS, LIMITS, PATIENCE, around, batch_of, intake, job, numbers, record
 
 
 def world(jobs: dict[str, Job]) -> InboxContext:

@@ -12,7 +12,7 @@ from elastic_transport import ConnectionTimeout
 from processor.elastic.bulk import Answer, read_answers
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from runtime.clients import NotSentError
-from tests.unit.test_processor_stub import StubClient, answers, api_error, run, sink
+from tests.processor_stub import StubClient, answers, api_error, run, sink
 
 ITEMS = [b'{"create":{"_index":"i","_id":"j1:%d"}}\n{"n":%d}' % (row, row) for row in range(1, 4)]
 

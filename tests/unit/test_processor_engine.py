@@ -28,7 +28,7 @@ from schemas.commands import Command, FileFinished, LanesRested, UndoChecked, Wo
 from schemas.dead_letters import DeadLetter
 from schemas.job import Job, State
 from schemas.lanes import OWNER_KEY, LaneRecord, OwnerRecord, lane_key, owner_key
-from tests.unit.test_control_world import world_in
+from tests.control_world import world_in
 
 Record = tuple[str, bytes, bytes | None, int | None]
 SETTINGS = Settings(topic_partitions=2)

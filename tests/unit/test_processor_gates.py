@@ -18,7 +18,7 @@ from processor.lanes.lane import Lane
 from processor.lanes.owned_lanes import Lanes
 from processor.stream.lease import Lease
 from schemas.job import Job, State
-from tests.unit.test_control_world import world_in
+from tests.control_world import world_in
 
 PROCESSOR = Path(__file__).resolve().parents[2] / "processor"
 

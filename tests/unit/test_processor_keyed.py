@@ -14,8 +14,8 @@ from processor.outcome import Outcome
 from schemas.blocks import RowBlock
 from schemas.datasets import Dataset, Field
 from schemas.job import State
-from tests.unit.test_control_world import world_in
-from tests.unit.test_processor_stub import StubClient, answers, run, sink
+from tests.control_world import world_in
+from tests.processor_stub import StubClient, answers, run, sink
 
 DATASET = Dataset("pets", (Field("name", required=True), Field("age", "integer")), primary_key=("name",))
 BLOCK = RowBlock(

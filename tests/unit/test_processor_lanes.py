@@ -13,7 +13,7 @@ from processor.lanes.owned_lanes import Lanes
 from processor.outcome import Outcome
 from schemas.blocks import BlockHead
 from schemas.job import Input, Job, LaneTotals, RestedLane, State
-from tests.unit.test_control_world import world_in
+from tests.control_world import world_in
 
 ONE = Outcome(applied=5, last_row=5)
 

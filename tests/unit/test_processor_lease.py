@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.types import TP
 
 from processor.__main__ import end_at_once
 from processor.errors import FencedError
@@ -17,7 +18,8 @@ from processor.stream import transport
 from processor.stream.faust_app import make_app
 from processor.stream.lease import Lease, LostLeaseError
 from runtime.settings import Settings
-from tests.unit.test_processor_transport import PARTITION
+
+PARTITION = TP("rows", 0)
 
 
 def test_a_process_that_kafka_does_not_hear_of_has_no_rights() -> None:

@@ -13,7 +13,7 @@ from processor.reporter import job_document, progress_document
 from schemas.indices import REPORT_MAPPINGS
 from schemas.job import LaneTotals, State
 from schemas.progress import LaneProgress
-from tests.unit.test_control_world import world_in
+from tests.control_world import world_in
 
 UNMAPPED = {"source", "options"}
 """Of a job: kept, and not searched."""

@@ -27,7 +27,7 @@ from runtime.clients import NotSentError, async_elasticsearch
 from runtime.clock import Clock
 from runtime.settings import Settings
 from runtime.storage import Storage
-from tests.unit.test_processor_stub import StubClient, answers, api_error, run
+from tests.processor_stub import StubClient, answers, api_error, run
 
 LATE_SECONDS = 30.0
 REQUEST_SECONDS = 20.0

@@ -17,8 +17,8 @@ from schemas.datasets import Dataset, Field
 from schemas.fields import UploadTime
 from schemas.job import Options, State
 from schemas.progress import RowError
-from tests.unit.test_control_world import world_in
-from tests.unit.test_processor_stub import StubClient, answers, run, sink
+from tests.control_world import world_in
+from tests.processor_stub import StubClient, answers, run, sink
 
 DATASET = Dataset("pets", (Field("name", required=True), Field("age", "integer")))
 BLOCK = RowBlock(

@@ -20,7 +20,7 @@ from runtime.tables import Column, laid_out
 from runtime.terminal import out, out_json, visible
 from runtime.urls import server_url, without_password
 from tests.cluster import ROOT
-from tests.unit.test_client_hostile import ESCAPE, JOB
+from tests.hostile import ESCAPE, JOB
 
 ODD = f"{ESCAPE} \x9b2J \u2028 \udcff \ud800 \r\n\t é 🦊"
 

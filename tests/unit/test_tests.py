@@ -12,6 +12,7 @@ TESTS = Path(__file__).parents[1]
 FILES = sorted(file for part in ("e2e", "faults", "integration") for file in (TESTS / part).glob("test_*.py"))
 
 SLEEPS = re.compile(r"\bsleep\((?!900\))")  # a stand-in for a process that does nothing
+TESTS_AS_HELPERS = re.compile(r"from tests\.(?:\w+\.)*test_\w+ import")
 PATCHED_CLOCKS = re.compile(
     r"""setattr\([^)]*?(\btime\b|\bclock\b|sleep|monotonic|perf_counter)|\b(time|asyncio)\.\w+ = """
 )
@@ -27,6 +28,12 @@ HOLDS = re.compile(
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_nothing_is_waited_for_by_the_clock(file: Path) -> None:
     assert SLEEPS.findall(file.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("file", sorted(TESTS.rglob("*.py")), ids=lambda file: file.stem)
+def test_helpers_stand_in_modules_of_their_own(file: Path) -> None:
+    """A change of one test is not a change of another; pytest does not find a helper's tests twice."""
+    assert TESTS_AS_HELPERS.findall(file.read_text("utf-8")) == []
 
 
 @pytest.mark.parametrize("file", sorted((TESTS / "unit").glob("test_*.py")), ids=lambda file: file.stem)

@@ -10,8 +10,16 @@ from typing import Any, TypeVar, cast
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 from elasticsearch import ApiError
 
+from control.jobtable import JobTable
 from processor.elastic.bulk import BACKOFF, BulkSink
+from processor.lanes.lane import Lane, Loaded
+from processor.lanes.owned_lanes import Lanes
+from processor.lanes.scheduler import Scheduler
 from runtime.clock import Clock
+from runtime.settings import Settings
+from schemas.blocks import RowBlock
+from schemas.codec import encode
+from schemas.job import Job, Options, State
 
 T = TypeVar("T")
 Step = Exception | Callable[[list["Item"]], dict[str, Any]]
@@ -108,3 +116,42 @@ def sink(
     made = BulkSink(cast(Any, client), clock=Clock(sleep=sleep), backoff=replace(BACKOFF, fraction=lambda: 1.0))
     made.on_degraded = told
     return made
+
+
+ROWS = 100
+
+
+class Worker:
+    """A scheduler with the lanes it takes from."""
+
+    def __init__(self, bulk_rows: int = 300) -> None:
+        self.jobs, self.lanes = JobTable(), Lanes(owned=frozenset({0, 1}))
+        self.broken: list[str] = []
+        self.scheduler = Scheduler(
+            Settings(bulk_rows=bulk_rows),
+            self.jobs,
+            self.lanes,
+            lambda _: None,
+            lambda _, reason: self.broken.append(reason),
+        )
+
+    def add(self, job_id: str, blocks: int, rate: float | None = None) -> None:
+        job = Job(
+            id=job_id, operation="upload", dataset="people", organisation="a", created_by="a", state=State.RUNNING,
+            created_at=1, command_offset=len(self.jobs), partitions=2, options=Options(rows_per_second=rate),
+        )  # fmt: skip
+        self.jobs.put(job)
+        self.scheduler.set_rate(job)
+        for partition in (0, 1):
+            self.lanes.put(Lane(job_id, partition, 2))
+        for number in range(blocks):
+            lane = self.lanes.get(job_id, number % 2)
+            assert lane is not None
+            block = RowBlock(
+                job_id=job_id, block=number, first_row=number * ROWS + 1, columns=["a"], rows=[["x"]] * ROWS
+            )
+            lane.meet(Loaded(number, number, encode(block)), 100)
+
+    def turn(self, now: float = 0.0) -> tuple[str, list[int]] | None:
+        job, _ = self.scheduler.next(now)
+        return None if job is None else (job.id, [loaded.block for _, loaded, _ in self.scheduler.take(job, now)])

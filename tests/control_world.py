@@ -22,6 +22,7 @@ from schemas.commands import (
     ResumeJob,
     RetryErrors,
     RollbackJob,
+    SetRate,
     TerminateJob,
     UndoChecked,
     WorkFailed,
@@ -270,3 +271,20 @@ def world_in(state: State, **options: Any) -> World:
     WAYS[state](world)
     assert world.state is state
     return world
+
+
+REQUESTS: dict[str, Command] = {
+    "pause": PauseJob(job_id="j1", by="bob", reason="why not"),
+    "resume": ResumeJob(job_id="j1", by="bob"),
+    "terminate": TerminateJob(job_id="j1", by="bob"),
+    "keep_rows": TerminateJob(job_id="j1", by="bob", keep_rows=True),
+    "rollback": RollbackJob(job_id="j1", by="bob"),
+    "retry": corrections(),
+    "rate": SetRate(job_id="j1", by="bob", rows_per_second=750),
+    "create": upload(),
+}
+
+
+def parsed(table: str) -> list[tuple[State, str, str]]:
+    head, *lines = (line.split() for line in table.strip("\n").splitlines())
+    return [(State(line[0]), request, answer) for line in lines for request, answer in zip(head, line[1:], strict=True)]
