@@ -23,7 +23,7 @@ class Requoter:
         self._layout = quoting.layout
         self._sign = quoting.quote
         self._value = _value(quoting)
-        self._marks = _marks(quoting)
+        self._within, self._bare = _marks(quoting, doubled=True), _marks(quoting, doubled=False)
         self._odd = re.compile(b'["\\r\\n' + re.escape(quoting.layout.delimiter or b",") + b"]")
         self._signs = re.compile(b'["' + re.escape(quoting.quote + quoting.escape) + b"]")
         self._row_begins = True
@@ -80,8 +80,8 @@ class Requoter:
 
     def _written(self, found: re.Match[bytes]) -> bytes:
         quoted, behind, bare, end = found.group("quoted", "behind", "bare", "end")
-        value = bare if quoted is None else quoted
-        value = self._marks.sub(self._meant, value)
+        marks, value = (self._bare, bare) if quoted is None else (self._within, quoted)
+        value = marks.sub(self._meant, value)
         if behind is None and (value or quoted is None) and not self._odd.search(value):
             return value + end
         return b'"' + value.replace(b'"', b'""') + b'"' + (behind or b"") + end
@@ -103,12 +103,12 @@ def _value(quoting: Quoting) -> re.Pattern[bytes]:
     return re.compile(b"(?:" + quoted + bare + b")(?P<end>" + delimiter + rb"|\r\n|\r|\n)")
 
 
-def _marks(quoting: Quoting) -> re.Pattern[bytes]:
-    """What stands for another text within a value: an escaped character, a doubled quote."""
+def _marks(quoting: Quoting, doubled: bool) -> re.Pattern[bytes]:
+    """What stands for another text in a value: an escaped character, and within quotes a doubled quote."""
     delimiter, quote, escape = _signs(quoting)
     escaped = rb"\r\n|[" + delimiter + quote + escape + rb"\r\n]" if escape else b"(?!)"
-    doubled = b"|" + quote + quote if quote else b""
-    return re.compile(escape + b"(?P<escaped>" + escaped + b")" + doubled)
+    pair = b"|" + quote + quote if quote and doubled else b""
+    return re.compile(escape + b"(?P<escaped>" + escaped + b")" + pair)
 
 
 def _signs(quoting: Quoting) -> tuple[bytes, bytes, bytes]:

@@ -243,10 +243,10 @@ CASES: dict[str, Case] = {
     ),
     "other quotes, by name": Case(
         b"sluice_row,'id',text\n",
-        b"1,'a''b, c','\"'\n2,a'b,5\" x\n3,'','d\ne'\n4,a,b\n",
+        b"1,'a''b, c','\"'\n2,a''b,5\" x\n3,'','d\ne'\n4,a,b\n",
         options={"quote": "single"},
         found=[
-            *((["1", "a'b, c", '"'], None), (["2", "a'b", '5" x'], None)),
+            *((["1", "a'b, c", '"'], None), (["2", "a''b", '5" x'], None)),
             *((["3", "", "d\ne"], None), (["4", "a", "b"], None)),
         ],
     ),
