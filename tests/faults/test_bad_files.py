@@ -148,7 +148,7 @@ def test_a_wrong_header_is_refused_before_anything_is_published(
 ) -> None:
     good = people(1000).read_bytes()
     wrong = {
-        "misspelt": good.replace(b"email", b"e-mail", 1),
+        "misspelt": good.replace(b"email", b"emial", 1),
         "missing": good.replace(b"name,email", b"email", 1),
         "empty": b"",
         "blank": b"\n\n\n",
