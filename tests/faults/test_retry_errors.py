@@ -123,7 +123,7 @@ def test_what_can_not_be_retried_is_refused_before_anything_is_written(
         (as_csv([*rows, rows[1]]), "in the file twice: 5"),
         (without, "no column sluice_row"),
         (as_csv([rows[0]]), "no rows"),
-        (good.replace(b"email", b"e-mail", 1), "does not fit dataset 'people'"),
+        (good.replace(b"email", b"emial", 1), "does not fit dataset 'people'"),
         (as_csv([rows[0], [*rows[1][:number], "six", *rows[1][number + 1 :]]]), "has no row number"),
         (b"", "empty"),
     ):
