@@ -20,7 +20,7 @@ ROWS = 400
 
 def letters(cluster: Cluster) -> dict[str, str]:
     """The value of each record that was refused, and why."""
-    return {value.decode(): reason for value, reason in refused(cluster.settings)}
+    return {value.decode("utf-8", "replace"): reason for value, reason in refused(cluster.settings)}
 
 
 def test_rows_without_a_job_hold_up_nobody(make_cluster: MakeCluster, people: People) -> None:
