@@ -24,9 +24,11 @@ from api.uploads.receiving import receive_parts
 from api.uploads.upload import Upload
 from api.web.auth import Caller
 from api.web.bodies import short_body
-from api.web.services import Services, caller, caught_up, now_ms, services
+from api.web.services import Services, caller, caught_up, services
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import text_by
+from runtime.clock import now_ms
+from schemas.bounds import MOST_KEY
 from schemas.commands import CreateJob
 from schemas.ids import job_id_for_key, new_job_id
 from schemas.job import Job, Source
@@ -59,8 +61,8 @@ def id_for(asking: Caller, key: str | None) -> str:
     Raises:
         ApiError: 400, the key can't be used.
     """
-    if key is not None and not 0 < len(key) <= 255:
-        raise invalid("Idempotency-Key is a text of 1 to 255 characters")
+    if key is not None and not 0 < len(key) <= MOST_KEY:
+        raise invalid(f"Idempotency-Key is a text of 1 to {MOST_KEY} characters")
     return job_id_for_key(asking.name, key) if key else new_job_id(now_ms(), secrets.randbits(35))
 
 

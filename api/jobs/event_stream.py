@@ -12,7 +12,7 @@ from sse_starlette import ServerSentEvent
 
 from api.jobs.job_view import job_view
 from api.readmodel.job_feed import JobFeed, Watch
-from api.web.services import now_ms
+from runtime.clock import now_ms
 from schemas.job import ENDED, Job
 
 _PROGRESS_SECONDS = 0.25

@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from api.errors import invalid
-from api.jobs.job_request import values_as
+from api.jobs.job_request import values_as, whole_number
 from api.models import JobRequest
 from schemas.job import FORMAT_OPTIONS
 
 FIELDS: Final = ("operation", "dataset", "organisation", "reason")
 OPTIONS: Final = ("dry_run", "max_errors", "rows_per_second", "if_busy", "raw", "ignore_extra", *FORMAT_OPTIONS)
 """Those that are one value each; `columns` and `set` belong into JSON."""
-_WHOLE: Final = re.compile(r"\d{1,18}", re.ASCII)
 _DECIMAL: Final = re.compile(r"\d{1,18}\.\d{1,18}", re.ASCII)
 _TRUTH: Final = {"true": True, "false": False}
 _NUMBERS: Final = frozenset({"max_errors", "rows_per_second", "skip_lines"})
@@ -42,6 +41,6 @@ def request_in_query(query: Iterable[tuple[str, str]]) -> JobRequest | None:
 def _value(name: str, text: str) -> object:
     if name in _TRUTHS:
         return _TRUTH.get(text, text)
-    if name in _NUMBERS and _WHOLE.fullmatch(text):
-        return int(text)
-    return float(text) if name in _NUMBERS and _DECIMAL.fullmatch(text) else text
+    if name not in _NUMBERS:
+        return text
+    return float(text) if _DECIMAL.fullmatch(text) else whole_number(text)

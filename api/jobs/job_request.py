@@ -160,3 +160,8 @@ def repeat_problem(job: Job, command: CreateJob) -> ApiError | None:
         f"use a new key for a new job",
         {"job_id": job.id},
     )
+
+
+def whole_number(text: str) -> int | str:
+    """A text of digits as a number; another one as it is, for the checks of its type to refuse."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text

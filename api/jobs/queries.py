@@ -16,7 +16,8 @@ from api.jobs.row_errors import error_page
 from api.models import DatasetView, FieldView, HistoryEntry, JobPage, RowErrorPage, Stats
 from api.readmodel.event_loop import time_slices
 from api.web.auth import Caller
-from api.web.services import Services, now_ms
+from api.web.services import Services
+from runtime.clock import now_ms
 from schemas.datasets import Dataset
 from schemas.indices import index_name
 from schemas.job import Job, State

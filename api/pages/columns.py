@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, Final
 
@@ -13,11 +14,12 @@ from starlette.responses import Response
 
 from api.errors import ApiError, invalid
 from api.jobs.job_request import values_as
+from api.pages.fields import no_form
 from api.pages.forms import columns_in, format_in
 from api.pages.rendering import fragment
 from api.uploads.conversion import Conversion, plain
-from api.uploads.multipart import FormReader, PartBegan, PartData, boundary_of
-from api.uploads.receiving import MOST_JSON_BYTES
+from api.uploads.multipart import boundary_of
+from api.uploads.receiving import MOST_JSON_BYTES, TextPart, receive_parts
 from api.uploads.unpacking import compression_of
 from api.web.services import services
 from csvfile.columns import Wanted
@@ -144,23 +146,21 @@ def _samples(header: Header, head: bytes, columns: int) -> list[list[str]]:
 async def _received(request: Request) -> tuple[Mapping[str, str], bytes]:
     boundary = boundary_of(request.headers.get("content-type", ""))
     if boundary is None:
-        raise invalid("this is no form of the page; use the routes below /v1")
-    reader, part = FormReader(boundary), ""
-    found: dict[str, bytearray] = {}
+        raise no_form()
+    found: dict[str, bytes] = {}
+
+    def begin(name: str, _filename: str | None) -> TextPart:
+        return TextPart(name, partial(found.__setitem__, name[:80]), _MOST_BYTES)
+
+    await receive_parts(_bounded(request.stream()), boundary, begin)
+    head = found.pop("file", b"")
+    return {name: data.decode("utf-8", "replace") for name, data in found.items()}, head
+
+
+async def _bounded(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     size = 0
-    async for chunk in request.stream():
+    async for chunk in body:
         size += len(chunk)
         if size > _MOST_BYTES:
             raise ApiError(413, f"the beginning of a file has at most {HEAD_BYTES} bytes")
-        for event in reader.feed(chunk):
-            match event:
-                case PartBegan(name, _):
-                    part = name[:80]
-                    found[part] = bytearray()
-                case PartData(data):
-                    found[part] += data
-                case _:
-                    pass
-    reader.close()
-    head = bytes(found.pop("file", b""))
-    return {name: data.decode("utf-8", "replace") for name, data in found.items()}, head
+        yield chunk

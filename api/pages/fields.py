@@ -6,9 +6,14 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from api.errors import invalid
+from api.errors import ApiError, invalid
 from api.uploads.receiving import MOST_FIELDS
 from api.web.bodies import short_body
+
+
+def no_form() -> ApiError:
+    """400: the body is not what a form of the page sends."""
+    return invalid("this is no form of the page; use the routes below /v1")
 
 
 async def fields_of(request: Request) -> dict[str, str]:
@@ -19,7 +24,7 @@ async def fields_of(request: Request) -> dict[str, str]:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise invalid("this is no form of the page; use the routes below /v1")
+        raise no_form()
     body = await short_body(request)
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))

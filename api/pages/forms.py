@@ -7,7 +7,7 @@ from math import nan
 from typing import Any
 
 from api.errors import invalid
-from api.jobs.job_request import values_as
+from api.jobs.job_request import values_as, whole_number
 from api.models import JobRequest
 from api.pages.start_forms import source_of
 from control.admission import Kind
@@ -53,11 +53,6 @@ def format_in(fields: Fields) -> dict[str, Any]:
     """The options that say how the file is written, as far as they were given."""
     texts = ((name, _text(fields, name)) for name in FORMAT_OPTIONS)
     return {name: whole_number(text) if name == "skip_lines" else text for name, text in texts if text is not None}
-
-
-def whole_number(text: str) -> int | str:
-    """A text of digits as a number; another one as it is, for the checks of its type to refuse."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text
 
 
 def rate_in(fields: Fields) -> float | None:

@@ -15,7 +15,8 @@ from api.pages.session import from_own_page, session_holds, tokens_in
 from api.web.auth import ADMIN, Caller
 from api.web.responses import http_problem, refusal, unexpected
 from api.web.routing import Handler
-from api.web.services import now_ms, services
+from api.web.services import services
+from runtime.clock import now_ms
 
 _POLICY = "; ".join(
     [

@@ -27,7 +27,8 @@ from api.pages.words import (
     tone,
     written,
 )
-from api.web.services import Services, caller, now_ms, services, visible_job
+from api.web.services import Services, caller, services, visible_job
+from runtime.clock import now_ms
 from schemas.ids import job_id_for_start
 from schemas.job import RESTING, Job
 

@@ -16,8 +16,9 @@ from api.models import JobView
 from api.pages import rendering
 from api.pages.start_forms import start_forms
 from api.pages.words import counts, percent, title, tone
-from api.web.services import caller, now_ms, services
+from api.web.services import caller, services
 from control.admission import Catalog
+from runtime.clock import now_ms
 from schemas.job import ENDED, Job, State
 
 _LIMIT = 20

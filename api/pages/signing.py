@@ -13,7 +13,8 @@ from api.pages.fields import fields_of
 from api.pages.gate import caller_of_page
 from api.pages.rendering import page
 from api.pages.session import COOKIE, SECURE_COOKIE, SESSION_SECONDS, over_https, session_token
-from api.web.services import now_ms, services
+from api.web.services import services
+from runtime.clock import now_ms
 
 
 async def show_sign_in(request: Request) -> Response:

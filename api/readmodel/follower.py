@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from api.readmodel.decoding import Decoder
 from api.readmodel.job_index import Seen
 from runtime.clients import librdkafka_config
+from runtime.clock import now_ms
 from runtime.settings import Settings
 from schemas.topics import TopicName, topic_name
 
@@ -84,7 +84,7 @@ class Follower:
         wanted = self._partitions(consumer)
         consumer.assign(wanted)
         behind = {(partition.topic, partition.partition) for partition in wanted}
-        decoder = Decoder(self._settings.prefix, now_ms=int(time.time() * 1000))
+        decoder = Decoder(self._settings.prefix, now_ms=now_ms())
         while not self._stopping.is_set():
             batch: list[Seen] = []
             message = consumer.poll(1.0)

@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from api.jobs.job_view import job_view
 from api.web.responses import json_answer
-from api.web.services import Services, now_ms
+from api.web.services import Services
+from runtime.clock import now_ms
 from schemas.job import Job
 
 JOBS: Final = "/v1/jobs"

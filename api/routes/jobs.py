@@ -21,6 +21,7 @@ from api.routes.answers import JOB, JOBS, job_answer, made_answer
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Body, Endpoint, Parameter, Part, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
+from schemas.bounds import MOST_KEY
 from schemas.job import Options, State
 
 _HEARTBEAT_SECONDS = 15
@@ -102,7 +103,7 @@ ENDPOINTS: Final = (
             Parameter(
                 "Idempotency-Key",
                 "A repeat with the same key returns the first answer",
-                Annotated[str, Meta(min_length=1, max_length=255)],
+                Annotated[str, Meta(min_length=1, max_length=MOST_KEY)],
                 "header",
             ),
             *(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -107,8 +106,3 @@ async def caught_up(parts: Services) -> None:
         raise unavailable(
             "the API is still reading its topics from Kafka; try again in a moment, and check `sluice status`"
         ) from None
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000

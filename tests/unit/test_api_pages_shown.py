@@ -18,7 +18,7 @@ from api.pages.rendering import fragment
 from api.pages.session import COOKIE, SECURE_COOKIE, session_token
 from api.pages.words import happened, sentence
 from api.readmodel.job_index import JobIndex
-from api.web.services import now_ms
+from runtime.clock import now_ms
 from schemas.commands import LanesRested
 from schemas.job import Job, LaneTotals, Options, RestedLane, Source, State
 from tests.api_pages import HTMX, OWN, Served, send_file, some_job, text_of
