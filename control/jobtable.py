@@ -15,7 +15,7 @@ def read_record(key: bytes | None, value: bytes | None) -> tuple[str, Job | None
     """The job id and the state that a record of the topic `jobs` carries; None: it is a tombstone.
 
     Raises:
-        UndecodableError: the value is no state of the job that the key names.
+        UndecodableError: the value is not a state of the job that the key names.
     """
     job_id = (key or b"").decode("utf-8", "replace")
     if value is None:

@@ -67,7 +67,7 @@ def contradiction(encoding: str | None, head: bytes) -> str | None:
 
 
 def likely(data: bytes) -> str | None:
-    """The encoding that bytes are probably in; None: nobody can tell."""
+    """The encoding that bytes are probably in; None: the bytes do not show it."""
     data = data[:_LOOKED_AT]
     if data and _is_utf8(data):
         return "utf-8"

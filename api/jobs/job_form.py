@@ -31,7 +31,7 @@ class JobForm:
         """The sink of a part that begins.
 
         Raises:
-            ApiError: 400, it is none of those that are expected, or what has come makes no job.
+            ApiError: 400, the form does not take a part of this name, or the parts so far do not describe a job.
         """
         match name:
             case "job" if self.asked is None:
@@ -51,7 +51,7 @@ class JobForm:
         """The command, once all parts have come.
 
         Raises:
-            ApiError: 400, one is missing, or what has come makes no job.
+            ApiError: 400, a part is missing, or the parts do not describe a job.
         """
         if self.asked is None:
             raise self.nothing_asked()

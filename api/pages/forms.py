@@ -37,7 +37,7 @@ def job_request(fields: Fields, operation: str, kind: Kind) -> JobRequest:
 
 
 def columns_in(fields: Fields) -> dict[str, str | None]:
-    """Column of the file -> field, as the page's script has written it; empty: nobody has chosen anything.
+    """Column of the file -> field, as the page's script writes it; empty: no choice was made.
 
     Raises:
         ApiError: 400, it is not what the script writes.
