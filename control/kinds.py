@@ -12,9 +12,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 from control.admission import Kind
+from schemas.modes import MODES
 
 BUILT_IN: Final[Mapping[str, Kind]] = {
-    "upload": Kind(sources=frozenset({"file", "topic"}), title="Upload a CSV", button="Upload"),
+    "upload": Kind(sources=frozenset({"file", "topic"}), modes=MODES, title="Upload a CSV", button="Upload"),
     "export": Kind(
         sources=frozenset({"query"}),
         exclusive=False,
@@ -26,6 +27,7 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
     "teams": Kind(
         sources=frozenset({"file", "topic"}),
         dataset="teams",
+        modes=("create",),
         title="Create teams",
         summary="A team that exists already is a row error.",
         button="Create teams",

@@ -15,7 +15,7 @@ from processor.stream.acknowledgement import Acknowledgeable
 from schemas.codec import decode, encode
 from schemas.events import CommandRejected, History
 from schemas.indices import index_name
-from schemas.job import Job, LaneTotals
+from schemas.job import MODE_COUNTS, UNDO_COUNTS, Job, LaneTotals
 from schemas.progress import LaneProgress
 
 log = logging.getLogger(__name__)
@@ -112,6 +112,9 @@ def job_document(job: Job) -> dict[str, Any]:
         "rows_applied": totals.rows_applied,
         "rows_failed": totals.rows_failed,
         "rows_undone": job.undone.rows_undone if job.undone else 0,
+        "mode": job.mode,
+        **({name: getattr(totals, name) for name in MODE_COUNTS} if job.mode else {}),
+        **({name: getattr(job.undone, name) for name in UNDO_COUNTS} if job.mode and job.undone else {}),
         "duration_seconds": (last - job.started_at) / 1000 if last and job.started_at else None,
         "source": msgspec.to_builtins(job.source),
         "options": msgspec.to_builtins(job.options),
