@@ -34,6 +34,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of what the row wrote; None: it took the document out."""
     before: msgspec.Raw = msgspec.Raw(b"null")
     """The document as it was; null: there was none."""
+    took: tuple[str, ...] = ()
+    """Jobs that were rolled back beneath this one, whose before-images it has taken over: `before` is the last one's."""
     handed: str | None = None
     """The job is rolled back, and this was given to the image of the job that has written over the document since."""
 
@@ -71,6 +73,7 @@ class _Kept(msgspec.Struct, frozen=True):
     order: int = 0
     after: str | None = None
     before: msgspec.Raw = msgspec.Raw(b"null")
+    took: tuple[str, ...] = ()
     handed: str | None = None
     unchanged: int | None = None
     first_row: int = 0
@@ -118,6 +121,7 @@ def read_image(raw: bytes) -> Image | Claim | Receipt:
         order=kept.order,
         after=kept.after,
         before=kept.before,
+        took=kept.took,
         handed=kept.handed,
     )
 

@@ -201,8 +201,8 @@ class Undoer:
                 continue
             if verdict.kind == "kept":
                 batch.kept[row] = _left(entry, verdict.reason, verdict.job)
-                if verdict.heirs:
-                    batch.handed.append((entry, verdict.heirs[-1].job_id))
+                if verdict.handed and verdict.job is not None:
+                    batch.handed.append((entry, verdict.job))
                 continue
             item = self._item(entry.image, there, verdict)
             if item is None:
@@ -341,7 +341,7 @@ def _add(found: dict[tuple[str, int], Entry], entry: Entry) -> None:
 
 def _refused_then(image: Image, now: bytes | None, verdict: Verdict) -> bool:
     """Whether a row of a receipt was refused, as its key was taken; the worker died before the receipt told of it."""
-    if now is None or verdict.heirs:
+    if now is None or verdict.handed:
         return False
     mark = mark_of(now)
     return bool(mark.job_id) and (mark.job_id, mark.row_number) != (image.job_id, image.row)

@@ -26,6 +26,8 @@ class Verdict:
     """The job that has changed it, if one has."""
     heirs: tuple[Image, ...] = ()
     """Images of later jobs, as they are to be: the before-image goes to them."""
+    handed: bool = False
+    """A later job has the before-image, or gets it now."""
 
 
 def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool = False) -> Verdict:
@@ -38,11 +40,12 @@ def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool =
         return Verdict("restore")
     if image.handed is not None:
         return _kept(image, now, force, f"job {image.handed} has written over it since", image.handed)
-    heirs = _heirs(image, now, [other for other in later if other.handed is None])
-    if heirs:
-        job = heirs[-1].job_id
+    given = next((other for other in later if image.job_id in other.took), None)
+    heirs = () if given is not None else _heirs(image, now, [other for other in later if other.handed is None])
+    if given is not None or heirs:
+        job = (given or heirs[-1]).job_id
         verdict = _kept(image, now, force, f"job {job} has written over it since", job)
-        return Verdict(verdict.kind, verdict.reason, job, heirs)
+        return Verdict(verdict.kind, verdict.reason, job, heirs, handed=True)
     if _same(now, image.previous):
         return Verdict("restored")
     if now is None and image.after is None and not later:
@@ -74,10 +77,10 @@ def _heirs(image: Image, now: bytes | None, later: Sequence[Image]) -> tuple[Ima
     """The images of what was written on top of the job's own write, with what was beneath that."""
     if image.after is not None:
         on_top = [other for other in later if other.previous is not None and digest(other.previous) == image.after]
-        return tuple(replace(other, before=image.before) for other in on_top)
+        return tuple(_heir(other, image) for other in on_top)
     # The job has taken the document out. Whoever made it anew began with nothing, and begins with the before-image now.
     if later and later[0].previous is None:
-        return (replace(later[0], before=image.before),)
+        return (_heir(later[0], image),)
     made = later[0].previous if later else now
     if made is None:
         return ()
@@ -93,5 +96,10 @@ def _heirs(image: Image, now: bytes | None, later: Sequence[Image]) -> tuple[Ima
         order=image.order + 1,
         after=digest(made),
         before=image.before,
+        took=(image.job_id,),
     )
     return (made_by,)
+
+
+def _heir(other: Image, image: Image) -> Image:
+    return replace(other, before=image.before, took=(*other.took, image.job_id))
