@@ -90,7 +90,7 @@ def _forced(job: Job) -> Answer | Rejected:
     if job.state is not S.ROLLED_BACK:
         return Rejected(
             409,
-            f"job {job.id} is {job.state} without force: wait until it is {S.ROLLED_BACK}, then roll it back with force",
+            f"job {job.id} is {job.state} without force: wait until it is {S.ROLLED_BACK}, then ask for force",
             {"state": job.state, "allowed": [S.ROLLED_BACK]},
         )
     return "move" if job.undone is not None and job.undone.rows_kept + job.undone.rows_not_restored else "already"

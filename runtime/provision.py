@@ -10,13 +10,14 @@ from typing import Any, cast
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
-from elasticsearch import ApiError, BadRequestError, TransportError
+from elasticsearch import ApiError, BadRequestError, Elasticsearch, TransportError
 
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.datasets import load_datasets
+from runtime.key_scopes import scope_problem
 from runtime.logs import configure_logging
 from runtime.settings import Settings, settings
-from schemas.datasets import DatasetError
+from schemas.datasets import Dataset, DatasetError
 from schemas.indices import REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
 from schemas.topics import BROKERS_TIME, Topic, topics
 
@@ -120,8 +121,8 @@ def provision_indices(settings: Settings) -> list[str]:
     client = elasticsearch(settings)
     reports = {index_name(settings.prefix, name): mapping for name, mapping in REPORT_MAPPINGS.items()}
     mappings = dict(reports)
-    for dataset in load_datasets(settings.datasets_folder).values():
-        mappings[data_index(settings.prefix, dataset.name)] = data_mapping(dataset)
+    datasets = {data_index(settings.prefix, it.name): it for it in load_datasets(settings.datasets_folder).values()}
+    mappings |= {name: data_mapping(dataset) for name, dataset in datasets.items()}
     differences = []
     with client:
         for name, mapping in mappings.items():
@@ -136,14 +137,39 @@ def provision_indices(settings: Settings) -> list[str]:
                 except BadRequestError as error:
                     if error.error != "resource_already_exists_exception":
                         raise
-                    actual = client.indices.get_mapping(index=name)[name]["mappings"].get("properties", {})
+                    there = client.indices.get_mapping(index=name)[name]["mappings"]
+                    actual = there.get("properties", {})
+                    if name in datasets:
+                        _require_scope(client, name, datasets[name], there.get("_meta", {}))
                     if name in reports:
-                        new = {field: kind for field, kind in mapping["properties"].items() if field not in actual}
+                        new = _new_fields(mapping["properties"], actual)
                         if new:
                             client.indices.put_mapping(index=name, properties=new)
-                        actual |= new
+                        actual = {**new, **actual}
                     differences += _mapping_differences(name, mapping["properties"], actual)
     return differences
+
+
+def _require_scope(client: Elasticsearch, index: str, dataset: Dataset, meta: dict[str, Any]) -> None:
+    problem = scope_problem(client, index, dataset, meta)
+    if problem is not None:
+        raise RefusedError(problem)
+    wanted = data_mapping(dataset)["_meta"]
+    if meta != {**meta, **wanted}:
+        client.indices.put_mapping(index=index, meta={**meta, **wanted})
+
+
+def _new_fields(wanted: Properties, actual: Properties) -> Properties:
+    """The fields that an index lacks, at the top and in the objects it has."""
+    new: Properties = {}
+    for field, kind in wanted.items():
+        if field not in actual:
+            new[field] = kind
+        elif isinstance(inner := kind.get("properties"), dict):
+            there = cast(Properties, actual[field].get("properties", {}))
+            if missing := {name: of for name, of in inner.items() if name not in there}:
+                new[field] = {"properties": missing}
+    return new
 
 
 @contextmanager

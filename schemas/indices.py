@@ -120,7 +120,7 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
     "changes": {
         "dynamic": False,
         "properties": {
-            **dict.fromkeys(("job_id", "kind", "columns"), {"type": "keyword"}),
+            **{name: {"type": "keyword"} for name in ("job_id", "kind", "columns")},
             "row": _LONG,
         },
     },
@@ -139,7 +139,8 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
 }
 """Mappings of the reports: ``jobs`` (a document a job), ``progress`` (a time series), ``errors`` (row errors),
 ``previews`` (the first rows of dry runs), ``changes`` (what a dry run would change), ``images`` (documents as they were
-before a job), ``undone`` (what a rollback has done with each row). A job is ``job_id`` in each of them, so that a filter fits all."""
+before a job), ``undone`` (what a rollback has done with each row). A job is ``job_id`` in each of them, so that a filter
+fits all."""
 
 
 def index_settings(replicas: int, shards: int = 1) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Jobs in write modes against an Elasticsearch in memory, beside a model of what they are to leave. Other tests import it."""
+"""Jobs in write modes against an Elasticsearch in memory, beside a model of what they leave. Other tests import it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Before-images: what a job's row found under its key, kept before the row is written. See decision 0033.
 
-Each good row of a job in a mode that writes over documents leaves one document in the index ``images``, under an id made
-of the job and the key, so that a key is claimed once in a job: an image, or for a row that changes nothing a claim. Jobs
-that only create leave receipts instead, one for a block: nothing was there before.
+Each good row of a job in a mode that writes over documents leaves one document in the index ``images``, under an id
+made of the job and the key, so that a key is claimed once in a job: an image, or for a row that changes nothing a claim.
+Jobs that only create leave receipts instead, one for a block: nothing was there before.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     before: msgspec.Raw = msgspec.Raw(b"null")
     """The document as it was; null: there was none."""
     took: tuple[str, ...] = ()
-    """Jobs that were rolled back beneath this one, whose before-images it has taken over: `before` is the last one's."""
+    """Jobs that were rolled back beneath this one, whose before-images it has taken over; `before` is the last's."""
     handed: str | None = None
     """The job is rolled back, and this was given to the image of the job that has written over the document since."""
 

@@ -1,4 +1,4 @@
-"""What a rollback has done with each row, for people to read: a document for each of its blocks in the index ``undone``."""
+"""What a rollback has done with each row, for people to read: a document a block in the index ``undone``."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ class Undoer:
         return {document: sorted(images, key=lambda image: image.order) for document, images in found.items()}
 
     async def _give(self, verdicts: Sequence[Verdict]) -> list[bool]:
-        """Have the heirs of each verdict take the place of the images that there are; False: one has changed meanwhile."""
+        """Have the heirs of each verdict take the place of the images that there are; False: one has changed."""
         heirs = [(at, heir) for at, verdict in enumerate(verdicts) for heir in verdict.heirs]
         ids = [image_id(heir.job_id, heir.document) for _, heir in heirs]
         found = await self._documents.get(self._work, self._images, ids)

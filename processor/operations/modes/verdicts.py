@@ -1,4 +1,4 @@
-"""What a rollback does about one document: it has the before-image, the document as it is now, and later images. Pure."""
+"""What a rollback does about one document, by its before-image, its content now, and the images of later jobs. Pure."""
 
 from __future__ import annotations
 

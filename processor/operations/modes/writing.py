@@ -3,10 +3,10 @@
 The steps of a batch, and what a crash after each leaves:
 
 1. The documents are read. Nothing has happened.
-2. The images of those that will be written over are there, and claims of the keys of rows that change nothing. A repeat
-   finds each under the same id, and puts another in its place if the document has changed since.
-3. The documents are written, on the condition that they are as they were in step 1. A repeat finds its own mark in them.
-   Where the condition does not hold, the row begins again at step 1.
+2. The images of those that will be written over are there, and claims of the keys of rows that change nothing. A
+   repeat finds each under the same id, and puts another in its place if the document has changed since.
+3. The documents are written, on the condition that they are as they were in step 1. A repeat finds its own mark in
+   them. Where the condition does not hold, the row begins again at step 1.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ class Writer:
         held = [plan for plan, answer in zip(plans, answers, strict=True) if not answer.ok]
         if not held:
             return kept
-        for plan, answer in zip(plans, answers, strict=True):
+        for answer in answers:
             if not answer.ok and answer.status != 409:
                 raise CannotGoOnError(f"a before-image can't be kept in Elasticsearch: {answer.error}")
         ids = [image_id(self._rules.job_id, plan.row.document) for plan in held]
