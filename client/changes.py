@@ -17,9 +17,7 @@ def show_changes(changes: Json | None, job: Json) -> None:
         return
     counted = [f"{number(changes[name])} {name}" for name in ("new", "updated", "unchanged", "deleted")]
     out(f"Documents: {', '.join(counted)}.")
-    out(
-        f"Refused: {number(changes['conflicting'])} whose key exists, {number(changes['missing'])} whose key is missing."
-    )
+    out(f"Refused: {number(changes['conflicting'])} whose key exists, {number(changes['missing'])} whose key does not.")
     for name, count in changes["columns"].items():
         out(f"  {name}: {number(count)} values would change")
     if changes["first"]:

@@ -138,9 +138,9 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
     },
 }
 """Mappings of the reports: ``jobs`` (a document a job), ``progress`` (a time series), ``errors`` (row errors),
-``previews`` (the first rows of dry runs), ``changes`` (what a dry run would change), ``images`` (documents as they were
-before a job), ``undone`` (what a rollback has done with each row). A job is ``job_id`` in each of them, so that a filter
-fits all."""
+``previews`` (the first rows of dry runs), ``changes`` (what a dry run would change), ``images`` (documents as they
+were before a job), ``undone`` (what a rollback has done with each row). A job is ``job_id`` in each of them, so that a
+filter fits all."""
 
 
 def index_settings(replicas: int, shards: int = 1) -> dict[str, Any]:

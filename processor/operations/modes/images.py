@@ -1,7 +1,7 @@
 """Before-images: what a job's row found under its key, kept before the row is written. See decision 0033.
 
 Each good row of a job in a mode that writes over documents leaves one document in the index ``images``, under an id
-made of the job and the key, so that a key is claimed once in a job: an image, or for a row that changes nothing a claim.
+made of the job and the key, so a key is claimed once in a job: an image, or a claim for a row that changes nothing.
 Jobs that only create leave receipts instead, one for a block: nothing was there before.
 """
 
@@ -52,6 +52,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     job_id: str
     unchanged: int
     """The row's number."""
+    order: int = 0
+    """As that of an image."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +106,7 @@ def read_image(raw: bytes) -> Image | Claim | Receipt:
     """What a document of the index is."""
     kept = _kept(raw)
     if kept.unchanged is not None:
-        return Claim(job_id=kept.job_id, unchanged=kept.unchanged)
+        return Claim(job_id=kept.job_id, unchanged=kept.unchanged, order=kept.order)
     if kept.row is None:
         return Receipt(
             job_id=kept.job_id,

@@ -166,7 +166,7 @@ class Writer:
     def _image(self, row: Row, found: Found | None, decision: Decision) -> Image | Claim:
         job = self._work.job
         if decision.kind == "unchanged":
-            return Claim(job_id=job.id, unchanged=row.number)
+            return Claim(job_id=job.id, unchanged=row.number, order=job.command_offset)
         return Image(
             job_id=job.id,
             row=row.number,
@@ -203,7 +203,7 @@ class Writer:
             image = read_image(there.raw)
             if (owner := _row_of(image)) != plan.row.number:
                 done.refused[plan.at] = twice(plan.row, owner)
-            elif image == plan.image or (isinstance(image, Image) and _same(image, plan.image)):
+            elif _same(image, plan.image):
                 kept.append(plan)
             else:
                 # The document has changed since that image was made, and was not written: it could not have been.
@@ -266,9 +266,15 @@ def _row_of(image: Kept) -> int:
             return 0
 
 
-def _same(image: Image, wanted: Image | Claim) -> bool:
+def _same(image: Kept, wanted: Image | Claim) -> bool:
     """Whether an image of an earlier try has what this one would have; the job's state may have moved on since."""
-    return isinstance(wanted, Image) and (image.after, image.previous) == (wanted.after, wanted.previous)
+    match image, wanted:
+        case (Claim(), Claim()):
+            return True
+        case (Image(), Image()):
+            return (image.after, image.previous) == (wanted.after, wanted.previous)
+        case _:
+            return False
 
 
 def _require(answers: Sequence[Answer], problem: str) -> None:
