@@ -141,14 +141,14 @@ def upsert(
     if as_json:
         print(json.dumps(asdict(figures), indent=2))
         return
-    print(f"rows created           {figures.create_rows_per_second:>10,.0f} rows/s, POST to COMPLETED")
-    print(
-        f"upserted, all changed  {figures.upsert_rows_per_second:>10,.0f} rows/s: {figures.upsert_ratio:.2f} (>= 0.5)"
+    lines = (
+        ("rows created", figures.create_rows_per_second, "POST to COMPLETED"),
+        ("upserted, all changed", figures.upsert_rows_per_second, f"{figures.upsert_ratio:.2f} of that (>= 0.5)"),
+        ("upserted, 5% changed", figures.unchanged_rows_per_second, f"{figures.unchanged_ratio:.2f} of that (>= 1)"),
+        ("undo of the upsert", figures.undo_rows_per_second, "POST to ROLLED_BACK (>= the upsert)"),
     )
-    print(
-        f"upserted, 5% changed   {figures.unchanged_rows_per_second:>10,.0f} rows/s: {figures.unchanged_ratio:.2f} (>= 1)"
-    )
-    print(f"undo of the upsert     {figures.undo_rows_per_second:>10,.0f} rows/s, POST to ROLLED_BACK (>= the upsert)")
+    for name, rate, told in lines:
+        print(f"{name:<22} {rate:>10,.0f} rows/s, {told}")
     print(f"pause of an upsert     {figures.pause_ms[0]:>10.0f} ms, 95th percentile {figures.pause_ms[1]:.0f} ms")
 
 

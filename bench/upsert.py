@@ -1,4 +1,4 @@
-"""Rows that meet documents which exist: written over, unchanged, and given back, beside the creation of the same rows."""
+"""Rows that meet documents which exist: written over, unchanged, and given back, beside the creation of such rows."""
 
 from __future__ import annotations
 
