@@ -13,6 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ from ingest.publisher import Publisher
 from ingest.sources import SourceContext
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
-from runtime.readiness import mark_ready
+from runtime.readiness import Readiness
 from runtime.settings import Settings
 from schemas.codec import UndecodableError, decode
 from schemas.dead_letters import RejectedRecord
@@ -60,9 +61,10 @@ class PendingPlan:
 class Reader:
     """One reader. `run` returns after `stopping` has answered True."""
 
-    def __init__(self, settings: Settings, stopping: Callable[[], bool]) -> None:
+    def __init__(self, settings: Settings, stopping: Callable[[], bool], readiness: Readiness) -> None:
         self._settings = settings
         self._stopping = stopping
+        self._readiness = readiness
         self._surroundings = SourceContext(
             datasets=load_datasets(settings.datasets_folder),
             roots=Roots(settings.storage_root, settings.import_roots),
@@ -84,26 +86,23 @@ class Reader:
 
         Raises:
             PublishError: Kafka refused a record. The process must end; starting it again is safe.
+            CannotStartError: the file that says it is ready can't be made.
         """
         wait_for_topics(self._settings, self._stopping)
         if self._stopping():
             return
         self._publisher = Publisher(self._settings)
-        self._jobs = ViewConsumer(self._settings, self._view)
-        while not (self._jobs.caught_up or self._stopping()):
-            self._jobs.follow(0.1)
-        self._plans = PlanConsumer(self._settings, self._on_revoked)
-        mark_ready(self._settings)
-        log.info("ready: reading plans of %s", self._settings.prefix)
-        try:
+        with ExitStack() as opened:
+            self._jobs = opened.enter_context(closing(ViewConsumer(self._settings, self._view)))
+            while not (self._jobs.caught_up or self._stopping()):
+                self._jobs.follow(0.1)
+            self._plans = opened.enter_context(closing(PlanConsumer(self._settings, self._on_revoked)))
+            self._readiness.mark()
+            log.info("ready: reading plans of %s", self._settings.prefix)
             while not self._stopping():
                 self._round()
+            self._readiness.clear()
             self._finish_plans()
-        finally:
-            self._plans.close()
-            self._jobs.close()
-            if self._settings.ready_file:
-                self._settings.ready_file.unlink(missing_ok=True)
 
     def _recorded(self, job_id: str) -> Input | None:
         job = self._view.get(job_id)

@@ -211,10 +211,10 @@ class WorkerApp:
         self._held.clear()
         await self.release_partitions(self.app.consumer.lost)
 
-    async def release_partitions(self, lost: bool = False) -> None:
+    async def release_partitions(self, lost: bool = False, patience: float | None = None) -> None:
         """Stop, finish what is under way, and close the partitions for their next owner.
 
-        `lost`: they may have another owner already, and are not closed.
+        `lost`: they may have another owner already, and are not closed. `patience`: see `Engine.revoked`.
         """
         self._rebalancing()
         if self._taking_over is not None:
@@ -222,7 +222,7 @@ class WorkerApp:
         async with self._lock:
             self._reporter.forget()
             if self.engine is not None:
-                await self.engine.revoked(lost)
+                await self.engine.revoked(lost, patience)
         async with self._commanding:
             pass  # the command under way is carried out: another worker may get the next one
 

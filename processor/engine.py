@@ -116,10 +116,12 @@ class Engine:
         self._batches.woken.set()
         self.ready.set()
 
-    async def revoked(self, lost: bool = False) -> None:
+    async def revoked(self, lost: bool = False, patience: float | None = None) -> None:
         """The partitions may become another worker's: stop, wait for what is in flight, write the checkpoints.
 
-        `lost`: they may be another's already, whose checkpoints this worker's must not replace.
+        `lost`: they may be another's already, whose checkpoints this worker's must not replace. `patience`: so many
+        seconds it waits, at most; None: as long as a request may take. What is in flight then leaves its partitions
+        unclosed.
         """
         self._assigned = False
         self.ready.clear()
@@ -135,7 +137,8 @@ class Engine:
             )
             self._forget()
         if in_flight := self._tasks.in_flight:
-            await drain(in_flight, self._clock.sleep(self._settings.request_timeout_seconds + DRAIN_SECONDS))
+            longest = self._settings.request_timeout_seconds + DRAIN_SECONDS
+            await drain(in_flight, self._clock.sleep(longest if patience is None else min(patience, longest)))
         if not lost:
             await self._checkpoints.flush()
             if not self._tasks.in_flight:

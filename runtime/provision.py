@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -14,8 +14,8 @@ from elasticsearch import ApiError, BadRequestError, TransportError
 
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.datasets import load_datasets
-from runtime.logs import configure_logging
-from runtime.settings import Settings, settings
+from runtime.process import CannotStartError, run
+from runtime.settings import Settings
 from schemas.datasets import DatasetError
 from schemas.indices import REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
 from schemas.topics import BROKERS_TIME, Topic, topics
@@ -28,7 +28,7 @@ Properties = dict[str, dict[str, object]]
 log = logging.getLogger(__name__)
 
 
-class RefusedError(Exception):
+class RefusedError(CannotStartError):
     """Elasticsearch refuses an index. Trying again does not help; the message says what to change."""
 
 
@@ -179,10 +179,8 @@ def _mapping_differences(index: str, wanted: Properties, existing: Properties) -
     ]
 
 
-def main() -> int:
-    """``python -m runtime.provision``: provision once; answers the exit code, 1 where it could not be done."""
-    config = settings()
-    configure_logging(config)
+def work(config: Settings) -> int:
+    """Provision once; answers the exit code, 1 where it could not be done."""
     try:
         differences = provision(config)
     except (KafkaException, ApiError, TransportError, DatasetError, RefusedError) as error:
@@ -194,5 +192,10 @@ def main() -> int:
     return 0
 
 
+def main() -> None:
+    """``python -m runtime.provision``."""
+    run("provisioning", work, interrupted=128 + signal.SIGTERM)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -180,6 +180,12 @@ class Settings(BaseSettings):
         return tuple(Path(part).absolute() for part in self.import_folders.split(":") if part)
 
     @property
+    def read_files(self) -> dict[str, Path]:
+        """The files that clients of Kafka and Elasticsearch read, by the names of their settings."""
+        names = ("kafka_ca_file", "kafka_cert_file", "kafka_key_file", "elasticsearch_ca_file")
+        return {name: path for name in names if (path := getattr(self, name)) is not None}
+
+    @property
     def admin_key_file(self) -> Path:
         """Where a local stack keeps its admin's API key."""
         return self.home.absolute() / "admin.key"

@@ -22,7 +22,7 @@ from processor.elastic.documents import document_lines
 from processor.operations.csv_cells import documents
 from processor.validation.columns import BadValueError, compile_column
 from runtime.clients import elasticsearch
-from runtime.provision import RefusedError, main, provision, provision_indices
+from runtime.provision import RefusedError, provision, provision_indices, work
 from runtime.settings import Settings
 from schemas.blocks import Span
 from schemas.datasets import Dataset, DatasetError, parse_dataset
@@ -198,7 +198,6 @@ def test_what_elasticsearch_refuses_ends_in_a_sentence_at_once(
         index = data_index(config.prefix, "people")
         with pytest.raises(RefusedError, match=rf"^Elasticsearch refuses the index {index}: .*\[a\]"):
             provision(config)
-        monkeypatch.setattr("runtime.provision.settings", lambda: config)
-        assert main() == 1
+        assert work(config) == 1
     finally:
         forget(config)
