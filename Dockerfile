@@ -48,7 +48,9 @@ ENV PATH=/opt/app/bin:/opt/sluice/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/
     SLUICE_HOME=/var/lib/sluice \
     SLUICE_STORAGE=/var/lib/sluice/storage \
     SLUICE_READY_FILE=/tmp/sluice.ready \
-    SLUICE_API_HOST=0.0.0.0
+    SLUICE_API_HOST=0.0.0.0 \
+    SLUICE_METRICS_HOST=0.0.0.0 \
+    SLUICE_METRICS_PORT=9464
 # The folder is made here, with its owner, since a new volume takes over both. A base that brings pip loses it.
 RUN echo 'sluice:x:10001:' >> /etc/group \
     && echo 'sluice:x:10001:10001::/var/lib/sluice:/usr/sbin/nologin' >> /etc/passwd \
@@ -59,7 +61,7 @@ COPY --from=application /opt/app /opt/app
 
 USER 10001:10001
 WORKDIR /var/lib/sluice
-EXPOSE 8080
+EXPOSE 8080 9464
 STOPSIGNAL SIGTERM
 # Every role makes this file once it is ready, and removes it when it stops.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 CMD ["/bin/sh", "-c", "test -e \"$SLUICE_READY_FILE\""]

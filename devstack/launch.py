@@ -1,14 +1,14 @@
 """The command `sluice`: one role in this process, or the command line.
 
-A role is begun before the command line is imported. That takes a part of a second, in which process 1 of a container gets
-no signal, since it has not asked for any yet; and a worker has no use for it.
+A role is begun before the command line is imported. That would take a part of a second, in which process 1 of a
+container gets no signal, since it has not asked for any yet; and a worker has no use for it.
 """
 
 from __future__ import annotations
 
 import runpy
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 ROLES: Final[Mapping[str, str]] = {
@@ -20,9 +20,9 @@ ROLES: Final[Mapping[str, str]] = {
 """Role -> the module that `python -m` runs as this role."""
 
 
-def run(role: str) -> None:
+def run(role: str, arguments: Sequence[str] = ()) -> None:
     """Become a process of this role, as `python -m` of its module does. Ends with SystemExit where it has a code."""
-    sys.argv = [role]
+    sys.argv = [f"sluice {role}", *arguments]
     runpy.run_module(ROLES[role], run_name="__main__", alter_sys=True)
 
 
@@ -31,6 +31,8 @@ def main() -> None:
     match sys.argv[1:]:
         case [role] if role in ROLES:
             run(role)
+        case ["migrate", *arguments]:
+            run("migrate", arguments)
         case _:
             from devstack.cli import main as command_line
 

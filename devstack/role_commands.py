@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from devstack import launch
@@ -28,7 +30,7 @@ def worker() -> None:
     launch.run("worker")
 
 
-@app.command()
-def migrate() -> None:
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, add_help_option=False)
+def migrate(args: Annotated[list[str] | None, typer.Argument(help="Its options; --help lists them.")] = None) -> None:
     """Make the topics and indices that are missing, say what differs, and end."""
-    launch.run("migrate")
+    launch.run("migrate", args or [])

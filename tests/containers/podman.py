@@ -1,4 +1,4 @@
-"""Runs containers of Sluice's image, locked down as a cluster would: read-only, without capabilities, with little memory."""
+"""Runs containers of Sluice's image, locked down as in a cluster: read-only, no capabilities, little memory."""
 
 from __future__ import annotations
 
