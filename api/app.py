@@ -37,6 +37,8 @@ from runtime.process import CannotStartError, end
 from runtime.readiness import Readiness
 from runtime.settings import Settings
 from runtime.storage import open_storage
+from runtime.telemetry.exporter import serve
+from runtime.telemetry.log_events import as_event
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +73,15 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
     """
     catalog = Catalog(kinds(settings.operations), load_datasets(settings.datasets_folder))
     storage = open_storage(settings)
+    live = JobFeed()
+    metrics = Metrics(live.view, lambda: live.caught_up)
+    serve(settings, metrics.registry, lambda: live.caught_up)
     # Made and thrown away: it reads the files of certificates, and refuses what does not fit.
     AdminClient({**librdkafka_config(settings), "log_level": 2})
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        live = JobFeed()
         commands, history = CommandLog(settings, loop), HistoryReader(settings)
         client = async_elasticsearch(settings, node=LimitedNode)
         app.state.services = Services(
@@ -88,7 +92,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             history=history,
             elasticsearch=client,
             storage=storage,
-            metrics=Metrics(live.view),
+            metrics=metrics,
             key=admin_key(settings),
         )
 
@@ -98,7 +102,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
                 if readiness is not None:
                     readiness.mark()
             except CannotStartError as error:
-                log.critical("the API ends: %s", error)
+                log.critical("the API ends: %s", error, extra=as_event("process.failed"))
                 end(1)
 
         follower = Follower(settings, loop, live.take, caught_up)

@@ -16,9 +16,11 @@ from control.jobtable import JobTable
 from control.machine import Context
 from control.predicates import holds_key
 from control.reaction import Reaction, react, rejection, start, unreadable
+from runtime.telemetry.log_events import as_event
 from schemas.bounds import LAST_MOMENT, moment
 from schemas.codec import UndecodableError, decode, encode
 from schemas.commands import Command
+from schemas.events import CommandRejected, JobEvent
 from schemas.job import ENDED, Job
 from schemas.topics import DAY_MS, TopicName
 
@@ -46,10 +48,11 @@ class ControlAgent:
         publish: Publish,
         retention_days: float = 30,
         clock: Callable[[], int] = lambda: LAST_MOMENT,
+        on_history: Callable[[JobEvent | CommandRejected], None] = lambda _: None,
     ) -> None:
         """`partitions`: how many the topic `rows` has; new jobs keep this number. Jobs that ended longer ago than
         `retention_days` leave the control table; the history and the reports keep them. `clock` gives the time now, in
-        milliseconds since 1970.
+        milliseconds since 1970. `on_history` is told each record of the history once it is written.
         """
         self._jobs = jobs
         self._catalog = catalog
@@ -57,6 +60,7 @@ class ControlAgent:
         self._publish = publish
         self._retention_ms = retention_days * DAY_MS
         self._clock = clock
+        self._on_history = on_history
         self._swept_at = 0
         self._newest_offset = -1
         """Offset of the newest command that a state has taken in: the agent has carried out all commands before it."""
@@ -86,7 +90,12 @@ class ControlAgent:
         try:
             command: Command = decode(value, Command)
         except UndecodableError as error:
-            log.warning("command at offset %d can't be read: %s", offset, error)
+            log.warning(
+                "command at offset %d can't be read: %s",
+                offset,
+                error,
+                extra=as_event("command.unreadable", offset=offset),
+            )
             head = head_of(value)
             if head is not None:
                 await self._carry_out(Reaction(history=(unreadable(head.job_id, str(error), context, head.type),)))
@@ -113,7 +122,11 @@ class ControlAgent:
         except UndecodableError as error:
             return _refusing(command, f"its outcome would be out of bounds: {error}", context)
         except Exception:
-            log.exception("command at offset %d failed unexpectedly", context.offset)
+            log.exception(
+                "command at offset %d failed unexpectedly",
+                context.offset,
+                extra=as_event("command.failed", job=command.job_id, offset=context.offset),
+            )
             problem = f"something went wrong inside the control agent; a worker's log has the cause at {context.offset}"
             return _refusing(command, problem, context, 500)
 
@@ -139,7 +152,7 @@ class ControlAgent:
             try:
                 reaction = readable(start(job, context))
             except Exception:
-                log.exception("job %s can't be started", job.id)
+                log.exception("job %s can't be started", job.id, extra=as_event("job.stuck", job=job.id))
                 continue
             await self._carry_out(reaction)
 
@@ -148,14 +161,24 @@ class ControlAgent:
 
     async def _carry_out(self, reaction: Reaction) -> None:
         for record in reaction.history:
-            log.info("job %s: %s", record.job_id, getattr(record, "event", None) or getattr(record, "message", ""))
+            _log(record)
             await self._publish("job-events", record.job_id.encode(), encode(record))
+            self._on_history(record)
         if reaction.plan is not None:
             await self._publish("plans", reaction.plan.job_id.encode(), encode(reaction.plan))
         if reaction.job is not None:
             await self._publish("jobs", reaction.job.id.encode(), encode(reaction.job))
             self._jobs.put(reaction.job)
             self._newest_offset = max(self._newest_offset, reaction.job.command_offset)
+
+
+def _log(record: JobEvent | CommandRejected) -> None:
+    match record:
+        case JobEvent(job_id=job_id, event=what, state=state, job=job):
+            told = as_event("job.event", job=job_id, epoch=job.epoch, what=what, state=str(state))
+        case CommandRejected(job_id=job_id, message=what, command=command):
+            told = as_event("job.event", job=job_id, what="refused", command=command)
+    log.info("job %s: %s", job_id, what, extra=told)
 
 
 def _refusing(command: Command, problem: str, context: Context, code: int = 400) -> Reaction:

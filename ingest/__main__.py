@@ -19,9 +19,11 @@ def work(config: Settings) -> int:
     """
     from ingest.errors import PublishError
     from ingest.inbox.inbox import InboxThread
+    from ingest.metrics import ReaderMetrics
     from ingest.reader import Reader
     from runtime.datasets import require_datasets
     from runtime.readiness import Readiness
+    from runtime.telemetry.exporter import serve
 
     readiness = Readiness(config)
     require_datasets(config.datasets_folder)
@@ -32,10 +34,12 @@ def work(config: Settings) -> int:
         stop = True
 
     handle_signals(stopping)
-    inbox = InboxThread(config, lambda: stop)
+    metrics = ReaderMetrics(lambda: readiness.ready)
+    serve(config, metrics.registry, lambda: readiness.ready)
+    inbox = InboxThread(config, lambda: stop, metrics)
     inbox.start()
     try:
-        Reader(config, lambda: stop or inbox.failed, readiness).run()
+        Reader(config, lambda: stop or inbox.failed, readiness, metrics).run()
     except PublishError as error:
         logging.getLogger("ingest").critical("the reader ends and must be started again: %s", error)
         return 1

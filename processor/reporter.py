@@ -12,6 +12,7 @@ from processor.elastic.bulk import BulkSink
 from processor.errors import CannotGoOnError
 from processor.gates import unguarded
 from processor.stream.acknowledgement import Acknowledgeable
+from runtime.telemetry.log_events import as_event
 from schemas.codec import decode, encode
 from schemas.events import CommandRejected, History
 from schemas.indices import index_name
@@ -167,11 +168,16 @@ class Reporter:
         try:
             answers = await self._sink.send(items, unguarded)
         except CannotGoOnError as error:
-            log.error("%d reports are lost until they are rebuilt: %s", len(items), error)
+            log.error(
+                "%d reports are lost until they are rebuilt: %s",
+                len(items),
+                error,
+                extra=as_event("report.lost", reports=len(items)),
+            )
             return
         for answer in answers:
             if not answer.ok and answer.status != 409:
-                log.warning("Elasticsearch refused a report: %s", answer.error)
+                log.warning("Elasticsearch refused a report: %s", answer.error, extra=as_event("report.lost"))
 
     async def _take_in(self, item: bytes | None, event: Acknowledgeable) -> None:
         await self._room.wait()

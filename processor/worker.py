@@ -32,6 +32,8 @@ from runtime.process import end_within
 from runtime.readiness import Readiness
 from runtime.settings import Settings
 from runtime.storage import open_storage
+from runtime.telemetry.exporter import serve
+from runtime.telemetry.log_events import as_event
 from schemas.topics import TopicName
 
 log = logging.getLogger("processor")
@@ -39,6 +41,10 @@ log = logging.getLogger("processor")
 DRAIN_SECONDS = 10.0
 """A worker that stops waits so long for requests in flight, at most. If some are not answered then, it leaves its
 partitions unclosed, and their next owner waits for what may still come of them."""
+
+
+MEASURE_SECONDS = 2.0
+"""How old the gauges are, at most."""
 
 
 async def work(config: Settings, readiness: Readiness) -> int:
@@ -62,9 +68,8 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     storage = open_storage(config)
     elastic = async_elasticsearch(config, once=True)
     undecoded = async_elasticsearch(config, once=True, undecoded=True)
-    metrics = WorkerMetrics()
-    if config.metrics_port is not None:
-        metrics.serve(config.metrics_port, config.metrics_host)
+    metrics = WorkerMetrics(lambda: readiness.ready)
+    serve(config, metrics.registry, lambda: readiness.ready)
     publisher = Publisher(config)
     await publisher.start()
     reader = LogReader(config, metrics)
@@ -72,8 +77,10 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     reporter = Reporter(config.prefix, BulkSink(elastic))
     lease = Lease(config.session_timeout_seconds * 0.8)
     publish = fenced(publisher.publish, lease)
-    control = ControlAgent(jobs, known, config.topic_partitions, publish, config.job_retention_days, now_ms)
-    worker = WorkerApp(config, jobs, control, reporter, lease, publisher.bury)
+    control = ControlAgent(
+        jobs, known, config.topic_partitions, publish, config.job_retention_days, now_ms, metrics.history
+    )
+    worker = WorkerApp(config, jobs, control, reporter, lease, publisher.bury, metrics)
     engine = make_engine(
         config,
         jobs,
@@ -93,14 +100,15 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     await app.start()
     ready = asyncio.create_task(_announce(engine, readiness))
     parts = [leased, asyncio.create_task(engine.run()), asyncio.create_task(reporter.run()), ready]
+    parts.append(asyncio.create_task(_measure(worker)))
     tasks: list[asyncio.Task[Any]] = [*parts, stopped, asyncio.create_task(app.wait_until_stopped())]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     failed = not stopped.done()
     for task in parts:
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-            log.error("this worker stops after an error", exc_info=error)
+            log.error("this worker stops after an error", exc_info=error, extra=as_event("process.failed"))
     if app.crash_reason is not None:
-        log.error("this worker stops after an error: %r", app.crash_reason)
+        log.error("this worker stops after an error: %r", app.crash_reason, extra=as_event("process.failed"))
     ready.cancel()
     readiness.clear()
     end_at_once(lease)
@@ -144,7 +152,14 @@ async def _announce(engine: Engine, readiness: Readiness) -> None:
     """Say that the worker is ready, once it is. Ends with an error alone: the worker ends then as well."""
     await engine.ready.wait()
     readiness.mark()
+    log.info("ready", extra=as_event("process.ready"))
     await asyncio.Event().wait()
+
+
+async def _measure(worker: WorkerApp) -> None:
+    while True:
+        worker.measure()
+        await asyncio.sleep(MEASURE_SECONDS)
 
 
 def run_worker(config: Settings) -> int:
@@ -157,7 +172,7 @@ def run_worker(config: Settings) -> int:
     readiness = Readiness(config)
     require_datasets(config.datasets_folder)
     for sentence in untested_libraries():
-        log.warning(sentence)
+        log.warning(sentence, extra=as_event("process.untested_library"))
     # Blocks are short-lived lists without cycles: the collector's usual thresholds would walk them again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from runtime.telemetry.log_events import as_event
+
 if TYPE_CHECKING:
     from runtime.settings import Settings
 
@@ -41,10 +43,13 @@ def run(role: str, work: Callable[[Settings], int | None], interrupted: int = 0)
         # Imported here: it takes a part of a second, in which a signal is to count already.
         from runtime.logs import configure_logging
         from runtime.settings import settings
+        from runtime.version import VERSION
 
         chosen = settings()
         configure_logging(chosen)
         _require_files(chosen)
+        told = as_event("process.started", role=role, version=VERSION)
+        log.info("%s begins, version %s", role, VERSION, extra=told)
         code = work(chosen) or 0
     except KeyboardInterrupt:
         code = interrupted
@@ -110,9 +115,9 @@ def _failed(role: str, error: BaseException) -> int:
         logging.basicConfig(format="sluice: %(message)s")
     reason = reason_of(error)
     if reason is None:
-        log.critical("%s ends after an unexpected error", role, exc_info=error)
+        log.critical("%s ends after an unexpected error", role, exc_info=error, extra=as_event("process.failed"))
     else:
-        log.critical("%s ends: %s", role, without_password(reason))
+        log.critical("%s ends: %s", role, without_password(reason), extra=as_event("process.failed"))
     return FAILED
 
 
@@ -126,7 +131,7 @@ def _told(error: SystemExit) -> int:
 
 def _end_on_signals(code: int) -> None:
     def stop(number: int, _frame: FrameType | None) -> None:
-        log.info("ends: %s", signal.Signals(number).name)
+        log.info("ends: %s", signal.Signals(number).name, extra=as_event("process.stopping"))
         end(code)
 
     if threading.current_thread() is threading.main_thread():
@@ -135,7 +140,11 @@ def _end_on_signals(code: int) -> None:
 
 
 def _too_late(seconds: float, code: int) -> None:
-    log.error("this process was to end %g s ago, and something in it hangs: it ends now", seconds)
+    log.error(
+        "this process was to end %g s ago, and something in it hangs: it ends now",
+        seconds,
+        extra=as_event("process.hangs"),
+    )
     end(code)
 
 

@@ -134,10 +134,16 @@ class Settings(BaseSettings):
     )
 
     metrics_port: int | None = Field(
-        None, ge=0, le=65535, description="port on which a worker answers GET /metrics for Prometheus; unset: none"
+        None,
+        ge=0,
+        le=65535,
+        description="port on which a process answers GET /metrics, /readyz and /healthz; unset: none",
     )
     metrics_host: str = Field("127.0.0.1", description="address of that port")
     ready_file: Path | None = Field(None, description="a file this process makes once it is ready, for probes")
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="how log lines are written; auto: text on a terminal and in the local stack, else JSON"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
 
     @field_validator("*")

@@ -70,6 +70,7 @@ class Process:
                     settings,
                     SLUICE_REQUEST_TIMEOUT_SECONDS=REQUEST_SECONDS,
                     SLUICE_READY_FILE=str(self._ready_file),
+                    SLUICE_LOG_FORMAT=settings.log_format if settings.log_format != "auto" else "text",
                     PYTHONUNBUFFERED="1",
                     PYTHONFAULTHANDLER="1",
                 ),

@@ -23,6 +23,7 @@ from ingest.inbox.records import Arrival, RowMaker, read_record
 from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.waiting_rows import Aside, Record
 from ingest.publisher import MESSAGE_BYTES
+from runtime.telemetry.log_events import as_event
 from schemas.blocks import RowBlock
 from schemas.bounds import MOST_REASON
 from schemas.codec import UndecodableError, encode
@@ -170,7 +171,9 @@ class InboxPartition:
                     self._cut(batch, job, fill)
                 except Exception as error:
                     # A bug, or rows of an unforeseen kind: this one job fails, with the reason.
-                    log.exception("inbox: job %s: its rows can't become blocks", job_id)
+                    log.exception(
+                        "inbox: job %s: its rows can't become blocks", job_id, extra=as_event("job.stuck", job=job_id)
+                    )
                     self._around.given_up[job_id] = f"its rows can't become blocks: {error!r}"[:MOST_REASON]
                     raise GivenUpError(f"job {job_id}: {error!r}") from error
         for record in self._rejected:
@@ -215,7 +218,12 @@ class InboxPartition:
             self._refuse(record, str(error))
         except Exception as error:
             # A bug, or a record of an unforeseen kind: it is refused, and the records behind it are taken.
-            log.exception("inbox: the record at offset %d of partition %d", record.offset, self.partition)
+            log.exception(
+                "inbox: the record at offset %d of partition %d",
+                record.offset,
+                self.partition,
+                extra=as_event("record.unreadable", partition=self.partition),
+            )
             self._refuse(record, f"it can't be dealt with: {error!r}")
         return True
 
