@@ -1,5 +1,5 @@
 # One image for every role; the command picks it: sluice api|ingest|worker|migrate|kibana. docs/deploying.md says more.
-#   docker build --tag sluice:0.1.0 .
+#   docker build --tag sluice:0.2.0 .
 # Arguments: BASE, any image with Python 3.11 or newer as python3; BUILD_BASE, the same with pip (or python3-venv) as well,
 # if BASE lacks it; PIP_INDEX_URL, where packages come from; VERSION, REVISION, CREATED, for the labels. Authorities that
 # pip is to trust beside the base's come as a secret, so that they stay out of the image: --secret id=ca,src=ca.pem
@@ -70,7 +70,7 @@ ENTRYPOINT ["/opt/app/bin/entrypoint"]
 CMD ["api"]
 
 ARG BASE
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 ARG CREATED=unknown
 LABEL org.opencontainers.image.title="Sluice" \

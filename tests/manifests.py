@@ -1,4 +1,7 @@
-"""The Kubernetes manifests as kustomize renders them, and what can be asked of them."""
+"""The Kubernetes manifests as kustomize renders them, and what can be asked of them.
+
+`python -m tests.manifests` writes the alert rules among them anew: kustomize takes no file from outside of k8s/.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,22 @@ K8S: Final = ROOT / "k8s"
 WORKLOADS: Final = ("Deployment", "StatefulSet", "Job")
 OURS: Final = ("sluice-api", "sluice-ingest", "sluice-worker", "sluice-migrate", "sluice-kibana")
 """The names of the pods that run Sluice's image."""
+
+
+RULES: Final = K8S / "components" / "monitoring" / "alerts.yaml"
+_HEAD: Final = """# Written by `python -m tests.manifests`, from monitoring/alerts.yaml.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: sluice
+spec:
+"""
+
+
+def alert_rules() -> str:
+    """The rules of monitoring/alerts.yaml as an object of Prometheus' operator."""
+    lines = (ROOT / "monitoring" / "alerts.yaml").read_text("utf-8").splitlines()
+    return _HEAD + "".join(f"  {line}\n" if line else "\n" for line in lines if not line.startswith("#"))
 
 
 def builder() -> list[str] | None:
@@ -114,3 +133,7 @@ def below_restricted(item: Json) -> Iterator[str]:
             "hostPort": any(port.get("hostPort") for port in container.get("ports", [])),
         }
         yield from (f"{container['name']}: {key}" for key, bad in found.items() if bad)
+
+
+if __name__ == "__main__":
+    RULES.write_text(alert_rules(), "utf-8")

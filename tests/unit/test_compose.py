@@ -78,6 +78,7 @@ def test_prometheus_and_grafana_come_with_a_profile() -> None:
     assert {service for service, spec in SERVICES.items() if "profiles" in spec} == {"prometheus", "grafana"}
     scraping = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text("utf-8"))
     (port,) = re.findall(r"SLUICE_METRICS_PORT=(\d+)", DOCKERFILE)
+    assert scraping["rule_files"] == [volume.split(":")[1] for volume in SERVICES["prometheus"]["volumes"][1:2]]
     for job in scraping["scrape_configs"]:
         (found,) = job["dns_sd_configs"]
         assert job["job_name"] == f"sluice-{found['names'][0]}" and found["port"] == int(port)

@@ -21,7 +21,9 @@ from tests.manifests import (
     K8S,
     OURS,
     ROOT,
+    RULES,
     WORKLOADS,
+    alert_rules,
     below_restricted,
     builder,
     containers,
@@ -342,3 +344,9 @@ def test_the_patch_of_the_dashboards_is_that_of_the_base() -> None:
     """A component can't reach into the base's folder."""
     files = [K8S / folder / "locked-down.yaml" for folder in ("base", "components/dashboards")]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_the_alert_rules_are_those_of_prometheus() -> None:
+    assert RULES.read_text("utf-8") == alert_rules(), "python -m tests.manifests"
+    groups = yaml.safe_load((ROOT / "monitoring" / "alerts.yaml").read_text("utf-8"))["groups"]
+    assert yaml.safe_load(RULES.read_text("utf-8"))["spec"]["groups"] == groups
