@@ -6,11 +6,12 @@ crash in between repeats the first two: each carries the command's offset, and i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
 from control.admission import Catalog, holder, startable
-from control.entry import head_of, readable, surplus_problem
+from control.entry import REPORTS, head_of, job_named, readable, surplus_problem
 from control.errors import Rejected
 from control.jobtable import JobTable
 from control.machine import Context
@@ -31,6 +32,8 @@ Publish = Callable[[TopicName, bytes, bytes | None], Awaitable[None]]
 
 _KEY_BYTES = 64
 """Of a record that is no command, the history names the first bytes of the key: as many as a job id may have."""
+PUT_BACK_SECONDS = 1.0
+"""How often a report is put back about a job that this version does not understand."""
 SWEEP_MS = 3600 * 1000
 """How often the agent looks for jobs that ended long ago."""
 SWEEP_JOBS = 100
@@ -49,6 +52,7 @@ class ControlAgent:
         retention_days: float = 30,
         clock: Callable[[], int] = lambda: LAST_MOMENT,
         on_history: Callable[[JobEvent | CommandRejected], None] = lambda _: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`partitions`: how many the topic `rows` has; new jobs keep this number. Jobs that ended longer ago than
         `retention_days` leave the control table; the history and the reports keep them. `clock` gives the time now, in
@@ -61,6 +65,8 @@ class ControlAgent:
         self._retention_ms = retention_days * DAY_MS
         self._clock = clock
         self._on_history = on_history
+        self._sleep = sleep
+        self._put_back: set[bytes] = set()
         self._swept_at = 0
         self._newest_offset = -1
         """Offset of the newest command that a state has taken in: the agent has carried out all commands before it."""
@@ -87,6 +93,8 @@ class ControlAgent:
             return  # Kafka delivers it again. Judged anew, a command that was refused then could be carried out now.
         at = moment(at)
         context = self._context(offset, at)
+        if self._jobs.not_understood and await self._left_alone(value, context):
+            return
         try:
             command: Command = decode(value, Command)
         except UndecodableError as error:
@@ -115,6 +123,30 @@ class ControlAgent:
         if today - self._swept_at > SWEEP_MS:
             await self._sweep(today)
 
+    async def _left_alone(self, value: bytes | None, context: Context) -> bool:
+        """Whether a command is of a job that a newer version has written: a request is refused, a report put back.
+
+        A report must not be lost: a newer control agent has to take it in. It goes to the end of the topic again.
+        """
+        named = job_named(value)
+        if named is None or named.job_id not in self._jobs.not_understood or value is None:
+            return False
+        job_id = named.job_id
+        if named.type not in REPORTS:
+            problem = (
+                f"a newer version of Sluice has written job {job_id}, and the worker in control does not know what it "
+                f"is to do: end the rollout, or go forward again, and ask again"
+            )
+            await self._carry_out(Reaction(history=(unreadable(job_id, problem, context, named.type, 409),)))
+            return True
+        if value in self._put_back:  # the topic has been gone through once
+            self._put_back.clear()
+            await self._sleep(PUT_BACK_SECONDS)
+        self._put_back.add(value)
+        log.info("job %s: a report waits for a newer worker", job_id, extra=as_event("job.deferred", job=job_id))
+        await self._publish("commands", job_id.encode(), value)
+        return True
+
     def _judged(self, before: Job | None, command: Command, context: Context) -> Reaction:
         """What follows from a command. An unexpected error refuses this one command."""
         try:
@@ -138,6 +170,7 @@ class ControlAgent:
             if job.command_offset < self._newest_offset
             and job.state in ENDED
             and job.ended_at is not None
+            and job.id not in self._jobs.not_understood
             and at - job.ended_at > self._retention_ms
         ]
         for job_id in expired[:SWEEP_JOBS]:
@@ -149,6 +182,8 @@ class ControlAgent:
     async def _start_next(self, offset: int, at: int) -> None:
         context = self._context(offset, at)
         for job in startable(self._jobs):
+            if job.id in self._jobs.not_understood:
+                continue
             try:
                 reaction = readable(start(job, context))
             except Exception:

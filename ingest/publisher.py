@@ -16,6 +16,7 @@ from runtime.telemetry.log_events import as_event
 from schemas.codec import encode
 from schemas.commands import Report
 from schemas.dead_letters import RejectedRecord
+from schemas.formats import format_headers
 from schemas.topics import topic_name
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ class Publisher:
         return left == 0
 
     def _produce(self, **record: Any) -> None:
+        record["headers"] = [*format_headers(), *record.get("headers", ())]
         while True:
             try:
                 self._producer.produce(**record)

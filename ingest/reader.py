@@ -35,6 +35,7 @@ from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from schemas.codec import UndecodableError, decode
 from schemas.dead_letters import RejectedRecord
+from schemas.formats import FORMAT, format_of
 from schemas.job import Input
 from schemas.plans import Plan
 
@@ -131,6 +132,10 @@ class Reader:
         try:
             plan: Plan = decode(value, Plan)
         except UndecodableError as error:
+            if format_of(record.headers()) > FORMAT:
+                told = as_event("job.not_understood", job=(record.key() or b"").decode("utf-8", "replace"))
+                log.warning("a plan of a newer version waits for a reader that understands it: %s", error, extra=told)
+                return  # it is not acknowledged
             rejected = RejectedRecord(record.topic(), partition, offset, record.key(), value, str(error))
             log.error("this is no plan: %s", rejected, extra=as_event("record.unreadable", partition=partition))
             self._publisher.reject(rejected, lambda: self._acks.done(partition, offset))

@@ -14,7 +14,6 @@ from faust.types import TP, EventT, Message
 
 from control.agent import ControlAgent
 from control.jobtable import JobTable
-from control.predicates import understood
 from processor.engine import Engine
 from processor.metrics import WorkerMetrics
 from processor.reporter import Reporter
@@ -189,7 +188,7 @@ class WorkerApp:
     def measure(self) -> None:
         """Bring the gauges up to date. To be called in the event loop."""
         metrics, consumer = self._metrics, self.app.consumer
-        metrics.not_understood.set(sum(not understood(job) for job in self._jobs))
+        metrics.not_understood.set(len(self._jobs.not_understood))
         metrics.controls.set(self._owns_commands)
         if self.engine is not None:
             self.engine.measure(metrics)

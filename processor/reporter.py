@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
+from control.newer_states import read_history
 from processor.elastic.bulk import BulkSink
 from processor.errors import CannotGoOnError
 from processor.gates import unguarded
 from processor.stream.acknowledgement import Acknowledgeable
 from runtime.telemetry.log_events import as_event
 from schemas.codec import decode, encode
-from schemas.events import CommandRejected, History
+from schemas.events import CommandRejected
 from schemas.indices import index_name
 from schemas.job import Job, LaneTotals
 from schemas.progress import LaneProgress
@@ -139,7 +140,7 @@ class Reporter:
 
     async def job_event(self, value: bytes | None, event: Acknowledgeable) -> None:
         """Take in one record of the job-events topic. Raises as `progress`."""
-        record = decode(value, History)
+        record = read_history(value)
         item = None if isinstance(record, CommandRejected) else job_item(self._prefix, record.job)
         await self._take_in(item, event)
 

@@ -16,6 +16,7 @@ from contextlib import closing
 from confluent_kafka import KafkaException
 
 from control.jobtable import JobTable
+from control.predicates import understood
 from csvfile.cutter import Limits
 from ingest.consumers import ViewConsumer, wait_for_topics
 from ingest.errors import PublishError
@@ -144,7 +145,7 @@ class Inbox:
                     yield report
 
     def _job_changed(self, job_id: str, job: Job | None) -> None:
-        if job is not None and takes_rows(job):
+        if job is not None and understood(job) and takes_rows(job):
             self._open[job_id] = job
         else:
             self._open.pop(job_id, None)

@@ -34,6 +34,7 @@ from runtime.telemetry.log_events import as_event
 from runtime.topic_reading import TopicReading
 from schemas.codec import UndecodableError, decode, encode
 from schemas.dead_letters import RejectedRecord
+from schemas.formats import format_headers
 from schemas.inbox import InboxRecord
 from schemas.topics import topic_name
 
@@ -296,7 +297,11 @@ class Transactions:
         while True:
             try:
                 self._producer.produce(
-                    topic_name(self._prefix, topic), value, key, headers=list((headers or {}).items()) or None, **more
+                    topic_name(self._prefix, topic),
+                    value,
+                    key,
+                    headers=[*format_headers(), *(headers or {}).items()],
+                    **more,
                 )
             except BufferError:
                 self._producer.poll(0.1)
