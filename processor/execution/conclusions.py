@@ -26,6 +26,7 @@ from processor.operations.modes.retention import sweep_images
 from processor.operations.work import Work
 from processor.stream.publisher import Publisher
 from runtime.clock import Clock
+from runtime.telemetry.log_events import as_event
 from schemas.codec import encode
 from schemas.commands import Command, FileFinished, UndoChecked
 from schemas.job import BUSY, Job
@@ -91,7 +92,11 @@ class Conclusions:
         except FencedError:
             pass  # partition 0 belongs to another worker by now
         except CannotGoOnError as error:
-            log.warning("the keys of dry runs that are over can't be deleted: %s", error)
+            log.warning(
+                "the keys of dry runs that are over can't be deleted: %s",
+                error,
+                extra=as_event("elasticsearch.trouble"),
+            )
         await self._sweep_images()
 
     async def _sweep_images(self) -> None:
@@ -102,10 +107,13 @@ class Conclusions:
         except FencedError:
             return
         except CannotGoOnError as error:
-            log.warning("before-images that are old enough can't be deleted: %s", error)
+            log.warning(
+                "before-images that are old enough can't be deleted: %s", error, extra=as_event("elasticsearch.trouble")
+            )
             return
         if deleted:
-            log.info("%d before-images of jobs that ended %g days ago are deleted", deleted, self.image_days)
+            told = "%d before-images of jobs that ended %g days ago are deleted"
+            log.info(told, deleted, self.image_days, extra=as_event("images.deleted", count=deleted))
 
     def _begin(self, job: Job, step: Step) -> None:
         if CONCLUDING not in self.lanes.owned or (job.id, job.epoch) in self.begun:
