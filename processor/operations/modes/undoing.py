@@ -308,6 +308,7 @@ class Undoer:
                 restored=intervals(restored),
                 kept=kept,
                 failed=failed,
+                order=job.command_offset,
             )
             items.append(bulk_item("index", self._undone, key, undone))
             outcomes.append(
