@@ -80,6 +80,7 @@ def make_engine(
         publisher=publisher,
         tasks=tasks.conclusions,
         clock=clock,
+        image_days=settings.image_retention_days,
     )
     states = JobStates(
         jobs, lanes, scheduler, refill, checkpoints, batches, conclusions, failures, background=tasks.reports

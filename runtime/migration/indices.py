@@ -11,9 +11,11 @@ from elasticsearch import ApiError, BadRequestError, Elasticsearch, NotFoundErro
 
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
+from runtime.migration.key_scopes import scope_problem
 from runtime.process import CannotStartError
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from schemas.datasets import Dataset
 from schemas.indices import REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
 
 Properties = dict[str, dict[str, object]]
@@ -34,8 +36,8 @@ def provision_indices(settings: Settings) -> list[str]:
     """
     client = elasticsearch(settings)
     mappings = {index_name(settings.prefix, name): mapping for name, mapping in REPORT_MAPPINGS.items()}
-    for dataset in load_datasets(settings.datasets_folder).values():
-        mappings[data_index(settings.prefix, dataset.name)] = data_mapping(dataset)
+    datasets = {data_index(settings.prefix, it.name): it for it in load_datasets(settings.datasets_folder).values()}
+    mappings |= {name: data_mapping(dataset) for name, dataset in datasets.items()}
     differences = []
     with client:
         for name, mapping in mappings.items():
@@ -49,6 +51,8 @@ def provision_indices(settings: Settings) -> list[str]:
                 except BadRequestError as error:
                     if error.error != "resource_already_exists_exception":
                         raise
+                    if name in datasets:
+                        _require_scope(client, name, datasets[name])
                     actual = _with_new_fields(client, name, mapping["properties"])
                     differences += _mapping_differences(name, mapping["properties"], actual)
                     differences += _setting_differences(client, name, shards, settings.elasticsearch_replicas)
@@ -71,6 +75,16 @@ def _put_template(client: Elasticsearch, name: str, template: dict[str, Any]) ->
     # Elasticsearch writes settings in a form of its own, so what was asked for is kept beside them, to be compared.
     client.indices.put_index_template(name=name, index_patterns=[name], template=template, meta={"sluice": template})
     _changed("the template of index %s is made" if found is None else "the template of index %s is another now", name)
+
+
+def _require_scope(client: Elasticsearch, index: str, dataset: Dataset) -> None:
+    meta = client.indices.get_mapping(index=index)[index]["mappings"].get("_meta", {})
+    problem = scope_problem(client, index, dataset, meta)
+    if problem is not None:
+        raise RefusedError(problem)
+    wanted = data_mapping(dataset)["_meta"]
+    if meta != {**meta, **wanted}:
+        client.indices.put_mapping(index=index, meta={**meta, **wanted})
 
 
 def _with_new_fields(client: Elasticsearch, name: str, wanted: dict[str, Any]) -> Properties:

@@ -36,6 +36,7 @@ EVENTS: Final[dict[str, str]] = {
     "plan.ended": "A reader has come to the end of its work on a plan.",
     "plan.void": "A plan is not wanted any more.",
     "file.compared": "A file is not as it was when its job was made: its content is compared.",
+    "images.deleted": "Before-images of jobs that ended long ago are deleted.",
     "uploads.cleaned": "Parts of uploads that broke off were removed, or could not be.",
     "request.failed": "A request to the API failed unexpectedly.",
     "inbox.restarted": "The reader of the inbox begins its session anew.",
