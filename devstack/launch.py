@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import runpy
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 ROLES: Final[Mapping[str, str]] = {
@@ -20,9 +20,9 @@ ROLES: Final[Mapping[str, str]] = {
 """Role -> the module that `python -m` runs as this role."""
 
 
-def run(role: str, arguments: Sequence[str] = ()) -> None:
+def run(role: str) -> None:
     """Become a process of this role, as `python -m` of its module does. Ends with SystemExit where it has a code."""
-    sys.argv = [f"sluice {role}", *arguments]
+    sys.argv = [f"sluice {role}"]
     runpy.run_module(ROLES[role], run_name="__main__", alter_sys=True)
 
 
@@ -31,8 +31,6 @@ def main() -> None:
     match sys.argv[1:]:
         case [role] if role in ROLES:
             run(role)
-        case ["migrate", *arguments]:
-            run("migrate", arguments)
         case _:
             from devstack.cli import main as command_line
 

@@ -1,8 +1,6 @@
-"""`sluice api|ingest|worker|migrate`: one role in the foreground, as an image runs it."""
+"""`sluice api|ingest|worker`: one role in the foreground, as an image runs it."""
 
 from __future__ import annotations
-
-from typing import Annotated
 
 import typer
 
@@ -28,9 +26,3 @@ def ingest() -> None:
 def worker() -> None:
     """Run a worker in the foreground; several share the work."""
     launch.run("worker")
-
-
-@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, add_help_option=False)
-def migrate(args: Annotated[list[str] | None, typer.Argument(help="Its options; --help lists them.")] = None) -> None:
-    """Make the topics and indices that are missing, say what differs, and end."""
-    launch.run("migrate", args or [])
