@@ -360,7 +360,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     rows_failed: int
     errors: list[RowErrorView]
     rows: list[PreviewRow]
-    changes: Changes | None
+    changes: Changes | None = None
     """What would become of documents that exist; null: the dataset's key does not reach further than the job."""
 
 

@@ -35,10 +35,10 @@ def request_problem(request: Request) -> Rejected | None:
             problem = rate_problem(request.rows_per_second)
         case StartJob(options=Options(dry_run=True)):
             problem = "start makes the real job: leave dry_run out"
-        case StartJob(options=Options() as options) if told := given(options, (*FILE_OPTIONS, *MODE_OPTIONS)):
-            problem = (
-                f"start takes the file, its columns and the mode as the dry run had them: leave {', '.join(told)} out"
-            )
+        case StartJob(options=Options() as options) if told := given(options, MODE_OPTIONS):
+            problem = f"start writes as the dry run would have: leave {', '.join(told)} out"
+        case StartJob(options=Options() as options) if told := given(options, FILE_OPTIONS):
+            problem = f"start takes the file and its columns as the dry run had them: leave {', '.join(told)} out"
         case StartJob(options=Options() as options):
             problem = options_problem(options)
     return None if problem is None else Rejected(400, problem)

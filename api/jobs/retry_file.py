@@ -46,7 +46,7 @@ class RowSet:
         self._bits[place] |= 1 << (number & 7)
 
 
-def corrected_header(path: Path, dataset: Dataset, options: Options, mode: Mode | None) -> Header:
+def corrected_header(path: Path, dataset: Dataset, options: Options, mode: Mode | None = None) -> Header:
     """The header of a file of corrected rows, of a job with these options in this mode. Blocks.
 
     Raises:

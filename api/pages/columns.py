@@ -57,7 +57,8 @@ class Row:
 
 
 async def show_columns(request: Request) -> Response:
-    """The table for the file whose first bytes are sent; nothing is kept. Fields: dataset, mode, columns, whole; file."""
+    """The table for the file whose first bytes are sent; nothing is stored. Fields: dataset, mode, columns, whole;
+    file."""
     fields, head = await _received(request)
     catalog = services(request).catalog
     dataset = catalog.datasets.get(fields.get("dataset", ""))
