@@ -11,10 +11,11 @@ from control.jobtable import read_record
 from schemas.codec import UndecodableError, decode
 from schemas.events import CommandRejected
 from schemas.lanes import OWNER_KEY, LaneRecord, lane_of_key
-from schemas.topics import topic_name
+from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)
 
+FOLLOWED: tuple[TopicName, ...] = ("job-events", "jobs", "lanes")
 _RECENT_MS = 60_000
 
 

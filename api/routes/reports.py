@@ -17,6 +17,7 @@ from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
+from schemas.principals import Role
 
 _ERRORS_LIMIT = 100
 _LAST_ROW = 2**62
@@ -87,6 +88,7 @@ ENDPOINTS: Final = (
         "getHistory",
         "The audit trail, newest last",
         (Answer(200, "What happened", HistoryPage),),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -96,6 +98,7 @@ ENDPOINTS: Final = (
         "Row errors, by row",
         (Answer(200, "A page", RowErrorPage),),
         (_LIMIT, _AFTER),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -104,6 +107,7 @@ ENDPOINTS: Final = (
         "getErrorsCsv",
         "All row errors",
         (Answer(200, "The rows, and why not", CSV, {"Content-Disposition": "What to call the file"}),),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -112,6 +116,7 @@ ENDPOINTS: Final = (
         "getPreview",
         "What a dry run has found: counts, first row errors, first rows as they would be stored",
         (Answer(200, "The preview", Preview), refusal(404, "There is no such job, or it is no dry run")),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -132,6 +137,7 @@ ENDPOINTS: Final = (
             Parameter("If-Range", "The ETag that the range belongs to", str, "header"),
             Parameter("If-None-Match", "ETags of files that the caller has", str, "header"),
         ),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -140,6 +146,7 @@ ENDPOINTS: Final = (
         "listDatasets",
         "Datasets and their columns",
         (Answer(200, "All of them", DatasetList),),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -148,5 +155,6 @@ ENDPOINTS: Final = (
         "getStats",
         "Totals over all jobs",
         (Answer(200, "The totals", Stats), unavailable("The API has just started, and does not know every job yet")),
+        role=Role.VIEWER,
     ),
 )
