@@ -28,6 +28,7 @@ from api.readmodel.metrics import Metrics, MetricsMiddleware
 from api.routes.rest import ENDPOINTS
 from api.uploads.abandoned_parts import clean_up
 from api.web.access import guarded
+from api.web.access_log import AccessLog
 from api.web.answer_limit import LimitedNode
 from api.web.auth import Authenticator, admin_key
 from api.web.middleware import KnownHosts, UnexpectedErrors
@@ -53,6 +54,8 @@ def routes() -> list[BaseRoute]:
 def application(settings: Settings, lifespan: Lifespan) -> Starlette:
     """The app; `lifespan` puts a Services into ``app.state.services``."""
     middleware = [Middleware(MetricsMiddleware), Middleware(UnexpectedErrors)]
+    if settings.api_access_log:
+        middleware.insert(0, Middleware(AccessLog))
     if not settings.api_require_key:
         # A web page may let its own host name resolve to 127.0.0.1 (DNS rebinding); the Host header shows that.
         hosts = ["localhost", "127.0.0.1", "::1", "testserver", settings.api_host]

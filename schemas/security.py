@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from schemas.bounds import Name, Timestamp
+from schemas.bounds import Counter, Name, Timestamp
 from schemas.principals import KeyId, Organisations
 
 Occurrence = Literal[
@@ -38,5 +38,5 @@ class SecurityEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     about: str | None = None
     """The route, the job or the key that it is about."""
     why: str | None = None
-    unlogged: int = 0
+    unlogged: Counter = 0
     """Refusals before this one that were not recorded, since there were too many."""

@@ -101,7 +101,8 @@ class Admission:
         if problem is not None:
             raise refused(problem)
         if not self.caller.may_see(command.organisation):
-            raise ApiError(403, f"this API key may not act for organisation {command.organisation}")
+            text = f"this API key may not act for organisation {command.organisation}"
+            raise ApiError(403, text, {"organisation": command.organisation})
         return command
 
     def _organisation(self, asked: JobRequest) -> str:

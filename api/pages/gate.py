@@ -13,9 +13,8 @@ from api.errors import ApiError
 from api.pages.rendering import fragment, page, wants_fragment
 from api.pages.session import from_own_page, tokens_in
 from api.principals.sessions import caller_of_session
-from api.web.access import require_role
+from api.web.access import require_role, watched
 from api.web.auth import ADMIN, Caller
-from api.web.ending import ended_with
 from api.web.responses import http_problem, refusal, unexpected
 from api.web.routing import Handler
 from api.web.services import services, visible_job
@@ -55,7 +54,7 @@ def gated(handler: Handler, needed: Role) -> Handler:
         if "job_id" in request.path_params:
             await visible_job(request)
         require_role(request, needed)
-        return ended_with(services(request), user, await handler(request))
+        return await watched(request, handler)
 
     return open_page(behind)
 

@@ -29,9 +29,23 @@ def guarded(endpoint: Endpoint) -> Handler:
         if endpoint.of_a_job:
             await visible_job(request)
         require_role(request, needed)
-        return ended_with(services(request), caller(request), await endpoint.handler(request))
+        return await watched(request, endpoint.handler)
 
     return behind
+
+
+async def watched(request: Request, handler: Handler) -> Response:
+    """The handler's answer, which breaks off once the caller's key or session ends.
+
+    A refusal that is about an organisation is noted as a security event.
+    """
+    try:
+        return ended_with(services(request), caller(request), await handler(request))
+    except ApiError as error:
+        if error.code == 403 and "organisation" in error.details:
+            where = address_of(request), route_of(request)
+            services(request).audit.note("organisation-refused", caller(request), *where)
+        raise
 
 
 def require_role(request: Request, needed: Role) -> None:

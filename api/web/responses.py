@@ -49,7 +49,8 @@ def http_problem(request: Request, error: HTTPException) -> ApiError:
 def unexpected(scope: Scope) -> ApiError:
     """Log the exception that is being handled under an id; returns a refusal with that id and no details."""
     mark = secrets.token_hex(4)
-    log.exception("request failed unexpectedly, id %s: %s %s", mark, scope["method"], scope["path"])
+    route = getattr(scope.get("route"), "path", "none")  # the path itself may hold anything
+    log.exception("request failed unexpectedly, id %s: %s %s", mark, scope["method"], route)
     return ApiError(
         500, f"something went wrong inside the API; its log has the cause under the id {mark}", {"id": mark}
     )

@@ -36,9 +36,9 @@ def key_problem(wanted: WantedKey, asking_for: frozenset[str] | None) -> Rejecte
     if problem is not None:
         return Rejected(400, problem)
     if asking_for is not None and (wanted.organisations is None or not asking_for.issuperset(wanted.organisations)):
-        return Rejected(
-            403, f"your key may make keys for {', '.join(sorted(asking_for))} only; leave out the other organisations"
-        )
+        own = sorted(asking_for)
+        text = f"your key may make keys for {', '.join(own)} only; leave out the other organisations"
+        return Rejected(403, text, {"organisation": own})
     return None
 
 
