@@ -56,7 +56,8 @@ class Process:
     def __init__(self, role: Role, number: int, settings: Settings) -> None:
         self.role: Role = role
         self.name = f"{role}-{number}"
-        self._api = settings.api
+        self.address = settings.api
+        """Of the API."""
         self._log = settings.home / f"{self.name}.log"
         self._ready_file = settings.home / f"{self.name}.ready"
         self.ended_by_test = False
@@ -88,7 +89,7 @@ class Process:
         if self.role != "api":
             return self._ready_file.exists()
         try:
-            return httpx2.get(f"{self._api}/readyz", timeout=5, trust_env=False).status_code == 200
+            return httpx2.get(f"{self.address}/readyz", timeout=5, trust_env=False).status_code == 200
         except httpx2.HTTPError:
             return False
 
