@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     api_url: Url | None = Field(None, description="where clients find the API; unset: http://api_host:api_port")
     api_key: Key | None = Field(None, description="the admin's API key; unset: read from admin.key in the home folder")
     api_require_key: bool = Field(True, description="refuse calls without an API key; the local stack sets it to false")
+    api_access_log: bool = Field(True, description="log a line for each request: who asked for which route")
     api_connections: int = Field(500, ge=10, description="connections that the API holds open at once, at most")
     api_head_seconds: float = Field(
         20.0, gt=0, description="time limit of a request's line and headers, from the opening of the connection on"
