@@ -74,7 +74,7 @@ def work(settings: Settings) -> int:
 
 def main() -> None:
     """``python -m runtime.provision``."""
-    run("migrate", work, interrupted=128 + signal.SIGTERM)
+    run("migrate", "migrate", work, interrupted=128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

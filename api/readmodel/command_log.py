@@ -14,6 +14,7 @@ from api.readmodel.job_feed import JobFeed
 from control.limits import request_problem
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
+from runtime.telemetry.tracing import trace_headers
 from schemas.codec import encode
 from schemas.commands import Command, Request
 from schemas.events import CommandRejected
@@ -74,7 +75,7 @@ class CommandLog:
                 self._topic,
                 encode(command),
                 command.job_id.encode(),
-                headers=format_headers(),
+                headers=[*format_headers(), *trace_headers()],
                 on_delivery=delivered,
             )
         except (KafkaException, BufferError) as error:

@@ -65,6 +65,7 @@ class JobStates:
     def _release(self, job_id: str, job: Job | None) -> None:
         """The job has ended, or has left the table: its lanes go."""
         self._scheduler.forget(job_id)
+        self._batches.traces.pop(job_id, None)
         self._checkpoints.drop(self._lanes.drop_job(job_id, job.run if job else None))
         if job is not None and job.options.dry_run and self._swept:
             self._background.start(self._conclusions.sweep())
