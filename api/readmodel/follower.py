@@ -1,4 +1,9 @@
-"""Follows the topics ``jobs``, ``lanes`` and ``job-events`` from their beginning, in a thread, and feeds the view."""
+"""Follows the topics ``jobs``, ``lanes`` and ``job-events``, in a thread, and feeds the view.
+
+``job-events`` keeps the history of every job there ever was, and the view needs that of the jobs it knows: so the
+history is read from the time on at which the oldest of these was made. A start takes as long as there are jobs, and not
+longer from year to year.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from api.readmodel.decoding import Decoder
-from api.readmodel.job_index import Seen
+from api.readmodel.job_index import JobSeen, Seen
 from runtime.clients import librdkafka_config
 from runtime.clock import now_ms
 from runtime.settings import Settings
@@ -23,6 +28,9 @@ log = logging.getLogger(__name__)
 FOLLOWED: tuple[TopicName, ...] = ("job-events", "jobs", "lanes")
 _BATCH = 500
 _RETRY_SECONDS = 1.0
+_KAFKA_SECONDS = 10.0
+_MARGIN_MS = 3600 * 1000
+"""Clocks of those who write the history may differ by so much."""
 _LOST = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 
 
@@ -83,8 +91,11 @@ class Follower:
 
     def _follow(self, consumer: Consumer) -> None:
         wanted = self._partitions(consumer)
-        consumer.assign(wanted)
+        events = [place for place in wanted if place.topic == topic_name(self._settings.prefix, "job-events")]
+        tables = [place for place in wanted if place not in events]
+        consumer.assign(tables)
         behind = {(partition.topic, partition.partition) for partition in wanted}
+        oldest = now_ms()
         decoder = Decoder(self._settings.prefix, now_ms=now_ms())
         while not self._stopping.is_set():
             batch: list[Seen] = []
@@ -96,6 +107,8 @@ class Follower:
                     seen = decoder.seen(*place, _at(message), message.partition())
                     if seen is not None:
                         batch.append(seen)
+                        if isinstance(seen, JobSeen) and seen.job is not None:
+                            oldest = min(oldest, seen.job.created_at)
                 elif error.code() == KafkaError._PARTITION_EOF:
                     behind.discard((message.topic(), message.partition()))
                 elif error.code() in _LOST or error.fatal():
@@ -105,9 +118,25 @@ class Follower:
                 message = consumer.poll(0) if len(batch) < _BATCH else None
             if batch:
                 self._hand_over(batch)
+            if events and not any(topic != events[0].topic for topic, _ in behind):
+                positions = consumer.position(tables)
+                for place in positions:
+                    place.offset = max(place.offset, OFFSET_BEGINNING)  # without a record there is no position
+                consumer.assign([*positions, *self._since(consumer, events, oldest - _MARGIN_MS)])
+                events = []
             if not behind and self._caught_up is not _done:
                 self._loop.call_soon_threadsafe(self._caught_up)
                 self._caught_up = _done
+
+    def _since(self, consumer: Consumer, places: list[TopicPartition], at: int) -> list[TopicPartition]:
+        """Where to begin so that every record from this time on is read."""
+        # The ends are looked up first: where no record is of this time, those that come meanwhile are not missed.
+        ends = {place.partition: consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)[1] for place in places}
+        asked = [TopicPartition(place.topic, place.partition, max(0, at)) for place in places]
+        return [
+            TopicPartition(found.topic, found.partition, found.offset if found.offset >= 0 else ends[found.partition])
+            for found in consumer.offsets_for_times(asked, timeout=_KAFKA_SECONDS)
+        ]
 
     def _hand_over(self, batch: list[Seen]) -> None:
         """Give a batch to the event loop, and wait until it is folded in: else a long topic would pile up in memory."""
