@@ -177,7 +177,7 @@ def _mount(module: str) -> None:
         app.add_typer(commands)
 
 
-for _module in ("sample_csv.cli", "client.cli", "kibana.cli"):
+for _module in ("devstack.role_commands", "sample_csv.cli", "client.cli", "kibana.cli"):
     _mount(_module)
 
 

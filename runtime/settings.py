@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, DirectoryPath, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.urls import server_key, server_url
@@ -113,6 +114,10 @@ class Settings(BaseSettings):
         64 * 1024**3, ge=1024**2, description="bytes that a compressed file unpacks to, at most"
     )
 
+    secrets_folder: DirectoryPath | None = Field(
+        None, description="a folder with a file for each secret setting, named like its variable; unset: none"
+    )
+
     job_retention_days: float = Field(30.0, gt=0, description="days after which an ended job leaves the control table")
     block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
     block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")
@@ -194,9 +199,11 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """This process's settings, read once.
+    """This process's settings, read once: from variables, then from files in the folder of secrets.
 
     Raises:
         pydantic.ValidationError: a variable has a value that can't be used; its message names the variable's field.
     """
-    return Settings()
+    # A folder that is missing is refused as the value of its own variable.
+    folder = os.environ.get("SLUICE_SECRETS_FOLDER", "")
+    return Settings(_secrets_dir=folder if Path(folder).is_dir() else None)

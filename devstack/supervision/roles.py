@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from devstack import ports
+from devstack.launch import ROLES
 from devstack.layout import Layout
 from devstack.program import Program, Role, name_of
 from devstack.servers import elasticsearch_server, kafka_server
@@ -16,7 +17,6 @@ from devstack.servers.lockfile import locked
 from devstack.servers.packages import fetch
 from runtime.settings import Settings
 
-_MODULES: Final[dict[Role, str]] = {"api": "api.server", "ingest": "ingest", "worker": "processor"}
 _NICENESS: Final[dict[Role, int]] = {"ingest": 15}
 """The reader is far ahead of the worker anyway, and commands and rows wait for the worker and Elasticsearch."""
 
@@ -64,7 +64,7 @@ def _python(role: Role, number: int, settings: Settings, layout: Layout) -> Prog
     return Program(
         role=role,
         number=number,
-        command=(sys.executable, "-m", _MODULES[role]),
+        command=(sys.executable, "-m", ROLES[role]),
         environment=environment,
         log=layout.log(name),
         check=partial(_require_api_port, settings) if is_api else lambda: None,
