@@ -109,7 +109,7 @@ class Batches:
 
     async def _carry_out(self, job: Job, lanes: Collection[Lane], blocks: Sequence[Block]) -> Sequence[Outcome]:
         """Have the job's operation apply or undo blocks, and write the dead letters; an outcome for each block."""
-        operation, work = self.works.for_blocks(job, lanes)
+        operation, work = await self.works.for_blocks(job, lanes)
         result = await (operation.apply if job.phase == "apply" else operation.undo)(work, blocks)
         if len(result.outcomes) != len(blocks):
             raise CannotGoOnError(

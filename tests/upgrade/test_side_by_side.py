@@ -20,7 +20,7 @@ from tests.upstream import Sender, end, rows_of, topic_job
 from verify.compare import compare
 
 ROWS = 5000
-SLOW = 150
+SLOW = 30
 """Rows a second: a job is under way while processes come and go, until its rate is lifted."""
 
 
