@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     elasticsearch_replicas: int = Field(0, ge=0, description="replicas of each index that is created")
     elasticsearch_shards: int = Field(1, ge=1, description="primary shards of each data index that is created")
 
+    index_bytes: int | None = Field(
+        None, ge=1, description="bytes of an index from which on new jobs of its dataset get the next one; unset: never"
+    )
+
     kibana_url: Url = Field("http://127.0.0.1:5601", description="Kibana's URL, for the import of the dashboards")
     kibana_space: str | None = Field(None, description="id of the space they go to; unset: the default space")
     kibana_api_key: Key | None = Field(None, description="API key for Kibana (encoded form)")

@@ -40,6 +40,7 @@ EVENTS: Final[dict[str, str]] = {
     "uploads.cleaned": "Parts of uploads that broke off were removed, or could not be.",
     "request.failed": "A request to the API failed unexpectedly.",
     "inbox.restarted": "The reader of the inbox begins its session anew.",
+    "index.rolled": "The rows of a dataset have outgrown their index: new jobs write into the next one soon.",
     "migrate.changed": "`migrate` has made or altered a topic or an index.",
     "migrate.done": "`migrate` has ended; with the number of differences that are left.",
     "migrate.differs": "A topic or an index is not as the settings say.",
