@@ -68,6 +68,7 @@ from schemas.events import (
     TerminationRequested,
     UndoFinished,
 )
+from schemas.formats import WRITE_MODES
 from schemas.job import Input, Job, LaneTotals, State
 
 S = State
@@ -129,6 +130,8 @@ def _create(
     if problem is not None:
         return problem
     key = exclusive_key(command, context.catalog)
+    kind = context.catalog.operations[command.operation]
+    mode = write_mode(command, kind, context.catalog.datasets[command.dataset])
     created = Job(
         id=command.job_id,
         operation=command.operation,
@@ -141,9 +144,8 @@ def _create(
         partitions=context.partitions,
         reason=command.reason,
         options=command.options,
-        mode=write_mode(
-            command, context.catalog.operations[command.operation], context.catalog.datasets[command.dataset]
-        ),
+        mode=mode,
+        needs=WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0,
         source=command.source,
         request=request_digest(command),
         started_from=started_from,

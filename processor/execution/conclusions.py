@@ -133,12 +133,8 @@ class Conclusions:
             )
             return
         if deleted:
-            log.info(
-                "%d before-images of jobs that ended %g days ago are deleted",
-                deleted,
-                self.image_days,
-                extra=as_event("images.deleted"),
-            )
+            told = "%d before-images of jobs that ended %g days ago are deleted"
+            log.info(told, deleted, self.image_days, extra=as_event("images.deleted", count=deleted))
 
     def _begin(self, job: Job, step: Step) -> None:
         if CONCLUDING not in self.lanes.owned or (job.id, job.epoch) in self.begun:

@@ -112,6 +112,11 @@ def _put_template(client: Elasticsearch, name: str, template: dict[str, Any]) ->
 
 
 def _require_scope(client: Elasticsearch, index: str, dataset: Dataset) -> None:
+    """Note in an existing index how far its dataset's keys reach.
+
+    Raises:
+        RefusedError: it has rows whose keys reach further, or not so far.
+    """
     meta = client.indices.get_mapping(index=index)[index]["mappings"].get("_meta", {})
     problem = scope_problem(client, index, dataset, meta)
     if problem is not None:
@@ -119,6 +124,7 @@ def _require_scope(client: Elasticsearch, index: str, dataset: Dataset) -> None:
     wanted = data_mapping(dataset)["_meta"]
     if meta != {**meta, **wanted}:
         client.indices.put_mapping(index=index, meta={**meta, **wanted})
+        _changed("index %s notes how far its keys reach", index)
 
 
 def _with_new_fields(client: Elasticsearch, name: str, wanted: dict[str, Any]) -> Properties:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from processor.operations.modes.found import Found, mark_of
+from processor.operations.modes.found import Found, Mark
 from schemas.modes import MERGING, Mode
 
 _encode = msgspec.json.Encoder().encode
@@ -67,8 +67,8 @@ class Rules:
         """
         if found is None:
             return self._without(row, deleted)
-        raw = found.raw
-        mark = mark_of(raw)
+        before = _decode(found.source)
+        mark = _mark(before.pop("sluice", None))
         if mark.job_id == self.job_id:
             # Its own write, whatever others have made of it since: a repeat does not write it again.
             if mark.row_number == row.number:
@@ -81,11 +81,16 @@ class Rules:
             case "delete":
                 return Decision("delete")
             case "replace":
-                return self._changed(row, _values(raw), row.values)
+                values = row.values
+                changed = differs(before, values) or any(
+                    value is not None for name, value in before.items() if name not in values
+                )
+                return Decision("update", self._line(row, values)) if changed else Decision("unchanged")
             case _:
-                before = _values(raw)
                 values = row.values if self.clears else {k: v for k, v in row.values.items() if v is not None}
-                return self._changed(row, before, {**before, **values})
+                if not differs(before, values):
+                    return Decision("unchanged")
+                return Decision("update", self._line(row, before | values))
 
     def _without(self, row: Row, deleted: bool) -> Decision:
         if self.mode == "delete" and deleted:
@@ -103,20 +108,22 @@ class Rules:
                 return Decision("refused", reason=f"{row.words} does not exist, {needs}", missing=True)
         return Decision("create", self._line(row, values))
 
-    def _changed(self, row: Row, before: dict[str, Any], after: dict[str, Any]) -> Decision:
-        if before == after or all(before.get(name) == after.get(name) for name in {*before, *after}):
-            return Decision("unchanged")
-        return Decision("update", self._line(row, after))
-
-    def _line(self, row: Row, values: dict[str, Any]) -> bytes:
-        mark = {"job_id": self.job_id, "row_number": row.number, "organisation": self.organisation}
-        return _encode({**values, "sluice": mark})
+    def _line(self, row: Row, values: Mapping[str, Any]) -> bytes:
+        mark = b',"sluice":{"job_id":%b,"row_number":%d,"organisation":%b}}'
+        return _encode(values)[:-1] + mark % (_encode(self.job_id), row.number, _encode(self.organisation))
 
 
-def _values(raw: bytes) -> dict[str, Any]:
-    found = _decode(raw)
-    found.pop("sluice", None)
-    return found
+def differs(before: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Whether a document has other values than these."""
+    return any(before.get(name) != value for name, value in values.items())
+
+
+def _mark(found: Any) -> Mark:
+    """The mark in a document; an empty one, where another program has written it in a form of its own."""
+    if not isinstance(found, dict):
+        return Mark()
+    job_id, row = found.get("job_id"), found.get("row_number")
+    return Mark(job_id, row) if isinstance(job_id, str) and isinstance(row, int) else Mark()
 
 
 def twice(row: Row, other: int) -> Decision:

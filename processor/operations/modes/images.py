@@ -34,6 +34,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of what the row wrote; None: it took the document out."""
     before: msgspec.Raw = msgspec.Raw(b"null")
     """The document as it was; null: there was none."""
+    seq: int = -1
+    """Sequence number of what was there before; -1: there was none, or it came from the image of another job."""
     took: tuple[str, ...] = ()
     """Jobs that were rolled back beneath this one, whose before-images it has taken over; `before` is the last's."""
     handed: str | None = None
@@ -75,6 +77,7 @@ class _Kept(msgspec.Struct, frozen=True):
     order: int = 0
     after: str | None = None
     before: msgspec.Raw = msgspec.Raw(b"null")
+    seq: int = -1
     took: tuple[str, ...] = ()
     handed: str | None = None
     unchanged: int | None = None
@@ -123,6 +126,7 @@ def read_image(raw: bytes) -> Image | Claim | Receipt:
         order=kept.order,
         after=kept.after,
         before=kept.before,
+        seq=kept.seq,
         took=kept.took,
         handed=kept.handed,
     )

@@ -61,6 +61,8 @@ class _Batch:
     """What became of the rows of some blocks."""
 
     restored: dict[int, Entry] = field(default_factory=dict)
+    untouched: list[Entry] = field(default_factory=list)
+    """Rows whose image was kept, and that were never written."""
     kept: dict[int, Left] = field(default_factory=dict)
     failed: dict[int, Left] = field(default_factory=dict)
     handed: list[tuple[Entry, str]] = field(default_factory=list)
@@ -183,7 +185,7 @@ class Undoer:
         ]
         later = await self._later([entry for entry, _, raw in now if not plain(entry.image, raw)])
         items: list[bytes] = []
-        doing: list[Entry] = []
+        doing: list[tuple[Entry, bool]] = []
         again: list[Entry] = []
         verdicts = [
             judge(entry.image, raw, later.get(entry.image.document, ()), work.job.force) for entry, _, raw in now
@@ -209,9 +211,11 @@ class Undoer:
                 batch.restored[row] = entry
             else:
                 items.append(item)
-                doing.append(entry)
-        for entry, answer in zip(doing, await self._sent(items), strict=True):
-            if answer.ok:
+                doing.append((entry, there is not None and there.seq == entry.image.seq))
+        for (entry, untouched), answer in zip(doing, await self._sent(items), strict=True):
+            if answer.ok and untouched:
+                batch.untouched.append(entry)
+            elif answer.ok:
                 batch.restored[entry.image.row] = entry
             elif answer.status in (404, 409):
                 again.append(entry)
@@ -316,7 +320,7 @@ class Undoer:
         """Take out the images of what is restored."""
         items = [
             Conditional(self._images, entry.held.id, entry.held.seq, entry.held.term).delete()
-            for entry in batch.restored.values()
+            for entry in (*batch.restored.values(), *batch.untouched)
             if entry.held is not None
         ]
         for answer in await self._sent(items):

@@ -78,7 +78,7 @@ def _heirs(image: Image, now: bytes | None, later: Sequence[Image]) -> tuple[Ima
     if image.after is not None:
         on_top = [other for other in later if other.previous is not None and digest(other.previous) == image.after]
         return tuple(_heir(other, image) for other in on_top)
-    # The job has taken the document out. Whoever made it anew began with nothing, and begins with the before-image now.
+    # The job has taken the document out. What made it anew began with nothing, and begins with the before-image now.
     if later and later[0].previous is None:
         return (_heir(later[0], image),)
     made = later[0].previous if later else now
@@ -102,4 +102,4 @@ def _heirs(image: Image, now: bytes | None, later: Sequence[Image]) -> tuple[Ima
 
 
 def _heir(other: Image, image: Image) -> Image:
-    return replace(other, before=image.before, took=(*other.took, image.job_id))
+    return replace(other, before=image.before, seq=-1, took=(*other.took, image.job_id))

@@ -174,6 +174,7 @@ class Writer:
             order=job.command_offset,
             after=digest(decision.line) if decision.line is not None else None,
             before=msgspec.Raw(found.raw if found is not None else b"null"),
+            seq=found.seq if found is not None else -1,
         )
 
     def _keep(self, plan: _Plan) -> bytes:
@@ -272,7 +273,7 @@ def _same(image: Kept, wanted: Image | Claim) -> bool:
         case (Claim(), Claim()):
             return True
         case (Image(), Image()):
-            return (image.after, image.previous) == (wanted.after, wanted.previous)
+            return (image.after, image.previous, image.seq) == (wanted.after, wanted.previous, wanted.seq)
         case _:
             return False
 
