@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from api.errors import KafkaUnavailableError
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
+from schemas.formats import format_headers
 from schemas.topics import TopicName, topic_name
 
 _KAFKA_SECONDS = 10.0
@@ -63,7 +64,9 @@ class Appender:
 
         name = topic_name(self._prefix, topic)
         try:
-            self._producer.produce(name, value, key, on_delivery=delivered, headers=list((headers or {}).items()))
+            self._producer.produce(
+                name, value, key, on_delivery=delivered, headers=[*format_headers(), *(headers or {}).items()]
+            )
         except (KafkaException, BufferError) as error:
             raise KafkaUnavailableError(str(error)) from error
         return await future

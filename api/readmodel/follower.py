@@ -12,6 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
+from runtime.telemetry.log_events import as_event
 from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class Follower(Generic[T]):
                 self._follow(consumer)
             except Exception as error:
                 # Reading again from the beginning is idempotent.
-                log.warning("following the topics failed, trying again: %s", error)
+                log.warning("following the topics failed, trying again: %s", error, extra=as_event("kafka.trouble"))
                 self._stopping.wait(_RETRY_SECONDS)
             finally:
                 consumer.close()
@@ -109,7 +110,7 @@ class Follower(Generic[T]):
                 elif error.code() in _LOST or error.fatal():
                     raise KafkaException(error)
                 else:
-                    log.warning("Kafka: %s", error)
+                    log.warning("Kafka: %s", error, extra=as_event("kafka.trouble"))
                 message = consumer.poll(0) if len(batch) < _BATCH else None
             if batch:
                 self._hand_over(batch)

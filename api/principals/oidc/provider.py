@@ -18,6 +18,7 @@ from api.principals.caller import Caller
 from api.principals.oidc.claims import ClaimsError, caller_in
 from runtime.clock import SYSTEM_CLOCK, Clock
 from runtime.settings import Settings
+from runtime.telemetry.log_events import as_event
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ class Provider:
                     self._keys = KeySet.import_key_set(await self._published_keys())
                     self._read_at = now
                 except (ApiError, JoseError, OSError, ValueError, TypeError, KeyError) as error:
-                    log.warning("the OpenID provider's keys can't be had: %s", type(error).__name__)
+                    self._trouble("its keys can't be had", error)
                     if now - self._read_at >= _LONGEST_SECONDS:
                         self._keys = None
             if self._keys is None:
@@ -159,9 +160,13 @@ class Provider:
             if answer.status_code >= 500 or not isinstance(found, dict):
                 raise ValueError
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError) as error:
-            log.warning("the OpenID provider does not answer at %s: %s", url.partition("?")[0], type(error).__name__)
+            self._trouble(f"it does not answer at {url.partition('?')[0]}", error)
             raise unavailable("the OpenID provider does not answer as it should; try again in a moment") from error
         return found
+
+    def _trouble(self, what: str, error: Exception) -> None:
+        kind = type(error).__name__  # its text may hold what was sent
+        log.warning("the OpenID provider: %s (%s)", what, kind, extra=as_event("openid.trouble"))
 
     async def close(self) -> None:
         """Close the connections."""
