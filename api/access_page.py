@@ -20,7 +20,7 @@ def tables() -> str:
     """What stands between `BEGIN` and `END`."""
     rest = [(f"`{endpoint.method} {endpoint.path}`", endpoint.role) for endpoint in ENDPOINTS]
     pages: list[tuple[str, Role | None]] = [(f"`{method} {path}`", role) for method, path, _, role in PAGES]
-    pages += [("`GET` and `POST /sign-in`, `GET /static`", None)]
+    pages += [("`GET` and `POST /sign-in`, `GET` below it, `GET /static`", None)]
     return f"{_table('REST', rest)}\n\n{_table('page', pages)}"
 
 

@@ -137,5 +137,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             await asyncio.to_thread(appender.stop)
             await asyncio.to_thread(history.close)
             await client.close()
+            if app.state.services.authenticator.provider is not None:
+                await app.state.services.authenticator.provider.close()
 
     return application(settings, lifespan)

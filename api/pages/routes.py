@@ -7,7 +7,7 @@ from typing import Final
 from starlette.routing import BaseRoute, Mount
 
 from api.jobs.actions import COMMANDS
-from api.pages import acting, columns, files, job, keys, listing, signing, starting
+from api.pages import acting, columns, files, job, keys, listing, provider, signing, starting
 from api.pages.gate import gated, open_page
 from api.web.routing import Handler, at
 from schemas.principals import Role
@@ -49,9 +49,6 @@ PAGES: Final[tuple[tuple[str, str, Handler, Role], ...]] = (
 )
 """Method, path, handler, and the least role that it takes."""
 
-OPEN: Final = ("/sign-in", "/static")
-"""Paths of the page that anyone may open."""
-
 
 def page_routes() -> list[BaseRoute]:
     """Every route of the page."""
@@ -61,5 +58,7 @@ def page_routes() -> list[BaseRoute]:
     return [
         *(at(path, **handlers) for path, handlers in paths.items()),
         at("/sign-in", GET=open_page(signing.show_sign_in), POST=open_page(signing.sign_in)),
+        at("/sign-in/provider", GET=open_page(provider.begin)),
+        at(provider.CALLBACK, GET=open_page(provider.come_back)),
         Mount("/static", files.StaticOfPage(directory=files.STATIC)),
     ]

@@ -20,8 +20,13 @@ def tokens_in(cookies: str) -> list[str]:
 
     Other cookies are not parsed: to unquote a long one can take the standard library seconds (CVE-2024-7592).
     """
+    return values_of(cookies, (SECURE_COOKIE, COOKIE))
+
+
+def values_of(cookies: str, names: tuple[str, ...]) -> list[str]:
+    """The values of the cookies of these names, as they are."""
     pairs = [pair.strip().partition("=") for pair in cookies[:_MOST_COOKIES].split(";")]
-    return [value for name, _, value in pairs if name in (SECURE_COOKIE, COOKIE)][:_MOST_TOKENS]
+    return [value for name, _, value in pairs if name in names][:_MOST_TOKENS]
 
 
 def from_own_page(headers: Mapping[str, str]) -> bool:

@@ -23,7 +23,7 @@ async def show_sign_in(request: Request) -> Response:
     following = own_path(request.query_params.get("next"))
     if await session_of_page(request) is not None:
         return RedirectResponse(following, 303)
-    return _form(request, following)
+    return form(request, following)
 
 
 async def sign_in(request: Request) -> Response:
@@ -36,18 +36,17 @@ async def sign_in(request: Request) -> Response:
         if error.code not in (401, 429):
             raise
         problem = error.message.partition(";")[0]
-        answer = _form(request, following, f"{problem[:1].upper()}{problem[1:]}.", error.code)
+        answer = form(request, following, f"{problem[:1].upper()}{problem[1:]}.", error.code)
         answer.headers.update(error.headers)
         return answer
-    return await signed_in(request, user, following)
+    return await signed_in(request, user, RedirectResponse(following, 303))
 
 
-async def signed_in(request: Request, user: Caller, following: str, issuer: str | None = None) -> Response:
-    """Begin a session of this user, and lead to a page. Raises as `begin_session`."""
+async def signed_in(request: Request, user: Caller, answer: Response, issuer: str | None = None) -> Response:
+    """Begin a session of this user, whose cookie comes with the answer. Raises as `begin_session`."""
     parts = services(request)
     cookie, session = await begin_session(parts.principals, user, parts.authenticator.admin_key, issuer)
     parts.audit.note("signed-in", user, address_of(request), why=f"until {iso_time(session.ends_at)}")
-    answer = RedirectResponse(following, 303)
     secure = over_https(request.headers, request.scope["scheme"])
     answer.set_cookie(
         SECURE_COOKIE if secure else COOKIE,
@@ -73,8 +72,12 @@ async def sign_out(request: Request) -> Response:
     return answer
 
 
-def _form(request: Request, following: str, problem: str | None = None, code: int = 200) -> Response:
-    return page(request, "sign_in.html", code, following=following, problem=problem)
+def form(request: Request, following: str, problem: str | None = None, code: int = 200) -> Response:
+    """The page that asks for a key, or leads to the OpenID provider."""
+    settings = services(request).settings
+    provider = urlsplit(settings.oidc_issuer or "").hostname if settings.oidc_client_id else None
+    values = {"following": following, "problem": problem, "provider": provider}
+    return page(request, "sign_in.html", code, **values)
 
 
 def own_path(path: str | None) -> str:

@@ -9,11 +9,14 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from api.errors import KafkaUnavailableError
 from api.principals.caller import Caller
 from api.readmodel.appender import Appender
 from control.principals.rules import within
 from runtime.clock import now_ms
+from runtime.telemetry.log_events import as_event
 from schemas.bounds import MOST_PATH
 from schemas.codec import UndecodableError, decode, encode
 from schemas.security import Occurrence, SecurityEvent
@@ -51,7 +54,9 @@ def decode_event(
     try:
         event: SecurityEvent = decode(value, SecurityEvent)
     except UndecodableError as error:
-        log.warning("record at offset %s of %s can't be read: %s", offset, topic, error)
+        log.warning(
+            "record at offset %s of %s can't be read: %s", offset, topic, error, extra=as_event("principals.trouble")
+        )
         return None
     return event
 
@@ -85,8 +90,12 @@ class Audit:
             why=why,
             **more,
         )
-        # json.dumps escapes line ends and control characters, so that one event is one line.
-        log.info("%s", json.dumps(json.loads(encode(record))))
+        fields: dict[str, Any] = msgspec.to_builtins(record)
+        fields["occurrence"] = fields.pop("event")
+        del fields["at"]
+        # JSON has no line ends and control characters within values, so that one event is one line.
+        text = " ".join(f"{name}={json.dumps(value)}" for name, value in fields.items())
+        log.info("%s", text, extra=as_event("security.event", **fields))
         if len(self._writing) < _MOST_WAITING:
             task = asyncio.get_running_loop().create_task(self._write(record))
             self._writing.add(task)
@@ -96,7 +105,11 @@ class Audit:
         try:
             await self._writer.append(record)
         except KafkaUnavailableError as error:
-            log.warning("a security event is in this log alone, Kafka did not take it: %s", error)
+            log.warning(
+                "a security event is in this log alone, Kafka did not take it: %s",
+                error,
+                extra=as_event("principals.trouble"),
+            )
 
     def take(self, events: Iterable[SecurityEvent]) -> None:
         """Take in events from the topic."""

@@ -38,7 +38,9 @@ class Caller:
     @property
     def identity(self) -> str:
         """Whose idempotency keys are whose: another name, or other organisations, are someone else."""
-        return self.name if self.vouched == "setting" else f"{self.name}\n{self.scope}"
+        if self.vouched == "setting":
+            return self.name
+        return f"{self.name}\n{self.scope}" if self.vouched == "key" else f"{self.name}\n{self.scope}\nprovider"
 
     @property
     def own_organisation(self) -> str | None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from control.principals.registry import Registry, read_principal
+from runtime.telemetry.log_events import as_event
 from schemas.codec import UndecodableError
 from schemas.principals import PrincipalRecord
 
@@ -31,7 +32,9 @@ def decode_principal(
     try:
         return PrincipalSeen(offset, *read_principal(key, value))
     except UndecodableError as error:
-        log.warning("record at offset %s of %s can't be read: %s", offset, topic, error)
+        log.warning(
+            "record at offset %s of %s can't be read: %s", offset, topic, error, extra=as_event("principals.trouble")
+        )
         return None
 
 

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from api.errors import KafkaUnavailableError, unavailable
 from api.principals.feed import PrincipalFeed
 from api.readmodel.appender import Appender
+from runtime.telemetry.log_events import as_event
 from schemas.codec import encode
 from schemas.principals import KeyUse, PrincipalRecord, record_key
 
@@ -92,4 +93,5 @@ class PrincipalStore:
         try:
             await self._writer.append(name, record)
         except KafkaUnavailableError as error:
-            log.warning("%s of the principals was not written: %s", name.partition("/")[0], error)
+            kind = name.partition("/")[0]
+            log.warning("a %s was not written: %s", kind, error, extra=as_event("principals.trouble"))

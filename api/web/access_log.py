@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.web.auth import Caller
+from runtime.telemetry.log_events import as_event
 
 log = logging.getLogger("sluice.access")
 
@@ -20,7 +22,7 @@ _PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics", "/static"})
 class AccessLog:
     """Middleware that writes the line once the answer has been sent, or has broken off.
 
-    The line is JSON. It has the route, with the names of what varies in it: paths and queries may hold values. It has a
+    It has the route, with the names of what varies in it: paths and queries may hold values. It has a
     job's id if the caller may see the job.
     """
 
@@ -70,4 +72,9 @@ def _write(scope: Scope, code: int, sent: int, complete: bool, seconds: float) -
     }
     if not complete:
         line["broken_off"] = True
-    log.log(level, "%s", json.dumps({name: value for name, value in line.items() if value is not None}))
+    log.log(level, "%s", words(line), extra=as_event("request.answered", **line))
+
+
+def words(fields: Mapping[str, Any]) -> str:
+    """Fields as ``name=value``; a value is JSON, so that none ends its line."""
+    return " ".join(f"{name}={json.dumps(value)}" for name, value in fields.items() if value is not None)

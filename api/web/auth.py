@@ -14,6 +14,7 @@ from api.errors import ApiError, unavailable
 from api.principals.attempts import Attempts
 from api.principals.audit import Audit
 from api.principals.caller import ADMIN, Caller, caller_by_key
+from api.principals.oidc.provider import Provider, looks_like_token
 from api.principals.store import PrincipalStore
 from control.principals.keys import PREFIX, digest, key_id_in
 from control.principals.registry import end_of
@@ -54,6 +55,10 @@ class Authenticator:
     admin_key: str | None
     attempts: Attempts = field(default_factory=Attempts)
     catch_up_seconds: float = 5.0
+    provider: Provider | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.provider = Provider(self.settings) if self.settings.oidc_issuer is not None else None
 
     async def caller_of(self, headers: Mapping[str, str], method: str, address: str, about: str) -> Caller:
         """Who sends a request with these headers (names in lower case), from this address, to the route `about`.
@@ -83,6 +88,8 @@ class Authenticator:
                 raise self._refused(given, address, about, f"this API key {ended}; ask an admin for another one")
             self.principals.used(key.id, now_ms())
             return caller_by_key(key)
+        if self.provider is not None and looks_like_token(given):
+            return await self._by_token(given, address, about)
         wait = 0.0 if self.attempts.proved(digest(given)) else self.attempts.wait(address, given, monotonic())
         if wait > 0:
             self.attempts.unlogged += 1
@@ -101,6 +108,15 @@ class Authenticator:
         feed = self.principals.feed
         if not await feed.until(lambda: feed.caught_up, self.catch_up_seconds):
             raise unavailable("the API is still reading its keys from Kafka; try again in a moment")
+
+    async def _by_token(self, given: str, address: str, about: str) -> Caller:
+        assert self.provider is not None
+        try:
+            return await self.provider.caller_of(given)
+        except ApiError as error:
+            if error.code != 401:
+                raise
+            raise self._refused(given, address, about, error.message) from error
 
     def _refused(self, given: str, address: str, about: str, why: str) -> ApiError:
         now, attempts = monotonic(), self.attempts

@@ -13,6 +13,7 @@ from api.errors import ApiError
 from api.web.auth import Caller
 from api.web.services import Services
 from runtime.clock import now_ms
+from runtime.telemetry.log_events import as_event
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class _Ending(Response):
             await asyncio.wait({sending, ending}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 return await sending
-            log.info("an answer to %s breaks off: the key or the session has ended", self._asking.name)
+            text = "an answer to %s breaks off: the key or the session has ended"
+            log.info(text, self._asking.name, extra=as_event("request.broken_off"))
             if BREAK_OFF not in scope.get("extensions", {}):
                 raise NoLongerAllowedError
             scope["extensions"][BREAK_OFF]()

@@ -55,6 +55,8 @@ COMMON: set[Place] = {("GET", "/v1/datasets"), ("GET", "/v1/principal"), ("POST"
 """They show the caller, or what all organisations have in common."""
 OPEN: set[Place] = {
     *(("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/sign-in", "/static")),
+    ("GET", "/sign-in/provider"),
+    ("GET", "/sign-in/callback"),
     ("POST", "/sign-in"),
 }
 KNOWN = READS | ACTS | LISTS | MAKES | ADMINS | COMMON | OPEN
