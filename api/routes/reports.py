@@ -167,6 +167,7 @@ ENDPOINTS: Final = (
         "What a dry run would change, by row",
         (Answer(200, "A page", ChangePage), refusal(404, "There is no such job, or it is no dry run")),
         (_LIMIT, _AFTER),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -178,6 +179,7 @@ ENDPOINTS: Final = (
             Answer(200, "The changes", CSV, {"Content-Disposition": "What to call the file"}),
             refusal(404, "There is no such job, or it is no dry run"),
         ),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -190,6 +192,7 @@ ENDPOINTS: Final = (
             refusal(404, "There is no such job, it was not rolled back, or its rows are all its own"),
         ),
         (_OUTCOME, _LIMIT, _AFTER),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -202,6 +205,7 @@ ENDPOINTS: Final = (
             refusal(404, "There is no such job, it was not rolled back, or its rows are all its own"),
         ),
         (_OUTCOME,),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
