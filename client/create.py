@@ -14,7 +14,9 @@ app = typer.Typer()
 
 File = Annotated[Path | None, typer.Argument(help="The CSV file, also in gzip or zip.", show_default=False)]
 FromTopic = Annotated[bool, typer.Option("--from-topic", help="No file: services produce the rows to the inbox.")]
-Organisation = Annotated[str, typer.Option(help="Whose data it is.")]
+Organisation = Annotated[
+    str | None, typer.Option(help="Whose data it is.", show_default="the key's own, if it has just one; else default")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check every row, write nothing.")]
 Mode = Annotated[
     str | None,
@@ -73,7 +75,7 @@ def upload(
     *,
     dataset: Annotated[str, typer.Option(help="What the rows are; `sluice datasets` lists them.")],
     from_topic: FromTopic = False,
-    organisation: Organisation = "default",
+    organisation: Organisation = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Cells as they are: leave apostrophes that an export put before formulas.")
     ] = False,
@@ -110,7 +112,7 @@ def upload(
 def teams(
     file: File = None,
     from_topic: FromTopic = False,
-    organisation: Organisation = "default",
+    organisation: Organisation = None,
     map_: Map = None,
     set_: Set = None,
     ignore_extra: IgnoreExtra = False,
@@ -145,7 +147,7 @@ def run(
         None
     ),
     from_topic: FromTopic = False,
-    organisation: Organisation = "default",
+    organisation: Organisation = None,
     map_: Map = None,
     set_: Set = None,
     ignore_extra: IgnoreExtra = False,
@@ -178,7 +180,7 @@ def export(
     date_from: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="The first day.")],
     date_till: Annotated[str | None, typer.Option("--till", metavar="YYYY-MM-DD", help="The last day.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write it (implies --wait).")] = None,
-    organisation: Organisation = "default",
+    organisation: Organisation = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Cells as they are, also those that a spreadsheet would run as a formula.")
     ] = False,

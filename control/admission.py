@@ -65,11 +65,9 @@ def _problem(command: CreateJob, catalog: Catalog) -> str | None:
     kind = catalog.operations.get(command.operation)
     if kind is None:
         return f"operation {command.operation[:80]!r} is not known; use one of {_listed(catalog.operations)}"
-    if not _ORGANISATION.match(command.organisation):
-        return (
-            f"organisation {command.organisation[:80]!r} is not a name that can be used: 1 to 64 letters, digits, "
-            f"dots, - and _, the first a letter or digit"
-        )
+    wrong_name = organisation_problem(command.organisation)
+    if wrong_name is not None:
+        return wrong_name
     return (
         _dataset_problem(command, kind, catalog)
         or _source_problem(command, kind)
@@ -189,6 +187,16 @@ def _is_day(text: str) -> bool:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def organisation_problem(name: str) -> str | None:
+    """Why this can't be the name of an organisation; None: it can."""
+    if _ORGANISATION.match(name):
+        return None
+    return (
+        f"organisation {name[:80]!r} is not a name that can be used: 1 to 64 letters, digits, "
+        f"dots, - and _, the first a letter or digit"
+    )
 
 
 def makes_file(operation: str, catalog: Catalog) -> bool:

@@ -22,7 +22,7 @@ from ingest.files import ChangedError, Checked, Roots, open_source
 from ingest.numbered_rows import numbered
 from schemas.blocks import RowBlock, UndoBlock
 from schemas.datasets import Dataset
-from schemas.indices import data_index
+from schemas.generations import data_indices
 from schemas.job import Input, Phase
 from schemas.modes import needs_key_only
 from schemas.plans import CutExport, Plan, ReadFile, UndoRows
@@ -132,7 +132,7 @@ def cut_export(plan: CutExport, start: Input, surroundings: SourceContext) -> Bl
     dataset = _dataset(plan, surroundings)
     if dataset.date_field is None:
         raise SourceError(f"dataset {dataset.name} has no date (sluice.date_field), so it can't be cut by date")
-    asking, index = surroundings.asking, data_index(surroundings.prefix, dataset.name)
+    asking, index = surroundings.asking, data_indices(surroundings.prefix, dataset.name)
     if start.frozen is None:
         start = yield from exports.begin(plan, asking, surroundings.recorded, index, dataset.date_field)
     return (yield from exports.cut(plan, start, asking, dataset.date_field, surroundings.slice_rows))

@@ -22,6 +22,7 @@ UPLOAD = {"operation": "upload", "dataset": "people"}
 CORRECTED = PEOPLE.strip() + b",sluice_row\n" + ROW.strip() + b",1\n"
 FITTING: dict[str, dict[str, Any]] = {
     "createJob": {"json": EXPORT},
+    "createKey": {"json": {"name": "ada", "organisation": "acme", "role": "operator"}},
     "setRate": {"json": {"rows_per_second": 5}},
     "endInput": {"json": {"rows": 1}},
     "retryErrors": {"content": CORRECTED, "headers": {"content-type": "text/csv"}},
@@ -78,11 +79,15 @@ class World:
         app, self.log = stub(self.folder, **{"elasticsearch": RowErrors(), "import_folders": "/none", **more})
         self.client = self.open.enter_context(TestClient(app, raise_server_exceptions=False))
 
-    def ask(self, name: str, job_id: str = "0" * 26, query: str = "", **more: Any) -> Response:
+    def ask(self, name: str, job_id: str = "0" * 26, query: str = "", key_id: str = "0" * 10, **more: Any) -> Response:
         """Send a valid request to a route, with the changes in `more`; returns the answer."""
         endpoint = ROUTES[name]
-        path = endpoint.path.replace("{job_id}", job_id) + query
+        path = endpoint.path.replace("{job_id}", job_id).replace("{key_id}", key_id) + query
         return self.client.request(endpoint.method, path, **{**FITTING.get(name, {}), **more})
+
+    def made_key(self) -> str:
+        """The id of a new key."""
+        return str(self.ask("createKey").json()["id"])
 
     def running(self, **job: Any) -> str:
         answer = make_job(self.client, **job)
@@ -122,7 +127,10 @@ class World:
         return str(self.ask("createJob").json()["id"])
 
     def exported(self) -> str:
-        job_id = self.exporting()
+        return self.export_done(self.exporting())
+
+    def export_done(self, job_id: str) -> str:
+        """The export has completed; its file is there."""
         frozen: dict[str, Any] = {"frozen": "a point in time", "rows_total": 4}
         self.log.report(InputAdvanced(job_id=job_id, input=Input(**frozen)))
         complete(self.log, job_id, **frozen)

@@ -91,7 +91,7 @@ class Admission:
             reason=asked.reason,
             operation=asked.operation,
             dataset=asked.dataset if asked.dataset is not None else (kind and kind.dataset) or "",
-            organisation=asked.organisation,
+            organisation=self._organisation(asked),
             source=_source(asked, sent, kind),
             options=asked.options,
             date_from=asked.date_from,
@@ -101,8 +101,14 @@ class Admission:
         if problem is not None:
             raise refused(problem)
         if not self.caller.may_see(command.organisation):
-            raise ApiError(403, f"this API key may not act for organisation {command.organisation}")
+            text = f"this API key may not act for organisation {command.organisation}"
+            raise ApiError(403, text, {"organisation": command.organisation})
         return command
+
+    def _organisation(self, asked: JobRequest) -> str:
+        if asked.organisation is not None:
+            return asked.organisation
+        return self.caller.own_organisation or "default"
 
     def look(self, command: CreateJob, head: bytes, whole: bool) -> Seen:
         """What the job records of its file, from its first bytes; `whole`: these are all it has.

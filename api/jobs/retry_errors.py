@@ -21,6 +21,7 @@ from api.uploads.multipart import boundary_of
 from api.uploads.receiving import Part, TextPart, no_file_chosen, receive_parts, receive_whole
 from api.uploads.upload import Upload
 from api.web.auth import Caller
+from api.web.ending import require_holding
 from api.web.services import Services
 from control.errors import Rejected
 from control.moves import Answer, legality
@@ -62,6 +63,7 @@ async def take_corrections(
         if _legal(job, command) == "already":
             return job
         upload.seen(await _check(request, upload.written, job, parts))
+        require_holding(parts, asking)
         async with upload.kept() as source:
             return await submit(parts.commands, parts.live, replace(command, source=source))
 

@@ -32,6 +32,7 @@ from api.web.services import Services, caller, services, visible_job
 from runtime.clock import now_ms
 from schemas.ids import job_id_for_start
 from schemas.job import RESTING, Job
+from schemas.principals import Role
 
 _ERRORS_SHOWN = 10
 
@@ -75,9 +76,10 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "format": written(view),
         "columns": columns(view),
         "options": options(view),
-        "offers": sorted(available_actions(job, parts.catalog)),
+        "offers": sorted(available_actions(job, parts.catalog, caller(request).role)),
         "who": caller(request).name,
-        "keyless": not parts.settings.api_require_key,
+        "keyless": not parts.settings.api_require_key and caller(request).session is None,
+        "reads_only": not caller(request).role.covers(Role.OPERATOR),
         "mark": mark(job, real),
         "newest": newest_record(parts, job),
         "moving": job.state not in RESTING,

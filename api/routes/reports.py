@@ -20,6 +20,7 @@ from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
+from schemas.principals import Role
 
 _ERRORS_LIMIT = 100
 _LAST_ROW = 2**62
@@ -128,6 +129,7 @@ ENDPOINTS: Final = (
         "getHistory",
         "The audit trail, newest last",
         (Answer(200, "What happened", HistoryPage),),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -137,6 +139,7 @@ ENDPOINTS: Final = (
         "Row errors, by row",
         (Answer(200, "A page", RowErrorPage),),
         (_LIMIT, _AFTER),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -145,6 +148,7 @@ ENDPOINTS: Final = (
         "getErrorsCsv",
         "All row errors",
         (Answer(200, "The rows, and why not", CSV, {"Content-Disposition": "What to call the file"}),),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -153,6 +157,7 @@ ENDPOINTS: Final = (
         "getPreview",
         "What a dry run has found: counts, first row errors, first rows as they would be stored",
         (Answer(200, "The preview", Preview), refusal(404, "There is no such job, or it is no dry run")),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -162,6 +167,7 @@ ENDPOINTS: Final = (
         "What a dry run would change, by row",
         (Answer(200, "A page", ChangePage), refusal(404, "There is no such job, or it is no dry run")),
         (_LIMIT, _AFTER),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -173,6 +179,7 @@ ENDPOINTS: Final = (
             Answer(200, "The changes", CSV, {"Content-Disposition": "What to call the file"}),
             refusal(404, "There is no such job, or it is no dry run"),
         ),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -185,6 +192,7 @@ ENDPOINTS: Final = (
             refusal(404, "There is no such job, it was not rolled back, or its rows are all its own"),
         ),
         (_OUTCOME, _LIMIT, _AFTER),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -197,6 +205,7 @@ ENDPOINTS: Final = (
             refusal(404, "There is no such job, it was not rolled back, or its rows are all its own"),
         ),
         (_OUTCOME,),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -217,6 +226,7 @@ ENDPOINTS: Final = (
             Parameter("If-Range", "The ETag that the range belongs to", str, "header"),
             Parameter("If-None-Match", "ETags of files that the caller has", str, "header"),
         ),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -225,6 +235,7 @@ ENDPOINTS: Final = (
         "listDatasets",
         "Datasets and their columns",
         (Answer(200, "All of them", DatasetList),),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -233,5 +244,6 @@ ENDPOINTS: Final = (
         "getStats",
         "Totals over all jobs",
         (Answer(200, "The totals", Stats), unavailable("The API has just started, and does not know every job yet")),
+        role=Role.VIEWER,
     ),
 )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from control.jobtable import JobTable
 from control.predicates import counting, making_file
+from processor.elastic.generations import rolling
 from processor.errors import CannotGoOnError, FencedError
 from processor.execution.failures import JobFailures
 from processor.execution.tasks import BackgroundTasks
@@ -57,6 +58,8 @@ class Conclusions:
     clock: Clock
     image_days: float = 30.0
     """So long are before-images kept."""
+    index_bytes: int | None = None
+    """So large may the newest index of a dataset be, in bytes of its primary shards; None: as large as it gets."""
     begun: set[tuple[str, int]] = field(default_factory=set)
     """Job and epoch."""
 
@@ -77,13 +80,31 @@ class Conclusions:
             await self.clock.sleep(KEEP_SECONDS)
             if turn % SWEEP_TURNS == 0 and self.lanes.open and CONCLUDING in self.lanes.owned:
                 await self._sweep_images()
+            await self._roll()
             for job in self.jobs if self.lanes.open and CONCLUDING in self.lanes.owned else ():
                 if not self.works.makes_file(job) or job.phase != "apply" or job.state not in BUSY:
                     continue
                 # A FencedError says that the job has moved on meanwhile.
                 with contextlib.suppress(FencedError), self.failures.failing_only(job):
-                    operation, work = self.works.for_conclusion(job)
+                    operation, work = await self.works.for_conclusion(job)
                     await _making_file(operation).keep(work)
+
+    async def _roll(self) -> None:
+        """Begin the next index of a dataset whose rows have outgrown theirs."""
+        if self.index_bytes is None or not (self.lanes.open and CONCLUDING in self.lanes.owned):
+            return
+        unique = [operation.kind.dataset for operation in self.works.operations.values() if operation.kind.dataset]
+        for dataset in rolling(list(self.works.datasets.values()), unique):
+            try:
+                begun = await self.works.generations.roll(dataset, self.index_bytes, self.works.gates.of_sweep())
+            except FencedError:
+                return  # partition 0 belongs to another worker by now
+            except CannotGoOnError as error:
+                log.warning("no new index for %s: %s", dataset, error, extra=as_event("elasticsearch.trouble"))
+                continue
+            if begun is not None:
+                told = as_event("index.rolled", index=begun.index)
+                log.info("jobs write into %s soon: the index before it is full", begun.index, extra=told)
 
     async def sweep(self) -> None:
         """Delete what jobs that are over have left in Elasticsearch: keys of dry runs, old before-images."""
@@ -125,7 +146,7 @@ class Conclusions:
     async def _conclude(self, job: Job, step: Step) -> None:
         try:
             with self.failures.failing_only(job):
-                operation, work = self.works.for_conclusion(job)
+                operation, work = await self.works.for_conclusion(job)
                 report = await step(operation, work)
                 await self.publisher.publish("commands", job.id.encode(), encode(report))
         except FencedError:

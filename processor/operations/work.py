@@ -33,6 +33,8 @@ class Work:
     """To be called right before anything is written; it raises FencedError when the work is void."""
     at: int
     """Milliseconds since 1970, for what is recorded."""
+    own_index: str | None = None
+    """The index of the dataset that the job writes into; None: its first one."""
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
     """To be held while a request is made from blocks: the first of several goes out before the next is begun."""
 
@@ -43,8 +45,8 @@ class Work:
 
     @property
     def data_index(self) -> str:
-        """The index of the job's dataset."""
-        return data_index(self.prefix, self.dataset.name)
+        """The index of the job's dataset that it writes into, from its first row to the end of its rollback."""
+        return self.own_index or data_index(self.prefix, self.dataset.name)
 
     def index(self, name: str) -> str:
         """The full name of an operation's own index; Elasticsearch makes it when the first document is written."""
