@@ -83,6 +83,7 @@ def make_engine(
         tasks=tasks.conclusions,
         clock=clock,
         index_bytes=settings.index_bytes,
+        report_days=settings.report_retention_days,
     )
     states = JobStates(
         jobs, lanes, scheduler, refill, checkpoints, batches, conclusions, failures, background=tasks.reports
