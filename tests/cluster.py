@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import httpx2
 from confluent_kafka.admin import AdminClient
+from pydantic import SecretStr
 
 from devstack.ports import free_port
 from runtime.clients import elasticsearch, librdkafka_config
@@ -49,7 +50,9 @@ OVERLOADED = 1.5
 def environment(settings: Settings, **more: str) -> dict[str, str]:
     """The environment of a process that has exactly these settings."""
     given = settings.model_dump(exclude_none=True)
-    return {**os.environ, **{f"SLUICE_{name.upper()}": str(value) for name, value in given.items()}, **more}
+    # The text of a secret is asterisks.
+    texts = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in given.items()}
+    return {**os.environ, **{f"SLUICE_{name.upper()}": str(value) for name, value in texts.items()}, **more}
 
 
 @dataclass(frozen=True, slots=True)
