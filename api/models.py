@@ -18,6 +18,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     rows_applied: int
     rows_failed: int
     rows_rolled_back: int
+    rows_done: int
+    """Rows that the phase the job is in has dealt with: applied or failed, in a rollback taken out; while corrected rows
+    are applied, of these."""
     percent: float
     rows_per_second: float | None
     eta_seconds: int | None
@@ -71,6 +74,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     organisation: str
     created_by: str
     state: State
+    ended: bool
+    """Nothing more happens by itself: it has ended, or failed."""
     phase: Phase
     epoch: int
     budget: Literal["probing", "open", "spent", "waived"]

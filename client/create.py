@@ -23,6 +23,10 @@ Rate = Annotated[
     float | None, typer.Option(parser=arguments.rate, metavar="N", help="Rows applied per second, at most.")
 ]
 IfBusy = Annotated[str, typer.Option(metavar="refuse|queue", help="When another job has the data: refuse, or queue.")]
+IfSame = Annotated[
+    str,
+    typer.Option(metavar="refuse|allow", help="When a job has applied this file before: refuse, or apply it again."),
+]
 Map = Annotated[
     list[str] | None,
     typer.Option("--map", metavar="COLUMN=FIELD", help="Which field a column of the file is; COLUMN= passes over it."),
@@ -79,13 +83,14 @@ def upload(
     max_errors: MaxErrors = None,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
+    if_same: IfSame = "refuse",
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
     reason: Reason = None,
 ) -> None:
     """Upload a CSV file's rows into a dataset."""
-    options = options_of(dry_run, max_errors, rate, if_busy, raw=raw) | _columns(map_, set_, ignore_extra)
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same, raw=raw) | _columns(map_, set_, ignore_extra)
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
@@ -110,13 +115,14 @@ def teams(
     max_errors: MaxErrors = None,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
+    if_same: IfSame = "refuse",
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
     reason: Reason = None,
 ) -> None:
     """Create the teams that a CSV file lists."""
-    options = options_of(dry_run, max_errors, rate, if_busy) | _columns(map_, set_, ignore_extra)
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same) | _columns(map_, set_, ignore_extra)
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
@@ -145,13 +151,14 @@ def run(
     max_errors: MaxErrors = None,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
+    if_same: IfSame = "refuse",
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
     reason: Reason = None,
 ) -> None:
     """Run an operation over a CSV file's rows."""
-    options = options_of(dry_run, max_errors, rate, if_busy) | _columns(map_, set_, ignore_extra)
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same) | _columns(map_, set_, ignore_extra)
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
@@ -196,7 +203,13 @@ def export(
 
 
 def options_of(
-    dry_run: bool, max_errors: str | None, rate: float | None, if_busy: str, *, raw: bool = False
+    dry_run: bool,
+    max_errors: str | None,
+    rate: float | None,
+    if_busy: str,
+    if_same: str = "refuse",
+    *,
+    raw: bool = False,
 ) -> dict[str, Any]:
     """The options of a job, as the API takes them."""
     given = {"max_errors": arguments.row_errors(max_errors), "rows_per_second": rate}
@@ -204,6 +217,7 @@ def options_of(
         "dry_run": dry_run,
         "if_busy": if_busy,
         **({"raw": True} if raw else {}),
+        **({"if_same": if_same} if if_same != "refuse" else {}),
         **{name: value for name, value in given.items() if value is not None},
     }
 

@@ -19,6 +19,7 @@ from control.limits import request_problem, source_problem
 from control.moves import legality
 from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
 from control.repeats import differences, request_digest
+from control.same_file import Find, applied_meanwhile, same_file_problem
 from control.starting import real_job
 from schemas.commands import (
     Command,
@@ -88,6 +89,8 @@ class Context:
     """The id of the job that holds an exclusive key now; None: it is free."""
     find: Callable[[str], Job | None] = field(default=lambda _: None)
     """Another job, by its id."""
+    applied_before: Find = field(default=lambda _: None)
+    """The job that has applied the file of another one, or is applying it."""
 
 
 def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, ...] | Rejected:
@@ -150,12 +153,24 @@ def _create(
         # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
     )
-    holder = context.holder(key) if key else None
-    if holder is None:
-        return (Created(created), Started())
-    if command.options.if_busy == "queue":
-        return (Created(created),)
-    return Rejected(409, _busy(holder, created), {"job_id": holder})
+    return _begun(created, (Created(created),), context)
+
+
+def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event, ...] | Rejected:
+    """What becomes of a job that may begin now, as far as other jobs are concerned; `before`: what has led to this."""
+    holder = context.holder(job.exclusive_key) if job.exclusive_key else None
+    if holder is not None and job.options.if_busy == "refuse":
+        return Rejected(409, _busy(holder, job), {"job_id": holder})
+    problem = same_file_problem(job, context.applied_before, queued=holder is not None)
+    if problem is not None:
+        return problem
+    return before if holder is not None else (*before, Started())
+
+
+def turn(job: Job, context: Context) -> tuple[Event, ...]:
+    """The events of a queued job whose turn has come."""
+    problem = applied_meanwhile(job, context.applied_before)
+    return (Started(),) if problem is None else (Failed(problem),)
 
 
 def _another(job: Job, different: list[str]) -> Rejected:
@@ -186,7 +201,7 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
         case RollbackJob():
             if job.state is S.FAILED and job.phase == "undo":
                 return (Resumed(),)
-            if job.state is S.FAILED and not _all_rested(job):
+            if job.state is S.FAILED and job.started_at is not None and not _all_rested(job):
                 return (TerminationRequested(keep_rows=False),)
             return _rollback(job, context)
         case RetryErrors():

@@ -90,6 +90,9 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
         Started, (S.QUEUED,), S.RUNNING, AGENT, "finds that no other job holds its exclusive key",
         (None,), (CreateJob, StartJob),
     ),
+    Transition(
+        Failed, (S.QUEUED,), S.FAILED, AGENT, "finds at its turn that its file has been applied meanwhile", (None,)
+    ),
     Transition(PauseRequested, (S.RUNNING,), S.PAUSING, OPERATOR, "pauses it", (PauseJob,)),
     Transition(
         PauseRequested, (S.RUNNING,), S.PAUSING, AGENT, "finds more row errors than max_errors allows",

@@ -138,6 +138,9 @@ class Completed(msgspec.Struct, frozen=True, tag=True):
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """The job can't go on by itself."""
 
+    reason: str | None = None
+    """Where the control agent has found it; else the report says why."""
+
 
 Event = (
     Created

@@ -68,6 +68,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     rows_per_second: Rate | None = None
     """Rows applied per second, at most; None: no limit."""
     if_busy: Literal["refuse", "queue"] = "refuse"
+    if_same: Literal["refuse", "allow"] = "refuse"
+    """Of a file that another job has applied for this organisation and dataset."""
     raw: bool = False
     """Cells are taken and written as they are: no apostrophe before what a spreadsheet would take for a formula."""
     columns: dict[str, str | None] = {}

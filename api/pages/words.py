@@ -190,6 +190,8 @@ def options(view: JobView) -> list[str]:
         told.append(_rate(chosen.rows_per_second))
     if chosen.if_busy == "queue":
         told.append("waits in the queue if it has to")
+    if chosen.if_same == "allow":
+        told.append("also if the file was applied before")
     if chosen.raw:
         told.append("cells are taken and written as they are")
     told += [f"{name}: {text}" for name in ("quote", "escape") if (text := getattr(chosen, name)) is not None]

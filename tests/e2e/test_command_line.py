@@ -108,8 +108,13 @@ def test_a_dry_run_is_shown_and_started_and_its_errors_are_corrected(sluice: Com
 
 
 def test_jobs_are_listed_newest_first(sluice: CommandLine) -> None:
-    files = [FILES / "people-small.csv"] * 2
-    made = [sluice.json("upload", file, "--dataset", "people", "--organisation", "list", "--wait") for file in files]
+    upload = ("upload", FILES / "people-small.csv", "--dataset", "people", "--organisation", "list", "--wait")
+    first = sluice.json(*upload)
+    refused = sluice(*upload, code=1)
+    assert f"job {first['id']}" in refused.stderr and "applied already" in refused.stderr
+    assert sluice.json("jobs", "--organisation", "list") == [sluice.json("job", first["id"])]
+    made = [first, sluice.json(*upload, "--if-same", "allow")]
+    assert [(job["ended"], job["progress"]["rows_done"]) for job in made] == [(True, 1000)] * 2
     assert all(job["state"] == "COMPLETED" for job in made)
     listed = sluice.json("jobs", "--organisation", "list", "--state", "completed")
     assert [job["id"] for job in listed] == [job["id"] for job in reversed(made)]

@@ -30,7 +30,7 @@ from schemas.commands import (
     UndoChecked,
     WorkFailed,
 )
-from schemas.events import Event, Started
+from schemas.events import Event, Failed, Started
 from schemas.job import Input, Job, LaneTotals, Source, State
 from tests.control_world import (
     CATALOG,
@@ -75,6 +75,8 @@ def sweep() -> set[Step]:
         if job is not None and job.state is State.QUEUED:
             assert [record.event for record in start(job, context(None)).history] == [Started.__name__]
             take(job, (Started(),), None)
+            # The other outcome of a turn: see test_control_same_file.py.
+            take(job, (Failed("applied meanwhile"),), None)
         for command in commands(job):
             for holder in (None, "other") if job is None else (None,):
                 verdict = decide(job, command, context(holder))
