@@ -19,8 +19,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     rows_failed: int
     rows_rolled_back: int
     rows_done: int
-    """Rows that the phase the job is in has dealt with: applied or failed, in a rollback taken out; while corrected rows
-    are applied, of these."""
+    """Rows that the job is done with: applied or failed; in a rollback taken out; of corrected rows, these alone."""
     percent: float
     rows_per_second: float | None
     eta_seconds: int | None
@@ -280,15 +279,25 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     reason: bounds.Reason | None = None
 
 
+class Elsewhere(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A source of a new job's rows that is not sent along."""
+
+    job: bounds.JobId | None = None
+    """The stored file of another job, with its operation, dataset, organisation and options, but for those that are
+    given. ``dry_run``, ``if_busy`` and ``if_same`` are not taken over."""
+
+
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a new job is to do."""
 
-    operation: bounds.Name
+    operation: bounds.Name | None = None
+    """It may be left out where another job's file is read again."""
     dataset: bounds.Name | None = None
-    organisation: bounds.Name = "default"
+    organisation: bounds.Name | None = None
+    """null: ``default``, or that of the job whose file is read again."""
     file: bounds.FilePath | None = None
     """A path on the server, in one of its import folders; not for a file that is sent along."""
-    source: bounds.Name | None = None
+    source: bounds.Name | Elsewhere | None = None
     """``topic``: the rows come as records on the inbox topic."""
     date_from: bounds.Day | None = msgspec.field(name="from", default=None)
     date_till: bounds.Day | None = msgspec.field(name="till", default=None)

@@ -64,9 +64,12 @@ Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 def upload(
     file: File = None,
     *,
-    dataset: Annotated[str, typer.Option(help="What the rows are; `sluice datasets` lists them.")],
+    dataset: Annotated[str | None, typer.Option(help="What the rows are; `sluice datasets` lists them.")] = None,
+    again: Annotated[
+        str | None, typer.Option(metavar="ID", help="No file: that of this job, with its options but for those given.")
+    ] = None,
     from_topic: FromTopic = False,
-    organisation: Organisation = "default",
+    organisation: Annotated[str | None, typer.Option(help="Whose data it is.", show_default="default")] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Cells as they are: leave apostrophes that an export put before formulas.")
     ] = False,
@@ -92,8 +95,17 @@ def upload(
     """Upload a CSV file's rows into a dataset."""
     options = options_of(dry_run, max_errors, rate, if_busy, if_same, raw=raw) | _columns(map_, set_, ignore_extra)
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
-    job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
-    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+    job: dict[str, Any] = {"options": options, "reason": reason}
+    given = {"dataset": dataset, "organisation": organisation}
+    job |= {name: value for name, value in given.items() if value is not None}
+    if again is not None:
+        if file is not None or from_topic:
+            raise usage("--again reads the file of another job: name no file with it, and leave out --from-topic")
+        _send_again(again, job, idempotency_key, wait=wait, as_json=as_json)
+        return
+    if dataset is None:
+        raise usage("say what the rows are with --dataset; `sluice datasets` lists the datasets")
+    _send(file, {"operation": "upload", **job}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -250,9 +262,8 @@ def _send(
     file: Path | None, job: dict[str, Any], key: str | None, *, from_topic: bool, wait: bool, as_json: bool
 ) -> None:
     from client.http import Api
-    from client.output import say, sending
+    from client.output import sending
     from client.sending import opened
-    from client.wording import columns_line, format_line
 
     if (file is None) != from_topic:
         raise usage("name a file, or say --from-topic; not both")
@@ -265,6 +276,23 @@ def _send(
         total = file.stat().st_size
     with sending(file.name, total, quiet=as_json) as progress:
         made = Api().send_file(file, job, key, progress)
+    _show_made(made, wait=wait, as_json=as_json)
+
+
+def _send_again(name: str, job: dict[str, Any], key: str | None, *, wait: bool, as_json: bool) -> None:
+    from client.http import Api
+
+    api = Api()
+    body = {**job, "source": {"job": api.job(name)["id"]}}
+    made = api.call("POST", "/v1/jobs", json=body, headers=arguments.idempotency(key))
+    _show_made(made, wait=wait, as_json=as_json)
+
+
+def _show_made(made: dict[str, Any], *, wait: bool, as_json: bool) -> None:
+    """Say how the file of a new job is read, and show the job as `conclude` does."""
+    from client.output import say
+    from client.wording import columns_line, format_line
+
     for told in () if as_json else (format_line(made), columns_line(made)):
         if told:
             say(told)

@@ -66,7 +66,8 @@ def _hashes(source: Source) -> frozenset[str]:
     """SHA-256 of a file as it was sent, and of what was made of it; none: it is no file, or they are not known."""
     if source.kind != "file":
         return frozenset()
-    return frozenset(filter(None, (source.sha256, source.format and source.format.sha256)))
+    found = (source.sha256, source.format.sha256 if source.format else None)
+    return frozenset(digest for digest in found if digest)
 
 
 def _rows_stay(job: Job) -> bool:

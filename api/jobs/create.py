@@ -12,10 +12,12 @@ from functools import partial
 from msgspec.structs import replace
 from starlette.requests import Request
 
-from api.errors import invalid, unavailable
+from api.errors import invalid, no_such_job, unavailable
+from api.jobs.again import asked_again, given_options, stored_again
 from api.jobs.job_form import JobForm
 from api.jobs.job_query import request_in_query
 from api.jobs.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
+from api.models import Elsewhere, JobRequest
 from api.readmodel.command_log import submit
 from api.uploads.conversion import plain
 from api.uploads.import_folders import allowed_path, digest_of, unchanged
@@ -95,8 +97,36 @@ def _receiver(request: Request) -> Receive:
     raise invalid(f"the Content-Type {content_type[:80]!r} can't be used here: {HOW_TO_SEND}; or send application/json")
 
 
-async def _receive_json(request: Request, admission: Admission, _: Upload) -> CreateJob:
-    return admission.command(request_in(await short_body(request)), None)
+async def _receive_json(request: Request, admission: Admission, upload: Upload) -> CreateJob:
+    data = await short_body(request)
+    asked = request_in(data)
+    if isinstance(asked.source, Elsewhere) and asked.source.job is not None:
+        return await receive_again(request, admission, upload, asked, asked.source.job, given_options(data))
+    return admission.command(asked, None)
+
+
+async def receive_again(
+    request: Request, admission: Admission, upload: Upload, asked: JobRequest, job_id: str, given: frozenset[str]
+) -> CreateJob:
+    """The command for a job of another job's stored file; `given`: names of the options that the request says.
+
+    Raises:
+        ApiError: as `Admission.command`, `asked_again` and `stored_again`; 404, there is no such job.
+    """
+    parts = services(request)
+    earlier = parts.view.jobs.get(job_id)
+    if earlier is None or not admission.caller.may_see(earlier.organisation):
+        raise no_such_job(job_id)
+    if asked.file is not None:
+        raise invalid("a job reads its rows from one place: leave out file, or source")
+    command = admission.command(asked_again(asked, given, earlier), earlier.source)
+    look, root = partial(admission.look, command), parts.settings.storage_root
+
+    def read(stop: threading.Event) -> Source | None:
+        return stored_again(earlier, command.options, root, upload, look, stop)
+
+    source = await parts.files.run(request, read)
+    return command if source is None else replace(command, source=source)
 
 
 async def receive_form(
@@ -117,7 +147,8 @@ async def _with_file(request: Request, admission: Admission, command: CreateJob,
     """The command with its source as it is: the file that has come, or the server's own that it names."""
     if upload.begun:
         return replace(command, source=upload.source())
-    if command.source.kind == "file" and command.source.path is not None:
+    # That of another job is known already.
+    if command.source.kind == "file" and command.source.path is not None and command.source.sha256 is None:
         return replace(command, source=await _named_file(request, admission, command, upload))
     return command
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from api.errors import ApiError, invalid, refused
-from api.models import JobRequest
+from api.models import Elsewhere, JobRequest
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
 from control.admission import Catalog, Kind, creation_problem
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 HOW_TO_SEND = (
     "send multipart/form-data with a part 'job' (JSON) and a part 'file', or name a file of the server "
-    '(file), or say source: "topic"'
+    '(file), or say source: "topic", or source: {"job": ID} to read the file of another job again'
 )
 _ALLOWED = (
     "fields: operation, dataset, organisation, file, source, from, till, options, reason; "
@@ -84,6 +84,8 @@ class Admission:
             ApiError: 400, with what to change and the values that are allowed; 403, the organisation is not the
                 caller's.
         """
+        if asked.operation is None:
+            raise invalid(f"operation is missing; use one of {', '.join(sorted(self.catalog.operations))}")
         kind = self.catalog.operations.get(asked.operation)
         command = CreateJob(
             job_id=self.job_id,
@@ -91,7 +93,7 @@ class Admission:
             reason=asked.reason,
             operation=asked.operation,
             dataset=asked.dataset if asked.dataset is not None else (kind and kind.dataset) or "",
-            organisation=asked.organisation,
+            organisation="default" if asked.organisation is None else asked.organisation,
             source=_source(asked, sent, kind),
             options=asked.options,
             date_from=asked.date_from,
@@ -130,6 +132,8 @@ def _seen(header: Header, options: Options) -> Seen:
 
 def _source(asked: JobRequest, sent: Source | None, kind: Kind | None) -> Source:
     """Where the rows come from: a request says so by the file that it brings, by `file` or by `source`."""
+    if isinstance(asked.source, Elsewhere):
+        raise invalid("source names nothing to read; give job, the id of a job whose file is to be read again")
     if asked.source not in (None, "topic", "file"):
         raise invalid(f'source {asked.source!r} is not known; send a file, or say "topic"')
     named = None if asked.file is None else Source(kind="file", path=asked.file)

@@ -19,10 +19,12 @@ ALL: Final = (*COMMANDS, *_OTHERS)
 
 
 def available_actions(job: Job, catalog: Catalog) -> frozenset[str]:
-    """Names of the commands that change this job now, as in REST's paths; also ``keep-rows`` and ``result``."""
+    """Names of the commands that change this job now, as in REST's paths; also ``keep-rows``, ``again``, ``result``."""
     found = {name for name in ALL if _moves(job, name)}
     if "terminate" in found and not makes_file(job.operation, catalog):
         found.add("keep-rows")
+    if job.ended_at is not None and job.source.kind == "file" and job.source.sha256 is not None:
+        found.add("again")
     if result_problem(job) is None:
         found.add("result")
     return frozenset(found)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import ApiError, invalid
+from api.jobs.again import stored_path, text_left
 from api.jobs.job_request import values_as
 from api.pages.fields import no_form
 from api.pages.forms import columns_in, format_in
@@ -21,7 +25,8 @@ from api.uploads.conversion import Conversion, plain
 from api.uploads.multipart import boundary_of
 from api.uploads.receiving import MOST_JSON_BYTES, TextPart, receive_parts
 from api.uploads.unpacking import compression_of
-from api.web.services import services
+from api.web.services import services, visible_job
+from control.admission import Catalog
 from csvfile.columns import Wanted
 from csvfile.cutter import Limits, cut
 from csvfile.errors import CsvFileError
@@ -30,7 +35,7 @@ from csvfile.layout import Text, layout_by, layout_problem, text_by
 from schemas.blocks import PASSED_OVER
 from schemas.datasets import ERROR_COLUMNS, Dataset
 from schemas.fields import UploadTime
-from schemas.job import Options
+from schemas.job import FORMAT_OPTIONS, Job, Options
 
 _SAMPLES: Final = 3
 _SHOWN: Final = 200
@@ -62,15 +67,54 @@ async def show_columns(request: Request) -> Response:
     dataset = catalog.datasets.get(fields.get("dataset", ""))
     if dataset is None:
         raise invalid("the dataset is not known; open the page anew")
-    wanted, whole = Wanted(columns_in(fields)), "whole" in fields
     options = values_as(format_in(fields), Options)
     problem = layout_problem(options)
     if problem is not None:
-        return _refused(problem)
+        return fragment("columns.html", **_refused(problem))
     if compression_of(head) == "zip":
         return fragment("columns.html", note=_ZIP, problem=None, rows=[], missing=[])
+    wanted = Wanted(columns_in(fields))
+    return fragment("columns.html", **_table(head, "whole" in fields, dataset, wanted, options, text_by(options)))
+
+
+async def show_stored_columns(request: Request) -> Response:
+    """The table for the stored file of a job. Fields: columns, and how the file is written."""
+    job, parts = await visible_job(request), services(request)
+    fields, _ = await _received(request)
+
+    def read(_stop: threading.Event) -> dict[str, Any]:
+        return stored_table(fields, job, parts.catalog, parts.settings.storage_root)
+
+    return fragment("columns.html", **await parts.files.run(request, read))
+
+
+def stored_table(fields: Mapping[str, str], job: Job, catalog: Catalog, root: Path) -> dict[str, Any]:
+    """What the table for the stored file of a job is given; blocks.
+
+    Raises:
+        ApiError: 404, the dataset is not known any more; 409 or 410, the file is not as it was.
+    """
+    dataset = catalog.datasets.get(job.dataset)
+    if dataset is None:
+        raise ApiError(404, f"there is no dataset {job.dataset} here any more")
+    said = values_as(format_in(fields), Options)
+    options = replace(job.options, **{name: getattr(said, name) for name in FORMAT_OPTIONS})
+    problem = layout_problem(options)
+    if problem is not None:
+        return _refused(problem)
+    with stored_path(job, root).open("rb") as file:
+        head = file.read(HEAD_BYTES + 1)
     try:
-        head, whole = _text(head, whole, text_by(options))
+        text = text_left(job, options)
+    except ApiError as error:
+        return _refused(error.message)
+    wanted = Wanted(columns_in(fields), options.set, options.ignore_extra)
+    return _table(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, dataset, wanted, options, text)
+
+
+def _table(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted, options: Options, text: Text) -> dict[str, Any]:
+    try:
+        head, whole = _text(head, whole, text)
         header = look_at_header(head[:HEAD_BYTES], whole, dataset, wanted, layout_by(options))
     except CsvFileError as error:
         return _refused(str(error))
@@ -78,7 +122,7 @@ async def show_columns(request: Request) -> Response:
         return _refused(error.message)
     if header.match.broken:
         return _refused(str(header.match.problem))
-    return fragment("columns.html", fields=dataset.columns, **_shown(header, head, dataset, wanted))
+    return {"fields": dataset.columns, **_shown(header, head, dataset, wanted)}
 
 
 def _text(head: bytes, whole: bool, text: Text) -> tuple[bytes, bool]:
@@ -93,8 +137,8 @@ def _text(head: bytes, whole: bool, text: Text) -> tuple[bytes, bool]:
     return found, whole
 
 
-def _refused(problem: str) -> Response:
-    return fragment("columns.html", problem=problem, rows=[], missing=[])
+def _refused(problem: str) -> dict[str, Any]:
+    return {"problem": problem, "rows": [], "missing": []}
 
 
 def _shown(header: Header, head: bytes, dataset: Dataset, wanted: Wanted) -> dict[str, Any]:

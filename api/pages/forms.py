@@ -13,8 +13,8 @@ from api.pages.start_forms import source_of
 from control.admission import Kind
 from control.limits import rate_problem
 from schemas.bounds import RATE_WORDS
-from schemas.codec import UndecodableError, decode
-from schemas.job import FORMAT_OPTIONS
+from schemas.codec import UndecodableError, decode, encode
+from schemas.job import FORMAT_OPTIONS, Options
 
 Fields = Mapping[str, str]
 
@@ -53,6 +53,16 @@ def format_in(fields: Fields) -> dict[str, Any]:
     """The options that say how the file is written, as far as they were given."""
     texts = ((name, _text(fields, name)) for name in FORMAT_OPTIONS)
     return {name: whole_number(text) if name == "skip_lines" else text for name, text in texts if text is not None}
+
+
+def form_of_options(options: Options) -> dict[str, str]:
+    """The fields that say these options, but for those that are said anew for each job."""
+    values: dict[str, str] = {"columns": encode(options.columns).decode()} if options.columns else {}
+    for name in ("rows_per_second", "max_errors", *FORMAT_OPTIONS):
+        value = getattr(options, name)
+        if value not in (None, 0):
+            values[name] = f"{value:.15g}" if isinstance(value, float) else str(value)
+    return {**values, **({"raw": "on"} if options.raw else {})}
 
 
 def rate_in(fields: Fields) -> float | None:

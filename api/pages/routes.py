@@ -7,7 +7,7 @@ from typing import Final
 from starlette.routing import BaseRoute, Mount
 
 from api.jobs.actions import COMMANDS
-from api.pages import acting, columns, files, job, listing, signing, starting
+from api.pages import acting, again, columns, files, job, listing, signing, starting
 from api.pages.gate import gated, open_page
 from api.web.routing import Handler, at
 
@@ -18,6 +18,7 @@ _GET: Final[dict[str, Handler]] = {
     "/jobs": listing.show_jobs,
     _JOB: job.show_job,
     f"{_JOB}/live": job.show_live,
+    f"{_JOB}/again": again.show_again,
     f"{_JOB}/errors": job.show_errors,
     f"{_JOB}/preview": job.show_preview,
     f"{_JOB}/history": job.show_history,
@@ -31,6 +32,8 @@ _POST: Final[dict[str, Handler]] = {
     "/start/{operation}": starting.start_job,
     **{f"{_JOB}/{action}": acting.acting(action) for action in COMMANDS},
     f"{_JOB}/rate": acting.set_rate,
+    f"{_JOB}/again": again.send_again,
+    f"{_JOB}/columns": columns.show_stored_columns,
     f"{_JOB}/start": acting.start,
     f"{_JOB}/retry-errors": acting.retry_errors,
     "/sign-out": signing.sign_out,

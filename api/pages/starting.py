@@ -29,6 +29,12 @@ async def start_job(request: Request) -> Response:
     if kind is None:
         raise ApiError(404, f"there is no operation {operation[:80]!r} here; open the page anew")
     receive = _with_file(request, operation, kind) if source_of(kind) == "file" else _without_file(operation, kind)
+    return await started(request, receive)
+
+
+async def started(request: Request, receive: Receive) -> Response:
+    """The answer to a form that makes a job: the way to its page. Raises as `make_job`."""
+    parts = services(request)
     await ready_to_create(parts)
     try:
         job = await make_job(request, id_for(caller(request), request.query_params.get("key")), receive)

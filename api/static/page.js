@@ -116,16 +116,19 @@ const FORMAT = ["encoding", "delimiter", "quote", "escape", "skip_lines", "comme
 
 async function showColumns(form) {
   const table = form.querySelector(".columns");
-  const file = form.querySelector("input[type=file]").files[0];
+  const stored = table.hasAttribute("data-stored"); // the file is on the server
+  const file = stored ? null : form.querySelector("input[type=file]").files[0];
   const asked = (table.asked = {});
-  table.hidden = !file;
-  if (!file) return;
+  table.hidden = !file && !stored;
+  if (table.hidden) return;
   const body = new FormData();
-  body.append("dataset", form.getAttribute("data-dataset") || form.elements.dataset.value); // form.dataset is a field
   body.append("columns", form.elements.columns.value);
   for (const name of FORMAT) body.append(name, form.elements[name].value);
-  if (file.size <= HEAD_BYTES) body.append("whole", "on");
-  body.append("file", file.slice(0, HEAD_BYTES));
+  if (file) {
+    body.append("dataset", form.getAttribute("data-dataset") || form.elements.dataset.value); // form.dataset is a field
+    if (file.size <= HEAD_BYTES) body.append("whole", "on");
+    body.append("file", file.slice(0, HEAD_BYTES));
+  }
   let html = "";
   try {
     const response = await fetch(table.dataset.columns, { method: "POST", body, headers: { "HX-Request": "true" } });

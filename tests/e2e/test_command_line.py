@@ -155,6 +155,16 @@ def test_a_file_of_old_is_made_and_uploaded_with_its_columns_told(sluice: Comman
         "COMPLETED", "phone", None,
     )  # fmt: skip
 
+    again = ("upload", "--again", job["id"], "--set", "country=Norway", "--wait")
+    file.unlink()
+    assert "applied already" in sluice(*again, code=1).stderr
+    sluice("rollback", job["id"])
+    assert "Ring is phone" in sluice(*again).stderr
+    mended = sluice.json("job", "last")
+    assert mended["options"]["set"] == {"country": "Norway"}
+    assert (mended["progress"]["rows_applied"], mended["options"]["columns"]) == (1000, {"ring": "phone"})
+    assert "name no file" in sluice("upload", file, "--again", "last", code=2).stderr
+
 
 def test_a_zip_in_another_encoding_is_uploaded_and_told(sluice: CommandLine, tmp_path: Path) -> None:
     text = (FILES / "people-small.csv").read_text("utf-8").encode("cp1252", "ignore").decode("cp1252")

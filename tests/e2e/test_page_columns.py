@@ -85,6 +85,24 @@ def test_a_mapping_made_by_hand_is_what_is_stored(
     assert cluster.job(job_id)["source"]["columns"] == {**chosen, "Notes": None}
     assert cluster.job(job_id)["progress"]["rows_applied"] == 500
 
+    page.get_by_role("link", name="Again with other options").click()
+    form = page.locator("#again")
+    expect(field_of(form, "Number")).to_have_value("=phone")
+    expect(field_of(form, "Notes")).to_have_value("-")
+    field_of(form, "Land").select_option("passed over")
+    expect(form.locator(".columns .notice.bad")).to_contain_text("Missing: country")
+    field_of(form, "Notes").select_option("country")
+    expect(form.locator(".columns .notice.bad")).to_have_count(0)
+    form.get_by_role("button", name="Upload").click()
+    expect(form.get_by_role("alert")).to_contain_text("applied already")
+    expect(form.get_by_role("link", name=f"Open job {job_id}")).to_be_visible()
+    form.get_by_text("Options", exact=True).click()
+    form.get_by_label("Apply the file also if it was applied before").check()
+    again = send(page, form)
+    expect(state(page)).to_have_text("Completed")
+    assert cluster.job(again)["source"]["columns"] == {**chosen, "Land": None, "Notes": "country"}
+    assert cluster.job(again)["progress"]["rows_applied"] == 500
+
 
 def test_another_file_forgets_what_was_chosen(page: Page, organisation: str, tmp_path: Path) -> None:
     form = fill_upload(page, with_notes(tmp_path, 10), organisation)

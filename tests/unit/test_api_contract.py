@@ -61,6 +61,13 @@ def made_twice(world: World, **second: Any) -> Response:
     return make_job(world.client, **{"key": "k", **second})
 
 
+def file_gone(world: World) -> Response:
+    job_id = world.tried()
+    for path in world.folder.rglob("people.csv"):
+        path.unlink()
+    return world.ask("createJob", json={"source": {"job": job_id}})
+
+
 def inbox(world: World) -> Response:
     job_id = world.ask("createJob", json={**UPLOAD, "source": "topic"}).json()["id"]
     return world.ask("endInput", job_id)
@@ -101,6 +108,8 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     **{(name, 200): about(name) for name in ("getJob", "getHistory", "getErrors", "getErrorsCsv", "getPreview")},
     ("createJob", 201): lambda world: make_job(world.client),
     ("createJob", 403): lambda world: world.ask("createJob", json={**UPLOAD, "file": "/etc/hostname"}),
+    ("createJob", 404): lambda world: world.ask("createJob", json={"source": {"job": "0" * 16}}),
+    ("createJob", 410): file_gone,
     ("createJob", 409): lambda world: made_twice(world, key="other"),
     ("createJob", 422): lambda world: made_twice(world, body=PEOPLE),
     ("createJob", 503): lambda world: without_kafka(world, "createJob"),
