@@ -57,6 +57,8 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     bytes: int | None
     sha256: str | None
+    url: str | None
+    """The address that it was fetched from, without a query."""
     lines: int | None
     columns: dict[str, str | None] | None = None
     """Column of the file -> field of the dataset, null for those passed over; null: each is named as its field is."""
@@ -285,6 +287,8 @@ class Elsewhere(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     job: bounds.JobId | None = None
     """The stored file of another job, with its operation, dataset, organisation and options, but for those that are
     given. ``dry_run``, ``if_busy`` and ``if_same`` are not taken over."""
+    url: bounds.FilePath | None = None
+    """The address of a file, ``s3://bucket/key`` or ``https://...``, where the server's settings allow it."""
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +14,13 @@ from client.errors import INTERRUPTED, plain_errors, usage
 
 app = typer.Typer()
 
-File = Annotated[Path | None, typer.Argument(help="The CSV file, also in gzip or zip.", show_default=False)]
+File = Annotated[
+    str | None,
+    typer.Argument(
+        help="The CSV file, also in gzip or zip; - is standard input; the API fetches an address (https://, s3://).",
+        show_default=False,
+    ),
+]
 FromTopic = Annotated[bool, typer.Option("--from-topic", help="No file: services produce the rows to the inbox.")]
 Organisation = Annotated[str, typer.Option(help="Whose data it is.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check every row, write nothing.")]
@@ -259,11 +267,9 @@ def _format(
 
 
 def _send(
-    file: Path | None, job: dict[str, Any], key: str | None, *, from_topic: bool, wait: bool, as_json: bool
+    file: str | None, job: dict[str, Any], key: str | None, *, from_topic: bool, wait: bool, as_json: bool
 ) -> None:
     from client.http import Api
-    from client.output import sending
-    from client.sending import opened
 
     if (file is None) != from_topic:
         raise usage("name a file, or say --from-topic; not both")
@@ -272,11 +278,24 @@ def _send(
         made = Api().call("POST", "/v1/jobs", json=body, headers=arguments.idempotency(key))
         conclude(made, wait=wait, as_json=as_json)
         return
+    if file == "-":
+        made = Api().send_stream(sys.stdin.buffer, job, key)
+    elif re.match(r"[a-z0-9]+://", file):
+        made = Api().fetch_file(file, job, key)
+    else:
+        made = _sent(Path(file), job, key, quiet=as_json)
+    _show_made(made, wait=wait, as_json=as_json)
+
+
+def _sent(file: Path, job: dict[str, Any], key: str | None, *, quiet: bool) -> dict[str, Any]:
+    from client.http import Api
+    from client.output import sending
+    from client.sending import opened
+
     with opened(file):
         total = file.stat().st_size
-    with sending(file.name, total, quiet=as_json) as progress:
-        made = Api().send_file(file, job, key, progress)
-    _show_made(made, wait=wait, as_json=as_json)
+    with sending(file.name, total, quiet=quiet) as progress:
+        return Api().send_file(file, job, key, progress)
 
 
 def _send_again(name: str, job: dict[str, Any], key: str | None, *, wait: bool, as_json: bool) -> None:

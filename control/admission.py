@@ -34,6 +34,8 @@ class Kind:
     """The one dataset it is for; None: any."""
     dated: bool = False
     """It needs a dataset with a date, and a date range."""
+    repeatable: bool = False
+    """The same file may be applied twice without being asked for: it has rows that are there already refused."""
     makes_file: bool = False
     """Its outcome is a file, made when every block is applied, and taken out as a whole."""
     title: str = ""

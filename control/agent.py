@@ -154,7 +154,7 @@ class ControlAgent:
             self._catalog,
             lambda key: holder(self._jobs, key),
             self._jobs.get,
-            lambda new: applied_before(self._jobs, new),
+            lambda new: applied_before(self._jobs, new, self._catalog),
         )
 
     async def _carry_out(self, reaction: Reaction) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from control.admission import Catalog
 from control.errors import Rejected
 from schemas.job import Job, Source, State
 
@@ -13,15 +14,16 @@ Find = Callable[[Job], Job | None]
 _AT_WORK = frozenset({State.RUNNING, State.PAUSING, State.PAUSED})
 
 
-def applied_before(jobs: Iterable[Job], new: Job) -> Job | None:
+def applied_before(jobs: Iterable[Job], new: Job, catalog: Catalog) -> Job | None:
     """The newest other job that has applied the file of `new` for its organisation and dataset, or is applying it, and
     whose rows stay; None: there is none.
 
     Files are the same if they were sent with the same bytes, or if the same bytes came of them: a file and its
-    gzip are. A dry run applies nothing; neither does a job whose rows are taken out, or whose rows all had errors.
+    gzip are. An operation that is repeatable may have the same file again. A dry run applies nothing; neither does a job whose rows are taken out, or whose rows all had errors.
     """
     hashes = _hashes(new.source)
-    if not hashes or new.options.dry_run or new.options.if_same == "allow":
+    kind = catalog.operations.get(new.operation)
+    if not hashes or (kind is not None and kind.repeatable) or new.options.dry_run or new.options.if_same == "allow":
         return None
     found = (
         job

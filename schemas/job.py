@@ -142,6 +142,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: Literal["file", "topic", "query"] = "file"
     name: str | None = None
     """The file's name, as its sender called it."""
+    url: str | None = None
+    """The address that it was fetched from, without a query."""
     path: str | None = None
     """Where the readers find it: a path below the storage root, or an absolute one in an import folder."""
     bytes: ByteCount | None = None

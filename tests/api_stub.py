@@ -33,7 +33,9 @@ from tests.api_contract import DeclaredAnswers
 
 _FILE = frozenset({"file", "topic"})
 _EXPORT = Kind(frozenset({"query"}), exclusive=False, dated=True, makes_file=True)
-CATALOG = Catalog({"upload": Kind(_FILE), "teams": Kind(_FILE, dataset="teams"), "export": _EXPORT}, load_datasets())
+CATALOG = Catalog(
+    {"upload": Kind(_FILE), "teams": Kind(_FILE, dataset="teams", repeatable=True), "export": _EXPORT}, load_datasets()
+)
 PEOPLE = b"name,email,phone,country,favorite_color,created_at\n"
 ROW = b"Ann,ann@example.org,+31201234567,Netherlands,blue,2026-01-01T00:00:00Z\n"
 
@@ -79,7 +81,7 @@ class StubLog:
             catalog=self.catalog,
             holder=lambda key: holder(jobs.values(), key),
             find=jobs.get,
-            applied_before=lambda new: applied_before(jobs.values(), new),
+            applied_before=lambda new: applied_before(jobs.values(), new, self.catalog),
         )
         effect = react(jobs.get(command.job_id), command, context)
         for record in effect.history:

@@ -35,7 +35,7 @@ PARTITIONS = 2
 CATALOG = Catalog(
     {
         "upload": Kind(frozenset({"file", "topic"})),
-        "teams": Kind(frozenset({"file"}), dataset="teams"),
+        "teams": Kind(frozenset({"file"}), dataset="teams", repeatable=True),
         "export": Kind(frozenset({"query"}), exclusive=False, dated=True, makes_file=True),
     },
     load_datasets(),

@@ -19,6 +19,7 @@ from api.jobs.job_query import request_in_query
 from api.jobs.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
 from api.models import Elsewhere, JobRequest
 from api.readmodel.command_log import submit
+from api.remote.addresses import allowed_address, parsed
 from api.uploads.conversion import plain
 from api.uploads.import_folders import allowed_path, digest_of, unchanged
 from api.uploads.multipart import boundary_of
@@ -100,9 +101,46 @@ def _receiver(request: Request) -> Receive:
 async def _receive_json(request: Request, admission: Admission, upload: Upload) -> CreateJob:
     data = await short_body(request)
     asked = request_in(data)
-    if isinstance(asked.source, Elsewhere) and asked.source.job is not None:
-        return await receive_again(request, admission, upload, asked, asked.source.job, given_options(data))
-    return admission.command(asked, None)
+    return await receive_elsewhere(request, admission, upload, asked, given_options(data))
+
+
+async def receive_elsewhere(
+    request: Request, admission: Admission, upload: Upload, asked: JobRequest, given: frozenset[str]
+) -> CreateJob:
+    """The command for a request that brings no file; `given`: names of the options that it says."""
+    match asked.source:
+        case Elsewhere(job=str() as job_id, url=None):
+            return await receive_again(request, admission, upload, asked, job_id, given)
+        case Elsewhere(job=None, url=str() as url):
+            return await _receive_url(request, admission, upload, asked, url)
+        case _:
+            return admission.command(asked, None)
+
+
+async def _receive_url(
+    request: Request, admission: Admission, upload: Upload, asked: JobRequest, url: str
+) -> CreateJob:
+    """The command for a job of a file that is fetched from its address.
+
+    Raises:
+        ApiError: as `Admission.command`, `allowed_address` and `Fetches.fetch`.
+    """
+    parts = services(request)
+    settings = parts.settings
+    address = parsed(url)
+    if asked.file is not None:
+        raise invalid("a job reads its rows from one place: leave out file, or source")
+    upload.begin(address.name, url=address.shown)
+    command = admission.command(replace(asked, source=None), upload.source())
+    address = allowed_address(url, settings.source_prefixes, command.organisation)
+    made = admission.made
+    if made is not None and made.source.url == address.shown:
+        upload.forget()
+        return replace(command, source=made.source)  # a repeat is not fetched again
+    upload.expect(text_by(command.options))
+    upload.look_with(partial(admission.look, command))
+    await parts.fetches.fetch(request, address, settings, command.organisation, upload)
+    return command
 
 
 async def receive_again(
@@ -140,6 +178,8 @@ async def receive_form(
     """The command that a multipart body asks for: a `Receive`, once it is told the boundary and the form's kind."""
     form = kind(admission, upload)
     await receive_parts(request.stream(), boundary, form.begin)
+    if form.asked is not None and not upload.begun:
+        return await receive_elsewhere(request, admission, upload, form.asked, form.given)
     return form.end()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from api.errors import ApiError, invalid
+from api.jobs.again import given_options
 from api.jobs.job_request import Admission, request_in
 from api.models import JobRequest
 from api.uploads.receiving import Part, TextPart
@@ -25,6 +26,8 @@ class JobForm:
         self._command: CreateJob | None = None
         self.upload = upload
         self.asked = asked
+        self.given = frozenset[str]()
+        """Names of the options that the part ``job`` says."""
         self._in_query = asked is not None
 
     def begin(self, name: str, filename: str | None) -> Part:
@@ -63,6 +66,7 @@ class JobForm:
 
     def _on_job(self, data: bytes) -> None:
         self.asked = request_in(data)
+        self.given = given_options(data)
         self._admit()
 
     def _admit(self) -> None:

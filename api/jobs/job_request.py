@@ -132,14 +132,16 @@ def _seen(header: Header, options: Options) -> Seen:
 
 def _source(asked: JobRequest, sent: Source | None, kind: Kind | None) -> Source:
     """Where the rows come from: a request says so by the file that it brings, by `file` or by `source`."""
-    if isinstance(asked.source, Elsewhere):
-        raise invalid("source names nothing to read; give job, the id of a job whose file is to be read again")
-    if asked.source not in (None, "topic", "file"):
+    if isinstance(asked.source, Elsewhere) and sent is None:
+        raise invalid(
+            "source names one thing to read: job, the id of a job whose file is read again, or url, an address"
+        )
+    if not isinstance(asked.source, Elsewhere) and asked.source not in (None, "topic", "file"):
         raise invalid(f'source {asked.source!r} is not known; send a file, or say "topic"')
     named = None if asked.file is None else Source(kind="file", path=asked.file)
-    topic = Source(kind="topic") if asked.source == "topic" else None
+    other = Source(kind="topic") if asked.source == "topic" or isinstance(asked.source, Elsewhere) else None
     elsewhere = kind is None or kind.sources == {"query"}  # the rules have the words for what is given all the same
-    match [source for source in (sent, named, topic) if source is not None]:
+    match [source for source in (sent, named, other) if source is not None]:
         case [source, *others] if elsewhere or not others:
             return source
         case [] if elsewhere:

@@ -64,6 +64,7 @@ def source_view(source: Source) -> SourceView:
         name=source.name,
         bytes=found.bytes if converted else source.bytes,
         sha256=found.sha256 if converted else source.sha256,
+        url=source.url,
         lines=source.lines,
         columns=source.columns,
         format=_format_view(source, found) if source.format else None,

@@ -33,6 +33,9 @@ def job_request(fields: Fields, operation: str, kind: Kind) -> JobRequest:
             job[name] = text
     if source_of(kind) == "topic":
         job["source"] = "topic"
+    url = _text(fields, "url")
+    if url is not None:
+        job["source"] = {"url": url}
     return values_as(job, JobRequest)
 
 

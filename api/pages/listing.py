@@ -35,6 +35,7 @@ async def show_list(request: Request) -> Response:
         states=list(State),
         operations=sorted(catalog.operations),
         forms=start_forms(catalog),
+        addresses=bool(services(request).settings.source_prefixes),
         # Idempotency keys: a form that is sent twice makes one job.
         keys={name: secrets.token_urlsafe(16) for name in catalog.operations},
     )

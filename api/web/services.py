@@ -16,6 +16,7 @@ from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobIndex
 from api.readmodel.metrics import Metrics
+from api.remote.fetching import Fetches
 from api.uploads.file_readers import FileReaders
 from api.web.auth import Caller, caller_of
 from api.web.readiness import elasticsearch_state
@@ -42,6 +43,7 @@ class Services:
     """The admin's API key."""
     creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """Job id -> lock, while a request makes that job; an entry disappears with the last request that uses its lock."""
+    fetches: Fetches = field(default_factory=Fetches)
     files: FileReaders = field(default_factory=FileReaders)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """A request that goes through all jobs holds it: one at a time leaves the event loop free for other requests."""

@@ -30,8 +30,8 @@ class Terminal:
     def __init__(self, log: StubLog) -> None:
         self.log = log
 
-    def run(self, *words: str, code: int = 0) -> str:
-        result = CliRunner().invoke(cli, list(words))
+    def run(self, *words: str, code: int = 0, typed: bytes = b"") -> str:
+        result = CliRunner().invoke(cli, list(words), input=typed)
         assert result.exit_code == code, (result.output, result.exception)
         assert "Traceback" not in result.output
         return result.output
@@ -101,6 +101,15 @@ def test_upload_and_look(terminal: Terminal, people: str) -> None:
     assert "people.csv" in terminal.run("job", "last")
     assert "Created" in terminal.run("history", "last")
     assert "people: name, email" in terminal.run("datasets")
+
+
+def test_standard_input_is_sent_as_it_comes(terminal: Terminal) -> None:
+    upload = ("upload", "-", "--dataset", "people")
+    assert "header" in terminal.run(*upload, code=2, typed=b"nothing\n")
+    assert "is RUNNING" in terminal.run(*upload, typed=PEOPLE + ROW * 20_000)
+    source = json.loads(terminal.run("job", "last", "--json"))["source"]
+    assert (source["name"], source["lines"], source["bytes"]) == ("stdin.csv", 20_001, len(PEOPLE + ROW * 20_000))
+    assert "SLUICE_SOURCE_URLS" in terminal.run("upload", "s3://in/a.csv", "--dataset", "people", code=2)
 
 
 def test_columns_are_mapped_set_and_passed_over_and_told_in_a_line(terminal: Terminal, tmp_path: Path) -> None:

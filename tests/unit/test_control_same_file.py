@@ -122,6 +122,14 @@ def test_compressed_or_not_it_is_the_same_file(first: Source, second: Source) ->
     assert world.rejection().details["job_id"] == "j1"
 
 
+def test_an_operation_may_take_the_same_file_again() -> None:
+    world = World()
+    for name in ("j1", "j2"):
+        world.send(replace(sent(name), operation="teams", dataset="teams"))
+        world.complete(name)
+        assert world.job(name).state is State.COMPLETED
+
+
 def test_a_dry_run_is_started_once_and_is_no_load_itself() -> None:
     world = FileWorld()
     world.create("dry", dry_run=True)
