@@ -95,7 +95,9 @@ def _source_problem(command: CreateJob, kind: Kind) -> str | None:
         taken = " or ".join(_SOURCES[name] for name in sorted(kind.sources))
         advice = "; send no file, and leave out file and source" if kind.sources == {"query"} else ""
         return f"operation {command.operation} takes its rows from {taken}, not from {_SOURCES[source.kind]}{advice}"
-    if source.kind == "file" and not source.path:
+    if command.draft and (source.kind != "file" or source.path):
+        return "a draft is of a job that reads a file, which comes later: leave source.path out"
+    if source.kind == "file" and not source.path and not command.draft:
         return "a job that reads a file must name it: give its path (in a command: source.path)"
     return source_problem(source)
 
@@ -119,6 +121,8 @@ def recorded_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
     themselves.
     """
     options, recorded = command.options, command.source.columns
+    if command.draft:
+        return None
     told = given(options, FORMAT_OPTIONS) if command.source.format is None else {}
     if told and not (options.encoding and len(told) == 1 and is_utf8(encoding_named(options.encoding))):
         return Rejected(400, f"a command with {', '.join(told)} says how its file is written: source.format")

@@ -38,6 +38,7 @@ from schemas.commands import (
     RetryErrors,
     RollbackJob,
     SetRate,
+    StartDraft,
     StartJob,
     TerminateJob,
     UndoChecked,
@@ -49,6 +50,7 @@ from schemas.events import (
     Event,
     Failed,
     FileBegun,
+    FileReceived,
     InputAnnounced,
     InputCompleted,
     InputMoved,
@@ -153,6 +155,8 @@ def _create(
         # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
     )
+    if command.draft:
+        return (Created(replace(created, state=S.DRAFT, draft=True)),)
     return _begun(created, (Created(created),), context)
 
 
@@ -165,6 +169,23 @@ def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event
     if problem is not None:
         return problem
     return before if holder is not None else (*before, Started())
+
+
+def _file_received(job: Job, request: StartDraft, context: Context) -> tuple[Event, ...] | Rejected:
+    if not request.source.path or not request.source.sha256:
+        return Rejected(400, "a job starts with a file that is complete: source.path and source.sha256 name it")
+    asked = CreateJob(
+        job_id=job.id,
+        operation=job.operation,
+        dataset=job.dataset,
+        organisation=job.organisation,
+        source=request.source,
+        options=job.options,
+    )
+    problem = creation_problem(asked, context.catalog) or recorded_problem(asked, context.catalog)
+    if problem is not None:
+        return problem
+    return _begun(replace(job, source=request.source), (FileReceived(request.source),), context)
 
 
 def turn(job: Job, context: Context) -> tuple[Event, ...]:
@@ -192,6 +213,8 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
     match request:
         case CreateJob() | StartJob():
             raise AssertionError("a creation is not a move")
+        case StartDraft():
+            return _file_received(job, request, context)
         case PauseJob():
             return (PauseRequested(),)
         case ResumeJob():
@@ -262,7 +285,7 @@ def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event
         return Rejected(400, f"job {job.id} makes a file, and half of one is not kept: terminate it without keep_rows")
     requested: tuple[Event, ...] = (TerminationRequested(request.keep_rows),)
     # Nothing of a queued or a paused job is in flight: no further proof is needed.
-    if job.state is S.QUEUED:
+    if job.state in (S.DRAFT, S.QUEUED):
         return (*requested, Terminated()) if request.keep_rows else (*requested, *_rollback(job, context))
     if job.state is S.PAUSED:
         if request.keep_rows:
@@ -385,6 +408,8 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
     assert job is not None, "the first event of a job is Created"
     job = replace(job, command_offset=offset)
     match event:
+        case FileReceived():
+            return replace(job, state=S.QUEUED, source=event.source)
         case Started():
             return replace(job, state=S.RUNNING, started_at=at, epoch=job.epoch + 1)
         case PauseRequested():

@@ -16,10 +16,11 @@ _AT_WORK = frozenset({State.RUNNING, State.PAUSING, State.PAUSED})
 
 def applied_before(jobs: Iterable[Job], new: Job, catalog: Catalog) -> Job | None:
     """The newest other job that has applied the file of `new` for its organisation and dataset, or is applying it, and
-    whose rows stay; None: there is none.
+    whose rows stay; None: there is none, or it does not matter.
 
-    Files are the same if they were sent with the same bytes, or if the same bytes came of them: a file and its
-    gzip are. An operation that is repeatable may have the same file again. A dry run applies nothing; neither does a job whose rows are taken out, or whose rows all had errors.
+    Files are the same if they were sent with the same bytes, or if the same bytes came of them: a file and its gzip
+    are. An operation that is repeatable may have the same file again. A dry run applies nothing; neither does a job
+    whose rows are taken out, or whose rows all had errors.
     """
     hashes = _hashes(new.source)
     kind = catalog.operations.get(new.operation)

@@ -16,6 +16,12 @@ class Created(msgspec.Struct, frozen=True, tag=True):
     job: Job
 
 
+class FileReceived(msgspec.Struct, frozen=True, tag=True):
+    """Its file is here; it waits for its turn."""
+
+    source: Source
+
+
 class Started(msgspec.Struct, frozen=True, tag=True):
     """Its readers and workers may begin."""
 
@@ -144,6 +150,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 Event = (
     Created
+    | FileReceived
     | Started
     | PauseRequested
     | Paused

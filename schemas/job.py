@@ -29,8 +29,9 @@ from schemas.bounds import (
 
 
 class State(StrEnum):
-    """A state in -ING ends by itself; one in -ED (and QUEUED) stays until someone acts."""
+    """A state in -ING ends by itself; one in -ED (and DRAFT, and QUEUED) stays until someone acts."""
 
+    DRAFT = "DRAFT"
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
     PAUSING = "PAUSING"
@@ -48,7 +49,7 @@ class State(StrEnum):
 ENDED = frozenset({State.COMPLETED, State.COMPLETED_WITH_ERRORS, State.TERMINATED, State.ROLLED_BACK})
 """States in which a job has ended: only a rollback, or corrected rows, bring more work."""
 
-RESTING = ENDED | {State.QUEUED, State.PAUSED, State.ROLLBACK_PAUSED, State.FAILED}
+RESTING = ENDED | {State.DRAFT, State.QUEUED, State.PAUSED, State.ROLLBACK_PAUSED, State.FAILED}
 """States that stay until someone acts (QUEUED: until the job before it has ended)."""
 
 BUSY = frozenset(
@@ -264,6 +265,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: Source = Source()
     request: str | None = None
     """Digest of the request that made it: the same request again is a repeat, and any other is not."""
+    draft: bool = False
+    """It was made before its file came."""
     started_from: str | None = None
     """The dry run that this is the real job of."""
     retry: Source | None = None
