@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from api.errors import ApiError
+from api.jobs.drafts import end_drafts
 from api.pages.gate import on_http_error
 from api.pages.routes import page_routes
 from api.readmodel.command_log import CommandLog
@@ -85,11 +86,15 @@ def create_app(settings: Settings) -> Starlette:
 
         follower = Follower(settings, loop, live.take, caught_up)
         follower.start()
-        cleaning = asyncio.create_task(clean_up(settings.storage_root))
+        tending = [
+            asyncio.create_task(clean_up(settings.storage_root)),
+            asyncio.create_task(end_drafts(app.state.services)),
+        ]
         try:
             yield
         finally:
-            cleaning.cancel()
+            for task in tending:
+                task.cancel()
             app.state.services.files.close()
             await asyncio.to_thread(follower.stop)
             await asyncio.to_thread(commands.stop)

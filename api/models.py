@@ -251,7 +251,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The body of start; it may be left out."""
 
     options: Options | None = None
-    """Of the real job; null: those of the dry run."""
+    """Of the real job; null: those of the dry run. A draft has its own."""
+    sha256: bounds.Digest | None = None
+    """Of a draft: what its file has to have."""
     reason: bounds.Reason | None = None
 
 
@@ -274,6 +276,18 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[PreviewRow]
 
 
+class FilePart(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the file of a draft has come."""
+
+    job_id: str
+    offset: int
+    """Bytes that have come: the next part begins here."""
+    bytes: int | None
+    """How many the file has, if that was said."""
+    expires_at: str
+    """When the job ends by itself, unless it has been started."""
+
+
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The most rows a second that a job applies; null: no limit."""
 
@@ -289,6 +303,10 @@ class Elsewhere(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     given. ``dry_run``, ``if_busy`` and ``if_same`` are not taken over."""
     url: bounds.FilePath | None = None
     """The address of a file, ``s3://bucket/key`` or ``https://...``, where the server's settings allow it."""
+    upload: bounds.FilePath | None = None
+    """The name of a file that comes in parts: the job is DRAFT until it has come, and is started."""
+    bytes: bounds.ByteCount | None = None
+    """With `upload`: how many it has."""
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -302,7 +320,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     file: bounds.FilePath | None = None
     """A path on the server, in one of its import folders; not for a file that is sent along."""
     source: bounds.Name | Elsewhere | None = None
-    """``topic``: the rows come as records on the inbox topic."""
+    """``topic``: the rows come as records on the inbox topic. ``upload``: the file comes in parts."""
     date_from: bounds.Day | None = msgspec.field(name="from", default=None)
     date_till: bounds.Day | None = msgspec.field(name="till", default=None)
     options: Options = Options()

@@ -76,6 +76,14 @@ def upload(
     again: Annotated[
         str | None, typer.Option(metavar="ID", help="No file: that of this job, with its options but for those given.")
     ] = None,
+    resumable: Annotated[
+        bool,
+        typer.Option("--resumable", help="Send the file in parts, as large ones are; a broken connection is resumed."),
+    ] = False,
+    continue_: Annotated[
+        str | None,
+        typer.Option("--continue", metavar="ID", help="Send the rest of the file of this draft, and start it."),
+    ] = None,
     from_topic: FromTopic = False,
     organisation: Annotated[str | None, typer.Option(help="Whose data it is.", show_default="default")] = None,
     raw: Annotated[
@@ -111,9 +119,18 @@ def upload(
             raise usage("--again reads the file of another job: name no file with it, and leave out --from-topic")
         _send_again(again, job, idempotency_key, wait=wait, as_json=as_json)
         return
+    if continue_ is not None:
+        if file is None or file == "-":
+            raise usage("name the file whose rest is to be sent")
+        _show_made(_in_parts(Path(file), continue_, quiet=as_json), wait=wait, as_json=as_json)
+        return
     if dataset is None:
         raise usage("say what the rows are with --dataset; `sluice datasets` lists the datasets")
-    _send(file, {"operation": "upload", **job}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+    job = {"operation": "upload", **job}
+    if resumable and file is not None:
+        _send_resumable(Path(file), job, idempotency_key, wait=wait, as_json=as_json)
+        return
+    _send(file, job, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -282,6 +299,9 @@ def _send(
         made = Api().send_stream(sys.stdin.buffer, job, key)
     elif re.match(r"[a-z0-9]+://", file):
         made = Api().fetch_file(file, job, key)
+    elif _is_large(Path(file)):
+        _send_resumable(Path(file), job, key, wait=wait, as_json=as_json)
+        return
     else:
         made = _sent(Path(file), job, key, quiet=as_json)
     _show_made(made, wait=wait, as_json=as_json)
@@ -296,6 +316,43 @@ def _sent(file: Path, job: dict[str, Any], key: str | None, *, quiet: bool) -> d
         total = file.stat().st_size
     with sending(file.name, total, quiet=quiet) as progress:
         return Api().send_file(file, job, key, progress)
+
+
+def _is_large(file: Path) -> bool:
+    from client.resumable import LARGE_BYTES
+    from client.sending import opened
+
+    with opened(file):
+        return file.stat().st_size >= LARGE_BYTES
+
+
+def _send_resumable(file: Path, job: dict[str, Any], key: str | None, *, wait: bool, as_json: bool) -> None:
+    from client.http import Api
+    from client.output import say
+    from client.sending import opened, shown_name
+
+    with opened(file):
+        source = {"upload": shown_name(file), "bytes": file.stat().st_size}
+    body = {**job, "source": source}
+    made = Api().call("POST", "/v1/jobs", json=body, headers=arguments.idempotency(key))
+    say(f"Job {made['id']} takes the file in parts. If this breaks off: sluice upload {file} --continue {made['id']}")
+    _show_made(_in_parts(file, made["id"], quiet=as_json), wait=wait, as_json=as_json)
+
+
+def _in_parts(file: Path, job_id: str, *, quiet: bool) -> dict[str, Any]:
+    from client.http import Api
+    from client.output import sending
+    from client.resumable import send_parts
+    from client.sending import opened
+
+    api = Api()
+    job = api.job(job_id)
+    if job["state"] != "DRAFT":
+        return job
+    with opened(file):
+        total = file.stat().st_size
+    with sending(file.name, total, quiet=quiet) as progress:
+        return send_parts(api, file, job["id"], progress)
 
 
 def _send_again(name: str, job: dict[str, Any], key: str | None, *, wait: bool, as_json: bool) -> None:

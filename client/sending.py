@@ -39,7 +39,12 @@ def file_part(path: Path, file: IO[bytes], progress: Callable[[int], None] | Non
 
     A name that is not UTF-8 is sent with replacement characters: it is only shown.
     """
-    return os.fsencode(path.name).decode("utf-8", "replace"), SentFile(path, file, progress), "text/csv"
+    return shown_name(path), SentFile(path, file, progress), "text/csv"
+
+
+def shown_name(path: Path) -> str:
+    """A file's name, as the API can take it."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 class Stream:

@@ -125,6 +125,7 @@ class Settings(BaseSettings):
         64 * 1024**3, ge=1024**2, description="bytes that a compressed file unpacks to, at most"
     )
 
+    draft_hours: float = Field(24.0, gt=0, description="hours after which a draft whose job was not started ends")
     job_retention_days: float = Field(30.0, gt=0, description="days after which an ended job leaves the control table")
     block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
     block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
 from api.errors import invalid
 from api.models import InputEnd, Rate, Reason
 from api.readmodel.command_log import ANSWER_SECONDS, submit
+from api.uploads.drafts import DraftFile
 from api.web.auth import Caller
 from api.web.services import Services
 from schemas.commands import InputEnded, PauseJob, ResumeJob, RollbackJob, SetRate, TerminateJob
@@ -31,7 +33,10 @@ async def carry_out(
     """Send one of `COMMANDS`; returns the job after it. Raises as `submit`, and ApiError 400."""
     if body.keep_rows and action != "terminate":
         raise invalid("keep_rows belongs to terminate; leave it out")
-    return await submit(parts.commands, parts.live, COMMANDS[action](job.id, caller.name, body), timeout)
+    after = await submit(parts.commands, parts.live, COMMANDS[action](job.id, caller.name, body), timeout)
+    if job.draft and action == "terminate" and after.started_at is None:
+        await asyncio.to_thread(DraftFile(parts.settings.storage_root, job.id, None, 0).remove)
+    return after
 
 
 async def at_rest(parts: Services, job: Job, action: str, seconds: float) -> tuple[Job, bool]:

@@ -109,9 +109,9 @@ async def receive_elsewhere(
 ) -> CreateJob:
     """The command for a request that brings no file; `given`: names of the options that it says."""
     match asked.source:
-        case Elsewhere(job=str() as job_id, url=None):
+        case Elsewhere(job=str() as job_id, url=None, upload=None):
             return await receive_again(request, admission, upload, asked, job_id, given)
-        case Elsewhere(job=None, url=str() as url):
+        case Elsewhere(job=None, url=str() as url, upload=None):
             return await _receive_url(request, admission, upload, asked, url)
         case _:
             return admission.command(asked, None)

@@ -98,6 +98,7 @@ class Admission:
             options=asked.options,
             date_from=asked.date_from,
             date_till=asked.date_till,
+            draft=_draft_of(asked) is not None,
         )
         problem = creation_problem(command, self.catalog)
         if problem is not None:
@@ -130,16 +131,29 @@ def _seen(header: Header, options: Options) -> Seen:
     return Seen(header.match.recorded, format_of(options, header.delimiter))
 
 
+def _draft_of(asked: JobRequest) -> Source | None:
+    """The file that is to come in parts; None: there is none."""
+    match asked.source:
+        case "upload":
+            return Source(kind="file")
+        case Elsewhere(job=None, url=None, upload=str() as name):
+            return Source(kind="file", name=name[-255:] or None, bytes=asked.source.bytes)
+        case _:
+            return None
+
+
 def _source(asked: JobRequest, sent: Source | None, kind: Kind | None) -> Source:
     """Where the rows come from: a request says so by the file that it brings, by `file` or by `source`."""
-    if isinstance(asked.source, Elsewhere) and sent is None:
+    draft = _draft_of(asked)
+    if isinstance(asked.source, Elsewhere) and sent is None and draft is None:
         raise invalid(
-            "source names one thing to read: job, the id of a job whose file is read again, or url, an address"
+            "source names one thing to read: job, the id of a job whose file is read again; url, an address; or "
+            "upload, the name of a file that comes in parts"
         )
-    if not isinstance(asked.source, Elsewhere) and asked.source not in (None, "topic", "file"):
+    if not isinstance(asked.source, Elsewhere) and asked.source not in (None, "topic", "file", "upload"):
         raise invalid(f'source {asked.source!r} is not known; send a file, or say "topic"')
     named = None if asked.file is None else Source(kind="file", path=asked.file)
-    other = Source(kind="topic") if asked.source == "topic" or isinstance(asked.source, Elsewhere) else None
+    other = draft or (Source(kind="topic") if asked.source not in (None, "file") else None)
     elsewhere = kind is None or kind.sources == {"query"}  # the rules have the words for what is given all the same
     match [source for source in (sent, named, other) if source is not None]:
         case [source, *others] if elsewhere or not others:

@@ -12,7 +12,7 @@ from control.errors import Rejected
 from control.moves import legality
 from control.starting import real_job
 from schemas.commands import Request, RetryErrors, SetRate, StartJob
-from schemas.job import Job, Source
+from schemas.job import Job, Source, State
 
 _OTHERS: Final = ("rate", "retry-errors", "start")
 ALL: Final = (*COMMANDS, *_OTHERS)
@@ -33,6 +33,8 @@ def available_actions(job: Job, catalog: Catalog) -> frozenset[str]:
 def _moves(job: Job, name: str) -> bool:
     command: Request
     match name:
+        case "start" if job.state is State.DRAFT:
+            return True
         case "start":
             return not isinstance(real_job(StartJob(job_id=job.id, dry_run=job.id), job), Rejected)
         case "retry-errors":

@@ -6,7 +6,6 @@ import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ from api.jobs.job_request import values_as
 from api.pages.fields import no_form
 from api.pages.forms import columns_in, format_in
 from api.pages.rendering import fragment
-from api.uploads.conversion import Conversion, plain
+from api.uploads.conversion import beginning
 from api.uploads.multipart import boundary_of
 from api.uploads.receiving import MOST_JSON_BYTES, TextPart, receive_parts
 from api.uploads.unpacking import compression_of
@@ -114,7 +113,7 @@ def stored_table(fields: Mapping[str, str], job: Job, catalog: Catalog, root: Pa
 
 def _table(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted, options: Options, text: Text) -> dict[str, Any]:
     try:
-        head, whole = _text(head, whole, text)
+        head, whole = beginning(head, whole, text, _MOST_UNPACKED)
         header = look_at_header(head[:HEAD_BYTES], whole, dataset, wanted, layout_by(options))
     except CsvFileError as error:
         return _refused(str(error))
@@ -123,18 +122,6 @@ def _table(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted, options: 
     if header.match.broken:
         return _refused(str(header.match.problem))
     return {"fields": dataset.columns, **_shown(header, head, dataset, wanted)}
-
-
-def _text(head: bytes, whole: bool, text: Text) -> tuple[bytes, bool]:
-    """The beginning of what will be made of a file that begins so, and whether it is all. Raises as `Conversion`."""
-    if plain(head, text):
-        return head, whole
-    conversion, found = Conversion(head, text, _MOST_UNPACKED), b""
-    for piece in chain(conversion.feed(head), conversion.end() if whole else ()):
-        found += piece
-        if len(found) > HEAD_BYTES:
-            return found, False
-    return found, whole
 
 
 def _refused(problem: str) -> dict[str, Any]:

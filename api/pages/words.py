@@ -18,6 +18,7 @@ from schemas.job import BUSY, ENDED, Job, State
 Tone = Literal["work", "rest", "good", "warn", "bad", "gone"]
 
 _NAMES: Final[dict[State, str]] = {
+    State.DRAFT: "Draft",
     State.QUEUED: "Queued",
     State.RUNNING: "Running",
     State.PAUSING: "Pausing",
@@ -33,6 +34,7 @@ _NAMES: Final[dict[State, str]] = {
 }
 
 _TONES: Final[dict[State, Tone]] = {
+    State.DRAFT: "rest",
     State.QUEUED: "rest",
     State.RUNNING: "work",
     State.PAUSING: "work",
@@ -93,6 +95,8 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
     """What the state means for this job, and what is waited for. `kind` as for `makes_file`."""
     export = makes_file(job, kind)
     match job.state:
+        case State.DRAFT:
+            return "It waits for its file, and starts once that has come and someone starts it."
         case State.QUEUED:
             return "Another job holds what this one needs. It starts by itself when that one has ended or failed."
         case State.PAUSING | State.TERMINATING:
@@ -142,7 +146,7 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
 def said(job: Job, view: JobView) -> str:
     """What a screen reader is told: the state, and at work the percentage in steps of ten."""
     done = percent(job, view)
-    if done is None or view.state in ENDED or view.state is State.QUEUED:
+    if done is None or view.state in ENDED or view.state in (State.DRAFT, State.QUEUED):
         return state_name(view.state)
     return f"{state_name(view.state)}, {int(done // 10) * 10} percent"
 
