@@ -23,6 +23,7 @@ CORRECTED = PEOPLE.strip() + b",sluice_row\n" + ROW.strip() + b",1\n"
 FITTING: dict[str, dict[str, Any]] = {
     "createJob": {"json": EXPORT},
     "setRate": {"json": {"rows_per_second": 5}},
+    "appendFile": {"content": PEOPLE + ROW, "headers": {"Upload-Offset": "0"}},
     "endInput": {"json": {"rows": 1}},
     "retryErrors": {"content": CORRECTED, "headers": {"content-type": "text/csv"}},
 }
@@ -64,7 +65,9 @@ class World:
     def start(self, **more: Any) -> None:
         """Start a new API in place of the old one; `more` as `stub` takes it."""
         self.open.close()
-        app, self.log = stub(self.folder, **{"elasticsearch": RowErrors(), "import_folders": "/none", **more})
+        app, self.log = stub(
+            self.folder, **{"elasticsearch": RowErrors(), "import_folders": "/none", "draft_hours": 1e6, **more}
+        )
         self.client = self.open.enter_context(TestClient(app, raise_server_exceptions=False))
 
     def ask(self, name: str, job_id: str = "0" * 26, query: str = "", **more: Any) -> Response:
@@ -72,6 +75,11 @@ class World:
         endpoint = ROUTES[name]
         path = endpoint.path.replace("{job_id}", job_id) + query
         return self.client.request(endpoint.method, path, **{**FITTING.get(name, {}), **more})
+
+    def draft(self, size: int | None = None) -> str:
+        """A job whose file of so many bytes is still to come."""
+        source = {"upload": "people.csv", "bytes": size}
+        return str(self.ask("createJob", json={**UPLOAD, "source": source}).json()["id"])
 
     def running(self, **job: Any) -> str:
         answer = make_job(self.client, **job)
@@ -97,6 +105,8 @@ class World:
         """A job for which the route's request is valid."""
         if name == "retryErrors":
             return self.completed(failed=1)
+        if name in ("getFile", "appendFile"):
+            return self.draft()
         return self.tried() if name in ("startJob", "getPreview") else self.running()
 
     def exporting(self) -> str:
