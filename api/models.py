@@ -288,6 +288,34 @@ class FilePart(msgspec.Struct, frozen=True, kw_only=True):
     """When the job ends by itself, unless it has been started."""
 
 
+class MappingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which column of a file is which, as the options of a job say it."""
+
+    dataset: bounds.Name
+    columns: dict[str, str | None] = {}
+    set: dict[str, str] = {}
+    ignore_extra: bool = False
+
+
+class MappingView(msgspec.Struct, frozen=True, kw_only=True):
+    """A mapping that an organisation keeps."""
+
+    name: str
+    organisation: str
+    dataset: str
+    columns: dict[str, str | None]
+    set: dict[str, str]
+    ignore_extra: bool
+    updated_at: str
+    updated_by: str
+
+
+class MappingList(msgspec.Struct, frozen=True, kw_only=True):
+    """Mappings of an organisation, by name."""
+
+    mappings: list[MappingView]
+
+
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The most rows a second that a job applies; null: no limit."""
 

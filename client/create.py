@@ -43,6 +43,10 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=TEXT", help="A field that has the same text in every row.")
 ]
 IgnoreExtra = Annotated[bool, typer.Option("--ignore-extra", help="Pass over columns that are no field's.")]
+MappingName = Annotated[
+    str | None,
+    typer.Option("--mapping", metavar="NAME", help="Columns as this mapping has them, see `sluice mappings`."),
+]
 Encoding = Annotated[
     str | None, typer.Option(metavar="NAME", help="The file's encoding, such as cp1252, if it is not UTF-8.")
 ]
@@ -91,6 +95,7 @@ def upload(
     ] = False,
     map_: Map = None,
     set_: Set = None,
+    mapping: MappingName = None,
     ignore_extra: IgnoreExtra = False,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
@@ -109,7 +114,9 @@ def upload(
     reason: Reason = None,
 ) -> None:
     """Upload a CSV file's rows into a dataset."""
-    options = options_of(dry_run, max_errors, rate, if_busy, if_same, raw=raw) | _columns(map_, set_, ignore_extra)
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same, raw=raw) | _columns(
+        map_, set_, ignore_extra, mapping
+    )
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job: dict[str, Any] = {"options": options, "reason": reason}
     given = {"dataset": dataset, "organisation": organisation}
@@ -141,6 +148,7 @@ def teams(
     organisation: Organisation = "default",
     map_: Map = None,
     set_: Set = None,
+    mapping: MappingName = None,
     ignore_extra: IgnoreExtra = False,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
@@ -159,7 +167,7 @@ def teams(
     reason: Reason = None,
 ) -> None:
     """Create the teams that a CSV file lists."""
-    options = options_of(dry_run, max_errors, rate, if_busy, if_same) | _columns(map_, set_, ignore_extra)
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same) | _columns(map_, set_, ignore_extra, mapping)
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
@@ -177,6 +185,7 @@ def run(
     organisation: Organisation = "default",
     map_: Map = None,
     set_: Set = None,
+    mapping: MappingName = None,
     ignore_extra: IgnoreExtra = False,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
@@ -195,7 +204,7 @@ def run(
     reason: Reason = None,
 ) -> None:
     """Run an operation over a CSV file's rows."""
-    options = options_of(dry_run, max_errors, rate, if_busy, if_same) | _columns(map_, set_, ignore_extra)
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same) | _columns(map_, set_, ignore_extra, mapping)
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
@@ -259,12 +268,13 @@ def options_of(
     }
 
 
-def _columns(map_: list[str] | None, set_: list[str] | None, ignore_extra: bool) -> dict[str, Any]:
+def _columns(map_: list[str] | None, set_: list[str] | None, ignore_extra: bool, mapping: str | None) -> dict[str, Any]:
     """What is said of the file's columns, as the API takes it."""
     given = {
         "columns": arguments.columns(map_ or []),
         "set": arguments.constants(set_ or []),
         "ignore_extra": ignore_extra,
+        "mapping": mapping,
     }
     return {name: value for name, value in given.items() if value}
 

@@ -64,6 +64,8 @@ class Api:
             body = None
         if response.is_success and isinstance(body, dict):
             return body
+        if response.status_code == 204:
+            return {}
         raise refusal(response.status_code, body)
 
     def send_file(self, path: Path, job: Json, key: str | None, progress: Callable[[int], None] | None = None) -> Json:

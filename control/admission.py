@@ -54,6 +54,11 @@ class Catalog:
     datasets: Mapping[str, Dataset]
 
 
+def is_organisation(name: str) -> bool:
+    """Whether an organisation can be called so."""
+    return _ORGANISATION.match(name) is not None
+
+
 def creation_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
     """Why this job can't be made; None: it can."""
     problem = _problem(command, catalog)
@@ -64,7 +69,7 @@ def _problem(command: CreateJob, catalog: Catalog) -> str | None:
     kind = catalog.operations.get(command.operation)
     if kind is None:
         return f"operation {command.operation[:80]!r} is not known; use one of {_listed(catalog.operations)}"
-    if not _ORGANISATION.match(command.organisation):
+    if not is_organisation(command.organisation):
         return (
             f"organisation {command.organisation[:80]!r} is not a name that can be used: 1 to 64 letters, digits, "
             f"dots, - and _, the first a letter or digit"
@@ -128,7 +133,7 @@ def recorded_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
         return Rejected(400, f"a command with {', '.join(told)} says how its file is written: source.format")
     if recorded is None:
         if command.source.kind == "file" and given(options, COLUMN_OPTIONS):
-            text = "a command with columns, set or ignore_extra says which column of its file is which: source.columns"
+            text = "a command with options of columns says which column of its file is which: source.columns"
             return Rejected(400, text)
         return None
     dataset = catalog.datasets[command.dataset]

@@ -17,7 +17,7 @@ from runtime.datasets import load_datasets
 from runtime.logs import configure_logging
 from runtime.settings import Settings, settings
 from schemas.datasets import DatasetError
-from schemas.indices import REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
+from schemas.indices import KEPT_MAPPINGS, REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
 from schemas.topics import BROKERS_TIME, Topic, topics
 
 QUIET = 2
@@ -119,7 +119,7 @@ def provision_indices(settings: Settings) -> list[str]:
     """
     client = elasticsearch(settings)
     reports = {index_name(settings.prefix, name): mapping for name, mapping in REPORT_MAPPINGS.items()}
-    mappings = dict(reports)
+    mappings = {**reports, **{index_name(settings.prefix, name): kept for name, kept in KEPT_MAPPINGS.items()}}
     for dataset in load_datasets(settings.datasets_folder).values():
         mappings[data_index(settings.prefix, dataset.name)] = data_mapping(dataset)
     differences = []

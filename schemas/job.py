@@ -15,6 +15,7 @@ from schemas.bounds import (
     EncodingName,
     ErrorLimit,
     ErrorShare,
+    MappingName,
     Offset,
     Partition,
     PartitionCount,
@@ -73,6 +74,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     """Of a file that another job has applied for this organisation and dataset."""
     raw: bool = False
     """Cells are taken and written as they are: no apostrophe before what a spreadsheet would take for a formula."""
+    mapping: MappingName | None = None
+    """The name of a mapping that the organisation keeps: its columns, set and ignore_extra."""
     columns: dict[str, str | None] = {}
     """Column of the file -> field; null: the column is passed over. Others are matched by their names."""
     set: dict[str, str] = {}
@@ -94,7 +97,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     """A character, or backslash: a delimiter, quote or line end behind it is part of the value; null: none."""
 
 
-COLUMN_OPTIONS: Final = ("columns", "set", "ignore_extra")
+COLUMN_OPTIONS: Final = ("mapping", "columns", "set", "ignore_extra")
 """Options that say which column of a file is which."""
 FORMAT_OPTIONS: Final = ("encoding", "delimiter", "skip_lines", "comment", "quote", "escape")
 """Options that say how a file is written."""

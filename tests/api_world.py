@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
+from elasticsearch import NotFoundError
 from httpx2 import Response
 from starlette.testclient import TestClient
 
@@ -24,10 +27,19 @@ FITTING: dict[str, dict[str, Any]] = {
     "createJob": {"json": EXPORT},
     "setRate": {"json": {"rows_per_second": 5}},
     "appendFile": {"content": PEOPLE + ROW, "headers": {"Upload-Offset": "0"}},
+    "saveMapping": {"json": {"dataset": "people", "columns": {"Ring": "phone"}}},
     "endInput": {"json": {"rows": 1}},
     "retryErrors": {"content": CORRECTED, "headers": {"content-type": "text/csv"}},
 }
 """Route -> the body of a valid request; other routes need no body."""
+
+
+MAPPING = json.dumps(
+    {
+        "name": "old", "organisation": "default", "dataset": "people", "columns": {"Ring": "phone"}, "set": {},
+        "ignore_extra": False, "updated_at": "2026-01-01T00:00:00Z", "updated_by": "ada",
+    }
+)  # fmt: skip
 
 
 class RowErrors:
@@ -45,9 +57,21 @@ class RowErrors:
     async def health(self, **_: Any) -> dict[str, str]:
         return {"status": "green"}
 
+    async def index(self, **_: Any) -> None:
+        return
+
+    async def delete(self, **_: Any) -> None:
+        return
+
+    async def get(self, id: str, **_: Any) -> dict[str, Any]:  # noqa: A002
+        if id.endswith(":none"):
+            meta = ApiResponseMeta(404, "1.1", HttpHeaders(), 0.0, NodeConfig("http", "stub", 1))
+            raise NotFoundError("not found", meta, {})
+        return {"_source": {"mapping": MAPPING}}
+
     async def search(self, search_after: list[int] | None = None, **_: Any) -> dict[str, Any]:
         error = {"line": 2, "reason": "odd", "columns": ["name"], "values": ["Ann"]}
-        source = {"row": 1, "document": {"name": "Ann"}, **error}
+        source = {"mapping": MAPPING, "row": 1, "document": {"name": "Ann"}, **error}
         hits = [] if search_after else [{"_source": source, "sort": [1]}]
         return {"hits": {"hits": hits, "total": {"value": 1}}}
 
@@ -70,10 +94,10 @@ class World:
         )
         self.client = self.open.enter_context(TestClient(app, raise_server_exceptions=False))
 
-    def ask(self, name: str, job_id: str = "0" * 26, query: str = "", **more: Any) -> Response:
+    def ask(self, name: str, job_id: str = "0" * 26, query: str = "", name_of: str = "old", **more: Any) -> Response:
         """Send a valid request to a route, with the changes in `more`; returns the answer."""
         endpoint = ROUTES[name]
-        path = endpoint.path.replace("{job_id}", job_id) + query
+        path = endpoint.path.replace("{job_id}", job_id).replace("{name}", name_of) + query
         return self.client.request(endpoint.method, path, **{**FITTING.get(name, {}), **more})
 
     def draft(self, size: int | None = None) -> str:

@@ -17,7 +17,7 @@ from api.uploads.import_folders import Look, Seen
 from api.uploads.upload import Upload
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import Text, text_by
-from schemas.job import Format, Job, Options, Source
+from schemas.job import COLUMN_OPTIONS, Format, Job, Options, Source
 
 _ANEW: Final = ("dry_run", "if_busy", "if_same")
 """Options that count only if they are given."""
@@ -39,6 +39,9 @@ def asked_again(asked: JobRequest, given: frozenset[str], earlier: Job) -> JobRe
         ApiError: 409, `earlier` has no file.
     """
     require_file(earlier)
+    if not given.isdisjoint(COLUMN_OPTIONS):
+        # A mapping, and what was said of columns besides, belong together.
+        given |= {"mapping"} if "mapping" not in given else set(COLUMN_OPTIONS)
     names = [name for name in Options.__struct_fields__ if name in given or name in _ANEW]
     return replace(
         asked,

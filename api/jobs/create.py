@@ -76,7 +76,7 @@ async def make_job(request: Request, job_id: str, receive: Receive) -> Job:
         ApiError: the request is not right, or the job is refused. Its file is gone then.
     """
     parts = services(request)
-    admission = Admission(job_id, caller(request), parts.catalog, parts.view.jobs.get(job_id))
+    admission = Admission(job_id, caller(request), parts.catalog, parts.view.jobs.get(job_id), parts.mappings)
     async with Upload(parts.settings.storage_root, job_id, parts.settings.unpacked_bytes) as upload:
         command = await receive(request, admission, upload)
         if upload.begun:
@@ -112,9 +112,9 @@ async def receive_elsewhere(
         case Elsewhere(job=str() as job_id, url=None, upload=None):
             return await receive_again(request, admission, upload, asked, job_id, given)
         case Elsewhere(job=None, url=str() as url, upload=None):
-            return await _receive_url(request, admission, upload, asked, url)
+            return await _receive_url(request, admission, upload, await admission.resolved(asked), url)
         case _:
-            return admission.command(asked, None)
+            return admission.command(await admission.resolved(asked), None)
 
 
 async def _receive_url(
@@ -157,6 +157,10 @@ async def receive_again(
         raise no_such_job(job_id)
     if asked.file is not None:
         raise invalid("a job reads its rows from one place: leave out file, or source")
+    whose = replace(
+        asked, dataset=asked.dataset or earlier.dataset, organisation=asked.organisation or earlier.organisation
+    )
+    asked = await admission.resolved(whose)
     command = admission.command(asked_again(asked, given, earlier), earlier.source)
     look, root = partial(admission.look, command), parts.settings.storage_root
 

@@ -19,6 +19,7 @@ OPTIONS: Final = (
     "if_busy",
     "if_same",
     "raw",
+    "mapping",
     "ignore_extra",
     *FORMAT_OPTIONS,
 )

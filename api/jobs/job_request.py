@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused
+from api.mappings import Mappings
 from api.models import Elsewhere, JobRequest
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
@@ -76,6 +78,18 @@ class Admission:
     catalog: Catalog
     made: Job | None = None
     """The job that a request of the same key has made before."""
+    mappings: Mappings | None = None
+
+    async def resolved(self, asked: JobRequest) -> JobRequest:
+        """The request with what its mapping says, if it names one. Raises as `Mappings.resolved`."""
+        if asked.options.mapping is None or self.mappings is None:
+            return asked
+        kind = self.catalog.operations.get(asked.operation or "")
+        dataset = asked.dataset or (kind.dataset if kind is not None else None)
+        organisation = asked.organisation or "default"
+        if not self.caller.may_see(organisation):
+            raise ApiError(403, f"this API key may not act for organisation {organisation}")
+        return replace(asked, options=await self.mappings.resolved(asked.options, organisation, dataset, self.made))
 
     def command(self, asked: JobRequest, sent: Source | None) -> CreateJob:
         """The command; `sent` is the file that comes along, None where none does.

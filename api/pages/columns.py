@@ -24,9 +24,9 @@ from api.uploads.conversion import beginning
 from api.uploads.multipart import boundary_of
 from api.uploads.receiving import MOST_JSON_BYTES, TextPart, receive_parts
 from api.uploads.unpacking import compression_of
-from api.web.services import services, visible_job
+from api.web.services import caller, services, visible_job
 from control.admission import Catalog
-from csvfile.columns import Wanted
+from csvfile.columns import Wanted, wanted_by
 from csvfile.cutter import Limits, cut
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, Header, look_at_header
@@ -72,8 +72,20 @@ async def show_columns(request: Request) -> Response:
         return fragment("columns.html", **_refused(problem))
     if compression_of(head) == "zip":
         return fragment("columns.html", note=_ZIP, problem=None, rows=[], missing=[])
-    wanted = Wanted(columns_in(fields))
+    try:
+        wanted = await _wanted(request, fields, dataset.name)
+    except ApiError as error:
+        return fragment("columns.html", **_refused(error.message))
     return fragment("columns.html", **_table(head, "whole" in fields, dataset, wanted, options, text_by(options)))
+
+
+async def _wanted(request: Request, fields: Mapping[str, str], dataset: str) -> Wanted:
+    """What is said of the columns: by hand, and by a mapping. Raises as `Mappings.resolved`."""
+    options = Options(columns=columns_in(fields), mapping=fields.get("mapping", "").strip() or None)
+    organisation = fields.get("organisation", "").strip() or "default"
+    if options.mapping is not None and not caller(request).may_see(organisation):
+        raise ApiError(403, f"you may not act for organisation {organisation}")
+    return wanted_by(await services(request).mappings.resolved(options, organisation, dataset, None))
 
 
 async def show_stored_columns(request: Request) -> Response:

@@ -105,6 +105,9 @@ def _options(fields: Fields, kind: Kind) -> dict[str, Any]:
         if "same" in fields:
             options["if_same"] = "allow"
         columns = columns_in(fields)
+        mapping = _text(fields, "mapping")
+        if mapping is not None:
+            options["mapping"] = mapping
         options |= {**({"columns": columns} if columns else {}), **format_in(fields)}
     return options
 

@@ -198,6 +198,8 @@ def options(view: JobView) -> list[str]:
         told.append("also if the file was applied before")
     if chosen.raw:
         told.append("cells are taken and written as they are")
+    if chosen.mapping is not None:
+        told.append(f"columns as in the mapping {chosen.mapping}")
     told += [f"{name}: {text}" for name in ("quote", "escape") if (text := getattr(chosen, name)) is not None]
     told += [f"{field} is {text!r} in every row" for field, text in chosen.set.items()]
     if chosen.ignore_extra:

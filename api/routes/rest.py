@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.openapi import document
-from api.routes import commands, drafts, jobs, reports, service
+from api.routes import commands, drafts, jobs, mappings, reports, service
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Endpoint
 
@@ -39,6 +39,7 @@ GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "Jobs": jobs.ENDPOINTS,
     "Drafts": drafts.ENDPOINTS,
     "Commands": commands.ENDPOINTS,
+    "Mappings": mappings.ENDPOINTS,
     "Reports": reports.ENDPOINTS,
     "Service": (*service.ENDPOINTS, _DESCRIPTION),
 }

@@ -124,6 +124,7 @@ async function showColumns(form) {
   const body = new FormData();
   body.append("columns", form.elements.columns.value);
   for (const name of FORMAT) body.append(name, form.elements[name].value);
+  for (const name of ["mapping", "organisation"]) if (form.elements[name]) body.append(name, form.elements[name].value);
   if (file) {
     body.append("dataset", form.getAttribute("data-dataset") || form.elements.dataset.value); // form.dataset is a field
     if (file.size <= HEAD_BYTES) body.append("whole", "on");
@@ -152,7 +153,7 @@ document.addEventListener("change", (event) => {
     const pairs = chosen.map((select) => [select.dataset.column, select.value === "-" ? null : select.value.slice(1)]);
     form.elements.columns.value = JSON.stringify(Object.fromEntries(pairs));
     showColumns(form);
-  } else if (event.target.matches("input[type=file], select[name=dataset]") || FORMAT.includes(event.target.name)) {
+  } else if (event.target.matches("input[type=file], select[name=dataset]") || [...FORMAT, "mapping"].includes(event.target.name)) {
     form.elements.columns.value = "";
     showColumns(form);
   }

@@ -10,6 +10,7 @@ from elasticsearch import AsyncElasticsearch
 from starlette.requests import Request
 
 from api.errors import no_such_job, unavailable
+from api.mappings import Mappings
 from api.readmodel.command_log import CommandLog
 from api.readmodel.event_loop import CachedValue
 from api.readmodel.history import HistoryReader
@@ -51,8 +52,10 @@ class Services:
     catch_up_seconds: float = 5.0
     """How long a request waits for a view that is not complete yet."""
     elasticsearch_state: CachedValue[str] = field(init=False)
+    mappings: Mappings = field(init=False)
 
     def __post_init__(self) -> None:
+        self.mappings = Mappings(self.elasticsearch, self.settings.prefix)
         self.elasticsearch_state = CachedValue(lambda: elasticsearch_state(self.elasticsearch))
 
     @property

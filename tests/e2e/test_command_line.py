@@ -163,6 +163,25 @@ def test_a_file_of_old_is_made_and_uploaded_with_its_columns_told(sluice: Comman
     mended = sluice.json("job", "last")
     assert mended["options"]["set"] == {"country": "Norway"}
     assert (mended["progress"]["rows_applied"], mended["options"]["columns"]) == (1000, {"ring": "phone"})
+    assert (
+        "zulu, for people: ring is phone"
+        in sluice("mappings", "save", "zulu", "--from-job", mended["id"], "--organisation", "old").stdout
+    )
+    (kept,) = sluice.json("mappings", "--organisation", "old")
+    assert (kept["columns"], kept["set"], kept["ignore_extra"]) == ({"ring": "phone"}, {"country": "Norway"}, True)
+    sluice("sample", "people", 100, "-o", file, "--style", "legacy", "--seed", 3)
+    file.write_bytes(file.read_bytes().replace(b"Phone number,Country", b"Ring,Notes", 1))
+    assert "missing: country" in sluice(*upload, "--map", "ring=phone", code=2).stderr
+    sluice(*upload, "--mapping", "zulu", "--set", "country=Iceland")
+    options = sluice.json("job", "last")["options"]
+    assert (options["mapping"], options["set"], options["columns"]) == (
+        "zulu",
+        {"country": "Iceland"},
+        {"ring": "phone"},
+    )
+    sluice("mappings", "delete", "zulu", "--organisation", "old")
+    assert sluice.json("mappings", "--organisation", "old") == []
+    assert "has no mapping 'zulu'" in sluice(*upload, "--mapping", "zulu", code=2).stderr
     assert "name no file" in sluice("upload", file, "--again", "last", code=2).stderr
 
 

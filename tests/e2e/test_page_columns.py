@@ -104,6 +104,29 @@ def test_a_mapping_made_by_hand_is_what_is_stored(
     assert cluster.job(again)["progress"]["rows_applied"] == 500
 
 
+def test_a_mapping_is_kept_and_chosen(page: Page, cluster: Cluster, organisation: str, tmp_path: Path) -> None:
+    file = with_notes(tmp_path, 20)
+    form = fill_upload(page, file, organisation)
+    for column, field in {"Fone": "phone", "Notes": "country"}.items():
+        field_of(form, column).select_option(field)
+    expect(form.locator(".columns .notice.bad")).to_have_count(0)
+    form.get_by_text("Kept mapping").click()
+    form.get_by_label("Keep these columns as").fill(f"of-{organisation}")
+    send(page, form)
+    expect(state(page)).to_have_text("Completed with row errors")
+
+    page.goto(cluster.settings.api)
+    form = fill_upload(page, with_notes(tmp_path, 30), organisation)
+    expect(form.locator(".columns .notice.bad")).to_contain_text("Missing: phone, country")
+    form.get_by_text("Kept mapping").click()
+    form.get_by_label("Columns as in the mapping").fill(f"of-{organisation}")
+    form.get_by_label("Columns as in the mapping").blur()
+    expect(field_of(form, "Fone")).to_have_value("=phone")
+    job_id = send(page, form)
+    expect(page.locator("#facts")).to_contain_text(f"columns as in the mapping of-{organisation}")
+    assert cluster.job(job_id)["source"]["columns"]["Notes"] == "country"
+
+
 def test_another_file_forgets_what_was_chosen(page: Page, organisation: str, tmp_path: Path) -> None:
     form = fill_upload(page, with_notes(tmp_path, 10), organisation)
     field_of(form, "Fone").select_option("phone")

@@ -113,6 +113,13 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     ("createJob", 409): lambda world: made_twice(world, key="other"),
     ("createJob", 422): lambda world: made_twice(world, body=PEOPLE),
     ("createJob", 503): lambda world: without_kafka(world, "createJob"),
+    **{(name, 200): plain(name) for name in ("listMappings", "getMapping", "saveMapping")},
+    ("removeMapping", 204): plain("removeMapping"),
+    ("getMapping", 404): lambda world: world.ask("getMapping", name_of="none"),
+    **{
+        (name, 503): lambda world, name=name: without_elasticsearch(world, name)
+        for name in ("listMappings", "getMapping", "saveMapping", "removeMapping")
+    },
     ("getFile", 200): about("getFile"),
     ("getFile", 409): lambda world: world.ask("getFile", world.running()),
     ("appendFile", 204): about("appendFile"),
