@@ -76,8 +76,7 @@ class Mappings:
             try:
                 answer = await self._client.get(index=self._index, id=_id(organisation, name))
             except NotFoundError:
-                text = f"organisation {organisation} has no mapping {name!r}; GET /v1/mappings lists those there are"
-                raise ApiError(404, text) from None
+                raise no_such_mapping(organisation, name) from None
         return _view(answer["_source"])
 
     async def listed(self, organisation: str | None) -> list[MappingView]:
@@ -125,6 +124,12 @@ class Mappings:
             set={**kept.set, **options.set},
             ignore_extra=kept.ignore_extra or options.ignore_extra,
         )
+
+
+def no_such_mapping(organisation: str, name: str) -> ApiError:
+    """404: also where the organisation is not the caller's."""
+    text = f"organisation {organisation} has no mapping {name[:80]!r}; GET /v1/mappings lists those there are"
+    return ApiError(404, text)
 
 
 def require_name(name: str) -> None:

@@ -72,16 +72,17 @@ async def show_columns(request: Request) -> Response:
         return fragment("columns.html", **_refused(problem))
     if compression_of(head) == "zip":
         return fragment("columns.html", note=_ZIP, problem=None, rows=[], missing=[])
+    said = columns_in(fields)
     try:
-        wanted = await _wanted(request, fields, dataset.name)
+        wanted = await _wanted(request, fields, dataset.name, said)
     except ApiError as error:
         return fragment("columns.html", **_refused(error.message))
     return fragment("columns.html", **_table(head, "whole" in fields, dataset, wanted, options, text_by(options)))
 
 
-async def _wanted(request: Request, fields: Mapping[str, str], dataset: str) -> Wanted:
+async def _wanted(request: Request, fields: Mapping[str, str], dataset: str, said: dict[str, str | None]) -> Wanted:
     """What is said of the columns: by hand, and by a mapping. Raises as `Mappings.resolved`."""
-    options = Options(columns=columns_in(fields), mapping=fields.get("mapping", "").strip() or None)
+    options = Options(columns=said, mapping=fields.get("mapping", "").strip() or None)
     organisation = fields.get("organisation", "").strip() or "default"
     if options.mapping is not None and not caller(request).may_see(organisation):
         raise ApiError(403, f"you may not act for organisation {organisation}")

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from api.errors import ApiError, invalid
 from api.jobs.job_request import body_as
+from api.mappings import no_such_mapping
 from api.models import MappingBody, MappingList, MappingView
 from api.web.bodies import short_body
 from api.web.responses import json_answer
@@ -20,23 +21,29 @@ from schemas import bounds
 
 _PATH: Final = "/v1/mappings/{name}"
 _WHOSE: Final = Parameter("organisation", "Whose it is; left out: `default`", bounds.Name)
+_NAMED: Final = Parameter("name", "The mapping's name", bounds.MappingName, "path")
 _FOREIGN: Final = refusal(403, "The organisation is not the caller's, or a web page of another site sends this")
 _SILENT: Final = unavailable("Elasticsearch does not answer")
 
 
 async def list_mappings(request: Request) -> Response:
     """The mappings of an organisation."""
-    return json_answer(MappingList(mappings=await services(request).mappings.listed(_organisation(request))))
+    whose = _organisation(request)
+    mine = caller(request).may_see(whose)
+    return json_answer(MappingList(mappings=await services(request).mappings.listed(whose) if mine else []))
 
 
 async def get_mapping(request: Request) -> Response:
     """One mapping."""
-    return json_answer(await services(request).mappings.find(_organisation(request), request.path_params["name"]))
+    whose, name = _organisation(request), request.path_params["name"]
+    if not caller(request).may_see(whose):
+        raise no_such_mapping(whose, name)
+    return json_answer(await services(request).mappings.find(whose, name))
 
 
 async def save_mapping(request: Request) -> Response:
     """Keep a mapping under a name."""
-    parts, whose = services(request), _organisation(request)
+    parts, whose = services(request), _own(request)
     body = body_as(await short_body(request), MappingBody, "fields: dataset, columns, set, ignore_extra")
     name = request.path_params["name"]
     view = await parts.mappings.save(whose, name, body, caller(request).name, now_ms(), parts.catalog.datasets)
@@ -45,16 +52,21 @@ async def save_mapping(request: Request) -> Response:
 
 async def remove_mapping(request: Request) -> Response:
     """Forget a mapping."""
-    await services(request).mappings.remove(_organisation(request), request.path_params["name"])
+    await services(request).mappings.remove(_own(request), request.path_params["name"])
     return Response(status_code=204)
 
 
 def _organisation(request: Request) -> str:
-    asking = caller(request)
+    caller(request)
     whose = request.query_params.get(_WHOSE.name, "default")
     if not is_organisation(whose):
         raise invalid(f"organisation {whose[:80]!r} is not a name that can be used")
-    if not asking.may_see(whose):
+    return whose
+
+
+def _own(request: Request) -> str:
+    whose = _organisation(request)
+    if not caller(request).may_see(whose):
         raise ApiError(403, f"this API key may not act for organisation {whose}")
     return whose
 
@@ -66,7 +78,7 @@ ENDPOINTS: Final = (
         list_mappings,
         "listMappings",
         "Mappings of columns that an organisation keeps",
-        (Answer(200, "Mappings, by name", MappingList), _FOREIGN, _SILENT),
+        (Answer(200, "Mappings, by name; none of an organisation that is not the caller's", MappingList), _SILENT),
         (_WHOSE,),
     ),
     Endpoint(
@@ -75,8 +87,8 @@ ENDPOINTS: Final = (
         get_mapping,
         "getMapping",
         "One mapping",
-        (Answer(200, "The mapping", MappingView), _FOREIGN, refusal(404, "There is no such mapping"), _SILENT),
-        (_WHOSE,),
+        (Answer(200, "The mapping", MappingView), refusal(404, "There is no such mapping"), _SILENT),
+        (_NAMED, _WHOSE),
     ),
     Endpoint(
         "PUT",
@@ -85,7 +97,7 @@ ENDPOINTS: Final = (
         "saveMapping",
         "Keep a mapping under a name, in place of one that has it",
         (Answer(200, "The mapping", MappingView), _FOREIGN, _SILENT),
-        (_WHOSE,),
+        (_NAMED, _WHOSE),
         Body(MappingBody),
     ),
     Endpoint(
@@ -95,6 +107,6 @@ ENDPOINTS: Final = (
         "removeMapping",
         "Forget a mapping; jobs that it was used for have what it said",
         (Answer(204, "There is no mapping of this name"), _FOREIGN, _SILENT),
-        (_WHOSE,),
+        (_NAMED, _WHOSE),
     ),
 )

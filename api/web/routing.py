@@ -27,13 +27,13 @@ CSV: Final = "text/csv"
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter or a header of a request."""
+    """A parameter of a request: of its query or its path, or a header."""
 
     name: str
     meaning: str
     type: Any
     """A type of msgspec; its JSON Schema is the parameter's."""
-    place: Literal["query", "header"] = "query"
+    place: Literal["query", "header", "path"] = "query"
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ def test_what_can_not_be_read_again(served: Served) -> None:
         refused = again(served, job_id)
         assert (refused.status_code, words in refused.text) == (code, True), refused.text
     for body, words in (
-        ({"operation": "upload", "dataset": "people", "source": {}}, "source names nothing"),
+        ({"operation": "upload", "dataset": "people", "source": {}}, "source names one thing"),
         ({"dataset": "people"}, "operation is missing; use one of export, teams, upload"),
         ({"source": {"job": inbox}, "file": "/etc/passwd"}, "from one place"),
     ):
