@@ -45,6 +45,7 @@ def page_routes() -> list[BaseRoute]:
     return [
         *(at(path, GET=gated(handler)) for path, handler in _GET.items()),
         *(at(path, POST=gated(handler)) for path, handler in _POST.items()),
+        at(f"{_JOB}/file", GET=gated(files.draft_offset), PATCH=gated(files.take_draft_part)),
         at("/sign-in", GET=open_page(signing.show_sign_in), POST=open_page(signing.sign_in)),
         Mount("/static", files.StaticOfPage(directory=files.STATIC)),
     ]

@@ -159,6 +159,63 @@ document.addEventListener("change", (event) => {
   }
 });
 
+// The file of a draft is sent in parts, so that a broken connection costs one part; then the job is started.
+const PART_BYTES = 8 * 1024 * 1024;
+const TRIES = 20;
+
+async function sendParts(form) {
+  const file = form.querySelector("input[type=file]").files[0];
+  const sending = form.querySelector(".sending");
+  const path = form.dataset.parts;
+  let failed = 0;
+  for (let done = false; !done; ) {
+    try {
+      let response = await fetch(path);
+      if (!response.ok) throw new Error((await refusalOf(response)) || BROKEN, { cause: "refused" });
+      let { offset } = await response.json();
+      while (offset < file.size) {
+        const headers = { "Upload-Offset": String(offset) };
+        response = await fetch(path, { method: "PATCH", headers, body: file.slice(offset, offset + PART_BYTES) });
+        if (!response.ok && response.status !== 503) throw new Error(await refusalOf(response), { cause: "refused" });
+        if (!response.ok) throw new Error(await refusalOf(response));
+        ({ offset } = await response.json());
+        failed = 0;
+        sending.hidden = false;
+        sending.querySelector("progress").value = (100 * offset) / file.size;
+      }
+      done = true;
+    } catch (error) {
+      failed += 1;
+      if (error.cause === "refused" || failed > TRIES) throw error;
+      await new Promise((go) => setTimeout(go, 1000));
+    }
+  }
+}
+
+async function refusalOf(response) {
+  try {
+    return (await response.json()).error.message;
+  } catch {
+    return BROKEN;
+  }
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (!form.dataset.parts) return;
+  event.preventDefault();
+  const button = form.querySelector("button");
+  button.disabled = true;
+  answer(form, "");
+  try {
+    await sendParts(form);
+    document.querySelector("form[action$='/start']").requestSubmit();
+  } catch (error) {
+    answer(form, error.message || NOT_SENT);
+  }
+  button.disabled = false;
+});
+
 // A browser that goes back may show the page as it was left: its forms would stand for the jobs they have started.
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) window.location.reload();

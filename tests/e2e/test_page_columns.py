@@ -127,6 +127,22 @@ def test_a_mapping_is_kept_and_chosen(page: Page, cluster: Cluster, organisation
     assert cluster.job(job_id)["source"]["columns"]["Notes"] == "country"
 
 
+def test_the_file_of_a_draft_is_sent_and_started(
+    page: Page, cluster: Cluster, organisation: str, tmp_path: Path
+) -> None:
+    asked = {"operation": "upload", "dataset": "people", "organisation": organisation, "source": "upload"}
+    job_id = cluster.call("POST", "/v1/jobs", json=asked)["id"]
+    page.goto(f"{cluster.settings.api}/jobs/{job_id}")
+    expect(state(page)).to_have_text("Draft")
+    page.get_by_role("button", name="Start the job").click()
+    expect(page.locator("form", has=page.get_by_role("button", name="Start the job"))).to_contain_text("0 bytes")
+    file = legacy(tmp_path, 300)
+    page.get_by_label("Its file").set_input_files(file)
+    page.get_by_role("button", name="Send the file and start").click()
+    expect(state(page)).to_have_text("Completed")
+    assert_stored(cluster, job_id, file)
+
+
 def test_another_file_forgets_what_was_chosen(page: Page, organisation: str, tmp_path: Path) -> None:
     form = fill_upload(page, with_notes(tmp_path, 10), organisation)
     field_of(form, "Fone").select_option("phone")
