@@ -34,7 +34,7 @@ from schemas.job import Job, Source, State
 
 log = logging.getLogger(__name__)
 
-_EXPIRY_SECONDS: Final = 60.0
+_EXPIRY_SECONDS: Final = 300.0
 
 
 def draft_file(parts: Services, job: Job) -> DraftFile:
@@ -115,7 +115,7 @@ async def end_drafts(parts: Services) -> None:
         try:
             await end_expired(parts)
         except Exception:
-            log.exception("drafts can't be looked after; trying again in a minute")
+            log.exception("drafts can't be looked after; trying again in five minutes")
 
 
 async def end_expired(parts: Services) -> None:

@@ -125,8 +125,9 @@ ENDPOINTS: Final = (
         ),
         Body(JobRequest, {"job": Part(JobRequest, required=False), "file": Part(CSV, required=False)}),
         description="With multipart/form-data the file is sent along, and the job in the part `job` or in the query. "
-        "With application/json the job names a file in an import folder of the server, reads the file of another job "
-        'again (source: {"job": ID}), takes its rows from the inbox, or is an export. '
+        "With application/json the job names a file in an import folder of the server (file), at an address "
+        '(source: {"url": ...}) or of another job (source: {"job": ID}); is a draft whose file comes in parts '
+        '(source: {"upload": NAME}); takes its rows from the inbox (source: "topic"); or is an export. '
         "A file may be compressed (gzip, zip).",
     ),
     Endpoint("GET", JOB, get_job, "getJob", "One job", (Answer(200, "The job", JobView),)),
