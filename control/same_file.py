@@ -19,11 +19,13 @@ def applied_before(jobs: Iterable[Job], new: Job, catalog: Catalog) -> Job | Non
     whose rows stay; None: there is none, or it does not matter.
 
     Files are the same if they were sent with the same bytes, or if the same bytes came of them: a file and its gzip
-    are. An operation that is repeatable may have the same file again. A dry run applies nothing; neither does a job
-    whose rows are taken out, or whose rows all had errors.
+    are. An operation that is repeatable may have the same file again, and so may the modes that do not create. A dry
+    run applies nothing; neither does a job whose rows are taken out, or whose rows all had errors.
     """
     hashes = _hashes(new.source)
     kind = catalog.operations.get(new.operation)
+    if new.mode not in (None, "create"):
+        return None  # under keys: it changes documents to what they are, or takes them out
     if not hashes or (kind is not None and kind.repeatable) or new.options.dry_run or new.options.if_same == "allow":
         return None
     found = (
@@ -74,7 +76,7 @@ def _hashes(source: Source) -> frozenset[str]:
 
 
 def _rows_stay(job: Job) -> bool:
-    if job.options.dry_run:
+    if job.options.dry_run or job.mode == "delete":
         return False
     match job.state:
         case state if state in _AT_WORK:

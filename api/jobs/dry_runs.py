@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from api.errors import ApiError, refused
+from api.jobs.changes import changes_of
 from api.jobs.row_errors import error_page
 from api.jobs.row_pages import row_pages
 from api.jobs.stored_file import Standing, standing
@@ -43,6 +44,7 @@ async def preview_of(parts: Services, job: Job) -> Preview:
         rows_failed=totals.rows_failed,
         errors=errors.errors,
         rows=[PreviewRow(row=hit["_source"]["row"], document=hit["_source"]["document"]) for hit in hits],
+        changes=await changes_of(parts, job),
     )
 
 

@@ -13,7 +13,7 @@ from api.mappings import Mappings
 from api.models import Elsewhere, JobRequest
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
-from control.admission import Catalog, Kind, creation_problem
+from control.admission import Catalog, Kind, creation_problem, write_mode
 from control.repeats import differences
 from csvfile.columns import Wanted, wanted_by
 from csvfile.errors import CsvFileError
@@ -21,7 +21,7 @@ from csvfile.header import Header, look_at_header, read_header
 from csvfile.layout import format_of, layout_by
 from schemas.codec import UndecodableError, decode, fit
 from schemas.commands import CreateJob
-from schemas.job import FILE_OPTIONS, Job, Options, Source
+from schemas.job import FILE_OPTIONS, MODE_OPTIONS, Job, Options, Source
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ HOW_TO_SEND = (
 )
 _ALLOWED = (
     "fields: operation, dataset, organisation, file, source, from, till, options, reason; "
-    f"options: dry_run, max_errors, rows_per_second, if_busy, if_same, raw, {', '.join(FILE_OPTIONS)}"
+    f"options: dry_run, max_errors, rows_per_second, if_busy, if_same, raw, {', '.join((*MODE_OPTIONS, *FILE_OPTIONS))}"
 )
 
 
@@ -86,9 +86,10 @@ class Admission:
             return asked
         kind = self.catalog.operations.get(asked.operation or "")
         dataset = asked.dataset or (kind.dataset if kind is not None else None)
-        organisation = asked.organisation or "default"
+        organisation = self._organisation(asked)
         if not self.caller.may_see(organisation):
-            raise ApiError(403, f"this API key may not act for organisation {organisation}")
+            text = f"this API key may not act for organisation {organisation}"
+            raise ApiError(403, text, {"organisation": organisation})
         return replace(asked, options=await self.mappings.resolved(asked.options, organisation, dataset, self.made))
 
     def command(self, asked: JobRequest, sent: Source | None) -> CreateJob:
@@ -107,7 +108,7 @@ class Admission:
             reason=asked.reason,
             operation=asked.operation,
             dataset=asked.dataset if asked.dataset is not None else (kind and kind.dataset) or "",
-            organisation="default" if asked.organisation is None else asked.organisation,
+            organisation=self._organisation(asked),
             source=_source(asked, sent, kind),
             options=asked.options,
             date_from=asked.date_from,
@@ -118,8 +119,14 @@ class Admission:
         if problem is not None:
             raise refused(problem)
         if not self.caller.may_see(command.organisation):
-            raise ApiError(403, f"this API key may not act for organisation {command.organisation}")
+            text = f"this API key may not act for organisation {command.organisation}"
+            raise ApiError(403, text, {"organisation": command.organisation})
         return command
+
+    def _organisation(self, asked: JobRequest) -> str:
+        if asked.organisation is not None:
+            return asked.organisation
+        return self.caller.own_organisation or "default"
 
     def look(self, command: CreateJob, head: bytes, whole: bool) -> Seen:
         """What the job records of its file, from its first bytes; `whole`: these are all it has.
@@ -136,7 +143,8 @@ class Admission:
                 header = look_at_header(head, whole, dataset, Wanted(recorded=self.made.source.columns), layout)
                 if header.match.problem is None:
                     return _seen(header, command.options)
-            return _seen(read_header(head, whole, dataset, wanted_by(command.options), layout), command.options)
+            mode = write_mode(command, self.catalog.operations[command.operation], dataset)
+            return _seen(read_header(head, whole, dataset, wanted_by(command.options, mode), layout), command.options)
         except CsvFileError as error:
             raise invalid(str(error), dataset=dataset.name, expected=list(dataset.columns)) from error
 

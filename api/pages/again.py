@@ -25,10 +25,10 @@ from api.uploads.upload import Upload
 from api.web.services import services, visible_job
 from control.admission import Kind
 from schemas.commands import CreateJob
-from schemas.job import FORMAT_OPTIONS, Job
+from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS, Job
 
 _GIVEN: Final = frozenset(
-    {"dry_run", "max_errors", "rows_per_second", "if_busy", "if_same", "raw", "columns", *FORMAT_OPTIONS}
+    {"dry_run", "max_errors", "rows_per_second", "if_busy", "if_same", "raw", "columns", *MODE_OPTIONS, *FORMAT_OPTIONS}
 )
 """Options that the form has; others are as the job had them."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from schemas.blocks import PASSED_OVER
 from schemas.datasets import ERROR_COLUMNS, Dataset
 from schemas.fields import UploadTime
 from schemas.job import FORMAT_OPTIONS, Job, Options
+from schemas.modes import needs_key_only
 
 _SAMPLES: Final = 3
 _SHOWN: Final = 200
@@ -60,7 +62,8 @@ class Row:
 
 
 async def show_columns(request: Request) -> Response:
-    """The table for the file whose first bytes are sent; nothing is stored. Fields: dataset, columns, whole; file."""
+    """The table for the file whose first bytes are sent; nothing is stored. Fields: dataset, mode, columns, whole;
+    file."""
     fields, head = await _received(request)
     catalog = services(request).catalog
     dataset = catalog.datasets.get(fields.get("dataset", ""))
@@ -74,7 +77,9 @@ async def show_columns(request: Request) -> Response:
         return fragment("columns.html", note=_ZIP, problem=None, rows=[], missing=[])
     said = columns_in(fields)
     try:
-        wanted = await _wanted(request, fields, dataset.name, said)
+        wanted = dataclasses.replace(
+            await _wanted(request, fields, dataset.name, said), key_only=_key_only(fields.get("mode"), dataset)
+        )
     except ApiError as error:
         return fragment("columns.html", **_refused(error.message))
     return fragment("columns.html", **_table(head, "whole" in fields, dataset, wanted, options, text_by(options)))
@@ -120,7 +125,8 @@ def stored_table(fields: Mapping[str, str], job: Job, catalog: Catalog, root: Pa
         text = text_left(job, options)
     except ApiError as error:
         return _refused(error.message)
-    wanted = Wanted(columns_in(fields), options.set, options.ignore_extra)
+    chosen = fields.get("mode", options.mode)
+    wanted = Wanted(columns_in(fields), options.set, options.ignore_extra, _key_only(chosen, dataset))
     return _table(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, dataset, wanted, options, text)
 
 
@@ -135,6 +141,12 @@ def _table(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted, options: 
     if header.match.broken:
         return _refused(str(header.match.problem))
     return {"fields": dataset.columns, **_shown(header, head, dataset, wanted)}
+
+
+def _key_only(asked: str | None, dataset: Dataset) -> bool:
+    """Whether a file may leave out all fields but those of the key, in the mode that was chosen."""
+    chosen = next((mode for mode in dataset.modes if mode == asked), dataset.mode)
+    return dataset.key_scope == "organisation" and needs_key_only(chosen)
 
 
 def _refused(problem: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from control.admission import Kind
 from control.limits import rate_problem
 from schemas.bounds import RATE_WORDS
 from schemas.codec import UndecodableError, decode, encode
-from schemas.job import FORMAT_OPTIONS, Options
+from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS, Options
 
 Fields = Mapping[str, str]
 
@@ -61,9 +61,9 @@ def format_in(fields: Fields) -> dict[str, Any]:
 def form_of_options(options: Options) -> dict[str, str]:
     """The fields that say these options, but for those that are said anew for each job."""
     values: dict[str, str] = {"columns": encode(options.columns).decode()} if options.columns else {}
-    for name in ("rows_per_second", "max_errors", *FORMAT_OPTIONS):
+    for name in ("rows_per_second", "max_errors", *MODE_OPTIONS, *FORMAT_OPTIONS):
         value = getattr(options, name)
-        if value not in (None, 0):
+        if value not in (None, 0, "keep"):
             values[name] = f"{value:.15g}" if isinstance(value, float) else str(value)
     return {**values, **({"raw": "on"} if options.raw else {})}
 
@@ -99,6 +99,8 @@ def _options(fields: Fields, kind: Kind) -> dict[str, Any]:
         limit = _text(fields, "max_errors")
         if limit is not None:
             options["max_errors"] = whole_number(limit)
+    if kind.modes:
+        options |= {name: text for name in MODE_OPTIONS if (text := _text(fields, name)) is not None}
     if kind.exclusive and "queue" in fields:
         options["if_busy"] = "queue"
     if source_of(kind) == "file":

@@ -22,6 +22,7 @@ from api.web.bodies import short_body
 from api.web.routing import CSV, Answer, Body, Endpoint, Handler, Parameter, Part, refusal
 from api.web.services import caller, services, visible_job
 from schemas import bounds
+from schemas.principals import Role
 
 _LONGEST_WAIT_SECONDS = 600.0
 _WAIT: Final = Parameter(
@@ -39,7 +40,7 @@ def commanding(action: str) -> Handler:
         """Send the command; with ``?wait=SECONDS``, wait for the state in which the job rests."""
         job, parts = await visible_job(request), services(request)
         wait = _wait_seconds(request)
-        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows")
+        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows, force, partial")
         job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, wait or 0))
         if wait is None:
             return job_answer(parts, job, 202)
@@ -111,6 +112,7 @@ def _command(action: str, summary: str) -> Endpoint:
         ),
         (_WAIT,),
         Body(Reason, required=False),
+        role=Role.OPERATOR,
     )
 
 
@@ -131,6 +133,7 @@ ENDPOINTS: Final = (
         "Set or lift the most rows a second",
         (Answer(200, "The job", JobView), _NOT_NOW),
         body=Body(Rate),
+        role=Role.OPERATOR,
     ),
     Endpoint(
         "POST",
@@ -140,6 +143,7 @@ ENDPOINTS: Final = (
         "Say how many rows come by the inbox; the job ends once it has them",
         (Answer(202, "The job", JobView), _NOT_NOW),
         body=Body(InputEnd),
+        role=Role.OPERATOR,
     ),
     Endpoint(
         "POST",
@@ -157,6 +161,7 @@ ENDPOINTS: Final = (
             ),
         ),
         body=Body(Start, required=False),
+        role=Role.OPERATOR,
     ),
     Endpoint(
         "POST",
@@ -171,5 +176,6 @@ ENDPOINTS: Final = (
         ),
         (_REASON,),
         Body(form={"file": Part(CSV)}, text=CSV),
+        role=Role.OPERATOR,
     ),
 )

@@ -15,6 +15,7 @@ from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, services, visible_job
+from schemas.principals import Role
 
 FILE: Final = f"{JOB}/file"
 _OFFSET: Final = "Upload-Offset"
@@ -54,6 +55,7 @@ ENDPOINTS: Final = (
         "getFile",
         "How much of the file of a draft has come",
         (Answer(200, "How much has come", FilePart, _SAID), refusal(409, "The job is no draft")),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "PATCH",
@@ -78,5 +80,6 @@ ENDPOINTS: Final = (
         Body(text="application/offset+octet-stream"),
         description="What has come before a connection breaks off stays: ask for the offset, and go on from there. A "
         "wrong header is refused as soon as it has come; the job stays a draft then.",
+        role=Role.OPERATOR,
     ),
 )

@@ -18,6 +18,7 @@ from api.web.services import caller, services
 from control.admission import is_organisation
 from runtime.clock import now_ms
 from schemas import bounds
+from schemas.principals import Role
 
 _PATH: Final = "/v1/mappings/{name}"
 _WHOSE: Final = Parameter("organisation", "Whose it is; left out: `default`", bounds.Name)
@@ -80,6 +81,7 @@ ENDPOINTS: Final = (
         "Mappings of columns that an organisation keeps",
         (Answer(200, "Mappings, by name; none of an organisation that is not the caller's", MappingList), _SILENT),
         (_WHOSE,),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -89,6 +91,7 @@ ENDPOINTS: Final = (
         "One mapping",
         (Answer(200, "The mapping", MappingView), refusal(404, "There is no such mapping"), _SILENT),
         (_NAMED, _WHOSE),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "PUT",
@@ -99,6 +102,7 @@ ENDPOINTS: Final = (
         (Answer(200, "The mapping", MappingView), _FOREIGN, _SILENT),
         (_NAMED, _WHOSE),
         Body(MappingBody),
+        role=Role.OPERATOR,
     ),
     Endpoint(
         "DELETE",
@@ -108,5 +112,6 @@ ENDPOINTS: Final = (
         "Forget a mapping; jobs that it was used for have what it said",
         (Answer(204, "There is no mapping of this name"), _FOREIGN, _SILENT),
         (_NAMED, _WHOSE),
+        role=Role.OPERATOR,
     ),
 )

@@ -125,6 +125,7 @@ async function showColumns(form) {
   body.append("columns", form.elements.columns.value);
   for (const name of FORMAT) body.append(name, form.elements[name].value);
   for (const name of ["mapping", "organisation"]) if (form.elements[name]) body.append(name, form.elements[name].value);
+  if (form.elements.mode) body.append("mode", form.elements.mode.value);
   if (file) {
     body.append("dataset", form.getAttribute("data-dataset") || form.elements.dataset.value); // form.dataset is a field
     if (file.size <= HEAD_BYTES) body.append("whole", "on");
@@ -153,7 +154,7 @@ document.addEventListener("change", (event) => {
     const pairs = chosen.map((select) => [select.dataset.column, select.value === "-" ? null : select.value.slice(1)]);
     form.elements.columns.value = JSON.stringify(Object.fromEntries(pairs));
     showColumns(form);
-  } else if (event.target.matches("input[type=file], select[name=dataset]") || [...FORMAT, "mapping"].includes(event.target.name)) {
+  } else if (event.target.matches("input[type=file], select[name=dataset], select[name=mode]") || [...FORMAT, "mapping"].includes(event.target.name)) {
     form.elements.columns.value = "";
     showColumns(form);
   }
