@@ -22,10 +22,10 @@ from api.principals.feed import PrincipalFeed, decode_principal
 from api.principals.store import KafkaWriter, PrincipalStore
 from api.readmodel.appender import Appender
 from api.readmodel.command_log import CommandLog
-from api.readmodel.decoding import FOLLOWED, Decoder
 from api.readmodel.follower import Follower
 from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
+from api.readmodel.job_follower import job_follower
 from api.readmodel.metrics import Metrics, MetricsMiddleware
 from api.routes.rest import ENDPOINTS
 from api.uploads.abandoned_parts import clean_up
@@ -40,7 +40,6 @@ from api.web.services import Services
 from control.admission import Catalog
 from control.kinds import kinds
 from runtime.clients import async_elasticsearch, librdkafka_config
-from runtime.clock import now_ms
 from runtime.datasets import load_datasets
 from runtime.process import CannotStartError, end
 from runtime.readiness import Readiness
@@ -122,7 +121,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
 
         feed = principals.feed
         followers: list[Follower[Any]] = [
-            Follower(settings, loop, FOLLOWED, lambda: Decoder(settings.prefix, now_ms()).seen, live.take, caught_up),
+            job_follower(settings, loop, live.take, caught_up),
             Follower(settings, loop, ["principals"], lambda: decode_principal, feed.take, feed.set_caught_up),
             Follower(settings, loop, ["security-events"], lambda: decode_event, audit.take, newest=KEPT),
         ]

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from schemas import bounds
 from schemas.job import Options, Phase, State
+from schemas.modes import KeyScope, Mode
 from schemas.principals import PrincipalKind, Role
 
 
@@ -20,6 +21,21 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     rows_applied: int
     rows_failed: int
     rows_rolled_back: int
+    rows_created: int
+    """Of the rows applied: new documents. The next three are the others; in a dry run all four say what would be."""
+    rows_updated: int
+    rows_unchanged: int
+    rows_deleted: int
+    rows_conflicting: int
+    """Of the failed rows: their key exists already. Counted where keys reach the organisation."""
+    rows_missing: int
+    """Of the failed rows: their key names no document."""
+    rows_restored: int
+    """Of a rollback: rows whose document is as before the job. The next two are the others."""
+    rows_kept: int
+    """Others have changed the document since, so it is left as it is."""
+    rows_not_restored: int
+    """It could not be done."""
     percent: float
     rows_per_second: float | None
     eta_seconds: int | None
@@ -75,6 +91,9 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     phase: Phase
     epoch: int
+    mode: Mode | None
+    """What it does with documents that its rows' keys name; null: keys do not reach further than the job, if it has
+    any."""
     budget: Literal["probing", "open", "spent", "waived"]
     """Of row errors. Probing: only the first rows, until they have been judged; spent: the job paused itself for them;
     waived: someone then resumed it."""
@@ -178,6 +197,12 @@ class DatasetView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     title: str
     primary_key: list[str]
+    key_scope: KeyScope
+    """How far the key reaches: in ``organisation`` there is one document a key, which later jobs may change."""
+    mode: Mode
+    """Of jobs that name none."""
+    modes: list[Mode]
+    """Those that a job may name."""
     date_field: str | None
     fields: list[FieldView]
 
@@ -235,6 +260,10 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reason: bounds.Reason | None = None
     keep_rows: bool = False
     """Of terminate only: leave the rows that are written."""
+    force: bool = False
+    """Of rollback only: give back also what others have changed since."""
+    partial: bool = False
+    """Of rollback only: also where some of what the job wrote over is not kept any more."""
 
 
 class InputEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -258,6 +287,71 @@ class PreviewRow(msgspec.Struct, frozen=True, kw_only=True):
     document: dict[str, Any]
 
 
+class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
+    """What one row would do to the document that its key names."""
+
+    row: int
+    kind: Literal["new", "updated", "deleted"]
+    key: list[str]
+    """Values of the key's fields."""
+    before: dict[str, Any]
+    """Field -> value, of the fields that would change; of a new document none."""
+    after: dict[str, Any]
+    """The same after it; of a deleted document none."""
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dry run would change, in a dataset whose key reaches the organisation."""
+
+    new: int
+    updated: int
+    unchanged: int
+    deleted: int
+    conflicting: int
+    """Rows that are refused since their key exists, in the organisation or in another row."""
+    missing: int
+    """Rows that are refused since their key names no document."""
+    columns: dict[str, int]
+    """Field -> how many documents would have another value in it."""
+    first: list[ChangeView]
+    """The first changes, by row; all of them are at ``/changes`` and ``/changes.csv``."""
+
+
+class ChangePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of what a dry run would change, by row number."""
+
+    job_id: str
+    total: int
+    changes: list[ChangeView]
+    next: int | None
+    """Pass it as `after` to get the page that follows; null: this is the last one."""
+
+
+class UndoneRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rollback has done with a row."""
+
+    row: int
+    outcome: Literal["restored", "kept", "failed"]
+    """restored: its document is as before the job. kept: others have changed it since. failed: it could not be done."""
+    document: str | None
+    """The document's id, where it is not restored."""
+    reason: str | None
+    job_id: str | None
+    """The job that has changed the document since, if one has."""
+
+
+class UndonePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of what a rollback has done, by row number."""
+
+    job_id: str
+    restored: int
+    kept: int
+    failed: int
+    rows: list[UndoneRow]
+    next: int | None
+    """Pass it as `after` to get the page that follows; null: this is the last one."""
+
+
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What a dry run has found: counts, the first row errors, and the first good rows as they would be stored."""
 
@@ -268,6 +362,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     rows_failed: int
     errors: list[RowErrorView]
     rows: list[PreviewRow]
+    changes: Changes | None = None
+    """What would become of documents that exist; null: the dataset's key does not reach further than the job."""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -88,6 +88,10 @@ class Settings(BaseSettings):
     elasticsearch_replicas: int = Field(0, ge=0, description="replicas of each index that is created")
     elasticsearch_shards: int = Field(1, ge=1, description="primary shards of each data index that is created")
 
+    index_bytes: int | None = Field(
+        None, ge=1, description="bytes of an index from which on new jobs of its dataset get the next one; unset: never"
+    )
+
     kibana_url: Url = Field("http://127.0.0.1:5601", description="Kibana's URL, for the import of the dashboards")
     kibana_space: str | None = Field(None, description="id of the space they go to; unset: the default space")
     kibana_api_key: Key | None = Field(None, description="API key for Kibana (encoded form)")
@@ -163,6 +167,9 @@ class Settings(BaseSettings):
     )
 
     job_retention_days: float = Field(30.0, gt=0, description="days after which an ended job leaves the control table")
+    image_retention_days: float = Field(
+        30.0, gt=0, description="days after a job's end for which what it wrote over is kept, for its rollback"
+    )
     block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
     block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")
     slice_rows: int = Field(10_000, ge=1, le=10_000, description="rows in a slice of an export, at most")

@@ -34,13 +34,15 @@ from schemas.codec import decode, encode
 from schemas.commands import Command, InputEnded, LanesDone, LanesRested
 from schemas.events import CommandRejected, History
 from schemas.job import Input, LaneTotals, RestedLane
+from schemas.modes import MODES
 from schemas.principals import ApiKey, PrincipalRecord, Role
 from schemas.security import SecurityEvent
 from tests.api_contract import DeclaredAnswers
 
 _FILE = frozenset({"file", "topic"})
 _EXPORT = Kind(frozenset({"query"}), exclusive=False, dated=True, makes_file=True)
-CATALOG = Catalog({"upload": Kind(_FILE), "teams": Kind(_FILE, dataset="teams"), "export": _EXPORT}, load_datasets())
+_KINDS = {"upload": Kind(_FILE, modes=MODES), "teams": Kind(_FILE, dataset="teams", modes=("create",))}
+CATALOG = Catalog({**_KINDS, "export": _EXPORT}, load_datasets())
 PEOPLE = b"name,email,phone,country,favorite_color,created_at\n"
 ROW = b"Ann,ann@example.org,+31201234567,Netherlands,blue,2026-01-01T00:00:00Z\n"
 

@@ -30,6 +30,9 @@ FITTING: dict[str, dict[str, Any]] = {
 """Route -> the body of a valid request; other routes need no body."""
 
 
+TEAMS = b"team,manager_name,manager_email,manager_phone,region,size\nOne,Kim Ann,ann@example.org,+31201234567,North,4\n"
+
+
 class RowErrors:
     """A stub of Elasticsearch that has one row error, and one row of a dry run's preview."""
 
@@ -45,9 +48,17 @@ class RowErrors:
     async def health(self, **_: Any) -> dict[str, str]:
         return {"status": "green"}
 
-    async def search(self, search_after: list[int] | None = None, **_: Any) -> dict[str, Any]:
+    async def count(self, **_: Any) -> dict[str, int]:
+        return {"count": 4}
+
+    async def search(self, search_after: list[int] | None = None, index: str = "", **_: Any) -> dict[str, Any]:
+        if index.endswith("-undone"):
+            left = {"row": 2, "document": "acme:0", "reason": "it has been changed since, by no job"}
+            block = {"first_row": 1, "last_row": 2, "run": 1, "restored": [[1, 1]], "kept": [left], "failed": []}
+            return {"hits": {"hits": [{"_source": block, "sort": [1, 1]}], "total": {"value": 1}}}
         error = {"line": 2, "reason": "odd", "columns": ["name"], "values": ["Ann"]}
-        source = {"row": 1, "document": {"name": "Ann"}, **error}
+        change = {"kind": "updated", "key": ["Ann"], "before": {"size": 2}, "after": {"size": 3}}
+        source = {"row": 1, "document": {"name": "Ann"}, **error, **change}
         hits = [] if search_after else [{"_source": source, "sort": [1]}]
         return {"hits": {"hits": hits, "total": {"value": 1}}}
 
@@ -98,11 +109,19 @@ class World:
         """A dry run that has completed."""
         return self.completed(options={"dry_run": True})
 
+    def rolled_back(self) -> str:
+        """A job that wrote over documents, and whose rollback has begun."""
+        job_id = self.completed(body=TEAMS, dataset="teams", options={"mode": "upsert"})
+        assert self.ask("rollbackJob", job_id).status_code == 202
+        return job_id
+
     def fitting_job(self, name: str) -> str:
         """A job for which the route's request is valid."""
         if name == "retryErrors":
             return self.completed(failed=1)
-        return self.tried() if name in ("startJob", "getPreview") else self.running()
+        if name.startswith("getUndone"):
+            return self.rolled_back()
+        return self.tried() if name in ("startJob", "getPreview", "getChanges", "getChangesCsv") else self.running()
 
     def exporting(self) -> str:
         return str(self.ask("createJob").json()["id"])

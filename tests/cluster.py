@@ -49,10 +49,10 @@ OVERLOADED = 1.5
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
     """The environment of a process that has exactly these settings."""
-    given = settings.model_dump(exclude_none=True)
-    # The text of a secret is asterisks.
-    texts = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in given.items()}
-    return {**os.environ, **{f"SLUICE_{name.upper()}": str(value) for name, value in texts.items()}, **more}
+    given = {name: value for name, value in settings if value is not None}
+    # As a text, a secret is asterisks.
+    texts = {name: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for name, v in given.items()}
+    return {**os.environ, **{f"SLUICE_{name.upper()}": text for name, text in texts.items()}, **more}
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ async def _check(request: Request, path: Path, job: Job, parts: Services) -> See
     limits = Limits(parts.settings.block_rows, parts.settings.block_bytes)
 
     def read(_stop: threading.Event) -> tuple[Header, str | None]:
-        header = corrected_header(path, dataset, job.options)
+        header = corrected_header(path, dataset, job.options, job.mode)
         return header, rows_problem(path, header, wrong, limits)
 
     try:

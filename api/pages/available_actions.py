@@ -43,6 +43,10 @@ def _moves(job: Job, name: str) -> bool:
             return False  # a dry run has written nothing
         case "rate":
             command = SetRate(job_id=job.id)
+        case "rollback":
+            # A job that is rolled back may be once more with force, if others had changed documents.
+            with_force = legality(job, COMMANDS[name](job.id, "", Reason(force=True))) == "move"
+            return with_force or legality(job, COMMANDS[name](job.id, "", Reason())) == "move"
         case _:
             command = COMMANDS[name](job.id, "", Reason())
     return legality(job, command) == "move"

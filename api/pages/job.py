@@ -12,6 +12,7 @@ from api.errors import ApiError
 from api.jobs.dry_runs import preview_of
 from api.jobs.job_view import job_view
 from api.jobs.queries import errors_of, history_of
+from api.jobs.undone import undone_page
 from api.pages import rendering
 from api.pages.available_actions import available_actions
 from api.pages.words import (
@@ -122,6 +123,15 @@ async def show_preview(request: Request) -> Response:
         return {"preview": preview, "names": names}
 
     return await _part(request, "preview.html", found)
+
+
+async def show_undone(request: Request) -> Response:
+    """What a rollback has done: counts, and the first rows whose documents are not as before."""
+
+    async def found(parts: Services, job: Job) -> dict[str, Any]:
+        return {"undone": await undone_page(parts, job, ("kept", "failed"), _ERRORS_SHOWN, None)}
+
+    return await _part(request, "undone.html", found)
 
 
 async def show_history(request: Request) -> Response:

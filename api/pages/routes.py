@@ -21,9 +21,12 @@ _READ: Final[dict[str, Handler]] = {
     f"{_JOB}/live": job.show_live,
     f"{_JOB}/errors": job.show_errors,
     f"{_JOB}/preview": job.show_preview,
+    f"{_JOB}/undone": job.show_undone,
     f"{_JOB}/history": job.show_history,
     # The same as below /v1, for those who have signed in.
     f"{_JOB}/errors.csv": files.send_errors_csv,
+    f"{_JOB}/changes.csv": files.send_changes_csv,
+    f"{_JOB}/undone.csv": files.send_undone_csv,
     f"{_JOB}/result": files.send_result,
 }
 

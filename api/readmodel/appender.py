@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from api.errors import KafkaUnavailableError
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
+from runtime.telemetry.tracing import trace_headers
 from schemas.formats import format_headers
 from schemas.topics import TopicName, topic_name
 
@@ -63,10 +64,9 @@ class Appender:
             self._loop.call_soon_threadsafe(settle, error, -1 if error else message.offset())
 
         name = topic_name(self._prefix, topic)
+        carried = [*format_headers(), *trace_headers(), *(headers or {}).items()]
         try:
-            self._producer.produce(
-                name, value, key, on_delivery=delivered, headers=[*format_headers(), *(headers or {}).items()]
-            )
+            self._producer.produce(name, value, key, on_delivery=delivered, headers=carried)
         except (KafkaException, BufferError) as error:
             raise KafkaUnavailableError(str(error)) from error
         return await future

@@ -12,11 +12,10 @@ from runtime.telemetry.log_events import as_event
 from schemas.codec import UndecodableError, decode
 from schemas.events import CommandRejected
 from schemas.lanes import OWNER_KEY, LaneRecord, lane_of_key
-from schemas.topics import TopicName, topic_name
+from schemas.topics import topic_name
 
 log = logging.getLogger(__name__)
 
-FOLLOWED: tuple[TopicName, ...] = ("job-events", "jobs", "lanes")
 _RECENT_MS = 60_000
 
 

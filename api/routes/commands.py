@@ -39,7 +39,7 @@ def commanding(action: str) -> Handler:
         """Send the command; with ``?wait=SECONDS``, wait for the state in which the job rests."""
         job, parts = await visible_job(request), services(request)
         wait = _wait_seconds(request)
-        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows")
+        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows, force, partial")
         job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, wait or 0))
         if wait is None:
             return job_answer(parts, job, 202)
