@@ -70,7 +70,8 @@ class Process:
         code = code or Code(ROOT, Path(sys.executable))
         self.role: Role = role
         self.name = f"{role}-{number}"
-        self._api = settings.api
+        self.address = settings.api
+        """Of the API."""
         self._log = settings.home / f"{self.name}.log"
         self._ready_file = settings.home / f"{self.name}.ready"
         self.metrics_port = settings.metrics_port and free_port()
@@ -106,7 +107,7 @@ class Process:
         if self.role != "api":
             return self._ready_file.exists()
         try:
-            return httpx2.get(f"{self._api}/readyz", timeout=5, trust_env=False).status_code == 200
+            return httpx2.get(f"{self.address}/readyz", timeout=5, trust_env=False).status_code == 200
         except httpx2.HTTPError:
             return False
 

@@ -272,7 +272,7 @@ def _secure_kafka(servers: Servers, port: int, certificates: Certificates) -> No
     login, listener = "org.apache.kafka.common.security", "listener.name.secured"
     security = {
         "inter.broker.listener.name": "PLAINTEXT",
-        # What comes in the clear may do everything, and so may the user of most tests.
+        # Clients in the clear may do everything, and so may the user of most tests.
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": f"User:ANONYMOUS;User:{USER}",
         f"{listener}.ssl.keystore.type": "PEM",
