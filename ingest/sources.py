@@ -24,6 +24,7 @@ from schemas.blocks import RowBlock, UndoBlock
 from schemas.datasets import Dataset
 from schemas.generations import data_indices
 from schemas.job import Input, Phase
+from schemas.modes import needs_key_only
 from schemas.plans import CutExport, Plan, ReadFile, UndoRows
 
 UNDO_BLOCK_ROWS = 2_500
@@ -76,7 +77,7 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
     opened = open_source(plan.source, surroundings.roots, surroundings.checked)
     with opened.file:
         yield from opened.check()
-        wanted = Wanted(recorded=plan.source.columns)
+        wanted = Wanted(key_only=needs_key_only(plan.mode), recorded=plan.source.columns)
         layout = layout_of(plan.source.format)
         header = read_header(opened.head(HEAD_BYTES), opened.size <= HEAD_BYTES, dataset, wanted, layout)
         place = Place(start.bytes, start.lines) if start.blocks else header.end

@@ -82,6 +82,7 @@ def make_engine(
         publisher=publisher,
         tasks=tasks.conclusions,
         clock=clock,
+        image_days=settings.image_retention_days,
         index_bytes=settings.index_bytes,
         report_days=settings.report_retention_days,
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Every record carries it in the header `FORMAT_HEADER`. Raised by a change that older processes must not overlook."""
+WRITE_MODES: Final = 2
+"""The first format whose processes know of write modes: older ones would make documents of such a job's rows."""
 FORMAT_HEADER: Final = "sluice-format"
 
 

@@ -7,6 +7,7 @@ partition does not count as rested (`Lanes.concluding`).
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from processor.lanes.checkpoints import Checkpoints
 from processor.lanes.owned_lanes import CONCLUDING, Lanes
 from processor.operations.base import FileOperation, Operation, file_operation
 from processor.operations.dry_run_keys import sweep_claims
+from processor.operations.modes.retention import sweep_images
 from processor.operations.work import Work
 from processor.stream.publisher import Publisher
 from runtime.clock import Clock
@@ -36,6 +38,9 @@ log = logging.getLogger(__name__)
 RETIRE_MS = 3600 * 1000
 KEEP_SECONDS = 60.0
 """How often what jobs need that are not over is kept alive."""
+SWEEP_TURNS = 60
+"""Before-images that are old enough are looked for each time after so many such turns."""
+_DAY_MS = 86_400_000
 
 Step = Callable[[Operation, Work], Awaitable[Command]]
 
@@ -53,6 +58,8 @@ class Conclusions:
     tasks: BackgroundTasks
     """The conclusions that are under way."""
     clock: Clock
+    image_days: float = 30.0
+    """So long are before-images kept."""
     index_bytes: int | None = None
     """So large may the newest index of a dataset be, in bytes of its primary shards; None: as large as it gets."""
     report_days: float | None = None
@@ -75,8 +82,10 @@ class Conclusions:
 
     async def keep_alive(self) -> None:
         """Again and again, keep alive what jobs need that are not over."""
-        while True:
+        for turn in itertools.count(1):
             await self.clock.sleep(KEEP_SECONDS)
+            if turn % SWEEP_TURNS == 0 and self.lanes.open and CONCLUDING in self.lanes.owned:
+                await self._sweep_images()
             await self._roll()
             await self._retire()
             for job in self.jobs if self.lanes.open and CONCLUDING in self.lanes.owned else ():
@@ -121,7 +130,7 @@ class Conclusions:
             log.warning("old reports can't be deleted: %s", error, extra=as_event("elasticsearch.trouble"))
 
     async def sweep(self) -> None:
-        """Delete the keys that dry runs which are over have left in Elasticsearch."""
+        """Delete what jobs that are over have left in Elasticsearch: keys of dry runs, old before-images."""
         try:
             await sweep_claims(self.works.sink, self.works.prefix, self.jobs, self.works.gates.of_sweep())
         except FencedError:
@@ -132,6 +141,23 @@ class Conclusions:
                 error,
                 extra=as_event("elasticsearch.trouble"),
             )
+        await self._sweep_images()
+
+    async def _sweep_images(self) -> None:
+        """Delete the before-images of jobs that ended long ago."""
+        gate, before = self.works.gates.of_sweep(), self.clock.now_ms() - round(self.image_days * _DAY_MS)
+        try:
+            deleted = await sweep_images(self.works.sink, self.works.prefix, self.jobs, gate, before)
+        except FencedError:
+            return
+        except CannotGoOnError as error:
+            log.warning(
+                "before-images that are old enough can't be deleted: %s", error, extra=as_event("elasticsearch.trouble")
+            )
+            return
+        if deleted:
+            told = "%d before-images of jobs that ended %g days ago are deleted"
+            log.info(told, deleted, self.image_days, extra=as_event("images.deleted", count=deleted))
 
     def _begin(self, job: Job, step: Step) -> None:
         if CONCLUDING not in self.lanes.owned or (job.id, job.epoch) in self.begun:

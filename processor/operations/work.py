@@ -12,7 +12,7 @@ from processor.errors import CannotGoOnError
 from processor.operations.row_errors import error_items
 from processor.outcome import Outcome
 from processor.validation.columns import BadValueError
-from processor.validation.rows import CheckedRows, Problem, row_checker, row_error
+from processor.validation.rows import CheckedRows, Problem, filling, row_checker, row_error
 from schemas.blocks import RowBlock
 from schemas.datasets import Dataset
 from schemas.indices import data_index, index_name
@@ -69,6 +69,18 @@ class Work:
         except BadValueError as error:
             raise CannotGoOnError(str(error)) from error
         return checker.check(block, self.job.organisation, self.at, self.job.options.raw)
+
+    def constants(self, fills: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """Field -> the value to store, of fields with a text of their own.
+
+        Raises:
+            CannotGoOnError: a text does not fit its field.
+        """
+        fields = {field.name: field for field in self.dataset.fields}
+        try:
+            return {name: filling(fields[name], text) for name, text in fills}
+        except BadValueError as error:
+            raise CannotGoOnError(str(error)) from error
 
     def row_error(self, block: RowBlock, number: int, reason: str, *columns: str) -> RowError:
         """The error of the row with this `number`; `columns` are those that are to blame, if any are.

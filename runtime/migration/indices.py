@@ -12,9 +12,11 @@ from elasticsearch import ApiError, BadRequestError, Elasticsearch, NotFoundErro
 from runtime.clients import elasticsearch
 from runtime.clock import now_ms
 from runtime.datasets import load_datasets
+from runtime.migration.key_scopes import scope_problem
 from runtime.process import CannotStartError
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from schemas.datasets import Dataset
 from schemas.generations import SINCE, alias_actions, data_indices, generations_in, next_generation
 from schemas.indices import REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
 
@@ -36,8 +38,8 @@ def provision_indices(settings: Settings) -> list[str]:
     """
     client = elasticsearch(settings)
     mappings = {index_name(settings.prefix, name): mapping for name, mapping in REPORT_MAPPINGS.items()}
-    for dataset in load_datasets(settings.datasets_folder).values():
-        mappings[data_index(settings.prefix, dataset.name)] = data_mapping(dataset)
+    datasets = {data_index(settings.prefix, it.name): it for it in load_datasets(settings.datasets_folder).values()}
+    mappings |= {name: data_mapping(dataset) for name, dataset in datasets.items()}
     differences = []
     with client:
         for name, mapping in mappings.items():
@@ -52,10 +54,12 @@ def provision_indices(settings: Settings) -> list[str]:
                     if error.error != "resource_already_exists_exception":
                         raise
                     for index in sorted(client.indices.get_mapping(index=f"{name},{name}.*").body):
+                        if name in datasets:
+                            _require_scope(client, index, datasets[name])
                         actual = _with_new_fields(client, index, mapping["properties"])
                         differences += _mapping_differences(index, mapping["properties"], actual)
                     differences += _setting_differences(client, index, shards, settings.elasticsearch_replicas)
-        for dataset in load_datasets(settings.datasets_folder).values():
+        for dataset in datasets.values():
             _set_aliases(client, settings.prefix, dataset.name, now_ms())
     return differences
 
@@ -105,6 +109,22 @@ def _put_template(client: Elasticsearch, name: str, template: dict[str, Any]) ->
         name=name, index_patterns=[name, f"{name}.*"], template=template, meta={"sluice": wanted}
     )
     _changed("the template of index %s is made" if found is None else "the template of index %s is another now", name)
+
+
+def _require_scope(client: Elasticsearch, index: str, dataset: Dataset) -> None:
+    """Note in an existing index how far its dataset's keys reach.
+
+    Raises:
+        RefusedError: it has rows whose keys reach further, or not so far.
+    """
+    meta = client.indices.get_mapping(index=index)[index]["mappings"].get("_meta", {})
+    problem = scope_problem(client, index, dataset, meta)
+    if problem is not None:
+        raise RefusedError(problem)
+    wanted = data_mapping(dataset)["_meta"]
+    if meta != {**meta, **wanted}:
+        client.indices.put_mapping(index=index, meta={**meta, **wanted})
+        _changed("index %s notes how far its keys reach", index)
 
 
 def _with_new_fields(client: Elasticsearch, name: str, wanted: dict[str, Any]) -> Properties:

@@ -14,7 +14,7 @@ from elasticsearch import Elasticsearch
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.readmodel.follower import Follower
+from api.readmodel.job_follower import job_follower
 from api.readmodel.job_index import EventSeen, JobSeen, Seen
 from control.admission import holder
 from control.machine import Context
@@ -185,7 +185,7 @@ def test_a_start_does_not_read_the_history_of_jobs_that_left_long_ago(own: Setti
     async def seen() -> list[Seen]:
         found: list[Seen] = []
         caught_up = asyncio.Event()
-        follower = Follower(own, asyncio.get_running_loop(), found.extend, caught_up.set)
+        follower = job_follower(own, asyncio.get_running_loop(), found.extend, caught_up.set)
         follower.start()
         async with asyncio.timeout(60):
             await caught_up.wait()
