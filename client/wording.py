@@ -103,6 +103,14 @@ def outcome(job: Json) -> str:
             return f"Job {job_id} is {state}."
 
 
+def documents_line(job: Json) -> str | None:
+    """What became of documents that the keys of rows name; None: keys do not reach further than the job."""
+    if not job.get("mode"):
+        return None
+    text = f"mode {job['mode']}: {_kinds(job)}"
+    return f"{text}; rolled back: {_given_back(job)}" if job["phase"] == "undo" else text
+
+
 def _kinds(job: Json) -> str:
     """How many documents are of each kind, those of which there are none left out."""
     progress = job["progress"]

@@ -183,6 +183,9 @@ class Settings(BaseSettings):
     image_retention_days: float = Field(
         30.0, gt=0, description="days after a job's end for which what it wrote over is kept, for its rollback"
     )
+    report_retention_days: float | None = Field(
+        None, gt=0, description="days after which reports of jobs that are gone are deleted; unset: never"
+    )
     block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
     block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")
     slice_rows: int = Field(10_000, ge=1, le=10_000, description="rows in a slice of an export, at most")

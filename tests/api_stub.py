@@ -142,6 +142,7 @@ class StubPrincipals:
             sha256=made.sha256,
             **record,
         )
+        self.records.append(encode(key))
         self.feed.take([PrincipalSeen(len(self.records) - 1, f"key/{made.id}", key)])
         return made.text
 
@@ -151,9 +152,11 @@ class StubEvents:
 
     def __init__(self) -> None:
         self.audit = Audit(self)
+        self.count = 0
 
     async def append(self, event: SecurityEvent) -> None:
-        self.audit.take([event])
+        self.count += 1
+        self.audit.take([(self.count, event)])
 
 
 class StubElasticsearch:

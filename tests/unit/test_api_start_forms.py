@@ -62,9 +62,19 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 FORMAT = ["encoding", "delimiter", "quote", "escape", "skip_lines", "comment"]
-_FILE = [*FORMAT, "columns", "mapping", "keep", "file"]
-ROWS = ["dry_run", "queue", "same", "raw", "max_errors", "rows_per_second", *_FILE]
-UPLOAD = ["dry_run", "queue", "same", "mode", "empty", "raw", "max_errors", "rows_per_second", *_FILE]
+ROWS = [
+    "dry_run",
+    "queue",
+    "same",
+    "raw",
+    "max_errors",
+    "rows_per_second",
+    *FORMAT,
+    "columns",
+    "mapping",
+    "keep",
+    "file",
+]
 
 
 def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -> None:
@@ -72,7 +82,7 @@ def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -
     page = client.get("/").text
     forms = Forms(page)
     assert forms.fields == {
-        "upload": ["dataset", "organisation", "reason", *UPLOAD],
+        "upload": ["dataset", "organisation", "reason", *ROWS[:2], "mode", "empty", *ROWS[2:]],
         "export": ["dataset", "organisation", "from", "till", "reason", "raw", "rows_per_second"],
         "teams": ["organisation", "reason", *ROWS],
         "rephone": ["organisation", "reason", *ROWS],

@@ -99,7 +99,7 @@ GOLDEN: dict[str, list[str]] = {
     ],
     "principals": [
         """{"type": "key", "id": "0123456789", "name": "loader", "kind": "service", "organisations": ["acme"],
-            "role": "operator", "sha256": "ab12", "verifies": "cd34", "created_at": 1767225600000,
+            "role": "operator", "sha256": "ab12", "created_at": 1767225600000,
             "created_by": "admin", "expires_at": null, "revoked_at": 1767225600001, "revoked_by": "ada"}""",
         '{"type": "use", "id": "0123456789", "at": 1767225600000}',
         """{"type": "session", "sha256": "ab12", "name": "ada", "kind": "person", "organisations": null,
