@@ -93,6 +93,8 @@ def outcome(job: Json) -> str:
             return f"Job {job_id} is ROLLED_BACK{because}: {_given_back(job)}"
         case "ROLLED_BACK":
             return f"Job {job_id} is ROLLED_BACK{because}: {number(progress['rows_rolled_back'])} rows taken out again."
+        case "DRAFT":
+            return f"Job {job_id} is a DRAFT: `sluice upload FILE --continue {job_id}` sends its file and starts it."
         case "QUEUED":
             return f"Job {job_id} is QUEUED: it starts when the job before it has ended."
         case state if job.get("awaits"):
