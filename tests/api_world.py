@@ -123,10 +123,10 @@ class World:
         """The id of a new key."""
         return str(self.ask("createKey").json()["id"])
 
-    def draft(self, size: int | None = None) -> str:
+    def draft(self, size: int | None = None, **job: Any) -> str:
         """A job whose file of so many bytes is still to come."""
         source = {"upload": "people.csv", "bytes": size}
-        return str(self.ask("createJob", json={**UPLOAD, "source": source}).json()["id"])
+        return str(self.ask("createJob", json={**UPLOAD, **job, "source": source}).json()["id"])
 
     def running(self, **job: Any) -> str:
         answer = make_job(self.client, **job)
