@@ -6,7 +6,6 @@ import base64
 import hashlib
 import http.client
 import os
-import re
 import shutil
 import ssl
 import subprocess
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import yaml
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
@@ -41,14 +39,12 @@ from devstack.layout import Layout
 from devstack.ports import free_port
 from devstack.servers import elasticsearch_server, external, unprivileged
 from devstack.servers.elasticsearch_launch import server_arguments
-from processor.rebuild import rebuild
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
 from schemas.rights import READS, WRITES, User, rights_of
 from schemas.topics import TopicName, topic_name
-from tests.cluster import ROOT, Cluster, Process, Role, forget
-from tests.conftest import People
+from tests.cluster import ROOT, Cluster, Process, Role
 from tests.e2e.commandline import CommandLine
 from tests.upstream import Sender, end, rows_of, topic_job
 from tests.waiting import wait_until
@@ -158,79 +154,6 @@ def test_an_upload_runs_on_servers_that_need_tls_and_credentials(
         sluice("rebuild")
     finally:
         sluice("down")
-
-
-def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
-    secured: Secured, tmp_path: Path, people: People
-) -> None:
-    """Uploads, a pause, a retry, a rollback, an export and rows of the inbox, with Kafka's users of k8s/components."""
-    _make_users(secured)
-    shared = {**SCRAM, **PASSWORD, "prefix": "sluice", "topic_partitions": 4, "block_rows": 100, "slice_rows": 100}
-    settings = {
-        role: _settings(secured, tmp_path, **{**shared, "kafka_username": f"sluice-{role}"})
-        for role in ("migrate", "api", "ingest", "worker")
-    }
-    cluster = Cluster(settings["api"])
-    superuser = _settings(secured, tmp_path, **{**shared, "api_port": settings["api"].api_port})
-    try:
-        assert provision(settings["migrate"]) == []
-        for role in ("api", "ingest", "worker"):
-            cluster.all.append(Process(role, 1, settings[role]))
-        cluster.wait_ready(*cluster.all)
-        job_id = cluster.upload(people(1000), "rights")
-        cluster.rate(job_id, 400)
-        cluster.wait_rows(job_id, 200)
-        assert cluster.act(job_id, "pause")["state"] == "PAUSED"
-        cluster.act(job_id, "resume")
-        cluster.rate(job_id, None)
-        cluster.wait_state(job_id, "COMPLETED")
-        export = cluster.export("rights")
-        cluster.wait_state(export, "COMPLETED")
-        by_inbox = topic_job(cluster, "rights-by-inbox")
-        Sender(superuser).rows(by_inbox, rows_of(people(100)))
-        end(cluster, by_inbox, 100)
-        cluster.wait_state(by_inbox, "COMPLETED")
-        assert cluster.act(job_id, "rollback")["state"] == "ROLLED_BACK"
-        assert rebuild(settings["worker"], lambda done, total: None)["unreadable"] == 0
-        assert cluster.history(job_id)
-        for process in list(cluster.all):
-            process.stop()
-        cluster.check()
-    finally:
-        for process in cluster.all:
-            if process.alive:
-                process.kill()
-        cluster.show()
-        forget(superuser)
-
-
-def _make_users(secured: Secured) -> None:
-    """The users and rights of the component kafka-strimzi, as its operator would make them."""
-    admin = AdminClient({"bootstrap.servers": secured.clear.bootstrap})
-    secret = SCRAM_PASSWORD.get_secret_value().encode()
-    bindings = []
-    for item in yaml.safe_load_all((ROOT / "k8s/components/kafka-strimzi/users.yaml").read_text("utf-8")):
-        name = item["metadata"]["name"]
-        info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
-        admin.alter_user_scram_credentials([UserScramCredentialUpsertion(name, info, secret)])[name].result(20)
-        for acl in item["spec"]["authorization"]["acls"]:
-            resource = acl["resource"]
-            kind = {"topic": "TOPIC", "group": "GROUP", "transactionalId": "TRANSACTIONAL_ID"}[resource["type"]]
-            pattern = {"literal": "LITERAL", "prefix": "PREFIXED"}[resource["patternType"]]
-            bindings += [
-                AclBinding(
-                    ResourceType[kind],
-                    resource["name"],
-                    ResourcePatternType[pattern],
-                    f"User:{name}",
-                    "*",
-                    AclOperation[re.sub("(?<=[a-z])(?=[A-Z])", "_", operation).upper()],
-                    AclPermissionType.ALLOW,
-                )
-                for operation in acl["operations"]
-            ]
-    for future in admin.create_acls(bindings).values():
-        future.result(20)
 
 
 @pytest.mark.parametrize(
