@@ -18,9 +18,9 @@ async def sweep_images(sink: BulkSink, prefix: str, jobs: JobTable, gate: Gate, 
 
     Raises as `BulkSink.send`.
     """
-    index, client = images_index(prefix), sink.client
+    index = images_index(prefix)
     found = await sink.ask(
-        lambda: client.search(
+        lambda: sink.client.search(
             index=index, size=0, aggs={"jobs": {"terms": {"field": "job_id", "size": _JOBS}}}, ignore_unavailable=True
         ),
         gate,

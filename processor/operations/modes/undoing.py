@@ -43,6 +43,8 @@ ROUNDS = 10
 PAGE = 5000
 _TERMS = 1000
 """Ids in one search, at most."""
+_MOST = 10_000
+"""Documents that Elasticsearch finds in one search, at most."""
 
 
 @dataclass(slots=True)
@@ -136,7 +138,7 @@ class Undoer:
                     {"range": {"last_row": {"gte": block.first_row}}},
                 )
                 known += [
-                    bytes(hit.source) for hit in await self._documents.search(self._work, self._undone, query, 10_000)
+                    bytes(hit.source) for hit in await self._documents.search(self._work, self._undone, query, _MOST)
                 ]
         return {row for raw in known for row in numbers(read_undone(raw).restored)}
 
@@ -243,14 +245,22 @@ class Undoer:
         found: dict[str, list[Image]] = {}
         documents = list(since)
         for at in range(0, len(documents), _TERMS):
-            query = _filtered({"terms": {"document": documents[at : at + _TERMS]}})
-            for hit in await self._documents.search(self._work, self._images, query, 10_000):
+            for hit in await self._images_of(documents[at : at + _TERMS]):
                 image = read_image(hit.source)
                 assert isinstance(image, Image)
                 own = since[image.document]
                 if image.job_id != own.job_id and image.order > own.order:
                     found.setdefault(image.document, []).append(image)
         return {document: sorted(images, key=lambda image: image.order) for document, images in found.items()}
+
+    async def _images_of(self, documents: Sequence[str]) -> list[Hit]:
+        """The images that any job has made of these documents."""
+        query = _filtered({"terms": {"document": list(documents)}})
+        found = await self._documents.search(self._work, self._images, query, _MOST)
+        if len(found) < _MOST or len(documents) == 1:
+            return found
+        half = len(documents) // 2
+        return await self._images_of(documents[:half]) + await self._images_of(documents[half:])
 
     async def _give(self, verdicts: Sequence[Verdict]) -> list[bool]:
         """Have the heirs of each verdict take the place of the images that there are; False: one has changed."""
