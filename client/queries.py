@@ -1,8 +1,7 @@
-"""Commands that only read: jobs, job, watch, errors, history, datasets."""
+"""Commands that only read: jobs, job, watch, history, datasets."""
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -60,35 +59,6 @@ def watch(job_id: JobId, as_json: AsJson = False) -> None:
     from client.http import Api
 
     conclude(Api().job(job_id), wait=True, as_json=as_json)
-
-
-@app.command()
-@plain_errors
-def errors(
-    job_id: JobId,
-    as_csv: Annotated[bool, typer.Option("--csv", help="All of them as CSV, ready to be corrected and sent again.")] = (
-        False
-    ),
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, at most.")] = 20,
-    as_json: AsJson = False,
-) -> None:
-    """Show the rows that a job refused, and why."""
-    from client.http import Api
-    from client.output import print_json, show_errors
-
-    api = Api()
-    found = api.job(job_id)
-    if as_csv:
-        with api.stream(f"/v1/jobs/{found['id']}/errors.csv") as answer:
-            for chunk in answer.iter_bytes():
-                sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
-        return
-    page = api.call("GET", f"/v1/jobs/{found['id']}/errors", params={"limit": limit})
-    if as_json:
-        print_json(page)
-    else:
-        show_errors(page, found["id"])
 
 
 @app.command()

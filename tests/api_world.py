@@ -44,11 +44,19 @@ class RowErrors:
     async def health(self, **_: Any) -> dict[str, str]:
         return {"status": "green"}
 
-    async def search(self, search_after: list[int] | None = None, **_: Any) -> dict[str, Any]:
+    async def search(self, search_after: list[int] | None = None, **more: Any) -> dict[str, Any]:
         error = {"line": 2, "reason": "odd", "columns": ["name"], "values": ["Ann"]}
         source = {"row": 1, "document": {"name": "Ann"}, **error}
         hits = [] if search_after else [{"_source": source, "sort": [1]}]
-        return {"hits": {"hits": hits, "total": {"value": 1}}}
+        if "term" in str(more.get("query")) and "'row': 999" in str(more["query"]):
+            return {"hits": {"hits": [], "total": {"value": 0}}}
+        groups = [
+            {"key": "odd", "columns": {"buckets": [{"key": "", "doc_count": 1, "first": {"hits": {"hits": hits}}}]}}
+        ]
+        return {
+            "hits": {"hits": hits, "total": {"value": 1}},
+            "aggregations": {"reasons": {"buckets": groups}},
+        }
 
 
 class World:

@@ -65,9 +65,12 @@ async def history_of(parts: Services, job: Job) -> list[HistoryEntry]:
     return entries(records)
 
 
-async def errors_of(parts: Services, job: Job, limit: int, after: int | None = None) -> RowErrorPage:
+async def errors_of(
+    parts: Services, job: Job, limit: int, after: int | None = None, like: int | None = None
+) -> RowErrorPage:
     """A page of a job's row errors. Raises as `error_page`."""
-    return await error_page(parts.elasticsearch, index_name(parts.settings.prefix, "errors"), job.id, limit, after)
+    index = index_name(parts.settings.prefix, "errors")
+    return await error_page(parts.elasticsearch, index, job.id, limit, after, like)
 
 
 def dataset_view(dataset: Dataset) -> DatasetView:

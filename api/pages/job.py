@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.errors import ApiError
 from api.jobs.dry_runs import preview_of
 from api.jobs.job_view import job_view
-from api.jobs.queries import errors_of, history_of
+from api.jobs.queries import history_of
 from api.pages import rendering
 from api.pages.available_actions import available_actions
 from api.pages.words import (
@@ -31,8 +31,6 @@ from api.web.services import Services, caller, services, visible_job
 from runtime.clock import now_ms
 from schemas.ids import job_id_for_start
 from schemas.job import RESTING, Job
-
-_ERRORS_SHOWN = 10
 
 
 async def show_job(request: Request) -> Response:
@@ -102,15 +100,6 @@ def newest_record(parts: Services, job: Job) -> str:
     return "".join(map(str, parts.view.event_offsets(job.id)[-1:]))
 
 
-async def show_errors(request: Request) -> Response:
-    """The first row errors."""
-
-    async def found(parts: Services, job: Job) -> dict[str, Any]:
-        return {"errors": await errors_of(parts, job, _ERRORS_SHOWN)}
-
-    return await _part(request, "errors.html", found)
-
-
 async def show_preview(request: Request) -> Response:
     """What a dry run has found."""
 
@@ -119,7 +108,7 @@ async def show_preview(request: Request) -> Response:
         names = [name for name in preview.rows[0].document if name != "sluice"] if preview.rows else []
         return {"preview": preview, "names": names}
 
-    return await _part(request, "preview.html", found)
+    return await part_of_job(request, "preview.html", found)
 
 
 async def show_history(request: Request) -> Response:
@@ -130,10 +119,10 @@ async def show_history(request: Request) -> Response:
             "entries": [{"entry": entry, "text": happened(entry)} for entry in reversed(await history_of(parts, job))]
         }
 
-    return await _part(request, "history.html", found)
+    return await part_of_job(request, "history.html", found)
 
 
-async def _part(
+async def part_of_job(
     request: Request, template: str, found: Callable[[Services, Job], Awaitable[dict[str, Any]]]
 ) -> Response:
     """For htmx the part alone; for a browser without scripts a page around it."""

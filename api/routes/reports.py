@@ -22,6 +22,9 @@ _ERRORS_LIMIT = 100
 _LAST_ROW = 2**62
 _LIMIT: Final = Parameter("limit", "Errors on a page, at most", Annotated[int, Meta(ge=1, le=MOST)])
 _AFTER: Final = Parameter("after", "Only rows after this one", Annotated[int, Meta(ge=0, le=_LAST_ROW)])
+_LIKE: Final = Parameter(
+    "like", "Only rows with the column and the reason of this one", Annotated[int, Meta(ge=0, le=_LAST_ROW)]
+)
 
 
 async def get_history(request: Request) -> Response:
@@ -34,12 +37,13 @@ async def get_history(request: Request) -> Response:
 async def get_errors(request: Request) -> Response:
     """A page of a job's row errors."""
     job, parts = await visible_job(request), services(request)
-    limit, after = request.query_params.get(_LIMIT.name), request.query_params.get(_AFTER.name)
+    limit, after, like = (request.query_params.get(asked.name) for asked in (_LIMIT, _AFTER, _LIKE))
     page = await errors_of(
         parts,
         job,
         _ERRORS_LIMIT if limit is None else whole_number(_LIMIT.name, limit, 1, MOST),
         None if after is None else whole_number(_AFTER.name, after, 0, _LAST_ROW),
+        None if like is None else whole_number(_LIKE.name, like, 0, _LAST_ROW),
     )
     return json_answer(page)
 
@@ -94,8 +98,8 @@ ENDPOINTS: Final = (
         get_errors,
         "getErrors",
         "Row errors, by row",
-        (Answer(200, "A page", RowErrorPage),),
-        (_LIMIT, _AFTER),
+        (Answer(200, "A page", RowErrorPage), refusal(404, "There is no such job, or no row error of the row `like`")),
+        (_LIMIT, _AFTER, _LIKE),
     ),
     Endpoint(
         "GET",

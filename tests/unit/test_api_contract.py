@@ -99,6 +99,8 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     **{(name, 200): plain(name) for name in ("listJobs", "listDatasets", "getStats")},
     **{(name, 200): plain(name) for name in ("healthz", "readyz", "metrics", "getDescription")},
     **{(name, 200): about(name) for name in ("getJob", "getHistory", "getErrors", "getErrorsCsv", "getPreview")},
+    ("getErrorGroups", 200): about("getErrorGroups"),
+    ("getErrors", 404): lambda world: world.ask("getErrors", world.running(), "?like=999"),
     ("createJob", 201): lambda world: make_job(world.client),
     ("createJob", 403): lambda world: world.ask("createJob", json={**UPLOAD, "file": "/etc/hostname"}),
     ("createJob", 409): lambda world: made_twice(world, key="other"),
@@ -136,7 +138,7 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     },
     **{
         (name, 503): lambda world, name=name: without_elasticsearch(world, name)
-        for name in ("retryErrors", "getErrors", "getErrorsCsv", "getPreview")
+        for name in ("retryErrors", "getErrors", "getErrorsCsv", "getErrorGroups", "getPreview")
     },
     ("getPreview", 404): lambda world: world.ask("getPreview", world.running()),
     ("getResult", 200): part,

@@ -1,0 +1,33 @@
+"""Routes that sum a job up: its row errors by reason, its rows over time, its report."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.glance.error_groups import groups_of
+from api.glance.models import ErrorGroups
+from api.routes.answers import JOB
+from api.web.responses import json_answer
+from api.web.routing import Answer, Endpoint
+from api.web.services import services, visible_job
+
+
+async def get_error_groups(request: Request) -> Response:
+    """A job's row errors by column and reason."""
+    job, parts = await visible_job(request), services(request)
+    return json_answer(await groups_of(parts, job))
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        f"{JOB}/errors/groups",
+        get_error_groups,
+        "getErrorGroups",
+        "Row errors by column and reason, the largest group first",
+        (Answer(200, "The groups", ErrorGroups),),
+    ),
+)

@@ -1,0 +1,18 @@
+// What the parts that sum a job up need besides htmx: what is open stays open while they renew themselves.
+"use strict";
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { target } = event.detail;
+  if (!target.matches?.("[data-keeps-open]")) return;
+  const open = [...target.querySelectorAll("details[open][id]")].map((found) => found.id);
+  const focused = document.activeElement?.closest("details[id]");
+  const again = target.contains(focused) && document.activeElement.matches("summary") ? focused.id : null;
+  document.addEventListener(
+    "htmx:afterSwap",
+    () => {
+      for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+      if (again) document.querySelector(`#${again} > summary`)?.focus();
+    },
+    { once: true },
+  );
+});
