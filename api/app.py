@@ -16,6 +16,7 @@ from api.pages.gate import on_http_error
 from api.pages.routes import page_routes
 from api.readmodel.command_log import CommandLog
 from api.readmodel.follower import Follower
+from api.readmodel.group_members import GroupMembers
 from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.metrics import Metrics, MetricsMiddleware
@@ -76,6 +77,7 @@ def create_app(settings: Settings) -> Starlette:
             storage=open_storage(settings),
             metrics=Metrics(live.view),
             key=admin_key(settings),
+            members=GroupMembers(settings),
         )
 
         def caught_up() -> None:

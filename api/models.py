@@ -84,6 +84,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str | None
     ended_at: str | None
     source: SourceView
+    state_since: str | None = None
+    """When it came into its state; null: an older version of Sluice did not record it."""
     started_from: str | None = None
     """The dry run that this is the real job of."""
     retry: SourceView | None = None

@@ -365,6 +365,11 @@ def evolve_all(job: Job | None, events: tuple[Event, ...], context: Context) -> 
 
 def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
     """The state after `event`, which followed from the command at `offset`, whose record is of the time `at`."""
+    after = _evolved(job, event, at, offset)
+    return after if job is not None and after.state is job.state else replace(after, state_since=at)
+
+
+def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
     if isinstance(event, Created):
         return event.job
     assert job is not None, "the first event of a job is Created"

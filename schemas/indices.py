@@ -78,7 +78,7 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
         "properties": {
             **{
                 name: {"type": "keyword"}
-                for name in ("job_id", "operation", "dataset", "organisation", "phase", "lane")
+                for name in ("job_id", "operation", "dataset", "organisation", "phase", "lane", "worker")
             },
             **{name: {"type": "integer"} for name in ("partition", "run")},
             **dict.fromkeys(("parked_blocks", "refused", "rows_total"), _LONG),

@@ -282,6 +282,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     undone: LaneTotals | None = None
     started_at: Timestamp | None = None
     ended_at: Timestamp | None = None
+    state_since: Timestamp | None = None
+    """When it came into its state; None: an older version wrote it."""
 
     @property
     def current_input(self) -> Input:

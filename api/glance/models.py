@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from api.models import Stats
+from schemas.job import State
+
 
 class FirstRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of a group."""
@@ -38,3 +41,72 @@ class ErrorGroups(msgspec.Struct, frozen=True, kw_only=True):
     groups: list[ErrorGroup]
     others: int
     """Row errors in groups that are left out, as there are too many."""
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of time: what was dealt with in it, and in all until its end."""
+
+    at: str
+    """Where it begins."""
+    seconds: float
+    """How much of it lies within the job's time."""
+    rows_per_second: float
+    """Rows applied, refused or taken out."""
+    rows_done: int
+    """Rows applied or refused until its end."""
+    rows_undone: int
+    """Rows taken out until its end."""
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to the job on its way."""
+
+    at: str
+    event: str
+    """The name of the event, as in the history; ``WorkersChanged``: partitions went to other workers."""
+    by: str | None = None
+    reason: str | None = None
+
+
+class Series(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's rows over time, from its progress records. What a worker had not reported when it died is in no point."""
+
+    job_id: str
+    since: str | None
+    """null: the job has not started."""
+    until: str | None
+    interval_seconds: float
+    rows_total: int | None
+    points: list[Point]
+    marks: list[Mark]
+
+
+class PausedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that waits for somebody."""
+
+    id: str
+    organisation: str
+    state: State
+    since: str
+    reason: str | None
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes on disk; null: not known now."""
+
+    index_bytes: int | None
+    """In Elasticsearch, with replicas."""
+    file_bytes: int | None
+    """In the storage folder: files that were sent, and exports unless they are in a bucket."""
+
+
+class Installation(Stats, frozen=True, kw_only=True):
+    """Totals over the jobs that the caller may see, and the state of the installation. null: not known now."""
+
+    partitions: int | None
+    workers: int | None
+    readers: int | None
+    oldest_paused: PausedJob | None
+    stored: Stored
+    out_of_reach: list[str]
+    """What does not answer or is not there, a sentence each; empty: everything is."""

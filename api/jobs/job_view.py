@@ -33,6 +33,7 @@ def job_view(job: Job, view: JobIndex, now: int, waiting_for: str | None = None)
         started_at=iso_time(job.started_at),
         ended_at=iso_time(job.ended_at),
         source=source_view(job.source),
+        state_since=iso_time(job.state_since),
         started_from=job.started_from,
         retry=source_view(job.retry) if job.retry else None,
         date_from=job.date_from,

@@ -12,6 +12,7 @@ from api.errors import ApiError
 from api.jobs.dry_runs import preview_of
 from api.jobs.job_view import job_view
 from api.jobs.queries import history_of
+from api.models import JobView
 from api.pages import rendering
 from api.pages.available_actions import available_actions
 from api.pages.words import (
@@ -80,8 +81,16 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "moving": job.state not in RESTING,
         "file": makes_file(job, kind),
         "real": real,
+        "lane_rows": lane_rows(view),
         "lane_errors": sorted({lane.error for lane in view.lanes if lane.error}),
     }
+
+
+def lane_rows(view: JobView) -> int:
+    """Rows at which a lane's bar is full: an equal share of the job's rows, or what the fullest lane has."""
+    total = view.progress.rows_applied if view.phase == "undo" else view.progress.rows_total
+    fullest = max((max(lane.applied_rows, lane.undone_rows) for lane in view.lanes), default=0)
+    return max(1, fullest, (total or 0) // max(1, len(view.lanes)))
 
 
 def real_of(parts: Services, job: Job) -> Job | None:

@@ -9,11 +9,14 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from api.glance.rows_over_time import sparklines
 from api.jobs.job_view import job_view
 from api.jobs.paging import Query, query_of
 from api.jobs.queries import page_of_all
 from api.models import JobView
 from api.pages import rendering
+from api.pages.glance.drawing import spark
+from api.pages.glance.head import head
 from api.pages.start_forms import start_forms
 from api.pages.words import counts, percent, title, tone
 from api.web.services import caller, services
@@ -32,6 +35,7 @@ async def show_list(request: Request) -> Response:
         request,
         "list.html",
         **await _jobs(request),
+        **await head(request),
         states=list(State),
         operations=sorted(catalog.operations),
         forms=start_forms(catalog),
@@ -53,7 +57,11 @@ async def _jobs(request: Request) -> dict[str, Any]:
     query: Query = query_of([*given.items(), ("limit", str(_LIMIT))], parts.catalog.operations)
     jobs, following = await page_of_all(parts, query, caller(request))
     now = now_ms()
-    rows = [_row(job, job_view(job, parts.view, now), parts.catalog) for job in jobs]
+    sparks = await sparklines(request).of(jobs)
+    rows = [
+        {**_row(job, job_view(job, parts.view, now), parts.catalog), "spark": spark(sparks.get(job.id, ()))}
+        for job in jobs
+    ]
     chosen = {name: given[name] for name in _FILTERS if name in given}
     return {
         "jobs": rows,

@@ -202,8 +202,8 @@ def options(view: JobView) -> list[str]:
 def happened(entry: HistoryEntry) -> str:
     """A record of the history in a few words."""
     if entry.type == "rejected":
-        return f"{_spaced(entry.command or 'command')} was refused: {entry.message}"
-    text = _spaced(entry.event or "event")
+        return f"{spaced(entry.command or 'command')} was refused: {entry.message}"
+    text = spaced(entry.event or "event")
     if entry.event == "RateSet":
         return f"{text} ({_rate(entry.details.get('rows_per_second'))})"
     details = ", ".join(_details(entry.details))
@@ -229,6 +229,6 @@ def _rate(rows_per_second: float | None) -> str:
     return "no limit" if rows_per_second is None else f"at most {rows_per_second:,.15g} rows a second"
 
 
-def _spaced(name: str) -> str:
+def spaced(name: str) -> str:
     """``PauseRequested`` as "Pause requested"."""
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip().capitalize()

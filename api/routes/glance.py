@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.glance.error_groups import groups_of
-from api.glance.models import ErrorGroups
+from api.glance.models import ErrorGroups, Series
+from api.glance.rows_over_time import series_of
 from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import Answer, Endpoint
@@ -21,7 +22,21 @@ async def get_error_groups(request: Request) -> Response:
     return json_answer(await groups_of(parts, job))
 
 
+async def get_series(request: Request) -> Response:
+    """A job's rows over time."""
+    job, parts = await visible_job(request), services(request)
+    return json_answer(await series_of(parts, job))
+
+
 ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        f"{JOB}/series",
+        get_series,
+        "getSeries",
+        "Rows a second and rows done over time, and what happened meanwhile",
+        (Answer(200, "The points, oldest first", Series),),
+    ),
     Endpoint(
         "GET",
         f"{JOB}/errors/groups",

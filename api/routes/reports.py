@@ -8,11 +8,13 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.glance.installation import installation, surroundings
+from api.glance.models import Installation
 from api.jobs.downloads import errors_csv, result_file
 from api.jobs.dry_runs import preview_of
 from api.jobs.paging import MOST, whole_number
-from api.jobs.queries import MOST_HISTORY, dataset_view, errors_of, history_of, totals
-from api.models import DatasetList, HistoryPage, Preview, RowErrorPage, Stats
+from api.jobs.queries import MOST_HISTORY, dataset_view, errors_of, history_of
+from api.models import DatasetList, HistoryPage, Preview, RowErrorPage
 from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Endpoint, Parameter, refusal, unavailable
@@ -74,10 +76,10 @@ async def list_datasets(request: Request) -> Response:
 
 
 async def get_stats(request: Request) -> Response:
-    """Totals over the caller's jobs."""
+    """Totals over the caller's jobs, and the state of the installation."""
     parts, requester = services(request), caller(request)
     await caught_up(parts)
-    return json_answer(await totals(parts, requester))
+    return json_answer(await installation(parts, surroundings(request), requester))
 
 
 _ETAG: Final = {"ETag": "Tells this file from another one"}
@@ -150,7 +152,10 @@ ENDPOINTS: Final = (
         "/v1/stats",
         get_stats,
         "getStats",
-        "Totals over all jobs",
-        (Answer(200, "The totals", Stats), unavailable("The API has just started, and does not know every job yet")),
+        "Totals over all jobs, and the state of the installation",
+        (
+            Answer(200, "The totals", Installation),
+            unavailable("The API has just started, and does not know every job yet"),
+        ),
     ),
 )

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from api.errors import no_such_job, unavailable
 from api.readmodel.command_log import CommandLog
 from api.readmodel.event_loop import CachedValue
+from api.readmodel.group_members import GroupMembers
 from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobIndex
@@ -40,6 +41,8 @@ class Services:
     metrics: Metrics
     key: str | None
     """The admin's API key."""
+    members: GroupMembers | None = None
+    """None: nobody can say how many workers there are."""
     creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """Job id -> lock, while a request makes that job; an entry disappears with the last request that uses its lock."""
     files: FileReaders = field(default_factory=FileReaders)
