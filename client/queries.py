@@ -1,4 +1,4 @@
-"""Commands that only read: jobs, job, watch, history, datasets."""
+"""Commands that only read: jobs, job, watch, report, history, datasets."""
 
 from __future__ import annotations
 
@@ -59,6 +59,23 @@ def watch(job_id: JobId, as_json: AsJson = False) -> None:
     from client.http import Api
 
     conclude(Api().job(job_id), wait=True, as_json=as_json)
+
+
+@app.command()
+@plain_errors
+def report(job_id: JobId, as_json: AsJson = False) -> None:
+    """Print what was asked of a job, by whom, and what came of it, as text for a ticket."""
+    from client.http import Api
+    from client.output import out, print_json
+    from runtime.report_text import report_text
+
+    api = Api()
+    found = api.call("GET", f"/v1/jobs/{api.job(job_id)['id']}/report")
+    if as_json:
+        print_json(found)
+    else:
+        for line in report_text(found).splitlines():
+            out(line)
 
 
 @app.command()

@@ -55,7 +55,7 @@ class RowErrors:
         ]
         return {
             "hits": {"hits": hits, "total": {"value": 1}},
-            "aggregations": {"reasons": {"buckets": groups}},
+            "aggregations": {"reasons": {"buckets": groups}, "time": {"buckets": []}, "owners": {"buckets": []}},
         }
 
 

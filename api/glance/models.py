@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from api.models import Stats
+from api.models import HistoryEntry, JobView, Stats
 from schemas.job import State
 
 
@@ -110,3 +110,33 @@ class Installation(Stats, frozen=True, kw_only=True):
     stored: Stored
     out_of_reach: list[str]
     """What does not answer or is not there, a sentence each; empty: everything is."""
+
+
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a job took. Seconds; null: it has not started."""
+
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    seconds: float | None
+    """From its start to its end, or to now."""
+    seconds_paused: float
+    """Of these, those in which it was paused, or had failed and waited for somebody."""
+    rows_per_second: float | None
+    """Rows dealt with in each of the other seconds."""
+
+
+class JobReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked of a job, by whom, and what came of it: all that a ticket needs."""
+
+    job: JobView
+    """What was asked, by whom; the counts; the file with its SHA-256. Its lanes are left out."""
+    ended: bool
+    """false: the report is of a job that goes on, as it is now."""
+    written_at: str
+    times: Times
+    errors: ErrorGroups | None
+    """null: Elasticsearch does not answer, or the job has no rows of its own (an export)."""
+    history: list[HistoryEntry]
+    earlier: int = 0
+    """Older records of the history, which are left out."""

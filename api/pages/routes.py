@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Mount
 from api.jobs.actions import COMMANDS
 from api.pages import acting, columns, files, job, listing, signing, starting
 from api.pages.gate import gated, open_page
-from api.pages.glance import errors, head, plot
+from api.pages.glance import errors, head, plot, report
 from api.web.routing import Handler, at
 
 _JOB: Final = "/jobs/{job_id}"
@@ -22,6 +22,7 @@ _GET: Final[dict[str, Handler]] = {
     f"{_JOB}/live": job.show_live,
     f"{_JOB}/errors": errors.show_errors,
     f"{_JOB}/plot": plot.show_plot,
+    f"{_JOB}/report": report.show_report,
     f"{_JOB}/preview": job.show_preview,
     f"{_JOB}/history": job.show_history,
     # The same as below /v1, for those who have signed in.

@@ -11,7 +11,7 @@ from api.jobs.waiting import waiting_for
 from api.models import HistoryEntry, JobView
 from api.pages.start_forms import named
 from control.admission import Kind
-from runtime.formatting import format_words, number
+from runtime.formatting import format_words, number, spaced
 from schemas.datasets import ERROR_COLUMNS
 from schemas.job import BUSY, ENDED, Job, State
 
@@ -227,8 +227,3 @@ def _details(details: Mapping[str, Any]) -> Iterator[str]:
 
 def _rate(rows_per_second: float | None) -> str:
     return "no limit" if rows_per_second is None else f"at most {rows_per_second:,.15g} rows a second"
-
-
-def spaced(name: str) -> str:
-    """``PauseRequested`` as "Pause requested"."""
-    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip().capitalize()

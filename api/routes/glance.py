@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.glance.error_groups import groups_of
-from api.glance.models import ErrorGroups, Series
+from api.glance.job_report import report_of
+from api.glance.models import ErrorGroups, JobReport, Series
 from api.glance.rows_over_time import series_of
 from api.routes.answers import JOB
 from api.web.responses import json_answer
@@ -28,7 +29,21 @@ async def get_series(request: Request) -> Response:
     return json_answer(await series_of(parts, job))
 
 
+async def get_report(request: Request) -> Response:
+    """What was asked of a job, and what came of it."""
+    job, parts = await visible_job(request), services(request)
+    return json_answer(await report_of(parts, job))
+
+
 ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        f"{JOB}/report",
+        get_report,
+        "getReport",
+        "What was asked, by whom, what happened, counts, row errors by reason, times",
+        (Answer(200, "The report; of a job that has not ended, as it is now", JobReport),),
+    ),
     Endpoint(
         "GET",
         f"{JOB}/series",

@@ -16,3 +16,17 @@ document.addEventListener("htmx:beforeSwap", (event) => {
     { once: true },
   );
 });
+
+// Copying needs a secure place (https, or this machine); where it is not, the text can be selected.
+for (const button of document.querySelectorAll("[data-copies]")) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", async () => {
+    const told = button.parentElement.querySelector("[role=status]");
+    try {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copies).textContent);
+      told.textContent = "Copied.";
+    } catch {
+      told.textContent = "The browser does not allow it; select the text instead.";
+    }
+  });
+}

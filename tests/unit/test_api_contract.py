@@ -99,7 +99,7 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     **{(name, 200): plain(name) for name in ("listJobs", "listDatasets", "getStats")},
     **{(name, 200): plain(name) for name in ("healthz", "readyz", "metrics", "getDescription")},
     **{(name, 200): about(name) for name in ("getJob", "getHistory", "getErrors", "getErrorsCsv", "getPreview")},
-    ("getErrorGroups", 200): about("getErrorGroups"),
+    **{(name, 200): about(name) for name in ("getErrorGroups", "getSeries", "getReport")},
     ("getErrors", 404): lambda world: world.ask("getErrors", world.running(), "?like=999"),
     ("createJob", 201): lambda world: make_job(world.client),
     ("createJob", 403): lambda world: world.ask("createJob", json={**UPLOAD, "file": "/etc/hostname"}),
@@ -138,7 +138,7 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     },
     **{
         (name, 503): lambda world, name=name: without_elasticsearch(world, name)
-        for name in ("retryErrors", "getErrors", "getErrorsCsv", "getErrorGroups", "getPreview")
+        for name in ("retryErrors", "getErrors", "getErrorsCsv", "getErrorGroups", "getSeries", "getPreview")
     },
     ("getPreview", 404): lambda world: world.ask("getPreview", world.running()),
     ("getResult", 200): part,

@@ -11,9 +11,9 @@ from api.glance.models import Mark, Series
 from api.glance.rows_over_time import series_of
 from api.pages.glance import drawing
 from api.pages.job import part_of_job
-from api.pages.words import moment, spaced
+from api.pages.words import moment
 from api.web.services import Services
-from runtime.formatting import duration, number
+from runtime.formatting import duration, number, spaced
 from schemas.job import Job
 
 
