@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Final, Literal
+
 import msgspec
+from msgspec import Meta
 
 from api.models import HistoryEntry, JobView, Stats
+from schemas import bounds
 from schemas.job import State
+
+MOST_NAMED: Final = 1000
+"""Jobs that one request may name."""
 
 
 class FirstRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,3 +147,57 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     history: list[HistoryEntry]
     earlier: int = 0
     """Older records of the history, which are left out."""
+
+
+class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Jobs that have one of each; an empty list: any."""
+
+    state: Annotated[list[bounds.Name], Meta(max_length=50)] = []
+    operation: Annotated[list[bounds.Name], Meta(max_length=50)] = []
+    organisation: Annotated[list[bounds.Name], Meta(max_length=50)] = []
+
+
+class ManyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One command for many jobs: those that are named, those that fit a filter, or all."""
+
+    action: Literal["pause", "resume", "terminate", "rollback"]
+    jobs: Annotated[list[bounds.JobId], Meta(max_length=MOST_NAMED)] | None = None
+    filter: JobFilter | None = None
+    all: bool = False
+    reason: bounds.Reason | None = None
+    keep_rows: bool = False
+    """Of terminate only: leave the rows that are written."""
+    preview: bool = False
+    """Only say which jobs and how many rows it concerns."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the command for one job."""
+
+    id: str
+    outcome: Literal["done", "under_way", "refused", "unanswered", "left", "concerned"]
+    """done: the job rests, or goes on; under_way: it is on its way there; refused: nothing has changed; unanswered: the
+    command is on record, and no worker has taken it yet; left: it fits, and the command is not for its state, as it has
+    not begun; concerned: of a preview."""
+    state: State | None
+    message: str | None = None
+    """Why it was refused, or what is waited for."""
+
+
+class ManyAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a command for many jobs."""
+
+    action: str
+    jobs: int
+    """Jobs that it concerns: those it was sent for, or would be."""
+    rows_applied: int
+    """Rows that these jobs have written."""
+    rows_left: int
+    """Rows that they still have to deal with, as far as that is known."""
+    done: int
+    under_way: int
+    refused: int
+    unanswered: int
+    left: int
+    outcomes: list[Outcome]
+    """A job each, those first that need a look; at most 1,000."""

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Mount
 from api.jobs.actions import COMMANDS
 from api.pages import acting, columns, files, job, listing, signing, starting
 from api.pages.gate import gated, open_page
-from api.pages.glance import errors, head, plot, report
+from api.pages.glance import errors, head, many, plot, report
 from api.web.routing import Handler, at
 
 _JOB: Final = "/jobs/{job_id}"
@@ -17,6 +17,7 @@ _JOB: Final = "/jobs/{job_id}"
 _GET: Final[dict[str, Handler]] = {
     "/": listing.show_list,
     "/installation": head.show_installation,
+    "/stop": many.show_stop,
     "/jobs": listing.show_jobs,
     _JOB: job.show_job,
     f"{_JOB}/live": job.show_live,
@@ -32,6 +33,7 @@ _GET: Final[dict[str, Handler]] = {
 
 _POST: Final[dict[str, Handler]] = {
     "/columns": columns.show_columns,
+    "/jobs/actions": many.act_on_jobs,
     "/start/{operation}": starting.start_job,
     **{f"{_JOB}/{action}": acting.acting(action) for action in COMMANDS},
     f"{_JOB}/rate": acting.set_rate,

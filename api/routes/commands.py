@@ -23,7 +23,7 @@ from api.web.services import caller, services, visible_job
 from schemas import bounds
 
 _LONGEST_WAIT_SECONDS = 600.0
-_WAIT: Final = Parameter(
+WAIT: Final = Parameter(
     "wait",
     "Seconds to wait for the state in which the job rests",
     Annotated[float, Meta(ge=0, le=_LONGEST_WAIT_SECONDS)],
@@ -37,7 +37,7 @@ def commanding(action: str) -> Handler:
     async def command_job(request: Request) -> Response:
         """Send the command; with ``?wait=SECONDS``, wait for the state in which the job rests."""
         job, parts = await visible_job(request), services(request)
-        wait = _wait_seconds(request)
+        wait = wait_seconds(request)
         body = body_as(await short_body(request), Reason, "fields: reason, keep_rows")
         job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, wait or 0))
         if wait is None:
@@ -48,8 +48,9 @@ def commanding(action: str) -> Handler:
     return command_job
 
 
-def _wait_seconds(request: Request) -> float | None:
-    text = request.query_params.get(_WAIT.name)
+def wait_seconds(request: Request) -> float | None:
+    """What ``?wait=`` asks for; None: not to wait. Raises ApiError 400 for what is no such number."""
+    text = request.query_params.get(WAIT.name)
     if text is None:
         return None
     try:
@@ -106,7 +107,7 @@ def _command(action: str, summary: str) -> Endpoint:
             Answer(202, "The job; it is on its way there", JobView),
             _NOT_NOW,
         ),
-        (_WAIT,),
+        (WAIT,),
         Body(Reason, required=False),
     )
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.openapi import document
-from api.routes import commands, glance, jobs, reports, service
+from api.routes import commands, glance, jobs, many, reports, service
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Endpoint
 
@@ -37,7 +37,7 @@ _DESCRIPTION: Final = Endpoint(
 
 GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "Jobs": jobs.ENDPOINTS,
-    "Commands": commands.ENDPOINTS,
+    "Commands": (*commands.ENDPOINTS, *many.ENDPOINTS),
     "Reports": (*reports.ENDPOINTS, *glance.ENDPOINTS),
     "Service": (*service.ENDPOINTS, _DESCRIPTION),
 }

@@ -30,3 +30,26 @@ for (const button of document.querySelectorAll("[data-copies]")) {
     }
   });
 }
+
+// Ticks in the list of jobs stay while the list renews itself, and open the form they belong to.
+let ticked = [];
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target.id === "jobs") {
+    ticked = [...document.querySelectorAll("#jobs .tick:checked")].map((tick) => tick.value);
+    const focused = document.activeElement?.matches("#jobs .tick") ? document.activeElement.value : null;
+    document.addEventListener(
+      "htmx:afterSwap",
+      () => {
+        for (const tick of document.querySelectorAll("#jobs .tick")) {
+          tick.checked = ticked.includes(tick.value);
+          if (tick.value === focused) tick.focus();
+        }
+      },
+      { once: true },
+    );
+  }
+});
+document.addEventListener("change", (event) => {
+  const form = document.getElementById("many-details");
+  if (event.target.matches("#jobs .tick") && event.target.checked && form) form.open = true;
+});

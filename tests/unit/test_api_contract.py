@@ -120,6 +120,8 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     ("rollbackJob", 200): lambda world: taken_out(world, "?wait=5"),
     ("rollbackJob", 202): lambda world: world.ask("rollbackJob", world.completed()),
     ("rollbackJob", 409): about("rollbackJob"),
+    ("actOnJobs", 200): plain("actOnJobs"),
+    ("actOnJobs", 202): lambda world: (world.running(), world.ask("actOnJobs"))[1],
     ("setRate", 200): about("setRate"),
     ("setRate", 409): lambda world: world.ask("setRate", world.completed()),
     ("endInput", 202): inbox,

@@ -190,7 +190,7 @@ def words(command: str, tried: Parameter | None = None, value: str = "") -> list
         this = tried is not None and parameter.name == tried.name
         given = value if this else parameter.good
         if parameter.argument:
-            if this or parameter.required or parameter.kind is Path:
+            if this or parameter.required or parameter.kind is Path or parameter.name == "job_ids":
                 arguments.append(given)
         elif this or parameter.required:
             options.append(f"{parameter.option}={given}")

@@ -28,5 +28,6 @@ async def head(request: Request) -> dict[str, Any]:
     return {
         "all": found,
         "states_now": [(state, found.states[state], tone(state)) for state in State if found.states[state]],
+        "stoppable": bool(found.states[State.RUNNING] + found.states[State.ROLLING_BACK]),
         "at_work": any(found.states[state] for state in State if state not in ENDED),
     }
