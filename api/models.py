@@ -84,6 +84,10 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str | None
     ended_at: str | None
     source: SourceView
+    resume_at: str | None = None
+    """While it is paused: when it goes on by itself."""
+    start_at: str | None = None
+    """While it is QUEUED: it does not start before this time."""
     state_since: str | None = None
     """When it came into its state; null: an older version of Sluice did not record it."""
     started_from: str | None = None
@@ -233,6 +237,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The body of pause, resume, terminate and rollback; it may be left out."""
 
     reason: bounds.Reason | None = None
+    resume_at: bounds.When | None = None
+    """Of pause only: when the job goes on by itself."""
     keep_rows: bool = False
     """Of terminate only: leave the rows that are written."""
 
@@ -249,6 +255,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     options: Options | None = None
     """Of the real job; null: those of the dry run."""
     reason: bounds.Reason | None = None
+    start_at: bounds.When | None = None
+    """It does not start before this time."""
 
 
 class PreviewRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,3 +299,5 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     date_till: bounds.Day | None = msgspec.field(name="till", default=None)
     options: Options = Options()
     reason: bounds.Reason | None = None
+    start_at: bounds.When | None = None
+    """It does not start before this time, and then as soon as no other job is in its way."""

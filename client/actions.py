@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from client.arguments import NO_LIMIT, rate_or_none
+from client.arguments import NO_LIMIT, rate_or_none, when
 from client.errors import FAILED, INTERRUPTED, plain_errors
 
 app = typer.Typer()
@@ -23,6 +23,10 @@ Organisation = Annotated[str | None, typer.Option(help="Every job of these organ
 State = Annotated[str | None, typer.Option(help="Every job in these states, with commas between.")]
 Operation = Annotated[str | None, typer.Option(help="Every job of these operations, with commas between.")]
 All = Annotated[bool, typer.Option("--all", help="Every job for which it changes something.")]
+ResumeAt = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Go on by itself then: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d."),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before acting on many jobs.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the command has taken effect.")]
@@ -37,13 +41,14 @@ def pause(
     state: State = None,
     operation: Operation = None,
     everything: All = False,
+    resume_at: ResumeAt = None,
     reason: Reason = None,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
     """Stop writing, keep everything, go on later."""
     chosen = job_ids or (), state, operation, organisation, everything
-    _act(chosen, "pause", {"reason": reason}, wait=wait, as_json=as_json)
+    _act(chosen, "pause", {"reason": reason, "resume_at": when(resume_at)}, wait=wait, as_json=as_json)
 
 
 @app.command()

@@ -53,6 +53,9 @@ Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON, and nothing else.")]
 Key = Annotated[str | None, typer.Option(metavar="TEXT", help="A repeat with the same key returns the first job.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
+StartAt = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Start it then: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d.")
+]
 
 
 @app.command()
@@ -82,13 +85,21 @@ def upload(
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
+    start_at: StartAt = None,
     reason: Reason = None,
 ) -> None:
     """Upload a CSV file's rows into a dataset."""
     options = options_of(dry_run, max_errors, rate, if_busy, raw=raw) | _columns(map_, set_, ignore_extra)
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
-    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+    _send(
+        file,
+        {**job, **_why_and_when(reason, start_at)},
+        idempotency_key,
+        from_topic=from_topic,
+        wait=wait,
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -113,13 +124,21 @@ def teams(
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
+    start_at: StartAt = None,
     reason: Reason = None,
 ) -> None:
     """Create the teams that a CSV file lists."""
     options = options_of(dry_run, max_errors, rate, if_busy) | _columns(map_, set_, ignore_extra)
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
-    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+    _send(
+        file,
+        {**job, **_why_and_when(reason, start_at)},
+        idempotency_key,
+        from_topic=from_topic,
+        wait=wait,
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -148,13 +167,21 @@ def run(
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
+    start_at: StartAt = None,
     reason: Reason = None,
 ) -> None:
     """Run an operation over a CSV file's rows."""
     options = options_of(dry_run, max_errors, rate, if_busy) | _columns(map_, set_, ignore_extra)
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
-    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+    _send(
+        file,
+        {**job, **_why_and_when(reason, start_at)},
+        idempotency_key,
+        from_topic=from_topic,
+        wait=wait,
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -173,6 +200,7 @@ def export(
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
+    start_at: StartAt = None,
     reason: Reason = None,
 ) -> None:
     """Export a dataset's rows of a date range as CSV, in the order of their dates."""
@@ -183,6 +211,7 @@ def export(
     options = options_of(False, None, rate, if_busy, raw=raw)
     job: dict[str, Any] = {"operation": "export", "dataset": dataset, "organisation": organisation}
     job |= {"from": date_from, "till": date_till, "reason": reason, "options": options}
+    job["start_at"] = arguments.when(start_at)
     if output is not None:
         Target(output)  # what can't be written is told before there is a job
     made = api.call("POST", "/v1/jobs", json=job, headers=arguments.idempotency(idempotency_key))
@@ -193,6 +222,10 @@ def export(
     if code == 0:
         api.save(f"/v1/jobs/{made['id']}/result", output)
     raise typer.Exit(code)
+
+
+def _why_and_when(reason: str | None, start_at: str | None) -> dict[str, Any]:
+    return {"reason": reason, "start_at": arguments.when(start_at)}
 
 
 def options_of(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from client.arguments import rate
+from client.arguments import rate, when
 from client.errors import plain_errors
 
 app = typer.Typer()
@@ -15,6 +15,9 @@ JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the begi
 MaxErrors = Annotated[str | None, typer.Option(metavar="N|N%", help="Row errors at which the job pauses itself.")]
 Rate = Annotated[float | None, typer.Option(parser=rate, metavar="N", help="Rows applied per second, at most.")]
 IfBusy = Annotated[str | None, typer.Option(metavar="refuse|queue", help="When another job has the data.")]
+StartAt = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Start it then: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d.")
+]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -42,6 +45,7 @@ def start(
     max_errors: MaxErrors = None,
     rate: Rate = None,
     if_busy: IfBusy = None,
+    start_at: StartAt = None,
     reason: Reason = None,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -52,7 +56,7 @@ def start(
 
     api = Api()
     dry_run = api.job(job_id)
-    body: dict[str, Any] = {"reason": reason}
+    body: dict[str, Any] = {"reason": reason, "start_at": when(start_at)}
     if (max_errors, rate, if_busy) != (None, None, None):
         given = options_of(False, max_errors, rate, if_busy or "refuse")
         body["options"] = {**dry_run["options"], **given, "dry_run": False}

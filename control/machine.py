@@ -20,6 +20,7 @@ from control.moves import legality
 from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
 from control.repeats import differences, request_digest
 from control.starting import real_job
+from control.timers import held, time_problem, timer_of
 from schemas.commands import (
     Command,
     CreateJob,
@@ -39,6 +40,7 @@ from schemas.commands import (
     SetRate,
     StartJob,
     TerminateJob,
+    TimerDue,
     UndoChecked,
     WorkFailed,
 )
@@ -66,6 +68,7 @@ from schemas.events import (
     Started,
     Terminated,
     TerminationRequested,
+    TimerSet,
     UndoFinished,
 )
 from schemas.job import Input, Job, LaneTotals, State
@@ -95,6 +98,9 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
     problem = request_problem(command) if isinstance(command, Request) else None
     if problem is not None:
         return problem
+    late = time_problem(command, context.at) if isinstance(command, Request) else None
+    if late is not None:
+        return Rejected(400, late)
     if isinstance(command, CreateJob):
         return _create(job, command, context)
     if isinstance(command, StartJob):
@@ -106,6 +112,8 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
         if isinstance(answer, Rejected):
             return answer
         return _moved(job, command, context) if answer == "move" else ()
+    if isinstance(command, TimerDue):
+        return _timer(job, command, context)
     if isinstance(command, InputEnded) and command.input is None:
         return _announced(job, command.rows)
     events = _reported(job, command)
@@ -149,7 +157,10 @@ def _create(
         exclusive_key=key,
         # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
+        start_at=command.start_at if command.start_at is not None and command.start_at > context.at else None,
     )
+    if created.start_at is not None:
+        return (Created(created),)
     holder = context.holder(key) if key else None
     if holder is None:
         return (Created(created), Started())
@@ -178,9 +189,9 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
         case CreateJob() | StartJob():
             raise AssertionError("a creation is not a move")
         case PauseJob():
-            return (PauseRequested(),)
+            return (TimerSet(request.resume_at),) if held(job) else (PauseRequested(resume_at=request.resume_at),)
         case ResumeJob():
-            return _resume(job, context)
+            return _start_now(job, context) if job.state is S.QUEUED else _resume(job, context)
         case TerminateJob():
             return _terminate(job, request, context)
         case RollbackJob():
@@ -225,6 +236,19 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
             return Rejected(409, _busy(holder, job), {"job_id": holder})
     resumed: tuple[Event, ...] = (Resumed(),)
     return resumed + _consequences(evolve_all(job, resumed, context), context)
+
+
+def _timer(job: Job, command: TimerDue, context: Context) -> tuple[Event, ...] | Rejected:
+    """The events of a timer; none, if it is another one by now, or its time has not come by the record's time."""
+    if command.due_at != timer_of(job) or context.at < command.due_at or pausing(job):
+        return ()
+    return _start_now(job, context) if job.state is S.QUEUED else _resume(job, context)
+
+
+def _start_now(job: Job, context: Context) -> tuple[Event, ...]:
+    """The events of a job whose time to start has come: it starts, or queues as any other."""
+    free = job.exclusive_key is None or context.holder(job.exclusive_key) is None
+    return (TimerSet(None), Started()) if free else (TimerSet(None),)
 
 
 def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...] | Rejected:
@@ -366,6 +390,10 @@ def evolve_all(job: Job | None, events: tuple[Event, ...], context: Context) -> 
 def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
     """The state after `event`, which followed from the command at `offset`, whose record is of the time `at`."""
     after = _evolved(job, event, at, offset)
+    if after.start_at is not None and after.state is not S.QUEUED:
+        after = replace(after, start_at=None)
+    if after.resume_at is not None and not held(after):
+        after = replace(after, resume_at=None)
     return after if job is not None and after.state is job.state else replace(after, state_since=at)
 
 
@@ -379,7 +407,7 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
             return replace(job, state=S.RUNNING, started_at=at, epoch=job.epoch + 1)
         case PauseRequested():
             budget = "spent" if event.budget_spent else job.budget
-            rested = replace(job, epoch=job.epoch + 1, lanes_rested={}, budget=budget)
+            rested = replace(job, epoch=job.epoch + 1, lanes_rested={}, budget=budget, resume_at=event.resume_at)
             if job.state is S.ROLLING_BACK:
                 return replace(rested, halting=True)
             return replace(rested, state=S.PAUSING)
@@ -443,6 +471,8 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
             return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=undone)
         case RateSet():
             return replace(job, options=replace(job.options, rows_per_second=event.rows_per_second))
+        case TimerSet():
+            return replace(job, start_at=event.at) if job.state is S.QUEUED else replace(job, resume_at=event.at)
         case InputMoved() | InputCompleted():
             if job.phase == "undo":
                 return replace(job, undo_input=event.input)

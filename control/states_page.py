@@ -40,7 +40,7 @@ set.
 
 {states}
 
-A job that is QUEUED starts by itself when its turn comes.
+A job that is QUEUED starts by itself when its turn comes, and a paused one goes on by itself if it has a time for it.
 
 ## Requests
 
@@ -54,6 +54,9 @@ A job that is QUEUED starts by itself when its turn comes.
 - An empty cell: the request is refused with 409.
 
 While a rollback is about to pause (`halting`), `pause` is a repeat and `resume` is refused.
+
+A `pause` with another time to go on (`resume_at`) than a paused job has sets this time, and one without a time cancels
+it. A job that was made for a later time (`start_at`) is QUEUED until then; `resume` starts it before.
 
 ## Events
 

@@ -14,6 +14,7 @@ from api.glance.models import MOST_NAMED, ManyAnswer, ManyRequest, Outcome
 from api.jobs.actions import COMMANDS, carry_out
 from api.jobs.job_view import progress
 from api.jobs.paging import Query, fits, query_of
+from api.jobs.times import time_in
 from api.jobs.waiting import waiting_for
 from api.models import Reason
 from api.readmodel.command_log import ANSWER_SECONDS
@@ -41,6 +42,9 @@ async def act_on_many(parts: Services, asking: Caller, asked: ManyRequest, wait:
     query = _query(asked, parts)
     if asked.keep_rows and asked.action != "terminate":
         raise invalid("keep_rows belongs to terminate; leave it out")
+    if asked.resume_at is not None and asked.action != "pause":
+        raise invalid("resume_at belongs to pause; leave it out")
+    time_in("resume_at", asked.resume_at)
     if asked.preview:
         found, others = await _chosen(parts, asking, asked, query)
         return _answer(parts, asked, found, [*others, *(_outcome(job, "concerned") for job in found)])
@@ -114,20 +118,30 @@ async def _chosen(
                         pass
                     case "already" if job.state in RESTING or asked.action == "resume":
                         pass
+                    case _ if _timer_only(job, asked):
+                        pass
                     case _:
                         found.append(job)
     found.sort(key=lambda job: parts.view.rows_per_second(job.id, 0) or 0.0, reverse=True)
     return found, others
 
 
+def _timer_only(job: Job, asked: ManyRequest) -> bool:
+    """Whether the command would only give a job that rests another time: that is meant for jobs that are named."""
+    if asked.action == "resume":
+        return job.state is State.QUEUED
+    return asked.action == "pause" and asked.resume_at is not None and job.state in RESTING
+
+
 def _legality(job: Job, asked: ManyRequest) -> str | Rejected:
-    return legality(job, COMMANDS[asked.action](job.id, "", Reason(keep_rows=asked.keep_rows)))
+    body = Reason(keep_rows=asked.keep_rows, resume_at=asked.resume_at)
+    return legality(job, COMMANDS[asked.action](job.id, "", body))
 
 
 async def _one(parts: Services, asking: Caller, asked: ManyRequest, job: Job, beside: int) -> Outcome:
     if _legality(job, asked) == "already" and job.state not in RESTING:
         return _standing(asked, job)  # it is on its way there
-    body = Reason(reason=asked.reason, keep_rows=asked.keep_rows)
+    body = Reason(reason=asked.reason, keep_rows=asked.keep_rows, resume_at=asked.resume_at)
     timeout = ANSWER_SECONDS + beside / _JOBS_A_SECOND
     try:
         return _standing(asked, await carry_out(parts, job, asking, asked.action, body, timeout))

@@ -167,6 +167,8 @@ class ManyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reason: bounds.Reason | None = None
     keep_rows: bool = False
     """Of terminate only: leave the rows that are written."""
+    resume_at: bounds.When | None = None
+    """Of pause only: when the jobs go on by themselves."""
     preview: bool = False
     """Only say which jobs and how many rows it concerns."""
 

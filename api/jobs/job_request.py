@@ -8,15 +8,18 @@ from typing import Any, TypeVar
 import msgspec
 
 from api.errors import ApiError, invalid, refused
+from api.jobs.times import time_in
 from api.models import JobRequest
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
 from control.admission import Catalog, Kind, creation_problem
 from control.repeats import differences
+from control.timers import time_problem
 from csvfile.columns import Wanted, wanted_by
 from csvfile.errors import CsvFileError
 from csvfile.header import Header, look_at_header, read_header
 from csvfile.layout import format_of, layout_by
+from runtime.clock import now_ms
 from schemas.codec import UndecodableError, decode, fit
 from schemas.commands import CreateJob
 from schemas.job import FILE_OPTIONS, Job, Options, Source
@@ -28,7 +31,7 @@ HOW_TO_SEND = (
     '(file), or say source: "topic"'
 )
 _ALLOWED = (
-    "fields: operation, dataset, organisation, file, source, from, till, options, reason; "
+    "fields: operation, dataset, organisation, file, source, from, till, options, reason, start_at; "
     f"options: dry_run, max_errors, rows_per_second, if_busy, raw, {', '.join(FILE_OPTIONS)}"
 )
 
@@ -96,7 +99,11 @@ class Admission:
             options=asked.options,
             date_from=asked.date_from,
             date_till=asked.date_till,
+            start_at=time_in("start_at", asked.start_at),
         )
+        late = time_problem(command, now_ms())
+        if late is not None:
+            raise invalid(late)
         problem = creation_problem(command, self.catalog)
         if problem is not None:
             raise refused(problem)

@@ -12,7 +12,7 @@ from api.jobs.retry_errors import take_corrections
 from api.models import Rate, Reason, Start
 from api.pages import rendering
 from api.pages.fields import fields_of
-from api.pages.forms import rate_in, reason_in
+from api.pages.forms import rate_in, reason_in, time_in_form
 from api.pages.job import live
 from api.web.routing import Handler
 from api.web.services import caller, services, visible_job
@@ -24,7 +24,8 @@ def acting(action: str) -> Handler:
 
     async def handler(request: Request) -> Response:
         job, fields = await visible_job(request), await fields_of(request)
-        body = values_as({"reason": reason_in(fields), "keep_rows": fields.get("rows") == "keep"}, Reason)
+        values = {"reason": reason_in(fields), "keep_rows": fields.get("rows") == "keep"}
+        body = values_as({**values, "resume_at": time_in_form(fields, "resume_at")}, Reason)
         return _job(request, await carry_out(services(request), job, caller(request), action, body))
 
     return handler

@@ -11,6 +11,7 @@ from control.admission import Catalog, makes_file
 from control.errors import Rejected
 from control.moves import legality
 from control.starting import real_job
+from control.timers import held
 from schemas.commands import Request, RetryErrors, SetRate, StartJob
 from schemas.job import Job, Source
 
@@ -19,10 +20,12 @@ ALL: Final = (*COMMANDS, *_OTHERS)
 
 
 def available_actions(job: Job, catalog: Catalog) -> frozenset[str]:
-    """Names of the commands that change this job now, as in REST's paths; also ``keep-rows`` and ``result``."""
+    """Names of the commands that change this job now, as in REST's paths; also ``keep-rows``, ``timer``, ``result``."""
     found = {name for name in ALL if _moves(job, name)}
     if "terminate" in found and not makes_file(job.operation, catalog):
         found.add("keep-rows")
+    if held(job):
+        found.add("timer")
     if result_problem(job) is None:
         found.add("result")
     return frozenset(found)
@@ -37,6 +40,8 @@ def _moves(job: Job, name: str) -> bool:
             command = RetryErrors(job_id=job.id, source=Source())
         case "rollback" if job.options.dry_run:
             return False  # a dry run has written nothing
+        case "pause" if held(job):
+            return False  # it only sets another time
         case "rate":
             command = SetRate(job_id=job.id)
         case _:

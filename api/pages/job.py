@@ -24,11 +24,13 @@ from api.pages.words import (
     percent,
     said,
     sentence,
+    timed,
     title,
     tone,
     written,
 )
 from api.web.services import Services, caller, services, visible_job
+from control.timers import timer_of
 from runtime.clock import now_ms
 from schemas.ids import job_id_for_start
 from schemas.job import RESTING, Job
@@ -68,6 +70,7 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "tone": tone(view.state),
         "sentence": sentence(job, view, kind),
         "said": said(job, view),
+        "timed": timed(view),
         "counts": counts(view),
         "percent": percent(job, view),
         "format": written(view),
@@ -100,7 +103,7 @@ def real_of(parts: Services, job: Job) -> Job | None:
 
 def mark(job: Job, real: Job | None) -> str:
     """Tells apart what the page shows besides numbers: it changes whenever a command or a report has had an effect."""
-    options = f"{job.options.rows_per_second}-{int(job.halting)}{int(job.checking)}{int(job.finishing)}"
+    options = f"{timer_of(job)}-{job.options.rows_per_second}-{int(job.halting)}{int(job.checking)}{int(job.finishing)}"
     return f"{job.state}-{job.epoch}-{job.run}-{options}-{int(real is not None)}"
 
 

@@ -93,6 +93,8 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
     """What the state means for this job, and what is waited for. `kind` as for `makes_file`."""
     export = makes_file(job, kind)
     match job.state:
+        case State.QUEUED if view.start_at is not None:
+            return "It waits for its time. Resume it to start it now."
         case State.QUEUED:
             return "Another job holds what this one needs. It starts by itself when that one has ended or failed."
         case State.PAUSING | State.TERMINATING:
@@ -137,6 +139,13 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
             return "Taking its rows out is paused. Resume it to go on."
         case State.ROLLED_BACK:
             return "Nothing of the export is left." if export else "A search has found none of its rows."
+
+
+def timed(view: JobView) -> str | None:
+    """When the job goes on by itself; None: it does not."""
+    if view.start_at is not None:
+        return f"It starts by itself at {moment(view.start_at)}, as soon as no other job is in its way."
+    return None if view.resume_at is None else f"It goes on by itself at {moment(view.resume_at)}."
 
 
 def said(job: Job, view: JobView) -> str:

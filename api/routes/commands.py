@@ -38,7 +38,7 @@ def commanding(action: str) -> Handler:
         """Send the command; with ``?wait=SECONDS``, wait for the state in which the job rests."""
         job, parts = await visible_job(request), services(request)
         wait = wait_seconds(request)
-        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows")
+        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows, resume_at")
         job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, wait or 0))
         if wait is None:
             return job_answer(parts, job, 202)
@@ -79,7 +79,7 @@ async def end_input(request: Request) -> Response:
 async def start_job(request: Request) -> Response:
     """Make the real job of a dry run; a second start answers with the job of the first."""
     job, parts = await visible_job(request), services(request)
-    body = body_as(await short_body(request), Start, "fields: options, reason")
+    body = body_as(await short_body(request), Start, "fields: options, reason, start_at")
     real, made = await start_real(parts, job, caller(request), body)
     return made_answer(parts, real, 201 if made else 200)
 

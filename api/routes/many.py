@@ -18,7 +18,8 @@ from api.web.routing import Answer, Body, Endpoint, unavailable
 from api.web.services import caller, caught_up, services
 
 _FIELDS: Final = (
-    "fields: action (pause, resume, terminate or rollback), one of jobs, filter and all, and reason, keep_rows, preview"
+    "fields: action (pause, resume, terminate or rollback); one of jobs, filter and all; "
+    + "and reason, keep_rows, resume_at, preview"
 )
 
 
