@@ -11,7 +11,7 @@ from api.jobs.waiting import waiting_for
 from api.models import HistoryEntry, JobView
 from api.pages.start_forms import named
 from control.admission import Kind
-from runtime.formatting import format_words, number, spaced
+from runtime.formatting import format_words, iso_time, number, spaced
 from schemas.datasets import ERROR_COLUMNS
 from schemas.job import BUSY, ENDED, Job, State
 
@@ -224,6 +224,8 @@ def _details(details: Mapping[str, Any]) -> Iterator[str]:
     for name, value in details.items():
         if isinstance(value, Mapping):
             yield from _details({inner: number for inner, number in value.items() if inner.startswith("rows")})
+        elif name in ("at", "resume_at") and isinstance(value, int):
+            yield f"at {moment(iso_time(value))}" if name == "at" else f"until {moment(iso_time(value))}"
         elif value is True:
             yield "too many row errors" if name == "budget_spent" else name.replace("_", " ")
         elif value and not isinstance(value, list):
