@@ -71,6 +71,7 @@ from schemas.events import (
     TimerSet,
     UndoFinished,
 )
+from schemas.formats import TIMERS
 from schemas.job import Input, Job, LaneTotals, State
 
 S = State
@@ -157,10 +158,10 @@ def _create(
         exclusive_key=key,
         # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
-        start_at=command.start_at if command.start_at is not None and command.start_at > context.at else None,
     )
-    if created.start_at is not None:
-        return (Created(created),)
+    if command.start_at is not None and command.start_at > context.at:
+        # A control agent that does not know the time would start the job at once.
+        return (Created(replace(created, start_at=command.start_at, needs=TIMERS)),)
     holder = context.holder(key) if key else None
     if holder is None:
         return (Created(created), Started())

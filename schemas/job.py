@@ -288,6 +288,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """While it is QUEUED: it does not start before this time."""
     state_since: Timestamp | None = None
     """When it came into its state; None: an older version wrote it."""
+    needs: Counter = 0
+    """The least `FORMAT` of a process that may work on this job, see docs/decisions/0044-messages-of-other-versions.md.
+    """
 
     @property
     def current_input(self) -> Input:
