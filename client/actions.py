@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from client.arguments import NO_LIMIT, rate_or_none, when
+from client.completion import job_ids
 from client.errors import FAILED, INTERRUPTED, plain_errors
 
 app = typer.Typer()
@@ -15,9 +16,13 @@ app = typer.Typer()
 _ASK_SECONDS = 20.0
 """How long the request itself waits; after that the client watches the job."""
 
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
+JobId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.", autocompletion=job_ids),
+]
 JobIds = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of jobs, beginnings of them, or `last`.")
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="Ids of jobs, beginnings of them, or `last`.", autocompletion=job_ids),
 ]
 Organisation = Annotated[str | None, typer.Option(help="Every job of these organisations, with commas between.")]
 State = Annotated[str | None, typer.Option(help="Every job in these states, with commas between.")]

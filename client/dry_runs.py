@@ -7,11 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from client.arguments import rate, when
+from client.completion import job_ids
 from client.errors import plain_errors
 
 app = typer.Typer()
 
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
+JobId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.", autocompletion=job_ids),
+]
 MaxErrors = Annotated[str | None, typer.Option(metavar="N|N%", help="Row errors at which the job pauses itself.")]
 Rate = Annotated[float | None, typer.Option(parser=rate, metavar="N", help="Rows applied per second, at most.")]
 IfBusy = Annotated[str | None, typer.Option(metavar="refuse|queue", help="When another job has the data.")]

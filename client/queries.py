@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
+from client.completion import job_ids
 from client.errors import plain_errors
 
 app = typer.Typer()
 
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
+JobId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.", autocompletion=job_ids),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from client.completion import job_ids
 from client.errors import plain_errors, usage
 from client.wording import Json
 from runtime.formatting import number
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
+JobId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.", autocompletion=job_ids),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
