@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from starlette.requests import Request
 
 from api.glance.models import Installation, PausedJob, Stored
 from api.jobs.job_view import progress
-from api.readmodel.event_loop import Lately, time_slices
+from api.readmodel.event_loop import CachedValue, Lately, time_slices
 from api.readmodel.group_members import Members
 from api.web.auth import Caller
 from api.web.services import Services, services
@@ -22,7 +23,11 @@ from schemas.job import Job, State
 
 _MEMBERS_SECONDS: Final = 5.0
 _STORED_SECONDS: Final = 60.0
+_REACHED_SECONDS: Final = 2.0
+_WAIT_SECONDS: Final = 0.3
+"""So long a page waits for what is being asked: on its first look it would know nothing else."""
 _JOBS_A_TURN: Final = 250
+_MOST_CALLERS: Final = 100
 _PAUSED: Final = (State.PAUSED, State.ROLLBACK_PAUSED)
 
 
@@ -31,8 +36,12 @@ class Surroundings:
     """What is asked of others, in the background: no page waits for it."""
 
     members: Lately[Members]
+    reached: Lately[tuple[bool, str]]
+    """Whether Kafka answers, and how Elasticsearch is."""
     indices: Lately[int]
     files: Lately[int]
+    counted: OrderedDict[frozenset[str] | None, CachedValue[Installation]] = field(default_factory=OrderedDict)
+    """Organisations that a caller may see -> the numbers of their jobs."""
 
 
 def surroundings(request: Request) -> Surroundings:
@@ -41,6 +50,7 @@ def surroundings(request: Request) -> Surroundings:
     if not hasattr(state, "surroundings"):
         state.surroundings = Surroundings(
             Lately(lambda: _members(parts), _MEMBERS_SECONDS),
+            Lately(lambda: _reached(parts), _REACHED_SECONDS),
             Lately(lambda: _index_bytes(parts), _STORED_SECONDS),
             Lately(lambda: asyncio.to_thread(_folder_bytes, parts.settings.storage_root), _STORED_SECONDS),
         )
@@ -49,7 +59,20 @@ def surroundings(request: Request) -> Surroundings:
 
 
 async def installation(parts: Services, around: Surroundings, asking: Caller) -> Installation:
-    """The numbers of the jobs that the caller may see, and those of the installation."""
+    """The numbers of the jobs that the caller may see, and those of the installation.
+
+    They are counted once for all callers who see the same jobs and ask at the same time: each open page asks each second.
+    """
+    known = around.counted
+    if asking.organisations not in known:
+        known[asking.organisations] = CachedValue(lambda: _installation(parts, around, asking))
+    known.move_to_end(asking.organisations)
+    while len(known) > _MOST_CALLERS:
+        known.popitem(last=False)
+    return await known[asking.organisations].get()
+
+
+async def _installation(parts: Services, around: Surroundings, asking: Caller) -> Installation:
     now, view = now_ms(), parts.view
     counts = dict.fromkeys(State, 0)
     applied = failed = rolled_back = 0
@@ -67,7 +90,7 @@ async def installation(parts: Services, around: Surroundings, asking: Caller) ->
                 rate += done.rows_per_second or 0.0
                 if job.state in _PAUSED and (oldest is None or _since(job) < _since(oldest)):
                     oldest = job
-    members = around.members.get()
+    members, reached = await asyncio.gather(around.members.within(_WAIT_SECONDS), around.reached.within(_WAIT_SECONDS))
     return Installation(
         jobs=sum(counts.values()),
         states={str(state): counts[state] for state in State},
@@ -80,7 +103,7 @@ async def installation(parts: Services, around: Surroundings, asking: Caller) ->
         readers=members.readers if members else None,
         oldest_paused=_paused(oldest) if oldest else None,
         stored=Stored(index_bytes=around.indices.get(), file_bytes=around.files.get()),
-        out_of_reach=await _out_of_reach(parts, members),
+        out_of_reach=_out_of_reach(members, reached),
     )
 
 
@@ -94,9 +117,13 @@ def _paused(job: Job) -> PausedJob:
     )
 
 
-async def _out_of_reach(parts: Services, members: Members | None) -> list[str]:
+async def _reached(parts: Services) -> tuple[bool, str]:
+    return await asyncio.gather(parts.commands.answers(), parts.elasticsearch_state.get())
+
+
+def _out_of_reach(members: Members | None, reached: tuple[bool, str] | None) -> list[str]:
     """What does not answer, or is not there, a sentence each."""
-    kafka, elasticsearch = await asyncio.gather(parts.commands.answers(), parts.elasticsearch_state.get())
+    kafka, elasticsearch = reached or (True, "ok")
     found = [] if kafka else ["Kafka does not answer: no command can be given, and no row moves."]
     if elasticsearch != "ok":
         found.append(f"{elasticsearch}.")

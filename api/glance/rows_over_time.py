@@ -53,15 +53,18 @@ class _Spark:
 
 
 @dataclass(slots=True)
-class Sparklines:
-    """Rows a second of jobs, coarsely, as they were a few seconds ago. One search asks for all that are due."""
+class OverTime:
+    """Rows over time, and what is kept of them so that pages that ask again and again cost little."""
 
     parts: Services
     _known: OrderedDict[str, _Spark] = field(default_factory=OrderedDict)
     _asking: asyncio.Task[None] | None = None
+    _marks: OrderedDict[str, tuple[int, list[Mark]]] = field(default_factory=OrderedDict)
+    """Job id -> how many records its history had, and the marks in them."""
 
-    async def of(self, jobs: Sequence[Job]) -> dict[str, list[float]]:
-        """Job id -> rows a second in stretches of equal length, of those that are known by now."""
+    async def sparklines(self, jobs: Sequence[Job]) -> dict[str, list[float]]:
+        """Job id -> rows a second in stretches of equal length, as they were a few seconds ago, of those that are known
+        by now. One search asks for all that are due."""
         now = now_ms()
         due = [job for job in jobs if job.started_at is not None and not self._fresh(job, now)]
         if due and (self._asking is None or self._asking.done()):
@@ -69,6 +72,18 @@ class Sparklines:
             # The page is never late for a picture: what is not there in time comes with the next look.
             await asyncio.wait([self._asking], timeout=_FIRST_SECONDS)
         return {job.id: self._known[job.id].values for job in jobs if job.id in self._known}
+
+    async def marks(self, job: Job) -> list[Mark]:
+        """What happened to a job; its history is read again only once it has grown. Raises as `records_of`."""
+        records = len(self.parts.view.event_offsets(job.id))
+        known, found = self._marks.get(job.id, (-1, []))
+        if known != records:
+            found = marks(await records_of(self.parts, job))
+            self._marks[job.id] = records, found
+        self._marks.move_to_end(job.id)
+        while len(self._marks) > _KEPT:
+            self._marks.popitem(last=False)
+        return found
 
     def _fresh(self, job: Job, now: int) -> bool:
         spark = self._known.get(job.id)
@@ -101,27 +116,28 @@ class Sparklines:
             self._known.popitem(last=False)
 
 
-def sparklines(request: Request) -> Sparklines:
-    """Those of the app that serves this request."""
+def over_time(request: Request) -> OverTime:
+    """That of the app that serves this request."""
     state = request.app.state
-    if not hasattr(state, "sparklines"):
-        state.sparklines = Sparklines(services(request))
-    found: Sparklines = state.sparklines
+    if not hasattr(state, "over_time"):
+        state.over_time = OverTime(services(request))
+    found: OverTime = state.over_time
     return found
 
 
-async def series_of(parts: Services, job: Job) -> Series:
+async def series_of(request: Request, job: Job) -> Series:
     """A job's rows over time, and what happened to it meanwhile.
 
     Raises:
         ApiError: 503, Elasticsearch or Kafka does not answer.
     """
+    parts, kept = services(request), over_time(request)
     span = span_of(job, now_ms(), MOST_POINTS)
     if span is None:
         return _series(job, None, [], [])
     asked = {"time": aggregation(span), "owners": owners_aggregation()}
     found = await _search(parts, {"term": {"job_id": job.id}}, asked)
-    happened = marks(await records_of(parts, job)) + owner_changes(found.get("owners", {}).get("buckets", []))
+    happened = await kept.marks(job) + owner_changes(found.get("owners", {}).get("buckets", []))
     buckets = found.get("time", {}).get("buckets", [])
     if job.state not in RESTING:
         span = known_part(span, buckets)

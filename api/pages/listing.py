@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from api.glance.rows_over_time import sparklines
+from api.glance.rows_over_time import over_time
 from api.jobs.job_view import job_view
 from api.jobs.paging import Query, query_of
 from api.jobs.queries import page_of_all
@@ -57,7 +57,7 @@ async def _jobs(request: Request) -> dict[str, Any]:
     query: Query = query_of([*given.items(), ("limit", str(_LIMIT))], parts.catalog.operations)
     jobs, following = await page_of_all(parts, query, caller(request))
     now = now_ms()
-    sparks = await sparklines(request).of(jobs)
+    sparks = await over_time(request).sparklines(jobs)
     rows = [
         {**_row(job, job_view(job, parts.view, now), parts.catalog), "spark": spark(sparks.get(job.id, ()))}
         for job in jobs

@@ -54,7 +54,7 @@ class CachedValue(Generic[T]):
 
 
 class Lately(Generic[T]):
-    """A value that is computed in the background, at most every so many seconds, and never waited for.
+    """A value that is computed in the background, at most every so many seconds, and never waited for longer than told.
 
     For use in one event loop.
     """
@@ -70,6 +70,14 @@ class Lately(Generic[T]):
         """The value as it was when it was last computed; None: it is not known, or could not be computed."""
         if (self._computing is None or self._computing.done()) and time.monotonic() >= self._due_at:
             self._computing = asyncio.create_task(self._renew())
+        return self._value
+
+    async def within(self, seconds: float) -> T | None:
+        """As `get`, once it is computed if it is being computed now, but after so many seconds at most."""
+        known = self.get()
+        if self._computing is None or self._computing.done():
+            return known
+        await asyncio.wait([self._computing], timeout=seconds)
         return self._value
 
     async def _renew(self) -> None:

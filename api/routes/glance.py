@@ -25,8 +25,7 @@ async def get_error_groups(request: Request) -> Response:
 
 async def get_series(request: Request) -> Response:
     """A job's rows over time."""
-    job, parts = await visible_job(request), services(request)
-    return json_answer(await series_of(parts, job))
+    return json_answer(await series_of(request, await visible_job(request)))
 
 
 async def get_report(request: Request) -> Response:

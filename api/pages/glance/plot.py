@@ -19,11 +19,14 @@ from schemas.job import Job
 
 async def show_plot(request: Request) -> Response:
     """The drawings and the table."""
-    return await part_of_job(request, "plot.html", _found)
+
+    async def found(_: Services, job: Job) -> dict[str, Any]:
+        return _shown(await series_of(request, job))
+
+    return await part_of_job(request, "plot.html", found)
 
 
-async def _found(parts: Services, job: Job) -> dict[str, Any]:
-    series = await series_of(parts, job)
+def _shown(series: Series) -> dict[str, Any]:
     return {
         "series": series,
         "told": told(series),
