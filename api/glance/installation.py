@@ -61,7 +61,7 @@ def surroundings(request: Request) -> Surroundings:
 async def installation(parts: Services, around: Surroundings, asking: Caller) -> Installation:
     """The numbers of the jobs that the caller may see, and those of the installation.
 
-    They are counted once for all callers who see the same jobs and ask at the same time: each open page asks each second.
+    They are counted once for all who see the same jobs and ask at the same time, as each open page asks each second.
     """
     known = around.counted
     if asking.organisations not in known:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from api.glance.models import Mark, Point
 from runtime.formatting import iso_time
 from schemas.events import History, JobEvent
-from schemas.job import ENDED, Job, LaneTotals
+from schemas.job import ENDED, Job
 
 _INTERVALS: Final = tuple(
     1000 * seconds
@@ -59,8 +59,10 @@ def span_of(job: Job, now: int, most: int) -> Span | None:
 def aggregation(span: Span) -> dict[str, Any]:
     """The aggregation of Elasticsearch that counts what was dealt with in each stretch."""
     sums = {name: {"sum": {"field": f"added.{name}"}} for name in _COUNTS}
+    # Rows of a retry count for the rate; dealt with they have been before.
+    first = {"filter": {"term": {"run": 0}}, "aggs": {name: sums[name] for name in _COUNTS[:2]}}
     stretches = {"field": "at", "fixed_interval": f"{span.interval}ms", "min_doc_count": 1}
-    return {"date_histogram": stretches, "aggs": sums}
+    return {"date_histogram": stretches, "aggs": {**sums, "first": first}}
 
 
 def known_part(span: Span, buckets: Sequence[Mapping[str, Any]]) -> Span:
@@ -79,21 +81,29 @@ def owners_aggregation() -> dict[str, Any]:
 
 def points(span: Span, buckets: Iterable[Mapping[str, Any]]) -> list[Point]:
     """Every stretch of the span, those without records included, from the buckets of `aggregation`."""
-    counted = {int(bucket["key"]): LaneTotals(**_counts(bucket)) for bucket in buckets}
+    counted = {
+        int(bucket["key"]): (
+            _rows(bucket, _COUNTS),
+            _rows(bucket["first"], _COUNTS[:2]),
+            _rows(bucket, _COUNTS[2:]),
+        )
+        for bucket in buckets
+    }
     found: list[Point] = []
-    total = LaneTotals()
+    done = undone = 0
     for begins, ends in _stretches(span):
-        added = sum((counted.pop(key) for key in [*counted] if key < ends), LaneTotals())
-        total += added
+        added = [counted.pop(key) for key in [*counted] if key < ends]
+        rows = sum(every for every, _, _ in added)
+        done += sum(first for _, first, _ in added)
+        undone += sum(out for _, _, out in added)
         seconds = (ends - begins) / 1000
-        rows = added.rows_applied + added.rows_failed + added.rows_undone
         found.append(
             Point(
                 at=iso_time(begins) or "",
                 seconds=round(seconds, 3),
                 rows_per_second=round(rows / seconds, 1),
-                rows_done=total.rows_applied + total.rows_failed,
-                rows_undone=total.rows_undone,
+                rows_done=done,
+                rows_undone=undone,
             )
         )
     return found
@@ -115,8 +125,8 @@ def rates(span: Span, buckets: Iterable[Mapping[str, Any]]) -> list[float]:
     return [point.rows_per_second for point in points(span, buckets)]
 
 
-def _counts(bucket: Mapping[str, Any]) -> dict[str, int]:
-    return {name: max(0, int(bucket[name]["value"] or 0)) for name in _COUNTS}
+def _rows(bucket: Mapping[str, Any], names: Iterable[str]) -> int:
+    return sum(max(0, int(bucket[name]["value"] or 0)) for name in names)
 
 
 def marks(history: Iterable[History]) -> list[Mark]:

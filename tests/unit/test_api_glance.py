@@ -31,9 +31,10 @@ def served(tmp_path: Path) -> Iterator[Served]:
         yield client, log
 
 
-def bucket(at: int, rows: int = 0, failed: int = 0, undone: int = 0) -> dict[str, Any]:
+def bucket(at: int, rows: int = 0, failed: int = 0, undone: int = 0, retry: bool = False) -> dict[str, Any]:
     counts = {"rows_applied": rows, "rows_failed": failed, "rows_undone": undone}
-    return {"key": at, **{name: {"value": float(value)} for name, value in counts.items()}}
+    sums = {name: {"value": float(value)} for name, value in counts.items()}
+    return {"key": at, **sums, "first": sums if not retry else {name: {"value": 0.0} for name in counts}}
 
 
 @pytest.mark.parametrize("seconds", [1, 59, 3600, 86_400 * 400])
@@ -51,6 +52,8 @@ def test_rows_are_counted_once_and_stretches_without_records_are_there() -> None
     assert [point.rows_per_second for point in found] == [5, 0, 0, 12, 3]
     assert [point.rows_done for point in found] == [10, 10, 10, 34, 34]
     assert found[-1].rows_undone == 6
+    again = points(span, [bucket(START, 10), bucket(START + 6000, 4, retry=True)])
+    assert [(point.rows_per_second, point.rows_done) for point in again][3] == (2, 10), "a retry is no further row"
 
 
 def test_a_short_stretch_at_an_edge_makes_no_peak() -> None:
@@ -136,10 +139,13 @@ def test_the_installation_is_told_without_waiting_for_others(served: Served) -> 
     assert stats["states"]["PAUSED"] == 1
     assert (stats["oldest_paused"]["id"], stats["oldest_paused"]["reason"]) == (job_id, "lunch")
     assert stats["workers"] is None, "nobody can be asked here"
+    assert "Paused for longest" in text_of(client.get("/").text)
+
+
+def test_what_is_out_of_reach_stands_at_the_head(served: Served) -> None:
+    client, log = served
     log.up = False
-    page = text_of(client.get("/").text)
-    assert "Kafka does not answer" in page
-    assert "Paused for longest" in page
+    assert "Kafka does not answer" in text_of(client.get("/").text)
 
 
 @pytest.mark.parametrize("text", ["soon", "25:00", "2026-13-01", "90", "-5m", "1w"])
