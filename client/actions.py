@@ -100,14 +100,19 @@ def rollback(
     state: State = None,
     operation: Operation = None,
     everything: All = False,
+    force: Annotated[bool, typer.Option("--force", help="Also what others have changed since.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Also if some of what it wrote over is not kept any more.")
+    ] = False,
     yes: Yes = False,
     reason: Reason = None,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
-    """Take out what an ended job wrote."""
+    """Take out what an ended job wrote, and give back what it wrote over."""
+    body: dict[str, Any] = {"reason": reason} | ({"force": True} if force else {})
     chosen = job_ids or (), state, operation, organisation, everything
-    _act(chosen, "rollback", {"reason": reason}, sure=yes, wait=wait, as_json=as_json)
+    _act(chosen, "rollback", body | ({"partial": True} if partial else {}), sure=yes, wait=wait, as_json=as_json)
 
 
 @app.command()

@@ -9,8 +9,12 @@ import typer
 from client.arguments import rate, when
 from client.completion import job_ids
 from client.errors import plain_errors
+from schemas.job import FILE_OPTIONS, MODE_OPTIONS
 
 app = typer.Typer()
+
+_AS_TRIED = frozenset((*FILE_OPTIONS, *MODE_OPTIONS))
+"""Options that the real job has as the dry run had them: they are not sent again."""
 
 JobId = Annotated[
     str,
@@ -63,6 +67,7 @@ def start(
     body: dict[str, Any] = {"reason": reason, "start_at": when(start_at)}
     if (max_errors, rate, if_busy) != (None, None, None):
         given = options_of(False, max_errors, rate, if_busy or "refuse")
-        body["options"] = {**dry_run["options"], **given, "dry_run": False}
+        tried = {name: value for name, value in dry_run["options"].items() if name not in _AS_TRIED}
+        body["options"] = {**tried, **given, "dry_run": False}
     made = api.call("POST", f"/v1/jobs/{dry_run['id']}/start", json=body)
     conclude(made, wait=wait, as_json=as_json)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from client.wording import Json, columns_line, done_and_total, format_line, line
 from runtime.formatting import number, size, way
@@ -135,6 +136,21 @@ _TOLD = ("columns", "encoding", "delimiter", "skip_lines", "comment")
 """Options that show in what became of them."""
 
 
+def show_keys(keys: Iterable[Json]) -> None:
+    """Keys as a table."""
+    columns = (
+        Column("key"), Column("name"), Column("role"), Column("organisations", spare=1), Column("state"),
+        Column("last used", spare=2), Column("created", spare=3), Column("expires", spare=4),
+    )  # fmt: skip
+    rows = []
+    for key in keys:
+        state = "revoked" if key["revoked_at"] else "in use" if key["usable"] else "expired"
+        organisations = "all" if key["organisations"] is None else ", ".join(key["organisations"])
+        times = [(key[name] or "never")[:16].replace("T", " ") for name in ("last_used_at", "created_at", "expires_at")]
+        rows.append((key["id"], key["name"], key["role"], organisations, state, *times))
+    show(columns, rows)
+
+
 def show_job(job: Json) -> None:
     """Everything about one job."""
     progress, source = job["progress"], job["source"]
@@ -213,3 +229,11 @@ def show_history(history: Iterable[Json]) -> None:
             for entry in history
         ],
     )
+
+
+def print_file(answering: AbstractContextManager[Any]) -> None:
+    """Print an answer that is a file on stdout, byte by byte as it comes."""
+    with answering as answer:
+        for chunk in answer.iter_bytes():
+            sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()

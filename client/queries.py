@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 import typer
 
@@ -80,6 +81,58 @@ def report(job_id: JobId, as_json: AsJson = False) -> None:
     else:
         for line in report_text(found).splitlines():
             out(line)
+
+
+@app.command()
+@plain_errors
+def changes(
+    job_id: JobId,
+    as_csv: Annotated[bool, typer.Option("--csv", help="All of them as CSV, a line for each value.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a dry run would change: how many documents, which columns, and the first changes."""
+    from client.changes import show_changes
+    from client.http import Api
+    from client.output import print_file, print_json
+
+    api = Api()
+    found = api.job(job_id)
+    if as_csv:
+        print_file(api.stream(f"/v1/jobs/{found['id']}/changes.csv"))
+        return
+    changes = api.call("GET", f"/v1/jobs/{found['id']}/preview")["changes"]
+    if as_json:
+        print_json(changes)
+    else:
+        show_changes(changes, found)
+
+
+@app.command()
+@plain_errors
+def undone(
+    job_id: JobId,
+    outcome: Annotated[
+        str, typer.Option(metavar="restored,kept,failed", help="Only rows with these outcomes.")
+    ] = "kept,failed",
+    as_csv: Annotated[bool, typer.Option("--csv", help="All of them as CSV.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, at most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a rollback has done with each row, and why some are left as they are."""
+    from client.changes import show_undone
+    from client.http import Api
+    from client.output import print_file, print_json
+
+    api = Api()
+    found = api.job(job_id)
+    if as_csv:
+        print_file(api.stream(f"/v1/jobs/{found['id']}/undone.csv?{urlencode({'outcome': outcome})}"))
+        return
+    page = api.call("GET", f"/v1/jobs/{found['id']}/undone", params={"outcome": outcome, "limit": limit})
+    if as_json:
+        print_json(page)
+    else:
+        show_undone(page)
 
 
 @app.command()

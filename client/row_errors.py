@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +10,6 @@ from client.completion import job_ids
 from client.errors import plain_errors, usage
 from client.wording import Json
 from runtime.formatting import number
-
-if TYPE_CHECKING:
-    from client.http import Api
 
 app = typer.Typer()
 
@@ -42,14 +38,14 @@ def errors(
 ) -> None:
     """Show the rows that a job refused, and why."""
     from client.http import Api
-    from client.output import print_json, show_errors
+    from client.output import print_file, print_json, show_errors
 
     if as_csv + groups + (like is not None) > 1:
         raise usage("--csv, --groups and --like are different lists; use one of them")
     api = Api()
     found = api.job(job_id)["id"]
     if as_csv:
-        _write_csv(api, found)
+        print_file(api.stream(f"/v1/jobs/{found}/errors.csv"))
         return
     if groups:
         page = api.call("GET", f"/v1/jobs/{found}/errors/groups")
@@ -62,13 +58,6 @@ def errors(
         show_groups(page, limit)
     else:
         show_errors(page, found)
-
-
-def _write_csv(api: Api, job_id: str) -> None:
-    with api.stream(f"/v1/jobs/{job_id}/errors.csv") as answer:
-        for chunk in answer.iter_bytes():
-            sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()
 
 
 def show_groups(page: Json, limit: int) -> None:

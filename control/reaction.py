@@ -98,10 +98,10 @@ def plan_for(job: Job, events: Sequence[Event]) -> Plan | None:
     if job.phase == "undo":
         return UndoRows(last_row=job.undo_rows, **common)
     if job.retry is not None and job.run:
-        return ReadFile(dataset=job.dataset, source=job.retry, numbered=True, **common)
+        return ReadFile(dataset=job.dataset, source=job.retry, mode=job.mode, numbered=True, **common)
     match job.source.kind:
         case "file":
-            return ReadFile(dataset=job.dataset, source=job.source, **common)
+            return ReadFile(dataset=job.dataset, source=job.source, mode=job.mode, **common)
         case "query":
             return CutExport(
                 dataset=job.dataset,

@@ -6,6 +6,8 @@ from typing import Final
 
 FORMAT: Final = 2
 """Every record carries it in the header `FORMAT_HEADER`. Raised by a change that older processes must not overlook."""
+WRITE_MODES: Final = 2
+"""The first format whose processes know of write modes: older ones would make documents of such a job's rows."""
 FORMAT_HEADER: Final = "sluice-format"
 TIMERS: Final = 2
 """The format with which a job may have a time to start."""

@@ -44,6 +44,8 @@ async def act_on_many(parts: Services, asking: Caller, asked: ManyRequest, wait:
         raise invalid("keep_rows belongs to terminate; leave it out")
     if asked.resume_at is not None and asked.action != "pause":
         raise invalid("resume_at belongs to pause; leave it out")
+    if (asked.force or asked.partial) and asked.action != "rollback":
+        raise invalid("force and partial belong to rollback; leave them out")
     time_in("resume_at", asked.resume_at)
     if asked.preview:
         found, others = await _chosen(parts, asking, asked, query)
@@ -141,7 +143,13 @@ def _legality(job: Job, asked: ManyRequest) -> str | Rejected:
 async def _one(parts: Services, asking: Caller, asked: ManyRequest, job: Job, beside: int) -> Outcome:
     if _legality(job, asked) == "already" and job.state not in RESTING:
         return _standing(asked, job)  # it is on its way there
-    body = Reason(reason=asked.reason, keep_rows=asked.keep_rows, resume_at=asked.resume_at)
+    body = Reason(
+        reason=asked.reason,
+        keep_rows=asked.keep_rows,
+        resume_at=asked.resume_at,
+        force=asked.force,
+        partial=asked.partial,
+    )
     timeout = ANSWER_SECONDS + beside / _JOBS_A_SECOND
     try:
         return _standing(asked, await carry_out(parts, job, asking, asked.action, body, timeout))

@@ -167,6 +167,10 @@ class ManyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reason: bounds.Reason | None = None
     keep_rows: bool = False
     """Of terminate only: leave the rows that are written."""
+    force: bool = False
+    """Of rollback only: also what others have changed since."""
+    partial: bool = False
+    """Of rollback only: also if some of what the jobs wrote over is not kept any more."""
     resume_at: bounds.When | None = None
     """Of pause only: when the jobs go on by themselves."""
     preview: bool = False

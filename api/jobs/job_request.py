@@ -12,7 +12,7 @@ from api.jobs.times import time_in
 from api.models import JobRequest
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
-from control.admission import Catalog, Kind, creation_problem
+from control.admission import Catalog, Kind, creation_problem, write_mode
 from control.repeats import differences
 from control.timers import time_problem
 from csvfile.columns import Wanted, wanted_by
@@ -22,7 +22,7 @@ from csvfile.layout import format_of, layout_by
 from runtime.clock import now_ms
 from schemas.codec import UndecodableError, decode, fit
 from schemas.commands import CreateJob
-from schemas.job import FILE_OPTIONS, Job, Options, Source
+from schemas.job import FILE_OPTIONS, MODE_OPTIONS, Job, Options, Source
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ HOW_TO_SEND = (
 )
 _ALLOWED = (
     "fields: operation, dataset, organisation, file, source, from, till, options, reason, start_at; "
-    f"options: dry_run, max_errors, rows_per_second, if_busy, raw, {', '.join(FILE_OPTIONS)}"
+    f"options: dry_run, max_errors, rows_per_second, if_busy, raw, {', '.join((*MODE_OPTIONS, *FILE_OPTIONS))}"
 )
 
 
@@ -94,7 +94,7 @@ class Admission:
             reason=asked.reason,
             operation=asked.operation,
             dataset=asked.dataset if asked.dataset is not None else (kind and kind.dataset) or "",
-            organisation=asked.organisation,
+            organisation=self._organisation(asked),
             source=_source(asked, sent, kind),
             options=asked.options,
             date_from=asked.date_from,
@@ -108,8 +108,14 @@ class Admission:
         if problem is not None:
             raise refused(problem)
         if not self.caller.may_see(command.organisation):
-            raise ApiError(403, f"this API key may not act for organisation {command.organisation}")
+            text = f"this API key may not act for organisation {command.organisation}"
+            raise ApiError(403, text, {"organisation": command.organisation})
         return command
+
+    def _organisation(self, asked: JobRequest) -> str:
+        if asked.organisation is not None:
+            return asked.organisation
+        return self.caller.own_organisation or "default"
 
     def look(self, command: CreateJob, head: bytes, whole: bool) -> Seen:
         """What the job records of its file, from its first bytes; `whole`: these are all it has.
@@ -126,7 +132,8 @@ class Admission:
                 header = look_at_header(head, whole, dataset, Wanted(recorded=self.made.source.columns), layout)
                 if header.match.problem is None:
                     return _seen(header, command.options)
-            return _seen(read_header(head, whole, dataset, wanted_by(command.options), layout), command.options)
+            mode = write_mode(command, self.catalog.operations[command.operation], dataset)
+            return _seen(read_header(head, whole, dataset, wanted_by(command.options, mode), layout), command.options)
         except CsvFileError as error:
             raise invalid(str(error), dataset=dataset.name, expected=list(dataset.columns)) from error
 

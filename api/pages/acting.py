@@ -24,8 +24,9 @@ def acting(action: str) -> Handler:
 
     async def handler(request: Request) -> Response:
         job, fields = await visible_job(request), await fields_of(request)
-        values = {"reason": reason_in(fields), "keep_rows": fields.get("rows") == "keep"}
-        body = values_as({**values, "resume_at": time_in_form(fields, "resume_at")}, Reason)
+        asked = {"keep_rows": fields.get("rows") == "keep", "force": "force" in fields, "partial": "partial" in fields}
+        values = {"reason": reason_in(fields), "resume_at": time_in_form(fields, "resume_at"), **asked}
+        body = values_as(values, Reason)
         return _job(request, await carry_out(services(request), job, caller(request), action, body))
 
     return handler

@@ -15,6 +15,7 @@ from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import Answer, Endpoint
 from api.web.services import services, visible_job
+from schemas.principals import Role
 
 
 async def get_error_groups(request: Request) -> Response:
@@ -42,6 +43,7 @@ ENDPOINTS: Final = (
         "getReport",
         "What was asked, by whom, what happened, counts, row errors by reason, times",
         (Answer(200, "The report; of a job that has not ended, as it is now", JobReport),),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -50,6 +52,7 @@ ENDPOINTS: Final = (
         "getSeries",
         "Rows a second and rows done over time, and what happened meanwhile",
         (Answer(200, "The points, oldest first", Series),),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -58,5 +61,6 @@ ENDPOINTS: Final = (
         "getErrorGroups",
         "Row errors by column and reason, the largest group first",
         (Answer(200, "The groups", ErrorGroups),),
+        role=Role.VIEWER,
     ),
 )

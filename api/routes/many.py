@@ -16,10 +16,11 @@ from api.web.bodies import short_body
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, unavailable
 from api.web.services import caller, caught_up, services
+from schemas.principals import Role
 
 _FIELDS: Final = (
     "fields: action (pause, resume, terminate or rollback); one of jobs, filter and all; "
-    + "and reason, keep_rows, resume_at, preview"
+    + "and reason, keep_rows, resume_at, force, partial, preview"
 )
 
 
@@ -48,5 +49,6 @@ ENDPOINTS: Final = (
         (WAIT,),
         Body(ManyRequest),
         "The answer names the jobs for which it was refused, and those that are still on their way.",
+        role=Role.OPERATOR,
     ),
 )

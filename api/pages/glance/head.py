@@ -12,6 +12,7 @@ from api.pages import rendering
 from api.pages.words import tone
 from api.web.services import caller, services
 from schemas.job import ENDED, State
+from schemas.principals import Role
 
 
 async def show_installation(request: Request) -> Response:
@@ -28,6 +29,7 @@ async def head(request: Request) -> dict[str, Any]:
     return {
         "all": found,
         "states_now": [(state, found.states[state], tone(state)) for state in State if found.states[state]],
-        "stoppable": bool(found.states[State.RUNNING] + found.states[State.ROLLING_BACK]),
+        "stoppable": caller(request).role.covers(Role.OPERATOR)
+        and bool(found.states[State.RUNNING] + found.states[State.ROLLING_BACK]),
         "at_work": any(found.states[state] for state in State if state not in ENDED),
     }
