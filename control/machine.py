@@ -19,6 +19,7 @@ from control.limits import request_problem, source_problem
 from control.moves import legality
 from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
 from control.repeats import differences, request_digest
+from control.same_file import Find, applied_meanwhile, same_file_problem
 from control.starting import real_job
 from control.timers import held, time_problem, timer_of
 from schemas.commands import (
@@ -38,6 +39,7 @@ from schemas.commands import (
     RetryErrors,
     RollbackJob,
     SetRate,
+    StartDraft,
     StartJob,
     TerminateJob,
     TimerDue,
@@ -50,6 +52,7 @@ from schemas.events import (
     Event,
     Failed,
     FileBegun,
+    FileReceived,
     InputAnnounced,
     InputCompleted,
     InputMoved,
@@ -92,6 +95,8 @@ class Context:
     """The id of the job that holds an exclusive key now; None: it is free."""
     find: Callable[[str], Job | None] = field(default=lambda _: None)
     """Another job, by its id."""
+    applied_before: Find = field(default=lambda _: None)
+    """The job that has applied the file of another one, or is applying it."""
 
 
 def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, ...] | Rejected:
@@ -140,6 +145,9 @@ def _create(
     key = exclusive_key(command, context.catalog)
     kind = context.catalog.operations[command.operation]
     mode = write_mode(command, kind, context.catalog.datasets[command.dataset])
+    later = command.start_at if command.start_at is not None and command.start_at > context.at else None
+    # A control agent that does not know the time to start would start the job at once.
+    needs = max(WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0, TIMERS if later is not None else 0)
     created = Job(
         id=command.job_id,
         operation=command.operation,
@@ -153,7 +161,8 @@ def _create(
         reason=command.reason,
         options=command.options,
         mode=mode,
-        needs=WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0,
+        needs=needs,
+        start_at=later,
         source=command.source,
         request=request_digest(command),
         started_from=started_from,
@@ -163,15 +172,45 @@ def _create(
         # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
     )
-    if command.start_at is not None and command.start_at > context.at:
-        # A control agent that does not know the time would start the job at once.
-        return (Created(replace(created, start_at=command.start_at, needs=TIMERS)),)
-    holder = context.holder(key) if key else None
-    if holder is None:
-        return (Created(created), Started())
-    if command.options.if_busy == "queue":
-        return (Created(created),)
-    return Rejected(409, _busy(holder, created), {"job_id": holder})
+    if command.draft:
+        return (Created(replace(created, state=S.DRAFT, draft=True)),)
+    return _begun(created, (Created(created),), context)
+
+
+def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event, ...] | Rejected:
+    """What becomes of a job that may begin now, as far as other jobs are concerned; `before`: what has led to this."""
+    if job.start_at is not None:
+        return before  # it is in nobody's way until then
+    holder = context.holder(job.exclusive_key) if job.exclusive_key else None
+    if holder is not None and job.options.if_busy == "refuse":
+        return Rejected(409, _busy(holder, job), {"job_id": holder})
+    problem = same_file_problem(job, context.applied_before, queued=holder is not None)
+    if problem is not None:
+        return problem
+    return before if holder is not None else (*before, Started())
+
+
+def _file_received(job: Job, request: StartDraft, context: Context) -> tuple[Event, ...] | Rejected:
+    if not request.source.path or not request.source.sha256:
+        return Rejected(400, "a job starts with a file that is complete: source.path and source.sha256 name it")
+    asked = CreateJob(
+        job_id=job.id,
+        operation=job.operation,
+        dataset=job.dataset,
+        organisation=job.organisation,
+        source=request.source,
+        options=job.options,
+    )
+    problem = creation_problem(asked, context.catalog) or recorded_problem(asked, context.catalog)
+    if problem is not None:
+        return problem
+    return _begun(replace(job, source=request.source), (FileReceived(request.source),), context)
+
+
+def turn(job: Job, context: Context) -> tuple[Event, ...]:
+    """The events of a queued job whose turn has come."""
+    problem = applied_meanwhile(job, context.applied_before)
+    return (Started(),) if problem is None else (Failed(problem),)
 
 
 def _another(job: Job, different: list[str]) -> Rejected:
@@ -193,6 +232,8 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
     match request:
         case CreateJob() | StartJob():
             raise AssertionError("a creation is not a move")
+        case StartDraft():
+            return _file_received(job, request, context)
         case PauseJob():
             return (TimerSet(request.resume_at),) if held(job) else (PauseRequested(resume_at=request.resume_at),)
         case ResumeJob():
@@ -205,7 +246,7 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
                 return busy
             if job.state is S.FAILED and job.phase == "undo":
                 return (Resumed(),)
-            if job.state is S.FAILED and not _all_rested(job):
+            if job.state is S.FAILED and job.started_at is not None and not _all_rested(job):
                 return (TerminationRequested(keep_rows=False),)
             return _rollback(job, context, request.force)
         case RetryErrors():
@@ -260,7 +301,7 @@ def _timer(job: Job, command: TimerDue, context: Context) -> tuple[Event, ...] |
 def _start_now(job: Job, context: Context) -> tuple[Event, ...]:
     """The events of a job whose time to start has come: it starts, or queues as any other."""
     free = job.exclusive_key is None or context.holder(job.exclusive_key) is None
-    return (TimerSet(None), Started()) if free else (TimerSet(None),)
+    return (TimerSet(None), *turn(job, context)) if free else (TimerSet(None),)
 
 
 def _another_restores(job: Job, context: Context) -> Rejected | None:
@@ -296,7 +337,7 @@ def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event
         return Rejected(400, f"job {job.id} makes a file, and half of one is not kept: terminate it without keep_rows")
     requested: tuple[Event, ...] = (TerminationRequested(request.keep_rows),)
     # Nothing of a queued or a paused job is in flight: no further proof is needed.
-    if job.state is S.QUEUED:
+    if job.state in (S.DRAFT, S.QUEUED):
         return (*requested, Terminated()) if request.keep_rows else (*requested, *_rollback(job, context))
     if job.state is S.PAUSED:
         if request.keep_rows:
@@ -415,7 +456,7 @@ def evolve_all(job: Job | None, events: tuple[Event, ...], context: Context) -> 
 def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
     """The state after `event`, which followed from the command at `offset`, whose record is of the time `at`."""
     after = _evolved(job, event, at, offset)
-    if after.start_at is not None and after.state is not S.QUEUED:
+    if after.start_at is not None and after.state not in (S.QUEUED, S.DRAFT):
         after = replace(after, start_at=None)
     if after.resume_at is not None and not held(after):
         after = replace(after, resume_at=None)
@@ -428,6 +469,8 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
     assert job is not None, "the first event of a job is Created"
     job = replace(job, command_offset=offset)
     match event:
+        case FileReceived():
+            return replace(job, state=S.QUEUED, source=event.source)
         case Started():
             return replace(job, state=S.RUNNING, started_at=at, epoch=job.epoch + 1)
         case PauseRequested():

@@ -41,6 +41,7 @@ set.
 {states}
 
 A job that is QUEUED starts by itself when its turn comes, and a paused one goes on by itself if it has a time for it.
+One that is DRAFT waits for its file, and is terminated `SLUICE_DRAFT_HOURS` after it was made.
 
 ## Requests
 

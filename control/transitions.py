@@ -23,6 +23,7 @@ from schemas.commands import (
     RetryErrors,
     RollbackJob,
     SetRate,
+    StartDraft,
     StartJob,
     TerminateJob,
     TimerDue,
@@ -34,6 +35,7 @@ from schemas.events import (
     Created,
     Failed,
     FileBegun,
+    FileReceived,
     InputAnnounced,
     InputCompleted,
     InputMoved,
@@ -88,9 +90,15 @@ _ENDS_OF_WORK = (LanesDone, InputEnded, ResumeJob, TimerDue)
 
 TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(Created, (None,), S.QUEUED, OPERATOR, "makes the job", (CreateJob, StartJob)),
+    Transition(Created, (None,), S.DRAFT, OPERATOR, "makes the job, whose file is still to come", (CreateJob,)),
+    Transition(FileReceived, (S.DRAFT,), S.QUEUED, OPERATOR, "starts it, as its file has come", (StartDraft,)),
     Transition(
         Started, (S.QUEUED,), S.RUNNING, AGENT, "finds that no other job holds its exclusive key",
-        (None,), (CreateJob, StartJob, ResumeJob, TimerDue),
+        (None,), (CreateJob, StartJob, StartDraft, ResumeJob, TimerDue),
+    ),
+    Transition(
+        Failed, (S.QUEUED,), S.FAILED, AGENT, "finds at its turn that its file has been applied meanwhile", (None,),
+        (ResumeJob, TimerDue),
     ),
     Transition(PauseRequested, (S.RUNNING,), S.PAUSING, OPERATOR, "pauses it", (PauseJob,)),
     Transition(
@@ -119,7 +127,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     ),
     Transition(RetryStarted, (S.COMPLETED_WITH_ERRORS,), S.RUNNING, OPERATOR, "sends corrected rows", (RetryErrors,)),
     Transition(
-        TerminationRequested, (S.QUEUED, *_APPLYING), S.TERMINATING, OPERATOR, "terminates it", (TerminateJob,)
+        TerminationRequested, (S.DRAFT, S.QUEUED, *_APPLYING), S.TERMINATING, OPERATOR, "terminates it", (TerminateJob,)
     ),
     Transition(
         TerminationRequested, (S.FAILED,), S.TERMINATING, OPERATOR, "rolls it back before every partition has stopped",
@@ -178,7 +186,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(Failed, (*_APPLYING, *_UNDOING), S.FAILED, READER, "can't read the source to its end", (InputFailed,)),
     Transition(Failed, (*_APPLYING, *_UNDOING), S.FAILED, WORKER, "can't go on with it", (WorkFailed,)),
     Transition(
-        RateSet, (S.QUEUED, *_APPLYING, *_UNDOING, S.FAILED), None, OPERATOR, "sets its rate", (SetRate,)
+        RateSet, (S.DRAFT, S.QUEUED, *_APPLYING, *_UNDOING, S.FAILED), None, OPERATOR, "sets its rate", (SetRate,)
     ),
     Transition(
         TimerSet, (S.PAUSING, S.PAUSED, *_UNDOING), None, OPERATOR,

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.routing import BaseRoute, Mount
 
 from api.jobs.actions import COMMANDS
-from api.pages import acting, columns, files, job, keys, listing, provider, signing, starting
+from api.pages import acting, again, columns, files, job, keys, listing, provider, signing, starting
 from api.pages.gate import gated, open_page
 from api.pages.glance import errors, head, many, plot, report
 from api.web.routing import Handler, at
@@ -21,6 +21,7 @@ _READ: Final[dict[str, Handler]] = {
     "/jobs": listing.show_jobs,
     _JOB: job.show_job,
     f"{_JOB}/live": job.show_live,
+    f"{_JOB}/again": again.show_again,
     f"{_JOB}/errors": errors.show_errors,
     f"{_JOB}/plot": plot.show_plot,
     f"{_JOB}/report": report.show_report,
@@ -40,6 +41,8 @@ _ACT: Final[dict[str, Handler]] = {
     "/start/{operation}": starting.start_job,
     **{f"{_JOB}/{action}": acting.acting(action) for action in COMMANDS},
     f"{_JOB}/rate": acting.set_rate,
+    f"{_JOB}/again": again.send_again,
+    f"{_JOB}/columns": columns.show_stored_columns,
     f"{_JOB}/start": acting.start,
     f"{_JOB}/retry-errors": acting.retry_errors,
 }
@@ -48,6 +51,8 @@ PAGES: Final[tuple[tuple[str, str, Handler, Role], ...]] = (
     *(("GET", path, handler, Role.VIEWER) for path, handler in _READ.items()),
     *(("POST", path, handler, Role.OPERATOR) for path, handler in _ACT.items()),
     ("GET", "/stop", many.show_stop, Role.OPERATOR),
+    ("GET", f"{_JOB}/file", files.draft_offset, Role.OPERATOR),
+    ("PATCH", f"{_JOB}/file", files.take_draft_part, Role.OPERATOR),
     ("POST", "/sign-out", signing.sign_out, Role.VIEWER),
     ("GET", "/keys", keys.show_keys, Role.ADMIN),
     ("POST", "/keys", keys.create_key, Role.ADMIN),

@@ -26,13 +26,14 @@ from schemas.commands import (
     RetryErrors,
     RollbackJob,
     SetRate,
+    StartDraft,
     StartJob,
     TerminateJob,
     TimerDue,
     UndoChecked,
     WorkFailed,
 )
-from schemas.events import Event, Started
+from schemas.events import Event, Failed, Started, TimerSet
 from schemas.job import Input, Job, LaneTotals, Source, State
 from tests.control_world import (
     CATALOG,
@@ -78,6 +79,10 @@ def sweep() -> set[Step]:
         if job is not None and job.state is State.QUEUED:
             assert [record.event for record in start(job, context(None)).history] == [Started.__name__]
             take(job, (Started(),), None)
+            # The other outcome of a turn: see test_control_same_file.py.
+            take(job, (Failed("applied meanwhile"),), None)
+            for early in (ResumeJob, TimerDue) if job.start_at is not None else ():
+                take(job, (TimerSet(None), Failed("applied meanwhile")), early)
         for command in commands(job):
             for holder in (None, "other") if job is None else (None,):
                 verdict = decide(job, command, context(holder, 8 if isinstance(command, TimerDue) else 7))
@@ -94,6 +99,7 @@ def commands(job: Job | None) -> Iterator[Command]:
     """What people, readers and workers may send to a job in this state; None: there is no job yet."""
     if job is None:
         yield upload(max_errors=10)
+        yield replace(upload(), source=Source(name="people.csv"), draft=True)
         yield replace(upload(if_busy="queue"), source=Source(kind="topic"))
         export = Source(kind="query")
         yield CreateJob(job_id="j1", operation="export", dataset="people", source=export, date_from="2026-01-01")
@@ -102,6 +108,7 @@ def commands(job: Job | None) -> Iterator[Command]:
         return
     run: dict[str, Any] = {"job_id": job.id, "phase": job.phase, "run": job.run}
     corrected = Source(path="r.csv", sha256="c0", bytes=3)
+    yield StartDraft(job_id=job.id, source=Source(path="j1.csv", sha256="a1"))
     yield PauseJob(job_id=job.id)
     yield PauseJob(job_id=job.id, resume_at=at(7) + 5)
     if (due_at := timer_of(job)) is not None:
@@ -135,7 +142,7 @@ def commands(job: Job | None) -> Iterator[Command]:
 def outline(job: Job) -> Any:
     """What tells states apart: numbers that only grow are left out, so that there is an end of states."""
     return (
-        (job.operation, job.options.max_errors, job.source.kind, job.started_at is None, min(job.run, 1)),
+        (job.operation, job.options.max_errors, job.source.kind, job.draft, job.started_at is None, min(job.run, 1)),
         (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget),
         (job.resume_at is not None, job.start_at is not None),
         job.keep_rows and job.state is State.TERMINATING,
