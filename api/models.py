@@ -111,6 +111,12 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str | None
     ended_at: str | None
     source: SourceView
+    resume_at: str | None = None
+    """While it is paused: when it goes on by itself."""
+    start_at: str | None = None
+    """While it is QUEUED: it does not start before this time."""
+    state_since: str | None = None
+    """When it came into its state; null: an older version of Sluice did not record it."""
     started_from: str | None = None
     """The dry run that this is the real job of."""
     retry: SourceView | None = None
@@ -264,6 +270,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The body of pause, resume, terminate and rollback; it may be left out."""
 
     reason: bounds.Reason | None = None
+    resume_at: bounds.When | None = None
+    """Of pause only: when the job goes on by itself."""
     keep_rows: bool = False
     """Of terminate only: leave the rows that are written."""
     force: bool = False
@@ -286,6 +294,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     sha256: bounds.Digest | None = None
     """Of a draft: what its file has to have."""
     reason: bounds.Reason | None = None
+    start_at: bounds.When | None = None
+    """It does not start before this time."""
 
 
 class PreviewRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -451,6 +461,8 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     date_till: bounds.Day | None = msgspec.field(name="till", default=None)
     options: Options = Options()
     reason: bounds.Reason | None = None
+    start_at: bounds.When | None = None
+    """It does not start before this time, and then as soon as no other job is in its way."""
 
 
 class KeyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -82,6 +82,9 @@ Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON, and nothing else.")]
 Key = Annotated[str | None, typer.Option(metavar="TEXT", help="A repeat with the same key returns the first job.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
+StartAt = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Start it then: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d.")
+]
 
 
 @app.command()
@@ -126,6 +129,7 @@ def upload(
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
+    start_at: StartAt = None,
     reason: Reason = None,
 ) -> None:
     """Upload a CSV file's rows into a dataset: create documents, or change those that their keys name."""
@@ -134,7 +138,7 @@ def upload(
     )
     options |= {name: value for name, value in (("mode", mode), ("empty", empty)) if value is not None}
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
-    job: dict[str, Any] = {"options": options, "reason": reason}
+    job: dict[str, Any] = {"options": options, **_why_and_when(reason, start_at)}
     given = {"dataset": dataset, "organisation": organisation}
     job |= {name: value for name, value in given.items() if value is not None}
     if again is not None:
@@ -180,13 +184,21 @@ def teams(
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
+    start_at: StartAt = None,
     reason: Reason = None,
 ) -> None:
     """Create the teams that a CSV file lists."""
     options = options_of(dry_run, max_errors, rate, if_busy, if_same) | _columns(map_, set_, ignore_extra, mapping)
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
-    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+    _send(
+        file,
+        {**job, **_why_and_when(reason, start_at)},
+        idempotency_key,
+        from_topic=from_topic,
+        wait=wait,
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -217,13 +229,21 @@ def run(
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
+    start_at: StartAt = None,
     reason: Reason = None,
 ) -> None:
     """Run an operation over a CSV file's rows."""
     options = options_of(dry_run, max_errors, rate, if_busy, if_same) | _columns(map_, set_, ignore_extra, mapping)
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
-    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+    _send(
+        file,
+        {**job, **_why_and_when(reason, start_at)},
+        idempotency_key,
+        from_topic=from_topic,
+        wait=wait,
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -242,6 +262,7 @@ def export(
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
+    start_at: StartAt = None,
     reason: Reason = None,
 ) -> None:
     """Export a dataset's rows of a date range as CSV, in the order of their dates."""
@@ -252,6 +273,7 @@ def export(
     options = options_of(False, None, rate, if_busy, raw=raw)
     job: dict[str, Any] = {"operation": "export", "dataset": dataset, "organisation": organisation}
     job |= {"from": date_from, "till": date_till, "reason": reason, "options": options}
+    job["start_at"] = arguments.when(start_at)
     if output is not None:
         Target(output)  # what can't be written is told before there is a job
     made = api.call("POST", "/v1/jobs", json=job, headers=arguments.idempotency(idempotency_key))
@@ -262,6 +284,10 @@ def export(
     if code == 0:
         api.save(f"/v1/jobs/{made['id']}/result", output)
     raise typer.Exit(code)
+
+
+def _why_and_when(reason: str | None, start_at: str | None) -> dict[str, Any]:
+    return {"reason": reason, "start_at": arguments.when(start_at)}
 
 
 def options_of(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from client.wording import Json, columns_line, documents_line, done_and_total, format_line, line
 from runtime.formatting import number, size, way
@@ -229,3 +230,11 @@ def show_history(history: Iterable[Json]) -> None:
             for entry in history
         ],
     )
+
+
+def print_file(answering: AbstractContextManager[Any]) -> None:
+    """Print an answer that is a file on stdout, byte by byte as it comes."""
+    with answering as answer:
+        for chunk in answer.iter_bytes():
+            sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()

@@ -234,7 +234,8 @@ def startable(jobs: Iterable[Job]) -> list[Job]:
     known = list(jobs)
     taken = {job.exclusive_key for job in known if holds_key(job) and job.exclusive_key}
     chosen = []
-    for job in sorted((job for job in known if job.state is State.QUEUED), key=lambda job: (job.created_at, job.id)):
+    waiting = (job for job in known if job.state is State.QUEUED and job.start_at is None)
+    for job in sorted(waiting, key=lambda job: (job.created_at, job.id)):
         if job.exclusive_key not in taken:
             chosen.append(job)
             if job.exclusive_key:

@@ -21,6 +21,7 @@ from control.predicates import counting, halting, making_file, pausing, takes_mo
 from control.repeats import differences, request_digest
 from control.same_file import Find, applied_meanwhile, same_file_problem
 from control.starting import real_job
+from control.timers import held, time_problem, timer_of
 from schemas.commands import (
     Command,
     CreateJob,
@@ -41,6 +42,7 @@ from schemas.commands import (
     StartDraft,
     StartJob,
     TerminateJob,
+    TimerDue,
     UndoChecked,
     WorkFailed,
 )
@@ -69,9 +71,10 @@ from schemas.events import (
     Started,
     Terminated,
     TerminationRequested,
+    TimerSet,
     UndoFinished,
 )
-from schemas.formats import WRITE_MODES
+from schemas.formats import TIMERS, WRITE_MODES
 from schemas.job import Input, Job, LaneTotals, State
 
 S = State
@@ -101,6 +104,9 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
     problem = request_problem(command) if isinstance(command, Request) else None
     if problem is not None:
         return problem
+    late = time_problem(command, context.at) if isinstance(command, Request) else None
+    if late is not None:
+        return Rejected(400, late)
     if isinstance(command, CreateJob):
         return _create(job, command, context)
     if isinstance(command, StartJob):
@@ -112,6 +118,8 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
         if isinstance(answer, Rejected):
             return answer
         return _moved(job, command, context) if answer == "move" else ()
+    if isinstance(command, TimerDue):
+        return _timer(job, command, context)
     if isinstance(command, InputEnded) and command.input is None:
         return _announced(job, command.rows)
     events = _reported(job, command)
@@ -137,6 +145,9 @@ def _create(
     key = exclusive_key(command, context.catalog)
     kind = context.catalog.operations[command.operation]
     mode = write_mode(command, kind, context.catalog.datasets[command.dataset])
+    later = command.start_at if command.start_at is not None and command.start_at > context.at else None
+    # A control agent that does not know the time to start would start the job at once.
+    needs = max(WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0, TIMERS if later is not None else 0)
     created = Job(
         id=command.job_id,
         operation=command.operation,
@@ -150,7 +161,8 @@ def _create(
         reason=command.reason,
         options=command.options,
         mode=mode,
-        needs=WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0,
+        needs=needs,
+        start_at=later,
         source=command.source,
         request=request_digest(command),
         started_from=started_from,
@@ -167,6 +179,8 @@ def _create(
 
 def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event, ...] | Rejected:
     """What becomes of a job that may begin now, as far as other jobs are concerned; `before`: what has led to this."""
+    if job.start_at is not None:
+        return before  # it is in nobody's way until then
     holder = context.holder(job.exclusive_key) if job.exclusive_key else None
     if holder is not None and job.options.if_busy == "refuse":
         return Rejected(409, _busy(holder, job), {"job_id": holder})
@@ -221,9 +235,9 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
         case StartDraft():
             return _file_received(job, request, context)
         case PauseJob():
-            return (PauseRequested(),)
+            return (TimerSet(request.resume_at),) if held(job) else (PauseRequested(resume_at=request.resume_at),)
         case ResumeJob():
-            return _resume(job, context)
+            return _start_now(job, context) if job.state is S.QUEUED else _resume(job, context)
         case TerminateJob():
             return _terminate(job, request, context)
         case RollbackJob():
@@ -275,6 +289,19 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
             return busy
     resumed: tuple[Event, ...] = (Resumed(),)
     return resumed + _consequences(evolve_all(job, resumed, context), context)
+
+
+def _timer(job: Job, command: TimerDue, context: Context) -> tuple[Event, ...] | Rejected:
+    """The events of a timer; none, if it is another one by now, or its time has not come by the record's time."""
+    if command.due_at != timer_of(job) or context.at < command.due_at or pausing(job):
+        return ()
+    return _start_now(job, context) if job.state is S.QUEUED else _resume(job, context)
+
+
+def _start_now(job: Job, context: Context) -> tuple[Event, ...]:
+    """The events of a job whose time to start has come: it starts, or queues as any other."""
+    free = job.exclusive_key is None or context.holder(job.exclusive_key) is None
+    return (TimerSet(None), *turn(job, context)) if free else (TimerSet(None),)
 
 
 def _another_restores(job: Job, context: Context) -> Rejected | None:
@@ -428,6 +455,15 @@ def evolve_all(job: Job | None, events: tuple[Event, ...], context: Context) -> 
 
 def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
     """The state after `event`, which followed from the command at `offset`, whose record is of the time `at`."""
+    after = _evolved(job, event, at, offset)
+    if after.start_at is not None and after.state not in (S.QUEUED, S.DRAFT):
+        after = replace(after, start_at=None)
+    if after.resume_at is not None and not held(after):
+        after = replace(after, resume_at=None)
+    return after if job is not None and after.state is job.state else replace(after, state_since=at)
+
+
+def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
     if isinstance(event, Created):
         return event.job
     assert job is not None, "the first event of a job is Created"
@@ -439,7 +475,7 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
             return replace(job, state=S.RUNNING, started_at=at, epoch=job.epoch + 1)
         case PauseRequested():
             budget = "spent" if event.budget_spent else job.budget
-            rested = replace(job, epoch=job.epoch + 1, lanes_rested={}, budget=budget)
+            rested = replace(job, epoch=job.epoch + 1, lanes_rested={}, budget=budget, resume_at=event.resume_at)
             if job.state is S.ROLLING_BACK:
                 return replace(rested, halting=True)
             return replace(rested, state=S.PAUSING)
@@ -505,6 +541,8 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
             return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=undone)
         case RateSet():
             return replace(job, options=replace(job.options, rows_per_second=event.rows_per_second))
+        case TimerSet():
+            return replace(job, start_at=event.at) if job.state is S.QUEUED else replace(job, resume_at=event.at)
         case InputMoved() | InputCompleted():
             if job.phase == "undo":
                 return replace(job, undo_input=event.input)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from control.errors import Rejected
+from control.timers import held
 from control.transitions import moved_by
 from schemas.commands import PauseJob, Request, ResumeJob, RetryErrors, RollbackJob, SetRate, StartDraft, TerminateJob
 from schemas.job import Job, State
@@ -58,8 +59,10 @@ def allowed_states(request: type) -> tuple[State, ...]:
 def legality(job: Job, request: Request) -> Answer | Rejected:
     """Whether `request` moves this job, has taken effect before, or is refused."""
     kind = type(request)
-    if isinstance(request, PauseJob) and job.halting:
-        return "already"
+    if isinstance(request, PauseJob) and held(job):
+        return "already" if request.resume_at == job.resume_at else "move"
+    if isinstance(request, ResumeJob) and job.state is S.QUEUED and job.start_at is not None:
+        return "move"
     if isinstance(request, TerminateJob) and job.state in _ALREADY[kind] and request.keep_rows != job.keep_rows:
         return Rejected(
             409, f"job {job.id} is {job.state}: {_KEPT if job.keep_rows else _TAKEN_OUT}", {"state": job.state}

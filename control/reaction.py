@@ -18,9 +18,11 @@ from schemas.commands import (
     CreateJob,
     InputEnded,
     InputFailed,
+    PauseJob,
     Request,
     SetRate,
     StartJob,
+    TimerDue,
     WorkFailed,
 )
 from schemas.events import (
@@ -36,6 +38,7 @@ from schemas.events import (
     RollbackRepeated,
     RollbackStarted,
     Started,
+    TimerSet,
 )
 from schemas.job import Job
 from schemas.plans import CutExport, Plan, ReadFile, UndoRows
@@ -149,6 +152,10 @@ def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
             return replace(job, reason=_cut(command.reason)) if audited else job
         case CreateJob() | StartJob() | SetRate():
             return job
+        case PauseJob(reason=None) if any(isinstance(event, TimerSet) for event in audited):
+            return job  # why it was paused stays true
+        case TimerDue():
+            return replace(job, reason=None) if audited else job
         case _ if isinstance(command, Request):
             return replace(job, reason=command.reason)
         case _:

@@ -49,6 +49,7 @@ def real_job(command: StartJob, dry_run: Job | None) -> CreateJob | Rejected:
         options=_options(command.options or dry_run.options, dry_run.options),
         date_from=dry_run.date_from,
         date_till=dry_run.date_till,
+        start_at=command.start_at,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Mapping
 
 from control.jobtable import JobTable
@@ -52,7 +54,7 @@ def make_engine(
     woken = asyncio.Event()
     tasks = WorkerTasks(woken.set)
     failures = JobFailures(jobs, lanes, publisher, tasks.reports)
-    checkpoints = Checkpoints(jobs, lanes, publisher, clock.now_ms, lease)
+    checkpoints = Checkpoints(jobs, lanes, publisher, clock.now_ms, lease, f"{socket.gethostname()}:{os.getpid()}")
     refill = Refill(jobs, lanes, reader, settings.lane_blocks, woken.set, failures.lane_broken)
     scheduler = Scheduler(settings, jobs, lanes, refill.wake, failures.lane_broken)
     gates = Gates(lease, jobs, lanes)

@@ -16,6 +16,7 @@ from schemas.bounds import (
     Rate,
     Reason,
     RowCount,
+    Timestamp,
 )
 from schemas.job import Input, LaneTotals, Options, Phase, RestedLane, Source
 
@@ -45,6 +46,8 @@ class CreateJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
     date_till: Day | None = None
     draft: bool = False
     """Its file is still to come: `StartDraft` names it."""
+    start_at: Timestamp | None = None
+    """Start it at this time, in milliseconds since 1970, or as soon after it as its exclusive key is free."""
 
 
 class StartDraft(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,10 +63,15 @@ class StartJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """The dry run's id."""
     options: Options | None = None
     """None: those of the dry run."""
+    start_at: Timestamp | None = None
+    """As in `CreateJob`."""
 
 
 class PauseJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Stop writing, keep everything, go on later."""
+    """Stop writing, keep everything, go on later. Sent again it sets the time to go on, or cancels it."""
+
+    resume_at: Timestamp | None = None
+    """Go on at this time, in milliseconds since 1970; None: when somebody resumes it."""
 
 
 class ResumeJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -170,6 +178,14 @@ class UndoChecked(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Rows that were removed with the job's file, rather than one by one."""
 
 
+class TimerDue(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of the worker that owns the commands: the time has come at which a job is to start or to go on."""
+
+    due_at: Timestamp
+    """The time that the job's state has; another one is void."""
+    by: Name = "timer"
+
+
 class FileFinished(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a worker: the job's file is there, complete."""
 
@@ -188,6 +204,6 @@ Report = (
     | FileFinished
     | UndoChecked
 )
-Command = Request | Report
+Command = Request | Report | TimerDue
 
 RequestName = Literal["pause", "resume", "terminate", "rollback"]

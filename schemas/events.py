@@ -31,6 +31,8 @@ class PauseRequested(msgspec.Struct, frozen=True, tag=True):
 
     budget_spent: bool = False
     """The control agent pauses the job: it has too many row errors."""
+    resume_at: Timestamp | None = None
+    """When it goes on by itself."""
 
 
 class Paused(msgspec.Struct, frozen=True, tag=True):
@@ -89,6 +91,13 @@ class RateSet(msgspec.Struct, frozen=True, tag=True):
     """The most rows a second are these now; None: no limit."""
 
     rows_per_second: Rate | None
+
+
+class TimerSet(msgspec.Struct, frozen=True, tag=True):
+    """The time at which it goes on by itself is another one."""
+
+    at: Timestamp | None
+    """None: there is none any more."""
 
 
 class InputMoved(msgspec.Struct, frozen=True, tag=True):
@@ -165,6 +174,7 @@ Event = (
     | RollbackRepeated
     | RolledBack
     | RateSet
+    | TimerSet
     | InputMoved
     | InputAnnounced
     | InputCompleted

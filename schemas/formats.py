@@ -9,6 +9,8 @@ FORMAT: Final = 2
 WRITE_MODES: Final = 2
 """The first format whose processes know of write modes: older ones would make documents of such a job's rows."""
 FORMAT_HEADER: Final = "sluice-format"
+TIMERS: Final = 2
+"""The format with which a job may have a time to start."""
 
 
 def format_headers() -> list[tuple[str, bytes]]:

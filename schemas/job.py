@@ -324,6 +324,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     undone: LaneTotals | None = None
     started_at: Timestamp | None = None
     ended_at: Timestamp | None = None
+    resume_at: Timestamp | None = None
+    """While it is paused: when it goes on by itself."""
+    start_at: Timestamp | None = None
+    """While it is QUEUED: it does not start before this time."""
+    state_since: Timestamp | None = None
+    """When it came into its state; None: an older version wrote it."""
     needs: Counter = 0
     """The least `FORMAT` of a process that may work on this job, see docs/decisions/0044-messages-of-other-versions.md.
     """

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from api.errors import ApiError, invalid
+from api.jobs.times import time_in
 from api.jobs.undone import partial_problem
 from api.models import InputEnd, Rate, Reason
 from api.readmodel.command_log import ANSWER_SECONDS, submit
@@ -19,7 +20,9 @@ from schemas.commands import Request as Command
 from schemas.job import RESTING, Job
 
 COMMANDS: Final[dict[str, Callable[[str, str, Reason], Command]]] = {
-    "pause": lambda job_id, by, body: PauseJob(job_id=job_id, by=by, reason=body.reason),
+    "pause": lambda job_id, by, body: PauseJob(
+        job_id=job_id, by=by, reason=body.reason, resume_at=time_in("resume_at", body.resume_at)
+    ),
     "resume": lambda job_id, by, body: ResumeJob(job_id=job_id, by=by, reason=body.reason),
     "terminate": lambda job_id, by, body: TerminateJob(
         job_id=job_id, by=by, reason=body.reason, keep_rows=body.keep_rows
@@ -35,6 +38,8 @@ async def carry_out(
     """Send one of `COMMANDS`; returns the job after it. Raises as `submit`, and ApiError 400."""
     if body.keep_rows and action != "terminate":
         raise invalid("keep_rows belongs to terminate; leave it out")
+    if body.resume_at is not None and action != "pause":
+        raise invalid("resume_at belongs to pause; leave it out")
     if (body.force or body.partial) and action != "rollback":
         raise invalid("force and partial belong to rollback; leave them out")
     command = COMMANDS[action](job.id, caller.name, body)

@@ -11,7 +11,7 @@ from api.jobs.job_request import values_as, whole_number
 from api.models import JobRequest
 from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS
 
-FIELDS: Final = ("operation", "dataset", "organisation", "reason")
+FIELDS: Final = ("operation", "dataset", "organisation", "reason", "start_at")
 OPTIONS: Final = (
     *("dry_run", "max_errors", "rows_per_second", "if_busy", "if_same", "raw", "mapping"),
     *MODE_OPTIONS,

@@ -9,16 +9,19 @@ import msgspec
 from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused
+from api.jobs.times import time_in
 from api.mappings import Mappings
 from api.models import Elsewhere, JobRequest
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
 from control.admission import Catalog, Kind, creation_problem, write_mode
 from control.repeats import differences
+from control.timers import time_problem
 from csvfile.columns import Wanted, wanted_by
 from csvfile.errors import CsvFileError
 from csvfile.header import Header, look_at_header, read_header
 from csvfile.layout import format_of, layout_by
+from runtime.clock import now_ms
 from schemas.codec import UndecodableError, decode, fit
 from schemas.commands import CreateJob
 from schemas.job import FILE_OPTIONS, MODE_OPTIONS, Job, Options, Source
@@ -30,7 +33,7 @@ HOW_TO_SEND = (
     '(file), or say source: "topic", or source: {"job": ID} to read the file of another job again'
 )
 _ALLOWED = (
-    "fields: operation, dataset, organisation, file, source, from, till, options, reason; "
+    "fields: operation, dataset, organisation, file, source, from, till, options, reason, start_at; "
     f"options: dry_run, max_errors, rows_per_second, if_busy, if_same, raw, {', '.join((*MODE_OPTIONS, *FILE_OPTIONS))}"
 )
 
@@ -113,8 +116,12 @@ class Admission:
             options=asked.options,
             date_from=asked.date_from,
             date_till=asked.date_till,
+            start_at=time_in("start_at", asked.start_at),
             draft=_draft_of(asked) is not None,
         )
+        late = time_problem(command, now_ms())
+        if late is not None:
+            raise invalid(late)
         problem = creation_problem(command, self.catalog)
         if problem is not None:
             raise refused(problem)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import nan
-from typing import Any
+from typing import Any, Final
 
 from api.errors import invalid
 from api.jobs.job_request import values_as, whole_number
@@ -17,6 +17,7 @@ from schemas.codec import UndecodableError, decode, encode
 from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS, Options
 
 Fields = Mapping[str, str]
+_WITHOUT_OFFSET: Final = len("2026-01-31T22:00:00")
 
 
 def job_request(fields: Fields, operation: str, kind: Kind) -> JobRequest:
@@ -27,6 +28,9 @@ def job_request(fields: Fields, operation: str, kind: Kind) -> JobRequest:
     """
     job: dict[str, Any] = {"operation": operation, "reason": reason_in(fields), "options": _options(fields, kind)}
     names = ["organisation"] if kind.dataset is not None else ["organisation", "dataset"]
+    start_at = time_in_form(fields, "start_at")
+    if start_at is not None:
+        job["start_at"] = start_at
     for name in [*names, *(("from", "till") if kind.dated else ())]:
         text = _text(fields, name)
         if text is not None:
@@ -84,6 +88,12 @@ def rate_in(fields: Fields) -> float | None:
     if rate_problem(rate) is not None:
         raise invalid(f"rows a second is {RATE_WORDS}, not {text[:80]!r}; leave it empty for no limit")
     return rate
+
+
+def time_in_form(fields: Fields, name: str) -> str | None:
+    """A time of the page, which is in UTC, as REST takes it; None: the field is empty."""
+    text = _text(fields, name)
+    return None if text is None else f"{text}Z" if len(text) <= _WITHOUT_OFFSET else text
 
 
 def reason_in(fields: Fields) -> str | None:

@@ -15,6 +15,7 @@ from api.principals.audit import Audit
 from api.principals.store import PrincipalStore
 from api.readmodel.command_log import CommandLog
 from api.readmodel.event_loop import CachedValue
+from api.readmodel.group_members import GroupMembers
 from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobIndex
@@ -45,6 +46,8 @@ class Services:
     principals: PrincipalStore
     audit: Audit
     authenticator: Authenticator
+    members: GroupMembers | None = None
+    """None: nobody can say how many workers there are."""
     creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """Job id -> lock, while a request makes that job; an entry disappears with the last request that uses its lock."""
     fetches: Fetches = field(default_factory=Fetches)

@@ -31,13 +31,21 @@ class Checkpoints:
     """One worker's. `touch` and `acknowledge_later` note what has to be written; `run` does it."""
 
     def __init__(
-        self, jobs: JobTable, lanes: Lanes, publisher: Publisher, now_ms: Callable[[], int], lease: Lease
+        self,
+        jobs: JobTable,
+        lanes: Lanes,
+        publisher: Publisher,
+        now_ms: Callable[[], int],
+        lease: Lease,
+        worker: str = "",
     ) -> None:
+        """`worker`: what progress calls this process."""
         self._jobs = jobs
         self._lanes = lanes
         self._publisher = publisher
         self._now_ms = now_ms
         self._lease = lease
+        self._worker = worker
         self._due = asyncio.Event()
         self._urgent = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -150,6 +158,7 @@ class Checkpoints:
                     totals=lane.totals,
                     added=lane.take_unreported(),
                     parked_blocks=len(lane.todo),
+                    worker=self._worker,
                     rows_total=job.rows_total if lane.run == 0 else None,
                 )
                 records.append(("progress", job.id.encode(), encode(progress), None))

@@ -120,6 +120,8 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     **{(name, 200): plain(name) for name in ("listJobs", "listDatasets", "getStats")},
     **{(name, 200): plain(name) for name in ("healthz", "readyz", "metrics", "getDescription")},
     **{(name, 200): about(name) for name in ("getJob", "getHistory", "getErrors", "getErrorsCsv", "getPreview")},
+    **{(name, 200): about(name) for name in ("getErrorGroups", "getSeries", "getReport")},
+    ("getErrors", 404): lambda world: world.ask("getErrors", world.running(), "?like=999"),
     **{(name, 200): about(name) for name in ("getChanges", "getChangesCsv", "getUndone", "getUndoneCsv")},
     **{
         (name, 404): lambda world, name=name: world.ask(name, world.running())
@@ -158,6 +160,8 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     ("rollbackJob", 200): lambda world: taken_out(world, "?wait=5"),
     ("rollbackJob", 202): lambda world: world.ask("rollbackJob", world.completed()),
     ("rollbackJob", 409): about("rollbackJob"),
+    ("actOnJobs", 200): plain("actOnJobs"),
+    ("actOnJobs", 202): lambda world: (world.running(), world.ask("actOnJobs"))[1],
     ("setRate", 200): about("setRate"),
     ("setRate", 409): lambda world: world.ask("setRate", world.completed()),
     ("endInput", 202): inbox,
@@ -176,7 +180,10 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     },
     **{
         (name, 503): lambda world, name=name: without_elasticsearch(world, name)
-        for name in ("retryErrors", "getErrors", "getErrorsCsv", "getPreview", "getChanges", "getChangesCsv")
+        for name in (
+            *("retryErrors", "getErrors", "getErrorsCsv", "getErrorGroups", "getSeries"),
+            *("getPreview", "getChanges", "getChangesCsv"),
+        )
     },
     ("getPreview", 404): lambda world: world.ask("getPreview", world.running()),
     ("getResult", 200): part,

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from control.errors import Rejected
 from control.machine import Context, decide, evolve
 from control.reaction import start
+from control.timers import timer_of
 from control.transitions import TRANSITIONS, moved_by
 from schemas.commands import (
     Command,
@@ -28,10 +29,11 @@ from schemas.commands import (
     StartDraft,
     StartJob,
     TerminateJob,
+    TimerDue,
     UndoChecked,
     WorkFailed,
 )
-from schemas.events import Event, Failed, Started
+from schemas.events import Event, Failed, Started, TimerSet
 from schemas.job import Input, Job, LaneTotals, Source, State
 from tests.control_world import (
     CATALOG,
@@ -79,16 +81,18 @@ def sweep() -> set[Step]:
             take(job, (Started(),), None)
             # The other outcome of a turn: see test_control_same_file.py.
             take(job, (Failed("applied meanwhile"),), None)
+            for early in (ResumeJob, TimerDue) if job.start_at is not None else ():
+                take(job, (TimerSet(None), Failed("applied meanwhile")), early)
         for command in commands(job):
             for holder in (None, "other") if job is None else (None,):
-                verdict = decide(job, command, context(holder))
+                verdict = decide(job, command, context(holder, 8 if isinstance(command, TimerDue) else 7))
                 if not isinstance(verdict, Rejected):
                     take(job, verdict, type(command))
     return found
 
 
-def context(holder: str | None) -> Context:
-    return Context(7, at(7), PARTITIONS, CATALOG, lambda _: holder, lambda _: DRY_RUN)
+def context(holder: str | None, second: int = 7) -> Context:
+    return Context(7, at(second), PARTITIONS, CATALOG, lambda _: holder, lambda _: DRY_RUN)
 
 
 def commands(job: Job | None) -> Iterator[Command]:
@@ -100,11 +104,15 @@ def commands(job: Job | None) -> Iterator[Command]:
         export = Source(kind="query")
         yield CreateJob(job_id="j1", operation="export", dataset="people", source=export, date_from="2026-01-01")
         yield StartJob(job_id="j1", dry_run="dry")
+        yield replace(upload(), start_at=at(7) + 5)
         return
     run: dict[str, Any] = {"job_id": job.id, "phase": job.phase, "run": job.run}
     corrected = Source(path="r.csv", sha256="c0", bytes=3)
     yield StartDraft(job_id=job.id, source=Source(path="j1.csv", sha256="a1"))
     yield PauseJob(job_id=job.id)
+    yield PauseJob(job_id=job.id, resume_at=at(7) + 5)
+    if (due_at := timer_of(job)) is not None:
+        yield TimerDue(job_id=job.id, due_at=due_at)
     yield ResumeJob(job_id=job.id)
     yield TerminateJob(job_id=job.id)
     yield TerminateJob(job_id=job.id, keep_rows=True)
@@ -136,6 +144,7 @@ def outline(job: Job) -> Any:
     return (
         (job.operation, job.options.max_errors, job.source.kind, job.draft, job.started_at is None, min(job.run, 1)),
         (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget),
+        (job.resume_at is not None, job.start_at is not None),
         job.keep_rows and job.state is State.TERMINATING,
         (job.current_input.ended, job.current_input.blocks_per_partition),
         (tuple(sorted(job.lanes_rested)), any(lane.totals.last_row for lane in job.lanes_rested.values())),

@@ -26,6 +26,8 @@ GOLDEN: dict[str, list[str]] = {
             "dataset": "people", "organisation": "acme", "source": {"path": "uploads/j1.csv"},
             "options": {"dry_run": true}}""",
         '{"type": "PauseJob", "job_id": "j1", "by": "ada", "reason": "looks wrong"}',
+        '{"type": "PauseJob", "job_id": "j1", "by": "ada", "resume_at": 1767247200000}',
+        '{"type": "TimerDue", "job_id": "j1", "due_at": 1767247200000}',
         '{"type": "ResumeJob", "job_id": "j1", "by": "ada"}',
         '{"type": "TerminateJob", "job_id": "j1", "keep_rows": true}',
         '{"type": "StartDraft", "job_id": "j2", "source": {"path": "p.csv", "sha256": "a1"}}',
