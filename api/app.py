@@ -68,7 +68,7 @@ def create_app(settings: Settings) -> Starlette:
         client = async_elasticsearch(settings, node=LimitedNode)
         app.state.services = Services(
             settings=settings,
-            catalog=Catalog(kinds(settings.operations), load_datasets(settings.datasets_folder)),
+            catalog=Catalog(kinds(settings.operations), load_datasets(settings.datasets_folder), settings.quotas),
             live=live,
             commands=commands,
             history=history,

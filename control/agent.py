@@ -135,7 +135,7 @@ class ControlAgent:
 
     async def _start_next(self, offset: int, at: int) -> None:
         context = self._context(offset, at)
-        for job in startable(self._jobs):
+        for job in startable(self._jobs, self._catalog.quotas):
             try:
                 reaction = readable(start(job, context))
             except Exception:
@@ -144,7 +144,10 @@ class ControlAgent:
             await self._carry_out(reaction)
 
     def _context(self, offset: int, at: int) -> Context:
-        return Context(offset, at, self._partitions, self._catalog, lambda key: holder(self._jobs, key), self._jobs.get)
+        jobs = self._jobs
+        return Context(
+            offset, at, self._partitions, self._catalog, lambda key: holder(jobs, key), jobs.get, lambda: jobs
+        )
 
     async def _carry_out(self, reaction: Reaction) -> None:
         for record in reaction.history:

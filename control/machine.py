@@ -6,7 +6,7 @@ What they can lead to stands in `control/transitions.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -18,6 +18,15 @@ from control.errors import Rejected
 from control.limits import request_problem, source_problem
 from control.moves import legality
 from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
+from control.quotas import (
+    place_problem,
+    queue_problem,
+    rows_problem,
+    running_problem,
+    size_problem,
+    stored_problem,
+    usage_of,
+)
 from control.repeats import differences, request_digest
 from control.starting import real_job
 from schemas.commands import (
@@ -88,6 +97,8 @@ class Context:
     """The id of the job that holds an exclusive key now; None: it is free."""
     find: Callable[[str], Job | None] = field(default=lambda _: None)
     """Another job, by its id."""
+    jobs: Callable[[], Iterable[Job]] = field(default=lambda: ())
+    """Every job that the control table has."""
 
 
 def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, ...] | Rejected:
@@ -107,7 +118,7 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
             return answer
         return _moved(job, command, context) if answer == "move" else ()
     if isinstance(command, InputEnded) and command.input is None:
-        return _announced(job, command.rows)
+        return _announced(job, command.rows, context)
     events = _reported(job, command)
     return events + _consequences(evolve_all(job, events, context), context) if events else ()
 
@@ -151,11 +162,18 @@ def _create(
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
     )
     holder = context.holder(key) if key else None
-    if holder is None:
-        return (Created(created), Started())
-    if command.options.if_busy == "queue":
+    queueing = command.options.if_busy == "queue"
+    if holder is not None and not queueing:
+        return Rejected(409, _busy(holder, created), {"job_id": holder})
+    usage, quotas = usage_of(created.organisation, context.jobs()), context.catalog.quotas.of(created.organisation)
+    full = place_problem(command.source, usage, created.organisation, quotas, queueing=queueing)
+    if full is None and holder is not None:
+        full = queue_problem(usage, created.organisation, quotas)
+    if full is not None:
+        return full
+    if holder is not None or running_problem(usage, created.organisation, quotas) is not None:
         return (Created(created),)
-    return Rejected(409, _busy(holder, created), {"job_id": holder})
+    return (Created(created), Started())
 
 
 def _another(job: Job, different: list[str]) -> Rejected:
@@ -197,7 +215,7 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
             assert_never(request)
 
 
-def _announced(job: Job, rows: int | None) -> tuple[Event, ...] | Rejected:
+def _announced(job: Job, rows: int | None, context: Context) -> tuple[Event, ...] | Rejected:
     """The events of the message in which the sender of a topic's rows says how many there are."""
     if job.source.kind != "topic":
         return Rejected(409, f"job {job.id} does not read its rows from a topic: its reader finds their end by itself")
@@ -214,6 +232,9 @@ def _announced(job: Job, rows: int | None) -> tuple[Event, ...] | Rejected:
         )
     if not takes_more_rows(job):
         return Rejected(409, f"job {job.id} is {job.state}: it takes no more rows", {"state": job.state})
+    too_many = rows_problem(rows, job.organisation, context.catalog.quotas.of(job.organisation))
+    if too_many is not None:
+        return too_many
     return (InputAnnounced(rows),)
 
 
@@ -223,6 +244,8 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
         holder = context.holder(job.exclusive_key)
         if holder is not None:
             return Rejected(409, _busy(holder, job), {"job_id": holder})
+    if job.state is S.FAILED and job.phase == "apply" and (full := _full(job, context)) is not None:
+        return full
     resumed: tuple[Event, ...] = (Resumed(),)
     return resumed + _consequences(evolve_all(job, resumed, context), context)
 
@@ -239,7 +262,20 @@ def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...
     holder = context.holder(job.exclusive_key) if job.exclusive_key else None
     if holder is not None:
         return Rejected(409, _busy(holder, job), {"job_id": holder})
-    return (RetryStarted(request.source),)
+    quotas = context.catalog.quotas.of(job.organisation)
+    problem_of_size = size_problem(request.source, job.organisation, quotas) or stored_problem(
+        request.source, usage_of(job.organisation, context.jobs()), job.organisation, quotas
+    )
+    if problem_of_size is not None:
+        return problem_of_size
+    return _full(job, context) or (RetryStarted(request.source),)
+
+
+def _full(job: Job, context: Context) -> Rejected | None:
+    """Why a job that is not at work may not go on: its organisation has as many at work as it may. Nothing keeps one
+    from being taken out."""
+    quotas = context.catalog.quotas.of(job.organisation)
+    return running_problem(usage_of(job.organisation, context.jobs()), job.organisation, quotas)
 
 
 def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event, ...] | Rejected:

@@ -26,4 +26,5 @@ def catalog(settings: Settings) -> Catalog:
     return Catalog(
         operations=kinds(settings.operations),
         datasets=load_datasets(settings.datasets_folder),
+        quotas=settings.quotas,
     )

@@ -9,12 +9,25 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from runtime.tables_in_settings import table_in
 from runtime.urls import server_key, server_url
+from schemas.quotas import QuotaBook, quota_book
+from schemas.retention import RetentionBook, retention_book
 
 
 def _key(value: SecretStr) -> SecretStr:
     server_key(value.get_secret_value())
     return value
+
+
+def _limits(text: str) -> str:
+    quota_book(table_in(text))
+    return text
+
+
+def _retention(text: str) -> str:
+    retention_book(table_in(text))
+    return text
 
 
 Url = Annotated[str, AfterValidator(server_url)]
@@ -113,6 +126,16 @@ class Settings(BaseSettings):
         64 * 1024**3, ge=1024**2, description="bytes that a compressed file unpacks to, at most"
     )
 
+    limits: Annotated[str, AfterValidator(_limits)] = Field(
+        "", description="what organisations may use, a table: JSON, or the path of a .toml or .json file"
+    )
+    retention: Annotated[str, AfterValidator(_retention)] = Field(
+        "", description="how long what holds values of jobs is kept, a table: JSON, or the path of such a file"
+    )
+    housekeeping_seconds: float = Field(
+        3600.0, gt=0, description="pause between two looks for what is to be removed by its retention"
+    )
+
     job_retention_days: float = Field(30.0, gt=0, description="days after which an ended job leaves the control table")
     block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
     block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")
@@ -158,6 +181,16 @@ class Settings(BaseSettings):
     def request_age_seconds(self) -> float:
         """So long after a worker has died may a request of it still be carried out."""
         return self.request_timeout_seconds + self.late_request_seconds
+
+    @property
+    def quotas(self) -> QuotaBook:
+        """What each organisation may use. It reads the file that `limits` may name."""
+        return quota_book(table_in(self.limits))
+
+    @property
+    def retentions(self) -> RetentionBook:
+        """How long each store keeps what it has of a job. It reads the file that `retention` may name."""
+        return retention_book(table_in(self.retention))
 
     @property
     def api(self) -> str:
