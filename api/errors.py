@@ -20,8 +20,13 @@ STATUS: Final[dict[int, str]] = {
     429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL",
     503: "UNAVAILABLE",
+    507: "INSUFFICIENT_STORAGE",
 }
 """HTTP code -> the name it has in an error's JSON."""
+
+
+RETRY_SECONDS: Final = "10"
+"""After so many seconds may what was too much be tried again, where nothing says better."""
 
 
 class ApiError(Exception):
@@ -35,6 +40,8 @@ class ApiError(Exception):
         self.message = message
         self.details = details or {}
         self.headers = headers or {}
+        if code == 429:
+            self.headers.setdefault("Retry-After", RETRY_SECONDS)
 
 
 class KafkaUnavailableError(Exception):

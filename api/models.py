@@ -170,6 +170,33 @@ class FieldView(msgspec.Struct, frozen=True, kw_only=True):
     """The text of every row of a file without the column, or ``{"time": "upload"}``; null: a file must have it."""
 
 
+class LimitView(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit."""
+
+    name: str
+    most: float
+    """The limit itself; of bytes a second the least."""
+    unit: str
+    used: int | None
+    """What counts against it now; null: it is one of each request, file or job."""
+    setting: str
+    """The environment variable that sets it."""
+    status: int
+    """HTTP's, of a refusal."""
+    meaning: str
+    advice: str
+    """What to do where it is exceeded."""
+
+
+class LimitList(msgspec.Struct, frozen=True, kw_only=True):
+    """What an organisation may use."""
+
+    organisation: str
+    weight: float
+    """Its share of the workers: an organisation of weight 3 gets three times the rows of one of weight 1."""
+    limits: list[LimitView]
+
+
 class DatasetView(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset: what its files must look like."""
 

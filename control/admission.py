@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
@@ -53,7 +53,7 @@ class Catalog:
 
     operations: Mapping[str, Kind]
     datasets: Mapping[str, Dataset]
-    quotas: QuotaBook = QuotaBook()
+    quotas: QuotaBook = field(default_factory=QuotaBook)
 
 
 def creation_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
@@ -183,7 +183,7 @@ def holder(jobs: Iterable[Job], key: str) -> str | None:
     return next((job.id for job in jobs if job.exclusive_key == key and holds_key(job)), None)
 
 
-def startable(jobs: Iterable[Job], quotas: QuotaBook = QuotaBook()) -> list[Job]:  # noqa: B008  # it is a value
+def startable(jobs: Iterable[Job], quotas: QuotaBook) -> list[Job]:
     """The queued jobs that may start now, the oldest of each exclusive key, as many as their organisation may have."""
     known = list(jobs)
     taken = {job.exclusive_key for job in known if holds_key(job) and job.exclusive_key}

@@ -1,4 +1,4 @@
-"""What an organisation uses, and the refusal of what would exceed its quotas. REST, the page and the topic ask here. Pure."""
+"""What an organisation uses, and the refusal of what exceeds its quotas, for REST, the page and the topic. Pure."""
 
 from __future__ import annotations
 
@@ -57,12 +57,15 @@ def in_storage(source: Source) -> bool:
 
 
 def exceeded(name: QuotaName, organisation: str, most: float, found: str) -> Rejected:
-    """The refusal of what exceeds a limit; `found` says what was met, as the beginning of a sentence."""
+    """The refusal of what exceeds a limit; `found` says what was met, as the beginning of a sentence. Without an
+    organisation the limit is one of a caller that may act for several.
+    """
     limit = LIMITS[name]
+    whose = f"organisation {organisation}" if organisation else "a caller"
     return Rejected(
         limit.status,
-        f"{found}; the most {limit.bounds} that organisation {organisation} may have is {most:,} (limit {name}, "
-        f"SLUICE_LIMITS): {limit.advice}",
+        f"{found}; the most {limit.bounds} that {whose} may have is {most:,} (limit {name}, SLUICE_LIMITS): "
+        f"{limit.advice}",
         {"limit": name, "most": most, "organisation": organisation},
     )
 

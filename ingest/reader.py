@@ -71,6 +71,8 @@ class Reader:
             recorded=self._recorded,
             prefix=settings.prefix,
             slice_rows=settings.slice_rows,
+            organisation=self._organisation,
+            quotas=settings.quotas,
         )
         self._view = JobTable()
         self._acks = OffsetTracker()
@@ -108,6 +110,10 @@ class Reader:
     def _recorded(self, job_id: str) -> Input | None:
         job = self._view.get(job_id)
         return job.input if job is not None else None
+
+    def _organisation(self, job_id: str) -> str:
+        job = self._view.get(job_id)
+        return job.organisation if job is not None else ""
 
     def _round(self) -> None:
         busy = self._turns()

@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 from elasticsearch import Elasticsearch
 
+from control.quotas import export_problem, rows_problem
 from csvfile.columns import Wanted
 from csvfile.cutter import Limits, Place, cut
 from csvfile.errors import CsvFileError
@@ -25,6 +26,7 @@ from schemas.datasets import Dataset
 from schemas.indices import data_index
 from schemas.job import Input, Phase
 from schemas.plans import CutExport, Plan, ReadFile, UndoRows
+from schemas.quotas import QuotaBook
 
 UNDO_BLOCK_ROWS = 2_500
 
@@ -43,6 +45,9 @@ class SourceContext:
     slice_rows: int = 10_000
     """Rows in a slice of an export, at most."""
     checked: Checked = field(default_factory=Checked)
+    organisation: Callable[[str], str] = lambda _: "default"
+    """Of a job, by its id."""
+    quotas: QuotaBook = field(default_factory=QuotaBook)
 
 
 BlockSource = Generator[Step | Waiting | None, None, Input]
@@ -84,6 +89,8 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
             raise SourceError("the file is shorter than what has been read of it: it has changed; upload it again")
         columns, blocks, rows = list(header.columns), start.blocks, start.rows
         limits = surroundings.limits.for_corrections() if plan.numbered else surroundings.limits
+        organisation = surroundings.organisation(plan.job_id)
+        quotas = surroundings.quotas.of(organisation)
         while True:
             try:
                 for part in cut(opened.chunks(place.bytes), place, header.delimiter, limits):
@@ -106,6 +113,9 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
                     )
                     if plan.numbered:
                         block = numbered(block, part.rows_json)
+                    too_many = rows_problem(rows + part.rows, organisation, quotas)
+                    if too_many is not None:
+                        raise SourceError(too_many.message)
                     blocks, rows, place = blocks + 1, rows + part.rows, part.end
                     yield Step(block, Input(blocks=blocks, rows=rows, bytes=place.bytes, lines=place.lines))
             except ChangedError:
@@ -134,6 +144,9 @@ def cut_export(plan: CutExport, start: Input, surroundings: SourceContext) -> Bl
     asking, index = surroundings.asking, data_index(surroundings.prefix, dataset.name)
     if start.frozen is None:
         start = yield from exports.begin(plan, asking, surroundings.recorded, index, dataset.date_field)
+        problem = export_problem(start.rows_total or 0, plan.organisation, surroundings.quotas.of(plan.organisation))
+        if problem is not None:
+            raise SourceError(problem.message)
     return (yield from exports.cut(plan, start, asking, dataset.date_field, surroundings.slice_rows))
 
 

@@ -53,9 +53,15 @@ def make_engine(
     failures = JobFailures(jobs, lanes, publisher, tasks.reports)
     checkpoints = Checkpoints(jobs, lanes, publisher, clock.now_ms, lease)
     refill = Refill(jobs, lanes, reader, settings.lane_blocks, woken.set, failures.lane_broken)
-    scheduler = Scheduler(settings, jobs, lanes, refill.wake, failures.lane_broken)
+    quotas = settings.quotas
+    scheduler = Scheduler(settings, quotas, jobs, lanes, refill.wake, failures.lane_broken)
     gates = Gates(lease, jobs, lanes)
-    works = WorkFactory(operations, datasets, settings.prefix, sink, gates, clock.now_ms)
+
+    def most_characters(organisation: str) -> int | None:
+        most = quotas.of(organisation).field_characters
+        return most if most < settings.block_bytes else None
+
+    works = WorkFactory(operations, datasets, settings.prefix, sink, gates, clock.now_ms, most_characters)
     batches = Batches(
         in_flight=settings.bulk_in_flight,
         jobs=jobs,

@@ -94,7 +94,7 @@ LIMITS: Final[dict[str, Limit]] = {
 class QuotaBook:
     """The quotas of every organisation."""
 
-    default: Quotas = Quotas()
+    default: Quotas = field(default_factory=Quotas)
     organisations: Mapping[str, Quotas] = field(default_factory=dict)
     """Of those that have other quotas than the default."""
 

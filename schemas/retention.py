@@ -1,4 +1,4 @@
-"""How long what holds values of a job is kept once the job is over: days of each store, for all datasets or for one. Pure."""
+"""How long what holds values of a job is kept once it is over: days, for all datasets or for one. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EXPIRING: Final[tuple[StoreName, ...]] = Retention.__struct_fields__  # type: ig
 class RetentionBook:
     """The retentions of every dataset."""
 
-    default: Retention = Retention()
+    default: Retention = field(default_factory=Retention)
     datasets: Mapping[str, Retention] = field(default_factory=dict)
 
     def days(self, store: StoreName, dataset: str) -> float:

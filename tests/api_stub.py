@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ class StubLog:
             catalog=self.catalog,
             holder=lambda key: holder(jobs.values(), key),
             find=jobs.get,
+            jobs=jobs.values,
         )
         effect = react(jobs.get(command.job_id), command, context)
         for record in effect.history:
@@ -124,6 +126,7 @@ def stub(
     """
     values = {"home": folder, "api_require_key": False, "api_key": "secret", **more}
     settings = Settings(**values)
+    catalog = replace(catalog, quotas=settings.quotas)
     live = JobFeed()
     log = StubLog(live, catalog)
     undeclared: list[str] = []

@@ -44,6 +44,9 @@ class RowErrors:
     async def health(self, **_: Any) -> dict[str, str]:
         return {"status": "green"}
 
+    async def count(self, **_: Any) -> dict[str, int]:
+        return {"count": 4}
+
     async def search(self, search_after: list[int] | None = None, **_: Any) -> dict[str, Any]:
         error = {"line": 2, "reason": "odd", "columns": ["name"], "values": ["Ann"]}
         source = {"row": 1, "document": {"name": "Ann"}, **error}

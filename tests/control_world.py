@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from control.admission import Catalog, Kind
@@ -30,6 +31,7 @@ from schemas.commands import (
 from schemas.events import CommandRejected, History, JobEvent
 from schemas.job import Input, Job, LaneTotals, Options, RestedLane, Source, State
 from schemas.plans import Plan
+from schemas.quotas import QuotaBook
 
 PARTITIONS = 2
 CATALOG = Catalog(
@@ -58,7 +60,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 class World:
     """One control agent with its topics; `send` is what Kafka does, the rest is what people and workers do."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, quotas: QuotaBook | None = None, **options: Any) -> None:
         """`options`: of every job that is created."""
         self.options = options
         self.jobs = JobTable()
@@ -66,7 +68,7 @@ class World:
         self.plans: list[Plan] = []
         self.states: list[Job] = []
         self.log: list[bytes] = []
-        self.agent = ControlAgent(self.jobs, CATALOG, PARTITIONS, self._publish)
+        self.agent = ControlAgent(self.jobs, replace(CATALOG, quotas=quotas or QuotaBook()), PARTITIONS, self._publish)
 
     async def _publish(self, topic: str, key: bytes, value: bytes) -> None:
         match topic:

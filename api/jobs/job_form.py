@@ -68,5 +68,6 @@ class JobForm:
     def _admit(self) -> None:
         if self.asked is not None and self.upload.begun:
             self._command = self._admission.command(self.asked, self.upload.source())
+            self.upload.allow(self._admission.allowance(self._command))
             self.upload.expect(text_by(self._command.options))
             self.upload.look_with(partial(self._admission.look, self._command))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -9,13 +10,15 @@ import msgspec
 
 from api.errors import ApiError, invalid, refused
 from api.models import JobRequest
+from api.uploads.allowance import Allowance
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
 from control.admission import Catalog, Kind, creation_problem
+from control.quotas import Usage, header_problem, place_problem, size_problem, usage_of
 from control.repeats import differences
 from csvfile.columns import Wanted, wanted_by
 from csvfile.errors import CsvFileError
-from csvfile.header import Header, look_at_header, read_header
+from csvfile.header import Header, look_at_header
 from csvfile.layout import format_of, layout_by
 from schemas.codec import UndecodableError, decode, fit
 from schemas.commands import CreateJob
@@ -76,13 +79,15 @@ class Admission:
     catalog: Catalog
     made: Job | None = None
     """The job that a request of the same key has made before."""
+    jobs: Callable[[], Iterable[Job]] = tuple
+    """Every job there is."""
 
     def command(self, asked: JobRequest, sent: Source | None) -> CreateJob:
         """The command; `sent` is the file that comes along, None where none does.
 
         Raises:
             ApiError: 400, with what to change and the values that are allowed; 403, the organisation is not the
-                caller's.
+                caller's; 413 or 429, it may have no such job, or no more of them.
         """
         kind = self.catalog.operations.get(asked.operation)
         command = CreateJob(
@@ -102,7 +107,28 @@ class Admission:
             raise refused(problem)
         if not self.caller.may_see(command.organisation):
             raise ApiError(403, f"this API key may not act for organisation {command.organisation}")
+        if self.made is None:
+            queueing = command.options.if_busy == "queue"
+            usage, quotas = self._usage(command.organisation), self.catalog.quotas.of(command.organisation)
+            full = place_problem(command.source, usage, command.organisation, quotas, queueing=queueing)
+            if full is not None:
+                raise refused(full)
         return command
+
+    def allowance(self, command: CreateJob) -> Allowance:
+        """What may come of the file of this command."""
+        quotas = self.catalog.quotas.of(command.organisation)
+        usage = Usage() if self.made is not None else self._usage(command.organisation)
+        return Allowance.of(command.organisation, quotas, usage)
+
+    def require_size(self, command: CreateJob, source: Source) -> None:
+        """Raises ApiError 413 if a file of the server is too large for the organisation."""
+        problem = size_problem(source, command.organisation, self.catalog.quotas.of(command.organisation))
+        if problem is not None:
+            raise refused(problem)
+
+    def _usage(self, organisation: str) -> Usage:
+        return usage_of(organisation, self.jobs())
 
     def look(self, command: CreateJob, head: bytes, whole: bool) -> Seen:
         """What the job records of its file, from its first bytes; `whole`: these are all it has.
@@ -110,7 +136,7 @@ class Admission:
         A repeat of the request that made a job follows what was decided then.
 
         Raises:
-            ApiError: 400, the file does not fit the job's dataset.
+            ApiError: 400, the file does not fit the job's dataset; 413, its columns are too many, or too long.
         """
         dataset = self.catalog.datasets[command.dataset]
         layout = layout_by(command.options)
@@ -119,7 +145,14 @@ class Admission:
                 header = look_at_header(head, whole, dataset, Wanted(recorded=self.made.source.columns), layout)
                 if header.match.problem is None:
                     return _seen(header, command.options)
-            return _seen(read_header(head, whole, dataset, wanted_by(command.options), layout), command.options)
+            header = look_at_header(head, whole, dataset, wanted_by(command.options), layout)
+            names, organisation = header.match.names, command.organisation
+            too_wide = header_problem(names, organisation, self.catalog.quotas.of(organisation))
+            if too_wide is not None:
+                raise refused(too_wide)
+            if header.match.problem is not None:
+                raise CsvFileError(header.match.problem)
+            return _seen(header, command.options)
         except CsvFileError as error:
             raise invalid(str(error), dataset=dataset.name, expected=list(dataset.columns)) from error
 

@@ -160,7 +160,8 @@ ENDPOINTS: Final = (
         (
             Answer(202, "The job; it is at work again", JobView),
             _NOT_NOW,
-            refusal(413, "What the compressed file unpacks to is too large"),
+            refusal(413, "The file, or what it unpacks to, exceeds a limit"),
+            refusal(507, "The server's disk is full; nothing was changed"),
         ),
         (_REASON,),
         Body(form={"file": Part(CSV)}, text=CSV),

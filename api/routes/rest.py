@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.openapi import document
-from api.routes import commands, jobs, reports, service
+from api.routes import commands, jobs, limits, reports, service
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Endpoint
 
@@ -39,7 +39,7 @@ GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "Jobs": jobs.ENDPOINTS,
     "Commands": commands.ENDPOINTS,
     "Reports": reports.ENDPOINTS,
-    "Service": (*service.ENDPOINTS, _DESCRIPTION),
+    "Service": (*limits.ENDPOINTS, *service.ENDPOINTS, _DESCRIPTION),
 }
 """Name of a group -> its routes; generated clients have a class for each group."""
 

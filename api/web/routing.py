@@ -83,6 +83,9 @@ _UNKNOWN_HOST = refusal(400, "The Host is not known; the message says which are"
 _MALFORMED = refusal(400, "Malformed; the message says what to change")
 _NO_KEY = refusal(401, "The API key is wrong or missing", {"WWW-Authenticate": "How to send one"})
 _FOREIGN = refusal(403, "A web page of another site sends this without a key")
+_TOO_FAST = refusal(
+    429, "Requests come too fast, or the organisation has as many as it may", {"Retry-After": "Seconds to wait"}
+)
 _NO_JOB = refusal(404, "There is no such job")
 _TOO_LARGE = refusal(413, "The JSON is too large")
 _JOBS_UNKNOWN = unavailable("Kafka, Elasticsearch or the workers do not answer, or the API has just started")
@@ -126,6 +129,7 @@ class Endpoint:
         yield _MALFORMED if asks else _UNKNOWN_HOST
         if not self.open:
             yield _NO_KEY
+            yield _TOO_FAST
             if self.method != "GET":
                 yield _FOREIGN
         if self.of_a_job:

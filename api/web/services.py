@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import Counter
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from elasticsearch import AsyncElasticsearch
 from starlette.requests import Request
 
-from api.errors import no_such_job, unavailable
+from api.errors import ApiError, no_such_job, unavailable
 from api.readmodel.command_log import CommandLog
 from api.readmodel.event_loop import CachedValue
 from api.readmodel.history import HistoryReader
@@ -19,7 +21,9 @@ from api.readmodel.metrics import Metrics
 from api.uploads.file_readers import FileReaders
 from api.web.auth import Caller, caller_of
 from api.web.readiness import elasticsearch_state
+from api.web.request_rates import RequestRates
 from control.admission import Catalog
+from control.quotas import exceeded
 from runtime.settings import Settings
 from runtime.storage import Storage
 from schemas.ids import JOB_ID
@@ -45,6 +49,9 @@ class Services:
     files: FileReaders = field(default_factory=FileReaders)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """A request that goes through all jobs holds it: one at a time leaves the event loop free for other requests."""
+    rates: RequestRates = field(default_factory=RequestRates)
+    streams: Counter[str] = field(default_factory=Counter)
+    """Organisation -> its open event streams."""
     reading_history: asyncio.Lock = field(default_factory=asyncio.Lock)
     catch_up_seconds: float = 5.0
     """How long a request waits for a view that is not complete yet."""
@@ -69,13 +76,30 @@ def caller(request: Request) -> Caller:
     """The caller who sends this request.
 
     Raises:
-        ApiError: 401 or 403.
+        ApiError: 401 or 403; 429, requests come too fast.
     """
     user: Caller | None = getattr(request.state, "caller", None)  # of a page, see api/pages/gate.py
-    if user is not None:
-        return user
     parts = services(request)
-    return caller_of(request.headers, request.method, parts.key, require_key=parts.settings.api_require_key)
+    if user is None:
+        user = caller_of(request.headers, request.method, parts.key, require_key=parts.settings.api_require_key)
+    if not getattr(request.state, "counted", False):
+        request.state.counted = True
+        _count(parts, user)
+    return user
+
+
+def _count(parts: Services, user: Caller) -> None:
+    """Count a request. Those of an organisation's callers share its rate; a caller that may act for all has its own."""
+    whose = user.name if user.organisations is None else ",".join(sorted(user.organisations))
+    quotas = parts.catalog.quotas
+    everywhere = user.organisations is None
+    rate = (
+        quotas.default.requests_per_second if everywhere else quotas.widest("requests_per_second", user.organisations)
+    )
+    wait = parts.rates.wait_seconds(whose, rate)
+    if wait > 0:
+        problem = exceeded("requests_per_second", "" if everywhere else whose, rate, "requests come too fast")
+        raise ApiError(problem.code, problem.message, problem.details, {"Retry-After": str(math.ceil(wait))})
 
 
 async def visible_job(request: Request) -> Job:

@@ -48,6 +48,7 @@ class Inbox:
         self._stopping = stopping
         self._datasets = load_datasets(settings.datasets_folder)
         self._limits = Limits(settings.block_rows, settings.block_bytes)
+        self._quotas = settings.quotas
         self._open: dict[str, Job] = {}  # jobs whose rows are still to become blocks
         self._given_up: dict[str, str] = {}
         self._view = JobTable()
@@ -92,7 +93,9 @@ class Inbox:
 
     def _surroundings(self, partitions: int) -> InboxContext:
         patience = self._settings.unknown_job_seconds
-        return InboxContext(self._view.get, self._datasets, self._limits, patience, partitions, self._given_up)
+        return InboxContext(
+            self._view.get, self._datasets, self._limits, patience, partitions, self._quotas, self._given_up
+        )
 
     def _round(self, consumer: InboxConsumer, transactions: Transactions) -> None:
         count, size = consumer.receive(self._most, ROUND_SECONDS)

@@ -30,6 +30,7 @@ from schemas.datasets import Dataset
 from schemas.dead_letters import RejectedRecord
 from schemas.inbox import InboxRecord
 from schemas.job import Job
+from schemas.quotas import QuotaBook
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class InboxContext:
     """How long a row may be ahead of its job, or of a reader that knows its job's dataset."""
     partitions: int
     """Partitions of the inbox."""
+    quotas: QuotaBook = field(default_factory=QuotaBook)
     given_up: dict[str, str] = field(default_factory=dict)
     """Job id -> why no row of it becomes a block in this process any more: the job is to fail with this reason."""
 
@@ -254,7 +256,8 @@ class InboxPartition:
         job = self._around.job(job_id)
         if job is None:
             return None
-        terms, fill = terms_of(job), self.fills.get(job_id) or RowBuffer(InboxRecord(job_id=job_id))
+        terms = terms_of(job, self._around.quotas)
+        fill = self.fills.get(job_id) or RowBuffer(InboxRecord(job_id=job_id))
         dataset, given_up = self._around.datasets.get(job.dataset), self._around.given_up.get(job_id)
         if terms.refusal is None and not terms.complete:
             if given_up is not None:

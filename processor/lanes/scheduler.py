@@ -1,4 +1,5 @@
-"""Which blocks go into the next bulk request: jobs take turns by rows, lanes of a job by blocks. No I/O, no clock."""
+"""Which blocks go into the next bulk request: organisations take turns by rows, jobs of one as well, lanes of a job by
+blocks. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Callable
 
 from control.budget import probe_rows
 from control.jobtable import JobTable
-from processor.lanes.fairness import FairTurns, TokenBucket
+from processor.lanes.fairness import SharedTurns, TokenBucket
 from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
 from runtime.settings import Settings
@@ -14,6 +15,7 @@ from schemas.blocks import Block
 from schemas.bounds import possible_rate
 from schemas.codec import UndecodableError, decode
 from schemas.job import Job
+from schemas.quotas import QuotaBook
 
 Batch = list[tuple[Lane, Loaded, Block]]
 
@@ -24,6 +26,7 @@ class Scheduler:
     def __init__(
         self,
         settings: Settings,
+        quotas: QuotaBook,
         jobs: JobTable,
         lanes: Lanes,
         on_taken: Callable[[int], None],
@@ -37,12 +40,13 @@ class Scheduler:
         self._lanes = lanes
         self._on_taken = on_taken
         self._on_broken = on_broken
-        self._turns = FairTurns()
+        self._quotas = quotas
+        self._turns = SharedTurns()
         self._buckets: dict[str, TokenBucket] = {}
 
     def next(self, now: float) -> tuple[Job | None, float | None]:
         """The job whose turn it is, None if none has work; and how long until one held back by its rate may go on."""
-        waiting: list[str] = []
+        waiting: dict[str, str] = {}
         pause: float | None = None
         for job_id, lanes in self._lanes.by_job.items():
             job = self._jobs.get(job_id)
@@ -54,7 +58,7 @@ class Scheduler:
             bucket = self._buckets.get(job_id)
             wait = bucket.wait_seconds(now) if bucket else 0.0
             if wait <= 0:
-                waiting.append(job_id)
+                waiting[job_id] = job.organisation
             else:
                 pause = min(wait, pause or wait)
         return self._jobs.get(self._turns.next(waiting) or ""), pause
@@ -98,7 +102,7 @@ class Scheduler:
                 rows += _rows(block)
                 size += len(loaded.value)
                 self._on_taken(lane.partition)
-        self._turns.charge(job.id, max(rows, 1))
+        self._turns.charge(job.id, job.organisation, max(rows, 1), self._quotas.of(job.organisation).weight)
         if bucket:
             bucket.take(rows, now)
 

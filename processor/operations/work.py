@@ -33,6 +33,8 @@ class Work:
     """To be called right before anything is written; it raises FencedError when the work is void."""
     at: int
     """Milliseconds since 1970, for what is recorded."""
+    most_characters: int | None = None
+    """Of a value; None: any fits that a block can hold."""
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
     """To be held while a request is made from blocks: the first of several goes out before the next is begun."""
 
@@ -66,7 +68,7 @@ class Work:
             ) from error
         except BadValueError as error:
             raise CannotGoOnError(str(error)) from error
-        return checker.check(block, self.job.organisation, self.at, self.job.options.raw)
+        return checker.check(block, self.job.organisation, self.at, self.job.options.raw, self.most_characters)
 
     def row_error(self, block: RowBlock, number: int, reason: str, *columns: str) -> RowError:
         """The error of the row with this `number`; `columns` are those that are to blame, if any are.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -13,6 +15,7 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from api.uploads.receiving import MOST_JSON_BYTES
+from api.web.auth import Caller
 from api.web.routing import Endpoint
 from schemas.commands import UndoChecked
 from tests.api_stub import PEOPLE, StubElasticsearch, StubLog, make_job, rest, stub
@@ -87,6 +90,23 @@ def without_elasticsearch(world: World, name: str) -> Response:
     return world.ask(name, world.fitting_job(name))
 
 
+def full_disk(world: World, name: str) -> Response:
+    """The answer where a file may have no more than ten bytes, as on a disk that is full then."""
+    job_id = world.fitting_job(name) if ROUTES[name].of_a_job else ""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        return make_job(world.client) if name == "createJob" else world.ask(name, job_id)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def of_another_organisation(world: World) -> Response:
+    with mock.patch("api.web.services.caller_of", lambda *_, **__: Caller("ann", frozenset({"acme"}))):
+        assert world.ask("getLimits").json()["organisation"] == "acme"
+        return world.ask("getLimits", query="?organisation=another")
+
+
 def about(name: str) -> Callable[[World], Response]:
     return lambda world: world.ask(name, world.fitting_job(name))
 
@@ -96,7 +116,10 @@ def plain(name: str) -> Callable[[World], Response]:
 
 
 WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
-    **{(name, 200): plain(name) for name in ("listJobs", "listDatasets", "getStats")},
+    **{(name, 200): plain(name) for name in ("listJobs", "listDatasets", "getStats", "getLimits")},
+    ("getLimits", 404): of_another_organisation,
+    ("createJob", 507): lambda world: full_disk(world, "createJob"),
+    ("retryErrors", 507): lambda world: full_disk(world, "retryErrors"),
     **{(name, 200): plain(name) for name in ("healthz", "readyz", "metrics", "getDescription")},
     **{(name, 200): about(name) for name in ("getJob", "getHistory", "getErrors", "getErrorsCsv", "getPreview")},
     ("createJob", 201): lambda world: make_job(world.client),
@@ -164,6 +187,10 @@ def implied(world: World, endpoint: Endpoint, code: int) -> Iterator[Response]:
                     yield world.ask(name, job_id, f"?{parameter.name}=odd")
         case 401 if not endpoint.open:
             yield world.ask(name, headers={"X-API-Key": "wrong"})
+        case 429 if not endpoint.open:
+            world.start(limits='{"requests_per_second": 0.001}')
+            assert world.ask(name).status_code != 429
+            yield world.ask(name)
         case 403 if not endpoint.open and endpoint.method != "GET":
             yield world.ask(name, headers={"Origin": "http://evil.example"})
         case 404 if endpoint.of_a_job:

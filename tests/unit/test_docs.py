@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from control import states_page
+from api.jobs.limits import CONNECTION_LIMITS
+from control import limits_page, states_page
 from devstack.cli import app
 from runtime.settings import Settings
 
@@ -113,6 +114,13 @@ def test_no_file_names_a_package_registry_or_a_home_folder() -> None:
 
 def test_the_page_of_states_is_made_of_the_map_of_transitions() -> None:
     assert states_page.PAGE.read_text(encoding="utf-8") == states_page.page(), "python -m control.states_page"
+
+
+def test_the_table_of_limits_is_made_of_the_code_and_the_page_names_all_of_them() -> None:
+    text = limits_page.PAGE.read_text(encoding="utf-8")
+    assert text == limits_page.page(text), "python -m control.limits_page"
+    for name, _, status, _ in CONNECTION_LIMITS:
+        assert f"| `SLUICE_{name.upper()}` | {status} |" in text
 
 
 def test_no_word_comes_back_that_hides_who_does_what() -> None:
