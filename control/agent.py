@@ -125,6 +125,7 @@ class ControlAgent:
             if job.command_offset < self._newest_offset
             and job.state in ENDED
             and job.ended_at is not None
+            and not job.purging
             and at - job.ended_at > self._retention_ms
         ]
         for job_id in expired[:SWEEP_JOBS]:

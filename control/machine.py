@@ -24,11 +24,13 @@ from control.quotas import (
     rows_problem,
     running_problem,
     size_problem,
+    stored_files,
     stored_problem,
     usage_of,
 )
 from control.repeats import differences, request_digest
 from control.starting import real_job
+from runtime.formatting import iso_time
 from schemas.commands import (
     Command,
     CreateJob,
@@ -40,6 +42,8 @@ from schemas.commands import (
     LanesDone,
     LanesRested,
     PauseJob,
+    PurgeEnded,
+    PurgeJob,
     Report,
     Request,
     ResumeJob,
@@ -47,6 +51,7 @@ from schemas.commands import (
     RollbackJob,
     SetRate,
     StartJob,
+    StoresEmptied,
     TerminateJob,
     UndoChecked,
     WorkFailed,
@@ -55,6 +60,7 @@ from schemas.events import (
     Completed,
     Created,
     Event,
+    Expired,
     Failed,
     FileBegun,
     InputAnnounced,
@@ -66,6 +72,9 @@ from schemas.events import (
     Paused,
     PauseRequested,
     ProbePassed,
+    PurgeBegun,
+    Purged,
+    PurgeFailed,
     RateSet,
     Resumed,
     RetryStarted,
@@ -77,7 +86,7 @@ from schemas.events import (
     TerminationRequested,
     UndoFinished,
 )
-from schemas.job import Input, Job, LaneTotals, State
+from schemas.job import ENDED, Input, Job, LaneTotals, State
 
 S = State
 
@@ -209,6 +218,8 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
             return _rollback(job, context)
         case RetryErrors():
             return _retry(job, request, context)
+        case PurgeJob():
+            return _purge(job, context)
         case SetRate():
             return (RateSet(request.rows_per_second),)
         case _:
@@ -256,6 +267,8 @@ def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...
     problem = source_problem(request.source)
     if problem is not None:
         return Rejected(400, problem)
+    if (gone := job.lacks("row_errors")) is not None:
+        return Rejected(409, f"the row errors of job {job.id} were removed on {iso_time(gone)}: upload the rows anew")
     if request.errors_of_run != job.run:
         return Rejected(409, f"the row errors of job {job.id} have changed meanwhile: look at them again")
     # An ended job has given its exclusive key back: another job may hold it by now.
@@ -269,6 +282,22 @@ def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...
     if problem_of_size is not None:
         return problem_of_size
     return _full(job, context) or (RetryStarted(request.source),)
+
+
+def _purge(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
+    paths = {path for path, _ in stored_files(job)}
+    reader = next(
+        (
+            other.id
+            for other in context.jobs()
+            if other.id != job.id and other.state not in ENDED and paths & {path for path, _ in stored_files(other)}
+        ),
+        None,
+    )
+    if reader is None:
+        return (PurgeBegun(),)
+    text = f"job {reader} reads the file of job {job.id} and is not over: wait until it is, or terminate it"
+    return Rejected(409, text, {"job_id": reader})
 
 
 def _full(job: Job, context: Context) -> Rejected | None:
@@ -318,6 +347,13 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
             if report.remaining:
                 return (RollbackRepeated(report.remaining, report.last_row),)
             return (RolledBack(report.rows_undone),)
+        case PurgeEnded():
+            if not job.purging or report.epoch != job.epoch:
+                return ()
+            return (Purged(),) if report.problem is None else (PurgeFailed(report.problem),)
+        case StoresEmptied():
+            emptied = [store for store in report.stores if job.lacks(store) is None]
+            return (Expired(emptied),) if emptied and job.state in ENDED else ()
         case FileFinished():
             current = making_file(job) and report.epoch == job.epoch
             return (Completed(_settled(job, _sum(job))),) if current else ()
@@ -472,6 +508,14 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
         case RolledBack():
             undone = (job.undone or LaneTotals()) + LaneTotals(rows_undone=event.rows_undone)
             return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=undone)
+        case PurgeBegun():
+            return replace(job, epoch=job.epoch + 1, purging=True, purge_problem=None)
+        case Purged():
+            return replace(job, purging=False, purged_at=at)
+        case PurgeFailed():
+            return replace(job, purging=False, purge_problem=event.problem)
+        case Expired():
+            return replace(job, expired={**job.expired, **dict.fromkeys(event.stores, at)})
         case RateSet():
             return replace(job, options=replace(job.options, rows_per_second=event.rows_per_second))
         case InputMoved() | InputCompleted():

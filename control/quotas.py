@@ -9,6 +9,7 @@ from control.errors import Rejected
 from control.predicates import over
 from schemas.job import BUSY, Job, Source, State
 from schemas.quotas import LIMITS, QuotaName, Quotas
+from schemas.retention import StoreName
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,15 @@ def usage_of(organisation: str, jobs: Iterable[Job]) -> Usage:
 
 def stored_files(job: Job) -> Iterator[tuple[str, int]]:
     """Path and bytes of the files of a job that are in storage; those of import folders are not."""
-    for source in (job.source, *((job.retry,) if job.retry else ())):
-        if in_storage(source):
+    for source, store in _files(job):
+        if in_storage(source) and job.lacks(store) is None:
             yield source.path or "", source.bytes or 0
+
+
+def _files(job: Job) -> Iterator[tuple[Source, StoreName]]:
+    yield job.source, "uploaded_files"
+    if job.retry is not None:
+        yield job.retry, "corrected_files"
 
 
 def in_storage(source: Source) -> bool:

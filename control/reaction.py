@@ -18,6 +18,7 @@ from schemas.commands import (
     CreateJob,
     InputEnded,
     InputFailed,
+    PurgeJob,
     Request,
     SetRate,
     StartJob,
@@ -143,7 +144,7 @@ def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
     match command:
         case InputFailed() | WorkFailed():
             return replace(job, reason=_cut(command.reason)) if audited else job
-        case CreateJob() | StartJob() | SetRate():
+        case CreateJob() | StartJob() | SetRate() | PurgeJob():
             return job
         case _ if isinstance(command, Request):
             return replace(job, reason=command.reason)

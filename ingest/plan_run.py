@@ -12,7 +12,6 @@ from ingest.delivery_watermark import DeliveryWatermark, with_counts
 from ingest.errors import PublishError, SourceError
 from ingest.publisher import MESSAGE_BYTES
 from ingest.sources import SourceContext, block_source, phase_of
-from schemas.codec import encode
 from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
 from schemas.job import Input
 from schemas.plans import Plan
@@ -59,6 +58,7 @@ class PlanRun:
         self._names: dict[str, Any] = {"job_id": plan.job_id, "phase": self.phase, "run": plan.run}
         self._start, self._began = start, now
         self._outlet = outlet
+        self._encoded = surroundings.encoded
         self._source = block_source(plan, start, surroundings)
         self._coverage = DeliveryWatermark(start)
         self._reported = start
@@ -82,7 +82,7 @@ class PlanRun:
                 self._coverage = DeliveryWatermark(step.after)
                 self._advance()
                 return True
-            value = encode(step.block)
+            value = self._encoded(step.block)
             if len(value) > MESSAGE_BYTES - _RECORD_OVERHEAD_BYTES:
                 raise SourceError(
                     f"block {step.block.block} (from row {step.block.first_row}) has {len(value)} bytes as a message, "

@@ -25,10 +25,12 @@ from ingest.offset_tracker import OffsetTracker
 from ingest.plan_run import PlanRun, Stage
 from ingest.plan_validity import PlanValidity, judge, starting_point
 from ingest.publisher import Publisher
+from ingest.sealer import BlockSealer
 from ingest.sources import SourceContext
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
 from runtime.readiness import mark_ready
+from runtime.sealing import JobKeys
 from runtime.settings import Settings
 from schemas.codec import UndecodableError, decode
 from schemas.dead_letters import RejectedRecord
@@ -71,6 +73,7 @@ class Reader:
             recorded=self._recorded,
             prefix=settings.prefix,
             slice_rows=settings.slice_rows,
+            encoded=BlockSealer(JobKeys(settings.storage_root)).encoded,
             organisation=self._organisation,
             quotas=settings.quotas,
         )

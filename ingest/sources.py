@@ -21,7 +21,8 @@ from ingest.export import source as exports
 from ingest.export.counting import BackgroundQueries
 from ingest.files import ChangedError, Checked, Roots, open_source
 from ingest.numbered_rows import numbered
-from schemas.blocks import RowBlock, UndoBlock
+from schemas.blocks import Block, RowBlock, UndoBlock
+from schemas.codec import encode
 from schemas.datasets import Dataset
 from schemas.indices import data_index
 from schemas.job import Input, Phase
@@ -45,6 +46,8 @@ class SourceContext:
     slice_rows: int = 10_000
     """Rows in a slice of an export, at most."""
     checked: Checked = field(default_factory=Checked)
+    encoded: Callable[[Block], bytes] = encode
+    """A block as a message: those with rows sealed."""
     organisation: Callable[[str], str] = lambda _: "default"
     """Of a job, by its id."""
     quotas: QuotaBook = field(default_factory=QuotaBook)

@@ -26,6 +26,7 @@ from processor.stream.lease import Lease
 from processor.stream.log_reader import LogReader
 from processor.stream.publisher import Publisher
 from runtime.clock import SYSTEM_CLOCK, Clock
+from runtime.sealing import JobKeys
 from runtime.settings import Settings
 from schemas.datasets import Dataset
 
@@ -53,8 +54,8 @@ def make_engine(
     failures = JobFailures(jobs, lanes, publisher, tasks.reports)
     checkpoints = Checkpoints(jobs, lanes, publisher, clock.now_ms, lease)
     refill = Refill(jobs, lanes, reader, settings.lane_blocks, woken.set, failures.lane_broken)
-    quotas = settings.quotas
-    scheduler = Scheduler(settings, quotas, jobs, lanes, refill.wake, failures.lane_broken)
+    quotas, keys = settings.quotas, JobKeys(settings.storage_root)
+    scheduler = Scheduler(settings, quotas, jobs, lanes, refill.wake, failures.lane_broken, keys.find)
     gates = Gates(lease, jobs, lanes)
 
     def most_characters(organisation: str) -> int | None:

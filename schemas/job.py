@@ -26,6 +26,7 @@ from schemas.bounds import (
     SkippedLines,
     Timestamp,
 )
+from schemas.retention import StoreName
 
 
 class State(StrEnum):
@@ -282,6 +283,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     undone: LaneTotals | None = None
     started_at: Timestamp | None = None
     ended_at: Timestamp | None = None
+    purging: bool = False
+    """What holds its values is being removed."""
+    purged_at: Timestamp | None = None
+    """When nothing of that was left."""
+    purge_problem: str | None = None
+    """What kept the last purge from its end."""
+    expired: dict[StoreName, Timestamp] = {}
+    """Store -> when what it had of the job was removed, as its retention was over."""
+
+    def lacks(self, store: StoreName) -> Timestamp | None:
+        """When what this store had of the job was removed; None: it was not."""
+        return self.purged_at or self.expired.get(store)
 
     @property
     def current_input(self) -> Input:

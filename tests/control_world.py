@@ -20,6 +20,7 @@ from schemas.commands import (
     LanesDone,
     LanesRested,
     PauseJob,
+    PurgeJob,
     ResumeJob,
     RetryErrors,
     RollbackJob,
@@ -284,6 +285,7 @@ REQUESTS: dict[str, Command] = {
     "retry": corrections(),
     "rate": SetRate(job_id="j1", by="bob", rows_per_second=750),
     "create": upload(),
+    "purge": PurgeJob(job_id="j1", by="bob", reason="forget it"),
 }
 
 

@@ -25,7 +25,9 @@ from ingest.inbox.reports import REPORT_SECONDS, Announcer, report_on
 from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.transactions import InboxConsumer, InterruptedSessionError, Transactions
 from ingest.publisher import Publisher
+from ingest.sealer import BlockSealer
 from runtime.datasets import load_datasets
+from runtime.sealing import JobKeys
 from runtime.settings import Settings
 from schemas.commands import Report
 from schemas.inbox import InboxRecord
@@ -49,6 +51,7 @@ class Inbox:
         self._datasets = load_datasets(settings.datasets_folder)
         self._limits = Limits(settings.block_rows, settings.block_bytes)
         self._quotas = settings.quotas
+        self._encoded = BlockSealer(JobKeys(settings.storage_root)).encoded
         self._open: dict[str, Job] = {}  # jobs whose rows are still to become blocks
         self._given_up: dict[str, str] = {}
         self._view = JobTable()
@@ -94,7 +97,14 @@ class Inbox:
     def _surroundings(self, partitions: int) -> InboxContext:
         patience = self._settings.unknown_job_seconds
         return InboxContext(
-            self._view.get, self._datasets, self._limits, patience, partitions, self._quotas, self._given_up
+            self._view.get,
+            self._datasets,
+            self._limits,
+            patience,
+            partitions,
+            self._encoded,
+            self._quotas,
+            self._given_up,
         )
 
     def _round(self, consumer: InboxConsumer, transactions: Transactions) -> None:

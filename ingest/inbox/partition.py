@@ -23,7 +23,7 @@ from ingest.inbox.records import Arrival, RowMaker, read_record
 from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.waiting_rows import Aside, Record
 from ingest.publisher import MESSAGE_BYTES
-from schemas.blocks import RowBlock
+from schemas.blocks import Block, RowBlock
 from schemas.bounds import MOST_REASON
 from schemas.codec import UndecodableError, encode
 from schemas.datasets import Dataset
@@ -85,6 +85,8 @@ class InboxContext:
     """How long a row may be ahead of its job, or of a reader that knows its job's dataset."""
     partitions: int
     """Partitions of the inbox."""
+    encoded: Callable[[Block], bytes] = encode
+    """A block as a message: those with rows sealed."""
     quotas: QuotaBook = field(default_factory=QuotaBook)
     given_up: dict[str, str] = field(default_factory=dict)
     """Job id -> why no row of it becomes a block in this process any more: the job is to fail with this reason."""
@@ -191,7 +193,7 @@ class InboxPartition:
 
     def _cut(self, batch: Batch, job: Job, fill: RowBuffer) -> None:
         blocks = fill.cut(_columns(self._around.datasets[job.dataset], job), self._around.limits)
-        values = [encode(block) for block in blocks]
+        values = [self._around.encoded(block) for block in blocks]
         longest = max(map(len, values))
         if longest > MOST_BLOCK_BYTES:
             raise ValueError(f"a block of {longest:,} bytes, Kafka takes {MOST_BLOCK_BYTES:,}")

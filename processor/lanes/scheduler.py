@@ -10,14 +10,15 @@ from control.jobtable import JobTable
 from processor.lanes.fairness import SharedTurns, TokenBucket
 from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
+from runtime.sealing import SealError, unseal
 from runtime.settings import Settings
-from schemas.blocks import Block
+from schemas.blocks import Block, OpenBlock, SealedBlock
 from schemas.bounds import possible_rate
 from schemas.codec import UndecodableError, decode
 from schemas.job import Job
 from schemas.quotas import QuotaBook
 
-Batch = list[tuple[Lane, Loaded, Block]]
+Batch = list[tuple[Lane, Loaded, OpenBlock]]
 
 
 class Scheduler:
@@ -31,10 +32,12 @@ class Scheduler:
         lanes: Lanes,
         on_taken: Callable[[int], None],
         on_broken: Callable[[Lane, str], None],
+        key_of: Callable[[str], bytes] = lambda _: b"",
     ) -> None:
         """`on_taken(partition)`: a lane there has room. `on_broken(lane, reason)`: a block of it can't be read;
-        the job is given up.
+        the job is given up. `key_of(job id)`: what opens its blocks.
         """
+        self._key_of = key_of
         self._settings = settings
         self._jobs = jobs
         self._lanes = lanes
@@ -91,8 +94,8 @@ class Scheduler:
                     lanes.remove(lane)
                     continue
                 try:
-                    block = decode(loaded.value, Block)
-                except UndecodableError as error:
+                    block = self._opened(decode(loaded.value, Block))
+                except (UndecodableError, SealError) as error:
                     lane.put_back([loaded])
                     lanes.remove(lane)
                     self._lanes.give_up(job)
@@ -105,6 +108,9 @@ class Scheduler:
         self._turns.charge(job.id, job.organisation, max(rows, 1), self._quotas.of(job.organisation).weight)
         if bucket:
             bucket.take(rows, now)
+
+    def _opened(self, block: Block) -> OpenBlock:
+        return unseal(block, self._key_of(block.job_id)) if isinstance(block, SealedBlock) else block
 
     def set_rate(self, job: Job) -> None:
         """Take in the job's rate: this worker's share of it is that of its partitions."""
@@ -133,6 +139,6 @@ def _has_work(lane: Lane, job: Job, within: int | None) -> bool:
     return lane.run == job.run and lane.has_next(within)
 
 
-def _rows(block: Block) -> int:
+def _rows(block: OpenBlock) -> int:
     rows = getattr(block, "rows", None)
     return len(rows) if rows is not None else block.last_row - block.first_row + 1
