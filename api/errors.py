@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from control.errors import Rejected
+from runtime.formatting import iso_time
+from schemas.job import Job
+from schemas.retention import StoreName
 
 STATUS: Final[dict[int, str]] = {
     400: "INVALID_ARGUMENT",
@@ -71,6 +74,16 @@ def refused(rejected: Rejected) -> ApiError:
 def no_such_job(job_id: str) -> ApiError:
     """404: also for another organisation's job, so that a caller can't find out which ids exist."""
     return ApiError(404, f"there is no job {job_id}; GET /v1/jobs lists those you may see", {"job_id": job_id})
+
+
+def removed(job: Job, store: StoreName, what: str) -> ApiError | None:
+    """404: what is asked for of a job is removed, by a purge or since its retention is over; None: it is not."""
+    gone = job.lacks(store)
+    if gone is None and not job.purging:
+        return None
+    why = "by a purge" if job.purged_at is not None or job.purging else "as its retention was over"
+    when = f" on {iso_time(gone)}" if gone is not None else ""
+    return ApiError(404, f"{what} of job {job.id} were removed{when}, {why}; its history stays", {"store": store})
 
 
 def unavailable(message: str, **details: Any) -> ApiError:

@@ -92,6 +92,14 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     date_till: str | None = None
     awaits: str | None = None
     """Of a job whose rows come by the inbox: what its sender still has to send."""
+    purging: bool = False
+    """All that holds its values is being removed."""
+    purged_at: str | None = None
+    """When nothing of that was left; the rows that it wrote stay."""
+    purge_problem: str | None = None
+    """What kept the last purge from its end; one that is asked for again goes on."""
+    expired: dict[str, str] = {}
+    """Store -> when what it had of the job was removed, as its retention was over."""
     waiting_for: str | None = None
     """After ``?wait=`` ran out: what has not answered yet."""
 

@@ -72,6 +72,7 @@ async def work(config: Settings) -> int:
         partial(read_lane_records, config),
         lease,
         metrics,
+        storage,
     )
     worker.engine = engine
     stop = asyncio.Event()

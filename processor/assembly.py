@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from control.jobtable import JobTable
 from processor.elastic.bulk import BulkSink
 from processor.engine import Engine
+from processor.erasure.housekeeping import Housekeeping
+from processor.erasure.purging import Purging
+from processor.erasure.stores import stores
 from processor.execution.batches import Batches
 from processor.execution.conclusions import Conclusions
 from processor.execution.failures import JobFailures
@@ -28,6 +31,9 @@ from processor.stream.publisher import Publisher
 from runtime.clock import SYSTEM_CLOCK, Clock
 from runtime.sealing import JobKeys
 from runtime.settings import Settings
+from runtime.storage import Storage
+from schemas.codec import encode
+from schemas.commands import StoresEmptied
 from schemas.datasets import Dataset
 
 
@@ -42,6 +48,7 @@ def make_engine(
     read_lane_records: ReadLaneRecords,
     lease: Lease,
     metrics: WorkerMetrics,
+    storage: Storage,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Engine:
     """An engine that owns no partitions yet. To be called inside the event loop.
@@ -78,6 +85,11 @@ def make_engine(
         clock=clock,
         woken=woken,
     )
+    kept = stores(settings, storage, sink, keys, clock)
+
+    async def report_emptied(report: StoresEmptied) -> None:
+        await publisher.publish("commands", report.job_id.encode(), encode(report))
+
     conclusions = Conclusions(
         jobs=jobs,
         lanes=lanes,
@@ -87,6 +99,11 @@ def make_engine(
         publisher=publisher,
         tasks=tasks.conclusions,
         clock=clock,
+        purging=Purging(kept),
+        housekeeping=Housekeeping(
+            jobs, kept, settings.retentions, storage, settings.storage_root, keys, clock, report_emptied
+        ),
+        housekeeping_seconds=settings.housekeeping_seconds,
     )
     states = JobStates(
         jobs, lanes, scheduler, refill, checkpoints, batches, conclusions, failures, background=tasks.reports

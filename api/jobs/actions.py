@@ -10,7 +10,7 @@ from api.models import InputEnd, Rate, Reason
 from api.readmodel.command_log import ANSWER_SECONDS, submit
 from api.web.auth import Caller
 from api.web.services import Services
-from schemas.commands import InputEnded, PauseJob, ResumeJob, RollbackJob, SetRate, TerminateJob
+from schemas.commands import InputEnded, PauseJob, PurgeJob, ResumeJob, RollbackJob, SetRate, TerminateJob
 from schemas.commands import Request as Command
 from schemas.job import RESTING, Job
 
@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, Callable[[str, str, Reason], Command]]] = {
         job_id=job_id, by=by, reason=body.reason, keep_rows=body.keep_rows
     ),
     "rollback": lambda job_id, by, body: RollbackJob(job_id=job_id, by=by, reason=body.reason),
+    "purge": lambda job_id, by, body: PurgeJob(job_id=job_id, by=by, reason=body.reason),
 }
 """The last part of the path -> the command."""
 
@@ -37,8 +38,12 @@ async def carry_out(
 async def at_rest(parts: Services, job: Job, action: str, seconds: float) -> tuple[Job, bool]:
     """The job after one of `COMMANDS`, and whether it has reached a resting state within so many seconds."""
     # A resumed job is RUNNING: there is no resting state to wait for.
-    rests = action == "resume" or await parts.live.until(job.id, lambda now: now.state in RESTING, seconds) is not None
+    rests = action == "resume" or await parts.live.until(job.id, _rests, seconds) is not None
     return parts.view.jobs.get(job.id, job), rests
+
+
+def _rests(job: Job) -> bool:
+    return job.state in RESTING and not job.purging
 
 
 async def change_rate(parts: Services, job: Job, caller: Caller, body: Rate) -> Job:

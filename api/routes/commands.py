@@ -116,6 +116,7 @@ _SUMMARIES: Final = {
     "resume": "Go on from the checkpoint",
     "terminate": "Stop for good; what was written is taken out again",
     "rollback": "Take out what the job wrote",
+    "purge": "Remove for good all that holds values of a job that is over; its history and loaded rows stay",
 }
 
 ENDPOINTS: Final = (

@@ -8,6 +8,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.errors import removed
 from api.jobs.downloads import errors_csv, result_file
 from api.jobs.dry_runs import preview_of
 from api.jobs.paging import MOST, whole_number
@@ -17,6 +18,8 @@ from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
+from schemas.job import Job
+from schemas.retention import StoreName
 
 _ERRORS_LIMIT = 100
 _LAST_ROW = 2**62
@@ -31,9 +34,16 @@ async def get_history(request: Request) -> Response:
     return json_answer(HistoryPage(job_id=job.id, history=await history_of(parts, job), earlier=earlier))
 
 
+def _require(job: Job, store: StoreName, what: str) -> None:
+    problem = removed(job, store, what)
+    if problem is not None:
+        raise problem
+
+
 async def get_errors(request: Request) -> Response:
     """A page of a job's row errors."""
     job, parts = await visible_job(request), services(request)
+    _require(job, "row_errors", "the row errors")
     limit, after = request.query_params.get(_LIMIT.name), request.query_params.get(_AFTER.name)
     page = await errors_of(
         parts,
@@ -47,12 +57,14 @@ async def get_errors(request: Request) -> Response:
 async def get_errors_csv(request: Request) -> Response:
     """All of a job's row errors, as CSV."""
     job, parts = await visible_job(request), services(request)
+    _require(job, "row_errors", "the row errors")
     return await errors_csv(parts, job)
 
 
 async def get_preview(request: Request) -> Response:
     """What a dry run has found so far."""
     job, parts = await visible_job(request), services(request)
+    _require(job, "previews", "the first rows")
     return json_answer(await preview_of(parts, job))
 
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from api.uploads.receiving import MOST_JSON_BYTES
 from api.web.auth import Caller
 from api.web.routing import Endpoint
-from schemas.commands import UndoChecked
+from schemas.commands import PurgeEnded, UndoChecked
 from tests.api_stub import PEOPLE, StubElasticsearch, StubLog, make_job, rest, stub
 from tests.api_world import CORRECTED, ROUTES, UPLOAD, World
 
@@ -107,6 +107,16 @@ def of_another_organisation(world: World) -> Response:
         return world.ask("getLimits", query="?organisation=another")
 
 
+def purged(world: World) -> Response:
+    job_id = world.completed()
+
+    def done(log: StubLog, job_id: str) -> None:
+        log.report(PurgeEnded(job_id=job_id, epoch=log.live.view.jobs[job_id].epoch))
+
+    world.at_once(job_id, done)
+    return world.ask("purgeJob", job_id, "?wait=5")
+
+
 def about(name: str) -> Callable[[World], Response]:
     return lambda world: world.ask(name, world.fitting_job(name))
 
@@ -141,6 +151,9 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     ("rollbackJob", 200): lambda world: taken_out(world, "?wait=5"),
     ("rollbackJob", 202): lambda world: world.ask("rollbackJob", world.completed()),
     ("rollbackJob", 409): about("rollbackJob"),
+    ("purgeJob", 200): purged,
+    ("purgeJob", 202): lambda world: world.ask("purgeJob", world.completed()),
+    ("purgeJob", 409): about("purgeJob"),
     ("setRate", 200): about("setRate"),
     ("setRate", 409): lambda world: world.ask("setRate", world.completed()),
     ("endInput", 202): inbox,
@@ -155,7 +168,16 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     ("retryErrors", 409): lambda world: world.ask("retryErrors", world.running()),
     **{
         (name, 503): lambda world, name=name: without_kafka(world, name)
-        for name in ("pauseJob", "resumeJob", "terminateJob", "rollbackJob", "setRate", "endInput", "startJob")
+        for name in (
+            "pauseJob",
+            "resumeJob",
+            "terminateJob",
+            "rollbackJob",
+            "purgeJob",
+            "setRate",
+            "endInput",
+            "startJob",
+        )
     },
     **{
         (name, 503): lambda world, name=name: without_elasticsearch(world, name)

@@ -26,8 +26,9 @@ ROLLBACK_PAUSED       same            ROLLING_BACK  same         differs     sam
 ROLLED_BACK           409             409          same         differs     same         409     409  same  purges
 """
 """What a request leads to: a state, the next one; ``same``: it succeeds and changes nothing; ``set``: only the rate
-changes; ``purges``: the state stays, and the purge begins; ``409``: refused; ``differs``: refused, since the job has been
-terminated the other way (the ways here to TERMINATING and beyond take the rows out, the one to TERMINATED keeps them)."""
+changes; ``purges``: the state stays, and the purge begins; ``409``: refused; ``differs``: refused, since the job has
+been terminated the other way (the ways here to TERMINATING and beyond take the rows out, the one to TERMINATED keeps
+them)."""
 
 
 CELLS = parsed(MAP)
