@@ -11,6 +11,7 @@ from api.web.connection_timeouts import Limits
 from api.web.connections import BoundedConfig, BoundedServer
 from runtime.datasets import require_datasets
 from runtime.logs import configure_logging
+from runtime.privacy import keep_files_private
 from runtime.settings import Settings, settings
 
 _NOT_STARTED = 3
@@ -33,6 +34,8 @@ def server(chosen: Settings) -> BoundedServer:
             server_header=False,
             timeout_graceful_shutdown=5,
             timeout_keep_alive=30,
+            ssl_certfile=chosen.api_tls_cert_file,
+            ssl_keyfile=chosen.api_tls_key_file,
         )
     )
 
@@ -40,6 +43,7 @@ def server(chosen: Settings) -> BoundedServer:
 def main() -> None:
     """Serve until a signal stops the process."""
     chosen = settings()
+    keep_files_private(chosen.home)
     configure_logging(chosen)
     require_datasets(chosen.datasets_folder)
     _allow_files(2 * chosen.api_connections + _FILES_BESIDE)

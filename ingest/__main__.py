@@ -11,11 +11,13 @@ from ingest.inbox.inbox import InboxThread
 from ingest.reader import Reader
 from runtime.datasets import require_datasets
 from runtime.logs import configure_logging
+from runtime.privacy import keep_files_private
 from runtime.settings import settings
 
 
 def main() -> int:
     """Run a reader until SIGTERM or SIGINT; answers the exit code."""
+    keep_files_private(settings().home)
     configure_logging(settings())
     require_datasets(settings().datasets_folder)
     stop = False

@@ -31,6 +31,7 @@ from runtime.clients import async_elasticsearch
 from runtime.clock import now_ms
 from runtime.datasets import require_datasets
 from runtime.logs import configure_logging
+from runtime.privacy import keep_files_private
 from runtime.readiness import mark_ready
 from runtime.settings import Settings, settings
 from runtime.storage import open_storage
@@ -142,6 +143,7 @@ async def _announce(engine: Engine, config: Settings) -> None:
 def main() -> None:
     """Run until a signal comes; exits with 1 after an error, so that its supervisor starts another one."""
     config = settings()
+    keep_files_private(config.home)
     configure_logging(config)
     require_datasets(config.datasets_folder)
     for sentence in untested_libraries():

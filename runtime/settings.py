@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.tables_in_settings import table_in
@@ -91,6 +91,13 @@ class Settings(BaseSettings):
     api_url: Url | None = Field(None, description="where clients find the API; unset: http://api_host:api_port")
     api_key: Key | None = Field(None, description="the admin's API key; unset: read from admin.key in the home folder")
     api_require_key: bool = Field(True, description="refuse calls without an API key; the local stack sets it to false")
+    api_tls_cert_file: Path | None = Field(
+        None, description="PEM file of the API's certificate, with those that sign it; the API speaks TLS with it"
+    )
+    api_tls_key_file: Path | None = Field(None, description="PEM file of the certificate's private key")
+    api_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that the command line trusts; unset: the system's"
+    )
     api_connections: int = Field(500, ge=10, description="connections that the API holds open at once, at most")
     api_head_seconds: float = Field(
         20.0, gt=0, description="time limit of a request's line and headers, from the opening of the connection on"
@@ -167,6 +174,14 @@ class Settings(BaseSettings):
             raise ValueError("it is not UTF-8 text")
         return value
 
+    @model_validator(mode="after")
+    def _tls(self) -> Settings:
+        if (self.api_tls_cert_file is None) != (self.api_tls_key_file is None):
+            raise ValueError(
+                "SLUICE_API_TLS_CERT_FILE and SLUICE_API_TLS_KEY_FILE belong together; give both, or neither"
+            )
+        return self
+
     @property
     def bootstrap(self) -> str:
         """Kafka's bootstrap servers, ``host:port[,host:port]``."""
@@ -195,7 +210,8 @@ class Settings(BaseSettings):
     @property
     def api(self) -> str:
         """The API's base URL, without a slash at its end."""
-        return (self.api_url or f"http://{self.api_host}:{self.api_port}").rstrip("/")
+        scheme = "http" if self.api_tls_cert_file is None else "https"
+        return (self.api_url or f"{scheme}://{self.api_host}:{self.api_port}").rstrip("/")
 
     @property
     def storage_root(self) -> Path:

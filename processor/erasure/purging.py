@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from processor.elastic.bulk import Gate
@@ -23,13 +24,18 @@ class Purging:
     async def purge(self, job: Job, gate: Gate) -> PurgeEnded:
         """Empty every store of the job; what can't be emptied is told in the report. Raises FencedError."""
         problems = []
+        # Whatever the state says of the job: a request that failed, or an older version, may have left something.
         for store in self.stores:
-            try:
-                # Whatever the state says: a request that failed, or an older version, may have left something.
-                await store.remove([job], gate)
-                if isinstance(store, Documents):
-                    await store.expunge(gate)
-            except CannotGoOnError as error:
-                problems.append(f"{store.name}: {error}")
+            problems += await self._problems(store.name, store.remove([job], gate))
+        documents = [store for store in self.stores if isinstance(store, Documents)]
+        for found in await asyncio.gather(*(self._problems(each.name, each.expunge(gate)) for each in documents)):
+            problems += found
         problem = "; ".join(problems)[:MOST_REASON] or None
         return PurgeEnded(job_id=job.id, epoch=job.epoch, problem=problem)
+
+    async def _problems(self, name: str, step: Awaitable[None]) -> list[str]:
+        try:
+            await step
+        except CannotGoOnError as error:
+            return [f"{name}: {error}"]
+        return []

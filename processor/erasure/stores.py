@@ -5,6 +5,8 @@ A purge removes a job from all of them; housekeeping from each of `EXPIRING` aft
 
 from __future__ import annotations
 
+import asyncio
+
 from processor.elastic.bulk import BulkSink
 from processor.erasure.base import Store
 from processor.erasure.documents import Documents
@@ -20,7 +22,7 @@ from schemas.job import Job
 
 def stores(settings: Settings, storage: Storage, sink: BulkSink, keys: JobKeys, clock: Clock) -> tuple[Store, ...]:
     """The stores, in the order in which a purge empties them."""
-    prefix, root = settings.prefix, settings.storage_root
+    prefix, root, turn = settings.prefix, settings.storage_root, asyncio.Lock()
     return (
         UploadedFiles(root),
         CorrectedFiles(root),
@@ -29,8 +31,8 @@ def stores(settings: Settings, storage: Storage, sink: BulkSink, keys: JobKeys, 
         Documents("previews", index_name(prefix, "previews"), sink, clock, lambda job: job.options.dry_run),
         Documents("row_errors", index_name(prefix, "errors"), sink, clock, _may_have_errors),
         Blocks(keys),
-        DeadLetters(settings, settings.retentions.longest("dead_letters")),
-        InboxRecords(settings),
+        DeadLetters(settings, settings.retentions.longest("dead_letters"), turn),
+        InboxRecords(settings, turn),
     )
 
 

@@ -50,6 +50,8 @@ class DeadLetters:
     settings: Settings
     keep_days: float
     """A dead letter that is written once more is dropped if it is older."""
+    turn: asyncio.Lock
+    """Held while a topic is written anew: two at once would bring back what the other has left out."""
     name: StoreName = "dead_letters"
 
     def has(self, job: Job) -> bool:
@@ -60,10 +62,11 @@ class DeadLetters:
     async def remove(self, jobs: Sequence[Job], gate: Gate) -> None:
         """See Store."""
         if jobs:
-            gate()
-            await _in_thread(lambda: self._remove({job.id for job in jobs}))
+            async with self.turn:
+                gate()
+                await _in_thread(lambda: self._remove({job.id for job in jobs}, gate))
 
-    def _remove(self, job_ids: Collection[str]) -> None:
+    def _remove(self, job_ids: Collection[str], gate: Gate) -> None:
         topic = topic_name(self.settings.prefix, "dead-letters")
         found = {
             message.partition() or 0 for message in TopicReading(self.settings, topic) if belongs(message, job_ids)
@@ -82,6 +85,7 @@ class DeadLetters:
             written = headers.setdefault(FIRST_WRITTEN, str(message.timestamp()[1]).encode())
             if int(written or b"0") < oldest:
                 continue
+            gate()  # the next owner may be at it by now
             while True:
                 try:
                     producer.produce(
@@ -93,6 +97,7 @@ class DeadLetters:
                     producer.poll(0.1)
         if producer.flush(_KAFKA_SECONDS) or problems:
             raise CannotGoOnError(f"Kafka does not take the dead letters that stay: {problems[:1] or 'no answer'}")
+        gate()
         remove_before(self.settings, topic, ends)
 
 
@@ -101,6 +106,7 @@ class InboxRecords:
     """Rows as services have sent them, in the topic `inbox`."""
 
     settings: Settings
+    turn: asyncio.Lock
     name: StoreName = "inbox"
 
     def has(self, job: Job) -> bool:
@@ -110,8 +116,9 @@ class InboxRecords:
     async def remove(self, jobs: Sequence[Job], gate: Gate) -> None:
         """See Store. The records of all jobs go that the readers have dealt with: blocks have the others' rows."""
         if any(self.has(job) for job in jobs):
-            gate()
-            await _in_thread(self._remove)
+            async with self.turn:
+                gate()
+                await _in_thread(self._remove)
 
     def _remove(self) -> None:
         topic = topic_name(self.settings.prefix, "inbox")
