@@ -15,6 +15,7 @@ from api.jobs.limits import CONNECTION_LIMITS
 from control import limits_page, states_page
 from devstack.cli import app
 from runtime.settings import Settings
+from schemas.retention import EXPIRING, Retention
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -121,6 +122,12 @@ def test_the_table_of_limits_is_made_of_the_code_and_the_page_names_all_of_them(
     assert text == limits_page.page(text), "python -m control.limits_page"
     for name, _, status, _ in CONNECTION_LIMITS:
         assert f"| `SLUICE_{name.upper()}` | {status} |" in text
+
+
+def test_the_table_of_stores_has_each_retention_and_its_default() -> None:
+    text = (ROOT / "docs" / "retention.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `([\d.]+)` \|", text, re.MULTILINE)
+    assert dict(rows) == {name: str(getattr(Retention(), name)) for name in EXPIRING}
 
 
 def test_no_word_comes_back_that_hides_who_does_what() -> None:
