@@ -82,7 +82,7 @@ class JobKeys:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise SealError(f"the key of job {job_id} can't be read: {error.strerror}") from error
+            raise SealError(f"the key of job {job_id} can't be read: {error.strerror}; see SLUICE_STORAGE") from error
         if len(key) != _KEY_BYTES:
             raise SealError(f"the key of job {job_id} is damaged: it has {len(key)} bytes")
         return self._hold(job_id, key)

@@ -16,6 +16,7 @@ from runtime.clients import elasticsearch, librdkafka_config
 from runtime.settings import Settings
 from schemas.topics import topic_name
 from tests.cluster import Cluster
+from tests.conftest import MakeCluster
 from tests.waiting import wait_until
 from verify.topic_records import messages
 
@@ -113,7 +114,7 @@ def whole_disk(stack: Servers) -> Servers:
     return stack
 
 
-def test_a_purge_leaves_no_value_in_any_store(
+def test_a_purge_leaves_no_value_in_any_store_though_its_worker_is_killed(
     cluster: Cluster, whole_disk: Servers, organisation: str, tmp_path: Path
 ) -> None:
     gone, stays, loaded = word(), word(), word()
@@ -131,12 +132,7 @@ def test_a_purge_leaves_no_value_in_any_store(
     file.unlink()
     for job_id in (*jobs, other):
         cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
-    corrected = f"{HEADER},sluice_row\n{good_row('Bob')},2\n"
     assert cluster.request("GET", f"/v1/jobs/{jobs[0]}/errors.csv").text.count(gone) == 1
-    refused = cluster.request(
-        "POST", f"/v1/jobs/{jobs[0]}/retry-errors", content=corrected, headers={"content-type": "text/csv"}
-    )
-    assert refused.status_code == 400, "that row was loaded"
 
     before = everywhere(whole_disk, cluster, gone)
     assert {"topic inbox", "topic dead-letters"} <= before
@@ -149,6 +145,8 @@ def test_a_purge_leaves_no_value_in_any_store(
 
     for job_id in jobs:
         cluster.act(job_id, "purge", wait=None, reason="a person asked for it")
+    cluster.worker.kill()
+    cluster.start("worker")  # it goes on with all of them
     for job_id in jobs:
         cluster.wait(
             lambda job_id=job_id: not cluster.job(job_id)["purging"], 240, f"the purge of job {job_id} is over"
@@ -164,24 +162,31 @@ def test_a_purge_leaves_no_value_in_any_store(
     for job_id in jobs:
         assert cluster.act(job_id, "purge", wait=None)["purged_at"] is not None, "a repeat"
         assert cluster.events(job_id)[-2:] == ["PurgeBegun", "Purged"]
+        assert not list((cluster.settings.storage_root / "sources").glob(f"{job_id}/*"))
+        assert not (cluster.settings.storage_root / "keys" / job_id).exists()
         answer = cluster.request("GET", f"/v1/jobs/{job_id}/errors")
         assert (answer.status_code, "by a purge" in answer.text) == (404, True)
     assert cluster.act(jobs[0], "rollback")["state"] == "ROLLED_BACK"
     assert in_indices(cluster.settings, loaded) == set()
 
 
-def test_a_purge_goes_on_after_its_worker_was_killed(cluster: Cluster, organisation: str, tmp_path: Path) -> None:
-    gone = word()
-    job_id = send(cluster, organisation, tmp_path / "people.csv", [bad_row(gone)] * 50)
-    cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
-    cluster.act(job_id, "purge", wait=None)
-    cluster.worker.kill()
-    cluster.start("worker")
-
-    def purged() -> bool:
-        return bool(cluster.job(job_id)["purged_at"])
-
-    cluster.wait(purged, 180, "the next worker has purged the job")
-    assert in_topics(cluster.settings, gone) == in_indices(cluster.settings, gone) == set()
-    assert not list((cluster.settings.storage_root / "sources").glob(f"{job_id}/*"))
-    assert not (cluster.settings.storage_root / "keys" / job_id).exists()
+def test_what_is_kept_no_longer_goes_and_a_job_that_is_not_over_keeps_all(
+    make_cluster: MakeCluster, organisation: str, tmp_path: Path
+) -> None:
+    shortly = {"uploaded_files": 1e-5, "row_errors": 1e-5, "dead_letters": 1e-5}
+    cluster = make_cluster(housekeeping_seconds=1, retention=json.dumps(shortly))
+    value, file = word(), tmp_path / "people.csv"
+    paused = send(cluster, f"{organisation}-2", file, [bad_row(value)] * 50 + [good_row("Bo")] * 50, rows_per_second=20)
+    cluster.act(paused, "pause")
+    over = send(cluster, f"{organisation}-1", file, [bad_row(value), good_row("Ann")])
+    stores = {"uploaded_files", "row_errors", "dead_letters"}
+    cluster.wait(lambda: set(cluster.job(over)["expired"]) == stores, 120, "what the job has left is removed")
+    assert cluster.events(over).count("Expired") == 3
+    answer = cluster.request("GET", f"/v1/jobs/{over}/errors")
+    assert (answer.status_code, "retention" in answer.text) == (404, True)
+    root = cluster.settings.storage_root
+    assert [path.parent.name for path in root.glob("sources/*/*.csv")] == [paused]
+    cluster.act(paused, "resume")
+    cluster.wait_rows(paused, 100)
+    with elasticsearch(cluster.settings) as client:
+        assert client.count(index=f"{cluster.settings.prefix}-data-people")["count"] == 51
