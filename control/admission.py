@@ -54,6 +54,8 @@ class Catalog:
     operations: Mapping[str, Kind]
     datasets: Mapping[str, Dataset]
     quotas: QuotaBook = field(default_factory=QuotaBook)
+    sealing: bool = False
+    """The blocks of new jobs are encrypted, so that only processes that can open them may work on these jobs."""
 
 
 def creation_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:

@@ -86,6 +86,7 @@ from schemas.events import (
     TerminationRequested,
     UndoFinished,
 )
+from schemas.formats import SEALED_FORMAT
 from schemas.job import ENDED, Input, Job, LaneTotals, State
 
 S = State
@@ -167,6 +168,7 @@ def _create(
         date_from=command.date_from,
         date_till=command.date_till,
         exclusive_key=key,
+        needs=SEALED_FORMAT if context.catalog.sealing and command.source.kind != "query" else 0,
         # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
     )

@@ -27,4 +27,5 @@ def catalog(settings: Settings) -> Catalog:
         operations=kinds(settings.operations),
         datasets=load_datasets(settings.datasets_folder),
         quotas=settings.quotas,
+        sealing=settings.seal_blocks,
     )

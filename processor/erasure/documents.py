@@ -10,6 +10,7 @@ from typing import Any, Final
 from processor.elastic.bulk import BulkSink, Gate
 from processor.errors import CannotGoOnError
 from runtime.clock import Clock
+from runtime.telemetry.log_events import as_event
 from schemas.codec import encode
 from schemas.job import Job
 from schemas.retention import StoreName
@@ -84,4 +85,5 @@ class Documents:
             if not stats.body["_all"]["total"]["docs"].get("deleted"):
                 return
             await self.clock.sleep(_EXPUNGE_SECONDS)
-        log.warning("documents deleted from %s are still in its files; Elasticsearch removes them as it merges", index)
+        text = "documents deleted from %s are still in its files; Elasticsearch removes them as it merges"
+        log.warning(text, index, extra=as_event("store.trouble"))

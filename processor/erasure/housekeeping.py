@@ -20,6 +20,7 @@ from processor.errors import CannotGoOnError
 from runtime.clock import Clock
 from runtime.sealing import JobKeys
 from runtime.storage import Storage, StorageError
+from runtime.telemetry.log_events import as_event
 from schemas.commands import StoresEmptied
 from schemas.ids import JOB_ID
 from schemas.job import ENDED, Job
@@ -61,7 +62,7 @@ class Housekeeping:
         try:
             await work
         except (CannotGoOnError, StorageError, OSError) as error:
-            log.warning("%s can't be removed now: %s", what, error)
+            log.warning("%s can't be removed now: %s", what, error, extra=as_event("store.trouble"))
 
     async def _expire(self, store: Store, gate: Gate) -> None:
         due = [job for job in self.jobs if self.is_due(store, job)]
@@ -73,7 +74,8 @@ class Housekeeping:
         for job in due:
             gate()
             await self.report(StoresEmptied(job_id=job.id, stores=[store.name]))
-        log.info("%s of %d jobs are removed, since their retention is over", store.name, len(due))
+        text = "%s of %d jobs are removed, since their retention is over"
+        log.info(text, store.name, len(due), extra=as_event("store.emptied"))
 
     def is_due(self, store: Store, job: Job) -> bool:
         """Whether what a store has of a job is kept no longer, and no other job needs it."""

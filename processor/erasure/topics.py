@@ -23,6 +23,7 @@ from processor.errors import CannotGoOnError
 from runtime.clients import librdkafka_config
 from runtime.clock import now_ms
 from runtime.settings import Settings
+from runtime.telemetry.log_events import as_event
 from runtime.topic_reading import TopicReading
 from schemas.dead_letters import FIRST_WRITTEN
 from schemas.job import Job
@@ -218,7 +219,7 @@ def _set_segment_ms(admin: AdminClient, topic: str, value: str | None) -> bool:
         for future in admin.incremental_alter_configs([resource], request_timeout=_KAFKA_SECONDS).values():
             future.result(_KAFKA_SECONDS)
     except KafkaException as error:
-        log.warning("the segments of %s end when Kafka ends them: %s", topic, error)
+        log.warning("the segments of %s end when Kafka ends them: %s", topic, error, extra=as_event("store.trouble"))
         return False
     return True
 

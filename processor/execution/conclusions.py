@@ -26,6 +26,7 @@ from processor.operations.dry_run_keys import sweep_claims
 from processor.operations.work import Work
 from processor.stream.publisher import Publisher
 from runtime.clock import Clock
+from runtime.telemetry.log_events import as_event
 from schemas.bounds import MOST_REASON
 from schemas.codec import encode
 from schemas.commands import Command, FileFinished, PurgeEnded, UndoChecked
@@ -90,7 +91,11 @@ class Conclusions:
         except FencedError:
             pass  # partition 0 belongs to another worker by now
         except CannotGoOnError as error:
-            log.warning("the keys of dry runs that are over can't be deleted: %s", error)
+            log.warning(
+                "the keys of dry runs that are over can't be deleted: %s",
+                error,
+                extra=as_event("elasticsearch.trouble"),
+            )
 
     def _begin(self, job: Job, step: Step) -> None:
         if self._may_begin(job):
@@ -109,7 +114,7 @@ class Conclusions:
         except FencedError:
             return  # partition 0 belongs to another worker by now, which goes on with it
         except Exception as error:
-            log.exception("job %s: a purge met an unexpected error", job.id)
+            log.exception("job %s: a purge met an unexpected error", job.id, extra=as_event("purge.failed", job=job.id))
             problem = f"a worker met an error that it is not made for: {error!r}; its log has more"
             report = PurgeEnded(job_id=job.id, epoch=job.epoch, problem=problem[:MOST_REASON])
         await self.publisher.publish("commands", job.id.encode(), encode(report))
@@ -124,7 +129,8 @@ class Conclusions:
                 except FencedError:
                     pass  # partition 0 belongs to another worker by now
                 except Exception:
-                    log.exception("housekeeping met an unexpected error; the next look is in its turn")
+                    text = "housekeeping met an unexpected error; the next look is in its turn"
+                    log.exception(text, extra=as_event("store.trouble"))
 
     async def _conclude(self, job: Job, step: Step) -> None:
         try:
