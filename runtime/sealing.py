@@ -26,6 +26,8 @@ from schemas.ids import JOB_ID
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _HELD: Final = 256
+_FAST: Final = 1
+"""LZ4 without its slow search: the default takes twenty times as long for a fifth less."""
 
 
 class SealError(Exception):
@@ -125,7 +127,7 @@ class JobKeys:
 
 def seal(block: RowBlock, key: bytes) -> SealedBlock:
     """The block, readable with the key alone. The same block is sealed to the same bytes, as a repeat has to be."""
-    content = bytes(cramjam.lz4.compress(encode(block)))
+    content = bytes(cramjam.lz4.compress(encode(block), level=_FAST))
     nonce = hmac.digest(key, content, hashlib.sha256)[:_NONCE_BYTES]
     sealed = AESGCM(key).encrypt(nonce, content, _place(block))
     return SealedBlock(
