@@ -20,14 +20,14 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     body_bytes: Bytes = 64 * _GIB
     stored_bytes: Bytes = 1024 * _GIB
-    rows: Some = 1_000_000_000
+    rows: Some = 10_000_000_000
     export_rows: Some = 100_000_000
     columns: Annotated[int, Meta(ge=1, le=10_000)] = 2000
     field_characters: Some = 262_144
     line_bytes: Bytes = 16 * 1024**2
     jobs_running: Count = 1000
     jobs_queued: Count = 10_000
-    inbox_rows: Count = 1_000_000_000
+    inbox_rows: Count = 10_000_000_000
     requests_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 500.0
     event_streams: Count = 200
     weight: Annotated[float, Meta(ge=0.01, le=100)] = 1.0
