@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from schemas import bounds
 from schemas.job import Options, Phase, State
+from schemas.modes import KeyScope, Mode
+from schemas.principals import PrincipalKind, Role
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +21,23 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     rows_applied: int
     rows_failed: int
     rows_rolled_back: int
+    rows_done: int
+    """Rows that the job is done with: applied or failed; in a rollback taken out; of corrected rows, these alone."""
+    rows_created: int
+    """Of the rows applied: new documents. The next three are the others; in a dry run all four say what would be."""
+    rows_updated: int
+    rows_unchanged: int
+    rows_deleted: int
+    rows_conflicting: int
+    """Of the failed rows: their key exists already. Counted where keys reach the organisation."""
+    rows_missing: int
+    """Of the failed rows: their key names no document."""
+    rows_restored: int
+    """Of a rollback: rows whose document is as before the job. The next two are the others."""
+    rows_kept: int
+    """Others have changed the document since, so it is left as it is."""
+    rows_not_restored: int
+    """It could not be done."""
     percent: float
     rows_per_second: float | None
     eta_seconds: int | None
@@ -55,6 +75,8 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     bytes: int | None
     sha256: str | None
+    url: str | None
+    """The address that it was fetched from, without a query."""
     lines: int | None
     columns: dict[str, str | None] | None = None
     """Column of the file -> field of the dataset, null for those passed over; null: each is named as its field is."""
@@ -71,8 +93,13 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     organisation: str
     created_by: str
     state: State
+    ended: bool
+    """Nothing more happens by itself: it has ended, or failed."""
     phase: Phase
     epoch: int
+    mode: Mode | None
+    """What it does with documents that its rows' keys name; null: keys do not reach further than the job, if it has
+    any."""
     budget: Literal["probing", "open", "spent", "waived"]
     """Of row errors. Probing: only the first rows, until they have been judged; spent: the job paused itself for them;
     waived: someone then resumed it."""
@@ -211,6 +238,12 @@ class DatasetView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     title: str
     primary_key: list[str]
+    key_scope: KeyScope
+    """How far the key reaches: in ``organisation`` there is one document a key, which later jobs may change."""
+    mode: Mode
+    """Of jobs that name none."""
+    modes: list[Mode]
+    """Those that a job may name."""
     date_field: str | None
     fields: list[FieldView]
 
@@ -268,6 +301,10 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reason: bounds.Reason | None = None
     keep_rows: bool = False
     """Of terminate only: leave the rows that are written."""
+    force: bool = False
+    """Of rollback only: give back also what others have changed since."""
+    partial: bool = False
+    """Of rollback only: also where some of what the job wrote over is not kept any more."""
 
 
 class InputEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -280,7 +317,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The body of start; it may be left out."""
 
     options: Options | None = None
-    """Of the real job; null: those of the dry run."""
+    """Of the real job; null: those of the dry run. A draft has its own."""
+    sha256: bounds.Digest | None = None
+    """Of a draft: what its file has to have."""
     reason: bounds.Reason | None = None
 
 
@@ -289,6 +328,71 @@ class PreviewRow(msgspec.Struct, frozen=True, kw_only=True):
 
     row: int
     document: dict[str, Any]
+
+
+class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
+    """What one row would do to the document that its key names."""
+
+    row: int
+    kind: Literal["new", "updated", "deleted"]
+    key: list[str]
+    """Values of the key's fields."""
+    before: dict[str, Any]
+    """Field -> value, of the fields that would change; of a new document none."""
+    after: dict[str, Any]
+    """The same after it; of a deleted document none."""
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dry run would change, in a dataset whose key reaches the organisation."""
+
+    new: int
+    updated: int
+    unchanged: int
+    deleted: int
+    conflicting: int
+    """Rows that are refused since their key exists, in the organisation or in another row."""
+    missing: int
+    """Rows that are refused since their key names no document."""
+    columns: dict[str, int]
+    """Field -> how many documents would have another value in it."""
+    first: list[ChangeView]
+    """The first changes, by row; all of them are at ``/changes`` and ``/changes.csv``."""
+
+
+class ChangePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of what a dry run would change, by row number."""
+
+    job_id: str
+    total: int
+    changes: list[ChangeView]
+    next: int | None
+    """Pass it as `after` to get the page that follows; null: this is the last one."""
+
+
+class UndoneRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rollback has done with a row."""
+
+    row: int
+    outcome: Literal["restored", "kept", "failed"]
+    """restored: its document is as before the job. kept: others have changed it since. failed: it could not be done."""
+    document: str | None
+    """The document's id, where it is not restored."""
+    reason: str | None
+    job_id: str | None
+    """The job that has changed the document since, if one has."""
+
+
+class UndonePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of what a rollback has done, by row number."""
+
+    job_id: str
+    restored: int
+    kept: int
+    failed: int
+    rows: list[UndoneRow]
+    next: int | None
+    """Pass it as `after` to get the page that follows; null: this is the last one."""
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
@@ -301,6 +405,48 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     rows_failed: int
     errors: list[RowErrorView]
     rows: list[PreviewRow]
+    changes: Changes | None = None
+    """What would become of documents that exist; null: the dataset's key does not reach further than the job."""
+
+
+class FilePart(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the file of a draft has come."""
+
+    job_id: str
+    offset: int
+    """Bytes that have come: the next part begins here."""
+    bytes: int | None
+    """How many the file has, if that was said."""
+    expires_at: str
+    """When the job ends by itself, unless it has been started."""
+
+
+class MappingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which column of a file is which, as the options of a job say it."""
+
+    dataset: bounds.Name
+    columns: dict[str, str | None] = {}
+    set: dict[str, str] = {}
+    ignore_extra: bool = False
+
+
+class MappingView(msgspec.Struct, frozen=True, kw_only=True):
+    """A mapping that an organisation keeps."""
+
+    name: str
+    organisation: str
+    dataset: str
+    columns: dict[str, str | None]
+    set: dict[str, str]
+    ignore_extra: bool
+    updated_at: str
+    updated_by: str
+
+
+class MappingList(msgspec.Struct, frozen=True, kw_only=True):
+    """Mappings of an organisation, by name."""
+
+    mappings: list[MappingView]
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -310,17 +456,113 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     reason: bounds.Reason | None = None
 
 
+class Elsewhere(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A source of a new job's rows that is not sent along."""
+
+    job: bounds.JobId | None = None
+    """The stored file of another job, with its operation, dataset, organisation and options, but for those that are
+    given. ``dry_run``, ``if_busy`` and ``if_same`` are not taken over."""
+    url: bounds.FilePath | None = None
+    """The address of a file, ``s3://bucket/key`` or ``https://...``, where the server's settings allow it."""
+    upload: bounds.FilePath | None = None
+    """The name of a file that comes in parts: the job is DRAFT until it has come, and is started."""
+    bytes: bounds.ByteCount | None = None
+    """With `upload`: how many it has."""
+
+
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a new job is to do."""
 
-    operation: bounds.Name
+    operation: bounds.Name | None = None
+    """It may be left out where another job's file is read again."""
     dataset: bounds.Name | None = None
-    organisation: bounds.Name = "default"
+    organisation: bounds.Name | None = None
+    """None: that of the job whose file is read again; else the caller's own where it has just one; else ``default``."""
     file: bounds.FilePath | None = None
     """A path on the server, in one of its import folders; not for a file that is sent along."""
-    source: bounds.Name | None = None
-    """``topic``: the rows come as records on the inbox topic."""
+    source: bounds.Name | Elsewhere | None = None
+    """``topic``: the rows come as records on the inbox topic. ``upload``: the file comes in parts."""
     date_from: bounds.Day | None = msgspec.field(name="from", default=None)
     date_till: bounds.Day | None = msgspec.field(name="till", default=None)
     options: Options = Options()
     reason: bounds.Reason | None = None
+
+
+class KeyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a new key is to be."""
+
+    name: bounds.Name
+    """The principal's, as the history of jobs is to show it."""
+    role: Role
+    kind: PrincipalKind = "person"
+    organisation: bounds.Name | None = None
+    """The one it is for; or `organisations`, or `all_organisations`."""
+    organisations: Annotated[list[bounds.Name], Meta(max_length=100)] | None = None
+    all_organisations: bool = False
+    expires: float | None = None
+    """Days until it expires; null: it does not."""
+
+
+class KeyView(msgspec.Struct, frozen=True, kw_only=True):
+    """A key, without its text."""
+
+    id: str
+    name: str
+    kind: PrincipalKind
+    organisations: list[str] | None
+    """Null: all of them."""
+    role: Role
+    created_at: str
+    created_by: str
+    expires_at: str | None
+    last_used_at: str | None
+    """Give or take an hour."""
+    revoked_at: str | None
+    revoked_by: str | None
+    usable: bool
+    """Neither revoked nor expired."""
+
+
+class KeyMade(KeyView, frozen=True, kw_only=True):
+    """A new key, with its text: this answer alone has it."""
+
+    key: str
+
+
+class KeyList(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys that the caller may manage, newest first."""
+
+    keys: list[KeyView]
+
+
+class SecurityEventView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who came in, was refused, or made or revoked a key."""
+
+    at: str
+    event: str
+    by: str | None
+    key_id: str | None
+    organisations: list[str] | None
+    address: str | None
+    about: str | None
+    why: str | None
+    unlogged: int
+    """Refusals before this one that were not recorded, since there were too many."""
+
+
+class SecurityEventList(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest security events, newest first."""
+
+    events: list[SecurityEventView]
+
+
+class PrincipalView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who the caller is."""
+
+    name: str
+    kind: PrincipalKind
+    role: Role
+    organisations: list[str] | None
+    """Null: all of them."""
+    key_id: str | None
+    expires_at: str | None

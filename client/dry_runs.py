@@ -8,13 +8,18 @@ import typer
 
 from client.arguments import rate
 from client.errors import plain_errors
+from schemas.job import FILE_OPTIONS, MODE_OPTIONS
 
 app = typer.Typer()
+
+_AS_TRIED = frozenset((*FILE_OPTIONS, *MODE_OPTIONS))
+"""Options that the real job has as the dry run had them: they are not sent again."""
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
 MaxErrors = Annotated[str | None, typer.Option(metavar="N|N%", help="Row errors at which the job pauses itself.")]
 Rate = Annotated[float | None, typer.Option(parser=rate, metavar="N", help="Rows applied per second, at most.")]
 IfBusy = Annotated[str | None, typer.Option(metavar="refuse|queue", help="When another job has the data.")]
+IfSame = Annotated[str | None, typer.Option(metavar="refuse|allow", help="When a job has applied the file before.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -42,6 +47,7 @@ def start(
     max_errors: MaxErrors = None,
     rate: Rate = None,
     if_busy: IfBusy = None,
+    if_same: IfSame = None,
     reason: Reason = None,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -53,8 +59,9 @@ def start(
     api = Api()
     dry_run = api.job(job_id)
     body: dict[str, Any] = {"reason": reason}
-    if (max_errors, rate, if_busy) != (None, None, None):
-        given = options_of(False, max_errors, rate, if_busy or "refuse")
-        body["options"] = {**dry_run["options"], **given, "dry_run": False}
+    if (max_errors, rate, if_busy, if_same) != (None, None, None, None):
+        given = options_of(False, max_errors, rate, if_busy or "refuse", if_same or "refuse")
+        tried = {name: value for name, value in dry_run["options"].items() if name not in _AS_TRIED}
+        body["options"] = {**tried, **given, "dry_run": False}
     made = api.call("POST", f"/v1/jobs/{dry_run['id']}/start", json=body)
     conclude(made, wait=wait, as_json=as_json)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from client.wording import Json, columns_line, done_and_total, format_line, line
+from client.wording import Json, columns_line, documents_line, done_and_total, format_line, line
 from runtime.formatting import number, size, way
 from runtime.tables import Column, show
 from runtime.terminal import out, say, visible
@@ -136,7 +136,7 @@ def show_preview(preview: Json) -> None:
         cells = [
             [
                 number(row["row"]),
-                *("" if row["document"][name] is None else str(row["document"][name]) for name in names),
+                *("" if (value := row["document"].get(name)) is None else str(value) for name in names),
             ]
             for row in preview["rows"]
         ]
@@ -147,6 +147,21 @@ def show_preview(preview: Json) -> None:
 
 _TOLD = ("columns", "encoding", "delimiter", "skip_lines", "comment")
 """Options that show in what became of them."""
+
+
+def show_keys(keys: Iterable[Json]) -> None:
+    """Keys as a table."""
+    columns = (
+        Column("key"), Column("name"), Column("role"), Column("organisations", spare=1), Column("state"),
+        Column("last used", spare=2), Column("created", spare=3), Column("expires", spare=4),
+    )  # fmt: skip
+    rows = []
+    for key in keys:
+        state = "revoked" if key["revoked_at"] else "in use" if key["usable"] else "expired"
+        organisations = "all" if key["organisations"] is None else ", ".join(key["organisations"])
+        times = [(key[name] or "never")[:16].replace("T", " ") for name in ("last_used_at", "created_at", "expires_at")]
+        rows.append((key["id"], key["name"], key["role"], organisations, state, *times))
+    show(columns, rows)
 
 
 def show_job(job: Json) -> None:
@@ -165,6 +180,7 @@ def show_job(job: Json) -> None:
         or None,
         "rows": f"{number(progress['rows_applied'])} applied, {number(progress['rows_failed'])} refused, "
         f"{number(progress['rows_rolled_back'])} taken out, of {number(progress['rows_total'])}",
+        "documents": documents_line(job),
         "progress": line(job),
         "created": f"{job['created_at']} by {job['created_by']}",
         "started": job["started_at"],

@@ -16,7 +16,8 @@ from control.quotas import size_problem
 from csvfile.encodings import encoding_named, is_utf8
 from schemas.commands import CreateJob
 from schemas.datasets import Dataset
-from schemas.job import BUSY, COLUMN_OPTIONS, FORMAT_OPTIONS, Job, State, given
+from schemas.job import BUSY, COLUMN_OPTIONS, FORMAT_OPTIONS, Job, Options, State, given
+from schemas.modes import MERGING, Mode
 from schemas.quotas import QuotaBook
 
 _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -37,8 +38,12 @@ class Kind:
     """The one dataset it is for; None: any."""
     dated: bool = False
     """It needs a dataset with a date, and a date range."""
+    repeatable: bool = False
+    """The same file may be applied twice without being asked for: it has rows that are there already refused."""
     makes_file: bool = False
     """Its outcome is a file, made when every block is applied, and taken out as a whole."""
+    modes: tuple[Mode, ...] = ()
+    """What it may do under a key that reaches the organisation; none: keys are its own business."""
     title: str = ""
     """What the operator's page calls its form, e.g. "Create teams"; empty: what its name says."""
     summary: str = ""
@@ -58,6 +63,11 @@ class Catalog:
     """The blocks of new jobs are encrypted, so that only processes that can open them may work on these jobs."""
 
 
+def is_organisation(name: str) -> bool:
+    """Whether an organisation can be called so."""
+    return organisation_problem(name) is None
+
+
 def creation_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
     """Why this job can't be made; None: it can."""
     problem = _problem(command, catalog)
@@ -70,17 +80,16 @@ def _problem(command: CreateJob, catalog: Catalog) -> str | None:
     kind = catalog.operations.get(command.operation)
     if kind is None:
         return f"operation {command.operation[:80]!r} is not known; use one of {_listed(catalog.operations)}"
-    if not _ORGANISATION.match(command.organisation):
-        return (
-            f"organisation {command.organisation[:80]!r} is not a name that can be used: 1 to 64 letters, digits, "
-            f"dots, - and _, the first a letter or digit"
-        )
+    wrong_name = organisation_problem(command.organisation)
+    if wrong_name is not None:
+        return wrong_name
     return (
         _dataset_problem(command, kind, catalog)
         or _source_problem(command, kind)
         or options_problem(command.options)
         or format_problem(command.options, command.source)
         or columns_problem(command.options, catalog.datasets[command.dataset], command.source)
+        or _mode_problem(command, kind, catalog.datasets[command.dataset])
         or _kind_problem(command, kind, catalog)
     )
 
@@ -101,9 +110,40 @@ def _source_problem(command: CreateJob, kind: Kind) -> str | None:
         taken = " or ".join(_SOURCES[name] for name in sorted(kind.sources))
         advice = "; send no file, and leave out file and source" if kind.sources == {"query"} else ""
         return f"operation {command.operation} takes its rows from {taken}, not from {_SOURCES[source.kind]}{advice}"
-    if source.kind == "file" and not source.path:
+    if command.draft and (source.kind != "file" or source.path):
+        return "a draft is of a job that reads a file, which comes later: leave source.path out"
+    if source.kind == "file" and not source.path and not command.draft:
         return "a job that reads a file must name it: give its path (in a command: source.path)"
     return source_problem(source)
+
+
+def _mode_problem(command: CreateJob, kind: Kind, dataset: Dataset) -> str | None:
+    asked, plain = command.options, Options()
+    if asked.mode is None and asked.empty == plain.empty:
+        return None
+    if not kind.modes:
+        return f"mode and empty belong to operations that write by a key; leave them out of {command.operation}"
+    if asked.mode is not None and dataset.key_scope == "job" and asked.mode != "create":
+        return (
+            f"mode {asked.mode} needs a dataset whose key reaches the organisation (primaryKey and sluice.key_scope), "
+            f"and dataset {dataset.name} has none: its rows can be created only"
+        )
+    possible = [mode for mode in dataset.modes if mode in kind.modes]
+    if asked.mode is not None and asked.mode not in possible:
+        return (
+            f"mode {asked.mode} is not allowed here; operation {command.operation} on dataset {dataset.name} takes "
+            f"{' or '.join(possible) or 'none'}"
+        )
+    if asked.empty != plain.empty and write_mode(command, kind, dataset) not in MERGING:
+        return "empty says what an empty cell does in the modes upsert and update; leave it out in the others"
+    return None
+
+
+def write_mode(command: CreateJob, kind: Kind, dataset: Dataset) -> Mode | None:
+    """How the job writes under keys of the organisation; None: it does not, its documents are its own."""
+    if not kind.modes or dataset.key_scope != "organisation":
+        return None
+    return command.options.mode or (dataset.mode if dataset.mode in kind.modes else kind.modes[0])
 
 
 def _kind_problem(command: CreateJob, kind: Kind, catalog: Catalog) -> str | None:
@@ -125,12 +165,14 @@ def recorded_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
     themselves.
     """
     options, recorded = command.options, command.source.columns
+    if command.draft:
+        return None
     told = given(options, FORMAT_OPTIONS) if command.source.format is None else {}
     if told and not (options.encoding and len(told) == 1 and is_utf8(encoding_named(options.encoding))):
         return Rejected(400, f"a command with {', '.join(told)} says how its file is written: source.format")
     if recorded is None:
         if command.source.kind == "file" and given(options, COLUMN_OPTIONS):
-            text = "a command with columns, set or ignore_extra says which column of its file is which: source.columns"
+            text = "a command with options of columns says which column of its file is which: source.columns"
             return Rejected(400, text)
         return None
     dataset = catalog.datasets[command.dataset]
@@ -164,6 +206,16 @@ def _is_day(text: str) -> bool:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def organisation_problem(name: str) -> str | None:
+    """Why this can't be the name of an organisation; None: it can."""
+    if _ORGANISATION.match(name):
+        return None
+    return (
+        f"organisation {name[:80]!r} is not a name that can be used: 1 to 64 letters, digits, "
+        f"dots, - and _, the first a letter or digit"
+    )
 
 
 def makes_file(operation: str, catalog: Catalog) -> bool:

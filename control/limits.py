@@ -19,7 +19,7 @@ from schemas.bounds import (
 )
 from schemas.commands import Request, SetRate, StartJob
 from schemas.datasets import Dataset
-from schemas.job import FILE_OPTIONS, FORMAT_OPTIONS, Options, Source, given
+from schemas.job import FILE_OPTIONS, FORMAT_OPTIONS, MODE_OPTIONS, Options, Source, given
 
 _PERCENT = re.compile(r"(100(\.0{1,12})?|\d{1,2}(\.\d{1,12})?)%", re.ASCII)
 _MOST_DIGEST = 128
@@ -35,6 +35,8 @@ def request_problem(request: Request) -> Rejected | None:
             problem = rate_problem(request.rows_per_second)
         case StartJob(options=Options(dry_run=True)):
             problem = "start makes the real job: leave dry_run out"
+        case StartJob(options=Options() as options) if told := given(options, MODE_OPTIONS):
+            problem = f"start writes as the dry run would have: leave {', '.join(told)} out"
         case StartJob(options=Options() as options) if told := given(options, FILE_OPTIONS):
             problem = f"start takes the file and its columns as the dry run had them: leave {', '.join(told)} out"
         case StartJob(options=Options() as options):
@@ -64,8 +66,11 @@ def format_problem(options: Options, source: Source) -> str | None:
 
 def columns_problem(options: Options, dataset: Dataset, source: Source) -> str | None:
     """Why a job with this dataset and source can't have what its options say of columns; None: it can."""
-    if (options.columns or options.ignore_extra) and source.kind != "file":
-        return "columns and ignore_extra are for the columns of a file; rows that come otherwise name fields themselves"
+    if (options.columns or options.ignore_extra or options.mapping) and source.kind != "file":
+        return (
+            "columns, ignore_extra and mapping are for the columns of a file; rows that come otherwise name fields "
+            "themselves"
+        )
     if options.set and source.kind == "query":
         return "set belongs to operations that write rows; leave it out"
     for name, entries in (("columns", options.columns), ("set", options.set)):

@@ -12,7 +12,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from control.admission import Catalog, creation_problem, exclusive_key, makes_file, recorded_problem
+from control.admission import Catalog, creation_problem, exclusive_key, makes_file, recorded_problem, write_mode
 from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
 from control.limits import request_problem, source_problem
@@ -29,6 +29,7 @@ from control.quotas import (
     usage_of,
 )
 from control.repeats import differences, request_digest
+from control.same_file import Find, applied_meanwhile, same_file_problem
 from control.starting import real_job
 from runtime.formatting import iso_time
 from schemas.commands import (
@@ -50,6 +51,7 @@ from schemas.commands import (
     RetryErrors,
     RollbackJob,
     SetRate,
+    StartDraft,
     StartJob,
     StoresEmptied,
     TerminateJob,
@@ -63,6 +65,7 @@ from schemas.events import (
     Expired,
     Failed,
     FileBegun,
+    FileReceived,
     InputAnnounced,
     InputCompleted,
     InputMoved,
@@ -86,7 +89,7 @@ from schemas.events import (
     TerminationRequested,
     UndoFinished,
 )
-from schemas.formats import SEALED_FORMAT
+from schemas.formats import SEALED_FORMAT, WRITE_MODES
 from schemas.job import ENDED, Input, Job, LaneTotals, State
 
 S = State
@@ -107,6 +110,8 @@ class Context:
     """The id of the job that holds an exclusive key now; None: it is free."""
     find: Callable[[str], Job | None] = field(default=lambda _: None)
     """Another job, by its id."""
+    applied_before: Find = field(default=lambda _: None)
+    """The job that has applied the file of another one, or is applying it."""
     jobs: Callable[[], Iterable[Job]] = field(default=lambda: ())
     """Every job that the control table has."""
 
@@ -150,6 +155,8 @@ def _create(
     if problem is not None:
         return problem
     key = exclusive_key(command, context.catalog)
+    kind = context.catalog.operations[command.operation]
+    mode = write_mode(command, kind, context.catalog.datasets[command.dataset])
     created = Job(
         id=command.job_id,
         operation=command.operation,
@@ -162,29 +169,65 @@ def _create(
         partitions=context.partitions,
         reason=command.reason,
         options=command.options,
+        mode=mode,
+        needs=max(
+            WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0,
+            SEALED_FORMAT if context.catalog.sealing and command.source.kind != "query" else 0,
+        ),
         source=command.source,
         request=request_digest(command),
         started_from=started_from,
         date_from=command.date_from,
         date_till=command.date_till,
         exclusive_key=key,
-        needs=SEALED_FORMAT if context.catalog.sealing and command.source.kind != "query" else 0,
         # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
     )
-    holder = context.holder(key) if key else None
-    queueing = command.options.if_busy == "queue"
+    if command.draft:
+        return (Created(replace(created, state=S.DRAFT, draft=True)),)
+    return _begun(created, (Created(created),), context)
+
+
+def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event, ...] | Rejected:
+    """What becomes of a job that may begin now, as far as other jobs are concerned; `before`: what has led to this."""
+    holder = context.holder(job.exclusive_key) if job.exclusive_key else None
+    queueing = job.options.if_busy == "queue"
     if holder is not None and not queueing:
-        return Rejected(409, _busy(holder, created), {"job_id": holder})
-    usage, quotas = usage_of(created.organisation, context.jobs()), context.catalog.quotas.of(created.organisation)
-    full = place_problem(command.source, usage, created.organisation, quotas, queueing=queueing)
+        return Rejected(409, _busy(holder, job), {"job_id": holder})
+    problem = same_file_problem(job, context.applied_before, queued=holder is not None)
+    if problem is not None:
+        return problem
+    usage, quotas = usage_of(job.organisation, context.jobs()), context.catalog.quotas.of(job.organisation)
+    full = place_problem(job.source, usage, job.organisation, quotas, queueing=queueing)
     if full is None and holder is not None:
-        full = queue_problem(usage, created.organisation, quotas)
+        full = queue_problem(usage, job.organisation, quotas)
     if full is not None:
         return full
-    if holder is not None or running_problem(usage, created.organisation, quotas) is not None:
-        return (Created(created),)
-    return (Created(created), Started())
+    waits = holder is not None or running_problem(usage, job.organisation, quotas) is not None
+    return before if waits else (*before, Started())
+
+
+def _file_received(job: Job, request: StartDraft, context: Context) -> tuple[Event, ...] | Rejected:
+    if not request.source.path or not request.source.sha256:
+        return Rejected(400, "a job starts with a file that is complete: source.path and source.sha256 name it")
+    asked = CreateJob(
+        job_id=job.id,
+        operation=job.operation,
+        dataset=job.dataset,
+        organisation=job.organisation,
+        source=request.source,
+        options=job.options,
+    )
+    problem = creation_problem(asked, context.catalog) or recorded_problem(asked, context.catalog)
+    if problem is not None:
+        return problem
+    return _begun(replace(job, source=request.source), (FileReceived(request.source),), context)
+
+
+def turn(job: Job, context: Context) -> tuple[Event, ...]:
+    """The events of a queued job whose turn has come."""
+    problem = applied_meanwhile(job, context.applied_before)
+    return (Started(),) if problem is None else (Failed(problem),)
 
 
 def _another(job: Job, different: list[str]) -> Rejected:
@@ -206,6 +249,8 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
     match request:
         case CreateJob() | StartJob():
             raise AssertionError("a creation is not a move")
+        case StartDraft():
+            return _file_received(job, request, context)
         case PauseJob():
             return (PauseRequested(),)
         case ResumeJob():
@@ -213,11 +258,14 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
         case TerminateJob():
             return _terminate(job, request, context)
         case RollbackJob():
+            busy = _another_restores(job, context)
+            if busy is not None:
+                return busy
             if job.state is S.FAILED and job.phase == "undo":
                 return (Resumed(),)
-            if job.state is S.FAILED and not _all_rested(job):
+            if job.state is S.FAILED and job.started_at is not None and not _all_rested(job):
                 return (TerminationRequested(keep_rows=False),)
-            return _rollback(job, context)
+            return _rollback(job, context, request.force)
         case RetryErrors():
             return _retry(job, request, context)
         case PurgeJob():
@@ -259,8 +307,25 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
             return Rejected(409, _busy(holder, job), {"job_id": holder})
     if job.state is S.FAILED and job.phase == "apply" and (full := _full(job, context)) is not None:
         return full
+    if job.state is S.FAILED and job.phase == "undo":
+        busy = _another_restores(job, context)
+        if busy is not None:
+            return busy
     resumed: tuple[Event, ...] = (Resumed(),)
     return resumed + _consequences(evolve_all(job, resumed, context), context)
+
+
+def _another_restores(job: Job, context: Context) -> Rejected | None:
+    """Why documents can't be given back now: another job may be writing over them."""
+    holder = context.holder(job.exclusive_key) if job.exclusive_key and job.restores else None
+    if holder in (None, job.id):
+        return None
+    return Rejected(
+        409,
+        f"job {holder} of organisation {job.organisation} is at work on dataset {job.dataset}, and documents are not "
+        f"given back meanwhile: wait for it or terminate it, then roll back",
+        {"job_id": holder},
+    )
 
 
 def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...] | Rejected:
@@ -314,7 +379,7 @@ def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event
         return Rejected(400, f"job {job.id} makes a file, and half of one is not kept: terminate it without keep_rows")
     requested: tuple[Event, ...] = (TerminationRequested(request.keep_rows),)
     # Nothing of a queued or a paused job is in flight: no further proof is needed.
-    if job.state is S.QUEUED:
+    if job.state in (S.DRAFT, S.QUEUED):
         return (*requested, Terminated()) if request.keep_rows else (*requested, *_rollback(job, context))
     if job.state is S.PAUSED:
         if request.keep_rows:
@@ -323,12 +388,12 @@ def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event
     return requested
 
 
-def _rollback(job: Job, context: Context) -> tuple[Event, ...]:
+def _rollback(job: Job, context: Context, force: bool = False) -> tuple[Event, ...]:
     last_row = max((lane.totals.last_row for lane in job.lanes_rested.values()), default=0)
     if job.applied is not None:
         last_row = max(last_row, job.applied.last_row)
     if last_row and not makes_file(job.operation, context.catalog):
-        return (RollbackStarted(last_row),)
+        return (RollbackStarted(last_row, force),)
     if job.started_at is None:
         return (RollbackStarted(0), RolledBack())
     # A worker removes the file of an export as a whole before it counts. Of the other jobs no lane has counted a row,
@@ -444,6 +509,8 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
     assert job is not None, "the first event of a job is Created"
     job = replace(job, command_offset=offset)
     match event:
+        case FileReceived():
+            return replace(job, state=S.QUEUED, source=event.source)
         case Started():
             return replace(job, state=S.RUNNING, started_at=at, epoch=job.epoch + 1)
         case PauseRequested():
@@ -492,19 +559,21 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 budget="waived" if job.options.max_errors is not None else job.budget,
             )
         case RollbackStarted():
+            again = job.state is S.ROLLED_BACK
             return replace(
                 _next_run(job),
+                force=event.force,
                 state=S.ROLLING_BACK,
                 phase="undo",
                 finishing=False,
                 undo_rows=event.last_row,
-                applied=_settled(job, _rested_totals(job)),
-                undone=None,
+                applied=job.applied if again else _settled(job, _rested_totals(job)),
+                undone=job.undone if again else None,
                 ended_at=None,
                 keep_rows=False,
             )
         case UndoFinished():
-            return replace(job, checking=True, undone=(job.undone or LaneTotals()) + event.totals)
+            return replace(job, checking=True, undone=(job.undone or LaneTotals()).another_round(event.totals))
         case RollbackRepeated():
             return replace(_next_run(job), undo_rows=max(job.undo_rows, event.last_row))
         case RolledBack():

@@ -6,19 +6,34 @@ from typing import Final, Literal
 
 from control.errors import Rejected
 from control.transitions import moved_by
-from schemas.commands import PauseJob, PurgeJob, Request, ResumeJob, RetryErrors, RollbackJob, SetRate, TerminateJob
-from schemas.job import Job, State
+from schemas.commands import (
+    PauseJob,
+    PurgeJob,
+    Request,
+    ResumeJob,
+    RetryErrors,
+    RollbackJob,
+    SetRate,
+    StartDraft,
+    TerminateJob,
+)
+from schemas.job import ENDED, Job, State
+from schemas.modes import RESTORING
 
 S = State
 Answer = Literal["move", "already"]
 
 _MOVES: Final[dict[type, frozenset[State]]] = {
-    request: moved_by(request)
-    for request in (PauseJob, ResumeJob, TerminateJob, RollbackJob, RetryErrors, PurgeJob, SetRate)
+    **{
+        request: moved_by(request)
+        for request in (StartDraft, PauseJob, ResumeJob, TerminateJob, RetryErrors, PurgeJob, SetRate)
+    },
+    RollbackJob: moved_by(RollbackJob) - {S.ROLLED_BACK},  # from there only with force: see `_forced`
 }
 """Request -> the states in which it moves a job on."""
 
 _ALREADY: Final[dict[type, frozenset[State]]] = {
+    StartDraft: frozenset(State) - {S.DRAFT},
     PauseJob: frozenset({S.PAUSING, S.PAUSED, S.ROLLBACK_PAUSED}),
     ResumeJob: frozenset({S.RUNNING, S.ROLLING_BACK}),
     TerminateJob: frozenset({S.TERMINATING, S.TERMINATED, S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.ROLLED_BACK}),
@@ -28,12 +43,13 @@ _ALREADY: Final[dict[type, frozenset[State]]] = {
     SetRate: frozenset(),
 }
 """Request -> the states in which it has taken effect before: it succeeds and changes nothing. A retry is a repeat only
-if its file is the one that was sent last."""
+if its file is the one that was sent last, a start only if it is of the file that the job has."""
 
 _KEPT = "it was terminated with its rows kept; to take them out, use rollback when it is TERMINATED"
 _TAKEN_OUT = "it was terminated with its rows taken out; they can't be kept any more"
 
 VERBS: Final[dict[type, str]] = {
+    StartDraft: "start",
     PauseJob: "pause",
     ResumeJob: "resume",
     TerminateJob: "terminate",
@@ -61,6 +77,9 @@ def legality(job: Job, request: Request) -> Answer | Rejected:
     if job.purging or job.purged_at is not None:
         if isinstance(request, PurgeJob):
             return "already" if job.state in _MOVES[kind] else _refused(job, request)
+        if isinstance(request, RollbackJob) and job.mode in RESTORING and job.state in ENDED - {S.ROLLED_BACK}:
+            text = f"job {job.id} was purged, and with it what it wrote over: it can't be rolled back any more"
+            return Rejected(409, text, {"state": job.state})
         if job.purging and job.state in _MOVES[kind]:
             return Rejected(409, f"job {job.id} is being purged; wait until that is over", {"state": job.state})
     if isinstance(request, PauseJob) and job.halting:
@@ -73,6 +92,10 @@ def legality(job: Job, request: Request) -> Answer | Rejected:
         return Rejected(
             409, f"job {job.id} is about to pause; wait until it is {S.ROLLBACK_PAUSED}", {"state": job.state}
         )
+    if isinstance(request, StartDraft) and job.state is not S.DRAFT and job.source.sha256 != request.source.sha256:
+        return Rejected(409, f"job {job.id} is {job.state}, and has its file already", {"state": job.state})
+    if isinstance(request, RollbackJob) and request.force and job.state in _ALREADY[kind] and not job.force:
+        return _forced(job)
     if isinstance(request, RetryErrors) and job.options.dry_run:
         return Rejected(
             409,
@@ -88,6 +111,17 @@ def legality(job: Job, request: Request) -> Answer | Rejected:
     if job.state in _ALREADY[kind]:
         return "already"
     return _refused(job, request)
+
+
+def _forced(job: Job) -> Answer | Rejected:
+    """A rollback with force of a job that is, or was, rolled back without it."""
+    if job.state is not S.ROLLED_BACK:
+        return Rejected(
+            409,
+            f"job {job.id} is {job.state} without force: wait until it is {S.ROLLED_BACK}, then ask for force",
+            {"state": job.state, "allowed": [S.ROLLED_BACK]},
+        )
+    return "move" if job.undone is not None and job.undone.rows_kept + job.undone.rows_not_restored else "already"
 
 
 def _sent_before(job: Job, request: RetryErrors) -> bool:

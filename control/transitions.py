@@ -25,6 +25,7 @@ from schemas.commands import (
     RetryErrors,
     RollbackJob,
     SetRate,
+    StartDraft,
     StartJob,
     StoresEmptied,
     TerminateJob,
@@ -37,6 +38,7 @@ from schemas.events import (
     Expired,
     Failed,
     FileBegun,
+    FileReceived,
     InputAnnounced,
     InputCompleted,
     InputMoved,
@@ -94,9 +96,14 @@ _ENDS_OF_WORK = (LanesDone, InputEnded, ResumeJob)
 
 TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(Created, (None,), S.QUEUED, OPERATOR, "makes the job", (CreateJob, StartJob)),
+    Transition(Created, (None,), S.DRAFT, OPERATOR, "makes the job, whose file is still to come", (CreateJob,)),
+    Transition(FileReceived, (S.DRAFT,), S.QUEUED, OPERATOR, "starts it, as its file has come", (StartDraft,)),
     Transition(
         Started, (S.QUEUED,), S.RUNNING, AGENT, "finds that no other job holds its exclusive key",
-        (None,), (CreateJob, StartJob),
+        (None,), (CreateJob, StartJob, StartDraft),
+    ),
+    Transition(
+        Failed, (S.QUEUED,), S.FAILED, AGENT, "finds at its turn that its file has been applied meanwhile", (None,)
     ),
     Transition(PauseRequested, (S.RUNNING,), S.PAUSING, OPERATOR, "pauses it", (PauseJob,)),
     Transition(
@@ -124,7 +131,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     ),
     Transition(RetryStarted, (S.COMPLETED_WITH_ERRORS,), S.RUNNING, OPERATOR, "sends corrected rows", (RetryErrors,)),
     Transition(
-        TerminationRequested, (S.QUEUED, *_APPLYING), S.TERMINATING, OPERATOR, "terminates it", (TerminateJob,)
+        TerminationRequested, (S.DRAFT, S.QUEUED, *_APPLYING), S.TERMINATING, OPERATOR, "terminates it", (TerminateJob,)
     ),
     Transition(
         TerminationRequested, (S.FAILED,), S.TERMINATING, OPERATOR, "rolls it back before every partition has stopped",
@@ -149,6 +156,10 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(
         RollbackStarted, (S.COMPLETED, S.COMPLETED_WITH_ERRORS, S.TERMINATED, S.FAILED), S.ROLLING_BACK, OPERATOR,
         "rolls it back", (RollbackJob,),
+    ),
+    Transition(
+        RollbackStarted, (S.ROLLED_BACK,), S.ROLLING_BACK, OPERATOR,
+        "rolls it back with force, as others have changed documents since", (RollbackJob,),
     ),
     Transition(PauseRequested, (S.ROLLING_BACK,), None, OPERATOR, "pauses the rollback", (PauseJob,)),
     Transition(
@@ -176,7 +187,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(Failed, (*_APPLYING, *_UNDOING), S.FAILED, READER, "can't read the source to its end", (InputFailed,)),
     Transition(Failed, (*_APPLYING, *_UNDOING), S.FAILED, WORKER, "can't go on with it", (WorkFailed,)),
     Transition(
-        RateSet, (S.QUEUED, *_APPLYING, *_UNDOING, S.FAILED), None, OPERATOR, "sets its rate", (SetRate,)
+        RateSet, (S.DRAFT, S.QUEUED, *_APPLYING, *_UNDOING, S.FAILED), None, OPERATOR, "sets its rate", (SetRate,)
     ),
     Transition(PurgeBegun, _OVER, None, OPERATOR, "purges it", (PurgeJob,)),
     Transition(Purged, _OVER, None, WORKER, "has removed all that holds its values", (PurgeEnded,)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -109,6 +110,9 @@ def migrate(
     partitions: Annotated[
         int | None, typer.Option(min=1, max=256, help="Raise the partitions of rows, lanes and plans to so many.")
     ] = None,
+    roll_over: Annotated[
+        str | None, typer.Option(metavar="DATASET", help="Begin another index for the rows of a dataset.")
+    ] = None,
 ) -> None:
     """Make the topics and indices that are missing, add what is new, and say what differs."""
     from runtime.logs import configure_logging
@@ -116,7 +120,7 @@ def migrate(
     from runtime.settings import settings
 
     configure_logging(settings())
-    raise typer.Exit(make(settings(), partitions))
+    raise typer.Exit(make(settings(), partitions, roll_over))
 
 
 @app.command()
@@ -183,6 +187,8 @@ for _module in ("devstack.role_commands", "sample_csv.cli", "client.cli", "kiban
 
 def main() -> None:
     """Run the command line."""
+    if os.getpid() == 1:  # of a container, which would not hear the signal otherwise
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     app(prog_name="sluice")
 
 

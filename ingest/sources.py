@@ -24,8 +24,9 @@ from ingest.numbered_rows import numbered
 from schemas.blocks import Block, RowBlock, UndoBlock
 from schemas.codec import encode
 from schemas.datasets import Dataset
-from schemas.indices import data_index
+from schemas.generations import data_indices
 from schemas.job import Input, Phase
+from schemas.modes import needs_key_only
 from schemas.plans import CutExport, Plan, ReadFile, UndoRows
 from schemas.quotas import QuotaBook
 
@@ -84,7 +85,7 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
     opened = open_source(plan.source, surroundings.roots, surroundings.checked)
     with opened.file:
         yield from opened.check()
-        wanted = Wanted(recorded=plan.source.columns)
+        wanted = Wanted(key_only=needs_key_only(plan.mode), recorded=plan.source.columns)
         layout = layout_of(plan.source.format)
         header = read_header(opened.head(HEAD_BYTES), opened.size <= HEAD_BYTES, dataset, wanted, layout)
         place = Place(start.bytes, start.lines) if start.blocks else header.end
@@ -144,7 +145,7 @@ def cut_export(plan: CutExport, start: Input, surroundings: SourceContext) -> Bl
     dataset = _dataset(plan, surroundings)
     if dataset.date_field is None:
         raise SourceError(f"dataset {dataset.name} has no date (sluice.date_field), so it can't be cut by date")
-    asking, index = surroundings.asking, data_index(surroundings.prefix, dataset.name)
+    asking, index = surroundings.asking, data_indices(surroundings.prefix, dataset.name)
     if start.frozen is None:
         start = yield from exports.begin(plan, asking, surroundings.recorded, index, dataset.date_field)
         problem = export_problem(start.rows_total or 0, plan.organisation, surroundings.quotas.of(plan.organisation))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from control.jobtable import JobTable
 from processor.elastic.bulk import BulkSink
+from processor.elastic.generations import Generations
 from processor.engine import Engine
 from processor.erasure.housekeeping import Housekeeping
 from processor.erasure.purging import Purging
@@ -69,7 +70,8 @@ def make_engine(
         most = quotas.of(organisation).field_characters
         return most if most < settings.block_bytes else None
 
-    works = WorkFactory(operations, datasets, settings.prefix, sink, gates, clock.now_ms, most_characters)
+    generations = Generations(settings.prefix, sink, clock.now_ms)
+    works = WorkFactory(operations, datasets, settings.prefix, sink, gates, generations, clock.now_ms, most_characters)
     batches = Batches(
         in_flight=settings.bulk_in_flight,
         jobs=jobs,
@@ -104,6 +106,9 @@ def make_engine(
             jobs, kept, settings.retentions, storage, settings.storage_root, keys, clock, report_emptied
         ),
         housekeeping_seconds=settings.housekeeping_seconds,
+        image_days=settings.image_retention_days,
+        index_bytes=settings.index_bytes,
+        report_days=settings.report_retention_days,
     )
     states = JobStates(
         jobs, lanes, scheduler, refill, checkpoints, batches, conclusions, failures, background=tasks.reports

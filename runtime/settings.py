@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.tables_in_settings import table_in
 from runtime.urls import server_key, server_url
+from schemas.principals import Role
 from schemas.quotas import QuotaBook, quota_book
 from schemas.retention import RetentionBook, retention_book
 
@@ -29,6 +31,26 @@ def _limits(text: str) -> str:
 def _retention(text: str) -> str:
     retention_book(table_in(text))
     return text
+
+
+def _roles(text: str) -> str:
+    role_names(text)
+    return text
+
+
+def role_names(text: str) -> dict[str, Role]:
+    """Value of a claim -> role, from ``value=role,value=role``; empty: the roles' own names.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    found: dict[str, Role] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        value, _, role = part.rpartition("=")
+        if not value or role not in list(Role):
+            raise ValueError(f"{part[:60]!r} is not value=viewer, value=operator or value=admin")
+        found[value] = Role(role)
+    return found or {role.value: role for role in Role}
 
 
 Url = Annotated[str, AfterValidator(server_url)]
@@ -80,6 +102,10 @@ class Settings(BaseSettings):
     elasticsearch_replicas: int = Field(0, ge=0, description="replicas of each index that is created")
     elasticsearch_shards: int = Field(1, ge=1, description="primary shards of each data index that is created")
 
+    index_bytes: int | None = Field(
+        None, ge=1, description="bytes of an index from which on new jobs of its dataset get the next one; unset: never"
+    )
+
     kibana_url: Url = Field("http://127.0.0.1:5601", description="Kibana's URL, for the import of the dashboards")
     kibana_space: str | None = Field(None, description="id of the space they go to; unset: the default space")
     kibana_api_key: Key | None = Field(None, description="API key for Kibana (encoded form)")
@@ -99,6 +125,7 @@ class Settings(BaseSettings):
     api_ca_file: Path | None = Field(
         None, description="PEM file of the authorities that the command line trusts; unset: the system's"
     )
+    api_access_log: bool = Field(True, description="log a line for each request: who asked for which route")
     api_connections: int = Field(500, ge=10, description="connections that the API holds open at once, at most")
     api_head_seconds: float = Field(
         20.0, gt=0, description="time limit of a request's line and headers, from the opening of the connection on"
@@ -108,6 +135,28 @@ class Settings(BaseSettings):
     )
     api_least_bytes_per_second: float = Field(
         500.0, gt=0, description="least rate of a body or an answer, on average over twice that pause"
+    )
+
+    oidc_issuer: Url | None = Field(None, description="the OpenID provider's issuer; unset: none")
+    oidc_audience: str | None = Field(None, description="audience of bearer tokens; unset: none is taken")
+    oidc_algorithm: Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"] = Field(
+        "RS256", description="the one algorithm of tokens' signatures"
+    )
+    oidc_jwks: str | None = Field(
+        None, description="file or URL of the provider's keys (JWKS); unset: as its description says"
+    )
+    oidc_name_claim: str = Field("sub", min_length=1, description="claim that holds the principal's name")
+    oidc_organisations_claim: str = Field("organisations", min_length=1, description="claim with the organisations")
+    oidc_all_organisations: str | None = Field(None, description="value of that claim that stands for all of them")
+    oidc_role_claim: str = Field("role", min_length=1, description="claim with the role, or several")
+    oidc_roles: Annotated[str, AfterValidator(_roles)] = Field(
+        "", description="roles of that claim's values, as value=role with commas between; empty: the roles' own names"
+    )
+    oidc_client_id: str | None = Field(None, description="client id for signing in on the page; unset: keys alone")
+    oidc_client_secret: SecretStr | None = Field(None, description="its secret; unset: a public client")
+    oidc_scope: str = Field("openid", description="scopes to ask for, with spaces between")
+    oidc_session_seconds: float = Field(
+        3600.0, gt=0, le=12 * 3600, description="how long someone whom the provider has signed in stays so"
     )
 
     topic_partitions: int = Field(8, ge=1, le=256, description="partitions of the topics that carry rows and plans")
@@ -124,6 +173,17 @@ class Settings(BaseSettings):
     s3_access_key_id: str | None = Field(None, description="access key; unset: as AWS's own tools find one")
     s3_secret_access_key: SecretStr | None = Field(None, description="the access key's secret")
     import_folders: str = Field("", description="folders whose files jobs may name, separated by ':'; empty: none")
+    source_urls: str = Field(
+        "",
+        description="beginnings of addresses that jobs may read, with spaces between; {organisation} in one stands for "
+        "the job's, as in s3://bucket/{organisation}; empty: none",
+    )
+    source_bytes: int = Field(64 * 1024**3, ge=1, description="bytes of a file at such an address, at most")
+    source_seconds: float = Field(3600.0, gt=0, description="time limit for the reading of such a file")
+    source_private_addresses: bool = Field(
+        False, description="whether https addresses may lead to hosts in private networks, or this one"
+    )
+    source_ca_file: Path | None = Field(None, description="PEM file of the authorities to trust, for https addresses")
     datasets_folder: Path | None = Field(None, description="a folder of further dataset schemas (*.json, Table Schema)")
 
     operations: str = Field(
@@ -150,7 +210,14 @@ class Settings(BaseSettings):
         None, description="a folder with a file for each secret setting, named like its variable; unset: none"
     )
 
+    draft_hours: float = Field(24.0, gt=0, description="hours after which a draft whose job was not started ends")
     job_retention_days: float = Field(30.0, gt=0, description="days after which an ended job leaves the control table")
+    image_retention_days: float = Field(
+        30.0, gt=0, description="days after a job's end for which what it wrote over is kept, for its rollback"
+    )
+    report_retention_days: float | None = Field(
+        None, gt=0, description="days after which reports of jobs that are gone are deleted; unset: never"
+    )
     block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
     block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")
     slice_rows: int = Field(10_000, ge=1, le=10_000, description="rows in a slice of an export, at most")
@@ -195,6 +262,14 @@ class Settings(BaseSettings):
             )
         return self
 
+    @field_validator("source_urls")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        for prefix in value.split():
+            if not re.match(r"(s3|https)://[^/@?#]+(/[^?#]*)?\Z", prefix):
+                raise ValueError("one is not the beginning of an address; write s3://bucket/... or https://host/...")
+        return value
+
     @property
     def bootstrap(self) -> str:
         """Kafka's bootstrap servers, ``host:port[,host:port]``."""
@@ -235,6 +310,16 @@ class Settings(BaseSettings):
     def import_roots(self) -> tuple[Path, ...]:
         """Folders whose files a job may name; absolute."""
         return tuple(Path(part).absolute() for part in self.import_folders.split(":") if part)
+
+    @property
+    def source_prefixes(self) -> tuple[str, ...]:
+        """Beginnings of addresses that a job may read."""
+        return tuple(self.source_urls.split())
+
+    @property
+    def oidc_role_names(self) -> dict[str, Role]:
+        """Value of the role's claim -> role."""
+        return role_names(self.oidc_roles)
 
     @property
     def read_files(self) -> dict[str, Path]:

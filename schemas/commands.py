@@ -44,6 +44,14 @@ class CreateJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
     options: Options = Options()
     date_from: Day | None = None
     date_till: Day | None = None
+    draft: bool = False
+    """Its file is still to come: `StartDraft` names it."""
+
+
+class StartDraft(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Start a job whose file has come."""
+
+    source: Source
 
 
 class StartJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -70,7 +78,10 @@ class TerminateJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RollbackJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Take out the rows that the job wrote."""
+    """Take out the rows that the job wrote, and give back what it wrote over."""
+
+    force: bool = False
+    """Documents that others have changed since as well."""
 
 
 class RetryErrors(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -183,7 +194,18 @@ class StoresEmptied(_Command, frozen=True, kw_only=True, omit_defaults=True):
     stores: list[StoreName]
 
 
-Request = CreateJob | StartJob | PauseJob | ResumeJob | TerminateJob | RollbackJob | RetryErrors | PurgeJob | SetRate
+Request = (
+    CreateJob
+    | StartDraft
+    | StartJob
+    | PauseJob
+    | ResumeJob
+    | TerminateJob
+    | RollbackJob
+    | RetryErrors
+    | PurgeJob
+    | SetRate
+)
 Report = (
     InputAdvanced
     | InputEnded

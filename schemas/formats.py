@@ -8,6 +8,8 @@ SEALED_FORMAT: Final = 2
 """From this one on a process can open blocks that are sealed: see decision 0040."""
 FORMAT: Final = 2
 """Every record carries it in the header `FORMAT_HEADER`. Raised by a change that older processes must not overlook."""
+WRITE_MODES: Final = 2
+"""The first format whose processes know of write modes: older ones would make documents of such a job's rows."""
 FORMAT_HEADER: Final = "sluice-format"
 
 

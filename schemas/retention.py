@@ -11,7 +11,18 @@ from msgspec import Meta
 
 Days = Annotated[float, Meta(gt=0, le=100_000)] | Literal["forever"]
 StoreName = Literal[
-    "uploaded_files", "corrected_files", "parts", "results", "previews", "row_errors", "dead_letters", "blocks", "inbox"
+    "uploaded_files",
+    "corrected_files",
+    "parts",
+    "results",
+    "previews",
+    "row_errors",
+    "dead_letters",
+    "changes",
+    "before_images",
+    "undone",
+    "blocks",
+    "inbox",
 ]
 """A place that holds values of jobs."""
 
@@ -31,7 +42,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 EXPIRING: Final[tuple[StoreName, ...]] = Retention.__struct_fields__  # type: ignore[assignment]  # a test compares them
-"""The stores that have a retention. Blocks and inbox rows go with the retention of their topics."""
+"""The stores that have a retention here. Before-images have one of their own, and blocks that of their topic."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from control.admission import Catalog, Kind
 from control.agent import ControlAgent
@@ -38,7 +40,7 @@ PARTITIONS = 2
 CATALOG = Catalog(
     {
         "upload": Kind(frozenset({"file", "topic"})),
-        "teams": Kind(frozenset({"file"}), dataset="teams"),
+        "teams": Kind(frozenset({"file"}), dataset="teams", repeatable=True),
         "export": Kind(frozenset({"query"}), exclusive=False, dated=True, makes_file=True),
     },
     load_datasets(),
@@ -69,7 +71,9 @@ class World:
         self.plans: list[Plan] = []
         self.states: list[Job] = []
         self.log: list[bytes] = []
-        self.agent = ControlAgent(self.jobs, replace(CATALOG, quotas=quotas or QuotaBook()), PARTITIONS, self._publish)
+        self.agent = ControlAgent(
+            self.jobs, dataclasses.replace(CATALOG, quotas=quotas or QuotaBook()), PARTITIONS, self._publish
+        )
 
     async def _publish(self, topic: str, key: bytes, value: bytes) -> None:
         match topic:
@@ -234,6 +238,10 @@ def _failed(world: World) -> None:
     world.fail()
 
 
+def _draft(world: World) -> None:
+    world.send(replace(upload(**world.options), source=Source(name="people.csv"), draft=True))
+
+
 def _rolling_back(world: World) -> None:
     _terminating(world)
     world.rest()
@@ -252,6 +260,7 @@ def _rolled_back(world: World) -> None:
 
 
 WAYS: dict[State, Callable[[World], None]] = {
+    State.DRAFT: _draft,
     State.QUEUED: _queued,
     State.RUNNING: _running,
     State.PAUSING: _pausing,

@@ -9,10 +9,15 @@ from typing import Any, Final
 from api.errors import invalid
 from api.jobs.job_request import values_as, whole_number
 from api.models import JobRequest
-from schemas.job import FORMAT_OPTIONS
+from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS
 
 FIELDS: Final = ("operation", "dataset", "organisation", "reason")
-OPTIONS: Final = ("dry_run", "max_errors", "rows_per_second", "if_busy", "raw", "ignore_extra", *FORMAT_OPTIONS)
+OPTIONS: Final = (
+    *("dry_run", "max_errors", "rows_per_second", "if_busy", "if_same", "raw", "mapping"),
+    *MODE_OPTIONS,
+    "ignore_extra",
+    *FORMAT_OPTIONS,
+)
 """Those that are one value each; `columns` and `set` belong into JSON."""
 _DECIMAL: Final = re.compile(r"\d{1,18}\.\d{1,18}", re.ASCII)
 _TRUTH: Final = {"true": True, "false": False}

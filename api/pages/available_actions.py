@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from api.jobs.actions import COMMANDS
+from api.jobs.actions import COMMANDS, ROLES
 from api.jobs.downloads import result_problem
 from api.models import Reason
 from control.admission import Catalog, makes_file
@@ -12,17 +12,23 @@ from control.errors import Rejected
 from control.moves import legality
 from control.starting import real_job
 from schemas.commands import Request, RetryErrors, SetRate, StartJob
-from schemas.job import Job, Source
+from schemas.job import Job, Source, State
+from schemas.principals import Role
 
 _OTHERS: Final = ("rate", "retry-errors", "start")
 ALL: Final = (*COMMANDS, *_OTHERS)
 
 
-def available_actions(job: Job, catalog: Catalog) -> frozenset[str]:
-    """Names of the commands that change this job now, as in REST's paths; also ``keep-rows`` and ``result``."""
-    found = {name for name in ALL if _moves(job, name)}
+def available_actions(job: Job, catalog: Catalog, role: Role = Role.ADMIN) -> frozenset[str]:
+    """Names of the commands that change this job now, as in REST's paths; also ``keep-rows``, ``again``, ``result``.
+
+    Who may only read is offered the result alone.
+    """
+    found = {name for name in ALL if role.covers(ROLES.get(name, Role.OPERATOR)) and _moves(job, name)}
     if "terminate" in found and not makes_file(job.operation, catalog):
         found.add("keep-rows")
+    if job.ended_at is not None and job.source.kind == "file" and job.source.sha256 is not None:
+        found.add("again")
     if result_problem(job) is None:
         found.add("result")
     return frozenset(found)
@@ -31,6 +37,8 @@ def available_actions(job: Job, catalog: Catalog) -> frozenset[str]:
 def _moves(job: Job, name: str) -> bool:
     command: Request
     match name:
+        case "start" if job.state is State.DRAFT:
+            return True
         case "start":
             return not isinstance(real_job(StartJob(job_id=job.id, dry_run=job.id), job), Rejected)
         case "retry-errors":
@@ -39,6 +47,10 @@ def _moves(job: Job, name: str) -> bool:
             return False  # a dry run has written nothing
         case "rate":
             command = SetRate(job_id=job.id)
+        case "rollback":
+            # A job that is rolled back may be once more with force, if others had changed documents.
+            with_force = legality(job, COMMANDS[name](job.id, "", Reason(force=True))) == "move"
+            return with_force or legality(job, COMMANDS[name](job.id, "", Reason())) == "move"
         case _:
             command = COMMANDS[name](job.id, "", Reason())
     return legality(job, command) == "move"

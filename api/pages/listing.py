@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Any
 from urllib.parse import urlencode
@@ -9,10 +10,11 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from api.errors import ApiError
 from api.jobs.job_view import job_view
 from api.jobs.paging import Query, query_of
 from api.jobs.queries import page_of_all
-from api.models import JobView
+from api.models import JobView, MappingView
 from api.pages import rendering
 from api.pages.start_forms import start_forms
 from api.pages.words import counts, percent, title, tone
@@ -20,14 +22,16 @@ from api.web.services import caller, services
 from control.admission import Catalog
 from runtime.clock import now_ms
 from schemas.job import ENDED, Job, State
+from schemas.principals import Role
 
 _LIMIT = 20
+_MAPPINGS_SECONDS = 1.0
 _FILTERS = ("state", "operation", "organisation")
 
 
 async def show_list(request: Request) -> Response:
     """The start page: the jobs, and the forms."""
-    catalog = services(request).catalog
+    catalog, own = services(request).catalog, caller(request).organisations
     return rendering.page(
         request,
         "list.html",
@@ -35,9 +39,23 @@ async def show_list(request: Request) -> Response:
         states=list(State),
         operations=sorted(catalog.operations),
         forms=start_forms(catalog),
+        mappings=await _mappings(request),
+        addresses=bool(services(request).settings.source_prefixes),
+        organisations=None if own is None else sorted(own),
         # Idempotency keys: a form that is sent twice makes one job.
         keys={name: secrets.token_urlsafe(16) for name in catalog.operations},
     )
+
+
+async def _mappings(request: Request) -> list[MappingView]:
+    """Those to choose from; none while Elasticsearch does not answer: a name can be typed."""
+    asking = caller(request)
+    try:
+        async with asyncio.timeout(_MAPPINGS_SECONDS):
+            found = await services(request).mappings.listed(None)
+    except (ApiError, TimeoutError):
+        return []
+    return [mapping for mapping in found if asking.may_see(mapping.organisation)]
 
 
 async def show_jobs(request: Request) -> Response:
@@ -50,13 +68,14 @@ async def show_jobs(request: Request) -> Response:
 async def _jobs(request: Request) -> dict[str, Any]:
     parts = services(request)
     given = {name: text for name in (*_FILTERS, "after") if (text := request.query_params.get(name, "").strip())}
-    query: Query = query_of([*given.items(), ("limit", str(_LIMIT))], parts.catalog.operations)
+    query: Query = query_of([*given.items(), ("limit", str(_LIMIT))], parts.catalog.operations, caller(request).scope)
     jobs, following = await page_of_all(parts, query, caller(request))
     now = now_ms()
     rows = [_row(job, job_view(job, parts.view, now), parts.catalog) for job in jobs]
     chosen = {name: given[name] for name in _FILTERS if name in given}
     return {
         "jobs": rows,
+        "may_start": caller(request).role.covers(Role.OPERATOR),
         "caught_up": parts.live.caught_up,
         "chosen": chosen,
         "here": urlencode(given),

@@ -18,6 +18,7 @@ from schemas.job import BUSY, ENDED, Job, State
 Tone = Literal["work", "rest", "good", "warn", "bad", "gone"]
 
 _NAMES: Final[dict[State, str]] = {
+    State.DRAFT: "Draft",
     State.QUEUED: "Queued",
     State.RUNNING: "Running",
     State.PAUSING: "Pausing",
@@ -33,6 +34,7 @@ _NAMES: Final[dict[State, str]] = {
 }
 
 _TONES: Final[dict[State, Tone]] = {
+    State.DRAFT: "rest",
     State.QUEUED: "rest",
     State.RUNNING: "work",
     State.PAUSING: "work",
@@ -93,6 +95,8 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
     """What the state means for this job, and what is waited for. `kind` as for `makes_file`."""
     export = makes_file(job, kind)
     match job.state:
+        case State.DRAFT:
+            return "It waits for its file, and starts once that has come and someone starts it."
         case State.QUEUED:
             return "Another job holds what this one needs. It starts by itself when that one has ended or failed."
         case State.PAUSING | State.TERMINATING:
@@ -131,10 +135,15 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
             return "It can't go on by itself. Remove the cause and resume it, or roll it back."
         case State.ROLLING_BACK if job.checking:
             return "Every row is taken out; a count shows that none is left."
+        case State.ROLLING_BACK if job.mode is not None:
+            return "Documents are given back."
         case State.ROLLING_BACK:
             return "What is left of the export is being removed." if export else "Its rows are being taken out again."
         case State.ROLLBACK_PAUSED:
             return "Taking its rows out is paused. Resume it to go on."
+        case State.ROLLED_BACK if job.mode is not None:
+            left = view.progress.rows_kept + view.progress.rows_not_restored
+            return f"{number(left)} documents are left, see below." if left else "Every document is as before the job."
         case State.ROLLED_BACK:
             return "Nothing of the export is left." if export else "A search has found none of its rows."
 
@@ -142,7 +151,7 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
 def said(job: Job, view: JobView) -> str:
     """What a screen reader is told: the state, and at work the percentage in steps of ten."""
     done = percent(job, view)
-    if done is None or view.state in ENDED or view.state is State.QUEUED:
+    if done is None or view.state in ENDED or view.state in (State.DRAFT, State.QUEUED):
         return state_name(view.state)
     return f"{state_name(view.state)}, {int(done // 10) * 10} percent"
 
@@ -150,6 +159,9 @@ def said(job: Job, view: JobView) -> str:
 def counts(view: JobView) -> str:
     """How many rows of how many are dealt with."""
     progress = view.progress
+    if view.phase == "undo" and view.mode is not None:
+        goal = progress.rows_applied - progress.rows_unchanged
+        return f"{number(progress.rows_restored)} of {number(goal)} documents given back"
     if view.phase == "undo":
         return f"{number(progress.rows_rolled_back)} of {number(progress.rows_applied)} rows taken out"
     done = number(progress.rows_applied + progress.rows_failed)
@@ -190,8 +202,16 @@ def options(view: JobView) -> list[str]:
         told.append(_rate(chosen.rows_per_second))
     if chosen.if_busy == "queue":
         told.append("waits in the queue if it has to")
+    if chosen.if_same == "allow":
+        told.append("also if the file was applied before")
+    if view.mode is not None:
+        told.append(f"mode {view.mode}")
+    if chosen.empty == "clear":
+        told.append("empty cells take values out")
     if chosen.raw:
         told.append("cells are taken and written as they are")
+    if chosen.mapping is not None:
+        told.append(f"columns as in the mapping {chosen.mapping}")
     told += [f"{name}: {text}" for name in ("quote", "escape") if (text := getattr(chosen, name)) is not None]
     told += [f"{field} is {text!r} in every row" for field, text in chosen.set.items()]
     if chosen.ignore_extra:

@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import invalid
-from api.jobs.actions import COMMANDS, announce_end, at_rest, carry_out, change_rate
+from api.jobs.actions import COMMANDS, ROLES, announce_end, at_rest, carry_out, change_rate
+from api.jobs.drafts import is_draft, start_draft
 from api.jobs.dry_runs import start_real
 from api.jobs.job_request import body_as
 from api.jobs.retry_errors import take_corrections
@@ -21,6 +22,7 @@ from api.web.bodies import short_body
 from api.web.routing import CSV, Answer, Body, Endpoint, Handler, Parameter, Part, refusal
 from api.web.services import caller, services, visible_job
 from schemas import bounds
+from schemas.principals import Role
 
 _LONGEST_WAIT_SECONDS = 600.0
 _WAIT: Final = Parameter(
@@ -38,7 +40,7 @@ def commanding(action: str) -> Handler:
         """Send the command; with ``?wait=SECONDS``, wait for the state in which the job rests."""
         job, parts = await visible_job(request), services(request)
         wait = _wait_seconds(request)
-        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows")
+        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows, force, partial")
         job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, wait or 0))
         if wait is None:
             return job_answer(parts, job, 202)
@@ -76,9 +78,11 @@ async def end_input(request: Request) -> Response:
 
 
 async def start_job(request: Request) -> Response:
-    """Make the real job of a dry run; a second start answers with the job of the first."""
+    """Start a draft, or make the real job of a dry run; a second start answers with the job of the first."""
     job, parts = await visible_job(request), services(request)
-    body = body_as(await short_body(request), Start, "fields: options, reason")
+    body = body_as(await short_body(request), Start, "fields: options, reason, sha256")
+    if is_draft(job):
+        return job_answer(parts, await start_draft(request, parts, job, caller(request), body))
     real, made = await start_real(parts, job, caller(request), body)
     return made_answer(parts, real, 201 if made else 200)
 
@@ -108,6 +112,7 @@ def _command(action: str, summary: str) -> Endpoint:
         ),
         (_WAIT,),
         Body(Reason, required=False),
+        role=ROLES.get(action, Role.OPERATOR),
     )
 
 
@@ -129,6 +134,7 @@ ENDPOINTS: Final = (
         "Set or lift the most rows a second",
         (Answer(200, "The job", JobView), _NOT_NOW),
         body=Body(Rate),
+        role=Role.OPERATOR,
     ),
     Endpoint(
         "POST",
@@ -138,19 +144,25 @@ ENDPOINTS: Final = (
         "Say how many rows come by the inbox; the job ends once it has them",
         (Answer(202, "The job", JobView), _NOT_NOW),
         body=Body(InputEnd),
+        role=Role.OPERATOR,
     ),
     Endpoint(
         "POST",
         f"{JOB}/start",
         start_job,
         "startJob",
-        "Make the real job of a dry run, without a second upload",
+        "Start a draft whose file has come, or make the real job of a dry run without a second upload",
         (
-            Answer(200, "The job, which was started before", JobView, _LOCATION),
+            Answer(200, "The draft, started; or the real job, which was made before", JobView),
             Answer(201, "The job", JobView, _LOCATION),
-            refusal(409, "Not possible in this state, or without the file that the dry run read; the message says why"),
+            refusal(
+                409,
+                "Not possible in this state, or without the file that the dry run read, or before all of it has come; "
+                "the message says why",
+            ),
         ),
         body=Body(Start, required=False),
+        role=Role.OPERATOR,
     ),
     Endpoint(
         "POST",
@@ -166,5 +178,6 @@ ENDPOINTS: Final = (
         ),
         (_REASON,),
         Body(form={"file": Part(CSV)}, text=CSV),
+        role=Role.OPERATOR,
     ),
 )

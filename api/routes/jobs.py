@@ -24,6 +24,7 @@ from api.web.services import caller, caught_up, services, visible_job
 from control.quotas import exceeded
 from schemas.bounds import MOST_KEY
 from schemas.job import Options, State
+from schemas.principals import Role
 
 _HEARTBEAT_SECONDS = 15
 _SEND_SECONDS = 60
@@ -32,7 +33,7 @@ _SEND_SECONDS = 60
 async def list_jobs(request: Request) -> Response:
     """A page of jobs."""
     parts, requester = services(request), caller(request)
-    query = query_of(request.query_params.multi_items(), parts.catalog.operations)
+    query = query_of(request.query_params.multi_items(), parts.catalog.operations, requester.scope)
     await caught_up(parts)
     return json_answer(await job_page(parts, query, requester))
 
@@ -85,6 +86,7 @@ ENDPOINTS: Final = (
             Parameter("limit", "Jobs on a page, at most", Annotated[int, Meta(ge=1, le=MOST)]),
             Parameter("after", "The `next` of the page before", str),
         ),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "POST",
@@ -99,7 +101,13 @@ ENDPOINTS: Final = (
                 "The organisation is not the caller's, the named file is in no import folder, "
                 "or a web page of another site sends this without a key",
             ),
-            refusal(409, "Another job holds what this one needs, or the named file changes while it is read"),
+            refusal(404, "There is no job whose file is to be read again"),
+            refusal(
+                409,
+                "Another job holds what this one needs, or has applied this file already; or the named file changes "
+                "while it is read, or is another one by now",
+            ),
+            refusal(410, "The file that is to be read again is gone"),
             refusal(413, "The body, the file, its rows, columns or lines, or the export exceed a limit"),
             refusal(422, "The Idempotency-Key belongs to another request"),
             unavailable("Kafka or the workers do not answer, or the API has just started"),
@@ -125,10 +133,21 @@ ENDPOINTS: Final = (
         ),
         Body(JobRequest, {"job": Part(JobRequest, required=False), "file": Part(CSV, required=False)}),
         description="With multipart/form-data the file is sent along, and the job in the part `job` or in the query. "
-        "With application/json the job names a file in an import folder of the server, takes its rows from the "
-        "inbox, or is an export. A file may be compressed (gzip, zip).",
+        "With application/json the job names a file in an import folder of the server (file), at an address "
+        '(source: {"url": ...}) or of another job (source: {"job": ID}); is a draft whose file comes in parts '
+        '(source: {"upload": NAME}); takes its rows from the inbox (source: "topic"); or is an export. '
+        "A file may be compressed (gzip, zip).",
+        role=Role.OPERATOR,
     ),
-    Endpoint("GET", JOB, get_job, "getJob", "One job", (Answer(200, "The job", JobView),)),
+    Endpoint(
+        "GET",
+        JOB,
+        get_job,
+        "getJob",
+        "One job",
+        (Answer(200, "The job", JobView),),
+        role=Role.VIEWER,
+    ),
     Endpoint(
         "GET",
         f"{JOB}/watch",
@@ -139,5 +158,6 @@ ENDPOINTS: Final = (
             Answer(200, "Server-sent events", "text/event-stream"),
             unavailable("As many callers watch jobs as the API has room for, or the API has just started"),
         ),
+        role=Role.VIEWER,
     ),
 )

@@ -13,6 +13,7 @@ from api.models import LimitList
 from api.web.responses import json_answer
 from api.web.routing import Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services
+from schemas.principals import Role
 
 _ORGANISATION: Final = Parameter("organisation", "Whose; left out: the caller's own, or `default`", str)
 
@@ -45,5 +46,6 @@ ENDPOINTS: Final = (
             unavailable("The API has just started, and does not know every job yet"),
         ),
         (_ORGANISATION,),
+        role=Role.VIEWER,
     ),
 )

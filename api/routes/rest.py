@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.openapi import document
-from api.routes import commands, jobs, limits, reports, service
+from api.routes import commands, drafts, jobs, keys, limits, mappings, reports, service
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Endpoint
 
@@ -32,13 +32,16 @@ _DESCRIPTION: Final = Endpoint(
     "getDescription",
     "This text",
     (Answer(200, "OpenAPI 3.1", JSON),),
-    open=True,
+    role=None,
 )
 
 GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "Jobs": jobs.ENDPOINTS,
+    "Drafts": drafts.ENDPOINTS,
     "Commands": commands.ENDPOINTS,
+    "Mappings": mappings.ENDPOINTS,
     "Reports": reports.ENDPOINTS,
+    "Keys": keys.ENDPOINTS,
     "Service": (*limits.ENDPOINTS, *service.ENDPOINTS, _DESCRIPTION),
 }
 """Name of a group -> its routes; generated clients have a class for each group."""

@@ -12,14 +12,18 @@ from elasticsearch import AsyncElasticsearch
 from starlette.requests import Request
 
 from api.errors import ApiError, no_such_job, unavailable
+from api.mappings import Mappings
+from api.principals.audit import Audit
+from api.principals.store import PrincipalStore
 from api.readmodel.command_log import CommandLog
 from api.readmodel.event_loop import CachedValue
 from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobIndex
 from api.readmodel.metrics import Metrics
+from api.remote.fetching import Fetches
 from api.uploads.file_readers import FileReaders
-from api.web.auth import Caller, caller_of
+from api.web.auth import Authenticator, Caller
 from api.web.readiness import elasticsearch_state
 from api.web.request_rates import RequestRates
 from control.admission import Catalog
@@ -42,10 +46,12 @@ class Services:
     elasticsearch: AsyncElasticsearch
     storage: Storage
     metrics: Metrics
-    key: str | None
-    """The admin's API key."""
+    principals: PrincipalStore
+    audit: Audit
+    authenticator: Authenticator
     creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """Job id -> lock, while a request makes that job; an entry disappears with the last request that uses its lock."""
+    fetches: Fetches = field(default_factory=Fetches)
     files: FileReaders = field(default_factory=FileReaders)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """A request that goes through all jobs holds it: one at a time leaves the event loop free for other requests."""
@@ -56,8 +62,10 @@ class Services:
     catch_up_seconds: float = 5.0
     """How long a request waits for a view that is not complete yet."""
     elasticsearch_state: CachedValue[str] = field(init=False)
+    mappings: Mappings = field(init=False)
 
     def __post_init__(self) -> None:
+        self.mappings = Mappings(self.elasticsearch, self.settings.prefix)
         self.elasticsearch_state = CachedValue(lambda: elasticsearch_state(self.elasticsearch))
 
     @property
@@ -73,23 +81,17 @@ def services(request: Request) -> Services:
 
 
 def caller(request: Request) -> Caller:
-    """The caller who sends this request.
+    """The caller who sends this request, as `api/web/access.py`, or for a page `api/pages/gate.py`, has found out."""
+    found: Caller = request.state.caller
+    return found
+
+
+def count_request(parts: Services, user: Caller) -> None:
+    """Count a request. Those of an organisation's callers share its rate; a caller that may act for all has its own.
 
     Raises:
-        ApiError: 401 or 403; 429, requests come too fast.
+        ApiError: 429, requests come too fast.
     """
-    user: Caller | None = getattr(request.state, "caller", None)  # of a page, see api/pages/gate.py
-    parts = services(request)
-    if user is None:
-        user = caller_of(request.headers, request.method, parts.key, require_key=parts.settings.api_require_key)
-    if not getattr(request.state, "counted", False):
-        request.state.counted = True
-        _count(parts, user)
-    return user
-
-
-def _count(parts: Services, user: Caller) -> None:
-    """Count a request. Those of an organisation's callers share its rate; a caller that may act for all has its own."""
     whose = user.name if user.organisations is None else ",".join(sorted(user.organisations))
     quotas = parts.catalog.quotas
     everywhere = user.organisations is None
@@ -102,11 +104,21 @@ def _count(parts: Services, user: Caller) -> None:
         raise ApiError(problem.code, problem.message, problem.details, {"Retry-After": str(math.ceil(wait))})
 
 
+def address_of(request: Request) -> str:
+    """Where a request comes from; empty: not known."""
+    return request.client.host if request.client is not None else ""
+
+
+def route_of(request: Request) -> str:
+    """The method and the route's path, with the names of what varies in it rather than values."""
+    return f"{request.method} {getattr(request.scope.get('route'), 'path', '?')}"
+
+
 async def visible_job(request: Request) -> Job:
     """The job that the request's path names, if its caller may see it.
 
     Raises:
-        ApiError: 401, 403, 404; or 503 as long as the view is not complete.
+        ApiError: 404; or 503 as long as the view is not complete.
     """
     requester = caller(request)
     await caught_up(services(request))
@@ -114,6 +126,7 @@ async def visible_job(request: Request) -> Job:
     job = services(request).view.jobs.get(job_id)
     if job is None or not requester.may_see(job.organisation):
         raise no_such_job(job_id if JOB_ID.match(job_id) else "with this id")
+    request.state.job_id = job_id  # for the access log
     return job
 
 

@@ -107,7 +107,7 @@ class Housekeeping:
                     await self.storage.remove([name])
         if len(self.jobs) <= _MOST_TERMS:
             for each in self.stores:
-                if isinstance(each, Documents):
+                if isinstance(each, Documents) and each.name in EXPIRING:
                     await self._orphaned_documents(each, gate)
 
     async def _orphaned_documents(self, store: Documents, gate: Gate) -> None:

@@ -94,6 +94,46 @@ def test_a_field_that_a_dataset_has_gained_is_put_into_its_index(
     assert changes(config, caplog) == []
 
 
+def test_how_far_keys_reach_stays_while_an_index_has_rows(config: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    from runtime.datasets import load_datasets
+
+    folder, index = config.datasets_folder, data_index(config.prefix, "pets")
+    assert folder is not None
+
+    def keyed(scope: str) -> None:
+        descriptor = {"fields": [{"name": "name"}], "primaryKey": "name", "sluice": {"key_scope": scope}}
+        (folder / "pets.json").write_text(json.dumps(descriptor))
+        load_datasets.cache_clear()
+
+    def put(client: Any, key: str) -> None:
+        mark = {"job_id": "j", "row_number": 1, "organisation": "acme"}
+        client.index(index=index, id=key, document={"name": "Rex", "sluice": mark}, refresh=True)
+
+    keyed("job")
+    changes(config, caplog)
+    keyed("organisation")
+    assert f"index {index} notes how far its keys reach" in changes(config, caplog), "there are no rows yet"
+    with elasticsearch(config) as client:
+        put(client, "acme:0")
+        keyed("job")
+        caplog.clear()
+        assert migrate(config) == 1
+        assert (
+            "have keys that reach the organisation" in caplog.text
+            and "can't be changed while there are rows" in caplog.text
+        )
+        # An index that an older version has made says nothing of it: its rows do.
+        client.indices.put_mapping(index=index, meta={})
+        assert migrate(config) == 1
+        put(client, "j:0")
+        changes(config, caplog)
+        client.delete(index=index, id="j:0", refresh=True)
+        client.indices.put_mapping(index=index, meta={})
+        keyed("organisation")
+        changes(config, caplog)
+    assert changes(config, caplog) == []
+
+
 def test_partitions_are_added_on_request_and_never_taken(config: Settings, caplog: pytest.LogCaptureFixture) -> None:
     changes(config, caplog)
     grown = [topic_name(config.prefix, name) for name in ("plans", "rows", "lanes")]  # type: ignore[arg-type]
@@ -105,3 +145,19 @@ def test_partitions_are_added_on_request_and_never_taken(config: Settings, caplo
     assert migrate(config, partitions=0) == 1 and migrate(config, partitions=257) == 1
     assert counts(config) == {**before, **dict.fromkeys(grown, 3)}
     assert any("has 3 partitions, expected 2: set SLUICE_TOPIC_PARTITIONS" in told for told in provision(config))
+
+
+def test_a_further_index_has_the_mapping_and_the_aliases_follow(
+    config: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes(config, caplog)
+    first = data_index(config.prefix, "pets")
+    assert migrate(config, rolled="teams") == 1 and "primaryKey" in caplog.text
+    assert migrate(config, rolled="no-such") == 1
+    assert f"index {first}.000002 is made" in changes(config, caplog, rolled="pets")
+    assert provision(config) == []
+    with elasticsearch(config) as client:
+        mapping = client.indices.get_mapping(index=f"{first}.000002")[f"{first}.000002"]["mappings"]
+        assert mapping["dynamic"] == "strict" and "name" in mapping["properties"]
+        assert set(client.indices.get_alias(name=f"{first}.read").body) == {first, f"{first}.000002"}
+        assert set(client.indices.get_alias(name=f"{first}.write").body) == {first}  # its time has not come

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -15,10 +16,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
-from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+import yaml
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 from elasticsearch import ApiError, TransportError
 from pydantic import SecretStr
 
@@ -28,10 +41,17 @@ from devstack.layout import Layout
 from devstack.ports import free_port
 from devstack.servers import elasticsearch_server, external, unprivileged
 from devstack.servers.elasticsearch_launch import server_arguments
+from processor.rebuild import rebuild
 from runtime.clients import elasticsearch, librdkafka_config
+from runtime.provision import provision
 from runtime.settings import Settings
-from tests.cluster import ROOT
+from schemas.rights import READS, WRITES, User, rights_of
+from schemas.topics import TopicName, topic_name
+from tests.cluster import ROOT, Cluster, Process, Role, forget
+from tests.conftest import People
 from tests.e2e.commandline import CommandLine
+from tests.upstream import Sender, end, rows_of, topic_job
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificates by openssl")
 
@@ -60,15 +80,8 @@ class Secured:
     url: str
     proxy_url: str
     authority: Path
-
-
-class SecuredCommandLine(CommandLine):
-    """The command line with its secrets in the environment, where pydantic's dump has asterisks."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        secrets = {name: value for name, value in settings if isinstance(value, SecretStr)}
-        self._environment |= {f"SLUICE_{name.upper()}": value.get_secret_value() for name, value in secrets.items()}
+    clear: Settings
+    """Those of the listener in the clear, whose users may do everything."""
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +128,7 @@ def secured(test_home: Path, certificates: Certificates) -> Iterator[Secured]:
         admin = AdminClient(librdkafka_config(own))
         admin.alter_user_scram_credentials([user])[USER].result(timeout=20)
         del admin  # it would complain when Kafka stops
-        yield Secured(bootstrap, url, f"https://localhost:{proxy.server_address[1]}", certificates.authority)
+        yield Secured(bootstrap, url, f"https://localhost:{proxy.server_address[1]}", certificates.authority, own)
     finally:
         proxy.shutdown()
         proxy.server_close()
@@ -134,7 +147,7 @@ def test_an_upload_runs_on_servers_that_need_tls_and_credentials(
     secured: Secured, tmp_path: Path, given: Mapping[str, Any]
 ) -> None:
     settings = _settings(secured, tmp_path, prefix=f"s{free_port()}", **given)
-    sluice = SecuredCommandLine(settings)
+    sluice = CommandLine(settings)
     try:
         sluice("up", "--detach")
         file = ROOT / "sample_csv" / "files" / "people-small.csv"
@@ -145,6 +158,79 @@ def test_an_upload_runs_on_servers_that_need_tls_and_credentials(
         sluice("rebuild")
     finally:
         sluice("down")
+
+
+def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
+    secured: Secured, tmp_path: Path, people: People
+) -> None:
+    """Uploads, a pause, a retry, a rollback, an export and rows of the inbox, with Kafka's users of k8s/components."""
+    _make_users(secured)
+    shared = {**SCRAM, **PASSWORD, "prefix": "sluice", "topic_partitions": 4, "block_rows": 100, "slice_rows": 100}
+    settings = {
+        role: _settings(secured, tmp_path, **{**shared, "kafka_username": f"sluice-{role}"})
+        for role in ("migrate", "api", "ingest", "worker")
+    }
+    cluster = Cluster(settings["api"])
+    superuser = _settings(secured, tmp_path, **{**shared, "api_port": settings["api"].api_port})
+    try:
+        assert provision(settings["migrate"]) == []
+        for role in ("api", "ingest", "worker"):
+            cluster.all.append(Process(role, 1, settings[role]))
+        cluster.wait_ready(*cluster.all)
+        job_id = cluster.upload(people(1000), "rights")
+        cluster.rate(job_id, 400)
+        cluster.wait_rows(job_id, 200)
+        assert cluster.act(job_id, "pause")["state"] == "PAUSED"
+        cluster.act(job_id, "resume")
+        cluster.rate(job_id, None)
+        cluster.wait_state(job_id, "COMPLETED")
+        export = cluster.export("rights")
+        cluster.wait_state(export, "COMPLETED")
+        by_inbox = topic_job(cluster, "rights-by-inbox")
+        Sender(superuser).rows(by_inbox, rows_of(people(100)))
+        end(cluster, by_inbox, 100)
+        cluster.wait_state(by_inbox, "COMPLETED")
+        assert cluster.act(job_id, "rollback")["state"] == "ROLLED_BACK"
+        assert rebuild(settings["worker"], lambda done, total: None)["unreadable"] == 0
+        assert cluster.history(job_id)
+        for process in list(cluster.all):
+            process.stop()
+        cluster.check()
+    finally:
+        for process in cluster.all:
+            if process.alive:
+                process.kill()
+        cluster.show()
+        forget(superuser)
+
+
+def _make_users(secured: Secured) -> None:
+    """The users and rights of the component kafka-strimzi, as its operator would make them."""
+    admin = AdminClient({"bootstrap.servers": secured.clear.bootstrap})
+    secret = SCRAM_PASSWORD.get_secret_value().encode()
+    bindings = []
+    for item in yaml.safe_load_all((ROOT / "k8s/components/kafka-strimzi/users.yaml").read_text("utf-8")):
+        name = item["metadata"]["name"]
+        info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
+        admin.alter_user_scram_credentials([UserScramCredentialUpsertion(name, info, secret)])[name].result(20)
+        for acl in item["spec"]["authorization"]["acls"]:
+            resource = acl["resource"]
+            kind = {"topic": "TOPIC", "group": "GROUP", "transactionalId": "TRANSACTIONAL_ID"}[resource["type"]]
+            pattern = {"literal": "LITERAL", "prefix": "PREFIXED"}[resource["patternType"]]
+            bindings += [
+                AclBinding(
+                    ResourceType[kind],
+                    resource["name"],
+                    ResourcePatternType[pattern],
+                    f"User:{name}",
+                    "*",
+                    AclOperation[re.sub("(?<=[a-z])(?=[A-Z])", "_", operation).upper()],
+                    AclPermissionType.ALLOW,
+                )
+                for operation in acl["operations"]
+            ]
+    for future in admin.create_acls(bindings).values():
+        future.result(20)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +250,105 @@ def test_a_refusal_names_its_reason(
     settings = _settings(secured, tmp_path, **{**SCRAM, **PASSWORD, **wrong})
     with pytest.raises(StackError, match=message):
         external.require_reachable(settings)
+
+
+# -- a user for each process -----------------------------------------------------------------------------------------
+
+PASSWORDS: dict[User, str] = {user: f"of-{user}" for user in get_args(User)}
+
+
+def let_in(own: Settings, prefix: str) -> None:
+    """Make a user for each process, and give it its rights."""
+    admin = AdminClient(librdkafka_config(own))
+    scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
+    users = [UserScramCredentialUpsertion(f"{prefix}-{u}", scram, word.encode()) for u, word in PASSWORDS.items()]
+    for made in admin.alter_user_scram_credentials(users).values():
+        made.result(timeout=30)
+    bindings = [
+        AclBinding(
+            ResourceType[right.resource.upper().replace("-", "_")],
+            right.name,
+            ResourcePatternType.PREFIXED if right.prefixed else ResourcePatternType.LITERAL,
+            f"User:{prefix}-{user}",
+            "*",
+            AclOperation[right.operation.upper().replace("-", "_")],
+            AclPermissionType.ALLOW,
+        )
+        for user in PASSWORDS
+        for right in rights_of(user, prefix)
+    ]
+    for granted in admin.create_acls(bindings).values():
+        granted.result(timeout=30)
+
+
+def as_user(settings: Settings, user: User, **more: Any) -> Settings:
+    own = {"kafka_username": f"{settings.prefix}-{user}", "kafka_password": SecretStr(PASSWORDS[user])}
+    return settings.model_copy(update={**own, **more})
+
+
+def refused(settings: Settings, topic: str, write: bool) -> bool:
+    """Whether Kafka refuses this user a record of this topic."""
+    if write:
+        errors: list[KafkaError | None] = []
+        producer = Producer({**librdkafka_config(settings, message_timeout_ms=20_000), "log_level": 0})
+        producer.produce(topic, b"x", on_delivery=lambda error, _: errors.append(error))
+        producer.flush(30)
+        return errors[0] is not None and errors[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    group = f"{settings.prefix}-{'workers' if settings.kafka_username.endswith('worker') else 'api'}"  # type: ignore[union-attr]
+    consumer = Consumer({**librdkafka_config(settings, group_id=group, auto_offset_reset="earliest"), "log_level": 0})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    try:
+        message = wait_until(lambda: consumer.poll(1.0), 30, "Kafka answers")
+        error = message.error()
+        return error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    finally:
+        consumer.close()
+
+
+def test_each_process_works_with_a_user_of_its_own_and_may_nothing_more(secured: Secured, tmp_path: Path) -> None:
+    prefix = f"s{free_port()}"
+    settings = _settings(secured, tmp_path, prefix=prefix, topic_partitions=2, **SCRAM, **PASSWORD)
+    let_in(secured.clear, prefix)
+    provision(as_user(settings, "migrate"))
+    cluster = Cluster(settings)
+    roles: tuple[tuple[Role, User], ...] = (("api", "api"), ("ingest", "ingest"), ("worker", "worker"))
+    try:
+        for role, user in roles:
+            cluster.all.append(Process(role, 1, as_user(settings, user)))
+        cluster.wait_ready(*cluster.all)
+        file = ROOT / "sample_csv" / "files" / "people-small.csv"
+        uploaded = cluster.wait_state(cluster.upload(file), "COMPLETED")
+        assert uploaded["progress"]["rows_applied"] == 1000
+        made = cluster.call("POST", "/v1/keys", json={"name": "ada", "organisation": "acme", "role": "viewer"})
+        known = cluster.request("GET", "/v1/principal", headers={"X-API-Key": made["key"]})
+        assert known.json()["name"] == "ada"
+        exported = cluster.wait_state(cluster.export("acme", start="2000-01-01"), "COMPLETED")
+        assert exported["progress"]["rows_applied"] == 1000
+        assert cluster.act(uploaded["id"], "rollback")["state"] == "ROLLED_BACK"
+
+        # A service that produces a job and its rows.
+        sender = Sender(as_user(settings, "service"))
+        job_id = topic_job(cluster, "globex")
+        sender.rows(job_id, rows_of(file)[:20])
+        end(cluster, job_id, 20)
+        assert cluster.wait_state(job_id, "COMPLETED")["progress"]["rows_applied"] == 20
+        cluster.check()
+
+        # And no one may do what is not in the table.
+        every = get_args(TopicName)
+        for user in ("api", "ingest", "worker", "service", "migrate"):
+            own = as_user(settings, user)
+            for name in every:
+                if name not in WRITES[user]:
+                    assert refused(own, topic_name(prefix, name), write=True), f"{user} may write {name}"
+            for name in (name for name in every if name not in READS[user]):
+                if user in ("api", "worker"):
+                    assert refused(own, topic_name(prefix, name), write=False), f"{user} may read {name}"
+    finally:
+        for process in cluster.all:
+            if process.alive:
+                process.kill()
+        cluster.show()
 
 
 def _settings(secured: Secured, home: Path, **more: Any) -> Settings:
@@ -189,6 +374,8 @@ def _secure_kafka(servers: Servers, port: int, certificates: Certificates) -> No
     login, listener = "org.apache.kafka.common.security", "listener.name.secured"
     security = {
         "inter.broker.listener.name": "PLAINTEXT",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": f"User:ANONYMOUS;User:{USER}",
         f"{listener}.ssl.keystore.type": "PEM",
         f"{listener}.ssl.keystore.location": str(keystore),
         f"{listener}.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256",

@@ -7,17 +7,18 @@ import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import msgspec
 import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
+from api.principals.attempts import FREE
+from api.principals.issuing import MOST_KEYS
 from api.uploads.receiving import MOST_JSON_BYTES
-from api.web.auth import Caller
 from api.web.routing import Endpoint
 from schemas.commands import PurgeEnded, UndoChecked
+from schemas.principals import Role
 from tests.api_stub import PEOPLE, StubElasticsearch, StubLog, make_job, rest, stub
 from tests.api_world import CORRECTED, ROUTES, UPLOAD, World
 
@@ -64,6 +65,13 @@ def made_twice(world: World, **second: Any) -> Response:
     return make_job(world.client, **{"key": "k", **second})
 
 
+def file_gone(world: World) -> Response:
+    job_id = world.tried()
+    for path in world.folder.rglob("people.csv"):
+        path.unlink()
+    return world.ask("createJob", json={"source": {"job": job_id}})
+
+
 def inbox(world: World) -> Response:
     job_id = world.ask("createJob", json={**UPLOAD, "source": "topic"}).json()["id"]
     return world.ask("endInput", job_id)
@@ -102,9 +110,9 @@ def full_disk(world: World, name: str) -> Response:
 
 
 def of_another_organisation(world: World) -> Response:
-    with mock.patch("api.web.services.caller_of", lambda *_, **__: Caller("ann", frozenset({"acme"}))):
-        assert world.ask("getLimits").json()["organisation"] == "acme"
-        return world.ask("getLimits", query="?organisation=another")
+    headers = {"X-API-Key": world.log.principals.key("viewer", "acme")}
+    assert world.ask("getLimits", headers=headers).json()["organisation"] == "acme"
+    return world.ask("getLimits", query="?organisation=another", headers=headers)
 
 
 def purged(world: World) -> Response:
@@ -115,6 +123,17 @@ def purged(world: World) -> Response:
 
     world.at_once(job_id, done)
     return world.ask("purgeJob", job_id, "?wait=5")
+
+
+def without_principals(world: World) -> Response:
+    world.log.principals.up = False
+    return world.ask("createKey")
+
+
+def too_many_keys(world: World) -> Response:
+    made, keys = world.made_key(), world.log.principals.feed.registry.keys
+    keys.update((f"k{number}", keys[made]) for number in range(MOST_KEYS))
+    return world.ask("createKey")
 
 
 def about(name: str) -> Callable[[World], Response]:
@@ -132,11 +151,30 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     ("retryErrors", 507): lambda world: full_disk(world, "retryErrors"),
     **{(name, 200): plain(name) for name in ("healthz", "readyz", "metrics", "getDescription")},
     **{(name, 200): about(name) for name in ("getJob", "getHistory", "getErrors", "getErrorsCsv", "getPreview")},
+    **{(name, 200): about(name) for name in ("getChanges", "getChangesCsv", "getUndone", "getUndoneCsv")},
+    **{
+        (name, 404): lambda world, name=name: world.ask(name, world.running())
+        for name in ("getChanges", "getChangesCsv", "getUndone", "getUndoneCsv")
+    },
     ("createJob", 201): lambda world: make_job(world.client),
     ("createJob", 403): lambda world: world.ask("createJob", json={**UPLOAD, "file": "/etc/hostname"}),
+    ("createJob", 404): lambda world: world.ask("createJob", json={"source": {"job": "0" * 16}}),
+    ("createJob", 410): file_gone,
     ("createJob", 409): lambda world: made_twice(world, key="other"),
     ("createJob", 422): lambda world: made_twice(world, body=PEOPLE),
     ("createJob", 503): lambda world: without_kafka(world, "createJob"),
+    **{(name, 200): plain(name) for name in ("listMappings", "getMapping", "saveMapping")},
+    ("removeMapping", 204): plain("removeMapping"),
+    ("getMapping", 404): lambda world: world.ask("getMapping", name_of="none"),
+    **{
+        (name, 503): lambda world, name=name: without_elasticsearch(world, name)
+        for name in ("listMappings", "getMapping", "saveMapping", "removeMapping")
+    },
+    ("getFile", 200): about("getFile"),
+    ("getFile", 409): lambda world: world.ask("getFile", world.running()),
+    ("appendFile", 204): about("appendFile"),
+    ("appendFile", 409): lambda world: world.ask("appendFile", world.running()),
+    ("appendFile", 413): lambda world: world.ask("appendFile", world.draft(size=3)),
     ("watchJob", 200): lambda world: world.ask("watchJob", world.completed()),
     ("watchJob", 503): crowded,
     ("pauseJob", 200): lambda world: resting(world, "pauseJob", "?wait=5"),
@@ -181,7 +219,7 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     },
     **{
         (name, 503): lambda world, name=name: without_elasticsearch(world, name)
-        for name in ("retryErrors", "getErrors", "getErrorsCsv", "getPreview")
+        for name in ("retryErrors", "getErrors", "getErrorsCsv", "getPreview", "getChanges", "getChangesCsv")
     },
     ("getPreview", 404): lambda world: world.ask("getPreview", world.running()),
     ("getResult", 200): part,
@@ -190,6 +228,14 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     ("getResult", 404): lambda world: world.ask("getResult", world.running()),
     ("getResult", 409): lambda world: world.ask("getResult", world.exporting()),
     ("getResult", 416): lambda world: part(world, Range="bytes=10-"),
+    ("createKey", 201): plain("createKey"),
+    ("createKey", 409): too_many_keys,
+    ("createKey", 503): without_principals,
+    ("listKeys", 200): plain("listKeys"),
+    ("revokeKey", 200): lambda world: world.ask("revokeKey", key_id=world.made_key()),
+    ("revokeKey", 404): plain("revokeKey"),
+    ("listSecurityEvents", 200): plain("listSecurityEvents"),
+    ("getPrincipal", 200): plain("getPrincipal"),
     ("readyz", 503): lambda world: without_kafka(world, "readyz"),
 }
 """Operation, status -> what leads to it, besides what leads to a status of every route."""
@@ -213,16 +259,26 @@ def implied(world: World, endpoint: Endpoint, code: int) -> Iterator[Response]:
             world.start(limits='{"requests_per_second": 0.001}')
             assert world.ask(name).status_code != 429
             yield world.ask(name)
-        case 403 if not endpoint.open and endpoint.method != "GET":
-            yield world.ask(name, headers={"Origin": "http://evil.example"})
+        case 403 if not endpoint.open:
+            if endpoint.method != "GET":
+                yield world.ask(name, headers={"Origin": "http://evil.example"})
+            if endpoint.role is not Role.VIEWER:
+                job_id = world.running(organisation="acme") if endpoint.of_a_job else ""
+                yield world.ask(name, job_id, headers={"X-API-Key": world.log.principals.key("viewer", "acme")})
         case 404 if endpoint.of_a_job:
             yield world.ask(name)
         case 413 if endpoint.body is not None and endpoint.body.json is not None:
             job_id = world.fitting_job(name) if endpoint.of_a_job else ""
             yield world.ask(name, job_id, content=b" " * (MOST_JSON_BYTES + 1), headers=json, json=None)
-        case 503 if not endpoint.open and name != "listDatasets":
+        case 429 if not endpoint.open:
+            for _ in range(FREE):
+                assert world.ask(name, headers={"X-API-Key": "wrong"}).status_code == 401
+            yield world.ask(name, headers={"X-API-Key": "wrong"})
+        case 503 if not endpoint.open and "Mapping" not in name:
             world.start(caught_up=False)
-            yield world.ask(name)
+            yield world.ask(name, headers={"X-API-Key": "sluice_of_whom"})
+            if endpoint.of_a_job or name in ("listJobs", "createJob", "getStats", "listKeys", "revokeKey"):
+                yield world.ask(name)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tests.control_world import REQUESTS, World, at, parsed, upload, world_in
 
 MAP = """
                       pause           resume       terminate    keep_rows   rollback     retry   rate  create  purge
+DRAFT                 409             409          ROLLED_BACK  TERMINATED  409          409     set  same  409
 QUEUED                409             409          ROLLED_BACK  TERMINATED  409          409     set  same  409
 RUNNING               PAUSING         same         TERMINATING  TERMINATING  409          409     set  same  409
 PAUSING               same            409          TERMINATING  TERMINATING  409          409     set  same  409

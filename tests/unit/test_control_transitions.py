@@ -27,13 +27,14 @@ from schemas.commands import (
     RetryErrors,
     RollbackJob,
     SetRate,
+    StartDraft,
     StartJob,
     StoresEmptied,
     TerminateJob,
     UndoChecked,
     WorkFailed,
 )
-from schemas.events import Event, Started
+from schemas.events import Event, Failed, Started
 from schemas.job import Input, Job, LaneTotals, Source, State
 from tests.control_world import (
     CATALOG,
@@ -51,6 +52,7 @@ Step = tuple[type, State | None, State, type | None, bool]
 
 NOTHING = LaneTotals()
 WRITTEN = LaneTotals(rows_applied=5, blocks=1, last_row=10)
+KEPT = LaneTotals(rows_kept=2, blocks=1, last_row=10)
 WITH_ERRORS = LaneTotals(rows_applied=4, rows_failed=1, blocks=1, last_row=10)
 PROBED = LaneTotals(rows_applied=1000, blocks=1, last_row=1000)
 OVERSPENT = LaneTotals(rows_applied=500, rows_failed=500, blocks=1, last_row=1000)
@@ -78,6 +80,8 @@ def sweep() -> set[Step]:
         if job is not None and job.state is State.QUEUED:
             assert [record.event for record in start(job, context(None)).history] == [Started.__name__]
             take(job, (Started(),), None)
+            # The other outcome of a turn: see test_control_same_file.py.
+            take(job, (Failed("applied meanwhile"),), None)
         for command in commands(job):
             for holder in (None, "other") if job is None else (None,):
                 verdict = decide(job, command, context(holder))
@@ -94,6 +98,7 @@ def commands(job: Job | None) -> Iterator[Command]:
     """What people, readers and workers may send to a job in this state; None: there is no job yet."""
     if job is None:
         yield upload(max_errors=10)
+        yield replace(upload(), source=Source(name="people.csv"), draft=True)
         yield replace(upload(if_busy="queue"), source=Source(kind="topic"))
         export = Source(kind="query")
         yield CreateJob(job_id="j1", operation="export", dataset="people", source=export, date_from="2026-01-01")
@@ -101,11 +106,13 @@ def commands(job: Job | None) -> Iterator[Command]:
         return
     run: dict[str, Any] = {"job_id": job.id, "phase": job.phase, "run": job.run}
     corrected = Source(path="r.csv", sha256="c0", bytes=3)
+    yield StartDraft(job_id=job.id, source=Source(path="j1.csv", sha256="a1"))
     yield PauseJob(job_id=job.id)
     yield ResumeJob(job_id=job.id)
     yield TerminateJob(job_id=job.id)
     yield TerminateJob(job_id=job.id, keep_rows=True)
     yield RollbackJob(job_id=job.id)
+    yield RollbackJob(job_id=job.id, force=True)
     yield RetryErrors(job_id=job.id, source=corrected, errors_of_run=job.run)
     yield SetRate(job_id=job.id, rows_per_second=9)
     yield PurgeJob(job_id=job.id)
@@ -122,6 +129,7 @@ def commands(job: Job | None) -> Iterator[Command]:
         yield rested(job, lanes, NOTHING)
         yield rested(job, lanes, WRITTEN)
         yield lanes_done(job, lanes, WRITTEN)
+        yield lanes_done(job, lanes, KEPT)
         yield lanes_done(job, lanes, WITH_ERRORS)
     yield LanesCounted(job_id=job.id, lanes={0: PROBED})
     yield LanesCounted(job_id=job.id, lanes={0: OVERSPENT})
@@ -133,15 +141,17 @@ def commands(job: Job | None) -> Iterator[Command]:
 def outline(job: Job) -> Any:
     """What tells states apart: numbers that only grow are left out, so that there is an end of states."""
     return (
-        (job.operation, job.options.max_errors, job.source.kind, job.started_at is None, min(job.run, 1)),
+        (job.operation, job.options.max_errors, job.source.kind, job.draft, job.started_at is None, min(job.run, 1)),
         (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget),
         job.keep_rows and job.state is State.TERMINATING,
         (job.purging, job.purged_at is None),
         (job.current_input.ended, job.current_input.blocks_per_partition),
         (tuple(sorted(job.lanes_rested)), any(lane.totals.last_row for lane in job.lanes_rested.values())),
         (tuple(sorted(job.lanes_done)), any(totals.rows_failed for totals in job.lanes_done.values())),
+        job.phase == "undo" and any(totals.rows_kept for totals in job.lanes_done.values()),
         job.applied and (job.applied.rows_failed > 0, job.applied.last_row > 0),
         tuple(sorted((lane, totals.rows_failed) for lane, totals in job.lanes_counted.items())),
+        (job.force, job.undone is not None and job.undone.rows_kept > 0) if job.phase == "undo" else (),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from api import access_page
 from api.jobs.limits import CONNECTION_LIMITS
 from control import limits_page, states_page
 from devstack.cli import app
@@ -131,6 +132,13 @@ def test_the_table_of_stores_has_each_retention_and_its_default() -> None:
     text = (ROOT / "docs" / "retention.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| `([\d.]+)` \|", text, re.MULTILINE)
     assert dict(rows) == {name: str(getattr(Retention(), name)) for name in EXPIRING}
+
+
+def test_the_tables_of_roles_are_made_of_the_routes() -> None:
+    text = access_page.PAGE.read_text(encoding="utf-8")
+    assert access_page.BEGIN in text
+    assert access_page.END in text
+    assert text == access_page.written(text), "python -m api.access_page"
 
 
 def test_no_word_comes_back_that_hides_who_does_what() -> None:
