@@ -106,6 +106,7 @@ def source_problem(source: Source) -> str | None:
     for name, text, most in (
         ("path", source.path, MOST_PATH),
         ("name", source.name, MOST_PATH),
+        ("url", source.url, MOST_PATH),
         ("sha256", source.sha256, _MOST_DIGEST),
     ):
         if text is not None and len(text) > most:

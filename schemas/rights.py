@@ -31,9 +31,9 @@ class Right:
 
 
 READS: Final[Mapping[User, tuple[TopicName, ...]]] = {
-    "api": ("jobs", "lanes", "job-events", "principals", "security-events"),
-    "ingest": ("plans", "jobs", "inbox", "inbox-state", "commands", "rows"),
-    "worker": ("commands", "jobs", "rows", "lanes", "progress", "job-events", "dead-letters"),
+    "api": ("commands", "jobs", "job-events", "lanes", "principals", "security-events"),
+    "ingest": ("commands", "jobs", "plans", "rows", "inbox", "inbox-state"),
+    "worker": ("commands", "jobs", "job-events", "rows", "lanes", "progress", "dead-letters"),
     "migrate": (),
     "service": (),
 }
@@ -44,14 +44,8 @@ WRITES: Final[Mapping[User, tuple[TopicName, ...]]] = {
     "migrate": (),
     "service": ("commands", "inbox"),
 }
-GROUPS: Final[Mapping[User, tuple[str, ...]]] = {
-    "api": ("api",),
-    "ingest": ("ingest", "inbox", "reading"),
-    "worker": ("workers", "reading"),
-    "migrate": (),
-    "service": (),
-}
-"""What follows the prefix and a hyphen in the names of consumer groups; each is for every name that begins so."""
+MEMBERS: Final[frozenset[User]] = frozenset({"api", "ingest", "worker"})
+"""They are in consumer groups, whose names begin with the prefix and a hyphen."""
 _MIGRATES: Final[tuple[Operation, ...]] = ("create", "alter", "describe-configs", "alter-configs")
 
 
@@ -59,9 +53,10 @@ def rights_of(user: User, prefix: str) -> list[Right]:
     """What this user may do in Kafka, and nothing else."""
     rights = [Right("topic", topic_name(prefix, name), "read") for name in READS[user]]
     rights += [Right("topic", topic_name(prefix, name), "write") for name in WRITES[user]]
-    rights += [Right("group", f"{prefix}-{name}", "read", prefixed=True) for name in GROUPS[user]]
+    if user in MEMBERS:
+        rights.append(Right("group", f"{prefix}-", "read", prefixed=True))
     if user == "ingest":
-        rights.append(Right("transactional-id", f"{prefix}-inbox-", "write", prefixed=True))
+        rights.append(Right("transactional-id", f"{prefix}-", "write", prefixed=True))
     if user == "migrate":
         rights += [Right("topic", f"{prefix}.", operation, prefixed=True) for operation in _MIGRATES]
     return rights

@@ -148,9 +148,9 @@ class World:
         """A dry run that has completed."""
         return self.completed(options={"dry_run": True})
 
-    def rolled_back(self) -> str:
+    def rolled_back(self, **job: Any) -> str:
         """A job that wrote over documents, and whose rollback has begun."""
-        job_id = self.completed(body=TEAMS, dataset="teams", options={"mode": "upsert"})
+        job_id = self.completed(body=TEAMS, dataset="teams", options={"mode": "upsert"}, **job)
         assert self.ask("rollbackJob", job_id).status_code == 202
         return job_id
 

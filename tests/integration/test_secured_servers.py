@@ -20,7 +20,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -45,13 +45,12 @@ from processor.rebuild import rebuild
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
-from schemas.rights import READS, WRITES, User, rights_of
+from schemas.rights import WRITES, User
 from schemas.topics import TopicName, topic_name
-from tests.cluster import ROOT, Cluster, Process, Role, forget
+from tests.cluster import ROOT, Cluster, Process, forget
 from tests.conftest import People
 from tests.e2e.commandline import CommandLine
 from tests.upstream import Sender, end, rows_of, topic_job
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificates by openssl")
 
@@ -77,11 +76,10 @@ class Secured:
     """Where the servers are, and what they ask for. `proxy_url` is Elasticsearch for those with the API key."""
 
     bootstrap: str
+    in_the_clear: str
     url: str
     proxy_url: str
     authority: Path
-    clear: Settings
-    """Those of the listener in the clear, whose users may do everything."""
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +126,9 @@ def secured(test_home: Path, certificates: Certificates) -> Iterator[Secured]:
         admin = AdminClient(librdkafka_config(own))
         admin.alter_user_scram_credentials([user])[USER].result(timeout=20)
         del admin  # it would complain when Kafka stops
-        yield Secured(bootstrap, url, f"https://localhost:{proxy.server_address[1]}", certificates.authority, own)
+        yield Secured(
+            bootstrap, own.bootstrap, url, f"https://localhost:{proxy.server_address[1]}", certificates.authority
+        )
     finally:
         proxy.shutdown()
         proxy.server_close()
@@ -136,6 +136,7 @@ def secured(test_home: Path, certificates: Certificates) -> Iterator[Secured]:
         servers.remove()
 
 
+_USERS: tuple[User, ...] = ("migrate", "api", "ingest", "worker")
 PLAIN = {"kafka_sasl_mechanism": "PLAIN", "kafka_password": KAFKA_PASSWORD}
 SCRAM = {"kafka_sasl_mechanism": "SCRAM-SHA-256", "kafka_password": SCRAM_PASSWORD}
 PASSWORD = {"elasticsearch_username": USER, "elasticsearch_password": ELASTICSEARCH_PASSWORD}
@@ -166,9 +167,8 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
     """Uploads, a pause, a retry, a rollback, an export and rows of the inbox, with Kafka's users of k8s/components."""
     _make_users(secured)
     shared = {**SCRAM, **PASSWORD, "prefix": "sluice", "topic_partitions": 4, "block_rows": 100, "slice_rows": 100}
-    settings = {
-        role: _settings(secured, tmp_path, **{**shared, "kafka_username": f"sluice-{role}"})
-        for role in ("migrate", "api", "ingest", "worker")
+    settings: dict[User, Settings] = {
+        role: _settings(secured, tmp_path, **{**shared, "kafka_username": f"sluice-{role}"}) for role in _USERS
     }
     cluster = Cluster(settings["api"])
     superuser = _settings(secured, tmp_path, **{**shared, "api_port": settings["api"].api_port})
@@ -193,6 +193,12 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
         assert cluster.act(job_id, "rollback")["state"] == "ROLLED_BACK"
         assert rebuild(settings["worker"], lambda done, total: None)["unreadable"] == 0
         assert cluster.history(job_id)
+        key = cluster.call("POST", "/v1/keys", json={"name": "ada", "organisation": "rights", "role": "viewer"})["key"]
+        assert cluster.request("GET", f"/v1/jobs/{job_id}", headers={"X-API-Key": key}).status_code == 200
+        for role, own in settings.items():
+            for name in get_args(TopicName):
+                if name not in WRITES[role]:
+                    assert _refuses(own, topic_name("sluice", name)), f"{role} may write {name}"
         for process in list(cluster.all):
             process.stop()
         cluster.check()
@@ -204,9 +210,18 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
         forget(superuser)
 
 
+def _refuses(settings: Settings, topic: str) -> bool:
+    """Whether Kafka refuses this user a record for this topic."""
+    errors: list[Any] = []
+    producer = Producer({**librdkafka_config(settings, message_timeout_ms=20_000), "log_level": 0})
+    producer.produce(topic, b"x", on_delivery=lambda error, _: errors.append(error))
+    producer.flush(30)
+    return errors[0] is not None and errors[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
 def _make_users(secured: Secured) -> None:
     """The users and rights of the component kafka-strimzi, as its operator would make them."""
-    admin = AdminClient({"bootstrap.servers": secured.clear.bootstrap})
+    admin = AdminClient({"bootstrap.servers": secured.in_the_clear})
     secret = SCRAM_PASSWORD.get_secret_value().encode()
     bindings = []
     for item in yaml.safe_load_all((ROOT / "k8s/components/kafka-strimzi/users.yaml").read_text("utf-8")):
@@ -252,105 +267,6 @@ def test_a_refusal_names_its_reason(
         external.require_reachable(settings)
 
 
-# -- a user for each process -----------------------------------------------------------------------------------------
-
-PASSWORDS: dict[User, str] = {user: f"of-{user}" for user in get_args(User)}
-
-
-def let_in(own: Settings, prefix: str) -> None:
-    """Make a user for each process, and give it its rights."""
-    admin = AdminClient(librdkafka_config(own))
-    scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
-    users = [UserScramCredentialUpsertion(f"{prefix}-{u}", scram, word.encode()) for u, word in PASSWORDS.items()]
-    for made in admin.alter_user_scram_credentials(users).values():
-        made.result(timeout=30)
-    bindings = [
-        AclBinding(
-            ResourceType[right.resource.upper().replace("-", "_")],
-            right.name,
-            ResourcePatternType.PREFIXED if right.prefixed else ResourcePatternType.LITERAL,
-            f"User:{prefix}-{user}",
-            "*",
-            AclOperation[right.operation.upper().replace("-", "_")],
-            AclPermissionType.ALLOW,
-        )
-        for user in PASSWORDS
-        for right in rights_of(user, prefix)
-    ]
-    for granted in admin.create_acls(bindings).values():
-        granted.result(timeout=30)
-
-
-def as_user(settings: Settings, user: User, **more: Any) -> Settings:
-    own = {"kafka_username": f"{settings.prefix}-{user}", "kafka_password": SecretStr(PASSWORDS[user])}
-    return settings.model_copy(update={**own, **more})
-
-
-def refused(settings: Settings, topic: str, write: bool) -> bool:
-    """Whether Kafka refuses this user a record of this topic."""
-    if write:
-        errors: list[KafkaError | None] = []
-        producer = Producer({**librdkafka_config(settings, message_timeout_ms=20_000), "log_level": 0})
-        producer.produce(topic, b"x", on_delivery=lambda error, _: errors.append(error))
-        producer.flush(30)
-        return errors[0] is not None and errors[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
-    group = f"{settings.prefix}-{'workers' if settings.kafka_username.endswith('worker') else 'api'}"  # type: ignore[union-attr]
-    consumer = Consumer({**librdkafka_config(settings, group_id=group, auto_offset_reset="earliest"), "log_level": 0})
-    consumer.assign([TopicPartition(topic, 0, 0)])
-    try:
-        message = wait_until(lambda: consumer.poll(1.0), 30, "Kafka answers")
-        error = message.error()
-        return error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
-    finally:
-        consumer.close()
-
-
-def test_each_process_works_with_a_user_of_its_own_and_may_nothing_more(secured: Secured, tmp_path: Path) -> None:
-    prefix = f"s{free_port()}"
-    settings = _settings(secured, tmp_path, prefix=prefix, topic_partitions=2, **SCRAM, **PASSWORD)
-    let_in(secured.clear, prefix)
-    provision(as_user(settings, "migrate"))
-    cluster = Cluster(settings)
-    roles: tuple[tuple[Role, User], ...] = (("api", "api"), ("ingest", "ingest"), ("worker", "worker"))
-    try:
-        for role, user in roles:
-            cluster.all.append(Process(role, 1, as_user(settings, user)))
-        cluster.wait_ready(*cluster.all)
-        file = ROOT / "sample_csv" / "files" / "people-small.csv"
-        uploaded = cluster.wait_state(cluster.upload(file), "COMPLETED")
-        assert uploaded["progress"]["rows_applied"] == 1000
-        made = cluster.call("POST", "/v1/keys", json={"name": "ada", "organisation": "acme", "role": "viewer"})
-        known = cluster.request("GET", "/v1/principal", headers={"X-API-Key": made["key"]})
-        assert known.json()["name"] == "ada"
-        exported = cluster.wait_state(cluster.export("acme", start="2000-01-01"), "COMPLETED")
-        assert exported["progress"]["rows_applied"] == 1000
-        assert cluster.act(uploaded["id"], "rollback")["state"] == "ROLLED_BACK"
-
-        # A service that produces a job and its rows.
-        sender = Sender(as_user(settings, "service"))
-        job_id = topic_job(cluster, "globex")
-        sender.rows(job_id, rows_of(file)[:20])
-        end(cluster, job_id, 20)
-        assert cluster.wait_state(job_id, "COMPLETED")["progress"]["rows_applied"] == 20
-        cluster.check()
-
-        # And no one may do what is not in the table.
-        every = get_args(TopicName)
-        for user in ("api", "ingest", "worker", "service", "migrate"):
-            own = as_user(settings, user)
-            for name in every:
-                if name not in WRITES[user]:
-                    assert refused(own, topic_name(prefix, name), write=True), f"{user} may write {name}"
-            for name in (name for name in every if name not in READS[user]):
-                if user in ("api", "worker"):
-                    assert refused(own, topic_name(prefix, name), write=False), f"{user} may read {name}"
-    finally:
-        for process in cluster.all:
-            if process.alive:
-                process.kill()
-        cluster.show()
-
-
 def _settings(secured: Secured, home: Path, **more: Any) -> Settings:
     own: dict[str, Any] = {
         "home": home,
@@ -374,6 +290,7 @@ def _secure_kafka(servers: Servers, port: int, certificates: Certificates) -> No
     login, listener = "org.apache.kafka.common.security", "listener.name.secured"
     security = {
         "inter.broker.listener.name": "PLAINTEXT",
+        # Clients in the clear may do everything, and so may the user of most tests.
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": f"User:ANONYMOUS;User:{USER}",
         f"{listener}.ssl.keystore.type": "PEM",

@@ -44,6 +44,7 @@ def test_a_new_job_is_described_in_full(served: Served, tmp_path: Path) -> None:
         "name": "people.csv",
         "bytes": len(body),
         "sha256": hashlib.sha256(body).hexdigest(),
+        "url": None,
         "lines": 4,
         "columns": None,
         "format": None,

@@ -82,7 +82,7 @@ def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -
     page = client.get("/").text
     forms = Forms(page)
     assert forms.fields == {
-        "upload": ["dataset", "organisation", "reason", *ROWS[:2], "mode", "empty", *ROWS[2:]],
+        "upload": ["dataset", "organisation", "reason", *ROWS[:3], "mode", "empty", *ROWS[3:]],
         "export": ["dataset", "organisation", "from", "till", "reason", "raw", "rows_per_second"],
         "teams": ["organisation", "reason", *ROWS],
         "rephone": ["organisation", "reason", *ROWS],
