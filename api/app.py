@@ -83,7 +83,9 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
     Raises:
         CannotStartError, DatasetError, StorageError, KafkaException: the settings do not fit.
     """
-    catalog = Catalog(kinds(settings.operations), load_datasets(settings.datasets_folder))
+    catalog = Catalog(
+        kinds(settings.operations), load_datasets(settings.datasets_folder), settings.quotas, settings.seal_blocks
+    )
     storage = open_storage(settings)
     live = JobFeed()
     metrics = Metrics(live.view, lambda: live.caught_up)

@@ -125,6 +125,14 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     date_till: str | None = None
     awaits: str | None = None
     """Of a job whose rows come by the inbox: what its sender still has to send."""
+    purging: bool = False
+    """All that holds its values is being removed."""
+    purged_at: str | None = None
+    """When nothing of that was left; the rows that it wrote stay."""
+    purge_problem: str | None = None
+    """What kept the last purge from its end; one that is asked for again goes on."""
+    expired: dict[str, str] = {}
+    """Store -> when what it had of the job was removed, as its retention was over."""
     waiting_for: str | None = None
     """After ``?wait=`` ran out: what has not answered yet."""
 
@@ -201,6 +209,33 @@ class FieldView(msgspec.Struct, frozen=True, kw_only=True):
     """What else a file may call the column; case, spaces, ``_`` and ``-`` do not count."""
     default: Any
     """The text of every row of a file without the column, or ``{"time": "upload"}``; null: a file must have it."""
+
+
+class LimitView(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit."""
+
+    name: str
+    most: float
+    """The limit itself; of bytes a second the least."""
+    unit: str
+    used: int | None
+    """What counts against it now; null: it is one of each request, file or job."""
+    setting: str
+    """The environment variable that sets it."""
+    status: int
+    """HTTP's, of a refusal."""
+    meaning: str
+    advice: str
+    """What to do where it is exceeded."""
+
+
+class LimitList(msgspec.Struct, frozen=True, kw_only=True):
+    """What an organisation may use."""
+
+    organisation: str
+    weight: float
+    """Its share of the workers: an organisation of weight 3 gets three times the rows of one of weight 1."""
+    limits: list[LimitView]
 
 
 class DatasetView(msgspec.Struct, frozen=True, kw_only=True):

@@ -102,6 +102,20 @@ def show_jobs(jobs: Iterable[Json]) -> None:
     show(columns, rows)
 
 
+def show_limits(limits: Iterable[Json]) -> None:
+    """Limits as a table."""
+    columns = (
+        Column("limit"), Column("most", right=True), Column("used", right=True), Column("status", right=True, spare=2),
+        Column("setting", spare=1),
+    )  # fmt: skip
+    rows = [
+        (limit["name"], f"{limit['most']:,g}" if limit["most"] % 1 else number(int(limit["most"])),
+         "" if limit["used"] is None else number(limit["used"]), str(limit["status"]), limit["setting"])
+        for limit in limits
+    ]  # fmt: skip
+    show(columns, rows)
+
+
 def show_preview(preview: Json) -> None:
     """What a dry run has found."""
     out(

@@ -6,7 +6,7 @@ What they can lead to stands in `control/transitions.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -18,10 +18,21 @@ from control.errors import Rejected
 from control.limits import request_problem, source_problem
 from control.moves import legality
 from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
+from control.quotas import (
+    place_problem,
+    queue_problem,
+    rows_problem,
+    running_problem,
+    size_problem,
+    stored_files,
+    stored_problem,
+    usage_of,
+)
 from control.repeats import differences, request_digest
 from control.same_file import Find, applied_meanwhile, same_file_problem
 from control.starting import real_job
 from control.timers import held, time_problem, timer_of
+from runtime.formatting import iso_time
 from schemas.commands import (
     Command,
     CreateJob,
@@ -33,6 +44,8 @@ from schemas.commands import (
     LanesDone,
     LanesRested,
     PauseJob,
+    PurgeEnded,
+    PurgeJob,
     Report,
     Request,
     ResumeJob,
@@ -41,6 +54,7 @@ from schemas.commands import (
     SetRate,
     StartDraft,
     StartJob,
+    StoresEmptied,
     TerminateJob,
     TimerDue,
     UndoChecked,
@@ -50,6 +64,7 @@ from schemas.events import (
     Completed,
     Created,
     Event,
+    Expired,
     Failed,
     FileBegun,
     FileReceived,
@@ -62,6 +77,9 @@ from schemas.events import (
     Paused,
     PauseRequested,
     ProbePassed,
+    PurgeBegun,
+    Purged,
+    PurgeFailed,
     RateSet,
     Resumed,
     RetryStarted,
@@ -74,8 +92,8 @@ from schemas.events import (
     TimerSet,
     UndoFinished,
 )
-from schemas.formats import TIMERS, WRITE_MODES
-from schemas.job import Input, Job, LaneTotals, State
+from schemas.formats import SEALED_FORMAT, TIMERS, WRITE_MODES
+from schemas.job import ENDED, Input, Job, LaneTotals, State
 
 S = State
 
@@ -97,6 +115,8 @@ class Context:
     """Another job, by its id."""
     applied_before: Find = field(default=lambda _: None)
     """The job that has applied the file of another one, or is applying it."""
+    jobs: Callable[[], Iterable[Job]] = field(default=lambda: ())
+    """Every job that the control table has."""
 
 
 def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, ...] | Rejected:
@@ -121,7 +141,7 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
     if isinstance(command, TimerDue):
         return _timer(job, command, context)
     if isinstance(command, InputEnded) and command.input is None:
-        return _announced(job, command.rows)
+        return _announced(job, command.rows, context)
     events = _reported(job, command)
     return events + _consequences(evolve_all(job, events, context), context) if events else ()
 
@@ -147,7 +167,11 @@ def _create(
     mode = write_mode(command, kind, context.catalog.datasets[command.dataset])
     later = command.start_at if command.start_at is not None and command.start_at > context.at else None
     # A control agent that does not know the time to start would start the job at once.
-    needs = max(WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0, TIMERS if later is not None else 0)
+    needs = max(
+        WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0,
+        TIMERS if later is not None else 0,
+        SEALED_FORMAT if context.catalog.sealing and command.source.kind != "query" else 0,
+    )
     created = Job(
         id=command.job_id,
         operation=command.operation,
@@ -182,12 +206,20 @@ def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event
     if job.start_at is not None:
         return before  # it is in nobody's way until then
     holder = context.holder(job.exclusive_key) if job.exclusive_key else None
-    if holder is not None and job.options.if_busy == "refuse":
+    queueing = job.options.if_busy == "queue"
+    if holder is not None and not queueing:
         return Rejected(409, _busy(holder, job), {"job_id": holder})
     problem = same_file_problem(job, context.applied_before, queued=holder is not None)
     if problem is not None:
         return problem
-    return before if holder is not None else (*before, Started())
+    usage, quotas = usage_of(job.organisation, context.jobs()), context.catalog.quotas.of(job.organisation)
+    full = place_problem(job.source, usage, job.organisation, quotas, queueing=queueing)
+    if full is None and holder is not None:
+        full = queue_problem(usage, job.organisation, quotas)
+    if full is not None:
+        return full
+    waits = holder is not None or running_problem(usage, job.organisation, quotas) is not None
+    return before if waits else (*before, Started())
 
 
 def _file_received(job: Job, request: StartDraft, context: Context) -> tuple[Event, ...] | Rejected:
@@ -251,13 +283,15 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
             return _rollback(job, context, request.force)
         case RetryErrors():
             return _retry(job, request, context)
+        case PurgeJob():
+            return _purge(job, context)
         case SetRate():
             return (RateSet(request.rows_per_second),)
         case _:
             assert_never(request)
 
 
-def _announced(job: Job, rows: int | None) -> tuple[Event, ...] | Rejected:
+def _announced(job: Job, rows: int | None, context: Context) -> tuple[Event, ...] | Rejected:
     """The events of the message in which the sender of a topic's rows says how many there are."""
     if job.source.kind != "topic":
         return Rejected(409, f"job {job.id} does not read its rows from a topic: its reader finds their end by itself")
@@ -274,6 +308,9 @@ def _announced(job: Job, rows: int | None) -> tuple[Event, ...] | Rejected:
         )
     if not takes_more_rows(job):
         return Rejected(409, f"job {job.id} is {job.state}: it takes no more rows", {"state": job.state})
+    too_many = rows_problem(rows, job.organisation, context.catalog.quotas.of(job.organisation))
+    if too_many is not None:
+        return too_many
     return (InputAnnounced(rows),)
 
 
@@ -283,6 +320,8 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
         holder = context.holder(job.exclusive_key)
         if holder is not None:
             return Rejected(409, _busy(holder, job), {"job_id": holder})
+    if job.state is S.FAILED and job.phase == "apply" and (full := _full(job, context)) is not None:
+        return full
     if job.state is S.FAILED and job.phase == "undo":
         busy = _another_restores(job, context)
         if busy is not None:
@@ -323,13 +362,44 @@ def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...
     problem = source_problem(request.source)
     if problem is not None:
         return Rejected(400, problem)
+    if (gone := job.lacks("row_errors")) is not None:
+        return Rejected(409, f"the row errors of job {job.id} were removed on {iso_time(gone)}: upload the rows anew")
     if request.errors_of_run != job.run:
         return Rejected(409, f"the row errors of job {job.id} have changed meanwhile: look at them again")
     # An ended job has given its exclusive key back: another job may hold it by now.
     holder = context.holder(job.exclusive_key) if job.exclusive_key else None
     if holder is not None:
         return Rejected(409, _busy(holder, job), {"job_id": holder})
-    return (RetryStarted(request.source),)
+    quotas = context.catalog.quotas.of(job.organisation)
+    problem_of_size = size_problem(request.source, job.organisation, quotas) or stored_problem(
+        request.source, usage_of(job.organisation, context.jobs()), job.organisation, quotas
+    )
+    if problem_of_size is not None:
+        return problem_of_size
+    return _full(job, context) or (RetryStarted(request.source),)
+
+
+def _purge(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
+    paths = {path for path, _ in stored_files(job)}
+    reader = next(
+        (
+            other.id
+            for other in context.jobs()
+            if other.id != job.id and other.state not in ENDED and paths & {path for path, _ in stored_files(other)}
+        ),
+        None,
+    )
+    if reader is None:
+        return (PurgeBegun(),)
+    text = f"job {reader} reads the file of job {job.id} and is not over: wait until it is, or terminate it"
+    return Rejected(409, text, {"job_id": reader})
+
+
+def _full(job: Job, context: Context) -> Rejected | None:
+    """Why a job that is not at work may not go on: its organisation has as many at work as it may. Nothing keeps one
+    from being taken out."""
+    quotas = context.catalog.quotas.of(job.organisation)
+    return running_problem(usage_of(job.organisation, context.jobs()), job.organisation, quotas)
 
 
 def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event, ...] | Rejected:
@@ -372,6 +442,13 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
             if report.remaining:
                 return (RollbackRepeated(report.remaining, report.last_row),)
             return (RolledBack(report.rows_undone),)
+        case PurgeEnded():
+            if not job.purging or report.epoch != job.epoch:
+                return ()
+            return (Purged(),) if report.problem is None else (PurgeFailed(report.problem),)
+        case StoresEmptied():
+            emptied = [store for store in report.stores if job.lacks(store) is None]
+            return (Expired(emptied),) if emptied and job.state in ENDED else ()
         case FileFinished():
             current = making_file(job) and report.epoch == job.epoch
             return (Completed(_settled(job, _sum(job))),) if current else ()
@@ -539,6 +616,14 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
         case RolledBack():
             undone = (job.undone or LaneTotals()) + LaneTotals(rows_undone=event.rows_undone)
             return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=undone)
+        case PurgeBegun():
+            return replace(job, epoch=job.epoch + 1, purging=True, purge_problem=None)
+        case Purged():
+            return replace(job, purging=False, purged_at=at)
+        case PurgeFailed():
+            return replace(job, purging=False, purge_problem=event.problem)
+        case Expired():
+            return replace(job, expired={**job.expired, **dict.fromkeys(event.stores, at)})
         case RateSet():
             return replace(job, options=replace(job.options, rows_per_second=event.rows_per_second))
         case TimerSet():

@@ -19,6 +19,7 @@ from schemas.commands import (
     InputEnded,
     InputFailed,
     PauseJob,
+    PurgeJob,
     Request,
     SetRate,
     StartJob,
@@ -150,7 +151,7 @@ def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
     match command:
         case InputFailed() | WorkFailed():
             return replace(job, reason=_cut(command.reason)) if audited else job
-        case CreateJob() | StartJob() | SetRate():
+        case CreateJob() | StartJob() | SetRate() | PurgeJob():
             return job
         case PauseJob(reason=None) if any(isinstance(event, TimerSet) for event in audited):
             return job  # why it was paused stays true

@@ -19,12 +19,15 @@ from schemas.commands import (
     LanesDone,
     LanesRested,
     PauseJob,
+    PurgeEnded,
+    PurgeJob,
     ResumeJob,
     RetryErrors,
     RollbackJob,
     SetRate,
     StartDraft,
     StartJob,
+    StoresEmptied,
     TerminateJob,
     TimerDue,
     UndoChecked,
@@ -33,6 +36,7 @@ from schemas.commands import (
 from schemas.events import (
     Completed,
     Created,
+    Expired,
     Failed,
     FileBegun,
     FileReceived,
@@ -45,6 +49,9 @@ from schemas.events import (
     Paused,
     PauseRequested,
     ProbePassed,
+    PurgeBegun,
+    Purged,
+    PurgeFailed,
     RateSet,
     Resumed,
     RetryStarted,
@@ -86,6 +93,7 @@ class Transition:
 
 _APPLYING = (S.RUNNING, S.PAUSING, S.PAUSED)
 _UNDOING = (S.ROLLING_BACK, S.ROLLBACK_PAUSED)
+_OVER = (S.COMPLETED, S.COMPLETED_WITH_ERRORS, S.TERMINATED, S.ROLLED_BACK)
 _ENDS_OF_WORK = (LanesDone, InputEnded, ResumeJob, TimerDue)
 
 TRANSITIONS: Final[tuple[Transition, ...]] = (
@@ -187,6 +195,12 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(Failed, (*_APPLYING, *_UNDOING), S.FAILED, WORKER, "can't go on with it", (WorkFailed,)),
     Transition(
         RateSet, (S.DRAFT, S.QUEUED, *_APPLYING, *_UNDOING, S.FAILED), None, OPERATOR, "sets its rate", (SetRate,)
+    ),
+    Transition(PurgeBegun, _OVER, None, OPERATOR, "purges it", (PurgeJob,)),
+    Transition(Purged, _OVER, None, WORKER, "has removed all that holds its values", (PurgeEnded,)),
+    Transition(PurgeFailed, _OVER, None, WORKER, "can't remove something", (PurgeEnded,)),
+    Transition(
+        Expired, _OVER, None, WORKER, "has removed what a store had, as its retention was over", (StoresEmptied,)
     ),
     Transition(
         TimerSet, (S.PAUSING, S.PAUSED, *_UNDOING), None, OPERATOR,

@@ -84,6 +84,7 @@ class Engine:
             tasks.create_task(self._batches.run())
             tasks.create_task(self._checkpoints.run())
             tasks.create_task(self._conclusions.keep_alive())
+            tasks.create_task(self._conclusions.housekeep())
             tasks.create_task(self._tasks.failure.watch())
 
     # -- rebalancing -------------------------------------------------------------------------------------------------

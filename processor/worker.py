@@ -93,6 +93,7 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
         partial(read_lane_records, config),
         lease,
         metrics,
+        storage,
     )
     worker.engine = engine
     app = worker.app

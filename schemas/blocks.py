@@ -77,6 +77,13 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
         return self.lines[index] if self.lines else self.first_line + index
 
 
+class SealedBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="sealed"):
+    """A `RowBlock` that only the key of its job opens: its JSON, compressed (LZ4) and encrypted (AES-256-GCM)."""
+
+    content: bytes
+    """Twelve bytes of nonce, the ciphertext, 16 bytes of tag. The place ``<job id>/<run>/<block>`` is authenticated."""
+
+
 class UndoBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="undo"):
     """A range of rows to take out."""
 
@@ -110,7 +117,9 @@ class SliceBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="sli
         _require_order(self.first_row, self.last_row)
 
 
-Block = RowBlock | UndoBlock | SliceBlock
+OpenBlock = RowBlock | UndoBlock | SliceBlock
+"""What operations are given."""
+Block = OpenBlock | SealedBlock
 
 
 class BlockHead(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from schemas.bounds import (
     Timestamp,
 )
 from schemas.job import Input, LaneTotals, Options, Phase, RestedLane, Source
+from schemas.retention import StoreName
 
 
 class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -97,6 +98,10 @@ class RetryErrors(_Request, frozen=True, kw_only=True, omit_defaults=True):
     source: Source
     errors_of_run: Counter = 0
     """The run of the job when the rows were compared with its row errors; a newer run may have corrected some."""
+
+
+class PurgeJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Remove for good all that holds values of a job that is over. Its history stays, and the rows that it wrote."""
 
 
 class SetRate(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -192,7 +197,31 @@ class FileFinished(_Command, frozen=True, kw_only=True, omit_defaults=True):
     epoch: Counter
 
 
-Request = CreateJob | StartDraft | StartJob | PauseJob | ResumeJob | TerminateJob | RollbackJob | RetryErrors | SetRate
+class PurgeEnded(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a worker: nothing that holds values of the job is left, or what keeps it from removing the rest."""
+
+    epoch: Counter
+    problem: str | None = None
+
+
+class StoresEmptied(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a worker: what these stores had of the job is removed, since its retention is over."""
+
+    stores: list[StoreName]
+
+
+Request = (
+    CreateJob
+    | StartDraft
+    | StartJob
+    | PauseJob
+    | ResumeJob
+    | TerminateJob
+    | RollbackJob
+    | RetryErrors
+    | PurgeJob
+    | SetRate
+)
 Report = (
     InputAdvanced
     | InputEnded
@@ -203,6 +232,8 @@ Report = (
     | LanesCounted
     | FileFinished
     | UndoChecked
+    | PurgeEnded
+    | StoresEmptied
 )
 Command = Request | Report | TimerDue
 

@@ -8,6 +8,7 @@ import msgspec
 
 from schemas.bounds import HttpStatus, Offset, Partition, Rate, RowCount, Timestamp
 from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State
+from schemas.retention import StoreName
 
 
 class Created(msgspec.Struct, frozen=True, tag=True):
@@ -85,6 +86,26 @@ class RolledBack(msgspec.Struct, frozen=True, tag=True):
 
     rows_undone: RowCount = 0
     """Rows that went with the job's file."""
+
+
+class PurgeBegun(msgspec.Struct, frozen=True, tag=True):
+    """What holds values of the job is being removed."""
+
+
+class Purged(msgspec.Struct, frozen=True, tag=True):
+    """Nothing that holds values of the job is left, but the rows that it wrote and that were not taken out."""
+
+
+class PurgeFailed(msgspec.Struct, frozen=True, tag=True):
+    """Something can't be removed now; a purge that is asked for again goes on."""
+
+    problem: str
+
+
+class Expired(msgspec.Struct, frozen=True, tag=True):
+    """What these stores had of the job is removed, as its retention is over."""
+
+    stores: list[StoreName]
 
 
 class RateSet(msgspec.Struct, frozen=True, tag=True):
@@ -173,6 +194,10 @@ Event = (
     | UndoFinished
     | RollbackRepeated
     | RolledBack
+    | PurgeBegun
+    | Purged
+    | PurgeFailed
+    | Expired
     | RateSet
     | TimerSet
     | InputMoved

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+SEALED_FORMAT: Final = 2
+"""From this one on a process can open blocks that are sealed: see decision 0040."""
 FORMAT: Final = 2
 """Every record carries it in the header `FORMAT_HEADER`. Raised by a change that older processes must not overlook."""
 WRITE_MODES: Final = 2

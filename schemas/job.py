@@ -29,6 +29,7 @@ from schemas.bounds import (
     Timestamp,
 )
 from schemas.modes import RESTORING, Empty, Mode
+from schemas.retention import StoreName
 
 
 class State(StrEnum):
@@ -333,6 +334,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     needs: Counter = 0
     """The least `FORMAT` of a process that may work on this job, see docs/decisions/0044-messages-of-other-versions.md.
     """
+    purging: bool = False
+    """What holds its values is being removed."""
+    purged_at: Timestamp | None = None
+    """When nothing of that was left."""
+    purge_problem: str | None = None
+    """What kept the last purge from its end."""
+    expired: dict[StoreName, Timestamp] = {}
+    """Store -> when what it had of the job was removed, as its retention was over."""
+
+    def lacks(self, store: StoreName) -> Timestamp | None:
+        """When what this store had of the job was removed; None: it was not."""
+        return self.purged_at or self.expired.get(store)
 
     @property
     def current_input(self) -> Input:

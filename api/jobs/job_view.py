@@ -43,6 +43,10 @@ def job_view(job: Job, view: JobIndex, now: int, waiting_for: str | None = None)
         date_from=job.date_from,
         date_till=job.date_till,
         awaits=awaits(job),
+        purging=job.purging,
+        purged_at=iso_time(job.purged_at),
+        purge_problem=job.purge_problem,
+        expired={store: iso_time(at) or "" for store, at in job.expired.items()},
         waiting_for=waiting_for,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from api.jobs.actions import COMMANDS
+from api.jobs.actions import COMMANDS, ROLES
 from api.jobs.downloads import result_problem
 from api.models import Reason
 from control.admission import Catalog, makes_file
@@ -26,7 +26,7 @@ def available_actions(job: Job, catalog: Catalog, role: Role = Role.ADMIN) -> fr
 
     Who may only read is offered the result alone.
     """
-    found = {name for name in ALL if role.covers(Role.OPERATOR) and _moves(job, name)}
+    found = {name for name in ALL if role.covers(ROLES.get(name, Role.OPERATOR)) and _moves(job, name)}
     if "terminate" in found and not makes_file(job.operation, catalog):
         found.add("keep-rows")
     if held(job):

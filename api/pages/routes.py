@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.routing import BaseRoute, Mount
 
-from api.jobs.actions import COMMANDS
+from api.jobs.actions import COMMANDS, ROLES
 from api.pages import acting, again, columns, files, job, keys, listing, provider, signing, starting
 from api.pages.gate import gated, open_page
 from api.pages.glance import errors, head, many, plot, report
@@ -49,7 +49,7 @@ _ACT: Final[dict[str, Handler]] = {
 
 PAGES: Final[tuple[tuple[str, str, Handler, Role], ...]] = (
     *(("GET", path, handler, Role.VIEWER) for path, handler in _READ.items()),
-    *(("POST", path, handler, Role.OPERATOR) for path, handler in _ACT.items()),
+    *(("POST", path, handler, ROLES.get(path.rpartition("/")[2], Role.OPERATOR)) for path, handler in _ACT.items()),
     ("GET", "/stop", many.show_stop, Role.OPERATOR),
     ("GET", f"{_JOB}/file", files.draft_offset, Role.OPERATOR),
     ("PATCH", f"{_JOB}/file", files.take_draft_part, Role.OPERATOR),

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import invalid
-from api.jobs.actions import COMMANDS, announce_end, at_rest, carry_out, change_rate
+from api.jobs.actions import COMMANDS, ROLES, announce_end, at_rest, carry_out, change_rate
 from api.jobs.drafts import is_draft, start_draft
 from api.jobs.dry_runs import start_real
 from api.jobs.job_request import body_as
@@ -113,7 +113,7 @@ def _command(action: str, summary: str) -> Endpoint:
         ),
         (WAIT,),
         Body(Reason, required=False),
-        role=Role.OPERATOR,
+        role=ROLES.get(action, Role.OPERATOR),
     )
 
 
@@ -122,6 +122,7 @@ _SUMMARIES: Final = {
     "resume": "Go on from the checkpoint",
     "terminate": "Stop for good; what was written is taken out again",
     "rollback": "Take out what the job wrote",
+    "purge": "Remove for good all that holds values of a job that is over; its history and loaded rows stay",
 }
 
 ENDPOINTS: Final = (
@@ -173,7 +174,8 @@ ENDPOINTS: Final = (
         (
             Answer(202, "The job; it is at work again", JobView),
             _NOT_NOW,
-            refusal(413, "What the compressed file unpacks to is too large"),
+            refusal(413, "The file, or what it unpacks to, exceeds a limit"),
+            refusal(507, "The server's disk is full; nothing was changed"),
         ),
         (_REASON,),
         Body(form={"file": Part(CSV)}, text=CSV),

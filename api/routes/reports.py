@@ -8,7 +8,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors import invalid
+from api.errors import invalid, removed
 from api.glance.installation import installation, surroundings
 from api.glance.models import Installation
 from api.jobs.changes import change_page
@@ -22,7 +22,9 @@ from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
+from schemas.job import Job
 from schemas.principals import Role
+from schemas.retention import StoreName
 
 _ERRORS_LIMIT = 100
 _LAST_ROW = 2**62
@@ -42,9 +44,16 @@ async def get_history(request: Request) -> Response:
     return json_answer(HistoryPage(job_id=job.id, history=await history_of(parts, job), earlier=earlier))
 
 
+def _require(job: Job, store: StoreName, what: str) -> None:
+    problem = removed(job, store, what)
+    if problem is not None:
+        raise problem
+
+
 async def get_errors(request: Request) -> Response:
     """A page of a job's row errors."""
     job, parts = await visible_job(request), services(request)
+    _require(job, "row_errors", "the row errors")
     text = request.query_params.get(_LIKE.name)
     like = None if text is None else whole_number(_LIKE.name, text, 0, _LAST_ROW)
     return json_answer(await errors_of(parts, job, *_page(request), like))
@@ -53,12 +62,14 @@ async def get_errors(request: Request) -> Response:
 async def get_errors_csv(request: Request) -> Response:
     """All of a job's row errors, as CSV."""
     job, parts = await visible_job(request), services(request)
+    _require(job, "row_errors", "the row errors")
     return await errors_csv(parts, job)
 
 
 async def get_preview(request: Request) -> Response:
     """What a dry run has found so far."""
     job, parts = await visible_job(request), services(request)
+    _require(job, "previews", "the first rows")
     return json_answer(await preview_of(parts, job))
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.openapi import document
-from api.routes import commands, drafts, glance, jobs, keys, many, mappings, reports, service
+from api.routes import commands, drafts, glance, jobs, keys, limits, many, mappings, reports, service
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Endpoint
 
@@ -42,7 +42,7 @@ GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "Mappings": mappings.ENDPOINTS,
     "Reports": (*reports.ENDPOINTS, *glance.ENDPOINTS),
     "Keys": keys.ENDPOINTS,
-    "Service": (*service.ENDPOINTS, _DESCRIPTION),
+    "Service": (*limits.ENDPOINTS, *service.ENDPOINTS, _DESCRIPTION),
 }
 """Name of a group -> its routes; generated clients have a class for each group."""
 

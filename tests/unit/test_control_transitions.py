@@ -22,12 +22,15 @@ from schemas.commands import (
     InputFailed,
     LanesCounted,
     PauseJob,
+    PurgeEnded,
+    PurgeJob,
     ResumeJob,
     RetryErrors,
     RollbackJob,
     SetRate,
     StartDraft,
     StartJob,
+    StoresEmptied,
     TerminateJob,
     TimerDue,
     UndoChecked,
@@ -120,6 +123,10 @@ def commands(job: Job | None) -> Iterator[Command]:
     yield RollbackJob(job_id=job.id, force=True)
     yield RetryErrors(job_id=job.id, source=corrected, errors_of_run=job.run)
     yield SetRate(job_id=job.id, rows_per_second=9)
+    yield PurgeJob(job_id=job.id)
+    yield PurgeEnded(job_id=job.id, epoch=job.epoch)
+    yield PurgeEnded(job_id=job.id, epoch=job.epoch, problem="the disk is read-only")
+    yield StoresEmptied(job_id=job.id, stores=["row_errors"])
     yield InputAdvanced(input=Input(blocks=1, rows=5), **run)
     yield InputEnded(job_id=job.id, rows=10)
     yield input_ended(job, (1, 1))
@@ -146,6 +153,7 @@ def outline(job: Job) -> Any:
         (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget),
         (job.resume_at is not None, job.start_at is not None),
         job.keep_rows and job.state is State.TERMINATING,
+        (job.purging, job.purged_at is None),
         (job.current_input.ended, job.current_input.blocks_per_partition),
         (tuple(sorted(job.lanes_rested)), any(lane.totals.last_row for lane in job.lanes_rested.values())),
         (tuple(sorted(job.lanes_done)), any(totals.rows_failed for totals in job.lanes_done.values())),

@@ -35,6 +35,9 @@ GOLDEN: dict[str, list[str]] = {
         '{"type": "RollbackJob", "job_id": "j1"}',
         """{"type": "RetryErrors", "job_id": "j1", "by": "ada", "errors_of_run": 1,
             "source": {"name": "errors.csv", "path": "sources/j1/retry-1.csv", "bytes": 90, "sha256": "cd34"}}""",
+        '{"type": "PurgeJob", "job_id": "j1", "by": "ada", "reason": "a person asked for it"}',
+        '{"type": "PurgeEnded", "job_id": "j1", "epoch": 4, "problem": "the disk is read-only"}',
+        '{"type": "StoresEmptied", "job_id": "j1", "stores": ["row_errors", "dead_letters"]}',
         '{"type": "SetRate", "job_id": "j1", "rows_per_second": 500.0}',
         '{"type": "InputAdvanced", "job_id": "j1", "input": {"blocks": 3, "rows": 1500, "bytes": 9000, "lines": 1501}}',
         """{"type": "InputEnded", "job_id": "j1", "phase": "undo", "run": 1,
@@ -67,6 +70,7 @@ GOLDEN: dict[str, list[str]] = {
             "last_row": 1500}""",
     ],
     "rows": [
+        '{"kind": "sealed", "job_id": "j1", "block": 2, "first_row": 11, "content": "AAAA"}',
         """{"kind": "rows", "job_id": "j1", "block": 3, "first_row": 7, "columns": ["name", "email"],
             "rows": [["Ada", "ada@example.org"], ["Bob"]], "first_line": 8, "lines": [8, 10],
             "unreadable": {"1": "a quote is not closed"}}""",
