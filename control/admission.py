@@ -9,7 +9,13 @@ from datetime import date
 from typing import Final
 
 from control.errors import Rejected
-from control.limits import columns_problem, format_problem, options_problem, source_problem
+from control.limits import (
+    columns_problem,
+    format_problem,
+    options_problem,
+    source_problem,
+    suspicions_problem,
+)
 from control.predicates import holds_key
 from csvfile.encodings import encoding_named, is_utf8
 from schemas.commands import CreateJob
@@ -71,6 +77,7 @@ def _problem(command: CreateJob, catalog: Catalog) -> str | None:
         _dataset_problem(command, kind, catalog)
         or _source_problem(command, kind)
         or options_problem(command.options)
+        or suspicions_problem(command.options, command.source)
         or format_problem(command.options, command.source)
         or columns_problem(command.options, catalog.datasets[command.dataset], command.source)
         or _kind_problem(command, kind, catalog)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from control.admission import Catalog, creation_problem, exclusive_key, makes_file, recorded_problem
 from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
+from control.inspection import awaits_inspection, pauses, to_inspect
 from control.limits import request_problem, source_problem
 from control.moves import legality
 from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
@@ -36,6 +37,7 @@ from schemas.commands import (
     ResumeJob,
     RetryErrors,
     RollbackJob,
+    RowsInspected,
     SetRate,
     StartJob,
     TerminateJob,
@@ -51,6 +53,7 @@ from schemas.events import (
     InputAnnounced,
     InputCompleted,
     InputMoved,
+    Inspected,
     LanesFinished,
     LanesStopped,
     LanesTallied,
@@ -64,6 +67,7 @@ from schemas.events import (
     RollbackStarted,
     RolledBack,
     Started,
+    Suspected,
     Terminated,
     TerminationRequested,
     UndoFinished,
@@ -149,6 +153,7 @@ def _create(
         exclusive_key=key,
         # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
+        inspection="due" if to_inspect(command) else "none",
     )
     holder = context.holder(key) if key else None
     if holder is None:
@@ -289,6 +294,12 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
             known, none = job.lanes_counted, LaneTotals()
             more = {p: totals for p, totals in report.lanes.items() if totals.blocks > known.get(p, none).blocks}
             return (LanesTallied(more),) if more and watched(job) and under_way(job) else ()
+        case RowsInspected():
+            if not awaits_inspection(job) or report.epoch != job.epoch or job.state is not S.RUNNING:
+                return ()
+            if report.suspicion is None:
+                return (Inspected(),)
+            return (Suspected(report.suspicion, pauses(job, report.suspicion, report.own_rows)),)
         case LanesRested():
             news = {p: lane for p, lane in report.lanes.items() if p not in job.lanes_rested and p < job.partitions}
             current = report.run == job.run and report.epoch == job.epoch
@@ -330,6 +341,8 @@ def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
         return (Paused(),)
     if job.state is S.TERMINATING and _all_rested(job):
         return (Terminated(),) if job.keep_rows else _rollback(job, context)
+    if job.state is S.RUNNING and job.inspection == "suspicious":
+        return (PauseRequested(suspected=True),)
     if job.state is S.RUNNING and watched(job) and overspent(job, counted(job)):
         return (PauseRequested(budget_spent=True),)
     progress = job.current_input
@@ -392,6 +405,7 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 ended_at=None,
                 started_at=job.started_at or at,
                 budget="waived" if job.budget == "spent" else job.budget,
+                inspection="waived" if job.inspection == "suspicious" else job.inspection,
             )
         case TerminationRequested():
             kept = job.lanes_rested if job.state is S.PAUSED else {}
@@ -450,6 +464,10 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
             return replace(job, lanes_counted={**job.lanes_counted, **event.lanes})
         case ProbePassed():
             return replace(job, budget="open")
+        case Inspected():
+            return replace(job, inspection="done")
+        case Suspected():
+            return replace(job, inspection="suspicious" if event.pauses else "done", suspicion=event.suspicion)
         case LanesFinished():
             return replace(job, lanes_done={**job.lanes_done, **event.lanes})
         case FileBegun():

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 from elasticsearch import Elasticsearch
+from msgspec.structs import replace
 
 from csvfile.columns import Wanted
 from csvfile.cutter import Limits, Place, cut
@@ -20,6 +21,7 @@ from ingest.export import source as exports
 from ingest.export.counting import BackgroundQueries
 from ingest.files import ChangedError, Checked, Roots, open_source
 from ingest.numbered_rows import numbered
+from ingest.rows_ahead import with_rows_ahead
 from schemas.blocks import RowBlock, UndoBlock
 from schemas.datasets import Dataset
 from schemas.indices import data_index
@@ -86,10 +88,12 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
         limits = surroundings.limits.for_corrections() if plan.numbered else surroundings.limits
         while True:
             try:
-                for part in cut(opened.chunks(place.bytes), place, header.delimiter, limits):
-                    if part is None:
+                parts = cut(opened.chunks(place.bytes), place, header.delimiter, limits)
+                for found in with_rows_ahead(parts, 0 if blocks else plan.ahead_rows):
+                    if found is None:
                         yield None
                         continue
+                    part, ahead = found
                     block = RowBlock(
                         job_id=plan.job_id,
                         run=plan.run,
@@ -104,6 +108,8 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
                         # few files have any, and a search of the bytes is cheap
                         guarded=b"\"'" in part.rows_json,
                     )
+                    if ahead:
+                        block = replace(block, ahead=cast(Any, msgspec.Raw(ahead)))
                     if plan.numbered:
                         block = numbered(block, part.rows_json)
                     blocks, rows, place = blocks + 1, rows + part.rows, part.end

@@ -11,6 +11,7 @@ from processor.engine import Engine
 from processor.execution.batches import Batches
 from processor.execution.conclusions import Conclusions
 from processor.execution.failures import JobFailures
+from processor.execution.inspections import Inspections
 from processor.execution.job_states import JobStates
 from processor.execution.tasks import WorkerTasks
 from processor.execution.work_factory import WorkFactory
@@ -56,6 +57,9 @@ def make_engine(
     scheduler = Scheduler(settings, jobs, lanes, refill.wake, failures.lane_broken)
     gates = Gates(lease, jobs, lanes)
     works = WorkFactory(operations, datasets, settings.prefix, sink, gates, clock.now_ms)
+    inspections = Inspections(
+        jobs=jobs, lanes=lanes, works=works, failures=failures, publisher=publisher, tasks=tasks.of_partitions
+    )
     batches = Batches(
         in_flight=settings.bulk_in_flight,
         jobs=jobs,
@@ -65,6 +69,7 @@ def make_engine(
         checkpoints=checkpoints,
         works=works,
         failures=failures,
+        inspections=inspections,
         publisher=publisher,
         metrics=metrics,
         tasks=tasks.batches,
