@@ -8,6 +8,7 @@ import msgspec
 
 from schemas import bounds
 from schemas.job import Options, Phase, State
+from schemas.suspicion import SuspicionKind
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +63,29 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     """null: it is UTF-8 with commas, and not compressed."""
 
 
+class SuspicionView(msgspec.Struct, frozen=True, kw_only=True):
+    """An accident that the first rows of a file look like."""
+
+    kind: SuspicionKind
+    """``exchanged``: two columns have each other's values; ``shifted``: columns are moved by some places, or the values
+    of one by some rows; ``unusual``: a column is unlike the organisation's own rows."""
+    columns: list[str]
+    """The fields in question."""
+    by: int
+    """Places, rows or years by which they are moved; 0: they are not moved."""
+    fit: float
+    """The share of the rows looked at that fit otherwise, 0 to 1."""
+    rows: int
+    """Rows looked at."""
+    message: str
+    refused: bool
+    """The dataset's checks refuse such rows."""
+    columns_option: dict[str, str | None] | None
+    """The option ``columns`` of a job that mends it; null: no mapping mends it."""
+    command: str | None
+    """The command line that sends the file once more with this mapping."""
+
+
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """A job, as callers see it. Times are ISO 8601 in UTC."""
 
@@ -84,6 +108,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str | None
     ended_at: str | None
     source: SourceView
+    suspicion: SuspicionView | None = None
+    """null: the first rows look like no accident, or nobody has looked at them."""
     started_from: str | None = None
     """The dry run that this is the real job of."""
     retry: SourceView | None = None

@@ -49,6 +49,15 @@ Escape = Annotated[
     str | None,
     typer.Option(metavar="SIGN", help="A character, or backslash: the one behind it is part of the value."),
 ]
+Suspicions = Annotated[
+    str | None,
+    typer.Option(
+        metavar="pause|note|off",
+        help="When the first rows look like an accident: pause before one is written, note it, or do not look. "
+        "Without it: pause where the organisation has 1,000 rows to compare with, else note.",
+        show_default=False,
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON, and nothing else.")]
 Key = Annotated[str | None, typer.Option(metavar="TEXT", help="A repeat with the same key returns the first job.")]
@@ -77,6 +86,7 @@ def upload(
     escape: Escape = None,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
+    suspicions: Suspicions = None,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
     wait: Wait = False,
@@ -85,7 +95,9 @@ def upload(
     reason: Reason = None,
 ) -> None:
     """Upload a CSV file's rows into a dataset."""
-    options = options_of(dry_run, max_errors, rate, if_busy, raw=raw) | _columns(map_, set_, ignore_extra)
+    options = options_of(dry_run, max_errors, rate, if_busy, raw=raw, suspicions=suspicions) | _columns(
+        map_, set_, ignore_extra
+    )
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
@@ -108,6 +120,7 @@ def teams(
     escape: Escape = None,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
+    suspicions: Suspicions = None,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
     wait: Wait = False,
@@ -116,7 +129,7 @@ def teams(
     reason: Reason = None,
 ) -> None:
     """Create the teams that a CSV file lists."""
-    options = options_of(dry_run, max_errors, rate, if_busy) | _columns(map_, set_, ignore_extra)
+    options = options_of(dry_run, max_errors, rate, if_busy, suspicions=suspicions) | _columns(map_, set_, ignore_extra)
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
@@ -143,6 +156,7 @@ def run(
     escape: Escape = None,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
+    suspicions: Suspicions = None,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
     wait: Wait = False,
@@ -151,7 +165,7 @@ def run(
     reason: Reason = None,
 ) -> None:
     """Run an operation over a CSV file's rows."""
-    options = options_of(dry_run, max_errors, rate, if_busy) | _columns(map_, set_, ignore_extra)
+    options = options_of(dry_run, max_errors, rate, if_busy, suspicions=suspicions) | _columns(map_, set_, ignore_extra)
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
@@ -196,10 +210,16 @@ def export(
 
 
 def options_of(
-    dry_run: bool, max_errors: str | None, rate: float | None, if_busy: str, *, raw: bool = False
+    dry_run: bool,
+    max_errors: str | None,
+    rate: float | None,
+    if_busy: str,
+    *,
+    raw: bool = False,
+    suspicions: str | None = None,
 ) -> dict[str, Any]:
     """The options of a job, as the API takes them."""
-    given = {"max_errors": arguments.row_errors(max_errors), "rows_per_second": rate}
+    given = {"max_errors": arguments.row_errors(max_errors), "rows_per_second": rate, "suspicions": suspicions}
     return {
         "dry_run": dry_run,
         "if_busy": if_busy,
@@ -262,7 +282,7 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
     from client.following import exit_code, follow
     from client.http import Api
     from client.output import live, out, print_json, say, show_preview
-    from client.wording import outcome
+    from client.wording import outcome, suspicion_lines
     from runtime.formatting import way
 
     if not wait:
@@ -285,6 +305,8 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
         print_json(job)
     else:
         out(outcome(job))
+        for told in suspicion_lines(job):
+            out(told)
         if job["options"].get("dry_run") and job["state"].startswith("COMPLETED"):
             show_preview(Api().call("GET", f"/v1/jobs/{job['id']}/preview"))
     code = exit_code(job)

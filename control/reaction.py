@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from control.budget import counted, overspent
 from control.errors import Rejected
-from control.inspection import INSPECTED_ROWS, awaits_inspection, explained, pause_reason
+from control.inspection import INSPECTED_ROWS, explained, pause_reason
 from control.machine import Context, decide, evolve_all
 from schemas.bounds import MOST_REASON
 from schemas.commands import (
@@ -99,7 +99,7 @@ def plan_for(job: Job, events: Sequence[Event]) -> Plan | None:
         return ReadFile(dataset=job.dataset, source=job.retry, numbered=True, **common)
     match job.source.kind:
         case "file":
-            ahead = INSPECTED_ROWS if awaits_inspection(job) and not job.input.blocks else 0
+            ahead = 0 if job.inspection == "none" else INSPECTED_ROWS
             return ReadFile(dataset=job.dataset, source=job.source, ahead_rows=ahead, **common)
         case "query":
             return CutExport(

@@ -29,7 +29,7 @@ HOW_TO_SEND = (
 )
 _ALLOWED = (
     "fields: operation, dataset, organisation, file, source, from, till, options, reason; "
-    f"options: dry_run, max_errors, rows_per_second, if_busy, raw, {', '.join(FILE_OPTIONS)}"
+    f"options: dry_run, max_errors, rows_per_second, if_busy, raw, suspicions, {', '.join(FILE_OPTIONS)}"
 )
 
 

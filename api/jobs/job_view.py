@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from api.jobs.suspicions import suspicion_view
 from api.models import FormatView, JobView, Lane, Progress, SourceView
 from api.readmodel.job_index import JobIndex, LaneState, dealt_with
 from api.readmodel.totals import applied_totals, retried_totals, undone_totals
@@ -33,6 +34,7 @@ def job_view(job: Job, view: JobIndex, now: int, waiting_for: str | None = None)
         started_at=iso_time(job.started_at),
         ended_at=iso_time(job.ended_at),
         source=source_view(job.source),
+        suspicion=suspicion_view(job),
         started_from=job.started_from,
         retry=source_view(job.retry) if job.retry else None,
         date_from=job.date_from,

@@ -89,6 +89,8 @@ def _options(fields: Fields, kind: Kind) -> dict[str, Any]:
     if kind.exclusive and "queue" in fields:
         options["if_busy"] = "queue"
     if source_of(kind) == "file":
+        suspicions = _text(fields, "suspicions")
+        options |= {"suspicions": suspicions} if suspicions else {}
         columns = columns_in(fields)
         options |= {**({"columns": columns} if columns else {}), **format_in(fields)}
     return options

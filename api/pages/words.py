@@ -48,6 +48,14 @@ _TONES: Final[dict[State, Tone]] = {
 }
 
 
+_FLAGS: Final = {"budget_spent": "too many row errors", "suspected": "its first rows look like an accident"}
+_SUSPICIONS: Final = {
+    "pause": "pauses if its first rows look like an accident",
+    "note": "notes if its first rows look like an accident",
+    "off": "its first rows are not looked at",
+}
+
+
 def state_name(state: State | str) -> str:
     """A state as people call it."""
     return _NAMES[State(state)]
@@ -192,6 +200,8 @@ def options(view: JobView) -> list[str]:
         told.append("waits in the queue if it has to")
     if chosen.raw:
         told.append("cells are taken and written as they are")
+    if chosen.suspicions is not None:
+        told.append(_SUSPICIONS[chosen.suspicions])
     told += [f"{name}: {text}" for name in ("quote", "escape") if (text := getattr(chosen, name)) is not None]
     told += [f"{field} is {text!r} in every row" for field, text in chosen.set.items()]
     if chosen.ignore_extra:
@@ -206,6 +216,8 @@ def happened(entry: HistoryEntry) -> str:
     text = _spaced(entry.event or "event")
     if entry.event == "RateSet":
         return f"{text} ({_rate(entry.details.get('rows_per_second'))})"
+    if entry.event == "Suspected":
+        return f"{text}: {entry.details.get('suspicion', {}).get('message', '')}"
     details = ", ".join(_details(entry.details))
     return f"{text} ({details})" if details else text
 
@@ -216,7 +228,7 @@ def _details(details: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(value, Mapping):
             yield from _details({inner: number for inner, number in value.items() if inner.startswith("rows")})
         elif value is True:
-            yield "too many row errors" if name == "budget_spent" else name.replace("_", " ")
+            yield _FLAGS.get(name, name.replace("_", " "))
         elif value and not isinstance(value, list):
             yield (
                 f"{name.replace('_', ' ')}: {value:,}"

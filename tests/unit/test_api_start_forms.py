@@ -62,7 +62,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 FORMAT = ["encoding", "delimiter", "quote", "escape", "skip_lines", "comment"]
-ROWS = ["dry_run", "queue", "raw", "max_errors", "rows_per_second", *FORMAT, "columns", "file"]
+ROWS = ["dry_run", "queue", "raw", "max_errors", "suspicions", "rows_per_second", *FORMAT, "columns", "file"]
 
 
 def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -> None:

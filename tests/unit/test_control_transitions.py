@@ -24,6 +24,7 @@ from schemas.commands import (
     ResumeJob,
     RetryErrors,
     RollbackJob,
+    RowsInspected,
     SetRate,
     StartJob,
     TerminateJob,
@@ -32,6 +33,7 @@ from schemas.commands import (
 )
 from schemas.events import Event, Started
 from schemas.job import Input, Job, LaneTotals, Source, State
+from schemas.suspicion import Suspicion
 from tests.control_world import (
     CATALOG,
     PARTITIONS,
@@ -46,6 +48,7 @@ from tests.control_world import (
 Step = tuple[type, State | None, State, type | None, bool]
 """An event, the states before and after it, the command that brought it, and whether it is the command's own event."""
 
+SUSPICION = Suspicion(kind="unusual", columns=("phone",), fit=0.9, rows=1000, message="phone is unlike itself")
 NOTHING = LaneTotals()
 WRITTEN = LaneTotals(rows_applied=5, blocks=1, last_row=10)
 WITH_ERRORS = LaneTotals(rows_applied=4, rows_failed=1, blocks=1, last_row=10)
@@ -118,6 +121,8 @@ def commands(job: Job | None) -> Iterator[Command]:
         yield lanes_done(job, lanes, WITH_ERRORS)
     yield LanesCounted(job_id=job.id, lanes={0: PROBED})
     yield LanesCounted(job_id=job.id, lanes={0: OVERSPENT})
+    yield RowsInspected(job_id=job.id, epoch=job.epoch)
+    yield RowsInspected(job_id=job.id, epoch=job.epoch, suspicion=SUSPICION, own_rows=1000)
     yield FileFinished(job_id=job.id, epoch=job.epoch)
     yield UndoChecked(job_id=job.id, epoch=job.epoch, remaining=0)
     yield UndoChecked(job_id=job.id, epoch=job.epoch, remaining=3, last_row=7)
@@ -127,7 +132,7 @@ def outline(job: Job) -> Any:
     """What tells states apart: numbers that only grow are left out, so that there is an end of states."""
     return (
         (job.operation, job.options.max_errors, job.source.kind, job.started_at is None, min(job.run, 1)),
-        (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget),
+        (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget, job.inspection),
         job.keep_rows and job.state is State.TERMINATING,
         (job.current_input.ended, job.current_input.blocks_per_partition),
         (tuple(sorted(job.lanes_rested)), any(lane.totals.last_row for lane in job.lanes_rested.values())),
