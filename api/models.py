@@ -315,3 +315,23 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     date_till: bounds.Day | None = msgspec.field(name="till", default=None)
     options: Options = Options()
     reason: bounds.Reason | None = None
+    confirm: bool = False
+    """Of an export: it is meant, although it is ten times larger than any before of its organisation and dataset."""
+
+
+class EstimateRequest(JobRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an export would be of."""
+
+    operation: bounds.Name = "export"
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """How large an export would be."""
+
+    rows: int
+    bytes: int
+    """Of its file, from some of the rows."""
+    largest_before: int | None
+    """Rows of the largest export of this organisation and dataset that was completed; null: there is none."""
+    needs_confirm: bool
+    """Whether it is refused unless it says ``confirm: true``."""

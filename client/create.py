@@ -184,6 +184,10 @@ def export(
     ] = False,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only say how many rows it would have, and start nothing.")
+    ] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Also if it is ten times larger than any before.")] = False,
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
@@ -191,12 +195,17 @@ def export(
 ) -> None:
     """Export a dataset's rows of a date range as CSV, in the order of their dates."""
     from client.http import Api
+    from client.output import show_estimate
     from client.saving import Target
 
     api = Api()
     options = options_of(False, None, rate, if_busy, raw=raw)
     job: dict[str, Any] = {"operation": "export", "dataset": dataset, "organisation": organisation}
     job |= {"from": date_from, "till": date_till, "reason": reason, "options": options}
+    job |= {"confirm": True} if confirm else {}
+    if estimate:
+        show_estimate(api.call("POST", "/v1/exports/estimate", json=job), as_json=as_json)
+        return
     if output is not None:
         Target(output)  # what can't be written is told before there is a job
     made = api.call("POST", "/v1/jobs", json=job, headers=arguments.idempotency(idempotency_key))

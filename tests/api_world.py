@@ -22,6 +22,7 @@ UPLOAD = {"operation": "upload", "dataset": "people"}
 CORRECTED = PEOPLE.strip() + b",sluice_row\n" + ROW.strip() + b",1\n"
 FITTING: dict[str, dict[str, Any]] = {
     "createJob": {"json": EXPORT},
+    "estimateExport": {"json": EXPORT},
     "setRate": {"json": {"rows_per_second": 5}},
     "endInput": {"json": {"rows": 1}},
     "retryErrors": {"content": CORRECTED, "headers": {"content-type": "text/csv"}},

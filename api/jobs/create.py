@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from api.errors import invalid, unavailable
+from api.jobs.estimates import require_confirmed
 from api.jobs.job_form import JobForm
 from api.jobs.job_query import request_in_query
 from api.jobs.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
@@ -96,7 +97,10 @@ def _receiver(request: Request) -> Receive:
 
 
 async def _receive_json(request: Request, admission: Admission, _: Upload) -> CreateJob:
-    return admission.command(request_in(await short_body(request)), None)
+    asked = request_in(await short_body(request))
+    command = admission.command(asked, None)
+    await require_confirmed(services(request), admission, asked, command)
+    return command
 
 
 async def receive_form(
@@ -110,7 +114,10 @@ async def receive_form(
     """The command that a multipart body asks for: a `Receive`, once it is told the boundary and the form's kind."""
     form = kind(admission, upload)
     await receive_parts(request.stream(), boundary, form.begin)
-    return form.end()
+    command = form.end()
+    if form.asked is not None and not upload.begun:
+        await require_confirmed(services(request), admission, form.asked, command)
+    return command
 
 
 async def _with_file(request: Request, admission: Admission, command: CreateJob, upload: Upload) -> CreateJob:

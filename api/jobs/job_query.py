@@ -12,7 +12,16 @@ from api.models import JobRequest
 from schemas.job import FORMAT_OPTIONS
 
 FIELDS: Final = ("operation", "dataset", "organisation", "reason")
-OPTIONS: Final = ("dry_run", "max_errors", "rows_per_second", "if_busy", "raw", "ignore_extra", *FORMAT_OPTIONS)
+OPTIONS: Final = (
+    "dry_run",
+    "max_errors",
+    "rows_per_second",
+    "if_busy",
+    "raw",
+    "suspicions",
+    "ignore_extra",
+    *FORMAT_OPTIONS,
+)
 """Those that are one value each; `columns` and `set` belong into JSON."""
 _DECIMAL: Final = re.compile(r"\d{1,18}\.\d{1,18}", re.ASCII)
 _TRUTH: Final = {"true": True, "false": False}

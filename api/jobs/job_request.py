@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from api.errors import ApiError, invalid, refused
-from api.models import JobRequest
+from api.models import EstimateRequest, JobRequest
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
 from control.admission import Catalog, Kind, creation_problem
@@ -28,7 +28,7 @@ HOW_TO_SEND = (
     '(file), or say source: "topic"'
 )
 _ALLOWED = (
-    "fields: operation, dataset, organisation, file, source, from, till, options, reason; "
+    "fields: operation, dataset, organisation, file, source, from, till, options, reason, confirm; "
     f"options: dry_run, max_errors, rows_per_second, if_busy, raw, suspicions, {', '.join(FILE_OPTIONS)}"
 )
 
@@ -65,6 +65,11 @@ def request_in(data: bytes) -> JobRequest:
     if not data.strip():
         raise invalid(f"the request is empty; send a JSON object with the {_ALLOWED}")
     return body_as(data, JobRequest, _ALLOWED)
+
+
+def estimate_in(data: bytes) -> EstimateRequest:
+    """The export to be estimated in a JSON body. Raises as `body_as`."""
+    return body_as(data, EstimateRequest, _ALLOWED)
 
 
 @dataclass(frozen=True, slots=True)

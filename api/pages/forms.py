@@ -31,6 +31,8 @@ def job_request(fields: Fields, operation: str, kind: Kind) -> JobRequest:
         text = _text(fields, name)
         if text is not None:
             job[name] = text
+    if kind.makes_file and "confirm" in fields:
+        job["confirm"] = True
     if source_of(kind) == "topic":
         job["source"] = "topic"
     return values_as(job, JobRequest)

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.routing import BaseRoute, Mount
 
 from api.jobs.actions import COMMANDS
-from api.pages import acting, columns, files, job, listing, signing, starting
+from api.pages import acting, columns, estimating, files, job, listing, signing, starting
 from api.pages.gate import gated, open_page
 from api.web.routing import Handler, at
 
@@ -28,6 +28,7 @@ _GET: Final[dict[str, Handler]] = {
 
 _POST: Final[dict[str, Handler]] = {
     "/columns": columns.show_columns,
+    "/estimate/{operation}": estimating.show_estimate,
     "/start/{operation}": starting.start_job,
     **{f"{_JOB}/{action}": acting.acting(action) for action in COMMANDS},
     f"{_JOB}/rate": acting.set_rate,

@@ -94,7 +94,11 @@ ENDPOINTS: Final = (
                 "The organisation is not the caller's, the named file is in no import folder, "
                 "or a web page of another site sends this without a key",
             ),
-            refusal(409, "Another job holds what this one needs, or the named file changes while it is read"),
+            refusal(
+                409,
+                "Another job holds what this one needs, the named file changes while it is read, or an export is ten "
+                "times larger than any before and does not say confirm",
+            ),
             refusal(413, "The JSON, or what a compressed file unpacks to, is too large"),
             refusal(422, "The Idempotency-Key belongs to another request"),
             unavailable("Kafka or the workers do not answer, the disk is full, or the API has just started"),

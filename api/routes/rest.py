@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.openapi import document
-from api.routes import commands, jobs, reports, service
+from api.routes import commands, exports, jobs, reports, service
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Endpoint
 
@@ -37,6 +37,7 @@ _DESCRIPTION: Final = Endpoint(
 
 GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "Jobs": jobs.ENDPOINTS,
+    "Exports": exports.ENDPOINTS,
     "Commands": commands.ENDPOINTS,
     "Reports": reports.ENDPOINTS,
     "Service": (*service.ENDPOINTS, _DESCRIPTION),

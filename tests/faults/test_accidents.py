@@ -118,8 +118,8 @@ def test_a_worker_that_dies_before_it_has_looked_leaves_it_to_its_successor(
 ) -> None:
     file = tmp_path / "years.csv"
     file.write_bytes(people(tmp_path).read_bytes().replace(b",2026-", b",2016-"))
-    cluster.worker.kill()
     job_id = cluster.upload(file, owner)
+    cluster.worker.kill()
     cluster.start("worker")
     job = cluster.wait_state(job_id, "PAUSED")
     assert (job["suspicion"]["kind"], job["suspicion"]["columns"], job["suspicion"]["by"]) == (

@@ -71,7 +71,7 @@ def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -
     forms = Forms(page)
     assert forms.fields == {
         "upload": ["dataset", "organisation", "reason", *ROWS],
-        "export": ["dataset", "organisation", "from", "till", "reason", "raw", "rows_per_second"],
+        "export": ["dataset", "organisation", "from", "till", "confirm", "reason", "raw", "rows_per_second"],
         "teams": ["organisation", "reason", *ROWS],
         "rephone": ["organisation", "reason", *ROWS],
         "listen_in": ["dataset", "organisation", "reason", "dry_run", "raw", "max_errors", "rows_per_second"],
