@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -27,9 +27,11 @@ from processor.operations.work import Work
 from processor.stream.publisher import Publisher
 from processor.suspicion.judging import suspicion_of
 from processor.suspicion.probe import OwnRows, Probe
+from processor.validation.rows import CheckedRows
 from schemas.blocks import Block, RowBlock
 from schemas.codec import decode, encode
 from schemas.commands import RowsInspected
+from schemas.datasets import Dataset
 from schemas.job import Job
 from schemas.suspicion import Suspicion
 
@@ -95,25 +97,37 @@ def probe_of(work: Work, block: RowBlock) -> Probe:
     rows = [*block.rows, *block.ahead][:INSPECTED_ROWS]
     unreadable = {place: reason for place, reason in block.unreadable.items() if place < len(rows)}
     whole = replace(block, rows=rows, numbers=None, lines=None, ahead=[], unreadable=unreadable)
-    checked = work.check(whole)
+    source, options = work.job.source, work.job.options
+    recorded = source.columns or {}
+    # by their exact names, with what followed from the option
+    asked = recorded if options.columns or options.ignore_extra else {}
+    return probe_of_rows(work.dataset, whole, work.check(whole), recorded, asked, work.job.created_at)
+
+
+def probe_of_rows(
+    dataset: Dataset,
+    block: RowBlock,
+    checked: CheckedRows,
+    recorded: Mapping[str, str | None],
+    asked: Mapping[str, str | None],
+    at: int,
+) -> Probe:
+    """The rows of a block as a probe. `recorded`: the file's columns, if they are not called as their fields are."""
     wanted = len(block.columns)
     most = max(LEAST_ROWS, MOST_CELLS // max(1, wanted))
-    source, options = work.job.source, work.job.options
-    recorded = source.columns if source.columns is not None else dict(zip(block.columns, block.columns, strict=True))
     fits: list[Sequence[str]] = []
     misfits: list[Sequence[str]] = []
-    for place, row in enumerate(rows):
-        if place not in unreadable:
+    for place, row in enumerate(block.rows):
+        if place not in block.unreadable:
             (fits if len(row) == wanted else misfits).append(row)
     return Probe(
-        dataset=work.dataset,
+        dataset=dataset,
         columns=tuple(block.columns),
         rows=fits,
         misfits=misfits,
         stored={name: values[:most] for name, values in zip(checked.columns, checked.stored, strict=True)},
         numbers=checked.numbers[:most],
-        headers=dict(enumerate(recorded)),
-        # by their exact names, with what followed from the option
-        asked=dict(recorded) if options.columns or options.ignore_extra else {},
-        at=work.job.created_at,
+        headers=dict(enumerate(recorded or block.columns)),
+        asked=asked,
+        at=at,
     )

@@ -9,7 +9,7 @@ from typing import Any, Final
 from control.inspection import OWN_ROWS
 from control.jobtable import JobTable
 from processor.operations.work import Work
-from processor.suspicion.known_rows import linking
+from processor.suspicion.known_rows import LOOKED_UP, values_to_look_up
 from processor.suspicion.probe import OwnRows, Probe
 from schemas.job import Job, State
 
@@ -17,10 +17,6 @@ SAMPLE: Final = 1000
 """Rows that are read."""
 JOBS: Final = 8
 """The newest jobs, of which rows from all over their files are read, beside the oldest rows there are."""
-LOOKED_UP: Final = 240
-"""Values of the file that are looked for, and rows that are read for them."""
-_LONGEST = 256
-"""Characters of a value that is looked for."""
 _LATELY_MS = 15_000
 """What was written longer ago can be found without a refresh of its own."""
 _GONE = (State.ROLLED_BACK, State.ROLLING_BACK, State.ROLLBACK_PAUSED)
@@ -102,20 +98,11 @@ def _picked(written: Sequence[tuple[Job, int]], random: Random) -> list[dict[str
 
 async def _looked_up(work: Work, probe: Probe, names: Sequence[str]) -> list[Hit]:
     """Own rows that have values of the file where hardly two rows have the same."""
-    links = linking(probe.dataset.primary_key, [(name, probe.stored[name]) for name in names])
-    if not links:
-        return []
-    each = LOOKED_UP // len(links)
-    wanted = [{"terms": {name: values}} for name in links if (values := _some(probe.stored[name], each))]
+    wanted = [{"terms": {name: values}} for name, values in values_to_look_up(probe, names).items()]
     if not wanted:
         return []
     (found,) = await _search(work, names, (_any_of(wanted), LOOKED_UP))
     return [hit["_source"] for hit in found["hits"]]
-
-
-def _some(values: Sequence[Any], count: int) -> list[Any]:
-    spread = values[:: max(1, len(values) // count)][:count]
-    return [value for value in spread if value is not None and not (isinstance(value, str) and len(value) > _LONGEST)]
 
 
 def _any_of(filters: Sequence[dict[str, Any]]) -> dict[str, Any]:

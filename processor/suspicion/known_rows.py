@@ -16,6 +16,10 @@ DISTINCT = 0.8
 """Of a column's values, so many are different, at least, where a row can be known by it."""
 KNOWN_FIT = 0.5
 """Of the rows that are known, so many have to fit the other way round; others may have changed since."""
+LOOKED_UP = 240
+"""Values of a file that are looked for, and own rows that are read for them."""
+_LONGEST = 256
+"""Characters of a value that is looked for."""
 _MOST_LINKS = 3
 _MOST_COLUMNS = 40
 
@@ -31,6 +35,19 @@ def linking(dataset_key: Sequence[str], columns: Sequence[tuple[str, Sequence[An
     return [name for name, values in columns if len(values) and len(set(values)) >= DISTINCT * len(values)][
         :_MOST_LINKS
     ]
+
+
+def values_to_look_up(probe: Probe, names: Sequence[str]) -> dict[str, list[Any]]:
+    """Column -> some of its values, spread over the file, by which own rows of it may be known again."""
+    links = linking(probe.dataset.primary_key, [(name, probe.stored[name]) for name in names])
+    each = LOOKED_UP // max(1, len(links))
+    found = {name: _some(probe.stored[name], each) for name in links}
+    return {name: values for name, values in found.items() if values}
+
+
+def _some(values: Sequence[Any], count: int) -> list[Any]:
+    spread = values[:: max(1, len(values) // count)][:count]
+    return [value for value in spread if value is not None and not (isinstance(value, str) and len(value) > _LONGEST)]
 
 
 def links_to_known(probe: Probe, own: OwnRows, names: Sequence[str]) -> Links:

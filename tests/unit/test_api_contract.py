@@ -99,6 +99,7 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     **{(name, 200): plain(name) for name in ("listJobs", "listDatasets", "getStats")},
     **{(name, 200): plain(name) for name in ("healthz", "readyz", "metrics", "getDescription")},
     **{(name, 200): about(name) for name in ("getJob", "getHistory", "getErrors", "getErrorsCsv", "getPreview")},
+    ("estimateExport", 200): plain("estimateExport"),
     ("createJob", 201): lambda world: make_job(world.client),
     ("createJob", 403): lambda world: world.ask("createJob", json={**UPLOAD, "file": "/etc/hostname"}),
     ("createJob", 409): lambda world: made_twice(world, key="other"),

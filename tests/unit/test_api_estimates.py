@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from control.exports import far_larger
+from tests.api_pages import HTMX
 from tests.api_world import EXPORT, World
 
 ROW = {"name": "Ann, \"A\"", "email": "ann@example.org", "phone": "+31201234567", "country": "Netherlands",
@@ -81,10 +82,10 @@ def test_a_far_larger_export_has_to_be_confirmed(world: World) -> None:
     assert answer.status_code == 409 and "12,345 rows" in error["message"] and "confirm: true" in error["message"]
     assert (error["details"]["rows"], error["details"]["largest_before"]) == (12_345, 600)
     assert world.log.sent == []
-    key = {"headers": {"Idempotency-Key": "once"}}
-    made = world.ask("createJob", json={**EXPORT, "confirm": True}, **key)
+    key = {"Idempotency-Key": "once"}
+    made = world.ask("createJob", json={**EXPORT, "confirm": True}, headers=key)
     assert made.status_code == 201, made.text
-    again = world.ask("createJob", **key)
+    again = world.ask("createJob", headers=key)
     assert (again.status_code, again.json()["id"]) == (201, made.json()["id"]), "a repeat finds its job"
 
 
@@ -110,15 +111,14 @@ def test_while_elasticsearch_does_not_answer_exports_are_made_and_nobody_is_aske
 
 def test_the_form_of_an_export_shows_the_estimate(world: World) -> None:
     world.start(elasticsearch=Rows(12_345, 600))
-    headers = {"HX-Request": "true"}
     fields = {"dataset": "people", "organisation": "default", "from": "2026-01-01", "till": ""}
-    shown = world.client.post("/estimate/export", data=fields, headers=headers)
+    shown = world.client.post("/estimate/export", data=fields, headers=HTMX)
     assert shown.status_code == 200, shown.text
     for words in ("12,345 rows", "largest so far had 600", "Tick the box"):
         assert words in shown.text
-    empty = world.client.post("/estimate/export", data={**fields, "from": ""}, headers=headers)
+    empty = world.client.post("/estimate/export", data={**fields, "from": ""}, headers=HTMX)
     assert (empty.status_code, empty.text.strip()) == (200, "")
-    refused = world.client.post("/start/export?key=k1", data=fields, headers=headers)
+    refused = world.client.post("/start/export?key=k1", data=fields, headers=HTMX)
     assert refused.status_code == 409 and "12,345 rows" in refused.text
-    confirmed = world.client.post("/start/export?key=k1", data={**fields, "confirm": "on"}, headers=headers)
+    confirmed = world.client.post("/start/export?key=k1", data={**fields, "confirm": "on"}, headers=HTMX)
     assert confirmed.headers.get("HX-Redirect", "").startswith("/jobs/"), confirmed.text

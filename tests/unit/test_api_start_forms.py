@@ -75,7 +75,7 @@ def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -
         "teams": ["organisation", "reason", *ROWS],
         "rephone": ["organisation", "reason", *ROWS],
         "listen_in": ["dataset", "organisation", "reason", "dry_run", "raw", "max_errors", "rows_per_second"],
-        "audit": ["dataset", "organisation", "from", "till", "reason", "queue", "raw", "rows_per_second"],
+        "audit": ["dataset", "organisation", "from", "till", "confirm", "reason", "queue", "raw", "rows_per_second"],
     }
     assert len(forms.ids) == len(set(forms.ids)), "labels need ids that are there once"
     titles = re.findall(r"<summary>(.*?)</summary>", page)
