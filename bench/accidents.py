@@ -1,7 +1,7 @@
 """How many accidents are seen, and how many files without one are taken for one: on generated rows, without servers.
 
-The rows that an organisation has are held in memory; a file is compared with a sample of them, as a worker does it. The
-cost is measured on a stack of its own (`bench/accident_cost.py`).
+The rows that an organisation has are held in memory; a file is compared with a sample of them, as a worker does it. What
+it costs an upload is measured on a stack of its own (`bench/accident_cost.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from bench.accident_data import (
     clean_files,
     columns_moved,
     exchanged,
-    people,
     shifted,
     years_wrong,
 )
@@ -37,6 +36,7 @@ SAMPLE: Final = 1000
 NOW: Final = int(datetime(2026, 12, 31, tzinfo=UTC).timestamp() * 1000)
 EARLIER: Final = int(datetime(2026, 12, 1, tzinfo=UTC).timestamp() * 1000)
 YEARS: Final = (1, -1, 2, -2, 10, -10, 100, -100, -2000)
+WITHIN_YEARS: Final = 2
 NOTHING: Final = OwnRows({})
 
 Accident = tuple[str, Table, Callable[[Suspicion], bool]]
@@ -114,8 +114,11 @@ def accidents(maker: str, known: Table, fresh: Table, random: Random) -> Iterato
                 yield name, shifted(fresh, column, by), _names("shifted", {column}, by)
     for column in [field.name for field in fresh.dataset.fields if field.type in ("date", "datetime")]:
         for years in YEARS:
-            table = years_wrong(fresh, column, years)
-            yield "wrong years", table, _names("unusual", {column}, years)
+            right = _names("unusual", {column}, years)
+            near = maker == "customers" and abs(years) <= WITHIN_YEARS
+            name = f"wrong years, by {WITHIN_YEARS} at most of dates of six years" if near else "wrong years"
+            yield f"{name}, of new rows", years_wrong(fresh, column, years), right
+            yield "wrong years, of known rows", years_wrong(known, column, years), right
 
 
 def _pair_name(one: str, other: str) -> str:
@@ -210,8 +213,3 @@ def _checked(table: Table) -> CheckedRows:
 
 def _block(table: Table) -> RowBlock:
     return RowBlock(job_id="bench", block=0, first_row=1, columns=list(table.header), rows=table.rows)
-
-
-def people_file(seed: int, rows: int) -> Table:
-    """For the measurement of the cost."""
-    return people(rows, seed)

@@ -120,13 +120,16 @@ def probe_of_rows(
     for place, row in enumerate(block.rows):
         if place not in block.unreadable:
             (fits if len(row) == wanted else misfits).append(row)
+    numbers = checked.numbers[:most]
+    good = [block.rows[number - block.first_row] for number in numbers]
     return Probe(
         dataset=dataset,
         columns=tuple(block.columns),
         rows=fits,
         misfits=misfits,
         stored={name: values[:most] for name, values in zip(checked.columns, checked.stored, strict=True)},
-        numbers=checked.numbers[:most],
+        texts={name: [row[place] for row in good] for place, name in enumerate(block.columns)},
+        numbers=numbers,
         headers=dict(enumerate(recorded or block.columns)),
         asked=asked,
         at=at,

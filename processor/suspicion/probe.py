@@ -46,6 +46,8 @@ class Probe:
     """Rows that have more or fewer values."""
     stored: Mapping[str, Values] = field(default_factory=dict)
     """Field -> the values of the good rows, as they would be stored."""
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Field -> the texts of the good rows."""
     numbers: Sequence[int] = ()
     """Number of each good row."""
     headers: Mapping[int, str] = field(default_factory=dict)

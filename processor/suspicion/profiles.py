@@ -17,7 +17,8 @@ _RUNS = re.compile(r"(.)\1+")
 _CLASSES = {"Lu": "A", "Ll": "a", "Lt": "A", "Lm": "x", "Lo": "x", "Nd": "9", "Zs": " "}
 _PRIOR = 12.0
 """So many values of the pooled columns are added to each column's own: a value that no column has tells nothing."""
-_FLOOR = 1e-4
+_LEAST = 0.25
+"""Of a part that is rare in all columns: what one column had once, and another never, tells little."""
 
 Features = tuple[str, ...]
 
@@ -90,7 +91,7 @@ class Profiles:
             size = self._sizes[name] + _PRIOR
             known = 0.0
             for counts, pooled, look in zip(self._counts[name], self._pooled, looks, strict=True):
-                known += math.log((counts[look] + _PRIOR * pooled.get(look, _FLOOR)) / size)
+                known += math.log((counts[look] + max(_LEAST, _PRIOR * pooled.get(look, 0.0))) / size)
             self._known[key] = known
         return known
 

@@ -22,6 +22,8 @@ FIT = 0.95
 _MOST_FOUND = 200
 _NEARLY = 0.01
 _LOOKED_AT = 50
+_TELLING = 2.0
+"""In logarithms of likelihoods, a row: less than that tells nothing."""
 _WIDE = 60
 """Of wider files only columns near those that are refused are tried."""
 
@@ -70,10 +72,10 @@ def _rearranged(probe: Probe, own: OwnRows) -> Suspicion | None:
     return _found(probe, *max(found, key=rank))
 
 
-def _likeness(probe: Probe, own: OwnRows) -> Callable[[Rearrangement], float]:
+def _likeness(probe: Probe, own: OwnRows) -> Callable[[Rearrangement], int]:
     """How much more like the own rows the file is with its columns put back; nought where there are no own rows."""
     if not own.rows:
-        return lambda _: 0.0
+        return lambda _: 0
     names = [name for name in probe.fields.values() if name in own.columns]
     profiles = Profiles({name: list(map(text_of, own.columns[name])) for name in names})
     rows = probe.rows[:: max(1, len(probe.rows) // _LOOKED_AT)]
@@ -82,10 +84,11 @@ def _likeness(probe: Probe, own: OwnRows) -> Callable[[Rearrangement], float]:
     def like(place: int, name: str) -> float:
         return sum(profiles.likelihood(row[place], name) for row in rows) if name in names else 0.0
 
-    def likely(found: Rearrangement) -> float:
+    def likely(found: Rearrangement) -> int:
         moved = ((place, probe.fields[meant]) for place, meant in found.moved if meant in probe.fields)
         before = ((place, probe.fields[place]) for place in found.places if place in probe.fields)
-        return sum(like(*pair) for pair in moved) - sum(like(*pair) for pair in before)
+        more = sum(like(*pair) for pair in moved) - sum(like(*pair) for pair in before)
+        return round(more / len(rows) / _TELLING)
 
     return likely
 

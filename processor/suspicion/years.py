@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from processor.suspicion.known_rows import known_by
 from processor.suspicion.probe import OwnRows, Probe
 from schemas.dates import moment
 from schemas.suspicion import Suspicion
@@ -27,6 +28,46 @@ Span = tuple[datetime, datetime]
 
 def wrong_years(probe: Probe, own: OwnRows) -> Suspicion | None:
     """A column of dates that are whole years away from what is usual; None: there is none."""
+    return _of_known_rows(probe, own) or _of_all(probe, own)
+
+
+def _of_known_rows(probe: Probe, own: OwnRows) -> Suspicion | None:
+    """The same day of another year than the own row of the same key has, in nearly all rows."""
+    names = [field.name for field in probe.dataset.fields if field.type in ("date", "datetime")]
+    names = [name for name in names if name in probe.stored]
+    for link, known in known_by(probe, own, list(probe.stored)) if names else ():
+        for name in names:
+            pairs = [(probe.stored[name][place], row.get(name)) for place, row in known if name != link]
+            dates = [(moment(here), moment(there)) for here, there in pairs if here is not None and there is not None]
+            away = Counter(here.year - there.year for here, there in dates if _is_same_day(here, there))
+            if len(dates) < LEAST_ROWS or not away:
+                continue
+            (years, count), *_ = away.most_common(1)
+            if years and count >= WHOLE * len(dates):
+                when = f"{_years(years)} {'earlier' if years > 0 else 'later'}"
+                return Suspicion(
+                    kind="unusual",
+                    columns=(name,),
+                    by=years,
+                    fit=round(count / len(dates), 4),
+                    rows=len(dates),
+                    message=(
+                        f"{name} looks wrong by {_years(years)}: {count:,} of {len(dates):,} rows that the "
+                        f"organisation has with the same {link} have the same day {when}"
+                    ),
+                )
+    return None
+
+
+def _is_same_day(here: datetime, there: datetime) -> bool:
+    return here.month == there.month and (here.day == there.day or {here.day, there.day} == {28, 29})
+
+
+def _years(count: int) -> str:
+    return "1 year" if abs(count) == 1 else f"{abs(count):,} years"
+
+
+def _of_all(probe: Probe, own: OwnRows) -> Suspicion | None:
     for field in probe.dataset.fields:
         if field.type not in ("date", "datetime") or field.name not in probe.fields.values():
             continue
@@ -120,7 +161,7 @@ def _dates(values: Iterable[Any]) -> list[datetime]:
 
 
 def _suspicion(name: str, dates: Sequence[datetime], span: Span, years: int, fitting: int) -> Suspicion:
-    count = "1 year" if abs(years) == 1 else f"{abs(years):,} years"
+    count = _years(years)
     when = "later" if years > 0 else "earlier"
     low, high = (day.date().isoformat() for day in span)
     return Suspicion(
