@@ -57,7 +57,8 @@ def lines(figures: Figures, cost: CostFigures | None) -> Iterator[str]:
         yield ""
         yield f"upload of {cost.rows:,} rows, looked at    {cost.upload_seconds:>8.2f} s"
         yield f"the same, not looked at           {cost.upload_seconds_off:>8.2f} s"
-        yield f"its first block waits             {cost.wait_ms:>8.0f} ms: {cost.share:.1%} of the upload (<= {_COST:.0%})"
+        share = f"{cost.share:.1%} of the upload (<= {_COST:.0%})"
+        yield f"its first block waits             {cost.wait_ms:>8.0f} ms: {share}"
         yield f"without own rows                  {cost.wait_ms_without_history:>8.0f} ms"
 
 

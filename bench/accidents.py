@@ -1,7 +1,7 @@
 """How many accidents are seen, and how many files without one are taken for one: on generated rows, without servers.
 
-The rows that an organisation has are held in memory; a file is compared with a sample of them, as a worker does it. What
-it costs an upload is measured on a stack of its own (`bench/accident_cost.py`).
+The rows that an organisation has are in memory; a file is compared with a sample of them, as a worker does it. What it
+costs an upload is measured on a stack of its own (`bench/accident_cost.py`).
 """
 
 from __future__ import annotations

@@ -21,5 +21,5 @@ def suspicion_of(probe: Probe, own: OwnRows) -> Suspicion | None:
         return refused
     if len(probe.numbers) < LEAST_GOOD * (len(probe.rows) + len(probe.misfits)):
         return None
-    found = unlike_own_rows(probe, own) or exchanged_with_known(probe, own)
+    found = exchanged_with_known(probe, own) or unlike_own_rows(probe, own)
     return found or shifted_rows(probe, own) or wrong_years(probe, own)
