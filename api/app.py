@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from confluent_kafka.admin import AdminClient
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -29,10 +31,16 @@ from api.web.routing import starlette_routes
 from api.web.services import Services
 from control.admission import Catalog
 from control.kinds import kinds
-from runtime.clients import async_elasticsearch
+from runtime.clients import async_elasticsearch, librdkafka_config
 from runtime.datasets import load_datasets
+from runtime.process import CannotStartError, end
+from runtime.readiness import Readiness
 from runtime.settings import Settings
 from runtime.storage import open_storage
+from runtime.telemetry.exporter import serve
+from runtime.telemetry.log_events import as_event
+
+log = logging.getLogger(__name__)
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
@@ -57,31 +65,45 @@ def application(settings: Settings, lifespan: Lifespan) -> Starlette:
     )
 
 
-def create_app(settings: Settings) -> Starlette:
-    """The app, with clients of Kafka and Elasticsearch."""
+def create_app(settings: Settings, readiness: Readiness | None = None) -> Starlette:
+    """The app, with clients of Kafka and Elasticsearch. `readiness` is told once it is ready.
+
+    Raises:
+        CannotStartError, DatasetError, StorageError, KafkaException: the settings do not fit.
+    """
+    catalog = Catalog(kinds(settings.operations), load_datasets(settings.datasets_folder))
+    storage = open_storage(settings)
+    live = JobFeed()
+    metrics = Metrics(live.view, lambda: live.caught_up)
+    serve(settings, metrics.registry, lambda: live.caught_up)
+    # Made and thrown away: it reads the files of certificates, and refuses what does not fit.
+    AdminClient({**librdkafka_config(settings), "log_level": 2})
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        live = JobFeed()
         commands, history = CommandLog(settings, loop), HistoryReader(settings)
         client = async_elasticsearch(settings, node=LimitedNode)
         app.state.services = Services(
             settings=settings,
-            catalog=Catalog(kinds(settings.operations), load_datasets(settings.datasets_folder)),
+            catalog=catalog,
             live=live,
             commands=commands,
             history=history,
             elasticsearch=client,
-            storage=open_storage(settings),
-            metrics=Metrics(live.view),
+            storage=storage,
+            metrics=metrics,
             key=admin_key(settings),
         )
 
         def caught_up() -> None:
             live.set_caught_up()
-            if settings.ready_file is not None:
-                settings.ready_file.touch()
+            try:
+                if readiness is not None:
+                    readiness.mark()
+            except CannotStartError as error:
+                log.critical("the API ends: %s", error, extra=as_event("process.failed"))
+                end(1)
 
         follower = Follower(settings, loop, live.take, caught_up)
         follower.start()

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import resource
-import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from api.app import create_app
-from api.web.connection_timeouts import Limits
-from api.web.connections import BoundedConfig, BoundedServer
-from runtime.datasets import require_datasets
-from runtime.logs import configure_logging
-from runtime.settings import Settings, settings
+from runtime.process import CannotStartError, end_within, run
 
-_NOT_STARTED = 3
-"""Exit code, as uvicorn's own."""
+if TYPE_CHECKING:
+    from api.web.connections import BoundedServer
+    from runtime.readiness import Readiness
+    from runtime.settings import Settings
+
 _FILES_BESIDE = 512
 """Open files besides those of the clients' connections: connections to Kafka and Elasticsearch, logs, libraries."""
 
 
-def server(chosen: Settings) -> BoundedServer:
-    """The server, not yet running."""
+def server(chosen: Settings, readiness: Readiness | None = None) -> BoundedServer:
+    """The server, not yet running.
+
+    Raises:
+        CannotStartError, DatasetError, StorageError, KafkaException: the settings do not fit.
+    """
+    from api.app import create_app
+    from api.web.connection_timeouts import Limits
+    from api.web.connections import BoundedConfig, BoundedServer
+
     return BoundedServer(
         BoundedConfig(
-            create_app(chosen),
+            create_app(chosen, readiness),
             Limits.of(chosen),
             host=chosen.api_host,
             port=chosen.api_port,
@@ -37,17 +43,31 @@ def server(chosen: Settings) -> BoundedServer:
     )
 
 
-def main() -> None:
-    """Serve until a signal stops the process."""
-    chosen = settings()
-    configure_logging(chosen)
+def work(chosen: Settings) -> int:
+    """Serve until a signal stops the process; answers the exit code.
+
+    Raises:
+        CannotStartError, DatasetError, StorageError, KafkaException: it could not begin.
+    """
+    from runtime.datasets import require_datasets
+    from runtime.readiness import Readiness
+
+    readiness = Readiness(chosen)
     require_datasets(chosen.datasets_folder)
     _allow_files(2 * chosen.api_connections + _FILES_BESIDE)
-    running = server(chosen)
-    with suppress(KeyboardInterrupt):
+    running = server(chosen, readiness)
+    running.stopping = end_within
+    with suppress(KeyboardInterrupt, SystemExit):
         running.run()
+    readiness.clear()
     if not running.started:
-        sys.exit(_NOT_STARTED)
+        raise CannotStartError("it could not begin to serve; the lines above say why")
+    return 0
+
+
+def main() -> None:
+    """Serve, and end the process."""
+    run("the API", work)
 
 
 def _allow_files(wanted: int) -> None:

@@ -6,19 +6,22 @@ crash in between repeats the first two: each carries the command's offset, and i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
 from control.admission import Catalog, holder, startable
-from control.entry import head_of, readable, surplus_problem
+from control.entry import REPORTS, head_of, job_named, readable, surplus_problem
 from control.errors import Rejected
 from control.jobtable import JobTable
 from control.machine import Context
 from control.predicates import holds_key
 from control.reaction import Reaction, react, rejection, start, unreadable
+from runtime.telemetry.log_events import as_event
 from schemas.bounds import LAST_MOMENT, moment
 from schemas.codec import UndecodableError, decode, encode
 from schemas.commands import Command
+from schemas.events import CommandRejected, JobEvent
 from schemas.job import ENDED, Job
 from schemas.topics import DAY_MS, TopicName
 
@@ -29,6 +32,8 @@ Publish = Callable[[TopicName, bytes, bytes | None], Awaitable[None]]
 
 _KEY_BYTES = 64
 """Of a record that is no command, the history names the first bytes of the key: as many as a job id may have."""
+PUT_BACK_SECONDS = 1.0
+"""How often a report is put back about a job that this version does not understand."""
 SWEEP_MS = 3600 * 1000
 """How often the agent looks for jobs that ended long ago."""
 SWEEP_JOBS = 100
@@ -46,10 +51,12 @@ class ControlAgent:
         publish: Publish,
         retention_days: float = 30,
         clock: Callable[[], int] = lambda: LAST_MOMENT,
+        on_history: Callable[[JobEvent | CommandRejected], None] = lambda _: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`partitions`: how many the topic `rows` has; new jobs keep this number. Jobs that ended longer ago than
         `retention_days` leave the control table; the history and the reports keep them. `clock` gives the time now, in
-        milliseconds since 1970.
+        milliseconds since 1970. `on_history` is told each record of the history once it is written.
         """
         self._jobs = jobs
         self._catalog = catalog
@@ -57,6 +64,9 @@ class ControlAgent:
         self._publish = publish
         self._retention_ms = retention_days * DAY_MS
         self._clock = clock
+        self._on_history = on_history
+        self._sleep = sleep
+        self._put_back: set[bytes] = set()
         self._swept_at = 0
         self._newest_offset = -1
         """Offset of the newest command that a state has taken in: the agent has carried out all commands before it."""
@@ -83,10 +93,17 @@ class ControlAgent:
             return  # Kafka delivers it again. Judged anew, a command that was refused then could be carried out now.
         at = moment(at)
         context = self._context(offset, at)
+        if self._jobs.not_understood and await self._left_alone(value, context):
+            return
         try:
             command: Command = decode(value, Command)
         except UndecodableError as error:
-            log.warning("command at offset %d can't be read: %s", offset, error)
+            log.warning(
+                "command at offset %d can't be read: %s",
+                offset,
+                error,
+                extra=as_event("command.unreadable", offset=offset),
+            )
             head = head_of(value)
             if head is not None:
                 await self._carry_out(Reaction(history=(unreadable(head.job_id, str(error), context, head.type),)))
@@ -106,6 +123,30 @@ class ControlAgent:
         if today - self._swept_at > SWEEP_MS:
             await self._sweep(today)
 
+    async def _left_alone(self, value: bytes | None, context: Context) -> bool:
+        """Whether a command is of a job that a newer version has written: a request is refused, a report put back.
+
+        A report must not be lost: a newer control agent has to take it in. It goes to the end of the topic again.
+        """
+        named = job_named(value)
+        if named is None or named.job_id not in self._jobs.not_understood or value is None:
+            return False
+        job_id = named.job_id
+        if named.type not in REPORTS:
+            problem = (
+                f"a newer version of Sluice has written job {job_id}, and the worker in control does not know what it "
+                f"is to do: end the rollout, or go forward again, and ask again"
+            )
+            await self._carry_out(Reaction(history=(unreadable(job_id, problem, context, named.type, 409),)))
+            return True
+        if value in self._put_back:  # the topic has been gone through once
+            self._put_back.clear()
+            await self._sleep(PUT_BACK_SECONDS)
+        self._put_back.add(value)
+        log.info("job %s: a report waits for a newer worker", job_id, extra=as_event("job.deferred", job=job_id))
+        await self._publish("commands", job_id.encode(), value)
+        return True
+
     def _judged(self, before: Job | None, command: Command, context: Context) -> Reaction:
         """What follows from a command. An unexpected error refuses this one command."""
         try:
@@ -113,7 +154,11 @@ class ControlAgent:
         except UndecodableError as error:
             return _refusing(command, f"its outcome would be out of bounds: {error}", context)
         except Exception:
-            log.exception("command at offset %d failed unexpectedly", context.offset)
+            log.exception(
+                "command at offset %d failed unexpectedly",
+                context.offset,
+                extra=as_event("command.failed", job=command.job_id, offset=context.offset),
+            )
             problem = f"something went wrong inside the control agent; a worker's log has the cause at {context.offset}"
             return _refusing(command, problem, context, 500)
 
@@ -125,6 +170,7 @@ class ControlAgent:
             if job.command_offset < self._newest_offset
             and job.state in ENDED
             and job.ended_at is not None
+            and job.id not in self._jobs.not_understood
             and at - job.ended_at > self._retention_ms
         ]
         for job_id in expired[:SWEEP_JOBS]:
@@ -136,10 +182,12 @@ class ControlAgent:
     async def _start_next(self, offset: int, at: int) -> None:
         context = self._context(offset, at)
         for job in startable(self._jobs):
+            if job.id in self._jobs.not_understood:
+                continue
             try:
                 reaction = readable(start(job, context))
             except Exception:
-                log.exception("job %s can't be started", job.id)
+                log.exception("job %s can't be started", job.id, extra=as_event("job.stuck", job=job.id))
                 continue
             await self._carry_out(reaction)
 
@@ -148,14 +196,24 @@ class ControlAgent:
 
     async def _carry_out(self, reaction: Reaction) -> None:
         for record in reaction.history:
-            log.info("job %s: %s", record.job_id, getattr(record, "event", None) or getattr(record, "message", ""))
+            _log(record)
             await self._publish("job-events", record.job_id.encode(), encode(record))
+            self._on_history(record)
         if reaction.plan is not None:
             await self._publish("plans", reaction.plan.job_id.encode(), encode(reaction.plan))
         if reaction.job is not None:
             await self._publish("jobs", reaction.job.id.encode(), encode(reaction.job))
             self._jobs.put(reaction.job)
             self._newest_offset = max(self._newest_offset, reaction.job.command_offset)
+
+
+def _log(record: JobEvent | CommandRejected) -> None:
+    match record:
+        case JobEvent(job_id=job_id, event=what, state=state, job=job):
+            told = as_event("job.event", job=job_id, epoch=job.epoch, what=what, state=str(state))
+        case CommandRejected(job_id=job_id, message=what, command=command):
+            told = as_event("job.event", job=job_id, what="refused", command=command)
+    log.info("job %s: %s", job_id, what, extra=told)
 
 
 def _refusing(command: Command, problem: str, context: Context, code: int = 400) -> Reaction:

@@ -9,7 +9,7 @@ import msgspec
 from control.reaction import Reaction
 from schemas.bounds import JobId
 from schemas.codec import UndecodableError, decode, encode
-from schemas.commands import Command, InputEnded, Request
+from schemas.commands import Command, InputEnded, Report, Request
 from schemas.events import History
 from schemas.expectations import unknown_field
 from schemas.job import Job
@@ -24,6 +24,19 @@ class Head(msgspec.Struct, frozen=True):
 
 
 _NAMES = frozenset(kind.__name__ for kind in get_args(Command))
+
+
+REPORTS = frozenset(kind.__name__ for kind in get_args(Report))
+"""The names of the reports. Those of a newer version are unknown, and so are its requests: both are refused."""
+
+
+def job_named(data: bytes | None) -> Head | None:
+    """The job and the type that a record names, which may be one of a newer version; None: it names none."""
+    try:
+        head: Head = decode(data, Head)
+    except UndecodableError:
+        return None
+    return head
 
 
 def head_of(data: bytes | None) -> Head | None:

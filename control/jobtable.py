@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 
-from control.predicates import is_newer
+from control.newer_states import newer_state
+from control.predicates import is_newer, understood
+from runtime.telemetry.log_events import as_event
 from schemas.codec import UndecodableError, decode
 from schemas.job import Job
+
+log = logging.getLogger(__name__)
 
 Listener = Callable[[str, Job | None], None]
 
@@ -14,13 +19,26 @@ Listener = Callable[[str, Job | None], None]
 def read_record(key: bytes | None, value: bytes | None) -> tuple[str, Job | None]:
     """The job id and the state that a record of the topic `jobs` carries; None: it is a tombstone.
 
+    A state that a newer version has written, and that this one can't decode, comes as far as it can be: `understood` is
+    false of it.
+
     Raises:
         UndecodableError: the value is not a state of the job that the key names.
     """
     job_id = (key or b"").decode("utf-8", "replace")
     if value is None:
         return job_id, None
-    job: Job = decode(value, Job)
+    try:
+        job: Job = decode(value, Job)
+    except UndecodableError as error:
+        newer = newer_state(value)
+        if newer is None:
+            raise
+        log.warning(
+            "job %s: a newer version has written its state, and this process leaves it alone: %s", newer.id, error,
+            extra=as_event("job.not_understood", job=newer.id, epoch=newer.epoch),
+        )  # fmt: skip
+        job = newer
     if job.id != job_id:
         raise UndecodableError(f"the state of job {job.id[:80]!r} lies under another key")
     return job_id, job
@@ -32,6 +50,8 @@ class JobTable:
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
         self._listeners: list[Listener] = []
+        self.not_understood: set[str] = set()
+        """Jobs that a newer version has written in a way that this process does not know."""
 
     def __iter__(self) -> Iterator[Job]:
         return iter(list(self._jobs.values()))
@@ -66,11 +86,16 @@ class JobTable:
             # An older state can only come from a control agent that lost its partition and did not notice yet.
             return False
         self._jobs[job.id] = job
+        if understood(job):
+            self.not_understood.discard(job.id)
+        else:
+            self.not_understood.add(job.id)
         self._tell(job.id, job)
         return True
 
     def remove(self, job_id: str) -> None:
         """The job has left the table."""
+        self.not_understood.discard(job_id)
         if self._jobs.pop(job_id, None) is not None:
             self._tell(job_id, None)
 

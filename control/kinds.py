@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from control.admission import Kind
+from runtime.process import CannotStartError
 
 BUILT_IN: Final[Mapping[str, Kind]] = {
     "upload": Kind(sources=frozenset({"file", "topic"}), title="Upload a CSV", button="Upload"),
@@ -41,7 +42,7 @@ _FILE_METHODS: Final = ("finish", "discard", "keep")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
-class OperationError(ValueError):
+class OperationError(CannotStartError, ValueError):
     """An operation that can't be used; the message names it and says what to change."""
 
 

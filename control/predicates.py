@@ -6,6 +6,7 @@ The sets of states in `schemas/job.py` (ENDED, RESTING, BUSY) are the rules that
 from __future__ import annotations
 
 from schemas.blocks import BlockHead
+from schemas.formats import FORMAT
 from schemas.job import BUSY, ENDED, Job, State
 
 
@@ -29,8 +30,15 @@ def holds_key(job: Job) -> bool:
     return job.state in BUSY
 
 
+def understood(job: Job) -> bool:
+    """Whether this process may work on the job. One that a newer version has written otherwise it leaves alone."""
+    return job.needs <= FORMAT
+
+
 def runnable(job: Job) -> bool:
     """Whether blocks of the job may be read, and applied (or undone), now."""
+    if not understood(job):
+        return False
     if job.phase == "apply":
         return job.state is State.RUNNING
     return job.state is State.ROLLING_BACK and not job.halting and not job.checking
@@ -43,7 +51,7 @@ def making_file(job: Job) -> bool:
 
 def counting(job: Job) -> bool:
     """Whether a worker is to count the rows that a rollback has left."""
-    return job.state is State.ROLLING_BACK and job.checking and not job.halting
+    return job.state is State.ROLLING_BACK and job.checking and not job.halting and understood(job)
 
 
 def pausing(job: Job) -> bool:

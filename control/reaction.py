@@ -127,10 +127,10 @@ def rejection(command: Command, verdict: Rejected, context: Context) -> CommandR
     )
 
 
-def unreadable(job_id: str, problem: str, context: Context, command: str = "?") -> CommandRejected:
+def unreadable(job_id: str, problem: str, context: Context, command: str = "?", code: int = 400) -> CommandRejected:
     """The rejection of a record that can't be decoded as a command; `command`: the name that it gives itself."""
     return CommandRejected(
-        job_id=job_id, command_offset=context.offset, at=context.at, command=command, code=400, message=problem
+        job_id=job_id, command_offset=context.offset, at=context.at, command=command, code=code, message=problem
     )
 
 

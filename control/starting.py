@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from control.errors import Rejected
+from control.predicates import understood
 from schemas.commands import CreateJob, StartJob
 from schemas.job import FILE_OPTIONS, Job, Options, State
 
@@ -16,6 +17,10 @@ def real_job(command: StartJob, dry_run: Job | None) -> CreateJob | Rejected:
     """The creation that a start stands for, or its refusal."""
     if dry_run is None:
         return Rejected(404, f"there is no job {command.dry_run}; `sluice jobs` lists them")
+    if not understood(dry_run):
+        return Rejected(
+            409, f"a newer version of Sluice has written dry run {dry_run.id}: end the rollout, and ask again"
+        )
     if not dry_run.options.dry_run:
         return Rejected(
             409,

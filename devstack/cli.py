@@ -105,6 +105,21 @@ def check() -> None:
 
 
 @app.command()
+def migrate(
+    partitions: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Raise the partitions of rows, lanes and plans to so many.")
+    ] = None,
+) -> None:
+    """Make the topics and indices that are missing, add what is new, and say what differs."""
+    from runtime.logs import configure_logging
+    from runtime.provision import migrate as make
+    from runtime.settings import settings
+
+    configure_logging(settings())
+    raise typer.Exit(make(settings(), partitions))
+
+
+@app.command()
 def rebuild() -> None:
     """Make the reports in Elasticsearch (jobs, progress, row errors) anew from the topics."""
     from confluent_kafka import KafkaException
@@ -162,7 +177,7 @@ def _mount(module: str) -> None:
         app.add_typer(commands)
 
 
-for _module in ("sample_csv.cli", "client.cli", "kibana.cli"):
+for _module in ("devstack.role_commands", "sample_csv.cli", "client.cli", "kibana.cli"):
     _mount(_module)
 
 

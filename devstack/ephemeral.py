@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from devstack import processes
@@ -12,6 +13,7 @@ from devstack.errors import StackError
 from devstack.layout import Layout
 from devstack.processes import Running
 from devstack.program import Program
+from devstack.servers import jvm
 from devstack.supervision import roles
 from runtime.settings import Settings
 
@@ -84,7 +86,8 @@ class Servers:
         self.settings = settings
         self.layout = Layout.of(settings)
         self.layout.prepare()
-        self.by_role = {program.role: Server(program, self.layout) for program in roles.servers(settings, self.layout)}
+        programs = [_short_lived(program) for program in roles.servers(settings, self.layout)]
+        self.by_role = {program.role: Server(program, self.layout) for program in programs}
 
     @property
     def kafka(self) -> Server:
@@ -118,3 +121,9 @@ class Servers:
     @property
     def _all(self) -> Sequence[Server]:
         return tuple(self.by_role.values())
+
+
+def _short_lived(program: Program) -> Program:
+    """The program with the JVM's first compiler alone."""
+    java, *flags = program.command
+    return replace(program, command=(java, jvm.FIRST_COMPILER_ONLY, *flags))

@@ -22,24 +22,32 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDER: Final = ROOT / "requirements"
 LAYERS: Final = ("core", "samples", "local", "test")
 """What Sluice itself needs, then its extras: each layer's file adds to those before it."""
+BESIDE: Final = {
+    # Hatchling needs `editables` for an editable installation, and names it only when it builds one.
+    "build": ("editables",),
+    "sbom": ("cyclonedx-bom>=7.5",),
+}
+"""What is needed to build Sluice (beside pyproject.toml's own list), and to list what is in an image."""
 UNSUPPORTED: Final = re.compile(r"sys_platform == '(?:win32|emscripten)'")
 
 
 def pin(more: Sequence[str]) -> int:
     """Write the files; `more` goes to uv as it is. Returns how many packages are pinned."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-        build = folder / "build.in"
-        # Hatchling needs `editables` for an editable installation, and names it only when it builds one.
-        build.write_text("\n".join([*project["build-system"]["requires"], "editables"]), "utf-8")
+        asked = {name: folder / f"{name}.in" for name in BESIDE}
+        for name, more_of_it in BESIDE.items():
+            own = project["build-system"]["requires"] if name == "build" else []
+            asked[name].write_text("\n".join([*own, *more_of_it]), "utf-8")
         everything = folder / "all.txt"
         everything.write_text("".join(_pins(file.read_text("utf-8")) for file in sorted(FOLDER.glob("*.txt"))), "utf-8")
-        sources = ["pyproject.toml", "--all-extras", str(build)]
+        sources = ["pyproject.toml", "--all-extras", *map(str, asked.values())]
         _compile(folder, [*sources, "--generate-hashes", *more, "--output-file", str(everything)])
         pinned = blocks(everything.read_text("utf-8"))
         constraints = ["--constraint", str(everything)]
-        _write("build", (), blocks(_compile(folder, [str(build), *constraints])), pinned)
+        for name, file in asked.items():
+            _write(name, (), blocks(_compile(folder, [str(file), *constraints])), pinned)
         before: set[str] = set()
         for number, layer in enumerate(LAYERS):
             extra = ["--extra", layer] if number else []

@@ -3,41 +3,57 @@
 from __future__ import annotations
 
 import logging
-import signal
-import sys
+from typing import TYPE_CHECKING
 
-from ingest.errors import PublishError
-from ingest.inbox.inbox import InboxThread
-from ingest.reader import Reader
-from runtime.datasets import require_datasets
-from runtime.logs import configure_logging
-from runtime.settings import settings
+from runtime.process import handle_signals, run
+
+if TYPE_CHECKING:  # nothing is imported before signals count
+    from runtime.settings import Settings
 
 
-def main() -> int:
-    """Run a reader until SIGTERM or SIGINT; answers the exit code."""
-    configure_logging(settings())
-    require_datasets(settings().datasets_folder)
+def work(config: Settings) -> int:
+    """Run a reader until SIGTERM or SIGINT; answers the exit code.
+
+    Raises:
+        CannotStartError, DatasetError: starting it again does not help.
+    """
+    from ingest.errors import PublishError
+    from ingest.inbox.inbox import InboxThread
+    from ingest.metrics import ReaderMetrics
+    from ingest.reader import Reader
+    from runtime.datasets import require_datasets
+    from runtime.readiness import Readiness
+    from runtime.telemetry.exporter import serve
+
+    readiness = Readiness(config)
+    require_datasets(config.datasets_folder)
     stop = False
 
-    def on_signal(_number: int, _frame: object) -> None:
+    def stopping() -> None:
         nonlocal stop
         stop = True
 
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    inbox = InboxThread(settings(), lambda: stop)
+    handle_signals(stopping)
+    metrics = ReaderMetrics(lambda: readiness.ready)
+    serve(config, metrics.registry, lambda: readiness.ready)
+    inbox = InboxThread(config, lambda: stop, metrics)
     inbox.start()
     try:
-        Reader(settings(), lambda: stop or inbox.failed).run()
+        Reader(config, lambda: stop or inbox.failed, readiness, metrics).run()
     except PublishError as error:
         logging.getLogger("ingest").critical("the reader ends and must be started again: %s", error)
         return 1
     finally:
         stop = True
         inbox.join()
+        readiness.clear()
     return 1 if inbox.failed else 0
 
 
+def main() -> None:
+    """Run a reader, and end the process."""
+    run("the reader", work)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -11,8 +11,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from control.jobtable import JobTable
 from ingest.errors import PublishError
+from ingest.metrics import ReaderMetrics
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
+from runtime.telemetry.log_events import as_event
 from schemas.codec import UndecodableError
 from schemas.topics import TopicName, topic_name
 
@@ -43,7 +45,7 @@ def wait_for_topics(settings: Settings, stopping: Callable[[], bool]) -> None:
             if not problem:
                 return
             if problem != said:
-                log.warning(problem)
+                log.warning(problem, extra=as_event("kafka.waiting"))
                 said = problem
             time.sleep(0.25)
     finally:
@@ -77,14 +79,19 @@ class ViewConsumer:
                 self.caught_up = True
                 self._end = record.offset()
             else:
-                log.warning("control table: %s", error)
+                log.warning("control table: %s", error, extra=as_event("kafka.trouble"))
 
     def _take(self, record: Any) -> None:
         try:
             job = self._jobs.apply(record.key(), record.value())
         except UndecodableError as error:
             # The worker that owns the commands writes its dead letter.
-            log.error("control table: the record at offset %d is left out: %s", record.offset(), error)
+            log.error(
+                "control table: the record at offset %d is left out: %s",
+                record.offset(),
+                error,
+                extra=as_event("record.unreadable"),
+            )
             return
         if job is not None and job.command_offset > self._newest:
             self._claimed.append(job.command_offset)
@@ -105,7 +112,9 @@ class ViewConsumer:
         try:
             _, end = self._ends.get_watermark_offsets(self._commands, timeout=_KAFKA_SECONDS)
         except KafkaException as error:
-            log.warning("control table: the end of the commands is not known: %s", error)
+            log.warning(
+                "control table: the end of the commands is not known: %s", error, extra=as_event("kafka.trouble")
+            )
             return
         self._newest = max([self._newest, *(claimed for claimed in self._claimed if claimed < end)])
         self._claimed = sorted(claimed for claimed in self._claimed if claimed >= end)[: _MOST_CLAIMED // 2]
@@ -126,11 +135,12 @@ class ViewConsumer:
 class PlanConsumer:
     """One member of the readers' group."""
 
-    def __init__(self, settings: Settings, revoked: Callable[[int, bool], None]) -> None:
+    def __init__(self, settings: Settings, revoked: Callable[[int, bool], None], metrics: ReaderMetrics) -> None:
         """`revoked(partition, lost)` is called when a partition goes to another reader, from within `receive`."""
         self._topic = topic_name(settings.prefix, "plans")
         self._revoked = revoked
         self._committed: dict[int, int] = {}
+        self._metrics = metrics
         session_ms = int(settings.session_timeout_seconds * 1000)
         self._consumer = _consumer(
             settings,
@@ -149,7 +159,7 @@ class PlanConsumer:
             if record.error() is None:
                 yield record
             else:
-                log.warning("plans: %s", record.error())
+                log.warning("plans: %s", record.error(), extra=as_event("kafka.trouble"))
 
     def commit(self, positions: dict[int, int], wait: bool = False) -> None:
         """Acknowledge what lies before these offsets. A refused commit does no harm: a plan may come twice."""
@@ -162,16 +172,22 @@ class PlanConsumer:
         try:
             self._consumer.commit(offsets=offsets, asynchronous=not wait)
         except KafkaException as error:
-            log.warning("plans: a commit failed: %s", error)
+            log.warning("plans: a commit failed: %s", error, extra=as_event("kafka.trouble"))
         else:
             self._committed.update(news)
+
+    def measure(self) -> None:
+        """Bring the lag up to date. A partition of which nothing is committed counts from its first record read on."""
+        self._metrics.behind(self._consumer, self._topic, self._committed)
 
     def close(self) -> None:
         """Leave the group at once."""
         self._consumer.close()
 
     def _on_assign(self, _consumer: Any, partitions: list[Any]) -> None:
-        log.info("plans: assigned partitions %s", [partition.partition for partition in partitions])
+        self._metrics.rebalances.labels(self._topic).inc()
+        numbers = [item.partition for item in partitions]
+        log.info("plans: assigned partitions %s", numbers, extra=as_event("partitions.assigned", partitions=numbers))
 
     def _on_revoke(self, _consumer: Any, partitions: list[Any]) -> None:
         self._gone(partitions, lost=False)
@@ -180,7 +196,8 @@ class PlanConsumer:
         self._gone(partitions, lost=True)
 
     def _gone(self, partitions: list[Any], lost: bool) -> None:
-        log.info("plans: %s partitions %s", "lost" if lost else "released", [item.partition for item in partitions])
+        numbers, how = [item.partition for item in partitions], "lost" if lost else "released"
+        log.info("plans: %s partitions %s", how, numbers, extra=as_event(f"partitions.{how}", partitions=numbers))
         for item in partitions:
             self._revoked(item.partition, lost)
             self._committed.pop(item.partition, None)
@@ -209,4 +226,4 @@ def _records(consumer: Any, seconds: float) -> Iterator[Any]:
 def _on_error(error: KafkaError) -> None:
     if error.fatal():
         raise PublishError(f"the consumer can't go on: {error}")
-    log.warning("consumer: %s", error)
+    log.warning("consumer: %s", error, extra=as_event("kafka.trouble"))

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from ingest.errors import SourceError
 from runtime.file_digest import read_through
 from runtime.identity import Match, identity_of, match
+from runtime.telemetry.log_events import as_event
 from schemas.job import Source
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,11 @@ class OpenFile:
         """
         if match(self._source, self._status) is Match.SAME or self._checked.knows(self._source, self._status):
             return
-        log.info("the file %s is not as it was when its job was made: its SHA-256 is compared", self._source.path)
+        log.info(
+            "the file %s is not as it was when its job was made: its SHA-256 is compared",
+            self._source.path,
+            extra=as_event("file.compared"),
+        )
         problem = yield from self._content_problem()
         if problem:
             raise SourceError(f"the file {self._source.path} {problem}; {_ADVICE}")

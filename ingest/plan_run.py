@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from ingest.block_source import Waiting
 from ingest.delivery_watermark import DeliveryWatermark, with_counts
 from ingest.errors import PublishError, SourceError
 from ingest.publisher import MESSAGE_BYTES
 from ingest.sources import SourceContext, block_source, phase_of
+from runtime.telemetry.log_events import as_event
 from schemas.codec import encode
 from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
 from schemas.job import Input
-from schemas.plans import Plan
+from schemas.plans import CutExport, Plan, ReadFile, UndoRows
 
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 0.5
+SourceKind = Literal["file", "export", "undo"]
+_KINDS: Final[dict[type, SourceKind]] = {ReadFile: "file", CutExport: "export", UndoRows: "undo"}
 _RECORD_OVERHEAD_BYTES = 1024
 
 
@@ -35,6 +38,9 @@ class Outlet(Protocol):
 
     def report(self, report: Report, confirmed: Callable[[], None] | None = None) -> None:
         """Publish a report."""
+
+    def count(self, source: SourceKind, rows: int, size: int) -> None:
+        """A block with so many rows and bytes has been published."""
 
 
 class Stage(Enum):
@@ -58,6 +64,8 @@ class PlanRun:
         self.stage = Stage.READING
         self._names: dict[str, Any] = {"job_id": plan.job_id, "phase": self.phase, "run": plan.run}
         self._start, self._began = start, now
+        self._read_rows = start.rows
+        self._kind = _KINDS[type(plan)]
         self._outlet = outlet
         self._source = block_source(plan, start, surroundings)
         self._coverage = DeliveryWatermark(start)
@@ -65,7 +73,14 @@ class PlanRun:
         self._next_report = now + REPORT_SECONDS
         self._end: Input | None = None
         self._failure: str | None = None
-        log.info("job %s: %s begins at block %d, row %d", plan.job_id, self.phase, start.blocks, start.rows + 1)
+        log.info(
+            "job %s: %s begins at block %d, row %d",
+            plan.job_id,
+            self.phase,
+            start.blocks,
+            start.rows + 1,
+            extra=as_event("plan.begun", job=plan.job_id, epoch=plan.epoch),
+        )
 
     @property
     def at_end(self) -> bool:
@@ -95,6 +110,8 @@ class PlanRun:
                 )
             self._coverage.sent(after)
             self._outlet.block(partition, value, lambda: self._coverage.confirmed(after))
+            self._outlet.count(self._kind, after.rows - self._read_rows, len(value))
+            self._read_rows = after.rows
         except PublishError:
             raise
         except StopIteration as end:
@@ -105,7 +122,11 @@ class PlanRun:
             self.stop()
         except Exception as error:
             # a bug or a broken disk fails this one job, with the reason; the others go on
-            log.exception("job %s: reading failed", self.plan.job_id)
+            log.exception(
+                "job %s: reading failed",
+                self.plan.job_id,
+                extra=as_event("job.failed", job=self.plan.job_id, epoch=self.plan.epoch),
+            )
             self._failure = f"reading failed: {error!r}"
             self.stop()
         return True
@@ -156,4 +177,5 @@ class PlanRun:
             "job %s: %s %s after %d rows in %.2f s (%.0f rows/s, %.1f MB/s), at block %d, row %d",
             self.plan.job_id, self.phase, how, rows, seconds, rows / seconds, size / seconds / 1e6,
             covered.blocks, covered.rows,
+            extra=as_event("plan.ended", job=self.plan.job_id, epoch=self.plan.epoch, rows=rows, how=how.split(":")[0]),
         )  # fmt: skip

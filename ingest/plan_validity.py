@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
-from control.predicates import has_caught_up, runnable
+from control.predicates import has_caught_up, runnable, understood
 from ingest.sources import phase_of
 from schemas.job import Input, Job
 from schemas.plans import Plan
@@ -27,6 +27,8 @@ def judge(plan: Plan, job: Job | None, has_passed: Callable[[int], bool]) -> Pla
     """
     if job is None:
         return PlanValidity.VOID if has_passed(plan.command_offset) else PlanValidity.WAIT
+    if not understood(job):
+        return PlanValidity.WAIT  # for a reader that understands it
     if not has_caught_up(job, plan.command_offset, plan.epoch):
         return PlanValidity.WAIT
     current = (job.epoch, job.run, job.phase) == (plan.epoch, plan.run, phase_of(plan))

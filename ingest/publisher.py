@@ -9,11 +9,14 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from ingest.errors import PublishError
+from ingest.metrics import ReaderMetrics, Source
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
+from runtime.telemetry.log_events import as_event
 from schemas.codec import encode
 from schemas.commands import Report
 from schemas.dead_letters import RejectedRecord
+from schemas.formats import format_headers
 from schemas.topics import topic_name
 
 log = logging.getLogger(__name__)
@@ -29,7 +32,8 @@ _KAFKA_SECONDS = 10.0
 class Publisher:
     """One process's producer. Every method may raise PublishError: Kafka refused a record, and the process must end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: ReaderMetrics | None = None) -> None:
+        self._metrics = metrics or ReaderMetrics()
         self._rows = topic_name(settings.prefix, "rows")
         self._commands = topic_name(settings.prefix, "commands")
         self._dead_letters = topic_name(settings.prefix, "dead-letters")
@@ -62,6 +66,10 @@ class Publisher:
             self._delivered(error, self._rows, confirmed)
 
         self._produce(topic=self._rows, partition=partition, value=value, on_delivery=delivered)
+
+    def count(self, source: Source, rows: int, size: int) -> None:
+        """A block with so many rows and bytes has been published, for the metrics."""
+        self._metrics.published(source, 1, rows, size)
 
     @property
     def partitions(self) -> int:
@@ -103,6 +111,7 @@ class Publisher:
         return left == 0
 
     def _produce(self, **record: Any) -> None:
+        record["headers"] = [*format_headers(), *record.get("headers", ())]
         while True:
             try:
                 self._producer.produce(**record)
@@ -123,7 +132,7 @@ class Publisher:
         if error.fatal():
             self._failure = f"the producer can't go on: {error}"
         else:
-            log.warning("producer: %s", error)
+            log.warning("producer: %s", error, extra=as_event("kafka.trouble"))
 
     def _check(self) -> None:
         if self._failure:

@@ -13,6 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from csvfile.cutter import Limits
 from ingest.consumers import PlanConsumer, ViewConsumer, wait_for_topics
 from ingest.export.counting import BackgroundQueries
 from ingest.files import Roots
+from ingest.metrics import ReaderMetrics
 from ingest.offset_tracker import OffsetTracker
 from ingest.plan_run import PlanRun, Stage
 from ingest.plan_validity import PlanValidity, judge, starting_point
@@ -28,10 +30,12 @@ from ingest.publisher import Publisher
 from ingest.sources import SourceContext
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
-from runtime.readiness import mark_ready
+from runtime.readiness import Readiness
 from runtime.settings import Settings
+from runtime.telemetry.log_events import as_event
 from schemas.codec import UndecodableError, decode
 from schemas.dead_letters import RejectedRecord
+from schemas.formats import FORMAT, format_of
 from schemas.job import Input
 from schemas.plans import Plan
 
@@ -43,6 +47,7 @@ TURN_BLOCKS = 4
 """Blocks of one plan before the next has its turn."""
 IDLE_SECONDS = 0.01
 COMMIT_SECONDS = 0.1
+MEASURE_SECONDS = 2.0
 STOP_SECONDS = 10.0
 """How long a reader that stops waits for Kafka to confirm blocks and reports."""
 
@@ -60,9 +65,13 @@ class PendingPlan:
 class Reader:
     """One reader. `run` returns after `stopping` has answered True."""
 
-    def __init__(self, settings: Settings, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, settings: Settings, stopping: Callable[[], bool], readiness: Readiness, metrics: ReaderMetrics
+    ) -> None:
         self._settings = settings
         self._stopping = stopping
+        self._readiness = readiness
+        self._metrics = metrics
         self._surroundings = SourceContext(
             datasets=load_datasets(settings.datasets_folder),
             roots=Roots(settings.storage_root, settings.import_roots),
@@ -77,33 +86,30 @@ class Reader:
         self._waiting: list[PendingPlan] = []
         self._active: deque[PendingPlan] = deque()
         self._ended: dict[str, int] = {}  # job id -> command offset of its plan that was worked on to the end
-        self._next_commit = 0.0
+        self._next_commit = self._next_measure = 0.0
 
     def run(self) -> None:
         """Work until told to stop.
 
         Raises:
             PublishError: Kafka refused a record. The process must end; starting it again is safe.
+            CannotStartError: the file that says it is ready can't be made.
         """
         wait_for_topics(self._settings, self._stopping)
         if self._stopping():
             return
-        self._publisher = Publisher(self._settings)
-        self._jobs = ViewConsumer(self._settings, self._view)
-        while not (self._jobs.caught_up or self._stopping()):
-            self._jobs.follow(0.1)
-        self._plans = PlanConsumer(self._settings, self._on_revoked)
-        mark_ready(self._settings)
-        log.info("ready: reading plans of %s", self._settings.prefix)
-        try:
+        self._publisher = Publisher(self._settings, self._metrics)
+        with ExitStack() as opened:
+            self._jobs = opened.enter_context(closing(ViewConsumer(self._settings, self._view)))
+            while not (self._jobs.caught_up or self._stopping()):
+                self._jobs.follow(0.1)
+            self._plans = opened.enter_context(closing(PlanConsumer(self._settings, self._on_revoked, self._metrics)))
+            self._readiness.mark()
+            log.info("ready: reading plans of %s", self._settings.prefix, extra=as_event("process.ready"))
             while not self._stopping():
                 self._round()
+            self._readiness.clear()
             self._finish_plans()
-        finally:
-            self._plans.close()
-            self._jobs.close()
-            if self._settings.ready_file:
-                self._settings.ready_file.unlink(missing_ok=True)
 
     def _recorded(self, job_id: str) -> Input | None:
         job = self._view.get(job_id)
@@ -126,8 +132,12 @@ class Reader:
         try:
             plan: Plan = decode(value, Plan)
         except UndecodableError as error:
+            if format_of(record.headers()) > FORMAT:
+                told = as_event("job.not_understood", job=(record.key() or b"").decode("utf-8", "replace"))
+                log.warning("a plan of a newer version waits for a reader that understands it: %s", error, extra=told)
+                return  # it is not acknowledged
             rejected = RejectedRecord(record.topic(), partition, offset, record.key(), value, str(error))
-            log.error("this is no plan: %s", rejected)
+            log.error("this is no plan: %s", rejected, extra=as_event("record.unreadable", partition=partition))
             self._publisher.reject(rejected, lambda: self._acks.done(partition, offset))
             return
         self._waiting.append(PendingPlan(plan, partition, offset))
@@ -145,7 +155,12 @@ class Reader:
             if plan.command_offset <= self._ended.get(plan.job_id, -1):
                 verdict = PlanValidity.VOID  # a repeat of a plan whose end the view does not show yet
             if verdict is PlanValidity.VOID:
-                log.info("job %s: the plan of command %d is void", plan.job_id, plan.command_offset)
+                log.info(
+                    "job %s: the plan of command %d is void",
+                    plan.job_id,
+                    plan.command_offset,
+                    extra=as_event("plan.void", job=plan.job_id, epoch=plan.epoch),
+                )
                 self._acks.done(taken.partition, taken.offset)
             elif (
                 verdict is PlanValidity.WAIT
@@ -196,6 +211,11 @@ class Reader:
         if now >= self._next_commit:
             self._next_commit = now + COMMIT_SECONDS
             self._plans.commit(self._acks.positions())
+        if now >= self._next_measure:
+            self._next_measure = now + MEASURE_SECONDS
+            self._plans.measure()
+            self._metrics.plans.labels("working").set(len(self._active))
+            self._metrics.plans.labels("waiting").set(len(self._waiting))
 
     def _on_revoked(self, partition: int, lost: bool) -> None:
         """Drop the plans of a partition: another reader goes on with them, from their last reports."""

@@ -15,12 +15,14 @@ from faust.types import TP, EventT, Message
 from control.agent import ControlAgent
 from control.jobtable import JobTable
 from processor.engine import Engine
+from processor.metrics import WorkerMetrics
 from processor.reporter import Reporter
 from processor.stream.acknowledgement import Acknowledgeable
 from processor.stream.faust_app import make_app
 from processor.stream.lease import Lease
 from runtime.clock import now_ms
 from runtime.settings import Settings
+from runtime.telemetry.log_events import as_event
 from schemas.codec import UndecodableError
 from schemas.dead_letters import DeadLetter, RejectedRecord
 from schemas.topics import TopicName, topic_name
@@ -51,6 +53,8 @@ def rejected(message: Message, error: UndecodableError) -> RejectedRecord:
     return RejectedRecord(message.topic, message.partition, message.offset, message.key, message.value, str(error))
 
 
+CONSUMED: tuple[TopicName, ...] = ("commands", "rows", "progress", "job-events")
+
 Handler = Callable[[EventT, Receipt], Awaitable[None]]
 Skip = Callable[[Acknowledgeable], Awaitable[None]]
 
@@ -66,6 +70,7 @@ class WorkerApp:
         reporter: Reporter,
         lease: Lease,
         bury: Callable[[list[DeadLetter]], Awaitable[None]],
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         """`bury` writes dead letters, and returns once Kafka has them."""
         self.app = make_app(settings)
@@ -75,6 +80,7 @@ class WorkerApp:
         self._reporter = reporter
         self._lease = lease
         self._bury = bury
+        self._metrics = metrics or WorkerMetrics()
         self._rejected_states: list[RejectedRecord] = []
         lease.last_heartbeat = lambda: self.app.consumer.last_heartbeat
         self.engine: Engine | None = None
@@ -145,14 +151,14 @@ class WorkerApp:
                         await self._reject(rejected(event.message, error))
                         await skip(receipt)
                 except Exception as error:
-                    log.exception("this worker can't go on")
+                    log.exception("this worker can't go on", extra=as_event("process.failed"))
                     await self.app.crash(error)
                     return
 
         return agent
 
     async def _reject(self, record: RejectedRecord) -> None:
-        log.error("this record is a dead letter now: %s", record)
+        log.error("this record is a dead letter now: %s", record, extra=as_event("record.unreadable"))
         await self._bury([record.dead_letter()])
 
     async def _on_job_record(self, event: EventT) -> None:
@@ -177,7 +183,23 @@ class WorkerApp:
             if self._owns_commands:
                 await self._reject(record)
             else:
-                log.error("this record is left out: %s", record)
+                log.error("this record is left out: %s", record, extra=as_event("record.unreadable"))
+
+    def measure(self) -> None:
+        """Bring the gauges up to date. To be called in the event loop."""
+        metrics, consumer = self._metrics, self.app.consumer
+        metrics.not_understood.set(len(self._jobs.not_understood))
+        metrics.controls.set(self._owns_commands)
+        if self.engine is not None:
+            self.engine.measure(metrics)
+        lags: dict[str, int] = {topic_name(self._settings.prefix, name): 0 for name in CONSUMED}
+        for tp in consumer.assignment():
+            noted = consumer._committed_offset.get(tp)
+            end = consumer.highwater(tp) if tp.topic in lags else None
+            if end is not None and noted is not None:
+                lags[tp.topic] += max(0, end - noted)
+        for topic, records in lags.items():
+            metrics.lag.labels(topic).set(records)
 
     @property
     def _owns_commands(self) -> bool:
@@ -187,6 +209,7 @@ class WorkerApp:
         message = event.message
         async with self._commanding:
             await self._control.handle(message.offset, int(message.timestamp * 1000), message.key, message.value)
+        self._metrics.commands.observe(max(0.0, time.time() - message.timestamp))
         receipt.ack()
 
     async def _on_block(self, event: EventT, receipt: Receipt) -> None:
@@ -211,10 +234,10 @@ class WorkerApp:
         self._held.clear()
         await self.release_partitions(self.app.consumer.lost)
 
-    async def release_partitions(self, lost: bool = False) -> None:
+    async def release_partitions(self, lost: bool = False, patience: float | None = None) -> None:
         """Stop, finish what is under way, and close the partitions for their next owner.
 
-        `lost`: they may have another owner already, and are not closed.
+        `lost`: they may have another owner already, and are not closed. `patience`: see `Engine.revoked`.
         """
         self._rebalancing()
         if self._taking_over is not None:
@@ -222,13 +245,15 @@ class WorkerApp:
         async with self._lock:
             self._reporter.forget()
             if self.engine is not None:
-                await self.engine.revoked(lost)
+                await self.engine.revoked(lost, patience)
         async with self._commanding:
             pass  # the command under way is carried out: another worker may get the next one
 
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         self._rebalancing()  # a recovery of the time before may have ended since
         self._held.set()
+        for topic in {tp.topic for tp in assigned}:
+            self._metrics.rebalances.labels(topic).inc()
         if self._taking_over is not None:
             self._taking_over.cancel()
         # In the background: this worker sends Kafka no heartbeat until this method has returned.
@@ -243,7 +268,7 @@ class WorkerApp:
                     await self.engine.revoked()
                     await self.engine.assigned(partitions)
         except Exception as error:
-            log.exception("this worker can't go on")
+            log.exception("this worker can't go on", extra=as_event("process.failed"))
             await self.app.crash(error)
 
     def _rebalancing(self) -> None:
@@ -275,7 +300,10 @@ class WorkerApp:
                 if time.monotonic() - logged_at > CATCH_UP_SECONDS:
                     logged_at = time.monotonic()
                     log.warning(
-                        "this worker waits for the control table: it is at offset %d of %d", self._table_next, end
+                        "this worker waits for the control table: it is at offset %d of %d",
+                        self._table_next,
+                        end,
+                        extra=as_event("table.behind"),
                     )
             if self.engine is not None:
                 self.engine.recovered()
@@ -286,5 +314,5 @@ class WorkerApp:
             await self._reject_states()
             self._table_read.set()
         except Exception as error:
-            log.exception("this worker can't go on")
+            log.exception("this worker can't go on", extra=as_event("process.failed"))
             await self.app.crash(error)

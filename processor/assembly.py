@@ -94,4 +94,5 @@ def make_engine(
         settings, jobs, lanes, reader, ownership, refill, checkpoints, batches, conclusions, states, tasks, clock
     )
     sink.on_degraded = engine.show_degraded
+    sink.on_request = metrics.request_done
     return engine

@@ -30,10 +30,12 @@ from processor.lanes.lane import Loaded
 from processor.lanes.owned_lanes import Lanes
 from processor.lanes.ownership import Ownership
 from processor.lanes.refill import Refill
+from processor.metrics import WorkerMetrics
 from processor.stream.acknowledgement import Acknowledgeable
 from processor.stream.log_reader import LogReader
 from runtime.clock import Clock
 from runtime.settings import Settings
+from runtime.telemetry.log_events import as_event
 from schemas.blocks import BlockHead
 from schemas.codec import decode
 from schemas.job import Job
@@ -97,7 +99,8 @@ class Engine:
             self._tasks.of_partitions.start(self._refill.run(number))
         self._assigned = True
         self._begin()
-        log.info("this worker owns partitions %s, with %d lanes", sorted(partitions), len(inherited.lanes))
+        told = as_event("partitions.assigned", partitions=sorted(partitions), lanes=len(inherited.lanes))
+        log.info("this worker owns partitions %s, with %d lanes", sorted(partitions), len(inherited.lanes), extra=told)
 
     def rebalancing(self) -> None:
         """The control table may be behind until `recovered` is called."""
@@ -117,10 +120,12 @@ class Engine:
         self._batches.woken.set()
         self.ready.set()
 
-    async def revoked(self, lost: bool = False) -> None:
+    async def revoked(self, lost: bool = False, patience: float | None = None) -> None:
         """The partitions may become another worker's: stop, wait for what is in flight, write the checkpoints.
 
-        `lost`: they may be another's already, whose checkpoints this worker's must not replace.
+        `lost`: they may be another's already, whose checkpoints this worker's must not replace. `patience`: so many
+        seconds it waits, at most; None: as long as a request may take. What is in flight then leaves its partitions
+        unclosed.
         """
         self._assigned = False
         self.ready.clear()
@@ -133,10 +138,12 @@ class Engine:
             log.warning(
                 "this worker has lost partitions %s: Kafka received no heartbeat of it in time",
                 sorted(self.lanes.owned),
+                extra=as_event("partitions.lost", partitions=sorted(self.lanes.owned)),
             )
             self._forget()
         if in_flight := self._tasks.in_flight:
-            await drain(in_flight, self._clock.sleep(self._settings.request_timeout_seconds + DRAIN_SECONDS))
+            longest = self._settings.request_timeout_seconds + DRAIN_SECONDS
+            await drain(in_flight, self._clock.sleep(longest if patience is None else min(patience, longest)))
         if not lost:
             await self._checkpoints.flush()
             if not self._tasks.in_flight:
@@ -175,15 +182,26 @@ class Engine:
         self._checkpoints.acknowledge_later(event)
 
     def _meet(self, head: BlockHead, partition: int, loaded: Loaded, job: Job | None) -> None:
-        lane = self.lanes.obtain(head, partition, job.partitions if job else self._settings.topic_partitions)
+        # Of a job that is not known yet each block has a place of its own, whatever the job's partitions are.
+        lane = self.lanes.obtain(head, partition, job.partitions if job else 1)
         if lane is None:
             return
+        if job is not None:
+            lane.adopt(job.partitions)
         self._refill.met(len(loaded.value))
         room = self._refill.room() if job is not None and head.run == job.run and self.lanes.may_work(job) else 0
         if lane.meet(loaded, room):
             self._checkpoints.touch(lane)
             self._batches.woken.set()
             self._refill.wake(partition)
+
+    def measure(self, metrics: WorkerMetrics) -> None:
+        """Bring the gauges up to date."""
+        lanes = list(self.lanes)
+        metrics.partitions.set(len(self.lanes.owned))
+        metrics.lanes.set(len(lanes))
+        metrics.parked.set(sum(len(lane.todo) for lane in lanes))
+        metrics.in_flight.set(len(self._tasks.batches))
 
     # -- Elasticsearch ------------------------------------------------------------------------------------------------
 

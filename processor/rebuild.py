@@ -9,6 +9,7 @@ from itertools import chain
 
 from confluent_kafka import Message
 
+from control.newer_states import read_history
 from processor.elastic.bulk import BulkSink
 from processor.gates import unguarded
 from processor.operations.row_errors import error_item
@@ -18,7 +19,7 @@ from runtime.provision import provision_indices
 from runtime.settings import Settings
 from runtime.topic_reading import TopicReading
 from schemas.codec import UndecodableError, decode
-from schemas.events import CommandRejected, History
+from schemas.events import CommandRejected
 from schemas.progress import RowError
 from schemas.topics import TopicName, topic_name
 
@@ -66,7 +67,7 @@ def _item(prefix: str, message: Message) -> tuple[str, bytes | None]:
     partition, offset = message.partition() or 0, message.offset() or 0
     try:
         if topic == topic_name(prefix, "job-events"):
-            record = decode(value, History)
+            record = read_history(value)
             return (
                 ("rejections", None) if isinstance(record, CommandRejected) else ("jobs", job_item(prefix, record.job))
             )

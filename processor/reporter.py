@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 
+from control.newer_states import read_history
 from processor.elastic.bulk import BulkSink
 from processor.errors import CannotGoOnError
 from processor.gates import unguarded
 from processor.stream.acknowledgement import Acknowledgeable
+from runtime.telemetry.log_events import as_event
 from schemas.codec import decode, encode
-from schemas.events import CommandRejected, History
+from schemas.events import CommandRejected
 from schemas.indices import index_name
 from schemas.job import Job, LaneTotals
 from schemas.progress import LaneProgress
@@ -138,7 +140,7 @@ class Reporter:
 
     async def job_event(self, value: bytes | None, event: Acknowledgeable) -> None:
         """Take in one record of the job-events topic. Raises as `progress`."""
-        record = decode(value, History)
+        record = read_history(value)
         item = None if isinstance(record, CommandRejected) else job_item(self._prefix, record.job)
         await self._take_in(item, event)
 
@@ -167,11 +169,16 @@ class Reporter:
         try:
             answers = await self._sink.send(items, unguarded)
         except CannotGoOnError as error:
-            log.error("%d reports are lost until they are rebuilt: %s", len(items), error)
+            log.error(
+                "%d reports are lost until they are rebuilt: %s",
+                len(items),
+                error,
+                extra=as_event("report.lost", reports=len(items)),
+            )
             return
         for answer in answers:
             if not answer.ok and answer.status != 409:
-                log.warning("Elasticsearch refused a report: %s", answer.error)
+                log.warning("Elasticsearch refused a report: %s", answer.error, extra=as_event("report.lost"))
 
     async def _take_in(self, item: bytes | None, event: Acknowledgeable) -> None:
         await self._room.wait()

@@ -20,6 +20,8 @@ def librdkafka_config(settings: Settings, **more: Any) -> dict[str, Any]:
         "bootstrap.servers": settings.bootstrap,
         "security.protocol": settings.kafka_security_protocol,
         "client.id": settings.prefix,
+        # Its own log lines have another form than ours; callbacks and callers get the errors as well.
+        "log_level": 2,
     }
     if settings.kafka_ca_file:
         config["ssl.ca.location"] = str(settings.kafka_ca_file)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, DirectoryPath, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.urls import server_key, server_url
@@ -113,6 +114,10 @@ class Settings(BaseSettings):
         64 * 1024**3, ge=1024**2, description="bytes that a compressed file unpacks to, at most"
     )
 
+    secrets_folder: DirectoryPath | None = Field(
+        None, description="a folder with a file for each secret setting, named like its variable; unset: none"
+    )
+
     job_retention_days: float = Field(30.0, gt=0, description="days after which an ended job leaves the control table")
     block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
     block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")
@@ -129,10 +134,16 @@ class Settings(BaseSettings):
     )
 
     metrics_port: int | None = Field(
-        None, ge=0, le=65535, description="port on which a worker answers GET /metrics for Prometheus; unset: none"
+        None,
+        ge=0,
+        le=65535,
+        description="port on which a process answers GET /metrics, /readyz and /healthz; unset: none",
     )
     metrics_host: str = Field("127.0.0.1", description="address of that port")
     ready_file: Path | None = Field(None, description="a file this process makes once it is ready, for probes")
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="how log lines are written; auto: text on a terminal and in the local stack, else JSON"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
 
     @field_validator("*")
@@ -175,6 +186,12 @@ class Settings(BaseSettings):
         return tuple(Path(part).absolute() for part in self.import_folders.split(":") if part)
 
     @property
+    def read_files(self) -> dict[str, Path]:
+        """The files that clients of Kafka and Elasticsearch read, by the names of their settings."""
+        names = ("kafka_ca_file", "kafka_cert_file", "kafka_key_file", "elasticsearch_ca_file")
+        return {name: path for name in names if (path := getattr(self, name)) is not None}
+
+    @property
     def admin_key_file(self) -> Path:
         """Where a local stack keeps its admin's API key."""
         return self.home.absolute() / "admin.key"
@@ -182,9 +199,11 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """This process's settings, read once.
+    """This process's settings, read once: from variables, then from files in the folder of secrets.
 
     Raises:
         pydantic.ValidationError: a variable has a value that can't be used; its message names the variable's field.
     """
-    return Settings()
+    # A folder that is missing is refused as the value of its own variable.
+    folder = os.environ.get("SLUICE_SECRETS_FOLDER", "")
+    return Settings(_secrets_dir=folder if Path(folder).is_dir() else None)

@@ -291,6 +291,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     undone: LaneTotals | None = None
     started_at: Timestamp | None = None
     ended_at: Timestamp | None = None
+    needs: Counter = 0
+    """The least `FORMAT` of a process that may work on this job, see docs/decisions/0044-messages-of-other-versions.md.
+    """
 
     @property
     def current_input(self) -> Input:

@@ -43,8 +43,16 @@ def topic_name(prefix: str, name: TopicName) -> str:
     return f"{prefix}.{name}"
 
 
-def topics(prefix: str, partitions: int) -> tuple[Topic, ...]:
+GROWING: tuple[TopicName, ...] = ("plans", "rows", "lanes")
+"""Topics that get more partitions together, on request."""
+KEEPING: tuple[TopicName, ...] = ("inbox", "inbox-state")
+"""Topics that keep the partitions they were made with: where the rows of a job meet follows from their number."""
+
+
+def topics(prefix: str, partitions: int, replication: int = 1) -> tuple[Topic, ...]:
     """Every topic. `partitions` counts for those that carry rows and plans.
+
+    With three replicas or more, a record is confirmed once two have it: one broker may fail, and nothing is lost.
 
     Blocks are kept for 14 days: longer than the longest pause. A record may be 4 MiB, since a block's 256 KiB of
     values can grow when they are escaped.
@@ -62,4 +70,5 @@ def topics(prefix: str, partitions: int) -> tuple[Topic, ...]:
         ("progress", 4, _kept(7)),
         ("dead-letters", 4, {**_kept(30), **large}),
     )
-    return tuple(Topic(topic_name(prefix, name), count, config) for name, count, config in table)
+    safe = {"min.insync.replicas": "2"} if replication >= 3 else {}
+    return tuple(Topic(topic_name(prefix, name), count, {**config, **safe}) for name, count, config in table)

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import httpx2
 from confluent_kafka.admin import AdminClient
 
+from devstack.ports import free_port
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
@@ -50,26 +52,39 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
     return {**os.environ, **{f"SLUICE_{name.upper()}": str(value) for name, value in given.items()}, **more}
 
 
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A version of Sluice: the folder it is in, and a Python with what it needs."""
+
+    folder: Path
+    python: Path
+
+
 class Process:
     """One process from its start to its end; a restart makes another Process."""
 
-    def __init__(self, role: Role, number: int, settings: Settings) -> None:
+    def __init__(self, role: Role, number: int, settings: Settings, code: Code | None = None) -> None:
+        code = code or Code(ROOT, Path(sys.executable))
         self.role: Role = role
         self.name = f"{role}-{number}"
         self._api = settings.api
         self._log = settings.home / f"{self.name}.log"
         self._ready_file = settings.home / f"{self.name}.ready"
+        self.metrics_port = settings.metrics_port and free_port()
+        """Its own, where the settings name one."""
         self.ended_by_test = False
         self.excused = False
         """Its log is not checked: after a freeze a process may report many errors."""
         with self._log.open("wb") as log:
             self.child = subprocess.Popen(
-                [sys.executable, "-m", MODULES[role]],
-                cwd=ROOT,
+                [str(code.python), "-m", MODULES[role]],
+                cwd=code.folder,
                 env=environment(
                     settings,
                     SLUICE_REQUEST_TIMEOUT_SECONDS=REQUEST_SECONDS,
                     SLUICE_READY_FILE=str(self._ready_file),
+                    **({"SLUICE_METRICS_PORT": str(self.metrics_port)} if self.metrics_port else {}),
+                    SLUICE_LOG_FORMAT=settings.log_format if settings.log_format != "auto" else "text",
                     PYTHONUNBUFFERED="1",
                     PYTHONFAULTHANDLER="1",
                 ),
@@ -160,15 +175,15 @@ class Cluster:
                 surplus.wake()
                 surplus.stop()
 
-    def launch(self, role: Role) -> Process:
-        """Start one, without waiting until it is ready."""
-        process = Process(role, sum(other.role == role for other in self.all) + 1, self.settings)
+    def launch(self, role: Role, code: Code | None = None) -> Process:
+        """Start one, without waiting until it is ready. `code`: the version of Sluice that it is of; None: this one."""
+        process = Process(role, sum(other.role == role for other in self.all) + 1, self.settings, code)
         self.all.append(process)
         return process
 
-    def start(self, role: Role) -> Process:
+    def start(self, role: Role, code: Code | None = None) -> Process:
         """Start one and wait until it is ready."""
-        process = self.launch(role)
+        process = self.launch(role, code)
         self.wait_ready(process)
         return process
 

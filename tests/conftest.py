@@ -26,6 +26,8 @@ from sample_csv.rows import generate_bytes
 from tests.cluster import Cluster, Shared, forget
 from tests.e2e.commandline import CommandLine
 
+KEPT = ("SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS", "SLUICE_TEST_IMAGE")
+"""Variables of the shell that a run heeds."""
 DATASETS = Path(__file__).parent / "datasets"
 """Datasets of the shared cluster, besides those that come with Sluice."""
 MakeSettings = Callable[..., Settings]
@@ -90,7 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--fuzz") is not None:
         config.option.timeout = 0  # a fuzzer runs for as long as --fuzz says
     for name in list(os.environ):
-        if name.startswith("SLUICE_") and name not in ("SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS"):
+        if name.startswith("SLUICE_") and name not in KEPT:
             del os.environ[name]
 
 

@@ -17,6 +17,7 @@ from runtime.settings import Settings
 from schemas.codec import encode
 from schemas.commands import Command, Request
 from schemas.events import CommandRejected
+from schemas.formats import format_headers
 from schemas.job import Job
 from schemas.topics import topic_name
 
@@ -69,7 +70,13 @@ class CommandLog:
             self._loop.call_soon_threadsafe(settle, error, -1 if error else message.offset())
 
         try:
-            self._producer.produce(self._topic, encode(command), command.job_id.encode(), on_delivery=delivered)
+            self._producer.produce(
+                self._topic,
+                encode(command),
+                command.job_id.encode(),
+                headers=format_headers(),
+                on_delivery=delivered,
+            )
         except (KafkaException, BufferError) as error:
             raise KafkaUnavailableError(str(error)) from error
         return await future

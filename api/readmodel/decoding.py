@@ -8,6 +8,7 @@ import msgspec
 
 from api.readmodel.job_index import EventSeen, JobSeen, LaneSeen, Seen, lane_state
 from control.jobtable import read_record
+from runtime.telemetry.log_events import as_event
 from schemas.codec import UndecodableError, decode
 from schemas.events import CommandRejected
 from schemas.lanes import OWNER_KEY, LaneRecord, lane_of_key
@@ -46,9 +47,22 @@ class Decoder:
                 return lane_seen(name, value)
             return EventSeen(name, offset, self._rejection(value, at))
         except (UndecodableError, ValueError) as error:
-            log.warning("record at offset %s of %s, partition %s, can't be read: %s", offset, topic, partition, error)
+            log.warning(
+                "record at offset %s of %s, partition %s, can't be read: %s",
+                offset,
+                topic,
+                partition,
+                error,
+                extra=as_event("record.unreadable", partition=partition),
+            )
         except Exception:
-            log.exception("record at offset %s of %s, partition %s, can't be taken in", offset, topic, partition)
+            log.exception(
+                "record at offset %s of %s, partition %s, can't be taken in",
+                offset,
+                topic,
+                partition,
+                extra=as_event("record.unreadable", partition=partition),
+            )
         return None
 
     def _rejection(self, value: bytes | None, at: int) -> CommandRejected | None:

@@ -15,6 +15,7 @@ from api.readmodel.job_index import Seen
 from runtime.clients import librdkafka_config
 from runtime.clock import now_ms
 from runtime.settings import Settings
+from runtime.telemetry.log_events import as_event
 from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Follower:
                 self._follow(consumer)
             except Exception as error:
                 # Reading again from the beginning is idempotent.
-                log.warning("following the topics failed, trying again: %s", error)
+                log.warning("following the topics failed, trying again: %s", error, extra=as_event("kafka.trouble"))
                 self._stopping.wait(_RETRY_SECONDS)
             finally:
                 consumer.close()
@@ -100,7 +101,7 @@ class Follower:
                 elif error.code() in _LOST or error.fatal():
                     raise KafkaException(error)
                 else:
-                    log.warning("Kafka: %s", error)
+                    log.warning("Kafka: %s", error, extra=as_event("kafka.trouble"))
                 message = consumer.poll(0) if len(batch) < _BATCH else None
             if batch:
                 self._hand_over(batch)

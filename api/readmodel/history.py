@@ -10,8 +10,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from api.errors import KafkaUnavailableError
 from api.readmodel.follower import groupless_consumer
+from control.newer_states import read_history
 from runtime.settings import Settings
-from schemas.codec import UndecodableError, decode
+from schemas.codec import UndecodableError
 from schemas.events import History
 from schemas.topics import topic_name
 
@@ -90,7 +91,7 @@ def ranges(offsets: Iterable[int]) -> list[tuple[int, int]]:
 
 def _decoded(value: bytes | None) -> History | None:
     try:
-        record: History = decode(value, History)
+        record: History = read_history(value)
     except UndecodableError:
         return None
     return record

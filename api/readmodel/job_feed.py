@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from api.readmodel.job_index import EventSeen, JobIndex, Seen
+from runtime.telemetry.log_events import as_event
 from schemas.events import CommandRejected
 from schemas.job import Job, State
 
@@ -65,7 +66,12 @@ class JobFeed:
             try:
                 self.view.fold(seen)
             except Exception:  # one record's error must not lose the rest of the batch
-                log.exception("a record of job %s can't be taken in: %s", seen.job_id, type(seen).__name__)
+                log.exception(
+                    "a record of job %s can't be taken in: %s",
+                    seen.job_id,
+                    type(seen).__name__,
+                    extra=as_event("record.unreadable", job=seen.job_id),
+                )
                 continue
             after = self._state(seen.job_id)
             if after is not None and before is not after:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter as Count
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -16,10 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.readmodel.event_loop import CachedValue, time_slices
 from api.readmodel.job_index import JobIndex
-from api.readmodel.totals import applied_totals
-from schemas.job import State
+from api.readmodel.totals import applied_totals, pending
+from runtime.telemetry.metrics import ProcessMetrics
+from schemas.job import ENDED, State
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OPEN: Final = tuple(state for state in State if state not in ENDED)
 _OTHER: Final = "other"
 _JOBS_PER_SLICE: Final = 500
 
@@ -29,6 +31,9 @@ class _Totals:
     states: Count[State] = field(default_factory=Count)
     applied: int = 0
     failed: int = 0
+    pending_rows: Count[State] = field(default_factory=Count)
+    pending_blocks: Count[State] = field(default_factory=Count)
+    lanes: Count[State] = field(default_factory=Count)
 
 
 class _Jobs(Collector):
@@ -40,6 +45,15 @@ class _Jobs(Collector):
         for state in State:
             jobs.add_metric([str(state)], self.totals.states[state])
         yield jobs
+        for name, what, counts in (
+            ("sluice_pending_rows", "Rows of jobs that are still to be dealt with", self.totals.pending_rows),
+            ("sluice_pending_blocks", "Blocks in Kafka that are still to be dealt with", self.totals.pending_blocks),
+            ("sluice_lanes", "Lanes (a job on a partition) of jobs that have not ended", self.totals.lanes),
+        ):
+            family = GaugeMetricFamily(name, f"{what}, by the job's state", labels=["state"])
+            for state in OPEN:
+                family.add_metric([str(state)], counts[state])
+            yield family
         yield GaugeMetricFamily("sluice_rows_applied", "Rows applied by the jobs known", value=self.totals.applied)
         yield GaugeMetricFamily("sluice_rows_failed", "Row errors of the jobs known", value=self.totals.failed)
 
@@ -47,11 +61,11 @@ class _Jobs(Collector):
 class Metrics:
     """The API's metrics, in a registry of their own rather than the global one, so that tests can have several."""
 
-    def __init__(self, view: JobIndex) -> None:
+    def __init__(self, view: JobIndex, ready: Callable[[], bool] = lambda: False) -> None:
         self._view = view
         self._jobs = _Jobs()
         self._text = CachedValue(self._computed_text)
-        self.registry = CollectorRegistry()
+        self.registry = ProcessMetrics("api", ready).registry
         self.registry.register(self._jobs)
         labels = ("method", "route", "code")
         self.requests = Counter("sluice_api_requests", "Requests answered", labels, registry=self.registry)
@@ -72,9 +86,15 @@ class Metrics:
         async for jobs in time_slices(self._view.jobs.values(), _JOBS_PER_SLICE):
             totals.states.update(job.state for job in jobs)
             for job in jobs:
-                rows = applied_totals(job, self._view.lanes(job.id))
+                lanes = list(self._view.lanes(job.id))
+                rows = applied_totals(job, lanes)
                 totals.applied += rows.rows_applied
                 totals.failed += rows.rows_failed
+                if job.state in OPEN:
+                    waiting = pending(job, lanes)
+                    totals.pending_rows[job.state] += waiting.rows
+                    totals.pending_blocks[job.state] += waiting.blocks
+                    totals.lanes[job.state] += len(lanes)
         self._jobs.totals = totals
         return generate_latest(self.registry)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from api.readmodel.job_index import LaneState, dealt_with
 from schemas.job import Job, LaneTotals, State
@@ -30,6 +31,27 @@ def undone_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
         return finished
     newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "undo" and lane.run == job.run}
     return sum(newer_totals(reported_totals(job), newest).values(), finished)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What is still to be done in the run that a job is in."""
+
+    rows: int
+    blocks: int
+
+
+def pending(job: Job, lanes: Iterable[LaneState]) -> Pending:
+    """Rows of the input, as far as they are known, and blocks in Kafka, that have not been dealt with yet."""
+    newest = {lane.partition: lane.totals for lane in lanes if lane.phase == job.phase and lane.run == job.run}
+    done = sum(newer_totals(reported_totals(job), newest).values(), LaneTotals())
+    published = job.current_input
+    if job.phase == "undo":
+        rows = 0 if job.checking else max(0, job.undo_rows - done.rows_undone)
+    else:
+        total = published.rows if published.ended or job.run else job.rows_total
+        rows = max(0, (published.rows if total is None else total) - done.rows_applied - done.rows_failed)
+    return Pending(rows, max(0, published.blocks - done.blocks))
 
 
 def reported_totals(job: Job) -> dict[int, LaneTotals]:

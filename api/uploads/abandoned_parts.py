@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from api.uploads.spool import is_part, try_lock
+from runtime.telemetry.log_events import as_event
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +25,13 @@ async def clean_up(root: Path) -> None:
         try:
             removed = await asyncio.to_thread(remove_abandoned_parts, root)
             if removed:
-                log.info("removed %d parts of uploads that broke off with their API", removed)
+                log.info(
+                    "removed %d parts of uploads that broke off with their API",
+                    removed,
+                    extra=as_event("uploads.cleaned", parts=removed),
+                )
         except OSError as error:
-            log.warning("can't look for parts of uploads that broke off: %s", error)
+            log.warning("can't look for parts of uploads that broke off: %s", error, extra=as_event("uploads.cleaned"))
         await asyncio.sleep(_PAUSE_SECONDS)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import http
 import re
+from collections.abc import Callable
+from types import FrameType
 from typing import Any, Final
 
 import h11
@@ -34,6 +36,15 @@ class BoundedConfig(Config):
 
 class BoundedServer(Server):
     """uvicorn's server; once a second it checks the time limits of each connection."""
+
+    stopping: Callable[[], object] = staticmethod(lambda: None)
+    """Called with the first signal to stop."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal tells the server to stop."""
+        if not self.should_exit:
+            self.stopping()
+        super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second."""

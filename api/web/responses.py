@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from api.errors import ApiError, error_body
+from runtime.telemetry.log_events import as_event
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,13 @@ def http_problem(request: Request, error: HTTPException) -> ApiError:
 def unexpected(scope: Scope) -> ApiError:
     """Log the exception that is being handled under an id; returns a refusal with that id and no details."""
     mark = secrets.token_hex(4)
-    log.exception("request failed unexpectedly, id %s: %s %s", mark, scope["method"], scope["path"])
+    log.exception(
+        "request failed unexpectedly, id %s: %s %s",
+        mark,
+        scope["method"],
+        scope["path"],
+        extra=as_event("request.failed", id=mark),
+    )
     return ApiError(
         500, f"something went wrong inside the API; its log has the cause under the id {mark}", {"id": mark}
     )

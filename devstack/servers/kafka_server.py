@@ -94,7 +94,7 @@ def program(settings: Settings, layout: Layout, cache: Path) -> Program:
             "-Xms256m",
             "-Xmx512m",
             "-XX:+UseG1GC",
-            "-XX:TieredStopAtLevel=1",  # the second compiler costs more than it gives while a stack is young
+            jvm.FIRST_COMPILER_ONLY,
             "-XX:+ExitOnOutOfMemoryError",
             "--sun-misc-unsafe-memory-access=allow",  # Kafka unmaps its files by it, and Java 25 warns of that
             *command[1:],

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from devstack import ports
+from devstack.launch import ROLES
 from devstack.layout import Layout
 from devstack.program import Program, Role, name_of
 from devstack.servers import elasticsearch_server, kafka_server
@@ -16,7 +17,6 @@ from devstack.servers.lockfile import locked
 from devstack.servers.packages import fetch
 from runtime.settings import Settings
 
-_MODULES: Final[dict[Role, str]] = {"api": "api.server", "ingest": "ingest", "worker": "processor"}
 _NICENESS: Final[dict[Role, int]] = {"ingest": 15}
 """The reader is far ahead of the worker anyway, and commands and rows wait for the worker and Elasticsearch."""
 
@@ -52,6 +52,9 @@ def _python(role: Role, number: int, settings: Settings, layout: Layout) -> Prog
         **os.environ,
         "SLUICE_HOME": str(layout.home),
         "SLUICE_READY_FILE": str(ready_file),
+        # Its logs are files that people read.
+        "SLUICE_LOG_FORMAT": "text" if settings.log_format == "auto" else settings.log_format,
+        **_metrics_port(settings, role, number),
         "PYTHONUNBUFFERED": "1",
         "PYTHONFAULTHANDLER": "1",  # a crash in native code leaves its stacks in the log
         # A folder named like one of our packages, where `up` was called, must not be taken for it.
@@ -61,7 +64,7 @@ def _python(role: Role, number: int, settings: Settings, layout: Layout) -> Prog
     return Program(
         role=role,
         number=number,
-        command=(sys.executable, "-m", _MODULES[role]),
+        command=(sys.executable, "-m", ROLES[role]),
         environment=environment,
         log=layout.log(name),
         check=partial(_require_api_port, settings) if is_api else lambda: None,
@@ -70,6 +73,13 @@ def _python(role: Role, number: int, settings: Settings, layout: Layout) -> Prog
         ready_seconds=60.0,
         niceness=_NICENESS.get(role, 0),
     )
+
+
+def _metrics_port(settings: Settings, role: Role, number: int) -> dict[str, str]:
+    """Each process's own port, from the one of the settings on: the API, the reader, the workers."""
+    if settings.metrics_port is None:
+        return {}
+    return {"SLUICE_METRICS_PORT": str(settings.metrics_port + {"api": 0, "ingest": 1}.get(role, 1 + number))}
 
 
 def _require_api_port(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from ingest.block_source import WAITING, Waiting
 from ingest.errors import SourceError
 from ingest.export.slicing import Bounds, Dates, Jobs, Question, Rows
 from runtime.retrying import RETRIED_STATUSES, Backoff
+from runtime.telemetry.log_events import as_event
 from schemas.blocks import Span
 from schemas.exports import GONE, KEEP_ALIVE, range_query, span_query
 
@@ -60,7 +61,9 @@ class BackgroundQueries:
             except TransportError as error:
                 trouble = f"does not answer ({type(error).__name__})"
             pause = next(pauses)
-            log.warning("Elasticsearch %s; trying again in %.1f s", trouble, pause)
+            log.warning(
+                "Elasticsearch %s; trying again in %.1f s", trouble, pause, extra=as_event("elasticsearch.trouble")
+            )
             again = time.monotonic() + pause
             yield from _until(lambda at=again: time.monotonic() >= at)  # type: ignore[misc]
 

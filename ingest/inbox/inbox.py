@@ -16,17 +16,20 @@ from contextlib import closing
 from confluent_kafka import KafkaException
 
 from control.jobtable import JobTable
+from control.predicates import understood
 from csvfile.cutter import Limits
 from ingest.consumers import ViewConsumer, wait_for_topics
 from ingest.errors import PublishError
 from ingest.inbox.acceptance import takes_rows
-from ingest.inbox.partition import GivenUpError, InboxContext, home_partition
+from ingest.inbox.partition import Batch, GivenUpError, InboxContext, home_partition
 from ingest.inbox.reports import REPORT_SECONDS, Announcer, report_on
 from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.transactions import InboxConsumer, InterruptedSessionError, Transactions
+from ingest.metrics import ReaderMetrics
 from ingest.publisher import Publisher
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
+from runtime.telemetry.log_events import as_event
 from schemas.commands import Report
 from schemas.inbox import InboxRecord
 from schemas.job import Job
@@ -43,7 +46,8 @@ _PAUSE_SECONDS = 1.0
 class Inbox:
     """One process's share of the inbox."""
 
-    def __init__(self, settings: Settings, stopping: Callable[[], bool]) -> None:
+    def __init__(self, settings: Settings, stopping: Callable[[], bool], metrics: ReaderMetrics) -> None:
+        self._metrics = metrics
         self._settings = settings
         self._stopping = stopping
         self._datasets = load_datasets(settings.datasets_folder)
@@ -66,13 +70,13 @@ class Inbox:
         if self._stopping():
             return
         self._jobs = ViewConsumer(self._settings, self._view)
-        self._publisher = Publisher(self._settings)
+        self._publisher = Publisher(self._settings, self._metrics)
         try:
             while not self._stopping():
                 try:
                     self._session()
                 except (InterruptedSessionError, GivenUpError, KafkaException) as error:
-                    log.warning("inbox: the session begins anew: %s", error)
+                    log.warning("inbox: the session begins anew: %s", error, extra=as_event("inbox.restarted"))
                     time.sleep(_PAUSE_SECONDS)
         finally:
             self._publisher.flush(1.0)
@@ -82,7 +86,7 @@ class Inbox:
         self._refresh()
         with (
             closing(Transactions(self._settings)) as transactions,
-            closing(InboxConsumer(self._settings, self._surroundings, self._refresh)) as consumer,
+            closing(InboxConsumer(self._settings, self._surroundings, self._refresh, self._metrics)) as consumer,
         ):
             while not self._stopping():
                 self._round(consumer, transactions)
@@ -105,15 +109,31 @@ class Inbox:
         consumer.hold()
         batches = {number: batch for number, intake in consumer.intakes.items() if (batch := intake.gather())}
         if batches:
-            transactions.write(batches, consumer.group)
+            try:
+                transactions.write(batches, consumer.group)
+            except InterruptedSessionError:
+                self._metrics.transactions.labels("aborted").inc()
+                raise
+            self._count(batches)
             letters = [letter for batch in batches.values() for letter in batch.letters]
             if letters:
-                log.warning("inbox: %d records refused, the first because: %s", len(letters), letters[0].reason)
+                told = as_event("record.refused", records=len(letters))
+                log.warning(
+                    "inbox: %d records refused, the first because: %s", len(letters), letters[0].reason, extra=told
+                )
         self._publisher.poll()
         if now >= self._next_reports:
             self._next_reports = now + REPORT_SECONDS
+            consumer.measure()
             for report in self._announcer.due(self._reports(consumer), now):
                 self._publisher.report(report)
+
+    def _count(self, batches: dict[int, Batch]) -> None:
+        self._metrics.transactions.labels("committed").inc()
+        for batch in batches.values():
+            rows = sum(len(block.rows) for _, block in batch.blocks)
+            self._metrics.published("inbox", len(batch.blocks), rows, sum(map(len, batch.values)))
+            self._metrics.refused.inc(len(batch.letters))
 
     def _reports(self, consumer: InboxConsumer) -> Iterator[Report]:
         for job in self._open.values():
@@ -125,7 +145,7 @@ class Inbox:
                     yield report
 
     def _job_changed(self, job_id: str, job: Job | None) -> None:
-        if job is not None and takes_rows(job):
+        if job is not None and understood(job) and takes_rows(job):
             self._open[job_id] = job
         else:
             self._open.pop(job_id, None)
@@ -134,9 +154,9 @@ class Inbox:
 class InboxThread:
     """The reader of the inbox in a thread; when it fails, the process has to end."""
 
-    def __init__(self, settings: Settings, stopping: Callable[[], bool]) -> None:
+    def __init__(self, settings: Settings, stopping: Callable[[], bool], metrics: ReaderMetrics) -> None:
         self.failed = False
-        self._inbox = Inbox(settings, stopping)
+        self._inbox = Inbox(settings, stopping, metrics)
         self._thread = threading.Thread(target=self._run, name="inbox")
 
     def start(self) -> None:
@@ -151,8 +171,10 @@ class InboxThread:
         try:
             self._inbox.run()
         except PublishError as error:
-            log.critical("inbox: the reader ends and must be started again: %s", error)
+            log.critical(
+                "inbox: the reader ends and must be started again: %s", error, extra=as_event("process.failed")
+            )
             self.failed = True
         except Exception:
-            log.exception("inbox: the reader can't go on")
+            log.exception("inbox: the reader can't go on", extra=as_event("process.failed"))
             self.failed = True

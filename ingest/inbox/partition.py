@@ -17,12 +17,14 @@ from functools import lru_cache
 
 from aiokafka.partitioner import murmur2
 
+from control.predicates import understood
 from csvfile.cutter import Limits
 from ingest.inbox.acceptance import Terms, takes_rows, terms_of, unknown_dataset, unknown_job
 from ingest.inbox.records import Arrival, RowMaker, read_record
 from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.waiting_rows import Aside, Record
 from ingest.publisher import MESSAGE_BYTES
+from runtime.telemetry.log_events import as_event
 from schemas.blocks import RowBlock
 from schemas.bounds import MOST_REASON
 from schemas.codec import UndecodableError, encode
@@ -147,7 +149,7 @@ class InboxPartition:
             if self._desk(job_id) is not None:
                 for record in self._aside.take(job_id):
                     self._deal_with(record, now)
-        for job_id, record in self._aside.overdue(now):
+        for job_id, record in self._aside.overdue(now, self._left_alone):
             self._refuse(record, self._missing(job_id))
         backlog = self._backlog
         while backlog and self._deal_with(backlog[0], now):
@@ -162,6 +164,8 @@ class InboxPartition:
         batch = self._batch
         for job_id, fill in list(self.fills.items()):
             job = self._around.job(job_id)
+            if self._left_alone(job_id):
+                continue
             if job is None or not takes_rows(job):
                 del self.fills[job_id]
                 batch.states.append((job_id, None))
@@ -170,13 +174,15 @@ class InboxPartition:
                     self._cut(batch, job, fill)
                 except Exception as error:
                     # A bug, or rows of an unforeseen kind: this one job fails, with the reason.
-                    log.exception("inbox: job %s: its rows can't become blocks", job_id)
+                    log.exception(
+                        "inbox: job %s: its rows can't become blocks", job_id, extra=as_event("job.stuck", job=job_id)
+                    )
                     self._around.given_up[job_id] = f"its rows can't become blocks: {error!r}"[:MOST_REASON]
                     raise GivenUpError(f"job {job_id}: {error!r}") from error
         for record in self._rejected:
             batch.rejected.append(record)
             job = self._around.job(_job_id(record))
-            if job is None or not takes_rows(job):
+            if not self._left_alone(_job_id(record)) and (job is None or not takes_rows(job)):
                 batch.dropped.append(record.key or b"")
         self._rejected = []
         first = self._aside.first
@@ -215,13 +221,18 @@ class InboxPartition:
             self._refuse(record, str(error))
         except Exception as error:
             # A bug, or a record of an unforeseen kind: it is refused, and the records behind it are taken.
-            log.exception("inbox: the record at offset %d of partition %d", record.offset, self.partition)
+            log.exception(
+                "inbox: the record at offset %d of partition %d",
+                record.offset,
+                self.partition,
+                extra=as_event("record.unreadable", partition=self.partition),
+            )
             self._refuse(record, f"it can't be dealt with: {error!r}")
         return True
 
     def _set_aside(self, job_id: str, record: Record, now: float) -> bool:
         while not self._aside.has_room():
-            oldest = self._aside.pop_oldest(now)
+            oldest = self._aside.pop_oldest(now, self._left_alone)
             if oldest is None:
                 return False
             self._refuse(oldest[1], f"{self._missing(oldest[0])}; too many rows wait like it, so it waits no longer")
@@ -241,6 +252,11 @@ class InboxPartition:
                 problem = problem or wrong
                 desk.fill.take(number, texts, problem, size + len(problem) if problem else size)
 
+    def _left_alone(self, job_id: str) -> bool:
+        """Whether a newer version has written this job: its rows wait for a reader that understands it."""
+        job = self._around.job(job_id)
+        return job is not None and not understood(job)
+
     def _refuse(self, record: Record, reason: str) -> None:
         self._batch.letters.append(Letter(record, reason[:MOST_REASON]))
 
@@ -252,7 +268,7 @@ class InboxPartition:
 
     def _look_up(self, job_id: str) -> _JobIntake | None:
         job = self._around.job(job_id)
-        if job is None:
+        if job is None or not understood(job):
             return None
         terms, fill = terms_of(job), self.fills.get(job_id) or RowBuffer(InboxRecord(job_id=job_id))
         dataset, given_up = self._around.datasets.get(job.dataset), self._around.given_up.get(job_id)

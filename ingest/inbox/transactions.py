@@ -26,12 +26,15 @@ from confluent_kafka import (
 
 from ingest.inbox.partition import Batch, InboxContext, InboxPartition
 from ingest.inbox.waiting_rows import Record
+from ingest.metrics import ReaderMetrics
 from ingest.publisher import MESSAGE_BYTES
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
+from runtime.telemetry.log_events import as_event
 from runtime.topic_reading import TopicReading
 from schemas.codec import UndecodableError, decode, encode
 from schemas.dead_letters import RejectedRecord
+from schemas.formats import format_headers
 from schemas.inbox import InboxRecord
 from schemas.topics import topic_name
 
@@ -50,10 +53,17 @@ class InterruptedSessionError(Exception):
 class InboxConsumer:
     """One member of the group that shares the inbox; `intakes` are the partitions assigned to it."""
 
-    def __init__(self, settings: Settings, around: Callable[[int], InboxContext], refresh: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        around: Callable[[int], InboxContext],
+        refresh: Callable[[], None],
+        metrics: ReaderMetrics,
+    ) -> None:
         """`around(partitions)` makes the context of the intakes; `refresh` brings the control table up to date."""
         self._settings = settings
         self._refresh = refresh
+        self._metrics = metrics
         self._topic = topic_name(settings.prefix, "inbox")
         self.intakes: dict[int, InboxPartition] = {}
         self._held: set[int] = set()
@@ -101,7 +111,7 @@ class InboxConsumer:
         for record in self._consumer.consume(most, seconds):
             error = record.error()
             if error is not None:
-                log.warning("inbox: %s", error)
+                log.warning("inbox: %s", error, extra=as_event("kafka.trouble"))
                 continue
             intake = self.intakes.get(record.partition())
             if intake is not None:
@@ -121,11 +131,17 @@ class InboxConsumer:
             self._consumer.resume([TopicPartition(self._topic, number) for number in self._held - waiting])
         self._held = waiting
 
+    def measure(self) -> None:
+        """Bring the lag up to date."""
+        places = self._consumer.position([TopicPartition(self._topic, number) for number in self.intakes])
+        self._metrics.behind(self._consumer, self._topic, {p.partition: p.offset for p in places if p.offset >= 0})
+
     def close(self) -> None:
         """Leave the group at once."""
         self._consumer.close()
 
     def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
+        self._metrics.rebalances.labels(self._topic).inc()
         committed = consumer.committed(partitions, timeout=_KAFKA_SECONDS)
         self._refresh()
         states = read_states(self._settings, [item.partition for item in partitions])
@@ -141,10 +157,12 @@ class InboxConsumer:
         log.info(
             "inbox: assigned partitions %s, with %d jobs that are filling",
             sorted(item.partition for item in partitions), sum(len(found.records) for found in states.values()),
+            extra=as_event("partitions.assigned", partitions=sorted(item.partition for item in partitions)),
         )  # fmt: skip
 
     def _on_revoke(self, _consumer: Any, partitions: list[Any]) -> None:
-        log.info("inbox: released partitions %s", sorted(item.partition for item in partitions))
+        numbers = sorted(item.partition for item in partitions)
+        log.info("inbox: released partitions %s", numbers, extra=as_event("partitions.released", partitions=numbers))
         for item in partitions:
             self.intakes.pop(item.partition, None)
             self._held.discard(item.partition)
@@ -153,7 +171,7 @@ class InboxConsumer:
         if error.fatal():
             self._failure = f"the consumer can't go on: {error}"
         else:
-            log.warning("inbox: %s", error)
+            log.warning("inbox: %s", error, extra=as_event("kafka.trouble"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +206,11 @@ def read_states(settings: Settings, partitions: Sequence[int]) -> dict[int, Stat
         except UndecodableError as error:
             topic, offset = message.topic() or "", message.offset() or 0
             states[number].rejected.append(RejectedRecord(topic, number, offset, key, value, str(error)))
-            log.error("inbox: this checkpoint can't be read: %s", states[number].rejected[-1])
+            log.error(
+                "inbox: this checkpoint can't be read: %s",
+                states[number].rejected[-1],
+                extra=as_event("record.unreadable"),
+            )
         else:
             states[number].records.append(state)
     return states
@@ -275,7 +297,11 @@ class Transactions:
         while True:
             try:
                 self._producer.produce(
-                    topic_name(self._prefix, topic), value, key, headers=list((headers or {}).items()) or None, **more
+                    topic_name(self._prefix, topic),
+                    value,
+                    key,
+                    headers=[*format_headers(), *(headers or {}).items()],
+                    **more,
                 )
             except BufferError:
                 self._producer.poll(0.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 MOST_RECORDS = 100_000
@@ -67,23 +67,28 @@ class Aside:
         self._bytes -= sum(record.size for record in taken)
         return taken
 
-    def overdue(self, now: float) -> Iterator[tuple[str, Record]]:
-        """Take out the records that have waited in vain, each with its job."""
-        while self._records and now - self._oldest_arrival >= self._patience:
-            yield self._pop()
+    def overdue(self, now: float, kept: Callable[[str], bool]) -> Iterator[tuple[str, Record]]:
+        """Take out the records that have waited in vain, each with its job. Jobs that are `kept` wait for ever."""
+        if not self._records or now - self._oldest_arrival < self._patience:
+            return
+        for job_id in [job_id for job_id in self._jobs if not kept(job_id)]:
+            while (offsets := self._jobs.get(job_id)) and now - self._records[offsets[0]][2] >= self._patience:
+                yield self._pop(offsets[0])
 
-    def pop_oldest(self, now: float) -> tuple[str, Record] | None:
-        """Take out the record that has waited longest, to make room; None: it has not waited long enough for that."""
-        if now - self._oldest_arrival < min(GRACE_SECONDS, self._patience):
+    def pop_oldest(self, now: float, kept: Callable[[str], bool]) -> tuple[str, Record] | None:
+        """Take out the record that has waited longest, to make room; None: it has not waited long enough for that, or
+        its job is `kept`."""
+        offset = next(iter(self._records))
+        if now - self._oldest_arrival < min(GRACE_SECONDS, self._patience) or kept(self._records[offset][0]):
             return None
-        return self._pop()
+        return self._pop(offset)
 
     @property
     def _oldest_arrival(self) -> float:
         return self._records[next(iter(self._records))][2]
 
-    def _pop(self) -> tuple[str, Record]:
-        offset, (job_id, record, _) = self._records.popitem(last=False)
+    def _pop(self, offset: int) -> tuple[str, Record]:
+        job_id, record, _ = self._records.pop(offset)
         offsets = self._jobs[job_id]
         assert offsets.popleft() == offset
         if not offsets:

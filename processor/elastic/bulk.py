@@ -16,6 +16,7 @@ from processor.elastic.unanswered import Fate, Tries, fate_of
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from runtime.clock import SYSTEM_CLOCK, Clock
 from runtime.retrying import RETRIED_STATUSES, Backoff
+from runtime.telemetry.log_events import as_event
 
 T = TypeVar("T")
 
@@ -92,6 +93,8 @@ class BulkSink:
         self._backoff = backoff
         self.on_degraded: Callable[[str | None], None] = lambda _: None
         """Called with a sentence about what keeps a request from being answered, and with None once one is answered."""
+        self.on_request: Callable[[bool, bool, float], None] = lambda *_: None
+        """Called after each try with whether it writes, whether it was answered, and the seconds it took."""
 
     async def send(self, items: Sequence[bytes], gate: Gate) -> list[Answer]:
         """Answers to `items`, in order; each is an action line, with its document's line where there is one.
@@ -139,7 +142,7 @@ class BulkSink:
                 if refusal is None and tries.worthwhile(self._clock.monotonic()):
                     async with self._pace.slot(writes):
                         self._require(gate, tries, reason)
-                        return await request()
+                        return await self._timed(request, writes)
                 self._require(gate, tries, reason)
             except ApiError as error:
                 if writes:
@@ -165,6 +168,15 @@ class BulkSink:
             if refusal is not None and not late:
                 raise refusal
             await self._wait(f"{reason}. {self._waiting}" if late else reason, next(pauses))
+
+    async def _timed(self, request: Callable[[], Awaitable[T]], writes: bool) -> T:
+        begun, answered = self._clock.monotonic(), False
+        try:
+            answer = await request()
+            answered = True
+            return answer
+        finally:
+            self.on_request(writes, answered, self._clock.monotonic() - begun)
 
     @property
     def _waiting(self) -> str:
@@ -192,5 +204,5 @@ class BulkSink:
 
     async def _wait(self, reason: str, seconds: float) -> None:
         self.on_degraded(reason)
-        log.warning("%s; trying again in %.1f s", reason, seconds)
+        log.warning("%s; trying again in %.1f s", reason, seconds, extra=as_event("elasticsearch.trouble"))
         await self._clock.sleep(seconds)

@@ -97,7 +97,8 @@ class Batches:
             if outcomes:
                 for (lane, loaded, _), outcome in zip(taken, outcomes, strict=True):
                     lane.settle(loaded, outcome)
-                self.metrics.batch_done(job.operation, outcomes, self.clock.monotonic() - began)
+                size = sum(len(loaded.value) for _, loaded, _ in taken)
+                self.metrics.batch_done(job.operation, outcomes, self.clock.monotonic() - began, size)
             else:
                 put_back(taken)
             for lane in lanes:
@@ -120,6 +121,7 @@ class Batches:
             ending = dataclasses.replace(work, gate=self.works.gates.of_second_half(work.gate))
             letters = letters + await end_errors(ending, blocks, result)
         await self.publisher.bury([dead_letter(letter) for letter in letters])
+        self.metrics.rows_refused(job.operation, result.errors)
         return result.outcomes
 
 

@@ -24,6 +24,7 @@ from processor.operations.dry_run_keys import sweep_claims
 from processor.operations.work import Work
 from processor.stream.publisher import Publisher
 from runtime.clock import Clock
+from runtime.telemetry.log_events import as_event
 from schemas.codec import encode
 from schemas.commands import Command, FileFinished, UndoChecked
 from schemas.job import BUSY, Job
@@ -82,7 +83,11 @@ class Conclusions:
         except FencedError:
             pass  # partition 0 belongs to another worker by now
         except CannotGoOnError as error:
-            log.warning("the keys of dry runs that are over can't be deleted: %s", error)
+            log.warning(
+                "the keys of dry runs that are over can't be deleted: %s",
+                error,
+                extra=as_event("elasticsearch.trouble"),
+            )
 
     def _begin(self, job: Job, step: Step) -> None:
         if CONCLUDING not in self.lanes.owned or (job.id, job.epoch) in self.begun:

@@ -18,6 +18,7 @@ from processor.execution.tasks import BackgroundTasks
 from processor.lanes.lane import Lane
 from processor.lanes.owned_lanes import Lanes
 from processor.stream.publisher import Publisher
+from runtime.telemetry.log_events import as_event
 from schemas.bounds import MOST_REASON
 from schemas.codec import encode
 from schemas.commands import WorkFailed
@@ -45,13 +46,17 @@ class JobFailures:
         except CannotGoOnError as error:
             self.fail(job, str(error))
         except Exception as error:
-            log.exception("job %s: a worker met an unexpected error", job.id)
+            log.exception(
+                "job %s: a worker met an unexpected error",
+                job.id,
+                extra=as_event("job.failed", job=job.id, epoch=job.epoch),
+            )
             self.fail(job, f"a worker met an error that it is not made for: {error!r}; its log has more")
 
     def fail(self, job: Job, reason: str) -> None:
         """Report that the job can't go on, and give it no further turn in this epoch."""
         self._lanes.give_up(job)
-        log.error("job %s can't go on: %s", job.id, reason)
+        log.error("job %s can't go on: %s", job.id, reason, extra=as_event("job.failed", job=job.id, epoch=job.epoch))
         report = WorkFailed(job_id=job.id, phase=job.phase, run=job.run, reason=reason[:MOST_REASON])
         self._background.start(self._publisher.publish("commands", job.id.encode(), encode(report)))
 

@@ -75,6 +75,7 @@ class JobStates:
             return
         self._scheduler.set_rate(job)
         for lane in self._lanes.of(job.id):
+            lane.adopt(job.partitions)
             if lane.run != job.run or not runnable(job):
                 lane.unload()
         self._checkpoints.job_changed(job)

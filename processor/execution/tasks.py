@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Coroutine
 from functools import partial
 from typing import Any
 
+from runtime.telemetry.log_events import as_event
+
 log = logging.getLogger(__name__)
 
 Work = Coroutine[Any, Any, None]
@@ -70,7 +72,7 @@ class BackgroundTasks:
         try:
             await work
         except Exception as error:
-            log.exception("this worker can't go on")
+            log.exception("this worker can't go on", extra=as_event("process.failed"))
             self._failure.report(error)
 
     def _ended(self, work: Work, task: asyncio.Task[None]) -> None:

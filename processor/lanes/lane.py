@@ -79,6 +79,11 @@ class Lane:
             error=self.error,
         )
 
+    def adopt(self, partitions: int) -> None:
+        """Learn how many partitions the job has: before its state is known, nothing can be applied."""
+        if not self.applied:
+            self.partitions = partitions
+
     def take_unreported(self) -> LaneTotals:
         """What has been counted since the last call, or since the lane's record was read."""
         added, self.reported = self.totals.since(self.reported), self.totals

@@ -14,6 +14,7 @@ from processor.lanes.owned_lanes import Lanes
 from processor.stream.log_reader import RestoredPartitions
 from processor.stream.publisher import Publisher
 from runtime.clock import Clock
+from runtime.telemetry.log_events import as_event
 from schemas.codec import encode
 from schemas.lanes import OwnerRecord, owner_key
 
@@ -41,7 +42,7 @@ class Ownership:
             self._lanes.put(Lane.restored(record))
         self._lanes.lost = dict(found.lost)
         for rejected in found.rejected:
-            log.error("this lane can't be restored: %s", rejected)
+            log.error("this lane can't be restored: %s", rejected, extra=as_event("record.unreadable"))
         await self._publisher.bury(rejected.dead_letter() for rejected in found.rejected)
         self._lanes.unquiesced = set(found.unclosed)
         return found
@@ -59,6 +60,7 @@ class Ownership:
             "the last owner of partitions %s did not close them; waiting %g s for its requests to end",
             sorted(partitions),
             seconds,
+            extra=as_event("partitions.unclosed", partitions=sorted(partitions)),
         )
         await self._clock.sleep(seconds)
         self._lanes.unquiesced.difference_update(partitions)

@@ -108,7 +108,8 @@ class Scheduler:
         if rate is None or job.phase == "undo":  # who takes rows out wants them out
             self._buckets.pop(job.id, None)
             return
-        share = possible_rate(rate) * max(1, len(self._lanes.owned)) / job.partitions
+        owned = sum(number < job.partitions for number in self._lanes.owned)  # the topic may have grown since
+        share = possible_rate(rate) * max(1, owned) / job.partitions
         bucket = self._buckets.setdefault(job.id, TokenBucket(share))
         bucket.rate = share
 

@@ -36,7 +36,6 @@ def make_app(settings: Settings) -> faust.App:
         f"{settings.prefix}-workers",
         broker=broker_url(settings),
         broker_credentials=credentials(settings),
-        datadir=settings.home.absolute() / "faust",
         key_serializer="raw",
         value_serializer="raw",
         topic_allow_declare=False,

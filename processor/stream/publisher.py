@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from runtime.clients import aiokafka_config
 from runtime.settings import Settings
 from schemas.dead_letters import DeadLetter
+from schemas.formats import format_headers
 from schemas.topics import TopicName, topic_name
 
 
@@ -47,7 +48,9 @@ class Publisher:
             aiokafka.errors.KafkaError: Kafka did not take one in time. Its fate is unknown; writing it again is safe.
         """
         sent = [
-            await self._producer.send(topic_name(self._prefix, topic), key=key, value=value, partition=partition)
+            await self._producer.send(
+                topic_name(self._prefix, topic), key=key, value=value, partition=partition, headers=format_headers()
+            )
             for topic, key, value, partition in records
         ]
         if sent:
@@ -62,7 +65,10 @@ class Publisher:
         topic = topic_name(self._prefix, "dead-letters")
         sent = [
             await self._producer.send(
-                topic, key=key, value=value, headers=[(name, text.encode()) for name, text in headers.items()]
+                topic,
+                key=key,
+                value=value,
+                headers=[*format_headers(), *((name, text.encode()) for name, text in headers.items())],
             )
             for key, value, headers in letters
         ]

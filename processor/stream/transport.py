@@ -227,6 +227,9 @@ class SteadyApp(faust.App):  # type: ignore[misc]
             maxsize=self.conf.stream_buffer_maxsize, flow_control=self.flow_control, clear_on_resume=True
         )
 
+    def _create_directories(self) -> None:
+        """None: all of a worker's state is in Kafka, and the root of a container may be read-only."""
+
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> OpenQueue:  # noqa: N802
         """A queue of an agent."""
         return OpenQueue(maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume)

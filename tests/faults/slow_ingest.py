@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from ingest.__main__ import main
@@ -11,7 +10,7 @@ from ingest.plan_run import PlanRun
 STEP_SECONDS = 0.01
 
 
-def start() -> int:
+def start() -> None:
     step = PlanRun.step
 
     def slow(self: PlanRun) -> bool:
@@ -19,8 +18,8 @@ def start() -> int:
         return step(self)
 
     PlanRun.step = slow  # type: ignore[method-assign]
-    return main()
+    main()
 
 
 if __name__ == "__main__":
-    sys.exit(start())
+    start()

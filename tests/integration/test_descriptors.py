@@ -22,7 +22,7 @@ from processor.elastic.documents import document_lines
 from processor.operations.csv_cells import documents
 from processor.validation.columns import BadValueError, compile_column
 from runtime.clients import elasticsearch
-from runtime.provision import RefusedError, main, provision, provision_indices
+from runtime.provision import RefusedError, migrate, provision, provision_indices
 from runtime.settings import Settings
 from schemas.blocks import Span
 from schemas.datasets import Dataset, DatasetError, parse_dataset
@@ -193,12 +193,11 @@ def test_what_elasticsearch_refuses_ends_in_a_sentence_at_once(
 ) -> None:
     config = settings(topic_partitions=1)
     broken = {"dynamic": "strict", "properties": {"a": {"type": "keyword"}, "a.b": {"type": "keyword"}}}
-    monkeypatch.setattr("runtime.provision.data_mapping", lambda dataset: broken)
+    monkeypatch.setattr("runtime.migration.indices.data_mapping", lambda dataset: broken)
     try:
         index = data_index(config.prefix, "people")
         with pytest.raises(RefusedError, match=rf"^Elasticsearch refuses the index {index}: .*\[a\]"):
             provision(config)
-        monkeypatch.setattr("runtime.provision.settings", lambda: config)
-        assert main() == 1
+        assert migrate(config) == 1
     finally:
         forget(config)

@@ -6,12 +6,14 @@ from typing import Any
 
 from processor.rebuild import rebuild
 from runtime.clients import elasticsearch
+from runtime.provision import provision
 from runtime.settings import Settings
 from sample_csv.accidents import swap_columns
-from schemas.indices import REPORT_MAPPINGS, index_name
+from schemas.indices import REPORT_MAPPINGS, data_index, index_name
 from tests.cluster import Cluster
 from tests.conftest import People
 from tests.waiting import wait_until
+from verify.compare import compare
 
 
 def reports(settings: Settings, job_id: str) -> dict[str, dict[str, Any]]:
@@ -49,6 +51,45 @@ def test_deleted_reports_come_back_as_they_were(cluster: Cluster, people: People
     after = reports(cluster.settings, job_id)
     for name, documents in before.items():  # a last record of progress may have come since
         assert {key: after[name].get(key) for key in documents} == documents
+
+
+def test_after_the_loss_of_elasticsearch_all_comes_back_that_is_promised(
+    cluster: Cluster, people: People, organisation: str
+) -> None:
+    """Reports from the topics, rows from the stored file; docs/operations-guide.md says so."""
+    settings, file = cluster.settings, people(300)
+    job_id = cluster.upload(file, organisation)
+    cluster.wait_state(job_id, "COMPLETED")
+    wait_until(lambda: reports(settings, job_id)["jobs"], 60, "the job's report")
+    wait_until(lambda: _done(reports(settings, job_id)) == 300, 60, "the job's progress")
+    before = reports(settings, job_id)
+    with elasticsearch(settings) as client:
+        indices = list(client.indices.get(index=f"{settings.prefix}-*", filter_path="*.aliases").body)
+        client.indices.delete(index=indices)
+        templates = client.indices.get_index_template(name=f"{settings.prefix}-*")["index_templates"]
+        for template in templates:
+            client.indices.delete_index_template(name=template["name"])
+
+    assert provision(settings) == []
+    rebuild(settings, lambda done, total: None)
+    after = reports(settings, job_id)
+    for name, documents in before.items():
+        assert {key: after[name].get(key) for key in documents} == documents
+    (stored,) = (settings.storage_root / "sources" / job_id).iterdir()
+    assert stored.read_bytes() == file.read_bytes()
+    again = cluster.upload(stored, organisation)
+    cluster.wait_state(again, "COMPLETED")
+    verdict = compare(settings, again, "people", file)
+    assert verdict.holds, verdict
+    mappings = cluster.settings.prefix
+    with elasticsearch(settings) as client:
+        found = client.indices.get_mapping(index=data_index(mappings, "people"))
+        (mapping,) = [one["mappings"] for one in found.body.values()]
+        assert mapping["dynamic"] == "strict"
+
+
+def _done(found: dict[str, dict[str, Any]]) -> int:
+    return sum(document["totals"]["rows_applied"] for document in _newest(found["progress"]))
 
 
 def _newest(progress: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -57,6 +57,8 @@ def produced(config: Settings, topic: str, *times: int) -> list[Message]:
             on_delivery=lambda error, record: None if error else places.append(record.offset()),
         )
     assert producer.flush(10) == 0
+    if not places:
+        return []
     consumer = Consumer(librdkafka_config(config, group_id="unused"))
     try:
         consumer.assign([TopicPartition(topic, partition, min(places))])

@@ -21,7 +21,10 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
-BESIDE_SETTINGS = {"SLUICE_PYTHON", "SLUICE_VENV", "SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS"}
+BESIDE_SETTINGS = {
+    *("SLUICE_PYTHON", "SLUICE_VENV", "SLUICE_CACHE"),
+    *("SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS", "SLUICE_TEST_IMAGE"),
+}
 """Variables that are read outside of the Settings class."""
 
 DESCRIBED = re.compile(r"^\| `(SLUICE_\w+)` \| (?:`([^`]*)`|\*.*\*) \| .+ \|$", re.MULTILINE)

@@ -19,7 +19,10 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("module", ["processor.__main__", "ingest.__main__", "api.server", "runtime.provision"])
+@pytest.mark.parametrize(
+    "module",
+    ["processor.worker", "ingest.reader", "ingest.inbox.inbox", "api.app", "api.web.connections", "runtime.provision"],
+)
 def test_a_process_needs_no_extra(module: str) -> None:
     done = python(f"import {module}")
     assert done.returncode == 0, done.stderr

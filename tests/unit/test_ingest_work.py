@@ -40,6 +40,8 @@ def job(**more: Any) -> Job:
 
 
 class FakeOutlet:
+    def count(self, source: str, rows: int, size: int) -> None: ...
+
     """Kafka, which confirms when it is told to."""
 
     def __init__(self, partitions: int = 16) -> None:

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from devstack.pins import LAYERS, blocks
+from devstack.pins import BESIDE, LAYERS, blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -25,13 +25,15 @@ def pinned(layer: str) -> dict[str, str]:
     return dict(found)
 
 
-@pytest.mark.parametrize("layer", [*LAYERS, "build"])
+@pytest.mark.parametrize("layer", [*LAYERS, *BESIDE])
 def test_what_pyproject_asks_for_is_pinned(layer: str) -> None:
-    wanted = REQUIRED.get(layer) or PROJECT["build-system"]["requires"]
+    wanted = REQUIRED.get(layer) or BESIDE[layer] + (
+        tuple(PROJECT["build-system"]["requires"]) if layer == "build" else ()
+    )
     for requirement in map(Requirement, wanted):
         if requirement.name != "sluice":
             assert pinned(layer)[canonicalize_name(requirement.name)] in requirement.specifier, requirement
-    assert set(FILES) == {*LAYERS, "build"}
+    assert set(FILES) == {*LAYERS, *BESIDE}
 
 
 @pytest.mark.parametrize("layer", sorted(FILES))

@@ -36,7 +36,7 @@ class Parts:
     async def bury(self, letters: list[DeadLetter]) -> None:
         self.letters += letters
 
-    async def revoked(self, lost: bool = False) -> None:
+    async def revoked(self, lost: bool = False, patience: float | None = None) -> None:
         self.done.append("lost" if lost else "revoked")
 
     async def assigned(self, partitions: list[int]) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from processor.__main__ import end_at_once
 from processor.errors import FencedError
 from processor.stream import transport
 from processor.stream.faust_app import make_app
 from processor.stream.lease import Lease, LostLeaseError
+from processor.worker import end_at_once
 from runtime.settings import Settings
 
 PARTITION = TP("rows", 0)

@@ -1,0 +1,94 @@
+"""States and history of jobs that a newer version has written, as far as this one can read them. Pure.
+
+The rule for messages of other versions is in docs/decisions/0044-messages-of-other-versions.md: requests are read
+strictly, states tolerantly; and a process that does not understand a state keeps its hands off that job.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from schemas.codec import UndecodableError, decode, encode, fit
+from schemas.events import History, JobEvent
+from schemas.formats import FORMAT
+from schemas.job import Job, Options, State
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """What a state has in every version. Without one of these, it is no state of any."""
+
+    id: str
+    operation: str
+    dataset: str
+    organisation: str
+    created_by: str
+    state: str
+    created_at: int
+    command_offset: int
+    partitions: int
+
+
+def newer_state(value: bytes) -> Job | None:
+    """The job in a state that can't be decoded, if a newer version has written it; None: it is no state of any version.
+
+    It says so itself, in `needs`; or it has an option, or is in a state, of a name that is not known here. Fields that
+    can't be read are as in a new job, an unknown state reads as PAUSED, and `needs` is a format that this process has
+    not.
+    """
+    try:
+        known = decode(value, _Known)
+        fields: dict[str, Any] = msgspec.json.decode(value)
+    except (UndecodableError, msgspec.DecodeError):
+        return None
+    needs = fields.pop("needs", 0)
+    newer = isinstance(needs, int) and FORMAT < needs < 1_000_000
+    if known.state not in list(State) and re.fullmatch(r"[A-Z][A-Z_]{2,40}", known.state):
+        newer, fields["state"] = True, str(State.PAUSED)
+    options = fields.get("options")
+    if isinstance(options, dict) and not options.keys() <= set(Options.__struct_fields__):
+        newer = True
+        fields["options"] = {name: content for name, content in options.items() if name in Options.__struct_fields__}
+    if not newer:
+        return None
+    fields["needs"] = max(int(needs), FORMAT + 1)
+    readable = {name: content for name, content in fields.items() if _reads(known, name, content)}
+    told = f"a newer version of Sluice has written this job; this process is of format {FORMAT} and leaves it alone"
+    try:
+        job: Job = fit({**msgspec.to_builtins(known), **readable, "reason": readable.get("reason") or told}, Job)
+    except UndecodableError:
+        return None
+    return job
+
+
+def _reads(known: _Known, name: str, content: Any) -> bool:
+    """Whether this version can read one field of a state."""
+    if name not in Job.__struct_fields__:
+        return False
+    try:
+        fit({**msgspec.to_builtins(known), "state": str(State.PAUSED), name: content}, Job)
+    except UndecodableError:
+        return False
+    return True
+
+
+def read_history(value: bytes | None) -> Any:
+    """A record of the history: `History`. The job in it may be in a state that a newer version has written.
+
+    Raises:
+        UndecodableError: it is none.
+    """
+    try:
+        return decode(value, History)
+    except UndecodableError:
+        try:
+            fields: dict[str, Any] = msgspec.json.decode(value or b"")
+            job = newer_state(encode(fields["job"]))
+            if job is None:
+                raise
+            return fit({**fields, "job": msgspec.to_builtins(job), "state": str(job.state)}, JobEvent)
+        except (msgspec.DecodeError, KeyError, TypeError):
+            pass
+        raise

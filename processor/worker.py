@@ -1,0 +1,180 @@
+"""A worker from its start to its end: what it is made of, and in which order its parts begin and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+from functools import partial
+from typing import Any
+
+import uvloop
+
+from control.agent import ControlAgent, Publish
+from control.jobtable import JobTable
+from processor.app import WorkerApp
+from processor.assembly import make_engine
+from processor.catalog import catalog, operations
+from processor.elastic.bulk import BulkSink
+from processor.engine import Engine
+from processor.metrics import WorkerMetrics
+from processor.reporter import Reporter
+from processor.stream.lease import Lease
+from processor.stream.log_reader import LogReader, read_lane_records
+from processor.stream.publisher import Publisher
+from processor.stream.tested_versions import untested_libraries
+from runtime.clients import async_elasticsearch
+from runtime.clock import now_ms
+from runtime.datasets import require_datasets
+from runtime.process import end_within
+from runtime.readiness import Readiness
+from runtime.settings import Settings
+from runtime.storage import open_storage
+from runtime.telemetry.exporter import serve
+from runtime.telemetry.log_events import as_event
+from schemas.topics import TopicName
+
+log = logging.getLogger("processor")
+
+DRAIN_SECONDS = 10.0
+"""A worker that stops waits so long for requests in flight, at most. If some are not answered then, it leaves its
+partitions unclosed, and their next owner waits for what may still come of them."""
+
+
+MEASURE_SECONDS = 2.0
+"""How old the gauges are, at most."""
+
+
+async def work(config: Settings, readiness: Readiness) -> int:
+    """Run a worker until a signal stops it; answers its exit code."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopped = asyncio.create_task(stop.wait())
+    worked = asyncio.create_task(_work(config, readiness, stopped))
+    await asyncio.wait([stopped, worked], return_when=asyncio.FIRST_COMPLETED)
+    if not worked.done():
+        readiness.clear()
+        # Anything that hangs from here on (Kafka gone, Faust waiting for itself) must not keep the process alive.
+        end_within()
+    return await worked
+
+
+async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[Any]) -> int:
+    jobs = JobTable()
+    known = catalog(config)
+    storage = open_storage(config)
+    elastic = async_elasticsearch(config, once=True)
+    undecoded = async_elasticsearch(config, once=True, undecoded=True)
+    metrics = WorkerMetrics(lambda: readiness.ready)
+    serve(config, metrics.registry, lambda: readiness.ready)
+    publisher = Publisher(config)
+    await publisher.start()
+    reader = LogReader(config, metrics)
+    await reader.start()
+    reporter = Reporter(config.prefix, BulkSink(elastic))
+    lease = Lease(config.session_timeout_seconds * 0.8)
+    publish = fenced(publisher.publish, lease)
+    control = ControlAgent(
+        jobs, known, config.topic_partitions, publish, config.job_retention_days, now_ms, metrics.history
+    )
+    worker = WorkerApp(config, jobs, control, reporter, lease, publisher.bury, metrics)
+    engine = make_engine(
+        config,
+        jobs,
+        operations(config, storage, undecoded),
+        known.datasets,
+        BulkSink(elastic, config.bulk_in_flight, config.late_request_seconds),
+        publisher,
+        reader,
+        partial(read_lane_records, config),
+        lease,
+        metrics,
+    )
+    worker.engine = engine
+    app = worker.app
+    app.finalize()
+    leased = asyncio.create_task(lease.run())
+    await app.start()
+    ready = asyncio.create_task(_announce(engine, readiness))
+    parts = [leased, asyncio.create_task(engine.run()), asyncio.create_task(reporter.run()), ready]
+    parts.append(asyncio.create_task(_measure(worker)))
+    tasks: list[asyncio.Task[Any]] = [*parts, stopped, asyncio.create_task(app.wait_until_stopped())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    failed = not stopped.done()
+    for task in parts:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            log.error("this worker stops after an error", exc_info=error, extra=as_event("process.failed"))
+    if app.crash_reason is not None:
+        log.error("this worker stops after an error: %r", app.crash_reason, extra=as_event("process.failed"))
+    ready.cancel()
+    readiness.clear()
+    end_at_once(lease)
+    end_within()
+    if not failed:
+        await worker.release_partitions(patience=DRAIN_SECONDS)
+    await engine.close()
+    await app.stop()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await reader.stop()
+    await publisher.stop()
+    await elastic.close()
+    await undecoded.close()
+    return 1 if failed else 0
+
+
+def end_at_once(lease: Lease) -> None:
+    """End the process at once if its lease is over, without closing any connection in good order.
+
+    Records that the producers have not sent yet must not be sent any more: an orderly stop would send them as soon as
+    Kafka can be reached again, and a checkpoint among them would replace one of the next owner's.
+    """
+    if not lease.valid:
+        logging.shutdown()
+        os._exit(1)
+
+
+def fenced(publish: Publish, lease: Lease) -> Publish:
+    """The same, but only while the lease is valid: a control agent that was replaced must not write states."""
+
+    async def write(topic: TopicName, key: bytes, value: bytes | None) -> None:
+        lease.require()
+        await publish(topic, key, value)
+
+    return write
+
+
+async def _announce(engine: Engine, readiness: Readiness) -> None:
+    """Say that the worker is ready, once it is. Ends with an error alone: the worker ends then as well."""
+    await engine.ready.wait()
+    readiness.mark()
+    log.info("ready", extra=as_event("process.ready"))
+    await asyncio.Event().wait()
+
+
+async def _measure(worker: WorkerApp) -> None:
+    while True:
+        worker.measure()
+        await asyncio.sleep(MEASURE_SECONDS)
+
+
+def run_worker(config: Settings) -> int:
+    """Run a worker until a signal stops it; answers the exit code.
+
+    Raises:
+        CannotStartError, DatasetError: starting it again does not help.
+        aiokafka.errors.KafkaError, OSError: it may help later.
+    """
+    readiness = Readiness(config)
+    require_datasets(config.datasets_folder)
+    for sentence in untested_libraries():
+        log.warning(sentence, extra=as_event("process.untested_library"))
+    # Blocks are short-lived lists without cycles: the collector's usual thresholds would walk them again and again.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work(config, readiness))

@@ -1,0 +1,1 @@
+"""What `migrate` makes, alters and reports, of topics and of indices."""

@@ -1,0 +1,52 @@
+"""The catalogue of log events: each line of a log names one of these, by which it can be searched and counted.
+
+A line may also name a job, a partition (or several) and an epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+EVENTS: Final[dict[str, str]] = {
+    "process.started": "The process begins; with its version.",
+    "process.ready": "The process does its work from now on.",
+    "process.stopping": "A signal has told the process to stop.",
+    "process.failed": "The process ends after an error. Its supervisor starts another one.",
+    "process.hangs": "The process was to end long ago, and is ended now.",
+    "process.untested_library": "A library has a version that the worker was not tested with.",
+    "kafka.waiting": "The process waits for Kafka, or for topics.",
+    "kafka.trouble": "Kafka or its client reports an error that goes away by itself, or leads to another line.",
+    "elasticsearch.trouble": "Elasticsearch does not answer, or puts requests off; they are made again.",
+    "partitions.assigned": "The process owns these partitions from now on.",
+    "partitions.released": "The process has given partitions up, in good order.",
+    "partitions.lost": "The group has put the process out: its partitions are another one's.",
+    "partitions.unclosed": "The last owner did not close its partitions: pauses wait for its requests to end.",
+    "table.behind": "The worker waits for the control table.",
+    "record.unreadable": "A record can't be read: it became a dead letter, or is left out.",
+    "record.refused": "Rows of the inbox were refused; they are dead letters.",
+    "report.lost": "Reports for the dashboards could not be written; `sluice rebuild` makes them again.",
+    "command.unreadable": "A command can't be read, and is refused.",
+    "command.failed": "A command failed unexpectedly, and is refused.",
+    "job.event": "Something has happened to a job, as its history has it, or a command was refused.",
+    "job.failed": "A job can't go on, and why.",
+    "job.stuck": "A job could not be started, or its rows can't become blocks.",
+    "job.not_understood": "A newer version has written a job's state: this process leaves the job alone.",
+    "job.deferred": "A report about such a job is put back, for a newer worker.",
+    "plan.begun": "A reader begins with a plan.",
+    "plan.ended": "A reader has come to the end of its work on a plan.",
+    "plan.void": "A plan is not wanted any more.",
+    "file.compared": "A file is not as it was when its job was made: its content is compared.",
+    "uploads.cleaned": "Parts of uploads that broke off were removed, or could not be.",
+    "request.failed": "A request to the API failed unexpectedly.",
+    "inbox.restarted": "The reader of the inbox begins its session anew.",
+    "migrate.changed": "`migrate` has made or altered a topic or an index.",
+    "migrate.done": "`migrate` has ended; with the number of differences that are left.",
+    "migrate.differs": "A topic or an index is not as the settings say.",
+}
+"""Name -> what it means. docs/operations-guide.md has the same table; a test compares."""
+
+
+def as_event(name: str, **fields: Any) -> dict[str, Any]:
+    """For the argument `extra` of a log call. `fields`: `job`, `partition` or `partitions`, `epoch`, and others."""
+    assert name in EVENTS, name
+    return {"event": name, "fields": fields}

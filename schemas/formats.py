@@ -1,0 +1,24 @@
+"""The version of the messages: what this version of Sluice writes, and understands."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FORMAT: Final = 1
+"""Every record carries it in the header `FORMAT_HEADER`. Raised by a change that older processes must not overlook."""
+FORMAT_HEADER: Final = "sluice-format"
+
+
+def format_headers() -> list[tuple[str, bytes]]:
+    """The header of every record that is written."""
+    return [(FORMAT_HEADER, str(FORMAT).encode())]
+
+
+def format_of(headers: object) -> int:
+    """The format of a record with these headers, as confluent-kafka or aiokafka give them; 0: it says none."""
+    if not isinstance(headers, list | tuple):
+        return 0
+    for name, value in headers:
+        if name == FORMAT_HEADER and isinstance(value, bytes) and value.isdigit() and len(value) < 10:
+            return int(value)
+    return 0

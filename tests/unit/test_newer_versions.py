@@ -1,0 +1,154 @@
+"""What a process does with states, plans and rows of jobs that a newer version has written: nothing, and it says so."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+import pytest
+
+from control.jobtable import JobTable
+from control.newer_states import read_history
+from control.predicates import halting, runnable, understood
+from control.starting import real_job
+from ingest.inbox.acceptance import takes_rows
+from ingest.plan_validity import PlanValidity, judge
+from ingest.reader import format_of
+from schemas.codec import UndecodableError, decode, encode
+from schemas.commands import InputAdvanced, PauseJob, StartJob
+from schemas.events import CommandRejected, JobEvent
+from schemas.formats import FORMAT, format_headers
+from schemas.job import Input, Job, Options, Source, State
+from schemas.plans import ReadFile
+from tests.control_world import World, run
+
+NEXT = FORMAT + 1
+
+
+def state(**more: Any) -> bytes:
+    """A job's state, with what a newer version has put into it."""
+    job = Job(
+        id="j", operation="upload", dataset="people", organisation="o", created_by="t", state=State.RUNNING,
+        created_at=1, command_offset=5, partitions=2, epoch=3, source=Source(kind="topic"),
+    )  # fmt: skip
+    return msgspec.json.encode({**msgspec.to_builtins(job), **more})
+
+
+NEWER = {
+    "needs": {"needs": NEXT},
+    "a new option": {"options": {"dry_run": True, "colour": "red"}},
+    "a new state": {"state": "FREEZING"},
+    "a new shape": {"needs": NEXT, "retry": "nowhere", "budget": {"left": 3}},
+}
+
+
+@pytest.mark.parametrize("more", NEWER.values(), ids=NEWER)
+def test_a_job_that_is_not_understood_is_left_alone(more: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    table = JobTable()
+    job = table.apply(b"j", state(**more))
+    assert job is not None and table.not_understood == {"j"} and not understood(job)
+    assert (job.epoch, job.partitions, job.command_offset) == (3, 2, 5)
+    assert not runnable(job)
+    plan = ReadFile(job_id="j", epoch=3, command_offset=5, partitions=2, dataset="people", source=Source())
+    assert judge(plan, job, lambda _: True) is PlanValidity.WAIT
+    assert "leaves it alone" in caplog.text or ("needs" in more and len(more) == 1)
+    table.apply(b"j", state(command_offset=6))
+    assert table.not_understood == set()
+
+
+def test_fields_that_mean_nothing_to_this_version_are_passed_over() -> None:
+    table = JobTable()
+    job = table.apply(b"j", state(colour="red", source={"kind": "topic", "smell": 7}))
+    assert job is not None and understood(job) and runnable(job) and takes_rows(job)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"{}", b"[]", state(needs="much"), state(state="?"), state(created_at="x"), state(options=3), state(epoch=-1)],
+    ids=str,
+)
+def test_what_no_version_writes_is_no_state(value: bytes) -> None:
+    with pytest.raises(UndecodableError):
+        JobTable().apply(b"j", value)
+
+
+def test_a_stop_of_such_a_job_can_still_be_proved() -> None:
+    job = JobTable().apply(b"j", state(state="PAUSING", options={"colour": "red"}))
+    assert job is not None and halting(job)
+
+
+def test_the_control_agent_refuses_requests_and_puts_reports_back(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    written: list[tuple[str, bytes, bytes | None]] = []
+    publish = world.agent._publish
+
+    async def noted(topic: Any, key: bytes, value: bytes | None) -> None:
+        written.append((topic, key, value))
+        await publish(topic, key, value)
+
+    world.agent._publish = noted
+    world.agent._sleep = sleep
+    world.jobs.apply(b"j", state(needs=NEXT))
+    published = len(world.history)
+    run(world.agent.handle(10, 1, b"j", encode(PauseJob(job_id="j", by="ann"))))
+    refusal = world.history[-1]
+    assert isinstance(refusal, CommandRejected) and refusal.code == 409 and "newer version" in refusal.message
+    assert len(world.history) == published + 1
+    report = encode(InputAdvanced(job_id="j", input=Input(blocks=3, rows=300)))
+    written.clear()
+    for offset in (11, 12, 13):
+        run(world.agent.handle(offset, 1, b"j", report))
+    assert written == [("commands", b"j", report)] * 3
+    assert len(slept) == 2 and len(world.history) == published + 1
+    world.jobs.apply(b"j", state(command_offset=9))
+    run(world.agent.handle(14, 1, b"j", report))
+    known = world.jobs.get("j")
+    assert known is not None and known.input.blocks == 3 and written[-1][0] == "jobs"
+
+
+def test_a_dry_run_of_a_newer_version_is_not_started() -> None:
+    job = JobTable().apply(b"j", state(options={"dry_run": True, "colour": "red"}))
+    answer = real_job(StartJob(job_id="k", dry_run="j"), job)
+    assert "newer version" in str(answer)
+
+
+def test_the_history_of_such_a_job_is_read() -> None:
+    known = Job(
+        id="j", operation="upload", dataset="people", organisation="o", created_by="t", state=State.RUNNING,
+        created_at=1, command_offset=5, partitions=2,
+    )  # fmt: skip
+    event = JobEvent(job_id="j", command_offset=5, at=1, event="Thawed", state=State.RUNNING, job=known)
+    fields = msgspec.to_builtins(event)
+    assert read_history(encode(event)) == event
+    fields["job"]["options"] = {"colour": "red", "max_errors": 7}
+    fields["job"]["state"] = fields["state"] = "FREEZING"
+    read = read_history(msgspec.json.encode(fields))
+    assert read.event == "Thawed" and read.job.options == Options(max_errors=7)
+    for broken in (b"{", b"{}", encode({**fields, "job": 3})):
+        with pytest.raises(UndecodableError):
+            read_history(broken)
+
+
+def test_requests_are_read_strictly_and_reports_are_not() -> None:
+    report = msgspec.to_builtins(InputAdvanced(job_id="j", input=Input(blocks=3)))
+    assert decode(msgspec.json.encode({**report, "colour": "red"}), InputAdvanced).input.blocks == 3
+    request = msgspec.to_builtins(PauseJob(job_id="j"))
+    with pytest.raises(UndecodableError):
+        decode(msgspec.json.encode({**request, "colour": "red"}), PauseJob)
+
+
+def test_every_record_says_which_version_of_the_messages_it_is_of() -> None:
+    assert format_of(format_headers()) == FORMAT
+    assert format_of(None) == format_of([("other", b"1")]) == format_of([("sluice-format", b"x")]) == 0
+
+
+def test_a_job_of_this_version_needs_nothing_newer(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    job: Job = decode(state(), Job)
+    assert job.needs <= FORMAT and not caplog.records
