@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from control.budget import probe_rows, watched
 from schemas.commands import CreateJob
+from schemas.formats import INSPECTION_FORMAT
 from schemas.job import Job
 from schemas.suspicion import Suspicion
 
@@ -21,6 +22,11 @@ def to_inspect(command: CreateJob) -> bool:
 def awaits_inspection(job: Job) -> bool:
     """Whether no row of the job may be written yet, since its first rows have not been looked at."""
     return job.inspection == "due" and job.phase == "apply" and job.run == 0
+
+
+def looked_at(job: Job) -> int:
+    """What the job `needs` of a process once its first rows have been looked at: older ones may go on with it."""
+    return 0 if job.needs == INSPECTION_FORMAT else job.needs
 
 
 def rows_within(job: Job) -> int | None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from control.admission import Catalog, creation_problem, exclusive_key, makes_file, recorded_problem
 from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
-from control.inspection import awaits_inspection, pauses, to_inspect
+from control.inspection import awaits_inspection, looked_at, pauses, to_inspect
 from control.limits import request_problem, source_problem
 from control.moves import legality
 from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
@@ -72,6 +72,7 @@ from schemas.events import (
     TerminationRequested,
     UndoFinished,
 )
+from schemas.formats import INSPECTION_FORMAT
 from schemas.job import Input, Job, LaneTotals, State
 
 S = State
@@ -154,6 +155,7 @@ def _create(
         # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
         inspection="due" if to_inspect(command) else "none",
+        needs=INSPECTION_FORMAT if to_inspect(command) else 0,
     )
     holder = context.holder(key) if key else None
     if holder is None:
@@ -406,6 +408,7 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 started_at=job.started_at or at,
                 budget="waived" if job.budget == "spent" else job.budget,
                 inspection="waived" if job.inspection == "suspicious" else job.inspection,
+                needs=looked_at(job) if job.inspection == "suspicious" else job.needs,
             )
         case TerminationRequested():
             kept = job.lanes_rested if job.state is S.PAUSED else {}
@@ -465,9 +468,10 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
         case ProbePassed():
             return replace(job, budget="open")
         case Inspected():
-            return replace(job, inspection="done")
+            return replace(job, inspection="done", needs=looked_at(job))
         case Suspected():
-            return replace(job, inspection="suspicious" if event.pauses else "done", suspicion=event.suspicion)
+            inspection, needs = ("suspicious", job.needs) if event.pauses else ("done", looked_at(job))
+            return replace(job, inspection=inspection, suspicion=event.suspicion, needs=needs)
         case LanesFinished():
             return replace(job, lanes_done={**job.lanes_done, **event.lanes})
         case FileBegun():

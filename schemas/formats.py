@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Every record carries it in the header `FORMAT_HEADER`. Raised by a change that older processes must not overlook."""
+INSPECTION_FORMAT: Final = 2
+"""From this one on, processes write no row of a new file before its first rows have been looked at."""
 FORMAT_HEADER: Final = "sluice-format"
 
 
