@@ -15,6 +15,11 @@ JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the begi
 MaxErrors = Annotated[str | None, typer.Option(metavar="N|N%", help="Row errors at which the job pauses itself.")]
 Rate = Annotated[float | None, typer.Option(parser=rate, metavar="N", help="Rows applied per second, at most.")]
 IfBusy = Annotated[str | None, typer.Option(metavar="refuse|queue", help="When another job has the data.")]
+Suspicions = Annotated[
+    str | None, typer.Option(metavar="pause|note|off", help="When its first rows look like an accident.")
+]
+_KEPT = ("max_errors", "rows_per_second", "raw", "suspicions")
+"""Options of a dry run that may be said again: how its file is written, and which column is which, is as it was."""
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -42,6 +47,7 @@ def start(
     max_errors: MaxErrors = None,
     rate: Rate = None,
     if_busy: IfBusy = None,
+    suspicions: Suspicions = None,
     reason: Reason = None,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -53,8 +59,9 @@ def start(
     api = Api()
     dry_run = api.job(job_id)
     body: dict[str, Any] = {"reason": reason}
-    if (max_errors, rate, if_busy) != (None, None, None):
-        given = options_of(False, max_errors, rate, if_busy or "refuse")
-        body["options"] = {**dry_run["options"], **given, "dry_run": False}
+    if (max_errors, rate, if_busy, suspicions) != (None, None, None, None):
+        given = options_of(False, max_errors, rate, if_busy or "refuse", suspicions=suspicions)
+        tried = {name: value for name, value in dry_run["options"].items() if name in _KEPT}
+        body["options"] = {**tried, **given, "dry_run": False}
     made = api.call("POST", f"/v1/jobs/{dry_run['id']}/start", json=body)
     conclude(made, wait=wait, as_json=as_json)
