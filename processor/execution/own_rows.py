@@ -36,7 +36,9 @@ async def own_rows(work: Work, jobs: JobTable, probe: Probe) -> OwnRows:
     """
     before = _before(work.job, jobs)
     if any(job.ended_at is None or job.ended_at > work.at - _LATELY_MS for job in before):
-        await work.sink.ask(lambda: work.sink.client.indices.refresh(index=work.data_index), work.gate)
+        await work.sink.ask(
+            lambda: work.sink.client.indices.refresh(index=work.data_index, ignore_unavailable=True), work.gate
+        )
     names = [name for name in probe.fields.values() if name in probe.stored]
     written = [(job, rows) for job in before if (rows := _written(job))][:JOBS]
     picked = _picked(written, Random(work.job.id))  # noqa: S311
