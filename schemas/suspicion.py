@@ -11,7 +11,9 @@ from schemas.bounds import RowCount
 SuspicionKind = Literal["exchanged", "shifted", "unusual"]
 MOST_NAMED: int = 200
 """Columns that a suspicion names, or maps, at most."""
-Years = Annotated[int, msgspec.Meta(ge=-10_000, le=10_000)]
+Distance = Annotated[int, msgspec.Meta(ge=-10_000, le=10_000)]
+"""Places, rows or years."""
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Suspicion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -22,9 +24,9 @@ class Suspicion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     of one by some rows; ``unusual``: a column is unlike the organisation's own rows."""
     columns: tuple[str, ...]
     """The fields in question."""
-    by: Years = 0
+    by: Distance = 0
     """Places, rows or years by which they are moved; 0: they are not moved."""
-    fit: float
+    fit: Share
     """The share of the rows looked at that fit otherwise, 0 to 1."""
     rows: RowCount
     """Rows looked at."""
