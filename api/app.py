@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from confluent_kafka.admin import AdminClient
 from starlette.applications import Starlette
@@ -16,15 +17,22 @@ from starlette.routing import BaseRoute
 from api.errors import ApiError
 from api.pages.gate import on_http_error
 from api.pages.routes import page_routes
+from api.principals.audit import KEPT, Audit, KafkaEventWriter, decode_event
+from api.principals.feed import PrincipalFeed, decode_principal
+from api.principals.store import KafkaWriter, PrincipalStore
+from api.readmodel.appender import Appender
 from api.readmodel.command_log import CommandLog
 from api.readmodel.follower import Follower
 from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
+from api.readmodel.job_follower import job_follower
 from api.readmodel.metrics import Metrics, MetricsMiddleware
 from api.routes.rest import ENDPOINTS
 from api.uploads.abandoned_parts import clean_up
+from api.web.access import guarded
+from api.web.access_log import AccessLog
 from api.web.answer_limit import LimitedNode
-from api.web.auth import admin_key
+from api.web.auth import Authenticator, admin_key
 from api.web.middleware import KnownHosts, UnexpectedErrors
 from api.web.responses import on_api_error
 from api.web.routing import starlette_routes
@@ -47,12 +55,14 @@ Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 def routes() -> list[BaseRoute]:
     """Every route."""
-    return [*starlette_routes(ENDPOINTS), *page_routes()]
+    return [*starlette_routes(ENDPOINTS, guarded), *page_routes()]
 
 
 def application(settings: Settings, lifespan: Lifespan) -> Starlette:
     """The app; `lifespan` puts a Services into ``app.state.services``."""
     middleware = [Middleware(MetricsMiddleware), Middleware(UnexpectedErrors)]
+    if settings.api_access_log:
+        middleware.insert(0, Middleware(AccessLog))
     if not settings.api_require_key:
         # A web page may let its own host name resolve to 127.0.0.1 (DNS rebinding); the Host header shows that.
         hosts = ["localhost", "127.0.0.1", "::1", "testserver", settings.api_host]
@@ -82,18 +92,22 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        commands, history = CommandLog(settings, loop), HistoryReader(settings)
+        appender, history = Appender(settings, loop), HistoryReader(settings)
+        principals = PrincipalStore(PrincipalFeed(), KafkaWriter(appender))
+        audit = Audit(KafkaEventWriter(appender))
         client = async_elasticsearch(settings, node=LimitedNode)
         app.state.services = Services(
             settings=settings,
             catalog=catalog,
             live=live,
-            commands=commands,
+            commands=CommandLog(appender),
             history=history,
             elasticsearch=client,
             storage=storage,
             metrics=metrics,
-            key=admin_key(settings),
+            principals=principals,
+            audit=audit,
+            authenticator=Authenticator(settings, principals, audit, admin_key(settings)),
         )
 
         def caught_up() -> None:
@@ -105,17 +119,25 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
                 log.critical("the API ends: %s", error, extra=as_event("process.failed"))
                 end(1)
 
-        follower = Follower(settings, loop, live.take, caught_up)
-        follower.start()
+        feed = principals.feed
+        followers: list[Follower[Any]] = [
+            job_follower(settings, loop, live.take, caught_up),
+            Follower(settings, loop, ["principals"], lambda: decode_principal, feed.take, feed.set_caught_up),
+            Follower(settings, loop, ["security-events"], lambda: decode_event, audit.take, newest=KEPT),
+        ]
+        for follower in followers:
+            follower.start()
         cleaning = asyncio.create_task(clean_up(settings.storage_root))
         try:
             yield
         finally:
             cleaning.cancel()
             app.state.services.files.close()
-            await asyncio.to_thread(follower.stop)
-            await asyncio.to_thread(commands.stop)
+            await asyncio.gather(*(asyncio.to_thread(follower.stop) for follower in followers))
+            await asyncio.to_thread(appender.stop)
             await asyncio.to_thread(history.close)
             await client.close()
+            if app.state.services.authenticator.provider is not None:
+                await app.state.services.authenticator.provider.close()
 
     return application(settings, lifespan)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from schemas import bounds
 from schemas.job import Options, Phase, State
+from schemas.modes import KeyScope, Mode
+from schemas.principals import PrincipalKind, Role
 from schemas.suspicion import SuspicionKind
 
 
@@ -19,6 +22,21 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     rows_applied: int
     rows_failed: int
     rows_rolled_back: int
+    rows_created: int
+    """Of the rows applied: new documents. The next three are the others; in a dry run all four say what would be."""
+    rows_updated: int
+    rows_unchanged: int
+    rows_deleted: int
+    rows_conflicting: int
+    """Of the failed rows: their key exists already. Counted where keys reach the organisation."""
+    rows_missing: int
+    """Of the failed rows: their key names no document."""
+    rows_restored: int
+    """Of a rollback: rows whose document is as before the job. The next two are the others."""
+    rows_kept: int
+    """Others have changed the document since, so it is left as it is."""
+    rows_not_restored: int
+    """It could not be done."""
     percent: float
     rows_per_second: float | None
     eta_seconds: int | None
@@ -97,6 +115,9 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     phase: Phase
     epoch: int
+    mode: Mode | None
+    """What it does with documents that its rows' keys name; null: keys do not reach further than the job, if it has
+    any."""
     budget: Literal["probing", "open", "spent", "waived"]
     """Of row errors. Probing: only the first rows, until they have been judged; spent: the job paused itself for them;
     waived: someone then resumed it."""
@@ -202,6 +223,12 @@ class DatasetView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     title: str
     primary_key: list[str]
+    key_scope: KeyScope
+    """How far the key reaches: in ``organisation`` there is one document a key, which later jobs may change."""
+    mode: Mode
+    """Of jobs that name none."""
+    modes: list[Mode]
+    """Those that a job may name."""
     date_field: str | None
     fields: list[FieldView]
 
@@ -259,6 +286,10 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reason: bounds.Reason | None = None
     keep_rows: bool = False
     """Of terminate only: leave the rows that are written."""
+    force: bool = False
+    """Of rollback only: give back also what others have changed since."""
+    partial: bool = False
+    """Of rollback only: also where some of what the job wrote over is not kept any more."""
 
 
 class InputEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -282,6 +313,71 @@ class PreviewRow(msgspec.Struct, frozen=True, kw_only=True):
     document: dict[str, Any]
 
 
+class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
+    """What one row would do to the document that its key names."""
+
+    row: int
+    kind: Literal["new", "updated", "deleted"]
+    key: list[str]
+    """Values of the key's fields."""
+    before: dict[str, Any]
+    """Field -> value, of the fields that would change; of a new document none."""
+    after: dict[str, Any]
+    """The same after it; of a deleted document none."""
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dry run would change, in a dataset whose key reaches the organisation."""
+
+    new: int
+    updated: int
+    unchanged: int
+    deleted: int
+    conflicting: int
+    """Rows that are refused since their key exists, in the organisation or in another row."""
+    missing: int
+    """Rows that are refused since their key names no document."""
+    columns: dict[str, int]
+    """Field -> how many documents would have another value in it."""
+    first: list[ChangeView]
+    """The first changes, by row; all of them are at ``/changes`` and ``/changes.csv``."""
+
+
+class ChangePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of what a dry run would change, by row number."""
+
+    job_id: str
+    total: int
+    changes: list[ChangeView]
+    next: int | None
+    """Pass it as `after` to get the page that follows; null: this is the last one."""
+
+
+class UndoneRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rollback has done with a row."""
+
+    row: int
+    outcome: Literal["restored", "kept", "failed"]
+    """restored: its document is as before the job. kept: others have changed it since. failed: it could not be done."""
+    document: str | None
+    """The document's id, where it is not restored."""
+    reason: str | None
+    job_id: str | None
+    """The job that has changed the document since, if one has."""
+
+
+class UndonePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of what a rollback has done, by row number."""
+
+    job_id: str
+    restored: int
+    kept: int
+    failed: int
+    rows: list[UndoneRow]
+    next: int | None
+    """Pass it as `after` to get the page that follows; null: this is the last one."""
+
+
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What a dry run has found: counts, the first row errors, and the first good rows as they would be stored."""
 
@@ -292,6 +388,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     rows_failed: int
     errors: list[RowErrorView]
     rows: list[PreviewRow]
+    changes: Changes | None = None
+    """What would become of documents that exist; null: the dataset's key does not reach further than the job."""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -306,7 +404,8 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     operation: bounds.Name
     dataset: bounds.Name | None = None
-    organisation: bounds.Name = "default"
+    organisation: bounds.Name | None = None
+    """None: the caller's own where it has just one; else ``default``."""
     file: bounds.FilePath | None = None
     """A path on the server, in one of its import folders; not for a file that is sent along."""
     source: bounds.Name | None = None
@@ -335,3 +434,83 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of the largest export of this organisation and dataset that was completed; null: there is none."""
     needs_confirm: bool
     """Whether it is refused unless it says ``confirm: true``."""
+
+
+class KeyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a new key is to be."""
+
+    name: bounds.Name
+    """The principal's, as the history of jobs is to show it."""
+    role: Role
+    kind: PrincipalKind = "person"
+    organisation: bounds.Name | None = None
+    """The one it is for; or `organisations`, or `all_organisations`."""
+    organisations: Annotated[list[bounds.Name], Meta(max_length=100)] | None = None
+    all_organisations: bool = False
+    expires: float | None = None
+    """Days until it expires; null: it does not."""
+
+
+class KeyView(msgspec.Struct, frozen=True, kw_only=True):
+    """A key, without its text."""
+
+    id: str
+    name: str
+    kind: PrincipalKind
+    organisations: list[str] | None
+    """Null: all of them."""
+    role: Role
+    created_at: str
+    created_by: str
+    expires_at: str | None
+    last_used_at: str | None
+    """Give or take an hour."""
+    revoked_at: str | None
+    revoked_by: str | None
+    usable: bool
+    """Neither revoked nor expired."""
+
+
+class KeyMade(KeyView, frozen=True, kw_only=True):
+    """A new key, with its text: this answer alone has it."""
+
+    key: str
+
+
+class KeyList(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys that the caller may manage, newest first."""
+
+    keys: list[KeyView]
+
+
+class SecurityEventView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who came in, was refused, or made or revoked a key."""
+
+    at: str
+    event: str
+    by: str | None
+    key_id: str | None
+    organisations: list[str] | None
+    address: str | None
+    about: str | None
+    why: str | None
+    unlogged: int
+    """Refusals before this one that were not recorded, since there were too many."""
+
+
+class SecurityEventList(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest security events, newest first."""
+
+    events: list[SecurityEventView]
+
+
+class PrincipalView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who the caller is."""
+
+    name: str
+    kind: PrincipalKind
+    role: Role
+    organisations: list[str] | None
+    """Null: all of them."""
+    key_id: str | None
+    expires_at: str | None

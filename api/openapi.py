@@ -97,6 +97,7 @@ def _parameter(parameter: Parameter, schemas: _Schemas) -> Json:
         "in": parameter.place,
         "description": parameter.meaning,
         "schema": schemas[parameter.type],
+        **({"required": True} if parameter.place == "path" else {}),
     }
 
 

@@ -67,7 +67,7 @@ def work(chosen: Settings) -> int:
 
 def main() -> None:
     """Serve, and end the process."""
-    run("the API", work)
+    run("the API", "api", work)
 
 
 def _allow_files(wanted: int) -> None:

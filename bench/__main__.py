@@ -20,6 +20,7 @@ def everything(context: typer.Context) -> None:
         control(only=None, as_json=False)
         checks(rows=200_000, rounds=5, as_json=False)
         teams(count=10_000, rounds=3, as_json=False)
+        upsert(rows=100_000, rounds=3, as_json=False)
         inbox(rows=200_000, as_json=False)
         export(rows=300_000, rounds=3, memory_rows=2_000_000, as_json=False)
         accidents(seeds=None, more=None, files=1000, rows=300_000, rounds=5, as_json=False)
@@ -127,6 +128,30 @@ def teams(
         print(json.dumps(asdict(figure), indent=2))
         return
     print(f"{figure.teams:,} teams, POST to COMPLETED {figure.seconds:>8.2f} s (< {bench.BAR_SECONDS:g})")
+
+
+@app.command()
+def upsert(
+    rows: Annotated[int, typer.Option(min=1)] = 100_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Rows upserted over documents that exist, unchanged ones, and the undo, beside the creation of the same rows."""
+    from bench import upsert as bench
+
+    figures = bench.measure(rows, rounds)
+    if as_json:
+        print(json.dumps(asdict(figures), indent=2))
+        return
+    lines = (
+        ("rows created", figures.create_rows_per_second, "POST to COMPLETED"),
+        ("upserted, all changed", figures.upsert_rows_per_second, f"{figures.upsert_ratio:.2f} of that (>= 0.5)"),
+        ("upserted, 5% changed", figures.unchanged_rows_per_second, f"{figures.unchanged_ratio:.2f} of that (>= 1)"),
+        ("undo of the upsert", figures.undo_rows_per_second, "POST to ROLLED_BACK (>= the upsert)"),
+    )
+    for name, rate, told in lines:
+        print(f"{name:<22} {rate:>10,.0f} rows/s, {told}")
+    print(f"pause of an upsert     {figures.pause_ms[0]:>10.0f} ms, 95th percentile {figures.pause_ms[1]:.0f} ms")
 
 
 @app.command()

@@ -49,9 +49,19 @@ def terminate(
 
 @app.command()
 @plain_errors
-def rollback(job_id: JobId, reason: Reason = None, wait: Wait = True, as_json: AsJson = False) -> None:
-    """Take out what an ended job wrote."""
-    _act(job_id, "rollback", {"reason": reason}, wait=wait, as_json=as_json)
+def rollback(
+    job_id: JobId,
+    force: Annotated[bool, typer.Option("--force", help="Also what others have changed since.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Also if some of what it wrote over is not kept any more.")
+    ] = False,
+    reason: Reason = None,
+    wait: Wait = True,
+    as_json: AsJson = False,
+) -> None:
+    """Take out what an ended job wrote, and give back what it wrote over."""
+    body: dict[str, Any] = {"reason": reason} | ({"force": True} if force else {})
+    _act(job_id, "rollback", body | ({"partial": True} if partial else {}), wait=wait, as_json=as_json)
 
 
 @app.command()

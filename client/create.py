@@ -14,8 +14,21 @@ app = typer.Typer()
 
 File = Annotated[Path | None, typer.Argument(help="The CSV file, also in gzip or zip.", show_default=False)]
 FromTopic = Annotated[bool, typer.Option("--from-topic", help="No file: services produce the rows to the inbox.")]
-Organisation = Annotated[str, typer.Option(help="Whose data it is.")]
+Organisation = Annotated[
+    str | None, typer.Option(help="Whose data it is.", show_default="the key's own, if it has just one; else default")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check every row, write nothing.")]
+Mode = Annotated[
+    str | None,
+    typer.Option(
+        metavar="create|upsert|replace|update|delete",
+        help="What becomes of documents that the rows' keys name; without it the dataset's own mode.",
+    ),
+]
+Empty = Annotated[
+    str | None,
+    typer.Option(metavar="keep|clear", help="What an empty cell does to a value that is there (upsert, update): keep."),
+]
 MaxErrors = Annotated[
     str | None, typer.Option(metavar="N|N%", help="Row errors, or a share of the rows, at which the job pauses itself.")
 ]
@@ -71,10 +84,12 @@ def upload(
     *,
     dataset: Annotated[str, typer.Option(help="What the rows are; `sluice datasets` lists them.")],
     from_topic: FromTopic = False,
-    organisation: Organisation = "default",
+    organisation: Organisation = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Cells as they are: leave apostrophes that an export put before formulas.")
     ] = False,
+    mode: Mode = None,
+    empty: Empty = None,
     map_: Map = None,
     set_: Set = None,
     ignore_extra: IgnoreExtra = False,
@@ -94,10 +109,10 @@ def upload(
     idempotency_key: Key = None,
     reason: Reason = None,
 ) -> None:
-    """Upload a CSV file's rows into a dataset."""
-    options = options_of(dry_run, max_errors, rate, if_busy, raw=raw, suspicions=suspicions) | _columns(
-        map_, set_, ignore_extra
-    )
+    """Upload a CSV file's rows into a dataset: create documents, or change those that their keys name."""
+    options = options_of(dry_run, max_errors, rate, if_busy, raw=raw, suspicions=suspicions)
+    options |= _columns(map_, set_, ignore_extra)
+    options |= {name: value for name, value in (("mode", mode), ("empty", empty)) if value is not None}
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
@@ -108,7 +123,7 @@ def upload(
 def teams(
     file: File = None,
     from_topic: FromTopic = False,
-    organisation: Organisation = "default",
+    organisation: Organisation = None,
     map_: Map = None,
     set_: Set = None,
     ignore_extra: IgnoreExtra = False,
@@ -144,7 +159,7 @@ def run(
         None
     ),
     from_topic: FromTopic = False,
-    organisation: Organisation = "default",
+    organisation: Organisation = None,
     map_: Map = None,
     set_: Set = None,
     ignore_extra: IgnoreExtra = False,
@@ -178,7 +193,7 @@ def export(
     date_from: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="The first day.")],
     date_till: Annotated[str | None, typer.Option("--till", metavar="YYYY-MM-DD", help="The last day.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write it (implies --wait).")] = None,
-    organisation: Organisation = "default",
+    organisation: Organisation = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Cells as they are, also those that a spreadsheet would run as a formula.")
     ] = False,

@@ -8,8 +8,12 @@ import typer
 
 from client.arguments import rate
 from client.errors import plain_errors
+from schemas.job import FILE_OPTIONS, MODE_OPTIONS
 
 app = typer.Typer()
+
+_AS_TRIED = frozenset((*FILE_OPTIONS, *MODE_OPTIONS))
+"""Options that the real job has as the dry run had them: they are not sent again."""
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
 MaxErrors = Annotated[str | None, typer.Option(metavar="N|N%", help="Row errors at which the job pauses itself.")]
@@ -18,8 +22,6 @@ IfBusy = Annotated[str | None, typer.Option(metavar="refuse|queue", help="When a
 Suspicions = Annotated[
     str | None, typer.Option(metavar="pause|note|off", help="When its first rows look like an accident.")
 ]
-_KEPT = ("max_errors", "rows_per_second", "raw", "suspicions")
-"""Options of a dry run that may be said again: how its file is written, and which column is which, is as it was."""
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -61,7 +63,7 @@ def start(
     body: dict[str, Any] = {"reason": reason}
     if (max_errors, rate, if_busy, suspicions) != (None, None, None, None):
         given = options_of(False, max_errors, rate, if_busy or "refuse", suspicions=suspicions)
-        tried = {name: value for name, value in dry_run["options"].items() if name in _KEPT}
+        tried = {name: value for name, value in dry_run["options"].items() if name not in _AS_TRIED}
         body["options"] = {**tried, **given, "dry_run": False}
     made = api.call("POST", f"/v1/jobs/{dry_run['id']}/start", json=body)
     conclude(made, wait=wait, as_json=as_json)

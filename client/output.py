@@ -147,6 +147,21 @@ _TOLD = ("columns", "encoding", "delimiter", "skip_lines", "comment")
 """Options that show in what became of them."""
 
 
+def show_keys(keys: Iterable[Json]) -> None:
+    """Keys as a table."""
+    columns = (
+        Column("key"), Column("name"), Column("role"), Column("organisations", spare=1), Column("state"),
+        Column("last used", spare=2), Column("created", spare=3), Column("expires", spare=4),
+    )  # fmt: skip
+    rows = []
+    for key in keys:
+        state = "revoked" if key["revoked_at"] else "in use" if key["usable"] else "expired"
+        organisations = "all" if key["organisations"] is None else ", ".join(key["organisations"])
+        times = [(key[name] or "never")[:16].replace("T", " ") for name in ("last_used_at", "created_at", "expires_at")]
+        rows.append((key["id"], key["name"], key["role"], organisations, state, *times))
+    show(columns, rows)
+
+
 def show_job(job: Json) -> None:
     """Everything about one job."""
     progress, source = job["progress"], job["source"]

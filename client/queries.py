@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 
@@ -79,16 +80,72 @@ def errors(
     api = Api()
     found = api.job(job_id)
     if as_csv:
-        with api.stream(f"/v1/jobs/{found['id']}/errors.csv") as answer:
-            for chunk in answer.iter_bytes():
-                sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+        _print_file(api.stream(f"/v1/jobs/{found['id']}/errors.csv"))
         return
     page = api.call("GET", f"/v1/jobs/{found['id']}/errors", params={"limit": limit})
     if as_json:
         print_json(page)
     else:
         show_errors(page, found["id"])
+
+
+@app.command()
+@plain_errors
+def changes(
+    job_id: JobId,
+    as_csv: Annotated[bool, typer.Option("--csv", help="All of them as CSV, a line for each value.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a dry run would change: how many documents, which columns, and the first changes."""
+    from client.changes import show_changes
+    from client.http import Api
+    from client.output import print_json
+
+    api = Api()
+    found = api.job(job_id)
+    if as_csv:
+        _print_file(api.stream(f"/v1/jobs/{found['id']}/changes.csv"))
+        return
+    changes = api.call("GET", f"/v1/jobs/{found['id']}/preview")["changes"]
+    if as_json:
+        print_json(changes)
+    else:
+        show_changes(changes, found)
+
+
+@app.command()
+@plain_errors
+def undone(
+    job_id: JobId,
+    outcome: Annotated[
+        str, typer.Option(metavar="restored,kept,failed", help="Only rows with these outcomes.")
+    ] = "kept,failed",
+    as_csv: Annotated[bool, typer.Option("--csv", help="All of them as CSV.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, at most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a rollback has done with each row, and why some are left as they are."""
+    from client.changes import show_undone
+    from client.http import Api
+    from client.output import print_json
+
+    api = Api()
+    found = api.job(job_id)
+    if as_csv:
+        _print_file(api.stream(f"/v1/jobs/{found['id']}/undone.csv?{urlencode({'outcome': outcome})}"))
+        return
+    page = api.call("GET", f"/v1/jobs/{found['id']}/undone", params={"outcome": outcome, "limit": limit})
+    if as_json:
+        print_json(page)
+    else:
+        show_undone(page)
+
+
+def _print_file(answering: Any) -> None:
+    with answering as answer:
+        for chunk in answer.iter_bytes():
+            sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
 
 
 @app.command()

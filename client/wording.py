@@ -13,7 +13,8 @@ def done_and_total(job: Json) -> tuple[int, int | None]:
     """Rows that the current phase has done with, and rows that it has to do with (None: not known)."""
     progress = job["progress"]
     if job["phase"] == "undo":
-        return progress["rows_rolled_back"], progress["rows_applied"]
+        left = progress.get("rows_kept", 0) + progress.get("rows_not_restored", 0)
+        return progress["rows_rolled_back"] + left, progress["rows_applied"] - progress.get("rows_unchanged", 0)
     return progress["rows_applied"] + progress["rows_failed"], progress["rows_total"]
 
 
@@ -71,13 +72,18 @@ def outcome(job: Json) -> str:
     because = f" ({job['reason']})" if job.get("reason") else ""
     dry_run = job.get("options", {}).get("dry_run", False)
     match job["state"]:
+        case "COMPLETED" | "COMPLETED_WITH_ERRORS" as state if dry_run and job.get("mode"):
+            return (
+                f"Dry run {job_id} is {state}: {_kinds(job)}, {failed} refused; nothing is written. "
+                f"`sluice changes {job_id}` shows what would change."
+            )
         case "COMPLETED" | "COMPLETED_WITH_ERRORS" as state if dry_run:
             return f"Dry run {job_id} is {state}: {applied} rows would be stored, {failed} refused; nothing is written."
         case "COMPLETED":
-            return f"Job {job_id} is COMPLETED: {applied} rows applied."
+            return f"Job {job_id} is COMPLETED: {applied} rows applied{_details(job)}."
         case "COMPLETED_WITH_ERRORS":
             return (
-                f"Job {job_id} is COMPLETED_WITH_ERRORS: {applied} rows applied, {failed} refused; "
+                f"Job {job_id} is COMPLETED_WITH_ERRORS: {applied} rows applied{_details(job)}, {failed} refused; "
                 f"`sluice errors {job_id}` shows them."
             )
         case "FAILED":
@@ -92,6 +98,8 @@ def outcome(job: Json) -> str:
             )
         case "TERMINATED":
             return f"Job {job_id} is TERMINATED{because}: its {applied} rows stay."
+        case "ROLLED_BACK" if job.get("mode"):
+            return f"Job {job_id} is ROLLED_BACK{because}: {_given_back(job)}"
         case "ROLLED_BACK":
             return f"Job {job_id} is ROLLED_BACK{because}: {number(progress['rows_rolled_back'])} rows taken out again."
         case "QUEUED":
@@ -100,6 +108,29 @@ def outcome(job: Json) -> str:
             return f"Job {job_id} is {state}, waiting for {job['awaits']}."
         case state:
             return f"Job {job_id} is {state}."
+
+
+def _kinds(job: Json) -> str:
+    """How many documents are of each kind, those of which there are none left out."""
+    progress = job["progress"]
+    counted = [(kind, progress[f"rows_{kind}"]) for kind in ("created", "updated", "unchanged", "deleted")]
+    return ", ".join(f"{number(count)} {kind}" for kind, count in counted if count) or "0 changed"
+
+
+def _details(job: Json) -> str:
+    return f" ({_kinds(job)})" if job.get("mode") not in (None, "create") else ""
+
+
+def _given_back(job: Json) -> str:
+    progress, job_id = job["progress"], job["id"]
+    text = f"{number(progress['rows_restored'])} documents are as before it"
+    if progress["rows_kept"]:
+        text += f", {number(progress['rows_kept'])} are left as others have changed them since"
+    if progress["rows_not_restored"]:
+        text += f", {number(progress['rows_not_restored'])} could not be restored"
+    if progress["rows_kept"] or progress["rows_not_restored"]:
+        text += f"; `sluice undone {job_id}` lists them"
+    return f"{text}."
 
 
 def _export_outcome(job: Json) -> str:

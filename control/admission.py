@@ -20,7 +20,8 @@ from control.predicates import holds_key
 from csvfile.encodings import encoding_named, is_utf8
 from schemas.commands import CreateJob
 from schemas.datasets import Dataset
-from schemas.job import COLUMN_OPTIONS, FORMAT_OPTIONS, Job, State, given
+from schemas.job import COLUMN_OPTIONS, FORMAT_OPTIONS, Job, Options, State, given
+from schemas.modes import MERGING, Mode
 
 _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _DAY = re.compile(r"^\d{4}-\d\d-\d\d\Z", re.ASCII)
@@ -42,6 +43,8 @@ class Kind:
     """It needs a dataset with a date, and a date range."""
     makes_file: bool = False
     """Its outcome is a file, made when every block is applied, and taken out as a whole."""
+    modes: tuple[Mode, ...] = ()
+    """What it may do under a key that reaches the organisation; none: keys are its own business."""
     title: str = ""
     """What the operator's page calls its form, e.g. "Create teams"; empty: what its name says."""
     summary: str = ""
@@ -68,11 +71,9 @@ def _problem(command: CreateJob, catalog: Catalog) -> str | None:
     kind = catalog.operations.get(command.operation)
     if kind is None:
         return f"operation {command.operation[:80]!r} is not known; use one of {_listed(catalog.operations)}"
-    if not _ORGANISATION.match(command.organisation):
-        return (
-            f"organisation {command.organisation[:80]!r} is not a name that can be used: 1 to 64 letters, digits, "
-            f"dots, - and _, the first a letter or digit"
-        )
+    wrong_name = organisation_problem(command.organisation)
+    if wrong_name is not None:
+        return wrong_name
     return (
         _dataset_problem(command, kind, catalog)
         or _source_problem(command, kind)
@@ -80,6 +81,7 @@ def _problem(command: CreateJob, catalog: Catalog) -> str | None:
         or suspicions_problem(command.options, command.source)
         or format_problem(command.options, command.source)
         or columns_problem(command.options, catalog.datasets[command.dataset], command.source)
+        or _mode_problem(command, kind, catalog.datasets[command.dataset])
         or _kind_problem(command, kind, catalog)
     )
 
@@ -103,6 +105,35 @@ def _source_problem(command: CreateJob, kind: Kind) -> str | None:
     if source.kind == "file" and not source.path:
         return "a job that reads a file must name it: give its path (in a command: source.path)"
     return source_problem(source)
+
+
+def _mode_problem(command: CreateJob, kind: Kind, dataset: Dataset) -> str | None:
+    asked, plain = command.options, Options()
+    if asked.mode is None and asked.empty == plain.empty:
+        return None
+    if not kind.modes:
+        return f"mode and empty belong to operations that write by a key; leave them out of {command.operation}"
+    if asked.mode is not None and dataset.key_scope == "job" and asked.mode != "create":
+        return (
+            f"mode {asked.mode} needs a dataset whose key reaches the organisation (primaryKey and sluice.key_scope), "
+            f"and dataset {dataset.name} has none: its rows can be created only"
+        )
+    possible = [mode for mode in dataset.modes if mode in kind.modes]
+    if asked.mode is not None and asked.mode not in possible:
+        return (
+            f"mode {asked.mode} is not allowed here; operation {command.operation} on dataset {dataset.name} takes "
+            f"{' or '.join(possible) or 'none'}"
+        )
+    if asked.empty != plain.empty and write_mode(command, kind, dataset) not in MERGING:
+        return "empty says what an empty cell does in the modes upsert and update; leave it out in the others"
+    return None
+
+
+def write_mode(command: CreateJob, kind: Kind, dataset: Dataset) -> Mode | None:
+    """How the job writes under keys of the organisation; None: it does not, its documents are its own."""
+    if not kind.modes or dataset.key_scope != "organisation":
+        return None
+    return command.options.mode or (dataset.mode if dataset.mode in kind.modes else kind.modes[0])
 
 
 def _kind_problem(command: CreateJob, kind: Kind, catalog: Catalog) -> str | None:
@@ -163,6 +194,16 @@ def _is_day(text: str) -> bool:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def organisation_problem(name: str) -> str | None:
+    """Why this can't be the name of an organisation; None: it can."""
+    if _ORGANISATION.match(name):
+        return None
+    return (
+        f"organisation {name[:80]!r} is not a name that can be used: 1 to 64 letters, digits, "
+        f"dots, - and _, the first a letter or digit"
+    )
 
 
 def makes_file(operation: str, catalog: Catalog) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from control.budget import probe_rows, watched
 from schemas.commands import CreateJob
-from schemas.formats import INSPECTION_FORMAT
+from schemas.formats import INSPECTION_FORMAT, WRITE_MODES
 from schemas.job import Job
 from schemas.suspicion import Suspicion
 
@@ -26,7 +26,9 @@ def awaits_inspection(job: Job) -> bool:
 
 def looked_at(job: Job) -> int:
     """What the job `needs` of a process once its first rows have been looked at: older ones may go on with it."""
-    return 0 if job.needs == INSPECTION_FORMAT else job.needs
+    if job.needs != INSPECTION_FORMAT:
+        return job.needs
+    return 0 if job.mode is None else WRITE_MODES
 
 
 def rows_within(job: Job) -> int | None:

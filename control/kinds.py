@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from control.admission import Kind
 from runtime.process import CannotStartError
+from schemas.modes import MODES
 
 BUILT_IN: Final[Mapping[str, Kind]] = {
-    "upload": Kind(sources=frozenset({"file", "topic"}), title="Upload a CSV", button="Upload"),
+    "upload": Kind(sources=frozenset({"file", "topic"}), modes=MODES, title="Upload a CSV", button="Upload"),
     "export": Kind(
         sources=frozenset({"query"}),
         exclusive=False,
@@ -27,6 +28,7 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
     "teams": Kind(
         sources=frozenset({"file", "topic"}),
         dataset="teams",
+        modes=("create",),
         title="Create teams",
         summary="A team that exists already is a row error.",
         button="Create teams",

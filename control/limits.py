@@ -19,7 +19,7 @@ from schemas.bounds import (
 )
 from schemas.commands import Request, SetRate, StartJob
 from schemas.datasets import Dataset
-from schemas.job import FILE_OPTIONS, FORMAT_OPTIONS, Options, Source, given
+from schemas.job import FILE_OPTIONS, FORMAT_OPTIONS, MODE_OPTIONS, Options, Source, given
 
 _PERCENT = re.compile(r"(100(\.0{1,12})?|\d{1,2}(\.\d{1,12})?)%", re.ASCII)
 _MOST_DIGEST = 128
@@ -35,6 +35,8 @@ def request_problem(request: Request) -> Rejected | None:
             problem = rate_problem(request.rows_per_second)
         case StartJob(options=Options(dry_run=True)):
             problem = "start makes the real job: leave dry_run out"
+        case StartJob(options=Options() as options) if told := given(options, MODE_OPTIONS):
+            problem = f"start writes as the dry run would have: leave {', '.join(told)} out"
         case StartJob(options=Options() as options) if told := given(options, FILE_OPTIONS):
             problem = f"start takes the file and its columns as the dry run had them: leave {', '.join(told)} out"
         case StartJob(options=Options() as options):

@@ -12,7 +12,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from control.admission import Catalog, creation_problem, exclusive_key, makes_file, recorded_problem
+from control.admission import Catalog, creation_problem, exclusive_key, makes_file, recorded_problem, write_mode
 from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
 from control.inspection import awaits_inspection, looked_at, pauses, to_inspect
@@ -72,7 +72,7 @@ from schemas.events import (
     TerminationRequested,
     UndoFinished,
 )
-from schemas.formats import INSPECTION_FORMAT
+from schemas.formats import INSPECTION_FORMAT, WRITE_MODES
 from schemas.job import Input, Job, LaneTotals, State
 
 S = State
@@ -134,6 +134,9 @@ def _create(
     if problem is not None:
         return problem
     key = exclusive_key(command, context.catalog)
+    kind = context.catalog.operations[command.operation]
+    mode = write_mode(command, kind, context.catalog.datasets[command.dataset])
+    needed = WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0
     created = Job(
         id=command.job_id,
         operation=command.operation,
@@ -146,6 +149,7 @@ def _create(
         partitions=context.partitions,
         reason=command.reason,
         options=command.options,
+        mode=mode,
         source=command.source,
         request=request_digest(command),
         started_from=started_from,
@@ -155,7 +159,7 @@ def _create(
         # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
         inspection="due" if to_inspect(command) else "none",
-        needs=INSPECTION_FORMAT if to_inspect(command) else 0,
+        needs=INSPECTION_FORMAT if to_inspect(command) else needed,
     )
     holder = context.holder(key) if key else None
     if holder is None:
@@ -191,11 +195,14 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
         case TerminateJob():
             return _terminate(job, request, context)
         case RollbackJob():
+            busy = _another_restores(job, context)
+            if busy is not None:
+                return busy
             if job.state is S.FAILED and job.phase == "undo":
                 return (Resumed(),)
             if job.state is S.FAILED and not _all_rested(job):
                 return (TerminationRequested(keep_rows=False),)
-            return _rollback(job, context)
+            return _rollback(job, context, request.force)
         case RetryErrors():
             return _retry(job, request, context)
         case SetRate():
@@ -230,8 +237,25 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
         holder = context.holder(job.exclusive_key)
         if holder is not None:
             return Rejected(409, _busy(holder, job), {"job_id": holder})
+    if job.state is S.FAILED and job.phase == "undo":
+        busy = _another_restores(job, context)
+        if busy is not None:
+            return busy
     resumed: tuple[Event, ...] = (Resumed(),)
     return resumed + _consequences(evolve_all(job, resumed, context), context)
+
+
+def _another_restores(job: Job, context: Context) -> Rejected | None:
+    """Why documents can't be given back now: another job may be writing over them."""
+    holder = context.holder(job.exclusive_key) if job.exclusive_key and job.restores else None
+    if holder in (None, job.id):
+        return None
+    return Rejected(
+        409,
+        f"job {holder} of organisation {job.organisation} is at work on dataset {job.dataset}, and documents are not "
+        f"given back meanwhile: wait for it or terminate it, then roll back",
+        {"job_id": holder},
+    )
 
 
 def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...] | Rejected:
@@ -263,12 +287,12 @@ def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event
     return requested
 
 
-def _rollback(job: Job, context: Context) -> tuple[Event, ...]:
+def _rollback(job: Job, context: Context, force: bool = False) -> tuple[Event, ...]:
     last_row = max((lane.totals.last_row for lane in job.lanes_rested.values()), default=0)
     if job.applied is not None:
         last_row = max(last_row, job.applied.last_row)
     if last_row and not makes_file(job.operation, context.catalog):
-        return (RollbackStarted(last_row),)
+        return (RollbackStarted(last_row, force),)
     if job.started_at is None:
         return (RollbackStarted(0), RolledBack())
     # A worker removes the file of an export as a whole before it counts. Of the other jobs no lane has counted a row,
@@ -435,19 +459,21 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 budget="waived" if job.options.max_errors is not None else job.budget,
             )
         case RollbackStarted():
+            again = job.state is S.ROLLED_BACK
             return replace(
                 _next_run(job),
+                force=event.force,
                 state=S.ROLLING_BACK,
                 phase="undo",
                 finishing=False,
                 undo_rows=event.last_row,
-                applied=_settled(job, _rested_totals(job)),
-                undone=None,
+                applied=job.applied if again else _settled(job, _rested_totals(job)),
+                undone=job.undone if again else None,
                 ended_at=None,
                 keep_rows=False,
             )
         case UndoFinished():
-            return replace(job, checking=True, undone=(job.undone or LaneTotals()) + event.totals)
+            return replace(job, checking=True, undone=(job.undone or LaneTotals()).another_round(event.totals))
         case RollbackRepeated():
             return replace(_next_run(job), undo_rows=max(job.undo_rows, event.last_row))
         case RolledBack():

@@ -13,7 +13,8 @@ S = State
 Answer = Literal["move", "already"]
 
 _MOVES: Final[dict[type, frozenset[State]]] = {
-    request: moved_by(request) for request in (PauseJob, ResumeJob, TerminateJob, RollbackJob, RetryErrors, SetRate)
+    **{request: moved_by(request) for request in (PauseJob, ResumeJob, TerminateJob, RetryErrors, SetRate)},
+    RollbackJob: moved_by(RollbackJob) - {S.ROLLED_BACK},  # from there only with force: see `_forced`
 }
 """Request -> the states in which it moves a job on."""
 
@@ -65,6 +66,8 @@ def legality(job: Job, request: Request) -> Answer | Rejected:
         return Rejected(
             409, f"job {job.id} is about to pause; wait until it is {S.ROLLBACK_PAUSED}", {"state": job.state}
         )
+    if isinstance(request, RollbackJob) and request.force and job.state in _ALREADY[kind] and not job.force:
+        return _forced(job)
     if isinstance(request, RetryErrors) and job.options.dry_run:
         return Rejected(
             409,
@@ -80,6 +83,17 @@ def legality(job: Job, request: Request) -> Answer | Rejected:
     if job.state in _ALREADY[kind]:
         return "already"
     return _refused(job, request)
+
+
+def _forced(job: Job) -> Answer | Rejected:
+    """A rollback with force of a job that is, or was, rolled back without it."""
+    if job.state is not S.ROLLED_BACK:
+        return Rejected(
+            409,
+            f"job {job.id} is {job.state} without force: wait until it is {S.ROLLED_BACK}, then ask for force",
+            {"state": job.state, "allowed": [S.ROLLED_BACK]},
+        )
+    return "move" if job.undone is not None and job.undone.rows_kept + job.undone.rows_not_restored else "already"
 
 
 def _sent_before(job: Job, request: RetryErrors) -> bool:

@@ -96,11 +96,11 @@ def plan_for(job: Job, events: Sequence[Event]) -> Plan | None:
     if job.phase == "undo":
         return UndoRows(last_row=job.undo_rows, **common)
     if job.retry is not None and job.run:
-        return ReadFile(dataset=job.dataset, source=job.retry, numbered=True, **common)
+        return ReadFile(dataset=job.dataset, source=job.retry, mode=job.mode, numbered=True, **common)
     match job.source.kind:
         case "file":
             ahead = 0 if job.inspection == "none" else INSPECTED_ROWS
-            return ReadFile(dataset=job.dataset, source=job.source, ahead_rows=ahead, **common)
+            return ReadFile(dataset=job.dataset, source=job.source, mode=job.mode, ahead_rows=ahead, **common)
         case "query":
             return CutExport(
                 dataset=job.dataset,

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from control.errors import Rejected
 from control.predicates import understood
 from schemas.commands import CreateJob, StartJob
-from schemas.job import FILE_OPTIONS, Job, Options, State
+from schemas.job import FILE_OPTIONS, MODE_OPTIONS, Job, Options, State
 
 STARTABLE = (State.COMPLETED, State.COMPLETED_WITH_ERRORS)
 """States in which a dry run can be turned into the real job."""
@@ -53,5 +53,5 @@ def real_job(command: StartJob, dry_run: Job | None) -> CreateJob | Rejected:
 
 
 def _options(options: Options, tried: Options) -> Options:
-    """How the file is written, which columns are which, and what is set, is as it was tried."""
-    return replace(options, dry_run=False, **{name: getattr(tried, name) for name in FILE_OPTIONS})
+    """How the file is written, which columns are which, what is set, and the mode are as they were tried."""
+    return replace(options, dry_run=False, **{name: getattr(tried, name) for name in (*FILE_OPTIONS, *MODE_OPTIONS)})

@@ -149,6 +149,10 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
         RollbackStarted, (S.COMPLETED, S.COMPLETED_WITH_ERRORS, S.TERMINATED, S.FAILED), S.ROLLING_BACK, OPERATOR,
         "rolls it back", (RollbackJob,),
     ),
+    Transition(
+        RollbackStarted, (S.ROLLED_BACK,), S.ROLLING_BACK, OPERATOR,
+        "rolls it back with force, as others have changed documents since", (RollbackJob,),
+    ),
     Transition(PauseRequested, (S.ROLLING_BACK,), None, OPERATOR, "pauses the rollback", (PauseJob,)),
     Transition(
         Paused, (S.ROLLING_BACK,), S.ROLLBACK_PAUSED, WORKER,

@@ -16,6 +16,7 @@ from schemas.blocks import PASSED_OVER
 from schemas.bounds import MOST_COLUMN_TEXT, MOST_COLUMNS
 from schemas.datasets import ERROR_COLUMNS, Dataset
 from schemas.job import Options
+from schemas.modes import Mode, needs_key_only
 from schemas.names import folded
 
 
@@ -28,18 +29,20 @@ class Wanted:
     constants: Mapping[str, str] = field(default_factory=dict)
     """Field -> the text of every row: the file is not to have it."""
     ignore_extra: bool = False
+    key_only: bool = False
+    """The file may leave out all fields but those of the key."""
     recorded: Mapping[str, str | None] | None = None
     """What was decided when the file was taken in: the header has exactly these columns. Nothing else counts then."""
 
 
-def wanted_by(options: Options) -> Wanted:
-    """What a job's options say of the columns of its file."""
-    return Wanted(options.columns, options.set, options.ignore_extra)
+def wanted_by(options: Options, mode: Mode | None = None) -> Wanted:
+    """What a job's options say of the columns of its file, and its mode of those that may be left out."""
+    return Wanted(options.columns, options.set, options.ignore_extra, needs_key_only(mode))
 
 
-def wanted_of_corrections(options: Options) -> Wanted:
+def wanted_of_corrections(options: Options, mode: Mode | None = None) -> Wanted:
     """The same of a file of corrected rows: its columns have the names of fields, not those of the job's first file."""
-    return Wanted({}, options.set, options.ignore_extra)
+    return Wanted({}, options.set, options.ignore_extra, needs_key_only(mode))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ def match_columns(names: Sequence[str], dataset: Dataset, wanted: Wanted) -> Mat
     fields = tuple(candidates[0] if len(candidates) == 1 else PASSED_OVER for candidates in found)
     given = set(fields) - {PASSED_OVER, *ERROR_COLUMNS}
     filled = {*wanted.constants, *(column.name for column in dataset.fields if column.default is not None)}
-    missing = tuple(name for name in dataset.columns if name not in given and name not in filled)
+    needed = dataset.primary_key if wanted.key_only else dataset.columns
+    missing = tuple(name for name in needed if name not in given and name not in filled)
     plain = fields == names and len(given) == len(dataset.fields) and not (wanted.columns or wanted.ignore_extra)
     extra = [name for name, one in zip(names, fields, strict=True) if one == PASSED_OVER and name not in asked]
     unwanted = [] if wanted.ignore_extra else extra

@@ -109,6 +109,9 @@ def migrate(
     partitions: Annotated[
         int | None, typer.Option(min=1, max=256, help="Raise the partitions of rows, lanes and plans to so many.")
     ] = None,
+    roll_over: Annotated[
+        str | None, typer.Option(metavar="DATASET", help="Begin another index for the rows of a dataset.")
+    ] = None,
 ) -> None:
     """Make the topics and indices that are missing, add what is new, and say what differs."""
     from runtime.logs import configure_logging
@@ -116,7 +119,7 @@ def migrate(
     from runtime.settings import settings
 
     configure_logging(settings())
-    raise typer.Exit(make(settings(), partitions))
+    raise typer.Exit(make(settings(), partitions, roll_over))
 
 
 @app.command()

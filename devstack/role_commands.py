@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from devstack import launch
+from devstack.foreground import become
 from runtime.sentences import Sentences
 
 app = typer.Typer(cls=Sentences, pretty_exceptions_enable=False, add_completion=False)
@@ -13,16 +13,16 @@ app = typer.Typer(cls=Sentences, pretty_exceptions_enable=False, add_completion=
 @app.command()
 def api() -> None:
     """Run the REST API in the foreground, until a signal stops it."""
-    launch.run("api")
+    become("api")
 
 
 @app.command()
 def ingest() -> None:
     """Run a reader of files and of the inbox in the foreground; several share the work."""
-    launch.run("ingest")
+    become("ingest")
 
 
 @app.command()
 def worker() -> None:
     """Run a worker in the foreground; several share the work."""
-    launch.run("worker")
+    become("worker")

@@ -52,7 +52,7 @@ def work(config: Settings) -> int:
 
 def main() -> None:
     """Run a reader, and end the process."""
-    run("the reader", work)
+    run("the reader", "ingest", work)
 
 
 if __name__ == "__main__":

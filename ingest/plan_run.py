@@ -13,6 +13,7 @@ from ingest.errors import PublishError, SourceError
 from ingest.publisher import MESSAGE_BYTES
 from ingest.sources import SourceContext, block_source, phase_of
 from runtime.telemetry.log_events import as_event
+from runtime.telemetry.tracing import begin
 from schemas.codec import encode
 from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
 from schemas.job import Input
@@ -58,12 +59,22 @@ class Stage(Enum):
 class PlanRun:
     """A plan in progress. It reads no clock: `now` is any steady number of seconds."""
 
-    def __init__(self, plan: Plan, start: Input, surroundings: SourceContext, outlet: Outlet, now: float) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        start: Input,
+        surroundings: SourceContext,
+        outlet: Outlet,
+        now: float,
+        trace: str | None = None,
+    ) -> None:
+        """`trace`: the ``traceparent`` that the plan came with."""
         self.plan = plan
         self.phase = phase_of(plan)
         self.stage = Stage.READING
         self._names: dict[str, Any] = {"job_id": plan.job_id, "phase": self.phase, "run": plan.run}
         self._start, self._began = start, now
+        self.span = begin("read", trace, job=plan.job_id)
         self._read_rows = start.rows
         self._kind = _KINDS[type(plan)]
         self._outlet = outlet
@@ -168,6 +179,7 @@ class PlanRun:
             self._log_end("stopped", now)
 
     def _done(self) -> None:
+        self.span.end(rows=self._read_rows - self._start.rows)
         self.stage = Stage.DONE
 
     def _log_end(self, how: str, now: float) -> None:

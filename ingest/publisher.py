@@ -13,6 +13,7 @@ from ingest.metrics import ReaderMetrics, Source
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from runtime.telemetry.tracing import trace_headers
 from schemas.codec import encode
 from schemas.commands import Report
 from schemas.dead_letters import RejectedRecord
@@ -111,7 +112,7 @@ class Publisher:
         return left == 0
 
     def _produce(self, **record: Any) -> None:
-        record["headers"] = [*format_headers(), *record.get("headers", ())]
+        record["headers"] = [*format_headers(), *trace_headers(), *record.get("headers", ())]
         while True:
             try:
                 self._producer.produce(**record)

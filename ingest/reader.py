@@ -33,6 +33,7 @@ from runtime.datasets import load_datasets
 from runtime.readiness import Readiness
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from runtime.telemetry.tracing import parent_in
 from schemas.codec import UndecodableError, decode
 from schemas.dead_letters import RejectedRecord
 from schemas.formats import FORMAT, format_of
@@ -59,6 +60,8 @@ class PendingPlan:
     plan: Plan
     partition: int
     offset: int
+    trace: str | None = None
+    """The ``traceparent`` that it came with."""
     work: PlanRun | None = None
 
 
@@ -140,7 +143,7 @@ class Reader:
             log.error("this is no plan: %s", rejected, extra=as_event("record.unreadable", partition=partition))
             self._publisher.reject(rejected, lambda: self._acks.done(partition, offset))
             return
-        self._waiting.append(PendingPlan(plan, partition, offset))
+        self._waiting.append(PendingPlan(plan, partition, offset, parent_in(record.headers())))
 
     def _begin(self) -> None:
         """Begin the plans that may begin, drop those that are void, and leave the others waiting."""
@@ -171,7 +174,7 @@ class Reader:
                 still.append(taken)
             else:
                 start = starting_point(plan, job)
-                taken.work = PlanRun(plan, start, self._surroundings, self._publisher, time.monotonic())
+                taken.work = PlanRun(plan, start, self._surroundings, self._publisher, time.monotonic(), taken.trace)
                 self._active.append(taken)
                 busy_jobs.add(plan.job_id)
         self._waiting = still
@@ -191,7 +194,9 @@ class Reader:
                     break
                 if not self._publisher.has_room:
                     return False
-                if not work.step():
+                with work.span.current():
+                    more = work.step()
+                if not more:
                     break
                 busy = True
                 self._jobs.follow()
@@ -202,7 +207,8 @@ class Reader:
         for taken in list(self._active):
             if taken.work is None:
                 continue
-            taken.work.tend(now)
+            with taken.work.span.current():
+                taken.work.tend(now)
             if taken.work.stage is Stage.DONE:
                 self._active.remove(taken)
                 self._acks.done(taken.partition, taken.offset)

@@ -24,8 +24,9 @@ from ingest.numbered_rows import numbered
 from ingest.rows_ahead import with_rows_ahead
 from schemas.blocks import RowBlock, UndoBlock
 from schemas.datasets import Dataset
-from schemas.indices import data_index
+from schemas.generations import data_indices
 from schemas.job import Input, Phase
+from schemas.modes import needs_key_only
 from schemas.plans import CutExport, Plan, ReadFile, UndoRows
 
 UNDO_BLOCK_ROWS = 2_500
@@ -78,7 +79,7 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
     opened = open_source(plan.source, surroundings.roots, surroundings.checked)
     with opened.file:
         yield from opened.check()
-        wanted = Wanted(recorded=plan.source.columns)
+        wanted = Wanted(key_only=needs_key_only(plan.mode), recorded=plan.source.columns)
         layout = layout_of(plan.source.format)
         header = read_header(opened.head(HEAD_BYTES), opened.size <= HEAD_BYTES, dataset, wanted, layout)
         place = Place(start.bytes, start.lines) if start.blocks else header.end
@@ -137,7 +138,7 @@ def cut_export(plan: CutExport, start: Input, surroundings: SourceContext) -> Bl
     dataset = _dataset(plan, surroundings)
     if dataset.date_field is None:
         raise SourceError(f"dataset {dataset.name} has no date (sluice.date_field), so it can't be cut by date")
-    asking, index = surroundings.asking, data_index(surroundings.prefix, dataset.name)
+    asking, index = surroundings.asking, data_indices(surroundings.prefix, dataset.name)
     if start.frozen is None:
         start = yield from exports.begin(plan, asking, surroundings.recorded, index, dataset.date_field)
     return (yield from exports.cut(plan, start, asking, dataset.date_field, surroundings.slice_rows))

@@ -19,7 +19,7 @@ def work(config: Settings) -> int:
 
 def main() -> None:
     """Run a worker, and end the process: with 1 after an error, so that its supervisor starts another one."""
-    run("the worker", work)
+    run("the worker", "worker", work)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from processor.stream.lease import Lease
 from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from runtime.telemetry.tracing import parent_in, span
 from schemas.codec import UndecodableError
 from schemas.dead_letters import DeadLetter, RejectedRecord
 from schemas.topics import TopicName, topic_name
@@ -46,6 +47,12 @@ class Receipt:
         """Let Faust commit up to this record."""
         done: bool = self._app.consumer.acknowledge(self._message)
         return done
+
+
+def _headers(message: Message) -> Any:
+    """A record's headers as pairs; Faust gives some versions of a mapping."""
+    headers = message.headers
+    return list(headers.items()) if hasattr(headers, "items") else headers
 
 
 def rejected(message: Message, error: UndecodableError) -> RejectedRecord:
@@ -208,14 +215,17 @@ class WorkerApp:
     async def _on_command(self, event: EventT, receipt: Receipt) -> None:
         message = event.message
         async with self._commanding:
-            await self._control.handle(message.offset, int(message.timestamp * 1000), message.key, message.value)
+            with span("command", parent_in(_headers(message))):
+                await self._control.handle(message.offset, int(message.timestamp * 1000), message.key, message.value)
         self._metrics.commands.observe(max(0.0, time.time() - message.timestamp))
         receipt.ack()
 
     async def _on_block(self, event: EventT, receipt: Receipt) -> None:
         assert self.engine is not None
         message = event.message
-        await self.engine.dispatch(message.partition, message.offset, message.value, receipt)
+        await self.engine.dispatch(
+            message.partition, message.offset, message.value, receipt, parent_in(_headers(message))
+        )
 
     async def _on_progress(self, event: EventT, receipt: Receipt) -> None:
         await self._reporter.progress(event.message.partition, event.message.offset, event.message.value, receipt)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from control.jobtable import JobTable
 from processor.elastic.bulk import BulkSink
+from processor.elastic.generations import Generations
 from processor.engine import Engine
 from processor.execution.batches import Batches
 from processor.execution.conclusions import Conclusions
@@ -56,7 +57,8 @@ def make_engine(
     refill = Refill(jobs, lanes, reader, settings.lane_blocks, woken.set, failures.lane_broken)
     scheduler = Scheduler(settings, jobs, lanes, refill.wake, failures.lane_broken)
     gates = Gates(lease, jobs, lanes)
-    works = WorkFactory(operations, datasets, settings.prefix, sink, gates, clock.now_ms)
+    generations = Generations(settings.prefix, sink, clock.now_ms)
+    works = WorkFactory(operations, datasets, settings.prefix, sink, gates, generations, clock.now_ms)
     inspections = Inspections(
         jobs=jobs, lanes=lanes, works=works, failures=failures, publisher=publisher, tasks=tasks.of_partitions
     )
@@ -85,6 +87,8 @@ def make_engine(
         publisher=publisher,
         tasks=tasks.conclusions,
         clock=clock,
+        image_days=settings.image_retention_days,
+        index_bytes=settings.index_bytes,
     )
     states = JobStates(
         jobs, lanes, scheduler, refill, checkpoints, batches, conclusions, failures, background=tasks.reports

@@ -17,7 +17,11 @@ from runtime.storage import Storage
 
 def operations(settings: Settings, storage: Storage, undecoded: AsyncElasticsearch) -> dict[str, Operation]:
     """Name -> operation. `undecoded` is a client whose answers are bytes."""
-    made: tuple[Operation, ...] = (Upload(), Teams(), Export(storage, undecoded, settings.late_request_seconds))
+    made: tuple[Operation, ...] = (
+        Upload(undecoded),
+        Teams(undecoded),
+        Export(storage, undecoded, settings.late_request_seconds),
+    )
     return {operation.name: operation for operation in (*made, *plugins(settings.operations))}
 
 

@@ -165,13 +165,18 @@ class Engine:
 
     # -- blocks in ---------------------------------------------------------------------------------------------------
 
-    async def dispatch(self, partition: int, offset: int, value: bytes | None, event: Acknowledgeable) -> None:
+    async def dispatch(
+        self, partition: int, offset: int, value: bytes | None, event: Acknowledgeable, trace: str | None = None
+    ) -> None:
         """Take note of one record of the rows topic; `event` is acknowledged once that is durable.
+        `trace`: the ``traceparent`` of the record.
 
         Raises:
             UndecodableError: it is no block. It is to be skipped.
         """
         head: BlockHead = decode(value, BlockHead)
+        if trace is not None:
+            self._batches.traces[head.job_id] = trace
         job = self._jobs.get(head.job_id)
         if job is None or not void(job, head):
             self._meet(head, partition, Loaded(offset, head.block, value or b"", head.first_row), job)

@@ -17,7 +17,7 @@ from runtime.telemetry.log_events import as_event
 from schemas.codec import decode, encode
 from schemas.events import CommandRejected
 from schemas.indices import index_name
-from schemas.job import Job, LaneTotals
+from schemas.job import MODE_COUNTS, UNDO_COUNTS, Job, LaneTotals
 from schemas.progress import LaneProgress
 
 log = logging.getLogger(__name__)
@@ -114,6 +114,9 @@ def job_document(job: Job) -> dict[str, Any]:
         "rows_applied": totals.rows_applied,
         "rows_failed": totals.rows_failed,
         "rows_undone": job.undone.rows_undone if job.undone else 0,
+        "mode": job.mode,
+        **({name: getattr(totals, name) for name in MODE_COUNTS} if job.mode else {}),
+        **({name: getattr(job.undone, name) for name in UNDO_COUNTS} if job.mode and job.undone else {}),
         "duration_seconds": (last - job.started_at) / 1000 if last and job.started_at else None,
         "source": msgspec.to_builtins(job.source),
         "options": msgspec.to_builtins(job.options),

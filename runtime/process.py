@@ -28,21 +28,26 @@ STOP_SECONDS: Final = 18.0
 """A process has ended so long after a signal, whatever hangs then. Docker and Kubernetes kill it later."""
 
 
+at_end: list[Callable[[], object]] = []
+"""Called before the process ends in good order: each takes a moment at most."""
+
+
 class CannotStartError(Exception):
     """The process can't do its work until someone has done what the message says."""
 
 
-def run(role: str, work: Callable[[Settings], int | None], interrupted: int = 0) -> NoReturn:
+def run(role: str, service: str, work: Callable[[Settings], int | None], interrupted: int = 0) -> NoReturn:
     """Do the work of a role, whose name a sentence can begin with, and end the process with what it answers.
 
-    `interrupted`: the exit code if a signal comes before the work has handlers of its own. As the first process of a
-    container it would otherwise be deaf to signals until then.
+    `service`: its name in traces. `interrupted`: the exit code if a signal comes before the work has handlers of its
+    own. As the first process of a container it would otherwise be deaf to signals until then.
     """
     _end_on_signals(interrupted)
     try:
         # Imported here: it takes a part of a second, in which a signal is to count already.
         from runtime.logs import configure_logging
         from runtime.settings import settings
+        from runtime.telemetry.tracing import configure_tracing
         from runtime.version import VERSION
 
         chosen = settings()
@@ -50,6 +55,7 @@ def run(role: str, work: Callable[[Settings], int | None], interrupted: int = 0)
         _require_files(chosen)
         told = as_event("process.started", role=role, version=VERSION)
         log.info("%s begins, version %s", role, VERSION, extra=told)
+        configure_tracing(service)
         code = work(chosen) or 0
     except KeyboardInterrupt:
         code = interrupted
@@ -62,6 +68,9 @@ def run(role: str, work: Callable[[Settings], int | None], interrupted: int = 0)
 
 def end(code: int) -> NoReturn:
     """End the process now. Threads that are still at work, and connections, are not waited for."""
+    for step in at_end:
+        with contextlib.suppress(Exception):
+            step()
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):

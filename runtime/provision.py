@@ -14,8 +14,9 @@ import sys
 from confluent_kafka import KafkaException
 from elasticsearch import ApiError, TransportError
 
+from runtime.clock import now_ms
 from runtime.datasets import load_datasets
-from runtime.migration.indices import RefusedError, provision_indices
+from runtime.migration.indices import RefusedError, provision_indices, roll_over
 from runtime.migration.topics import ShrinkError, grow, provision_topics
 from runtime.process import run
 from runtime.settings import Settings
@@ -39,16 +40,19 @@ def provision(settings: Settings) -> list[str]:
     return [*provision_topics(settings), *provision_indices(settings)]
 
 
-def migrate(settings: Settings, partitions: int | None = None) -> int:
+def migrate(settings: Settings, partitions: int | None = None, rolled: str | None = None) -> int:
     """Provision once, and say what has changed and what differs; answers the exit code, 1 where it could not be done.
 
-    `partitions`: the topics that carry blocks get so many; None: they keep what they have.
+    `partitions`: the topics that carry blocks get so many; None: they keep what they have. `rolled`: a
+    dataset whose rows get another index.
     """
     try:
         if partitions is not None:
             grow(settings, partitions)
             settings = settings.model_copy(update={"topic_partitions": partitions})
         differences = provision(settings)
+        if rolled is not None:
+            roll_over(settings, rolled, now_ms())
     except (KafkaException, ApiError, TransportError, DatasetError, RefusedError, ShrinkError) as error:
         log.error("the topics and indices could not be made: %s", error, extra=as_event("process.failed"))
         return 1
@@ -69,12 +73,14 @@ def work(settings: Settings) -> int:
     """What the command line asks for; answers the exit code."""
     parser = argparse.ArgumentParser("migrate", description="Make the topics and indices, and say what differs.")
     parser.add_argument("--partitions", type=int, help="raise the partitions of rows, lanes and plans to so many")
-    return migrate(settings, parser.parse_args(sys.argv[1:]).partitions)
+    parser.add_argument("--roll-over", metavar="DATASET", help="begin another index for the rows of a dataset")
+    asked = parser.parse_args(sys.argv[1:])
+    return migrate(settings, asked.partitions, asked.roll_over)
 
 
 def main() -> None:
     """``python -m runtime.provision``."""
-    run("migrate", work, interrupted=128 + signal.SIGTERM)
+    run("migrate", "migrate", work, interrupted=128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,32 @@ from pydantic import AfterValidator, DirectoryPath, Field, SecretStr, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.urls import server_key, server_url
+from schemas.principals import Role
 
 
 def _key(value: SecretStr) -> SecretStr:
     server_key(value.get_secret_value())
     return value
+
+
+def _roles(text: str) -> str:
+    role_names(text)
+    return text
+
+
+def role_names(text: str) -> dict[str, Role]:
+    """Value of a claim -> role, from ``value=role,value=role``; empty: the roles' own names.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    found: dict[str, Role] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        value, _, role = part.rpartition("=")
+        if not value or role not in list(Role):
+            raise ValueError(f"{part[:60]!r} is not value=viewer, value=operator or value=admin")
+        found[value] = Role(role)
+    return found or {role.value: role for role in Role}
 
 
 Url = Annotated[str, AfterValidator(server_url)]
@@ -67,6 +88,10 @@ class Settings(BaseSettings):
     elasticsearch_replicas: int = Field(0, ge=0, description="replicas of each index that is created")
     elasticsearch_shards: int = Field(1, ge=1, description="primary shards of each data index that is created")
 
+    index_bytes: int | None = Field(
+        None, ge=1, description="bytes of an index from which on new jobs of its dataset get the next one; unset: never"
+    )
+
     kibana_url: Url = Field("http://127.0.0.1:5601", description="Kibana's URL, for the import of the dashboards")
     kibana_space: str | None = Field(None, description="id of the space they go to; unset: the default space")
     kibana_api_key: Key | None = Field(None, description="API key for Kibana (encoded form)")
@@ -79,6 +104,7 @@ class Settings(BaseSettings):
     api_url: Url | None = Field(None, description="where clients find the API; unset: http://api_host:api_port")
     api_key: Key | None = Field(None, description="the admin's API key; unset: read from admin.key in the home folder")
     api_require_key: bool = Field(True, description="refuse calls without an API key; the local stack sets it to false")
+    api_access_log: bool = Field(True, description="log a line for each request: who asked for which route")
     api_connections: int = Field(500, ge=10, description="connections that the API holds open at once, at most")
     api_head_seconds: float = Field(
         20.0, gt=0, description="time limit of a request's line and headers, from the opening of the connection on"
@@ -88,6 +114,28 @@ class Settings(BaseSettings):
     )
     api_least_bytes_per_second: float = Field(
         500.0, gt=0, description="least rate of a body or an answer, on average over twice that pause"
+    )
+
+    oidc_issuer: Url | None = Field(None, description="the OpenID provider's issuer; unset: none")
+    oidc_audience: str | None = Field(None, description="audience of bearer tokens; unset: none is taken")
+    oidc_algorithm: Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"] = Field(
+        "RS256", description="the one algorithm of tokens' signatures"
+    )
+    oidc_jwks: str | None = Field(
+        None, description="file or URL of the provider's keys (JWKS); unset: as its description says"
+    )
+    oidc_name_claim: str = Field("sub", min_length=1, description="claim that holds the principal's name")
+    oidc_organisations_claim: str = Field("organisations", min_length=1, description="claim with the organisations")
+    oidc_all_organisations: str | None = Field(None, description="value of that claim that stands for all of them")
+    oidc_role_claim: str = Field("role", min_length=1, description="claim with the role, or several")
+    oidc_roles: Annotated[str, AfterValidator(_roles)] = Field(
+        "", description="roles of that claim's values, as value=role with commas between; empty: the roles' own names"
+    )
+    oidc_client_id: str | None = Field(None, description="client id for signing in on the page; unset: keys alone")
+    oidc_client_secret: SecretStr | None = Field(None, description="its secret; unset: a public client")
+    oidc_scope: str = Field("openid", description="scopes to ask for, with spaces between")
+    oidc_session_seconds: float = Field(
+        3600.0, gt=0, le=12 * 3600, description="how long someone whom the provider has signed in stays so"
     )
 
     topic_partitions: int = Field(8, ge=1, le=256, description="partitions of the topics that carry rows and plans")
@@ -119,6 +167,9 @@ class Settings(BaseSettings):
     )
 
     job_retention_days: float = Field(30.0, gt=0, description="days after which an ended job leaves the control table")
+    image_retention_days: float = Field(
+        30.0, gt=0, description="days after a job's end for which what it wrote over is kept, for its rollback"
+    )
     block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
     block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")
     slice_rows: int = Field(10_000, ge=1, le=10_000, description="rows in a slice of an export, at most")
@@ -184,6 +235,11 @@ class Settings(BaseSettings):
     def import_roots(self) -> tuple[Path, ...]:
         """Folders whose files a job may name; absolute."""
         return tuple(Path(part).absolute() for part in self.import_folders.split(":") if part)
+
+    @property
+    def oidc_role_names(self) -> dict[str, Role]:
+        """Value of the role's claim -> role."""
+        return role_names(self.oidc_roles)
 
     @property
     def read_files(self) -> dict[str, Path]:

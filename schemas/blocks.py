@@ -12,6 +12,11 @@ PASSED_OVER = ""
 """What stands in the place of a field's name for a column that is passed over."""
 
 
+ABSENT = "\0"
+"""The text of a field that a row of the inbox does not have, in the modes in which the document then keeps its value.
+No file has it: NUL is refused there."""
+
+
 class _Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
     job_id: JobId
     block: BlockNumber

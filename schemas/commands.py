@@ -70,7 +70,10 @@ class TerminateJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RollbackJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Take out the rows that the job wrote."""
+    """Take out the rows that the job wrote, and give back what it wrote over."""
+
+    force: bool = False
+    """Documents that others have changed since as well."""
 
 
 class RetryErrors(_Request, frozen=True, kw_only=True, omit_defaults=True):

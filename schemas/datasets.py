@@ -19,6 +19,7 @@ from schemas.fields import (
     require_texts,
     shown,
 )
+from schemas.modes import MODES, KeyScope, Mode
 from schemas.names import folded, neighbours_problem
 
 __all__ = ["ERROR_COLUMNS", "Dataset", "DatasetError", "Field", "parse_dataset"]
@@ -27,7 +28,7 @@ ERROR_COLUMNS = ("sluice_row", "sluice_line", "sluice_column", "sluice_reason")
 """Columns that ``errors.csv`` adds to a file's own. A file may have any of them, anywhere: no check reads them."""
 
 _PROPERTIES = frozenset({"$schema", "name", "title", "description", "fields", "primaryKey", "missingValues", "sluice"})
-_OWN = frozenset({"date_field", "exclusive_key"})
+_OWN = frozenset({"date_field", "exclusive_key", "key_scope", "mode", "modes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,12 @@ class Dataset:
     primary_key: tuple[str, ...] = ()
     date_field: str | None = None
     exclusive_key: tuple[str, ...] = ("organisation", "dataset")
+    key_scope: KeyScope = "job"
+    """How far the key reaches. With ``organisation`` there is one document a key, which later jobs may change."""
+    mode: Mode = "create"
+    """Of jobs that name none."""
+    modes: tuple[Mode, ...] = ("create",)
+    """Those that a job may name."""
     title: str = ""
     descriptor: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -94,6 +101,8 @@ def parse_dataset(name: str, descriptor: Any) -> Dataset:
     exclusive = own.get("exclusive_key", ["organisation", "dataset"])
     if not isinstance(exclusive, list) or not exclusive or any(x not in ("organisation", "dataset") for x in exclusive):
         raise DatasetError(f"dataset {name}: sluice.exclusive_key is a list of 'organisation' and 'dataset'")
+    scope = _scope(where, own, key)
+    mode, modes = _modes(where, own, scope)
     return Dataset(
         name=name,
         # Without a value there is no key.
@@ -101,6 +110,9 @@ def parse_dataset(name: str, descriptor: Any) -> Dataset:
         primary_key=key,
         date_field=date_field,
         exclusive_key=tuple(exclusive),
+        key_scope=scope,
+        mode=mode,
+        modes=modes,
         title=descriptor.get("title", name),
         descriptor=descriptor,
     )
@@ -113,6 +125,33 @@ def _primary_key(where: str, given: Any) -> tuple[str, ...]:
     if len(set(key)) < len(key):
         raise DatasetError(f"{where}: primaryKey names a field twice: {shown(key)}")
     return tuple(key)
+
+
+def _scope(where: str, own: Mapping[str, Any], key: Sequence[str]) -> KeyScope:
+    scope = own.get("key_scope", "job")
+    if scope not in ("job", "organisation"):
+        raise DatasetError(f"{where}: sluice.key_scope is 'job' or 'organisation', not {shown(scope)}")
+    if "key_scope" in own and not key:
+        raise DatasetError(f"{where}: sluice.key_scope says how far the primaryKey reaches, and there is none")
+    return "organisation" if scope == "organisation" else "job"
+
+
+def _modes(where: str, own: Mapping[str, Any], scope: KeyScope) -> tuple[Mode, tuple[Mode, ...]]:
+    """The mode of jobs that name none, and those that they may name."""
+    listed = own.get("modes", list(MODES) if scope == "organisation" else ["create"])
+    if not isinstance(listed, list) or not listed or any(name not in MODES for name in listed):
+        raise DatasetError(f"{where}: sluice.modes is a list of {', '.join(MODES)}, not {shown(listed)}")
+    modes = tuple(mode for mode in MODES if mode in listed)
+    if scope == "job" and modes != ("create",):
+        raise DatasetError(
+            f"{where}: sluice.modes names {', '.join(modes)}: other modes than create need a key that reaches the "
+            f"organisation (sluice.key_scope)"
+        )
+    first = own.get("mode", "create" if "create" in modes else modes[0])
+    chosen = next((mode for mode in modes if mode == first), None)
+    if chosen is None:
+        raise DatasetError(f"{where}: sluice.mode is one of {', '.join(modes)}, not {shown(first)}")
+    return chosen, modes
 
 
 def _require_distinct(dataset: str, fields: Sequence[Field]) -> None:

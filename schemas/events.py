@@ -58,6 +58,8 @@ class RollbackStarted(msgspec.Struct, frozen=True, tag=True):
     """Its rows, up to `last_row`, are being taken out."""
 
     last_row: RowCount
+    force: bool = False
+    """Those that others have changed since as well."""
 
 
 class UndoFinished(msgspec.Struct, frozen=True, tag=True):

@@ -36,10 +36,15 @@ def _field_mapping(field: Field) -> dict[str, Any]:
     return dict(_FIELD_TYPES[field.type])
 
 
+SCOPE = "sluice_key_scope"
+"""What an index notes of its dataset's key: how far it reaches. Ids are made of it."""
+
+
 def data_mapping(dataset: Dataset) -> dict[str, Any]:
     """Mapping of a dataset's index: strict, so that nothing is stored that the dataset does not describe."""
     return {
         "dynamic": "strict",
+        "_meta": {SCOPE: dataset.key_scope},
         "properties": {
             **{field.name: _field_mapping(field) for field in dataset.fields},
             "sluice": {
@@ -53,7 +58,11 @@ def data_mapping(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-_ADDED_COUNTS = dict.fromkeys(("rows_applied", "rows_failed", "rows_undone", "blocks"), _LONG)
+_MODE_COUNTS = (
+    *("rows_created", "rows_updated", "rows_unchanged", "rows_deleted", "rows_conflicting", "rows_missing"),
+    *("rows_restored", "rows_kept", "rows_not_restored"),
+)
+_ADDED_COUNTS = dict.fromkeys(("rows_applied", "rows_failed", "rows_undone", "blocks", *_MODE_COUNTS), _LONG)
 _LANE_COUNTS = {**_ADDED_COUNTS, "last_row": _LONG}
 
 REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
@@ -68,6 +77,8 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
             "reason": {"type": "keyword", "ignore_above": 8191},
             **dict.fromkeys(("created_at", "started_at", "ended_at", "updated_at"), _DATE),
             **dict.fromkeys(("command_offset", "rows_total", "rows_applied", "rows_failed", "rows_undone"), _LONG),
+            "mode": {"type": "keyword"},
+            **dict.fromkeys(_MODE_COUNTS, _LONG),
             "duration_seconds": {"type": "double"},
         },
     },
@@ -106,9 +117,30 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
             "document": {"type": "object", "enabled": False},
         },
     },
+    "changes": {
+        "dynamic": False,
+        "properties": {
+            **{name: {"type": "keyword"} for name in ("job_id", "kind", "columns")},
+            "row": _LONG,
+        },
+    },
+    "images": {
+        "dynamic": False,
+        "properties": {
+            "job_id": {"type": "keyword"},
+            "document": {"type": "keyword", "doc_values": False},
+            **dict.fromkeys(("row", "first_row", "last_row"), _LONG),
+        },
+    },
+    "undone": {
+        "dynamic": False,
+        "properties": {"job_id": {"type": "keyword"}, **dict.fromkeys(("run", "first_row", "last_row"), _LONG)},
+    },
 }
 """Mappings of the reports: ``jobs`` (a document a job), ``progress`` (a time series), ``errors`` (row errors),
-``previews`` (the first rows of dry runs). A job is ``job_id`` in each of them, so that a filter fits all."""
+``previews`` (the first rows of dry runs), ``changes`` (what a dry run would change), ``images`` (documents as they
+were before a job), ``undone`` (what a rollback has done with each row). A job is ``job_id`` in each of them, so that a
+filter fits all."""
 
 
 def index_settings(replicas: int, shards: int = 1) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from schemas.bounds import (
     ByteCount,
@@ -26,6 +27,7 @@ from schemas.bounds import (
     SkippedLines,
     Timestamp,
 )
+from schemas.modes import RESTORING, Empty, Mode
 from schemas.suspicion import Suspicion
 
 
@@ -71,6 +73,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     if_busy: Literal["refuse", "queue"] = "refuse"
     raw: bool = False
     """Cells are taken and written as they are: no apostrophe before what a spreadsheet would take for a formula."""
+    mode: Mode | None = None
+    """What becomes of documents that the rows' keys name; null: the dataset's own mode."""
+    empty: Empty = "keep"
+    """What an empty cell does to a value of a document that exists, in the modes upsert and update."""
     columns: dict[str, str | None] = {}
     """Column of the file -> field; null: the column is passed over. Others are matched by their names."""
     set: dict[str, str] = {}
@@ -100,6 +106,8 @@ COLUMN_OPTIONS: Final = ("columns", "set", "ignore_extra")
 FORMAT_OPTIONS: Final = ("encoding", "delimiter", "skip_lines", "comment", "quote", "escape")
 """Options that say how a file is written."""
 FILE_OPTIONS: Final = (*COLUMN_OPTIONS, *FORMAT_OPTIONS)
+MODE_OPTIONS: Final = ("mode", "empty")
+"""Options that say what becomes of documents that exist."""
 
 
 def given(options: Options, names: tuple[str, ...]) -> dict[str, Any]:
@@ -188,34 +196,54 @@ class LaneTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     blocks: RowCount = 0
     last_row: RowCount = 0
     """The highest row number that was sent to be written; 0: none."""
+    rows_created: RowCount = 0
+    """Of the rows applied under keys of the organisation: new documents. The next three are the others of them."""
+    rows_updated: RowCount = 0
+    rows_unchanged: RowCount = 0
+    rows_deleted: RowCount = 0
+    rows_conflicting: RowCount = 0
+    """Of the failed rows: those whose key exists already."""
+    rows_missing: RowCount = 0
+    """Of the failed rows: those whose key names no document."""
+    rows_restored: RowCount = 0
+    """Of a rollback: documents that are as they were before the job, or gone if there were none. The next two are the
+    others that it was to deal with."""
+    rows_kept: RowCount = 0
+    """Others have changed the document since."""
+    rows_not_restored: RowCount = 0
+    """Elasticsearch refused it, or what was there before is not kept any more."""
 
     def __add__(self, other: LaneTotals) -> LaneTotals:
-        return LaneTotals(
-            rows_applied=self.rows_applied + other.rows_applied,
-            rows_failed=self.rows_failed + other.rows_failed,
-            rows_undone=self.rows_undone + other.rows_undone,
-            blocks=self.blocks + other.blocks,
-            last_row=max(self.last_row, other.last_row),
-        )
+        """Both together; of a job's row numbers the highest."""
+        sums = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
+        return LaneTotals(**sums, last_row=max(self.last_row, other.last_row))
 
     def since(self, earlier: LaneTotals) -> LaneTotals:
         """What has been counted since `earlier`, of rows and blocks."""
-        return LaneTotals(
-            rows_applied=self.rows_applied - earlier.rows_applied,
-            rows_failed=self.rows_failed - earlier.rows_failed,
-            rows_undone=self.rows_undone - earlier.rows_undone,
-            blocks=self.blocks - earlier.blocks,
-        )
+        return LaneTotals(**{name: getattr(self, name) - getattr(earlier, name) for name in _COUNTS})
 
     def corrected(self, retried: LaneTotals) -> LaneTotals:
         """These totals after some failed rows were tried again. Rows that failed once more count as failed already."""
-        return LaneTotals(
-            rows_applied=self.rows_applied + retried.rows_applied,
+        both = self + retried
+        return replace(
+            both,
             rows_failed=max(0, self.rows_failed - retried.rows_applied),
             rows_undone=self.rows_undone,
-            blocks=self.blocks + retried.blocks,
-            last_row=max(self.last_row, retried.last_row),
+            rows_conflicting=self.rows_conflicting,
+            rows_missing=self.rows_missing,
         )
+
+    def another_round(self, totals: LaneTotals) -> LaneTotals:
+        """Totals of a rollback after one more round, which has judged anew what the rounds before could not restore."""
+        return replace(self + totals, rows_kept=totals.rows_kept, rows_not_restored=totals.rows_not_restored)
+
+
+_COUNTS: Final = tuple(name for name in LaneTotals.__struct_fields__ if name != "last_row")
+MODE_COUNTS: Final = (
+    *("rows_created", "rows_updated", "rows_unchanged", "rows_deleted"),
+    *("rows_conflicting", "rows_missing"),
+)
+UNDO_COUNTS: Final = ("rows_restored", "rows_kept", "rows_not_restored")
 
 
 class RestedLane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -252,6 +280,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """In a rollback: it is to pause as soon as every lane has stopped."""
     checking: bool = False
     """In a rollback: every block is undone, and a worker counts what is left."""
+    force: bool = False
+    """In a rollback: what others have changed since is restored as well."""
     undo_rows: RowCount = 0
     """In a rollback: the highest row number to undo."""
     finishing: bool = False
@@ -266,6 +296,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The accident that the first rows look like."""
     reason: str | None = None
     options: Options = Options()
+    mode: Mode | None = None
+    """How it writes under keys of the organisation; None: its documents are its own, by their ids."""
     source: Source = Source()
     request: str | None = None
     """Digest of the request that made it: the same request again is a repeat, and any other is not."""
@@ -312,6 +344,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.announced_rows is not None:
             return self.announced_rows
         return max(0, self.source.lines - 1) if self.source.lines is not None else None
+
+    @property
+    def restores(self) -> bool:
+        """Whether its rollback gives back documents that it wrote over, or took out."""
+        return self.mode in RESTORING
 
     @property
     def retrying(self) -> bool:

@@ -15,7 +15,9 @@ from schemas.inbox import InboxRecord, InboxRow
 from schemas.job import Job
 from schemas.lanes import LaneRecord
 from schemas.plans import Plan
+from schemas.principals import PrincipalRecord
 from schemas.progress import LaneProgress, RowError
+from schemas.security import SecurityEvent
 from schemas.topics import TopicName
 
 FOLDER = Path(__file__).parent / "json"
@@ -47,6 +49,16 @@ MESSAGES: dict[TopicName, tuple[Any, str, str]] = {
     ),
     "lanes": (LaneRecord, "Lane record", "The checkpoint of one job on one partition. Key: job id/partition."),
     "progress": (LaneProgress, "Lane progress", "Cumulative counts of one lane. Key: the job id."),
+    "principals": (
+        PrincipalRecord,
+        "Principal record",
+        "A key, its last use, or a session of the page. Key: key/, use/ or session/, and the id.",
+    ),
+    "security-events": (
+        SecurityEvent,
+        "Security event",
+        "Who came in, who was refused, who made keys. Key: the principal's name.",
+    ),
     "dead-letters": (RowError, "Row error", "A row that was not applied, and why. Key: the job id."),
 }
 """Topic -> its message (a struct, or a union of tagged structs), title and description."""

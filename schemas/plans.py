@@ -6,6 +6,7 @@ import msgspec
 
 from schemas.bounds import Counter, JobId, Offset, PartitionCount, RowCount
 from schemas.job import Input, Source
+from schemas.modes import Mode
 
 
 class _Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -24,6 +25,8 @@ class ReadFile(_Plan, frozen=True, kw_only=True, omit_defaults=True):
 
     dataset: str
     source: Source
+    mode: Mode | None = None
+    """The job's: in some modes a file may leave out all fields but those of the key."""
     numbered: bool = False
     """The rows are some of a job's: each has its number in the column ``sluice_row``."""
     ahead_rows: RowCount = 0

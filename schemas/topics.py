@@ -9,7 +9,18 @@ from typing import Literal
 DAY_MS = 24 * 3600 * 1000
 
 TopicName = Literal[
-    "commands", "jobs", "job-events", "plans", "rows", "inbox", "inbox-state", "lanes", "progress", "dead-letters"
+    "commands",
+    "jobs",
+    "job-events",
+    "plans",
+    "rows",
+    "inbox",
+    "inbox-state",
+    "lanes",
+    "progress",
+    "dead-letters",
+    "principals",
+    "security-events",
 ]
 
 
@@ -69,6 +80,8 @@ def topics(prefix: str, partitions: int, replication: int = 1) -> tuple[Topic, .
         ("lanes", partitions, _COMPACTED),
         ("progress", 4, _kept(7)),
         ("dead-letters", 4, {**_kept(30), **large}),
+        ("principals", 1, _COMPACTED),
+        ("security-events", 1, _kept(400)),
     )
     safe = {"min.insync.replicas": "2"} if replication >= 3 else {}
     return tuple(Topic(topic_name(prefix, name), count, {**config, **safe}) for name, count, config in table)

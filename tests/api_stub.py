@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,12 +15,17 @@ from starlette.testclient import TestClient
 
 from api.app import application
 from api.errors import KafkaUnavailableError
+from api.principals.audit import Audit
+from api.principals.feed import PrincipalFeed, PrincipalSeen
+from api.principals.store import PrincipalStore
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import EventSeen, JobSeen
 from api.readmodel.metrics import Metrics
+from api.web.auth import Authenticator
 from api.web.services import Services
 from control.admission import Catalog, Kind, holder
 from control.machine import Context
+from control.principals.keys import new_key
 from control.reaction import react
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
@@ -28,11 +34,15 @@ from schemas.codec import decode, encode
 from schemas.commands import Command, InputEnded, LanesDone, LanesRested
 from schemas.events import CommandRejected, History
 from schemas.job import Input, LaneTotals, RestedLane
+from schemas.modes import MODES
+from schemas.principals import ApiKey, PrincipalRecord, Role
+from schemas.security import SecurityEvent
 from tests.api_contract import DeclaredAnswers
 
 _FILE = frozenset({"file", "topic"})
 _EXPORT = Kind(frozenset({"query"}), exclusive=False, dated=True, makes_file=True)
-CATALOG = Catalog({"upload": Kind(_FILE), "teams": Kind(_FILE, dataset="teams"), "export": _EXPORT}, load_datasets())
+_KINDS = {"upload": Kind(_FILE, modes=MODES), "teams": Kind(_FILE, dataset="teams", modes=("create",))}
+CATALOG = Catalog({**_KINDS, "export": _EXPORT}, load_datasets())
 PEOPLE = b"name,email,phone,country,favorite_color,created_at\n"
 ROW = b"Ann,ann@example.org,+31201234567,Netherlands,blue,2026-01-01T00:00:00Z\n"
 
@@ -49,6 +59,8 @@ class StubLog:
         self.agent = True
         self.delay = 0.0
         self.after: Callable[[Command], None] | None = None
+        self.principals: StubPrincipals
+        self.events: StubEvents
 
     async def answers(self) -> bool:
         return self.up
@@ -100,6 +112,48 @@ class StubHistory:
         return [self.log.history[offset] for offset in offsets]
 
 
+class StubPrincipals:
+    """Stands for the topic of the principals."""
+
+    def __init__(self) -> None:
+        self.feed = PrincipalFeed()
+        self.up = True
+        self.records: list[bytes] = []
+
+    async def append(self, name: str, record: PrincipalRecord | None) -> int:
+        if not self.up:
+            raise KafkaUnavailableError("no broker")
+        self.records.append(b"" if record is None else encode(record))
+        offset = len(self.records) - 1
+        self.feed.take([PrincipalSeen(offset, name, record)])
+        return offset
+
+    def key(self, role: str = "viewer", *organisations: str, name: str = "", **more: Any) -> str:
+        """The text of a new key; without `organisations` it is for all of them. `more`: fields of its record."""
+        made = new_key(secrets.token_bytes)
+        record: dict[str, Any] = {"kind": "person", "created_at": 0, "created_by": "admin", **more}
+        key = ApiKey(
+            id=made.id,
+            name=name or f"{role} of {'-'.join(organisations) or 'all'}",
+            organisations=organisations or None,
+            role=Role(role),
+            sha256=made.sha256,
+            **record,
+        )
+        self.feed.take([PrincipalSeen(len(self.records) - 1, f"key/{made.id}", key)])
+        return made.text
+
+
+class StubEvents:
+    """Stands for the topic of security events."""
+
+    def __init__(self) -> None:
+        self.audit = Audit(self)
+
+    async def append(self, event: SecurityEvent) -> None:
+        self.audit.take([event])
+
+
 class StubElasticsearch:
     """Stands for Elasticsearch that does not answer."""
 
@@ -130,8 +184,12 @@ def stub(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        principals, events = StubPrincipals(), StubEvents()
+        log.principals, log.events = principals, events
+        store = PrincipalStore(principals.feed, principals)
         if caught_up:
             live.set_caught_up()
+            principals.feed.set_caught_up()
         app.state.undeclared = undeclared
         app.state.services = Services(
             settings=settings,
@@ -142,7 +200,11 @@ def stub(
             elasticsearch=elasticsearch or StubElasticsearch(),
             storage=open_storage(settings),
             metrics=Metrics(live.view),
-            key="secret",
+            principals=store,
+            audit=events.audit,
+            authenticator=Authenticator(
+                settings, store, events.audit, "secret", catch_up_seconds=5.0 if caught_up else 0.01
+            ),
             catch_up_seconds=5.0 if caught_up else 0.01,
         )
         yield

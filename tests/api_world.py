@@ -23,11 +23,15 @@ CORRECTED = PEOPLE.strip() + b",sluice_row\n" + ROW.strip() + b",1\n"
 FITTING: dict[str, dict[str, Any]] = {
     "createJob": {"json": EXPORT},
     "estimateExport": {"json": EXPORT},
+    "createKey": {"json": {"name": "ada", "organisation": "acme", "role": "operator"}},
     "setRate": {"json": {"rows_per_second": 5}},
     "endInput": {"json": {"rows": 1}},
     "retryErrors": {"content": CORRECTED, "headers": {"content-type": "text/csv"}},
 }
 """Route -> the body of a valid request; other routes need no body."""
+
+
+TEAMS = b"team,manager_name,manager_email,manager_phone,region,size\nOne,Kim Ann,ann@example.org,+31201234567,North,4\n"
 
 
 class RowErrors:
@@ -45,9 +49,17 @@ class RowErrors:
     async def health(self, **_: Any) -> dict[str, str]:
         return {"status": "green"}
 
-    async def search(self, search_after: list[int] | None = None, **_: Any) -> dict[str, Any]:
+    async def count(self, **_: Any) -> dict[str, int]:
+        return {"count": 4}
+
+    async def search(self, search_after: list[int] | None = None, index: str = "", **_: Any) -> dict[str, Any]:
+        if index.endswith("-undone"):
+            left = {"row": 2, "document": "acme:0", "reason": "it has been changed since, by no job"}
+            block = {"first_row": 1, "last_row": 2, "run": 1, "restored": [[1, 1]], "kept": [left], "failed": []}
+            return {"hits": {"hits": [{"_source": block, "sort": [1, 1]}], "total": {"value": 1}}}
         error = {"line": 2, "reason": "odd", "columns": ["name"], "values": ["Ann"]}
-        source = {"row": 1, "document": {"name": "Ann"}, **error}
+        change = {"kind": "updated", "key": ["Ann"], "before": {"size": 2}, "after": {"size": 3}}
+        source = {"row": 1, "document": {"name": "Ann"}, **error, **change}
         hits = [] if search_after else [{"_source": source, "sort": [1]}]
         return {"hits": {"hits": hits, "total": {"value": 1}}}
 
@@ -68,11 +80,15 @@ class World:
         app, self.log = stub(self.folder, **{"elasticsearch": RowErrors(), "import_folders": "/none", **more})
         self.client = self.open.enter_context(TestClient(app, raise_server_exceptions=False))
 
-    def ask(self, name: str, job_id: str = "0" * 26, query: str = "", **more: Any) -> Response:
+    def ask(self, name: str, job_id: str = "0" * 26, query: str = "", key_id: str = "0" * 10, **more: Any) -> Response:
         """Send a valid request to a route, with the changes in `more`; returns the answer."""
         endpoint = ROUTES[name]
-        path = endpoint.path.replace("{job_id}", job_id) + query
+        path = endpoint.path.replace("{job_id}", job_id).replace("{key_id}", key_id) + query
         return self.client.request(endpoint.method, path, **{**FITTING.get(name, {}), **more})
+
+    def made_key(self) -> str:
+        """The id of a new key."""
+        return str(self.ask("createKey").json()["id"])
 
     def running(self, **job: Any) -> str:
         answer = make_job(self.client, **job)
@@ -94,17 +110,28 @@ class World:
         """A dry run that has completed."""
         return self.completed(options={"dry_run": True})
 
+    def rolled_back(self) -> str:
+        """A job that wrote over documents, and whose rollback has begun."""
+        job_id = self.completed(body=TEAMS, dataset="teams", options={"mode": "upsert"})
+        assert self.ask("rollbackJob", job_id).status_code == 202
+        return job_id
+
     def fitting_job(self, name: str) -> str:
         """A job for which the route's request is valid."""
         if name == "retryErrors":
             return self.completed(failed=1)
-        return self.tried() if name in ("startJob", "getPreview") else self.running()
+        if name.startswith("getUndone"):
+            return self.rolled_back()
+        return self.tried() if name in ("startJob", "getPreview", "getChanges", "getChangesCsv") else self.running()
 
     def exporting(self) -> str:
         return str(self.ask("createJob").json()["id"])
 
     def exported(self) -> str:
-        job_id = self.exporting()
+        return self.export_done(self.exporting())
+
+    def export_done(self, job_id: str) -> str:
+        """The export has completed; its file is there."""
         frozen: dict[str, Any] = {"frozen": "a point in time", "rows_total": 4}
         self.log.report(InputAdvanced(job_id=job_id, input=Input(**frozen)))
         complete(self.log, job_id, **frozen)

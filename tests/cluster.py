@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import httpx2
 from confluent_kafka.admin import AdminClient
+from pydantic import SecretStr
 
 from devstack.ports import free_port
 from runtime.clients import elasticsearch, librdkafka_config
@@ -48,8 +49,10 @@ OVERLOADED = 1.5
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
     """The environment of a process that has exactly these settings."""
-    given = settings.model_dump(exclude_none=True)
-    return {**os.environ, **{f"SLUICE_{name.upper()}": str(value) for name, value in given.items()}, **more}
+    given = {name: value for name, value in settings if value is not None}
+    # As a text, a secret is asterisks.
+    texts = {name: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for name, v in given.items()}
+    return {**os.environ, **{f"SLUICE_{name.upper()}": text for name, text in texts.items()}, **more}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,8 @@ class Process:
         code = code or Code(ROOT, Path(sys.executable))
         self.role: Role = role
         self.name = f"{role}-{number}"
-        self._api = settings.api
+        self.address = settings.api
+        """Of the API."""
         self._log = settings.home / f"{self.name}.log"
         self._ready_file = settings.home / f"{self.name}.ready"
         self.metrics_port = settings.metrics_port and free_port()
@@ -103,7 +107,7 @@ class Process:
         if self.role != "api":
             return self._ready_file.exists()
         try:
-            return httpx2.get(f"{self._api}/readyz", timeout=5, trust_env=False).status_code == 200
+            return httpx2.get(f"{self.address}/readyz", timeout=5, trust_env=False).status_code == 200
         except httpx2.HTTPError:
             return False
 

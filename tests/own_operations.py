@@ -65,6 +65,21 @@ OPERATIONS: dict[str, tuple[Any, Case]] = {
             {"data-teams": {key_id("acme", [TEAMS[0]["team"]]): stored_team(TEAMS[0], "earlier", 1)}},
         ),
     ),
+    "upsert": (
+        Upload(),
+        Case(
+            "teams",
+            OTHER_PHONES,
+            {**TEAMS[0], "manager_email": "nobody"},
+            {
+                "data-teams": {
+                    key_id("acme", [team["team"]]): stored_team(team, "earlier", row)
+                    for row, team in enumerate(TEAMS[:3], 1)
+                }
+            },
+            mode="upsert",
+        ),
+    ),
     "rephone": (
         rephone(),
         Case(

@@ -18,7 +18,8 @@ from runtime.datasets import load_datasets
 from runtime.settings import Settings
 from schemas.datasets import ERROR_COLUMNS
 from schemas.formulas import guard, unguard
-from schemas.indices import data_index, index_name
+from schemas.generations import data_indices
+from schemas.indices import index_name
 
 PAGE_ROWS = 5000
 
@@ -52,7 +53,9 @@ class Verdict:
 def compare(settings: Settings, job_id: str, dataset: str, file: Path) -> Verdict:
     """Compare a UTF-8 CSV file, row by row and value by value, with what Elasticsearch has of a job that has ended."""
     with elasticsearch(settings) as client:
-        documents = _by_row(client, data_index(settings.prefix, dataset), "sluice.job_id", "sluice.row_number", job_id)
+        documents = _by_row(
+            client, data_indices(settings.prefix, dataset), "sluice.job_id", "sluice.row_number", job_id
+        )
         errors = _by_row(client, index_name(settings.prefix, "errors"), "job_id", "row", job_id)
         verdict = Verdict()
         document, error = next(documents, None), next(errors, None)
@@ -140,7 +143,7 @@ def compare_export(
     with elasticsearch(settings) as client, file.open(encoding="utf-8", newline="") as lines:
         reader = csv.reader(lines)
         assert tuple(next(reader)) == described.columns
-        index = data_index(settings.prefix, dataset)
+        index = data_indices(settings.prefix, dataset)
         for document in _in_order(client, index, {"bool": {"filter": conditions}}, order):
             verdict.documents += 1
             row = next(reader, None)

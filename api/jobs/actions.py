@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from api.errors import invalid
+from api.errors import ApiError, invalid
+from api.jobs.undone import partial_problem
 from api.models import InputEnd, Rate, Reason
 from api.readmodel.command_log import ANSWER_SECONDS, submit
 from api.web.auth import Caller
 from api.web.services import Services
+from control.moves import legality
 from schemas.commands import InputEnded, PauseJob, ResumeJob, RollbackJob, SetRate, TerminateJob
 from schemas.commands import Request as Command
 from schemas.job import RESTING, Job
@@ -20,7 +22,7 @@ COMMANDS: Final[dict[str, Callable[[str, str, Reason], Command]]] = {
     "terminate": lambda job_id, by, body: TerminateJob(
         job_id=job_id, by=by, reason=body.reason, keep_rows=body.keep_rows
     ),
-    "rollback": lambda job_id, by, body: RollbackJob(job_id=job_id, by=by, reason=body.reason),
+    "rollback": lambda job_id, by, body: RollbackJob(job_id=job_id, by=by, reason=body.reason, force=body.force),
 }
 """The last part of the path -> the command."""
 
@@ -31,7 +33,14 @@ async def carry_out(
     """Send one of `COMMANDS`; returns the job after it. Raises as `submit`, and ApiError 400."""
     if body.keep_rows and action != "terminate":
         raise invalid("keep_rows belongs to terminate; leave it out")
-    return await submit(parts.commands, parts.live, COMMANDS[action](job.id, caller.name, body), timeout)
+    if (body.force or body.partial) and action != "rollback":
+        raise invalid("force and partial belong to rollback; leave them out")
+    command = COMMANDS[action](job.id, caller.name, body)
+    if action == "rollback" and not body.partial and legality(job, command) == "move":
+        problem = await partial_problem(parts, job)
+        if problem is not None:
+            raise ApiError(409, f"{problem}; ask for that (partial: true; --partial)", {"state": job.state})
+    return await submit(parts.commands, parts.live, command, timeout)
 
 
 async def at_rest(parts: Services, job: Job, action: str, seconds: float) -> tuple[Job, bool]:

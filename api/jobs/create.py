@@ -12,19 +12,20 @@ from functools import partial
 from msgspec.structs import replace
 from starlette.requests import Request
 
-from api.errors import invalid, unavailable
+from api.errors import ApiError, invalid, unavailable
 from api.jobs.estimates import require_confirmed
 from api.jobs.job_form import JobForm
 from api.jobs.job_query import request_in_query
 from api.jobs.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
 from api.readmodel.command_log import submit
 from api.uploads.conversion import plain
-from api.uploads.import_folders import allowed_path, digest_of, unchanged
+from api.uploads.import_folders import allowed_path, digest_of, folders_for, unchanged
 from api.uploads.multipart import boundary_of
 from api.uploads.receiving import receive_parts
 from api.uploads.upload import Upload
 from api.web.auth import Caller
 from api.web.bodies import short_body
+from api.web.ending import require_holding
 from api.web.services import Services, caller, caught_up, services
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import text_by
@@ -64,7 +65,7 @@ def id_for(asking: Caller, key: str | None) -> str:
     """
     if key is not None and not 0 < len(key) <= MOST_KEY:
         raise invalid(f"Idempotency-Key is a text of 1 to {MOST_KEY} characters")
-    return job_id_for_key(asking.name, key) if key else new_job_id(now_ms(), secrets.randbits(35))
+    return job_id_for_key(asking.identity, key) if key else new_job_id(now_ms(), secrets.randbits(35))
 
 
 async def make_job(request: Request, job_id: str, receive: Receive) -> Job:
@@ -73,13 +74,18 @@ async def make_job(request: Request, job_id: str, receive: Receive) -> Job:
     Raises:
         ApiError: the request is not right, or the job is refused. Its file is gone then.
     """
-    parts = services(request)
-    admission = Admission(job_id, caller(request), parts.catalog, parts.view.jobs.get(job_id))
+    parts, asking = services(request), caller(request)
+    known = parts.view.jobs.get(job_id)
+    if known is not None and not asking.may_see(known.organisation):
+        # A service that produces commands chooses its jobs' ids.
+        raise ApiError(422, "this Idempotency-Key can't be used; use another one")
+    admission = Admission(job_id, asking, parts.catalog, known)
     async with Upload(parts.settings.storage_root, job_id, parts.settings.unpacked_bytes) as upload:
         command = await receive(request, admission, upload)
         if upload.begun:
             await upload.settle()
         command = await _with_file(request, admission, command, upload)
+        require_holding(parts, admission.caller)
         return await _submit_once(parts, command, upload)
 
 
@@ -131,7 +137,9 @@ async def _with_file(request: Request, admission: Admission, command: CreateJob,
 
 async def _named_file(request: Request, admission: Admission, command: CreateJob, upload: Upload) -> Source:
     """The server's file that a command names: in its place, or as what was made of it if it is not plain UTF-8."""
-    roots, look = services(request).settings.import_roots, partial(admission.look, command)
+    own = None if admission.caller.organisations is None else command.organisation
+    roots = folders_for(services(request).settings.import_roots, own)
+    look = partial(admission.look, command)
     text = text_by(command.options)
 
     def read(stop: threading.Event) -> Source:

@@ -11,7 +11,9 @@ from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
 from api.errors import ApiError, unavailable
+from api.jobs.changes import changes_csv
 from api.jobs.row_errors import csv_pages
+from api.jobs.undone import Bucket, undone_csv
 from api.web.services import Services
 from runtime.storage import Storage, StorageError, Stored
 from schemas.exports import result_path
@@ -37,9 +39,23 @@ async def errors_csv(parts: Services, job: Job) -> Response:
     columns = dataset.columns if dataset else ()
     index = index_name(parts.settings.prefix, "errors")
     pages = csv_pages(parts.elasticsearch, index, job.id, columns, job.options.raw)
+    return await _csv(job, "errors", pages)
+
+
+async def changes_file(parts: Services, job: Job) -> Response:
+    """All that a dry run would change, as CSV. Raises as `changes_csv`."""
+    return await _csv(job, "changes", changes_csv(parts, job))
+
+
+async def undone_file(parts: Services, job: Job, buckets: tuple[Bucket, ...]) -> Response:
+    """What a rollback has done with each row, as CSV. Raises as `undone_csv`."""
+    return await _csv(job, "undone", undone_csv(parts, job, buckets))
+
+
+async def _csv(job: Job, name: str, pages: AsyncIterator[bytes]) -> Response:
     # The first page is fetched before the answer begins, so that a failure can still become an error status.
     first = await anext(pages)
-    headers = {"Content-Disposition": f'attachment; filename="{job.id}-errors.csv"'}
+    headers = {"Content-Disposition": f'attachment; filename="{job.id}-{name}.csv"'}
     return StreamingResponse(_from(first, pages), headers=headers, media_type=_CSV)
 
 

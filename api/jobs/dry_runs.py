@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 from api.errors import ApiError, refused
+from api.jobs.changes import changes_of
 from api.jobs.row_errors import error_page
 from api.jobs.row_pages import row_pages
 from api.models import Preview, PreviewRow, Start
@@ -48,6 +49,7 @@ async def preview_of(parts: Services, job: Job) -> Preview:
         rows_failed=totals.rows_failed,
         errors=errors.errors,
         rows=[PreviewRow(row=hit["_source"]["row"], document=hit["_source"]["document"]) for hit in hits],
+        changes=await changes_of(parts, job),
     )
 
 

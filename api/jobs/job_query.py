@@ -9,16 +9,12 @@ from typing import Any, Final
 from api.errors import invalid
 from api.jobs.job_request import values_as, whole_number
 from api.models import JobRequest
-from schemas.job import FORMAT_OPTIONS
+from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS
 
 FIELDS: Final = ("operation", "dataset", "organisation", "reason")
 OPTIONS: Final = (
-    "dry_run",
-    "max_errors",
-    "rows_per_second",
-    "if_busy",
-    "raw",
-    "suspicions",
+    *("dry_run", "max_errors", "rows_per_second", "if_busy", "raw", "suspicions"),
+    *MODE_OPTIONS,
     "ignore_extra",
     *FORMAT_OPTIONS,
 )

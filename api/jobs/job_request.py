@@ -11,7 +11,7 @@ from api.errors import ApiError, invalid, refused
 from api.models import EstimateRequest, JobRequest
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
-from control.admission import Catalog, Kind, creation_problem
+from control.admission import Catalog, Kind, creation_problem, write_mode
 from control.repeats import differences
 from csvfile.columns import Wanted, wanted_by
 from csvfile.errors import CsvFileError
@@ -19,7 +19,7 @@ from csvfile.header import Header, look_at_header, read_header
 from csvfile.layout import format_of, layout_by
 from schemas.codec import UndecodableError, decode, fit
 from schemas.commands import CreateJob
-from schemas.job import FILE_OPTIONS, Job, Options, Source
+from schemas.job import FILE_OPTIONS, MODE_OPTIONS, Job, Options, Source
 
 T = TypeVar("T")
 
@@ -29,7 +29,8 @@ HOW_TO_SEND = (
 )
 _ALLOWED = (
     "fields: operation, dataset, organisation, file, source, from, till, options, reason, confirm; "
-    f"options: dry_run, max_errors, rows_per_second, if_busy, raw, suspicions, {', '.join(FILE_OPTIONS)}"
+    "options: dry_run, max_errors, rows_per_second, if_busy, raw, suspicions, "
+    f"{', '.join((*MODE_OPTIONS, *FILE_OPTIONS))}"
 )
 
 
@@ -96,7 +97,7 @@ class Admission:
             reason=asked.reason,
             operation=asked.operation,
             dataset=asked.dataset if asked.dataset is not None else (kind and kind.dataset) or "",
-            organisation=asked.organisation,
+            organisation=self._organisation(asked),
             source=_source(asked, sent, kind),
             options=asked.options,
             date_from=asked.date_from,
@@ -106,8 +107,14 @@ class Admission:
         if problem is not None:
             raise refused(problem)
         if not self.caller.may_see(command.organisation):
-            raise ApiError(403, f"this API key may not act for organisation {command.organisation}")
+            text = f"this API key may not act for organisation {command.organisation}"
+            raise ApiError(403, text, {"organisation": command.organisation})
         return command
+
+    def _organisation(self, asked: JobRequest) -> str:
+        if asked.organisation is not None:
+            return asked.organisation
+        return self.caller.own_organisation or "default"
 
     def look(self, command: CreateJob, head: bytes, whole: bool) -> Seen:
         """What the job records of its file, from its first bytes; `whole`: these are all it has.
@@ -124,7 +131,8 @@ class Admission:
                 header = look_at_header(head, whole, dataset, Wanted(recorded=self.made.source.columns), layout)
                 if header.match.problem is None:
                     return _seen(header, command.options)
-            return _seen(read_header(head, whole, dataset, wanted_by(command.options), layout), command.options)
+            mode = write_mode(command, self.catalog.operations[command.operation], dataset)
+            return _seen(read_header(head, whole, dataset, wanted_by(command.options, mode), layout), command.options)
         except CsvFileError as error:
             raise invalid(str(error), dataset=dataset.name, expected=list(dataset.columns)) from error
 

@@ -25,6 +25,7 @@ def job_view(job: Job, view: JobIndex, now: int, waiting_for: str | None = None)
         state=job.state,
         phase=job.phase,
         epoch=job.epoch,
+        mode=job.mode,
         budget=job.budget,
         reason=job.reason,
         options=job.options,
@@ -90,8 +91,8 @@ def progress(job: Job, lanes: Iterable[LaneState], rate: float | None) -> Progre
     applied, undone = applied_totals(job, known), undone_totals(job, known)
     total = job.rows_total
     if job.phase == "undo":
-        done: int = undone.rows_undone
-        goal: int | None = applied.rows_applied or job.undo_rows
+        done: int = dealt_with(undone)
+        goal: int | None = applied.rows_applied - applied.rows_unchanged or job.undo_rows
     elif job.retrying:
         retried = retried_totals(job, known)
         done, goal = retried.rows_applied + retried.rows_failed, _retried_rows(job)
@@ -104,10 +105,24 @@ def progress(job: Job, lanes: Iterable[LaneState], rate: float | None) -> Progre
         rows_applied=applied.rows_applied,
         rows_failed=applied.rows_failed,
         rows_rolled_back=undone.rows_undone,
+        rows_created=applied.rows_created if job.mode is not None else _own_rows(job, applied),
+        rows_updated=applied.rows_updated,
+        rows_unchanged=applied.rows_unchanged,
+        rows_deleted=applied.rows_deleted,
+        rows_conflicting=applied.rows_conflicting,
+        rows_missing=applied.rows_missing,
+        rows_restored=undone.rows_restored if job.mode is not None else undone.rows_undone,
+        rows_kept=undone.rows_kept,
+        rows_not_restored=undone.rows_not_restored,
         percent=_percent(job.state, done, goal),
         rows_per_second=speed,
         eta_seconds=_eta(job.state, done, goal, speed),
     )
+
+
+def _own_rows(job: Job, applied: LaneTotals) -> int:
+    """The documents that a job has made under ids of its own."""
+    return 0 if job.source.kind == "query" else applied.rows_applied
 
 
 def lane_views(job: Job, lanes: Iterable[LaneState]) -> list[Lane]:

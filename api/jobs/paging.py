@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from heapq import nlargest
 from itertools import chain
 
@@ -27,12 +28,14 @@ class Query:
     organisations: frozenset[str] = frozenset()
     limit: int = DEFAULT_LIMIT
     after: tuple[int, str] | None = None
+    scope: str = "*"
+    """Of the caller: a token leads on in lists of the same organisations alone."""
 
 
-def query_of(parameters: Iterable[tuple[str, str]], operations: Collection[str] = BUILT_IN) -> Query:
+def query_of(parameters: Iterable[tuple[str, str]], operations: Collection[str] = BUILT_IN, scope: str = "*") -> Query:
     """The query that a request's parameters mean; each may be repeated or hold several values with commas.
 
-    `operations` are those that this installation has.
+    `operations` are those that this installation has, `scope` is the caller's.
 
     Raises:
         ApiError: 400, a name or a value is not known.
@@ -47,7 +50,8 @@ def query_of(parameters: Iterable[tuple[str, str]], operations: Collection[str] 
         operations=frozenset(_known("operation", values["operation"], sorted(operations))),
         organisations=frozenset(values["organisation"]),
         limit=whole_number("limit", values["limit"][-1], 1, MOST) if values["limit"] else DEFAULT_LIMIT,
-        after=_position(values["after"][-1]) if values["after"] else None,
+        after=_position(values["after"][-1], scope) if values["after"] else None,
+        scope=scope,
     )
 
 
@@ -76,7 +80,7 @@ def newest(best: Iterable[Job], more: Iterable[Job], query: Query, caller: Calle
 def page_of(best: list[Job], query: Query) -> tuple[list[Job], str | None]:
     """What `newest` has found, as `page` answers it."""
     shown = best[: query.limit]
-    return shown, _token(shown[-1]) if len(best) > len(shown) else None
+    return shown, _token(shown[-1], query.scope) if len(best) > len(shown) else None
 
 
 def _fits(job: Job, query: Query, caller: Caller) -> bool:
@@ -93,16 +97,24 @@ def _place(job: Job) -> tuple[int, str]:
     return job.created_at, job.id
 
 
-def _token(job: Job) -> str:
-    return base64.urlsafe_b64encode(f"{job.created_at}:{job.id}".encode()).decode().rstrip("=")
+def _token(job: Job, scope: str) -> str:
+    text = f"{job.created_at}:{job.id}:{_scope_mark(scope)}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _position(token: str) -> tuple[int, str]:
+def _position(token: str, scope: str) -> tuple[int, str]:
     try:
-        at, _, job_id = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode().partition(":")
-        return int(at), job_id
+        at, job_id, mark = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode().split(":")
+        position = int(at), job_id
     except (binascii.Error, ValueError) as error:
         raise invalid("after is not a token of this API; leave it out to get the first page") from error
+    if mark != _scope_mark(scope):
+        raise invalid("after is a token of another caller's list; leave it out to get the first page")
+    return position
+
+
+def _scope_mark(scope: str) -> str:
+    return sha256(scope.encode()).hexdigest()[:16]
 
 
 def _known(name: str, given: Sequence[str], allowed: Sequence[str]) -> Sequence[str]:

@@ -77,6 +77,9 @@ def dataset_view(dataset: Dataset) -> DatasetView:
         name=dataset.name,
         title=dataset.title,
         primary_key=list(dataset.primary_key),
+        key_scope=dataset.key_scope,
+        mode=dataset.mode,
+        modes=list(dataset.modes),
         date_field=dataset.date_field,
         fields=[
             FieldView(

@@ -21,6 +21,7 @@ from api.uploads.multipart import boundary_of
 from api.uploads.receiving import Part, TextPart, no_file_chosen, receive_parts, receive_whole
 from api.uploads.upload import Upload
 from api.web.auth import Caller
+from api.web.ending import require_holding
 from api.web.services import Services
 from control.errors import Rejected
 from control.moves import Answer, legality
@@ -62,6 +63,7 @@ async def take_corrections(
         if _legal(job, command) == "already":
             return job
         upload.seen(await _check(request, upload.written, job, parts))
+        require_holding(parts, asking)
         async with upload.kept() as source:
             return await submit(parts.commands, parts.live, replace(command, source=source))
 
@@ -92,7 +94,7 @@ async def _check(request: Request, path: Path, job: Job, parts: Services) -> See
     limits = Limits(parts.settings.block_rows, parts.settings.block_bytes)
 
     def read(_stop: threading.Event) -> tuple[Header, str | None]:
-        header = corrected_header(path, dataset, job.options)
+        header = corrected_header(path, dataset, job.options, job.mode)
         return header, rows_problem(path, header, wrong, limits)
 
     try:

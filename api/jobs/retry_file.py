@@ -14,6 +14,7 @@ from csvfile.header import HEAD_BYTES, Header, read_header
 from csvfile.row_numbers import row_number
 from schemas.datasets import ERROR_COLUMNS, Dataset
 from schemas.job import Options
+from schemas.modes import Mode
 
 _ROW = ERROR_COLUMNS[0]
 _SEND = "send the file that `sluice errors ID --csv` writes"
@@ -45,15 +46,15 @@ class RowSet:
         self._bits[place] |= 1 << (number & 7)
 
 
-def corrected_header(path: Path, dataset: Dataset, options: Options) -> Header:
-    """The header of a file of corrected rows, of a job with these options. Blocks.
+def corrected_header(path: Path, dataset: Dataset, options: Options, mode: Mode | None = None) -> Header:
+    """The header of a file of corrected rows, of a job with these options in this mode. Blocks.
 
     Raises:
         CsvFileError: there is none, or it does not fit.
     """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES + 1)
-    return read_header(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, dataset, wanted_of_corrections(options))
+    return read_header(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, dataset, wanted_of_corrections(options, mode))
 
 
 def rows_problem(path: Path, header: Header, wrong: RowSet, limits: Limits) -> str | None:

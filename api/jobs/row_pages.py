@@ -57,6 +57,8 @@ def length(hit: dict[str, Any]) -> int:
     """Characters of a row's values."""
     source = hit["_source"]
     values = source["values"] if "values" in source else source.get("document", {}).values()
+    if "after" in source:
+        values = [*source["before"].values(), *source["after"].values()]
     return sum(len(value) if isinstance(value, str) else 8 for value in values or ())
 
 

@@ -24,7 +24,8 @@ def acting(action: str) -> Handler:
 
     async def handler(request: Request) -> Response:
         job, fields = await visible_job(request), await fields_of(request)
-        body = values_as({"reason": reason_in(fields), "keep_rows": fields.get("rows") == "keep"}, Reason)
+        asked = {"keep_rows": fields.get("rows") == "keep", "force": "force" in fields, "partial": "partial" in fields}
+        body = values_as({"reason": reason_in(fields), **asked}, Reason)
         return _job(request, await carry_out(services(request), job, caller(request), action, body))
 
     return handler

@@ -13,14 +13,18 @@ from control.moves import legality
 from control.starting import real_job
 from schemas.commands import Request, RetryErrors, SetRate, StartJob
 from schemas.job import Job, Source
+from schemas.principals import Role
 
 _OTHERS: Final = ("rate", "retry-errors", "start")
 ALL: Final = (*COMMANDS, *_OTHERS)
 
 
-def available_actions(job: Job, catalog: Catalog) -> frozenset[str]:
-    """Names of the commands that change this job now, as in REST's paths; also ``keep-rows`` and ``result``."""
-    found = {name for name in ALL if _moves(job, name)}
+def available_actions(job: Job, catalog: Catalog, role: Role = Role.ADMIN) -> frozenset[str]:
+    """Names of the commands that change this job now, as in REST's paths; also ``keep-rows`` and ``result``.
+
+    Who may only read is offered the result alone.
+    """
+    found = {name for name in ALL if role.covers(Role.OPERATOR) and _moves(job, name)}
     if "terminate" in found and not makes_file(job.operation, catalog):
         found.add("keep-rows")
     if result_problem(job) is None:
@@ -39,6 +43,10 @@ def _moves(job: Job, name: str) -> bool:
             return False  # a dry run has written nothing
         case "rate":
             command = SetRate(job_id=job.id)
+        case "rollback":
+            # A job that is rolled back may be once more with force, if others had changed documents.
+            with_force = legality(job, COMMANDS[name](job.id, "", Reason(force=True))) == "move"
+            return with_force or legality(job, COMMANDS[name](job.id, "", Reason())) == "move"
         case _:
             command = COMMANDS[name](job.id, "", Reason())
     return legality(job, command) == "move"

@@ -31,6 +31,7 @@ from schemas.blocks import PASSED_OVER
 from schemas.datasets import ERROR_COLUMNS, Dataset
 from schemas.fields import UploadTime
 from schemas.job import Options
+from schemas.modes import needs_key_only
 
 _SAMPLES: Final = 3
 _SHOWN: Final = 200
@@ -56,13 +57,14 @@ class Row:
 
 
 async def show_columns(request: Request) -> Response:
-    """The table for the file whose first bytes are sent; nothing is stored. Fields: dataset, columns, whole; file."""
+    """The table for the file whose first bytes are sent; nothing is stored. Fields: dataset, mode, columns, whole;
+    file."""
     fields, head = await _received(request)
     catalog = services(request).catalog
     dataset = catalog.datasets.get(fields.get("dataset", ""))
     if dataset is None:
         raise invalid("the dataset is not known; open the page anew")
-    wanted, whole = Wanted(columns_in(fields)), "whole" in fields
+    wanted, whole = Wanted(columns_in(fields), key_only=_key_only(fields, dataset)), "whole" in fields
     options = values_as(format_in(fields), Options)
     problem = layout_problem(options)
     if problem is not None:
@@ -91,6 +93,12 @@ def _text(head: bytes, whole: bool, text: Text) -> tuple[bytes, bool]:
         if len(found) > HEAD_BYTES:
             return found, False
     return found, whole
+
+
+def _key_only(fields: Mapping[str, str], dataset: Dataset) -> bool:
+    """Whether a file may leave out all fields but those of the key, in the mode that was chosen."""
+    chosen = next((mode for mode in dataset.modes if mode == fields.get("mode")), dataset.mode)
+    return dataset.key_scope == "organisation" and needs_key_only(chosen)
 
 
 def _refused(problem: str) -> Response:

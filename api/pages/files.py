@@ -14,7 +14,8 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import PathLike, StaticFiles
 from starlette.types import Scope
 
-from api.jobs.downloads import errors_csv, result_file
+from api.jobs.downloads import changes_file, errors_csv, result_file, undone_file
+from api.jobs.undone import BUCKETS
 from api.pages.gate import HEADERS
 from api.web.services import services, visible_job
 
@@ -44,6 +45,16 @@ def _etag(path: str, modified_ns: int, size: int) -> str:
 async def send_errors_csv(request: Request) -> Response:
     """All of a job's row errors, as CSV."""
     return await errors_csv(services(request), await visible_job(request))
+
+
+async def send_changes_csv(request: Request) -> Response:
+    """All that a dry run would change, as CSV."""
+    return await changes_file(services(request), await visible_job(request))
+
+
+async def send_undone_csv(request: Request) -> Response:
+    """What a rollback has done with each row, as CSV."""
+    return await undone_file(services(request), await visible_job(request), BUCKETS)
 
 
 async def send_result(request: Request) -> Response:

@@ -14,7 +14,7 @@ from control.admission import Kind
 from control.limits import rate_problem
 from schemas.bounds import RATE_WORDS
 from schemas.codec import UndecodableError, decode
-from schemas.job import FORMAT_OPTIONS
+from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS
 
 Fields = Mapping[str, str]
 
@@ -88,6 +88,8 @@ def _options(fields: Fields, kind: Kind) -> dict[str, Any]:
         limit = _text(fields, "max_errors")
         if limit is not None:
             options["max_errors"] = whole_number(limit)
+    if kind.modes:
+        options |= {name: text for name in MODE_OPTIONS if (text := _text(fields, name)) is not None}
     if kind.exclusive and "queue" in fields:
         options["if_busy"] = "queue"
     if source_of(kind) == "file":

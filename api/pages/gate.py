@@ -11,12 +11,14 @@ from starlette.responses import RedirectResponse, Response
 
 from api.errors import ApiError
 from api.pages.rendering import fragment, page, wants_fragment
-from api.pages.session import from_own_page, session_holds, tokens_in
+from api.pages.session import from_own_page, tokens_in
+from api.principals.sessions import caller_of_session
+from api.web.access import require_role, watched
 from api.web.auth import ADMIN, Caller
 from api.web.responses import http_problem, refusal, unexpected
 from api.web.routing import Handler
-from api.web.services import services
-from runtime.clock import now_ms
+from api.web.services import services, visible_job
+from schemas.principals import Role
 
 _POLICY = "; ".join(
     [
@@ -40,16 +42,19 @@ HEADERS: Final = {
 }
 
 
-def gated(handler: Handler) -> Handler:
-    """A page for users who are signed in; others are redirected to the sign-in page."""
+def gated(handler: Handler, needed: Role) -> Handler:
+    """A page for users who are signed in and have this role; others are redirected to the sign-in page."""
 
     async def behind(request: Request) -> Response:
-        user = caller_of_page(request)
+        user = await caller_of_page(request)
         if user is None:
             return _to_sign_in(request)
         # `caller` of api/web/services.py finds it there: a browser sends no key.
         request.state.caller = user
-        return await handler(request)
+        if "job_id" in request.path_params:
+            await visible_job(request)
+        require_role(request, needed)
+        return await watched(request, handler)
 
     return open_page(behind)
 
@@ -87,19 +92,23 @@ def _with_headers(answer: Response) -> Response:
     return answer
 
 
-def caller_of_page(request: Request) -> Caller | None:
+async def caller_of_page(request: Request) -> Caller | None:
     """The user of the page; None: not signed in. A key in the headers does not count here: it is for REST."""
+    user = await session_of_page(request)
+    return ADMIN if user is None and not services(request).settings.api_require_key else user
+
+
+async def session_of_page(request: Request) -> Caller | None:
+    """Whose session the browser has; None: none that holds."""
     parts = services(request)
-    if not parts.settings.api_require_key:
-        return ADMIN
-    if parts.key is None:
-        return None
-    now = now_ms()
-    return (
-        ADMIN
-        if any(session_holds(token, parts.key, now) for token in tokens_in(request.headers.get("cookie", "")))
-        else None
-    )
+    tokens = tokens_in(request.headers.get("cookie", ""))
+    if tokens:
+        await parts.authenticator.caught_up()
+    for token in tokens:
+        user = await caller_of_session(parts.principals, token, parts.authenticator.admin_key)
+        if user is not None:
+            return user
+    return None
 
 
 def refused(request: Request, error: ApiError) -> Response:

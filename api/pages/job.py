@@ -12,6 +12,7 @@ from api.errors import ApiError
 from api.jobs.dry_runs import preview_of
 from api.jobs.job_view import job_view
 from api.jobs.queries import errors_of, history_of
+from api.jobs.undone import undone_page
 from api.pages import rendering
 from api.pages.available_actions import available_actions
 from api.pages.words import (
@@ -31,6 +32,7 @@ from api.web.services import Services, caller, services, visible_job
 from runtime.clock import now_ms
 from schemas.ids import job_id_for_start
 from schemas.job import RESTING, Job
+from schemas.principals import Role
 
 _ERRORS_SHOWN = 10
 
@@ -74,9 +76,10 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "format": written(view),
         "columns": columns(view),
         "options": options(view),
-        "offers": sorted(available_actions(job, parts.catalog)),
+        "offers": sorted(available_actions(job, parts.catalog, caller(request).role)),
         "who": caller(request).name,
-        "keyless": not parts.settings.api_require_key,
+        "keyless": not parts.settings.api_require_key and caller(request).session is None,
+        "reads_only": not caller(request).role.covers(Role.OPERATOR),
         "mark": mark(job, real),
         "newest": newest_record(parts, job),
         "moving": job.state not in RESTING,
@@ -120,6 +123,15 @@ async def show_preview(request: Request) -> Response:
         return {"preview": preview, "names": names}
 
     return await _part(request, "preview.html", found)
+
+
+async def show_undone(request: Request) -> Response:
+    """What a rollback has done: counts, and the first rows whose documents are not as before."""
+
+    async def found(parts: Services, job: Job) -> dict[str, Any]:
+        return {"undone": await undone_page(parts, job, ("kept", "failed"), _ERRORS_SHOWN, None)}
+
+    return await _part(request, "undone.html", found)
 
 
 async def show_history(request: Request) -> Response:

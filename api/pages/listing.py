@@ -20,6 +20,7 @@ from api.web.services import caller, services
 from control.admission import Catalog
 from runtime.clock import now_ms
 from schemas.job import ENDED, Job, State
+from schemas.principals import Role
 
 _LIMIT = 20
 _FILTERS = ("state", "operation", "organisation")
@@ -27,7 +28,7 @@ _FILTERS = ("state", "operation", "organisation")
 
 async def show_list(request: Request) -> Response:
     """The start page: the jobs, and the forms."""
-    catalog = services(request).catalog
+    catalog, own = services(request).catalog, caller(request).organisations
     return rendering.page(
         request,
         "list.html",
@@ -35,6 +36,7 @@ async def show_list(request: Request) -> Response:
         states=list(State),
         operations=sorted(catalog.operations),
         forms=start_forms(catalog),
+        organisations=None if own is None else sorted(own),
         # Idempotency keys: a form that is sent twice makes one job.
         keys={name: secrets.token_urlsafe(16) for name in catalog.operations},
     )
@@ -50,13 +52,14 @@ async def show_jobs(request: Request) -> Response:
 async def _jobs(request: Request) -> dict[str, Any]:
     parts = services(request)
     given = {name: text for name in (*_FILTERS, "after") if (text := request.query_params.get(name, "").strip())}
-    query: Query = query_of([*given.items(), ("limit", str(_LIMIT))], parts.catalog.operations)
+    query: Query = query_of([*given.items(), ("limit", str(_LIMIT))], parts.catalog.operations, caller(request).scope)
     jobs, following = await page_of_all(parts, query, caller(request))
     now = now_ms()
     rows = [_row(job, job_view(job, parts.view, now), parts.catalog) for job in jobs]
     chosen = {name: given[name] for name in _FILTERS if name in given}
     return {
         "jobs": rows,
+        "may_start": caller(request).role.covers(Role.OPERATOR),
         "caught_up": parts.live.caught_up,
         "chosen": chosen,
         "here": urlencode(given),

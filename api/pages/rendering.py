@@ -11,8 +11,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.pages.words import cell, moment, state_name
+from api.web.auth import Caller
 from api.web.services import services
-from runtime.formatting import duration, number, size
+from runtime.formatting import duration, iso_time, number, size
+from schemas.principals import Role
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -24,8 +26,15 @@ def wants_fragment(request: Request) -> bool:
 
 def page(request: Request, template: str, code: int = 200, **values: Any) -> Response:
     """A whole page."""
-    signed_in = services(request).settings.api_require_key and hasattr(request.state, "caller")
-    return HTMLResponse(_environment().get_template(template).render(signed_in=signed_in, **values), code)
+    user: Caller | None = getattr(request.state, "caller", None)
+    keyless = not services(request).settings.api_require_key
+    common = {"user": user, "may": _powers(user), "keyless": keyless}
+    return HTMLResponse(_environment().get_template(template).render(**{**common, **values}), code)
+
+
+def _powers(user: Caller | None) -> dict[str, bool]:
+    """Role -> whether the user may do what it may."""
+    return {role.value: user is not None and user.role.covers(role) for role in Role}
 
 
 def fragment(template: str, code: int = 200, headers: dict[str, str] | None = None, **values: Any) -> Response:
@@ -55,6 +64,7 @@ def _environment() -> Environment:
         "size": size,
         "cell": cell,
         "moment": moment,
+        "at_moment": lambda at: moment(iso_time(at) or ""),
         "state_name": state_name,
     }
     return environment

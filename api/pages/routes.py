@@ -7,26 +7,30 @@ from typing import Final
 from starlette.routing import BaseRoute, Mount
 
 from api.jobs.actions import COMMANDS
-from api.pages import acting, columns, estimating, files, job, listing, signing, starting
+from api.pages import acting, columns, estimating, files, job, keys, listing, provider, signing, starting
 from api.pages.gate import gated, open_page
 from api.web.routing import Handler, at
+from schemas.principals import Role
 
 _JOB: Final = "/jobs/{job_id}"
 
-_GET: Final[dict[str, Handler]] = {
+_READ: Final[dict[str, Handler]] = {
     "/": listing.show_list,
     "/jobs": listing.show_jobs,
     _JOB: job.show_job,
     f"{_JOB}/live": job.show_live,
     f"{_JOB}/errors": job.show_errors,
     f"{_JOB}/preview": job.show_preview,
+    f"{_JOB}/undone": job.show_undone,
     f"{_JOB}/history": job.show_history,
     # The same as below /v1, for those who have signed in.
     f"{_JOB}/errors.csv": files.send_errors_csv,
+    f"{_JOB}/changes.csv": files.send_changes_csv,
+    f"{_JOB}/undone.csv": files.send_undone_csv,
     f"{_JOB}/result": files.send_result,
 }
 
-_POST: Final[dict[str, Handler]] = {
+_ACT: Final[dict[str, Handler]] = {
     "/columns": columns.show_columns,
     "/estimate/{operation}": estimating.show_estimate,
     "/start/{operation}": starting.start_job,
@@ -34,15 +38,28 @@ _POST: Final[dict[str, Handler]] = {
     f"{_JOB}/rate": acting.set_rate,
     f"{_JOB}/start": acting.start,
     f"{_JOB}/retry-errors": acting.retry_errors,
-    "/sign-out": signing.sign_out,
 }
+
+PAGES: Final[tuple[tuple[str, str, Handler, Role], ...]] = (
+    *(("GET", path, handler, Role.VIEWER) for path, handler in _READ.items()),
+    *(("POST", path, handler, Role.OPERATOR) for path, handler in _ACT.items()),
+    ("POST", "/sign-out", signing.sign_out, Role.VIEWER),
+    ("GET", "/keys", keys.show_keys, Role.ADMIN),
+    ("POST", "/keys", keys.create_key, Role.ADMIN),
+    ("POST", "/keys/{key_id}/revoke", keys.revoke, Role.ADMIN),
+)
+"""Method, path, handler, and the least role that it takes."""
 
 
 def page_routes() -> list[BaseRoute]:
     """Every route of the page."""
+    paths: dict[str, dict[str, Handler]] = {}
+    for method, path, handler, role in PAGES:
+        paths.setdefault(path, {})[method] = gated(handler, role)
     return [
-        *(at(path, GET=gated(handler)) for path, handler in _GET.items()),
-        *(at(path, POST=gated(handler)) for path, handler in _POST.items()),
+        *(at(path, **handlers) for path, handlers in paths.items()),
         at("/sign-in", GET=open_page(signing.show_sign_in), POST=open_page(signing.sign_in)),
+        at("/sign-in/provider", GET=open_page(provider.begin)),
+        at(provider.CALLBACK, GET=open_page(provider.come_back)),
         Mount("/static", files.StaticOfPage(directory=files.STATIC)),
     ]

@@ -1,15 +1,12 @@
-"""The page's session: a signed cookie in place of the key, and the check that a form is our own. Pure."""
+"""The cookie of the page's session, and the check that a form is our own. Pure."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Mapping
 from typing import Final
 
 from api.web.auth import origin_is_host
 
-SESSION_SECONDS: Final = 12 * 3600
 COOKIE: Final = "sluice_session"
 SECURE_COOKIE: Final = "__Host-sluice_session"
 """The cookie's name over https: browsers accept it only with Secure, for this host and every path."""
@@ -18,27 +15,18 @@ _MOST_COOKIES: Final = 16 * 1024
 _MOST_TOKENS: Final = 4
 
 
-def session_token(key: str, now_ms: int) -> str:
-    """The cookie's value: the second at which it ends, and an HMAC made with the key. It does not reveal the key."""
-    ends = str(now_ms // 1000 + SESSION_SECONDS)
-    return f"{ends}.{_proof(key, ends)}"
-
-
-def session_holds(token: str, key: str, now_ms: int) -> bool:
-    """Whether this token was made with the key that is valid now, and has not ended."""
-    ends, _, proof = token.partition(".")
-    if not hmac.compare_digest(proof.encode(), _proof(key, ends).encode()):
-        return False
-    return now_ms // 1000 < int(ends)
-
-
 def tokens_in(cookies: str) -> list[str]:
     """The values in a Cookie header that could be session tokens: there may be an old one, from https or from http.
 
     Other cookies are not parsed: to unquote a long one can take the standard library seconds (CVE-2024-7592).
     """
+    return values_of(cookies, (SECURE_COOKIE, COOKIE))
+
+
+def values_of(cookies: str, names: tuple[str, ...]) -> list[str]:
+    """The values of the cookies of these names, as they are."""
     pairs = [pair.strip().partition("=") for pair in cookies[:_MOST_COOKIES].split(";")]
-    return [value for name, _, value in pairs if name in (SECURE_COOKIE, COOKIE)][:_MOST_TOKENS]
+    return [value for name, _, value in pairs if name in names][:_MOST_TOKENS]
 
 
 def from_own_page(headers: Mapping[str, str]) -> bool:
@@ -56,7 +44,3 @@ def from_own_page(headers: Mapping[str, str]) -> bool:
 def over_https(headers: Mapping[str, str], scheme: str) -> bool:
     """Whether the browser uses https, also where a proxy ends TLS: then the Origin header shows it."""
     return scheme == "https" or headers.get("origin", "").startswith("https://")
-
-
-def _proof(key: str, ends: str) -> str:
-    return hmac.new(key.encode(), f"sluice page until {ends}".encode(), hashlib.sha256).hexdigest()

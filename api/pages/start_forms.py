@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from control.admission import Catalog, Kind
 from schemas.datasets import Dataset
+from schemas.modes import Mode
+
+_MODES: Final[dict[Mode, str]] = {
+    "create": "a key that exists is a row error",
+    "upsert": "columns of the file replace, others stay; a new key is a new document",
+    "replace": "the document becomes the row",
+    "update": "columns of the file replace; a key that is missing is a row error",
+    "delete": "the document goes; a key that is missing is a row error",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,8 @@ class StartForm:
     makes_file: bool
     queues: bool
     """Another job may be in its way."""
+    modes: tuple[tuple[Mode, str], ...] = ()
+    """Modes to choose from, each with what it does; none: there is no choice."""
 
 
 def start_forms(catalog: Catalog) -> list[StartForm]:
@@ -68,10 +80,12 @@ def _forms(catalog: Catalog) -> Iterator[StartForm]:
             dated=kind.dated,
             makes_file=kind.makes_file,
             queues=kind.exclusive,
+            modes=tuple((mode, _MODES[mode]) for mode in kind.modes) if len(kind.modes) > 1 else (),
         )
 
 
 def _described(dataset: Dataset, kind: Kind) -> str:
     if kind.dated:
         return f"{dataset.name}, by {dataset.date_field}"
-    return f"{dataset.name}: {', '.join(dataset.columns)}"
+    key = f"; key: {', '.join(dataset.primary_key)}" if dataset.key_scope == "organisation" else ""
+    return f"{dataset.name}: {', '.join(dataset.columns)}{key}"

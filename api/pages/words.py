@@ -139,10 +139,15 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
             return "It can't go on by itself. Remove the cause and resume it, or roll it back."
         case State.ROLLING_BACK if job.checking:
             return "Every row is taken out; a count shows that none is left."
+        case State.ROLLING_BACK if job.mode is not None:
+            return "Documents are given back."
         case State.ROLLING_BACK:
             return "What is left of the export is being removed." if export else "Its rows are being taken out again."
         case State.ROLLBACK_PAUSED:
             return "Taking its rows out is paused. Resume it to go on."
+        case State.ROLLED_BACK if job.mode is not None:
+            left = view.progress.rows_kept + view.progress.rows_not_restored
+            return f"{number(left)} documents are left, see below." if left else "Every document is as before the job."
         case State.ROLLED_BACK:
             return "Nothing of the export is left." if export else "A search has found none of its rows."
 
@@ -158,6 +163,9 @@ def said(job: Job, view: JobView) -> str:
 def counts(view: JobView) -> str:
     """How many rows of how many are dealt with."""
     progress = view.progress
+    if view.phase == "undo" and view.mode is not None:
+        goal = progress.rows_applied - progress.rows_unchanged
+        return f"{number(progress.rows_restored)} of {number(goal)} documents given back"
     if view.phase == "undo":
         return f"{number(progress.rows_rolled_back)} of {number(progress.rows_applied)} rows taken out"
     done = number(progress.rows_applied + progress.rows_failed)
@@ -198,6 +206,10 @@ def options(view: JobView) -> list[str]:
         told.append(_rate(chosen.rows_per_second))
     if chosen.if_busy == "queue":
         told.append("waits in the queue if it has to")
+    if view.mode is not None:
+        told.append(f"mode {view.mode}")
+    if chosen.empty == "clear":
+        told.append("empty cells take values out")
     if chosen.raw:
         told.append("cells are taken and written as they are")
     if chosen.suspicions is not None:

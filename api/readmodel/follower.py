@@ -1,17 +1,16 @@
-"""Follows the topics ``jobs``, ``lanes`` and ``job-events`` from their beginning, in a thread, and feeds the view."""
+"""Follows topics from their beginning, in a thread, and hands over what their records say."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from api.readmodel.decoding import Decoder
-from api.readmodel.job_index import Seen
 from runtime.clients import librdkafka_config
 from runtime.clock import now_ms
 from runtime.settings import Settings
@@ -20,9 +19,16 @@ from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)
 
-FOLLOWED: tuple[TopicName, ...] = ("job-events", "jobs", "lanes")
+T = TypeVar("T")
+Decode = Callable[[str, bytes | None, bytes | None, int, int, int], T | None]
+"""What a record says, from its topic, key, value, offset, timestamp and partition; None: nothing of use. It raises
+nothing."""
+
 _BATCH = 500
 _RETRY_SECONDS = 1.0
+_KAFKA_SECONDS = 10.0
+_MARGIN_MS = 3600 * 1000
+"""Clocks of the processes that write records may differ by so much."""
 _LOST = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 
 
@@ -43,22 +49,41 @@ def groupless_consumer(settings: Settings, **more: Any) -> Consumer:
     return Consumer({**config, "log_level": 2})
 
 
-class Follower:
+@dataclass(frozen=True)
+class Later(Generic[T]):
+    """A topic that is read once the others are at their end: from the earliest time on that their records need."""
+
+    topic: TopicName
+    needed_since: Callable[[T], int | None]
+    """The time that what a record says needs; None: none."""
+
+
+class Follower(Generic[T]):
     """The thread. It calls `deliver` and `caught_up` in the event loop."""
 
     def __init__(
         self,
         settings: Settings,
         loop: asyncio.AbstractEventLoop,
-        deliver: Callable[[list[Seen]], None],
-        caught_up: Callable[[], None],
+        topics: Sequence[TopicName],
+        decoder: Callable[[], Decode[T]],
+        deliver: Callable[[list[T]], None],
+        caught_up: Callable[[], None] = lambda: None,
+        newest: int | None = None,
+        later: Later[T] | None = None,
     ) -> None:
+        """`decoder` is called anew each time that the topics are read from their beginning; `newest`: only so many
+        records before the end of each partition; `later` is one of `topics`."""
         self._settings = settings
         self._loop = loop
+        self._topics = topics
+        self._newest = newest
+        self._later = later
+        self._decoder = decoder
         self._deliver = deliver
         self._caught_up = caught_up
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"follower of {topics[0]}", daemon=True)
 
     def start(self) -> None:
         """Begin to read."""
@@ -83,19 +108,23 @@ class Follower:
 
     def _follow(self, consumer: Consumer) -> None:
         wanted = self._partitions(consumer)
-        consumer.assign(wanted)
+        held = topic_name(self._settings.prefix, self._later.topic) if self._later else None
+        later = [place for place in wanted if place.topic == held]
+        first = [place for place in wanted if place.topic != held]
+        consumer.assign(first)
         behind = {(partition.topic, partition.partition) for partition in wanted}
-        decoder = Decoder(self._settings.prefix, now_ms=now_ms())
+        decode, oldest = self._decoder(), now_ms()
         while not self._stopping.is_set():
-            batch: list[Seen] = []
+            batch: list[T] = []
             message = consumer.poll(1.0)
             while message is not None:
                 error = message.error()
                 if error is None:
                     place = message.topic(), message.key(), message.value(), message.offset()
-                    seen = decoder.seen(*place, _at(message), message.partition())
+                    seen = decode(*place, _at(message), message.partition())
                     if seen is not None:
                         batch.append(seen)
+                        oldest = min(oldest, self._needed_since(seen, oldest))
                 elif error.code() == KafkaError._PARTITION_EOF:
                     behind.discard((message.topic(), message.partition()))
                 elif error.code() in _LOST or error.fatal():
@@ -105,11 +134,21 @@ class Follower:
                 message = consumer.poll(0) if len(batch) < _BATCH else None
             if batch:
                 self._hand_over(batch)
+            if later and all(topic == held for topic, _ in behind):
+                positions = consumer.position(first)
+                for place in positions:
+                    place.offset = max(place.offset, OFFSET_BEGINNING)  # without a record there is no position
+                consumer.assign([*positions, *_since(consumer, later, oldest - _MARGIN_MS)])
+                later = []
             if not behind and self._caught_up is not _done:
                 self._loop.call_soon_threadsafe(self._caught_up)
                 self._caught_up = _done
 
-    def _hand_over(self, batch: list[Seen]) -> None:
+    def _needed_since(self, seen: T, otherwise: int) -> int:
+        since = self._later.needed_since(seen) if self._later else None
+        return otherwise if since is None else since
+
+    def _hand_over(self, batch: list[T]) -> None:
         """Give a batch to the event loop, and wait until it is folded in: else a long topic would pile up in memory."""
         folded = threading.Event()
 
@@ -125,12 +164,33 @@ class Follower:
 
     def _partitions(self, consumer: Consumer) -> list[TopicPartition]:
         """Every partition to follow, as soon as all topics exist."""
-        names = [topic_name(self._settings.prefix, name) for name in FOLLOWED]
+        names = [topic_name(self._settings.prefix, name) for name in self._topics]
         topics = consumer.list_topics(timeout=5).topics
         missing = [name for name in names if name not in topics or not topics[name].partitions]
         if missing:
             raise KafkaException(KafkaError(KafkaError._UNKNOWN_TOPIC, f"no topic {', '.join(missing)} yet"))
-        return [TopicPartition(name, number, OFFSET_BEGINNING) for name in names for number in topics[name].partitions]
+        return [
+            TopicPartition(name, number, self._start(consumer, name, number))
+            for name in names
+            for number in topics[name].partitions
+        ]
+
+    def _start(self, consumer: Consumer, topic: str, partition: int) -> int:
+        if self._newest is None:
+            return int(OFFSET_BEGINNING)
+        first, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=5)
+        return int(max(first, end - self._newest))
+
+
+def _since(consumer: Consumer, places: list[TopicPartition], at: int) -> list[TopicPartition]:
+    """Where to begin so that every record from this time on is read."""
+    # The ends are looked up first: where no record is of this time, those that come meanwhile are not missed.
+    ends = {place.partition: consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)[1] for place in places}
+    asked = [TopicPartition(place.topic, place.partition, max(0, at)) for place in places]
+    return [
+        TopicPartition(found.topic, found.partition, found.offset if found.offset >= 0 else ends[found.partition])
+        for found in consumer.offsets_for_times(asked, timeout=_KAFKA_SECONDS)
+    ]
 
 
 def _done() -> None:

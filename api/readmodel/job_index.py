@@ -168,4 +168,4 @@ class JobIndex:
 
 def dealt_with(totals: LaneTotals) -> int:
     """Rows that a lane has dealt with, in either phase."""
-    return totals.rows_applied + totals.rows_failed + totals.rows_undone
+    return totals.rows_applied + totals.rows_failed + totals.rows_undone + totals.rows_kept + totals.rows_not_restored

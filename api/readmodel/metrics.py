@@ -18,10 +18,12 @@ from api.readmodel.event_loop import CachedValue, time_slices
 from api.readmodel.job_index import JobIndex
 from api.readmodel.totals import applied_totals, pending
 from runtime.telemetry.metrics import ProcessMetrics
+from runtime.telemetry.tracing import span
 from schemas.job import ENDED, State
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OPEN: Final = tuple(state for state in State if state not in ENDED)
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OTHER: Final = "other"
 _JOBS_PER_SLICE: Final = 500
 
@@ -127,4 +129,9 @@ class MetricsMiddleware:
                 metrics.answered(scope["method"], route, message["status"], time.perf_counter() - begun)
             await send(message)
 
-        await self._app(scope, receive, counted)
+        if scope["method"] in _READING:
+            await self._app(scope, receive, counted)
+            return
+        parent = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
+        with span(f"{scope['method']} {scope['path'].split('/')[-1] or '/'}"[:60], parent):
+            await self._app(scope, receive, counted)

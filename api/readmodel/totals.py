@@ -30,7 +30,7 @@ def undone_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
     if job.phase != "undo" or job.checking or job.state is State.ROLLED_BACK:
         return finished
     newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "undo" and lane.run == job.run}
-    return sum(newer_totals(reported_totals(job), newest).values(), finished)
+    return finished.another_round(sum(newer_totals(reported_totals(job), newest).values(), LaneTotals()))
 
 
 @dataclass(frozen=True, slots=True)

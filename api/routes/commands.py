@@ -21,6 +21,7 @@ from api.web.bodies import short_body
 from api.web.routing import CSV, Answer, Body, Endpoint, Handler, Parameter, Part, refusal
 from api.web.services import caller, services, visible_job
 from schemas import bounds
+from schemas.principals import Role
 
 _LONGEST_WAIT_SECONDS = 600.0
 _WAIT: Final = Parameter(
@@ -38,7 +39,7 @@ def commanding(action: str) -> Handler:
         """Send the command; with ``?wait=SECONDS``, wait for the state in which the job rests."""
         job, parts = await visible_job(request), services(request)
         wait = _wait_seconds(request)
-        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows")
+        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows, force, partial")
         job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, wait or 0))
         if wait is None:
             return job_answer(parts, job, 202)
@@ -108,6 +109,7 @@ def _command(action: str, summary: str) -> Endpoint:
         ),
         (_WAIT,),
         Body(Reason, required=False),
+        role=Role.OPERATOR,
     )
 
 
@@ -128,6 +130,7 @@ ENDPOINTS: Final = (
         "Set or lift the most rows a second",
         (Answer(200, "The job", JobView), _NOT_NOW),
         body=Body(Rate),
+        role=Role.OPERATOR,
     ),
     Endpoint(
         "POST",
@@ -137,6 +140,7 @@ ENDPOINTS: Final = (
         "Say how many rows come by the inbox; the job ends once it has them",
         (Answer(202, "The job", JobView), _NOT_NOW),
         body=Body(InputEnd),
+        role=Role.OPERATOR,
     ),
     Endpoint(
         "POST",
@@ -150,6 +154,7 @@ ENDPOINTS: Final = (
             refusal(409, "Not possible in this state, or without the file that the dry run read; the message says why"),
         ),
         body=Body(Start, required=False),
+        role=Role.OPERATOR,
     ),
     Endpoint(
         "POST",
@@ -164,5 +169,6 @@ ENDPOINTS: Final = (
         ),
         (_REASON,),
         Body(form={"file": Part(CSV)}, text=CSV),
+        role=Role.OPERATOR,
     ),
 )

@@ -17,6 +17,7 @@ from api.web.routing import Answer, Body, Endpoint, refusal, unavailable
 from api.web.services import caller, caught_up, services
 from runtime.clock import now_ms
 from schemas.ids import new_job_id
+from schemas.principals import Role
 
 
 async def estimate_export(request: Request) -> Response:
@@ -44,6 +45,7 @@ ENDPOINTS: Final = (
             unavailable("Elasticsearch does not answer, or the API has just started"),
         ),
         body=Body(EstimateRequest),
+        role=Role.OPERATOR,
         description="The body is that of the export; `operation` may be left out.",
     ),
 )

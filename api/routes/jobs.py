@@ -23,6 +23,7 @@ from api.web.routing import CSV, Answer, Body, Endpoint, Parameter, Part, refusa
 from api.web.services import caller, caught_up, services, visible_job
 from schemas.bounds import MOST_KEY
 from schemas.job import Options, State
+from schemas.principals import Role
 
 _HEARTBEAT_SECONDS = 15
 _SEND_SECONDS = 60
@@ -31,7 +32,7 @@ _SEND_SECONDS = 60
 async def list_jobs(request: Request) -> Response:
     """A page of jobs."""
     parts, requester = services(request), caller(request)
-    query = query_of(request.query_params.multi_items(), parts.catalog.operations)
+    query = query_of(request.query_params.multi_items(), parts.catalog.operations, requester.scope)
     await caught_up(parts)
     return json_answer(await job_page(parts, query, requester))
 
@@ -80,6 +81,7 @@ ENDPOINTS: Final = (
             Parameter("limit", "Jobs on a page, at most", Annotated[int, Meta(ge=1, le=MOST)]),
             Parameter("after", "The `next` of the page before", str),
         ),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "POST",
@@ -125,8 +127,17 @@ ENDPOINTS: Final = (
         description="With multipart/form-data the file is sent along, and the job in the part `job` or in the query. "
         "With application/json the job names a file in an import folder of the server, takes its rows from the "
         "inbox, or is an export. A file may be compressed (gzip, zip).",
+        role=Role.OPERATOR,
     ),
-    Endpoint("GET", JOB, get_job, "getJob", "One job", (Answer(200, "The job", JobView),)),
+    Endpoint(
+        "GET",
+        JOB,
+        get_job,
+        "getJob",
+        "One job",
+        (Answer(200, "The job", JobView),),
+        role=Role.VIEWER,
+    ),
     Endpoint(
         "GET",
         f"{JOB}/watch",
@@ -137,5 +148,6 @@ ENDPOINTS: Final = (
             Answer(200, "Server-sent events", "text/event-stream"),
             unavailable("As many callers watch jobs as the API has room for, or the API has just started"),
         ),
+        role=Role.VIEWER,
     ),
 )

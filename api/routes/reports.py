@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.jobs.downloads import errors_csv, result_file
+from api.errors import invalid
+from api.jobs.changes import change_page
+from api.jobs.downloads import changes_file, errors_csv, result_file, undone_file
 from api.jobs.dry_runs import preview_of
 from api.jobs.paging import MOST, whole_number
 from api.jobs.queries import MOST_HISTORY, dataset_view, errors_of, history_of, totals
-from api.models import DatasetList, HistoryPage, Preview, RowErrorPage, Stats
+from api.jobs.undone import BUCKETS, Bucket, undone_page
+from api.models import ChangePage, DatasetList, HistoryPage, Preview, RowErrorPage, Stats, UndonePage
 from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
+from schemas.principals import Role
 
 _ERRORS_LIMIT = 100
 _LAST_ROW = 2**62
-_LIMIT: Final = Parameter("limit", "Errors on a page, at most", Annotated[int, Meta(ge=1, le=MOST)])
+_LIMIT: Final = Parameter("limit", "Rows on a page, at most", Annotated[int, Meta(ge=1, le=MOST)])
 _AFTER: Final = Parameter("after", "Only rows after this one", Annotated[int, Meta(ge=0, le=_LAST_ROW)])
+
+_OUTCOME: Final = Parameter("outcome", "Only rows with these outcomes", list[Literal["restored", "kept", "failed"]])
 
 
 async def get_history(request: Request) -> Response:
@@ -34,14 +40,7 @@ async def get_history(request: Request) -> Response:
 async def get_errors(request: Request) -> Response:
     """A page of a job's row errors."""
     job, parts = await visible_job(request), services(request)
-    limit, after = request.query_params.get(_LIMIT.name), request.query_params.get(_AFTER.name)
-    page = await errors_of(
-        parts,
-        job,
-        _ERRORS_LIMIT if limit is None else whole_number(_LIMIT.name, limit, 1, MOST),
-        None if after is None else whole_number(_AFTER.name, after, 0, _LAST_ROW),
-    )
-    return json_answer(page)
+    return json_answer(await errors_of(parts, job, *_page(request)))
 
 
 async def get_errors_csv(request: Request) -> Response:
@@ -54,6 +53,49 @@ async def get_preview(request: Request) -> Response:
     """What a dry run has found so far."""
     job, parts = await visible_job(request), services(request)
     return json_answer(await preview_of(parts, job))
+
+
+async def get_changes(request: Request) -> Response:
+    """A page of what a dry run would change."""
+    job, parts = await visible_job(request), services(request)
+    return json_answer(await change_page(parts, job, *_page(request)))
+
+
+async def get_changes_csv(request: Request) -> Response:
+    """All that a dry run would change, as CSV."""
+    job, parts = await visible_job(request), services(request)
+    return await changes_file(parts, job)
+
+
+async def get_undone(request: Request) -> Response:
+    """A page of what a rollback has done."""
+    job, parts = await visible_job(request), services(request)
+    return json_answer(await undone_page(parts, job, _buckets(request), *_page(request)))
+
+
+async def get_undone_csv(request: Request) -> Response:
+    """What a rollback has done with each row, as CSV."""
+    job, parts = await visible_job(request), services(request)
+    return await undone_file(parts, job, _buckets(request))
+
+
+def _buckets(request: Request) -> tuple[Bucket, ...]:
+    text = request.query_params.get(_OUTCOME.name)
+    if text is None:
+        return BUCKETS
+    found = tuple(bucket for bucket in BUCKETS if bucket in text.split(","))
+    if not found or len(found) != len(text.split(",")):
+        raise invalid(f"outcome is one or more of {', '.join(BUCKETS)}, with commas between, not {text[:80]!r}")
+    return found
+
+
+def _page(request: Request) -> tuple[int, int | None]:
+    """How many rows, and after which one."""
+    limit, after = request.query_params.get(_LIMIT.name), request.query_params.get(_AFTER.name)
+    return (
+        _ERRORS_LIMIT if limit is None else whole_number(_LIMIT.name, limit, 1, MOST),
+        None if after is None else whole_number(_AFTER.name, after, 0, _LAST_ROW),
+    )
 
 
 async def get_result(request: Request) -> Response:
@@ -87,6 +129,7 @@ ENDPOINTS: Final = (
         "getHistory",
         "The audit trail, newest last",
         (Answer(200, "What happened", HistoryPage),),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -96,6 +139,7 @@ ENDPOINTS: Final = (
         "Row errors, by row",
         (Answer(200, "A page", RowErrorPage),),
         (_LIMIT, _AFTER),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -104,6 +148,7 @@ ENDPOINTS: Final = (
         "getErrorsCsv",
         "All row errors",
         (Answer(200, "The rows, and why not", CSV, {"Content-Disposition": "What to call the file"}),),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -112,6 +157,55 @@ ENDPOINTS: Final = (
         "getPreview",
         "What a dry run has found: counts, first row errors, first rows as they would be stored",
         (Answer(200, "The preview", Preview), refusal(404, "There is no such job, or it is no dry run")),
+        role=Role.VIEWER,
+    ),
+    Endpoint(
+        "GET",
+        f"{JOB}/changes",
+        get_changes,
+        "getChanges",
+        "What a dry run would change, by row",
+        (Answer(200, "A page", ChangePage), refusal(404, "There is no such job, or it is no dry run")),
+        (_LIMIT, _AFTER),
+        role=Role.VIEWER,
+    ),
+    Endpoint(
+        "GET",
+        f"{JOB}/changes.csv",
+        get_changes_csv,
+        "getChangesCsv",
+        "All that a dry run would change, a line for each value",
+        (
+            Answer(200, "The changes", CSV, {"Content-Disposition": "What to call the file"}),
+            refusal(404, "There is no such job, or it is no dry run"),
+        ),
+        role=Role.VIEWER,
+    ),
+    Endpoint(
+        "GET",
+        f"{JOB}/undone",
+        get_undone,
+        "getUndone",
+        "What a rollback has done with each row: restored, kept as others have changed it since, or failed",
+        (
+            Answer(200, "A page", UndonePage),
+            refusal(404, "There is no such job, it was not rolled back, or its rows are all its own"),
+        ),
+        (_OUTCOME, _LIMIT, _AFTER),
+        role=Role.VIEWER,
+    ),
+    Endpoint(
+        "GET",
+        f"{JOB}/undone.csv",
+        get_undone_csv,
+        "getUndoneCsv",
+        "The same, all of it",
+        (
+            Answer(200, "The rows", CSV, {"Content-Disposition": "What to call the file"}),
+            refusal(404, "There is no such job, it was not rolled back, or its rows are all its own"),
+        ),
+        (_OUTCOME,),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -132,6 +226,7 @@ ENDPOINTS: Final = (
             Parameter("If-Range", "The ETag that the range belongs to", str, "header"),
             Parameter("If-None-Match", "ETags of files that the caller has", str, "header"),
         ),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -140,6 +235,7 @@ ENDPOINTS: Final = (
         "listDatasets",
         "Datasets and their columns",
         (Answer(200, "All of them", DatasetList),),
+        role=Role.VIEWER,
     ),
     Endpoint(
         "GET",
@@ -148,5 +244,6 @@ ENDPOINTS: Final = (
         "getStats",
         "Totals over all jobs",
         (Answer(200, "The totals", Stats), unavailable("The API has just started, and does not know every job yet")),
+        role=Role.VIEWER,
     ),
 )

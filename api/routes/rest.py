@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.openapi import document
-from api.routes import commands, exports, jobs, reports, service
+from api.routes import commands, exports, jobs, keys, reports, service
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Endpoint
 
@@ -32,7 +32,7 @@ _DESCRIPTION: Final = Endpoint(
     "getDescription",
     "This text",
     (Answer(200, "OpenAPI 3.1", JSON),),
-    open=True,
+    role=None,
 )
 
 GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
@@ -40,6 +40,7 @@ GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "Exports": exports.ENDPOINTS,
     "Commands": commands.ENDPOINTS,
     "Reports": reports.ENDPOINTS,
+    "Keys": keys.ENDPOINTS,
     "Service": (*service.ENDPOINTS, _DESCRIPTION),
 }
 """Name of a group -> its routes; generated clients have a class for each group."""

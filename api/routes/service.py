@@ -40,7 +40,7 @@ async def metrics(request: Request) -> Response:
 
 
 ENDPOINTS: Final = (
-    Endpoint("GET", "/healthz", healthz, "healthz", "The process runs", (Answer(200, "It does", Health),), open=True),
+    Endpoint("GET", "/healthz", healthz, "healthz", "The process runs", (Answer(200, "It does", Health),), role=None),
     Endpoint(
         "GET",
         "/readyz",
@@ -48,7 +48,7 @@ ENDPOINTS: Final = (
         "readyz",
         "Control works",
         (Answer(200, "It does", Readiness), Answer(503, "Not (yet)", Readiness)),
-        open=True,
+        role=None,
     ),
     Endpoint(
         "GET",
@@ -57,6 +57,6 @@ ENDPOINTS: Final = (
         "metrics",
         "Numbers for Prometheus",
         (Answer(200, "Text format 0.0.4", "text/plain"),),
-        open=True,
+        role=None,
     ),
 )

@@ -124,6 +124,7 @@ async function showColumns(form) {
   body.append("dataset", form.getAttribute("data-dataset") || form.elements.dataset.value); // form.dataset is a field
   body.append("columns", form.elements.columns.value);
   for (const name of FORMAT) body.append(name, form.elements[name].value);
+  if (form.elements.mode) body.append("mode", form.elements.mode.value);
   if (file.size <= HEAD_BYTES) body.append("whole", "on");
   body.append("file", file.slice(0, HEAD_BYTES));
   let html = "";
@@ -149,7 +150,7 @@ document.addEventListener("change", (event) => {
     const pairs = chosen.map((select) => [select.dataset.column, select.value === "-" ? null : select.value.slice(1)]);
     form.elements.columns.value = JSON.stringify(Object.fromEntries(pairs));
     showColumns(form);
-  } else if (event.target.matches("input[type=file], select[name=dataset]") || FORMAT.includes(event.target.name)) {
+  } else if (event.target.matches("input[type=file], select[name=dataset], select[name=mode]") || FORMAT.includes(event.target.name)) {
     form.elements.columns.value = "";
     showColumns(form);
   }

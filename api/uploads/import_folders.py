@@ -37,11 +37,17 @@ Look = Callable[[bytes, bool], Seen]
 """Called with a file's first bytes, and whether these are all of it. Raises ApiError to refuse."""
 
 
+def folders_for(roots: tuple[Path, ...], organisation: str | None) -> tuple[Path, ...]:
+    """The folders whose files a caller may name who acts for this organisation: those that have its name, in each
+    import folder; for one who acts for all organisations (None) the import folders."""
+    return roots if organisation is None else tuple(root / organisation for root in roots)
+
+
 def allowed_path(name: str, roots: tuple[Path, ...]) -> Path:
     """The file that `name` means, all links followed.
 
     Raises:
-        ApiError: 403, it is in none of the import folders; 400, there is no such file.
+        ApiError: 403, it is in none of these folders; 400, there is no such file.
     """
     if not roots:
         raise ApiError(

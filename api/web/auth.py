@@ -1,32 +1,30 @@
-"""Authentication: which caller sends a request. Pure, but for reading the admin's key from its file once."""
+"""Authentication: which caller sends a request."""
 
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Final
 from urllib.parse import urlsplit
 
-from api.errors import ApiError
+from api.errors import ApiError, unavailable
+from api.principals.attempts import Attempts
+from api.principals.audit import Audit
+from api.principals.caller import ADMIN, Caller, caller_by_key
+from api.principals.oidc.provider import Provider, looks_like_token
+from api.principals.store import PrincipalStore
+from control.principals.keys import PREFIX, digest, key_id_in
+from control.principals.registry import end_of
+from runtime.clock import now_ms
 from runtime.settings import Settings
 
+__all__ = ["ADMIN", "Authenticator", "Caller", "admin_key", "origin_is_host"]
+
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """An authenticated caller, and the organisations it may act for."""
-
-    name: str
-    organisations: frozenset[str] | None = None
-    """None: every one."""
-
-    def may_see(self, organisation: str) -> bool:
-        """Whether the caller may see this organisation's jobs."""
-        return self.organisations is None or organisation in self.organisations
-
-
-ADMIN = Caller("admin")
+_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="sluice"'}
 
 
 def admin_key(settings: Settings) -> str | None:
@@ -47,23 +45,98 @@ def key_in(headers: Mapping[str, str]) -> str | None:
     return headers.get("x-api-key")
 
 
-def caller_of(headers: Mapping[str, str], method: str, key: str | None, *, require_key: bool) -> Caller:
-    """Who sends a request with these headers (names in lower case), where `key` is the admin's.
+@dataclass(slots=True)
+class Authenticator:
+    """Tells callers by their keys."""
 
-    Raises:
-        ApiError: 401, the key is wrong or missing; 403, a web page of another site sends it.
-    """
-    given = key_in(headers)
-    if given is not None:
-        if key is None or not hmac.compare_digest(given.encode(), key.encode()):
-            raise _unauthenticated("this API key is not known")
+    settings: Settings
+    principals: PrincipalStore
+    audit: Audit
+    admin_key: str | None
+    attempts: Attempts = field(default_factory=Attempts)
+    catch_up_seconds: float = 5.0
+    provider: Provider | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.provider = Provider(self.settings) if self.settings.oidc_issuer is not None else None
+
+    async def caller_of(self, headers: Mapping[str, str], method: str, address: str, about: str) -> Caller:
+        """Who sends a request with these headers (names in lower case), from this address, to the route `about`.
+
+        Raises:
+            ApiError: 401, the key is wrong or missing; 403, a web page of another site sends it; 429, there were too
+                many wrong keys.
+        """
+        given = key_in(headers)
+        if given is not None:
+            return await self.caller_with(given, address, about)
+        if self.settings.api_require_key:
+            raise _unauthenticated("an API key is needed: send it as 'Authorization: Bearer KEY'")
+        # CSRF: without a key any web page could send requests through the browser of the local stack's user.
+        if method not in _SAFE_METHODS and _is_foreign(headers):
+            raise ApiError(403, "this request comes from a web page of another site; send an API key with it")
         return ADMIN
-    if require_key:
-        raise _unauthenticated("an API key is needed: send it as 'Authorization: Bearer KEY'")
-    # CSRF: without a key any web page could send requests through the browser of the local stack's user.
-    if method not in _SAFE_METHODS and _is_foreign(headers):
-        raise ApiError(403, "this request comes from a web page of another site; send an API key with it")
-    return ADMIN
+
+    async def caller_with(self, given: str, address: str, about: str) -> Caller:
+        """Who has this key. Raises ApiError, 401 or 429."""
+        if given.startswith(PREFIX):
+            await self.caught_up()
+        key = self.principals.feed.registry.key_of(given)
+        if key is not None:
+            ended = end_of(key, now_ms())
+            if ended is not None:
+                raise self._refused(given, address, about, f"this API key {ended}; ask an admin for another one")
+            self.principals.used(key.id, now_ms())
+            return caller_by_key(key)
+        if self.provider is not None and looks_like_token(given):
+            return await self._by_token(given, address, about)
+        wait = 0.0 if self.attempts.proved(digest(given)) else self.attempts.wait(address, given, monotonic())
+        if wait > 0:
+            self.attempts.unlogged += 1
+            raise _slowed(wait)
+        if self.admin_key is not None and hmac.compare_digest(given.encode(), self.admin_key.encode()):
+            self.attempts.prove(digest(given))
+            return ADMIN
+        raise self._refused(given, address, about, "this API key is not known")
+
+    async def caught_up(self) -> None:
+        """Wait until every key and every revocation is known, which is so soon after the start of the process.
+
+        Raises:
+            ApiError: 503, it is not so yet.
+        """
+        feed = self.principals.feed
+        if not await feed.until(lambda: feed.caught_up, self.catch_up_seconds):
+            raise unavailable("the API is still reading its keys from Kafka; try again in a moment")
+
+    async def _by_token(self, given: str, address: str, about: str) -> Caller:
+        assert self.provider is not None
+        try:
+            return await self.provider.caller_of(given)
+        except ApiError as error:
+            if error.code != 401:
+                raise
+            raise self._refused(given, address, about, error.message) from error
+
+    def _refused(self, given: str, address: str, about: str, why: str) -> ApiError:
+        now, attempts = monotonic(), self.attempts
+        wait = attempts.wait(address, given, now)
+        if wait > 0:
+            attempts.unlogged += 1
+            return _slowed(wait)
+        attempts.wrong(address, given, now)
+        unlogged, attempts.unlogged = attempts.unlogged, 0
+        slowed = attempts.wait(address, given, now) > 0
+        self.audit.note(
+            "slowed" if slowed else "refused",
+            None,
+            address,
+            about,
+            why.partition(";")[0],
+            key_id=key_id_in(given),
+            unlogged=unlogged,
+        )
+        return _unauthenticated(why)
 
 
 def _is_foreign(headers: Mapping[str, str]) -> bool:
@@ -85,5 +158,11 @@ def _unauthenticated(message: str) -> ApiError:
     return ApiError(
         401,
         f"{message}; a local stack's key is in the file admin.key of its home folder, or set SLUICE_API_KEY",
-        headers={"WWW-Authenticate": 'Bearer realm="sluice"'},
+        headers=_CHALLENGE,
     )
+
+
+def _slowed(seconds: float) -> ApiError:
+    whole = math.ceil(seconds)
+    text = f"too many wrong API keys; try again in {whole} s, with the right one"
+    return ApiError(429, text, {"retry_after_seconds": whole}, {"Retry-After": str(whole)})

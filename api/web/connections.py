@@ -6,6 +6,7 @@ import asyncio
 import http
 import re
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -13,10 +14,11 @@ import h11
 import msgspec
 from uvicorn import Config, Server
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from api.errors import error_body
 from api.web.connection_timeouts import Awaited, ConnectionTimeouts, Exceeded, Limits, Snapshot
+from api.web.ending import BREAK_OFF
 
 MOST_HEAD_BYTES: Final = 32 * 1024
 """In a request's line and headers together."""
@@ -142,6 +144,9 @@ class Connection(H11Protocol):
         if self.cycle is not self._counted:
             self._counted = self.cycle
             self._requests += 1
+            # The cycle's task has not begun yet.
+            extensions: dict[str, Any] = self.cycle.scope.setdefault("extensions", {})
+            extensions[BREAK_OFF] = partial(self._break_off, self.cycle)
         if self.conn.left <= 0 and self._next_turn is None:
             self._next_turn = self.loop.call_soon(self._go_on)
 
@@ -150,6 +155,12 @@ class Connection(H11Protocol):
         if self.cycle is None or self.cycle.response_complete or len(self.cycle.body) <= HIGH_WATER_LIMIT:
             self.flow.resume_reading()
         self.handle_events()
+
+    def _break_off(self, cycle: RequestResponseCycle) -> None:
+        """Close the connection of an answer that is not complete, so that its client can't take it for complete."""
+        cycle.disconnected = True
+        cycle.message_event.set()
+        self.transport.abort()
 
     def check_timeouts(self, now: float) -> None:
         """Close the connection if its client has exceeded a time limit; `now` is the loop's time."""

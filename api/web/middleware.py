@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ApiError
+from api.web.ending import NoLongerAllowedError
 from api.web.responses import refusal, unexpected
 
 
@@ -32,6 +33,8 @@ class UnexpectedErrors:
 
         try:
             await self._app(scope, receive, noting)
+        except NoLongerAllowedError:
+            raise
         except Exception:
             if scope["type"] != "http":
                 raise

@@ -50,11 +50,12 @@ def http_problem(request: Request, error: HTTPException) -> ApiError:
 def unexpected(scope: Scope) -> ApiError:
     """Log the exception that is being handled under an id; returns a refusal with that id and no details."""
     mark = secrets.token_hex(4)
+    route = getattr(scope.get("route"), "path", "none")  # the path itself may hold anything
     log.exception(
         "request failed unexpectedly, id %s: %s %s",
         mark,
         scope["method"],
-        scope["path"],
+        route,
         extra=as_event("request.failed", id=mark),
     )
     return ApiError(

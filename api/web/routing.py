@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.models import ErrorBody
+from schemas.principals import Role
 
 Handler = Callable[[Request], Awaitable[Response]]
 Struct = type[msgspec.Struct]
@@ -27,13 +28,13 @@ CSV: Final = "text/csv"
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter or a header of a request."""
+    """A query parameter, a header, or a part of the path of a request."""
 
     name: str
     meaning: str
     type: Any
     """A type of msgspec; its JSON Schema is the parameter's."""
-    place: Literal["query", "header"] = "query"
+    place: Literal["query", "header", "path"] = "query"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,12 @@ def unavailable(meaning: str) -> Answer:
 _UNKNOWN_HOST = refusal(400, "The Host is not known; the message says which are")
 _MALFORMED = refusal(400, "Malformed; the message says what to change")
 _NO_KEY = refusal(401, "The API key is wrong or missing", {"WWW-Authenticate": "How to send one"})
-_FOREIGN = refusal(403, "A web page of another site sends this without a key")
+_FOREIGN = refusal(403, "The caller's role does not allow it, or a web page of another site sends this without a key")
+_NO_ROLE = refusal(403, "The caller's role does not allow it")
+_SLOWED = refusal(429, "There were too many wrong keys", {"Retry-After": "Seconds to wait before the next try"})
 _NO_JOB = refusal(404, "There is no such job")
 _TOO_LARGE = refusal(413, "The JSON is too large")
+_KEYS_UNKNOWN = unavailable("The API has just started, and does not know every key yet")
 _JOBS_UNKNOWN = unavailable("Kafka, Elasticsearch or the workers do not answer, or the API has just started")
 
 
@@ -92,7 +96,7 @@ _JOBS_UNKNOWN = unavailable("Kafka, Elasticsearch or the workers do not answer, 
 class Endpoint:
     """One method of one path."""
 
-    method: Literal["GET", "POST", "PUT"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     """With GET, HEAD is answered too."""
     path: str
     handler: Handler
@@ -104,8 +108,13 @@ class Endpoint:
     parameters: tuple[Parameter, ...] = ()
     body: Body | None = None
     description: str | None = None
-    open: bool = False
-    """It needs no key."""
+    role: Role | None = Role.ADMIN
+    """The least role that a caller needs; None: it needs no key."""
+
+    @property
+    def open(self) -> bool:
+        """Whether it needs no key."""
+        return self.role is None
 
     @property
     def of_a_job(self) -> bool:
@@ -126,8 +135,12 @@ class Endpoint:
         yield _MALFORMED if asks else _UNKNOWN_HOST
         if not self.open:
             yield _NO_KEY
+            yield _SLOWED
+            yield _KEYS_UNKNOWN
             if self.method != "GET":
                 yield _FOREIGN
+            elif self.role is not Role.VIEWER:
+                yield _NO_ROLE
         if self.of_a_job:
             yield _NO_JOB
             yield _JOBS_UNKNOWN
@@ -135,11 +148,11 @@ class Endpoint:
             yield _TOO_LARGE
 
 
-def starlette_routes(endpoints: Iterable[Endpoint]) -> list[Route]:
-    """A route for each path."""
+def starlette_routes(endpoints: Iterable[Endpoint], guarded: Callable[[Endpoint], Handler]) -> list[Route]:
+    """A route for each path; `guarded` makes the handler that lets only those in who may."""
     paths: dict[str, dict[str, Handler]] = {}
     for endpoint in endpoints:
-        paths.setdefault(endpoint.path, {})[endpoint.method] = endpoint.handler
+        paths.setdefault(endpoint.path, {})[endpoint.method] = guarded(endpoint)
     return [at(path, **handlers) for path, handlers in paths.items()]
 
 

@@ -10,6 +10,8 @@ from elasticsearch import AsyncElasticsearch
 from starlette.requests import Request
 
 from api.errors import no_such_job, unavailable
+from api.principals.audit import Audit
+from api.principals.store import PrincipalStore
 from api.readmodel.command_log import CommandLog
 from api.readmodel.event_loop import CachedValue
 from api.readmodel.history import HistoryReader
@@ -17,7 +19,7 @@ from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobIndex
 from api.readmodel.metrics import Metrics
 from api.uploads.file_readers import FileReaders
-from api.web.auth import Caller, caller_of
+from api.web.auth import Authenticator, Caller
 from api.web.readiness import elasticsearch_state
 from control.admission import Catalog
 from runtime.settings import Settings
@@ -38,8 +40,9 @@ class Services:
     elasticsearch: AsyncElasticsearch
     storage: Storage
     metrics: Metrics
-    key: str | None
-    """The admin's API key."""
+    principals: PrincipalStore
+    audit: Audit
+    authenticator: Authenticator
     creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """Job id -> lock, while a request makes that job; an entry disappears with the last request that uses its lock."""
     files: FileReaders = field(default_factory=FileReaders)
@@ -66,23 +69,26 @@ def services(request: Request) -> Services:
 
 
 def caller(request: Request) -> Caller:
-    """The caller who sends this request.
+    """The caller who sends this request, as `api/web/access.py`, or for a page `api/pages/gate.py`, has found out."""
+    found: Caller = request.state.caller
+    return found
 
-    Raises:
-        ApiError: 401 or 403.
-    """
-    user: Caller | None = getattr(request.state, "caller", None)  # of a page, see api/pages/gate.py
-    if user is not None:
-        return user
-    parts = services(request)
-    return caller_of(request.headers, request.method, parts.key, require_key=parts.settings.api_require_key)
+
+def address_of(request: Request) -> str:
+    """Where a request comes from; empty: not known."""
+    return request.client.host if request.client is not None else ""
+
+
+def route_of(request: Request) -> str:
+    """The method and the route's path, with the names of what varies in it rather than values."""
+    return f"{request.method} {getattr(request.scope.get('route'), 'path', '?')}"
 
 
 async def visible_job(request: Request) -> Job:
     """The job that the request's path names, if its caller may see it.
 
     Raises:
-        ApiError: 401, 403, 404; or 503 as long as the view is not complete.
+        ApiError: 404; or 503 as long as the view is not complete.
     """
     requester = caller(request)
     await caught_up(services(request))
@@ -90,6 +96,7 @@ async def visible_job(request: Request) -> Job:
     job = services(request).view.jobs.get(job_id)
     if job is None or not requester.may_see(job.organisation):
         raise no_such_job(job_id if JOB_ID.match(job_id) else "with this id")
+    request.state.job_id = job_id  # for the access log
     return job
 
 

@@ -16,6 +16,8 @@ class Kept:
     source: dict[str, Any]
     number: int
     """Sequence number: the higher, the later it was written."""
+    version: int = 1
+    """How often it has been written since it was made."""
 
 
 @dataclass(slots=True)
@@ -36,13 +38,15 @@ class MemoryIndex:
         if kept is None:
             if action == "update":
                 return refused(404, "document_missing_exception", f"[{key}]: document missing")
+            if "if_seq_no" in head:
+                return refused(409, _CONFLICT, f"[{key}]: version conflict, there is no document")
             return {"status": 404} if action == "delete" else self._write(key, document, None)
         if action == "create":
             reason = f"[{key}]: version conflict, document already exists (current version [1])"
             return refused(409, _CONFLICT, reason)
+        if head.get("if_seq_no", kept.number) != kept.number:
+            return refused(409, _CONFLICT, f"[{key}]: version conflict, it has been written since")
         if action == "delete":
-            if head.get("if_seq_no", kept.number) != kept.number:
-                return refused(409, _CONFLICT, f"[{key}]: version conflict, it has been written since")
             self.written += 1
             del self.documents[key]
             return {"status": 200}
@@ -57,7 +61,7 @@ class MemoryIndex:
             reason = f"mapping set to strict, dynamic introduction of [{min(strange)}] within [_doc] is not allowed"
             return refused(400, "strict_dynamic_mapping_exception", reason)
         self.written += 1
-        self.documents[key] = Kept(source, self.written)
+        self.documents[key] = Kept(source, self.written, before.version + 1 if before is not None else 1)
         return {"status": 201 if before is None else 200}
 
 

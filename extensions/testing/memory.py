@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig, ObjectApiResponse
 from elasticsearch import BadRequestError, NotFoundError
 
-from extensions.testing.index import MemoryIndex, refused
+from extensions.testing.index import Kept, MemoryIndex, refused
 from extensions.testing.queries import matches, values_of
 
 
@@ -56,6 +56,9 @@ class MemoryElasticsearch:
         source: bool = True,
         aggs: Mapping[str, Any] | None = None,
         seq_no_primary_term: bool = False,
+        version: bool = False,
+        sort: Sequence[Mapping[str, Any]] = (),
+        search_after: Sequence[Any] | None = None,
         ignore_unavailable: bool = False,
         **_: Any,
     ) -> ObjectApiResponse[Any]:
@@ -65,13 +68,18 @@ class MemoryElasticsearch:
         for key, kept in there.seen.items() if there is not None else ():
             if matches(query or {"match_all": {}}, key, kept.source, mapped):
                 found.append((key, kept))
+        total = len(found)
+        if sort:
+            found = _sorted(found, sort, search_after, mapped)
         hits = [
             {"_index": index, "_id": key}
+            | ({"sort": [_place(kept, by, mapped) for by in sort]} if sort else {})
+            | ({"_version": kept.version} if version else {})
             | ({"_source": copy.deepcopy(kept.source)} if source else {})
             | ({"_seq_no": kept.number, "_primary_term": 1} if seq_no_primary_term else {})
             for key, kept in found[:size]
         ]
-        body = {"hits": {"total": {"value": len(found), "relation": "eq"}, "hits": hits}}
+        body = {"hits": {"total": {"value": total, "relation": "eq"}, "hits": hits}}
         if aggs is not None:
             body["aggregations"] = {
                 name: _aggregated(asked, [kept.source for _, kept in found], mapped) for name, asked in aggs.items()
@@ -92,6 +100,7 @@ class MemoryElasticsearch:
                 doc["found"] = kept is not None
             if kept is not None:
                 names = [source_includes] if source_includes is not None else list(kept.source)
+                doc |= {"_seq_no": kept.number, "_primary_term": 1}
                 doc["_source"] = copy.deepcopy({name: kept.source[name] for name in names if name in kept.source})
             docs.append(doc)
         return _answer({"docs": docs})
@@ -147,6 +156,20 @@ def read_lines(operations: bytes) -> Iterator[tuple[str, dict[str, Any], Any]]:
     for line in lines:
         ((action, head),) = json.loads(line).items()
         yield action, head, None if action == "delete" else json.loads(next(lines))
+
+
+def _place(kept: Kept, by: Mapping[str, Any], mapped: Any) -> Any:
+    ((field, order),) = by.items()
+    if order != "asc":
+        raise NotImplementedError(f"the memory of the tests sorts upwards only, not {order!r}")
+    return next(iter(values_of(kept.source, field, mapped)), None)
+
+
+def _sorted(
+    found: list[tuple[str, Kept]], sort: Sequence[Mapping[str, Any]], after: Sequence[Any] | None, mapped: Any
+) -> list[tuple[str, Kept]]:
+    places = [([_place(kept, by, mapped) for by in sort], number) for number, (_, kept) in enumerate(found)]
+    return [found[number] for place, number in sorted(places) if after is None or place > list(after)]
 
 
 def _aggregated(asked: Mapping[str, Any], sources: list[dict[str, Any]], mapped: Any) -> dict[str, Any]:

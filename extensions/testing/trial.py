@@ -17,6 +17,7 @@ from schemas.blocks import RowBlock, UndoBlock
 from schemas.datasets import Dataset
 from schemas.indices import index_name
 from schemas.job import Job, Options, State
+from schemas.modes import Mode
 
 JOB = "trial-1"
 AT = 1_800_000_000_000
@@ -38,6 +39,8 @@ class Case:
     before: Contents = field(default_factory=dict)
     """Documents that are there before: name of an index without its prefix, e.g. ``data-teams`` -> id -> document."""
     organisation: str = "acme"
+    mode: Mode | None = None
+    """Of an upload on a dataset whose key reaches the organisation."""
 
     @property
     def described(self) -> Dataset:
@@ -140,6 +143,7 @@ class Trial:
             partitions=1,
             phase=cast(Any, phase),
             options=Options(dry_run=dry_run),
+            mode=self.case.mode,
         )
         sink = BulkSink(cast(Any, WatchedClient(self.store.client, self.wire)))
         return Work(job, self.dataset, self.store.prefix, sink, self.wire.gate, AT)
@@ -153,5 +157,5 @@ class Trial:
 
 
 def _is_report(index: str) -> bool:
-    """Row errors, what a dry run shows of its rows, and the keys it has met."""
-    return index in ("errors", "previews") or index.startswith("claims-")
+    """Row errors, what a dry run shows of its rows, the keys it has met, and what is kept for a rollback."""
+    return index in ("errors", "previews", "changes", "images", "undone") or index.startswith("claims-")

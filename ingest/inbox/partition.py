@@ -25,13 +25,14 @@ from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.waiting_rows import Aside, Record
 from ingest.publisher import MESSAGE_BYTES
 from runtime.telemetry.log_events import as_event
-from schemas.blocks import RowBlock
+from schemas.blocks import ABSENT, RowBlock
 from schemas.bounds import MOST_REASON
 from schemas.codec import UndecodableError, encode
 from schemas.datasets import Dataset
 from schemas.dead_letters import RejectedRecord
 from schemas.inbox import InboxRecord
 from schemas.job import Job
+from schemas.modes import needs_key_only
 
 log = logging.getLogger(__name__)
 
@@ -283,7 +284,7 @@ class InboxPartition:
                 self.fills[job_id] = fill
         if dataset is None:
             return _JobIntake(terms, RowMaker(("",)), fill)
-        return _JobIntake(terms, RowMaker(_columns(dataset, job), dict(dataset.fills({}, job.created_at))), fill)
+        return _JobIntake(terms, RowMaker(_columns(dataset, job), _absent(dataset, job)), fill)
 
     def _missing(self, job_id: str) -> str:
         """Why a row is refused that has waited in vain. Of an unknown dataset the job learns, too."""
@@ -298,6 +299,13 @@ class InboxPartition:
 def _columns(dataset: Dataset, job: Job) -> list[str]:
     """The fields that the job's rows have; those that it sets are added by the workers."""
     return [name for name in dataset.columns if name not in job.options.set]
+
+
+def _absent(dataset: Dataset, job: Job) -> dict[str, str]:
+    """Field -> the text of a row that does not have it, where that is not an empty one."""
+    if needs_key_only(job.mode):
+        return {name: ABSENT for name in dataset.columns if name not in dataset.primary_key}
+    return dict(dataset.fills({}, job.created_at))
 
 
 def _job_id(record: RejectedRecord) -> str:

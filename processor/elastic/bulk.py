@@ -17,6 +17,7 @@ from processor.errors import CannotGoOnError, FencedError, StoppedError, Unanswe
 from runtime.clock import SYSTEM_CLOCK, Clock
 from runtime.retrying import RETRIED_STATUSES, Backoff
 from runtime.telemetry.log_events import as_event
+from runtime.telemetry.tracing import span
 
 T = TypeVar("T")
 
@@ -172,7 +173,8 @@ class BulkSink:
     async def _timed(self, request: Callable[[], Awaitable[T]], writes: bool) -> T:
         begun, answered = self._clock.monotonic(), False
         try:
-            answer = await request()
+            with span("bulk" if writes else "search"):
+                answer = await request()
             answered = True
             return answer
         finally:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from control.jobtable import JobTable
 from control.predicates import runnable
@@ -29,6 +29,7 @@ from processor.operations.resolved_errors import end_errors
 from processor.outcome import Outcome
 from processor.stream.publisher import Publisher
 from runtime.clock import Clock
+from runtime.telemetry.tracing import span
 from schemas.blocks import Block
 from schemas.codec import encode
 from schemas.dead_letters import DeadLetter
@@ -60,6 +61,8 @@ class Batches:
     clock: Clock
     woken: asyncio.Event
     """Set when there may be something to do."""
+    traces: dict[str, str] = field(default_factory=dict)
+    """Job id -> the ``traceparent`` that its newest blocks came with."""
 
     async def run(self) -> None:
         """Keep the allowed number of batches under way, the jobs taking turns."""
@@ -88,7 +91,8 @@ class Batches:
         began = self.clock.monotonic()
         outcomes: Sequence[Outcome] = ()
         try:
-            with self.failures.failing_only(job):
+            traced = span("batch", self.traces.get(job.id), job=job.id, blocks=len(taken))
+            with self.failures.failing_only(job), traced:
                 outcomes = await self._carry_out(job, lanes, [block for _, _, block in taken])
         except FencedError as error:
             if isinstance(error, UnansweredError):  # the next owner has to wait for what may still come of it
@@ -109,7 +113,7 @@ class Batches:
 
     async def _carry_out(self, job: Job, lanes: Collection[Lane], blocks: Sequence[Block]) -> Sequence[Outcome]:
         """Have the job's operation apply or undo blocks, and write the dead letters; an outcome for each block."""
-        operation, work = self.works.for_blocks(job, lanes)
+        operation, work = await self.works.for_blocks(job, lanes)
         result = await (operation.apply if job.phase == "apply" else operation.undo)(work, blocks)
         if len(result.outcomes) != len(blocks):
             raise CannotGoOnError(

@@ -7,12 +7,14 @@ partition does not count as rested (`Lanes.concluding`).
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from control.jobtable import JobTable
 from control.predicates import counting, making_file
+from processor.elastic.generations import rolling
 from processor.errors import CannotGoOnError, FencedError
 from processor.execution.failures import JobFailures
 from processor.execution.tasks import BackgroundTasks
@@ -21,6 +23,7 @@ from processor.lanes.checkpoints import Checkpoints
 from processor.lanes.owned_lanes import CONCLUDING, Lanes
 from processor.operations.base import FileOperation, Operation, file_operation
 from processor.operations.dry_run_keys import sweep_claims
+from processor.operations.modes.retention import sweep_images
 from processor.operations.work import Work
 from processor.stream.publisher import Publisher
 from runtime.clock import Clock
@@ -33,6 +36,9 @@ log = logging.getLogger(__name__)
 
 KEEP_SECONDS = 60.0
 """How often what jobs need that are not over is kept alive."""
+SWEEP_TURNS = 60
+"""Before-images that are old enough are looked for each time after so many such turns."""
+_DAY_MS = 86_400_000
 
 Step = Callable[[Operation, Work], Awaitable[Command]]
 
@@ -50,6 +56,10 @@ class Conclusions:
     tasks: BackgroundTasks
     """The conclusions that are under way."""
     clock: Clock
+    image_days: float = 30.0
+    """So long are before-images kept."""
+    index_bytes: int | None = None
+    """So large may the newest index of a dataset be, in bytes of its primary shards; None: as large as it gets."""
     begun: set[tuple[str, int]] = field(default_factory=set)
     """Job and epoch."""
 
@@ -66,18 +76,38 @@ class Conclusions:
 
     async def keep_alive(self) -> None:
         """Again and again, keep alive what jobs need that are not over."""
-        while True:
+        for turn in itertools.count(1):
             await self.clock.sleep(KEEP_SECONDS)
+            if turn % SWEEP_TURNS == 0 and self.lanes.open and CONCLUDING in self.lanes.owned:
+                await self._sweep_images()
+            await self._roll()
             for job in self.jobs if self.lanes.open and CONCLUDING in self.lanes.owned else ():
                 if not self.works.makes_file(job) or job.phase != "apply" or job.state not in BUSY:
                     continue
                 # A FencedError says that the job has moved on meanwhile.
                 with contextlib.suppress(FencedError), self.failures.failing_only(job):
-                    operation, work = self.works.for_conclusion(job)
+                    operation, work = await self.works.for_conclusion(job)
                     await _making_file(operation).keep(work)
 
+    async def _roll(self) -> None:
+        """Begin the next index of a dataset whose rows have outgrown theirs."""
+        if self.index_bytes is None or not (self.lanes.open and CONCLUDING in self.lanes.owned):
+            return
+        unique = [operation.kind.dataset for operation in self.works.operations.values() if operation.kind.dataset]
+        for dataset in rolling(list(self.works.datasets.values()), unique):
+            try:
+                begun = await self.works.generations.roll(dataset, self.index_bytes, self.works.gates.of_sweep())
+            except FencedError:
+                return  # partition 0 belongs to another worker by now
+            except CannotGoOnError as error:
+                log.warning("no new index for %s: %s", dataset, error, extra=as_event("elasticsearch.trouble"))
+                continue
+            if begun is not None:
+                told = as_event("index.rolled", index=begun.index)
+                log.info("jobs write into %s soon: the index before it is full", begun.index, extra=told)
+
     async def sweep(self) -> None:
-        """Delete the keys that dry runs which are over have left in Elasticsearch."""
+        """Delete what jobs that are over have left in Elasticsearch: keys of dry runs, old before-images."""
         try:
             await sweep_claims(self.works.sink, self.works.prefix, self.jobs, self.works.gates.of_sweep())
         except FencedError:
@@ -88,6 +118,23 @@ class Conclusions:
                 error,
                 extra=as_event("elasticsearch.trouble"),
             )
+        await self._sweep_images()
+
+    async def _sweep_images(self) -> None:
+        """Delete the before-images of jobs that ended long ago."""
+        gate, before = self.works.gates.of_sweep(), self.clock.now_ms() - round(self.image_days * _DAY_MS)
+        try:
+            deleted = await sweep_images(self.works.sink, self.works.prefix, self.jobs, gate, before)
+        except FencedError:
+            return
+        except CannotGoOnError as error:
+            log.warning(
+                "before-images that are old enough can't be deleted: %s", error, extra=as_event("elasticsearch.trouble")
+            )
+            return
+        if deleted:
+            told = "%d before-images of jobs that ended %g days ago are deleted"
+            log.info(told, deleted, self.image_days, extra=as_event("images.deleted", count=deleted))
 
     def _begin(self, job: Job, step: Step) -> None:
         if CONCLUDING not in self.lanes.owned or (job.id, job.epoch) in self.begun:
@@ -99,7 +146,7 @@ class Conclusions:
     async def _conclude(self, job: Job, step: Step) -> None:
         try:
             with self.failures.failing_only(job):
-                operation, work = self.works.for_conclusion(job)
+                operation, work = await self.works.for_conclusion(job)
                 report = await step(operation, work)
                 await self.publisher.publish("commands", job.id.encode(), encode(report))
         except FencedError:

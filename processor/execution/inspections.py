@@ -70,7 +70,7 @@ class Inspections:
     async def _inspect(self, job: Job, value: bytes) -> None:
         try:
             with self.failures.failing_only(job):
-                _, work = self.works.for_conclusion(job)
+                _, work = await self.works.for_conclusion(job)
                 suspicion, own = await self._looked_at(work, cast(RowBlock, decode(value, Block)))
                 report = RowsInspected(job_id=job.id, epoch=job.epoch, suspicion=suspicion, own_rows=own)
                 await self.publisher.publish("commands", job.id.encode(), encode(report))

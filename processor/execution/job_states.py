@@ -49,7 +49,8 @@ class JobStates:
         """The worker has opened: look at every job."""
         self._swept = False  # one sweep is enough for all jobs that ended before
         for job in self._jobs:
-            self._changed(job.id, job)
+            if job.state not in ENDED or job.id in self._lanes.by_job:  # of ended jobs there may be very many
+                self._changed(job.id, job)
         self._swept = True
         self._background.start(self._conclusions.sweep())
 
@@ -65,6 +66,7 @@ class JobStates:
     def _release(self, job_id: str, job: Job | None) -> None:
         """The job has ended, or has left the table: its lanes go."""
         self._scheduler.forget(job_id)
+        self._batches.traces.pop(job_id, None)
         self._checkpoints.drop(self._lanes.drop_job(job_id, job.run if job else None))
         if job is not None and job.options.dry_run and self._swept:
             self._background.start(self._conclusions.sweep())

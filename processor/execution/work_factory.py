@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from processor.elastic.bulk import BulkSink
+from processor.elastic.generations import Generations
 from processor.errors import CannotGoOnError
 from processor.gates import Gates
 from processor.lanes.lane import Lane
@@ -25,26 +26,30 @@ class WorkFactory:
     prefix: str
     sink: BulkSink
     gates: Gates
+    generations: Generations
     now_ms: Callable[[], int]
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Shared by all batches: the first of several requests goes out before the next is made."""
 
-    def for_blocks(self, job: Job, lanes: Collection[Lane]) -> tuple[Operation, Work]:
+    async def for_blocks(self, job: Job, lanes: Collection[Lane]) -> tuple[Operation, Work]:
         """The job's operation, and the work of applying or undoing blocks of these lanes.
 
         Raises:
             CannotGoOnError: this worker lacks the operation or the dataset; another version of it, or other settings,
-                may have it.
+                may have it; or Elasticsearch refuses to tell of the dataset's indices.
+            FencedError: from the gate.
         """
         operation, dataset = self._parts_of(job)
         gate = self.gates.of_blocks(job, lanes)
-        return operation, Work(job, dataset, self.prefix, self.sink, gate, self.now_ms(), self.making)
+        index = await self.generations.of(job, gate)
+        return operation, Work(job, dataset, self.prefix, self.sink, gate, self.now_ms(), index, self.making)
 
-    def for_conclusion(self, job: Job) -> tuple[Operation, Work]:
+    async def for_conclusion(self, job: Job) -> tuple[Operation, Work]:
         """The job's operation, and the work of what is done once for the job in its epoch. Raises as `for_blocks`."""
         operation, dataset = self._parts_of(job)
         gate = self.gates.of_conclusion(job)
-        return operation, Work(job, dataset, self.prefix, self.sink, gate, self.now_ms())
+        index = await self.generations.of(job, gate)
+        return operation, Work(job, dataset, self.prefix, self.sink, gate, self.now_ms(), index)
 
     def makes_file(self, job: Job) -> bool:
         """Whether the job's operation makes a file; no, where this worker does not have that operation."""

@@ -155,13 +155,7 @@ class Lane:
         self.flying.pop(loaded.offset, None)
         self._drop(loaded.offset)
         if self.applied.add(self._place(loaded.block)):
-            self.totals = self.totals + LaneTotals(
-                rows_applied=outcome.applied,
-                rows_failed=outcome.failed,
-                rows_undone=outcome.undone,
-                blocks=1,
-                last_row=outcome.last_row,
-            )
+            self.totals = self.totals + _totals(outcome)
 
     def put_back(self, blocks: Iterable[Loaded]) -> None:
         """Blocks that were taken but not applied go to the front again, in their order."""
@@ -188,3 +182,22 @@ class Lane:
     def _drop(self, offset: int) -> None:
         self._loaded.discard(offset)
         self.todo.discard(offset)
+
+
+def _totals(outcome: Outcome) -> LaneTotals:
+    return LaneTotals(
+        rows_applied=outcome.applied,
+        rows_failed=outcome.failed,
+        rows_undone=outcome.undone,
+        blocks=1,
+        last_row=outcome.last_row,
+        rows_created=outcome.created,
+        rows_updated=outcome.updated,
+        rows_unchanged=outcome.unchanged,
+        rows_deleted=outcome.deleted,
+        rows_conflicting=outcome.conflicting,
+        rows_missing=outcome.missing,
+        rows_restored=outcome.restored,
+        rows_kept=outcome.kept,
+        rows_not_restored=outcome.not_restored,
+    )

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
+
+from elasticsearch import AsyncElasticsearch
 
 from control.kinds import BUILT_IN
 from processor.elastic.bulk import DONE, Answer
@@ -16,6 +19,10 @@ from processor.errors import CannotGoOnError
 from processor.operations import keyed
 from processor.operations.dry_run_keys import make_claims_index
 from processor.operations.dry_run_preview import preview_items
+from processor.operations.modes.applying import apply_mode, receipt_item
+from processor.operations.modes.found import Documents
+from processor.operations.modes.remains import left_over
+from processor.operations.modes.undoing import Undoer
 from processor.operations.row_errors import error_items
 from processor.operations.work import Result, Work
 from processor.outcome import Outcome
@@ -36,21 +43,31 @@ class Upload:
     name = "upload"
     kind = BUILT_IN["upload"]
 
+    def __init__(self, undecoded: AsyncElasticsearch | None = None) -> None:
+        """`undecoded`: a client whose answers are bytes, for documents that go back as they were."""
+        self._documents = Documents(undecoded)
+
     async def apply(self, work: Work, blocks: Sequence[Block]) -> Result:
         """See Operation. One bulk request for all blocks, their rejected rows included."""
+        if work.job.mode is not None and (work.dry_run or work.job.mode != "create"):
+            return await apply_mode(work, cast(Sequence[RowBlock], blocks), self._documents)
         checked: list[CheckedRows] = []
         items: list[bytes] = []
+        receipts: list[bytes] = []
         index = await self._index(work)
         async with work.making:
             for block in blocks:
                 rows = work.check(cast(RowBlock, block))
                 checked.append(rows)
                 if index is not None:
-                    items += self._items(work, index, rows)
+                    made = self._items(work, index, rows)
+                    items += made
+                    if work.job.mode is not None:
+                        receipts.append(receipt_item(work, cast(RowBlock, block), rows.numbers, made))
                 # A block takes milliseconds: heartbeats and commands get their turn in between.
                 await asyncio.sleep(0)
         errors = [error for rows in checked for error in rows.errors]
-        answers = await work.sink.send(items + error_items(work.prefix, errors), work.gate)
+        answers = await work.sink.send(items + receipts + error_items(work.prefix, errors), work.gate)
         _require_recorded(answers[len(items) :])
         judged = await self._judge(work, index, checked, answers[: len(items)])
         refused = self._refused(work, cast(Sequence[RowBlock], blocks), checked, judged)
@@ -59,17 +76,24 @@ class Upload:
             bad = {error.row for _, error in refused}
             for block, rows in zip(blocks, checked, strict=True):
                 reports += preview_items(work, block, rows, bad)
-        if reports:
+        receipts = self._corrected_receipts(work, cast(Sequence[RowBlock], blocks), checked, items, refused)
+        if reports := receipts + reports:
             _require_recorded(await work.sink.send(reports, work.gate))
         outcomes = []
         for place, (block, rows) in enumerate(zip(cast(Sequence[RowBlock], blocks), checked, strict=True)):
-            failed = len(rows.errors) + sum(1 for at, _ in refused if at == place)
-            outcomes.append(Outcome(applied=len(block.rows) - failed, failed=failed, last_row=block.last_row))
+            own = [error for at, error in refused if at == place]
+            failed = len(rows.errors) + len(own)
+            outcome = Outcome(applied=len(block.rows) - failed, failed=failed, last_row=block.last_row)
+            if work.job.mode is not None:
+                outcome = replace(outcome, created=outcome.applied, conflicting=sum(map(_conflicts, own)))
+            outcomes.append(outcome)
         return Result(outcomes, errors + [error for _, error in refused])
 
     async def undo(self, work: Work, blocks: Sequence[Block]) -> Result:
         """See Operation. Unless there is a key, ids follow from the row numbers, and nothing has to be searched."""
         index = work.data_index
+        if work.job.mode is not None:
+            return Result(await Undoer(work, self._documents).undo(cast(Sequence[UndoBlock], blocks)))
         ranges = [(block.first_row, cast(UndoBlock, block).last_row) for block in blocks]
         if self._scope(work) is not None:
             return Result(
@@ -94,6 +118,8 @@ class Upload:
 
     async def left_over(self, work: Work) -> tuple[int, int]:
         """See Operation."""
+        if work.job.mode is not None:
+            return await left_over(work, self._documents)
         index = work.data_index
         sink = work.sink
         await sink.ask(lambda: sink.client.indices.refresh(index=index), work.gate)
@@ -112,6 +138,8 @@ class Upload:
 
     def _scope(self, work: Work) -> str | None:
         """What a key is unique in, and ids begin with; None: the dataset has no key."""
+        if work.job.mode is not None:
+            return work.job.organisation
         return work.job.id if work.dataset.primary_key else None
 
     async def _index(self, work: Work) -> str | None:
@@ -144,6 +172,25 @@ class Upload:
             judged = await keyed.refuse_existing(work, work.data_index, keys, judged)
         return judged
 
+    def _corrected_receipts(
+        self,
+        work: Work,
+        blocks: Sequence[RowBlock],
+        checked: Sequence[CheckedRows],
+        items: Sequence[bytes],
+        refused: Sequence[tuple[int, RowError]],
+    ) -> list[bytes]:
+        """The receipts of blocks with rows that were refused, without those rows."""
+        if work.job.mode is None or not refused:
+            return []
+        bad, left, receipts = {error.row for _, error in refused}, iter(items), []
+        places = {place for place, _ in refused}
+        for place, (block, rows) in enumerate(zip(blocks, checked, strict=True)):
+            own = [(number, item) for number, item in zip(rows.numbers, left, strict=False) if number not in bad]
+            if place in places:
+                receipts.append(receipt_item(work, block, [row for row, _ in own], [item for _, item in own]))
+        return receipts
+
     def _refused(
         self, work: Work, blocks: Sequence[RowBlock], checked: Sequence[CheckedRows], answers: Sequence[Answer]
     ) -> list[tuple[int, RowError]]:
@@ -157,6 +204,11 @@ class Upload:
             for number, answer in zip(rows.numbers, left, strict=False)
             if not answer.ok
         ]
+
+
+def _conflicts(error: RowError) -> bool:
+    """Whether the row was refused for its key, rather than by Elasticsearch itself."""
+    return error.column is not None
 
 
 def _require_recorded(answers: Sequence[Answer]) -> None:

@@ -12,7 +12,7 @@ from processor.errors import CannotGoOnError
 from processor.operations.row_errors import error_items
 from processor.outcome import Outcome
 from processor.validation.columns import BadValueError
-from processor.validation.rows import CheckedRows, Problem, row_checker, row_error
+from processor.validation.rows import CheckedRows, Problem, filling, row_checker, row_error
 from schemas.blocks import RowBlock
 from schemas.datasets import Dataset
 from schemas.indices import data_index, index_name
@@ -33,6 +33,8 @@ class Work:
     """To be called right before anything is written; it raises FencedError when the work is void."""
     at: int
     """Milliseconds since 1970, for what is recorded."""
+    own_index: str | None = None
+    """The index of the dataset that the job writes into; None: its first one."""
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
     """To be held while a request is made from blocks: the first of several goes out before the next is begun."""
 
@@ -43,8 +45,8 @@ class Work:
 
     @property
     def data_index(self) -> str:
-        """The index of the job's dataset."""
-        return data_index(self.prefix, self.dataset.name)
+        """The index of the job's dataset that it writes into, from its first row to the end of its rollback."""
+        return self.own_index or data_index(self.prefix, self.dataset.name)
 
     def index(self, name: str) -> str:
         """The full name of an operation's own index; Elasticsearch makes it when the first document is written."""
@@ -67,6 +69,18 @@ class Work:
         except BadValueError as error:
             raise CannotGoOnError(str(error)) from error
         return checker.check(block, self.job.organisation, self.at, self.job.options.raw)
+
+    def constants(self, fills: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """Field -> the value to store, of fields with a text of their own.
+
+        Raises:
+            CannotGoOnError: a text does not fit its field.
+        """
+        fields = {field.name: field for field in self.dataset.fields}
+        try:
+            return {name: filling(fields[name], text) for name, text in fills}
+        except BadValueError as error:
+            raise CannotGoOnError(str(error)) from error
 
     def row_error(self, block: RowBlock, number: int, reason: str, *columns: str) -> RowError:
         """The error of the row with this `number`; `columns` are those that are to blame, if any are.

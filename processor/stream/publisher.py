@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 
 from runtime.clients import aiokafka_config
 from runtime.settings import Settings
+from runtime.telemetry.tracing import trace_headers
 from schemas.dead_letters import DeadLetter
 from schemas.formats import format_headers
 from schemas.topics import TopicName, topic_name
@@ -49,7 +50,11 @@ class Publisher:
         """
         sent = [
             await self._producer.send(
-                topic_name(self._prefix, topic), key=key, value=value, partition=partition, headers=format_headers()
+                topic_name(self._prefix, topic),
+                key=key,
+                value=value,
+                partition=partition,
+                headers=[*format_headers(), *trace_headers()],
             )
             for topic, key, value, partition in records
         ]

@@ -66,7 +66,7 @@ class RowChecker:
         ]
         self._columns = [compile_column(fields[columns[position]]) for position in self._positions]
         given = [columns[position] for position in self._positions]
-        filled = {name: _filling(fields[name], text) for name, text in fills if name not in given}
+        filled = {name: filling(fields[name], text) for name, text in fills if name not in given}
         self._stored = (*given, *filled)
         self._filling = tuple(filled.values())
         """What is stored in every row of the fields that the rows do not have."""
@@ -157,7 +157,12 @@ def _own_values(block: RowBlock, place: int) -> tuple[list[str], list[str]]:
     return [columns[position] for position in own], [row[position] for position in own if position < len(row)] + surplus
 
 
-def _filling(field: Field, text: str) -> Any:
+def filling(field: Field, text: str) -> Any:
+    """The value to store in every row.
+
+    Raises:
+        BadValueError: the text does not fit the field.
+    """
     try:
         return compile_column(field).explain(text)
     except BadValueError as error:

@@ -10,10 +10,14 @@ from typing import Any, cast
 from elasticsearch import ApiError, BadRequestError, Elasticsearch, NotFoundError
 
 from runtime.clients import elasticsearch
+from runtime.clock import now_ms
 from runtime.datasets import load_datasets
+from runtime.migration.key_scopes import scope_problem
 from runtime.process import CannotStartError
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from schemas.datasets import Dataset
+from schemas.generations import SINCE, alias_actions, data_indices, generations_in, next_generation
 from schemas.indices import REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
 
 Properties = dict[str, dict[str, object]]
@@ -34,8 +38,8 @@ def provision_indices(settings: Settings) -> list[str]:
     """
     client = elasticsearch(settings)
     mappings = {index_name(settings.prefix, name): mapping for name, mapping in REPORT_MAPPINGS.items()}
-    for dataset in load_datasets(settings.datasets_folder).values():
-        mappings[data_index(settings.prefix, dataset.name)] = data_mapping(dataset)
+    datasets = {data_index(settings.prefix, it.name): it for it in load_datasets(settings.datasets_folder).values()}
+    mappings |= {name: data_mapping(dataset) for name, dataset in datasets.items()}
     differences = []
     with client:
         for name, mapping in mappings.items():
@@ -49,10 +53,41 @@ def provision_indices(settings: Settings) -> list[str]:
                 except BadRequestError as error:
                     if error.error != "resource_already_exists_exception":
                         raise
-                    actual = _with_new_fields(client, name, mapping["properties"])
-                    differences += _mapping_differences(name, mapping["properties"], actual)
-                    differences += _setting_differences(client, name, shards, settings.elasticsearch_replicas)
+                    for index in sorted(client.indices.get_mapping(index=f"{name},{name}.*").body):
+                        if name in datasets:
+                            _require_scope(client, index, datasets[name])
+                        actual = _with_new_fields(client, index, mapping["properties"])
+                        differences += _mapping_differences(index, mapping["properties"], actual)
+                    differences += _setting_differences(client, index, shards, settings.elasticsearch_replicas)
+        for dataset in datasets.values():
+            _set_aliases(client, settings.prefix, dataset.name, now_ms())
     return differences
+
+
+def _set_aliases(client: Elasticsearch, prefix: str, dataset: str, now: int) -> None:
+    mappings = client.indices.get_mapping(index=data_indices(prefix, dataset), filter_path="*.mappings._meta").body
+    found = generations_in(prefix, dataset, mappings)
+    client.indices.update_aliases(actions=alias_actions(prefix, dataset, found, now))
+
+
+def roll_over(settings: Settings, dataset: str, now: int) -> str:
+    """Begin a new index for a dataset's rows; answers its name. Jobs that are made from ten minutes on write into it.
+
+    Raises:
+        RefusedError: the dataset has a key, which has to be found among all its rows; or it is not known.
+    """
+    known = load_datasets(settings.datasets_folder).get(dataset)
+    if known is None or known.primary_key:
+        why = "is not known" if known is None else "has a primaryKey, which is looked for in one index"
+        raise RefusedError(f"dataset {dataset} {why}: it gets no further index")
+    with elasticsearch(settings) as client:
+        mappings = client.indices.get_mapping(index=data_indices(settings.prefix, dataset)).body
+        begun = next_generation(settings.prefix, dataset, generations_in(settings.prefix, dataset, mappings), now)
+        with _refusals(begun.index):
+            client.indices.create(index=begun.index, mappings={"_meta": {SINCE: begun.since}})
+        _changed("index %s is made", begun.index)
+        _set_aliases(client, settings.prefix, dataset, now)
+    return begun.index
 
 
 def _changed(told: str, index: str) -> None:
@@ -60,17 +95,36 @@ def _changed(told: str, index: str) -> None:
 
 
 def _put_template(client: Elasticsearch, name: str, template: dict[str, Any]) -> None:
-    """Put the template of an index, if there is none yet or another one."""
+    """Put the template of an index and those after it, if there is none yet or another one."""
+    wanted = {**template, "patterns": 2}
     try:
         found = client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
-        made = found.get("_meta", {}).get("sluice") == template
+        made = found.get("_meta", {}).get("sluice") == wanted
     except NotFoundError:
         found, made = None, False
     if made:
         return
     # Elasticsearch writes settings in a form of its own, so what was asked for is kept beside them, to be compared.
-    client.indices.put_index_template(name=name, index_patterns=[name], template=template, meta={"sluice": template})
+    client.indices.put_index_template(
+        name=name, index_patterns=[name, f"{name}.*"], template=template, meta={"sluice": wanted}
+    )
     _changed("the template of index %s is made" if found is None else "the template of index %s is another now", name)
+
+
+def _require_scope(client: Elasticsearch, index: str, dataset: Dataset) -> None:
+    """Note in an existing index how far its dataset's keys reach.
+
+    Raises:
+        RefusedError: it has rows whose keys reach further, or not so far.
+    """
+    meta = client.indices.get_mapping(index=index)[index]["mappings"].get("_meta", {})
+    problem = scope_problem(client, index, dataset, meta)
+    if problem is not None:
+        raise RefusedError(problem)
+    wanted = data_mapping(dataset)["_meta"]
+    if meta != {**meta, **wanted}:
+        client.indices.put_mapping(index=index, meta={**meta, **wanted})
+        _changed("index %s notes how far its keys reach", index)
 
 
 def _with_new_fields(client: Elasticsearch, name: str, wanted: dict[str, Any]) -> Properties:

@@ -166,13 +166,15 @@ def test_every_row_arrives_through_a_pause_and_a_new_worker(
     await_health(roles["worker"])
     assert api.job(job_id)["progress"]["rows_applied"] == stopped_at
     api.act(job_id, "resume")
-    api.wait_rows(job_id, ROWS // 2)
+    api.rate(job_id, ROWS / 15)  # so that there is work left for the one that comes
+    api.wait_rows(job_id, ROWS // 3)
     successor = run("worker")
     await_health(successor)
     code, seconds = roles["worker"].stop()
     print(f"At work, it ended in {seconds:.1f} s.")
     assert (code, seconds < STOP_SECONDS) == (0, True), roles["worker"].log
     roles["worker"] = successor
+    api.rate(job_id, None)
     assert api.wait_state(job_id, "COMPLETED")["progress"]["rows_applied"] == ROWS
     verdict = compare(settings, job_id, "people", file)
     print(verdict)

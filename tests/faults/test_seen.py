@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from runtime.version import VERSION
 from schemas.formats import FORMAT, format_of
 from tests.cluster import Cluster, Process
 from tests.conftest import MakeCluster, People
+from tests.faults.collector import Collected, collector
 from tests.faults.evidence import assert_loaded
 from tests.faults.read_only import SITECUSTOMIZE
 from tests.waiting import wait_until
@@ -42,7 +45,16 @@ def logged(process: Process) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def contained(make_cluster: MakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
+    """Where the processes send their traces."""
+    with collector() as collected:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collected.url)
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
+        yield collected
+
+
+@pytest.fixture
+def contained(make_cluster: MakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, traces: Collected) -> Cluster:
     """A cluster whose processes may write the storage and their ready files, and nothing else."""
     site = tmp_path / "site"
     site.mkdir()
@@ -55,7 +67,7 @@ def contained(make_cluster: MakeCluster, tmp_path: Path, monkeypatch: pytest.Mon
     return make_cluster(storage=storage, metrics_port=1, log_format="json")
 
 
-def test_a_job_as_metrics_logs_and_topics_show_it(contained: Cluster, people: People) -> None:
+def test_a_job_as_metrics_logs_traces_and_topics_show_it(contained: Cluster, people: People, traces: Collected) -> None:
     cluster, file = contained, people(ROWS)
     processes = (cluster.api, cluster.reader, cluster.worker)
     for process in processes:
@@ -103,6 +115,20 @@ def test_a_job_as_metrics_logs_and_topics_show_it(contained: Cluster, people: Pe
     assert [line["what"] for line in happened][-1] == "Completed" and all("epoch" in line for line in happened)
     for topic in ("commands", "jobs", "job-events", "plans", "rows", "lanes", "progress"):
         assert {format_of(record.headers()) for record in messages(cluster.settings, topic)} == {FORMAT}, topic
+
+    trace = f"{uuid.uuid4().hex}"
+    asked = {"operation": "export", "dataset": "people", "organisation": "acme", "from": "2026-01-01"}
+    made = cluster.call("POST", "/v1/jobs", json=asked, headers={"traceparent": f"00-{trace}-{trace[:16]}-01"})
+    cluster.wait_state(made["id"], "COMPLETED")
+    wanted = {
+        ("sluice-api", "POST jobs"),
+        ("sluice-worker", "command"),
+        ("sluice-ingest", "read"),
+        ("sluice-worker", "batch"),
+        ("sluice-worker", "search"),
+    }
+    wait_until(lambda: wanted <= traces.of(trace), 30, "the trace has all its spans")
+    assert {name for _, _, name in traces.spans} >= {"bulk", "POST pause", "PUT rate"}
 
     cluster.worker.stop()
     assert not (cluster.settings.home / "faust").exists()

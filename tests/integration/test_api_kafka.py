@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,19 +14,22 @@ from elasticsearch import Elasticsearch
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.readmodel.job_follower import job_follower
+from api.readmodel.job_index import EventSeen, JobSeen, Seen
 from control.admission import holder
 from control.machine import Context
 from control.reaction import react
 from runtime.clients import elasticsearch, librdkafka_config
+from runtime.clock import now_ms
 from runtime.provision import provision
 from runtime.settings import Settings
 from schemas.codec import decode, encode
 from schemas.commands import Command
 from schemas.indices import index_name
-from schemas.job import Job, LaneTotals
+from schemas.job import Job, LaneTotals, State
 from schemas.lanes import LaneRecord, lane_key
 from schemas.progress import RowError
-from schemas.topics import topic_name
+from schemas.topics import DAY_MS, topic_name
 from tests.api_stub import CATALOG, make_job
 from tests.conftest import MakeSettings
 from tests.waiting import wait_until
@@ -162,3 +166,32 @@ def _store_errors(store: Elasticsearch, index: str, job_id: str, count: int) -> 
         document = decode(encode(error), dict[str, Any])
         operations += [{"index": {"_id": f"{job_id}:{row}"}}, document]
     assert not store.bulk(index=index, operations=operations)["errors"]
+
+
+def test_a_start_does_not_read_the_history_of_jobs_that_left_long_ago(own: Settings) -> None:
+    producer = Producer(librdkafka_config(own))
+    names = {name: topic_name(own.prefix, name) for name in ("jobs", "job-events")}  # type: ignore[arg-type]
+    now = now_ms()
+    for at, key in ((1, b"gone"), (now - 30 * DAY_MS, b"gone"), (now, b"known"), (now, b"newer")):
+        producer.produce(names["job-events"], b'{"type": "event"}', key, timestamp=at)
+    for job_id in (b"known", b"newer"):
+        job = Job(
+            id=job_id.decode(), operation="upload", dataset="people", organisation="acme", created_by="ann",
+            state=State.RUNNING, created_at=now - 1000, command_offset=1, partitions=2,
+        )  # fmt: skip
+        producer.produce(names["jobs"], encode(job), job_id)
+    assert producer.flush(10) == 0
+
+    async def seen() -> list[Seen]:
+        found: list[Seen] = []
+        caught_up = asyncio.Event()
+        follower = job_follower(own, asyncio.get_running_loop(), found.extend, caught_up.set)
+        follower.start()
+        async with asyncio.timeout(60):
+            await caught_up.wait()
+        await asyncio.to_thread(follower.stop)
+        return found
+
+    found = asyncio.run(seen())
+    assert {one.job_id for one in found if isinstance(one, JobSeen)} == {"known", "newer"}
+    assert [(one.job_id, one.offset) for one in found if isinstance(one, EventSeen)] == [("known", 2), ("newer", 3)]

@@ -105,3 +105,19 @@ def test_partitions_are_added_on_request_and_never_taken(config: Settings, caplo
     assert migrate(config, partitions=0) == 1 and migrate(config, partitions=257) == 1
     assert counts(config) == {**before, **dict.fromkeys(grown, 3)}
     assert any("has 3 partitions, expected 2: set SLUICE_TOPIC_PARTITIONS" in told for told in provision(config))
+
+
+def test_a_further_index_has_the_mapping_and_the_aliases_follow(
+    config: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes(config, caplog)
+    first = data_index(config.prefix, "pets")
+    assert migrate(config, rolled="teams") == 1 and "primaryKey" in caplog.text
+    assert migrate(config, rolled="no-such") == 1
+    assert f"index {first}.000002 is made" in changes(config, caplog, rolled="pets")
+    assert provision(config) == []
+    with elasticsearch(config) as client:
+        mapping = client.indices.get_mapping(index=f"{first}.000002")[f"{first}.000002"]["mappings"]
+        assert mapping["dynamic"] == "strict" and "name" in mapping["properties"]
+        assert set(client.indices.get_alias(name=f"{first}.read").body) == {first, f"{first}.000002"}
+        assert set(client.indices.get_alias(name=f"{first}.write").body) == {first}  # its time has not come

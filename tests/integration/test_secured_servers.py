@@ -6,6 +6,7 @@ import base64
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -18,7 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+import yaml
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 from elasticsearch import ApiError, TransportError
 from pydantic import SecretStr
 
@@ -28,10 +40,14 @@ from devstack.layout import Layout
 from devstack.ports import free_port
 from devstack.servers import elasticsearch_server, external, unprivileged
 from devstack.servers.elasticsearch_launch import server_arguments
+from processor.rebuild import rebuild
 from runtime.clients import elasticsearch, librdkafka_config
+from runtime.provision import provision
 from runtime.settings import Settings
-from tests.cluster import ROOT
+from tests.cluster import ROOT, Cluster, Process, forget
+from tests.conftest import People
 from tests.e2e.commandline import CommandLine
+from tests.upstream import Sender, end, rows_of, topic_job
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificates by openssl")
 
@@ -57,18 +73,10 @@ class Secured:
     """Where the servers are, and what they ask for. `proxy_url` is Elasticsearch for those with the API key."""
 
     bootstrap: str
+    in_the_clear: str
     url: str
     proxy_url: str
     authority: Path
-
-
-class SecuredCommandLine(CommandLine):
-    """The command line with its secrets in the environment, where pydantic's dump has asterisks."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        secrets = {name: value for name, value in settings if isinstance(value, SecretStr)}
-        self._environment |= {f"SLUICE_{name.upper()}": value.get_secret_value() for name, value in secrets.items()}
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +123,9 @@ def secured(test_home: Path, certificates: Certificates) -> Iterator[Secured]:
         admin = AdminClient(librdkafka_config(own))
         admin.alter_user_scram_credentials([user])[USER].result(timeout=20)
         del admin  # it would complain when Kafka stops
-        yield Secured(bootstrap, url, f"https://localhost:{proxy.server_address[1]}", certificates.authority)
+        yield Secured(
+            bootstrap, own.bootstrap, url, f"https://localhost:{proxy.server_address[1]}", certificates.authority
+        )
     finally:
         proxy.shutdown()
         proxy.server_close()
@@ -134,7 +144,7 @@ def test_an_upload_runs_on_servers_that_need_tls_and_credentials(
     secured: Secured, tmp_path: Path, given: Mapping[str, Any]
 ) -> None:
     settings = _settings(secured, tmp_path, prefix=f"s{free_port()}", **given)
-    sluice = SecuredCommandLine(settings)
+    sluice = CommandLine(settings)
     try:
         sluice("up", "--detach")
         file = ROOT / "sample_csv" / "files" / "people-small.csv"
@@ -145,6 +155,79 @@ def test_an_upload_runs_on_servers_that_need_tls_and_credentials(
         sluice("rebuild")
     finally:
         sluice("down")
+
+
+def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
+    secured: Secured, tmp_path: Path, people: People
+) -> None:
+    """Uploads, a pause, a retry, a rollback, an export and rows of the inbox, with Kafka's users of k8s/components."""
+    _make_users(secured)
+    shared = {**SCRAM, **PASSWORD, "prefix": "sluice", "topic_partitions": 4, "block_rows": 100, "slice_rows": 100}
+    settings = {
+        role: _settings(secured, tmp_path, **{**shared, "kafka_username": f"sluice-{role}"})
+        for role in ("migrate", "api", "ingest", "worker")
+    }
+    cluster = Cluster(settings["api"])
+    superuser = _settings(secured, tmp_path, **{**shared, "api_port": settings["api"].api_port})
+    try:
+        assert provision(settings["migrate"]) == []
+        for role in ("api", "ingest", "worker"):
+            cluster.all.append(Process(role, 1, settings[role]))
+        cluster.wait_ready(*cluster.all)
+        job_id = cluster.upload(people(1000), "rights")
+        cluster.rate(job_id, 400)
+        cluster.wait_rows(job_id, 200)
+        assert cluster.act(job_id, "pause")["state"] == "PAUSED"
+        cluster.act(job_id, "resume")
+        cluster.rate(job_id, None)
+        cluster.wait_state(job_id, "COMPLETED")
+        export = cluster.export("rights")
+        cluster.wait_state(export, "COMPLETED")
+        by_inbox = topic_job(cluster, "rights-by-inbox")
+        Sender(superuser).rows(by_inbox, rows_of(people(100)))
+        end(cluster, by_inbox, 100)
+        cluster.wait_state(by_inbox, "COMPLETED")
+        assert cluster.act(job_id, "rollback")["state"] == "ROLLED_BACK"
+        assert rebuild(settings["worker"], lambda done, total: None)["unreadable"] == 0
+        assert cluster.history(job_id)
+        for process in list(cluster.all):
+            process.stop()
+        cluster.check()
+    finally:
+        for process in cluster.all:
+            if process.alive:
+                process.kill()
+        cluster.show()
+        forget(superuser)
+
+
+def _make_users(secured: Secured) -> None:
+    """The users and rights of the component kafka-strimzi, as its operator would make them."""
+    admin = AdminClient({"bootstrap.servers": secured.in_the_clear})
+    secret = SCRAM_PASSWORD.get_secret_value().encode()
+    bindings = []
+    for item in yaml.safe_load_all((ROOT / "k8s/components/kafka-strimzi/users.yaml").read_text("utf-8")):
+        name = item["metadata"]["name"]
+        info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
+        admin.alter_user_scram_credentials([UserScramCredentialUpsertion(name, info, secret)])[name].result(20)
+        for acl in item["spec"]["authorization"]["acls"]:
+            resource = acl["resource"]
+            kind = {"topic": "TOPIC", "group": "GROUP", "transactionalId": "TRANSACTIONAL_ID"}[resource["type"]]
+            pattern = {"literal": "LITERAL", "prefix": "PREFIXED"}[resource["patternType"]]
+            bindings += [
+                AclBinding(
+                    ResourceType[kind],
+                    resource["name"],
+                    ResourcePatternType[pattern],
+                    f"User:{name}",
+                    "*",
+                    AclOperation[re.sub("(?<=[a-z])(?=[A-Z])", "_", operation).upper()],
+                    AclPermissionType.ALLOW,
+                )
+                for operation in acl["operations"]
+            ]
+    for future in admin.create_acls(bindings).values():
+        future.result(20)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +272,9 @@ def _secure_kafka(servers: Servers, port: int, certificates: Certificates) -> No
     login, listener = "org.apache.kafka.common.security", "listener.name.secured"
     security = {
         "inter.broker.listener.name": "PLAINTEXT",
+        # Clients in the clear may do everything, and so may the user of most tests.
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": f"User:ANONYMOUS;User:{USER}",
         f"{listener}.ssl.keystore.type": "PEM",
         f"{listener}.ssl.keystore.location": str(keystore),
         f"{listener}.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256",

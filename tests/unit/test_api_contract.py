@@ -12,9 +12,12 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
+from api.principals.attempts import FREE
+from api.principals.issuing import MOST_KEYS
 from api.uploads.receiving import MOST_JSON_BYTES
 from api.web.routing import Endpoint
 from schemas.commands import UndoChecked
+from schemas.principals import Role
 from tests.api_stub import PEOPLE, StubElasticsearch, StubLog, make_job, rest, stub
 from tests.api_world import CORRECTED, ROUTES, UPLOAD, World
 
@@ -87,6 +90,17 @@ def without_elasticsearch(world: World, name: str) -> Response:
     return world.ask(name, world.fitting_job(name))
 
 
+def without_principals(world: World) -> Response:
+    world.log.principals.up = False
+    return world.ask("createKey")
+
+
+def too_many_keys(world: World) -> Response:
+    made, keys = world.made_key(), world.log.principals.feed.registry.keys
+    keys.update((f"k{number}", keys[made]) for number in range(MOST_KEYS))
+    return world.ask("createKey")
+
+
 def about(name: str) -> Callable[[World], Response]:
     return lambda world: world.ask(name, world.fitting_job(name))
 
@@ -100,6 +114,11 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     **{(name, 200): plain(name) for name in ("healthz", "readyz", "metrics", "getDescription")},
     **{(name, 200): about(name) for name in ("getJob", "getHistory", "getErrors", "getErrorsCsv", "getPreview")},
     ("estimateExport", 200): plain("estimateExport"),
+    **{(name, 200): about(name) for name in ("getChanges", "getChangesCsv", "getUndone", "getUndoneCsv")},
+    **{
+        (name, 404): lambda world, name=name: world.ask(name, world.running())
+        for name in ("getChanges", "getChangesCsv", "getUndone", "getUndoneCsv")
+    },
     ("createJob", 201): lambda world: make_job(world.client),
     ("createJob", 403): lambda world: world.ask("createJob", json={**UPLOAD, "file": "/etc/hostname"}),
     ("createJob", 409): lambda world: made_twice(world, key="other"),
@@ -137,7 +156,7 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     },
     **{
         (name, 503): lambda world, name=name: without_elasticsearch(world, name)
-        for name in ("retryErrors", "getErrors", "getErrorsCsv", "getPreview")
+        for name in ("retryErrors", "getErrors", "getErrorsCsv", "getPreview", "getChanges", "getChangesCsv")
     },
     ("getPreview", 404): lambda world: world.ask("getPreview", world.running()),
     ("getResult", 200): part,
@@ -146,6 +165,14 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     ("getResult", 404): lambda world: world.ask("getResult", world.running()),
     ("getResult", 409): lambda world: world.ask("getResult", world.exporting()),
     ("getResult", 416): lambda world: part(world, Range="bytes=10-"),
+    ("createKey", 201): plain("createKey"),
+    ("createKey", 409): too_many_keys,
+    ("createKey", 503): without_principals,
+    ("listKeys", 200): plain("listKeys"),
+    ("revokeKey", 200): lambda world: world.ask("revokeKey", key_id=world.made_key()),
+    ("revokeKey", 404): plain("revokeKey"),
+    ("listSecurityEvents", 200): plain("listSecurityEvents"),
+    ("getPrincipal", 200): plain("getPrincipal"),
     ("readyz", 503): lambda world: without_kafka(world, "readyz"),
 }
 """Operation, status -> what leads to it, besides what leads to a status of every route."""
@@ -165,16 +192,26 @@ def implied(world: World, endpoint: Endpoint, code: int) -> Iterator[Response]:
                     yield world.ask(name, job_id, f"?{parameter.name}=odd")
         case 401 if not endpoint.open:
             yield world.ask(name, headers={"X-API-Key": "wrong"})
-        case 403 if not endpoint.open and endpoint.method != "GET":
-            yield world.ask(name, headers={"Origin": "http://evil.example"})
+        case 403 if not endpoint.open:
+            if endpoint.method != "GET":
+                yield world.ask(name, headers={"Origin": "http://evil.example"})
+            if endpoint.role is not Role.VIEWER:
+                job_id = world.running(organisation="acme") if endpoint.of_a_job else ""
+                yield world.ask(name, job_id, headers={"X-API-Key": world.log.principals.key("viewer", "acme")})
         case 404 if endpoint.of_a_job:
             yield world.ask(name)
         case 413 if endpoint.body is not None and endpoint.body.json is not None:
             job_id = world.fitting_job(name) if endpoint.of_a_job else ""
             yield world.ask(name, job_id, content=b" " * (MOST_JSON_BYTES + 1), headers=json, json=None)
-        case 503 if not endpoint.open and name != "listDatasets":
+        case 429 if not endpoint.open:
+            for _ in range(FREE):
+                assert world.ask(name, headers={"X-API-Key": "wrong"}).status_code == 401
+            yield world.ask(name, headers={"X-API-Key": "wrong"})
+        case 503 if not endpoint.open:
             world.start(caught_up=False)
-            yield world.ask(name)
+            yield world.ask(name, headers={"X-API-Key": "sluice_of_whom"})
+            if endpoint.of_a_job or name in ("listJobs", "createJob", "getStats", "listKeys", "revokeKey"):
+                yield world.ask(name)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ DOCUMENT = exactly(
         "openapi": {"const": "3.1.0"},
         "info": exactly({"title": TEXT, "version": TEXT, "description": TEXT}),
         "tags": {"type": "array", "items": exactly({"name": TEXT}), "uniqueItems": True},
-        "paths": each(each(OPERATION, "^(get|post|put)$"), "^/"),
+        "paths": each(each(OPERATION, "^(get|post|put|delete)$"), "^/"),
         "components": exactly({"schemas": each(SCHEMA, r"^[A-Za-z0-9._-]+$"), "securitySchemes": each(SCHEMA)}),
         "security": {"type": "array", "items": each({"const": []})},
     }

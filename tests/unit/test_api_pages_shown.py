@@ -15,10 +15,9 @@ from api.jobs.job_view import job_view
 from api.models import HistoryEntry, Preview, PreviewRow
 from api.pages.available_actions import available_actions
 from api.pages.rendering import fragment
-from api.pages.session import COOKIE, SECURE_COOKIE, session_token
+from api.pages.session import COOKIE, SECURE_COOKIE
 from api.pages.words import happened, sentence
 from api.readmodel.job_index import JobIndex
-from runtime.clock import now_ms
 from schemas.commands import LanesRested
 from schemas.job import Job, LaneTotals, Options, RestedLane, Source, State
 from tests.api_pages import HTMX, OWN, Served, send_file, some_job, text_of
@@ -227,7 +226,9 @@ def test_a_browser_gets_a_page_where_there_is_none(served: Served) -> None:
 def test_an_old_cookie_of_https_does_not_hide_a_session(tmp_path: Path) -> None:
     app, _ = stub(tmp_path, api_require_key=True)
     with TestClient(app, follow_redirects=False) as client:
-        good = f"{COOKIE}={session_token('secret', now_ms())}"
+        client.post("/sign-in", data={"key": "secret"}, headers=OWN)
+        good = f"{COOKIE}={client.cookies.get(COOKIE)}"
+        client.cookies.clear()
         for cookies, code in (
             (good, 200),
             (f"{SECURE_COOKIE}=old; {good}", 200),

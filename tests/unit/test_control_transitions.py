@@ -51,6 +51,7 @@ Step = tuple[type, State | None, State, type | None, bool]
 SUSPICION = Suspicion(kind="unusual", columns=("phone",), fit=0.9, rows=1000, message="phone is unlike itself")
 NOTHING = LaneTotals()
 WRITTEN = LaneTotals(rows_applied=5, blocks=1, last_row=10)
+KEPT = LaneTotals(rows_kept=2, blocks=1, last_row=10)
 WITH_ERRORS = LaneTotals(rows_applied=4, rows_failed=1, blocks=1, last_row=10)
 PROBED = LaneTotals(rows_applied=1000, blocks=1, last_row=1000)
 OVERSPENT = LaneTotals(rows_applied=500, rows_failed=500, blocks=1, last_row=1000)
@@ -106,6 +107,7 @@ def commands(job: Job | None) -> Iterator[Command]:
     yield TerminateJob(job_id=job.id)
     yield TerminateJob(job_id=job.id, keep_rows=True)
     yield RollbackJob(job_id=job.id)
+    yield RollbackJob(job_id=job.id, force=True)
     yield RetryErrors(job_id=job.id, source=corrected, errors_of_run=job.run)
     yield SetRate(job_id=job.id, rows_per_second=9)
     yield InputAdvanced(input=Input(blocks=1, rows=5), **run)
@@ -118,6 +120,7 @@ def commands(job: Job | None) -> Iterator[Command]:
         yield rested(job, lanes, NOTHING)
         yield rested(job, lanes, WRITTEN)
         yield lanes_done(job, lanes, WRITTEN)
+        yield lanes_done(job, lanes, KEPT)
         yield lanes_done(job, lanes, WITH_ERRORS)
     yield LanesCounted(job_id=job.id, lanes={0: PROBED})
     yield LanesCounted(job_id=job.id, lanes={0: OVERSPENT})
@@ -137,8 +140,10 @@ def outline(job: Job) -> Any:
         (job.current_input.ended, job.current_input.blocks_per_partition),
         (tuple(sorted(job.lanes_rested)), any(lane.totals.last_row for lane in job.lanes_rested.values())),
         (tuple(sorted(job.lanes_done)), any(totals.rows_failed for totals in job.lanes_done.values())),
+        job.phase == "undo" and any(totals.rows_kept for totals in job.lanes_done.values()),
         job.applied and (job.applied.rows_failed > 0, job.applied.last_row > 0),
         tuple(sorted((lane, totals.rows_failed) for lane, totals in job.lanes_counted.items())),
+        (job.force, job.undone is not None and job.undone.rows_kept > 0) if job.phase == "undo" else (),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from api import access_page
 from control import states_page
 from devstack.cli import app
 from runtime.settings import Settings
@@ -116,6 +117,13 @@ def test_no_file_names_a_package_registry_or_a_home_folder() -> None:
 
 def test_the_page_of_states_is_made_of_the_map_of_transitions() -> None:
     assert states_page.PAGE.read_text(encoding="utf-8") == states_page.page(), "python -m control.states_page"
+
+
+def test_the_tables_of_roles_are_made_of_the_routes() -> None:
+    text = access_page.PAGE.read_text(encoding="utf-8")
+    assert access_page.BEGIN in text
+    assert access_page.END in text
+    assert text == access_page.written(text), "python -m api.access_page"
 
 
 def test_no_word_comes_back_that_hides_who_does_what() -> None:

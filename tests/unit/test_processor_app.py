@@ -84,6 +84,7 @@ async def turns() -> None:
 def command(worker: Any, offset: int) -> Any:
     """Have the control agent carry out the command at `offset`; answers the task."""
     message = type("Message", (), {"offset": offset, "timestamp": 1.0, "key": b"j", "value": b"", "tp": COMMANDS})()
+    message.headers = None
     message.generation_id = worker.app.consumer_generation_id
     event = type("Event", (), {"message": message})()
     return asyncio.create_task(worker._on_command(event, type("Receipt", (), {"ack": lambda self: True})()))

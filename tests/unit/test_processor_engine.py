@@ -82,7 +82,7 @@ class Worker:
         self.reader = Parked()
         self.inherited = RestoredPartitions([], frozenset())
         publisher: Any = SimpleNamespace(publish_all=self._write, publish=self._write_one, bury=self._bury)
-        sink: Any = SimpleNamespace(ask=self._answer)
+        sink: Any = SimpleNamespace(ask=self._answer, client=None)
         reader: Any = self.reader
         operations = {} if operation is None else {"upload": operation, "export": operation}
         self.engine = make_engine(

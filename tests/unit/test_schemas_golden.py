@@ -100,6 +100,19 @@ GOLDEN: dict[str, list[str]] = {
         """{"job_id": "j1", "row": 7, "line": 8, "column": "email", "value": "ada", "reason": "email is not an address",
             "columns": ["name", "email"], "values": ["Ada", "ada"], "organisation": "acme", "at": 1767225600000}"""
     ],
+    "principals": [
+        """{"type": "key", "id": "0123456789", "name": "loader", "kind": "service", "organisations": ["acme"],
+            "role": "operator", "sha256": "ab12", "verifies": "cd34", "created_at": 1767225600000,
+            "created_by": "admin", "expires_at": null, "revoked_at": 1767225600001, "revoked_by": "ada"}""",
+        '{"type": "use", "id": "0123456789", "at": 1767225600000}',
+        """{"type": "session", "sha256": "ab12", "name": "ada", "kind": "person", "organisations": null,
+            "role": "viewer", "key_id": "0123456789", "proof": null, "issuer": null, "began_at": 1767225600000,
+            "ends_at": 1767268800000}""",
+    ],
+    "security-events": [
+        """{"at": 1767225600000, "event": "key-created", "by": "ada", "key_id": "0123456789",
+            "organisations": ["acme"], "address": "10.0.0.1", "about": "0123456780", "why": "loader", "unlogged": 2}"""
+    ],
 }
 EACH = [(topic, text) for topic, texts in GOLDEN.items() for text in texts]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from devstack.ephemeral import Servers
 from runtime.provision import provision
-from tests.cluster import Cluster, Code, Role, environment
+from tests.cluster import STOP_SECONDS, Cluster, Code, Process, Role, environment
 from tests.conftest import People, own_settings
 from tests.faults.evidence import assert_loaded, count
 from tests.upgrade import older_code
@@ -19,7 +20,7 @@ from tests.upstream import Sender, end, rows_of, topic_job
 from verify.compare import compare
 
 ROWS = 5000
-SLOW = 150
+SLOW = 30
 """Rows a second: a job is under way while processes come and go, until its rate is lifted."""
 
 
@@ -57,6 +58,13 @@ def installed(stack: Servers, tmp_path: Path, older: Code) -> Iterator[Cluster]:
         cluster.close()
 
 
+def stop(api: Process) -> None:
+    """The API of the version before ends with the signal that it was sent."""
+    api.ended_by_test = True
+    api.child.terminate()
+    assert api.child.wait(STOP_SECONDS) in (0, -signal.SIGTERM), api.log
+
+
 def replace(cluster: Cluster, code: Code | None) -> None:
     """A rollout: workers and readers side by side first, then the API; the processes of the other version stop."""
     roles: tuple[Role, ...] = ("worker", "ingest")
@@ -65,7 +73,7 @@ def replace(cluster: Cluster, code: Code | None) -> None:
         cluster.start(role, code)
         for process in before:
             process.stop()
-    cluster.api.stop()
+    stop(cluster.api)
     cluster.start("api", code)
 
 

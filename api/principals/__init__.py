@@ -1,0 +1,1 @@
+"""Who calls: keys, sessions, wrong attempts, and what of it is recorded."""

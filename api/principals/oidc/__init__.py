@@ -1,0 +1,1 @@
+"""Callers whom an OpenID provider vouches for."""

@@ -1,0 +1,83 @@
+"""Sessions of the page: begun with a key, or by an OpenID provider, and ended in every API process at once."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from typing import Final
+
+from api.principals.caller import Caller, caller_by_session
+from api.principals.store import PrincipalStore
+from control.principals.keys import digest
+from runtime.clock import now_ms
+from schemas.principals import Session
+
+SESSION_SECONDS: Final = 12 * 3600
+_TOKEN_BYTES: Final = 32
+_COOKIE: Final = re.compile(r"(\d{1,18})\.([\w-]{43})", re.ASCII)
+"""The offset of the session's record, and the token."""
+_NEWS_SECONDS: Final = 1.0
+"""So long may a session that another API process has begun be on its way here."""
+_SWEPT_AT_ONCE: Final = 100
+
+
+async def begin_session(
+    store: PrincipalStore, caller: Caller, admin_key: str | None, issuer: str | None = None
+) -> tuple[str, Session]:
+    """The cookie of a new session of this caller, and the session. Raises as `PrincipalStore.put`.
+
+    It ends with the caller's key or token at the latest, and one that was begun with `admin_key` once that is another.
+    """
+    now = now_ms()
+    _sweep(store, now)
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    end = now + SESSION_SECONDS * 1000
+    session = Session(
+        sha256=digest(token),
+        name=caller.name,
+        kind=caller.kind,
+        organisations=None if caller.organisations is None else tuple(sorted(caller.organisations)),
+        role=caller.role,
+        key_id=caller.key_id,
+        proof=_proof(token, admin_key) if caller.vouched == "setting" else None,
+        issuer=issuer,
+        began_at=now,
+        ends_at=end if caller.ends_at is None else min(end, caller.ends_at),
+    )
+    return f"{await store.put(session)}.{token}", session
+
+
+async def caller_of_session(store: PrincipalStore, cookie: str, admin_key: str | None) -> Caller | None:
+    """Whose session a cookie is of; None: no session's that holds."""
+    found = _COOKIE.fullmatch(cookie)
+    if found is None:
+        return None
+    registry, token = store.feed.registry, found[2]
+    # Another API process may have begun it just now.
+    await store.feed.until_offset(int(found[1]), _NEWS_SECONDS)
+    session = registry.session_of(token)
+    if session is None:
+        return None
+    if session.proof is not None and not hmac.compare_digest(session.proof, _proof(token, admin_key) or ""):
+        return None
+    caller = caller_by_session(session)
+    return caller if caller.holds(registry, now_ms()) else None
+
+
+async def end_session(store: PrincipalStore, caller: Caller) -> None:
+    """End the caller's session in every API process. Raises as `PrincipalStore.remove`."""
+    if caller.session is not None:
+        await store.remove(f"session/{caller.session}")
+
+
+def _proof(token: str, admin_key: str | None) -> str | None:
+    """What tells later whether the admin's key is the same still. The token is kept nowhere, so it tells no key."""
+    return None if admin_key is None else hmac.new(token.encode(), admin_key.encode(), hashlib.sha256).hexdigest()
+
+
+def _sweep(store: PrincipalStore, now: int) -> None:
+    """Remove sessions whose time is over from the topic: without it, it would keep each one forever."""
+    for name in list(store.feed.registry.sessions_over(now))[:_SWEPT_AT_ONCE]:
+        store.forget_later(f"session/{name}")

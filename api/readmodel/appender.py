@@ -1,0 +1,87 @@
+"""Appends records to topics, and says at which offset they lie."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from api.errors import KafkaUnavailableError
+from runtime.clients import librdkafka_config
+from runtime.settings import Settings
+from runtime.telemetry.tracing import trace_headers
+from schemas.formats import format_headers
+from schemas.topics import TopicName, topic_name
+
+_KAFKA_SECONDS = 10.0
+
+
+class Appender:
+    """One producer, for every topic that the API writes."""
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self._prefix = settings.prefix
+        self._loop = loop
+        config = librdkafka_config(
+            settings,
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=0,
+            message_timeout_ms=int(_KAFKA_SECONDS * 1000),
+            queue_buffering_max_kbytes=4096,
+        )
+        self._producer = Producer({**config, "log_level": 2})
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="appender", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.poll(1.0)
+
+    async def append(
+        self, topic: TopicName, key: bytes, value: bytes | None, headers: Mapping[str, bytes] | None = None
+    ) -> int:
+        """Append a record; returns its offset once Kafka has acknowledged it.
+
+        Raises:
+            KafkaUnavailableError: Kafka did not acknowledge it in time.
+        """
+        future: asyncio.Future[int] = self._loop.create_future()
+
+        def settle(error: KafkaError | None, offset: int) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(KafkaUnavailableError(str(error)))
+            else:
+                future.set_result(offset)
+
+        def delivered(error: KafkaError | None, message: Any) -> None:
+            self._loop.call_soon_threadsafe(settle, error, -1 if error else message.offset())
+
+        name = topic_name(self._prefix, topic)
+        carried = [*format_headers(), *trace_headers(), *(headers or {}).items()]
+        try:
+            self._producer.produce(name, value, key, on_delivery=delivered, headers=carried)
+        except (KafkaException, BufferError) as error:
+            raise KafkaUnavailableError(str(error)) from error
+        return await future
+
+    def has(self, topic: TopicName, seconds: float) -> bool:
+        """Whether Kafka answers within so many seconds, and has the topic; blocks."""
+        name = topic_name(self._prefix, topic)
+        try:
+            metadata = self._producer.list_topics(name, seconds)
+        except KafkaException:
+            return False
+        return metadata.topics[name].error is None
+
+    def stop(self) -> None:
+        """Send the records that are still in the queue; blocks for up to two seconds."""
+        self._producer.flush(1.0)
+        self._stopping.set()
+        self._thread.join(timeout=1)

@@ -1,0 +1,154 @@
+"""Rows that meet documents which exist: written over, unchanged, and given back, beside the creation of such rows."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import time
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from elasticsearch.helpers import scan
+
+from bench.stack import bench_stack
+from bench.upload import settle
+from client.following import follow
+from client.http import Api
+from runtime.clients import elasticsearch
+from runtime.settings import Settings
+from sample_csv.cli import sample
+from sample_csv.datasets import Dataset
+from schemas.indices import data_index
+
+WARM_UPS = 2
+CHANGED_PERCENT = 5
+"""Of the rows in the file of which most change nothing."""
+PAUSES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one run measured; rates in rows a second, medians over the rounds."""
+
+    rows: int
+    rounds: int
+    create_rows_per_second: float
+    upsert_rows_per_second: float
+    unchanged_rows_per_second: float
+    undo_rows_per_second: float
+    pause_ms: tuple[float, float]
+    """Median and 95th percentile, from the request to PAUSED, while rows are upserted."""
+
+    @property
+    def upsert_ratio(self) -> float:
+        """Speed of an upsert over documents that exist, in that of their creation."""
+        return self.upsert_rows_per_second / self.create_rows_per_second
+
+    @property
+    def unchanged_ratio(self) -> float:
+        """The same of a file of which 95% change nothing."""
+        return self.unchanged_rows_per_second / self.create_rows_per_second
+
+
+def measure(rows: int, rounds: int) -> Figures:
+    """Create `rows` teams, upsert all of them, take that back, and upsert 5% of them; each round in an organisation.
+
+    Raises:
+        AssertionError: the documents after an undo are not those before the upsert.
+    """
+    with bench_stack() as config:
+        first, all_changed, few_changed = (config.home / f"{name}.csv" for name in ("first", "all", "few"))
+        sample(Dataset.TEAMS, rows, first, 7)
+        _changed(first, all_changed, 1)
+        _changed(first, few_changed, 100 // CHANGED_PERCENT)
+        found: dict[str, list[float]] = {"create": [], "upsert": [], "undo": [], "unchanged": []}
+        for number in range(WARM_UPS + rounds):
+            owner = f"round-{number}"
+            rates = {"create": rows / _upload(config, first, owner, "create")[0]}
+            before = _state(config, owner)
+            seconds, job_id = _upload(config, all_changed, owner, "upsert")
+            rates["upsert"] = rows / seconds
+            rates["undo"] = rows / _undo(config, job_id)
+            assert _state(config, owner) == before, "an undo has left another state than there was"
+            rates["unchanged"] = rows / _upload(config, few_changed, owner, "upsert")[0]
+            if number >= WARM_UPS:
+                print(", ".join(f"{name} {rate:,.0f} rows/s" for name, rate in rates.items()), flush=True)
+                for name, rate in rates.items():
+                    found[name].append(rate)
+        medians = {name: statistics.median(rates) for name, rates in found.items()}
+        return Figures(
+            rows,
+            rounds,
+            medians["create"],
+            medians["upsert"],
+            medians["unchanged"],
+            medians["undo"],
+            _pauses(all_changed, "round-0"),
+        )
+
+
+def _changed(source: Path, target: Path, every: int) -> None:
+    """The same rows, one in so many with another size."""
+    with source.open(newline="", encoding="utf-8") as lines, target.open("w", newline="", encoding="utf-8") as written:
+        reader = csv.DictReader(lines)
+        writer = csv.DictWriter(written, list(reader.fieldnames or ()))
+        writer.writeheader()
+        for number, row in enumerate(reader):
+            writer.writerow({**row, "size": str(2 + int(row["size"]) % 39)} if number % every == 0 else row)
+
+
+def _upload(config: Settings, file: Path, owner: str, mode: str) -> tuple[float, str]:
+    """Seconds from POST to COMPLETED, and the job's id."""
+    settle(config)
+    api = Api()
+    began = time.perf_counter()
+    options = {"mode": mode}
+    job = api.send_file(
+        file, {"operation": "upload", "dataset": "teams", "organisation": owner, "options": options}, None
+    )
+    *_, ended = follow(api, job["id"], print)
+    assert ended["state"] == "COMPLETED", ended
+    return time.perf_counter() - began, job["id"]
+
+
+def _undo(config: Settings, job_id: str) -> float:
+    """Seconds from POST to ROLLED_BACK."""
+    settle(config)
+    api = Api()
+    began = time.perf_counter()
+    api.call("POST", f"/v1/jobs/{job_id}/rollback", json={})
+    *_, ended = follow(api, job_id, print)
+    assert ended["state"] == "ROLLED_BACK", ended
+    return time.perf_counter() - began
+
+
+def _state(config: Settings, owner: str) -> str:
+    """A hash of every document of an organisation."""
+    whole = 0
+    index = data_index(config.prefix, "teams")
+    with elasticsearch(config) as client:
+        client.indices.refresh(index=index)
+        query = {"query": {"term": {"sluice.organisation": owner}}}
+        for hit in scan(client, index=index, query=query, size=5000):
+            one = f"{hit['_id']}{sorted(hit['_source'].items(), key=lambda item: item[0])}"
+            whole ^= int.from_bytes(sha256(one.encode()).digest(), "big")
+    return f"{whole:x}"
+
+
+def _pauses(file: Path, owner: str) -> tuple[float, float]:
+    """Pause an upsert again and again: milliseconds until it rests."""
+    api, took = Api(), []
+    options = {"mode": "upsert", "empty": "clear"}
+    job = {"operation": "upload", "dataset": "teams", "organisation": owner, "options": options}
+    job_id = api.send_file(file, job, None)["id"]
+    for _ in range(PAUSES):
+        began = time.perf_counter()
+        paused = api.call("POST", f"/v1/jobs/{job_id}/pause", params={"wait": 60}, json={}, timeout=90)
+        took.append((time.perf_counter() - began) * 1000)
+        assert paused["state"] in ("PAUSED", "COMPLETED"), paused
+        if paused["state"] == "COMPLETED":
+            break
+        api.call("POST", f"/v1/jobs/{job_id}/resume", json={})
+        time.sleep(0.15)
+    return statistics.median(took), sorted(took)[min(len(took) - 1, round(0.95 * len(took)))]

@@ -1,0 +1,1 @@
+"""Keys, roles and organisations: who may do what. Pure."""

@@ -1,0 +1,53 @@
+"""The text of a key: how one is made, and what is kept of it. Pure; randomness is handed in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+PREFIX: Final = "sluice_"
+"""Programs that look for secrets in files know a key by it."""
+SECRET_BYTES: Final = 32
+_ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_ID_LENGTH: Final = 10
+_ID: Final = re.compile(rf"[0-9a-z]{{{_ID_LENGTH}}}")
+_BEGINNING: Final = re.compile(rf"{PREFIX}([0-9a-z]{{{_ID_LENGTH}}})_")
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just made."""
+
+    id: str
+    text: str
+    """What its owner sends. It is shown once and kept nowhere."""
+
+    @property
+    def sha256(self) -> str:
+        """What is kept."""
+        return digest(self.text)
+
+
+def new_key(random_bytes: Callable[[int], bytes], key_id: str | None = None) -> NewKey:
+    """A key: ``sluice_<id>_<256 random bits as hexadecimal digits>``."""
+    name = key_id or "".join(_ID_ALPHABET[byte % 32] for byte in random_bytes(_ID_LENGTH))
+    return NewKey(name, f"{PREFIX}{name}_{random_bytes(SECRET_BYTES).hex()}")
+
+
+def digest(text: str) -> str:
+    """The SHA-256 of a key or token, as hexadecimal digits."""
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def key_id_in(text: str) -> str | None:
+    """The id that a text names if it begins like a key; None: it does not."""
+    found = _BEGINNING.match(text)
+    return found[1] if found else None
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the form of a key's id."""
+    return _ID.fullmatch(text) is not None

@@ -1,0 +1,76 @@
+"""Which index of a dataset each job writes into; looked up in Elasticsearch, and kept as long as it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from processor.elastic.bulk import BulkSink, Gate
+from schemas.generations import (
+    KNOWN_MS,
+    SINCE,
+    Generation,
+    alias_actions,
+    data_indices,
+    generations_in,
+    index_of,
+    next_generation,
+)
+from schemas.job import Job
+
+
+class Generations:
+    """One worker's."""
+
+    def __init__(self, prefix: str, sink: BulkSink, now_ms: Callable[[], int]) -> None:
+        self._prefix = prefix
+        self._sink = sink
+        self._now_ms = now_ms
+        self._known: dict[str, tuple[int, list[Generation]]] = {}
+
+    async def of(self, job: Job, gate: Gate) -> str:
+        """The index that the job writes into. Raises as `BulkSink.ask`."""
+        looked_up_at, found = self._known.get(job.dataset, (-1, []))
+        if looked_up_at < 0 or job.created_at >= looked_up_at + KNOWN_MS:
+            found = await self._look_up(job.dataset, gate)
+        return index_of(found, job.created_at)
+
+    async def roll(self, dataset: str, most_bytes: int, gate: Gate) -> Generation | None:
+        """Begin a new generation if the newest one has more bytes than that; None: it has not. Raises as `of`.
+
+        The aliases follow. Several workers may do so at once: the name of the index decides.
+        """
+        client, now = self._sink.client, self._now_ms()
+        found = await self._look_up(dataset, gate)
+        actions = alias_actions(self._prefix, dataset, found, now)
+        await self._sink.ask(lambda: client.indices.update_aliases(actions=actions), gate)
+        newest = found[-1]
+        if newest.since > now or await self._size(newest.index, gate) <= most_bytes:
+            return None
+        begun = next_generation(self._prefix, dataset, found, now)
+        body: dict[str, Any] = {"_meta": {SINCE: begun.since}}
+        ignoring = client.options(ignore_status=400)  # another worker was faster
+        await self._sink.ask(lambda: ignoring.indices.create(index=begun.index, mappings=body), gate)
+        self._known.pop(dataset, None)
+        return begun
+
+    async def _look_up(self, dataset: str, gate: Gate) -> list[Generation]:
+        asked_at = self._now_ms()
+        client, indices = self._sink.client, data_indices(self._prefix, dataset)
+        answer = await self._sink.ask(
+            lambda: client.indices.get_mapping(index=indices, ignore_unavailable=True, filter_path="*.mappings._meta"),
+            gate,
+        )
+        found = generations_in(self._prefix, dataset, answer.body)
+        self._known[dataset] = asked_at, found
+        return found
+
+    async def _size(self, index: str, gate: Gate) -> int:
+        client, path = self._sink.client, "_all.primaries.store.size_in_bytes"
+        answer = await self._sink.ask(lambda: client.indices.stats(index=index, metric="store", filter_path=path), gate)
+        return int(answer.body.get("_all", {}).get("primaries", {}).get("store", {}).get("size_in_bytes", 0))
+
+
+def rolling(datasets: Sequence[Any], unique: Sequence[str]) -> list[str]:
+    """The datasets that may have several generations: no key has to be found among all rows of one."""
+    return [dataset.name for dataset in datasets if not dataset.primary_key and dataset.name not in unique]

@@ -1,0 +1,90 @@
+"""Applies blocks of a job in a write mode: rows are checked, written or tried, and counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from processor.elastic.documents import bulk_item
+from processor.operations.modes.decisions import Decision, Row
+from processor.operations.modes.found import Documents, digest
+from processor.operations.modes.images import images_index, made_receipt, receipt_id
+from processor.operations.modes.rows import check, plain_block, rows_of, rules_of
+from processor.operations.modes.trying import try_rows
+from processor.operations.modes.writing import Writer
+from processor.operations.row_errors import error_items
+from processor.operations.work import Result, Work
+from processor.outcome import Outcome
+from processor.validation.rows import CheckedRows
+from schemas.blocks import RowBlock
+from schemas.progress import RowError
+
+
+async def apply_mode(work: Work, blocks: Sequence[RowBlock], documents: Documents) -> Result:
+    """Apply whole blocks of a job. Raises as `Operation.apply`."""
+    rules = rules_of(work)
+    rows: list[Row] = []
+    checked: list[CheckedRows] = []
+    async with work.making:
+        for place, block in enumerate(blocks):
+            good, absent = check(work, block)
+            checked.append(good)
+            rows += rows_of(work, place, good, absent)
+            await asyncio.sleep(0)  # a block takes milliseconds: heartbeats and commands get their turn in between
+    errors = [error for good in checked for error in good.errors]
+    reports = error_items(work.prefix, errors)
+    if work.dry_run:
+        written = await try_rows(work, documents, rules, rows, reports)
+    else:
+        written = await Writer(work, documents, rules).write(rows, reports)
+    plain = [plain_block(block) for block in blocks] if written.refused else []
+    refused = {at: _error(work, plain, rows[at], decision) for at, decision in written.refused.items()}
+    await work.record(list(refused.values()))
+    outcomes = [
+        _outcome(
+            block,
+            len(good.errors),
+            [at for at, row in enumerate(rows) if row.place == place],
+            written.kinds,
+            written.refused,
+        )
+        for place, (block, good) in enumerate(zip(blocks, checked, strict=True))
+    ]
+    return Result(outcomes, errors + list(refused.values()))
+
+
+def receipt_item(work: Work, block: RowBlock, rows: Sequence[int], lines: Sequence[bytes]) -> bytes:
+    """The bulk item of the receipt of a block that only creates; `lines` are the items of its good rows."""
+    ids, digests = [], []
+    for line in lines:
+        head, _, document = line.partition(b"\n")
+        ids.append(head.rpartition(b'"_id":"')[2].partition(b'"')[0].decode())
+        digests.append(digest(document))
+    job = work.job
+    receipt = made_receipt(job.id, job.command_offset, block.first_row, block.last_row, rows, ids, digests)
+    return bulk_item("index", images_index(work.prefix), receipt_id(job.id, block.run, block.block), receipt)
+
+
+def _error(work: Work, blocks: Sequence[RowBlock], row: Row, decision: Decision) -> RowError:
+    block = blocks[row.place]
+    if not (decision.taken or decision.missing):
+        return work.row_error(block, row.number, decision.reason)
+    return work.row_error(block, row.number, decision.reason, *work.dataset.primary_key)
+
+
+def _outcome(
+    block: RowBlock, failed: int, own: Sequence[int], kinds: Mapping[int, str], refused: Mapping[int, Decision]
+) -> Outcome:
+    counts = dict.fromkeys(("created", "updated", "unchanged", "deleted"), 0)
+    for at in own:
+        if at in kinds:
+            counts[kinds[at]] += 1
+    bad = [refused[at] for at in own if at in refused]
+    return Outcome(
+        applied=sum(counts.values()),
+        failed=failed + len(bad),
+        last_row=block.last_row,
+        conflicting=sum(decision.taken for decision in bad),
+        missing=sum(decision.missing for decision in bad),
+        **counts,
+    )

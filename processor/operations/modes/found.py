@@ -1,0 +1,140 @@
+"""Documents as Elasticsearch has them now: byte for byte, with the numbers that a conditional write names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from elasticsearch import AsyncElasticsearch
+
+from processor.errors import CannotGoOnError
+from processor.operations.work import Work
+
+
+class Found(msgspec.Struct, frozen=True, rename={"source": "_source", "seq": "_seq_no", "term": "_primary_term"}):
+    """One document of an answer."""
+
+    source: msgspec.Raw
+    seq: int
+    term: int
+
+    @property
+    def raw(self) -> bytes:
+        """The document, as it was sent, on one line. Line ends of JSON stand only between values."""
+        text = bytes(self.source)
+        return text.translate(_BLANKS) if b"\n" in text or b"\r" in text else text
+
+
+class _Doc(
+    msgspec.Struct,
+    frozen=True,
+    gc=False,
+    rename={"id": "_id", "source": "_source", "seq": "_seq_no", "term": "_primary_term"},
+):
+    id: str
+    found: bool = False
+    source: msgspec.Raw = msgspec.Raw(b"")
+    seq: int = 0
+    term: int = 0
+    error: Any = None
+
+
+class _Docs(msgspec.Struct, frozen=True):
+    docs: list[_Doc]
+
+
+class Hit(
+    msgspec.Struct,
+    frozen=True,
+    rename={"id": "_id", "source": "_source", "seq": "_seq_no", "term": "_primary_term", "version": "_version"},
+):
+    """One document that a search has found."""
+
+    id: str
+    source: msgspec.Raw = msgspec.Raw(b"{}")
+    seq: int = 0
+    term: int = 0
+    version: int = 0
+
+
+class _Hits(msgspec.Struct, frozen=True):
+    hits: list[Hit]
+
+
+class _Search(msgspec.Struct, frozen=True):
+    hits: _Hits
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Which job and row wrote a document."""
+
+    job_id: str = ""
+    row_number: int = 0
+    organisation: str = ""
+
+
+class _Marked(msgspec.Struct, frozen=True):
+    sluice: Mark | None = None
+
+
+_BLANKS = bytes.maketrans(b"\r\n", b"  ")
+_docs = msgspec.json.Decoder(_Docs).decode
+_search = msgspec.json.Decoder(_Search).decode
+_marked = msgspec.json.Decoder(_Marked).decode
+
+
+def mark_of(raw: bytes) -> Mark:
+    """The mark in a document; an empty one, where another program has written it in a form of its own."""
+    try:
+        return _marked(raw).sluice or Mark()
+    except msgspec.ValidationError:
+        return Mark()
+
+
+def digest(raw: bytes) -> str:
+    """Tells a document's content from any other one's."""
+    return blake2b(raw, digest_size=12).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Asks Elasticsearch for documents, undecoded."""
+
+    client: AsyncElasticsearch | None = None
+    """A client whose answers are bytes; None: that of the work."""
+
+    async def get(self, work: Work, index: str, ids: Sequence[str]) -> list[Found | None]:
+        """The documents with these ids, refreshed or not, in order; None: there is none. Raises as `BulkSink.ask`."""
+        if not ids:
+            return []
+        client = self.client or work.sink.client
+        answer = await work.sink.ask(lambda: client.mget(index=index, ids=list(ids)), work.gate)
+        found: list[Found | None] = []
+        for doc in _docs(_bytes(answer.body)).docs:
+            if doc.error is not None and doc.error.get("type") != "index_not_found_exception":
+                raise CannotGoOnError(f"Elasticsearch can't read a document of {index}: {doc.error}")
+            found.append(Found(doc.source, doc.seq, doc.term) if doc.found else None)
+        return found
+
+    async def search(self, work: Work, index: str, query: dict[str, Any], size: int, **more: Any) -> list[Hit]:
+        """Documents of a search, of those that were there at the last refresh. Raises as `BulkSink.ask`."""
+        client = self.client or work.sink.client
+        answer = await work.sink.ask(
+            lambda: client.search(
+                index=index, query=query, size=size, seq_no_primary_term=True, ignore_unavailable=True, **more
+            ),
+            work.gate,
+        )
+        return _search(_bytes(answer.body)).hits.hits
+
+    async def refresh(self, work: Work, index: str) -> None:
+        """Have searches of an index see what is there now. Raises as `BulkSink.ask`."""
+        client = work.sink.client
+        await work.sink.ask(lambda: client.indices.refresh(index=index, ignore_unavailable=True), work.gate)
+
+
+def _bytes(body: Any) -> bytes:
+    return body if isinstance(body, bytes) else msgspec.json.encode(body)

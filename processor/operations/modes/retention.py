@@ -1,0 +1,64 @@
+"""The end of before-images: those of jobs that ended long ago, or that the control table does not have any more."""
+
+from __future__ import annotations
+
+from control.jobtable import JobTable
+from processor.elastic.bulk import BulkSink, Gate
+from processor.elastic.documents import bulk_item
+from processor.operations.modes.images import images_index
+from schemas.job import ENDED
+
+PAGE = 5000
+_JOBS = 1000
+"""Jobs looked at in one sweep; the others are for the next."""
+
+
+async def sweep_images(sink: BulkSink, prefix: str, jobs: JobTable, gate: Gate, ended_before: int) -> int:
+    """Delete the images of jobs that ended before this time, in milliseconds since 1970; answers how many there were.
+
+    Raises as `BulkSink.send`.
+    """
+    index, client = images_index(prefix), sink.client
+    found = await sink.ask(
+        lambda: client.search(
+            index=index, size=0, aggs={"jobs": {"terms": {"field": "job_id", "size": _JOBS}}}, ignore_unavailable=True
+        ),
+        gate,
+    )
+    newest = max((job.command_offset for job in jobs), default=-1)
+    buckets = found.body.get("aggregations", {}).get("jobs", {}).get("buckets", [])
+    deleted = 0
+    for job_id in [bucket["key"] for bucket in buckets]:
+        job = jobs.get(job_id)
+        if job is None:
+            over = await _order(sink, index, job_id, gate) < newest
+        else:
+            over = job.state in ENDED and job.ended_at is not None and job.ended_at < ended_before
+        if over:
+            deleted += await _delete(sink, index, job_id, gate)
+    return deleted
+
+
+async def _order(sink: BulkSink, index: str, job_id: str, gate: Gate) -> int:
+    """The offset of a command that is in a state of the job, where the control table does not have it.
+
+    It has left the table if the table has gone beyond this one; else its state has not come to this worker yet.
+    """
+    query = {"term": {"job_id": job_id}}
+    client = sink.client
+    found = await sink.ask(lambda: client.search(index=index, query=query, size=1), gate)
+    return max((int(hit["_source"]["order"]) for hit in found.body["hits"]["hits"]), default=0)
+
+
+async def _delete(sink: BulkSink, index: str, job_id: str, gate: Gate) -> int:
+    """Delete all that the index has of one job."""
+    client, deleted = sink.client, 0
+    query = {"term": {"job_id": job_id}}
+    while True:
+        await sink.ask(lambda: client.indices.refresh(index=index), gate)
+        found = await sink.ask(lambda: client.search(index=index, query=query, size=PAGE, source=False), gate)
+        items = [bulk_item("delete", index, hit["_id"]) for hit in found.body["hits"]["hits"]]
+        if not items:
+            return deleted
+        await sink.send(items, gate)
+        deleted += len(items)

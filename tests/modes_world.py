@@ -1,0 +1,265 @@
+"""Jobs in write modes against an Elasticsearch in memory, beside a model of what they leave. Other tests import it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from extensions.testing import MemoryStore
+from extensions.testing.wire import CrashError, WatchedClient, Wire
+from processor.elastic.bulk import BulkSink
+from processor.elastic.documents import bulk_item
+from processor.errors import FencedError
+from processor.operations.keyed import key_id
+from processor.operations.upload import Upload
+from processor.operations.work import Result, Work
+from schemas.blocks import RowBlock, UndoBlock
+from schemas.datasets import Dataset, parse_dataset
+from schemas.job import Job, LaneTotals, Options, State
+from schemas.modes import Mode
+
+ORGANISATION = "acme"
+THINGS = parse_dataset(
+    "things",
+    {
+        "fields": [
+            {"name": "key", "type": "string"},
+            {"name": "size", "type": "integer", "constraints": {"required": True}},
+            {"name": "note", "type": "string"},
+        ],
+        "primaryKey": "key",
+        "sluice": {"key_scope": "organisation"},
+    },
+)
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One state of a document: what wrote it, and the document; None: it was taken out."""
+
+    job: str | None
+    """None: no job."""
+    document: Values | None
+
+
+@dataclass
+class Ran:
+    """A job that has run."""
+
+    job: Job
+    rows: list[dict[str, str]]
+    undone: LaneTotals | None = None
+
+
+@dataclass
+class Things:
+    """The world: documents, what they are to be, and the jobs."""
+
+    dataset: Dataset = THINGS
+    store: MemoryStore = field(default_factory=lambda: MemoryStore(THINGS))
+    layers: dict[str, list[Layer]] = field(default_factory=dict)
+    jobs: dict[str, Ran] = field(default_factory=dict)
+    time: int = 0
+    operation: Upload = field(default_factory=Upload)
+
+    # -- what the store has ------------------------------------------------------------------------------------------
+
+    @property
+    def index(self) -> str:
+        return f"{self.store.prefix}-data-{self.dataset.name}"
+
+    def documents(self) -> dict[str, Values]:
+        """Key -> document, as it is now."""
+        found = self.store.client.contents().get(self.index, {})
+        return {document["key"]: document for document in found.values()}
+
+    def model(self) -> dict[str, Values]:
+        """Key -> document, as it is to be."""
+        tops = {key: layers[-1].document for key, layers in self.layers.items() if layers}
+        return {key: document for key, document in tops.items() if document is not None}
+
+    def check(self) -> None:
+        found, wanted = self.documents(), self.model()
+        assert found == wanted, {
+            key: (found.get(key), wanted.get(key)) for key in {*found, *wanted} if found.get(key) != wanted.get(key)
+        }
+
+    # -- what others do ----------------------------------------------------------------------------------------------
+
+    def edit(self, key: str, document: Values | None) -> None:
+        """Another program writes a document, or takes it out."""
+        item = (
+            bulk_item("delete", self.index, key_id(ORGANISATION, [key]))
+            if document is None
+            else bulk_item("index", self.index, key_id(ORGANISATION, [key]), document)
+        )
+        asyncio.run(self.store.client.bulk(operations=item + b"\n"))
+        layers = self.layers.setdefault(key, [])
+        if (layers[-1].document if layers else None) != document:
+            layers.append(Layer(None, document))
+
+    # -- jobs --------------------------------------------------------------------------------------------------------
+
+    def start(self, name: str, mode: Mode, rows: Sequence[Mapping[str, str]], **options: Any) -> Ran:
+        self.time += 10
+        job = Job(
+            id=name,
+            operation="upload",
+            dataset=self.dataset.name,
+            organisation=ORGANISATION,
+            created_by="test",
+            state=State.RUNNING,
+            created_at=1,
+            command_offset=self.time,
+            partitions=1,
+            mode=mode,
+            options=Options(mode=mode, **options),
+        )
+        self.jobs[name] = Ran(job, [dict(row) for row in rows])
+        return self.jobs[name]
+
+    def blocks(self, ran: Ran, size: int = 2) -> list[RowBlock]:
+        columns = [name for name in self.dataset.columns if any(name in row for row in ran.rows)]
+        texts = [[row.get(name, "") for name in columns] for row in ran.rows]
+        return [
+            RowBlock(job_id=ran.job.id, block=at // size, first_row=at + 1, columns=columns, rows=texts[at : at + size])
+            for at in range(0, len(texts), size)
+        ]
+
+    def work(self, job: Job, wire: Wire | None = None) -> Work:
+        wire = wire or Wire()
+        sink = BulkSink(cast(Any, WatchedClient(self.store.client, wire)))
+        return Work(job, self.dataset, self.store.prefix, sink, wire.gate, 1)
+
+    def apply(self, ran: Ran, blocks: Sequence[RowBlock], wire: Wire | None = None) -> Result | None:
+        """Apply blocks; None: it broke off."""
+        return self._called(self.operation.apply(self.work(ran.job, wire), blocks), wire)
+
+    def undo(self, ran: Ran, wire: Wire | None = None, force: bool = False) -> Result | None:
+        """One round of a rollback of all rows; None: it broke off."""
+        job = self.undoing(ran, force)
+        blocks = [
+            UndoBlock(job_id=job.id, block=at, first_row=2 * at + 1, last_row=2 * at + 2, run=job.run)
+            for at in range((len(ran.rows) + 1) // 2)
+        ]
+        return self._called(self.operation.undo(self.work(job, wire), blocks), wire)
+
+    def left_over(self, ran: Ran, force: bool = False) -> tuple[int, int]:
+        return asyncio.run(self.operation.left_over(self.work(self.undoing(ran, force))))
+
+    def undoing(self, ran: Ran, force: bool) -> Job:
+        run = 2 if force else 1
+        changes: dict[str, Any] = {"state": State.ROLLING_BACK, "phase": "undo", "run": run, "force": force}
+        return Job(**{**{name: getattr(ran.job, name) for name in ran.job.__struct_fields__}, **changes})
+
+    def _called(self, call: Any, wire: Wire | None) -> Result | None:
+        with suppress(CrashError, FencedError):
+            return cast(Result, asyncio.run(call))
+        assert wire is not None and wire.refused is None, wire and wire.refused
+        return None
+
+    # -- the model ---------------------------------------------------------------------------------------------------
+
+    def expect_applied(self, ran: Ran) -> Counter[str]:
+        """Have the model apply the rows that the job has not written yet; answers what became of each."""
+        counts: Counter[str] = Counter()
+        taken: dict[str, int] = {}
+        for number, row in enumerate(ran.rows, start=1):
+            kind = self._row(ran.job, number, row, taken)
+            counts[kind] += 1
+        return counts
+
+    def _row(self, job: Job, number: int, row: dict[str, str], taken: dict[str, int]) -> str:
+        key, mode = row["key"], job.mode
+        size, note = row.get("size", ""), row.get("note", "")
+        if (
+            not size
+            and "size" in row
+            and (mode in ("create", "replace") or (job.options.empty == "clear" and mode in ("upsert", "update")))
+        ):
+            return "failed"
+        if key in taken:
+            return "failed"
+        layers = self.layers.setdefault(key, [])
+        now = layers[-1].document if layers else None
+        mark = {"job_id": job.id, "row_number": number, "organisation": ORGANISATION}
+        if now is not None and now.get("sluice") == mark:
+            taken[key] = number
+            return "done"
+        if mode == "delete" and now is None and layers and layers[-1].job == job.id:
+            taken[key] = number
+            return "done"
+        values: Values = {"key": key}
+        if "size" in row:
+            values["size"] = int(size) if size else None
+        if "note" in row:
+            values["note"] = note or None
+        if mode == "create" and now is not None:
+            return "failed"
+        if mode in ("update", "delete") and now is None:
+            return "failed"
+        if mode in ("upsert", "update"):
+            if now is None:
+                if values.get("size") is None:
+                    return "failed"
+            else:
+                said = values if job.options.empty == "clear" else {k: v for k, v in values.items() if v is not None}
+                values = {**{k: v for k, v in now.items() if k != "sluice"}, **said}
+        taken[key] = number
+        if mode == "delete":
+            self._push(key, Layer(job.id, None))
+            return "deleted"
+        before = {k: v for k, v in (now or {}).items() if k != "sluice" and v is not None}
+        if now is not None and before == {k: v for k, v in values.items() if v is not None}:
+            return "unchanged"
+        self._push(key, Layer(job.id, {**values, "sluice": mark}))
+        return "created" if now is None else "updated"
+
+    def _push(self, key: str, layer: Layer) -> None:
+        """Put a layer on top; one of the same job below, which a repeat has written anew, is the earlier try."""
+        layers = self.layers[key]
+        layers[:] = [other for other in layers if other.job != layer.job or layer.job is None]
+        layers.append(layer)
+
+    def expect_undone(self, name: str) -> Counter[str]:
+        """Have the model undo a job; answers how many documents are restored and kept."""
+        counts: Counter[str] = Counter()
+        for layers in self.layers.values():
+            at = next((at for at, layer in enumerate(layers) if layer.job == name), None)
+            if at is None:
+                continue
+            beneath = layers[at - 1].document if at else None
+            above = layers[at + 1 :]
+            if not above or (above[0].job is None and len(above) == 1 and above[0].document == beneath):
+                counts["restored"] += 1
+                del layers[at]
+            elif above[0].job is not None:
+                counts["kept"] += 1
+                del layers[at]
+            else:
+                counts["kept"] += 1
+            _collapse(layers)
+        return counts
+
+
+def _collapse(layers: list[Layer]) -> None:
+    """What another program wrote is no layer where it is what was there."""
+    at = 1
+    while at < len(layers):
+        if layers[at].job is None and layers[at].document == layers[at - 1].document:
+            del layers[at]
+        else:
+            at += 1
+    if layers and layers[0].job is None and layers[0].document is None:
+        del layers[0]
+
+
+def as_text(documents: Mapping[str, Any]) -> str:
+    """Documents as one text, to compare whole states."""
+    return json.dumps(documents, sort_keys=True)

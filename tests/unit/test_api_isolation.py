@@ -1,0 +1,292 @@
+"""Two organisations, three roles, and every route there is: each sees its own, and nothing of the other's.
+
+A route that stands in none of the tables here fails the test: add it, and what another organisation gets from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from httpx2 import Response
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+
+from api.app import routes
+from api.jobs.actions import COMMANDS
+from schemas.principals import Role
+from tests.api_pages import HTMX, OWN
+from tests.api_stub import PEOPLE, ROW, make_job
+from tests.api_world import CORRECTED, EXPORT, World
+
+Place = tuple[str, str]
+JOB, PAGE = "/v1/jobs/{job_id}", "/jobs/{job_id}"
+READS: set[Place] = {
+    ("GET", path)
+    for path in (
+        JOB,
+        *(f"{JOB}/{name}" for name in ("watch", "history", "errors", "errors.csv", "preview", "result")),
+        PAGE,
+        *(f"{PAGE}/{name}" for name in ("live", "history", "errors", "errors.csv", "preview", "result")),
+    )
+}
+ACTS: set[Place] = {
+    *(("POST", f"{root}/{name}") for root in (JOB, PAGE) for name in (*COMMANDS, "start", "retry-errors")),
+    ("PUT", f"{JOB}/rate"),
+    ("POST", f"{PAGE}/rate"),
+    ("POST", f"{JOB}/end"),
+}
+LISTS: set[Place] = {("GET", "/v1/jobs"), ("GET", "/v1/stats"), ("GET", "/"), ("GET", "/jobs")}
+"""They show the caller's own."""
+MAKES: set[Place] = {("POST", "/v1/jobs"), ("POST", "/start/{operation}")}
+ADMINS: set[Place] = {
+    ("GET", "/v1/keys"),
+    ("POST", "/v1/keys"),
+    ("DELETE", "/v1/keys/{key_id}"),
+    ("GET", "/v1/security-events"),
+    ("GET", "/keys"),
+    ("POST", "/keys"),
+    ("POST", "/keys/{key_id}/revoke"),
+}
+COMMON: set[Place] = {("GET", "/v1/datasets"), ("GET", "/v1/principal"), ("POST", "/columns"), ("POST", "/sign-out")}
+"""They show the caller, or what all organisations have in common."""
+OPEN: set[Place] = {
+    *(("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/sign-in", "/static")),
+    ("GET", "/sign-in/provider"),
+    ("GET", "/sign-in/callback"),
+    ("POST", "/sign-in"),
+}
+KNOWN = READS | ACTS | LISTS | MAKES | ADMINS | COMMON | OPEN
+SENTINEL = "sentinel"
+"""In whatever the other organisation has: in its name, its files, its reasons."""
+OURS, THEIRS = "acme", f"{SENTINEL}-globex"
+
+
+class Both(World):
+    """An API with jobs of both organisations, and callers of each role."""
+
+    def start(self, **more: Any) -> None:
+        super().start(api_require_key=True, **more)
+        self.keys = {
+            (organisation, role): self.log.principals.key(role, organisation)
+            for organisation in (OURS, THEIRS)
+            for role in Role
+        }
+        self.cookies: dict[tuple[str, str], str] = {}
+        self.client.follow_redirects = False
+        self.as_admin()
+
+    def as_admin(self) -> None:
+        self.client.headers["X-API-Key"] = "secret"
+
+    def asked(self, place: Place, organisation: str, role: str, job_id: str = "", **more: Any) -> Response:
+        """The answer to a request of this caller: with its key, or on the page with its session."""
+        method, pattern = place
+        path = pattern.replace("{job_id}", job_id).replace("{operation}", "export")
+        self.client.headers.pop("X-API-Key", None)
+        headers = dict(more.pop("headers", {}))
+        if pattern.startswith("/v1/"):
+            headers["X-API-Key"] = self.keys[organisation, role]
+        else:
+            headers |= {**OWN, "Cookie": self.cookie(organisation, role)}
+        try:
+            return self.client.request(method, path, headers=headers, **more)
+        finally:
+            self.client.cookies.clear()
+            self.as_admin()
+
+    def cookie(self, organisation: str, role: str) -> str:
+        if (organisation, role) not in self.cookies:
+            answer = self.client.post("/sign-in", data={"key": self.keys[organisation, role]}, headers=OWN)
+            self.cookies[organisation, role] = answer.headers["set-cookie"].partition(";")[0]
+            self.client.cookies.clear()
+        return self.cookies[organisation, role]
+
+    def job_of(self, organisation: str, place: Place) -> str:
+        """A job for which the request is valid."""
+        name = place[1].rpartition("/")[2]
+        job = {"organisation": organisation, "reason": SENTINEL if organisation == THEIRS else "ours"}
+        if name in ("preview", "start"):
+            return self.completed(**job, options={"dry_run": True})
+        if name == "result":
+            before = len(self.log.live.view.jobs)
+            job_id = str(self.ask("createJob", json={**EXPORT, **job}).json()["id"])
+            assert len(self.log.live.view.jobs) == before + 1
+            return self.export_done(job_id)
+        if name == "end":
+            body = {"operation": "upload", "dataset": "people", "source": "topic", **job}
+            return str(self.ask("createJob", json=body).json()["id"])
+        return self.completed(**job, failed=1) if name in ("retry-errors", "watch") else self.running(**job)
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[Both]:
+    made = Both(tmp_path)
+    yield made
+    made.open.close()
+
+
+def places() -> Iterator[Place]:
+    for route in routes():
+        if isinstance(route, Mount):
+            yield "GET", route.path
+        else:
+            assert isinstance(route, Route)
+            for method in sorted(route.methods or ()):
+                if method != "HEAD":
+                    yield method, route.path
+
+
+def body_of(place: Place) -> dict[str, Any]:
+    """A valid body."""
+    method, path = place
+    name = path.rpartition("/")[2]
+    if method == "GET":
+        return {}
+    if path.startswith("/v1/"):
+        bodies: dict[str, dict[str, Any]] = {
+            "rate": {"json": {"rows_per_second": 5}},
+            "end": {"json": {"rows": 1}},
+            "retry-errors": {"content": CORRECTED, "headers": {"content-type": "text/csv"}},
+        }
+        return bodies.get(name, {"json": {}})
+    if name == "retry-errors":
+        return {"files": [("file", ("errors.csv", CORRECTED, "text/csv"))]}
+    return {"data": {"rows_per_second": "5"} if name == "rate" else {"reason": ""}}
+
+
+def test_every_route_is_known_here() -> None:
+    there = set(places())
+    assert there - KNOWN == set(), "say in a table of this module what another organisation gets from these"
+    assert KNOWN - there == set(), "these are no routes any more"
+
+
+@pytest.mark.parametrize("place", sorted(READS | ACTS), ids=" ".join)
+def test_a_job_is_there_for_its_own_organisation_alone(both: Both, place: Place) -> None:
+    theirs = both.job_of(THEIRS, place)
+    methods = [place[0], "HEAD"] if place[0] == "GET" else [place[0]]
+    before = len(both.log.sent)
+    for role in Role:
+        for method in methods:
+            answer = both.asked((method, place[1]), OURS, role, theirs, **body_of(place))
+            assert answer.status_code == 404, (role, method, answer.text)
+            assert SENTINEL not in answer.text
+            assert SENTINEL not in str(answer.headers)
+    none = both.asked(place, OURS, Role.ADMIN, "0" * len(theirs), **body_of(place))
+    some = both.asked(place, OURS, Role.ADMIN, theirs, **body_of(place))
+    assert none.text.replace("0" * len(theirs), theirs) == some.text, "a job that is not there is answered alike"
+    assert len(both.log.sent) == before, "no command was sent"
+    for role in Role:
+        answer = both.asked(place, THEIRS, role, theirs, **body_of(place))
+        if role is Role.VIEWER and place in ACTS:
+            assert answer.status_code == 403, answer.text
+        else:
+            assert answer.status_code not in (401, 403, 404, 405, 500), (role, answer.status_code, answer.text)
+
+
+@pytest.mark.parametrize(
+    "place", sorted(LISTS | COMMON | {place for place in ADMINS if place[0] == "GET"}), ids=" ".join
+)
+def test_nothing_of_another_organisation_is_in_a_list(both: Both, place: Place) -> None:
+    theirs, ours = both.running(organisation=THEIRS, reason=SENTINEL), both.running(organisation=OURS)
+    both.asked(("POST", f"{JOB}/pause"), THEIRS, Role.VIEWER, theirs, json={})  # an event of security
+    for role in Role:
+        answer = both.asked(place, OURS, role, headers=HTMX if place == ("GET", "/jobs") else {}, **body_of(place))
+        if place in ADMINS and role is not Role.ADMIN:
+            assert answer.status_code == 403
+            continue
+        assert SENTINEL not in answer.text, role
+        assert theirs not in answer.text
+        if place in LISTS and place != ("GET", "/v1/stats"):
+            assert ours in answer.text
+    if place == ("GET", "/v1/stats"):
+        assert both.asked(place, OURS, Role.VIEWER).json()["jobs"] == 1
+        assert both.client.get("/v1/stats").json()["jobs"] == 2
+
+
+@pytest.mark.parametrize("place", sorted(MAKES), ids=" ".join)
+def test_a_job_is_made_for_ones_own_organisation_alone(both: Both, place: Place) -> None:
+    for role in Role:
+        if place[1].startswith("/v1/"):
+            body: dict[str, Any] = {"json": {**EXPORT, "organisation": THEIRS}}
+        else:
+            body = {"data": {"dataset": "people", "from": "2026-01-01", "organisation": THEIRS}}
+        answer = both.asked(place, OURS, role, **body)
+        assert answer.status_code == 403, (role, answer.text)
+    assert both.log.sent == []
+
+
+@pytest.mark.parametrize(
+    "place", [("DELETE", "/v1/keys/{key_id}"), ("POST", "/keys/{key_id}/revoke")], ids=["REST", "page"]
+)
+def test_a_key_of_another_organisation_is_not_there(both: Both, place: Place) -> None:
+    theirs = both.keys[THEIRS, Role.VIEWER].split("_")[1]
+    for role, code in ((Role.VIEWER, 403), (Role.OPERATOR, 403), (Role.ADMIN, 404)):
+        asked = place[0], place[1].replace("{key_id}", theirs)
+        assert both.asked(asked, OURS, role, **body_of(place)).status_code == code
+    assert both.asked(("GET", JOB), THEIRS, Role.VIEWER, both.running(organisation=THEIRS)).status_code == 200
+
+
+def test_what_a_scraper_sees_names_no_one(both: Both) -> None:
+    theirs = both.running(organisation=THEIRS, reason=SENTINEL)
+    both.asked(("GET", JOB), THEIRS, Role.VIEWER, theirs)
+    text = both.client.get("/metrics").text
+    for name in (SENTINEL, theirs, OURS, "viewer of"):
+        assert name not in text
+
+
+def test_an_idempotency_key_is_of_one_organisation(both: Both) -> None:
+    """Two principals of one name, as two teams may well have a `loader`."""
+    keys = [both.log.principals.key("operator", organisation, name="loader") for organisation in (OURS, THEIRS)]
+    made = []
+    for key in keys:
+        both.client.headers["X-API-Key"] = key
+        answer, again = (make_job(both.client, key="monday") for _ in range(2))
+        assert (answer.status_code, again.json()["id"]) == (201, answer.json()["id"])
+        made.append(answer.json())
+    assert [job["organisation"] for job in made] == [OURS, THEIRS]
+    assert len({job["id"] for job in made}) == 2
+
+
+def test_an_exclusive_key_tells_nothing_of_another_organisation(both: Both) -> None:
+    theirs = both.running(organisation=THEIRS)
+    both.client.headers["X-API-Key"] = both.keys[OURS, Role.OPERATOR]
+    assert make_job(both.client).status_code == 201
+    busy = make_job(both.client, key="2")
+    assert (busy.status_code, theirs in busy.text) == (409, False)
+
+
+def test_a_cursor_leads_on_in_lists_of_the_same_organisations_alone(both: Both) -> None:
+    for organisation in (OURS, THEIRS):
+        for number in range(2):
+            both.completed(organisation=organisation, key=f"{organisation}{number}")
+    first = both.client.get("/v1/jobs", params={"limit": 1}, headers={"X-API-Key": both.keys[THEIRS, Role.VIEWER]})
+    after = {"limit": 1, "after": first.json()["next"]}
+    for role in Role:
+        following = both.client.get("/v1/jobs", params=after, headers={"X-API-Key": both.keys[THEIRS, role]})
+        assert len(following.json()["jobs"]) == 1
+        assert (
+            both.client.get("/v1/jobs", params=after, headers={"X-API-Key": both.keys[OURS, role]}).status_code == 400
+        )
+    assert both.client.get("/v1/jobs", params=after).status_code == 400, "nor in the admin's list"
+
+
+def test_the_history_of_one_job_names_no_other(both: Both) -> None:
+    both.running(organisation=THEIRS, reason=SENTINEL)
+    ours = both.running(organisation=OURS)
+    for role in Role:
+        history = both.asked(("GET", f"{JOB}/history"), OURS, role, ours)
+        assert history.status_code == 200
+        assert SENTINEL not in json.dumps(history.json())
+
+
+def test_a_caller_of_several_organisations_says_which(both: Both) -> None:
+    both.client.headers["X-API-Key"] = both.log.principals.key("operator", "acme", "initech")
+    assert make_job(both.client).status_code == 403, "none of them is `default`"
+    made = make_job(both.client, organisation="initech", key="2")
+    assert (made.status_code, made.json()["organisation"]) == (201, "initech")
+    assert isinstance(both.client, TestClient)
+    assert make_job(both.client, body=PEOPLE + ROW, organisation="globex", key="3").status_code == 403

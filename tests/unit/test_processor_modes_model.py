@@ -1,0 +1,156 @@
+"""Any sequence of jobs in write modes, edits by others, crashes and rollbacks ends where a model of it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from extensions.testing.wire import Wire
+from schemas.modes import MODES
+from tests.modes_world import Things
+
+KEYS = ("a", "b", "c")
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {"key": st.sampled_from(KEYS), "size": st.sampled_from(("1", "2", "")), "note": st.sampled_from(("x", "y", ""))}
+    ),
+    min_size=1,
+    max_size=4,
+)
+ACTIONS = st.one_of(
+    st.tuples(st.just("job"), st.sampled_from(MODES), ROWS, st.sampled_from(("keep", "clear")), st.integers(0, 30)),
+    st.tuples(st.just("abandon"), st.sampled_from(MODES), ROWS, st.just("keep"), st.integers(0, 12)),
+    st.tuples(st.just("edit"), st.sampled_from(KEYS), st.sampled_from(("edit", "delete", "strange"))),
+    st.tuples(st.just("undo"), st.integers(0, 5), st.integers(0, 30)),
+)
+
+
+def broken(at: int) -> Wire | None:
+    """A wire that breaks somewhere: within a bulk request, or before a request."""
+    if at == 0:
+        return None
+    return Wire(dies_after=at // 2) if at % 2 else Wire(closes_after=at // 2)
+
+
+class Story:
+    """Carries actions out, in the store and in the model."""
+
+    def __init__(self) -> None:
+        self.things = Things()
+        self.names: list[str] = []
+        self.edits = 0
+
+    def act(self, action: Any) -> None:
+        match action:
+            case ("job", mode, rows, empty, at):
+                self.job(mode, rows, empty if mode in ("upsert", "update") else "keep", at)
+            case ("abandon", mode, rows, _, at):
+                self.abandoned(mode, rows, at)
+            case ("edit", key, how):
+                self.edit(key, how)
+            case ("undo", number, at):
+                if self.names:
+                    self.undo(self.names.pop(number % len(self.names)), at)
+        self.things.check()
+
+    def job(self, mode: Any, rows: Any, empty: str, at: int) -> None:
+        name = f"job-{len(self.things.jobs)}"
+        ran = self.things.start(name, mode, rows, empty=empty)
+        blocks = self.things.blocks(ran)
+        first = self.things.apply(ran, blocks, broken(at))
+        if first is None:
+            first = self.things.apply(ran, blocks)
+        assert first is not None
+        expected = self.things.expect_applied(ran)
+        counted = {
+            kind: sum(getattr(outcome, kind) for outcome in first.outcomes)
+            for kind in ("created", "updated", "unchanged", "deleted", "failed")
+        }
+        assert counted == {kind: expected[kind] for kind in counted}
+        again = self.things.apply(ran, blocks)
+        assert again is not None
+        same = [(outcome.applied, outcome.failed, outcome.created, outcome.deleted) for outcome in first.outcomes]
+        assert [(o.applied, o.failed, o.created, o.deleted) for o in again.outcomes] == same, "a repeat counts the same"
+        self.names.append(name)
+
+    def abandoned(self, mode: Any, rows: Any, at: int) -> None:
+        """A job that dies halfway, and is rolled back: nothing of it is left."""
+        name = f"job-{len(self.things.jobs)}"
+        ran = self.things.start(name, mode, rows)
+        self.things.apply(ran, self.things.blocks(ran), broken(at + 1))
+        assert self.things.undo(ran) is not None
+        self.settle(ran)
+
+    def settle(self, ran: Any) -> None:
+        for _ in range(3):
+            remaining, _ = self.things.left_over(ran)
+            if not remaining:
+                return
+            # The next round of the rollback: the job has totals of the round before.
+            ran.job = _with_undone(ran.job)
+            assert self.things.undo(ran) is not None
+        raise AssertionError("something of the job is left, round after round")
+
+    def edit(self, key: str, how: str) -> None:
+        self.edits += 1
+        now = self.things.documents().get(key)
+        if how == "delete":
+            if now is not None:
+                self.things.edit(key, None)
+        elif how == "edit" and now is not None:
+            self.things.edit(key, {**now, "note": f"edit {self.edits}"})
+        else:
+            self.things.edit(key, {"key": key, "size": 1000 + self.edits, "note": None})
+
+    def undo(self, name: str, at: int) -> None:
+        ran = self.things.jobs[name]
+        wire = broken(at)
+        if self.things.undo(ran, wire) is None:
+            assert self.things.undo(ran) is not None
+        result = self.things.undo(ran)
+        assert result is not None
+        expected = self.things.expect_undone(name)
+        restored = sum(outcome.restored for outcome in result.outcomes)
+        kept = sum(outcome.kept for outcome in result.outcomes)
+        failed = sum(outcome.not_restored for outcome in result.outcomes)
+        assert (restored, kept, failed) == (expected["restored"], expected["kept"], 0)
+        self.settle(ran)
+
+
+def _with_undone(job: Any) -> Any:
+    from msgspec.structs import replace
+
+    from schemas.job import LaneTotals
+
+    return replace(job, undone=LaneTotals())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(ACTIONS, min_size=1, max_size=9))
+def test_any_sequence_ends_where_the_model_ends(actions: list[Any]) -> None:
+    story = Story()
+    for action in actions:
+        story.act(action)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(MODES), ROWS), min_size=1, max_size=5),
+    st.randoms(use_true_random=False),
+    st.integers(0, 30),
+)
+def test_jobs_undone_in_any_order_give_back_the_first_state(jobs: list[Any], chance: Any, at: int) -> None:
+    story = Story()
+    for number, key in enumerate(KEYS[:2]):
+        story.things.edit(key, {"key": key, "size": 7 + number, "note": "first"})
+    before = story.things.documents()
+    for mode, rows in jobs:
+        story.job(mode, rows, "keep", 0)
+    order = list(story.names)
+    chance.shuffle(order)
+    for name in order:
+        story.undo(name, at)
+        story.things.check()
+    assert story.things.documents() == before

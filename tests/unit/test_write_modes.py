@@ -1,0 +1,165 @@
+"""Write modes as datasets name them, as jobs ask for them, and as the control agent rolls such jobs back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from control.admission import creation_problem
+from control.errors import Rejected
+from control.kinds import BUILT_IN
+from control.machine import Context, decide, evolve_all
+from csvfile.columns import Wanted, match_columns, wanted_by
+from ingest.inbox.records import RowMaker
+from processor.operations.modes.decisions import Row, Rules
+from processor.operations.modes.found import Found
+from processor.operations.modes.images import created_by, made_receipt, read_image
+from runtime.datasets import load_datasets
+from schemas.commands import CreateJob, RollbackJob
+from schemas.datasets import Dataset, DatasetError, parse_dataset
+from schemas.job import Job, LaneTotals, Options, Source, State
+from schemas.modes import MODES
+from tests.control_world import Catalog
+
+TEAMS = load_datasets()["teams"]
+CATALOG = Catalog(BUILT_IN, load_datasets())
+
+
+def described(**own: Any) -> dict[str, Any]:
+    return {"fields": [{"name": "key"}, {"name": "note"}], "primaryKey": "key", "sluice": own}
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "told"),
+    [
+        (described(key_scope="world"), "'job' or 'organisation'"),
+        ({**described(key_scope="organisation"), "primaryKey": []}, "there is none"),
+        (described(modes=["upsert"]), "need a key that reaches the organisation"),
+        (described(key_scope="organisation", modes=["merge"]), "a list of create, upsert"),
+        (described(key_scope="organisation", modes=[]), "a list of create, upsert"),
+        (described(key_scope="organisation", modes=["upsert"], mode="delete"), "sluice.mode is one of upsert"),
+    ],
+)
+def test_a_descriptor_that_can_not_be_meant_is_refused(descriptor: dict[str, Any], told: str) -> None:
+    with pytest.raises(DatasetError, match=told):
+        parse_dataset("things", descriptor)
+
+
+def test_a_dataset_names_its_modes() -> None:
+    plain = parse_dataset("things", described())
+    assert (plain.key_scope, plain.mode, plain.modes) == ("job", "create", ("create",))
+    every = parse_dataset("things", described(key_scope="organisation"))
+    assert (every.mode, every.modes) == ("create", MODES)
+    some = parse_dataset("things", described(key_scope="organisation", modes=["delete", "upsert"]))
+    assert (some.mode, some.modes) == ("upsert", ("upsert", "delete"))
+    assert (TEAMS.key_scope, TEAMS.mode) == ("organisation", "create")
+
+
+@pytest.mark.parametrize(
+    ("operation", "dataset", "options", "told"),
+    [
+        ("upload", "people", {"mode": "upsert"}, "needs a dataset whose key reaches the organisation"),
+        ("teams", "teams", {"mode": "upsert"}, "takes create"),
+        ("export", "people", {"mode": "create"}, "leave them out of export"),
+        ("upload", "teams", {"mode": "replace", "empty": "clear"}, "in the modes upsert and update"),
+        ("upload", "teams", {"empty": "clear"}, "in the modes upsert and update"),
+        ("upload", "teams", {"mode": "upsert", "empty": "clear"}, None),
+        ("upload", "people", {"mode": "create"}, None),
+        ("teams", "teams", {"mode": "create"}, None),
+    ],
+)
+def test_a_job_takes_the_modes_of_its_operation_and_dataset(
+    operation: str, dataset: str, options: dict[str, Any], told: str | None
+) -> None:
+    source = Source(kind="query") if operation == "export" else Source(kind="topic")
+    days = {"date_from": "2026-01-01"} if operation == "export" else {}
+    command = CreateJob(
+        job_id="j", operation=operation, dataset=dataset, source=source, options=Options(**options), **days
+    )
+    problem = creation_problem(command, CATALOG)
+    assert (problem is None) == (told is None)
+    assert problem is None or str(told) in problem.message
+
+
+def test_files_may_leave_out_columns_where_documents_keep_their_values() -> None:
+    for mode in MODES:
+        match = match_columns(("team", "size"), TEAMS, wanted_by(Options(), mode))
+        assert (match.problem is None) == (mode in ("upsert", "update", "delete")), mode
+    assert match_columns(("size",), TEAMS, Wanted(key_only=True)).missing == ("team",)
+
+
+def context(holder: str | None = None) -> Context:
+    return Context(9, 9, 2, CATALOG, lambda _: holder)
+
+
+def ended(mode: Any, **more: Any) -> Job:
+    command = CreateJob(job_id="j", operation="upload", dataset="teams", options=Options(mode=mode))
+    events = decide(None, command, context())
+    assert not isinstance(events, Rejected)
+    job = evolve_all(None, events, context())
+    applied = LaneTotals(rows_applied=4, rows_updated=4, blocks=1, last_row=4)
+    return replace(job, **{"state": State.COMPLETED, "applied": applied, "ended_at": 9, **more})
+
+
+def test_a_job_that_gives_documents_back_takes_its_turn() -> None:
+    refused = decide(ended("upsert"), RollbackJob(job_id="j"), context("other"))
+    assert isinstance(refused, Rejected) and refused.code == 409
+    assert refused.details == {"job_id": "other"}
+    assert not isinstance(decide(ended("create"), RollbackJob(job_id="j"), context("other")), Rejected)
+    assert not isinstance(decide(ended("upsert"), RollbackJob(job_id="j"), context("j")), Rejected)
+
+
+def test_force_follows_a_rollback_that_has_kept_something() -> None:
+    kept = LaneTotals(rows_undone=3, rows_restored=3, rows_kept=1, blocks=1, last_row=4)
+    job = ended("upsert", state=State.ROLLED_BACK, phase="undo", run=1, undone=kept)
+    assert decide(job, RollbackJob(job_id="j"), context()) == ()
+    events = decide(job, RollbackJob(job_id="j", force=True), context())
+    assert not isinstance(events, Rejected)
+    forced = evolve_all(job, events, context())
+    assert (forced.state, forced.force, forced.run) == (State.ROLLING_BACK, True, 2)
+    assert forced.undone == kept and forced.applied == job.applied
+    whole = forced.undone.another_round(LaneTotals(rows_undone=1, rows_restored=1)) if forced.undone else None
+    assert whole is not None and (whole.rows_restored, whole.rows_kept) == (4, 0)
+    clean = replace(job, undone=replace(kept, rows_kept=0))
+    assert decide(clean, RollbackJob(job_id="j", force=True), context()) == ()
+    busy = decide(replace(job, state=State.ROLLING_BACK), RollbackJob(job_id="j", force=True), context())
+    assert isinstance(busy, Rejected) and "without force" in busy.message
+
+
+def test_another_program_may_write_documents_in_any_form() -> None:
+    rules = Rules("upsert", "j", "acme")
+    row = Row(0, 1, "acme:0", "key 'a'", {"key": "a", "note": "x"})
+    for text in (
+        b'{"key": "a",\n "note": "y", "sluice": 17}',
+        b'{"note": "y"}',
+        b'{"key": "a", "note": "y", "sluice": {"job_id": 3}}',
+    ):
+        found = Found(msgspec.Raw(text), 3, 1)
+        decision = rules.decide(row, found)
+        assert decision.kind == "update" and decision.line is not None
+        assert b"\n" not in found.raw
+
+
+def test_a_receipt_stands_for_its_rows() -> None:
+    ids, digests = [f"acme:{number:032x}" for number in (1, 2)], ["0a" * 12, "0b" * 12]
+    receipt = made_receipt("j", 7, 3, 9, [3, 9], ids, digests)
+    images = created_by(receipt, "acme")
+    assert [(image.row, image.document, image.after, image.previous) for image in images] == [
+        (3, ids[0], digests[0], None),
+        (9, ids[1], digests[1], None),
+    ]
+    assert read_image(msgspec.json.encode(receipt)) == receipt
+
+
+def test_a_row_of_the_inbox_tells_absent_fields_from_empty_ones() -> None:
+    maker = RowMaker(("key", "note"), {"note": "\0"})
+    assert maker.texts({"key": "a"})[0] == ["a", "\0"]
+    assert maker.texts({"key": "a", "note": None})[0] == ["a", ""]
+
+
+def test_the_key_of_a_dataset_can_be_set_for_all_rows() -> None:
+    dataset: Dataset = TEAMS
+    assert match_columns(("size",), dataset, Wanted(constants={"team": "One"}, key_only=True)).problem is None
