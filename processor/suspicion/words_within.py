@@ -15,6 +15,8 @@ from processor.suspicion.probe import OwnRows, Probe
 LEAST_SHARE = 0.25
 """Pairs of columns of which fewer rows share a word say nothing."""
 _WORD = re.compile(r"[^\W\d_]{3,}")
+_OWN_ROWS = 200
+"""So many own rows tell how many share a word."""
 _MOST = 12
 _MOST_PLACES = 60
 """A word that more rows have tells no row from the others."""
@@ -35,7 +37,7 @@ def links_of_words(probe: Probe, own: OwnRows, names: Sequence[str]) -> Links:
     found = {name: list(map(words, probe.stored[name])) for name in [name for name in names if name in texts][:_MOST]}
     # Other words in each row, or else the same few words come again and again and fit everywhere.
     telling = [name for name, rows in found.items() if len(set(rows)) > len(rows) / 2]
-    own_words = {name: list(map(words, own.columns.get(name, ()))) for name in telling} if own.rows else {}
+    own_words = {name: list(map(words, own.columns.get(name, ())[:_OWN_ROWS])) for name in telling} if own.rows else {}
     for one, other in permutations(telling, 2):
         if one > other:
             continue
