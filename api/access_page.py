@@ -1,15 +1,16 @@
-"""The tables of routes and roles in docs/security.md; ``python -m api.access_page`` writes them anew."""
+"""The tables of roles, and of rights in Kafka, in docs/security.md; ``python -m api.access_page`` writes them anew."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from api.pages.routes import PAGES
 from api.routes.rest import ENDPOINTS
 from schemas.principals import Role
+from schemas.rights import READS, WRITES, User
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "security.md"
 BEGIN: Final = "<!-- Made by `python -m api.access_page`: do not edit by hand. -->"
@@ -17,16 +18,28 @@ END: Final = "<!-- The end of what is made. -->"
 
 
 def tables() -> str:
-    """What stands between `BEGIN` and `END`."""
+    """What stands between the first `BEGIN` and `END`: the roles that routes take."""
     rest = [(f"`{endpoint.method} {endpoint.path}`", endpoint.role) for endpoint in ENDPOINTS]
     pages: list[tuple[str, Role | None]] = [(f"`{method} {path}`", role) for method, path, _, role in PAGES]
     pages += [("`GET` and `POST /sign-in`, `GET` below it, `GET /static`", None)]
     return f"{_table('REST', rest)}\n\n{_table('page', pages)}"
 
 
+def rights() -> str:
+    """What stands between the second: what each user may do in Kafka."""
+
+    def names(some: Iterable[str]) -> str:
+        return ", ".join(f"`{name}`" for name in some)
+
+    head = ("user", "reads", "writes")
+    rows = [(f"`{user}`", names(READS[user]), names(WRITES[user])) for user in get_args(User)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows))
+
+
 def written(text: str) -> str:
     """The page with the tables as they are now."""
-    return re.sub(f"(?s)(?<={re.escape(BEGIN)}\n\n).*?(?=\n\n{re.escape(END)})", lambda _: tables(), text)
+    made = iter((tables(), rights()))
+    return re.sub(f"(?s)(?<={re.escape(BEGIN)}\n\n).*?(?=\n\n{re.escape(END)})", lambda _: next(made), text)
 
 
 def _table(name: str, rows: Iterable[tuple[str, Role | None]]) -> str:

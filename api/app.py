@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from api.errors import ApiError
+from api.jobs.drafts import end_drafts
 from api.pages.gate import on_http_error
 from api.pages.routes import page_routes
 from api.principals.audit import KEPT, Audit, KafkaEventWriter, decode_event
@@ -127,11 +128,15 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
         ]
         for follower in followers:
             follower.start()
-        cleaning = asyncio.create_task(clean_up(settings.storage_root))
+        tending = [
+            asyncio.create_task(clean_up(settings.storage_root)),
+            asyncio.create_task(end_drafts(app.state.services)),
+        ]
         try:
             yield
         finally:
-            cleaning.cancel()
+            for task in tending:
+                task.cancel()
             app.state.services.files.close()
             await asyncio.gather(*(asyncio.to_thread(follower.stop) for follower in followers))
             await asyncio.to_thread(appender.stop)

@@ -22,6 +22,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     rows_applied: int
     rows_failed: int
     rows_rolled_back: int
+    rows_done: int
+    """Rows that the job is done with: applied or failed; in a rollback taken out; of corrected rows, these alone."""
     rows_created: int
     """Of the rows applied: new documents. The next three are the others; in a dry run all four say what would be."""
     rows_updated: int
@@ -74,6 +76,8 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     bytes: int | None
     sha256: str | None
+    url: str | None
+    """The address that it was fetched from, without a query."""
     lines: int | None
     columns: dict[str, str | None] | None = None
     """Column of the file -> field of the dataset, null for those passed over; null: each is named as its field is."""
@@ -101,7 +105,7 @@ class SuspicionView(msgspec.Struct, frozen=True, kw_only=True):
     columns_option: dict[str, str | None] | None
     """The option ``columns`` of a job that mends it; null: no mapping mends it."""
     command: str | None
-    """The command line that sends the file once more with this mapping."""
+    """The command line that makes a job of the stored file with this mapping."""
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +117,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     organisation: str
     created_by: str
     state: State
+    ended: bool
+    """Nothing more happens by itself: it has ended, or failed."""
     phase: Phase
     epoch: int
     mode: Mode | None
@@ -302,7 +308,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The body of start; it may be left out."""
 
     options: Options | None = None
-    """Of the real job; null: those of the dry run."""
+    """Of the real job; null: those of the dry run. A draft has its own."""
+    sha256: bounds.Digest | None = None
+    """Of a draft: what its file has to have."""
     reason: bounds.Reason | None = None
 
 
@@ -392,6 +400,46 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What would become of documents that exist; null: the dataset's key does not reach further than the job."""
 
 
+class FilePart(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the file of a draft has come."""
+
+    job_id: str
+    offset: int
+    """Bytes that have come: the next part begins here."""
+    bytes: int | None
+    """How many the file has, if that was said."""
+    expires_at: str
+    """When the job ends by itself, unless it has been started."""
+
+
+class MappingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which column of a file is which, as the options of a job say it."""
+
+    dataset: bounds.Name
+    columns: dict[str, str | None] = {}
+    set: dict[str, str] = {}
+    ignore_extra: bool = False
+
+
+class MappingView(msgspec.Struct, frozen=True, kw_only=True):
+    """A mapping that an organisation keeps."""
+
+    name: str
+    organisation: str
+    dataset: str
+    columns: dict[str, str | None]
+    set: dict[str, str]
+    ignore_extra: bool
+    updated_at: str
+    updated_by: str
+
+
+class MappingList(msgspec.Struct, frozen=True, kw_only=True):
+    """Mappings of an organisation, by name."""
+
+    mappings: list[MappingView]
+
+
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The most rows a second that a job applies; null: no limit."""
 
@@ -399,17 +447,32 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     reason: bounds.Reason | None = None
 
 
+class Elsewhere(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A source of a new job's rows that is not sent along."""
+
+    job: bounds.JobId | None = None
+    """The stored file of another job, with its operation, dataset, organisation and options, but for those that are
+    given. ``dry_run``, ``if_busy`` and ``if_same`` are not taken over."""
+    url: bounds.FilePath | None = None
+    """The address of a file, ``s3://bucket/key`` or ``https://...``, where the server's settings allow it."""
+    upload: bounds.FilePath | None = None
+    """The name of a file that comes in parts: the job is DRAFT until it has come, and is started."""
+    bytes: bounds.ByteCount | None = None
+    """With `upload`: how many it has."""
+
+
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a new job is to do."""
 
-    operation: bounds.Name
+    operation: bounds.Name | None = None
+    """It may be left out where another job's file is read again."""
     dataset: bounds.Name | None = None
     organisation: bounds.Name | None = None
-    """None: the caller's own where it has just one; else ``default``."""
+    """None: that of the job whose file is read again; else the caller's own where it has just one; else ``default``."""
     file: bounds.FilePath | None = None
     """A path on the server, in one of its import folders; not for a file that is sent along."""
-    source: bounds.Name | None = None
-    """``topic``: the rows come as records on the inbox topic."""
+    source: bounds.Name | Elsewhere | None = None
+    """``topic``: the rows come as records on the inbox topic. ``upload``: the file comes in parts."""
     date_from: bounds.Day | None = msgspec.field(name="from", default=None)
     date_till: bounds.Day | None = msgspec.field(name="till", default=None)
     options: Options = Options()

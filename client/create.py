@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +14,13 @@ from client.errors import INTERRUPTED, plain_errors, usage
 
 app = typer.Typer()
 
-File = Annotated[Path | None, typer.Argument(help="The CSV file, also in gzip or zip.", show_default=False)]
+File = Annotated[
+    str | None,
+    typer.Argument(
+        help="The CSV file, also in gzip or zip; - is standard input; the API fetches an address (https://, s3://).",
+        show_default=False,
+    ),
+]
 FromTopic = Annotated[bool, typer.Option("--from-topic", help="No file: services produce the rows to the inbox.")]
 Organisation = Annotated[
     str | None, typer.Option(help="Whose data it is.", show_default="the key's own, if it has just one; else default")
@@ -36,6 +44,10 @@ Rate = Annotated[
     float | None, typer.Option(parser=arguments.rate, metavar="N", help="Rows applied per second, at most.")
 ]
 IfBusy = Annotated[str, typer.Option(metavar="refuse|queue", help="When another job has the data: refuse, or queue.")]
+IfSame = Annotated[
+    str,
+    typer.Option(metavar="refuse|allow", help="When a job has applied this file before: refuse, or apply it again."),
+]
 Map = Annotated[
     list[str] | None,
     typer.Option("--map", metavar="COLUMN=FIELD", help="Which field a column of the file is; COLUMN= passes over it."),
@@ -44,6 +56,10 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=TEXT", help="A field that has the same text in every row.")
 ]
 IgnoreExtra = Annotated[bool, typer.Option("--ignore-extra", help="Pass over columns that are no field's.")]
+MappingName = Annotated[
+    str | None,
+    typer.Option("--mapping", metavar="NAME", help="Columns as this mapping has them, see `sluice mappings`."),
+]
 Encoding = Annotated[
     str | None, typer.Option(metavar="NAME", help="The file's encoding, such as cp1252, if it is not UTF-8.")
 ]
@@ -82,7 +98,18 @@ Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 def upload(
     file: File = None,
     *,
-    dataset: Annotated[str, typer.Option(help="What the rows are; `sluice datasets` lists them.")],
+    dataset: Annotated[str | None, typer.Option(help="What the rows are; `sluice datasets` lists them.")] = None,
+    again: Annotated[
+        str | None, typer.Option(metavar="ID", help="No file: that of this job, with its options but for those given.")
+    ] = None,
+    resumable: Annotated[
+        bool,
+        typer.Option("--resumable", help="Send the file in parts, as large ones are; a broken connection is resumed."),
+    ] = False,
+    continue_: Annotated[
+        str | None,
+        typer.Option("--continue", metavar="ID", help="Send the rest of the file of this draft, and start it."),
+    ] = None,
     from_topic: FromTopic = False,
     organisation: Organisation = None,
     raw: Annotated[
@@ -92,6 +119,7 @@ def upload(
     empty: Empty = None,
     map_: Map = None,
     set_: Set = None,
+    mapping: MappingName = None,
     ignore_extra: IgnoreExtra = False,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
@@ -104,18 +132,38 @@ def upload(
     suspicions: Suspicions = None,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
+    if_same: IfSame = "refuse",
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
     reason: Reason = None,
 ) -> None:
     """Upload a CSV file's rows into a dataset: create documents, or change those that their keys name."""
-    options = options_of(dry_run, max_errors, rate, if_busy, raw=raw, suspicions=suspicions)
-    options |= _columns(map_, set_, ignore_extra)
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same, raw=raw, suspicions=suspicions) | _columns(
+        map_, set_, ignore_extra, mapping
+    )
     options |= {name: value for name, value in (("mode", mode), ("empty", empty)) if value is not None}
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
-    job = {"operation": "upload", "dataset": dataset, "organisation": organisation, "options": options}
-    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+    job: dict[str, Any] = {"options": options, "reason": reason}
+    given = {"dataset": dataset, "organisation": organisation}
+    job |= {name: value for name, value in given.items() if value is not None}
+    if again is not None:
+        if file is not None or from_topic:
+            raise usage("--again reads the file of another job: name no file with it, and leave out --from-topic")
+        _send_again(again, job, idempotency_key, wait=wait, as_json=as_json)
+        return
+    if continue_ is not None:
+        if file is None or file == "-":
+            raise usage("name the file whose rest is to be sent")
+        _show_made(_in_parts(Path(file), continue_, quiet=as_json), wait=wait, as_json=as_json)
+        return
+    if dataset is None:
+        raise usage("say what the rows are with --dataset; `sluice datasets` lists the datasets")
+    job = {"operation": "upload", **job}
+    if resumable and file is not None:
+        _send_resumable(Path(file), job, idempotency_key, wait=wait, as_json=as_json)
+        return
+    _send(file, job, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -126,6 +174,7 @@ def teams(
     organisation: Organisation = None,
     map_: Map = None,
     set_: Set = None,
+    mapping: MappingName = None,
     ignore_extra: IgnoreExtra = False,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
@@ -138,13 +187,16 @@ def teams(
     suspicions: Suspicions = None,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
+    if_same: IfSame = "refuse",
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
     reason: Reason = None,
 ) -> None:
     """Create the teams that a CSV file lists."""
-    options = options_of(dry_run, max_errors, rate, if_busy, suspicions=suspicions) | _columns(map_, set_, ignore_extra)
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same, suspicions=suspicions) | _columns(
+        map_, set_, ignore_extra, mapping
+    )
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
@@ -162,6 +214,7 @@ def run(
     organisation: Organisation = None,
     map_: Map = None,
     set_: Set = None,
+    mapping: MappingName = None,
     ignore_extra: IgnoreExtra = False,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
@@ -174,13 +227,16 @@ def run(
     suspicions: Suspicions = None,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
+    if_same: IfSame = "refuse",
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
     reason: Reason = None,
 ) -> None:
     """Run an operation over a CSV file's rows."""
-    options = options_of(dry_run, max_errors, rate, if_busy, suspicions=suspicions) | _columns(map_, set_, ignore_extra)
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same, suspicions=suspicions) | _columns(
+        map_, set_, ignore_extra, mapping
+    )
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
     _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
@@ -238,6 +294,7 @@ def options_of(
     max_errors: str | None,
     rate: float | None,
     if_busy: str,
+    if_same: str = "refuse",
     *,
     raw: bool = False,
     suspicions: str | None = None,
@@ -248,16 +305,18 @@ def options_of(
         "dry_run": dry_run,
         "if_busy": if_busy,
         **({"raw": True} if raw else {}),
+        **({"if_same": if_same} if if_same != "refuse" else {}),
         **{name: value for name, value in given.items() if value is not None},
     }
 
 
-def _columns(map_: list[str] | None, set_: list[str] | None, ignore_extra: bool) -> dict[str, Any]:
+def _columns(map_: list[str] | None, set_: list[str] | None, ignore_extra: bool, mapping: str | None) -> dict[str, Any]:
     """What is said of the file's columns, as the API takes it."""
     given = {
         "columns": arguments.columns(map_ or []),
         "set": arguments.constants(set_ or []),
         "ignore_extra": ignore_extra,
+        "mapping": mapping,
     }
     return {name: value for name, value in given.items() if value}
 
@@ -277,12 +336,9 @@ def _format(
 
 
 def _send(
-    file: Path | None, job: dict[str, Any], key: str | None, *, from_topic: bool, wait: bool, as_json: bool
+    file: str | None, job: dict[str, Any], key: str | None, *, from_topic: bool, wait: bool, as_json: bool
 ) -> None:
     from client.http import Api
-    from client.output import say, sending
-    from client.sending import opened
-    from client.wording import columns_line, format_line
 
     if (file is None) != from_topic:
         raise usage("name a file, or say --from-topic; not both")
@@ -291,10 +347,80 @@ def _send(
         made = Api().call("POST", "/v1/jobs", json=body, headers=arguments.idempotency(key))
         conclude(made, wait=wait, as_json=as_json)
         return
+    if file == "-":
+        made = Api().send_stream(sys.stdin.buffer, job, key)
+    elif re.match(r"[a-z0-9]+://", file):
+        made = Api().fetch_file(file, job, key)
+    elif _is_large(Path(file)):
+        _send_resumable(Path(file), job, key, wait=wait, as_json=as_json)
+        return
+    else:
+        made = _sent(Path(file), job, key, quiet=as_json)
+    _show_made(made, wait=wait, as_json=as_json)
+
+
+def _sent(file: Path, job: dict[str, Any], key: str | None, *, quiet: bool) -> dict[str, Any]:
+    from client.http import Api
+    from client.output import sending
+    from client.sending import opened
+
     with opened(file):
         total = file.stat().st_size
-    with sending(file.name, total, quiet=as_json) as progress:
-        made = Api().send_file(file, job, key, progress)
+    with sending(file.name, total, quiet=quiet) as progress:
+        return Api().send_file(file, job, key, progress)
+
+
+def _is_large(file: Path) -> bool:
+    from client.resumable import LARGE_BYTES
+    from client.sending import opened
+
+    with opened(file):
+        return file.stat().st_size >= LARGE_BYTES
+
+
+def _send_resumable(file: Path, job: dict[str, Any], key: str | None, *, wait: bool, as_json: bool) -> None:
+    from client.http import Api
+    from client.output import say
+    from client.sending import opened, shown_name
+
+    with opened(file):
+        source = {"upload": shown_name(file), "bytes": file.stat().st_size}
+    body = {**job, "source": source}
+    made = Api().call("POST", "/v1/jobs", json=body, headers=arguments.idempotency(key))
+    say(f"Job {made['id']} takes the file in parts. If this breaks off: sluice upload {file} --continue {made['id']}")
+    _show_made(_in_parts(file, made["id"], quiet=as_json), wait=wait, as_json=as_json)
+
+
+def _in_parts(file: Path, job_id: str, *, quiet: bool) -> dict[str, Any]:
+    from client.http import Api
+    from client.output import sending
+    from client.resumable import send_parts
+    from client.sending import opened
+
+    api = Api()
+    job = api.job(job_id)
+    if job["state"] != "DRAFT":
+        return job
+    with opened(file):
+        total = file.stat().st_size
+    with sending(file.name, total, quiet=quiet) as progress:
+        return send_parts(api, file, job["id"], progress)
+
+
+def _send_again(name: str, job: dict[str, Any], key: str | None, *, wait: bool, as_json: bool) -> None:
+    from client.http import Api
+
+    api = Api()
+    body = {**job, "source": {"job": api.job(name)["id"]}}
+    made = api.call("POST", "/v1/jobs", json=body, headers=arguments.idempotency(key))
+    _show_made(made, wait=wait, as_json=as_json)
+
+
+def _show_made(made: dict[str, Any], *, wait: bool, as_json: bool) -> None:
+    """Say how the file of a new job is read, and show the job as `conclude` does."""
+    from client.output import say
+    from client.wording import columns_line, format_line
+
     for told in () if as_json else (format_line(made), columns_line(made)):
         if told:
             say(told)

@@ -22,6 +22,7 @@ IfBusy = Annotated[str | None, typer.Option(metavar="refuse|queue", help="When a
 Suspicions = Annotated[
     str | None, typer.Option(metavar="pause|note|off", help="When its first rows look like an accident.")
 ]
+IfSame = Annotated[str | None, typer.Option(metavar="refuse|allow", help="When a job has applied the file before.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -50,6 +51,7 @@ def start(
     rate: Rate = None,
     if_busy: IfBusy = None,
     suspicions: Suspicions = None,
+    if_same: IfSame = None,
     reason: Reason = None,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -61,8 +63,8 @@ def start(
     api = Api()
     dry_run = api.job(job_id)
     body: dict[str, Any] = {"reason": reason}
-    if (max_errors, rate, if_busy, suspicions) != (None, None, None, None):
-        given = options_of(False, max_errors, rate, if_busy or "refuse", suspicions=suspicions)
+    if (max_errors, rate, if_busy, if_same, suspicions) != (None,) * 5:
+        given = options_of(False, max_errors, rate, if_busy or "refuse", if_same or "refuse", suspicions=suspicions)
         tried = {name: value for name, value in dry_run["options"].items() if name not in _AS_TRIED}
         body["options"] = {**tried, **given, "dry_run": False}
     made = api.call("POST", f"/v1/jobs/{dry_run['id']}/start", json=body)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import httpx2
 
@@ -14,12 +14,14 @@ from client.address import api_key, api_url
 from client.arguments import idempotency
 from client.errors import ClientError, exit_code_for, no_api, unreachable, usage
 from client.saving import Target
-from client.sending import file_part, opened
+from client.sending import Stream, file_part, opened
 
 Json = dict[str, Any]
 
 _TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
 _SEND_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
+_FETCH_TIMEOUT = httpx2.Timeout(2 * 3600.0, connect=5.0)
+"""The API has a limit of its own for fetching a file."""
 _LISTED = 1000
 
 
@@ -62,6 +64,8 @@ class Api:
             body = None
         if response.is_success and isinstance(body, dict):
             return body
+        if response.status_code == 204:
+            return {}
         raise refusal(response.status_code, body)
 
     def send_file(self, path: Path, job: Json, key: str | None, progress: Callable[[int], None] | None = None) -> Json:
@@ -75,6 +79,21 @@ class Api:
             described = json.dumps(job, ensure_ascii=False).encode()
             parts = [("job", (None, described, "application/json")), ("file", file_part(path, file, progress))]
             return self.call("POST", "/v1/jobs", files=parts, headers=headers, timeout=_SEND_TIMEOUT)
+
+    def send_stream(self, file: IO[bytes], job: Json, key: str | None) -> Json:
+        """Make a job from what comes of a stream. Raises as `send_file`."""
+        described = json.dumps(job, ensure_ascii=False).encode()
+        parts = [("job", (None, described, "application/json")), ("file", ("stdin.csv", Stream(file), "text/csv"))]
+        return self.call("POST", "/v1/jobs", files=parts, headers=idempotency(key), timeout=_SEND_TIMEOUT)
+
+    def fetch_file(self, url: str, job: Json, key: str | None) -> Json:
+        """Make a job from a file that the API fetches from its address.
+
+        Raises:
+            ClientError: the API refuses, or can't be reached.
+        """
+        body = {**job, "source": {"url": url}}
+        return self.call("POST", "/v1/jobs", json=body, headers=idempotency(key), timeout=_FETCH_TIMEOUT)
 
     def job(self, name: str) -> Json:
         """The job with this id, or the only one whose id begins so, or the newest one (``last``).

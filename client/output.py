@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from client.wording import Json, columns_line, done_and_total, format_line, line
+from client.wording import Json, columns_line, documents_line, done_and_total, format_line, line
 from runtime.formatting import number, size, way
 from runtime.tables import Column, show
 from runtime.terminal import out, say, visible
@@ -134,7 +134,7 @@ def show_preview(preview: Json) -> None:
         cells = [
             [
                 number(row["row"]),
-                *("" if row["document"][name] is None else str(row["document"][name]) for name in names),
+                *("" if (value := row["document"].get(name)) is None else str(value) for name in names),
             ]
             for row in preview["rows"]
         ]
@@ -178,6 +178,7 @@ def show_job(job: Json) -> None:
         or None,
         "rows": f"{number(progress['rows_applied'])} applied, {number(progress['rows_failed'])} refused, "
         f"{number(progress['rows_rolled_back'])} taken out, of {number(progress['rows_total'])}",
+        "documents": documents_line(job),
         "progress": line(job),
         "created": f"{job['created_at']} by {job['created_by']}",
         "started": job["started_at"],

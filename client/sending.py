@@ -12,6 +12,7 @@ from typing import IO
 from client.errors import usage
 
 Part = tuple[str, "SentFile", str]
+_PIECE_BYTES = 64 * 1024
 
 
 @contextmanager
@@ -38,7 +39,34 @@ def file_part(path: Path, file: IO[bytes], progress: Callable[[int], None] | Non
 
     A name that is not UTF-8 is sent with replacement characters: it is only shown.
     """
-    return os.fsencode(path.name).decode("utf-8", "replace"), SentFile(path, file, progress), "text/csv"
+    return shown_name(path), SentFile(path, file, progress), "text/csv"
+
+
+def shown_name(path: Path) -> str:
+    """A file's name, as the API can take it."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
+
+
+class Stream:
+    """Standard input, or another file of unknown size, as a part of a form. It can be read once."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        """Read the next bytes.
+
+        Raises:
+            ClientError: it can't be read.
+        """
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            raise usage(f"standard input can't be read: {error.strerror}") from error
+
+    def __iter__(self) -> Iterator[bytes]:
+        while data := self.read(_PIECE_BYTES):
+            yield data
 
 
 class SentFile:

@@ -60,7 +60,11 @@ def suspicion_lines(job: Json) -> list[str]:
     if not found:
         return []
     told = [] if found["message"] in (job.get("reason") or "") else [f"Its first rows: {found['message']}."]
-    return told + ([f"To send the file with its columns put right: {found['command']}"] if found["command"] else [])
+    return told + (
+        [f"To apply the file with its columns put right, once this job is terminated: {found['command']}"]
+        if found["command"]
+        else []
+    )
 
 
 def outcome(job: Json) -> str:
@@ -102,12 +106,22 @@ def outcome(job: Json) -> str:
             return f"Job {job_id} is ROLLED_BACK{because}: {_given_back(job)}"
         case "ROLLED_BACK":
             return f"Job {job_id} is ROLLED_BACK{because}: {number(progress['rows_rolled_back'])} rows taken out again."
+        case "DRAFT":
+            return f"Job {job_id} is a DRAFT: `sluice upload FILE --continue {job_id}` sends its file and starts it."
         case "QUEUED":
             return f"Job {job_id} is QUEUED: it starts when the job before it has ended."
         case state if job.get("awaits"):
             return f"Job {job_id} is {state}, waiting for {job['awaits']}."
         case state:
             return f"Job {job_id} is {state}."
+
+
+def documents_line(job: Json) -> str | None:
+    """What became of documents that the keys of rows name; None: keys do not reach further than the job."""
+    if not job.get("mode"):
+        return None
+    text = f"mode {job['mode']}: {_kinds(job)}"
+    return f"{text}; rolled back: {_given_back(job)}" if job["phase"] == "undo" else text
 
 
 def _kinds(job: Json) -> str:

@@ -41,6 +41,8 @@ class Kind:
     """The one dataset it is for; None: any."""
     dated: bool = False
     """It needs a dataset with a date, and a date range."""
+    repeatable: bool = False
+    """The same file may be applied twice without being asked for: it has rows that are there already refused."""
     makes_file: bool = False
     """Its outcome is a file, made when every block is applied, and taken out as a whole."""
     modes: tuple[Mode, ...] = ()
@@ -59,6 +61,11 @@ class Catalog:
 
     operations: Mapping[str, Kind]
     datasets: Mapping[str, Dataset]
+
+
+def is_organisation(name: str) -> bool:
+    """Whether an organisation can be called so."""
+    return organisation_problem(name) is None
 
 
 def creation_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
@@ -102,7 +109,9 @@ def _source_problem(command: CreateJob, kind: Kind) -> str | None:
         taken = " or ".join(_SOURCES[name] for name in sorted(kind.sources))
         advice = "; send no file, and leave out file and source" if kind.sources == {"query"} else ""
         return f"operation {command.operation} takes its rows from {taken}, not from {_SOURCES[source.kind]}{advice}"
-    if source.kind == "file" and not source.path:
+    if command.draft and (source.kind != "file" or source.path):
+        return "a draft is of a job that reads a file, which comes later: leave source.path out"
+    if source.kind == "file" and not source.path and not command.draft:
         return "a job that reads a file must name it: give its path (in a command: source.path)"
     return source_problem(source)
 
@@ -155,12 +164,14 @@ def recorded_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
     themselves.
     """
     options, recorded = command.options, command.source.columns
+    if command.draft:
+        return None
     told = given(options, FORMAT_OPTIONS) if command.source.format is None else {}
     if told and not (options.encoding and len(told) == 1 and is_utf8(encoding_named(options.encoding))):
         return Rejected(400, f"a command with {', '.join(told)} says how its file is written: source.format")
     if recorded is None:
         if command.source.kind == "file" and given(options, COLUMN_OPTIONS):
-            text = "a command with columns, set or ignore_extra says which column of its file is which: source.columns"
+            text = "a command with options of columns says which column of its file is which: source.columns"
             return Rejected(400, text)
         return None
     dataset = catalog.datasets[command.dataset]

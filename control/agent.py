@@ -17,6 +17,7 @@ from control.jobtable import JobTable
 from control.machine import Context
 from control.predicates import holds_key
 from control.reaction import Reaction, react, rejection, start, unreadable
+from control.same_file import applied_before
 from runtime.telemetry.log_events import as_event
 from schemas.bounds import LAST_MOMENT, moment
 from schemas.codec import UndecodableError, decode, encode
@@ -190,9 +191,19 @@ class ControlAgent:
                 log.exception("job %s can't be started", job.id, extra=as_event("job.stuck", job=job.id))
                 continue
             await self._carry_out(reaction)
+            if reaction.job is not None and not holds_key(reaction.job):
+                await self._start_next(offset, at)  # it has failed instead: the next one has its turn
 
     def _context(self, offset: int, at: int) -> Context:
-        return Context(offset, at, self._partitions, self._catalog, lambda key: holder(self._jobs, key), self._jobs.get)
+        return Context(
+            offset,
+            at,
+            self._partitions,
+            self._catalog,
+            lambda key: holder(self._jobs, key),
+            self._jobs.get,
+            lambda new: applied_before(self._jobs, new, self._catalog),
+        )
 
     async def _carry_out(self, reaction: Reaction) -> None:
         for record in reaction.history:

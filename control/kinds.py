@@ -28,6 +28,7 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
     "teams": Kind(
         sources=frozenset({"file", "topic"}),
         dataset="teams",
+        repeatable=True,
         modes=("create",),
         title="Create teams",
         summary="A team that exists already is a row error.",

@@ -73,8 +73,11 @@ def format_problem(options: Options, source: Source) -> str | None:
 
 def columns_problem(options: Options, dataset: Dataset, source: Source) -> str | None:
     """Why a job with this dataset and source can't have what its options say of columns; None: it can."""
-    if (options.columns or options.ignore_extra) and source.kind != "file":
-        return "columns and ignore_extra are for the columns of a file; rows that come otherwise name fields themselves"
+    if (options.columns or options.ignore_extra or options.mapping) and source.kind != "file":
+        return (
+            "columns, ignore_extra and mapping are for the columns of a file; rows that come otherwise name fields "
+            "themselves"
+        )
     if options.set and source.kind == "query":
         return "set belongs to operations that write rows; leave it out"
     for name, entries in (("columns", options.columns), ("set", options.set)):
@@ -110,6 +113,7 @@ def source_problem(source: Source) -> str | None:
     for name, text, most in (
         ("path", source.path, MOST_PATH),
         ("name", source.name, MOST_PATH),
+        ("url", source.url, MOST_PATH),
         ("sha256", source.sha256, _MOST_DIGEST),
     ):
         if text is not None and len(text) > most:

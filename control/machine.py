@@ -20,6 +20,7 @@ from control.limits import request_problem, source_problem
 from control.moves import legality
 from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
 from control.repeats import differences, request_digest
+from control.same_file import Find, applied_meanwhile, same_file_problem
 from control.starting import real_job
 from schemas.commands import (
     Command,
@@ -39,6 +40,7 @@ from schemas.commands import (
     RollbackJob,
     RowsInspected,
     SetRate,
+    StartDraft,
     StartJob,
     TerminateJob,
     UndoChecked,
@@ -50,6 +52,7 @@ from schemas.events import (
     Event,
     Failed,
     FileBegun,
+    FileReceived,
     InputAnnounced,
     InputCompleted,
     InputMoved,
@@ -93,6 +96,8 @@ class Context:
     """The id of the job that holds an exclusive key now; None: it is free."""
     find: Callable[[str], Job | None] = field(default=lambda _: None)
     """Another job, by its id."""
+    applied_before: Find = field(default=lambda _: None)
+    """The job that has applied the file of another one, or is applying it."""
 
 
 def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, ...] | Rejected:
@@ -161,12 +166,43 @@ def _create(
         inspection="due" if to_inspect(command) else "none",
         needs=INSPECTION_FORMAT if to_inspect(command) else needed,
     )
-    holder = context.holder(key) if key else None
-    if holder is None:
-        return (Created(created), Started())
-    if command.options.if_busy == "queue":
-        return (Created(created),)
-    return Rejected(409, _busy(holder, created), {"job_id": holder})
+    if command.draft:
+        return (Created(replace(created, state=S.DRAFT, draft=True)),)
+    return _begun(created, (Created(created),), context)
+
+
+def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event, ...] | Rejected:
+    """What becomes of a job that may begin now, as far as other jobs are concerned; `before`: what has led to this."""
+    holder = context.holder(job.exclusive_key) if job.exclusive_key else None
+    if holder is not None and job.options.if_busy == "refuse":
+        return Rejected(409, _busy(holder, job), {"job_id": holder})
+    problem = same_file_problem(job, context.applied_before, queued=holder is not None)
+    if problem is not None:
+        return problem
+    return before if holder is not None else (*before, Started())
+
+
+def _file_received(job: Job, request: StartDraft, context: Context) -> tuple[Event, ...] | Rejected:
+    if not request.source.path or not request.source.sha256:
+        return Rejected(400, "a job starts with a file that is complete: source.path and source.sha256 name it")
+    asked = CreateJob(
+        job_id=job.id,
+        operation=job.operation,
+        dataset=job.dataset,
+        organisation=job.organisation,
+        source=request.source,
+        options=job.options,
+    )
+    problem = creation_problem(asked, context.catalog) or recorded_problem(asked, context.catalog)
+    if problem is not None:
+        return problem
+    return _begun(replace(job, source=request.source), (FileReceived(request.source),), context)
+
+
+def turn(job: Job, context: Context) -> tuple[Event, ...]:
+    """The events of a queued job whose turn has come."""
+    problem = applied_meanwhile(job, context.applied_before)
+    return (Started(),) if problem is None else (Failed(problem),)
 
 
 def _another(job: Job, different: list[str]) -> Rejected:
@@ -188,6 +224,8 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
     match request:
         case CreateJob() | StartJob():
             raise AssertionError("a creation is not a move")
+        case StartDraft():
+            return _file_received(job, request, context)
         case PauseJob():
             return (PauseRequested(),)
         case ResumeJob():
@@ -200,7 +238,7 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
                 return busy
             if job.state is S.FAILED and job.phase == "undo":
                 return (Resumed(),)
-            if job.state is S.FAILED and not _all_rested(job):
+            if job.state is S.FAILED and job.started_at is not None and not _all_rested(job):
                 return (TerminationRequested(keep_rows=False),)
             return _rollback(job, context, request.force)
         case RetryErrors():
@@ -278,7 +316,7 @@ def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event
         return Rejected(400, f"job {job.id} makes a file, and half of one is not kept: terminate it without keep_rows")
     requested: tuple[Event, ...] = (TerminationRequested(request.keep_rows),)
     # Nothing of a queued or a paused job is in flight: no further proof is needed.
-    if job.state is S.QUEUED:
+    if job.state in (S.DRAFT, S.QUEUED):
         return (*requested, Terminated()) if request.keep_rows else (*requested, *_rollback(job, context))
     if job.state is S.PAUSED:
         if request.keep_rows:
@@ -409,6 +447,8 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
     assert job is not None, "the first event of a job is Created"
     job = replace(job, command_offset=offset)
     match event:
+        case FileReceived():
+            return replace(job, state=S.QUEUED, source=event.source)
         case Started():
             return replace(job, state=S.RUNNING, started_at=at, epoch=job.epoch + 1)
         case PauseRequested():

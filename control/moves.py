@@ -6,19 +6,20 @@ from typing import Final, Literal
 
 from control.errors import Rejected
 from control.transitions import moved_by
-from schemas.commands import PauseJob, Request, ResumeJob, RetryErrors, RollbackJob, SetRate, TerminateJob
+from schemas.commands import PauseJob, Request, ResumeJob, RetryErrors, RollbackJob, SetRate, StartDraft, TerminateJob
 from schemas.job import Job, State
 
 S = State
 Answer = Literal["move", "already"]
 
 _MOVES: Final[dict[type, frozenset[State]]] = {
-    **{request: moved_by(request) for request in (PauseJob, ResumeJob, TerminateJob, RetryErrors, SetRate)},
+    **{request: moved_by(request) for request in (StartDraft, PauseJob, ResumeJob, TerminateJob, RetryErrors, SetRate)},
     RollbackJob: moved_by(RollbackJob) - {S.ROLLED_BACK},  # from there only with force: see `_forced`
 }
 """Request -> the states in which it moves a job on."""
 
 _ALREADY: Final[dict[type, frozenset[State]]] = {
+    StartDraft: frozenset(State) - {S.DRAFT},
     PauseJob: frozenset({S.PAUSING, S.PAUSED, S.ROLLBACK_PAUSED}),
     ResumeJob: frozenset({S.RUNNING, S.ROLLING_BACK}),
     TerminateJob: frozenset({S.TERMINATING, S.TERMINATED, S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.ROLLED_BACK}),
@@ -27,12 +28,13 @@ _ALREADY: Final[dict[type, frozenset[State]]] = {
     SetRate: frozenset(),
 }
 """Request -> the states in which it has taken effect before: it succeeds and changes nothing. A retry is a repeat only
-if its file is the one that was sent last."""
+if its file is the one that was sent last, a start only if it is of the file that the job has."""
 
 _KEPT = "it was terminated with its rows kept; to take them out, use rollback when it is TERMINATED"
 _TAKEN_OUT = "it was terminated with its rows taken out; they can't be kept any more"
 
 VERBS: Final[dict[type, str]] = {
+    StartDraft: "start",
     PauseJob: "pause",
     ResumeJob: "resume",
     TerminateJob: "terminate",
@@ -66,6 +68,8 @@ def legality(job: Job, request: Request) -> Answer | Rejected:
         return Rejected(
             409, f"job {job.id} is about to pause; wait until it is {S.ROLLBACK_PAUSED}", {"state": job.state}
         )
+    if isinstance(request, StartDraft) and job.state is not S.DRAFT and job.source.sha256 != request.source.sha256:
+        return Rejected(409, f"job {job.id} is {job.state}, and has its file already", {"state": job.state})
     if isinstance(request, RollbackJob) and request.force and job.state in _ALREADY[kind] and not job.force:
         return _forced(job)
     if isinstance(request, RetryErrors) and job.options.dry_run:

@@ -71,7 +71,7 @@ def over(job: Job) -> bool:
 
 def under_way(job: Job) -> bool:
     """Whether reports about the job's rows still count: it has started and is not over. A failed job may be resumed."""
-    return job.state is not State.QUEUED and not over(job)
+    return job.state not in (State.DRAFT, State.QUEUED) and not over(job)
 
 
 def takes_more_rows(job: Job) -> bool:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from control.budget import counted, overspent
 from control.errors import Rejected
 from control.inspection import INSPECTED_ROWS, explained, pause_reason
-from control.machine import Context, decide, evolve_all
+from control.machine import Context, decide, evolve_all, turn
 from schemas.bounds import MOST_REASON
 from schemas.commands import (
     Command,
@@ -29,6 +29,7 @@ from schemas.events import (
     CommandRejected,
     Created,
     Event,
+    Failed,
     JobEvent,
     PauseRequested,
     Resumed,
@@ -71,8 +72,11 @@ def react(job: Job | None, command: Command, context: Context) -> Reaction:
 
 def start(job: Job, context: Context) -> Reaction:
     """The effect on a queued job when its turn has come."""
-    events = (Started(),)
+    events = turn(job, context)
     after = replace(evolve_all(job, events, context), command_offset=max(job.command_offset, context.offset))
+    failed = next((event for event in events if isinstance(event, Failed)), None)
+    if failed is not None:
+        after = replace(after, reason=failed.reason)
     return Reaction(after, (_record(after, events[0], None, context),), plan_for(after, events))
 
 
@@ -168,6 +172,7 @@ def _is_own_pause(event: Event) -> bool:
 def _record(job: Job, event: Event, command: Command | None, context: Context) -> JobEvent:
     details = {} if isinstance(event, Created) else msgspec.to_builtins(event)
     details.pop("type", None)
+    details.pop("reason", None)  # it stands beside the details
     return JobEvent(
         job_id=job.id,
         command_offset=context.offset,
@@ -176,6 +181,6 @@ def _record(job: Job, event: Event, command: Command | None, context: Context) -
         details=details,
         state=job.state,
         by=getattr(command, "by", None),
-        reason=job.reason if _is_own_pause(event) else _cut(getattr(command, "reason", None)),
+        reason=job.reason if _is_own_pause(event) or command is None else _cut(getattr(command, "reason", None)),
         job=job,
     )

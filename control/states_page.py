@@ -40,7 +40,8 @@ set.
 
 {states}
 
-A job that is QUEUED starts by itself when its turn comes.
+A job that is QUEUED starts by itself when its turn comes. One that is DRAFT waits for its file, and is terminated
+`SLUICE_DRAFT_HOURS` after it was made.
 
 ## Requests
 

@@ -24,6 +24,7 @@ from schemas.commands import (
     RollbackJob,
     RowsInspected,
     SetRate,
+    StartDraft,
     StartJob,
     TerminateJob,
     UndoChecked,
@@ -34,6 +35,7 @@ from schemas.events import (
     Created,
     Failed,
     FileBegun,
+    FileReceived,
     InputAnnounced,
     InputCompleted,
     InputMoved,
@@ -89,9 +91,14 @@ _ENDS_OF_WORK = (LanesDone, InputEnded, ResumeJob)
 
 TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(Created, (None,), S.QUEUED, OPERATOR, "makes the job", (CreateJob, StartJob)),
+    Transition(Created, (None,), S.DRAFT, OPERATOR, "makes the job, whose file is still to come", (CreateJob,)),
+    Transition(FileReceived, (S.DRAFT,), S.QUEUED, OPERATOR, "starts it, as its file has come", (StartDraft,)),
     Transition(
         Started, (S.QUEUED,), S.RUNNING, AGENT, "finds that no other job holds its exclusive key",
-        (None,), (CreateJob, StartJob),
+        (None,), (CreateJob, StartJob, StartDraft),
+    ),
+    Transition(
+        Failed, (S.QUEUED,), S.FAILED, AGENT, "finds at its turn that its file has been applied meanwhile", (None,)
     ),
     Transition(PauseRequested, (S.RUNNING,), S.PAUSING, OPERATOR, "pauses it", (PauseJob,)),
     Transition(
@@ -123,7 +130,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     ),
     Transition(RetryStarted, (S.COMPLETED_WITH_ERRORS,), S.RUNNING, OPERATOR, "sends corrected rows", (RetryErrors,)),
     Transition(
-        TerminationRequested, (S.QUEUED, *_APPLYING), S.TERMINATING, OPERATOR, "terminates it", (TerminateJob,)
+        TerminationRequested, (S.DRAFT, S.QUEUED, *_APPLYING), S.TERMINATING, OPERATOR, "terminates it", (TerminateJob,)
     ),
     Transition(
         TerminationRequested, (S.FAILED,), S.TERMINATING, OPERATOR, "rolls it back before every partition has stopped",
@@ -179,7 +186,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(Failed, (*_APPLYING, *_UNDOING), S.FAILED, READER, "can't read the source to its end", (InputFailed,)),
     Transition(Failed, (*_APPLYING, *_UNDOING), S.FAILED, WORKER, "can't go on with it", (WorkFailed,)),
     Transition(
-        RateSet, (S.QUEUED, *_APPLYING, *_UNDOING, S.FAILED), None, OPERATOR, "sets its rate", (SetRate,)
+        RateSet, (S.DRAFT, S.QUEUED, *_APPLYING, *_UNDOING, S.FAILED), None, OPERATOR, "sets its rate", (SetRate,)
     ),
     Transition(
         InputAnnounced, (S.QUEUED, *_APPLYING, S.FAILED), None, "the sender of the rows", "says how many there are",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -186,6 +187,8 @@ for _module in ("devstack.role_commands", "sample_csv.cli", "client.cli", "kiban
 
 def main() -> None:
     """Run the command line."""
+    if os.getpid() == 1:  # of a container, which would not hear the signal otherwise
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     app(prog_name="sluice")
 
 

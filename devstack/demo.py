@@ -54,7 +54,9 @@ def _show(config: Settings) -> int:
     api = Api()
     step(f"Uploading {file.name}, {file.stat().st_size / 1e6:.1f} MB: POST {config.api}/v1/jobs")
     began = time.monotonic()
-    job = api.send_file(file, {"operation": "upload", "dataset": "people", "organisation": "demo"}, None)
+    # The demo may be shown again on the same stack, with the same file.
+    asked = {"operation": "upload", "dataset": "people", "organisation": "demo", "options": {"if_same": "allow"}}
+    job = api.send_file(file, asked, None)
     console.print(f"  job [bold]{job['id']}[/]")
     paused_seconds = _watch(api, job["id"])
     took = time.monotonic() - began - paused_seconds

@@ -89,6 +89,7 @@ def make_engine(
         clock=clock,
         image_days=settings.image_retention_days,
         index_bytes=settings.index_bytes,
+        report_days=settings.report_retention_days,
     )
     states = JobStates(
         jobs, lanes, scheduler, refill, checkpoints, batches, conclusions, failures, background=tasks.reports

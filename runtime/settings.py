@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -152,6 +153,17 @@ class Settings(BaseSettings):
     s3_access_key_id: str | None = Field(None, description="access key; unset: as AWS's own tools find one")
     s3_secret_access_key: SecretStr | None = Field(None, description="the access key's secret")
     import_folders: str = Field("", description="folders whose files jobs may name, separated by ':'; empty: none")
+    source_urls: str = Field(
+        "",
+        description="beginnings of addresses that jobs may read, with spaces between; {organisation} in one stands for "
+        "the job's, as in s3://bucket/{organisation}; empty: none",
+    )
+    source_bytes: int = Field(64 * 1024**3, ge=1, description="bytes of a file at such an address, at most")
+    source_seconds: float = Field(3600.0, gt=0, description="time limit for the reading of such a file")
+    source_private_addresses: bool = Field(
+        False, description="whether https addresses may lead to hosts in private networks, or this one"
+    )
+    source_ca_file: Path | None = Field(None, description="PEM file of the authorities to trust, for https addresses")
     datasets_folder: Path | None = Field(None, description="a folder of further dataset schemas (*.json, Table Schema)")
 
     operations: str = Field(
@@ -166,9 +178,13 @@ class Settings(BaseSettings):
         None, description="a folder with a file for each secret setting, named like its variable; unset: none"
     )
 
+    draft_hours: float = Field(24.0, gt=0, description="hours after which a draft whose job was not started ends")
     job_retention_days: float = Field(30.0, gt=0, description="days after which an ended job leaves the control table")
     image_retention_days: float = Field(
         30.0, gt=0, description="days after a job's end for which what it wrote over is kept, for its rollback"
+    )
+    report_retention_days: float | None = Field(
+        None, gt=0, description="days after which reports of jobs that are gone are deleted; unset: never"
     )
     block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
     block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")
@@ -206,6 +222,14 @@ class Settings(BaseSettings):
             raise ValueError("it is not UTF-8 text")
         return value
 
+    @field_validator("source_urls")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        for prefix in value.split():
+            if not re.match(r"(s3|https)://[^/@?#]+(/[^?#]*)?\Z", prefix):
+                raise ValueError("one is not the beginning of an address; write s3://bucket/... or https://host/...")
+        return value
+
     @property
     def bootstrap(self) -> str:
         """Kafka's bootstrap servers, ``host:port[,host:port]``."""
@@ -235,6 +259,11 @@ class Settings(BaseSettings):
     def import_roots(self) -> tuple[Path, ...]:
         """Folders whose files a job may name; absolute."""
         return tuple(Path(part).absolute() for part in self.import_folders.split(":") if part)
+
+    @property
+    def source_prefixes(self) -> tuple[str, ...]:
+        """Beginnings of addresses that a job may read."""
+        return tuple(self.source_urls.split())
 
     @property
     def oidc_role_names(self) -> dict[str, Role]:

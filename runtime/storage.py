@@ -155,6 +155,13 @@ def open_storage(settings: Settings) -> Storage:
     url = urlsplit(settings.storage_url)
     if url.scheme != "s3" or not url.netloc:
         raise StorageError(f"SLUICE_STORAGE_URL is {settings.storage_url!r}; s3://bucket[/folder] is expected")
+    return Storage(s3_store(settings, url.netloc, url.path.strip("/") or None), None)
+
+
+def s3_store(
+    settings: Settings, bucket: str, prefix: str | None = None, request_seconds: float | None = None
+) -> S3Store:
+    """A bucket, or what lies below a prefix of it, with the credentials of the settings."""
     secret = settings.s3_secret_access_key
     given = {
         "endpoint": settings.s3_endpoint,
@@ -163,15 +170,14 @@ def open_storage(settings: Settings) -> Storage:
         "secret_access_key": secret.get_secret_value() if secret else None,
     }
     # So a worker that loses its partitions can wait for its requests in flight: see Engine.revoked.
-    seconds = timedelta(seconds=settings.request_timeout_seconds / 2)
-    store = S3Store(
-        url.netloc,
-        prefix=url.path.strip("/") or None,
+    seconds = timedelta(seconds=request_seconds or settings.request_timeout_seconds / 2)
+    return S3Store(
+        bucket,
+        prefix=prefix,
         config=cast("S3Config", {name: value for name, value in given.items() if value is not None}),
         client_options={"timeout": seconds, "allow_http": (settings.s3_endpoint or "").startswith("http://")},
         retry_config={"max_retries": 3, "retry_timeout": seconds},
     )
-    return Storage(store, None)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -63,6 +63,7 @@ SkippedLines = Annotated[int, Meta(ge=0, le=MOST_SKIPPED)]
 SignName = Annotated[str, Meta(max_length=20)]
 """A character, or its name."""
 Sign = Annotated[str, Meta(min_length=1, max_length=1)]
+MappingName = Annotated[str, Meta(max_length=64)]
 EncodingName = Annotated[str, Meta(max_length=40)]
 Compression = Annotated[str, Meta(max_length=20)]
 Digest = Annotated[str, Meta(max_length=128)]

@@ -44,6 +44,14 @@ class CreateJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
     options: Options = Options()
     date_from: Day | None = None
     date_till: Day | None = None
+    draft: bool = False
+    """Its file is still to come: `StartDraft` names it."""
+
+
+class StartDraft(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Start a job whose file has come."""
+
+    source: Source
 
 
 class StartJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -178,7 +186,7 @@ class FileFinished(_Command, frozen=True, kw_only=True, omit_defaults=True):
     epoch: Counter
 
 
-Request = CreateJob | StartJob | PauseJob | ResumeJob | TerminateJob | RollbackJob | RetryErrors | SetRate
+Request = CreateJob | StartDraft | StartJob | PauseJob | ResumeJob | TerminateJob | RollbackJob | RetryErrors | SetRate
 Report = (
     InputAdvanced
     | InputEnded

@@ -17,6 +17,12 @@ class Created(msgspec.Struct, frozen=True, tag=True):
     job: Job
 
 
+class FileReceived(msgspec.Struct, frozen=True, tag=True):
+    """Its file is here; it waits for its turn."""
+
+    source: Source
+
+
 class Started(msgspec.Struct, frozen=True, tag=True):
     """Its readers and workers may begin."""
 
@@ -155,9 +161,13 @@ class Completed(msgspec.Struct, frozen=True, tag=True):
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """The job can't go on by itself."""
 
+    reason: str | None = None
+    """Where the control agent has found it; else the report says why."""
+
 
 Event = (
     Created
+    | FileReceived
     | Started
     | PauseRequested
     | Paused

@@ -143,6 +143,18 @@ were before a job), ``undone`` (what a rollback has done with each row). A job i
 filter fits all."""
 
 
+KEPT_MAPPINGS: dict[str, dict[str, Any]] = {
+    "mappings": {
+        "dynamic": False,
+        "properties": {
+            **{name: {"type": "keyword"} for name in ("organisation", "name")},
+            "mapping": {"type": "keyword", "index": False, "doc_values": False},
+        },
+    },
+}
+"""Mappings of indices that no topic can make anew: ``mappings``, which columns are which, by name."""
+
+
 def index_settings(replicas: int, shards: int = 1) -> dict[str, Any]:
     """Settings of an index. The refresh interval suits bulk loading, and is short enough for a dashboard."""
     return {

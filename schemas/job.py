@@ -16,6 +16,7 @@ from schemas.bounds import (
     EncodingName,
     ErrorLimit,
     ErrorShare,
+    MappingName,
     Offset,
     Partition,
     PartitionCount,
@@ -32,8 +33,9 @@ from schemas.suspicion import Suspicion
 
 
 class State(StrEnum):
-    """A state in -ING ends by itself; one in -ED (and QUEUED) stays until someone acts."""
+    """A state in -ING ends by itself; one in -ED (and DRAFT, and QUEUED) stays until someone acts."""
 
+    DRAFT = "DRAFT"
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
     PAUSING = "PAUSING"
@@ -51,7 +53,7 @@ class State(StrEnum):
 ENDED = frozenset({State.COMPLETED, State.COMPLETED_WITH_ERRORS, State.TERMINATED, State.ROLLED_BACK})
 """States in which a job has ended: only a rollback, or corrected rows, bring more work."""
 
-RESTING = ENDED | {State.QUEUED, State.PAUSED, State.ROLLBACK_PAUSED, State.FAILED}
+RESTING = ENDED | {State.DRAFT, State.QUEUED, State.PAUSED, State.ROLLBACK_PAUSED, State.FAILED}
 """States that stay until someone acts (QUEUED: until the job before it has ended)."""
 
 BUSY = frozenset(
@@ -71,8 +73,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     rows_per_second: Rate | None = None
     """Rows applied per second, at most; None: no limit."""
     if_busy: Literal["refuse", "queue"] = "refuse"
+    if_same: Literal["refuse", "allow"] = "refuse"
+    """Of a file that another job has applied for this organisation and dataset."""
     raw: bool = False
     """Cells are taken and written as they are: no apostrophe before what a spreadsheet would take for a formula."""
+    mapping: MappingName | None = None
+    """The name of a mapping that the organisation keeps: its columns, set and ignore_extra."""
     mode: Mode | None = None
     """What becomes of documents that the rows' keys name; null: the dataset's own mode."""
     empty: Empty = "keep"
@@ -101,7 +107,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     written where the organisation has 1,000 rows to compare with, and is noted elsewhere."""
 
 
-COLUMN_OPTIONS: Final = ("columns", "set", "ignore_extra")
+COLUMN_OPTIONS: Final = ("mapping", "columns", "set", "ignore_extra")
 """Options that say which column of a file is which."""
 FORMAT_OPTIONS: Final = ("encoding", "delimiter", "skip_lines", "comment", "quote", "escape")
 """Options that say how a file is written."""
@@ -152,6 +158,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: Literal["file", "topic", "query"] = "file"
     name: str | None = None
     """The file's name, as its sender called it."""
+    url: str | None = None
+    """The address that it was fetched from, without a query."""
     path: str | None = None
     """Where the readers find it: a path below the storage root, or an absolute one in an import folder."""
     bytes: ByteCount | None = None
@@ -301,6 +309,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: Source = Source()
     request: str | None = None
     """Digest of the request that made it: the same request again is a repeat, and any other is not."""
+    draft: bool = False
+    """It was made before its file came."""
     started_from: str | None = None
     """The dry run that this is the real job of."""
     retry: Source | None = None

@@ -48,8 +48,6 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, tag="key", tag_field="ty
     role: Role
     sha256: Digest
     """Of the whole key, as hexadecimal digits."""
-    verifies: Digest | None = None
-    """The public Ed25519 key, as hexadecimal digits, that belongs to signatures made with this key."""
     created_at: Timestamp
     created_by: Name
     expires_at: Timestamp | None = None

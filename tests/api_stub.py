@@ -27,6 +27,7 @@ from control.admission import Catalog, Kind, holder
 from control.machine import Context
 from control.principals.keys import new_key
 from control.reaction import react
+from control.same_file import applied_before
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
 from runtime.storage import open_storage
@@ -41,7 +42,7 @@ from tests.api_contract import DeclaredAnswers
 
 _FILE = frozenset({"file", "topic"})
 _EXPORT = Kind(frozenset({"query"}), exclusive=False, dated=True, makes_file=True)
-_KINDS = {"upload": Kind(_FILE, modes=MODES), "teams": Kind(_FILE, dataset="teams", modes=("create",))}
+_KINDS = {"upload": Kind(_FILE, modes=MODES), "teams": Kind(_FILE, dataset="teams", modes=("create",), repeatable=True)}
 CATALOG = Catalog({**_KINDS, "export": _EXPORT}, load_datasets())
 PEOPLE = b"name,email,phone,country,favorite_color,created_at\n"
 ROW = b"Ann,ann@example.org,+31201234567,Netherlands,blue,2026-01-01T00:00:00Z\n"
@@ -90,6 +91,7 @@ class StubLog:
             catalog=self.catalog,
             holder=lambda key: holder(jobs.values(), key),
             find=jobs.get,
+            applied_before=lambda new: applied_before(jobs.values(), new, self.catalog),
         )
         effect = react(jobs.get(command.job_id), command, context)
         for record in effect.history:
@@ -140,6 +142,7 @@ class StubPrincipals:
             sha256=made.sha256,
             **record,
         )
+        self.records.append(encode(key))
         self.feed.take([PrincipalSeen(len(self.records) - 1, f"key/{made.id}", key)])
         return made.text
 
@@ -149,9 +152,11 @@ class StubEvents:
 
     def __init__(self) -> None:
         self.audit = Audit(self)
+        self.count = 0
 
     async def append(self, event: SecurityEvent) -> None:
-        self.audit.take([event])
+        self.count += 1
+        self.audit.take([(self.count, event)])
 
 
 class StubElasticsearch:
@@ -219,6 +224,8 @@ def stub(
 def make_job(client: TestClient, body: bytes = PEOPLE + ROW, **job: Any) -> Any:
     """The answer to the creation of a job with a file."""
     headers = {"Idempotency-Key": job.pop("key")} if "key" in job else {}
+    # Most tests send the same rows again and again; those of the rule against it ask for it.
+    job["options"] = {"if_same": "allow", **job.get("options", {})}
     described = json.dumps({"operation": "upload", "dataset": "people", **job})
     parts = [("job", (None, described, "application/json")), ("file", ("people.csv", body, "text/csv"))]
     return client.post("/v1/jobs", files=parts, headers=headers)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
+from elasticsearch import NotFoundError
 from httpx2 import Response
 from starlette.testclient import TestClient
 
@@ -25,12 +28,20 @@ FITTING: dict[str, dict[str, Any]] = {
     "estimateExport": {"json": EXPORT},
     "createKey": {"json": {"name": "ada", "organisation": "acme", "role": "operator"}},
     "setRate": {"json": {"rows_per_second": 5}},
+    "appendFile": {"content": PEOPLE + ROW, "headers": {"Upload-Offset": "0"}},
+    "saveMapping": {"json": {"dataset": "people", "columns": {"Ring": "phone"}}},
     "endInput": {"json": {"rows": 1}},
     "retryErrors": {"content": CORRECTED, "headers": {"content-type": "text/csv"}},
 }
 """Route -> the body of a valid request; other routes need no body."""
 
 
+MAPPING = json.dumps(
+    {
+        "name": "old", "organisation": "default", "dataset": "people", "columns": {"Ring": "phone"}, "set": {},
+        "ignore_extra": False, "updated_at": "2026-01-01T00:00:00Z", "updated_by": "ada",
+    }
+)  # fmt: skip
 TEAMS = b"team,manager_name,manager_email,manager_phone,region,size\nOne,Kim Ann,ann@example.org,+31201234567,North,4\n"
 
 
@@ -49,6 +60,18 @@ class RowErrors:
     async def health(self, **_: Any) -> dict[str, str]:
         return {"status": "green"}
 
+    async def index(self, **_: Any) -> None:
+        return
+
+    async def delete(self, **_: Any) -> None:
+        return
+
+    async def get(self, id: str, **_: Any) -> dict[str, Any]:  # noqa: A002
+        if id.endswith(":none"):
+            meta = ApiResponseMeta(404, "1.1", HttpHeaders(), 0.0, NodeConfig("http", "stub", 1))
+            raise NotFoundError("not found", meta, {})
+        return {"_source": {"mapping": MAPPING}}
+
     async def count(self, **_: Any) -> dict[str, int]:
         return {"count": 4}
 
@@ -59,7 +82,7 @@ class RowErrors:
             return {"hits": {"hits": [{"_source": block, "sort": [1, 1]}], "total": {"value": 1}}}
         error = {"line": 2, "reason": "odd", "columns": ["name"], "values": ["Ann"]}
         change = {"kind": "updated", "key": ["Ann"], "before": {"size": 2}, "after": {"size": 3}}
-        source = {"row": 1, "document": {"name": "Ann"}, **error, **change}
+        source = {"mapping": MAPPING, "row": 1, "document": {"name": "Ann"}, **error, **change}
         hits = [] if search_after else [{"_source": source, "sort": [1]}]
         return {"hits": {"hits": hits, "total": {"value": 1}}}
 
@@ -77,18 +100,34 @@ class World:
     def start(self, **more: Any) -> None:
         """Start a new API in place of the old one; `more` as `stub` takes it."""
         self.open.close()
-        app, self.log = stub(self.folder, **{"elasticsearch": RowErrors(), "import_folders": "/none", **more})
+        app, self.log = stub(
+            self.folder, **{"elasticsearch": RowErrors(), "import_folders": "/none", "draft_hours": 1e6, **more}
+        )
         self.client = self.open.enter_context(TestClient(app, raise_server_exceptions=False))
 
-    def ask(self, name: str, job_id: str = "0" * 26, query: str = "", key_id: str = "0" * 10, **more: Any) -> Response:
+    def ask(
+        self,
+        name: str,
+        job_id: str = "0" * 26,
+        query: str = "",
+        key_id: str = "0" * 10,
+        name_of: str = "old",
+        **more: Any,
+    ) -> Response:
         """Send a valid request to a route, with the changes in `more`; returns the answer."""
         endpoint = ROUTES[name]
-        path = endpoint.path.replace("{job_id}", job_id).replace("{key_id}", key_id) + query
+        path = endpoint.path.replace("{job_id}", job_id).replace("{key_id}", key_id)
+        path = path.replace("{name}", name_of) + query
         return self.client.request(endpoint.method, path, **{**FITTING.get(name, {}), **more})
 
     def made_key(self) -> str:
         """The id of a new key."""
         return str(self.ask("createKey").json()["id"])
+
+    def draft(self, size: int | None = None) -> str:
+        """A job whose file of so many bytes is still to come."""
+        source = {"upload": "people.csv", "bytes": size}
+        return str(self.ask("createJob", json={**UPLOAD, "source": source}).json()["id"])
 
     def running(self, **job: Any) -> str:
         answer = make_job(self.client, **job)
@@ -110,9 +149,9 @@ class World:
         """A dry run that has completed."""
         return self.completed(options={"dry_run": True})
 
-    def rolled_back(self) -> str:
+    def rolled_back(self, **job: Any) -> str:
         """A job that wrote over documents, and whose rollback has begun."""
-        job_id = self.completed(body=TEAMS, dataset="teams", options={"mode": "upsert"})
+        job_id = self.completed(body=TEAMS, dataset="teams", options={"mode": "upsert"}, **job)
         assert self.ask("rollbackJob", job_id).status_code == 202
         return job_id
 
@@ -120,6 +159,8 @@ class World:
         """A job for which the route's request is valid."""
         if name == "retryErrors":
             return self.completed(failed=1)
+        if name in ("getFile", "appendFile"):
+            return self.draft()
         if name.startswith("getUndone"):
             return self.rolled_back()
         return self.tried() if name in ("startJob", "getPreview", "getChanges", "getChangesCsv") else self.running()

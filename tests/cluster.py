@@ -296,9 +296,13 @@ class Cluster:
     def send(
         self, file: Path, organisation: str = "acme", key: str | None = None, timeout: float = 60, **options: Any
     ) -> httpx2.Response:
-        """Send an upload of people; returns the answer, also a refusal. `key`: the Idempotency-Key."""
+        """Send an upload of people; returns the answer, also a refusal. `key`: the Idempotency-Key.
+
+        Tests share files, so the same file is applied again unless `if_same` says otherwise.
+        """
         headers = {"Idempotency-Key": key} if key else {}
-        job = {"operation": "upload", "dataset": "people", "organisation": organisation, "options": options}
+        job = {"operation": "upload", "dataset": "people", "organisation": organisation}
+        job["options"] = {"if_same": "allow", **options}
         with file.open("rb") as content:
             parts = {"job": (None, json.dumps(job), "application/json"), "file": (file.name, content, "text/csv")}
             return self.request("POST", "/v1/jobs", files=parts, headers=headers, timeout=timeout)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from control.admission import Catalog, Kind
 from control.agent import ControlAgent
 from control.jobtable import JobTable
@@ -35,7 +37,7 @@ PARTITIONS = 2
 CATALOG = Catalog(
     {
         "upload": Kind(frozenset({"file", "topic"})),
-        "teams": Kind(frozenset({"file"}), dataset="teams"),
+        "teams": Kind(frozenset({"file"}), dataset="teams", repeatable=True),
         "export": Kind(frozenset({"query"}), exclusive=False, dated=True, makes_file=True),
     },
     load_datasets(),
@@ -231,6 +233,10 @@ def _failed(world: World) -> None:
     world.fail()
 
 
+def _draft(world: World) -> None:
+    world.send(replace(upload(**world.options), source=Source(name="people.csv"), draft=True))
+
+
 def _rolling_back(world: World) -> None:
     _terminating(world)
     world.rest()
@@ -249,6 +255,7 @@ def _rolled_back(world: World) -> None:
 
 
 WAYS: dict[State, Callable[[World], None]] = {
+    State.DRAFT: _draft,
     State.QUEUED: _queued,
     State.RUNNING: _running,
     State.PAUSING: _pausing,

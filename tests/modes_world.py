@@ -175,6 +175,18 @@ class Things:
             counts[kind] += 1
         return counts
 
+    def note_written(self, ran: Ran) -> None:
+        """Have the model learn which rows a job that broke off has written: the documents tell."""
+        found = self.documents()
+        for row in ran.rows:
+            key, layers = row["key"], self.layers.setdefault(row["key"], [])
+            document, top = found.get(key), layers[-1] if layers else Layer(None, None)
+            if document is not None and document.get("sluice", {}).get("job_id") == ran.job.id:
+                if top.job != ran.job.id:
+                    self._push(key, Layer(ran.job.id, document))
+            elif document is None and top.document is not None:
+                self._push(key, Layer(ran.job.id, None))
+
     def _row(self, job: Job, number: int, row: dict[str, str], taken: dict[str, int]) -> str:
         key, mode = row["key"], job.mode
         size, note = row.get("size", ""), row.get("note", "")
@@ -192,6 +204,8 @@ class Things:
         if now is not None and now.get("sluice") == mark:
             taken[key] = number
             return "done"
+        if now is not None and now.get("sluice", {}).get("job_id") == job.id:
+            return "failed"
         if mode == "delete" and now is None and layers and layers[-1].job == job.id:
             taken[key] = number
             return "done"

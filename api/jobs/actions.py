@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -9,6 +10,7 @@ from api.errors import ApiError, invalid
 from api.jobs.undone import partial_problem
 from api.models import InputEnd, Rate, Reason
 from api.readmodel.command_log import ANSWER_SECONDS, submit
+from api.uploads.drafts import DraftFile
 from api.web.auth import Caller
 from api.web.services import Services
 from control.moves import legality
@@ -40,7 +42,10 @@ async def carry_out(
         problem = await partial_problem(parts, job)
         if problem is not None:
             raise ApiError(409, f"{problem}; ask for that (partial: true; --partial)", {"state": job.state})
-    return await submit(parts.commands, parts.live, command, timeout)
+    after = await submit(parts.commands, parts.live, command, timeout)
+    if job.draft and action == "terminate" and after.started_at is None:
+        await asyncio.to_thread(DraftFile(parts.settings.storage_root, job.id, None, 0).remove)
+    return after
 
 
 async def at_rest(parts: Services, job: Job, action: str, seconds: float) -> tuple[Job, bool]:

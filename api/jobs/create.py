@@ -12,12 +12,15 @@ from functools import partial
 from msgspec.structs import replace
 from starlette.requests import Request
 
-from api.errors import ApiError, invalid, unavailable
+from api.errors import ApiError, invalid, no_such_job, unavailable
+from api.jobs.again import asked_again, given_options, stored_again
 from api.jobs.estimates import require_confirmed
 from api.jobs.job_form import JobForm
 from api.jobs.job_query import request_in_query
 from api.jobs.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
+from api.models import Elsewhere, JobRequest
 from api.readmodel.command_log import submit
+from api.remote.addresses import allowed_address, parsed
 from api.uploads.conversion import plain
 from api.uploads.import_folders import allowed_path, digest_of, folders_for, unchanged
 from api.uploads.multipart import boundary_of
@@ -79,7 +82,7 @@ async def make_job(request: Request, job_id: str, receive: Receive) -> Job:
     if known is not None and not asking.may_see(known.organisation):
         # A service that produces commands chooses its jobs' ids.
         raise ApiError(422, "this Idempotency-Key can't be used; use another one")
-    admission = Admission(job_id, asking, parts.catalog, known)
+    admission = Admission(job_id, asking, parts.catalog, known, parts.mappings)
     async with Upload(parts.settings.storage_root, job_id, parts.settings.unpacked_bytes) as upload:
         command = await receive(request, admission, upload)
         if upload.begun:
@@ -102,11 +105,80 @@ def _receiver(request: Request) -> Receive:
     raise invalid(f"the Content-Type {content_type[:80]!r} can't be used here: {HOW_TO_SEND}; or send application/json")
 
 
-async def _receive_json(request: Request, admission: Admission, _: Upload) -> CreateJob:
-    asked = request_in(await short_body(request))
-    command = admission.command(asked, None)
-    await require_confirmed(services(request), admission, asked, command)
+async def _receive_json(request: Request, admission: Admission, upload: Upload) -> CreateJob:
+    data = await short_body(request)
+    asked = request_in(data)
+    return await receive_elsewhere(request, admission, upload, asked, given_options(data))
+
+
+async def receive_elsewhere(
+    request: Request, admission: Admission, upload: Upload, asked: JobRequest, given: frozenset[str]
+) -> CreateJob:
+    """The command for a request that brings no file; `given`: names of the options that it says."""
+    match asked.source:
+        case Elsewhere(job=str() as job_id, url=None, upload=None):
+            return await receive_again(request, admission, upload, asked, job_id, given)
+        case Elsewhere(job=None, url=str() as url, upload=None):
+            return await _receive_url(request, admission, upload, await admission.resolved(asked), url)
+        case _:
+            asked = await admission.resolved(asked)
+            command = admission.command(asked, None)
+            await require_confirmed(services(request), admission, asked, command)
+            return command
+
+
+async def _receive_url(
+    request: Request, admission: Admission, upload: Upload, asked: JobRequest, url: str
+) -> CreateJob:
+    """The command for a job of a file that is fetched from its address.
+
+    Raises:
+        ApiError: as `Admission.command`, `allowed_address` and `Fetches.fetch`.
+    """
+    parts = services(request)
+    settings = parts.settings
+    address = parsed(url)
+    if asked.file is not None:
+        raise invalid("a job reads its rows from one place: leave out file, or source")
+    upload.begin(address.name, url=address.shown)
+    command = admission.command(replace(asked, source=None), upload.source())
+    address = allowed_address(url, settings.source_prefixes, command.organisation)
+    made = admission.made
+    if made is not None and made.source.url == address.shown:
+        upload.forget()
+        return replace(command, source=made.source)  # a repeat is not fetched again
+    upload.expect(text_by(command.options))
+    upload.look_with(partial(admission.look, command))
+    await parts.fetches.fetch(request, address, settings, command.organisation, upload)
     return command
+
+
+async def receive_again(
+    request: Request, admission: Admission, upload: Upload, asked: JobRequest, job_id: str, given: frozenset[str]
+) -> CreateJob:
+    """The command for a job of another job's stored file; `given`: names of the options that the request says.
+
+    Raises:
+        ApiError: as `Admission.command`, `asked_again` and `stored_again`; 404, there is no such job.
+    """
+    parts = services(request)
+    earlier = parts.view.jobs.get(job_id)
+    if earlier is None or not admission.caller.may_see(earlier.organisation):
+        raise no_such_job(job_id)
+    if asked.file is not None:
+        raise invalid("a job reads its rows from one place: leave out file, or source")
+    whose = replace(
+        asked, dataset=asked.dataset or earlier.dataset, organisation=asked.organisation or earlier.organisation
+    )
+    asked = await admission.resolved(whose)
+    command = admission.command(asked_again(asked, given, earlier), earlier.source)
+    look, root = partial(admission.look, command), parts.settings.storage_root
+
+    def read(stop: threading.Event) -> Source | None:
+        return stored_again(earlier, command.options, root, upload, look, stop)
+
+    source = await parts.files.run(request, read)
+    return command if source is None else replace(command, source=source)
 
 
 async def receive_form(
@@ -120,17 +192,17 @@ async def receive_form(
     """The command that a multipart body asks for: a `Receive`, once it is told the boundary and the form's kind."""
     form = kind(admission, upload)
     await receive_parts(request.stream(), boundary, form.begin)
-    command = form.end()
     if form.asked is not None and not upload.begun:
-        await require_confirmed(services(request), admission, form.asked, command)
-    return command
+        return await receive_elsewhere(request, admission, upload, form.asked, form.given)
+    return form.end()
 
 
 async def _with_file(request: Request, admission: Admission, command: CreateJob, upload: Upload) -> CreateJob:
     """The command with its source as it is: the file that has come, or the server's own that it names."""
     if upload.begun:
         return replace(command, source=upload.source())
-    if command.source.kind == "file" and command.source.path is not None:
+    # That of another job is known already.
+    if command.source.kind == "file" and command.source.path is not None and command.source.sha256 is None:
         return replace(command, source=await _named_file(request, admission, command, upload))
     return command
 

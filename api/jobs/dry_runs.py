@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
 from api.errors import ApiError, refused
 from api.jobs.changes import changes_of
 from api.jobs.row_errors import error_page
 from api.jobs.row_pages import row_pages
+from api.jobs.stored_file import Standing, standing
 from api.models import Preview, PreviewRow, Start
 from api.readmodel.command_log import submit
 from api.readmodel.totals import applied_totals
-from api.uploads.import_folders import Seen, digest_of
 from api.web.auth import Caller
 from api.web.services import Services
 from control.limits import request_problem
-from runtime.identity import Match, match
 from schemas.commands import StartJob
 from schemas.ids import job_id_for_start
 from schemas.indices import index_name
@@ -24,9 +22,6 @@ from schemas.job import Job
 
 SHOWN = 20
 """Row errors and rows in a preview, at most."""
-MOST_HASHED_BYTES = 64 * 1024 * 1024
-"""Largest file that is hashed here, where its identity has changed since the dry run. A larger one is checked by the
-reader of the real job, which fails the job if the file is another one."""
 
 
 async def preview_of(parts: Services, job: Job) -> Preview:
@@ -77,17 +72,8 @@ def _require_source(job: Job, parts: Services) -> None:
     source = job.source
     if source.kind != "file" or source.path is None:
         return
-    path = parts.settings.storage_root / source.path  # an absolute source.path replaces the root
-    try:
-        status = path.stat()
-        found = match(source, status)
-        if found is Match.UNSURE and status.st_size <= MOST_HASHED_BYTES:
-            _, now = digest_of(path, lambda _head, _whole: Seen(), threading.Event())
-            found = Match.SAME if now.sha256 == source.sha256 else Match.OTHER
-    except OSError:
-        what = "is not on the server any more"
-    else:
-        if found is not Match.OTHER:
-            return
-        what = "has changed since"
+    found = standing(source, parts.settings.storage_root)
+    if found is Standing.THERE:
+        return
+    what = "is not on the server any more" if found is Standing.GONE else "has changed since"
     raise ApiError(409, f"the file of dry run {job.id} {what}: upload it again", {"source": source.name})

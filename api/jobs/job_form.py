@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from api.errors import ApiError, invalid
+from api.jobs.again import given_options
 from api.jobs.job_request import Admission, request_in
 from api.models import JobRequest
 from api.uploads.receiving import Part, TextPart
@@ -25,6 +26,8 @@ class JobForm:
         self._command: CreateJob | None = None
         self.upload = upload
         self.asked = asked
+        self.given = frozenset[str]()
+        """Names of the options that the part ``job`` says."""
         self._in_query = asked is not None
 
     def begin(self, name: str, filename: str | None) -> Part:
@@ -35,11 +38,10 @@ class JobForm:
         """
         match name:
             case "job" if self.asked is None:
-                return TextPart(name, self._on_job)
+                return JobPart(self)
             case "file" if not self.upload.begun:
-                part = self.upload.begin(filename)
-                self._admit()
-                return part
+                self.upload.begin(filename)
+                return FilePart(self)
             case "job" if self._in_query:
                 raise invalid("the job is in the query of the address; leave the part 'job' out, or the query")
             case "job" | "file":
@@ -61,12 +63,45 @@ class JobForm:
         """The refusal of a form that says nothing of a job."""
         return invalid("the part 'job' is missing; send the job's JSON in a part of this name")
 
-    def _on_job(self, data: bytes) -> None:
+    def said(self, data: bytes) -> None:
+        """The part ``job`` is this. Raises ApiError 400."""
         self.asked = request_in(data)
-        self._admit()
+        self.given = given_options(data)
 
-    def _admit(self) -> None:
-        if self.asked is not None and self.upload.begun:
+    async def admit(self) -> None:
+        """Make the command, once the job is said and the file has begun. Raises as `Admission.command`."""
+        if self.asked is not None and self.upload.begun and self._command is None:
+            self.asked = await self._admission.resolved(self.asked)
             self._command = self._admission.command(self.asked, self.upload.source())
             self.upload.expect(text_by(self._command.options))
             self.upload.look_with(partial(self._admission.look, self._command))
+
+
+class JobPart(TextPart):
+    """The part ``job``."""
+
+    def __init__(self, form: JobForm) -> None:
+        super().__init__("job", form.said)
+        self._form = form
+
+    async def end(self) -> None:
+        """It is complete."""
+        await super().end()
+        await self._form.admit()
+
+
+class FilePart:
+    """The part ``file``: nothing of it is taken before the job is admitted, if that is said by then."""
+
+    def __init__(self, form: JobForm) -> None:
+        self._form = form
+
+    async def take(self, data: bytes) -> None:
+        """More of it. Raises as `Upload.take`, and `JobForm.admit`."""
+        await self._form.admit()
+        await self._form.upload.take(data)
+
+    async def end(self) -> None:
+        """It is complete. Raises as `take`."""
+        await self._form.admit()
+        await self._form.upload.end()

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused
-from api.models import EstimateRequest, JobRequest
+from api.mappings import Mappings
+from api.models import Elsewhere, EstimateRequest, JobRequest
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
 from control.admission import Catalog, Kind, creation_problem, write_mode
@@ -25,11 +27,11 @@ T = TypeVar("T")
 
 HOW_TO_SEND = (
     "send multipart/form-data with a part 'job' (JSON) and a part 'file', or name a file of the server "
-    '(file), or say source: "topic"'
+    '(file), or say source: "topic", or source: {"job": ID} to read the file of another job again'
 )
 _ALLOWED = (
     "fields: operation, dataset, organisation, file, source, from, till, options, reason, confirm; "
-    "options: dry_run, max_errors, rows_per_second, if_busy, raw, suspicions, "
+    "options: dry_run, max_errors, rows_per_second, if_busy, if_same, raw, suspicions, "
     f"{', '.join((*MODE_OPTIONS, *FILE_OPTIONS))}"
 )
 
@@ -82,6 +84,19 @@ class Admission:
     catalog: Catalog
     made: Job | None = None
     """The job that a request of the same key has made before."""
+    mappings: Mappings | None = None
+
+    async def resolved(self, asked: JobRequest) -> JobRequest:
+        """The request with what its mapping says, if it names one. Raises as `Mappings.resolved`."""
+        if asked.options.mapping is None or self.mappings is None:
+            return asked
+        kind = self.catalog.operations.get(asked.operation or "")
+        dataset = asked.dataset or (kind.dataset if kind is not None else None)
+        organisation = self._organisation(asked)
+        if not self.caller.may_see(organisation):
+            text = f"this API key may not act for organisation {organisation}"
+            raise ApiError(403, text, {"organisation": organisation})
+        return replace(asked, options=await self.mappings.resolved(asked.options, organisation, dataset, self.made))
 
     def command(self, asked: JobRequest, sent: Source | None) -> CreateJob:
         """The command; `sent` is the file that comes along, None where none does.
@@ -90,6 +105,8 @@ class Admission:
             ApiError: 400, with what to change and the values that are allowed; 403, the organisation is not the
                 caller's.
         """
+        if asked.operation is None:
+            raise invalid(f"operation is missing; use one of {', '.join(sorted(self.catalog.operations))}")
         kind = self.catalog.operations.get(asked.operation)
         command = CreateJob(
             job_id=self.job_id,
@@ -102,6 +119,7 @@ class Admission:
             options=asked.options,
             date_from=asked.date_from,
             date_till=asked.date_till,
+            draft=_draft_of(asked) is not None,
         )
         problem = creation_problem(command, self.catalog)
         if problem is not None:
@@ -141,14 +159,31 @@ def _seen(header: Header, options: Options) -> Seen:
     return Seen(header.match.recorded, format_of(options, header.delimiter))
 
 
+def _draft_of(asked: JobRequest) -> Source | None:
+    """The file that is to come in parts; None: there is none."""
+    match asked.source:
+        case "upload":
+            return Source(kind="file")
+        case Elsewhere(job=None, url=None, upload=str() as name):
+            return Source(kind="file", name=name[-255:] or None, bytes=asked.source.bytes)
+        case _:
+            return None
+
+
 def _source(asked: JobRequest, sent: Source | None, kind: Kind | None) -> Source:
     """Where the rows come from: a request says so by the file that it brings, by `file` or by `source`."""
-    if asked.source not in (None, "topic", "file"):
+    draft = _draft_of(asked)
+    if isinstance(asked.source, Elsewhere) and sent is None and draft is None:
+        raise invalid(
+            "source names one thing to read: job, the id of a job whose file is read again; url, an address; or "
+            "upload, the name of a file that comes in parts"
+        )
+    if not isinstance(asked.source, Elsewhere) and asked.source not in (None, "topic", "file", "upload"):
         raise invalid(f'source {asked.source!r} is not known; send a file, or say "topic"')
     named = None if asked.file is None else Source(kind="file", path=asked.file)
-    topic = Source(kind="topic") if asked.source == "topic" else None
+    other = draft or (Source(kind="topic") if asked.source not in (None, "file") else None)
     elsewhere = kind is None or kind.sources == {"query"}  # the rules have the words for what is given all the same
-    match [source for source in (sent, named, topic) if source is not None]:
+    match [source for source in (sent, named, other) if source is not None]:
         case [source, *others] if elsewhere or not others:
             return source
         case [] if elsewhere:

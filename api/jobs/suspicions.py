@@ -27,10 +27,6 @@ def suspicion_view(job: Job) -> SuspicionView | None:
 
 
 def _command(job: Job, columns: dict[str, str | None]) -> str:
-    """The command line that sends the file once more, with its columns put right."""
-    operation = [job.operation] if job.operation in ("upload", "teams") else ["run", job.operation]
-    dataset = [] if job.operation == "teams" else ["--dataset", job.dataset]
+    """The command line that applies the stored file once more, with its columns put right."""
     maps = [word for name, meant in columns.items() for word in ("--map", f"{name}={meant or ''}")]
-    name = job.source.name or "FILE"
-    words = ["sluice", *operation, name, *dataset, "--organisation", job.organisation, *maps]
-    return shlex.join(words)
+    return shlex.join(["sluice", "upload", "--again", job.id, *maps])

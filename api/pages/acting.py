@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.jobs.actions import carry_out, change_rate
+from api.jobs.drafts import is_draft, start_draft
 from api.jobs.dry_runs import start_real
 from api.jobs.job_request import values_as
 from api.jobs.retry_errors import take_corrections
@@ -42,6 +43,8 @@ async def start(request: Request) -> Response:
     """Make the real job of a dry run, and lead to it."""
     job, fields = await visible_job(request), await fields_of(request)
     body = values_as({"reason": reason_in(fields)}, Start)
+    if is_draft(job):
+        return _job(request, await start_draft(request, services(request), job, caller(request), body))
     real, _ = await start_real(services(request), job, caller(request), body)
     return rendering.go_to(request, f"/jobs/{real.id}")
 

@@ -12,7 +12,7 @@ from control.errors import Rejected
 from control.moves import legality
 from control.starting import real_job
 from schemas.commands import Request, RetryErrors, SetRate, StartJob
-from schemas.job import Job, Source
+from schemas.job import Job, Source, State
 from schemas.principals import Role
 
 _OTHERS: Final = ("rate", "retry-errors", "start")
@@ -20,13 +20,15 @@ ALL: Final = (*COMMANDS, *_OTHERS)
 
 
 def available_actions(job: Job, catalog: Catalog, role: Role = Role.ADMIN) -> frozenset[str]:
-    """Names of the commands that change this job now, as in REST's paths; also ``keep-rows`` and ``result``.
+    """Names of the commands that change this job now, as in REST's paths; also ``keep-rows``, ``again``, ``result``.
 
     Who may only read is offered the result alone.
     """
     found = {name for name in ALL if role.covers(Role.OPERATOR) and _moves(job, name)}
     if "terminate" in found and not makes_file(job.operation, catalog):
         found.add("keep-rows")
+    if job.ended_at is not None and job.source.kind == "file" and job.source.sha256 is not None:
+        found.add("again")
     if result_problem(job) is None:
         found.add("result")
     return frozenset(found)
@@ -35,6 +37,8 @@ def available_actions(job: Job, catalog: Catalog, role: Role = Role.ADMIN) -> fr
 def _moves(job: Job, name: str) -> bool:
     command: Request
     match name:
+        case "start" if job.state is State.DRAFT:
+            return True
         case "start":
             return not isinstance(real_job(StartJob(job_id=job.id, dry_run=job.id), job), Rejected)
         case "retry-errors":

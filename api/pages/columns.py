@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
+import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import ApiError, invalid
+from api.jobs.again import stored_path, text_left
 from api.jobs.job_request import values_as
 from api.pages.fields import no_form
 from api.pages.forms import columns_in, format_in
 from api.pages.rendering import fragment
-from api.uploads.conversion import Conversion, plain
+from api.uploads.conversion import beginning
 from api.uploads.multipart import boundary_of
 from api.uploads.receiving import MOST_JSON_BYTES, TextPart, receive_parts
 from api.uploads.unpacking import compression_of
-from api.web.services import services
-from csvfile.columns import Wanted
+from api.web.services import caller, services, visible_job
+from control.admission import Catalog
+from csvfile.columns import Wanted, wanted_by
 from csvfile.cutter import Limits, cut
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, Header, look_at_header
@@ -30,7 +35,7 @@ from csvfile.layout import Text, layout_by, layout_problem, text_by
 from schemas.blocks import PASSED_OVER
 from schemas.datasets import ERROR_COLUMNS, Dataset
 from schemas.fields import UploadTime
-from schemas.job import Options
+from schemas.job import FORMAT_OPTIONS, Job, Options
 from schemas.modes import needs_key_only
 
 _SAMPLES: Final = 3
@@ -64,15 +69,70 @@ async def show_columns(request: Request) -> Response:
     dataset = catalog.datasets.get(fields.get("dataset", ""))
     if dataset is None:
         raise invalid("the dataset is not known; open the page anew")
-    wanted, whole = Wanted(columns_in(fields), key_only=_key_only(fields, dataset)), "whole" in fields
     options = values_as(format_in(fields), Options)
     problem = layout_problem(options)
     if problem is not None:
-        return _refused(problem)
+        return fragment("columns.html", **_refused(problem))
     if compression_of(head) == "zip":
         return fragment("columns.html", note=_ZIP, problem=None, rows=[], missing=[])
+    said = columns_in(fields)
     try:
-        head, whole = _text(head, whole, text_by(options))
+        wanted = dataclasses.replace(
+            await _wanted(request, fields, dataset.name, said), key_only=_key_only(fields.get("mode"), dataset)
+        )
+    except ApiError as error:
+        return fragment("columns.html", **_refused(error.message))
+    return fragment("columns.html", **_table(head, "whole" in fields, dataset, wanted, options, text_by(options)))
+
+
+async def _wanted(request: Request, fields: Mapping[str, str], dataset: str, said: dict[str, str | None]) -> Wanted:
+    """What is said of the columns: by hand, and by a mapping. Raises as `Mappings.resolved`."""
+    options = Options(columns=said, mapping=fields.get("mapping", "").strip() or None)
+    organisation = fields.get("organisation", "").strip() or "default"
+    if options.mapping is not None and not caller(request).may_see(organisation):
+        raise ApiError(403, f"you may not act for organisation {organisation}")
+    return wanted_by(await services(request).mappings.resolved(options, organisation, dataset, None))
+
+
+async def show_stored_columns(request: Request) -> Response:
+    """The table for the stored file of a job. Fields: columns, and how the file is written."""
+    job, parts = await visible_job(request), services(request)
+    fields, _ = await _received(request)
+
+    def read(_stop: threading.Event) -> dict[str, Any]:
+        return stored_table(fields, job, parts.catalog, parts.settings.storage_root)
+
+    return fragment("columns.html", **await parts.files.run(request, read))
+
+
+def stored_table(fields: Mapping[str, str], job: Job, catalog: Catalog, root: Path) -> dict[str, Any]:
+    """What the table for the stored file of a job is given; blocks.
+
+    Raises:
+        ApiError: 404, the dataset is not known any more; 409 or 410, the file is not as it was.
+    """
+    dataset = catalog.datasets.get(job.dataset)
+    if dataset is None:
+        raise ApiError(404, f"there is no dataset {job.dataset} here any more")
+    said = values_as(format_in(fields), Options)
+    options = replace(job.options, **{name: getattr(said, name) for name in FORMAT_OPTIONS})
+    problem = layout_problem(options)
+    if problem is not None:
+        return _refused(problem)
+    with stored_path(job, root).open("rb") as file:
+        head = file.read(HEAD_BYTES + 1)
+    try:
+        text = text_left(job, options)
+    except ApiError as error:
+        return _refused(error.message)
+    chosen = fields.get("mode", options.mode)
+    wanted = Wanted(columns_in(fields), options.set, options.ignore_extra, _key_only(chosen, dataset))
+    return _table(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, dataset, wanted, options, text)
+
+
+def _table(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted, options: Options, text: Text) -> dict[str, Any]:
+    try:
+        head, whole = beginning(head, whole, text, _MOST_UNPACKED)
         header = look_at_header(head[:HEAD_BYTES], whole, dataset, wanted, layout_by(options))
     except CsvFileError as error:
         return _refused(str(error))
@@ -80,29 +140,17 @@ async def show_columns(request: Request) -> Response:
         return _refused(error.message)
     if header.match.broken:
         return _refused(str(header.match.problem))
-    return fragment("columns.html", fields=dataset.columns, **_shown(header, head, dataset, wanted))
+    return {"fields": dataset.columns, **_shown(header, head, dataset, wanted)}
 
 
-def _text(head: bytes, whole: bool, text: Text) -> tuple[bytes, bool]:
-    """The beginning of what will be made of a file that begins so, and whether it is all. Raises as `Conversion`."""
-    if plain(head, text):
-        return head, whole
-    conversion, found = Conversion(head, text, _MOST_UNPACKED), b""
-    for piece in chain(conversion.feed(head), conversion.end() if whole else ()):
-        found += piece
-        if len(found) > HEAD_BYTES:
-            return found, False
-    return found, whole
-
-
-def _key_only(fields: Mapping[str, str], dataset: Dataset) -> bool:
+def _key_only(asked: str | None, dataset: Dataset) -> bool:
     """Whether a file may leave out all fields but those of the key, in the mode that was chosen."""
-    chosen = next((mode for mode in dataset.modes if mode == fields.get("mode")), dataset.mode)
+    chosen = next((mode for mode in dataset.modes if mode == asked), dataset.mode)
     return dataset.key_scope == "organisation" and needs_key_only(chosen)
 
 
-def _refused(problem: str) -> Response:
-    return fragment("columns.html", problem=problem, rows=[], missing=[])
+def _refused(problem: str) -> dict[str, Any]:
+    return {"problem": problem, "rows": [], "missing": []}
 
 
 def _shown(header: Header, head: bytes, dataset: Dataset, wanted: Wanted) -> dict[str, Any]:

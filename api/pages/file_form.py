@@ -7,7 +7,7 @@ from collections.abc import Callable
 from api.errors import ApiError, invalid
 from api.jobs.job_form import JobForm
 from api.jobs.job_request import Admission
-from api.models import JobRequest
+from api.models import Elsewhere, JobRequest
 from api.pages.forms import Fields
 from api.uploads.receiving import MOST_FIELDS, MOST_JSON_BYTES, Part, TextPart, no_file_chosen
 from api.uploads.upload import Upload
@@ -27,10 +27,15 @@ class FileForm(JobForm):
     def begin(self, name: str, filename: str | None) -> Part:
         """The sink of a part that begins. Raises as `JobForm.begin`, and if no file was chosen."""
         if name == "file":
-            if not filename:
-                raise no_file_chosen()
             if self.asked is None:
                 self.asked = self._ask(self._fields)
+            address = isinstance(self.asked.source, Elsewhere)
+            if address and filename:
+                raise invalid("give the address of a file, or choose one; not both")
+            if address:
+                return TextPart(name, lambda _: None, 0)
+            if not filename:
+                raise no_file_chosen()
             return super().begin(name, filename)
         if self.upload.begun:
             raise invalid(f"the field {name[:80]!r} comes after the file; open the page anew and send it again")

@@ -14,10 +14,13 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import PathLike, StaticFiles
 from starlette.types import Scope
 
+from api.errors import ApiError
 from api.jobs.downloads import changes_file, errors_csv, result_file, undone_file
+from api.jobs.drafts import draft_file, file_part, require_draft, take_part
 from api.jobs.undone import BUCKETS
 from api.pages.gate import HEADERS
-from api.web.services import services, visible_job
+from api.web.responses import json_answer, refusal
+from api.web.services import caller, services, visible_job
 
 STATIC: Final = Path(__file__).parent.parent / "static"
 
@@ -61,3 +64,24 @@ async def send_result(request: Request) -> Response:
     """The CSV that an export made."""
     job, storage = await visible_job(request), services(request).storage
     return await result_file(storage, job, request.headers, request.method == "HEAD")
+
+
+async def draft_offset(request: Request) -> Response:
+    """How much of the file of a draft has come, for the page's script; a refusal is JSON."""
+    job, parts = await visible_job(request), services(request)
+    try:
+        require_draft(job, parts)
+    except ApiError as error:
+        return refusal(error)
+    return json_answer(file_part(parts, job, draft_file(parts, job).size()))
+
+
+async def take_draft_part(request: Request) -> Response:
+    """The next part of the file of a draft, from the page's script; a refusal is JSON."""
+    job, parts = await visible_job(request), services(request)
+    text = request.headers.get("upload-offset", "")
+    offset = int(text) if text.isascii() and text.isdigit() and len(text) < 17 else -1
+    try:
+        return json_answer(file_part(parts, job, await take_part(parts, job, caller(request), offset, request)))
+    except ApiError as error:
+        return refusal(error)

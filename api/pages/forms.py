@@ -13,8 +13,8 @@ from api.pages.start_forms import source_of
 from control.admission import Kind
 from control.limits import rate_problem
 from schemas.bounds import RATE_WORDS
-from schemas.codec import UndecodableError, decode
-from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS
+from schemas.codec import UndecodableError, decode, encode
+from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS, Options
 
 Fields = Mapping[str, str]
 
@@ -35,6 +35,9 @@ def job_request(fields: Fields, operation: str, kind: Kind) -> JobRequest:
         job["confirm"] = True
     if source_of(kind) == "topic":
         job["source"] = "topic"
+    url = _text(fields, "url")
+    if url is not None:
+        job["source"] = {"url": url}
     return values_as(job, JobRequest)
 
 
@@ -55,6 +58,16 @@ def format_in(fields: Fields) -> dict[str, Any]:
     """The options that say how the file is written, as far as they were given."""
     texts = ((name, _text(fields, name)) for name in FORMAT_OPTIONS)
     return {name: whole_number(text) if name == "skip_lines" else text for name, text in texts if text is not None}
+
+
+def form_of_options(options: Options) -> dict[str, str]:
+    """The fields that say these options, but for those that are said anew for each job."""
+    values: dict[str, str] = {"columns": encode(options.columns).decode()} if options.columns else {}
+    for name in ("rows_per_second", "max_errors", *MODE_OPTIONS, *FORMAT_OPTIONS):
+        value = getattr(options, name)
+        if value not in (None, 0, "keep"):
+            values[name] = f"{value:.15g}" if isinstance(value, float) else str(value)
+    return {**values, **({"raw": "on"} if options.raw else {})}
 
 
 def rate_in(fields: Fields) -> float | None:
@@ -95,7 +108,12 @@ def _options(fields: Fields, kind: Kind) -> dict[str, Any]:
     if source_of(kind) == "file":
         suspicions = _text(fields, "suspicions")
         options |= {"suspicions": suspicions} if suspicions else {}
+        if "same" in fields:
+            options["if_same"] = "allow"
         columns = columns_in(fields)
+        mapping = _text(fields, "mapping")
+        if mapping is not None:
+            options["mapping"] = mapping
         options |= {**({"columns": columns} if columns else {}), **format_in(fields)}
     return options
 

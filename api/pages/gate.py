@@ -64,7 +64,7 @@ def open_page(handler: Handler) -> Handler:
 
     async def guarded(request: Request) -> Response:
         try:
-            if request.method == "POST" and not from_own_page(request.headers):
+            if request.method in ("POST", "PATCH") and not from_own_page(request.headers):
                 text = "this form was not sent by a page of this API; open the page anew, or use the API with a key"
                 raise ApiError(403, text)
             answer = await handler(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Any
 from urllib.parse import urlencode
@@ -9,10 +10,11 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from api.errors import ApiError
 from api.jobs.job_view import job_view
 from api.jobs.paging import Query, query_of
 from api.jobs.queries import page_of_all
-from api.models import JobView
+from api.models import JobView, MappingView
 from api.pages import rendering
 from api.pages.start_forms import start_forms
 from api.pages.words import counts, percent, title, tone
@@ -23,6 +25,7 @@ from schemas.job import ENDED, Job, State
 from schemas.principals import Role
 
 _LIMIT = 20
+_MAPPINGS_SECONDS = 1.0
 _FILTERS = ("state", "operation", "organisation")
 
 
@@ -36,10 +39,23 @@ async def show_list(request: Request) -> Response:
         states=list(State),
         operations=sorted(catalog.operations),
         forms=start_forms(catalog),
+        mappings=await _mappings(request),
+        addresses=bool(services(request).settings.source_prefixes),
         organisations=None if own is None else sorted(own),
         # Idempotency keys: a form that is sent twice makes one job.
         keys={name: secrets.token_urlsafe(16) for name in catalog.operations},
     )
+
+
+async def _mappings(request: Request) -> list[MappingView]:
+    """Those to choose from; none while Elasticsearch does not answer: a name can be typed."""
+    asking = caller(request)
+    try:
+        async with asyncio.timeout(_MAPPINGS_SECONDS):
+            found = await services(request).mappings.listed(None)
+    except (ApiError, TimeoutError):
+        return []
+    return [mapping for mapping in found if asking.may_see(mapping.organisation)]
 
 
 async def show_jobs(request: Request) -> Response:

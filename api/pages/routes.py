@@ -7,7 +7,7 @@ from typing import Final
 from starlette.routing import BaseRoute, Mount
 
 from api.jobs.actions import COMMANDS
-from api.pages import acting, columns, estimating, files, job, keys, listing, provider, signing, starting
+from api.pages import acting, again, columns, estimating, files, job, keys, listing, provider, signing, starting
 from api.pages.gate import gated, open_page
 from api.web.routing import Handler, at
 from schemas.principals import Role
@@ -19,6 +19,7 @@ _READ: Final[dict[str, Handler]] = {
     "/jobs": listing.show_jobs,
     _JOB: job.show_job,
     f"{_JOB}/live": job.show_live,
+    f"{_JOB}/again": again.show_again,
     f"{_JOB}/errors": job.show_errors,
     f"{_JOB}/preview": job.show_preview,
     f"{_JOB}/undone": job.show_undone,
@@ -36,6 +37,8 @@ _ACT: Final[dict[str, Handler]] = {
     "/start/{operation}": starting.start_job,
     **{f"{_JOB}/{action}": acting.acting(action) for action in COMMANDS},
     f"{_JOB}/rate": acting.set_rate,
+    f"{_JOB}/again": again.send_again,
+    f"{_JOB}/columns": columns.show_stored_columns,
     f"{_JOB}/start": acting.start,
     f"{_JOB}/retry-errors": acting.retry_errors,
 }
@@ -43,6 +46,8 @@ _ACT: Final[dict[str, Handler]] = {
 PAGES: Final[tuple[tuple[str, str, Handler, Role], ...]] = (
     *(("GET", path, handler, Role.VIEWER) for path, handler in _READ.items()),
     *(("POST", path, handler, Role.OPERATOR) for path, handler in _ACT.items()),
+    ("GET", f"{_JOB}/file", files.draft_offset, Role.OPERATOR),
+    ("PATCH", f"{_JOB}/file", files.take_draft_part, Role.OPERATOR),
     ("POST", "/sign-out", signing.sign_out, Role.VIEWER),
     ("GET", "/keys", keys.show_keys, Role.ADMIN),
     ("POST", "/keys", keys.create_key, Role.ADMIN),

@@ -18,6 +18,7 @@ from schemas.job import BUSY, ENDED, Job, State
 Tone = Literal["work", "rest", "good", "warn", "bad", "gone"]
 
 _NAMES: Final[dict[State, str]] = {
+    State.DRAFT: "Draft",
     State.QUEUED: "Queued",
     State.RUNNING: "Running",
     State.PAUSING: "Pausing",
@@ -33,6 +34,7 @@ _NAMES: Final[dict[State, str]] = {
 }
 
 _TONES: Final[dict[State, Tone]] = {
+    State.DRAFT: "rest",
     State.QUEUED: "rest",
     State.RUNNING: "work",
     State.PAUSING: "work",
@@ -101,6 +103,8 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
     """What the state means for this job, and what is waited for. `kind` as for `makes_file`."""
     export = makes_file(job, kind)
     match job.state:
+        case State.DRAFT:
+            return "It waits for its file, and starts once that has come and someone starts it."
         case State.QUEUED:
             return "Another job holds what this one needs. It starts by itself when that one has ended or failed."
         case State.PAUSING | State.TERMINATING:
@@ -155,7 +159,7 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
 def said(job: Job, view: JobView) -> str:
     """What a screen reader is told: the state, and at work the percentage in steps of ten."""
     done = percent(job, view)
-    if done is None or view.state in ENDED or view.state is State.QUEUED:
+    if done is None or view.state in ENDED or view.state in (State.DRAFT, State.QUEUED):
         return state_name(view.state)
     return f"{state_name(view.state)}, {int(done // 10) * 10} percent"
 
@@ -206,6 +210,8 @@ def options(view: JobView) -> list[str]:
         told.append(_rate(chosen.rows_per_second))
     if chosen.if_busy == "queue":
         told.append("waits in the queue if it has to")
+    if chosen.if_same == "allow":
+        told.append("also if the file was applied before")
     if view.mode is not None:
         told.append(f"mode {view.mode}")
     if chosen.empty == "clear":
@@ -214,6 +220,8 @@ def options(view: JobView) -> list[str]:
         told.append("cells are taken and written as they are")
     if chosen.suspicions is not None:
         told.append(_SUSPICIONS[chosen.suspicions])
+    if chosen.mapping is not None:
+        told.append(f"columns as in the mapping {chosen.mapping}")
     told += [f"{name}: {text}" for name in ("quote", "escape") if (text := getattr(chosen, name)) is not None]
     told += [f"{field} is {text!r} in every row" for field, text in chosen.set.items()]
     if chosen.ignore_extra:

@@ -49,8 +49,8 @@ class KafkaEventWriter:
 
 def decode_event(
     topic: str, key: bytes | None, value: bytes | None, offset: int, at: int, partition: int
-) -> SecurityEvent | None:
-    """The event in a record; None: it can't be read, which is logged."""
+) -> tuple[int, SecurityEvent] | None:
+    """The offset and the event of a record; None: it can't be read, which is logged."""
     try:
         event: SecurityEvent = decode(value, SecurityEvent)
     except UndecodableError as error:
@@ -58,7 +58,7 @@ def decode_event(
             "record at offset %s of %s can't be read: %s", offset, topic, error, extra=as_event("principals.trouble")
         )
         return None
-    return event
+    return offset, event
 
 
 class Audit:
@@ -67,6 +67,7 @@ class Audit:
     def __init__(self, writer: EventWriter) -> None:
         self._writer = writer
         self._newest: deque[SecurityEvent] = deque(maxlen=KEPT)
+        self._position = -1
         self._writing: set[asyncio.Task[None]] = set()
 
     def note(
@@ -111,9 +112,12 @@ class Audit:
                 extra=as_event("principals.trouble"),
             )
 
-    def take(self, events: Iterable[SecurityEvent]) -> None:
-        """Take in events from the topic."""
-        self._newest.extend(events)
+    def take(self, events: Iterable[tuple[int, SecurityEvent]]) -> None:
+        """Take in events from the topic, each with its offset: one that comes again is known."""
+        for offset, event in events:
+            if offset > self._position:
+                self._position = offset
+                self._newest.append(event)
 
     def newest(self, asking: Caller, limit: int) -> list[SecurityEvent]:
         """The newest events that an admin may see, newest first: those of principals within its organisations."""

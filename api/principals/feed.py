@@ -51,8 +51,10 @@ class PrincipalFeed:
     def take(self, batch: Iterable[PrincipalSeen]) -> None:
         """Take in records, and wake those who wait."""
         for seen in batch:
-            self.registry.put(seen.name, seen.record)
-            self._position = max(self._position, seen.offset)
+            # After an error the topic is read again from its beginning. A revoked key must not come back meanwhile.
+            if seen.offset > self._position:
+                self.registry.put(seen.name, seen.record)
+                self._position = seen.offset
         self._wake()
 
     def set_caught_up(self) -> None:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.errors import invalid
 from api.jobs.actions import COMMANDS, announce_end, at_rest, carry_out, change_rate
+from api.jobs.drafts import is_draft, start_draft
 from api.jobs.dry_runs import start_real
 from api.jobs.job_request import body_as
 from api.jobs.retry_errors import take_corrections
@@ -77,9 +78,11 @@ async def end_input(request: Request) -> Response:
 
 
 async def start_job(request: Request) -> Response:
-    """Make the real job of a dry run; a second start answers with the job of the first."""
+    """Start a draft, or make the real job of a dry run; a second start answers with the job of the first."""
     job, parts = await visible_job(request), services(request)
-    body = body_as(await short_body(request), Start, "fields: options, reason")
+    body = body_as(await short_body(request), Start, "fields: options, reason, sha256")
+    if is_draft(job):
+        return job_answer(parts, await start_draft(request, parts, job, caller(request), body))
     real, made = await start_real(parts, job, caller(request), body)
     return made_answer(parts, real, 201 if made else 200)
 
@@ -147,11 +150,15 @@ ENDPOINTS: Final = (
         f"{JOB}/start",
         start_job,
         "startJob",
-        "Make the real job of a dry run, without a second upload",
+        "Start a draft whose file has come, or make the real job of a dry run without a second upload",
         (
-            Answer(200, "The job, which was started before", JobView, _LOCATION),
+            Answer(200, "The draft, started; or the real job, which was made before", JobView),
             Answer(201, "The job", JobView, _LOCATION),
-            refusal(409, "Not possible in this state, or without the file that the dry run read; the message says why"),
+            refusal(
+                409,
+                "Not possible in this state, or without the file that the dry run read, or before all of it has come; "
+                "the message says why",
+            ),
         ),
         body=Body(Start, required=False),
         role=Role.OPERATOR,

@@ -96,11 +96,14 @@ ENDPOINTS: Final = (
                 "The organisation is not the caller's, the named file is in no import folder, "
                 "or a web page of another site sends this without a key",
             ),
+            refusal(404, "There is no job whose file is to be read again"),
             refusal(
                 409,
-                "Another job holds what this one needs, the named file changes while it is read, or an export is ten "
-                "times larger than any before and does not say confirm",
+                "Another job holds what this one needs, or has applied this file already; the named file changes while "
+                "it is read, or is another one by now; or an export is ten times larger than any before and does not "
+                "say confirm",
             ),
+            refusal(410, "The file that is to be read again is gone"),
             refusal(413, "The JSON, or what a compressed file unpacks to, is too large"),
             refusal(422, "The Idempotency-Key belongs to another request"),
             unavailable("Kafka or the workers do not answer, the disk is full, or the API has just started"),
@@ -125,8 +128,10 @@ ENDPOINTS: Final = (
         ),
         Body(JobRequest, {"job": Part(JobRequest, required=False), "file": Part(CSV, required=False)}),
         description="With multipart/form-data the file is sent along, and the job in the part `job` or in the query. "
-        "With application/json the job names a file in an import folder of the server, takes its rows from the "
-        "inbox, or is an export. A file may be compressed (gzip, zip).",
+        "With application/json the job names a file in an import folder of the server (file), at an address "
+        '(source: {"url": ...}) or of another job (source: {"job": ID}); is a draft whose file comes in parts '
+        '(source: {"upload": NAME}); takes its rows from the inbox (source: "topic"); or is an export. '
+        "A file may be compressed (gzip, zip).",
         role=Role.OPERATOR,
     ),
     Endpoint(

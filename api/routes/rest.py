@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.openapi import document
-from api.routes import commands, exports, jobs, keys, reports, service
+from api.routes import commands, drafts, exports, jobs, keys, mappings, reports, service
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Endpoint
 
@@ -37,8 +37,10 @@ _DESCRIPTION: Final = Endpoint(
 
 GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "Jobs": jobs.ENDPOINTS,
+    "Drafts": drafts.ENDPOINTS,
     "Exports": exports.ENDPOINTS,
     "Commands": commands.ENDPOINTS,
+    "Mappings": mappings.ENDPOINTS,
     "Reports": reports.ENDPOINTS,
     "Keys": keys.ENDPOINTS,
     "Service": (*service.ENDPOINTS, _DESCRIPTION),

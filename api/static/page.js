@@ -116,17 +116,21 @@ const FORMAT = ["encoding", "delimiter", "quote", "escape", "skip_lines", "comme
 
 async function showColumns(form) {
   const table = form.querySelector(".columns");
-  const file = form.querySelector("input[type=file]").files[0];
+  const stored = table.hasAttribute("data-stored"); // the file is on the server
+  const file = stored ? null : form.querySelector("input[type=file]").files[0];
   const asked = (table.asked = {});
-  table.hidden = !file;
-  if (!file) return;
+  table.hidden = !file && !stored;
+  if (table.hidden) return;
   const body = new FormData();
-  body.append("dataset", form.getAttribute("data-dataset") || form.elements.dataset.value); // form.dataset is a field
   body.append("columns", form.elements.columns.value);
   for (const name of FORMAT) body.append(name, form.elements[name].value);
+  for (const name of ["mapping", "organisation"]) if (form.elements[name]) body.append(name, form.elements[name].value);
   if (form.elements.mode) body.append("mode", form.elements.mode.value);
-  if (file.size <= HEAD_BYTES) body.append("whole", "on");
-  body.append("file", file.slice(0, HEAD_BYTES));
+  if (file) {
+    body.append("dataset", form.getAttribute("data-dataset") || form.elements.dataset.value); // form.dataset is a field
+    if (file.size <= HEAD_BYTES) body.append("whole", "on");
+    body.append("file", file.slice(0, HEAD_BYTES));
+  }
   let html = "";
   try {
     const response = await fetch(table.dataset.columns, { method: "POST", body, headers: { "HX-Request": "true" } });
@@ -150,10 +154,67 @@ document.addEventListener("change", (event) => {
     const pairs = chosen.map((select) => [select.dataset.column, select.value === "-" ? null : select.value.slice(1)]);
     form.elements.columns.value = JSON.stringify(Object.fromEntries(pairs));
     showColumns(form);
-  } else if (event.target.matches("input[type=file], select[name=dataset], select[name=mode]") || FORMAT.includes(event.target.name)) {
+  } else if (event.target.matches("input[type=file], select[name=dataset], select[name=mode]") || [...FORMAT, "mapping"].includes(event.target.name)) {
     form.elements.columns.value = "";
     showColumns(form);
   }
+});
+
+// The file of a draft is sent in parts, so that a broken connection costs one part; then the job is started.
+const PART_BYTES = 8 * 1024 * 1024;
+const TRIES = 20;
+
+async function sendParts(form) {
+  const file = form.querySelector("input[type=file]").files[0];
+  const sending = form.querySelector(".sending");
+  const path = form.dataset.parts;
+  let failed = 0;
+  for (let done = false; !done; ) {
+    try {
+      let response = await fetch(path);
+      if (!response.ok) throw new Error((await refusalOf(response)) || BROKEN, { cause: "refused" });
+      let { offset } = await response.json();
+      while (offset < file.size) {
+        const headers = { "Upload-Offset": String(offset) };
+        response = await fetch(path, { method: "PATCH", headers, body: file.slice(offset, offset + PART_BYTES) });
+        if (!response.ok && response.status !== 503) throw new Error(await refusalOf(response), { cause: "refused" });
+        if (!response.ok) throw new Error(await refusalOf(response));
+        ({ offset } = await response.json());
+        failed = 0;
+        sending.hidden = false;
+        sending.querySelector("progress").value = (100 * offset) / file.size;
+      }
+      done = true;
+    } catch (error) {
+      failed += 1;
+      if (error.cause === "refused" || failed > TRIES) throw error;
+      await new Promise((go) => setTimeout(go, 1000));
+    }
+  }
+}
+
+async function refusalOf(response) {
+  try {
+    return (await response.json()).error.message;
+  } catch {
+    return BROKEN;
+  }
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (!form.dataset.parts) return;
+  event.preventDefault();
+  const button = form.querySelector("button");
+  button.disabled = true;
+  answer(form, "");
+  try {
+    await sendParts(form);
+    document.querySelector("form[action$='/start']").requestSubmit();
+  } catch (error) {
+    answer(form, error.message || NOT_SENT);
+  }
+  button.disabled = false;
 });
 
 // A browser that goes back may show the page as it was left: its forms would stand for the jobs they have started.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import chain
 from typing import IO, Final
 
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from api.errors import invalid
 from api.uploads.unpacking import Bounds, Gunzip, compression_of, unzipped
 from csvfile.encodings import contradiction, is_utf8, marked
 from csvfile.errors import CsvFileError
+from csvfile.header import HEAD_BYTES
 from csvfile.layout import Text
 from csvfile.requoting import Requoter
 from csvfile.transcoder import Transcoder
@@ -30,6 +32,21 @@ def plain(head: bytes, text: Text) -> bool:
     if compression_of(head) is not None or text.quoting is not None:
         return False
     return is_utf8(_encoding(head, text.encoding))
+
+
+def beginning(head: bytes, whole: bool, text: Text, most_bytes: int) -> tuple[bytes, bool]:
+    """The beginning of what will be made of a file that begins so, and whether it is all; `whole`: `head` is all of it.
+
+    Raises as `Conversion`.
+    """
+    if plain(head, text):
+        return head, whole
+    conversion, found = Conversion(head, text, most_bytes), b""
+    for piece in chain(conversion.feed(head), conversion.end() if whole else ()):
+        found += piece
+        if len(found) > HEAD_BYTES:
+            return found, False
+    return found, whole
 
 
 class Conversion:

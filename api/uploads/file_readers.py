@@ -42,11 +42,11 @@ class FileReaders:
             raise unavailable("the API is reading as many files as it takes at once; try again in a while")
         stop = threading.Event()
         reading = asyncio.get_running_loop().run_in_executor(self._pool, work, stop)
-        disconnected = asyncio.create_task(_disconnected(request))
+        gone = asyncio.create_task(disconnected(request))
         self._unfinished += 1
         reading.add_done_callback(self._ended)
         try:
-            both: set[asyncio.Future[Any]] = {reading, disconnected}
+            both: set[asyncio.Future[Any]] = {reading, gone}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
                 raise broken_off()
@@ -54,7 +54,7 @@ class FileReaders:
         finally:
             stop.set()
             reading.cancel()
-            disconnected.cancel()
+            gone.cancel()
 
     def _ended(self, _: object) -> None:
         self._unfinished -= 1
@@ -64,7 +64,7 @@ class FileReaders:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-async def _disconnected(request: Request) -> None:
-    """Wait until the client has closed its connection."""
+async def disconnected(request: Request) -> None:
+    """Wait until the client has closed its connection. The body of `request` must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

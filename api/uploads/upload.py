@@ -40,6 +40,7 @@ class Upload:
         self._job_id = job_id
         self._most_bytes = most_bytes
         self._names: tuple[str | None, str | None] = (None, None)
+        self._url: str | None = None
         self._file: SpooledFile | None = None
         self._pending = bytearray()
         self._look: Look | None = None
@@ -76,11 +77,16 @@ class Upload:
         """What has come of it so far, as a job's source."""
         return self._with_seen(self._spooled.source())
 
-    def begin(self, name: str | None, stored_as: str | None = None) -> Upload:
-        """Its first byte is about to come. The names are those of `SpooledFile`."""
+    def begin(self, name: str | None, stored_as: str | None = None, url: str | None = None) -> Upload:
+        """Its first byte is about to come, from `url` if it is not sent. The names are those of `SpooledFile`."""
+        self._url = url
         self._names = (name, stored_as)
         self._file = self._new_file()
         return self
+
+    def forget(self) -> None:
+        """No file comes after all; nothing of it is written yet."""
+        self._file = None
 
     def expect(self, text: Text) -> None:
         """Its text is written so. Said before it comes, it is converted as it comes."""
@@ -192,7 +198,7 @@ class Upload:
         found = self._seen.format
         if self._conversion is not None:
             found = self._conversion.format(found)
-        return replace(source, columns=self._seen.columns, format=found)
+        return replace(source, url=self._url, columns=self._seen.columns, format=found)
 
     async def _flush(self, last: bool = False) -> None:
         data = bytes(self._pending)

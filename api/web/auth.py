@@ -24,6 +24,7 @@ from runtime.settings import Settings
 __all__ = ["ADMIN", "Authenticator", "Caller", "admin_key", "origin_is_host"]
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_HINT: Final = "a local stack's key is in the file admin.key of its home folder, or set SLUICE_API_KEY"
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="sluice"'}
 
 
@@ -71,7 +72,7 @@ class Authenticator:
         if given is not None:
             return await self.caller_with(given, address, about)
         if self.settings.api_require_key:
-            raise _unauthenticated("an API key is needed: send it as 'Authorization: Bearer KEY'")
+            raise _unauthenticated(f"an API key is needed: send it as 'Authorization: Bearer KEY'; {_HINT}")
         # CSRF: without a key any web page could send requests through the browser of the local stack's user.
         if method not in _SAFE_METHODS and _is_foreign(headers):
             raise ApiError(403, "this request comes from a web page of another site; send an API key with it")
@@ -97,7 +98,7 @@ class Authenticator:
         if self.admin_key is not None and hmac.compare_digest(given.encode(), self.admin_key.encode()):
             self.attempts.prove(digest(given))
             return ADMIN
-        raise self._refused(given, address, about, "this API key is not known")
+        raise self._refused(given, address, about, f"this API key is not known; {_HINT}")
 
     async def caught_up(self) -> None:
         """Wait until every key and every revocation is known, which is so soon after the start of the process.
@@ -155,11 +156,7 @@ def origin_is_host(headers: Mapping[str, str]) -> bool:
 
 
 def _unauthenticated(message: str) -> ApiError:
-    return ApiError(
-        401,
-        f"{message}; a local stack's key is in the file admin.key of its home folder, or set SLUICE_API_KEY",
-        headers=_CHALLENGE,
-    )
+    return ApiError(401, message, headers=_CHALLENGE)
 
 
 def _slowed(seconds: float) -> ApiError:

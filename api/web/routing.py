@@ -96,7 +96,7 @@ _JOBS_UNKNOWN = unavailable("Kafka, Elasticsearch or the workers do not answer, 
 class Endpoint:
     """One method of one path."""
 
-    method: Literal["GET", "POST", "PUT", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     """With GET, HEAD is answered too."""
     path: str
     handler: Handler

@@ -10,6 +10,7 @@ from elasticsearch import AsyncElasticsearch
 from starlette.requests import Request
 
 from api.errors import no_such_job, unavailable
+from api.mappings import Mappings
 from api.principals.audit import Audit
 from api.principals.store import PrincipalStore
 from api.readmodel.command_log import CommandLog
@@ -18,6 +19,7 @@ from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobIndex
 from api.readmodel.metrics import Metrics
+from api.remote.fetching import Fetches
 from api.uploads.file_readers import FileReaders
 from api.web.auth import Authenticator, Caller
 from api.web.readiness import elasticsearch_state
@@ -45,6 +47,7 @@ class Services:
     authenticator: Authenticator
     creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """Job id -> lock, while a request makes that job; an entry disappears with the last request that uses its lock."""
+    fetches: Fetches = field(default_factory=Fetches)
     files: FileReaders = field(default_factory=FileReaders)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """A request that goes through all jobs holds it: one at a time leaves the event loop free for other requests."""
@@ -52,8 +55,10 @@ class Services:
     catch_up_seconds: float = 5.0
     """How long a request waits for a view that is not complete yet."""
     elasticsearch_state: CachedValue[str] = field(init=False)
+    mappings: Mappings = field(init=False)
 
     def __post_init__(self) -> None:
+        self.mappings = Mappings(self.elasticsearch, self.settings.prefix)
         self.elasticsearch_state = CachedValue(lambda: elasticsearch_state(self.elasticsearch))
 
     @property

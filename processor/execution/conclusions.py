@@ -17,6 +17,7 @@ from control.predicates import counting, making_file
 from processor.elastic.generations import rolling
 from processor.errors import CannotGoOnError, FencedError
 from processor.execution.failures import JobFailures
+from processor.execution.report_retention import delete_old_reports
 from processor.execution.tasks import BackgroundTasks
 from processor.execution.work_factory import WorkFactory
 from processor.lanes.checkpoints import Checkpoints
@@ -34,6 +35,7 @@ from schemas.job import BUSY, Job
 
 log = logging.getLogger(__name__)
 
+RETIRE_MS = 3600 * 1000
 KEEP_SECONDS = 60.0
 """How often what jobs need that are not over is kept alive."""
 SWEEP_TURNS = 60
@@ -60,6 +62,10 @@ class Conclusions:
     """So long are before-images kept."""
     index_bytes: int | None = None
     """So large may the newest index of a dataset be, in bytes of its primary shards; None: as large as it gets."""
+    report_days: float | None = None
+    """So old may reports of jobs get that have left the control table; None: as old as they get."""
+    retired: list[int] = field(default_factory=lambda: [0])
+    """When old reports were deleted last, milliseconds since 1970."""
     begun: set[tuple[str, int]] = field(default_factory=set)
     """Job and epoch."""
 
@@ -81,6 +87,7 @@ class Conclusions:
             if turn % SWEEP_TURNS == 0 and self.lanes.open and CONCLUDING in self.lanes.owned:
                 await self._sweep_images()
             await self._roll()
+            await self._retire()
             for job in self.jobs if self.lanes.open and CONCLUDING in self.lanes.owned else ():
                 if not self.works.makes_file(job) or job.phase != "apply" or job.state not in BUSY:
                     continue
@@ -105,6 +112,22 @@ class Conclusions:
             if begun is not None:
                 told = as_event("index.rolled", index=begun.index)
                 log.info("jobs write into %s soon: the index before it is full", begun.index, extra=told)
+
+    async def _retire(self) -> None:
+        """Delete old reports, once an hour."""
+        now = self.clock.now_ms()
+        if self.report_days is None or now < self.retired[0] + RETIRE_MS:
+            return
+        if not (self.lanes.open and CONCLUDING in self.lanes.owned):
+            return
+        self.retired[0] = now
+        sink, gate = self.works.sink, self.works.gates.of_sweep()
+        try:
+            await delete_old_reports(sink, self.works.prefix, self.jobs, self.report_days, now, gate)
+        except FencedError:
+            pass  # partition 0 belongs to another worker by now
+        except CannotGoOnError as error:
+            log.warning("old reports can't be deleted: %s", error, extra=as_event("elasticsearch.trouble"))
 
     async def sweep(self) -> None:
         """Delete what jobs that are over have left in Elasticsearch: keys of dry runs, old before-images."""

@@ -18,7 +18,7 @@ from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from schemas.datasets import Dataset
 from schemas.generations import SINCE, alias_actions, data_indices, generations_in, next_generation
-from schemas.indices import REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
+from schemas.indices import KEPT_MAPPINGS, REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
 
 Properties = dict[str, dict[str, object]]
 
@@ -37,7 +37,8 @@ def provision_indices(settings: Settings) -> list[str]:
     next document is written.
     """
     client = elasticsearch(settings)
-    mappings = {index_name(settings.prefix, name): mapping for name, mapping in REPORT_MAPPINGS.items()}
+    own_mappings = {**REPORT_MAPPINGS, **KEPT_MAPPINGS}
+    mappings = {index_name(settings.prefix, name): mapping for name, mapping in own_mappings.items()}
     datasets = {data_index(settings.prefix, it.name): it for it in load_datasets(settings.datasets_folder).values()}
     mappings |= {name: data_mapping(dataset) for name, dataset in datasets.items()}
     differences = []

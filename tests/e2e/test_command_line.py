@@ -108,8 +108,13 @@ def test_a_dry_run_is_shown_and_started_and_its_errors_are_corrected(sluice: Com
 
 
 def test_jobs_are_listed_newest_first(sluice: CommandLine) -> None:
-    files = [FILES / "people-small.csv"] * 2
-    made = [sluice.json("upload", file, "--dataset", "people", "--organisation", "list", "--wait") for file in files]
+    upload = ("upload", FILES / "people-small.csv", "--dataset", "people", "--organisation", "list", "--wait")
+    first = sluice.json(*upload)
+    refused = sluice(*upload, code=1)
+    assert f"job {first['id']}" in refused.stderr and "applied already" in refused.stderr
+    assert sluice.json("jobs", "--organisation", "list") == [sluice.json("job", first["id"])]
+    made = [first, sluice.json(*upload, "--if-same", "allow")]
+    assert [(job["ended"], job["progress"]["rows_done"]) for job in made] == [(True, 1000)] * 2
     assert all(job["state"] == "COMPLETED" for job in made)
     listed = sluice.json("jobs", "--organisation", "list", "--state", "completed")
     assert [job["id"] for job in listed] == [job["id"] for job in reversed(made)]
@@ -149,6 +154,35 @@ def test_a_file_of_old_is_made_and_uploaded_with_its_columns_told(sluice: Comman
     assert (job["state"], job["source"]["columns"]["Ring"], job["source"]["columns"]["Notes"]) == (
         "COMPLETED", "phone", None,
     )  # fmt: skip
+
+    again = ("upload", "--again", job["id"], "--set", "country=Norway", "--wait")
+    file.unlink()
+    assert "applied already" in sluice(*again, code=1).stderr
+    sluice("rollback", job["id"])
+    assert "Ring is phone" in sluice(*again).stderr
+    mended = sluice.json("job", "last")
+    assert mended["options"]["set"] == {"country": "Norway"}
+    assert (mended["progress"]["rows_applied"], mended["options"]["columns"]) == (1000, {"ring": "phone"})
+    assert (
+        "zulu, for people: ring is phone"
+        in sluice("mappings", "save", "zulu", "--from-job", mended["id"], "--organisation", "old").stdout
+    )
+    (kept,) = sluice.json("mappings", "--organisation", "old")
+    assert (kept["columns"], kept["set"], kept["ignore_extra"]) == ({"ring": "phone"}, {"country": "Norway"}, True)
+    sluice("sample", "people", 100, "-o", file, "--style", "legacy", "--seed", 3)
+    file.write_bytes(file.read_bytes().replace(b"Phone number,Country", b"Ring,Notes", 1))
+    assert "missing: country" in sluice(*upload, "--map", "ring=phone", code=2).stderr
+    sluice(*upload, "--mapping", "zulu", "--set", "country=Iceland")
+    options = sluice.json("job", "last")["options"]
+    assert (options["mapping"], options["set"], options["columns"]) == (
+        "zulu",
+        {"country": "Iceland"},
+        {"ring": "phone"},
+    )
+    sluice("mappings", "delete", "zulu", "--organisation", "old")
+    assert sluice.json("mappings", "--organisation", "old") == []
+    assert "has no mapping 'zulu'" in sluice(*upload, "--mapping", "zulu", code=2).stderr
+    assert "name no file" in sluice("upload", file, "--again", "last", code=2).stderr
 
 
 def test_a_zip_in_another_encoding_is_uploaded_and_told(sluice: CommandLine, tmp_path: Path) -> None:

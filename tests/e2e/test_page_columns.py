@@ -89,6 +89,63 @@ def test_a_mapping_made_by_hand_is_what_is_stored(
     assert cluster.job(job_id)["source"]["columns"] == {**chosen, "Notes": None}
     assert cluster.job(job_id)["progress"]["rows_applied"] == 500
 
+    page.get_by_role("link", name="Again with other options").click()
+    form = page.locator("#again")
+    expect(field_of(form, "Number")).to_have_value("=phone")
+    expect(field_of(form, "Notes")).to_have_value("-")
+    field_of(form, "Land").select_option("passed over")
+    expect(form.locator(".columns .notice.bad")).to_contain_text("Missing: country")
+    field_of(form, "Notes").select_option("country")
+    expect(form.locator(".columns .notice.bad")).to_have_count(0)
+    form.get_by_role("button", name="Upload").click()
+    expect(form.get_by_role("alert")).to_contain_text("applied already")
+    expect(form.get_by_role("link", name=f"Open job {job_id}")).to_be_visible()
+    form.get_by_text("Options", exact=True).click()
+    form.get_by_label("Apply the file also if it was applied before").check()
+    again = send(page, form)
+    expect(state(page)).to_have_text("Completed")
+    assert cluster.job(again)["source"]["columns"] == {**chosen, "Land": None, "Notes": "country"}
+    assert cluster.job(again)["progress"]["rows_applied"] == 500
+
+
+def test_a_mapping_is_kept_and_chosen(page: Page, cluster: Cluster, organisation: str, tmp_path: Path) -> None:
+    file = with_notes(tmp_path, 20)
+    form = fill_upload(page, file, organisation)
+    for column, field in {"Fone": "phone", "Notes": "country"}.items():
+        field_of(form, column).select_option(field)
+    expect(form.locator(".columns .notice.bad")).to_have_count(0)
+    form.get_by_text("Kept mapping").click()
+    form.get_by_label("Keep these columns as").fill(f"of-{organisation}")
+    send(page, form)
+    expect(state(page)).to_have_text("Completed with row errors")
+
+    page.goto(cluster.settings.api)
+    form = fill_upload(page, with_notes(tmp_path, 30), organisation)
+    expect(form.locator(".columns .notice.bad")).to_contain_text("Missing: phone, country")
+    form.get_by_text("Kept mapping").click()
+    form.get_by_label("Columns as in the mapping").fill(f"of-{organisation}")
+    form.get_by_label("Columns as in the mapping").blur()
+    expect(field_of(form, "Fone")).to_have_value("=phone")
+    job_id = send(page, form)
+    expect(page.locator("#facts")).to_contain_text(f"columns as in the mapping of-{organisation}")
+    assert cluster.job(job_id)["source"]["columns"]["Notes"] == "country"
+
+
+def test_the_file_of_a_draft_is_sent_and_started(
+    page: Page, cluster: Cluster, organisation: str, tmp_path: Path
+) -> None:
+    asked = {"operation": "upload", "dataset": "people", "organisation": organisation, "source": "upload"}
+    job_id = cluster.call("POST", "/v1/jobs", json=asked)["id"]
+    page.goto(f"{cluster.settings.api}/jobs/{job_id}")
+    expect(state(page)).to_have_text("Draft")
+    page.get_by_role("button", name="Start the job").click()
+    expect(page.locator("form", has=page.get_by_role("button", name="Start the job"))).to_contain_text("0 bytes")
+    file = legacy(tmp_path, 300)
+    page.get_by_label("Its file").set_input_files(file)
+    page.get_by_role("button", name="Send the file and start").click()
+    expect(state(page)).to_have_text("Completed")
+    assert_stored(cluster, job_id, file)
+
 
 def test_another_file_forgets_what_was_chosen(page: Page, organisation: str, tmp_path: Path) -> None:
     form = fill_upload(page, with_notes(tmp_path, 10), organisation)

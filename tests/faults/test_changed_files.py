@@ -57,7 +57,7 @@ def stored(cluster: Cluster, job_id: str) -> Path:
 def named(cluster: Cluster, path: Path, organisation: str, **options: object) -> str:
     """A job that reads a file of the server."""
     body = {"operation": "upload", "dataset": "people", "organisation": organisation, "file": str(path)}
-    return str(cluster.call("POST", "/v1/jobs", json={**body, "options": options})["id"])
+    return str(cluster.call("POST", "/v1/jobs", json={**body, "options": {"if_same": "allow", **options}})["id"])
 
 
 def failed(cluster: Cluster, job_id: str) -> Json:

@@ -26,7 +26,7 @@ def test_the_dummy_files_of_old_are_uploaded_as_they_are(
     file = legacy(tmp_path, rows)
     job_id = cluster.upload(file, organisation)
     job = cluster.wait_state(job_id, "COMPLETED")
-    assert (counts(job), job["source"]["columns"], job["options"]) == ((rows, 0), FIELDS, {})
+    assert (counts(job), job["source"]["columns"], job["options"]) == ((rows, 0), FIELDS, {"if_same": "allow"})
     assert_stored(cluster, job_id, file)
 
 

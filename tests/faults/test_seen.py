@@ -76,7 +76,7 @@ def test_a_job_as_metrics_logs_traces_and_topics_show_it(contained: Cluster, peo
         roles = [labels for name, labels in series(process) if name == "sluice_build_info"]
         assert len(roles) == 1 and VERSION in roles[0]
 
-    job_id = cluster.upload(file, rows_per_second=300)
+    job_id = cluster.upload(file, rows_per_second=40)
     cluster.wait_rows(job_id, 1)
 
     def waits() -> bool:
@@ -84,6 +84,7 @@ def test_a_job_as_metrics_logs_traces_and_topics_show_it(contained: Cluster, peo
         seen = series(cluster.api)
         lag = series(cluster.worker).get(("sluice_consumer_lag_records", (f"{cluster.settings.prefix}.rows",)))
         pending = seen["sluice_pending_rows", ("RUNNING",)], seen["sluice_pending_blocks", ("RUNNING",)]
+        print("lag", lag, "pending", pending)
         return lag == 0 and pending[0] > ROWS / 3 and pending[1] > 5
 
     wait_until(waits, 30, "blocks wait, and the lag is 0")

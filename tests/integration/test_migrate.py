@@ -94,6 +94,46 @@ def test_a_field_that_a_dataset_has_gained_is_put_into_its_index(
     assert changes(config, caplog) == []
 
 
+def test_how_far_keys_reach_stays_while_an_index_has_rows(config: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    from runtime.datasets import load_datasets
+
+    folder, index = config.datasets_folder, data_index(config.prefix, "pets")
+    assert folder is not None
+
+    def keyed(scope: str) -> None:
+        descriptor = {"fields": [{"name": "name"}], "primaryKey": "name", "sluice": {"key_scope": scope}}
+        (folder / "pets.json").write_text(json.dumps(descriptor))
+        load_datasets.cache_clear()
+
+    def put(client: Any, key: str) -> None:
+        mark = {"job_id": "j", "row_number": 1, "organisation": "acme"}
+        client.index(index=index, id=key, document={"name": "Rex", "sluice": mark}, refresh=True)
+
+    keyed("job")
+    changes(config, caplog)
+    keyed("organisation")
+    assert f"index {index} notes how far its keys reach" in changes(config, caplog), "there are no rows yet"
+    with elasticsearch(config) as client:
+        put(client, "acme:0")
+        keyed("job")
+        caplog.clear()
+        assert migrate(config) == 1
+        assert (
+            "have keys that reach the organisation" in caplog.text
+            and "can't be changed while there are rows" in caplog.text
+        )
+        # An index that an older version has made says nothing of it: its rows do.
+        client.indices.put_mapping(index=index, meta={})
+        assert migrate(config) == 1
+        put(client, "j:0")
+        changes(config, caplog)
+        client.delete(index=index, id="j:0", refresh=True)
+        client.indices.put_mapping(index=index, meta={})
+        keyed("organisation")
+        changes(config, caplog)
+    assert changes(config, caplog) == []
+
+
 def test_partitions_are_added_on_request_and_never_taken(config: Settings, caplog: pytest.LogCaptureFixture) -> None:
     changes(config, caplog)
     grown = [topic_name(config.prefix, name) for name in ("plans", "rows", "lanes")]  # type: ignore[arg-type]

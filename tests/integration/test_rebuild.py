@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from control.jobtable import JobTable
+from processor.elastic.bulk import BulkSink
+from processor.execution.report_retention import delete_old_reports
 from processor.rebuild import rebuild
-from runtime.clients import elasticsearch
+from runtime.clients import async_elasticsearch, elasticsearch
+from runtime.clock import now_ms
 from runtime.provision import provision
 from runtime.settings import Settings
 from sample_csv.accidents import swap_columns
 from schemas.indices import REPORT_MAPPINGS, data_index, index_name
+from schemas.job import Job, State
+from schemas.topics import DAY_MS
 from tests.cluster import Cluster
 from tests.conftest import People
 from tests.waiting import wait_until
@@ -86,6 +93,35 @@ def test_after_the_loss_of_elasticsearch_all_comes_back_that_is_promised(
         found = client.indices.get_mapping(index=data_index(mappings, "people"))
         (mapping,) = [one["mappings"] for one in found.body.values()]
         assert mapping["dynamic"] == "strict"
+
+
+def test_old_reports_go_and_those_of_jobs_that_are_known_stay(cluster: Cluster) -> None:
+    settings, now = cluster.settings, now_ms()
+    jobs = JobTable()
+    known = Job(
+        id=f"known-{now}", operation="upload", dataset="people", organisation="o", created_by="t",
+        state=State.PAUSED, created_at=now - 50 * DAY_MS, command_offset=1, partitions=2,
+    )  # fmt: skip
+    jobs.put(known)
+    gone = f"gone-{now}"
+    with elasticsearch(settings) as client:
+        for name in ("progress", "errors"):
+            for job_id in (gone, known.id):
+                for days in (9, 11):
+                    document = {"job_id": job_id, "at": now - days * DAY_MS}
+                    client.index(index=index_name(settings.prefix, name), document=document, refresh=True)
+
+    async def retire() -> int:
+        client = async_elasticsearch(settings, once=True)
+        try:
+            return await delete_old_reports(BulkSink(client), settings.prefix, jobs, 10, now, lambda: None)
+        finally:
+            await client.close()
+
+    assert asyncio.run(retire()) == 2
+    for job_id, left in ((gone, 1), (known.id, 2)):
+        found = reports(settings, job_id)
+        assert [len(found[name]) for name in ("progress", "errors")] == [left, left]
 
 
 def _done(found: dict[str, dict[str, Any]]) -> int:

@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
+from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -44,6 +45,8 @@ from processor.rebuild import rebuild
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
+from schemas.rights import WRITES, User
+from schemas.topics import TopicName, topic_name
 from tests.cluster import ROOT, Cluster, Process, forget
 from tests.conftest import People
 from tests.e2e.commandline import CommandLine
@@ -133,6 +136,7 @@ def secured(test_home: Path, certificates: Certificates) -> Iterator[Secured]:
         servers.remove()
 
 
+_USERS: tuple[User, ...] = ("migrate", "api", "ingest", "worker")
 PLAIN = {"kafka_sasl_mechanism": "PLAIN", "kafka_password": KAFKA_PASSWORD}
 SCRAM = {"kafka_sasl_mechanism": "SCRAM-SHA-256", "kafka_password": SCRAM_PASSWORD}
 PASSWORD = {"elasticsearch_username": USER, "elasticsearch_password": ELASTICSEARCH_PASSWORD}
@@ -163,9 +167,8 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
     """Uploads, a pause, a retry, a rollback, an export and rows of the inbox, with Kafka's users of k8s/components."""
     _make_users(secured)
     shared = {**SCRAM, **PASSWORD, "prefix": "sluice", "topic_partitions": 4, "block_rows": 100, "slice_rows": 100}
-    settings = {
-        role: _settings(secured, tmp_path, **{**shared, "kafka_username": f"sluice-{role}"})
-        for role in ("migrate", "api", "ingest", "worker")
+    settings: dict[User, Settings] = {
+        role: _settings(secured, tmp_path, **{**shared, "kafka_username": f"sluice-{role}"}) for role in _USERS
     }
     cluster = Cluster(settings["api"])
     superuser = _settings(secured, tmp_path, **{**shared, "api_port": settings["api"].api_port})
@@ -190,6 +193,12 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
         assert cluster.act(job_id, "rollback")["state"] == "ROLLED_BACK"
         assert rebuild(settings["worker"], lambda done, total: None)["unreadable"] == 0
         assert cluster.history(job_id)
+        key = cluster.call("POST", "/v1/keys", json={"name": "ada", "organisation": "rights", "role": "viewer"})["key"]
+        assert cluster.request("GET", f"/v1/jobs/{job_id}", headers={"X-API-Key": key}).status_code == 200
+        for role, own in settings.items():
+            for name in get_args(TopicName):
+                if name not in WRITES[role]:
+                    assert _refuses(own, topic_name("sluice", name)), f"{role} may write {name}"
         for process in list(cluster.all):
             process.stop()
         cluster.check()
@@ -199,6 +208,15 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
                 process.kill()
         cluster.show()
         forget(superuser)
+
+
+def _refuses(settings: Settings, topic: str) -> bool:
+    """Whether Kafka refuses this user a record for this topic."""
+    errors: list[Any] = []
+    producer = Producer({**librdkafka_config(settings, message_timeout_ms=20_000), "log_level": 0})
+    producer.produce(topic, b"x", on_delivery=lambda error, _: errors.append(error))
+    producer.flush(30)
+    return errors[0] is not None and errors[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
 def _make_users(secured: Secured) -> None:

@@ -53,7 +53,7 @@ def test_a_start_makes_a_job_of_the_same_source_once(served: Served) -> None:
     answer = client.post(f"/v1/jobs/{dry_run}/start", json={"reason": "looks right"})
     job = answer.json()
     assert (answer.status_code, answer.headers["location"]) == (201, f"/v1/jobs/{job['id']}")
-    assert (job["state"], job["started_from"], job["options"]) == ("RUNNING", dry_run, {})
+    assert (job["state"], job["started_from"], job["options"]) == ("RUNNING", dry_run, {"if_same": "allow"})
     assert job["source"] == client.get(f"/v1/jobs/{dry_run}").json()["source"]
     again = client.post(f"/v1/jobs/{dry_run}/start")
     assert (again.status_code, again.json()["id"]) == (200, job["id"])

@@ -13,11 +13,13 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from client import following, http
+from client import following, http, resumable
 from client.address import api_key, api_url
 from client.cli import app as cli
+from client.errors import unreachable
 from client.wording import line
 from runtime.formatting import duration, number, size
+from runtime.retrying import Backoff
 from runtime.settings import Settings
 from schemas.commands import InputEnded, LanesDone, LanesRested, UndoChecked
 from schemas.job import Input, LaneTotals, RestedLane
@@ -30,8 +32,8 @@ class Terminal:
     def __init__(self, log: StubLog) -> None:
         self.log = log
 
-    def run(self, *words: str, code: int = 0) -> str:
-        result = CliRunner().invoke(cli, list(words))
+    def run(self, *words: str, code: int = 0, typed: bytes = b"") -> str:
+        result = CliRunner().invoke(cli, list(words), input=typed)
         assert result.exit_code == code, (result.output, result.exception)
         assert "Traceback" not in result.output
         return result.output
@@ -73,7 +75,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
-    app, log = stub(tmp_path)
+    app, log = stub(tmp_path, draft_hours=1e6)
     monkeypatch.setenv("SLUICE_API_URL", "http://testserver")
     monkeypatch.delenv("SLUICE_API_KEY", raising=False)
     original = http.Api
@@ -101,6 +103,49 @@ def test_upload_and_look(terminal: Terminal, people: str) -> None:
     assert "people.csv" in terminal.run("job", "last")
     assert "Created" in terminal.run("history", "last")
     assert "people: name, email" in terminal.run("datasets")
+
+
+def test_standard_input_is_sent_as_it_comes(terminal: Terminal) -> None:
+    upload = ("upload", "-", "--dataset", "people")
+    assert "header" in terminal.run(*upload, code=2, typed=b"nothing\n")
+    assert "is RUNNING" in terminal.run(*upload, typed=PEOPLE + ROW * 20_000)
+    source = json.loads(terminal.run("job", "last", "--json"))["source"]
+    assert (source["name"], source["lines"], source["bytes"]) == ("stdin.csv", 20_001, len(PEOPLE + ROW * 20_000))
+    assert "SLUICE_SOURCE_URLS" in terminal.run("upload", "s3://in/a.csv", "--dataset", "people", code=2)
+
+
+def test_a_file_in_parts_goes_on_after_a_part_that_failed(
+    terminal: Terminal, people: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable, "PART_BYTES", 20)
+    append, failures = resumable._append, iter([True, False, True, True])
+
+    def sometimes(api: http.Api, job_id: str, offset: int, data: bytes) -> int:
+        half = append(api, job_id, offset, data[:7])
+        if next(failures, False):
+            raise unreachable(api.url)  # the answer was lost; a part of it had come
+        return append(api, job_id, half, data[7:])
+
+    monkeypatch.setattr(resumable, "_append", sometimes)
+    monkeypatch.setattr(resumable, "_BACKOFF", Backoff(first=0.0, longest=0.0))
+    told = terminal.run("upload", people, "--dataset", "people", "--resumable")
+    job_id = json.loads(terminal.run("job", "last", "--json"))["id"]
+    assert f"--continue {job_id}" in told and "is RUNNING" in told
+    assert json.loads(terminal.run("job", "last", "--json"))["source"]["bytes"] == len(PEOPLE + ROW)
+    assert f"Job {job_id} is RUNNING" in terminal.run("upload", people, "--continue", job_id)
+
+
+def test_another_file_can_not_go_on(terminal: Terminal, people: str, tmp_path: Path) -> None:
+    source = {"upload": "people.csv"}
+    asked = {"operation": "upload", "dataset": "people", "source": source}
+    job_id = http.Api().call("POST", "/v1/jobs", json=asked)["id"]
+    half = (PEOPLE + ROW)[:70]
+    http.Api().http.patch(f"/v1/jobs/{job_id}/file", content=half, headers={"Upload-Offset": "0"})
+    Path(people).write_bytes((PEOPLE + ROW).replace(b"name", b"Name"))
+    assert "has the SHA-256" in terminal.run("upload", people, "--continue", job_id, code=1)
+    Path(people).write_bytes(b"name")
+    assert "it is not the file" in terminal.run("upload", people, "--continue", job_id, code=2)
+    assert "DRAFT" in terminal.run("job", job_id)
 
 
 def test_columns_are_mapped_set_and_passed_over_and_told_in_a_line(terminal: Terminal, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def each(schema: Json, names: str = ".", least: int = 1) -> Json:
     }
 
 
-CONTENT = each(exactly({"schema": SCHEMA}, encoding=each(exactly({"contentType": TEXT}))), r"^[a-z]+/[a-z-]+$")
+CONTENT = each(exactly({"schema": SCHEMA}, encoding=each(exactly({"contentType": TEXT}))), r"^[a-z]+/[a-z+-]+$")
 PARAMETER = exactly(
     {"name": TEXT, "in": {"enum": ["path", "query", "header"]}, "schema": SCHEMA},
     description=TEXT,
@@ -63,7 +63,7 @@ DOCUMENT = exactly(
         "openapi": {"const": "3.1.0"},
         "info": exactly({"title": TEXT, "version": TEXT, "description": TEXT}),
         "tags": {"type": "array", "items": exactly({"name": TEXT}), "uniqueItems": True},
-        "paths": each(each(OPERATION, "^(get|post|put|delete)$"), "^/"),
+        "paths": each(each(OPERATION, "^(get|post|put|patch|delete)$"), "^/"),
         "components": exactly({"schemas": each(SCHEMA, r"^[A-Za-z0-9._-]+$"), "securitySchemes": each(SCHEMA)}),
         "security": {"type": "array", "items": each({"const": []})},
     }

@@ -24,13 +24,15 @@ from tests.api_world import CORRECTED, EXPORT, World
 
 Place = tuple[str, str]
 JOB, PAGE = "/v1/jobs/{job_id}", "/jobs/{job_id}"
+_BOTH = ("history", "errors", "errors.csv", "preview", "changes.csv", "undone", "undone.csv", "result")
+_OF_REST, _OF_THE_PAGE = (*_BOTH, "watch", "changes"), (*_BOTH, "live")
 READS: set[Place] = {
     ("GET", path)
     for path in (
         JOB,
-        *(f"{JOB}/{name}" for name in ("watch", "history", "errors", "errors.csv", "preview", "result")),
+        *(f"{JOB}/{name}" for name in _OF_REST),
         PAGE,
-        *(f"{PAGE}/{name}" for name in ("live", "history", "errors", "errors.csv", "preview", "result")),
+        *(f"{PAGE}/{name}" for name in _OF_THE_PAGE),
     )
 }
 ACTS: set[Place] = {
@@ -109,7 +111,9 @@ class Both(World):
         """A job for which the request is valid."""
         name = place[1].rpartition("/")[2]
         job = {"organisation": organisation, "reason": SENTINEL if organisation == THEIRS else "ours"}
-        if name in ("preview", "start"):
+        if name.startswith("undone"):
+            return self.rolled_back(**job)
+        if name in ("preview", "start", "changes", "changes.csv"):
             return self.completed(**job, options={"dry_run": True})
         if name == "result":
             before = len(self.log.live.view.jobs)

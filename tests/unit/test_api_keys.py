@@ -13,17 +13,18 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from api.principals.attempts import FREE, Attempts, Budget, network
+from api.principals.feed import PrincipalSeen
 from client import http
 from client.cli import app as cli
 from control.principals.keys import digest, new_key
-from control.principals.registry import Registry, read_principal
+from control.principals.registry import Registry, end_of, read_principal
 from control.principals.rules import RESERVED, WantedKey, key_problem
 from runtime.clock import now_ms
 from schemas.codec import UndecodableError, encode
 from schemas.principals import ApiKey, KeyUse, Role
 from schemas.topics import DAY_MS
 from tests.api_pages import OWN, Served, text_of
-from tests.api_stub import make_job, rest, stub
+from tests.api_stub import StubPrincipals, make_job, rest, stub
 
 
 @pytest.fixture
@@ -420,6 +421,18 @@ def test_a_record_under_another_key_than_its_own_is_no_key() -> None:
     registry.put("key/0000000000", None)
     registry.put("nothing", None)
     assert not registry.keys
+
+
+def test_a_topic_that_is_read_again_brings_no_revoked_key_back() -> None:
+    stub = StubPrincipals()
+    text = stub.key("viewer", "acme")
+    (key,) = stub.feed.registry.keys.values()
+    revoked = PrincipalSeen(1, f"key/{key.id}", replace(key, revoked_at=5))
+    stub.feed.take([revoked])
+    stub.feed.take([PrincipalSeen(0, f"key/{key.id}", key)])
+    found = stub.feed.registry.key_of(text)
+    assert found is not None
+    assert end_of(found, 0) == "was revoked"
 
 
 def test_a_key_without_organisations_in_its_record_is_for_none() -> None:

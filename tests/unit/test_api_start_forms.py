@@ -62,7 +62,20 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 FORMAT = ["encoding", "delimiter", "quote", "escape", "skip_lines", "comment"]
-ROWS = ["dry_run", "queue", "raw", "max_errors", "suspicions", "rows_per_second", *FORMAT, "columns", "file"]
+ROWS = [
+    "dry_run",
+    "queue",
+    "same",
+    "raw",
+    "max_errors",
+    "suspicions",
+    "rows_per_second",
+    *FORMAT,
+    "columns",
+    "mapping",
+    "keep",
+    "file",
+]
 
 
 def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -> None:
@@ -70,7 +83,7 @@ def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -
     page = client.get("/").text
     forms = Forms(page)
     assert forms.fields == {
-        "upload": ["dataset", "organisation", "reason", *ROWS],
+        "upload": ["dataset", "organisation", "reason", *ROWS[:3], "mode", "empty", *ROWS[3:]],
         "export": ["dataset", "organisation", "from", "till", "confirm", "reason", "raw", "rows_per_second"],
         "teams": ["organisation", "reason", *ROWS],
         "rephone": ["organisation", "reason", *ROWS],
@@ -79,7 +92,7 @@ def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -
     }
     assert len(forms.ids) == len(set(forms.ids)), "labels need ids that are there once"
     titles = re.findall(r"<summary>(.*?)</summary>", page)
-    assert [title for title in titles if title not in ("Options", "How the file is written")] == [
+    assert [title for title in titles if title not in ("Options", "How the file is written", "Kept mapping")] == [
         *("Upload a CSV", "Export by date", "Create teams", "Change phone numbers", "Listen in", "Audit")
     ]
     buttons = re.findall(r'<button class="main">(.*?)</button>', page)

@@ -44,6 +44,9 @@ class Refusing:
     def __init__(self, words: str) -> None:
         self.words = words
 
+    async def resolved(self, asked: JobRequest) -> JobRequest:
+        return asked
+
     def command(self, asked: JobRequest, sent: Source | None) -> CreateJob:
         if asked.operation == "fly":
             raise invalid("there is no such operation")

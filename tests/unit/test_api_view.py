@@ -89,6 +89,7 @@ def test_progress_before_and_after_the_input_has_ended() -> None:
     view = view_of(lane(0, 200), lane(1, totals=LaneTotals(rows_applied=100, rows_failed=50)))
     early = job_view(job(), view, NOW).progress
     assert (early.rows_total, early.rows_applied, early.rows_failed, early.percent) == (1000, 300, 50, 35.0)
+    assert early.rows_done == 350
     late = job_view(job(input=Input(rows=700, ended=True)), view, NOW).progress
     assert (late.rows_total, late.rows_read, late.percent) == (700, 700, 50.0)
     unknown = job_view(job(source=Source(kind="topic")), view, NOW).progress
@@ -101,6 +102,9 @@ def test_totals_outlive_the_lane_records() -> None:
     shown = job_view(ended, view, NOW)
     assert (shown.progress.rows_applied, shown.progress.rows_failed, shown.progress.percent) == (990, 10, 100.0)
     assert (shown.progress.rows_per_second, shown.progress.eta_seconds, shown.lanes) == (0.0, 0, [])
+    assert (shown.progress.rows_done, shown.ended, job_view(job(), view, NOW).ended) == (1000, True, False)
+    undone = replace(ended, phase="undo", ended_at=None, undone=LaneTotals(rows_undone=40))
+    assert (job_view(undone, view, NOW).progress.rows_done, job_view(undone, view, NOW).ended) == (40, False)
 
 
 def test_a_job_whose_rows_come_by_a_topic_says_what_it_waits_for() -> None:

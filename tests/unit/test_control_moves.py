@@ -12,6 +12,7 @@ from tests.control_world import REQUESTS, World, parsed, upload, world_in
 
 MAP = """
                        pause            resume        terminate     keep_rows    rollback      retry    rate  create
+DRAFT                  409              409           ROLLED_BACK   TERMINATED   409           409      set   same
 QUEUED                 409              409           ROLLED_BACK   TERMINATED   409           409      set   same
 RUNNING                PAUSING          same          TERMINATING   TERMINATING  409           409      set   same
 PAUSING                same             409           TERMINATING   TERMINATING  409           409      set   same

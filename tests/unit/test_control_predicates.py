@@ -24,6 +24,7 @@ from tests.control_world import world_in
 
 RULES = """
                        holds_key  runnable  pausing  halting  over  under_way  takes_more_rows
+DRAFT                  -          -         -        -        -     -          yes
 QUEUED                 -          -         -        -        -     -          yes
 RUNNING                yes        yes       -        -        -     yes        yes
 PAUSING                yes        -         yes      yes      -     yes        yes

@@ -21,6 +21,7 @@ from tests.control_world import WAYS, World, input_ended, lanes_done, parsed, re
 
 MAP = """
                        advanced  ended  failed_input  failed_work  one_rested  all_rested    done   counted  checked
+DRAFT                  -         -      -             -            -           -             -      -        -
 QUEUED                 -         -      -             -            -           -             -      -        -
 RUNNING                noted     noted  FAILED        FAILED       -           -             noted  PAUSING  -
 PAUSING                noted     noted  FAILED        FAILED       noted       PAUSED        noted  noted    -

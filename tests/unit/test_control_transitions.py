@@ -26,12 +26,13 @@ from schemas.commands import (
     RollbackJob,
     RowsInspected,
     SetRate,
+    StartDraft,
     StartJob,
     TerminateJob,
     UndoChecked,
     WorkFailed,
 )
-from schemas.events import Event, Started
+from schemas.events import Event, Failed, Started
 from schemas.job import Input, Job, LaneTotals, Source, State
 from schemas.suspicion import Suspicion
 from tests.control_world import (
@@ -79,6 +80,8 @@ def sweep() -> set[Step]:
         if job is not None and job.state is State.QUEUED:
             assert [record.event for record in start(job, context(None)).history] == [Started.__name__]
             take(job, (Started(),), None)
+            # The other outcome of a turn: see test_control_same_file.py.
+            take(job, (Failed("applied meanwhile"),), None)
         for command in commands(job):
             for holder in (None, "other") if job is None else (None,):
                 verdict = decide(job, command, context(holder))
@@ -95,6 +98,7 @@ def commands(job: Job | None) -> Iterator[Command]:
     """What people, readers and workers may send to a job in this state; None: there is no job yet."""
     if job is None:
         yield upload(max_errors=10)
+        yield replace(upload(), source=Source(name="people.csv"), draft=True)
         yield replace(upload(if_busy="queue"), source=Source(kind="topic"))
         export = Source(kind="query")
         yield CreateJob(job_id="j1", operation="export", dataset="people", source=export, date_from="2026-01-01")
@@ -102,6 +106,7 @@ def commands(job: Job | None) -> Iterator[Command]:
         return
     run: dict[str, Any] = {"job_id": job.id, "phase": job.phase, "run": job.run}
     corrected = Source(path="r.csv", sha256="c0", bytes=3)
+    yield StartDraft(job_id=job.id, source=Source(path="j1.csv", sha256="a1"))
     yield PauseJob(job_id=job.id)
     yield ResumeJob(job_id=job.id)
     yield TerminateJob(job_id=job.id)
@@ -134,7 +139,7 @@ def commands(job: Job | None) -> Iterator[Command]:
 def outline(job: Job) -> Any:
     """What tells states apart: numbers that only grow are left out, so that there is an end of states."""
     return (
-        (job.operation, job.options.max_errors, job.source.kind, job.started_at is None, min(job.run, 1)),
+        (job.operation, job.options.max_errors, job.source.kind, job.draft, job.started_at is None, min(job.run, 1)),
         (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget, job.inspection),
         job.keep_rows and job.state is State.TERMINATING,
         (job.current_input.ended, job.current_input.blocks_per_partition),

@@ -321,8 +321,9 @@ def test_a_revocation_waits_for_the_requests_in_flight(lost: bool) -> None:
     tell(story)
 
 
-def test_a_partition_is_not_closed_while_a_request_is_in_flight() -> None:
-    """The wait for it has a bound: the group goes on without a worker that takes too long."""
+@pytest.mark.parametrize("patience", [None, 10.0])
+def test_a_partition_is_not_closed_while_a_request_is_in_flight(patience: float | None) -> None:
+    """The wait for it has a bound: the group goes on without a worker that takes too long, or that is to end soon."""
 
     async def story() -> None:
         operation = Steps()
@@ -333,8 +334,8 @@ def test_a_partition_is_not_closed_while_a_request_is_in_flight() -> None:
         running = asyncio.create_task(worker.engine.run())
         await worker.meet(job, 7)
         await until(lambda: operation.done)
-        revoking = asyncio.create_task(worker.engine.revoked())
-        bound = SETTINGS.request_timeout_seconds + 5
+        revoking = asyncio.create_task(worker.engine.revoked(patience=patience))
+        bound = patience or SETTINGS.request_timeout_seconds + 5
         await until(lambda: bound in worker.sleeps.seconds)
         worker.sleeps.end(bound)
         await revoking

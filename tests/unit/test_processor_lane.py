@@ -191,3 +191,15 @@ def test_too_many_extents_are_joined_and_what_does_not_belong_is_forgotten(monke
         applied += drain(again)
     assert applied == own
     assert not again.todo and again.totals.blocks == len(own)
+
+
+def test_blocks_that_come_before_their_jobs_state_have_places_of_their_own() -> None:
+    """How many partitions the job has is not known then, and two blocks must never be taken for one."""
+    lane = Lane("j1", 0, 1)
+    for offset in (3, 4, 5):
+        assert lane.meet(block(offset), 99)
+    lane.adopt(PARTITIONS)
+    assert drain(lane) == [3, 4, 5] and lane.done(3)
+    assert lane.record(0).applied == ((3, 5),) and lane.record(0).partitions == PARTITIONS
+    lane.adopt(7)
+    assert lane.partitions == PARTITIONS

@@ -22,6 +22,14 @@ ROWS = st.lists(
 ACTIONS = st.one_of(
     st.tuples(st.just("job"), st.sampled_from(MODES), ROWS, st.sampled_from(("keep", "clear")), st.integers(0, 30)),
     st.tuples(st.just("abandon"), st.sampled_from(MODES), ROWS, st.just("keep"), st.integers(0, 12)),
+    st.tuples(
+        st.just("interrupted"),
+        st.sampled_from(MODES),
+        ROWS,
+        st.integers(1, 20),
+        st.sampled_from(KEYS),
+        st.sampled_from(("edit", "delete", "strange")),
+    ),
     st.tuples(st.just("edit"), st.sampled_from(KEYS), st.sampled_from(("edit", "delete", "strange"))),
     st.tuples(st.just("undo"), st.integers(0, 5), st.integers(0, 30)),
 )
@@ -46,6 +54,8 @@ class Story:
         match action:
             case ("job", mode, rows, empty, at):
                 self.job(mode, rows, empty if mode in ("upsert", "update") else "keep", at)
+            case ("interrupted", mode, rows, at, key, how):
+                self.interrupted(mode, rows, at, key, how)
             case ("abandon", mode, rows, _, at):
                 self.abandoned(mode, rows, at)
             case ("edit", key, how):
@@ -73,6 +83,19 @@ class Story:
         assert again is not None
         same = [(outcome.applied, outcome.failed, outcome.created, outcome.deleted) for outcome in first.outcomes]
         assert [(o.applied, o.failed, o.created, o.deleted) for o in again.outcomes] == same, "a repeat counts the same"
+        self.names.append(name)
+
+    def interrupted(self, mode: Any, rows: Any, at: int, key: str, how: str) -> None:
+        """A job that dies halfway; another program changes a document; the job goes on."""
+        name = f"job-{len(self.things.jobs)}"
+        ran = self.things.start(name, mode, rows)
+        blocks = self.things.blocks(ran)
+        self.things.apply(ran, blocks, broken(at))
+        self.things.note_written(ran)
+        self.things.check()
+        self.edit(key, how)
+        assert self.things.apply(ran, blocks) is not None
+        self.things.expect_applied(ran)
         self.names.append(name)
 
     def abandoned(self, mode: Any, rows: Any, at: int) -> None:

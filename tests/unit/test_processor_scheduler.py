@@ -64,3 +64,14 @@ def test_a_lane_that_cannot_be_read_has_no_turn_until_its_job_was_resumed() -> N
     assert len(worker.broken) == 1
     worker.jobs.put(replace(job, epoch=job.epoch + 1, command_offset=9))
     assert worker.turn() == ("a", [])
+
+
+def test_a_rate_is_shared_among_the_partitions_that_the_job_has() -> None:
+    """The topic may have more by now: a worker that owns all of them must not take a multiple of the rate."""
+    worker = Worker()
+    worker.add("a", 4, rate=100)
+    job = worker.jobs.get("a")
+    assert job is not None
+    worker.lanes.owned = frozenset(range(4 * job.partitions))
+    worker.scheduler.set_rate(job)
+    assert worker.scheduler._buckets["a"].rate == 100

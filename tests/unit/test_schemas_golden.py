@@ -28,6 +28,7 @@ GOLDEN: dict[str, list[str]] = {
         '{"type": "PauseJob", "job_id": "j1", "by": "ada", "reason": "looks wrong"}',
         '{"type": "ResumeJob", "job_id": "j1", "by": "ada"}',
         '{"type": "TerminateJob", "job_id": "j1", "keep_rows": true}',
+        '{"type": "StartDraft", "job_id": "j2", "source": {"path": "p.csv", "sha256": "a1"}}',
         '{"type": "StartJob", "job_id": "j2", "dry_run": "j1", "options": {"max_errors": 10}}',
         '{"type": "RollbackJob", "job_id": "j1"}',
         """{"type": "RetryErrors", "job_id": "j1", "by": "ada", "errors_of_run": 1,
@@ -102,7 +103,7 @@ GOLDEN: dict[str, list[str]] = {
     ],
     "principals": [
         """{"type": "key", "id": "0123456789", "name": "loader", "kind": "service", "organisations": ["acme"],
-            "role": "operator", "sha256": "ab12", "verifies": "cd34", "created_at": 1767225600000,
+            "role": "operator", "sha256": "ab12", "created_at": 1767225600000,
             "created_by": "admin", "expires_at": null, "revoked_at": 1767225600001, "revoked_by": "ada"}""",
         '{"type": "use", "id": "0123456789", "at": 1767225600000}',
         """{"type": "session", "sha256": "ab12", "name": "ada", "kind": "person", "organisations": null,

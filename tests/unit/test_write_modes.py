@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -10,19 +11,23 @@ from msgspec.structs import replace
 
 from control.admission import creation_problem
 from control.errors import Rejected
+from control.jobtable import JobTable
 from control.kinds import BUILT_IN
 from control.machine import Context, decide, evolve_all
 from csvfile.columns import Wanted, match_columns, wanted_by
 from ingest.inbox.records import RowMaker
+from processor.elastic.bulk import BulkSink
 from processor.operations.modes.decisions import Row, Rules
 from processor.operations.modes.found import Found
 from processor.operations.modes.images import created_by, made_receipt, read_image
+from processor.operations.modes.retention import sweep_images
 from runtime.datasets import load_datasets
 from schemas.commands import CreateJob, RollbackJob
 from schemas.datasets import Dataset, DatasetError, parse_dataset
 from schemas.job import Job, LaneTotals, Options, Source, State
 from schemas.modes import MODES
 from tests.control_world import Catalog
+from tests.modes_world import Things
 
 TEAMS = load_datasets()["teams"]
 CATALOG = Catalog(BUILT_IN, load_datasets())
@@ -163,3 +168,20 @@ def test_a_row_of_the_inbox_tells_absent_fields_from_empty_ones() -> None:
 def test_the_key_of_a_dataset_can_be_set_for_all_rows() -> None:
     dataset: Dataset = TEAMS
     assert match_columns(("size",), dataset, Wanted(constants={"team": "One"}, key_only=True)).problem is None
+
+
+def test_images_of_jobs_that_ended_long_ago_go() -> None:
+    things = Things()
+    for name in ("old", "new", "gone", "coming"):
+        ran = things.start(name, "upsert", [{"key": name, "size": "1"}])
+        things.apply(ran, things.blocks(ran))
+    jobs = JobTable()
+    for name, ended_at in (("old", 5), ("new", 500)):
+        state = {"state": State.COMPLETED, "ended_at": ended_at, "command_offset": 35}
+        jobs.put(replace(things.jobs[name].job, **state))
+    sink = BulkSink(things.store.client)  # type: ignore[arg-type]
+    asyncio.run(things.store.client.indices.refresh(index="trial-images"))
+    deleted = asyncio.run(sweep_images(sink, things.store.prefix, jobs, lambda: None, 100))
+    kept = things.store.client.contents()["trial-images"]
+    # The control table is beyond the state in which `gone` wrote, and not yet where `coming` is.
+    assert deleted == 2 and {image["job_id"] for image in kept.values()} == {"new", "coming"}

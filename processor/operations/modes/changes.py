@@ -23,6 +23,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     before: dict[str, Any]
     """Field -> value, of the fields that would change; of a new document none."""
     after: dict[str, Any]
+    order: int = 0
+    """As that of a before-image."""
 
 
 KINDS = {"create": "new", "update": "updated", "delete": "deleted"}
@@ -33,10 +35,13 @@ def changes_index(prefix: str) -> str:
     return index_name(prefix, "changes")
 
 
-def change_of(job_id: str, row: int, kind: str, key: list[str], fields: dict[str, tuple[Any, Any]]) -> Change:
+def change_of(
+    job_id: str, order: int, row: int, kind: str, key: list[str], fields: dict[str, tuple[Any, Any]]
+) -> Change:
     """The change of a row; `fields` as `changed_fields` finds them, `kind` as a decision has it."""
     return Change(
         job_id=job_id,
+        order=order,
         row=row,
         kind=KINDS[kind],
         key=key,

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from elasticsearch import AsyncElasticsearch
 
+from processor.elastic.bulk import Answer
 from processor.errors import CannotGoOnError
 from processor.operations.work import Work
 
@@ -129,6 +130,10 @@ class Documents:
             work.gate,
         )
         return _search(_bytes(answer.body)).hits.hits
+
+    async def send(self, work: Work, items: Sequence[bytes]) -> list[Answer]:
+        """The answers to bulk items; none for none. Raises as `BulkSink.send`."""
+        return await work.sink.send(items, work.gate) if items else []
 
     async def refresh(self, work: Work, index: str) -> None:
         """Have searches of an index see what is there now. Raises as `BulkSink.ask`."""

@@ -33,6 +33,8 @@ class Undone(msgspec.Struct, frozen=True, kw_only=True):
     """Row numbers, as intervals (first, last)."""
     kept: list[Left] = []
     failed: list[Left] = []
+    order: int = 0
+    """As that of a before-image."""
 
 
 def undone_index(prefix: str) -> str:

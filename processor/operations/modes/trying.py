@@ -70,7 +70,8 @@ async def _claimed(work: Work, tried: Sequence[Tried], done: Written) -> list[Tr
 
 def _change(work: Work, row: Row, found: Found | None, decision: Decision) -> object:
     fields = changed_fields(found.raw if found is not None else None, decision.line)
-    return change_of(work.job.id, row.number, decision.kind, named_key(work, row.values), fields)
+    job = work.job
+    return change_of(job.id, job.command_offset, row.number, decision.kind, named_key(work, row.values), fields)
 
 
 def _previews(work: Work, tried: Sequence[Tried]) -> list[bytes]:

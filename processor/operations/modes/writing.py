@@ -31,7 +31,7 @@ from processor.operations.modes.images import (
     images_index,
     read_image,
 )
-from processor.operations.modes.undoing import Undoer
+from processor.operations.modes.later import LaterImages
 from processor.operations.work import Work
 
 ROUNDS = 10
@@ -212,17 +212,14 @@ class Writer:
                 replaced.append(plan)
         # Where a later job has written over what an earlier try of the row wrote, it takes over what was there before.
         stale = [plan.held[0] for plan in replaced if plan.held is not None and isinstance(plan.held[0], Image)]
-        await Undoer(self._work, self._documents).hand_down(stale)
+        await LaterImages(self._work, self._documents).hand_down(stale)
         items = [self._keep(plan) for plan in replaced]
-        for plan, answer in zip(replaced, await self._sent(items), strict=True):
+        for plan, answer in zip(replaced, await self._documents.send(self._work, items), strict=True):
             if answer.ok:
                 kept.append(plan)
             else:
                 again.append(plan.at)
         return kept
-
-    async def _sent(self, items: list[bytes]) -> list[Answer]:
-        return await self._work.sink.send(items, self._work.gate) if items else []
 
     def _item(self, plan: _Plan) -> bytes:
         index, document = self._work.data_index, plan.row.document
@@ -239,7 +236,10 @@ class Writer:
             for key, row, there in zip(ids, rows, found, strict=True)
             if there is not None and _row_of(read_image(there.raw)) == row.number
         ]
-        _require([answer for answer in await self._sent(items) if answer.status not in (404, 409)], "an image stays")
+        _require(
+            [answer for answer in await self._documents.send(self._work, items) if answer.status not in (404, 409)],
+            "an image stays",
+        )
 
 
 def _first_of_each_key(rows: Sequence[Row], left: Sequence[int]) -> list[int]:

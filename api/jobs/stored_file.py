@@ -1,0 +1,37 @@
+"""The file of a job that is there: whether another job can read it."""
+
+from __future__ import annotations
+
+import threading
+from enum import Enum
+from pathlib import Path
+
+from api.uploads.import_folders import Seen, digest_of
+from runtime.identity import Match, match
+from schemas.job import Source
+
+MOST_HASHED_BYTES = 64 * 1024 * 1024
+"""Largest file that is hashed here, where its identity has changed since its job was made. A larger one is checked by
+the reader of the new job, which fails the job if the file is another one."""
+
+
+class Standing(Enum):
+    """What has become of a job's file."""
+
+    THERE = "there"
+    GONE = "gone"
+    CHANGED = "changed"
+
+
+def standing(source: Source, root: Path) -> Standing:
+    """What has become of a file below the storage root `root`, or in an import folder; blocks."""
+    path = root / (source.path or "")  # an absolute source.path replaces the root
+    try:
+        status = path.stat()
+        found = match(source, status)
+        if found is Match.UNSURE and status.st_size <= MOST_HASHED_BYTES:
+            _, now = digest_of(path, lambda _head, _whole: Seen(), threading.Event())
+            found = Match.SAME if now.sha256 == source.sha256 else Match.OTHER
+    except OSError:
+        return Standing.GONE
+    return Standing.CHANGED if found is Match.OTHER else Standing.THERE

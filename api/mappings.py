@@ -1,0 +1,163 @@
+"""Mappings of columns that an organisation keeps under a name, in an index of Elasticsearch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from elastic_transport import TransportError
+from elasticsearch import ApiError as ElasticsearchError
+from elasticsearch import AsyncElasticsearch, NotFoundError
+from msgspec.structs import replace
+
+from api.errors import ApiError, invalid, unavailable
+from api.models import MappingBody, MappingView
+from control.limits import columns_problem
+from runtime.formatting import iso_time
+from schemas.datasets import Dataset
+from schemas.indices import index_name
+from schemas.job import Job, Options, Source
+
+INDEX: Final = "mappings"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_LISTED: Final = 1000
+
+
+class Mappings:
+    """The mappings of all organisations."""
+
+    def __init__(self, client: AsyncElasticsearch, prefix: str) -> None:
+        self._client = client
+        self._index = index_name(prefix, INDEX)
+
+    async def save(
+        self, organisation: str, name: str, body: MappingBody, by: str, at: int, datasets: Mapping[str, Dataset]
+    ) -> MappingView:
+        """Keep a mapping, in place of one of this name.
+
+        Raises:
+            ApiError: 400, the name or the mapping can't be used; 503.
+        """
+        require_name(name)
+        if body.dataset not in datasets:
+            raise invalid(f"dataset {body.dataset[:80]!r} is not known; use one of {', '.join(sorted(datasets))}")
+        options = Options(columns=body.columns, set=body.set, ignore_extra=body.ignore_extra)
+        problem = columns_problem(options, datasets[body.dataset], Source(kind="file"))
+        if problem is not None:
+            raise invalid(problem)
+        view = MappingView(
+            name=name,
+            organisation=organisation,
+            dataset=body.dataset,
+            columns=body.columns,
+            set=body.set,
+            ignore_extra=body.ignore_extra,
+            updated_at=iso_time(at) or "",
+            updated_by=by,
+        )
+        # Names of columns may be any text, and values null: kept as they are, and not looked into.
+        document = {"organisation": organisation, "name": name, "mapping": msgspec.json.encode(view).decode()}
+        with _Answers():
+            await self._client.index(
+                index=self._index, id=_id(organisation, name), document=document, refresh="wait_for"
+            )
+        return view
+
+    async def find(self, organisation: str, name: str) -> MappingView:
+        """The mapping of this name.
+
+        Raises:
+            ApiError: 404, there is none; 400, no mapping has such a name; 503.
+        """
+        require_name(name)
+        with _Answers():
+            try:
+                answer = await self._client.get(index=self._index, id=_id(organisation, name))
+            except NotFoundError:
+                raise no_such_mapping(organisation, name) from None
+        return _view(answer["_source"])
+
+    async def listed(self, organisation: str | None) -> list[MappingView]:
+        """The mappings of an organisation, or of all, by name. Raises ApiError 503."""
+        with _Answers():
+            answer = await self._client.search(
+                index=self._index,
+                query={"match_all": {}} if organisation is None else {"term": {"organisation": organisation}},
+                sort=[{"name": "asc"}],
+                size=_LISTED,
+                ignore_unavailable=True,
+            )
+        return [_view(hit["_source"]) for hit in answer["hits"]["hits"]]
+
+    async def remove(self, organisation: str, name: str) -> None:
+        """Forget a mapping; there may be none. Raises ApiError 503."""
+        with _Answers():
+            try:
+                await self._client.delete(index=self._index, id=_id(organisation, name), refresh="wait_for")
+            except NotFoundError:
+                return
+
+    async def resolved(self, options: Options, organisation: str, dataset: str | None, made: Job | None) -> Options:
+        """The options with what their mapping says; what they say themselves counts more.
+
+        `made`: the job that the same request has made before, which follows what the mapping was then.
+
+        Raises:
+            ApiError: as `find`; 400, the mapping is for another dataset.
+        """
+        if options.mapping is None:
+            return options
+        if made is not None and made.options.mapping == options.mapping:
+            had = made.options
+            return replace(options, columns=had.columns, set=had.set, ignore_extra=had.ignore_extra)
+        try:
+            kept = await self.find(organisation, options.mapping)
+        except ApiError as error:
+            raise invalid(error.message) if error.code == 404 else error from None
+        if dataset not in (None, kept.dataset):
+            raise invalid(f"the mapping {options.mapping!r} is for dataset {kept.dataset}, not for {dataset}")
+        return replace(
+            options,
+            columns={**kept.columns, **options.columns},
+            set={**kept.set, **options.set},
+            ignore_extra=kept.ignore_extra or options.ignore_extra,
+        )
+
+
+def no_such_mapping(organisation: str, name: str) -> ApiError:
+    """404: also where the organisation is not the caller's."""
+    text = f"organisation {organisation} has no mapping {name[:80]!r}; GET /v1/mappings lists those there are"
+    return ApiError(404, text)
+
+
+def require_name(name: str) -> None:
+    """Require that a mapping can be called so.
+
+    Raises:
+        ApiError: 400, it can't.
+    """
+    if not _NAME.match(name):
+        raise invalid(
+            f"{name[:80]!r} is no name of a mapping: 1 to 64 letters, digits, dots, - and _, the first no sign"
+        )
+
+
+def _id(organisation: str, name: str) -> str:
+    return f"{organisation}:{name}"
+
+
+def _view(source: dict[str, Any]) -> MappingView:
+    return msgspec.json.decode(source["mapping"], type=MappingView)
+
+
+class _Answers:
+    """Turns Elasticsearch's silence and refusals into 503."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, TransportError | ElasticsearchError):
+            raise unavailable("Elasticsearch does not answer, and the mappings are kept there; try again") from error

@@ -1,0 +1,110 @@
+"""Reads a file over https: from hosts that are allowed, at the network address that was checked."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import httpx2
+
+from api.errors import ApiError, invalid, unavailable
+from api.remote.addresses import Address, allowed_address
+from runtime.settings import Settings
+
+_REDIRECTS: Final = 5
+_QUIET_SECONDS: Final = 30.0
+
+
+async def read_web(address: Address, settings: Settings, organisation: str) -> AsyncIterator[bytes]:
+    """The bytes of the file at an address, as they are sent.
+
+    Raises:
+        ApiError: 400, the server has no such file; 403, it leads to an address that is not allowed; 413, it says that
+            the file is too large; 503, it can't be reached, or breaks off.
+    """
+    context = _context(settings.source_ca_file)
+    for _ in range(_REDIRECTS + 1):
+        host = await _checked_host(address, settings.source_private_addresses)
+        target = httpx2.URL(
+            scheme="https", host=host, port=address.port, raw_path=_target(address).encode("ascii", "ignore")
+        )
+        client = httpx2.AsyncClient(verify=context, trust_env=False, timeout=httpx2.Timeout(_QUIET_SECONDS, connect=10))
+        # The name is resolved once: a second answer of its name server can't lead elsewhere.
+        request = client.build_request(
+            "GET",
+            target,
+            headers={"Host": _authority(address), "Accept-Encoding": "identity", "User-Agent": "sluice"},
+            extensions={"sni_hostname": address.host},
+        )
+        try:
+            async with client:
+                answer = await client.send(request, stream=True)
+                try:
+                    if not answer.is_redirect:
+                        _require_file(answer, address, settings.source_bytes)
+                        async for chunk in answer.aiter_raw():
+                            yield chunk
+                        return
+                    onward = answer.headers["location"]
+                finally:
+                    await answer.aclose()
+        except httpx2.HTTPError as error:
+            raise unavailable(f"{address.shown} can't be read: {error or type(error).__name__}") from error
+        address = allowed_address(onward, settings.source_prefixes, organisation, address)
+        if address.scheme != "https":
+            raise ApiError(403, f"{address.shown} is no https address, and a web server leads to it")
+    raise invalid(f"{address.shown} leads on more than {_REDIRECTS} times")
+
+
+def is_public(address: str) -> bool:
+    """Whether a network address is one of the internet: not this machine's, a private network's or a link's."""
+    found = ipaddress.ip_address(address)
+    mapped = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
+    return found.is_global and not found.is_multicast and (mapped is None or is_public(str(mapped)))
+
+
+async def _checked_host(address: Address, private: bool) -> str:
+    """The network address to connect to."""
+    try:
+        async with asyncio.timeout(10):
+            found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, TimeoutError) as error:
+        raise unavailable(f"the host {address.host} can't be found: {error or 'its name server is silent'}") from error
+    hosts = [str(entry[4][0]).partition("%")[0] for entry in found]
+    if not private and not all(map(is_public, hosts)):
+        text = f"the host {address.host} has a private network address (see SLUICE_SOURCE_PRIVATE_ADDRESSES)"
+        raise ApiError(403, text)
+    return hosts[0]
+
+
+def _require_file(answer: httpx2.Response, address: Address, most_bytes: int) -> None:
+    if answer.status_code >= 500:
+        raise unavailable(f"{address.shown} can't be read now: its server answers {answer.status_code}")
+    if answer.status_code != 200:
+        raise invalid(f"{address.shown} can't be read: its server answers {answer.status_code}")
+    length = answer.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and len(length) < 19 and int(length) > most_bytes:
+        raise too_large(address, most_bytes)
+
+
+def too_large(address: Address, most_bytes: int) -> ApiError:
+    """413: the file has more bytes than one may have."""
+    return ApiError(413, f"{address.shown} has more than {most_bytes:,} bytes (SLUICE_SOURCE_BYTES)")
+
+
+def _target(address: Address) -> str:
+    return f"{address.path}?{address.query}" if address.query else address.path
+
+
+def _authority(address: Address) -> str:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return host if address.port == 443 else f"{host}:{address.port}"
+
+
+def _context(ca_file: Path | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))

@@ -1,0 +1,117 @@
+"""Routes of mappings that an organisation keeps under a name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.errors import ApiError, invalid
+from api.jobs.job_request import body_as
+from api.mappings import no_such_mapping
+from api.models import MappingBody, MappingList, MappingView
+from api.web.bodies import short_body
+from api.web.responses import json_answer
+from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
+from api.web.services import caller, services
+from control.admission import is_organisation
+from runtime.clock import now_ms
+from schemas import bounds
+from schemas.principals import Role
+
+_PATH: Final = "/v1/mappings/{name}"
+_WHOSE: Final = Parameter("organisation", "Whose it is; left out: `default`", bounds.Name)
+_NAMED: Final = Parameter("name", "The mapping's name", bounds.MappingName, "path")
+_FOREIGN: Final = refusal(403, "The organisation is not the caller's, or a web page of another site sends this")
+_SILENT: Final = unavailable("Elasticsearch does not answer")
+
+
+async def list_mappings(request: Request) -> Response:
+    """The mappings of an organisation."""
+    whose = _organisation(request)
+    mine = caller(request).may_see(whose)
+    return json_answer(MappingList(mappings=await services(request).mappings.listed(whose) if mine else []))
+
+
+async def get_mapping(request: Request) -> Response:
+    """One mapping."""
+    whose, name = _organisation(request), request.path_params["name"]
+    if not caller(request).may_see(whose):
+        raise no_such_mapping(whose, name)
+    return json_answer(await services(request).mappings.find(whose, name))
+
+
+async def save_mapping(request: Request) -> Response:
+    """Keep a mapping under a name."""
+    parts, whose = services(request), _own(request)
+    body = body_as(await short_body(request), MappingBody, "fields: dataset, columns, set, ignore_extra")
+    name = request.path_params["name"]
+    view = await parts.mappings.save(whose, name, body, caller(request).name, now_ms(), parts.catalog.datasets)
+    return json_answer(view)
+
+
+async def remove_mapping(request: Request) -> Response:
+    """Forget a mapping."""
+    await services(request).mappings.remove(_own(request), request.path_params["name"])
+    return Response(status_code=204)
+
+
+def _organisation(request: Request) -> str:
+    caller(request)
+    whose = request.query_params.get(_WHOSE.name, "default")
+    if not is_organisation(whose):
+        raise invalid(f"organisation {whose[:80]!r} is not a name that can be used")
+    return whose
+
+
+def _own(request: Request) -> str:
+    whose = _organisation(request)
+    if not caller(request).may_see(whose):
+        raise ApiError(403, f"this API key may not act for organisation {whose}")
+    return whose
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        "/v1/mappings",
+        list_mappings,
+        "listMappings",
+        "Mappings of columns that an organisation keeps",
+        (Answer(200, "Mappings, by name; none of an organisation that is not the caller's", MappingList), _SILENT),
+        (_WHOSE,),
+        role=Role.VIEWER,
+    ),
+    Endpoint(
+        "GET",
+        _PATH,
+        get_mapping,
+        "getMapping",
+        "One mapping",
+        (Answer(200, "The mapping", MappingView), refusal(404, "There is no such mapping"), _SILENT),
+        (_NAMED, _WHOSE),
+        role=Role.VIEWER,
+    ),
+    Endpoint(
+        "PUT",
+        _PATH,
+        save_mapping,
+        "saveMapping",
+        "Keep a mapping under a name, in place of one that has it",
+        (Answer(200, "The mapping", MappingView), _FOREIGN, _SILENT),
+        (_NAMED, _WHOSE),
+        Body(MappingBody),
+        role=Role.OPERATOR,
+    ),
+    Endpoint(
+        "DELETE",
+        _PATH,
+        remove_mapping,
+        "removeMapping",
+        "Forget a mapping; jobs that it was used for have what it said",
+        (Answer(204, "There is no mapping of this name"), _FOREIGN, _SILENT),
+        (_NAMED, _WHOSE),
+        role=Role.OPERATOR,
+    ),
+)

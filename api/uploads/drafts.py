@@ -1,0 +1,149 @@
+"""The file of a job that was made before it: it comes in parts, and lies below the storage root until the job starts.
+
+It is stored as it is sent; the start makes of it what an upload is made while it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from starlette.requests import ClientDisconnect
+
+from api.errors import ApiError
+from api.uploads.multipart import broken_off
+from api.uploads.spool import safe_name, storage_problem, try_lock
+
+NAME: Final = ".draft"
+"""No `safe_name` is like this."""
+_WRITE_BYTES: Final = 1024 * 1024
+
+
+class DraftFile:
+    """The file of one job; every method but `append` blocks."""
+
+    def __init__(self, root: Path, job_id: str, name: str | None, most_bytes: int) -> None:
+        """`most_bytes`: how many it may have."""
+        self.path = root / "sources" / job_id / NAME
+        self.stored_as = f"sources/{job_id}/{safe_name(name)}"
+        self._final = root / self.stored_as
+        self._most_bytes = most_bytes
+
+    def size(self) -> int:
+        """Bytes that have come."""
+        for path in (self.path, self._final):
+            with suppress(OSError):
+                return path.stat().st_size
+        return 0
+
+    async def append(self, offset: int, body: AsyncIterator[bytes]) -> int:
+        """Write what comes behind `offset`; its size after that. What has come of a body that breaks off stays.
+
+        Raises:
+            ApiError: 409, so many bytes have not come, or more, or another request sends it; 413, it becomes too large;
+                400, the body broke off; 503, the disk does not take it.
+        """
+        if not self.path.exists() and self._final.exists():
+            raise ApiError(409, "all of the file has come, and the job is being started")
+        with self._opened(offset) as descriptor:
+            pending = bytearray()
+            try:
+                async for chunk in body:
+                    pending += chunk
+                    offset += len(chunk)
+                    if offset > self._most_bytes:
+                        raise ApiError(413, f"the file is to have at most {self._most_bytes:,} bytes")
+                    if len(pending) >= _WRITE_BYTES:
+                        data, pending = bytes(pending), bytearray()
+                        await asyncio.to_thread(_write, descriptor, data)
+            except ClientDisconnect as gone:
+                raise broken_off() from gone
+            finally:
+                if offset <= self._most_bytes:
+                    await asyncio.shield(asyncio.to_thread(_write, descriptor, bytes(pending), True))
+        return offset
+
+    def head(self, size: int) -> bytes:
+        """Its first bytes."""
+        with self.path.open("rb") as file:
+            return file.read(size)
+
+    @contextmanager
+    def named(self) -> Iterator[Path]:
+        """The file under the name that readers are told; it becomes a draft again if its job is refused.
+
+        After a 503 it stays: the command may stand in the log.
+        """
+        with suppress(FileNotFoundError):  # a start before this one may have done so
+            self.path.replace(self._final)
+        try:
+            yield self._final
+        except ApiError as error:
+            if error.code != 503:
+                self._final.replace(self.path)
+            raise
+
+    def remove(self) -> None:
+        """Remove what has come."""
+        self.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.parent.rmdir()
+
+    @contextmanager
+    def locked(self) -> Iterator[Path]:
+        """Where it lies; nothing is written to it meanwhile. Raises ApiError 409 if another request is at it."""
+        if not self.path.exists() and self._final.exists():
+            yield self._final  # a start before this one was not answered
+            return
+        with self._opened(None):
+            yield self.path
+
+    @contextmanager
+    def _opened(self, offset: int | None) -> Iterator[int]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            raise storage_problem(error) from error
+        try:
+            if not try_lock(descriptor):
+                raise ApiError(409, "another request is at this file; wait until it has ended, and ask for the offset")
+            size = os.fstat(descriptor).st_size
+            if offset is not None and offset != size:
+                raise ApiError(
+                    409,
+                    f"{size:,} bytes of the file have come: go on from there, not from {offset:,}",
+                    {"offset": size},
+                    {"Upload-Offset": str(size)},
+                )
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def remove_drafts(root: Path, kept: frozenset[str]) -> int:
+    """Remove the files of all jobs but `kept`; how many there were."""
+    removed = 0
+    for path in (root / "sources").glob(f"*/{NAME}"):
+        if path.parent.name not in kept:
+            path.unlink(missing_ok=True)
+            removed += 1
+            with suppress(OSError):
+                path.parent.rmdir()
+    return removed
+
+
+def _write(descriptor: int, data: bytes, last: bool = False) -> None:
+    try:
+        os.lseek(descriptor, 0, os.SEEK_END)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        if last:
+            os.fsync(descriptor)
+    except OSError as error:
+        raise storage_problem(error) from error

@@ -1,0 +1,129 @@
+"""The rows of a job that blocks of its rollback have to give back: from its images, its receipts, or its mark alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
+
+from processor.operations.modes.found import Documents, Found, Hit, digest, mark_of
+from processor.operations.modes.images import Image, Receipt, created_by, images_index, read_image
+from processor.operations.modes.outcomes import numbers, read_undone, undone_id, undone_index
+from processor.operations.work import Work
+from schemas.blocks import UndoBlock
+
+PAGE = 5000
+MOST = 10_000
+"""Documents that Elasticsearch finds in one search, at most."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One row of a job, on its way back."""
+
+    image: Image
+    held: Hit | None = None
+    """The image's own document; None: it has none, a receipt or the document itself stands for it."""
+    reason: str = ""
+    """Why it can't be restored; empty: nothing is known against it."""
+
+
+class Entries:
+    """Finds them. Everything here raises as `BulkSink.ask`."""
+
+    def __init__(self, work: Work, documents: Documents) -> None:
+        self._work = work
+        self._documents = documents
+        self._images = images_index(work.prefix)
+        self._undone = undone_index(work.prefix)
+
+    async def of(self, blocks: Sequence[UndoBlock]) -> list[Entry]:
+        await self._documents.refresh(self._work, self._images)
+        found: dict[tuple[str, int], Entry] = {}
+        receipts = False
+        for block in blocks:
+            for hit in await self._hits(block.first_row, block.last_row):
+                image = read_image(hit.source)
+                if isinstance(image, Image):
+                    _add(found, Entry(image, hit))
+                elif isinstance(image, Receipt):
+                    receipts = True
+                    for made in created_by(image, self._work.job.organisation):
+                        if block.first_row <= made.row <= block.last_row:
+                            _add(found, Entry(made))
+        job = self._work.job
+        # Of a job that only creates the documents themselves say what it wrote; of others a late one may.
+        if job.undone is not None or (job.mode == "create" and not receipts):
+            for block in blocks:
+                for entry in await self._strays(block, {document for document, _ in found}):
+                    found[entry.image.document, entry.image.row] = entry
+        return list(found.values())
+
+    async def restored_before(self, blocks: Sequence[UndoBlock]) -> set[int]:
+        """The rows that are recorded as restored, by an earlier try of these blocks or an earlier round."""
+        job = self._work.job
+        ids = [undone_id(job.id, job.run, block.block) for block in blocks]
+        known = [there.raw for there in await self._documents.get(self._work, self._undone, ids) if there is not None]
+        if job.undone is not None:
+            await self._documents.refresh(self._work, self._undone)
+            for block in blocks:
+                query = filtered(
+                    {"term": {"job_id": job.id}},
+                    {"range": {"first_row": {"lte": block.last_row}}},
+                    {"range": {"last_row": {"gte": block.first_row}}},
+                )
+                known += [
+                    bytes(hit.source) for hit in await self._documents.search(self._work, self._undone, query, MOST)
+                ]
+        return {row for raw in known for row in numbers(read_undone(raw).restored)}
+
+    async def _hits(self, first: int, last: int) -> list[Hit]:
+        """The images and receipts of rows, by row ranges that no search cuts off."""
+        found: list[Hit] = []
+        for start in range(first, last + 1, PAGE):
+            end = min(last, start + PAGE - 1)
+            rows = {"range": {"row": {"gte": start, "lte": end}}}
+            over = [{"range": {"first_row": {"lte": end}}}, {"range": {"last_row": {"gte": start}}}]
+            query = filtered(
+                {"term": {"job_id": self._work.job.id}}, {"bool": {"should": [rows, {"bool": {"filter": over}}]}}
+            )
+            found += await self._documents.search(self._work, self._images, query, 2 * PAGE)
+        return found
+
+    async def _strays(self, block: UndoBlock, known: Collection[str]) -> list[Entry]:
+        """Documents that carry the job's mark, and of which it has no image."""
+        work = self._work
+        await self._documents.refresh(work, work.data_index)
+        found: list[Entry] = []
+        for start in range(block.first_row, block.last_row + 1, PAGE):
+            rows = {"range": {"sluice.row_number": {"gte": start, "lte": min(block.last_row, start + PAGE - 1)}}}
+            query = filtered({"term": {"sluice.job_id": work.job.id}}, rows)
+            for hit in await self._documents.search(work, work.data_index, query, PAGE, version=True):
+                if hit.id in known:
+                    continue
+                raw = Found(hit.source, hit.seq, hit.term).raw
+                image = Image(
+                    job_id=work.job.id, row=mark_of(raw).row_number, document=hit.id, order=0, after=digest(raw)
+                )
+                # The first version of a document is one that the job has made: nothing was there before.
+                made = work.job.mode == "create" or hit.version == 1
+                found.append(Entry(image, reason="" if made else "its before-image is not kept any more"))
+        return found
+
+
+def _add(found: dict[tuple[str, int], Entry], entry: Entry) -> None:
+    """Note an entry; where a receipt and an image are of one row, what was there before is in the image."""
+    key = entry.image.document, entry.image.row
+    known = found.get(key)
+    if known is None:
+        found[key] = entry
+        return
+    image, receipt = (entry, known) if entry.held is not None else (known, entry)
+    image.image = replace(image.image, after=receipt.image.after)
+    found[key] = image
+
+
+def filtered(*filters: dict[str, Any]) -> dict[str, Any]:
+    return {"bool": {"filter": list(filters)}}

@@ -1,0 +1,76 @@
+"""Images that later jobs have made of documents, and how they take over what was there before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from processor.operations.modes.entries import MOST, filtered
+from processor.operations.modes.found import Documents, Hit
+from processor.operations.modes.images import Conditional, Image, image_id, image_line, images_index, read_image
+from processor.operations.modes.verdicts import Verdict, judge
+from processor.operations.work import Work
+
+_TERMS = 1000
+"""Ids in one search, at most."""
+
+
+class LaterImages:
+    """Those of one job's documents. Everything here raises as `BulkSink.send`."""
+
+    def __init__(self, work: Work, documents: Documents) -> None:
+        self._work = work
+        self._documents = documents
+        self._images = images_index(work.prefix)
+
+    async def hand_down(self, images: Sequence[Image]) -> None:
+        """Have the images of later jobs take over what is in these, where those wrote on top of them."""
+        later = await self.of(images)
+        await self.give([judge(image, None, later.get(image.document, ())) for image in images])
+
+    async def of(self, images: Sequence[Image]) -> dict[str, list[Image]]:
+        """Document -> the images that other jobs have made of it after these, the earliest first."""
+        if not images:
+            return {}
+        since = {image.document: image for image in images}
+        await self._documents.refresh(self._work, self._images)
+        found: dict[str, list[Image]] = {}
+        documents = list(since)
+        for at in range(0, len(documents), _TERMS):
+            for hit in await self._images_of(documents[at : at + _TERMS]):
+                image = read_image(hit.source)
+                assert isinstance(image, Image)
+                own = since[image.document]
+                if image.job_id != own.job_id and image.order > own.order:
+                    found.setdefault(image.document, []).append(image)
+        return {document: sorted(images, key=lambda image: image.order) for document, images in found.items()}
+
+    async def _images_of(self, documents: Sequence[str]) -> list[Hit]:
+        """The images that any job has made of these documents."""
+        query = filtered({"terms": {"document": list(documents)}})
+        found = await self._documents.search(self._work, self._images, query, MOST)
+        if len(found) < MOST or len(documents) == 1:
+            return found
+        half = len(documents) // 2
+        return await self._images_of(documents[:half]) + await self._images_of(documents[half:])
+
+    async def give(self, verdicts: Sequence[Verdict]) -> list[bool]:
+        """Have the heirs of each verdict take the place of the images that there are; False: one has changed."""
+        heirs = [(at, heir) for at, verdict in enumerate(verdicts) for heir in verdict.heirs]
+        ids = [image_id(heir.job_id, heir.document) for _, heir in heirs]
+        found = await self._documents.get(self._work, self._images, ids)
+        taken = [True] * len(verdicts)
+        items: list[bytes] = []
+        given: list[int] = []
+        for (at, heir), key, there in zip(heirs, ids, found, strict=True):
+            target = Conditional(self._images, key)
+            if there is not None:
+                known = read_image(there.raw)
+                if isinstance(known, Image) and (known.row, known.after) != (heir.row, heir.after):
+                    taken[at] = False
+                    continue
+                target = Conditional(self._images, key, there.seq, there.term)
+            items.append(target.write(image_line(heir)))
+            given.append(at)
+        for at, answer in zip(given, await self._documents.send(self._work, items), strict=True):
+            taken[at] = taken[at] and answer.ok
+        return taken

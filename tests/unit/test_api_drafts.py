@@ -1,0 +1,162 @@
+"""A file that comes in parts, over the stub: offsets, broken connections, the start, the end of a draft."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.jobs.drafts import end_expired
+from schemas.commands import WorkFailed
+from schemas.job import Job
+from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
+
+Served = tuple[TestClient, StubLog, Path]
+FILE = PEOPLE + ROW * 3
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    app, log = stub(tmp_path, draft_hours=1e6)  # the stub's commands are old
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client, log, tmp_path / "storage"
+
+
+def draft(served: Served, name: str = "people.csv", size: int | None = None, **job: Any) -> str:
+    source = {"upload": name, **({"bytes": size} if size is not None else {})}
+    answer = served[0].post("/v1/jobs", json={"operation": "upload", "dataset": "people", "source": source, **job})
+    assert (answer.status_code, answer.json()["state"]) == (201, "DRAFT"), answer.text
+    return str(answer.json()["id"])
+
+
+def append(served: Served, job_id: str, offset: int | str, data: bytes) -> Any:
+    return served[0].patch(f"/v1/jobs/{job_id}/file", content=data, headers={"Upload-Offset": str(offset)})
+
+
+def start(served: Served, job_id: str, **body: Any) -> Any:
+    return served[0].post(f"/v1/jobs/{job_id}/start", json=body)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("sources/*/*") if path.is_file()}
+
+
+def message(answer: Any) -> str:
+    return str(answer.json()["error"]["message"])
+
+
+def test_a_file_comes_in_parts_and_is_what_was_sent(served: Served) -> None:
+    client, _, folder = served
+    job_id = draft(served, size=len(FILE))
+    head = client.head(f"/v1/jobs/{job_id}/file")
+    assert (head.headers["upload-offset"], head.headers["upload-length"]) == ("0", str(len(FILE)))
+    assert (head.headers["tus-resumable"], head.headers["cache-control"]) == ("1.0.0", "no-store")
+    first = append(served, job_id, 0, FILE[:50])
+    assert (first.status_code, first.headers["upload-offset"]) == (204, "50")
+    wrong = append(served, job_id, 0, FILE)
+    assert (wrong.status_code, wrong.json()["error"]["details"]["offset"]) == (409, 50)
+    assert "50 of 2" in message(start(served, job_id))
+    assert append(served, job_id, 50, FILE[50:]).headers["upload-offset"] == str(len(FILE))
+    assert client.get(f"/v1/jobs/{job_id}/file").json()["offset"] == len(FILE)
+    assert append(served, job_id, len(FILE), b"x").status_code == 413
+    digest = hashlib.sha256(FILE).hexdigest()
+    assert "has the SHA-256" in message(start(served, job_id, sha256="0" * 64))
+    job = start(served, job_id, sha256=digest, reason="go").json()
+    assert (job["id"], job["state"], job["source"]["sha256"], job["reason"]) == (job_id, "RUNNING", digest, "go")
+    assert (job["source"]["name"], job["source"]["lines"], files(folder)) == ("people.csv", 4, {"people.csv": FILE})
+    again = start(served, job_id)
+    assert (again.status_code, again.json()["id"]) == (200, job_id)
+    assert append(served, job_id, 0, b"x").status_code == client.get(f"/v1/jobs/{job_id}/file").status_code == 409
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zip", "cp1252"])
+def test_what_is_not_plain_is_made_so_at_the_start(served: Served, kind: str) -> None:
+    options = {"encoding": "cp1252"} if kind == "cp1252" else {}
+    sent = FILE
+    if kind == "gzip":
+        sent = gzip.compress(FILE)
+    elif kind == "zip":
+        packed = BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("a.csv", FILE)
+        sent = packed.getvalue()
+    job_id = draft(served, "people.bin", options=options)
+    for at in range(0, len(sent), 40):
+        assert append(served, job_id, at, sent[at : at + 40]).status_code == 204
+    source = start(served, job_id, sha256=hashlib.sha256(sent).hexdigest()).json()["source"]
+    assert (source["bytes"], source["format"]["stored_bytes"]) == (len(sent), len(FILE))
+    assert list(files(served[2]).values()) == [FILE]
+
+
+def test_a_wrong_header_is_refused_early_and_at_the_start(served: Served) -> None:
+    job_id = draft(served)
+    early = append(served, job_id, 0, b"team,manager\n" + b"a,b\n" * 100_000)
+    assert (early.status_code, "missing" in message(early)) == (400, True)
+    assert start(served, job_id).status_code == 400
+    assert served[0].get(f"/v1/jobs/{job_id}").json()["state"] == "DRAFT"
+
+
+def test_a_draft_that_may_not_start_yet_can_later(served: Served) -> None:
+    running = make_job(served[0], PEOPLE + ROW).json()["id"]
+    job_id = draft(served)
+    append(served, job_id, 0, FILE)
+    refused = start(served, job_id)
+    assert (refused.status_code, refused.json()["error"]["details"]["job_id"]) == (409, running)
+    assert ".draft" in files(served[2])
+    served[1].report(WorkFailed(job_id=running, reason="the disk is full"))
+    assert start(served, job_id).json()["state"] == "RUNNING"
+
+
+def test_a_draft_that_is_terminated_leaves_no_file(served: Served) -> None:
+    job_id = draft(served)
+    append(served, job_id, 0, FILE)
+    assert served[0].post(f"/v1/jobs/{job_id}/terminate", json={}).json()["state"] == "ROLLED_BACK"
+    assert files(served[2]) == {}
+
+
+def test_a_draft_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, log = stub(tmp_path, draft_hours=1e-9)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        served = client, log, tmp_path / "storage"
+        job_id = draft(served)
+        assert "waited for its file for too long" in message(append(served, job_id, 0, FILE))
+        (tmp_path / "storage" / "sources" / job_id).mkdir(parents=True)
+        (tmp_path / "storage" / "sources" / job_id / ".draft").write_bytes(FILE)
+        assert client.portal is not None
+        client.portal.call(end_expired, app.state.services)
+        job: Job = log.live.view.jobs[job_id]
+        assert (job.state, job.created_by) == ("ROLLED_BACK", "admin")
+        assert "did not come within" in (job.reason or "")
+        client.portal.call(asyncio.sleep, 0)
+        client.portal.call(end_expired, app.state.services)
+        assert files(served[2]) == {}
+
+
+@pytest.mark.parametrize("offset", ["", "x", "-1", "9" * 30])
+def test_an_offset_is_a_number(served: Served, offset: str) -> None:
+    refused = append(served, draft(served), offset, b"x")
+    assert (refused.status_code, "Upload-Offset" in message(refused)) == (400, True)
+
+
+def test_what_is_no_draft(served: Served) -> None:
+    client = served[0]
+    for body, words in (
+        ({"source": {"upload": "a.csv", "url": "s3://b/c"}}, "names one thing"),
+        ({"source": "upload", "file": "/x"}, "from one place"),
+        ({"source": "upload", "operation": "export", "from": "2026-01-01"}, "takes its rows from the dataset"),
+    ):
+        answer = client.post("/v1/jobs", json={"operation": "upload", "dataset": "people", **body})
+        assert (answer.status_code, words in answer.text) == (400, True), answer.text
+    nameless = client.post("/v1/jobs", json={"operation": "upload", "dataset": "people", "source": "upload"}).json()
+    assert (nameless["state"], nameless["source"]["name"]) == ("DRAFT", None)
+    assert start(served, nameless["id"], options={"dry_run": True}).status_code == 400
+    page = client.get(f"/jobs/{nameless['id']}").text
+    assert "It waits for its file" in page and "Start the job" in page and "Terminate" in page
