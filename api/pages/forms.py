@@ -63,7 +63,7 @@ def format_in(fields: Fields) -> dict[str, Any]:
 def form_of_options(options: Options) -> dict[str, str]:
     """The fields that say these options, but for those that are said anew for each job."""
     values: dict[str, str] = {"columns": encode(options.columns).decode()} if options.columns else {}
-    for name in ("rows_per_second", "max_errors", *MODE_OPTIONS, *FORMAT_OPTIONS):
+    for name in ("rows_per_second", "max_errors", "suspicions", *MODE_OPTIONS, *FORMAT_OPTIONS):
         value = getattr(options, name)
         if value not in (None, 0, "keep"):
             values[name] = f"{value:.15g}" if isinstance(value, float) else str(value)
