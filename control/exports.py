@@ -1,4 +1,4 @@
-"""Whether an export is so much larger than any before that whoever asks for it has to say so. Pure."""
+"""Whether an export is so much larger than any before that its request has to confirm it. Pure."""
 
 from __future__ import annotations
 
