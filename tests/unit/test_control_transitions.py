@@ -9,6 +9,7 @@ from typing import Any, get_args
 from msgspec.structs import replace
 
 from control.errors import Rejected
+from control.inspection import awaits_inspection
 from control.machine import Context, decide, evolve
 from control.reaction import start
 from control.transitions import TRANSITIONS, moved_by
@@ -140,7 +141,7 @@ def outline(job: Job) -> Any:
     """What tells states apart: numbers that only grow are left out, so that there is an end of states."""
     return (
         (job.operation, job.options.max_errors, job.source.kind, job.draft, job.started_at is None, min(job.run, 1)),
-        (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget, job.inspection),
+        (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget, _inspection(job)),
         job.keep_rows and job.state is State.TERMINATING,
         (job.current_input.ended, job.current_input.blocks_per_partition),
         (tuple(sorted(job.lanes_rested)), any(lane.totals.last_row for lane in job.lanes_rested.values())),
@@ -150,6 +151,11 @@ def outline(job: Job) -> Any:
         tuple(sorted((lane, totals.rows_failed) for lane, totals in job.lanes_counted.items())),
         (job.force, job.undone is not None and job.undone.rows_kept > 0) if job.phase == "undo" else (),
     )
+
+
+def _inspection(job: Job) -> str:
+    """A job that was looked at, or never is, goes on in one way."""
+    return job.inspection if awaits_inspection(job) or job.inspection == "suspicious" else "over"
 
 
 def mapped() -> set[Step]:
