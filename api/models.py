@@ -11,6 +11,7 @@ from schemas import bounds
 from schemas.job import Options, Phase, State
 from schemas.modes import KeyScope, Mode
 from schemas.principals import PrincipalKind, Role
+from schemas.suspicion import SuspicionKind
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +85,29 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     """null: it is UTF-8 with commas, and not compressed."""
 
 
+class SuspicionView(msgspec.Struct, frozen=True, kw_only=True):
+    """An accident that the first rows of a file look like."""
+
+    kind: SuspicionKind
+    """``exchanged``: two columns have each other's values; ``shifted``: columns are moved by some places, or the values
+    of one by some rows; ``unusual``: a column is unlike the organisation's own rows."""
+    columns: list[str]
+    """The fields in question."""
+    by: int
+    """Places, rows or years by which they are moved; 0: they are not moved."""
+    fit: float
+    """The share of the rows looked at that fit otherwise, 0 to 1."""
+    rows: int
+    """Rows looked at."""
+    message: str
+    refused: bool
+    """The dataset's checks refuse such rows."""
+    columns_option: dict[str, str | None] | None
+    """The option ``columns`` of a job that mends it; null: no mapping mends it."""
+    command: str | None
+    """The command line that makes a job of the stored file with this mapping."""
+
+
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """A job, as callers see it. Times are ISO 8601 in UTC."""
 
@@ -117,6 +141,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """While it is QUEUED: it does not start before this time."""
     state_since: str | None = None
     """When it came into its state; null: an older version of Sluice did not record it."""
+    suspicion: SuspicionView | None = None
+    """null: the first rows look like no accident, or nobody has looked at them."""
     started_from: str | None = None
     """The dry run that this is the real job of."""
     retry: SourceView | None = None
@@ -498,6 +524,26 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     reason: bounds.Reason | None = None
     start_at: bounds.When | None = None
     """It does not start before this time, and then as soon as no other job is in its way."""
+    confirm: bool = False
+    """Of an export: it is meant, although it is ten times larger than any before of its organisation and dataset."""
+
+
+class EstimateRequest(JobRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an export would be of."""
+
+    operation: bounds.Name = "export"
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """How large an export would be."""
+
+    rows: int
+    bytes: int
+    """Of its file, from some of the rows."""
+    largest_before: int | None
+    """Rows of the largest export of this organisation and dataset that was completed; null: there is none."""
+    needs_confirm: bool
+    """Whether it is refused unless it says ``confirm: true``."""
 
 
 class KeyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

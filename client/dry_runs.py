@@ -26,6 +26,9 @@ IfBusy = Annotated[str | None, typer.Option(metavar="refuse|queue", help="When a
 StartAt = Annotated[
     str | None, typer.Option(metavar="TIME", help="Start it then: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d.")
 ]
+Suspicions = Annotated[
+    str | None, typer.Option(metavar="pause|note|off", help="When its first rows look like an accident.")
+]
 IfSame = Annotated[str | None, typer.Option(metavar="refuse|allow", help="When a job has applied the file before.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
@@ -55,6 +58,7 @@ def start(
     rate: Rate = None,
     if_busy: IfBusy = None,
     start_at: StartAt = None,
+    suspicions: Suspicions = None,
     if_same: IfSame = None,
     reason: Reason = None,
     wait: Wait = False,
@@ -67,8 +71,8 @@ def start(
     api = Api()
     dry_run = api.job(job_id)
     body: dict[str, Any] = {"reason": reason, "start_at": when(start_at)}
-    if (max_errors, rate, if_busy, if_same) != (None, None, None, None):
-        given = options_of(False, max_errors, rate, if_busy or "refuse", if_same or "refuse")
+    if (max_errors, rate, if_busy, if_same, suspicions) != (None,) * 5:
+        given = options_of(False, max_errors, rate, if_busy or "refuse", if_same or "refuse", suspicions=suspicions)
         tried = {name: value for name, value in dry_run["options"].items() if name not in _AS_TRIED}
         body["options"] = {**tried, **given, "dry_run": False}
     made = api.call("POST", f"/v1/jobs/{dry_run['id']}/start", json=body)

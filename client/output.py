@@ -116,6 +116,18 @@ def show_limits(limits: Iterable[Json]) -> None:
     show(columns, rows)
 
 
+def show_estimate(estimate: Json, *, as_json: bool) -> None:
+    """How large an export would be."""
+    if as_json:
+        print_json(estimate)
+        return
+    before = estimate["largest_before"]
+    than = "it would be the first one" if before is None else f"the largest before had {number(before)} rows"
+    out(f"{number(estimate['rows'])} rows, about {size(estimate['bytes'])}; {than}.")
+    if estimate["needs_confirm"]:
+        out("It needs --confirm: it is ten times larger than any before.")
+
+
 def show_preview(preview: Json) -> None:
     """What a dry run has found."""
     out(

@@ -67,6 +67,19 @@ def columns_line(job: Json) -> str | None:
     return f"Columns: {'; '.join(parts)}" if parts else None
 
 
+def suspicion_lines(job: Json) -> list[str]:
+    """What the first rows look like, where the reason does not say it, and how to put it right."""
+    found = job.get("suspicion")
+    if not found:
+        return []
+    told = [] if found["message"] in (job.get("reason") or "") else [f"Its first rows: {found['message']}."]
+    return told + (
+        [f"To apply the file with its columns put right, once this job is terminated: {found['command']}"]
+        if found["command"]
+        else []
+    )
+
+
 def outcome(job: Json) -> str:
     """What came of the job, and what to do next."""
     if job["operation"] == "export":

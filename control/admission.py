@@ -10,7 +10,13 @@ from datetime import date
 from typing import Final
 
 from control.errors import Rejected
-from control.limits import columns_problem, format_problem, options_problem, source_problem
+from control.limits import (
+    columns_problem,
+    format_problem,
+    options_problem,
+    source_problem,
+    suspicions_problem,
+)
 from control.predicates import holds_key
 from control.quotas import size_problem
 from csvfile.encodings import encoding_named, is_utf8
@@ -87,6 +93,7 @@ def _problem(command: CreateJob, catalog: Catalog) -> str | None:
         _dataset_problem(command, kind, catalog)
         or _source_problem(command, kind)
         or options_problem(command.options)
+        or suspicions_problem(command.options, command.source)
         or format_problem(command.options, command.source)
         or columns_problem(command.options, catalog.datasets[command.dataset], command.source)
         or _mode_problem(command, kind, catalog.datasets[command.dataset])

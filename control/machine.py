@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from control.admission import Catalog, creation_problem, exclusive_key, makes_file, recorded_problem, write_mode
 from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
+from control.inspection import awaits_inspection, looked_at, pauses, to_inspect
 from control.limits import request_problem, source_problem
 from control.moves import legality
 from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
@@ -51,6 +52,7 @@ from schemas.commands import (
     ResumeJob,
     RetryErrors,
     RollbackJob,
+    RowsInspected,
     SetRate,
     StartDraft,
     StartJob,
@@ -71,6 +73,7 @@ from schemas.events import (
     InputAnnounced,
     InputCompleted,
     InputMoved,
+    Inspected,
     LanesFinished,
     LanesStopped,
     LanesTallied,
@@ -87,12 +90,13 @@ from schemas.events import (
     RollbackStarted,
     RolledBack,
     Started,
+    Suspected,
     Terminated,
     TerminationRequested,
     TimerSet,
     UndoFinished,
 )
-from schemas.formats import SEALED_FORMAT, TIMERS, WRITE_MODES
+from schemas.formats import INSPECTION_FORMAT, SEALED_FORMAT, TIMERS, WRITE_MODES
 from schemas.job import ENDED, Input, Job, LaneTotals, State
 
 S = State
@@ -171,6 +175,7 @@ def _create(
         WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0,
         TIMERS if later is not None else 0,
         SEALED_FORMAT if context.catalog.sealing and command.source.kind != "query" else 0,
+        INSPECTION_FORMAT if to_inspect(command) else 0,
     )
     created = Job(
         id=command.job_id,
@@ -195,6 +200,7 @@ def _create(
         exclusive_key=key,
         # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
+        inspection="due" if to_inspect(command) else "none",
     )
     if command.draft:
         return (Created(replace(created, state=S.DRAFT, draft=True)),)
@@ -456,6 +462,12 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
             known, none = job.lanes_counted, LaneTotals()
             more = {p: totals for p, totals in report.lanes.items() if totals.blocks > known.get(p, none).blocks}
             return (LanesTallied(more),) if more and watched(job) and under_way(job) else ()
+        case RowsInspected():
+            if not awaits_inspection(job) or report.epoch != job.epoch or job.state is not S.RUNNING:
+                return ()
+            if report.suspicion is None:
+                return (Inspected(),)
+            return (Suspected(report.suspicion, pauses(job, report.suspicion, report.own_rows)),)
         case LanesRested():
             news = {p: lane for p, lane in report.lanes.items() if p not in job.lanes_rested and p < job.partitions}
             current = report.run == job.run and report.epoch == job.epoch
@@ -497,6 +509,8 @@ def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
         return (Paused(),)
     if job.state is S.TERMINATING and _all_rested(job):
         return (Terminated(),) if job.keep_rows else _rollback(job, context)
+    if job.state is S.RUNNING and job.inspection == "suspicious":
+        return (PauseRequested(suspected=True),)
     if job.state is S.RUNNING and watched(job) and overspent(job, counted(job)):
         return (PauseRequested(budget_spent=True),)
     progress = job.current_input
@@ -570,6 +584,8 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 ended_at=None,
                 started_at=job.started_at or at,
                 budget="waived" if job.budget == "spent" else job.budget,
+                inspection="waived" if job.inspection == "suspicious" else job.inspection,
+                needs=looked_at(job) if job.inspection == "suspicious" else job.needs,
             )
         case TerminationRequested():
             kept = job.lanes_rested if job.state is S.PAUSED else {}
@@ -640,6 +656,11 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
             return replace(job, lanes_counted={**job.lanes_counted, **event.lanes})
         case ProbePassed():
             return replace(job, budget="open")
+        case Inspected():
+            return replace(job, inspection="done", needs=looked_at(job))
+        case Suspected():
+            inspection, needs = ("suspicious", job.needs) if event.pauses else ("done", looked_at(job))
+            return replace(job, inspection=inspection, suspicion=event.suspicion, needs=needs)
         case LanesFinished():
             return replace(job, lanes_done={**job.lanes_done, **event.lanes})
         case FileBegun():

@@ -24,6 +24,7 @@ from schemas.commands import (
     ResumeJob,
     RetryErrors,
     RollbackJob,
+    RowsInspected,
     SetRate,
     StartDraft,
     StartJob,
@@ -43,6 +44,7 @@ from schemas.events import (
     InputAnnounced,
     InputCompleted,
     InputMoved,
+    Inspected,
     LanesFinished,
     LanesStopped,
     LanesTallied,
@@ -59,6 +61,7 @@ from schemas.events import (
     RollbackStarted,
     RolledBack,
     Started,
+    Suspected,
     Terminated,
     TerminationRequested,
     TimerSet,
@@ -112,6 +115,10 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(
         PauseRequested, (S.RUNNING,), S.PAUSING, AGENT, "finds more row errors than max_errors allows",
         upon=(LanesCounted, ResumeJob, TimerDue),
+    ),
+    Transition(
+        PauseRequested, (S.RUNNING,), S.PAUSING, AGENT, "finds that the first rows look like an accident",
+        upon=(RowsInspected,),
     ),
     Transition(
         Paused, (S.PAUSING,), S.PAUSED, WORKER, "proves that the last partition has stopped", upon=(LanesRested,)
@@ -233,6 +240,13 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(
         ProbePassed, (S.RUNNING,), None, AGENT, "finds no more row errors in the first rows than max_errors allows",
         upon=(LanesCounted, ResumeJob, TimerDue),
+    ),
+    Transition(
+        Suspected, (S.RUNNING,), None, WORKER, "finds that the first rows look like an accident",
+        (RowsInspected,),
+    ),
+    Transition(
+        Inspected, (S.RUNNING,), None, WORKER, "finds nothing odd in the first rows", (RowsInspected,),
     ),
 )  # fmt: skip
 """In the order of a job's life; the events that leave the state as it is and only take note come last."""

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 from elasticsearch import Elasticsearch
+from msgspec.structs import replace
 
 from control.quotas import export_problem, rows_problem
 from csvfile.columns import Wanted
@@ -21,6 +22,7 @@ from ingest.export import source as exports
 from ingest.export.counting import BackgroundQueries
 from ingest.files import ChangedError, Checked, Roots, open_source
 from ingest.numbered_rows import numbered
+from ingest.rows_ahead import with_rows_ahead
 from schemas.blocks import Block, RowBlock, UndoBlock
 from schemas.codec import encode
 from schemas.datasets import Dataset
@@ -97,10 +99,12 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
         quotas = surroundings.quotas.of(organisation)
         while True:
             try:
-                for part in cut(opened.chunks(place.bytes), place, header.delimiter, limits):
-                    if part is None:
+                parts = cut(opened.chunks(place.bytes), place, header.delimiter, limits)
+                for found in with_rows_ahead(parts, 0 if blocks else plan.ahead_rows):
+                    if found is None:
                         yield None
                         continue
+                    part, ahead = found
                     block = RowBlock(
                         job_id=plan.job_id,
                         run=plan.run,
@@ -115,6 +119,8 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
                         # few files have any, and a search of the bytes is cheap
                         guarded=b"\"'" in part.rows_json,
                     )
+                    if ahead:
+                        block = replace(block, ahead=cast(Any, msgspec.Raw(ahead)))
                     if plan.numbered:
                         block = numbered(block, part.rows_json)
                     too_many = rows_problem(rows + part.rows, organisation, quotas)

@@ -17,6 +17,7 @@ from processor.erasure.stores import stores
 from processor.execution.batches import Batches
 from processor.execution.conclusions import Conclusions
 from processor.execution.failures import JobFailures
+from processor.execution.inspections import Inspections
 from processor.execution.job_states import JobStates
 from processor.execution.tasks import WorkerTasks
 from processor.execution.work_factory import WorkFactory
@@ -74,6 +75,9 @@ def make_engine(
 
     generations = Generations(settings.prefix, sink, clock.now_ms)
     works = WorkFactory(operations, datasets, settings.prefix, sink, gates, generations, clock.now_ms, most_characters)
+    inspections = Inspections(
+        jobs=jobs, lanes=lanes, works=works, failures=failures, publisher=publisher, tasks=tasks.of_partitions
+    )
     batches = Batches(
         in_flight=settings.bulk_in_flight,
         jobs=jobs,
@@ -83,6 +87,7 @@ def make_engine(
         checkpoints=checkpoints,
         works=works,
         failures=failures,
+        inspections=inspections,
         publisher=publisher,
         metrics=metrics,
         tasks=tasks.batches,

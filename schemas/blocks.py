@@ -53,6 +53,9 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
     guarded: bool = False
     """Some value may carry the apostrophe that exports put before what a spreadsheet would take for a formula."""
 
+    ahead: list[list[str]] = []
+    """Of the first block of a job that is inspected: a copy of the rows behind it."""
+
     def __post_init__(self) -> None:
         if not isinstance(self.rows, list):
             return  # a reader has encoded them already: see `plain_rows` in csvfile/rows.py

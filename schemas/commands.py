@@ -20,6 +20,7 @@ from schemas.bounds import (
 )
 from schemas.job import Input, LaneTotals, Options, Phase, RestedLane, Source
 from schemas.retention import StoreName
+from schemas.suspicion import Suspicion
 
 
 class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -172,6 +173,15 @@ class LanesCounted(_Command, frozen=True, kw_only=True, omit_defaults=True):
     lanes: dict[Partition, LaneTotals]
 
 
+class RowsInspected(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a worker, before the first row of a job is written: what the first rows look like."""
+
+    epoch: Counter
+    suspicion: Suspicion | None = None
+    own_rows: RowCount = 0
+    """Rows of the organisation that there were to compare with, counted up to 1,000."""
+
+
 class UndoChecked(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a worker: how many of the job's rows it has found after the rollback."""
 
@@ -230,6 +240,7 @@ Report = (
     | LanesDone
     | WorkFailed
     | LanesCounted
+    | RowsInspected
     | FileFinished
     | UndoChecked
     | PurgeEnded

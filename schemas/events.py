@@ -9,6 +9,7 @@ import msgspec
 from schemas.bounds import HttpStatus, Offset, Partition, Rate, RowCount, Timestamp
 from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State
 from schemas.retention import StoreName
+from schemas.suspicion import Suspicion
 
 
 class Created(msgspec.Struct, frozen=True, tag=True):
@@ -34,6 +35,8 @@ class PauseRequested(msgspec.Struct, frozen=True, tag=True):
     """The control agent pauses the job: it has too many row errors."""
     resume_at: Timestamp | None = None
     """When it goes on by itself."""
+    suspected: bool = False
+    """The control agent pauses the job: its first rows look like an accident."""
 
 
 class Paused(msgspec.Struct, frozen=True, tag=True):
@@ -155,6 +158,18 @@ class ProbePassed(msgspec.Struct, frozen=True, tag=True):
     """The first rows have no more errors than allowed: the others may be applied (not part of the audit trail)."""
 
 
+class Inspected(msgspec.Struct, frozen=True, tag=True):
+    """A worker has looked at the first rows, and found nothing (not part of the audit trail)."""
+
+
+class Suspected(msgspec.Struct, frozen=True, tag=True):
+    """The first rows look like an accident."""
+
+    suspicion: Suspicion
+    pauses: bool = False
+    """The job pauses itself before a row is written."""
+
+
 class LanesFinished(msgspec.Struct, frozen=True, tag=True):
     """These lanes have dealt with all their blocks (not part of the audit trail)."""
 
@@ -206,13 +221,15 @@ Event = (
     | LanesStopped
     | LanesTallied
     | ProbePassed
+    | Inspected
+    | Suspected
     | LanesFinished
     | FileBegun
     | Completed
     | Failed
 )
 
-UNAUDITED = (InputMoved, LanesStopped, LanesTallied, ProbePassed, LanesFinished)
+UNAUDITED = (InputMoved, LanesStopped, LanesTallied, ProbePassed, Inspected, LanesFinished)
 """Events that change the state and mean nothing to an operator: they stay out of the topic."""
 
 

@@ -30,6 +30,7 @@ from schemas.bounds import (
 )
 from schemas.modes import RESTORING, Empty, Mode
 from schemas.retention import StoreName
+from schemas.suspicion import Suspicion
 
 
 class State(StrEnum):
@@ -102,6 +103,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     """A character, or single, double or none; null: double. Within quotes a doubled one stands for one."""
     escape: SignName | None = None
     """A character, or backslash: a delimiter, quote or line end behind it is part of the value; null: none."""
+    suspicions: Literal["pause", "note", "off"] | None = None
+    """What becomes of a file whose first rows look like an accident; null: it pauses the job before its first row is
+    written where the organisation has 1,000 rows to compare with, and is noted elsewhere."""
 
 
 COLUMN_OPTIONS: Final = ("mapping", "columns", "set", "ignore_extra")
@@ -294,6 +298,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     budget: Literal["probing", "open", "spent", "waived"] = "open"
     """Of row errors. Probing: rows behind the first ones wait until these have been judged; spent: the job paused
     itself for its errors; waived: it was resumed then, so it does not do so again."""
+    inspection: Literal["none", "due", "done", "suspicious", "waived"] = "none"
+    """Of the first rows. Due: none is written before a worker has looked at them; suspicious: the job pauses itself for
+    what they look like; waived: it was resumed then."""
+    suspicion: Suspicion | None = None
+    """The accident that the first rows look like."""
     reason: str | None = None
     options: Options = Options()
     mode: Mode | None = None

@@ -26,6 +26,7 @@ CORRECTED = PEOPLE.strip() + b",sluice_row\n" + ROW.strip() + b",1\n"
 FITTING: dict[str, dict[str, Any]] = {
     "createJob": {"json": EXPORT},
     "actOnJobs": {"json": {"action": "pause", "all": True}},
+    "estimateExport": {"json": EXPORT},
     "createKey": {"json": {"name": "ada", "organisation": "acme", "role": "operator"}},
     "setRate": {"json": {"rows_per_second": 5}},
     "appendFile": {"content": PEOPLE + ROW, "headers": {"Upload-Offset": "0"}},

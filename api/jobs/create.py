@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from api.errors import ApiError, invalid, no_such_job, refused, unavailable
 from api.jobs.again import asked_again, given_options, stored_again
+from api.jobs.estimates import require_confirmed
 from api.jobs.export_size import export_rows
 from api.jobs.job_form import JobForm
 from api.jobs.job_query import request_in_query
@@ -129,7 +130,10 @@ async def receive_elsewhere(
         case Elsewhere(job=None, url=str() as url, upload=None):
             return await _receive_url(request, admission, upload, await admission.resolved(asked), url)
         case _:
-            return admission.command(await admission.resolved(asked), None)
+            asked = await admission.resolved(asked)
+            command = admission.command(asked, None)
+            await require_confirmed(services(request), admission, asked, command)
+            return command
 
 
 async def _receive_url(

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from api.errors import ApiError, invalid, refused
 from api.jobs.times import time_in
 from api.mappings import Mappings
-from api.models import Elsewhere, JobRequest
+from api.models import Elsewhere, EstimateRequest, JobRequest
 from api.uploads.allowance import Allowance
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
@@ -36,8 +36,9 @@ HOW_TO_SEND = (
     '(file), or say source: "topic", or source: {"job": ID} to read the file of another job again'
 )
 _ALLOWED = (
-    "fields: operation, dataset, organisation, file, source, from, till, options, reason, start_at; "
-    f"options: dry_run, max_errors, rows_per_second, if_busy, if_same, raw, {', '.join((*MODE_OPTIONS, *FILE_OPTIONS))}"
+    "fields: operation, dataset, organisation, file, source, from, till, options, reason, start_at, confirm; "
+    "options: dry_run, max_errors, rows_per_second, if_busy, if_same, raw, suspicions, "
+    f"{', '.join((*MODE_OPTIONS, *FILE_OPTIONS))}"
 )
 
 
@@ -73,6 +74,11 @@ def request_in(data: bytes) -> JobRequest:
     if not data.strip():
         raise invalid(f"the request is empty; send a JSON object with the {_ALLOWED}")
     return body_as(data, JobRequest, _ALLOWED)
+
+
+def estimate_in(data: bytes) -> EstimateRequest:
+    """The export to be estimated in a JSON body. Raises as `body_as`."""
+    return body_as(data, EstimateRequest, _ALLOWED)
 
 
 @dataclass(frozen=True, slots=True)

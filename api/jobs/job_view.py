@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from api.jobs.suspicions import suspicion_view
 from api.models import FormatView, JobView, Lane, Progress, SourceView
 from api.readmodel.job_index import JobIndex, LaneState, dealt_with
 from api.readmodel.totals import applied_totals, retried_totals, undone_totals
@@ -38,6 +39,7 @@ def job_view(job: Job, view: JobIndex, now: int, waiting_for: str | None = None)
         resume_at=iso_time(job.resume_at),
         start_at=iso_time(job.start_at),
         state_since=iso_time(job.state_since),
+        suspicion=suspicion_view(job),
         started_from=job.started_from,
         retry=source_view(job.retry) if job.retry else None,
         date_from=job.date_from,

@@ -35,6 +35,8 @@ def job_request(fields: Fields, operation: str, kind: Kind) -> JobRequest:
         text = _text(fields, name)
         if text is not None:
             job[name] = text
+    if kind.makes_file and "confirm" in fields:
+        job["confirm"] = True
     if source_of(kind) == "topic":
         job["source"] = "topic"
     url = _text(fields, "url")
@@ -65,7 +67,7 @@ def format_in(fields: Fields) -> dict[str, Any]:
 def form_of_options(options: Options) -> dict[str, str]:
     """The fields that say these options, but for those that are said anew for each job."""
     values: dict[str, str] = {"columns": encode(options.columns).decode()} if options.columns else {}
-    for name in ("rows_per_second", "max_errors", *MODE_OPTIONS, *FORMAT_OPTIONS):
+    for name in ("rows_per_second", "max_errors", "suspicions", *MODE_OPTIONS, *FORMAT_OPTIONS):
         value = getattr(options, name)
         if value not in (None, 0, "keep"):
             values[name] = f"{value:.15g}" if isinstance(value, float) else str(value)
@@ -114,6 +116,8 @@ def _options(fields: Fields, kind: Kind) -> dict[str, Any]:
     if kind.exclusive and "queue" in fields:
         options["if_busy"] = "queue"
     if source_of(kind) == "file":
+        suspicions = _text(fields, "suspicions")
+        options |= {"suspicions": suspicions} if suspicions else {}
         if "same" in fields:
             options["if_same"] = "allow"
         columns = columns_in(fields)

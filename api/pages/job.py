@@ -109,7 +109,7 @@ def real_of(parts: Services, job: Job) -> Job | None:
 def mark(job: Job, real: Job | None) -> str:
     """Tells apart what the page shows besides numbers: it changes whenever a command or a report has had an effect."""
     options = f"{timer_of(job)}-{job.options.rows_per_second}-{int(job.halting)}{int(job.checking)}{int(job.finishing)}"
-    return f"{job.state}-{job.epoch}-{job.run}-{options}-{int(real is not None)}"
+    return f"{job.state}-{job.epoch}-{job.run}-{options}-{job.inspection}-{int(real is not None)}"
 
 
 def newest_record(parts: Services, job: Job) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.routing import BaseRoute, Mount
 
 from api.jobs.actions import COMMANDS, ROLES
-from api.pages import acting, again, columns, files, job, keys, listing, provider, signing, starting
+from api.pages import acting, again, columns, estimating, files, job, keys, listing, provider, signing, starting
 from api.pages.gate import gated, open_page
 from api.pages.glance import errors, head, many, plot, report
 from api.web.routing import Handler, at
@@ -38,6 +38,7 @@ _READ: Final[dict[str, Handler]] = {
 _ACT: Final[dict[str, Handler]] = {
     "/columns": columns.show_columns,
     "/jobs/actions": many.act_on_jobs,
+    "/estimate/{operation}": estimating.show_estimate,
     "/start/{operation}": starting.start_job,
     **{f"{_JOB}/{action}": acting.acting(action) for action in COMMANDS},
     f"{_JOB}/rate": acting.set_rate,

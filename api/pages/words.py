@@ -50,6 +50,14 @@ _TONES: Final[dict[State, Tone]] = {
 }
 
 
+_FLAGS: Final = {"budget_spent": "too many row errors", "suspected": "its first rows look like an accident"}
+_SUSPICIONS: Final = {
+    "pause": "pauses if its first rows look like an accident",
+    "note": "notes if its first rows look like an accident",
+    "off": "its first rows are not looked at",
+}
+
+
 def state_name(state: State | str) -> str:
     """A state as people call it."""
     return _NAMES[State(state)]
@@ -219,6 +227,8 @@ def options(view: JobView) -> list[str]:
         told.append("empty cells take values out")
     if chosen.raw:
         told.append("cells are taken and written as they are")
+    if chosen.suspicions is not None:
+        told.append(_SUSPICIONS[chosen.suspicions])
     if chosen.mapping is not None:
         told.append(f"columns as in the mapping {chosen.mapping}")
     told += [f"{name}: {text}" for name in ("quote", "escape") if (text := getattr(chosen, name)) is not None]
@@ -235,6 +245,8 @@ def happened(entry: HistoryEntry) -> str:
     text = spaced(entry.event or "event")
     if entry.event == "RateSet":
         return f"{text} ({_rate(entry.details.get('rows_per_second'))})"
+    if entry.event == "Suspected":
+        return f"{text}: {entry.details.get('suspicion', {}).get('message', '')}"
     details = ", ".join(_details(entry.details))
     return f"{text} ({details})" if details else text
 
@@ -247,7 +259,7 @@ def _details(details: Mapping[str, Any]) -> Iterator[str]:
         elif name in ("at", "resume_at") and isinstance(value, int):
             yield f"at {moment(iso_time(value))}" if name == "at" else f"until {moment(iso_time(value))}"
         elif value is True:
-            yield "too many row errors" if name == "budget_spent" else name.replace("_", " ")
+            yield _FLAGS.get(name, name.replace("_", " "))
         elif value and not isinstance(value, list):
             yield (
                 f"{name.replace('_', ' ')}: {value:,}"

@@ -104,8 +104,9 @@ ENDPOINTS: Final = (
             refusal(404, "There is no job whose file is to be read again"),
             refusal(
                 409,
-                "Another job holds what this one needs, or has applied this file already; or the named file changes "
-                "while it is read, or is another one by now",
+                "Another job holds what this one needs, or has applied this file already; the named file changes while "
+                "it is read, or is another one by now; or an export is ten times larger than any before and does not "
+                "say confirm",
             ),
             refusal(410, "The file that is to be read again is gone"),
             refusal(413, "The body, the file, its rows, columns or lines, or the export exceed a limit"),

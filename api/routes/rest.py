@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.openapi import document
-from api.routes import commands, drafts, glance, jobs, keys, limits, many, mappings, reports, service
+from api.routes import commands, drafts, exports, glance, jobs, keys, limits, many, mappings, reports, service
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Endpoint
 
@@ -38,6 +38,7 @@ _DESCRIPTION: Final = Endpoint(
 GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "Jobs": jobs.ENDPOINTS,
     "Drafts": drafts.ENDPOINTS,
+    "Exports": exports.ENDPOINTS,
     "Commands": (*commands.ENDPOINTS, *many.ENDPOINTS),
     "Mappings": mappings.ENDPOINTS,
     "Reports": (*reports.ENDPOINTS, *glance.ENDPOINTS),

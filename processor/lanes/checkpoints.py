@@ -6,7 +6,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 
-from control.budget import overspent, probe_rows
+from control.budget import overspent
+from control.inspection import rows_within
 from control.jobtable import JobTable
 from control.predicates import halting
 from processor.lanes.lane import Lane
@@ -64,7 +65,7 @@ class Checkpoints:
         self._dirty.add(lane)
         self._progress.add(lane)
         job = self._jobs.get(lane.job_id)
-        if lane.job_id in self._stopping or (job is not None and probe_rows(job)):
+        if lane.job_id in self._stopping or (job is not None and rows_within(job)):
             self._urgent.set()
         self._due.set()
 
@@ -197,7 +198,7 @@ class Checkpoints:
         """Counts to report of a job with `max_errors`: at once in a probe or beyond the limit, else when it is time."""
         sent = self._counted.get(job.id, {})
         news = {lane: totals for lane, totals in self._lanes.counts(job).items() if totals != sent.get(lane)}
-        if not news or due or probe_rows(job):
+        if not news or due or rows_within(job):
             return news
         known = {**job.lanes_counted, **sent, **news}
         return news if overspent(job, sum(known.values(), LaneTotals())) else {}

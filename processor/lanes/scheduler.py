@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from control.budget import probe_rows
+from control.inspection import rows_within
 from control.jobtable import JobTable
 from processor.lanes.fairness import SharedTurns, TokenBucket
 from processor.lanes.lane import Lane, Loaded
@@ -55,7 +55,7 @@ class Scheduler:
             job = self._jobs.get(job_id)
             if job is None or not self._lanes.may_work(job):
                 continue
-            within = probe_rows(job)
+            within = rows_within(job)
             if not any(_has_work(lane, job, within) for lane in lanes.values()):
                 continue
             bucket = self._buckets.get(job_id)
@@ -81,7 +81,7 @@ class Scheduler:
 
     def _take(self, job: Job, now: float, taken: Batch) -> None:
         rows = size = 0
-        within = probe_rows(job)
+        within = rows_within(job)
         lanes = [lane for lane in self._lanes.of(job.id) if _has_work(lane, job, within)]
         bucket = self._buckets.get(job.id)
         most = min(self._settings.bulk_rows, int(bucket.rate) + 1) if bucket else self._settings.bulk_rows

@@ -153,6 +153,7 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     **{(name, 200): about(name) for name in ("getJob", "getHistory", "getErrors", "getErrorsCsv", "getPreview")},
     **{(name, 200): about(name) for name in ("getErrorGroups", "getSeries", "getReport")},
     ("getErrors", 404): lambda world: world.ask("getErrors", world.running(), "?like=999"),
+    ("estimateExport", 200): plain("estimateExport"),
     **{(name, 200): about(name) for name in ("getChanges", "getChangesCsv", "getUndone", "getUndoneCsv")},
     **{
         (name, 404): lambda world, name=name: world.ask(name, world.running())

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from msgspec.structs import replace
 
 from control.errors import Rejected
+from control.inspection import awaits_inspection
 from control.machine import Context, decide, evolve
 from control.reaction import start
 from control.timers import timer_of
@@ -27,6 +28,7 @@ from schemas.commands import (
     ResumeJob,
     RetryErrors,
     RollbackJob,
+    RowsInspected,
     SetRate,
     StartDraft,
     StartJob,
@@ -38,6 +40,7 @@ from schemas.commands import (
 )
 from schemas.events import Event, Failed, Started, TimerSet
 from schemas.job import Input, Job, LaneTotals, Source, State
+from schemas.suspicion import Suspicion
 from tests.control_world import (
     CATALOG,
     PARTITIONS,
@@ -52,6 +55,7 @@ from tests.control_world import (
 Step = tuple[type, State | None, State, type | None, bool]
 """An event, the states before and after it, the command that brought it, and whether it is the command's own event."""
 
+SUSPICION = Suspicion(kind="unusual", columns=("phone",), fit=0.9, rows=1000, message="phone is unlike itself")
 NOTHING = LaneTotals()
 WRITTEN = LaneTotals(rows_applied=5, blocks=1, last_row=10)
 KEPT = LaneTotals(rows_kept=2, blocks=1, last_row=10)
@@ -141,6 +145,8 @@ def commands(job: Job | None) -> Iterator[Command]:
         yield lanes_done(job, lanes, WITH_ERRORS)
     yield LanesCounted(job_id=job.id, lanes={0: PROBED})
     yield LanesCounted(job_id=job.id, lanes={0: OVERSPENT})
+    yield RowsInspected(job_id=job.id, epoch=job.epoch)
+    yield RowsInspected(job_id=job.id, epoch=job.epoch, suspicion=SUSPICION, own_rows=1000)
     yield FileFinished(job_id=job.id, epoch=job.epoch)
     yield UndoChecked(job_id=job.id, epoch=job.epoch, remaining=0)
     yield UndoChecked(job_id=job.id, epoch=job.epoch, remaining=3, last_row=7)
@@ -150,7 +156,7 @@ def outline(job: Job) -> Any:
     """What tells states apart: numbers that only grow are left out, so that there is an end of states."""
     return (
         (job.operation, job.options.max_errors, job.source.kind, job.draft, job.started_at is None, min(job.run, 1)),
-        (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget),
+        (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget, _inspection(job)),
         (job.resume_at is not None, job.start_at is not None),
         job.keep_rows and job.state is State.TERMINATING,
         (job.purging, job.purged_at is None),
@@ -162,6 +168,11 @@ def outline(job: Job) -> Any:
         tuple(sorted((lane, totals.rows_failed) for lane, totals in job.lanes_counted.items())),
         (job.force, job.undone is not None and job.undone.rows_kept > 0) if job.phase == "undo" else (),
     )
+
+
+def _inspection(job: Job) -> str:
+    """A job that was looked at, or never is, goes on in one way."""
+    return job.inspection if awaits_inspection(job) or job.inspection == "suspicious" else "over"
 
 
 def mapped() -> set[Step]:
