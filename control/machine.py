@@ -170,11 +170,12 @@ def _create(
     kind = context.catalog.operations[command.operation]
     mode = write_mode(command, kind, context.catalog.datasets[command.dataset])
     later = command.start_at if command.start_at is not None and command.start_at > context.at else None
+    sealed = context.catalog.sealing and command.source.kind != "query"
     # A control agent that does not know the time to start would start the job at once.
     needs = max(
         WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0,
         TIMERS if later is not None else 0,
-        SEALED_FORMAT if context.catalog.sealing and command.source.kind != "query" else 0,
+        SEALED_FORMAT if sealed else 0,
         INSPECTION_FORMAT if to_inspect(command) else 0,
     )
     created = Job(
@@ -190,6 +191,7 @@ def _create(
         reason=command.reason,
         options=command.options,
         mode=mode,
+        sealed=sealed,
         needs=needs,
         start_at=later,
         source=command.source,

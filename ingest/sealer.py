@@ -9,7 +9,6 @@ from ingest.errors import SourceError
 from runtime.sealing import JobKeys, SealError, seal
 from schemas.blocks import Block, RowBlock
 from schemas.codec import encode
-from schemas.formats import SEALED_FORMAT
 from schemas.job import Job
 
 
@@ -27,7 +26,7 @@ class BlockSealer:
             SourceError: its job has no key, and none can be made.
         """
         job = self.job(block.job_id)
-        if not isinstance(block, RowBlock) or job is None or job.needs < SEALED_FORMAT:
+        if not isinstance(block, RowBlock) or job is None or not job.sealed:
             return encode(block)
         try:
             return encode(seal(block, self.keys.obtain(block.job_id)))

@@ -76,7 +76,13 @@ def make_engine(
     generations = Generations(settings.prefix, sink, clock.now_ms)
     works = WorkFactory(operations, datasets, settings.prefix, sink, gates, generations, clock.now_ms, most_characters)
     inspections = Inspections(
-        jobs=jobs, lanes=lanes, works=works, failures=failures, publisher=publisher, tasks=tasks.of_partitions
+        jobs=jobs,
+        lanes=lanes,
+        works=works,
+        failures=failures,
+        publisher=publisher,
+        tasks=tasks.of_partitions,
+        key_of=keys.find,
     )
     batches = Batches(
         in_flight=settings.bulk_in_flight,

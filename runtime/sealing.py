@@ -12,6 +12,7 @@ import hmac
 import os
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ import cramjam
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from schemas.blocks import Block, RowBlock, SealedBlock
+from schemas.blocks import Block, OpenBlock, RowBlock, SealedBlock
 from schemas.codec import UndecodableError, decode, encode
 from schemas.ids import JOB_ID
 
@@ -133,6 +134,11 @@ def seal(block: RowBlock, key: bytes) -> SealedBlock:
     return SealedBlock(
         job_id=block.job_id, block=block.block, first_row=block.first_row, run=block.run, content=nonce + sealed
     )
+
+
+def opened(block: Block, key_of: Callable[[str], bytes]) -> OpenBlock:
+    """The block itself, or what was sealed as it. Raises SealError, also from `key_of`, and UndecodableError."""
+    return unseal(block, key_of(block.job_id)) if isinstance(block, SealedBlock) else block
 
 
 def unseal(block: SealedBlock, key: bytes) -> RowBlock:

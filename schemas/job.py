@@ -340,6 +340,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """While it is QUEUED: it does not start before this time."""
     state_since: Timestamp | None = None
     """When it came into its state; None: an older version wrote it."""
+    sealed: bool = False
+    """Its blocks in Kafka are encrypted with a key of its own."""
     needs: Counter = 0
     """The least `FORMAT` of a process that may work on this job, see docs/decisions/0044-messages-of-other-versions.md.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -28,6 +28,8 @@ from processor.stream.publisher import Publisher
 from processor.suspicion.judging import suspicion_of
 from processor.suspicion.probe import OwnRows, Probe
 from processor.validation.rows import CheckedRows
+from runtime.sealing import SealError, opened
+from runtime.telemetry.log_events import as_event
 from schemas.blocks import Block, RowBlock
 from schemas.codec import decode, encode
 from schemas.commands import RowsInspected
@@ -53,6 +55,8 @@ class Inspections:
     publisher: Publisher
     tasks: BackgroundTasks
     """The inspections that are under way."""
+    key_of: Callable[[str], bytes]
+    """The key of a job whose blocks are sealed. Raises SealError."""
 
     def begin_due(self) -> None:
         """Begin those whose first block has come."""
@@ -71,11 +75,17 @@ class Inspections:
         try:
             with self.failures.failing_only(job):
                 _, work = await self.works.for_conclusion(job)
-                suspicion, own = await self._looked_at(work, cast(RowBlock, decode(value, Block)))
+                suspicion, own = await self._looked_at(work, self._opened(value))
                 report = RowsInspected(job_id=job.id, epoch=job.epoch, suspicion=suspicion, own_rows=own)
                 await self.publisher.publish("commands", job.id.encode(), encode(report))
         except FencedError:
             pass  # the job is paused, or partition 0 belongs to another worker by now
+
+    def _opened(self, value: bytes) -> RowBlock:
+        try:
+            return cast(RowBlock, opened(decode(value, Block), self.key_of))
+        except SealError as error:
+            raise CannotGoOnError(str(error)) from error
 
     async def _looked_at(self, work: Work, block: RowBlock) -> tuple[Suspicion | None, int]:
         """What the rows look like, and how many rows there were to compare with."""
@@ -84,11 +94,13 @@ class Inspections:
         try:
             own = await own_rows(work, self.jobs, probe)
         except CannotGoOnError as error:
-            log.warning("job %s: its first rows can't be compared with the organisation's own: %s", work.job.id, error)
+            told = "job %s: its first rows can't be compared with the organisation's own: %s"
+            log.warning(told, work.job.id, error, extra=as_event("job.not_inspected", job=work.job.id))
         try:
             return await asyncio.to_thread(suspicion_of, probe, own), own.known
         except Exception:
-            log.exception("job %s: its first rows could not be looked at", work.job.id)
+            told = "job %s: its first rows could not be looked at"
+            log.exception(told, work.job.id, extra=as_event("job.not_inspected", job=work.job.id))
             return None, own.known
 
 

@@ -10,9 +10,9 @@ from control.jobtable import JobTable
 from processor.lanes.fairness import SharedTurns, TokenBucket
 from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
-from runtime.sealing import SealError, unseal
+from runtime.sealing import SealError, opened
 from runtime.settings import Settings
-from schemas.blocks import Block, OpenBlock, SealedBlock
+from schemas.blocks import Block, OpenBlock
 from schemas.bounds import possible_rate
 from schemas.codec import UndecodableError, decode
 from schemas.job import Job
@@ -94,7 +94,7 @@ class Scheduler:
                     lanes.remove(lane)
                     continue
                 try:
-                    block = self._opened(decode(loaded.value, Block))
+                    block = opened(decode(loaded.value, Block), self._key_of)
                 except (UndecodableError, SealError) as error:
                     lane.put_back([loaded])
                     lanes.remove(lane)
@@ -108,9 +108,6 @@ class Scheduler:
         self._turns.charge(job.id, job.organisation, max(rows, 1), self._quotas.of(job.organisation).weight)
         if bucket:
             bucket.take(rows, now)
-
-    def _opened(self, block: Block) -> OpenBlock:
-        return unseal(block, self._key_of(block.job_id)) if isinstance(block, SealedBlock) else block
 
     def set_rate(self, job: Job) -> None:
         """Take in the job's rate: this worker's share of it is that of its partitions."""

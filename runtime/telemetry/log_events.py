@@ -32,6 +32,7 @@ EVENTS: Final[dict[str, str]] = {
     "job.failed": "A job can't go on, and why.",
     "job.stuck": "A job could not be started, or its rows can't become blocks.",
     "job.not_understood": "A newer version has written a job's state: this process leaves the job alone.",
+    "job.not_inspected": "The first rows of a job could not be looked at, or not compared; the job goes on.",
     "job.deferred": "A report about such a job is put back, for a newer worker.",
     "purge.failed": "A purge met an unexpected error; its end tells the cause.",
     "store.emptied": "What is kept no longer was removed, as its retention is over.",
