@@ -85,7 +85,17 @@ def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -
     forms = Forms(page)
     assert forms.fields == {
         "upload": ["dataset", "organisation", "reason", *ROWS[:3], "mode", "empty", *ROWS[3:]],
-        "export": ["dataset", "organisation", "from", "till", "confirm", "reason", "raw", "rows_per_second", "start_at"],
+        "export": [
+            "dataset",
+            "organisation",
+            "from",
+            "till",
+            "confirm",
+            "reason",
+            "raw",
+            "rows_per_second",
+            "start_at",
+        ],
         "teams": ["organisation", "reason", *ROWS],
         "rephone": ["organisation", "reason", *ROWS],
         "listen_in": [
