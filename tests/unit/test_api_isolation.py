@@ -25,7 +25,8 @@ from tests.api_world import CORRECTED, EXPORT, World
 Place = tuple[str, str]
 JOB, PAGE = "/v1/jobs/{job_id}", "/jobs/{job_id}"
 _BOTH = ("history", "errors", "errors.csv", "preview", "changes.csv", "undone", "undone.csv", "result")
-_OF_REST, _OF_THE_PAGE = (*_BOTH, "watch", "changes", "file"), (*_BOTH, "live", "again")
+_OF_REST = (*_BOTH, "watch", "changes", "file", "report", "series", "errors/groups")
+_OF_THE_PAGE = (*_BOTH, "live", "again", "report", "plot")
 READS: set[Place] = {
     ("GET", path)
     for path in (
@@ -57,7 +58,16 @@ ADMINS: set[Place] = {
     ("POST", "/keys"),
     ("POST", "/keys/{key_id}/revoke"),
 }
-COMMON: set[Place] = {("GET", "/v1/datasets"), ("GET", "/v1/principal"), ("POST", "/columns"), ("POST", "/sign-out")}
+COMMON: set[Place] = {
+    *(("GET", path) for path in ("/installation", "/stop", "/v1/limits")),
+    *(("POST", f"{root}/jobs/actions") for root in ("", "/v1")),
+    ("POST", "/estimate/{operation}"),
+    ("POST", "/v1/exports/estimate"),
+    ("GET", "/v1/datasets"),
+    ("GET", "/v1/principal"),
+    ("POST", "/columns"),
+    ("POST", "/sign-out"),
+}
 """They show the caller, or what all organisations have in common."""
 OPEN: set[Place] = {
     *(("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/sign-in", "/static")),
