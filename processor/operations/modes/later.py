@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from processor.operations.modes.entries import MOST, filtered
 from processor.operations.modes.found import Documents, Hit
@@ -43,6 +43,15 @@ class LaterImages:
                 if image.job_id != own.job_id and image.order > own.order:
                     found.setdefault(image.document, []).append(image)
         return {document: sorted(images, key=lambda image: image.order) for document, images in found.items()}
+
+    async def orders_of(self, jobs: Collection[str]) -> dict[str, int]:
+        """Job -> the order of an image or a receipt of it, of those jobs that have any."""
+        found: dict[str, int] = {}
+        for job_id in jobs:
+            hits = await self._documents.search(self._work, self._images, filtered({"term": {"job_id": job_id}}), 1)
+            for hit in hits:
+                found[job_id] = read_image(hit.source).order
+        return found
 
     async def _images_of(self, documents: Sequence[str]) -> list[Hit]:
         """The images that any job has made of these documents."""

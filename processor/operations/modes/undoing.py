@@ -82,6 +82,8 @@ class Undoer:
             (entry, there, there.raw if there is not None else None)
             for entry, there in zip(entries, found, strict=True)
         ]
+        refused = await self._refused([(entry, raw) for entry, _, raw in now])
+        now = [found for found in now if found[0].image.row not in refused]
         later = await self._later.of([entry.image for entry, _, raw in now if not plain(entry.image, raw)])
         items: list[bytes] = []
         doing: list[tuple[Entry, bool]] = []
@@ -90,15 +92,13 @@ class Undoer:
             judge(entry.image, raw, later.get(entry.image.document, ()), work.job.force) for entry, _, raw in now
         ]
         given = await self._later.give(verdicts)
-        for (entry, there, raw), verdict, taken in zip(now, verdicts, given, strict=True):
+        for (entry, there, _), verdict, taken in zip(now, verdicts, given, strict=True):
             row = entry.image.row
             if entry.reason:
                 batch.failed[row] = _left(entry, entry.reason)
                 continue
             if not taken:
                 again.append(entry)
-                continue
-            if verdict.kind == "kept" and entry.held is None and _refused_then(entry.image, raw, verdict):
                 continue
             if verdict.kind == "kept":
                 batch.kept[row] = _left(entry, verdict.reason, verdict.job)
@@ -121,6 +121,25 @@ class Undoer:
             else:
                 batch.failed[entry.image.row] = _left(entry, f"Elasticsearch refuses it: {answer.error[:500]}")
         return again
+
+    async def _refused(self, found: Sequence[tuple[Entry, bytes | None]]) -> set[int]:
+        """Rows of receipts that were refused, as their key was taken, where a worker could not correct the receipt.
+
+        What is under the key was written by another row of the job, or by a job that was at work before it.
+        """
+        marks = {
+            entry.image.row: mark_of(raw)
+            for entry, raw in found
+            if entry.held is None and raw is not None and not plain(entry.image, raw)
+        }
+        marks = {row: mark for row, mark in marks.items() if mark.job_id}
+        own, order = self._work.job.id, {entry.image.row: entry.image.order for entry, _ in found}
+        orders = await self._later.orders_of({mark.job_id for mark in marks.values()} - {own})
+        return {
+            row
+            for row, mark in marks.items()
+            if (mark.row_number != row if mark.job_id == own else orders.get(mark.job_id, -1) < order[row])
+        }
 
     def _item(self, image: Image, there: Found | None, verdict: Verdict) -> bytes | None:
         """The bulk item that makes a document what it was; None: nothing has to be done."""
@@ -186,14 +205,6 @@ class Undoer:
         for answer in await self._documents.send(self._work, items):
             if not answer.ok and answer.status not in (404, 409):
                 raise CannotGoOnError(f"a before-image can't be taken out: {answer.error}")
-
-
-def _refused_then(image: Image, now: bytes | None, verdict: Verdict) -> bool:
-    """Whether a row of a receipt was refused, as its key was taken; the worker died before the receipt told of it."""
-    if now is None or verdict.handed:
-        return False
-    mark = mark_of(now)
-    return bool(mark.job_id) and (mark.job_id, mark.row_number) != (image.job_id, image.row)
 
 
 def _left(entry: Entry, reason: str, job: str | None = None) -> Left:
