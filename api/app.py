@@ -135,6 +135,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
         tending = [
             asyncio.create_task(clean_up(settings.storage_root)),
             asyncio.create_task(end_drafts(app.state.services)),
+            asyncio.create_task(metrics.keep_fresh()),
         ]
         try:
             yield

@@ -58,7 +58,12 @@ def work(chosen: Settings) -> int:
     require_datasets(chosen.datasets_folder)
     _allow_files(2 * chosen.api_connections + _FILES_BESIDE)
     running = server(chosen, readiness)
-    running.stopping = end_within
+
+    def stopping() -> None:
+        readiness.clear()  # now: uvicorn ends with the signal once it has stopped
+        end_within()
+
+    running.stopping = stopping
     with suppress(KeyboardInterrupt, SystemExit):
         running.run()
     readiness.clear()

@@ -30,6 +30,7 @@ from csvfile.layout import text_by
 from runtime.clock import now_ms
 from runtime.formatting import iso_time
 from runtime.identity import identity_of
+from runtime.telemetry.log_events import as_event
 from schemas.commands import CreateJob, StartDraft, TerminateJob
 from schemas.job import Job, Source, State
 
@@ -116,7 +117,9 @@ async def end_drafts(parts: Services) -> None:
         try:
             await end_expired(parts)
         except Exception:
-            log.exception("drafts can't be looked after; trying again in five minutes")
+            log.exception(
+                "drafts can't be looked after; trying again in five minutes", extra=as_event("request.failed")
+            )
 
 
 async def end_expired(parts: Services) -> None:

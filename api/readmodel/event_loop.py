@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
+from runtime.telemetry.log_events import as_event
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -85,6 +87,6 @@ class Lately(Generic[T]):
             self._value = await self._compute()
         except Exception as error:
             self._value = None
-            log.info("a number can't be had now: %s", error)
+            log.info("a number can't be had now: %s", error, extra=as_event("elasticsearch.trouble"))
         finally:
             self._due_at = time.monotonic() + self._seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter as Count
 from collections.abc import Callable, Iterable
@@ -26,6 +27,8 @@ OPEN: Final = tuple(state for state in State if state not in ENDED)
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OTHER: Final = "other"
 _JOBS_PER_SLICE: Final = 500
+FRESH_SECONDS: Final = 2.0
+"""How old the counts of jobs are on the port of the metrics, at most."""
 
 
 @dataclass(slots=True)
@@ -78,6 +81,12 @@ class Metrics:
             buckets=(0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 120),
             registry=self.registry,
         )
+
+    async def keep_fresh(self) -> None:
+        """Count the jobs again and again: the port of the metrics is answered from another thread, which can't."""
+        while True:
+            await self.text()
+            await asyncio.sleep(FRESH_SECONDS)
 
     async def text(self) -> bytes:
         """All metrics, in Prometheus' text format."""

@@ -131,5 +131,7 @@ def test_a_job_as_metrics_logs_traces_and_topics_show_it(contained: Cluster, peo
     wait_until(lambda: wanted <= traces.of(trace), 30, "the trace has all its spans")
     assert {name for _, _, name in traces.spans} >= {"bulk", "POST pause", "PUT rate"}
 
-    cluster.worker.stop()
+    for process in processes:
+        process.stop()
+    assert not list(cluster.settings.home.glob("*.ready"))
     assert not (cluster.settings.home / "faust").exists()

@@ -84,7 +84,7 @@ def test_after_the_loss_of_elasticsearch_all_comes_back_that_is_promised(
         assert {key: after[name].get(key) for key in documents} == documents
     (stored,) = (settings.storage_root / "sources" / job_id).iterdir()
     assert stored.read_bytes() == file.read_bytes()
-    again = cluster.upload(stored, organisation)
+    again = cluster.upload(stored, organisation, if_same="allow")
     cluster.wait_state(again, "COMPLETED")
     verdict = compare(settings, again, "people", file)
     assert verdict.holds, verdict
