@@ -24,6 +24,7 @@ from api.principals.store import KafkaWriter, PrincipalStore
 from api.readmodel.appender import Appender
 from api.readmodel.command_log import CommandLog
 from api.readmodel.follower import Follower
+from api.readmodel.group_members import GroupMembers
 from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_follower import job_follower
@@ -82,7 +83,9 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
     Raises:
         CannotStartError, DatasetError, StorageError, KafkaException: the settings do not fit.
     """
-    catalog = Catalog(kinds(settings.operations), load_datasets(settings.datasets_folder))
+    catalog = Catalog(
+        kinds(settings.operations), load_datasets(settings.datasets_folder), settings.quotas, settings.seal_blocks
+    )
     storage = open_storage(settings)
     live = JobFeed()
     metrics = Metrics(live.view, lambda: live.caught_up)
@@ -106,6 +109,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             elasticsearch=client,
             storage=storage,
             metrics=metrics,
+            members=GroupMembers(settings),
             principals=principals,
             audit=audit,
             authenticator=Authenticator(settings, principals, audit, admin_key(settings)),

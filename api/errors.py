@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from control.errors import Rejected
+from runtime.formatting import iso_time
+from schemas.job import Job
+from schemas.retention import StoreName
 
 STATUS: Final[dict[int, str]] = {
     400: "INVALID_ARGUMENT",
@@ -21,8 +24,13 @@ STATUS: Final[dict[int, str]] = {
     429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL",
     503: "UNAVAILABLE",
+    507: "INSUFFICIENT_STORAGE",
 }
 """HTTP code -> the name it has in an error's JSON."""
+
+
+RETRY_SECONDS: Final = "10"
+"""After so many seconds may what was too much be tried again, where nothing says better."""
 
 
 class ApiError(Exception):
@@ -36,6 +44,8 @@ class ApiError(Exception):
         self.message = message
         self.details = details or {}
         self.headers = headers or {}
+        if code == 429:
+            self.headers.setdefault("Retry-After", RETRY_SECONDS)
 
 
 class KafkaUnavailableError(Exception):
@@ -65,6 +75,16 @@ def refused(rejected: Rejected) -> ApiError:
 def no_such_job(job_id: str) -> ApiError:
     """404: also for another organisation's job, so that a caller can't find out which ids exist."""
     return ApiError(404, f"there is no job {job_id}; GET /v1/jobs lists those you may see", {"job_id": job_id})
+
+
+def removed(job: Job, store: StoreName, what: str) -> ApiError | None:
+    """404: what is asked for of a job is removed, by a purge or since its retention is over; None: it is not."""
+    gone = job.lacks(store)
+    if gone is None and not job.purging:
+        return None
+    why = "by a purge" if job.purged_at is not None or job.purging else "as its retention was over"
+    when = f" on {iso_time(gone)}" if gone is not None else ""
+    return ApiError(404, f"{what} of job {job.id} were removed{when}, {why}; its history stays", {"store": store})
 
 
 def unavailable(message: str, **details: Any) -> ApiError:

@@ -11,6 +11,7 @@ from schemas import bounds
 from schemas.job import Options, Phase, State
 from schemas.modes import KeyScope, Mode
 from schemas.principals import PrincipalKind, Role
+from schemas.suspicion import SuspicionKind
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +85,29 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     """null: it is UTF-8 with commas, and not compressed."""
 
 
+class SuspicionView(msgspec.Struct, frozen=True, kw_only=True):
+    """An accident that the first rows of a file look like."""
+
+    kind: SuspicionKind
+    """``exchanged``: two columns have each other's values; ``shifted``: columns are moved by some places, or the values
+    of one by some rows; ``unusual``: a column is unlike the organisation's own rows."""
+    columns: list[str]
+    """The fields in question."""
+    by: int
+    """Places, rows or years by which they are moved; 0: they are not moved."""
+    fit: float
+    """The share of the rows looked at that fit otherwise, 0 to 1."""
+    rows: int
+    """Rows looked at."""
+    message: str
+    refused: bool
+    """The dataset's checks refuse such rows."""
+    columns_option: dict[str, str | None] | None
+    """The option ``columns`` of a job that mends it; null: no mapping mends it."""
+    command: str | None
+    """The command line that makes a job of the stored file with this mapping."""
+
+
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """A job, as callers see it. Times are ISO 8601 in UTC."""
 
@@ -111,6 +135,14 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str | None
     ended_at: str | None
     source: SourceView
+    resume_at: str | None = None
+    """While it is paused: when it goes on by itself."""
+    start_at: str | None = None
+    """While it is QUEUED: it does not start before this time."""
+    state_since: str | None = None
+    """When it came into its state; null: an older version of Sluice did not record it."""
+    suspicion: SuspicionView | None = None
+    """null: the first rows look like no accident, or nobody has looked at them."""
     started_from: str | None = None
     """The dry run that this is the real job of."""
     retry: SourceView | None = None
@@ -119,6 +151,14 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     date_till: str | None = None
     awaits: str | None = None
     """Of a job whose rows come by the inbox: what its sender still has to send."""
+    purging: bool = False
+    """All that holds its values is being removed."""
+    purged_at: str | None = None
+    """When nothing of that was left; the rows that it wrote stay."""
+    purge_problem: str | None = None
+    """What kept the last purge from its end; one that is asked for again goes on."""
+    expired: dict[str, str] = {}
+    """Store -> when what it had of the job was removed, as its retention was over."""
     waiting_for: str | None = None
     """After ``?wait=`` ran out: what has not answered yet."""
 
@@ -197,6 +237,33 @@ class FieldView(msgspec.Struct, frozen=True, kw_only=True):
     """The text of every row of a file without the column, or ``{"time": "upload"}``; null: a file must have it."""
 
 
+class LimitView(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit."""
+
+    name: str
+    most: float
+    """The limit itself; of bytes a second the least."""
+    unit: str
+    used: int | None
+    """What counts against it now; null: it is one of each request, file or job."""
+    setting: str
+    """The environment variable that sets it."""
+    status: int
+    """HTTP's, of a refusal."""
+    meaning: str
+    advice: str
+    """What to do where it is exceeded."""
+
+
+class LimitList(msgspec.Struct, frozen=True, kw_only=True):
+    """What an organisation may use."""
+
+    organisation: str
+    weight: float
+    """Its share of the workers: an organisation of weight 3 gets three times the rows of one of weight 1."""
+    limits: list[LimitView]
+
+
 class DatasetView(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset: what its files must look like."""
 
@@ -264,6 +331,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The body of pause, resume, terminate and rollback; it may be left out."""
 
     reason: bounds.Reason | None = None
+    resume_at: bounds.When | None = None
+    """Of pause only: when the job goes on by itself."""
     keep_rows: bool = False
     """Of terminate only: leave the rows that are written."""
     force: bool = False
@@ -286,6 +355,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     sha256: bounds.Digest | None = None
     """Of a draft: what its file has to have."""
     reason: bounds.Reason | None = None
+    start_at: bounds.When | None = None
+    """It does not start before this time."""
 
 
 class PreviewRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -451,6 +522,28 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     date_till: bounds.Day | None = msgspec.field(name="till", default=None)
     options: Options = Options()
     reason: bounds.Reason | None = None
+    start_at: bounds.When | None = None
+    """It does not start before this time, and then as soon as no other job is in its way."""
+    confirm: bool = False
+    """Of an export: it is meant, although it is ten times larger than any before of its organisation and dataset."""
+
+
+class EstimateRequest(JobRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an export would be of."""
+
+    operation: bounds.Name = "export"
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """How large an export would be."""
+
+    rows: int
+    bytes: int
+    """Of its file, from some of the rows."""
+    largest_before: int | None
+    """Rows of the largest export of this organisation and dataset that was completed; null: there is none."""
+    needs_confirm: bool
+    """Whether it is refused unless it says ``confirm: true``."""
 
 
 class KeyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -39,6 +39,8 @@ def server(chosen: Settings, readiness: Readiness | None = None) -> BoundedServe
             server_header=False,
             timeout_graceful_shutdown=5,
             timeout_keep_alive=30,
+            ssl_certfile=chosen.api_tls_cert_file,
+            ssl_keyfile=chosen.api_tls_key_file,
         )
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -22,6 +23,7 @@ def everything(context: typer.Context) -> None:
         upsert(rows=100_000, rounds=3, as_json=False)
         inbox(rows=200_000, as_json=False)
         export(rows=300_000, rounds=3, memory_rows=2_000_000, as_json=False)
+        accidents(seeds=None, more=None, files=1000, rows=300_000, rounds=5, as_json=False)
 
 
 @app.command()
@@ -167,6 +169,34 @@ def inbox(
     print(f"single rows into blocks        {figures.at_home_rows_per_second:>10,.0f} rows/s (>= 20,000)")
     print(f"the same, moved there first    {figures.moved_rows_per_second:>10,.0f} rows/s")
     print(f"the reader's CPU               {figures.cpu_seconds:>10.1f} s for {figures.rows:,} rows")
+
+
+@app.command()
+def accidents(
+    seeds: Annotated[
+        list[str] | None, typer.Option(metavar="N", help="Of the generated rows: 3, 1,2,3, or 1-5; more may follow.")
+    ] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="SEEDS", help="More seeds.")] = None,
+    files: Annotated[int, typer.Option(min=1, help="Clean files to look at.")] = 1000,
+    rows: Annotated[int, typer.Option(min=0, help="Of the uploads whose cost is measured; 0: none is.")] = 300_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """How many accidents in files are seen, how many clean files are taken for one, and what looking costs."""
+    from bench import accident_cost, accident_report
+    from bench import accidents as bench
+
+    try:
+        numbers = accident_report.seeds_of([*(seeds or []), *(more or [])] or ["1-3"])
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    figures = bench.measure(numbers, files, lambda text: print(text, file=sys.stderr, flush=True))
+    cost = accident_cost.measure(rows, rounds) if rows else None
+    if as_json:
+        print(json.dumps(accident_report.as_dict(figures, cost), indent=2))
+        return
+    for line in accident_report.lines(figures, cost):
+        print(line)
 
 
 if __name__ == "__main__":

@@ -163,7 +163,8 @@ def start(days: int = SPREAD_DAYS) -> dict[str, Any]:
     """Start an export of the people of the first days; returns the job."""
     job = {"operation": "export", "dataset": "people", "organisation": ORGANISATION}
     till = DEFAULT_START + timedelta(days=days - 1)
-    return dict(Api().call("POST", "/v1/jobs", json={**job, "from": _iso(DEFAULT_START), "till": _iso(till)}))
+    dates = {"from": _iso(DEFAULT_START), "till": _iso(till)}
+    return dict(Api().call("POST", "/v1/jobs", json={**job, **dates, "confirm": True}))
 
 
 def scan(config: Settings) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
-from client.arguments import NO_LIMIT, rate_or_none
+from client.arguments import NO_LIMIT, rate_or_none, when
+from client.completion import job_ids
 from client.errors import FAILED, INTERRUPTED, plain_errors
 
 app = typer.Typer()
@@ -14,7 +16,23 @@ app = typer.Typer()
 _ASK_SECONDS = 20.0
 """How long the request itself waits; after that the client watches the job."""
 
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
+JobId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.", autocompletion=job_ids),
+]
+JobIds = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="Ids of jobs, beginnings of them, or `last`.", autocompletion=job_ids),
+]
+Organisation = Annotated[str | None, typer.Option(help="Every job of these organisations, with commas between.")]
+State = Annotated[str | None, typer.Option(help="Every job in these states, with commas between.")]
+Operation = Annotated[str | None, typer.Option(help="Every job of these operations, with commas between.")]
+All = Annotated[bool, typer.Option("--all", help="Every job for which it changes something.")]
+ResumeAt = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Go on by itself then: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d."),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before acting on many jobs.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the command has taken effect.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON.")]
@@ -22,46 +40,79 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON.")]
 
 @app.command()
 @plain_errors
-def pause(job_id: JobId, reason: Reason = None, wait: Wait = True, as_json: AsJson = False) -> None:
+def pause(
+    job_ids: JobIds = None,
+    organisation: Organisation = None,
+    state: State = None,
+    operation: Operation = None,
+    everything: All = False,
+    resume_at: ResumeAt = None,
+    reason: Reason = None,
+    wait: Wait = True,
+    as_json: AsJson = False,
+) -> None:
     """Stop writing, keep everything, go on later."""
-    _act(job_id, "pause", {"reason": reason}, wait=wait, as_json=as_json)
+    chosen = job_ids or (), state, operation, organisation, everything
+    _act(chosen, "pause", {"reason": reason, "resume_at": when(resume_at)}, wait=wait, as_json=as_json)
 
 
 @app.command()
 @plain_errors
-def resume(job_id: JobId, reason: Reason = None, wait: Wait = True, as_json: AsJson = False) -> None:
+def resume(
+    job_ids: JobIds = None,
+    organisation: Organisation = None,
+    state: State = None,
+    operation: Operation = None,
+    everything: All = False,
+    reason: Reason = None,
+    wait: Wait = True,
+    as_json: AsJson = False,
+) -> None:
     """Go on from where the job stopped."""
-    _act(job_id, "resume", {"reason": reason}, wait=wait, as_json=as_json)
+    chosen = job_ids or (), state, operation, organisation, everything
+    _act(chosen, "resume", {"reason": reason}, wait=wait, as_json=as_json)
 
 
 @app.command()
 @plain_errors
 def terminate(
-    job_id: JobId,
+    job_ids: JobIds = None,
+    organisation: Organisation = None,
+    state: State = None,
+    operation: Operation = None,
+    everything: All = False,
     keep_rows: Annotated[bool, typer.Option("--keep-rows", help="Leave the rows that are written.")] = False,
+    yes: Yes = False,
     reason: Reason = None,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
     """Stop for good, and take out what was written."""
-    _act(job_id, "terminate", {"reason": reason, "keep_rows": keep_rows}, wait=wait, as_json=as_json)
+    chosen = job_ids or (), state, operation, organisation, everything
+    _act(chosen, "terminate", {"reason": reason, "keep_rows": keep_rows}, sure=yes, wait=wait, as_json=as_json)
 
 
 @app.command()
 @plain_errors
 def rollback(
-    job_id: JobId,
+    job_ids: JobIds = None,
+    organisation: Organisation = None,
+    state: State = None,
+    operation: Operation = None,
+    everything: All = False,
     force: Annotated[bool, typer.Option("--force", help="Also what others have changed since.")] = False,
     partial: Annotated[
         bool, typer.Option("--partial", help="Also if some of what it wrote over is not kept any more.")
     ] = False,
+    yes: Yes = False,
     reason: Reason = None,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
     """Take out what an ended job wrote, and give back what it wrote over."""
     body: dict[str, Any] = {"reason": reason} | ({"force": True} if force else {})
-    _act(job_id, "rollback", body | ({"partial": True} if partial else {}), wait=wait, as_json=as_json)
+    chosen = job_ids or (), state, operation, organisation, everything
+    _act(chosen, "rollback", body | ({"partial": True} if partial else {}), sure=yes, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -107,7 +158,25 @@ def end(
         out(outcome(job))
 
 
-def _act(name: str, action: str, body: dict[str, Any], *, wait: bool, as_json: bool) -> None:
+def _act(
+    named: tuple[Sequence[str], str | None, str | None, str | None, bool],
+    action: str,
+    body: dict[str, Any],
+    *,
+    wait: bool,
+    as_json: bool,
+    sure: bool = False,
+) -> None:
+    from client.many import Chosen, act
+
+    chosen = Chosen(*named)
+    if chosen.one is None:
+        act(action, chosen, body, sure=sure, wait=wait, as_json=as_json)
+    else:
+        _act_on_one(chosen.one, action, body, wait=wait, as_json=as_json)
+
+
+def _act_on_one(name: str, action: str, body: dict[str, Any], *, wait: bool, as_json: bool) -> None:
     from client.following import follow
     from client.http import Api
     from client.output import out, print_json, say

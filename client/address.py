@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,10 +22,26 @@ def api_url(environment: Mapping[str, str] = os.environ) -> str:
     host = values.get("SLUICE_API_HOST", "127.0.0.1")
     port = values.get("SLUICE_API_PORT", "8080")
     given = values.get("SLUICE_API_URL")
+    scheme = "https" if values.get("SLUICE_API_TLS_CERT_FILE") else "http"
     try:
-        return server_url(given or f"http://{host}:{port}").rstrip("/")
+        return server_url(given or f"{scheme}://{host}:{port}").rstrip("/")
     except ValueError as error:
         raise usage(f"{'SLUICE_API_URL' if given else 'SLUICE_API_HOST or SLUICE_API_PORT'}: {error}") from None
+
+
+def tls_context(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext | bool:
+    """What decides which servers are trusted: the authorities that the settings name, or the system's (True).
+
+    Raises:
+        ClientError: the file can't be used.
+    """
+    file = {name.upper(): value for name, value in environment.items()}.get("SLUICE_API_CA_FILE")
+    if not file:
+        return True
+    try:
+        return ssl.create_default_context(cafile=file)
+    except (OSError, ValueError) as error:
+        raise usage(f"SLUICE_API_CA_FILE {file} can't be used: {error}") from None
 
 
 def api_key(environment: Mapping[str, str] = os.environ) -> str | None:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
 import typer
 
 from client.errors import usage
 
+_LENGTHS: Final = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
 NO_LIMIT: Final = math.inf
 """What `rate_or_none` makes of ``none``."""
 
@@ -28,6 +36,33 @@ def rate(text: str) -> float:
 def rate_or_none(text: str) -> float:
     """Rows a second, or `NO_LIMIT`."""
     return NO_LIMIT if text.lower() == "none" else rate(text)
+
+
+def when(text: str | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str | None:
+    """A time as REST takes it: from one with or without a date and an offset (here, in this machine's zone), or from a
+    length such as ``90m``, ``2h`` or ``1d``, counted from now. A time of the day that has gone by is tomorrow's.
+
+    Raises:
+        ClientError: it is none of these.
+    """
+    if text is None:
+        return None
+    length = re.fullmatch(r"\+?(\d{1,6})([smhd])", text.strip(), re.ASCII)
+    if length is not None:
+        at = now() + int(length[1]) * _LENGTHS[length[2]]
+    else:
+        at = _clock_time(text.strip(), now().astimezone())
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _clock_time(text: str, now: datetime) -> datetime:
+    try:
+        if re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", text, re.ASCII):
+            at = datetime.combine(now.date(), time.fromisoformat(text.rjust(5, "0"))).astimezone()
+            return at if at > now else at + timedelta(days=1)
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise usage(f"{text[:60]!r} is no time; write 2026-01-31T22:00, 22:00, or 90m, 2h, 1d from now on") from None
 
 
 def row_errors(text: str | None) -> int | str | None:

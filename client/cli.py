@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from client import actions, create, dry_runs, keys, mappings, queries, retry_errors
+from client import actions, create, dry_runs, keys, limits, mappings, purging, queries, retry_errors, row_errors, top
 from runtime.sentences import Sentences
 
 app = typer.Typer(cls=Sentences, pretty_exceptions_enable=False, add_completion=False)
-for _module in (create, dry_runs, retry_errors, mappings, queries, actions, keys):
+for _module in (create, dry_runs, retry_errors, mappings, row_errors, queries, limits, top, actions, purging, keys):
     app.add_typer(_module.app)

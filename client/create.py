@@ -78,10 +78,22 @@ Escape = Annotated[
     str | None,
     typer.Option(metavar="SIGN", help="A character, or backslash: the one behind it is part of the value."),
 ]
+Suspicions = Annotated[
+    str | None,
+    typer.Option(
+        metavar="pause|note|off",
+        help="When the first rows look like an accident: pause before one is written, note it, or do not look. "
+        "Without it: pause where the organisation has 1,000 rows to compare with, else note.",
+        show_default=False,
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON, and nothing else.")]
 Key = Annotated[str | None, typer.Option(metavar="TEXT", help="A repeat with the same key returns the first job.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
+StartAt = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Start it then: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d.")
+]
 
 
 @app.command()
@@ -120,21 +132,23 @@ def upload(
     escape: Escape = None,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
+    suspicions: Suspicions = None,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
     if_same: IfSame = "refuse",
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
+    start_at: StartAt = None,
     reason: Reason = None,
 ) -> None:
     """Upload a CSV file's rows into a dataset: create documents, or change those that their keys name."""
-    options = options_of(dry_run, max_errors, rate, if_busy, if_same, raw=raw) | _columns(
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same, raw=raw, suspicions=suspicions) | _columns(
         map_, set_, ignore_extra, mapping
     )
     options |= {name: value for name, value in (("mode", mode), ("empty", empty)) if value is not None}
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
-    job: dict[str, Any] = {"options": options, "reason": reason}
+    job: dict[str, Any] = {"options": options, **_why_and_when(reason, start_at)}
     given = {"dataset": dataset, "organisation": organisation}
     job |= {name: value for name, value in given.items() if value is not None}
     if again is not None:
@@ -174,19 +188,30 @@ def teams(
     escape: Escape = None,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
+    suspicions: Suspicions = None,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
     if_same: IfSame = "refuse",
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
+    start_at: StartAt = None,
     reason: Reason = None,
 ) -> None:
     """Create the teams that a CSV file lists."""
-    options = options_of(dry_run, max_errors, rate, if_busy, if_same) | _columns(map_, set_, ignore_extra, mapping)
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same, suspicions=suspicions) | _columns(
+        map_, set_, ignore_extra, mapping
+    )
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
-    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+    _send(
+        file,
+        {**job, **_why_and_when(reason, start_at)},
+        idempotency_key,
+        from_topic=from_topic,
+        wait=wait,
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -211,19 +236,30 @@ def run(
     escape: Escape = None,
     dry_run: DryRun = False,
     max_errors: MaxErrors = None,
+    suspicions: Suspicions = None,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
     if_same: IfSame = "refuse",
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
+    start_at: StartAt = None,
     reason: Reason = None,
 ) -> None:
     """Run an operation over a CSV file's rows."""
-    options = options_of(dry_run, max_errors, rate, if_busy, if_same) | _columns(map_, set_, ignore_extra, mapping)
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same, suspicions=suspicions) | _columns(
+        map_, set_, ignore_extra, mapping
+    )
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
-    _send(file, {**job, "reason": reason}, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
+    _send(
+        file,
+        {**job, **_why_and_when(reason, start_at)},
+        idempotency_key,
+        from_topic=from_topic,
+        wait=wait,
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -239,19 +275,30 @@ def export(
     ] = False,
     rate: Rate = None,
     if_busy: IfBusy = "refuse",
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only say how many rows it would have, and start nothing.")
+    ] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Also if it is ten times larger than any before.")] = False,
     wait: Wait = False,
     as_json: AsJson = False,
     idempotency_key: Key = None,
+    start_at: StartAt = None,
     reason: Reason = None,
 ) -> None:
     """Export a dataset's rows of a date range as CSV, in the order of their dates."""
     from client.http import Api
+    from client.output import show_estimate
     from client.saving import Target
 
     api = Api()
     options = options_of(False, None, rate, if_busy, raw=raw)
     job: dict[str, Any] = {"operation": "export", "dataset": dataset, "organisation": organisation}
     job |= {"from": date_from, "till": date_till, "reason": reason, "options": options}
+    job["start_at"] = arguments.when(start_at)
+    job |= {"confirm": True} if confirm else {}
+    if estimate:
+        show_estimate(api.call("POST", "/v1/exports/estimate", json=job), as_json=as_json)
+        return
     if output is not None:
         Target(output)  # what can't be written is told before there is a job
     made = api.call("POST", "/v1/jobs", json=job, headers=arguments.idempotency(idempotency_key))
@@ -264,6 +311,10 @@ def export(
     raise typer.Exit(code)
 
 
+def _why_and_when(reason: str | None, start_at: str | None) -> dict[str, Any]:
+    return {"reason": reason, "start_at": arguments.when(start_at)}
+
+
 def options_of(
     dry_run: bool,
     max_errors: str | None,
@@ -272,9 +323,10 @@ def options_of(
     if_same: str = "refuse",
     *,
     raw: bool = False,
+    suspicions: str | None = None,
 ) -> dict[str, Any]:
     """The options of a job, as the API takes them."""
-    given = {"max_errors": arguments.row_errors(max_errors), "rows_per_second": rate}
+    given = {"max_errors": arguments.row_errors(max_errors), "rows_per_second": rate, "suspicions": suspicions}
     return {
         "dry_run": dry_run,
         "if_busy": if_busy,
@@ -406,7 +458,7 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
     from client.following import exit_code, follow
     from client.http import Api
     from client.output import live, out, print_json, say, show_preview
-    from client.wording import outcome
+    from client.wording import outcome, suspicion_lines
     from runtime.formatting import way
 
     if not wait:
@@ -429,6 +481,8 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
         print_json(job)
     else:
         out(outcome(job))
+        for told in suspicion_lines(job):
+            out(told)
         if job["options"].get("dry_run") and job["state"].startswith("COMPLETED"):
             show_preview(Api().call("GET", f"/v1/jobs/{job['id']}/preview"))
     code = exit_code(job)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from client.arguments import rate
+from client.arguments import rate, when
+from client.completion import job_ids
 from client.errors import plain_errors
 from schemas.job import FILE_OPTIONS, MODE_OPTIONS
 
@@ -15,10 +16,19 @@ app = typer.Typer()
 _AS_TRIED = frozenset((*FILE_OPTIONS, *MODE_OPTIONS))
 """Options that the real job has as the dry run had them: they are not sent again."""
 
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
+JobId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.", autocompletion=job_ids),
+]
 MaxErrors = Annotated[str | None, typer.Option(metavar="N|N%", help="Row errors at which the job pauses itself.")]
 Rate = Annotated[float | None, typer.Option(parser=rate, metavar="N", help="Rows applied per second, at most.")]
 IfBusy = Annotated[str | None, typer.Option(metavar="refuse|queue", help="When another job has the data.")]
+StartAt = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Start it then: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d.")
+]
+Suspicions = Annotated[
+    str | None, typer.Option(metavar="pause|note|off", help="When its first rows look like an accident.")
+]
 IfSame = Annotated[str | None, typer.Option(metavar="refuse|allow", help="When a job has applied the file before.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
@@ -47,6 +57,8 @@ def start(
     max_errors: MaxErrors = None,
     rate: Rate = None,
     if_busy: IfBusy = None,
+    start_at: StartAt = None,
+    suspicions: Suspicions = None,
     if_same: IfSame = None,
     reason: Reason = None,
     wait: Wait = False,
@@ -58,9 +70,9 @@ def start(
 
     api = Api()
     dry_run = api.job(job_id)
-    body: dict[str, Any] = {"reason": reason}
-    if (max_errors, rate, if_busy, if_same) != (None, None, None, None):
-        given = options_of(False, max_errors, rate, if_busy or "refuse", if_same or "refuse")
+    body: dict[str, Any] = {"reason": reason, "start_at": when(start_at)}
+    if (max_errors, rate, if_busy, if_same, suspicions) != (None,) * 5:
+        given = options_of(False, max_errors, rate, if_busy or "refuse", if_same or "refuse", suspicions=suspicions)
         tried = {name: value for name, value in dry_run["options"].items() if name not in _AS_TRIED}
         body["options"] = {**tried, **given, "dry_run": False}
     made = api.call("POST", f"/v1/jobs/{dry_run['id']}/start", json=body)

@@ -10,7 +10,7 @@ from typing import IO, Any, NoReturn
 
 import httpx2
 
-from client.address import api_key, api_url
+from client.address import api_key, api_url, tls_context
 from client.arguments import idempotency
 from client.errors import ClientError, exit_code_for, no_api, unreachable, usage
 from client.saving import Target
@@ -30,10 +30,10 @@ class Api:
 
     def __init__(self, transport: httpx2.BaseTransport | None = None) -> None:
         self.url = api_url()
-        key = api_key()
+        key, trusted = api_key(), tls_context()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.http = httpx2.Client(
-            base_url=self.url, headers=headers, timeout=_TIMEOUT, transport=transport, trust_env=False
+            base_url=self.url, headers=headers, timeout=_TIMEOUT, transport=transport, trust_env=False, verify=trusted
         )
 
     def call(self, method: str, path: str, **more: Any) -> Json:

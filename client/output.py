@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from client.wording import Json, columns_line, documents_line, done_and_total, format_line, line
 from runtime.formatting import number, size, way
@@ -99,6 +100,32 @@ def show_jobs(jobs: Iterable[Json]) -> None:
             )
         )
     show(columns, rows)
+
+
+def show_limits(limits: Iterable[Json]) -> None:
+    """Limits as a table."""
+    columns = (
+        Column("limit"), Column("most", right=True), Column("used", right=True), Column("status", right=True, spare=2),
+        Column("setting", spare=1),
+    )  # fmt: skip
+    rows = [
+        (limit["name"], f"{limit['most']:,g}" if limit["most"] % 1 else number(int(limit["most"])),
+         "" if limit["used"] is None else number(limit["used"]), str(limit["status"]), limit["setting"])
+        for limit in limits
+    ]  # fmt: skip
+    show(columns, rows)
+
+
+def show_estimate(estimate: Json, *, as_json: bool) -> None:
+    """How large an export would be."""
+    if as_json:
+        print_json(estimate)
+        return
+    before = estimate["largest_before"]
+    than = "it would be the first one" if before is None else f"the largest before had {number(before)} rows"
+    out(f"{number(estimate['rows'])} rows, about {size(estimate['bytes'])}; {than}.")
+    if estimate["needs_confirm"]:
+        out("It needs --confirm: it is ten times larger than any before.")
 
 
 def show_preview(preview: Json) -> None:
@@ -229,3 +256,11 @@ def show_history(history: Iterable[Json]) -> None:
             for entry in history
         ],
     )
+
+
+def print_file(answering: AbstractContextManager[Any]) -> None:
+    """Print an answer that is a file on stdout, byte by byte as it comes."""
+    with answering as answer:
+        for chunk in answer.iter_bytes():
+            sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()

@@ -1,18 +1,21 @@
-"""Commands that only read: jobs, job, watch, errors, history, datasets."""
+"""Commands that only read: jobs, job, watch, report, history, datasets."""
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 import typer
 
+from client.completion import job_ids
 from client.errors import plain_errors
 
 app = typer.Typer()
 
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")]
+JobId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.", autocompletion=job_ids),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -65,28 +68,19 @@ def watch(job_id: JobId, as_json: AsJson = False) -> None:
 
 @app.command()
 @plain_errors
-def errors(
-    job_id: JobId,
-    as_csv: Annotated[bool, typer.Option("--csv", help="All of them as CSV, ready to be corrected and sent again.")] = (
-        False
-    ),
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, at most.")] = 20,
-    as_json: AsJson = False,
-) -> None:
-    """Show the rows that a job refused, and why."""
+def report(job_id: JobId, as_json: AsJson = False) -> None:
+    """Print what was asked of a job, by whom, and what came of it, as text for a ticket."""
     from client.http import Api
-    from client.output import print_json, show_errors
+    from client.output import out, print_json
+    from runtime.report_text import report_text
 
     api = Api()
-    found = api.job(job_id)
-    if as_csv:
-        _print_file(api.stream(f"/v1/jobs/{found['id']}/errors.csv"))
-        return
-    page = api.call("GET", f"/v1/jobs/{found['id']}/errors", params={"limit": limit})
+    found = api.call("GET", f"/v1/jobs/{api.job(job_id)['id']}/report")
     if as_json:
-        print_json(page)
+        print_json(found)
     else:
-        show_errors(page, found["id"])
+        for line in report_text(found).splitlines():
+            out(line)
 
 
 @app.command()
@@ -99,12 +93,12 @@ def changes(
     """Show what a dry run would change: how many documents, which columns, and the first changes."""
     from client.changes import show_changes
     from client.http import Api
-    from client.output import print_json
+    from client.output import print_file, print_json
 
     api = Api()
     found = api.job(job_id)
     if as_csv:
-        _print_file(api.stream(f"/v1/jobs/{found['id']}/changes.csv"))
+        print_file(api.stream(f"/v1/jobs/{found['id']}/changes.csv"))
         return
     changes = api.call("GET", f"/v1/jobs/{found['id']}/preview")["changes"]
     if as_json:
@@ -127,25 +121,18 @@ def undone(
     """Show what a rollback has done with each row, and why some are left as they are."""
     from client.changes import show_undone
     from client.http import Api
-    from client.output import print_json
+    from client.output import print_file, print_json
 
     api = Api()
     found = api.job(job_id)
     if as_csv:
-        _print_file(api.stream(f"/v1/jobs/{found['id']}/undone.csv?{urlencode({'outcome': outcome})}"))
+        print_file(api.stream(f"/v1/jobs/{found['id']}/undone.csv?{urlencode({'outcome': outcome})}"))
         return
     page = api.call("GET", f"/v1/jobs/{found['id']}/undone", params={"outcome": outcome, "limit": limit})
     if as_json:
         print_json(page)
     else:
         show_undone(page)
-
-
-def _print_file(answering: Any) -> None:
-    with answering as answer:
-        for chunk in answer.iter_bytes():
-            sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()
 
 
 @app.command()

@@ -30,9 +30,22 @@ def line(job: Json) -> str:
         text += f", {number(progress['rows_per_second'])} rows/s"
     if progress["eta_seconds"]:
         text += f", {duration(progress['eta_seconds'])} left"
+    if timed := timer(job):
+        text += f"; {timed}"
     if job.get("awaits"):
         text += f"; waiting for {job['awaits']}"
     return text
+
+
+def timer(job: Json) -> str | None:
+    """When the job goes on by itself; None: it does not."""
+    if job.get("start_at"):
+        return f"it starts at {_moment(job['start_at'])}, or before if it is resumed"
+    return f"it goes on by itself at {_moment(job['resume_at'])}" if job.get("resume_at") else None
+
+
+def _moment(iso: str) -> str:
+    return f"{iso[:19].replace('T', ' ')} UTC"
 
 
 def format_line(job: Json) -> str | None:
@@ -54,6 +67,19 @@ def columns_line(job: Json) -> str | None:
     return f"Columns: {'; '.join(parts)}" if parts else None
 
 
+def suspicion_lines(job: Json) -> list[str]:
+    """What the first rows look like, where the reason does not say it, and how to put it right."""
+    found = job.get("suspicion")
+    if not found:
+        return []
+    told = [] if found["message"] in (job.get("reason") or "") else [f"Its first rows: {found['message']}."]
+    return told + (
+        [f"To apply the file with its columns put right, once this job is terminated: {found['command']}"]
+        if found["command"]
+        else []
+    )
+
+
 def outcome(job: Json) -> str:
     """What came of the job, and what to do next."""
     if job["operation"] == "export":
@@ -62,6 +88,8 @@ def outcome(job: Json) -> str:
     applied, failed = number(progress["rows_applied"]), number(progress["rows_failed"])
     because = f" ({job['reason']})" if job.get("reason") else ""
     dry_run = job.get("options", {}).get("dry_run", False)
+    if timed := timer(job):
+        return f"Job {job_id} is {job['state']}{because}: {applied} rows applied, {failed} refused; {timed}."
     match job["state"]:
         case "COMPLETED" | "COMPLETED_WITH_ERRORS" as state if dry_run and job.get("mode"):
             return (
@@ -137,6 +165,8 @@ def _given_back(job: Json) -> str:
 def _export_outcome(job: Json) -> str:
     job_id, rows = job["id"], number(job["progress"]["rows_applied"])
     because = f" ({job['reason']})" if job.get("reason") else ""
+    if timed := timer(job):
+        return f"Job {job_id} is {job['state']}{because}: {rows} rows exported; {timed}."
     match job["state"]:
         case "COMPLETED":
             return f"Job {job_id} is COMPLETED: {rows} rows exported."

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
 from control.errors import Rejected
-from control.limits import columns_problem, format_problem, options_problem, source_problem
+from control.limits import (
+    columns_problem,
+    format_problem,
+    options_problem,
+    source_problem,
+    suspicions_problem,
+)
 from control.predicates import holds_key
+from control.quotas import size_problem
 from csvfile.encodings import encoding_named, is_utf8
 from schemas.commands import CreateJob
 from schemas.datasets import Dataset
-from schemas.job import COLUMN_OPTIONS, FORMAT_OPTIONS, Job, Options, State, given
+from schemas.job import BUSY, COLUMN_OPTIONS, FORMAT_OPTIONS, Job, Options, State, given
 from schemas.modes import MERGING, Mode
+from schemas.quotas import QuotaBook
 
 _ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _DAY = re.compile(r"^\d{4}-\d\d-\d\d\Z", re.ASCII)
@@ -55,6 +64,9 @@ class Catalog:
 
     operations: Mapping[str, Kind]
     datasets: Mapping[str, Dataset]
+    quotas: QuotaBook = field(default_factory=QuotaBook)
+    sealing: bool = False
+    """The blocks of new jobs are encrypted, so that only processes that can open them may work on these jobs."""
 
 
 def is_organisation(name: str) -> bool:
@@ -65,7 +77,9 @@ def is_organisation(name: str) -> bool:
 def creation_problem(command: CreateJob, catalog: Catalog) -> Rejected | None:
     """Why this job can't be made; None: it can."""
     problem = _problem(command, catalog)
-    return None if problem is None else Rejected(400, problem)
+    if problem is not None:
+        return Rejected(400, problem)
+    return size_problem(command.source, command.organisation, catalog.quotas.of(command.organisation))
 
 
 def _problem(command: CreateJob, catalog: Catalog) -> str | None:
@@ -79,6 +93,7 @@ def _problem(command: CreateJob, catalog: Catalog) -> str | None:
         _dataset_problem(command, kind, catalog)
         or _source_problem(command, kind)
         or options_problem(command.options)
+        or suspicions_problem(command.options, command.source)
         or format_problem(command.options, command.source)
         or columns_problem(command.options, catalog.datasets[command.dataset], command.source)
         or _mode_problem(command, kind, catalog.datasets[command.dataset])
@@ -229,14 +244,18 @@ def holder(jobs: Iterable[Job], key: str) -> str | None:
     return next((job.id for job in jobs if job.exclusive_key == key and holds_key(job)), None)
 
 
-def startable(jobs: Iterable[Job]) -> list[Job]:
-    """The queued jobs that may start now, the oldest of each exclusive key."""
+def startable(jobs: Iterable[Job], quotas: QuotaBook) -> list[Job]:
+    """The queued jobs that may start now, the oldest of each exclusive key, as many as their organisation may have."""
     known = list(jobs)
     taken = {job.exclusive_key for job in known if holds_key(job) and job.exclusive_key}
+    running = Counter(job.organisation for job in known if job.state in BUSY)
     chosen = []
-    for job in sorted((job for job in known if job.state is State.QUEUED), key=lambda job: (job.created_at, job.id)):
-        if job.exclusive_key not in taken:
+    waiting = (job for job in known if job.state is State.QUEUED and job.start_at is None)
+    for job in sorted(waiting, key=lambda job: (job.created_at, job.id)):
+        full = running[job.organisation] >= quotas.of(job.organisation).jobs_running
+        if job.exclusive_key not in taken and not full:
             chosen.append(job)
+            running[job.organisation] += 1
             if job.exclusive_key:
                 taken.add(job.exclusive_key)
     return chosen

@@ -171,6 +171,7 @@ class ControlAgent:
             if job.command_offset < self._newest_offset
             and job.state in ENDED
             and job.ended_at is not None
+            and not job.purging
             and job.id not in self._jobs.not_understood
             and at - job.ended_at > self._retention_ms
         ]
@@ -182,7 +183,7 @@ class ControlAgent:
 
     async def _start_next(self, offset: int, at: int) -> None:
         context = self._context(offset, at)
-        for job in startable(self._jobs):
+        for job in startable(self._jobs, self._catalog.quotas):
             if job.id in self._jobs.not_understood:
                 continue
             try:
@@ -203,6 +204,7 @@ class ControlAgent:
             lambda key: holder(self._jobs, key),
             self._jobs.get,
             lambda new: applied_before(self._jobs, new, self._catalog),
+            lambda: self._jobs,
         )
 
     async def _carry_out(self, reaction: Reaction) -> None:

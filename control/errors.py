@@ -11,6 +11,6 @@ class Rejected:
     """A command that changes nothing."""
 
     code: int
-    """400 malformed, 404 no such job, 409 not allowed now."""
+    """400 malformed, 404 no such job, 409 not allowed now, 413 too large, 429 too many."""
     message: str
     details: dict[str, Any] = field(default_factory=dict)

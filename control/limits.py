@@ -56,6 +56,13 @@ def options_problem(options: Options) -> str | None:
     return rate_problem(options.rows_per_second)
 
 
+def suspicions_problem(options: Options, source: Source) -> str | None:
+    """Why a job with this source can't have what its options say of suspicions; None: it can."""
+    if options.suspicions in (None, "off") or source.kind == "file":
+        return None
+    return "suspicions are about the first rows of a file; leave it out"
+
+
 def format_problem(options: Options, source: Source) -> str | None:
     """Why a job with this source can't have what its options say of how its file is written; None: it can."""
     told = given(options, FORMAT_OPTIONS)

@@ -6,7 +6,7 @@ What they can lead to stands in `control/transitions.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -15,12 +15,25 @@ from msgspec.structs import replace
 from control.admission import Catalog, creation_problem, exclusive_key, makes_file, recorded_problem, write_mode
 from control.budget import counted, overspent, probed, watched
 from control.errors import Rejected
+from control.inspection import awaits_inspection, looked_at, pauses, to_inspect
 from control.limits import request_problem, source_problem
 from control.moves import legality
 from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
+from control.quotas import (
+    place_problem,
+    queue_problem,
+    rows_problem,
+    running_problem,
+    size_problem,
+    stored_files,
+    stored_problem,
+    usage_of,
+)
 from control.repeats import differences, request_digest
 from control.same_file import Find, applied_meanwhile, same_file_problem
 from control.starting import real_job
+from control.timers import held, time_problem, timer_of
+from runtime.formatting import iso_time
 from schemas.commands import (
     Command,
     CreateJob,
@@ -32,15 +45,20 @@ from schemas.commands import (
     LanesDone,
     LanesRested,
     PauseJob,
+    PurgeEnded,
+    PurgeJob,
     Report,
     Request,
     ResumeJob,
     RetryErrors,
     RollbackJob,
+    RowsInspected,
     SetRate,
     StartDraft,
     StartJob,
+    StoresEmptied,
     TerminateJob,
+    TimerDue,
     UndoChecked,
     WorkFailed,
 )
@@ -48,18 +66,23 @@ from schemas.events import (
     Completed,
     Created,
     Event,
+    Expired,
     Failed,
     FileBegun,
     FileReceived,
     InputAnnounced,
     InputCompleted,
     InputMoved,
+    Inspected,
     LanesFinished,
     LanesStopped,
     LanesTallied,
     Paused,
     PauseRequested,
     ProbePassed,
+    PurgeBegun,
+    Purged,
+    PurgeFailed,
     RateSet,
     Resumed,
     RetryStarted,
@@ -67,12 +90,14 @@ from schemas.events import (
     RollbackStarted,
     RolledBack,
     Started,
+    Suspected,
     Terminated,
     TerminationRequested,
+    TimerSet,
     UndoFinished,
 )
-from schemas.formats import WRITE_MODES
-from schemas.job import Input, Job, LaneTotals, State
+from schemas.formats import INSPECTION_FORMAT, SEALED_FORMAT, TIMERS, WRITE_MODES
+from schemas.job import ENDED, Input, Job, LaneTotals, State
 
 S = State
 
@@ -94,6 +119,8 @@ class Context:
     """Another job, by its id."""
     applied_before: Find = field(default=lambda _: None)
     """The job that has applied the file of another one, or is applying it."""
+    jobs: Callable[[], Iterable[Job]] = field(default=lambda: ())
+    """Every job that the control table has."""
 
 
 def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, ...] | Rejected:
@@ -101,6 +128,9 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
     problem = request_problem(command) if isinstance(command, Request) else None
     if problem is not None:
         return problem
+    late = time_problem(command, context.at) if isinstance(command, Request) else None
+    if late is not None:
+        return Rejected(400, late)
     if isinstance(command, CreateJob):
         return _create(job, command, context)
     if isinstance(command, StartJob):
@@ -112,8 +142,10 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
         if isinstance(answer, Rejected):
             return answer
         return _moved(job, command, context) if answer == "move" else ()
+    if isinstance(command, TimerDue):
+        return _timer(job, command, context)
     if isinstance(command, InputEnded) and command.input is None:
-        return _announced(job, command.rows)
+        return _announced(job, command.rows, context)
     events = _reported(job, command)
     return events + _consequences(evolve_all(job, events, context), context) if events else ()
 
@@ -137,6 +169,15 @@ def _create(
     key = exclusive_key(command, context.catalog)
     kind = context.catalog.operations[command.operation]
     mode = write_mode(command, kind, context.catalog.datasets[command.dataset])
+    later = command.start_at if command.start_at is not None and command.start_at > context.at else None
+    sealed = context.catalog.sealing and command.source.kind != "query"
+    # A control agent that does not know the time to start would start the job at once.
+    needs = max(
+        WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0,
+        TIMERS if later is not None else 0,
+        SEALED_FORMAT if sealed else 0,
+        INSPECTION_FORMAT if to_inspect(command) else 0,
+    )
     created = Job(
         id=command.job_id,
         operation=command.operation,
@@ -150,7 +191,9 @@ def _create(
         reason=command.reason,
         options=command.options,
         mode=mode,
-        needs=WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0,
+        sealed=sealed,
+        needs=needs,
+        start_at=later,
         source=command.source,
         request=request_digest(command),
         started_from=started_from,
@@ -159,6 +202,7 @@ def _create(
         exclusive_key=key,
         # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
+        inspection="due" if to_inspect(command) else "none",
     )
     if command.draft:
         return (Created(replace(created, state=S.DRAFT, draft=True)),)
@@ -167,13 +211,23 @@ def _create(
 
 def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event, ...] | Rejected:
     """What becomes of a job that may begin now, as far as other jobs are concerned; `before`: what has led to this."""
+    if job.start_at is not None:
+        return before  # it is in nobody's way until then
     holder = context.holder(job.exclusive_key) if job.exclusive_key else None
-    if holder is not None and job.options.if_busy == "refuse":
+    queueing = job.options.if_busy == "queue"
+    if holder is not None and not queueing:
         return Rejected(409, _busy(holder, job), {"job_id": holder})
     problem = same_file_problem(job, context.applied_before, queued=holder is not None)
     if problem is not None:
         return problem
-    return before if holder is not None else (*before, Started())
+    usage, quotas = usage_of(job.organisation, context.jobs()), context.catalog.quotas.of(job.organisation)
+    full = place_problem(job.source, usage, job.organisation, quotas, queueing=queueing)
+    if full is None and holder is not None:
+        full = queue_problem(usage, job.organisation, quotas)
+    if full is not None:
+        return full
+    waits = holder is not None or running_problem(usage, job.organisation, quotas) is not None
+    return before if waits else (*before, Started())
 
 
 def _file_received(job: Job, request: StartDraft, context: Context) -> tuple[Event, ...] | Rejected:
@@ -221,9 +275,9 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
         case StartDraft():
             return _file_received(job, request, context)
         case PauseJob():
-            return (PauseRequested(),)
+            return (TimerSet(request.resume_at),) if held(job) else (PauseRequested(resume_at=request.resume_at),)
         case ResumeJob():
-            return _resume(job, context)
+            return _start_now(job, context) if job.state is S.QUEUED else _resume(job, context)
         case TerminateJob():
             return _terminate(job, request, context)
         case RollbackJob():
@@ -237,13 +291,15 @@ def _moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | 
             return _rollback(job, context, request.force)
         case RetryErrors():
             return _retry(job, request, context)
+        case PurgeJob():
+            return _purge(job, context)
         case SetRate():
             return (RateSet(request.rows_per_second),)
         case _:
             assert_never(request)
 
 
-def _announced(job: Job, rows: int | None) -> tuple[Event, ...] | Rejected:
+def _announced(job: Job, rows: int | None, context: Context) -> tuple[Event, ...] | Rejected:
     """The events of the message in which the sender of a topic's rows says how many there are."""
     if job.source.kind != "topic":
         return Rejected(409, f"job {job.id} does not read its rows from a topic: its reader finds their end by itself")
@@ -260,6 +316,9 @@ def _announced(job: Job, rows: int | None) -> tuple[Event, ...] | Rejected:
         )
     if not takes_more_rows(job):
         return Rejected(409, f"job {job.id} is {job.state}: it takes no more rows", {"state": job.state})
+    too_many = rows_problem(rows, job.organisation, context.catalog.quotas.of(job.organisation))
+    if too_many is not None:
+        return too_many
     return (InputAnnounced(rows),)
 
 
@@ -269,12 +328,27 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
         holder = context.holder(job.exclusive_key)
         if holder is not None:
             return Rejected(409, _busy(holder, job), {"job_id": holder})
+    if job.state is S.FAILED and job.phase == "apply" and (full := _full(job, context)) is not None:
+        return full
     if job.state is S.FAILED and job.phase == "undo":
         busy = _another_restores(job, context)
         if busy is not None:
             return busy
     resumed: tuple[Event, ...] = (Resumed(),)
     return resumed + _consequences(evolve_all(job, resumed, context), context)
+
+
+def _timer(job: Job, command: TimerDue, context: Context) -> tuple[Event, ...] | Rejected:
+    """The events of a timer; none, if it is another one by now, or its time has not come by the record's time."""
+    if command.due_at != timer_of(job) or context.at < command.due_at or pausing(job):
+        return ()
+    return _start_now(job, context) if job.state is S.QUEUED else _resume(job, context)
+
+
+def _start_now(job: Job, context: Context) -> tuple[Event, ...]:
+    """The events of a job whose time to start has come: it starts, or queues as any other."""
+    free = job.exclusive_key is None or context.holder(job.exclusive_key) is None
+    return (TimerSet(None), *turn(job, context)) if free else (TimerSet(None),)
 
 
 def _another_restores(job: Job, context: Context) -> Rejected | None:
@@ -296,13 +370,44 @@ def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...
     problem = source_problem(request.source)
     if problem is not None:
         return Rejected(400, problem)
+    if (gone := job.lacks("row_errors")) is not None:
+        return Rejected(409, f"the row errors of job {job.id} were removed on {iso_time(gone)}: upload the rows anew")
     if request.errors_of_run != job.run:
         return Rejected(409, f"the row errors of job {job.id} have changed meanwhile: look at them again")
     # An ended job has given its exclusive key back: another job may hold it by now.
     holder = context.holder(job.exclusive_key) if job.exclusive_key else None
     if holder is not None:
         return Rejected(409, _busy(holder, job), {"job_id": holder})
-    return (RetryStarted(request.source),)
+    quotas = context.catalog.quotas.of(job.organisation)
+    problem_of_size = size_problem(request.source, job.organisation, quotas) or stored_problem(
+        request.source, usage_of(job.organisation, context.jobs()), job.organisation, quotas
+    )
+    if problem_of_size is not None:
+        return problem_of_size
+    return _full(job, context) or (RetryStarted(request.source),)
+
+
+def _purge(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
+    paths = {path for path, _ in stored_files(job)}
+    reader = next(
+        (
+            other.id
+            for other in context.jobs()
+            if other.id != job.id and other.state not in ENDED and paths & {path for path, _ in stored_files(other)}
+        ),
+        None,
+    )
+    if reader is None:
+        return (PurgeBegun(),)
+    text = f"job {reader} reads the file of job {job.id} and is not over: wait until it is, or terminate it"
+    return Rejected(409, text, {"job_id": reader})
+
+
+def _full(job: Job, context: Context) -> Rejected | None:
+    """Why a job that is not at work may not go on: its organisation has as many at work as it may. Nothing keeps one
+    from being taken out."""
+    quotas = context.catalog.quotas.of(job.organisation)
+    return running_problem(usage_of(job.organisation, context.jobs()), job.organisation, quotas)
 
 
 def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event, ...] | Rejected:
@@ -345,6 +450,13 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
             if report.remaining:
                 return (RollbackRepeated(report.remaining, report.last_row),)
             return (RolledBack(report.rows_undone),)
+        case PurgeEnded():
+            if not job.purging or report.epoch != job.epoch:
+                return ()
+            return (Purged(),) if report.problem is None else (PurgeFailed(report.problem),)
+        case StoresEmptied():
+            emptied = [store for store in report.stores if job.lacks(store) is None]
+            return (Expired(emptied),) if emptied and job.state in ENDED else ()
         case FileFinished():
             current = making_file(job) and report.epoch == job.epoch
             return (Completed(_settled(job, _sum(job))),) if current else ()
@@ -352,6 +464,12 @@ def _reported(job: Job, report: Report) -> tuple[Event, ...]:
             known, none = job.lanes_counted, LaneTotals()
             more = {p: totals for p, totals in report.lanes.items() if totals.blocks > known.get(p, none).blocks}
             return (LanesTallied(more),) if more and watched(job) and under_way(job) else ()
+        case RowsInspected():
+            if not awaits_inspection(job) or report.epoch != job.epoch or job.state is not S.RUNNING:
+                return ()
+            if report.suspicion is None:
+                return (Inspected(),)
+            return (Suspected(report.suspicion, pauses(job, report.suspicion, report.own_rows)),)
         case LanesRested():
             news = {p: lane for p, lane in report.lanes.items() if p not in job.lanes_rested and p < job.partitions}
             current = report.run == job.run and report.epoch == job.epoch
@@ -393,6 +511,8 @@ def _consequences(job: Job, context: Context) -> tuple[Event, ...]:
         return (Paused(),)
     if job.state is S.TERMINATING and _all_rested(job):
         return (Terminated(),) if job.keep_rows else _rollback(job, context)
+    if job.state is S.RUNNING and job.inspection == "suspicious":
+        return (PauseRequested(suspected=True),)
     if job.state is S.RUNNING and watched(job) and overspent(job, counted(job)):
         return (PauseRequested(budget_spent=True),)
     progress = job.current_input
@@ -428,6 +548,15 @@ def evolve_all(job: Job | None, events: tuple[Event, ...], context: Context) -> 
 
 def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
     """The state after `event`, which followed from the command at `offset`, whose record is of the time `at`."""
+    after = _evolved(job, event, at, offset)
+    if after.start_at is not None and after.state not in (S.QUEUED, S.DRAFT):
+        after = replace(after, start_at=None)
+    if after.resume_at is not None and not held(after):
+        after = replace(after, resume_at=None)
+    return after if job is not None and after.state is job.state else replace(after, state_since=at)
+
+
+def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
     if isinstance(event, Created):
         return event.job
     assert job is not None, "the first event of a job is Created"
@@ -439,7 +568,7 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
             return replace(job, state=S.RUNNING, started_at=at, epoch=job.epoch + 1)
         case PauseRequested():
             budget = "spent" if event.budget_spent else job.budget
-            rested = replace(job, epoch=job.epoch + 1, lanes_rested={}, budget=budget)
+            rested = replace(job, epoch=job.epoch + 1, lanes_rested={}, budget=budget, resume_at=event.resume_at)
             if job.state is S.ROLLING_BACK:
                 return replace(rested, halting=True)
             return replace(rested, state=S.PAUSING)
@@ -457,6 +586,8 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 ended_at=None,
                 started_at=job.started_at or at,
                 budget="waived" if job.budget == "spent" else job.budget,
+                inspection="waived" if job.inspection == "suspicious" else job.inspection,
+                needs=looked_at(job) if job.inspection == "suspicious" else job.needs,
             )
         case TerminationRequested():
             kept = job.lanes_rested if job.state is S.PAUSED else {}
@@ -503,8 +634,18 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
         case RolledBack():
             undone = (job.undone or LaneTotals()) + LaneTotals(rows_undone=event.rows_undone)
             return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=undone)
+        case PurgeBegun():
+            return replace(job, epoch=job.epoch + 1, purging=True, purge_problem=None)
+        case Purged():
+            return replace(job, purging=False, purged_at=at)
+        case PurgeFailed():
+            return replace(job, purging=False, purge_problem=event.problem)
+        case Expired():
+            return replace(job, expired={**job.expired, **dict.fromkeys(event.stores, at)})
         case RateSet():
             return replace(job, options=replace(job.options, rows_per_second=event.rows_per_second))
+        case TimerSet():
+            return replace(job, start_at=event.at) if job.state is S.QUEUED else replace(job, resume_at=event.at)
         case InputMoved() | InputCompleted():
             if job.phase == "undo":
                 return replace(job, undo_input=event.input)
@@ -517,6 +658,11 @@ def evolve(job: Job | None, event: Event, at: int, offset: int) -> Job:
             return replace(job, lanes_counted={**job.lanes_counted, **event.lanes})
         case ProbePassed():
             return replace(job, budget="open")
+        case Inspected():
+            return replace(job, inspection="done", needs=looked_at(job))
+        case Suspected():
+            inspection, needs = ("suspicious", job.needs) if event.pauses else ("done", looked_at(job))
+            return replace(job, inspection=inspection, suspicion=event.suspicion, needs=needs)
         case LanesFinished():
             return replace(job, lanes_done={**job.lanes_done, **event.lanes})
         case FileBegun():

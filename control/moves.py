@@ -5,15 +5,30 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from control.errors import Rejected
+from control.timers import held
 from control.transitions import moved_by
-from schemas.commands import PauseJob, Request, ResumeJob, RetryErrors, RollbackJob, SetRate, StartDraft, TerminateJob
-from schemas.job import Job, State
+from schemas.commands import (
+    PauseJob,
+    PurgeJob,
+    Request,
+    ResumeJob,
+    RetryErrors,
+    RollbackJob,
+    SetRate,
+    StartDraft,
+    TerminateJob,
+)
+from schemas.job import ENDED, Job, State
+from schemas.modes import RESTORING
 
 S = State
 Answer = Literal["move", "already"]
 
 _MOVES: Final[dict[type, frozenset[State]]] = {
-    **{request: moved_by(request) for request in (StartDraft, PauseJob, ResumeJob, TerminateJob, RetryErrors, SetRate)},
+    **{
+        request: moved_by(request)
+        for request in (StartDraft, PauseJob, ResumeJob, TerminateJob, RetryErrors, PurgeJob, SetRate)
+    },
     RollbackJob: moved_by(RollbackJob) - {S.ROLLED_BACK},  # from there only with force: see `_forced`
 }
 """Request -> the states in which it moves a job on."""
@@ -25,6 +40,7 @@ _ALREADY: Final[dict[type, frozenset[State]]] = {
     TerminateJob: frozenset({S.TERMINATING, S.TERMINATED, S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.ROLLED_BACK}),
     RollbackJob: frozenset({S.ROLLING_BACK, S.ROLLBACK_PAUSED, S.ROLLED_BACK}),
     RetryErrors: frozenset({S.RUNNING, S.PAUSING, S.PAUSED, S.COMPLETED, S.COMPLETED_WITH_ERRORS}),
+    PurgeJob: frozenset(),
     SetRate: frozenset(),
 }
 """Request -> the states in which it has taken effect before: it succeeds and changes nothing. A retry is a repeat only
@@ -40,6 +56,7 @@ VERBS: Final[dict[type, str]] = {
     TerminateJob: "terminate",
     RollbackJob: "rollback",
     RetryErrors: "retry-errors",
+    PurgeJob: "purge",
     SetRate: "rate",
 }
 """Request -> its name in the API and on the command line."""
@@ -58,8 +75,18 @@ def allowed_states(request: type) -> tuple[State, ...]:
 def legality(job: Job, request: Request) -> Answer | Rejected:
     """Whether `request` moves this job, has taken effect before, or is refused."""
     kind = type(request)
-    if isinstance(request, PauseJob) and job.halting:
-        return "already"
+    if job.purging or job.purged_at is not None:
+        if isinstance(request, PurgeJob):
+            return "already" if job.state in _MOVES[kind] else _refused(job, request)
+        if isinstance(request, RollbackJob) and job.mode in RESTORING and job.state in ENDED - {S.ROLLED_BACK}:
+            text = f"job {job.id} was purged, and with it what it wrote over: it can't be rolled back any more"
+            return Rejected(409, text, {"state": job.state})
+        if job.purging and job.state in _MOVES[kind]:
+            return Rejected(409, f"job {job.id} is being purged; wait until that is over", {"state": job.state})
+    if isinstance(request, PauseJob) and held(job):
+        return "already" if request.resume_at == job.resume_at else "move"
+    if isinstance(request, ResumeJob) and job.state is S.QUEUED and job.start_at is not None:
+        return "move"
     if isinstance(request, TerminateJob) and job.state in _ALREADY[kind] and request.keep_rows != job.keep_rows:
         return Rejected(
             409, f"job {job.id} is {job.state}: {_KEPT if job.keep_rows else _TAKEN_OUT}", {"state": job.state}
@@ -130,6 +157,10 @@ def _advice(job: Job, request: Request) -> str:
             return "; to stop it and take its rows out again, use terminate"
         case RetryErrors() if job.state is S.COMPLETED:
             return "; it has no row errors"
+        case PurgeJob() if job.state is S.FAILED:
+            return "; roll it back first, or resume it"
+        case PurgeJob():
+            return "; wait until it is over, or terminate it first"
         case RetryErrors() if job.state is S.FAILED:
             return "; resume it first"
         case _:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from control.budget import counted, overspent
 from control.errors import Rejected
+from control.inspection import INSPECTED_ROWS, explained, pause_reason
 from control.machine import Context, decide, evolve_all, turn
 from schemas.bounds import MOST_REASON
 from schemas.commands import (
@@ -18,9 +19,12 @@ from schemas.commands import (
     CreateJob,
     InputEnded,
     InputFailed,
+    PauseJob,
+    PurgeJob,
     Request,
     SetRate,
     StartJob,
+    TimerDue,
     WorkFailed,
 )
 from schemas.events import (
@@ -36,6 +40,7 @@ from schemas.events import (
     RollbackRepeated,
     RollbackStarted,
     Started,
+    TimerSet,
 )
 from schemas.job import Job
 from schemas.plans import CutExport, Plan, ReadFile, UndoRows
@@ -102,7 +107,8 @@ def plan_for(job: Job, events: Sequence[Event]) -> Plan | None:
         return ReadFile(dataset=job.dataset, source=job.retry, mode=job.mode, numbered=True, **common)
     match job.source.kind:
         case "file":
-            return ReadFile(dataset=job.dataset, source=job.source, mode=job.mode, **common)
+            ahead = 0 if job.inspection == "none" else INSPECTED_ROWS
+            return ReadFile(dataset=job.dataset, source=job.source, mode=job.mode, ahead_rows=ahead, **common)
         case "query":
             return CutExport(
                 dataset=job.dataset,
@@ -142,13 +148,20 @@ def _is_asked(command: Command) -> bool:
 
 
 def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
-    if any(_is_own_pause(event) for event in audited):
-        return replace(job, reason=overspent(job, counted(job)))
+    for event in audited:
+        if isinstance(event, PauseRequested) and event.suspected:
+            return replace(job, reason=_cut(pause_reason(job)))
+        if isinstance(event, PauseRequested) and event.budget_spent:
+            return replace(job, reason=_cut(explained(job, overspent(job, counted(job)))))
     match command:
         case InputFailed() | WorkFailed():
             return replace(job, reason=_cut(command.reason)) if audited else job
-        case CreateJob() | StartJob() | SetRate():
+        case CreateJob() | StartJob() | SetRate() | PurgeJob():
             return job
+        case PauseJob(reason=None) if any(isinstance(event, TimerSet) for event in audited):
+            return job  # why it was paused stays true
+        case TimerDue():
+            return replace(job, reason=None) if audited else job
         case _ if isinstance(command, Request):
             return replace(job, reason=command.reason)
         case _:
@@ -161,7 +174,7 @@ def _cut(reason: str | None) -> str | None:
 
 
 def _is_own_pause(event: Event) -> bool:
-    return isinstance(event, PauseRequested) and event.budget_spent
+    return isinstance(event, PauseRequested) and (event.budget_spent or event.suspected)
 
 
 def _record(job: Job, event: Event, command: Command | None, context: Context) -> JobEvent:

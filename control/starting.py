@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from control.errors import Rejected
 from control.predicates import understood
+from runtime.formatting import iso_time
 from schemas.commands import CreateJob, StartJob
 from schemas.job import FILE_OPTIONS, MODE_OPTIONS, Job, Options, State
 
@@ -38,6 +39,9 @@ def real_job(command: StartJob, dry_run: Job | None) -> CreateJob | Rejected:
             409,
             f"the rows of dry run {dry_run.id} came by the inbox and are in no file: make a job, and send them again",
         )
+    if (gone := dry_run.lacks("uploaded_files")) is not None or dry_run.purging:
+        when = f"on {iso_time(gone)}" if gone is not None else "by a purge"
+        return Rejected(409, f"the file of dry run {dry_run.id} was removed {when}: upload it again")
     return CreateJob(
         job_id=command.job_id,
         by=command.by,
@@ -49,6 +53,7 @@ def real_job(command: StartJob, dry_run: Job | None) -> CreateJob | Rejected:
         options=_options(command.options or dry_run.options, dry_run.options),
         date_from=dry_run.date_from,
         date_till=dry_run.date_till,
+        start_at=command.start_at,
     )
 
 

@@ -40,8 +40,8 @@ set.
 
 {states}
 
-A job that is QUEUED starts by itself when its turn comes. One that is DRAFT waits for its file, and is terminated
-`SLUICE_DRAFT_HOURS` after it was made.
+A job that is QUEUED starts by itself when its turn comes, and a paused one goes on by itself if it has a time for it.
+One that is DRAFT waits for its file, and is terminated `SLUICE_DRAFT_HOURS` after it was made.
 
 ## Requests
 
@@ -55,6 +55,9 @@ A job that is QUEUED starts by itself when its turn comes. One that is DRAFT wai
 - An empty cell: the request is refused with 409.
 
 While a rollback is about to pause (`halting`), `pause` is a repeat and `resume` is refused.
+
+A `pause` with another time to go on (`resume_at`) than a paused job has sets this time, and one without a time cancels
+it. A job that was made for a later time (`start_at`) is QUEUED until then; `resume` starts it before.
 
 ## Events
 

@@ -19,31 +19,41 @@ from schemas.commands import (
     LanesDone,
     LanesRested,
     PauseJob,
+    PurgeEnded,
+    PurgeJob,
     ResumeJob,
     RetryErrors,
     RollbackJob,
+    RowsInspected,
     SetRate,
     StartDraft,
     StartJob,
+    StoresEmptied,
     TerminateJob,
+    TimerDue,
     UndoChecked,
     WorkFailed,
 )
 from schemas.events import (
     Completed,
     Created,
+    Expired,
     Failed,
     FileBegun,
     FileReceived,
     InputAnnounced,
     InputCompleted,
     InputMoved,
+    Inspected,
     LanesFinished,
     LanesStopped,
     LanesTallied,
     Paused,
     PauseRequested,
     ProbePassed,
+    PurgeBegun,
+    Purged,
+    PurgeFailed,
     RateSet,
     Resumed,
     RetryStarted,
@@ -51,8 +61,10 @@ from schemas.events import (
     RollbackStarted,
     RolledBack,
     Started,
+    Suspected,
     Terminated,
     TerminationRequested,
+    TimerSet,
     UndoFinished,
 )
 from schemas.job import State
@@ -84,7 +96,8 @@ class Transition:
 
 _APPLYING = (S.RUNNING, S.PAUSING, S.PAUSED)
 _UNDOING = (S.ROLLING_BACK, S.ROLLBACK_PAUSED)
-_ENDS_OF_WORK = (LanesDone, InputEnded, ResumeJob)
+_OVER = (S.COMPLETED, S.COMPLETED_WITH_ERRORS, S.TERMINATED, S.ROLLED_BACK)
+_ENDS_OF_WORK = (LanesDone, InputEnded, ResumeJob, TimerDue)
 
 TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(Created, (None,), S.QUEUED, OPERATOR, "makes the job", (CreateJob, StartJob)),
@@ -92,20 +105,26 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(FileReceived, (S.DRAFT,), S.QUEUED, OPERATOR, "starts it, as its file has come", (StartDraft,)),
     Transition(
         Started, (S.QUEUED,), S.RUNNING, AGENT, "finds that no other job holds its exclusive key",
-        (None,), (CreateJob, StartJob, StartDraft),
+        (None,), (CreateJob, StartJob, StartDraft, ResumeJob, TimerDue),
     ),
     Transition(
-        Failed, (S.QUEUED,), S.FAILED, AGENT, "finds at its turn that its file has been applied meanwhile", (None,)
+        Failed, (S.QUEUED,), S.FAILED, AGENT, "finds at its turn that its file has been applied meanwhile", (None,),
+        (ResumeJob, TimerDue),
     ),
     Transition(PauseRequested, (S.RUNNING,), S.PAUSING, OPERATOR, "pauses it", (PauseJob,)),
     Transition(
         PauseRequested, (S.RUNNING,), S.PAUSING, AGENT, "finds more row errors than max_errors allows",
-        upon=(LanesCounted, ResumeJob),
+        upon=(LanesCounted, ResumeJob, TimerDue),
+    ),
+    Transition(
+        PauseRequested, (S.RUNNING,), S.PAUSING, AGENT, "finds that the first rows look like an accident",
+        upon=(RowsInspected,),
     ),
     Transition(
         Paused, (S.PAUSING,), S.PAUSED, WORKER, "proves that the last partition has stopped", upon=(LanesRested,)
     ),
     Transition(Resumed, (S.PAUSED,), S.RUNNING, OPERATOR, "resumes it", (ResumeJob,)),
+    Transition(Resumed, (S.PAUSED,), S.RUNNING, AGENT, "finds that the time to go on has come", (TimerDue,)),
     Transition(Resumed, (S.FAILED,), S.RUNNING, OPERATOR, "resumes it, as it failed while applying rows", (ResumeJob,)),
     Transition(FileBegun, (S.RUNNING,), None, WORKER, "has dealt with the last block of an export", upon=_ENDS_OF_WORK),
     Transition(
@@ -160,6 +179,9 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     ),
     Transition(Resumed, (S.ROLLBACK_PAUSED,), S.ROLLING_BACK, OPERATOR, "resumes the rollback", (ResumeJob,)),
     Transition(
+        Resumed, (S.ROLLBACK_PAUSED,), S.ROLLING_BACK, AGENT, "finds that the time to go on has come", (TimerDue,)
+    ),
+    Transition(
         Resumed, (S.FAILED,), S.ROLLING_BACK, OPERATOR, "resumes or rolls back a job that failed in a rollback",
         (ResumeJob, RollbackJob),
     ),
@@ -181,6 +203,18 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(
         RateSet, (S.DRAFT, S.QUEUED, *_APPLYING, *_UNDOING, S.FAILED), None, OPERATOR, "sets its rate", (SetRate,)
     ),
+    Transition(PurgeBegun, _OVER, None, OPERATOR, "purges it", (PurgeJob,)),
+    Transition(Purged, _OVER, None, WORKER, "has removed all that holds its values", (PurgeEnded,)),
+    Transition(PurgeFailed, _OVER, None, WORKER, "can't remove something", (PurgeEnded,)),
+    Transition(
+        Expired, _OVER, None, WORKER, "has removed what a store had, as its retention was over", (StoresEmptied,)
+    ),
+    Transition(
+        TimerSet, (S.PAUSING, S.PAUSED, *_UNDOING), None, OPERATOR,
+        "sets another time at which it goes on, or none any more", (PauseJob,),
+    ),
+    Transition(TimerSet, (S.QUEUED,), None, OPERATOR, "lets it start before its time", (ResumeJob,)),
+    Transition(TimerSet, (S.QUEUED,), None, AGENT, "finds that the time to start has come", (TimerDue,)),
     Transition(
         InputAnnounced, (S.QUEUED, *_APPLYING, S.FAILED), None, "the sender of the rows", "says how many there are",
         (InputEnded,),
@@ -205,12 +239,20 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     ),
     Transition(
         ProbePassed, (S.RUNNING,), None, AGENT, "finds no more row errors in the first rows than max_errors allows",
-        upon=(LanesCounted, ResumeJob),
+        upon=(LanesCounted, ResumeJob, TimerDue),
+    ),
+    Transition(
+        Suspected, (S.RUNNING,), None, WORKER, "finds that the first rows look like an accident",
+        (RowsInspected,),
+    ),
+    Transition(
+        Inspected, (S.RUNNING,), None, WORKER, "finds nothing odd in the first rows", (RowsInspected,),
     ),
 )  # fmt: skip
 """In the order of a job's life; the events that leave the state as it is and only take note come last."""
 
 
 def moved_by(request: type) -> frozenset[State]:
-    """The states in which this request brings an event about."""
-    return frozenset(state for step in TRANSITIONS if request in step.by for state in step.before if state is not None)
+    """The states in which this request brings an event about, other than to set the time of a timer."""
+    steps = (step for step in TRANSITIONS if request in step.by and step.event is not TimerSet)
+    return frozenset(state for step in steps for state in step.before if state is not None)

@@ -23,7 +23,6 @@ app = typer.Typer(
     cls=Sentences,
     help="Bulk CSV jobs on Kafka that an operator can watch, stop, resume and take back.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

@@ -72,8 +72,9 @@ class Layout:
             StackError: the home can't be written.
         """
         try:
-            # As root: 711, so that Elasticsearch's unprivileged user gets through, and can't list the folder.
-            self.home.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+            # As root, Elasticsearch's files lie elsewhere: its unprivileged user does not get into this folder.
+            self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.home.chmod(0o700)
             for folder in (self.run, self.logs, self.kafka):
                 folder.mkdir(exist_ok=True, mode=0o700)
             if not self.admin_key.exists():

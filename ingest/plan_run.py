@@ -14,7 +14,6 @@ from ingest.publisher import MESSAGE_BYTES
 from ingest.sources import SourceContext, block_source, phase_of
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import begin
-from schemas.codec import encode
 from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
 from schemas.job import Input
 from schemas.plans import CutExport, Plan, ReadFile, UndoRows
@@ -78,6 +77,7 @@ class PlanRun:
         self._read_rows = start.rows
         self._kind = _KINDS[type(plan)]
         self._outlet = outlet
+        self._encoded = surroundings.encoded
         self._source = block_source(plan, start, surroundings)
         self._coverage = DeliveryWatermark(start)
         self._reported = start
@@ -108,7 +108,7 @@ class PlanRun:
                 self._coverage = DeliveryWatermark(step.after)
                 self._advance()
                 return True
-            value = encode(step.block)
+            value = self._encoded(step.block)
             if len(value) > MESSAGE_BYTES - _RECORD_OVERHEAD_BYTES:
                 raise SourceError(
                     f"block {step.block.block} (from row {step.block.first_row}) has {len(value)} bytes as a message, "

@@ -27,17 +27,19 @@ from ingest.offset_tracker import OffsetTracker
 from ingest.plan_run import PlanRun, Stage
 from ingest.plan_validity import PlanValidity, judge, starting_point
 from ingest.publisher import Publisher
+from ingest.sealer import BlockSealer
 from ingest.sources import SourceContext
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
 from runtime.readiness import Readiness
+from runtime.sealing import JobKeys
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import parent_in
 from schemas.codec import UndecodableError, decode
 from schemas.dead_letters import RejectedRecord
 from schemas.formats import FORMAT, format_of
-from schemas.job import Input
+from schemas.job import Input, Job
 from schemas.plans import Plan
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,9 @@ class Reader:
             recorded=self._recorded,
             prefix=settings.prefix,
             slice_rows=settings.slice_rows,
+            encoded=BlockSealer(JobKeys(settings.storage_root), self._job).encoded,
+            organisation=self._organisation,
+            quotas=settings.quotas,
         )
         self._view = JobTable()
         self._acks = OffsetTracker()
@@ -117,6 +122,13 @@ class Reader:
     def _recorded(self, job_id: str) -> Input | None:
         job = self._view.get(job_id)
         return job.input if job is not None else None
+
+    def _job(self, job_id: str) -> Job | None:
+        return self._view.get(job_id)
+
+    def _organisation(self, job_id: str) -> str:
+        job = self._view.get(job_id)
+        return job.organisation if job is not None else ""
 
     def _round(self) -> None:
         busy = self._turns()

@@ -8,7 +8,9 @@ from typing import Any, cast
 
 import msgspec
 from elasticsearch import Elasticsearch
+from msgspec.structs import replace
 
+from control.quotas import export_problem, rows_problem
 from csvfile.columns import Wanted
 from csvfile.cutter import Limits, Place, cut
 from csvfile.errors import CsvFileError
@@ -20,12 +22,15 @@ from ingest.export import source as exports
 from ingest.export.counting import BackgroundQueries
 from ingest.files import ChangedError, Checked, Roots, open_source
 from ingest.numbered_rows import numbered
-from schemas.blocks import RowBlock, UndoBlock
+from ingest.rows_ahead import with_rows_ahead
+from schemas.blocks import Block, RowBlock, UndoBlock
+from schemas.codec import encode
 from schemas.datasets import Dataset
 from schemas.generations import data_indices
 from schemas.job import Input, Phase
 from schemas.modes import needs_key_only
 from schemas.plans import CutExport, Plan, ReadFile, UndoRows
+from schemas.quotas import QuotaBook
 
 UNDO_BLOCK_ROWS = 2_500
 
@@ -44,6 +49,11 @@ class SourceContext:
     slice_rows: int = 10_000
     """Rows in a slice of an export, at most."""
     checked: Checked = field(default_factory=Checked)
+    encoded: Callable[[Block], bytes] = encode
+    """A block as a message: those with rows sealed."""
+    organisation: Callable[[str], str] = lambda _: "default"
+    """Of a job, by its id."""
+    quotas: QuotaBook = field(default_factory=QuotaBook)
 
 
 BlockSource = Generator[Step | Waiting | None, None, Input]
@@ -85,12 +95,16 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
             raise SourceError("the file is shorter than what has been read of it: it has changed; upload it again")
         columns, blocks, rows = list(header.columns), start.blocks, start.rows
         limits = surroundings.limits.for_corrections() if plan.numbered else surroundings.limits
+        organisation = surroundings.organisation(plan.job_id)
+        quotas = surroundings.quotas.of(organisation)
         while True:
             try:
-                for part in cut(opened.chunks(place.bytes), place, header.delimiter, limits):
-                    if part is None:
+                parts = cut(opened.chunks(place.bytes), place, header.delimiter, limits)
+                for found in with_rows_ahead(parts, 0 if blocks else plan.ahead_rows):
+                    if found is None:
                         yield None
                         continue
+                    part, ahead = found
                     block = RowBlock(
                         job_id=plan.job_id,
                         run=plan.run,
@@ -105,8 +119,13 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
                         # few files have any, and a search of the bytes is cheap
                         guarded=b"\"'" in part.rows_json,
                     )
+                    if ahead:
+                        block = replace(block, ahead=cast(Any, msgspec.Raw(ahead)))
                     if plan.numbered:
                         block = numbered(block, part.rows_json)
+                    too_many = rows_problem(rows + part.rows, organisation, quotas)
+                    if too_many is not None:
+                        raise SourceError(too_many.message)
                     blocks, rows, place = blocks + 1, rows + part.rows, part.end
                     yield Step(block, Input(blocks=blocks, rows=rows, bytes=place.bytes, lines=place.lines))
             except ChangedError:
@@ -135,6 +154,9 @@ def cut_export(plan: CutExport, start: Input, surroundings: SourceContext) -> Bl
     asking, index = surroundings.asking, data_indices(surroundings.prefix, dataset.name)
     if start.frozen is None:
         start = yield from exports.begin(plan, asking, surroundings.recorded, index, dataset.date_field)
+        problem = export_problem(start.rows_total or 0, plan.organisation, surroundings.quotas.of(plan.organisation))
+        if problem is not None:
+            raise SourceError(problem.message)
     return (yield from exports.cut(plan, start, asking, dataset.date_field, surroundings.slice_rows))
 
 

@@ -209,6 +209,11 @@ class WorkerApp:
             metrics.lag.labels(topic).set(records)
 
     @property
+    def commands(self) -> bool:
+        """Whether this worker carries out the commands, and has read every job's state."""
+        return self._table_read.is_set() and self._owns_commands
+
+    @property
     def _owns_commands(self) -> bool:
         return any(tp.topic == self._commands for tp in self.app.consumer.assignment())
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Mapping
 
 from control.jobtable import JobTable
 from processor.elastic.bulk import BulkSink
 from processor.elastic.generations import Generations
 from processor.engine import Engine
+from processor.erasure.housekeeping import Housekeeping
+from processor.erasure.purging import Purging
+from processor.erasure.stores import stores
 from processor.execution.batches import Batches
 from processor.execution.conclusions import Conclusions
 from processor.execution.failures import JobFailures
+from processor.execution.inspections import Inspections
 from processor.execution.job_states import JobStates
 from processor.execution.tasks import WorkerTasks
 from processor.execution.work_factory import WorkFactory
@@ -27,7 +33,11 @@ from processor.stream.lease import Lease
 from processor.stream.log_reader import LogReader
 from processor.stream.publisher import Publisher
 from runtime.clock import SYSTEM_CLOCK, Clock
+from runtime.sealing import JobKeys
 from runtime.settings import Settings
+from runtime.storage import Storage
+from schemas.codec import encode
+from schemas.commands import StoresEmptied
 from schemas.datasets import Dataset
 
 
@@ -42,6 +52,7 @@ def make_engine(
     read_lane_records: ReadLaneRecords,
     lease: Lease,
     metrics: WorkerMetrics,
+    storage: Storage,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Engine:
     """An engine that owns no partitions yet. To be called inside the event loop.
@@ -52,12 +63,27 @@ def make_engine(
     woken = asyncio.Event()
     tasks = WorkerTasks(woken.set)
     failures = JobFailures(jobs, lanes, publisher, tasks.reports)
-    checkpoints = Checkpoints(jobs, lanes, publisher, clock.now_ms, lease)
+    checkpoints = Checkpoints(jobs, lanes, publisher, clock.now_ms, lease, f"{socket.gethostname()}:{os.getpid()}")
     refill = Refill(jobs, lanes, reader, settings.lane_blocks, woken.set, failures.lane_broken)
-    scheduler = Scheduler(settings, jobs, lanes, refill.wake, failures.lane_broken)
+    quotas, keys = settings.quotas, JobKeys(settings.storage_root)
+    scheduler = Scheduler(settings, quotas, jobs, lanes, refill.wake, failures.lane_broken, keys.find)
     gates = Gates(lease, jobs, lanes)
+
+    def most_characters(organisation: str) -> int | None:
+        most = quotas.of(organisation).field_characters
+        return most if most < settings.block_bytes else None
+
     generations = Generations(settings.prefix, sink, clock.now_ms)
-    works = WorkFactory(operations, datasets, settings.prefix, sink, gates, generations, clock.now_ms)
+    works = WorkFactory(operations, datasets, settings.prefix, sink, gates, generations, clock.now_ms, most_characters)
+    inspections = Inspections(
+        jobs=jobs,
+        lanes=lanes,
+        works=works,
+        failures=failures,
+        publisher=publisher,
+        tasks=tasks.of_partitions,
+        key_of=keys.find,
+    )
     batches = Batches(
         in_flight=settings.bulk_in_flight,
         jobs=jobs,
@@ -67,12 +93,18 @@ def make_engine(
         checkpoints=checkpoints,
         works=works,
         failures=failures,
+        inspections=inspections,
         publisher=publisher,
         metrics=metrics,
         tasks=tasks.batches,
         clock=clock,
         woken=woken,
     )
+    kept = stores(settings, storage, sink, keys, clock)
+
+    async def report_emptied(report: StoresEmptied) -> None:
+        await publisher.publish("commands", report.job_id.encode(), encode(report))
+
     conclusions = Conclusions(
         jobs=jobs,
         lanes=lanes,
@@ -82,6 +114,11 @@ def make_engine(
         publisher=publisher,
         tasks=tasks.conclusions,
         clock=clock,
+        purging=Purging(kept),
+        housekeeping=Housekeeping(
+            jobs, kept, settings.retentions, storage, settings.storage_root, keys, clock, report_emptied
+        ),
+        housekeeping_seconds=settings.housekeeping_seconds,
         image_days=settings.image_retention_days,
         index_bytes=settings.index_bytes,
         report_days=settings.report_retention_days,

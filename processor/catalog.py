@@ -30,4 +30,6 @@ def catalog(settings: Settings) -> Catalog:
     return Catalog(
         operations=kinds(settings.operations),
         datasets=load_datasets(settings.datasets_folder),
+        quotas=settings.quotas,
+        sealing=settings.seal_blocks,
     )

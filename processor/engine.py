@@ -18,6 +18,7 @@ import asyncio
 import logging
 from collections.abc import Collection
 
+from control.inspection import awaits_inspection
 from control.jobtable import JobTable
 from control.predicates import void
 from processor.execution.batches import Batches
@@ -84,6 +85,7 @@ class Engine:
             tasks.create_task(self._batches.run())
             tasks.create_task(self._checkpoints.run())
             tasks.create_task(self._conclusions.keep_alive())
+            tasks.create_task(self._conclusions.housekeep())
             tasks.create_task(self._tasks.failure.watch())
 
     # -- rebalancing -------------------------------------------------------------------------------------------------
@@ -215,6 +217,8 @@ class Engine:
             return
         self._degraded = reason is not None
         for lane in self.lanes:
-            if lane.error != reason and (lane.flying or lane.error is not None):
+            job = self._jobs.get(lane.job_id)
+            waits = lane.flying or (job is not None and awaits_inspection(job))
+            if lane.error != reason and (waits or lane.error is not None):
                 lane.error = reason
                 self._checkpoints.touch(lane)

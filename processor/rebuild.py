@@ -19,6 +19,7 @@ from runtime.provision import provision_indices
 from runtime.settings import Settings
 from runtime.topic_reading import TopicReading
 from schemas.codec import UndecodableError, decode
+from schemas.dead_letters import FIRST_WRITTEN
 from schemas.events import CommandRejected
 from schemas.progress import RowError
 from schemas.topics import TopicName, topic_name
@@ -46,8 +47,9 @@ async def _rebuild(settings: Settings, on_progress: Callable[[int, int], None]) 
     sink = BulkSink(client)
     try:
         batch: list[bytes] = []
+        corrected: set[tuple[str, int]] = set()
         for message, done, total in _records(settings):
-            name, item = _item(settings.prefix, message)
+            name, item = _item(settings.prefix, message, corrected)
             counts[name] += 1
             if item is not None:
                 batch.append(item)
@@ -62,7 +64,7 @@ async def _rebuild(settings: Settings, on_progress: Callable[[int, int], None]) 
         await client.close()
 
 
-def _item(prefix: str, message: Message) -> tuple[str, bytes | None]:
+def _item(prefix: str, message: Message, corrected: set[tuple[str, int]]) -> tuple[str, bytes | None]:
     topic, value = message.topic(), message.value()
     partition, offset = message.partition() or 0, message.offset() or 0
     try:
@@ -75,7 +77,13 @@ def _item(prefix: str, message: Message) -> tuple[str, bytes | None]:
             return "progress", progress_item(prefix, partition, offset, value)
         if any(name == "topic" for name, _ in message.headers() or []):
             return "refused", None  # no row of a job, but a record that could not be taken for one
-        return "errors", error_item(prefix, decode(value, RowError))
+        error = decode(value, RowError)
+        row = (error.job_id, error.row)
+        if error.corrected:
+            corrected.add(row)
+        elif row in corrected and any(name == FIRST_WRITTEN for name, _ in message.headers() or []):
+            return "errors", None  # it was written once more, behind its correction
+        return "errors", error_item(prefix, error)
     except UndecodableError:
         return "unreadable", None
 

@@ -19,6 +19,7 @@ from processor.assembly import make_engine
 from processor.catalog import catalog, operations
 from processor.elastic.bulk import BulkSink
 from processor.engine import Engine
+from processor.execution.timers import Timers
 from processor.metrics import WorkerMetrics
 from processor.reporter import Reporter
 from processor.stream.lease import Lease
@@ -26,7 +27,7 @@ from processor.stream.log_reader import LogReader, read_lane_records
 from processor.stream.publisher import Publisher
 from processor.stream.tested_versions import untested_libraries
 from runtime.clients import async_elasticsearch
-from runtime.clock import now_ms
+from runtime.clock import SYSTEM_CLOCK, now_ms
 from runtime.datasets import require_datasets
 from runtime.process import end_within
 from runtime.readiness import Readiness
@@ -92,6 +93,7 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
         partial(read_lane_records, config),
         lease,
         metrics,
+        storage,
     )
     worker.engine = engine
     app = worker.app
@@ -99,7 +101,8 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     leased = asyncio.create_task(lease.run())
     await app.start()
     ready = asyncio.create_task(_announce(engine, readiness))
-    parts = [leased, asyncio.create_task(engine.run()), asyncio.create_task(reporter.run()), ready]
+    timers = Timers(jobs, publish, lambda: worker.commands, SYSTEM_CLOCK)
+    parts = [leased, *(asyncio.create_task(part.run()) for part in (engine, reporter, timers)), ready]
     parts.append(asyncio.create_task(_measure(worker)))
     tasks: list[asyncio.Task[Any]] = [*parts, stopped, asyncio.create_task(app.wait_until_stopped())]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -56,3 +56,8 @@ def format_words(found: Mapping[str, Any]) -> list[str]:
 def way(operation: str) -> str:
     """The word between the job's operation and its dataset."""
     return "of" if operation == "export" else "into"
+
+
+def spaced(name: str) -> str:
+    """An event's name, such as ``PauseRequested``, as words: "Pause requested"."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip().capitalize()

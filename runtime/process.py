@@ -46,11 +46,13 @@ def run(role: str, service: str, work: Callable[[Settings], int | None], interru
     try:
         # Imported here: it takes a part of a second, in which a signal is to count already.
         from runtime.logs import configure_logging
+        from runtime.privacy import keep_files_private
         from runtime.settings import settings
         from runtime.telemetry.tracing import configure_tracing
         from runtime.version import VERSION
 
         chosen = settings()
+        keep_files_private(chosen.home)
         configure_logging(chosen)
         _require_files(chosen)
         told = as_event("process.started", role=role, version=VERSION)

@@ -8,16 +8,29 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, DirectoryPath, Field, SecretStr, field_validator
+from pydantic import AfterValidator, DirectoryPath, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from runtime.tables_in_settings import table_in
 from runtime.urls import server_key, server_url
 from schemas.principals import Role
+from schemas.quotas import QuotaBook, quota_book
+from schemas.retention import RetentionBook, retention_book
 
 
 def _key(value: SecretStr) -> SecretStr:
     server_key(value.get_secret_value())
     return value
+
+
+def _limits(text: str) -> str:
+    quota_book(table_in(text))
+    return text
+
+
+def _retention(text: str) -> str:
+    retention_book(table_in(text))
+    return text
 
 
 def _roles(text: str) -> str:
@@ -105,6 +118,13 @@ class Settings(BaseSettings):
     api_url: Url | None = Field(None, description="where clients find the API; unset: http://api_host:api_port")
     api_key: Key | None = Field(None, description="the admin's API key; unset: read from admin.key in the home folder")
     api_require_key: bool = Field(True, description="refuse calls without an API key; the local stack sets it to false")
+    api_tls_cert_file: Path | None = Field(
+        None, description="PEM file of the API's certificate, with those that sign it; the API speaks TLS with it"
+    )
+    api_tls_key_file: Path | None = Field(None, description="PEM file of the certificate's private key")
+    api_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that the command line trusts; unset: the system's"
+    )
     api_access_log: bool = Field(True, description="log a line for each request: who asked for which route")
     api_connections: int = Field(500, ge=10, description="connections that the API holds open at once, at most")
     api_head_seconds: float = Field(
@@ -174,6 +194,18 @@ class Settings(BaseSettings):
         64 * 1024**3, ge=1024**2, description="bytes that a compressed file unpacks to, at most"
     )
 
+    limits: Annotated[str, AfterValidator(_limits)] = Field(
+        "", description="what organisations may use, a table: JSON, or the path of a .toml or .json file"
+    )
+    retention: Annotated[str, AfterValidator(_retention)] = Field(
+        "", description="how long what holds values of jobs is kept, a table: JSON, or the path of such a file"
+    )
+    housekeeping_seconds: float = Field(
+        3600.0, gt=0, description="pause between two looks for what is to be removed by its retention"
+    )
+    seal_blocks: bool = Field(
+        True, description="encrypt the blocks of new jobs in Kafka, each job's with a key of its own, for purges"
+    )
     secrets_folder: DirectoryPath | None = Field(
         None, description="a folder with a file for each secret setting, named like its variable; unset: none"
     )
@@ -222,6 +254,14 @@ class Settings(BaseSettings):
             raise ValueError("it is not UTF-8 text")
         return value
 
+    @model_validator(mode="after")
+    def _tls(self) -> Settings:
+        if (self.api_tls_cert_file is None) != (self.api_tls_key_file is None):
+            raise ValueError(
+                "SLUICE_API_TLS_CERT_FILE and SLUICE_API_TLS_KEY_FILE belong together; give both, or neither"
+            )
+        return self
+
     @field_validator("source_urls")
     @classmethod
     def _addresses(cls, value: str) -> str:
@@ -246,9 +286,20 @@ class Settings(BaseSettings):
         return self.request_timeout_seconds + self.late_request_seconds
 
     @property
+    def quotas(self) -> QuotaBook:
+        """What each organisation may use. It reads the file that `limits` may name."""
+        return quota_book(table_in(self.limits))
+
+    @property
+    def retentions(self) -> RetentionBook:
+        """How long each store keeps what it has of a job. It reads the file that `retention` may name."""
+        return retention_book(table_in(self.retention))
+
+    @property
     def api(self) -> str:
         """The API's base URL, without a slash at its end."""
-        return (self.api_url or f"http://{self.api_host}:{self.api_port}").rstrip("/")
+        scheme = "http" if self.api_tls_cert_file is None else "https"
+        return (self.api_url or f"{scheme}://{self.api_host}:{self.api_port}").rstrip("/")
 
     @property
     def storage_root(self) -> Path:
@@ -272,8 +323,9 @@ class Settings(BaseSettings):
 
     @property
     def read_files(self) -> dict[str, Path]:
-        """The files that clients of Kafka and Elasticsearch read, by the names of their settings."""
-        names = ("kafka_ca_file", "kafka_cert_file", "kafka_key_file", "elasticsearch_ca_file")
+        """The files that clients of Kafka and Elasticsearch, and the API, read, by the names of their settings."""
+        clients = ("kafka_ca_file", "kafka_cert_file", "kafka_key_file", "elasticsearch_ca_file")
+        names = (*clients, "api_tls_cert_file", "api_tls_key_file")
         return {name: path for name in names if (path := getattr(self, name)) is not None}
 
     @property

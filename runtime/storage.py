@@ -120,6 +120,14 @@ class Storage:
         except (OSError, BaseError) as error:
             raise _problem(f"list {folder}", error) from error
 
+    async def dated(self, folder: str) -> list[tuple[str, float]]:
+        """The files below a folder, and when each was written, in seconds since 1970. Raises StorageError."""
+        try:
+            pages = [page async for page in obstore.list(self._store, folder)]
+        except (OSError, BaseError) as error:
+            raise _problem(f"list {folder}", error) from error
+        return [(item["path"], item["last_modified"].timestamp()) for page in pages for item in page]
+
     async def remove(self, paths: Iterable[str] = (), folder: str | None = None) -> None:
         """Remove files, and all of a folder; what is not there is no problem. Raises StorageError."""
         wanted = list(paths)

@@ -53,6 +53,9 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
     guarded: bool = False
     """Some value may carry the apostrophe that exports put before what a spreadsheet would take for a formula."""
 
+    ahead: list[list[str]] = []
+    """Of the first block of a job that is inspected: a copy of the rows behind it."""
+
     def __post_init__(self) -> None:
         if not isinstance(self.rows, list):
             return  # a reader has encoded them already: see `plain_rows` in csvfile/rows.py
@@ -75,6 +78,13 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
     def line_of(self, index: int) -> int:
         """The file's line on which the row at `index` begins."""
         return self.lines[index] if self.lines else self.first_line + index
+
+
+class SealedBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="sealed"):
+    """A `RowBlock` that only the key of its job opens: its JSON, compressed (LZ4) and encrypted (AES-256-GCM)."""
+
+    content: bytes
+    """Twelve bytes of nonce, the ciphertext, 16 bytes of tag. The place ``<job id>/<run>/<block>`` is authenticated."""
 
 
 class UndoBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="undo"):
@@ -110,7 +120,9 @@ class SliceBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="sli
         _require_order(self.first_row, self.last_row)
 
 
-Block = RowBlock | UndoBlock | SliceBlock
+OpenBlock = RowBlock | UndoBlock | SliceBlock
+"""What operations are given."""
+Block = OpenBlock | SealedBlock
 
 
 class BlockHead(msgspec.Struct, frozen=True, kw_only=True):

@@ -82,6 +82,8 @@ Reason = Annotated[str, Meta(max_length=MOST_REASON)]
 Name = Annotated[str, Meta(max_length=200)]
 """Of a person or a service, an operation, a dataset, an organisation."""
 Day = Annotated[str, Meta(max_length=40)]
+When = Annotated[str, Meta(max_length=40, description="ISO 8601 with an offset, such as 2026-01-31T22:00:00Z")]
+"""A time, as callers of REST write it."""
 MOST_KEY: Final = 255
 """Characters of an idempotency key."""
 MOST_PATH: Final = 4096

@@ -16,8 +16,11 @@ from schemas.bounds import (
     Rate,
     Reason,
     RowCount,
+    Timestamp,
 )
 from schemas.job import Input, LaneTotals, Options, Phase, RestedLane, Source
+from schemas.retention import StoreName
+from schemas.suspicion import Suspicion
 
 
 class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -45,6 +48,8 @@ class CreateJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
     date_till: Day | None = None
     draft: bool = False
     """Its file is still to come: `StartDraft` names it."""
+    start_at: Timestamp | None = None
+    """Start it at this time, in milliseconds since 1970, or as soon after it as its exclusive key is free."""
 
 
 class StartDraft(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,10 +65,15 @@ class StartJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """The dry run's id."""
     options: Options | None = None
     """None: those of the dry run."""
+    start_at: Timestamp | None = None
+    """As in `CreateJob`."""
 
 
 class PauseJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Stop writing, keep everything, go on later."""
+    """Stop writing, keep everything, go on later. Sent again it sets the time to go on, or cancels it."""
+
+    resume_at: Timestamp | None = None
+    """Go on at this time, in milliseconds since 1970; None: when somebody resumes it."""
 
 
 class ResumeJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -89,6 +99,10 @@ class RetryErrors(_Request, frozen=True, kw_only=True, omit_defaults=True):
     source: Source
     errors_of_run: Counter = 0
     """The run of the job when the rows were compared with its row errors; a newer run may have corrected some."""
+
+
+class PurgeJob(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Remove for good all that holds values of a job that is over. Its history stays, and the rows that it wrote."""
 
 
 class SetRate(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -159,6 +173,15 @@ class LanesCounted(_Command, frozen=True, kw_only=True, omit_defaults=True):
     lanes: dict[Partition, LaneTotals]
 
 
+class RowsInspected(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a worker, before the first row of a job is written: what the first rows look like."""
+
+    epoch: Counter
+    suspicion: Suspicion | None = None
+    own_rows: RowCount = 0
+    """Rows of the organisation that there were to compare with, counted up to 1,000."""
+
+
 class UndoChecked(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a worker: how many of the job's rows it has found after the rollback."""
 
@@ -170,13 +193,45 @@ class UndoChecked(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Rows that were removed with the job's file, rather than one by one."""
 
 
+class TimerDue(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of the worker that owns the commands: the time has come at which a job is to start or to go on."""
+
+    due_at: Timestamp
+    """The time that the job's state has; another one is void."""
+    by: Name = "timer"
+
+
 class FileFinished(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a worker: the job's file is there, complete."""
 
     epoch: Counter
 
 
-Request = CreateJob | StartDraft | StartJob | PauseJob | ResumeJob | TerminateJob | RollbackJob | RetryErrors | SetRate
+class PurgeEnded(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a worker: nothing that holds values of the job is left, or what keeps it from removing the rest."""
+
+    epoch: Counter
+    problem: str | None = None
+
+
+class StoresEmptied(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Report of a worker: what these stores had of the job is removed, since its retention is over."""
+
+    stores: list[StoreName]
+
+
+Request = (
+    CreateJob
+    | StartDraft
+    | StartJob
+    | PauseJob
+    | ResumeJob
+    | TerminateJob
+    | RollbackJob
+    | RetryErrors
+    | PurgeJob
+    | SetRate
+)
 Report = (
     InputAdvanced
     | InputEnded
@@ -185,9 +240,12 @@ Report = (
     | LanesDone
     | WorkFailed
     | LanesCounted
+    | RowsInspected
     | FileFinished
     | UndoChecked
+    | PurgeEnded
+    | StoresEmptied
 )
-Command = Request | Report
+Command = Request | Report | TimerDue
 
 RequestName = Literal["pause", "resume", "terminate", "rollback"]

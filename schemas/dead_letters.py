@@ -9,6 +9,10 @@ from schemas.bounds import MOST_REASON
 MOST_BYTES = 1_000_000
 """A rejected record's value is cut at so many bytes, so that its dead letter always finds room in the topic."""
 
+FIRST_WRITTEN = "first-written"
+"""Header of a record that was written once more: the time of the first one, milliseconds since 1970. Records of other
+jobs in front of it were removed. A row error of a row that has been corrected may come behind its correction then."""
+
 DeadLetter = tuple[bytes | None, bytes | None, dict[str, str]]
 """Key, value and headers of a record of the topic."""
 

@@ -8,6 +8,8 @@ import msgspec
 
 from schemas.bounds import HttpStatus, Offset, Partition, Rate, RowCount, Timestamp
 from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State
+from schemas.retention import StoreName
+from schemas.suspicion import Suspicion
 
 
 class Created(msgspec.Struct, frozen=True, tag=True):
@@ -31,6 +33,10 @@ class PauseRequested(msgspec.Struct, frozen=True, tag=True):
 
     budget_spent: bool = False
     """The control agent pauses the job: it has too many row errors."""
+    resume_at: Timestamp | None = None
+    """When it goes on by itself."""
+    suspected: bool = False
+    """The control agent pauses the job: its first rows look like an accident."""
 
 
 class Paused(msgspec.Struct, frozen=True, tag=True):
@@ -85,10 +91,37 @@ class RolledBack(msgspec.Struct, frozen=True, tag=True):
     """Rows that went with the job's file."""
 
 
+class PurgeBegun(msgspec.Struct, frozen=True, tag=True):
+    """What holds values of the job is being removed."""
+
+
+class Purged(msgspec.Struct, frozen=True, tag=True):
+    """Nothing that holds values of the job is left, but the rows that it wrote and that were not taken out."""
+
+
+class PurgeFailed(msgspec.Struct, frozen=True, tag=True):
+    """Something can't be removed now; a purge that is asked for again goes on."""
+
+    problem: str
+
+
+class Expired(msgspec.Struct, frozen=True, tag=True):
+    """What these stores had of the job is removed, as its retention is over."""
+
+    stores: list[StoreName]
+
+
 class RateSet(msgspec.Struct, frozen=True, tag=True):
     """The most rows a second are these now; None: no limit."""
 
     rows_per_second: Rate | None
+
+
+class TimerSet(msgspec.Struct, frozen=True, tag=True):
+    """The time at which it goes on by itself is another one."""
+
+    at: Timestamp | None
+    """None: there is none any more."""
 
 
 class InputMoved(msgspec.Struct, frozen=True, tag=True):
@@ -123,6 +156,18 @@ class LanesTallied(msgspec.Struct, frozen=True, tag=True):
 
 class ProbePassed(msgspec.Struct, frozen=True, tag=True):
     """The first rows have no more errors than allowed: the others may be applied (not part of the audit trail)."""
+
+
+class Inspected(msgspec.Struct, frozen=True, tag=True):
+    """A worker has looked at the first rows, and found nothing (not part of the audit trail)."""
+
+
+class Suspected(msgspec.Struct, frozen=True, tag=True):
+    """The first rows look like an accident."""
+
+    suspicion: Suspicion
+    pauses: bool = False
+    """The job pauses itself before a row is written."""
 
 
 class LanesFinished(msgspec.Struct, frozen=True, tag=True):
@@ -164,20 +209,27 @@ Event = (
     | UndoFinished
     | RollbackRepeated
     | RolledBack
+    | PurgeBegun
+    | Purged
+    | PurgeFailed
+    | Expired
     | RateSet
+    | TimerSet
     | InputMoved
     | InputAnnounced
     | InputCompleted
     | LanesStopped
     | LanesTallied
     | ProbePassed
+    | Inspected
+    | Suspected
     | LanesFinished
     | FileBegun
     | Completed
     | Failed
 )
 
-UNAUDITED = (InputMoved, LanesStopped, LanesTallied, ProbePassed, LanesFinished)
+UNAUDITED = (InputMoved, LanesStopped, LanesTallied, ProbePassed, Inspected, LanesFinished)
 """Events that change the state and mean nothing to an operator: they stay out of the topic."""
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from schemas.datasets import Dataset, Field
 from schemas.names import MAPPING_FIELDS
 
-_KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 8191}
+KEYWORD_CHARACTERS: Final = 8191
+"""Longer texts are kept, and are neither found nor counted: Lucene's terms have 32,766 bytes at most."""
+_KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": KEYWORD_CHARACTERS}
 _DATE: dict[str, Any] = {"type": "date", "format": "strict_date_optional_time||epoch_millis"}
 _LONG: dict[str, Any] = {"type": "long"}
 
@@ -74,7 +76,7 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
                 for name in ("id", "operation", "dataset", "organisation", "created_by", "state", "phase")
             },
             "job_id": {"type": "alias", "path": "id"},
-            "reason": {"type": "keyword", "ignore_above": 8191},
+            "reason": _KEYWORD,
             **dict.fromkeys(("created_at", "started_at", "ended_at", "updated_at"), _DATE),
             **dict.fromkeys(("command_offset", "rows_total", "rows_applied", "rows_failed", "rows_undone"), _LONG),
             "mode": {"type": "keyword"},
@@ -87,7 +89,7 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
         "properties": {
             **{
                 name: {"type": "keyword"}
-                for name in ("job_id", "operation", "dataset", "organisation", "phase", "lane")
+                for name in ("job_id", "operation", "dataset", "organisation", "phase", "lane", "worker")
             },
             **{name: {"type": "integer"} for name in ("partition", "run")},
             **dict.fromkeys(("parked_blocks", "refused", "rows_total"), _LONG),
@@ -103,8 +105,8 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
             **{name: {"type": "keyword"} for name in ("job_id", "organisation", "column")},
             "row": _LONG,
             "line": _LONG,
-            "value": {"type": "keyword", "ignore_above": 8191},
-            "reason": {"type": "keyword", "ignore_above": 8191},
+            "value": _KEYWORD,
+            "reason": _KEYWORD,
             "values": {"type": "keyword", "index": False, "doc_values": False},
             "at": _DATE,
         },

@@ -29,6 +29,8 @@ from schemas.bounds import (
     Timestamp,
 )
 from schemas.modes import RESTORING, Empty, Mode
+from schemas.retention import StoreName
+from schemas.suspicion import Suspicion
 
 
 class State(StrEnum):
@@ -101,6 +103,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     """A character, or single, double or none; null: double. Within quotes a doubled one stands for one."""
     escape: SignName | None = None
     """A character, or backslash: a delimiter, quote or line end behind it is part of the value; null: none."""
+    suspicions: Literal["pause", "note", "off"] | None = None
+    """What becomes of a file whose first rows look like an accident; null: it pauses the job before its first row is
+    written where the organisation has 1,000 rows to compare with, and is noted elsewhere."""
 
 
 COLUMN_OPTIONS: Final = ("mapping", "columns", "set", "ignore_extra")
@@ -293,6 +298,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     budget: Literal["probing", "open", "spent", "waived"] = "open"
     """Of row errors. Probing: rows behind the first ones wait until these have been judged; spent: the job paused
     itself for its errors; waived: it was resumed then, so it does not do so again."""
+    inspection: Literal["none", "due", "done", "suspicious", "waived"] = "none"
+    """Of the first rows. Due: none is written before a worker has looked at them; suspicious: the job pauses itself for
+    what they look like; waived: it was resumed then."""
+    suspicion: Suspicion | None = None
+    """The accident that the first rows look like."""
     reason: str | None = None
     options: Options = Options()
     mode: Mode | None = None
@@ -324,9 +334,29 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     undone: LaneTotals | None = None
     started_at: Timestamp | None = None
     ended_at: Timestamp | None = None
+    resume_at: Timestamp | None = None
+    """While it is paused: when it goes on by itself."""
+    start_at: Timestamp | None = None
+    """While it is QUEUED: it does not start before this time."""
+    state_since: Timestamp | None = None
+    """When it came into its state; None: an older version wrote it."""
+    sealed: bool = False
+    """Its blocks in Kafka are encrypted with a key of its own."""
     needs: Counter = 0
     """The least `FORMAT` of a process that may work on this job, see docs/decisions/0044-messages-of-other-versions.md.
     """
+    purging: bool = False
+    """What holds its values is being removed."""
+    purged_at: Timestamp | None = None
+    """When nothing of that was left."""
+    purge_problem: str | None = None
+    """What kept the last purge from its end."""
+    expired: dict[StoreName, Timestamp] = {}
+    """Store -> when what it had of the job was removed, as its retention was over."""
+
+    def lacks(self, store: StoreName) -> Timestamp | None:
+        """When what this store had of the job was removed; None: it was not."""
+        return self.purged_at or self.expired.get(store)
 
     @property
     def current_input(self) -> Input:

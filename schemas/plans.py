@@ -29,6 +29,8 @@ class ReadFile(_Plan, frozen=True, kw_only=True, omit_defaults=True):
     """The job's: in some modes a file may leave out all fields but those of the key."""
     numbered: bool = False
     """The rows are some of a job's: each has its number in the column ``sluice_row``."""
+    ahead_rows: RowCount = 0
+    """The first block carries a copy of the rows behind it, up to this row."""
     checkpoint: Input = Input()
 
 

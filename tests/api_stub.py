@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ class StubLog:
             catalog=self.catalog,
             holder=lambda key: holder(jobs.values(), key),
             find=jobs.get,
+            jobs=jobs.values,
             applied_before=lambda new: applied_before(jobs.values(), new, self.catalog),
         )
         effect = react(jobs.get(command.job_id), command, context)
@@ -183,6 +185,7 @@ def stub(
     """
     values = {"home": folder, "api_require_key": False, "api_key": "secret", **more}
     settings = Settings(**values)
+    catalog = replace(catalog, quotas=settings.quotas)
     live = JobFeed()
     log = StubLog(live, catalog)
     undeclared: list[str] = []

@@ -25,6 +25,8 @@ UPLOAD = {"operation": "upload", "dataset": "people"}
 CORRECTED = PEOPLE.strip() + b",sluice_row\n" + ROW.strip() + b",1\n"
 FITTING: dict[str, dict[str, Any]] = {
     "createJob": {"json": EXPORT},
+    "actOnJobs": {"json": {"action": "pause", "all": True}},
+    "estimateExport": {"json": EXPORT},
     "createKey": {"json": {"name": "ada", "organisation": "acme", "role": "operator"}},
     "setRate": {"json": {"rows_per_second": 5}},
     "appendFile": {"content": PEOPLE + ROW, "headers": {"Upload-Offset": "0"}},
@@ -74,7 +76,7 @@ class RowErrors:
     async def count(self, **_: Any) -> dict[str, int]:
         return {"count": 4}
 
-    async def search(self, search_after: list[int] | None = None, index: str = "", **_: Any) -> dict[str, Any]:
+    async def search(self, search_after: list[int] | None = None, index: str = "", **more: Any) -> dict[str, Any]:
         if index.endswith("-undone"):
             left = {"row": 2, "document": "acme:0", "reason": "it has been changed since, by no job"}
             block = {"first_row": 1, "last_row": 2, "run": 1, "restored": [[1, 1]], "kept": [left], "failed": []}
@@ -83,7 +85,15 @@ class RowErrors:
         change = {"kind": "updated", "key": ["Ann"], "before": {"size": 2}, "after": {"size": 3}}
         source = {"mapping": MAPPING, "row": 1, "document": {"name": "Ann"}, **error, **change}
         hits = [] if search_after else [{"_source": source, "sort": [1]}]
-        return {"hits": {"hits": hits, "total": {"value": 1}}}
+        if "term" in str(more.get("query")) and "'row': 999" in str(more["query"]):
+            return {"hits": {"hits": [], "total": {"value": 0}}}
+        groups = [
+            {"key": "odd", "columns": {"buckets": [{"key": "", "doc_count": 1, "first": {"hits": {"hits": hits}}}]}}
+        ]
+        return {
+            "hits": {"hits": hits, "total": {"value": 1}},
+            "aggregations": {"reasons": {"buckets": groups}, "time": {"buckets": []}, "owners": {"buckets": []}},
+        }
 
 
 class World:
@@ -123,10 +133,10 @@ class World:
         """The id of a new key."""
         return str(self.ask("createKey").json()["id"])
 
-    def draft(self, size: int | None = None) -> str:
+    def draft(self, size: int | None = None, **job: Any) -> str:
         """A job whose file of so many bytes is still to come."""
         source = {"upload": "people.csv", "bytes": size}
-        return str(self.ask("createJob", json={**UPLOAD, "source": source}).json()["id"])
+        return str(self.ask("createJob", json={**UPLOAD, **job, "source": source}).json()["id"])
 
     def running(self, **job: Any) -> str:
         answer = make_job(self.client, **job)

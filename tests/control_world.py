@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from schemas.commands import (
     LanesDone,
     LanesRested,
     PauseJob,
+    PurgeJob,
     ResumeJob,
     RetryErrors,
     RollbackJob,
@@ -32,6 +34,7 @@ from schemas.commands import (
 from schemas.events import CommandRejected, History, JobEvent
 from schemas.job import Input, Job, LaneTotals, Options, RestedLane, Source, State
 from schemas.plans import Plan
+from schemas.quotas import QuotaBook
 
 PARTITIONS = 2
 CATALOG = Catalog(
@@ -60,7 +63,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 class World:
     """One control agent with its topics; `send` is what Kafka does, the rest is what people and workers do."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, quotas: QuotaBook | None = None, **options: Any) -> None:
         """`options`: of every job that is created."""
         self.options = options
         self.jobs = JobTable()
@@ -68,7 +71,9 @@ class World:
         self.plans: list[Plan] = []
         self.states: list[Job] = []
         self.log: list[bytes] = []
-        self.agent = ControlAgent(self.jobs, CATALOG, PARTITIONS, self._publish)
+        self.agent = ControlAgent(
+            self.jobs, dataclasses.replace(CATALOG, quotas=quotas or QuotaBook()), PARTITIONS, self._publish
+        )
 
     async def _publish(self, topic: str, key: bytes, value: bytes) -> None:
         match topic:
@@ -289,6 +294,7 @@ REQUESTS: dict[str, Command] = {
     "retry": corrections(),
     "rate": SetRate(job_id="j1", by="bob", rows_per_second=750),
     "create": upload(),
+    "purge": PurgeJob(job_id="j1", by="bob", reason="forget it"),
 }
 
 

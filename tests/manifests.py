@@ -1,6 +1,7 @@
 """The Kubernetes manifests as kustomize renders them, and what can be asked of them.
 
-`python -m tests.manifests` writes the alert rules among them anew: kustomize takes no file from outside of k8s/.
+`python -m tests.manifests` writes those anew that follow from other files: the alert rules, since kustomize takes no
+file from outside of k8s/, and the rights of Kafka's users.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import yaml
+
+from devstack.foreground import ROLES
+from schemas.rights import User, rights_of
 
 Json = dict[str, Any]
 
@@ -36,6 +40,44 @@ def alert_rules() -> str:
     """The rules of monitoring/alerts.yaml as an object of Prometheus' operator."""
     lines = (ROOT / "monitoring" / "alerts.yaml").read_text("utf-8").splitlines()
     return _HEAD + "".join(f"  {line}\n" if line else "\n" for line in lines if not line.startswith("#"))
+
+
+USERS: Final = K8S / "components" / "kafka-strimzi" / "users.yaml"
+_USERS_HEAD: Final = """# A user for each role. Written by `python -m tests.manifests`, from schemas/rights.py.
+# The worker's user also serves `sluice rebuild`.
+"""
+_USER: Final = """apiVersion: kafka.strimzi.io/v1
+kind: KafkaUser
+metadata:
+  name: sluice-{role}
+  labels:
+    strimzi.io/cluster: sluice
+spec:
+  authentication:
+    type: scram-sha-512
+  authorization:
+    type: simple
+    acls:
+"""
+
+
+def kafka_users() -> str:
+    """The users of Kafka as objects of Strimzi's operator."""
+    users = []
+    for role in ROLES:
+        operations: dict[tuple[str, str, str], list[str]] = {}
+        for right in rights_of(cast(User, role), "sluice"):
+            kind = {"topic": "topic", "group": "group", "transactional-id": "transactionalId"}[right.resource]
+            resource = (kind, right.name, "prefix" if right.prefixed else "literal")
+            named = "".join(part.capitalize() for part in right.operation.split("-"))
+            operations.setdefault(resource, ["Describe"]).append(named)
+        lines = [
+            f"      - resource: {{type: {kind}, name: {name}, patternType: {pattern}}}\n"
+            f"        operations: [{', '.join(allowed)}]\n"
+            for (kind, name, pattern), allowed in operations.items()
+        ]
+        users.append(_USER.format(role=role) + "".join(lines))
+    return _USERS_HEAD + "---\n".join(users)
 
 
 def builder() -> list[str] | None:
@@ -137,3 +179,4 @@ def below_restricted(item: Json) -> Iterator[str]:
 
 if __name__ == "__main__":
     RULES.write_text(alert_rules(), "utf-8")
+    USERS.write_text(kafka_users(), "utf-8")

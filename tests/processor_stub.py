@@ -20,6 +20,7 @@ from runtime.settings import Settings
 from schemas.blocks import RowBlock
 from schemas.codec import encode
 from schemas.job import Job, Options, State
+from schemas.quotas import QuotaBook
 
 T = TypeVar("T")
 Step = Exception | Callable[[list["Item"]], dict[str, Any]]
@@ -124,21 +125,23 @@ ROWS = 100
 class Worker:
     """A scheduler with the lanes it takes from."""
 
-    def __init__(self, bulk_rows: int = 300) -> None:
+    def __init__(self, bulk_rows: int = 300, quotas: QuotaBook | None = None) -> None:
         self.jobs, self.lanes = JobTable(), Lanes(owned=frozenset({0, 1}))
         self.broken: list[str] = []
         self.scheduler = Scheduler(
             Settings(bulk_rows=bulk_rows),
+            quotas or QuotaBook(),
             self.jobs,
             self.lanes,
             lambda _: None,
             lambda _, reason: self.broken.append(reason),
         )
 
-    def add(self, job_id: str, blocks: int, rate: float | None = None) -> None:
+    def add(self, job_id: str, blocks: int, rate: float | None = None, organisation: str = "a") -> None:
         job = Job(
-            id=job_id, operation="upload", dataset="people", organisation="a", created_by="a", state=State.RUNNING,
-            created_at=1, command_offset=len(self.jobs), partitions=2, options=Options(rows_per_second=rate),
+            id=job_id, operation="upload", dataset="people", organisation=organisation, created_by="a",
+            state=State.RUNNING, created_at=1, command_offset=len(self.jobs), partitions=2,
+            options=Options(rows_per_second=rate),
         )  # fmt: skip
         self.jobs.put(job)
         self.scheduler.set_rate(job)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from api.errors import ApiError, invalid
+from api.jobs.times import time_in
 from api.jobs.undone import partial_problem
 from api.models import InputEnd, Rate, Reason
 from api.readmodel.command_log import ANSWER_SECONDS, submit
@@ -14,19 +15,25 @@ from api.uploads.drafts import DraftFile
 from api.web.auth import Caller
 from api.web.services import Services
 from control.moves import legality
-from schemas.commands import InputEnded, PauseJob, ResumeJob, RollbackJob, SetRate, TerminateJob
+from schemas.commands import InputEnded, PauseJob, PurgeJob, ResumeJob, RollbackJob, SetRate, TerminateJob
 from schemas.commands import Request as Command
 from schemas.job import RESTING, Job
+from schemas.principals import Role
 
 COMMANDS: Final[dict[str, Callable[[str, str, Reason], Command]]] = {
-    "pause": lambda job_id, by, body: PauseJob(job_id=job_id, by=by, reason=body.reason),
+    "pause": lambda job_id, by, body: PauseJob(
+        job_id=job_id, by=by, reason=body.reason, resume_at=time_in("resume_at", body.resume_at)
+    ),
     "resume": lambda job_id, by, body: ResumeJob(job_id=job_id, by=by, reason=body.reason),
     "terminate": lambda job_id, by, body: TerminateJob(
         job_id=job_id, by=by, reason=body.reason, keep_rows=body.keep_rows
     ),
     "rollback": lambda job_id, by, body: RollbackJob(job_id=job_id, by=by, reason=body.reason, force=body.force),
+    "purge": lambda job_id, by, body: PurgeJob(job_id=job_id, by=by, reason=body.reason),
 }
 """The last part of the path -> the command."""
+ROLES: Final[dict[str, Role]] = {"purge": Role.ADMIN}
+"""The least role of those that take another one than operator."""
 
 
 async def carry_out(
@@ -35,6 +42,8 @@ async def carry_out(
     """Send one of `COMMANDS`; returns the job after it. Raises as `submit`, and ApiError 400."""
     if body.keep_rows and action != "terminate":
         raise invalid("keep_rows belongs to terminate; leave it out")
+    if body.resume_at is not None and action != "pause":
+        raise invalid("resume_at belongs to pause; leave it out")
     if (body.force or body.partial) and action != "rollback":
         raise invalid("force and partial belong to rollback; leave them out")
     command = COMMANDS[action](job.id, caller.name, body)
@@ -51,8 +60,12 @@ async def carry_out(
 async def at_rest(parts: Services, job: Job, action: str, seconds: float) -> tuple[Job, bool]:
     """The job after one of `COMMANDS`, and whether it has reached a resting state within so many seconds."""
     # A resumed job is RUNNING: there is no resting state to wait for.
-    rests = action == "resume" or await parts.live.until(job.id, lambda now: now.state in RESTING, seconds) is not None
+    rests = action == "resume" or await parts.live.until(job.id, _rests, seconds) is not None
     return parts.view.jobs.get(job.id, job), rests
+
+
+def _rests(job: Job) -> bool:
+    return job.state in RESTING and not job.purging
 
 
 async def change_rate(parts: Services, job: Job, caller: Caller, body: Rate) -> Job:

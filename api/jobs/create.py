@@ -8,20 +8,24 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 from msgspec.structs import replace
 from starlette.requests import Request
 
-from api.errors import ApiError, invalid, no_such_job, unavailable
+from api.errors import ApiError, invalid, no_such_job, refused, unavailable
 from api.jobs.again import asked_again, given_options, stored_again
+from api.jobs.estimates import require_confirmed
+from api.jobs.export_size import export_rows
 from api.jobs.job_form import JobForm
 from api.jobs.job_query import request_in_query
 from api.jobs.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
 from api.models import Elsewhere, JobRequest
 from api.readmodel.command_log import submit
 from api.remote.addresses import allowed_address, parsed
+from api.uploads.allowance import Allowance
 from api.uploads.conversion import plain
-from api.uploads.import_folders import allowed_path, digest_of, folders_for, unchanged
+from api.uploads.import_folders import allowed_path, digest_of, folders_for, size_of, unchanged
 from api.uploads.multipart import boundary_of
 from api.uploads.receiving import receive_parts
 from api.uploads.upload import Upload
@@ -29,8 +33,12 @@ from api.web.auth import Caller
 from api.web.bodies import short_body
 from api.web.ending import require_holding
 from api.web.services import Services, caller, caught_up, services
+from control.quotas import export_problem, rows_problem
+from csvfile.cutter import Limits
+from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import text_by
+from csvfile.row_count import rows_beyond
 from runtime.clock import now_ms
 from schemas.bounds import MOST_KEY
 from schemas.commands import CreateJob
@@ -81,12 +89,14 @@ async def make_job(request: Request, job_id: str, receive: Receive) -> Job:
     if known is not None and not asking.may_see(known.organisation):
         # A service that produces commands chooses its jobs' ids.
         raise ApiError(422, "this Idempotency-Key can't be used; use another one")
-    admission = Admission(job_id, asking, parts.catalog, known, parts.mappings)
-    async with Upload(parts.settings.storage_root, job_id, parts.settings.unpacked_bytes) as upload:
+    admission = Admission(job_id, asking, parts.catalog, known, parts.mappings, parts.view.jobs.values)
+    widest = Allowance.widest(parts.catalog.quotas, asking.organisations)
+    async with Upload(parts.settings.storage_root, job_id, parts.settings.unpacked_bytes, widest) as upload:
         command = await receive(request, admission, upload)
         if upload.begun:
             await upload.settle()
         command = await _with_file(request, admission, command, upload)
+        await _require_rows(request, admission, command, upload)
         require_holding(parts, admission.caller)
         return await _submit_once(parts, command, upload)
 
@@ -120,7 +130,10 @@ async def receive_elsewhere(
         case Elsewhere(job=None, url=str() as url, upload=None):
             return await _receive_url(request, admission, upload, await admission.resolved(asked), url)
         case _:
-            return admission.command(await admission.resolved(asked), None)
+            asked = await admission.resolved(asked)
+            command = admission.command(asked, None)
+            await require_confirmed(services(request), admission, asked, command)
+            return command
 
 
 async def _receive_url(
@@ -212,15 +225,46 @@ async def _named_file(request: Request, admission: Admission, command: CreateJob
 
     def read(stop: threading.Event) -> Source:
         path = allowed_path(command.source.path or "", roots)
+        admission.require_size(command, Source(bytes=size_of(path)))
         with unchanged(path) as (file, _):
             as_it_is = plain(file.read(HEAD_BYTES), text)
             if not as_it_is:
                 file.seek(0)
+                upload.allow(admission.allowance(command))
                 upload.expect(text)
                 upload.convert(path.name, file, look, stop)
         return digest_of(path, look, stop)[1] if as_it_is else upload.source()
 
     return await services(request).files.run(request, read)
+
+
+async def _require_rows(request: Request, admission: Admission, command: CreateJob, upload: Upload) -> None:
+    """Require that the job has no more rows than its organisation may have in one; readers require it as well.
+
+    Raises:
+        ApiError: 413, it has.
+    """
+    parts, source, organisation = services(request), command.source, command.organisation
+    quotas = parts.catalog.quotas.of(organisation)
+    problem = None
+    if source.kind == "query" and admission.made is None:
+        rows = await export_rows(parts, command)
+        problem = None if rows is None else export_problem(rows, organisation, quotas)
+    elif source.kind == "file" and (source.lines or 0) > quotas.rows and admission.made is None:
+        path = upload.written if upload.begun else Path(source.path or "")
+        dataset = parts.catalog.datasets[command.dataset]
+        limits = Limits(parts.settings.block_rows, parts.settings.block_bytes)
+
+        def count(_stop: threading.Event) -> int | None:
+            return rows_beyond(path, source, dataset, limits, quotas.rows)
+
+        try:
+            beyond = await parts.files.run(request, count)
+        except (CsvFileError, OSError):
+            beyond = None  # the job will say so
+        problem = None if beyond is None else rows_problem(beyond, organisation, quotas)
+    if problem is not None:
+        raise refused(problem)
 
 
 async def _submit_once(parts: Services, command: CreateJob, upload: Upload) -> Job:

@@ -10,7 +10,7 @@ from email.utils import formatdate
 from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
-from api.errors import ApiError, unavailable
+from api.errors import ApiError, removed, unavailable
 from api.jobs.changes import changes_csv
 from api.jobs.row_errors import csv_pages
 from api.jobs.undone import Bucket, undone_csv
@@ -106,6 +106,8 @@ async def result_file(storage: Storage, job: Job, asked: Headers, head_only: boo
 def result_problem(job: Job) -> ApiError | None:
     """Why a job has no file to download; None: it has one. Pure."""
     details = {"state": job.state}
+    if (gone := removed(job, "results", "the rows")) is not None and job.source.kind == "query":
+        return gone
     if job.source.kind != "query":
         return ApiError(404, f"job {job.id} has no file; only exports have one", details)
     match job.state:

@@ -23,6 +23,7 @@ from api.uploads.import_folders import Look, digest_of
 from api.uploads.unpacking import compression_of
 from api.uploads.upload import Upload
 from api.web.auth import Caller
+from api.web.ending import while_holding
 from api.web.services import Services
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import text_by
@@ -52,7 +53,7 @@ async def take_part(parts: Services, job: Job, caller: Caller, offset: int, requ
     """
     require_draft(job, parts)
     file = draft_file(parts, job)
-    size = await file.append(offset, request.stream())
+    size = await file.append(offset, while_holding(parts, caller, request.stream()))
     if offset < HEAD_BYTES <= size:
         await asyncio.to_thread(_look_early, parts, job, caller, file)
     return size

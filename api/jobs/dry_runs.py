@@ -9,6 +9,7 @@ from api.jobs.changes import changes_of
 from api.jobs.row_errors import error_page
 from api.jobs.row_pages import row_pages
 from api.jobs.stored_file import Standing, standing
+from api.jobs.times import time_in
 from api.models import Preview, PreviewRow, Start
 from api.readmodel.command_log import submit
 from api.readmodel.totals import applied_totals
@@ -56,6 +57,7 @@ async def start_real(parts: Services, job: Job, caller: Caller, body: Start) -> 
         reason=body.reason,
         dry_run=job.id,
         options=body.options,
+        start_at=time_in("start_at", body.start_at),
     )
     problem = request_problem(command)
     if problem is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -18,8 +19,20 @@ from schemas.job import ENDED, Job
 _PROGRESS_SECONDS = 0.25
 
 
-async def events(live: JobFeed, job: Job) -> AsyncIterator[ServerSentEvent]:
-    """Events until the job has ended; for a job that is PAUSED, FAILED or QUEUED the stream stays open."""
+async def events(live: JobFeed, job: Job, streams: Counter[str]) -> AsyncIterator[ServerSentEvent]:
+    """Events until the job has ended; for a job that is PAUSED, FAILED or QUEUED the stream stays open.
+
+    Meanwhile it counts among its organisation's `streams`.
+    """
+    streams[job.organisation] += 1
+    try:
+        async for event in _events(live, job):
+            yield event
+    finally:
+        streams[job.organisation] -= 1
+
+
+async def _events(live: JobFeed, job: Job) -> AsyncIterator[ServerSentEvent]:
     with live.watch(job.id) as watch:
         shown, shown_at = live.view.jobs.get(job.id, job), time.monotonic()
         yield _event(live, "state", shown)

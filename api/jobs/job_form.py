@@ -73,6 +73,7 @@ class JobForm:
         if self.asked is not None and self.upload.begun and self._command is None:
             self.asked = await self._admission.resolved(self.asked)
             self._command = self._admission.command(self.asked, self.upload.source())
+            self.upload.allow(self._admission.allowance(self._command))
             self.upload.expect(text_by(self._command.options))
             self.upload.look_with(partial(self._admission.look, self._command))
 

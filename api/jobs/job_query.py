@@ -11,9 +11,9 @@ from api.jobs.job_request import values_as, whole_number
 from api.models import JobRequest
 from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS
 
-FIELDS: Final = ("operation", "dataset", "organisation", "reason")
+FIELDS: Final = ("operation", "dataset", "organisation", "reason", "start_at")
 OPTIONS: Final = (
-    *("dry_run", "max_errors", "rows_per_second", "if_busy", "if_same", "raw", "mapping"),
+    *("dry_run", "max_errors", "rows_per_second", "if_busy", "if_same", "raw", "suspicions", "mapping"),
     *MODE_OPTIONS,
     "ignore_extra",
     *FORMAT_OPTIONS,

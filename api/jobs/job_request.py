@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -9,16 +10,21 @@ import msgspec
 from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused
+from api.jobs.times import time_in
 from api.mappings import Mappings
-from api.models import Elsewhere, JobRequest
+from api.models import Elsewhere, EstimateRequest, JobRequest
+from api.uploads.allowance import Allowance
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
 from control.admission import Catalog, Kind, creation_problem, write_mode
+from control.quotas import Usage, header_problem, place_problem, size_problem, usage_of
 from control.repeats import differences
+from control.timers import time_problem
 from csvfile.columns import Wanted, wanted_by
 from csvfile.errors import CsvFileError
-from csvfile.header import Header, look_at_header, read_header
+from csvfile.header import Header, look_at_header
 from csvfile.layout import format_of, layout_by
+from runtime.clock import now_ms
 from schemas.codec import UndecodableError, decode, fit
 from schemas.commands import CreateJob
 from schemas.job import FILE_OPTIONS, MODE_OPTIONS, Job, Options, Source
@@ -30,8 +36,9 @@ HOW_TO_SEND = (
     '(file), or say source: "topic", or source: {"job": ID} to read the file of another job again'
 )
 _ALLOWED = (
-    "fields: operation, dataset, organisation, file, source, from, till, options, reason; "
-    f"options: dry_run, max_errors, rows_per_second, if_busy, if_same, raw, {', '.join((*MODE_OPTIONS, *FILE_OPTIONS))}"
+    "fields: operation, dataset, organisation, file, source, from, till, options, reason, start_at, confirm; "
+    "options: dry_run, max_errors, rows_per_second, if_busy, if_same, raw, suspicions, "
+    f"{', '.join((*MODE_OPTIONS, *FILE_OPTIONS))}"
 )
 
 
@@ -69,6 +76,11 @@ def request_in(data: bytes) -> JobRequest:
     return body_as(data, JobRequest, _ALLOWED)
 
 
+def estimate_in(data: bytes) -> EstimateRequest:
+    """The export to be estimated in a JSON body. Raises as `body_as`."""
+    return body_as(data, EstimateRequest, _ALLOWED)
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """Turns a request for a new job into the command that makes it."""
@@ -79,6 +91,8 @@ class Admission:
     made: Job | None = None
     """The job that a request of the same key has made before."""
     mappings: Mappings | None = None
+    jobs: Callable[[], Iterable[Job]] = tuple
+    """Every job there is."""
 
     async def resolved(self, asked: JobRequest) -> JobRequest:
         """The request with what its mapping says, if it names one. Raises as `Mappings.resolved`."""
@@ -97,7 +111,7 @@ class Admission:
 
         Raises:
             ApiError: 400, with what to change and the values that are allowed; 403, the organisation is not the
-                caller's.
+                caller's; 413 or 429, it may have no such job, or no more of them.
         """
         if asked.operation is None:
             raise invalid(f"operation is missing; use one of {', '.join(sorted(self.catalog.operations))}")
@@ -113,15 +127,40 @@ class Admission:
             options=asked.options,
             date_from=asked.date_from,
             date_till=asked.date_till,
+            start_at=time_in("start_at", asked.start_at),
             draft=_draft_of(asked) is not None,
         )
+        late = time_problem(command, now_ms())
+        if late is not None:
+            raise invalid(late)
         problem = creation_problem(command, self.catalog)
         if problem is not None:
             raise refused(problem)
         if not self.caller.may_see(command.organisation):
             text = f"this API key may not act for organisation {command.organisation}"
             raise ApiError(403, text, {"organisation": command.organisation})
+        if self.made is None:
+            queueing = command.options.if_busy == "queue"
+            usage, quotas = self._usage(command.organisation), self.catalog.quotas.of(command.organisation)
+            full = place_problem(command.source, usage, command.organisation, quotas, queueing=queueing)
+            if full is not None:
+                raise refused(full)
         return command
+
+    def allowance(self, command: CreateJob) -> Allowance:
+        """What may come of the file of this command."""
+        quotas = self.catalog.quotas.of(command.organisation)
+        usage = Usage() if self.made is not None else self._usage(command.organisation)
+        return Allowance.of(command.organisation, quotas, usage)
+
+    def require_size(self, command: CreateJob, source: Source) -> None:
+        """Raises ApiError 413 if a file of the server is too large for the organisation."""
+        problem = size_problem(source, command.organisation, self.catalog.quotas.of(command.organisation))
+        if problem is not None:
+            raise refused(problem)
+
+    def _usage(self, organisation: str) -> Usage:
+        return usage_of(organisation, self.jobs())
 
     def _organisation(self, asked: JobRequest) -> str:
         if asked.organisation is not None:
@@ -134,7 +173,7 @@ class Admission:
         A repeat of the request that made a job follows what was decided then.
 
         Raises:
-            ApiError: 400, the file does not fit the job's dataset.
+            ApiError: 400, the file does not fit the job's dataset; 413, its columns are too many, or too long.
         """
         dataset = self.catalog.datasets[command.dataset]
         layout = layout_by(command.options)
@@ -144,7 +183,14 @@ class Admission:
                 if header.match.problem is None:
                     return _seen(header, command.options)
             mode = write_mode(command, self.catalog.operations[command.operation], dataset)
-            return _seen(read_header(head, whole, dataset, wanted_by(command.options, mode), layout), command.options)
+            header = look_at_header(head, whole, dataset, wanted_by(command.options, mode), layout)
+            names, organisation = header.match.names, command.organisation
+            too_wide = header_problem(names, organisation, self.catalog.quotas.of(organisation))
+            if too_wide is not None:
+                raise refused(too_wide)
+            if header.match.problem is not None:
+                raise CsvFileError(header.match.problem)
+            return _seen(header, command.options)
         except CsvFileError as error:
             raise invalid(str(error), dataset=dataset.name, expected=list(dataset.columns)) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from api.jobs.suspicions import suspicion_view
 from api.models import FormatView, JobView, Lane, Progress, SourceView
 from api.readmodel.job_index import JobIndex, LaneState, dealt_with
 from api.readmodel.totals import applied_totals, retried_totals, undone_totals
@@ -35,11 +36,19 @@ def job_view(job: Job, view: JobIndex, now: int, waiting_for: str | None = None)
         started_at=iso_time(job.started_at),
         ended_at=iso_time(job.ended_at),
         source=source_view(job.source),
+        resume_at=iso_time(job.resume_at),
+        start_at=iso_time(job.start_at),
+        state_since=iso_time(job.state_since),
+        suspicion=suspicion_view(job),
         started_from=job.started_from,
         retry=source_view(job.retry) if job.retry else None,
         date_from=job.date_from,
         date_till=job.date_till,
         awaits=awaits(job),
+        purging=job.purging,
+        purged_at=iso_time(job.purged_at),
+        purge_problem=job.purge_problem,
+        expired={store: iso_time(at) or "" for store, at in job.expired.items()},
         waiting_for=waiting_for,
     )
 

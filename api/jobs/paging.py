@@ -73,7 +73,7 @@ def page(jobs: Iterable[Job], query: Query, caller: Caller) -> tuple[list[Job], 
 
 def newest(best: Iterable[Job], more: Iterable[Job], query: Query, caller: Caller) -> list[Job]:
     """The jobs of a page and one beyond it, newest first: of the `best` so far and those of `more` that fit."""
-    fitting = (job for job in more if _fits(job, query, caller))
+    fitting = (job for job in more if fits(job, query, caller))
     return nlargest(query.limit + 1, chain(best, fitting), key=_place)
 
 
@@ -83,7 +83,8 @@ def page_of(best: list[Job], query: Query) -> tuple[list[Job], str | None]:
     return shown, _token(shown[-1], query.scope) if len(best) > len(shown) else None
 
 
-def _fits(job: Job, query: Query, caller: Caller) -> bool:
+def fits(job: Job, query: Query, caller: Caller) -> bool:
+    """Whether the job is one of those that the caller asks for, and may see."""
     return (
         caller.may_see(job.organisation)
         and (not query.states or job.state in query.states)

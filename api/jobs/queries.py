@@ -1,26 +1,26 @@
-"""What is only read: jobs, their history and row errors; datasets and totals."""
+"""What is only read: jobs, their history and row errors; datasets."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Any, Final
 
 from confluent_kafka import KafkaException
 
 from api.errors import KafkaUnavailableError, unavailable
 from api.jobs.history import entries
-from api.jobs.job_view import job_view, progress
+from api.jobs.job_view import job_view
 from api.jobs.paging import Query, newest, page_of
 from api.jobs.row_errors import error_page
-from api.models import DatasetView, FieldView, HistoryEntry, JobPage, RowErrorPage, Stats
+from api.models import DatasetView, FieldView, HistoryEntry, JobPage, RowErrorPage
 from api.readmodel.event_loop import time_slices
 from api.web.auth import Caller
 from api.web.services import Services
 from runtime.clock import now_ms
 from schemas.datasets import Dataset
+from schemas.events import History
 from schemas.indices import index_name
-from schemas.job import Job, State
+from schemas.job import Job
 
 MOST_HISTORY: Final = 500
 """Records of a job's history in an answer."""
@@ -48,7 +48,12 @@ async def job_page(parts: Services, query: Query, asking: Caller) -> JobPage:
 
 
 async def history_of(parts: Services, job: Job) -> list[HistoryEntry]:
-    """A job's audit trail, oldest first: its last `MOST_HISTORY` records.
+    """A job's audit trail, oldest first: its last `MOST_HISTORY` records. Raises as `records_of`."""
+    return entries(await records_of(parts, job))
+
+
+async def records_of(parts: Services, job: Job) -> list[History]:
+    """The last `MOST_HISTORY` records of a job's history, oldest first; some may be there twice.
 
     Raises:
         ApiError: 503, Kafka does not answer.
@@ -57,17 +62,19 @@ async def history_of(parts: Services, job: Job) -> list[HistoryEntry]:
     try:
         # One at a time: its consumer serves one, and threads that wait for it would be missing elsewhere.
         async with asyncio.timeout(_HISTORY_SECONDS), parts.reading_history:
-            records = await asyncio.to_thread(parts.history.read, offsets)
+            return await asyncio.to_thread(parts.history.read, offsets)
     except TimeoutError as error:
         raise unavailable("the history is kept in Kafka, which is slow to answer; try again") from error
     except (KafkaUnavailableError, KafkaException) as error:
         raise unavailable(f"the history is kept in Kafka, which does not answer ({error}); try again") from error
-    return entries(records)
 
 
-async def errors_of(parts: Services, job: Job, limit: int, after: int | None = None) -> RowErrorPage:
+async def errors_of(
+    parts: Services, job: Job, limit: int, after: int | None = None, like: int | None = None
+) -> RowErrorPage:
     """A page of a job's row errors. Raises as `error_page`."""
-    return await error_page(parts.elasticsearch, index_name(parts.settings.prefix, "errors"), job.id, limit, after)
+    index = index_name(parts.settings.prefix, "errors")
+    return await error_page(parts.elasticsearch, index, job.id, limit, after, like)
 
 
 def dataset_view(dataset: Dataset) -> DatasetView:
@@ -97,31 +104,4 @@ def dataset_view(dataset: Dataset) -> DatasetView:
             )
             for field in dataset.fields
         ],
-    )
-
-
-async def totals(parts: Services, asking: Caller) -> Stats:
-    """Totals over the caller's jobs."""
-    now, view = now_ms(), parts.view
-    counts: Counter[State] = Counter()
-    applied = failed = rolled_back = 0
-    rate = 0.0
-    async with parts.listing:
-        async for some in time_slices(view.jobs.values(), _JOBS_A_TURN // 4):
-            for job in some:
-                if not asking.may_see(job.organisation):
-                    continue
-                counts[job.state] += 1
-                done = progress(job, view.lanes(job.id), view.rows_per_second(job.id, now))
-                applied += done.rows_applied
-                failed += done.rows_failed
-                rolled_back += done.rows_rolled_back
-                rate += done.rows_per_second or 0.0
-    return Stats(
-        jobs=counts.total(),
-        states={str(state): counts[state] for state in State},
-        rows_applied=applied,
-        rows_failed=failed,
-        rows_rolled_back=rolled_back,
-        rows_per_second=round(rate, 1),
     )

@@ -16,6 +16,7 @@ from api.jobs.retry_file import RowSet, corrected_header, rows_problem
 from api.jobs.row_errors import error_numbers
 from api.models import Reason
 from api.readmodel.command_log import submit
+from api.uploads.allowance import Allowance
 from api.uploads.import_folders import Seen
 from api.uploads.multipart import boundary_of
 from api.uploads.receiving import Part, TextPart, no_file_chosen, receive_parts, receive_whole
@@ -25,6 +26,7 @@ from api.web.ending import require_holding
 from api.web.services import Services
 from control.errors import Rejected
 from control.moves import Answer, legality
+from control.quotas import usage_of
 from csvfile.cutter import Limits
 from csvfile.errors import CsvFileError
 from csvfile.header import Header
@@ -48,7 +50,9 @@ async def take_corrections(
     """
     if job.retry is None:
         _legal(job, RetryErrors(job_id=job.id, source=Source()))  # before megabytes are taken in for nothing
-    async with Upload(parts.settings.storage_root, job.id, parts.settings.unpacked_bytes) as upload:
+    quotas = parts.catalog.quotas.of(job.organisation)
+    allowance = Allowance.of(job.organisation, quotas, usage_of(job.organisation, parts.view.jobs.values()))
+    async with Upload(parts.settings.storage_root, job.id, parts.settings.unpacked_bytes, allowance) as upload:
         corrections = _Corrections(upload, reason, form)
         await _receive(request, corrections)
         await upload.settle()

@@ -10,25 +10,30 @@ from typing import Any
 
 from elasticsearch import AsyncElasticsearch
 
-from api.jobs.row_pages import PAGE_BYTES, length, row_pages, rows_of
+from api.errors import ApiError
+from api.jobs.row_pages import PAGE_BYTES, Clause, length, row_pages, rows_of
 from api.models import RowErrorPage, RowErrorView
 from schemas.datasets import ERROR_COLUMNS
 from schemas.formulas import guard, unguard
+from schemas.indices import KEYWORD_CHARACTERS
 
 _NUMBERS_PAGE = 10_000
 
 
 async def error_page(
-    client: AsyncElasticsearch, index: str, job_id: str, limit: int, after: int | None
+    client: AsyncElasticsearch, index: str, job_id: str, limit: int, after: int | None, like: int | None = None
 ) -> RowErrorPage:
     """Row errors with a row number above `after`, by row number: `limit` of them, fewer if their rows are long.
 
+    `like`: only those with the column and the reason that this row has.
+
     Raises:
-        ApiError: 503, Elasticsearch does not answer.
+        ApiError: 503, Elasticsearch does not answer; 404, the row `like` is no row error (any more).
     """
+    only = [] if like is None else await _same_reason(client, index, job_id, like)
     errors: list[RowErrorView] = []
     total, room = 0, PAGE_BYTES
-    async with aclosing(row_pages(client, index, job_id, after, limit)) as pages:
+    async with aclosing(row_pages(client, index, job_id, after, limit, only)) as pages:
         async for hits, found in pages:
             total = found
             errors += [row_error(hit["_source"]) for hit in hits]
@@ -37,6 +42,22 @@ async def error_page(
                 break
     more = len(errors) == limit or room <= 0
     return RowErrorPage(job_id=job_id, total=total, errors=errors, next=errors[-1].row if more else None)
+
+
+async def _same_reason(client: AsyncElasticsearch, index: str, job_id: str, row: int) -> list[Clause]:
+    """What row errors fit that have the column and the reason of this one. Raises as `error_page`."""
+    hits, _ = await rows_of(client, index, job_id, 1, None, only=[{"term": {"row": row}}])
+    if not hits:
+        raise ApiError(404, f"row {row} is no row error of job {job_id} any more; list its row errors anew")
+    error = row_error(hits[0]["_source"])
+    return [_is("column", error.column), _is("reason", error.reason)]
+
+
+def _is(field: str, value: str | None) -> Clause:
+    """The clause of a field with this value; Elasticsearch does not index values beyond `ignore_above`."""
+    if value is None or len(value) > KEYWORD_CHARACTERS:
+        return {"bool": {"must_not": {"exists": {"field": field}}}}
+    return {"term": {field: value}}
 
 
 async def csv_pages(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final
 
 from elasticsearch import ApiError as ElasticsearchError
@@ -12,6 +12,7 @@ from api.errors import unavailable
 from api.web.answer_limit import AnswerTooLongError
 
 Hits = list[dict[str, Any]]
+Clause = dict[str, Any]
 
 PAGE_BYTES: Final = 1024 * 1024
 """A page ends with the row with which its values exceed this."""
@@ -21,9 +22,15 @@ _GROWTH: Final = 4
 
 
 async def row_pages(
-    client: AsyncElasticsearch, index: str, job_id: str, after: int | None = None, limit: int | None = None
+    client: AsyncElasticsearch,
+    index: str,
+    job_id: str,
+    after: int | None = None,
+    limit: int | None = None,
+    only: Sequence[Clause] = (),
 ) -> AsyncGenerator[tuple[Hits, int], None]:
     """Pages of a job's documents with a row number above `after`, by row number; and how many documents there are.
+    `only`: clauses of Elasticsearch that they have to fit as well.
 
     The number of rows in a request depends on the length of the rows before: a row may have any length.
     `limit`: rows of all pages together. There is always a first page; it may be empty.
@@ -36,7 +43,7 @@ async def row_pages(
     total, fresh = -1, False
     while True:
         try:
-            hits, found = await rows_of(client, index, job_id, size, after, count=total < 0, fresh=fresh)
+            hits, found = await rows_of(client, index, job_id, size, after, count=total < 0, fresh=fresh, only=only)
         except AnswerTooLongError as error:
             if size == 1:
                 raise unavailable(f"row {(after or 0) + 1} or one after it is too long to be shown") from error
@@ -71,10 +78,11 @@ async def rows_of(
     count: bool = False,
     source: bool = True,
     fresh: bool = False,
+    only: Sequence[Clause] = (),
 ) -> tuple[Hits, int]:
     """A page of a job's documents in an index that has one a row, by row number, and how many there are (if `count`).
 
-    `fresh`: the index has just been refreshed.
+    `fresh`: the index has just been refreshed. `only`: as in `row_pages`.
 
     Raises:
         ApiError: 503, Elasticsearch does not answer.
@@ -86,7 +94,7 @@ async def rows_of(
             await client.indices.refresh(index=index, ignore_unavailable=True)
         answer = await client.search(
             index=index,
-            query={"term": {"job_id": job_id}},
+            query=_query(job_id, only),
             sort=[{"row": "asc"}],
             size=size,
             search_after=None if after is None else [after],
@@ -97,9 +105,19 @@ async def rows_of(
     except NotFoundError:
         return [], 0
     except (TransportError, ElasticsearchError) as error:
-        raise unavailable(
-            f"row errors are kept in Elasticsearch, which does not answer ({type(error).__name__}); "
-            f"jobs go on meanwhile: check `sluice status` and try again"
-        ) from error
+        raise unavailable(no_answer("row errors are kept in Elasticsearch", error)) from error
     hits = answer["hits"]
     return list(hits["hits"]), int(hits["total"]["value"]) if count else 0
+
+
+def no_answer(what: str, error: Exception) -> str:
+    """The words of a refusal, as Elasticsearch did not answer; `what` is kept where."""
+    return (
+        f"{what}, which does not answer ({type(error).__name__}); "
+        f"jobs go on meanwhile: check `sluice status` and try again"
+    )
+
+
+def _query(job_id: str, only: Sequence[Clause]) -> Clause:
+    of_job: Clause = {"term": {"job_id": job_id}}
+    return {"bool": {"filter": [of_job, *only]}} if only else of_job

@@ -8,6 +8,8 @@ from schemas.job import Job
 
 def waiting_for(job: Job) -> str:
     """The reports or the count that a job in a state in -ING still waits for."""
+    if job.purging:
+        return "all that holds values of the job to be removed"
     missing = [str(number) for number in range(job.partitions) if number not in job.lanes_rested]
     if halting(job):
         return (

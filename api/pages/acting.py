@@ -13,7 +13,7 @@ from api.jobs.retry_errors import take_corrections
 from api.models import Rate, Reason, Start
 from api.pages import rendering
 from api.pages.fields import fields_of
-from api.pages.forms import rate_in, reason_in
+from api.pages.forms import rate_in, reason_in, time_in_form
 from api.pages.job import live
 from api.web.routing import Handler
 from api.web.services import caller, services, visible_job
@@ -26,7 +26,8 @@ def acting(action: str) -> Handler:
     async def handler(request: Request) -> Response:
         job, fields = await visible_job(request), await fields_of(request)
         asked = {"keep_rows": fields.get("rows") == "keep", "force": "force" in fields, "partial": "partial" in fields}
-        body = values_as({"reason": reason_in(fields), **asked}, Reason)
+        values = {"reason": reason_in(fields), "resume_at": time_in_form(fields, "resume_at"), **asked}
+        body = values_as(values, Reason)
         return _job(request, await carry_out(services(request), job, caller(request), action, body))
 
     return handler

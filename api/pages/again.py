@@ -28,7 +28,8 @@ from schemas.commands import CreateJob
 from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS, Job
 
 _GIVEN: Final = frozenset(
-    {"dry_run", "max_errors", "rows_per_second", "if_busy", "if_same", "raw", "columns", *MODE_OPTIONS, *FORMAT_OPTIONS}
+    {"dry_run", "max_errors", "rows_per_second", "if_busy", "if_same", "raw", "columns"}
+    | {"suspicions", *MODE_OPTIONS, *FORMAT_OPTIONS}
 )
 """Options that the form has; others are as the job had them."""
 
@@ -39,7 +40,8 @@ async def show_again(request: Request) -> Response:
     kind = _kind(request, job)
     require_file(job)
     form = next(form for form in start_forms(parts.catalog) if form.operation == job.operation)
-    values = form_of_options(job.options)
+    found = job.suspicion.columns_option if job.suspicion is not None and "mended" in request.query_params else None
+    values = form_of_options(job.options if found is None else replace(job.options, columns=found))
 
     def read(_stop: threading.Event) -> dict[str, Any]:
         return stored_table(values, job, parts.catalog, parts.settings.storage_root)

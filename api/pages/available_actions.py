@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from api.jobs.actions import COMMANDS
+from api.jobs.actions import COMMANDS, ROLES
 from api.jobs.downloads import result_problem
 from api.models import Reason
 from control.admission import Catalog, makes_file
 from control.errors import Rejected
 from control.moves import legality
 from control.starting import real_job
+from control.timers import held
 from schemas.commands import Request, RetryErrors, SetRate, StartJob
 from schemas.job import Job, Source, State
 from schemas.principals import Role
@@ -20,13 +21,16 @@ ALL: Final = (*COMMANDS, *_OTHERS)
 
 
 def available_actions(job: Job, catalog: Catalog, role: Role = Role.ADMIN) -> frozenset[str]:
-    """Names of the commands that change this job now, as in REST's paths; also ``keep-rows``, ``again``, ``result``.
+    """Names of the commands that change this job now, as in REST's paths; also ``keep-rows``, ``timer``, ``again`` and
+    ``result``.
 
     Who may only read is offered the result alone.
     """
-    found = {name for name in ALL if role.covers(Role.OPERATOR) and _moves(job, name)}
+    found = {name for name in ALL if role.covers(ROLES.get(name, Role.OPERATOR)) and _moves(job, name)}
     if "terminate" in found and not makes_file(job.operation, catalog):
         found.add("keep-rows")
+    if held(job):
+        found.add("timer")
     if job.ended_at is not None and job.source.kind == "file" and job.source.sha256 is not None:
         found.add("again")
     if result_problem(job) is None:
@@ -45,6 +49,8 @@ def _moves(job: Job, name: str) -> bool:
             command = RetryErrors(job_id=job.id, source=Source())
         case "rollback" if job.options.dry_run:
             return False  # a dry run has written nothing
+        case "pause" if held(job):
+            return False  # it only sets another time
         case "rate":
             command = SetRate(job_id=job.id)
         case "rollback":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import nan
-from typing import Any
+from typing import Any, Final
 
 from api.errors import invalid
 from api.jobs.job_request import values_as, whole_number
@@ -17,6 +17,7 @@ from schemas.codec import UndecodableError, decode, encode
 from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS, Options
 
 Fields = Mapping[str, str]
+_WITHOUT_OFFSET: Final = len("2026-01-31T22:00:00")
 
 
 def job_request(fields: Fields, operation: str, kind: Kind) -> JobRequest:
@@ -27,10 +28,15 @@ def job_request(fields: Fields, operation: str, kind: Kind) -> JobRequest:
     """
     job: dict[str, Any] = {"operation": operation, "reason": reason_in(fields), "options": _options(fields, kind)}
     names = ["organisation"] if kind.dataset is not None else ["organisation", "dataset"]
+    start_at = time_in_form(fields, "start_at")
+    if start_at is not None:
+        job["start_at"] = start_at
     for name in [*names, *(("from", "till") if kind.dated else ())]:
         text = _text(fields, name)
         if text is not None:
             job[name] = text
+    if kind.makes_file and "confirm" in fields:
+        job["confirm"] = True
     if source_of(kind) == "topic":
         job["source"] = "topic"
     url = _text(fields, "url")
@@ -61,7 +67,7 @@ def format_in(fields: Fields) -> dict[str, Any]:
 def form_of_options(options: Options) -> dict[str, str]:
     """The fields that say these options, but for those that are said anew for each job."""
     values: dict[str, str] = {"columns": encode(options.columns).decode()} if options.columns else {}
-    for name in ("rows_per_second", "max_errors", *MODE_OPTIONS, *FORMAT_OPTIONS):
+    for name in ("rows_per_second", "max_errors", "suspicions", *MODE_OPTIONS, *FORMAT_OPTIONS):
         value = getattr(options, name)
         if value not in (None, 0, "keep"):
             values[name] = f"{value:.15g}" if isinstance(value, float) else str(value)
@@ -86,6 +92,12 @@ def rate_in(fields: Fields) -> float | None:
     return rate
 
 
+def time_in_form(fields: Fields, name: str) -> str | None:
+    """A time of the page, which is in UTC, as REST takes it; None: the field is empty."""
+    text = _text(fields, name)
+    return None if text is None else f"{text}Z" if len(text) <= _WITHOUT_OFFSET else text
+
+
 def reason_in(fields: Fields) -> str | None:
     """Why, in the operator's words."""
     return _text(fields, "reason")
@@ -104,6 +116,8 @@ def _options(fields: Fields, kind: Kind) -> dict[str, Any]:
     if kind.exclusive and "queue" in fields:
         options["if_busy"] = "queue"
     if source_of(kind) == "file":
+        suspicions = _text(fields, "suspicions")
+        options |= {"suspicions": suspicions} if suspicions else {}
         if "same" in fields:
             options["if_same"] = "allow"
         columns = columns_in(fields)

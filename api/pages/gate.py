@@ -17,7 +17,7 @@ from api.web.access import require_role, watched
 from api.web.auth import ADMIN, Caller
 from api.web.responses import http_problem, refusal, unexpected
 from api.web.routing import Handler
-from api.web.services import services, visible_job
+from api.web.services import count_request, services, visible_job
 from schemas.principals import Role
 
 _POLICY = "; ".join(
@@ -51,6 +51,7 @@ def gated(handler: Handler, needed: Role) -> Handler:
             return _to_sign_in(request)
         # `caller` of api/web/services.py finds it there: a browser sends no key.
         request.state.caller = user
+        count_request(services(request), user)
         if "job_id" in request.path_params:
             await visible_job(request)
         require_role(request, needed)

@@ -11,8 +11,9 @@ from starlette.responses import Response
 from api.errors import ApiError
 from api.jobs.dry_runs import preview_of
 from api.jobs.job_view import job_view
-from api.jobs.queries import errors_of, history_of
+from api.jobs.queries import history_of
 from api.jobs.undone import undone_page
+from api.models import JobView
 from api.pages import rendering
 from api.pages.available_actions import available_actions
 from api.pages.words import (
@@ -24,17 +25,19 @@ from api.pages.words import (
     percent,
     said,
     sentence,
+    timed,
     title,
     tone,
     written,
 )
 from api.web.services import Services, caller, services, visible_job
+from control.timers import timer_of
 from runtime.clock import now_ms
 from schemas.ids import job_id_for_start
 from schemas.job import RESTING, Job
 from schemas.principals import Role
 
-_ERRORS_SHOWN = 10
+_UNDONE_SHOWN = 10
 
 
 async def show_job(request: Request) -> Response:
@@ -71,6 +74,7 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "tone": tone(view.state),
         "sentence": sentence(job, view, kind),
         "said": said(job, view),
+        "timed": timed(view),
         "counts": counts(view),
         "percent": percent(job, view),
         "format": written(view),
@@ -85,8 +89,16 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "moving": job.state not in RESTING,
         "file": makes_file(job, kind),
         "real": real,
+        "lane_rows": lane_rows(view),
         "lane_errors": sorted({lane.error for lane in view.lanes if lane.error}),
     }
+
+
+def lane_rows(view: JobView) -> int:
+    """Rows at which a lane's bar is full: an equal share of the job's rows, or what the fullest lane has."""
+    total = view.progress.rows_applied if view.phase == "undo" else view.progress.rows_total
+    fullest = max((max(lane.applied_rows, lane.undone_rows) for lane in view.lanes), default=0)
+    return max(1, fullest, (total or 0) // max(1, len(view.lanes)))
 
 
 def real_of(parts: Services, job: Job) -> Job | None:
@@ -96,22 +108,13 @@ def real_of(parts: Services, job: Job) -> Job | None:
 
 def mark(job: Job, real: Job | None) -> str:
     """Tells apart what the page shows besides numbers: it changes whenever a command or a report has had an effect."""
-    options = f"{job.options.rows_per_second}-{int(job.halting)}{int(job.checking)}{int(job.finishing)}"
-    return f"{job.state}-{job.epoch}-{job.run}-{options}-{int(real is not None)}"
+    options = f"{timer_of(job)}-{job.options.rows_per_second}-{int(job.halting)}{int(job.checking)}{int(job.finishing)}"
+    return f"{job.state}-{job.epoch}-{job.run}-{options}-{job.inspection}-{int(real is not None)}"
 
 
 def newest_record(parts: Services, job: Job) -> str:
     """The offset of the newest record of the history; empty: there is none."""
     return "".join(map(str, parts.view.event_offsets(job.id)[-1:]))
-
-
-async def show_errors(request: Request) -> Response:
-    """The first row errors."""
-
-    async def found(parts: Services, job: Job) -> dict[str, Any]:
-        return {"errors": await errors_of(parts, job, _ERRORS_SHOWN)}
-
-    return await _part(request, "errors.html", found)
 
 
 async def show_preview(request: Request) -> Response:
@@ -122,16 +125,16 @@ async def show_preview(request: Request) -> Response:
         names = [name for name in preview.rows[0].document if name != "sluice"] if preview.rows else []
         return {"preview": preview, "names": names}
 
-    return await _part(request, "preview.html", found)
+    return await part_of_job(request, "preview.html", found)
 
 
 async def show_undone(request: Request) -> Response:
     """What a rollback has done: counts, and the first rows whose documents are not as before."""
 
     async def found(parts: Services, job: Job) -> dict[str, Any]:
-        return {"undone": await undone_page(parts, job, ("kept", "failed"), _ERRORS_SHOWN, None)}
+        return {"undone": await undone_page(parts, job, ("kept", "failed"), _UNDONE_SHOWN, None)}
 
-    return await _part(request, "undone.html", found)
+    return await part_of_job(request, "undone.html", found)
 
 
 async def show_history(request: Request) -> Response:
@@ -142,10 +145,10 @@ async def show_history(request: Request) -> Response:
             "entries": [{"entry": entry, "text": happened(entry)} for entry in reversed(await history_of(parts, job))]
         }
 
-    return await _part(request, "history.html", found)
+    return await part_of_job(request, "history.html", found)
 
 
-async def _part(
+async def part_of_job(
     request: Request, template: str, found: Callable[[Services, Job], Awaitable[dict[str, Any]]]
 ) -> Response:
     """For htmx the part alone; for a browser without scripts a page around it."""

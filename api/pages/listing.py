@@ -11,11 +11,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.errors import ApiError
+from api.glance.rows_over_time import over_time
 from api.jobs.job_view import job_view
 from api.jobs.paging import Query, query_of
 from api.jobs.queries import page_of_all
 from api.models import JobView, MappingView
 from api.pages import rendering
+from api.pages.glance.drawing import spark
+from api.pages.glance.head import head
 from api.pages.start_forms import start_forms
 from api.pages.words import counts, percent, title, tone
 from api.web.services import caller, services
@@ -36,6 +39,7 @@ async def show_list(request: Request) -> Response:
         request,
         "list.html",
         **await _jobs(request),
+        **await head(request),
         states=list(State),
         operations=sorted(catalog.operations),
         forms=start_forms(catalog),
@@ -71,7 +75,11 @@ async def _jobs(request: Request) -> dict[str, Any]:
     query: Query = query_of([*given.items(), ("limit", str(_LIMIT))], parts.catalog.operations, caller(request).scope)
     jobs, following = await page_of_all(parts, query, caller(request))
     now = now_ms()
-    rows = [_row(job, job_view(job, parts.view, now), parts.catalog) for job in jobs]
+    sparks = await over_time(request).sparklines(jobs)
+    rows = [
+        {**_row(job, job_view(job, parts.view, now), parts.catalog), "spark": spark(sparks.get(job.id, ()))}
+        for job in jobs
+    ]
     chosen = {name: given[name] for name in _FILTERS if name in given}
     return {
         "jobs": rows,

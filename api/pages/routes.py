@@ -6,9 +6,10 @@ from typing import Final
 
 from starlette.routing import BaseRoute, Mount
 
-from api.jobs.actions import COMMANDS
-from api.pages import acting, again, columns, files, job, keys, listing, provider, signing, starting
+from api.jobs.actions import COMMANDS, ROLES
+from api.pages import acting, again, columns, estimating, files, job, keys, listing, provider, signing, starting
 from api.pages.gate import gated, open_page
+from api.pages.glance import errors, head, many, plot, report
 from api.web.routing import Handler, at
 from schemas.principals import Role
 
@@ -16,11 +17,14 @@ _JOB: Final = "/jobs/{job_id}"
 
 _READ: Final[dict[str, Handler]] = {
     "/": listing.show_list,
+    "/installation": head.show_installation,
     "/jobs": listing.show_jobs,
     _JOB: job.show_job,
     f"{_JOB}/live": job.show_live,
     f"{_JOB}/again": again.show_again,
-    f"{_JOB}/errors": job.show_errors,
+    f"{_JOB}/errors": errors.show_errors,
+    f"{_JOB}/plot": plot.show_plot,
+    f"{_JOB}/report": report.show_report,
     f"{_JOB}/preview": job.show_preview,
     f"{_JOB}/undone": job.show_undone,
     f"{_JOB}/history": job.show_history,
@@ -33,6 +37,8 @@ _READ: Final[dict[str, Handler]] = {
 
 _ACT: Final[dict[str, Handler]] = {
     "/columns": columns.show_columns,
+    "/jobs/actions": many.act_on_jobs,
+    "/estimate/{operation}": estimating.show_estimate,
     "/start/{operation}": starting.start_job,
     **{f"{_JOB}/{action}": acting.acting(action) for action in COMMANDS},
     f"{_JOB}/rate": acting.set_rate,
@@ -44,7 +50,8 @@ _ACT: Final[dict[str, Handler]] = {
 
 PAGES: Final[tuple[tuple[str, str, Handler, Role], ...]] = (
     *(("GET", path, handler, Role.VIEWER) for path, handler in _READ.items()),
-    *(("POST", path, handler, Role.OPERATOR) for path, handler in _ACT.items()),
+    *(("POST", path, handler, ROLES.get(path.rpartition("/")[2], Role.OPERATOR)) for path, handler in _ACT.items()),
+    ("GET", "/stop", many.show_stop, Role.OPERATOR),
     ("GET", f"{_JOB}/file", files.draft_offset, Role.OPERATOR),
     ("PATCH", f"{_JOB}/file", files.take_draft_part, Role.OPERATOR),
     ("POST", "/sign-out", signing.sign_out, Role.VIEWER),

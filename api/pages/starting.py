@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from api.errors import ApiError, invalid
 from api.jobs.create import Receive, id_for, make_job, ready_to_create, receive_form
+from api.jobs.estimates import require_confirmed
 from api.jobs.job_request import Admission
 from api.mappings import require_name
 from api.models import JobRequest, MappingBody
@@ -75,6 +76,9 @@ def _with_file(request: Request, operation: str, kind: Kind) -> Receive:
 
 def _without_file(operation: str, kind: Kind) -> Receive:
     async def receive(request: Request, admission: Admission, _: Upload) -> CreateJob:
-        return admission.command(job_request(await fields_of(request), operation, kind), None)
+        asked = job_request(await fields_of(request), operation, kind)
+        command = admission.command(asked, None)
+        await require_confirmed(services(request), admission, asked, command)
+        return command
 
     return receive

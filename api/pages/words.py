@@ -11,7 +11,7 @@ from api.jobs.waiting import waiting_for
 from api.models import HistoryEntry, JobView
 from api.pages.start_forms import named
 from control.admission import Kind
-from runtime.formatting import format_words, number
+from runtime.formatting import format_words, iso_time, number, spaced
 from schemas.datasets import ERROR_COLUMNS
 from schemas.job import BUSY, ENDED, Job, State
 
@@ -47,6 +47,14 @@ _TONES: Final[dict[State, Tone]] = {
     State.ROLLING_BACK: "work",
     State.ROLLBACK_PAUSED: "rest",
     State.ROLLED_BACK: "gone",
+}
+
+
+_FLAGS: Final = {"budget_spent": "too many row errors", "suspected": "its first rows look like an accident"}
+_SUSPICIONS: Final = {
+    "pause": "pauses if its first rows look like an accident",
+    "note": "notes if its first rows look like an accident",
+    "off": "its first rows are not looked at",
 }
 
 
@@ -97,6 +105,8 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
     match job.state:
         case State.DRAFT:
             return "It waits for its file, and starts once that has come and someone starts it."
+        case State.QUEUED if view.start_at is not None:
+            return "It waits for its time. Resume it to start it now."
         case State.QUEUED:
             return "Another job holds what this one needs. It starts by itself when that one has ended or failed."
         case State.PAUSING | State.TERMINATING:
@@ -146,6 +156,13 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
             return f"{number(left)} documents are left, see below." if left else "Every document is as before the job."
         case State.ROLLED_BACK:
             return "Nothing of the export is left." if export else "A search has found none of its rows."
+
+
+def timed(view: JobView) -> str | None:
+    """When the job goes on by itself; None: it does not."""
+    if view.start_at is not None:
+        return f"It starts by itself at {moment(view.start_at)}, as soon as no other job is in its way."
+    return None if view.resume_at is None else f"It goes on by itself at {moment(view.resume_at)}."
 
 
 def said(job: Job, view: JobView) -> str:
@@ -210,6 +227,8 @@ def options(view: JobView) -> list[str]:
         told.append("empty cells take values out")
     if chosen.raw:
         told.append("cells are taken and written as they are")
+    if chosen.suspicions is not None:
+        told.append(_SUSPICIONS[chosen.suspicions])
     if chosen.mapping is not None:
         told.append(f"columns as in the mapping {chosen.mapping}")
     told += [f"{name}: {text}" for name in ("quote", "escape") if (text := getattr(chosen, name)) is not None]
@@ -222,10 +241,12 @@ def options(view: JobView) -> list[str]:
 def happened(entry: HistoryEntry) -> str:
     """A record of the history in a few words."""
     if entry.type == "rejected":
-        return f"{_spaced(entry.command or 'command')} was refused: {entry.message}"
-    text = _spaced(entry.event or "event")
+        return f"{spaced(entry.command or 'command')} was refused: {entry.message}"
+    text = spaced(entry.event or "event")
     if entry.event == "RateSet":
         return f"{text} ({_rate(entry.details.get('rows_per_second'))})"
+    if entry.event == "Suspected":
+        return f"{text}: {entry.details.get('suspicion', {}).get('message', '')}"
     details = ", ".join(_details(entry.details))
     return f"{text} ({details})" if details else text
 
@@ -235,8 +256,10 @@ def _details(details: Mapping[str, Any]) -> Iterator[str]:
     for name, value in details.items():
         if isinstance(value, Mapping):
             yield from _details({inner: number for inner, number in value.items() if inner.startswith("rows")})
+        elif name in ("at", "resume_at") and isinstance(value, int):
+            yield f"at {moment(iso_time(value))}" if name == "at" else f"until {moment(iso_time(value))}"
         elif value is True:
-            yield "too many row errors" if name == "budget_spent" else name.replace("_", " ")
+            yield _FLAGS.get(name, name.replace("_", " "))
         elif value and not isinstance(value, list):
             yield (
                 f"{name.replace('_', ' ')}: {value:,}"
@@ -247,8 +270,3 @@ def _details(details: Mapping[str, Any]) -> Iterator[str]:
 
 def _rate(rows_per_second: float | None) -> str:
     return "no limit" if rows_per_second is None else f"at most {rows_per_second:,.15g} rows a second"
-
-
-def _spaced(name: str) -> str:
-    """``PauseRequested`` as "Pause requested"."""
-    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip().capitalize()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from api.errors import ApiError, KafkaUnavailableError, refused, unavailable
+from api.errors import ApiError, KafkaUnavailableError, invalid, refused, unavailable
 from api.readmodel.appender import Appender
 from api.readmodel.event_loop import CachedValue
 from api.readmodel.job_feed import JobFeed
 from control.limits import request_problem
+from control.timers import time_problem
+from runtime.clock import now_ms
 from schemas.codec import encode
 from schemas.commands import Command, Request
 from schemas.events import CommandRejected
@@ -48,9 +50,12 @@ async def submit(log: CommandLog, live: JobFeed, command: Command, timeout: floa
         ApiError: 400, the command is invalid for any job; the control agent's refusal; or 503, Kafka or the control
             agent does not answer.
     """
-    problem = request_problem(command) if isinstance(command, Request) else None
-    if problem is not None:
-        raise refused(problem)
+    if isinstance(command, Request):
+        problem, late = request_problem(command), time_problem(command, now_ms())
+        if problem is not None:
+            raise refused(problem)
+        if late is not None:
+            raise invalid(late)
     try:
         offset = await log.append(command)
     except KafkaUnavailableError as error:

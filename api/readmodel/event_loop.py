@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _SHARE: Final = 10
 """A value is kept for so many times the time it took to compute: computing takes a tenth of the time at most."""
@@ -48,3 +51,40 @@ class CachedValue(Generic[T]):
         finally:
             now = time.monotonic()
             self._expires_at = now + min(_LONGEST_SECONDS, _SHARE * (now - begun))
+
+
+class Lately(Generic[T]):
+    """A value that is computed in the background, at most every so many seconds, and never waited for longer than told.
+
+    For use in one event loop.
+    """
+
+    def __init__(self, compute: Callable[[], Awaitable[T]], seconds: float) -> None:
+        self._compute = compute
+        self._seconds = seconds
+        self._computing: asyncio.Task[None] | None = None
+        self._due_at = 0.0
+        self._value: T | None = None
+
+    def get(self) -> T | None:
+        """The value as it was when it was last computed; None: it is not known, or could not be computed."""
+        if (self._computing is None or self._computing.done()) and time.monotonic() >= self._due_at:
+            self._computing = asyncio.create_task(self._renew())
+        return self._value
+
+    async def within(self, seconds: float) -> T | None:
+        """As `get`, once it is computed if it is being computed now, but after so many seconds at most."""
+        known = self.get()
+        if self._computing is None or self._computing.done():
+            return known
+        await asyncio.wait([self._computing], timeout=seconds)
+        return self._value
+
+    async def _renew(self) -> None:
+        try:
+            self._value = await self._compute()
+        except Exception as error:
+            self._value = None
+            log.info("a number can't be had now: %s", error)
+        finally:
+            self._due_at = time.monotonic() + self._seconds

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import invalid
-from api.jobs.actions import COMMANDS, announce_end, at_rest, carry_out, change_rate
+from api.jobs.actions import COMMANDS, ROLES, announce_end, at_rest, carry_out, change_rate
 from api.jobs.drafts import is_draft, start_draft
 from api.jobs.dry_runs import start_real
 from api.jobs.job_request import body_as
@@ -25,7 +25,7 @@ from schemas import bounds
 from schemas.principals import Role
 
 _LONGEST_WAIT_SECONDS = 600.0
-_WAIT: Final = Parameter(
+WAIT: Final = Parameter(
     "wait",
     "Seconds to wait for the state in which the job rests",
     Annotated[float, Meta(ge=0, le=_LONGEST_WAIT_SECONDS)],
@@ -39,8 +39,8 @@ def commanding(action: str) -> Handler:
     async def command_job(request: Request) -> Response:
         """Send the command; with ``?wait=SECONDS``, wait for the state in which the job rests."""
         job, parts = await visible_job(request), services(request)
-        wait = _wait_seconds(request)
-        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows, force, partial")
+        wait = wait_seconds(request)
+        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows, resume_at, force, partial")
         job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, wait or 0))
         if wait is None:
             return job_answer(parts, job, 202)
@@ -50,8 +50,9 @@ def commanding(action: str) -> Handler:
     return command_job
 
 
-def _wait_seconds(request: Request) -> float | None:
-    text = request.query_params.get(_WAIT.name)
+def wait_seconds(request: Request) -> float | None:
+    """What ``?wait=`` asks for; None: not to wait. Raises ApiError 400 for what is no such number."""
+    text = request.query_params.get(WAIT.name)
     if text is None:
         return None
     try:
@@ -80,7 +81,7 @@ async def end_input(request: Request) -> Response:
 async def start_job(request: Request) -> Response:
     """Start a draft, or make the real job of a dry run; a second start answers with the job of the first."""
     job, parts = await visible_job(request), services(request)
-    body = body_as(await short_body(request), Start, "fields: options, reason, sha256")
+    body = body_as(await short_body(request), Start, "fields: options, reason, start_at, sha256")
     if is_draft(job):
         return job_answer(parts, await start_draft(request, parts, job, caller(request), body))
     real, made = await start_real(parts, job, caller(request), body)
@@ -110,9 +111,9 @@ def _command(action: str, summary: str) -> Endpoint:
             Answer(202, "The job; it is on its way there", JobView),
             _NOT_NOW,
         ),
-        (_WAIT,),
+        (WAIT,),
         Body(Reason, required=False),
-        role=Role.OPERATOR,
+        role=ROLES.get(action, Role.OPERATOR),
     )
 
 
@@ -121,6 +122,7 @@ _SUMMARIES: Final = {
     "resume": "Go on from the checkpoint",
     "terminate": "Stop for good; what was written is taken out again",
     "rollback": "Take out what the job wrote",
+    "purge": "Remove for good all that holds values of a job that is over; its history and loaded rows stay",
 }
 
 ENDPOINTS: Final = (
@@ -172,7 +174,8 @@ ENDPOINTS: Final = (
         (
             Answer(202, "The job; it is at work again", JobView),
             _NOT_NOW,
-            refusal(413, "What the compressed file unpacks to is too large"),
+            refusal(413, "The file, or what it unpacks to, exceeds a limit"),
+            refusal(507, "The server's disk is full; nothing was changed"),
         ),
         (_REASON,),
         Body(form={"file": Part(CSV)}, text=CSV),

@@ -21,6 +21,7 @@ from api.routes.answers import JOB, JOBS, job_answer, made_answer
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Body, Endpoint, Parameter, Part, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
+from control.quotas import exceeded
 from schemas.bounds import MOST_KEY
 from schemas.job import Options, State
 from schemas.principals import Role
@@ -54,8 +55,12 @@ async def watch_job(request: Request) -> Response:
     if parts.live.waiting >= parts.settings.api_connections // 2:
         text = "as many callers watch jobs as the API has room for; ask for the job now and then instead"
         raise errors.unavailable(text)
+    most = parts.catalog.quotas.of(job.organisation).event_streams
+    if parts.streams[job.organisation] >= most:
+        found = f"organisation {job.organisation} has {parts.streams[job.organisation]} open event streams"
+        raise errors.refused(exceeded("event_streams", job.organisation, most, found))
     return EventSourceResponse(
-        events(parts.live, job),
+        events(parts.live, job, parts.streams),
         ping=_HEARTBEAT_SECONDS,
         ping_message_factory=lambda: ServerSentEvent(comment="still here"),
         send_timeout=_SEND_SECONDS,
@@ -99,13 +104,15 @@ ENDPOINTS: Final = (
             refusal(404, "There is no job whose file is to be read again"),
             refusal(
                 409,
-                "Another job holds what this one needs, or has applied this file already; or the named file changes "
-                "while it is read, or is another one by now",
+                "Another job holds what this one needs, or has applied this file already; the named file changes while "
+                "it is read, or is another one by now; or an export is ten times larger than any before and does not "
+                "say confirm",
             ),
             refusal(410, "The file that is to be read again is gone"),
-            refusal(413, "The JSON, or what a compressed file unpacks to, is too large"),
+            refusal(413, "The body, the file, its rows, columns or lines, or the export exceed a limit"),
             refusal(422, "The Idempotency-Key belongs to another request"),
-            unavailable("Kafka or the workers do not answer, the disk is full, or the API has just started"),
+            unavailable("Kafka or the workers do not answer, or the API has just started"),
+            refusal(507, "The server's disk is full; no job was made"),
         ),
         (
             Parameter(

@@ -21,7 +21,9 @@ from schemas import bounds
 from schemas.principals import Role
 
 _PATH: Final = "/v1/mappings/{name}"
-_WHOSE: Final = Parameter("organisation", "Whose it is; left out: `default`", bounds.Name)
+_WHOSE: Final = Parameter(
+    "organisation", "Whose it is; left out: the caller's own if it has just one, else `default`", bounds.Name
+)
 _NAMED: Final = Parameter("name", "The mapping's name", bounds.MappingName, "path")
 _FOREIGN: Final = refusal(403, "The organisation is not the caller's, or a web page of another site sends this")
 _SILENT: Final = unavailable("Elasticsearch does not answer")
@@ -58,8 +60,7 @@ async def remove_mapping(request: Request) -> Response:
 
 
 def _organisation(request: Request) -> str:
-    caller(request)
-    whose = request.query_params.get(_WHOSE.name, "default")
+    whose = request.query_params.get(_WHOSE.name, caller(request).own_organisation or "default")
     if not is_organisation(whose):
         raise invalid(f"organisation {whose[:80]!r} is not a name that can be used")
     return whose

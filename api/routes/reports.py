@@ -8,24 +8,31 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors import invalid
+from api.errors import invalid, removed
+from api.glance.installation import installation, surroundings
+from api.glance.models import Installation
 from api.jobs.changes import change_page
 from api.jobs.downloads import changes_file, errors_csv, result_file, undone_file
 from api.jobs.dry_runs import preview_of
 from api.jobs.paging import MOST, whole_number
-from api.jobs.queries import MOST_HISTORY, dataset_view, errors_of, history_of, totals
+from api.jobs.queries import MOST_HISTORY, dataset_view, errors_of, history_of
 from api.jobs.undone import BUCKETS, Bucket, undone_page
-from api.models import ChangePage, DatasetList, HistoryPage, Preview, RowErrorPage, Stats, UndonePage
+from api.models import ChangePage, DatasetList, HistoryPage, Preview, RowErrorPage, UndonePage
 from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
+from schemas.job import Job
 from schemas.principals import Role
+from schemas.retention import StoreName
 
 _ERRORS_LIMIT = 100
 _LAST_ROW = 2**62
 _LIMIT: Final = Parameter("limit", "Rows on a page, at most", Annotated[int, Meta(ge=1, le=MOST)])
 _AFTER: Final = Parameter("after", "Only rows after this one", Annotated[int, Meta(ge=0, le=_LAST_ROW)])
+_LIKE: Final = Parameter(
+    "like", "Only rows with the column and the reason of this one", Annotated[int, Meta(ge=0, le=_LAST_ROW)]
+)
 
 _OUTCOME: Final = Parameter("outcome", "Only rows with these outcomes", list[Literal["restored", "kept", "failed"]])
 
@@ -37,21 +44,32 @@ async def get_history(request: Request) -> Response:
     return json_answer(HistoryPage(job_id=job.id, history=await history_of(parts, job), earlier=earlier))
 
 
+def _require(job: Job, store: StoreName, what: str) -> None:
+    problem = removed(job, store, what)
+    if problem is not None:
+        raise problem
+
+
 async def get_errors(request: Request) -> Response:
     """A page of a job's row errors."""
     job, parts = await visible_job(request), services(request)
-    return json_answer(await errors_of(parts, job, *_page(request)))
+    _require(job, "row_errors", "the row errors")
+    text = request.query_params.get(_LIKE.name)
+    like = None if text is None else whole_number(_LIKE.name, text, 0, _LAST_ROW)
+    return json_answer(await errors_of(parts, job, *_page(request), like))
 
 
 async def get_errors_csv(request: Request) -> Response:
     """All of a job's row errors, as CSV."""
     job, parts = await visible_job(request), services(request)
+    _require(job, "row_errors", "the row errors")
     return await errors_csv(parts, job)
 
 
 async def get_preview(request: Request) -> Response:
     """What a dry run has found so far."""
     job, parts = await visible_job(request), services(request)
+    _require(job, "previews", "the first rows")
     return json_answer(await preview_of(parts, job))
 
 
@@ -112,10 +130,10 @@ async def list_datasets(request: Request) -> Response:
 
 
 async def get_stats(request: Request) -> Response:
-    """Totals over the caller's jobs."""
+    """Totals over the caller's jobs, and the state of the installation."""
     parts, requester = services(request), caller(request)
     await caught_up(parts)
-    return json_answer(await totals(parts, requester))
+    return json_answer(await installation(parts, surroundings(request), requester))
 
 
 _ETAG: Final = {"ETag": "Tells this file from another one"}
@@ -137,8 +155,8 @@ ENDPOINTS: Final = (
         get_errors,
         "getErrors",
         "Row errors, by row",
-        (Answer(200, "A page", RowErrorPage),),
-        (_LIMIT, _AFTER),
+        (Answer(200, "A page", RowErrorPage), refusal(404, "There is no such job, or no row error of the row `like`")),
+        (_LIMIT, _AFTER, _LIKE),
         role=Role.VIEWER,
     ),
     Endpoint(
@@ -242,8 +260,11 @@ ENDPOINTS: Final = (
         "/v1/stats",
         get_stats,
         "getStats",
-        "Totals over all jobs",
-        (Answer(200, "The totals", Stats), unavailable("The API has just started, and does not know every job yet")),
+        "Totals over all jobs, and the state of the installation",
+        (
+            Answer(200, "The totals", Installation),
+            unavailable("The API has just started, and does not know every job yet"),
+        ),
         role=Role.VIEWER,
     ),
 )

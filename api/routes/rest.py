@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.openapi import document
-from api.routes import commands, drafts, jobs, keys, mappings, reports, service
+from api.routes import commands, drafts, exports, glance, jobs, keys, limits, many, mappings, reports, service
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Endpoint
 
@@ -38,11 +38,12 @@ _DESCRIPTION: Final = Endpoint(
 GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "Jobs": jobs.ENDPOINTS,
     "Drafts": drafts.ENDPOINTS,
-    "Commands": commands.ENDPOINTS,
+    "Exports": exports.ENDPOINTS,
+    "Commands": (*commands.ENDPOINTS, *many.ENDPOINTS),
     "Mappings": mappings.ENDPOINTS,
-    "Reports": reports.ENDPOINTS,
+    "Reports": (*reports.ENDPOINTS, *glance.ENDPOINTS),
     "Keys": keys.ENDPOINTS,
-    "Service": (*service.ENDPOINTS, _DESCRIPTION),
+    "Service": (*limits.ENDPOINTS, *service.ENDPOINTS, _DESCRIPTION),
 }
 """Name of a group -> its routes; generated clients have a class for each group."""
 

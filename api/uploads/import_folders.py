@@ -95,6 +95,14 @@ def digest_of(path: Path, look: Look, stop: threading.Event) -> tuple[Digest, So
     return digest, replace(source, columns=seen.columns, format=seen.format)
 
 
+def size_of(path: Path) -> int:
+    """A file's bytes. Raises ApiError 400 if it can't be looked at."""
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise invalid(f"file {str(path)!r} can't be read: {error.strerror}") from error
+
+
 @contextmanager
 def unchanged(path: Path) -> Iterator[tuple[IO[bytes], os.stat_result]]:
     """The open file and its status, for as long as it is to stay as it is.

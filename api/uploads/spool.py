@@ -16,6 +16,8 @@ from runtime.file_digest import Digest
 from runtime.identity import identity_of
 from schemas.job import Source
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No room on the file system, none left of a quota, or a file larger than the process may write."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _PART = re.compile(r"\.[0-9a-f]{16}\.part\Z")
 
@@ -67,7 +69,7 @@ class SpooledFile:
         """Append to the file.
 
         Raises:
-            ApiError: 503, the disk is full or can't be written.
+            ApiError: 507, the disk is full; 503, it can't be written.
         """
         try:
             with self._lock:
@@ -89,7 +91,7 @@ class SpooledFile:
         """Make the file durable (fsync), still under its temporary name and still locked.
 
         Raises:
-            ApiError: 503, the disk is full or can't be written.
+            ApiError: 507, the disk is full; 503, it can't be written.
         """
         if self._file is None:
             self.write(b"")
@@ -103,11 +105,13 @@ class SpooledFile:
         """Rename the closed file to its final name; returns it as a source, with the identity it has now.
 
         Raises:
-            ApiError: 503, the disk is full or can't be written.
+            ApiError: 507, the disk is full; 503, it can't be written. The file is under neither name then.
         """
+        renamed = False
         try:
             with self._part.open("rb") as file:  # another request may replace it with its own file
                 self._part.replace(self._final)
+                renamed = True
                 if self._file is not None:
                     self._file.close()  # no lock is needed from here on
                 folder = os.open(self._final.parent, os.O_RDONLY)
@@ -117,6 +121,8 @@ class SpooledFile:
                     os.close(folder)
                 identity = identity_of(os.fstat(file.fileno()))
         except OSError as error:
+            if renamed:
+                self._final.unlink(missing_ok=True)
             raise storage_problem(error) from error
         return self.digest.source(self.name, self.path, identity)
 
@@ -139,7 +145,11 @@ class SpooledFile:
 
 
 def storage_problem(error: OSError) -> ApiError:
-    """503: the refusal of a file that can't be stored."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return unavailable("the server's disk is full; free space below its storage folder, then send the file again")
+    """507 or 503: the refusal of a file that can't be stored."""
+    if error.errno in _FULL:
+        return ApiError(
+            507,
+            "the server's disk is full, so no job was made; free space below its storage folder (SLUICE_STORAGE), "
+            "then send the file again",
+        )
     return unavailable(f"the server can't store the file: {error.strerror}; see its storage folder (SLUICE_STORAGE)")

@@ -14,12 +14,14 @@ from typing import IO, Final
 from msgspec.structs import replace
 
 from api.errors import ApiError
+from api.uploads.allowance import UNBOUNDED, Allowance
 from api.uploads.conversion import Conversion, plain
 from api.uploads.import_folders import Look, Seen
 from api.uploads.spool import SpooledFile
 from api.uploads.unpacking import compression_of
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import Text
+from csvfile.line_lengths import LineLengths
 from schemas.job import Source
 
 _WRITE_BYTES: Final = 1024 * 1024
@@ -32,10 +34,13 @@ class Upload:
     Used as a context manager: at its end a file that was not kept is removed, however the request went.
     """
 
-    def __init__(self, root: Path, job_id: str, most_bytes: int) -> None:
+    def __init__(self, root: Path, job_id: str, most_bytes: int, allowance: Allowance = UNBOUNDED) -> None:
         """It is to lie below the storage root `root`, in the folder of its job. A compressed one may unpack to so many
-        bytes.
+        bytes; what else it may be, `allow` may narrow.
         """
+        self._allowance = allowance
+        self._lengths = LineLengths(allowance.line_bytes)
+        self._received = 0
         self._root = root
         self._job_id = job_id
         self._most_bytes = most_bytes
@@ -88,6 +93,14 @@ class Upload:
         """No file comes after all; nothing of it is written yet."""
         self._file = None
 
+    def allow(self, allowance: Allowance) -> None:
+        """Narrow what may come, once its organisation is known. Raises ApiError 413 if too much has come already."""
+        self._allowance = allowance
+        self._lengths.most = allowance.line_bytes
+        allowance.require_body(self._received)
+        if self._file is not None:
+            allowance.require_room(self._spooled.digest.bytes)
+
     def expect(self, text: Text) -> None:
         """Its text is written so. Said before it comes, it is converted as it comes."""
         self._text = text
@@ -109,9 +122,11 @@ class Upload:
         """More of it.
 
         Raises:
-            ApiError: 503, the disk does not take it; 400, it is damaged, or not in its encoding; 413, it is compressed
-                and too large; and whatever `look` raises.
+            ApiError: 507 or 503, the disk does not take it; 400, it is damaged, or not in its encoding; 413, it exceeds
+                what is allowed; and whatever `look` raises.
         """
+        self._received += len(data)
+        self._allowance.require_body(self._received)
         self._pending += data
         if len(self._pending) >= _WRITE_BYTES:
             await self._flush()
@@ -142,6 +157,8 @@ class Upload:
                     await asyncio.shield(asyncio.to_thread(raw.discard))
                 await asyncio.to_thread(self._spooled.close)
                 self._ended = True
+            else:
+                await asyncio.to_thread(self._check_lines, raw.written)
         self._try_look()
 
     def convert(self, name: str, file: IO[bytes], look: Look, stop: threading.Event) -> None:
@@ -155,7 +172,7 @@ class Upload:
         self._conversion = Conversion(head, self._text, self._most_bytes)
         self.begin(name)
         for piece in self._conversion.whole(file):
-            self._spooled.write(piece)
+            self._write(piece)
             self._try_look()
             if stop.is_set():
                 return
@@ -172,7 +189,7 @@ class Upload:
         want the file.
 
         Raises:
-            ApiError: 503, the disk does not take it.
+            ApiError: 507 or 503, the disk does not take it.
         """
         source = await asyncio.to_thread(self._spooled.keep)
         self._kept = True
@@ -232,11 +249,22 @@ class Upload:
         size = 0
         for piece in pieces:
             if piece:
-                self._spooled.write(piece)
+                self._write(piece)
             size += len(piece)
             if size >= 4 * _WRITE_BYTES:
                 return True
         return False
+
+    def _write(self, piece: bytes) -> None:
+        self._spooled.write(piece)
+        self._allowance.require_room(self._spooled.digest.bytes)
+        if not self._undecided:
+            self._allowance.require_lines(self._lengths, piece)
+
+    def _check_lines(self, path: Path) -> None:
+        with path.open("rb") as file:
+            while piece := file.read(_WRITE_BYTES):
+                self._allowance.require_lines(self._lengths, piece)
 
     def _try_look(self) -> None:
         if self._undecided:

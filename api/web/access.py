@@ -8,7 +8,7 @@ from starlette.responses import Response
 from api.errors import ApiError
 from api.web.ending import ended_with
 from api.web.routing import Endpoint, Handler
-from api.web.services import address_of, caller, route_of, services, visible_job
+from api.web.services import address_of, caller, count_request, route_of, services, visible_job
 from schemas.principals import Role
 
 
@@ -26,6 +26,7 @@ def guarded(endpoint: Endpoint) -> Handler:
         authenticator = services(request).authenticator
         headers, method = request.headers, request.method
         request.state.caller = await authenticator.caller_of(headers, method, address_of(request), route_of(request))
+        count_request(services(request), request.state.caller)
         if endpoint.of_a_job:
             await visible_job(request)
         require_role(request, needed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from typing import Final
 
 from starlette.responses import Response
@@ -32,8 +33,15 @@ def require_holding(parts: Services, asking: Caller) -> None:
         ApiError: 401.
     """
     if not asking.holds(parts.principals.feed.registry, now_ms()):
-        text = "the API key was revoked, or the session ended, while the request was sent; nothing was changed"
+        text = "the API key was revoked, or the session ended, while the request was sent; no more of it is taken"
         raise ApiError(401, text, headers={"WWW-Authenticate": 'Bearer realm="sluice"'})
+
+
+async def while_holding(parts: Services, asking: Caller, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A request's body, as long as its caller's key holds. Raises as `require_holding`."""
+    async for chunk in stream:
+        require_holding(parts, asking)
+        yield chunk
 
 
 def ended_with(parts: Services, asking: Caller, answer: Response) -> Response:

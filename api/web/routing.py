@@ -85,7 +85,11 @@ _MALFORMED = refusal(400, "Malformed; the message says what to change")
 _NO_KEY = refusal(401, "The API key is wrong or missing", {"WWW-Authenticate": "How to send one"})
 _FOREIGN = refusal(403, "The caller's role does not allow it, or a web page of another site sends this without a key")
 _NO_ROLE = refusal(403, "The caller's role does not allow it")
-_SLOWED = refusal(429, "There were too many wrong keys", {"Retry-After": "Seconds to wait before the next try"})
+_SLOWED = refusal(
+    429,
+    "There were too many wrong keys, requests come too fast, or the organisation has as many as it may",
+    {"Retry-After": "Seconds to wait before the next try"},
+)
 _NO_JOB = refusal(404, "There is no such job")
 _TOO_LARGE = refusal(413, "The JSON is too large")
 _KEYS_UNKNOWN = unavailable("The API has just started, and does not know every key yet")

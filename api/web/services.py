@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import Counter
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from elasticsearch import AsyncElasticsearch
 from starlette.requests import Request
 
-from api.errors import no_such_job, unavailable
+from api.errors import ApiError, no_such_job, unavailable
 from api.mappings import Mappings
 from api.principals.audit import Audit
 from api.principals.store import PrincipalStore
 from api.readmodel.command_log import CommandLog
 from api.readmodel.event_loop import CachedValue
+from api.readmodel.group_members import GroupMembers
 from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobIndex
@@ -23,7 +26,9 @@ from api.remote.fetching import Fetches
 from api.uploads.file_readers import FileReaders
 from api.web.auth import Authenticator, Caller
 from api.web.readiness import elasticsearch_state
+from api.web.request_rates import RequestRates
 from control.admission import Catalog
+from control.quotas import exceeded
 from runtime.settings import Settings
 from runtime.storage import Storage
 from schemas.ids import JOB_ID
@@ -45,12 +50,17 @@ class Services:
     principals: PrincipalStore
     audit: Audit
     authenticator: Authenticator
+    members: GroupMembers | None = None
+    """None: nobody can say how many workers there are."""
     creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """Job id -> lock, while a request makes that job; an entry disappears with the last request that uses its lock."""
     fetches: Fetches = field(default_factory=Fetches)
     files: FileReaders = field(default_factory=FileReaders)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """A request that goes through all jobs holds it: one at a time leaves the event loop free for other requests."""
+    rates: RequestRates = field(default_factory=RequestRates)
+    streams: Counter[str] = field(default_factory=Counter)
+    """Organisation -> its open event streams."""
     reading_history: asyncio.Lock = field(default_factory=asyncio.Lock)
     catch_up_seconds: float = 5.0
     """How long a request waits for a view that is not complete yet."""
@@ -77,6 +87,24 @@ def caller(request: Request) -> Caller:
     """The caller who sends this request, as `api/web/access.py`, or for a page `api/pages/gate.py`, has found out."""
     found: Caller = request.state.caller
     return found
+
+
+def count_request(parts: Services, user: Caller) -> None:
+    """Count a request. Those of an organisation's callers share its rate; a caller that may act for all has its own.
+
+    Raises:
+        ApiError: 429, requests come too fast.
+    """
+    whose = user.name if user.organisations is None else ",".join(sorted(user.organisations))
+    quotas = parts.catalog.quotas
+    everywhere = user.organisations is None
+    rate = (
+        quotas.default.requests_per_second if everywhere else quotas.widest("requests_per_second", user.organisations)
+    )
+    wait = parts.rates.wait_seconds(whose, rate)
+    if wait > 0:
+        problem = exceeded("requests_per_second", "" if everywhere else whose, rate, "requests come too fast")
+        raise ApiError(problem.code, problem.message, problem.details, {"Retry-After": str(math.ceil(wait))})
 
 
 def address_of(request: Request) -> str:

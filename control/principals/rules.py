@@ -9,8 +9,8 @@ from control.admission import organisation_problem
 from control.errors import Rejected
 from schemas.principals import ApiKey, Organisations, Role
 
-RESERVED: Final = frozenset({"admin", "topic", "unknown"})
-"""Names that the history gives to the admin's key by setting, and to commands that no principal has signed."""
+RESERVED: Final = frozenset({"admin", "sluice", "topic", "unknown"})
+"""Names that the history gives to the admin whose key is a setting, to Sluice itself, and to no one known."""
 MOST_NAME: Final = 64
 MOST_ORGANISATIONS: Final = 100
 MOST_DAYS: Final = 3650

@@ -98,6 +98,8 @@ def data_folder(link: Path) -> Path:
         folder = link.resolve()
     else:
         folder = open_place() / f"home-{hashlib.sha256(os.fsencode(link.absolute())).hexdigest()[:16]}"
+    if folder != link and not link.is_symlink() and link.is_dir():
+        shutil.move(link, folder)  # of an older version, which left the home open
     folder.mkdir(mode=0o700, exist_ok=True)
     if user is not None:
         os.chown(folder, user, user, follow_symlinks=False)

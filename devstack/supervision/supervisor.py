@@ -19,6 +19,7 @@ from devstack.program import Program
 from devstack.state import Addresses, State, Wanted
 from devstack.supervision import roles
 from devstack.supervision.child import Child
+from runtime.privacy import keep_files_private
 from runtime.settings import Settings, settings
 
 TICK_SECONDS: Final = 0.2
@@ -180,6 +181,7 @@ def stop_on_signals(supervisor: Supervisor) -> None:
 
 def main() -> None:
     """Run detached; errors go to the log, which `up` quotes."""
+    keep_files_private(settings().home)
     supervisor = Supervisor(settings())
     stop_on_signals(supervisor)
     try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from control.quotas import exceeded
 from schemas.job import Job, State
+from schemas.quotas import QuotaBook
 
 _STOPPED = frozenset({State.TERMINATING, State.TERMINATED})
 
@@ -20,23 +22,33 @@ class Terms:
     """The highest row number that there is; None: not known yet."""
     complete: bool = False
     """Every row up to `last` has come: any other one is a repeat."""
+    most: int | None = None
+    """The most rows that a job of its `organisation` may have; None: not of concern."""
+    organisation: str = ""
 
     def objection(self, row: int) -> str | None:
         """Why this row is refused; None: it is not."""
         if self.refusal is None and self.last is not None and row > self.last:
             return f"row {row:,} is beyond the {self.last:,} rows that were announced for the job"
+        if self.refusal is None and self.most is not None and row > self.most:
+            return exceeded("rows", self.organisation, self.most, f"the row has the number {row:,}").message
         return self.refusal
 
 
-def terms_of(job: Job) -> Terms:
-    """The terms of `job`. Paused, queued and failed jobs take rows: these wait in Kafka as blocks."""
+def terms_of(job: Job, quotas: QuotaBook | None = None) -> Terms:
+    """The terms of `job`. Paused, queued and failed jobs take rows: these wait in Kafka as blocks.
+
+    With `quotas`, it takes no row with a number above the most rows of a job.
+    """
     if job.source.kind != "topic":
         return Terms(f"job {job.id} reads its rows from a {job.source.kind}, not from the inbox")
     if job.phase == "undo" or job.state in _STOPPED:
         return Terms(f"job {job.id} is {job.state}: it takes no more rows")
     if job.input.ended:
         return Terms(last=job.input.rows, complete=True)
-    return Terms(last=job.announced_rows)
+    if job.announced_rows is not None:
+        return Terms(last=job.announced_rows)
+    return Terms(most=quotas.of(job.organisation).rows if quotas else None, organisation=job.organisation)
 
 
 def takes_rows(job: Job) -> bool:

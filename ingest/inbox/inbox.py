@@ -27,7 +27,9 @@ from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.transactions import InboxConsumer, InterruptedSessionError, Transactions
 from ingest.metrics import ReaderMetrics
 from ingest.publisher import Publisher
+from ingest.sealer import BlockSealer
 from runtime.datasets import load_datasets
+from runtime.sealing import JobKeys
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from schemas.commands import Report
@@ -52,6 +54,8 @@ class Inbox:
         self._stopping = stopping
         self._datasets = load_datasets(settings.datasets_folder)
         self._limits = Limits(settings.block_rows, settings.block_bytes)
+        self._quotas = settings.quotas
+        self._encoded = BlockSealer(JobKeys(settings.storage_root), lambda job_id: self._view.get(job_id)).encoded
         self._open: dict[str, Job] = {}  # jobs whose rows are still to become blocks
         self._given_up: dict[str, str] = {}
         self._view = JobTable()
@@ -96,7 +100,16 @@ class Inbox:
 
     def _surroundings(self, partitions: int) -> InboxContext:
         patience = self._settings.unknown_job_seconds
-        return InboxContext(self._view.get, self._datasets, self._limits, patience, partitions, self._given_up)
+        return InboxContext(
+            self._view.get,
+            self._datasets,
+            self._limits,
+            patience,
+            partitions,
+            self._encoded,
+            self._quotas,
+            self._given_up,
+        )
 
     def _round(self, consumer: InboxConsumer, transactions: Transactions) -> None:
         count, size = consumer.receive(self._most, ROUND_SECONDS)

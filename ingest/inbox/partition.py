@@ -25,7 +25,7 @@ from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.waiting_rows import Aside, Record
 from ingest.publisher import MESSAGE_BYTES
 from runtime.telemetry.log_events import as_event
-from schemas.blocks import ABSENT, RowBlock
+from schemas.blocks import ABSENT, Block, RowBlock
 from schemas.bounds import MOST_REASON
 from schemas.codec import UndecodableError, encode
 from schemas.datasets import Dataset
@@ -33,6 +33,7 @@ from schemas.dead_letters import RejectedRecord
 from schemas.inbox import InboxRecord
 from schemas.job import Job
 from schemas.modes import needs_key_only
+from schemas.quotas import QuotaBook
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,9 @@ class InboxContext:
     """How long a row may be ahead of its job, or of a reader that knows its job's dataset."""
     partitions: int
     """Partitions of the inbox."""
+    encoded: Callable[[Block], bytes] = encode
+    """A block as a message: those with rows sealed."""
+    quotas: QuotaBook = field(default_factory=QuotaBook)
     given_up: dict[str, str] = field(default_factory=dict)
     """Job id -> why no row of it becomes a block in this process any more: the job is to fail with this reason."""
 
@@ -196,7 +200,7 @@ class InboxPartition:
 
     def _cut(self, batch: Batch, job: Job, fill: RowBuffer) -> None:
         blocks = fill.cut(_columns(self._around.datasets[job.dataset], job), self._around.limits)
-        values = [encode(block) for block in blocks]
+        values = [self._around.encoded(block) for block in blocks]
         longest = max(map(len, values))
         if longest > MOST_BLOCK_BYTES:
             raise ValueError(f"a block of {longest:,} bytes, Kafka takes {MOST_BLOCK_BYTES:,}")
@@ -271,7 +275,8 @@ class InboxPartition:
         job = self._around.job(job_id)
         if job is None or not understood(job):
             return None
-        terms, fill = terms_of(job), self.fills.get(job_id) or RowBuffer(InboxRecord(job_id=job_id))
+        terms = terms_of(job, self._around.quotas)
+        fill = self.fills.get(job_id) or RowBuffer(InboxRecord(job_id=job_id))
         dataset, given_up = self._around.datasets.get(job.dataset), self._around.given_up.get(job_id)
         if terms.refusal is None and not terms.complete:
             if given_up is not None:

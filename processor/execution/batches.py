@@ -16,6 +16,7 @@ from control.jobtable import JobTable
 from control.predicates import runnable
 from processor.errors import CannotGoOnError, FencedError, UnansweredError
 from processor.execution.failures import JobFailures
+from processor.execution.inspections import Inspections
 from processor.execution.tasks import BackgroundTasks
 from processor.execution.work_factory import WorkFactory
 from processor.lanes.checkpoints import Checkpoints
@@ -52,6 +53,7 @@ class Batches:
     checkpoints: Checkpoints
     works: WorkFactory
     failures: JobFailures
+    inspections: Inspections
     publisher: Publisher
     metrics: WorkerMetrics
     tasks: BackgroundTasks
@@ -67,6 +69,8 @@ class Batches:
         most = self.in_flight + PREPARED
         while True:
             self.woken.clear()
+            if self.lanes.open:
+                self.inspections.begin_due()
             pause: float | None = None
             while self.lanes.open and len(self.tasks) < most:
                 job, pause = self.scheduler.next(self.clock.monotonic())

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from control.jobtable import JobTable
 from control.predicates import counting, making_file
 from processor.elastic.generations import rolling
+from processor.erasure.housekeeping import Housekeeping
+from processor.erasure.purging import Purging
 from processor.errors import CannotGoOnError, FencedError
 from processor.execution.failures import JobFailures
 from processor.execution.report_retention import delete_old_reports
@@ -29,8 +31,9 @@ from processor.operations.work import Work
 from processor.stream.publisher import Publisher
 from runtime.clock import Clock
 from runtime.telemetry.log_events import as_event
+from schemas.bounds import MOST_REASON
 from schemas.codec import encode
-from schemas.commands import Command, FileFinished, UndoChecked
+from schemas.commands import Command, FileFinished, PurgeEnded, UndoChecked
 from schemas.job import BUSY, Job
 
 log = logging.getLogger(__name__)
@@ -58,6 +61,9 @@ class Conclusions:
     tasks: BackgroundTasks
     """The conclusions that are under way."""
     clock: Clock
+    purging: Purging
+    housekeeping: Housekeeping
+    housekeeping_seconds: float
     image_days: float = 30.0
     """So long are before-images kept."""
     index_bytes: int | None = None
@@ -75,6 +81,8 @@ class Conclusions:
             self._begin(job, _check_undo)
         if making_file(job):
             self._begin(job, _finish)
+        if job.purging and self._may_begin(job):
+            self.tasks.start(self._purge(job))
 
     def forget(self) -> None:
         """The partitions are another worker's: it begins anew what has not been reported."""
@@ -160,11 +168,39 @@ class Conclusions:
             log.info(told, deleted, self.image_days, extra=as_event("images.deleted", count=deleted))
 
     def _begin(self, job: Job, step: Step) -> None:
+        if self._may_begin(job):
+            self.lanes.concluding.append(job.id)
+            self.tasks.start(self._conclude(job, step))
+
+    def _may_begin(self, job: Job) -> bool:
         if CONCLUDING not in self.lanes.owned or (job.id, job.epoch) in self.begun:
-            return
+            return False
         self.begun.add((job.id, job.epoch))
-        self.lanes.concluding.append(job.id)
-        self.tasks.start(self._conclude(job, step))
+        return True
+
+    async def _purge(self, job: Job) -> None:
+        try:
+            report = await self.purging.purge(job, self.works.gates.of_conclusion(job))
+        except FencedError:
+            return  # partition 0 belongs to another worker by now, which goes on with it
+        except Exception as error:
+            log.exception("job %s: a purge met an unexpected error", job.id, extra=as_event("purge.failed", job=job.id))
+            problem = f"a worker met an error that it is not made for: {error!r}; its log has more"
+            report = PurgeEnded(job_id=job.id, epoch=job.epoch, problem=problem[:MOST_REASON])
+        await self.publisher.publish("commands", job.id.encode(), encode(report))
+
+    async def housekeep(self) -> None:
+        """Again and again, remove what is kept no longer."""
+        while True:
+            await self.clock.sleep(self.housekeeping_seconds)
+            if self.lanes.open and CONCLUDING in self.lanes.owned:
+                try:
+                    await self.housekeeping.run(self.works.gates.of_sweep())
+                except FencedError:
+                    pass  # partition 0 belongs to another worker by now
+                except Exception:
+                    text = "housekeeping met an unexpected error; the next look is in its turn"
+                    log.exception(text, extra=as_event("store.trouble"))
 
     async def _conclude(self, job: Job, step: Step) -> None:
         try:

@@ -74,6 +74,7 @@ class JobStates:
     def _follow(self, job: Job) -> None:
         if job.state in ENDED:
             self._release(job.id, job)
+            self._conclusions.follow(job)
             return
         self._scheduler.set_rate(job)
         for lane in self._lanes.of(job.id):

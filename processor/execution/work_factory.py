@@ -28,6 +28,8 @@ class WorkFactory:
     gates: Gates
     generations: Generations
     now_ms: Callable[[], int]
+    most_characters: Callable[[str], int | None] = lambda _: None
+    """Of a value of an organisation's rows; None: any fits that a block can hold."""
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Shared by all batches: the first of several requests goes out before the next is made."""
 
@@ -41,8 +43,8 @@ class WorkFactory:
         """
         operation, dataset = self._parts_of(job)
         gate = self.gates.of_blocks(job, lanes)
-        index = await self.generations.of(job, gate)
-        return operation, Work(job, dataset, self.prefix, self.sink, gate, self.now_ms(), index, self.making)
+        index, most = await self.generations.of(job, gate), self.most_characters(job.organisation)
+        return operation, Work(job, dataset, self.prefix, self.sink, gate, self.now_ms(), index, self.making, most)
 
     async def for_conclusion(self, job: Job) -> tuple[Operation, Work]:
         """The job's operation, and the work of what is done once for the job in its epoch. Raises as `for_blocks`."""

@@ -6,7 +6,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 
-from control.budget import overspent, probe_rows
+from control.budget import overspent
+from control.inspection import rows_within
 from control.jobtable import JobTable
 from control.predicates import halting
 from processor.lanes.lane import Lane
@@ -31,13 +32,21 @@ class Checkpoints:
     """One worker's. `touch` and `acknowledge_later` note what has to be written; `run` does it."""
 
     def __init__(
-        self, jobs: JobTable, lanes: Lanes, publisher: Publisher, now_ms: Callable[[], int], lease: Lease
+        self,
+        jobs: JobTable,
+        lanes: Lanes,
+        publisher: Publisher,
+        now_ms: Callable[[], int],
+        lease: Lease,
+        worker: str = "",
     ) -> None:
+        """`worker`: what progress calls this process."""
         self._jobs = jobs
         self._lanes = lanes
         self._publisher = publisher
         self._now_ms = now_ms
         self._lease = lease
+        self._worker = worker
         self._due = asyncio.Event()
         self._urgent = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -56,7 +65,7 @@ class Checkpoints:
         self._dirty.add(lane)
         self._progress.add(lane)
         job = self._jobs.get(lane.job_id)
-        if lane.job_id in self._stopping or (job is not None and probe_rows(job)):
+        if lane.job_id in self._stopping or (job is not None and rows_within(job)):
             self._urgent.set()
         self._due.set()
 
@@ -150,6 +159,7 @@ class Checkpoints:
                     totals=lane.totals,
                     added=lane.take_unreported(),
                     parked_blocks=len(lane.todo),
+                    worker=self._worker,
                     rows_total=job.rows_total if lane.run == 0 else None,
                 )
                 records.append(("progress", job.id.encode(), encode(progress), None))
@@ -188,7 +198,7 @@ class Checkpoints:
         """Counts to report of a job with `max_errors`: at once in a probe or beyond the limit, else when it is time."""
         sent = self._counted.get(job.id, {})
         news = {lane: totals for lane, totals in self._lanes.counts(job).items() if totals != sent.get(lane)}
-        if not news or due or probe_rows(job):
+        if not news or due or rows_within(job):
             return news
         known = {**job.lanes_counted, **sent, **news}
         return news if overspent(job, sum(known.values(), LaneTotals())) else {}

@@ -1,4 +1,5 @@
-"""Whose turn it is: start-time fair queueing over jobs, by rows, and a token bucket for a job with a rate.
+"""Whose turn it is: start-time fair queueing by rows, over organisations with weights and over the jobs of each; and a
+token bucket for a job with a rate.
 
 A job's virtual time is the rows it has been given. The job with the least goes next; one that comes back from idleness
 starts at the least of those at work, so that it neither pays for the past nor makes the others wait for it.
@@ -7,7 +8,7 @@ Goyal, Vin, Cheng: Start-time Fair Queueing (SIGCOMM 1996).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 
@@ -26,13 +27,39 @@ class FairTurns:
         self._floor = max(self._floor, self._given.get(chosen, 0.0))
         return chosen
 
-    def charge(self, job_id: str, rows: int) -> None:
+    def charge(self, job_id: str, rows: float) -> None:
         """`job_id` has been given so many rows."""
         self._given[job_id] = max(self._given.get(job_id, 0.0), self._floor) + rows
 
     def forget(self, job_id: str) -> None:
         """The job is over."""
         self._given.pop(job_id, None)
+
+
+class SharedTurns:
+    """Organisations share by their weights, and the jobs of one share its turns alike."""
+
+    def __init__(self) -> None:
+        self._organisations = FairTurns()
+        self._jobs: dict[str, FairTurns] = {}
+
+    def next(self, waiting: Mapping[str, str]) -> str | None:
+        """Whose turn it is, of the jobs that have work (job id -> organisation); None: none has."""
+        organisation = self._organisations.next(set(waiting.values()))
+        if organisation is None:
+            return None
+        jobs = self._jobs.setdefault(organisation, FairTurns())
+        return jobs.next([job_id for job_id, whose in waiting.items() if whose == organisation])
+
+    def charge(self, job_id: str, organisation: str, rows: int, weight: float) -> None:
+        """`job_id` has been given so many rows; of weight 3 an organisation pays a third for each."""
+        self._organisations.charge(organisation, rows / weight)
+        self._jobs.setdefault(organisation, FairTurns()).charge(job_id, rows)
+
+    def forget(self, job_id: str) -> None:
+        """The job is over."""
+        for jobs in self._jobs.values():
+            jobs.forget(job_id)
 
 
 @dataclass(slots=True)

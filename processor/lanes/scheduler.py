@@ -1,21 +1,24 @@
-"""Which blocks go into the next bulk request: jobs take turns by rows, lanes of a job by blocks. No I/O, no clock."""
+"""Which blocks go into the next bulk request: organisations take turns by rows, jobs of one as well, lanes of a job by
+blocks. No I/O, no clock."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from control.budget import probe_rows
+from control.inspection import rows_within
 from control.jobtable import JobTable
-from processor.lanes.fairness import FairTurns, TokenBucket
+from processor.lanes.fairness import SharedTurns, TokenBucket
 from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
+from runtime.sealing import SealError, opened
 from runtime.settings import Settings
-from schemas.blocks import Block
+from schemas.blocks import Block, OpenBlock
 from schemas.bounds import possible_rate
 from schemas.codec import UndecodableError, decode
 from schemas.job import Job
+from schemas.quotas import QuotaBook
 
-Batch = list[tuple[Lane, Loaded, Block]]
+Batch = list[tuple[Lane, Loaded, OpenBlock]]
 
 
 class Scheduler:
@@ -24,37 +27,41 @@ class Scheduler:
     def __init__(
         self,
         settings: Settings,
+        quotas: QuotaBook,
         jobs: JobTable,
         lanes: Lanes,
         on_taken: Callable[[int], None],
         on_broken: Callable[[Lane, str], None],
+        key_of: Callable[[str], bytes] = lambda _: b"",
     ) -> None:
         """`on_taken(partition)`: a lane there has room. `on_broken(lane, reason)`: a block of it can't be read;
-        the job is given up.
+        the job is given up. `key_of(job id)`: what opens its blocks.
         """
+        self._key_of = key_of
         self._settings = settings
         self._jobs = jobs
         self._lanes = lanes
         self._on_taken = on_taken
         self._on_broken = on_broken
-        self._turns = FairTurns()
+        self._quotas = quotas
+        self._turns = SharedTurns()
         self._buckets: dict[str, TokenBucket] = {}
 
     def next(self, now: float) -> tuple[Job | None, float | None]:
         """The job whose turn it is, None if none has work; and how long until one held back by its rate may go on."""
-        waiting: list[str] = []
+        waiting: dict[str, str] = {}
         pause: float | None = None
         for job_id, lanes in self._lanes.by_job.items():
             job = self._jobs.get(job_id)
             if job is None or not self._lanes.may_work(job):
                 continue
-            within = probe_rows(job)
+            within = rows_within(job)
             if not any(_has_work(lane, job, within) for lane in lanes.values()):
                 continue
             bucket = self._buckets.get(job_id)
             wait = bucket.wait_seconds(now) if bucket else 0.0
             if wait <= 0:
-                waiting.append(job_id)
+                waiting[job_id] = job.organisation
             else:
                 pause = min(wait, pause or wait)
         return self._jobs.get(self._turns.next(waiting) or ""), pause
@@ -74,7 +81,7 @@ class Scheduler:
 
     def _take(self, job: Job, now: float, taken: Batch) -> None:
         rows = size = 0
-        within = probe_rows(job)
+        within = rows_within(job)
         lanes = [lane for lane in self._lanes.of(job.id) if _has_work(lane, job, within)]
         bucket = self._buckets.get(job.id)
         most = min(self._settings.bulk_rows, int(bucket.rate) + 1) if bucket else self._settings.bulk_rows
@@ -87,8 +94,8 @@ class Scheduler:
                     lanes.remove(lane)
                     continue
                 try:
-                    block = decode(loaded.value, Block)
-                except UndecodableError as error:
+                    block = opened(decode(loaded.value, Block), self._key_of)
+                except (UndecodableError, SealError) as error:
                     lane.put_back([loaded])
                     lanes.remove(lane)
                     self._lanes.give_up(job)
@@ -98,7 +105,7 @@ class Scheduler:
                 rows += _rows(block)
                 size += len(loaded.value)
                 self._on_taken(lane.partition)
-        self._turns.charge(job.id, max(rows, 1))
+        self._turns.charge(job.id, job.organisation, max(rows, 1), self._quotas.of(job.organisation).weight)
         if bucket:
             bucket.take(rows, now)
 
@@ -130,6 +137,6 @@ def _has_work(lane: Lane, job: Job, within: int | None) -> bool:
     return lane.run == job.run and lane.has_next(within)
 
 
-def _rows(block: Block) -> int:
+def _rows(block: OpenBlock) -> int:
     rows = getattr(block, "rows", None)
     return len(rows) if rows is not None else block.last_row - block.first_row + 1

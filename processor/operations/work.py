@@ -37,6 +37,8 @@ class Work:
     """The index of the dataset that the job writes into; None: its first one."""
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
     """To be held while a request is made from blocks: the first of several goes out before the next is begun."""
+    most_characters: int | None = None
+    """Of a value; None: any fits that a block can hold."""
 
     @property
     def dry_run(self) -> bool:
@@ -68,7 +70,7 @@ class Work:
             ) from error
         except BadValueError as error:
             raise CannotGoOnError(str(error)) from error
-        return checker.check(block, self.job.organisation, self.at, self.job.options.raw)
+        return checker.check(block, self.job.organisation, self.at, self.job.options.raw, self.most_characters)
 
     def constants(self, fills: Sequence[tuple[str, str]]) -> dict[str, Any]:
         """Field -> the value to store, of fields with a text of their own.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from control.quotas import exceeded
 from processor.validation.columns import BadValueError, compile_column
 from schemas.blocks import PASSED_OVER, RowBlock
 from schemas.datasets import ERROR_COLUMNS, Dataset
@@ -71,12 +72,17 @@ class RowChecker:
         self._filling = tuple(filled.values())
         """What is stored in every row of the fields that the rows do not have."""
 
-    def check(self, block: RowBlock, organisation: str, at: int, raw: bool = False) -> CheckedRows:
-        """Sort a block's rows; `at`, in milliseconds, is the time its errors carry.
+    def check(
+        self, block: RowBlock, organisation: str, at: int, raw: bool = False, most_characters: int | None = None
+    ) -> CheckedRows:
+        """Sort a block's rows; `at`, in milliseconds, is the time its errors carry. A row with a value of more than
+        `most_characters` is bad.
 
         Unless `raw`, apostrophes go that an export put before what a spreadsheet would take for a formula.
         """
         problems = self._misfits(block)
+        if most_characters is not None:
+            problems.update(self._too_long(block, organisation, most_characters))
         places: Sequence[int] = range(len(block.rows))
         if problems:
             places = [place for place in places if place not in problems]
@@ -112,6 +118,19 @@ class RowChecker:
                         problems[places[index]] = Problem(f"{column.name} {reason}", column.name, texts[index])
             stored.append(values)
         return stored
+
+    def _too_long(self, block: RowBlock, organisation: str, most: int) -> dict[int, Problem]:
+        """Rows with a value of more characters than the organisation may have, by their places."""
+        found: dict[int, Problem] = {}
+        for place, row in enumerate(block.rows):
+            if max(map(len, row), default=0) <= most:
+                continue
+            position = next(index for index, value in enumerate(row) if len(value) > most)
+            length = f"the value has {len(row[position]):,} characters"
+            column = self.names[position] if position < len(self.names) else None
+            reason = exceeded("field_characters", organisation, most, length).message
+            found[place] = Problem(reason, column or None, row[position])
+        return found
 
     def _misfits(self, block: RowBlock) -> dict[int, Problem]:
         """Rows that could not be read, or have too few or too many values, by their places."""

@@ -1,4 +1,4 @@
-"""Choosing which column is which, in a real browser, before a file is sent."""
+"""Before a file is written, in a real browser: which column is which, and what looks like an accident."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from sample_csv.accidents import swap_columns
+from sample_csv.datasets import Dataset
+from sample_csv.rows import generate_bytes
 from tests.cluster import Cluster
 from tests.e2e.browser import fill_upload, launched, opened, state
+from tests.faults.evidence import documents
 from tests.faults.legacy_files import assert_stored, legacy, with_notes
 
 
@@ -154,3 +158,45 @@ def test_another_file_forgets_what_was_chosen(page: Page, organisation: str, tmp
     expect(form.locator("input[name=columns]")).to_have_value("")
     form.get_by_label("Dataset", exact=True).select_option("teams")
     expect(form.locator(".columns .notice.bad")).to_contain_text("Missing: team")
+
+
+def test_a_file_that_looks_like_an_accident_says_so_and_how_to_put_it_right(
+    page: Page, cluster: Cluster, organisation: str, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_bytes(swap_columns(generate_bytes(Dataset.PEOPLE, 300, 4), "email", "phone"))
+    form = fill_upload(page, wrong, organisation)
+    form.get_by_text("Options", exact=True).click()
+    form.get_by_label("When its first rows look like an accident").select_option("pause before a row is written")
+    job_id = send(page, form)
+    expect(state(page)).to_have_text("Paused")
+    told = page.locator("#suspicion")
+    expect(told).to_contain_text("email and phone look exchanged: 300 of 300 rows fit with them the other way round")
+    expect(told.locator("#columns-option")).to_have_text('{"email": "phone", "phone": "email"}')
+    expect(told).to_contain_text("--map email=phone --map phone=email")
+    expect(page.locator("#facts")).to_contain_text("pauses if its first rows look like an accident")
+    assert documents(cluster.settings, job_id) == {}
+
+
+def test_an_export_that_is_far_larger_than_any_before_is_asked_about(
+    page: Page, cluster: Cluster, organisation: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(generate_bytes(Dataset.PEOPLE, 2000, 4))
+    cluster.wait_state(cluster.upload(file, organisation), "COMPLETED")
+    small = cluster.wait_state(cluster.export(organisation, "2026-01-10"), "COMPLETED")
+    largest = small["progress"]["rows_applied"]
+    page.get_by_text("Export by date").click()
+    form = page.locator("form#start-export")
+    form.get_by_label("Dataset").select_option("people")
+    form.get_by_label("Organisation").fill(organisation)
+    form.get_by_label("First day").fill("2026-01-01")
+    form.get_by_label("First day").press("Tab")
+    estimate = form.locator(".estimate")
+    expect(estimate).to_contain_text("2,000 rows, about 2")
+    expect(estimate).to_contain_text(f"The largest so far had {largest} rows")
+    form.get_by_role("button", name="Export").click()
+    expect(form.get_by_role("alert")).to_contain_text("2,000 rows")
+    form.get_by_label("Also if it is ten times larger than any before").check()
+    form.get_by_role("button", name="Export").click()
+    expect(state(page)).to_have_text("Completed")

@@ -42,6 +42,9 @@ def test_the_wrong_export_is_stopped_and_the_right_one_gets_the_machine(
     file = tmp_path / "december.csv"
     done = sluice(*asked, "--from", "2026-12-01", "--till", "2026-12-31", "-o", file)
     verdict = compare_export(sluice.settings, file, "people", loaded, "2026-12-01", "2026-12-31")
+    known = sluice.json(*asked, "--from", "2026-01-01", "--estimate")
+    assert (known["rows"], known["largest_before"], known["needs_confirm"]) == (ROWS, verdict.rows, True)
+    assert "--confirm" in sluice(*asked, "--from", "2026-01-01", code=1).stderr
     assert verdict.holds, str(verdict)
     assert f"COMPLETED: {verdict.rows:,} rows exported" in done.stdout
     right, before = sluice.json("jobs", "--operation", "export", "--organisation", loaded)

@@ -10,8 +10,9 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 
 from runtime.clients import elasticsearch, librdkafka_config
+from runtime.sealing import JobKeys, unseal
 from runtime.settings import Settings
-from schemas.blocks import Block, BlockHead
+from schemas.blocks import Block, BlockHead, RowBlock, SealedBlock
 from schemas.codec import UndecodableError, decode
 from schemas.events import CommandRejected, History
 from schemas.indices import data_index
@@ -44,6 +45,12 @@ def assert_loaded(cluster: Cluster, job_id: str, file: Path) -> None:
     assert (progress["rows_applied"], progress["rows_failed"]) == (verdict.documents, verdict.errors)
 
 
+def opened(settings: Settings, value: bytes) -> Block:
+    """The block in a record, with the rows in it."""
+    block = decode(value, Block)
+    return unseal(block, JobKeys(settings.storage_root).find(block.job_id)) if isinstance(block, SealedBlock) else block
+
+
 def rows_on_topic(settings: Settings, job_id: str, since_ms: int = 0) -> list[list[str]]:
     """The rows of a job's blocks, whose numbers must run from 1 without gaps; a block's repeats must be the same."""
     blocks: dict[int, bytes] = {}
@@ -52,13 +59,14 @@ def rows_on_topic(settings: Settings, job_id: str, since_ms: int = 0) -> list[li
             head = decode(value, BlockHead)
         except UndecodableError:
             continue  # of a test that puts odd records on the topic
-        if head.job_id == job_id and head.kind == "rows":
+        if head.job_id == job_id and head.kind == "sealed":
             assert partition == head.block % settings.topic_partitions
             assert blocks.setdefault(head.block, value) == value, f"block {head.block} was published in two forms"
     rows: list[list[str]] = []
     assert sorted(blocks) == list(range(len(blocks)))
     for _, value in sorted(blocks.items()):
-        block = decode(value, Block)
+        block = opened(settings, value)
+        assert isinstance(block, RowBlock)
         assert block.first_row == len(rows) + 1
         rows += block.rows
     return rows
@@ -135,8 +143,9 @@ def documents(settings: Settings, job_id: str) -> dict[str, Any]:
 
 def assert_each_row_once(cluster: Cluster, job_id: str, rows: int) -> None:
     """The job's blocks, those of aborted transactions left out, have every row once, and are numbered without gaps."""
-    blocks = [decode(value, Block) for _, _, value in records(cluster.settings, "rows")]
-    own = sorted((block for block in blocks if block.job_id == job_id), key=lambda block: block.block)
+    blocks = [(value, decode(value, Block)) for _, _, value in records(cluster.settings, "rows")]
+    own = [opened(cluster.settings, value) for value, block in blocks if block.job_id == job_id]
+    own.sort(key=lambda block: block.block)
     assert [block.block for block in own] == list(range(len(own)))
     found = sorted(row for block in own for row in range(block.first_row, block.last_row + 1))
     assert found == list(range(1, rows + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections import Counter
@@ -13,9 +14,13 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
+from api.glance.error_groups import error_groups
+from api.glance.models import ErrorGroups
+from api.jobs.row_errors import error_page
+from api.models import RowErrorPage
 from kibana.catalog import CHARTS, DASHBOARDS, text
 from processor.rebuild import rebuild
-from runtime.clients import elasticsearch
+from runtime.clients import async_elasticsearch, elasticsearch
 from runtime.provision import provision_indices
 from schemas.indices import REPORT_MAPPINGS, index_name
 from tests.cluster import Cluster, Shared
@@ -245,3 +250,42 @@ def test_an_older_installation_gets_the_new_fields_and_rebuild_fills_them_in(job
     for job in (jobs.mended, jobs.undone, jobs.paused):
         assert jobs.figure("rows-applied", job) == job["progress"]["rows_applied"]
         assert sum(row["applied"] for row in jobs.rows("rates", job)) == job["progress"]["rows_applied"]
+
+
+def test_the_plot_of_a_job_ends_with_its_counts(jobs: Jobs) -> None:
+    for job in (jobs.mended, jobs.undone, jobs.paused):
+        series = jobs.cluster.call("GET", f"/v1/jobs/{job['id']}/series")
+        counts, last = job["progress"], series["points"][-1]
+        assert last["rows_done"] == counts["rows_applied"] + counts["rows_failed"]
+        assert last["rows_undone"] == counts["rows_rolled_back"]
+        moved = sum(point["rows_per_second"] * point["seconds"] for point in series["points"])
+        assert moved >= last["rows_done"] + last["rows_undone"] - len(series["points"])
+    marks = jobs.cluster.call("GET", f"/v1/jobs/{jobs.paused['id']}/series")["marks"]
+    assert [mark["event"] for mark in marks] == ["Paused"]
+
+
+def test_groups_of_row_errors_are_those_that_are_left_and_hold_reasons_of_any_length(jobs: Jobs) -> None:
+    groups = jobs.cluster.call("GET", f"/v1/jobs/{jobs.mended['id']}/errors/groups")
+    assert (groups["total"], groups["rows_done"], groups["groups"][0]["rows"]) == (1, ROWS, 1)
+    index, odd = index_name(jobs.cluster.settings.prefix, "errors"), f"odd-{uuid.uuid4().hex[:6]}"
+    reasons = ["same", "same", "same", "x" * 10_000, "y" * 9000, "other"]
+    for row, reason in enumerate(reasons, 1):
+        column = "name" if row != 3 else None
+        document = {"job_id": odd, "row": row, "line": row + 1, "column": column, "value": "v", "reason": reason}
+        jobs.client.index(index=index, id=f"{odd}:{row}", document=document)
+
+    async def found() -> tuple[ErrorGroups, ErrorGroups, RowErrorPage]:
+        async with async_elasticsearch(jobs.cluster.settings) as client:
+            return (
+                await error_groups(client, index, odd, 10),
+                await error_groups(client, index, odd, 10, most=1),
+                await error_page(client, index, odd, 10, None, like=4),
+            )
+
+    every, one, like = asyncio.run(found())
+    assert [(group.column, group.rows, group.like) for group in every.groups] == [
+        ("name", 2, 1), ("name", 2, 4), (None, 1, 3), ("name", 1, 6)
+    ]  # fmt: skip
+    assert every.groups[1].reason.startswith("(reasons that are too long")
+    assert (one.groups[0].rows, one.others) == (2, 4)
+    assert [error.row for error in like.errors] == [4, 5]

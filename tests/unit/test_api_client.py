@@ -21,7 +21,7 @@ from client.wording import line
 from runtime.formatting import duration, number, size
 from runtime.retrying import Backoff
 from runtime.settings import Settings
-from schemas.commands import InputEnded, LanesDone, LanesRested, UndoChecked
+from schemas.commands import InputEnded, LanesDone, LanesRested, PurgeEnded, UndoChecked
 from schemas.job import Input, LaneTotals, RestedLane
 from tests.api_stub import PEOPLE, ROW, StubLog, stub
 
@@ -330,3 +330,32 @@ def test_words() -> None:
     }  # fmt: skip
     text = line({"state": "RUNNING", "phase": "apply", "progress": progress})
     assert text == "RUNNING: 5 of 10 rows done (50%), 1 row errors, 2 rows/s, 0:03 left"
+
+
+def test_limits_are_a_table_or_json(terminal: Terminal) -> None:
+    shown = terminal.run("limits", "--organisation", "acme")
+    assert shown.startswith("Organisation acme, weight 1\n")
+    assert "jobs_running" in shown and "SLUICE_LIMITS" in shown
+    assert json.loads(terminal.run("limits", "--json"))["organisation"] == "default"
+
+
+def test_a_purge_waits_until_nothing_is_left_and_tells_what_keeps_it(terminal: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(PEOPLE + ROW)
+    terminal.finish()
+    terminal.run("upload", str(file), "--dataset", "people", "--wait")
+
+    def end_with(problem: str | None) -> None:
+        def end(command: object) -> None:
+            terminal.log.after = None
+            (job,) = terminal.log.live.view.jobs.values()
+            terminal.log.report(PurgeEnded(job_id=job.id, epoch=job.epoch, problem=problem))
+
+        terminal.log.after = end
+
+    end_with("results: the disk is read-only")
+    assert "is not purged: results: the disk is read-only" in terminal.run("purge", "last", code=1)
+    end_with(None)
+    assert "is purged" in terminal.run("purge", "last", "--reason", "a person asked for it")
+    assert json.loads(terminal.run("purge", "last", "--json"))["purged_at"] is not None
+    assert "were removed" in terminal.run("errors", "last", code=2)

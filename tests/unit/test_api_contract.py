@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from api.principals.attempts import FREE
 from api.principals.issuing import MOST_KEYS
 from api.uploads.receiving import MOST_JSON_BYTES
 from api.web.routing import Endpoint
-from schemas.commands import UndoChecked
+from schemas.commands import PurgeEnded, UndoChecked
 from schemas.principals import Role
 from tests.api_stub import PEOPLE, StubElasticsearch, StubLog, make_job, rest, stub
 from tests.api_world import CORRECTED, ROUTES, UPLOAD, World
@@ -97,6 +98,33 @@ def without_elasticsearch(world: World, name: str) -> Response:
     return world.ask(name, world.fitting_job(name))
 
 
+def full_disk(world: World, name: str) -> Response:
+    """The answer where a file may have no more than ten bytes, as on a disk that is full then."""
+    job_id = world.fitting_job(name) if ROUTES[name].of_a_job else ""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        return make_job(world.client) if name == "createJob" else world.ask(name, job_id)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def of_another_organisation(world: World) -> Response:
+    headers = {"X-API-Key": world.log.principals.key("viewer", "acme")}
+    assert world.ask("getLimits", headers=headers).json()["organisation"] == "acme"
+    return world.ask("getLimits", query="?organisation=another", headers=headers)
+
+
+def purged(world: World) -> Response:
+    job_id = world.completed()
+
+    def done(log: StubLog, job_id: str) -> None:
+        log.report(PurgeEnded(job_id=job_id, epoch=log.live.view.jobs[job_id].epoch))
+
+    world.at_once(job_id, done)
+    return world.ask("purgeJob", job_id, "?wait=5")
+
+
 def without_principals(world: World) -> Response:
     world.log.principals.up = False
     return world.ask("createKey")
@@ -117,9 +145,15 @@ def plain(name: str) -> Callable[[World], Response]:
 
 
 WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
-    **{(name, 200): plain(name) for name in ("listJobs", "listDatasets", "getStats")},
+    **{(name, 200): plain(name) for name in ("listJobs", "listDatasets", "getStats", "getLimits")},
+    ("getLimits", 404): of_another_organisation,
+    ("createJob", 507): lambda world: full_disk(world, "createJob"),
+    ("retryErrors", 507): lambda world: full_disk(world, "retryErrors"),
     **{(name, 200): plain(name) for name in ("healthz", "readyz", "metrics", "getDescription")},
     **{(name, 200): about(name) for name in ("getJob", "getHistory", "getErrors", "getErrorsCsv", "getPreview")},
+    **{(name, 200): about(name) for name in ("getErrorGroups", "getSeries", "getReport")},
+    ("getErrors", 404): lambda world: world.ask("getErrors", world.running(), "?like=999"),
+    ("estimateExport", 200): plain("estimateExport"),
     **{(name, 200): about(name) for name in ("getChanges", "getChangesCsv", "getUndone", "getUndoneCsv")},
     **{
         (name, 404): lambda world, name=name: world.ask(name, world.running())
@@ -158,6 +192,11 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     ("rollbackJob", 200): lambda world: taken_out(world, "?wait=5"),
     ("rollbackJob", 202): lambda world: world.ask("rollbackJob", world.completed()),
     ("rollbackJob", 409): about("rollbackJob"),
+    ("actOnJobs", 200): plain("actOnJobs"),
+    ("actOnJobs", 202): lambda world: (world.running(), world.ask("actOnJobs"))[1],
+    ("purgeJob", 200): purged,
+    ("purgeJob", 202): lambda world: world.ask("purgeJob", world.completed()),
+    ("purgeJob", 409): about("purgeJob"),
     ("setRate", 200): about("setRate"),
     ("setRate", 409): lambda world: world.ask("setRate", world.completed()),
     ("endInput", 202): inbox,
@@ -172,11 +211,23 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     ("retryErrors", 409): lambda world: world.ask("retryErrors", world.running()),
     **{
         (name, 503): lambda world, name=name: without_kafka(world, name)
-        for name in ("pauseJob", "resumeJob", "terminateJob", "rollbackJob", "setRate", "endInput", "startJob")
+        for name in (
+            "pauseJob",
+            "resumeJob",
+            "terminateJob",
+            "rollbackJob",
+            "purgeJob",
+            "setRate",
+            "endInput",
+            "startJob",
+        )
     },
     **{
         (name, 503): lambda world, name=name: without_elasticsearch(world, name)
-        for name in ("retryErrors", "getErrors", "getErrorsCsv", "getPreview", "getChanges", "getChangesCsv")
+        for name in (
+            *("retryErrors", "getErrors", "getErrorsCsv", "getErrorGroups", "getSeries"),
+            *("getPreview", "getChanges", "getChangesCsv"),
+        )
     },
     ("getPreview", 404): lambda world: world.ask("getPreview", world.running()),
     ("getResult", 200): part,
@@ -212,6 +263,10 @@ def implied(world: World, endpoint: Endpoint, code: int) -> Iterator[Response]:
                     yield world.ask(name, job_id, f"?{parameter.name}=odd")
         case 401 if not endpoint.open:
             yield world.ask(name, headers={"X-API-Key": "wrong"})
+        case 429 if not endpoint.open:
+            world.start(limits='{"requests_per_second": 0.001}')
+            assert world.ask(name).status_code != 429
+            yield world.ask(name)
         case 403 if not endpoint.open:
             if endpoint.method != "GET":
                 yield world.ask(name, headers={"Origin": "http://evil.example"})

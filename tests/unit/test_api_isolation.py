@@ -25,7 +25,7 @@ from tests.api_world import CORRECTED, EXPORT, World
 Place = tuple[str, str]
 JOB, PAGE = "/v1/jobs/{job_id}", "/jobs/{job_id}"
 _BOTH = ("history", "errors", "errors.csv", "preview", "changes.csv", "undone", "undone.csv", "result")
-_OF_REST, _OF_THE_PAGE = (*_BOTH, "watch", "changes"), (*_BOTH, "live")
+_OF_REST, _OF_THE_PAGE = (*_BOTH, "watch", "changes", "file"), (*_BOTH, "live", "again")
 READS: set[Place] = {
     ("GET", path)
     for path in (
@@ -40,6 +40,10 @@ ACTS: set[Place] = {
     ("PUT", f"{JOB}/rate"),
     ("POST", f"{PAGE}/rate"),
     ("POST", f"{JOB}/end"),
+    ("POST", f"{PAGE}/again"),
+    ("POST", f"{PAGE}/columns"),
+    ("GET", f"{PAGE}/file"),
+    *(("PATCH", f"{root}/file") for root in (JOB, PAGE)),
 }
 LISTS: set[Place] = {("GET", "/v1/jobs"), ("GET", "/v1/stats"), ("GET", "/"), ("GET", "/jobs")}
 """They show the caller's own."""
@@ -61,7 +65,8 @@ OPEN: set[Place] = {
     ("GET", "/sign-in/callback"),
     ("POST", "/sign-in"),
 }
-KNOWN = READS | ACTS | LISTS | MAKES | ADMINS | COMMON | OPEN
+MAPPINGS: set[Place] = {("GET", "/v1/mappings"), *((m, "/v1/mappings/{name}") for m in ("GET", "PUT", "DELETE"))}
+KNOWN = READS | ACTS | LISTS | MAKES | ADMINS | COMMON | OPEN | MAPPINGS
 SENTINEL = "sentinel"
 """In whatever the other organisation has: in its name, its files, its reasons."""
 OURS, THEIRS = "acme", f"{SENTINEL}-globex"
@@ -89,7 +94,7 @@ class Both(World):
         method, pattern = place
         path = pattern.replace("{job_id}", job_id).replace("{operation}", "export")
         self.client.headers.pop("X-API-Key", None)
-        headers = dict(more.pop("headers", {}))
+        headers = {**more.pop("headers", {})}
         if pattern.startswith("/v1/"):
             headers["X-API-Key"] = self.keys[organisation, role]
         else:
@@ -111,6 +116,8 @@ class Both(World):
         """A job for which the request is valid."""
         name = place[1].rpartition("/")[2]
         job = {"organisation": organisation, "reason": SENTINEL if organisation == THEIRS else "ours"}
+        if name == "file":
+            return self.draft(**job)
         if name.startswith("undone"):
             return self.rolled_back(**job)
         if name in ("preview", "start", "changes", "changes.csv"):
@@ -150,6 +157,8 @@ def body_of(place: Place) -> dict[str, Any]:
     name = path.rpartition("/")[2]
     if method == "GET":
         return {}
+    if method == "PATCH":
+        return {"content": b"", "headers": {"Upload-Offset": "0"}}
     if path.startswith("/v1/"):
         bodies: dict[str, dict[str, Any]] = {
             "rate": {"json": {"rows_per_second": 5}},
@@ -232,6 +241,31 @@ def test_a_key_of_another_organisation_is_not_there(both: Both, place: Place) ->
         asked = place[0], place[1].replace("{key_id}", theirs)
         assert both.asked(asked, OURS, role, **body_of(place)).status_code == code
     assert both.asked(("GET", JOB), THEIRS, Role.VIEWER, both.running(organisation=THEIRS)).status_code == 200
+
+
+@pytest.mark.parametrize("place", sorted(MAPPINGS), ids=" ".join)
+def test_a_mapping_of_another_organisation_is_not_there(both: Both, place: Place) -> None:
+    asked = place[0], place[1].replace("{name}", "monday")
+    body = {"json": {"dataset": "people", "columns": {"Name": "name"}}} if place[0] == "PUT" else {}
+    for role in Role:
+        theirs = both.asked(asked, OURS, role, params={"organisation": THEIRS}, **body)
+        if asked == ("GET", "/v1/mappings"):
+            assert theirs.json() == {"mappings": []}
+        else:
+            assert theirs.status_code == (404 if place[0] == "GET" else 403), role
+        own = both.asked(asked, THEIRS, role, **body)  # its one organisation goes without saying
+        reads = place[0] == "GET" or role is not Role.VIEWER
+        assert own.status_code == (403 if not reads else 204 if place[0] == "DELETE" else 200), own.text
+
+
+def test_the_file_of_another_organisations_job_is_not_read_again(both: Both) -> None:
+    theirs = both.completed(organisation=THEIRS)
+    for role, code in ((Role.VIEWER, 403), (Role.OPERATOR, 404), (Role.ADMIN, 404)):
+        body = {"operation": "upload", "source": {"job": theirs}, "organisation": OURS}
+        answer = both.asked(("POST", "/v1/jobs"), OURS, role, json=body)
+        assert answer.status_code == code, answer.text
+    own = both.asked(("POST", "/v1/jobs"), THEIRS, Role.OPERATOR, json={**body, "organisation": THEIRS})
+    assert own.status_code != 404
 
 
 def test_what_a_scraper_sees_names_no_one(both: Both) -> None:

@@ -368,7 +368,7 @@ def test_what_a_revoked_key_was_sending_takes_no_effect(locked: Served) -> None:
     headers = {**bearer(made["key"]), "Content-Type": "application/json"}
     answer = client.post("/v1/jobs", content=body(), headers=headers)
     assert (answer.status_code, log.sent) == (401, [])
-    assert "nothing was changed" in answer.json()["error"]["message"]
+    assert "no more of it is taken" in answer.json()["error"]["message"]
 
 
 def test_a_file_or_a_folder_of_another_organisation_can_not_be_named(tmp_path: Path) -> None:

@@ -68,7 +68,9 @@ ROWS = [
     "same",
     "raw",
     "max_errors",
+    "suspicions",
     "rows_per_second",
+    "start_at",
     *FORMAT,
     "columns",
     "mapping",
@@ -83,15 +85,46 @@ def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -
     forms = Forms(page)
     assert forms.fields == {
         "upload": ["dataset", "organisation", "reason", *ROWS[:3], "mode", "empty", *ROWS[3:]],
-        "export": ["dataset", "organisation", "from", "till", "reason", "raw", "rows_per_second"],
+        "export": [
+            "dataset",
+            "organisation",
+            "from",
+            "till",
+            "confirm",
+            "reason",
+            "raw",
+            "rows_per_second",
+            "start_at",
+        ],
         "teams": ["organisation", "reason", *ROWS],
         "rephone": ["organisation", "reason", *ROWS],
-        "listen_in": ["dataset", "organisation", "reason", "dry_run", "raw", "max_errors", "rows_per_second"],
-        "audit": ["dataset", "organisation", "from", "till", "reason", "queue", "raw", "rows_per_second"],
+        "listen_in": [
+            "dataset",
+            "organisation",
+            "reason",
+            "dry_run",
+            "raw",
+            "max_errors",
+            "rows_per_second",
+            "start_at",
+        ],
+        "audit": [
+            "dataset",
+            "organisation",
+            "from",
+            "till",
+            "confirm",
+            "reason",
+            "queue",
+            "raw",
+            "rows_per_second",
+            "start_at",
+        ],
     }
     assert len(forms.ids) == len(set(forms.ids)), "labels need ids that are there once"
     titles = re.findall(r"<summary>(.*?)</summary>", page)
-    assert [title for title in titles if title not in ("Options", "How the file is written", "Kept mapping")] == [
+    inside = ("Options", "How the file is written", "Kept mapping", "Act on several jobs")
+    assert [title for title in titles if title not in inside] == [
         *("Upload a CSV", "Export by date", "Create teams", "Change phone numbers", "Listen in", "Audit")
     ]
     buttons = re.findall(r'<button class="main">(.*?)</button>', page)

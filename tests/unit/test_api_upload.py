@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from api.errors import ApiError, invalid, unavailable
 from api.jobs.job_form import JobForm
 from api.models import JobRequest
+from api.uploads.allowance import UNBOUNDED, Allowance
 from api.uploads.import_folders import Seen
 from api.uploads.multipart import FormReader, boundary_of
 from api.uploads.receiving import receive_parts
@@ -51,6 +52,9 @@ class Refusing:
         if asked.operation == "fly":
             raise invalid("there is no such operation")
         return CreateJob(job_id="j1", operation=asked.operation, dataset="people", source=sent or Source())
+
+    def allowance(self, command: CreateJob) -> Allowance:
+        return UNBOUNDED
 
     def look(self, command: CreateJob, head: bytes, whole: bool) -> Seen:
         if self.words:

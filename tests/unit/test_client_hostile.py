@@ -29,8 +29,8 @@ from runtime.retrying import Backoff
 from runtime.settings import Settings, settings
 from tests.hostile import ESCAPE, JOB, JOB_ID
 
-HANDED_OVER = {"test", "bench", "check", "lock"}
-"""They start other programs with what they are given, or ask the network: nothing of theirs is read here."""
+HANDED_OVER = {"test", "bench", "check", "lock", "api", "ingest", "worker", "migrate"}
+"""They start other programs with what they are given, become a process, or ask the network: nothing is read here."""
 STARTING = {"demo", "up", "down", "rebuild", "status", "kibana"}
 """They start, stop or ask servers: here they are tried with settings that can't be used."""
 SECRET = "hunter2-hunter2"
@@ -190,7 +190,7 @@ def words(command: str, tried: Parameter | None = None, value: str = "") -> list
         this = tried is not None and parameter.name == tried.name
         given = value if this else parameter.good
         if parameter.argument:
-            if this or parameter.required or parameter.kind is Path:
+            if this or parameter.required or parameter.kind is Path or parameter.name == "job_ids":
                 arguments.append(given)
         elif this or parameter.required:
             options.append(f"{parameter.option}={given}")

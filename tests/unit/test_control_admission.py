@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from control.admission import creation_problem, exclusive_key, holder, startable
 from schemas.commands import CreateJob
 from schemas.job import BUSY, Format, Job, Options, Source, State
+from schemas.quotas import QuotaBook
 from tests.control_world import CATALOG, World, upload, world_in
 
 EXPORT = CreateJob(
@@ -206,7 +207,7 @@ def test_the_oldest_queued_job_of_each_key_is_next() -> None:
         _job("free-too", queued, 6, None),
         _job("over", State.COMPLETED, 0),
     ]
-    assert [job.id for job in startable(jobs)] == ["a", "free", "free-too"]
+    assert [job.id for job in startable(jobs, QuotaBook())] == ["a", "free", "free-too"]
 
 
 @pytest.mark.parametrize("state", State)

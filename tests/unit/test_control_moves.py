@@ -6,29 +6,30 @@ import pytest
 from msgspec.structs import replace
 
 from control.moves import allowed_states
-from schemas.commands import CreateJob, SetRate
-from schemas.job import State
-from tests.control_world import REQUESTS, World, parsed, upload, world_in
+from schemas.commands import CreateJob, PurgeEnded, SetRate, StartJob, StoresEmptied
+from schemas.job import Source, State
+from tests.control_world import REQUESTS, World, at, parsed, upload, world_in
 
 MAP = """
-                       pause            resume        terminate     keep_rows    rollback      retry    rate  create
-DRAFT                  409              409           ROLLED_BACK   TERMINATED   409           409      set   same
-QUEUED                 409              409           ROLLED_BACK   TERMINATED   409           409      set   same
-RUNNING                PAUSING          same          TERMINATING   TERMINATING  409           409      set   same
-PAUSING                same             409           TERMINATING   TERMINATING  409           409      set   same
-PAUSED                 same             RUNNING       ROLLING_BACK  TERMINATED   409           409      set   same
-TERMINATING            409              409           same          differs      409           409      409   same
-TERMINATED             409              409           differs       same         ROLLING_BACK  409      409   same
-COMPLETED              409              409           409           409          ROLLING_BACK  409      409   same
-COMPLETED_WITH_ERRORS  409              409           409           409          ROLLING_BACK  RUNNING  409   same
-FAILED                 409              RUNNING       409           409          TERMINATING   409      set   same
-ROLLING_BACK           ROLLING_BACK     same          same          differs      same          409      set   same
-ROLLBACK_PAUSED        same             ROLLING_BACK  same          differs      same          409      set   same
-ROLLED_BACK            409              409           same          differs      same          409      409   same
+                      pause           resume       terminate    keep_rows   rollback     retry   rate  create  purge
+DRAFT                 409             409          ROLLED_BACK  TERMINATED  409          409     set  same  409
+QUEUED                409             409          ROLLED_BACK  TERMINATED  409          409     set  same  409
+RUNNING               PAUSING         same         TERMINATING  TERMINATING  409          409     set  same  409
+PAUSING               same            409          TERMINATING  TERMINATING  409          409     set  same  409
+PAUSED                same            RUNNING      ROLLING_BACK  TERMINATED  409          409     set  same  409
+TERMINATING           409             409          same         differs     409          409     409  same  409
+TERMINATED            409             409          differs      same        ROLLING_BACK  409     409  same  purges
+COMPLETED             409             409          409          409         ROLLING_BACK  409     409  same  purges
+COMPLETED_WITH_ERRORS  409             409          409          409         ROLLING_BACK  RUNNING  409  same  purges
+FAILED                409             RUNNING      409          409         TERMINATING  409     set  same  409
+ROLLING_BACK          ROLLING_BACK    same         same         differs     same         409     set  same  409
+ROLLBACK_PAUSED       same            ROLLING_BACK  same         differs     same         409     set  same  409
+ROLLED_BACK           409             409          same         differs     same         409     409  same  purges
 """
 """What a request leads to: a state, the next one; ``same``: it succeeds and changes nothing; ``set``: only the rate
-changes; ``409``: refused; ``differs``: refused, since the job has been terminated the other way (the ways here to
-TERMINATING and beyond take the rows out, the one to TERMINATED keeps them)."""
+changes; ``purges``: the state stays, and the purge begins; ``409``: refused; ``differs``: refused, since the job has
+been terminated the other way (the ways here to TERMINATING and beyond take the rows out, the one to TERMINATED keeps
+them)."""
 
 
 CELLS = parsed(MAP)
@@ -84,6 +85,60 @@ def test_the_rate_changes_and_nothing_else(state: State, request_name: str) -> N
     assert len(world.plans) == plans
 
 
+@pytest.mark.parametrize(("state", "request_name"), cells("purges"))
+def test_a_purge_begins_once_and_ends_once(state: State, request_name: str) -> None:
+    world = world_in(state)
+    before, plans = world.job(), len(world.plans)
+    ask(world, request_name)
+    purging = world.job()
+    assert purging == replace(before, epoch=before.epoch + 1, purging=True, command_offset=len(world.log) - 1)
+    ask(world, request_name)
+    assert world.job() == replace(purging, command_offset=len(world.log) - 1), "a repeat"
+    if state is not State.ROLLED_BACK:
+        world.rollback()
+        assert (world.rejection().code, "is being purged" in world.rejection().message) == (409, True)
+    world.send(PurgeEnded(job_id="j1", epoch=before.epoch))
+    assert world.job().purged_at is None, "the report of an earlier purge"
+    world.send(PurgeEnded(job_id="j1", epoch=purging.epoch, problem="the disk is read-only"))
+    assert (world.job().purging, world.job().purge_problem) == (False, "the disk is read-only")
+    ask(world, request_name)
+    world.send(PurgeEnded(job_id="j1", epoch=world.job().epoch))
+    done = world.job()
+    assert (done.state, done.purging, done.purge_problem) == (state, False, None)
+    assert done.purged_at == at(len(world.log) - 1) == done.lacks("row_errors")
+    assert world.events()[-4:] == ["PurgeBegun", "PurgeFailed", "PurgeBegun", "Purged"]
+    ask(world, request_name)
+    assert world.events()[-1] == "Purged"
+    assert len(world.plans) == plans
+
+
+def test_the_file_of_a_job_that_another_one_reads_is_not_purged() -> None:
+    world = World()
+    file = Source(path="sources/j1/people.csv", bytes=5)
+    world.send(replace(upload(dry_run=True), source=file))
+    world.complete()
+    world.send(replace(upload("j2"), source=file))
+    ask(world, "purge")
+    assert world.rejection().details == {"job_id": "j2"}
+    world.complete("j2")
+    ask(world, "purge")
+    assert world.job().purging
+
+
+def test_what_is_gone_is_not_used_again() -> None:
+    world = world_in(State.COMPLETED_WITH_ERRORS)
+    world.send(StoresEmptied(job_id="j1", stores=["row_errors", "uploaded_files"]))
+    assert world.events()[-1] == "Expired"
+    world.send(StoresEmptied(job_id="j1", stores=["row_errors"]))
+    assert world.job().expired == {"row_errors": at(len(world.log) - 2), "uploaded_files": at(len(world.log) - 2)}
+    world.send(REQUESTS["retry"])
+    assert "were removed" in world.rejection().message
+    tried = world_in(State.COMPLETED, dry_run=True)
+    tried.send(StoresEmptied(job_id="j1", stores=["uploaded_files"]))
+    tried.send(StartJob(job_id="j2", dry_run="j1"))
+    assert (tried.rejection().code, "was removed" in tried.rejection().message) == (409, True)
+
+
 @pytest.mark.parametrize(("state", "request_name"), cells("409"))
 def test_a_refusal_changes_nothing_and_names_the_states_that_allow_it(state: State, request_name: str) -> None:
     world = world_in(state)
@@ -111,7 +166,7 @@ def test_a_terminate_that_wants_the_other_thing_with_the_rows_is_refused(state: 
     assert ("rows kept" if state is State.TERMINATED else "rows taken out") in world.rejection().message
 
 
-@pytest.mark.parametrize("request_name", ["pause", "resume", "terminate", "rollback", "retry", "rate"])
+@pytest.mark.parametrize("request_name", ["pause", "resume", "terminate", "rollback", "retry", "rate", "purge"])
 def test_the_api_can_tell_beforehand_where_a_request_is_allowed(request_name: str) -> None:
     assert list(allowed_states(type(REQUESTS[request_name]))) == moving_states(request_name)
 

@@ -9,8 +9,10 @@ from typing import Any, get_args
 from msgspec.structs import replace
 
 from control.errors import Rejected
+from control.inspection import awaits_inspection
 from control.machine import Context, decide, evolve
 from control.reaction import start
+from control.timers import timer_of
 from control.transitions import TRANSITIONS, moved_by
 from schemas.commands import (
     Command,
@@ -21,18 +23,24 @@ from schemas.commands import (
     InputFailed,
     LanesCounted,
     PauseJob,
+    PurgeEnded,
+    PurgeJob,
     ResumeJob,
     RetryErrors,
     RollbackJob,
+    RowsInspected,
     SetRate,
     StartDraft,
     StartJob,
+    StoresEmptied,
     TerminateJob,
+    TimerDue,
     UndoChecked,
     WorkFailed,
 )
-from schemas.events import Event, Failed, Started
+from schemas.events import Event, Failed, Started, TimerSet
 from schemas.job import Input, Job, LaneTotals, Source, State
+from schemas.suspicion import Suspicion
 from tests.control_world import (
     CATALOG,
     PARTITIONS,
@@ -47,6 +55,7 @@ from tests.control_world import (
 Step = tuple[type, State | None, State, type | None, bool]
 """An event, the states before and after it, the command that brought it, and whether it is the command's own event."""
 
+SUSPICION = Suspicion(kind="unusual", columns=("phone",), fit=0.9, rows=1000, message="phone is unlike itself")
 NOTHING = LaneTotals()
 WRITTEN = LaneTotals(rows_applied=5, blocks=1, last_row=10)
 KEPT = LaneTotals(rows_kept=2, blocks=1, last_row=10)
@@ -79,16 +88,18 @@ def sweep() -> set[Step]:
             take(job, (Started(),), None)
             # The other outcome of a turn: see test_control_same_file.py.
             take(job, (Failed("applied meanwhile"),), None)
+            for early in (ResumeJob, TimerDue) if job.start_at is not None else ():
+                take(job, (TimerSet(None), Failed("applied meanwhile")), early)
         for command in commands(job):
             for holder in (None, "other") if job is None else (None,):
-                verdict = decide(job, command, context(holder))
+                verdict = decide(job, command, context(holder, 8 if isinstance(command, TimerDue) else 7))
                 if not isinstance(verdict, Rejected):
                     take(job, verdict, type(command))
     return found
 
 
-def context(holder: str | None) -> Context:
-    return Context(7, at(7), PARTITIONS, CATALOG, lambda _: holder, lambda _: DRY_RUN)
+def context(holder: str | None, second: int = 7) -> Context:
+    return Context(7, at(second), PARTITIONS, CATALOG, lambda _: holder, lambda _: DRY_RUN)
 
 
 def commands(job: Job | None) -> Iterator[Command]:
@@ -100,11 +111,15 @@ def commands(job: Job | None) -> Iterator[Command]:
         export = Source(kind="query")
         yield CreateJob(job_id="j1", operation="export", dataset="people", source=export, date_from="2026-01-01")
         yield StartJob(job_id="j1", dry_run="dry")
+        yield replace(upload(), start_at=at(7) + 5)
         return
     run: dict[str, Any] = {"job_id": job.id, "phase": job.phase, "run": job.run}
     corrected = Source(path="r.csv", sha256="c0", bytes=3)
     yield StartDraft(job_id=job.id, source=Source(path="j1.csv", sha256="a1"))
     yield PauseJob(job_id=job.id)
+    yield PauseJob(job_id=job.id, resume_at=at(7) + 5)
+    if (due_at := timer_of(job)) is not None:
+        yield TimerDue(job_id=job.id, due_at=due_at)
     yield ResumeJob(job_id=job.id)
     yield TerminateJob(job_id=job.id)
     yield TerminateJob(job_id=job.id, keep_rows=True)
@@ -112,6 +127,10 @@ def commands(job: Job | None) -> Iterator[Command]:
     yield RollbackJob(job_id=job.id, force=True)
     yield RetryErrors(job_id=job.id, source=corrected, errors_of_run=job.run)
     yield SetRate(job_id=job.id, rows_per_second=9)
+    yield PurgeJob(job_id=job.id)
+    yield PurgeEnded(job_id=job.id, epoch=job.epoch)
+    yield PurgeEnded(job_id=job.id, epoch=job.epoch, problem="the disk is read-only")
+    yield StoresEmptied(job_id=job.id, stores=["row_errors"])
     yield InputAdvanced(input=Input(blocks=1, rows=5), **run)
     yield InputEnded(job_id=job.id, rows=10)
     yield input_ended(job, (1, 1))
@@ -126,6 +145,8 @@ def commands(job: Job | None) -> Iterator[Command]:
         yield lanes_done(job, lanes, WITH_ERRORS)
     yield LanesCounted(job_id=job.id, lanes={0: PROBED})
     yield LanesCounted(job_id=job.id, lanes={0: OVERSPENT})
+    yield RowsInspected(job_id=job.id, epoch=job.epoch)
+    yield RowsInspected(job_id=job.id, epoch=job.epoch, suspicion=SUSPICION, own_rows=1000)
     yield FileFinished(job_id=job.id, epoch=job.epoch)
     yield UndoChecked(job_id=job.id, epoch=job.epoch, remaining=0)
     yield UndoChecked(job_id=job.id, epoch=job.epoch, remaining=3, last_row=7)
@@ -135,8 +156,10 @@ def outline(job: Job) -> Any:
     """What tells states apart: numbers that only grow are left out, so that there is an end of states."""
     return (
         (job.operation, job.options.max_errors, job.source.kind, job.draft, job.started_at is None, min(job.run, 1)),
-        (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget),
+        (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget, _inspection(job)),
+        (job.resume_at is not None, job.start_at is not None),
         job.keep_rows and job.state is State.TERMINATING,
+        (job.purging, job.purged_at is None),
         (job.current_input.ended, job.current_input.blocks_per_partition),
         (tuple(sorted(job.lanes_rested)), any(lane.totals.last_row for lane in job.lanes_rested.values())),
         (tuple(sorted(job.lanes_done)), any(totals.rows_failed for totals in job.lanes_done.values())),
@@ -145,6 +168,11 @@ def outline(job: Job) -> Any:
         tuple(sorted((lane, totals.rows_failed) for lane, totals in job.lanes_counted.items())),
         (job.force, job.undone is not None and job.undone.rows_kept > 0) if job.phase == "undo" else (),
     )
+
+
+def _inspection(job: Job) -> str:
+    """A job that was looked at, or never is, goes on in one way."""
+    return job.inspection if awaits_inspection(job) or job.inspection == "suspicious" else "over"
 
 
 def mapped() -> set[Step]:

@@ -12,9 +12,11 @@ import pytest
 import typer.main
 
 from api import access_page
-from control import states_page
+from api.jobs.limits import CONNECTION_LIMITS
+from control import limits_page, states_page
 from devstack.cli import app
 from runtime.settings import Settings
+from schemas.retention import EXPIRING, Retention
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -117,6 +119,19 @@ def test_no_file_names_a_package_registry_or_a_home_folder() -> None:
 
 def test_the_page_of_states_is_made_of_the_map_of_transitions() -> None:
     assert states_page.PAGE.read_text(encoding="utf-8") == states_page.page(), "python -m control.states_page"
+
+
+def test_the_table_of_limits_is_made_of_the_code_and_the_page_names_all_of_them() -> None:
+    text = limits_page.PAGE.read_text(encoding="utf-8")
+    assert text == limits_page.page(text), "python -m control.limits_page"
+    for name, _, status, _ in CONNECTION_LIMITS:
+        assert f"| `SLUICE_{name.upper()}` | {status} |" in text
+
+
+def test_the_table_of_stores_has_each_retention_and_its_default() -> None:
+    text = (ROOT / "docs" / "retention.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `([\d.]+)` \|", text, re.MULTILINE)
+    assert dict(rows) == {name: str(getattr(Retention(), name)) for name in EXPIRING}
 
 
 def test_the_tables_of_roles_are_made_of_the_routes() -> None:

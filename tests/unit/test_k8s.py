@@ -22,11 +22,13 @@ from tests.manifests import (
     OURS,
     ROOT,
     RULES,
+    USERS,
     WORKLOADS,
     alert_rules,
     below_restricted,
     builder,
     containers,
+    kafka_users,
     labels_of,
     name,
     of_kind,
@@ -273,6 +275,10 @@ def test_every_topic_has_those_who_may_write_and_read_it(rendered: dict[str, lis
     for item in own(rendered["prod"]):
         if role_of(item) != "sluice-kibana":
             assert settings_of(rendered["prod"], item)["SLUICE_KAFKA_USERNAME"] in users
+
+
+def test_the_rights_of_kafkas_users_are_those_of_the_code() -> None:
+    assert USERS.read_text("utf-8") == kafka_users(), "python -m tests.manifests"
 
 
 def test_kafka_keeps_what_it_has_confirmed(rendered: dict[str, list[Json]]) -> None:

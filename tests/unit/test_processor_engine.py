@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka.errors import KafkaError
@@ -22,6 +22,7 @@ from processor.stream.lease import Lease
 from processor.stream.log_reader import RestoredPartitions, inheritance_of
 from runtime.clock import Clock
 from runtime.settings import Settings
+from runtime.storage import Storage
 from schemas.blocks import RowBlock
 from schemas.codec import decode, encode
 from schemas.commands import Command, FileFinished, LanesRested, UndoChecked, WorkFailed
@@ -96,6 +97,7 @@ class Worker:
             self._inherit,
             Lease(10),
             WorkerMetrics(),
+            cast(Storage, None),
             Clock(now_ms=lambda: 5, monotonic=lambda: 7.0, sleep=self.sleeps),
         )
 

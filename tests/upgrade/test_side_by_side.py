@@ -45,7 +45,8 @@ def older(test_home: Path) -> Iterator[Code]:
 @pytest.fixture
 def installed(stack: Servers, tmp_path: Path, older: Code) -> Iterator[Cluster]:
     """An installation of the version before: its topics and indices, and one process of each role."""
-    cluster = Cluster(own_settings(stack, tmp_path))
+    # The version before opens no sealed blocks: for a rollout that may be taken back they are left plain.
+    cluster = Cluster(own_settings(stack, tmp_path, seal_blocks=False))
     command = [str(older.python), "-m", "runtime.provision"]
     made = subprocess.run(command, cwd=older.folder, env=environment(cluster.settings), capture_output=True, text=True)
     assert made.returncode == 0, made.stderr

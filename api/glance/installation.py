@@ -1,0 +1,163 @@
+"""The whole installation in numbers: its jobs from memory, and what Kafka, Elasticsearch and the disk say, lately."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.requests import Request
+
+from api.glance.models import Installation, PausedJob, Stored
+from api.jobs.job_view import progress
+from api.readmodel.event_loop import CachedValue, Lately, time_slices
+from api.readmodel.group_members import Members
+from api.web.auth import Caller
+from api.web.services import Services, services
+from runtime.clock import now_ms
+from runtime.formatting import iso_time
+from schemas.job import Job, State
+
+_MEMBERS_SECONDS: Final = 5.0
+_STORED_SECONDS: Final = 60.0
+_REACHED_SECONDS: Final = 2.0
+_WAIT_SECONDS: Final = 0.3
+"""So long a page waits for what is being asked: on its first look it would know nothing else."""
+_JOBS_A_TURN: Final = 250
+_MOST_CALLERS: Final = 100
+_PAUSED: Final = (State.PAUSED, State.ROLLBACK_PAUSED)
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What is asked of others, in the background: no page waits for it."""
+
+    members: Lately[Members]
+    reached: Lately[tuple[bool, str]]
+    """Whether Kafka answers, and how Elasticsearch is."""
+    indices: Lately[int]
+    files: Lately[int]
+    counted: OrderedDict[frozenset[str] | None, CachedValue[Installation]] = field(default_factory=OrderedDict)
+    """Organisations that a caller may see -> the numbers of their jobs."""
+
+
+def surroundings(request: Request) -> Surroundings:
+    """Those of the app that serves this request."""
+    state, parts = request.app.state, services(request)
+    if not hasattr(state, "surroundings"):
+        state.surroundings = Surroundings(
+            Lately(lambda: _members(parts), _MEMBERS_SECONDS),
+            Lately(lambda: _reached(parts), _REACHED_SECONDS),
+            Lately(lambda: _index_bytes(parts), _STORED_SECONDS),
+            Lately(lambda: asyncio.to_thread(_folder_bytes, parts.settings.storage_root), _STORED_SECONDS),
+        )
+    found: Surroundings = state.surroundings
+    return found
+
+
+async def installation(parts: Services, around: Surroundings, asking: Caller) -> Installation:
+    """The numbers of the jobs that the caller may see, and those of the installation.
+
+    They are counted once for all who see the same jobs and ask at the same time, as each open page asks each second.
+    """
+    known = around.counted
+    if asking.organisations not in known:
+        known[asking.organisations] = CachedValue(lambda: _installation(parts, around, asking))
+    known.move_to_end(asking.organisations)
+    while len(known) > _MOST_CALLERS:
+        known.popitem(last=False)
+    return await known[asking.organisations].get()
+
+
+async def _installation(parts: Services, around: Surroundings, asking: Caller) -> Installation:
+    now, view = now_ms(), parts.view
+    counts = dict.fromkeys(State, 0)
+    applied = failed = rolled_back = 0
+    rate, oldest = 0.0, None
+    async with parts.listing:
+        async for some in time_slices(view.jobs.values(), _JOBS_A_TURN):
+            for job in some:
+                if not asking.may_see(job.organisation):
+                    continue
+                counts[job.state] += 1
+                done = progress(job, view.lanes(job.id), view.rows_per_second(job.id, now))
+                applied += done.rows_applied
+                failed += done.rows_failed
+                rolled_back += done.rows_rolled_back
+                rate += done.rows_per_second or 0.0
+                if job.state in _PAUSED and (oldest is None or _since(job) < _since(oldest)):
+                    oldest = job
+    members, reached = await asyncio.gather(around.members.within(_WAIT_SECONDS), around.reached.within(_WAIT_SECONDS))
+    return Installation(
+        jobs=sum(counts.values()),
+        states={str(state): counts[state] for state in State},
+        rows_applied=applied,
+        rows_failed=failed,
+        rows_rolled_back=rolled_back,
+        rows_per_second=round(rate, 1),
+        partitions=members.partitions if members else None,
+        workers=members.workers if members else None,
+        readers=members.readers if members else None,
+        oldest_paused=_paused(oldest) if oldest else None,
+        stored=Stored(index_bytes=around.indices.get(), file_bytes=around.files.get()),
+        out_of_reach=_out_of_reach(members, reached),
+    )
+
+
+def _since(job: Job) -> int:
+    return job.state_since or job.created_at
+
+
+def _paused(job: Job) -> PausedJob:
+    return PausedJob(
+        id=job.id, organisation=job.organisation, since=iso_time(_since(job)) or "", reason=job.reason, state=job.state
+    )
+
+
+async def _reached(parts: Services) -> tuple[bool, str]:
+    return await asyncio.gather(parts.commands.answers(), parts.elasticsearch_state.get())
+
+
+def _out_of_reach(members: Members | None, reached: tuple[bool, str] | None) -> list[str]:
+    """What does not answer, or is not there, a sentence each."""
+    kafka, elasticsearch = reached or (True, "ok")
+    found = [] if kafka else ["Kafka does not answer: no command can be given, and no row moves."]
+    if elasticsearch != "ok":
+        found.append(f"{elasticsearch}.")
+    if kafka and members is not None:
+        if not members.workers:
+            found.append("No worker is there: commands and rows wait until one starts.")
+        elif members.unowned:
+            found.append(f"{members.unowned} of {members.partitions} partitions have no worker at the moment.")
+        if not members.readers:
+            found.append("No reader is there: files are not read until one starts.")
+    return found
+
+
+async def _members(parts: Services) -> Members:
+    if parts.members is None:
+        raise LookupError("Kafka is not asked for workers here")
+    return await asyncio.to_thread(parts.members.count)
+
+
+async def _index_bytes(parts: Services) -> int:
+    """Bytes of every index of this installation."""
+    answer: Any = await parts.elasticsearch.options(request_timeout=5).indices.stats(
+        index=f"{parts.settings.prefix}-*", metric="store", filter_path="_all.total.store.size_in_bytes"
+    )
+    return int(answer["_all"]["total"]["store"]["size_in_bytes"]) if "_all" in answer else 0
+
+
+def _folder_bytes(root: Path) -> int:
+    """Bytes of the files below a folder; blocks."""
+    total = 0
+    for folder, _, names in os.walk(root):
+        for name in names:
+            try:
+                total += (Path(folder) / name).lstat().st_size
+            except OSError:
+                continue  # it has been removed meanwhile
+    return total

@@ -1,0 +1,58 @@
+"""The limits of an organisation, as callers see them."""
+
+from __future__ import annotations
+
+from api.models import LimitList, LimitView
+from api.web.services import Services
+from control.quotas import usage_of
+from schemas.quotas import LIMITS
+
+CONNECTION_LIMITS = (
+    ("unpacked_bytes", "bytes", 413, "bytes that a compressed file unpacks to"),
+    ("api_connections", "connections", 503, "connections that the API holds open at once"),
+    ("api_head_seconds", "seconds", 408, "seconds until a request's line and headers have come"),
+    ("api_pause_seconds", "seconds", 408, "seconds of a pause in the sending of a body"),
+    ("api_least_bytes_per_second", "bytes a second", 408, "bytes a second that a body has to come with, at least"),
+)
+"""Name of a setting, unit, status and meaning, of the limits that are the same for all callers: those of connections
+count before it is known who sends a request."""
+
+
+def limits_of(parts: Services, organisation: str) -> LimitList:
+    """What this organisation may use, and what it uses."""
+    quotas = parts.catalog.quotas.of(organisation)
+    usage = usage_of(organisation, parts.view.jobs.values())
+    used = {
+        "jobs_running": usage.running,
+        "jobs_queued": usage.queued,
+        "stored_bytes": usage.stored_bytes,
+        "inbox_rows": usage.inbox_rows,
+        "event_streams": parts.streams[organisation],
+    }
+    own = [
+        LimitView(
+            name=name,
+            most=getattr(quotas, name),
+            unit=limit.unit,
+            used=used.get(name),
+            setting="SLUICE_LIMITS",
+            status=limit.status,
+            meaning=f"the most {limit.bounds}",
+            advice=limit.advice,
+        )
+        for name, limit in LIMITS.items()
+    ]
+    common = [
+        LimitView(
+            name=name,
+            most=getattr(parts.settings, name),
+            unit=unit,
+            used=None,
+            setting=f"SLUICE_{name.upper()}",
+            status=status,
+            meaning=meaning,
+            advice="",
+        )
+        for name, unit, status, meaning in CONNECTION_LIMITS
+    ]
+    return LimitList(organisation=organisation, weight=quotas.weight, limits=own + common)

@@ -1,0 +1,35 @@
+"""The whole installation, above the list of jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from api.glance.installation import installation, surroundings
+from api.pages import rendering
+from api.pages.words import tone
+from api.web.services import caller, services
+from schemas.job import ENDED, State
+from schemas.principals import Role
+
+
+async def show_installation(request: Request) -> Response:
+    """The head alone, as it is now."""
+    if not rendering.wants_fragment(request):
+        return RedirectResponse("/", 303)
+    return rendering.fragment("installation.html", **await head(request))
+
+
+async def head(request: Request) -> dict[str, Any]:
+    """What the template of the head is given."""
+    parts = services(request)
+    found = await installation(parts, surroundings(request), caller(request))
+    return {
+        "all": found,
+        "states_now": [(state, found.states[state], tone(state)) for state in State if found.states[state]],
+        "stoppable": caller(request).role.covers(Role.OPERATOR)
+        and bool(found.states[State.RUNNING] + found.states[State.ROLLING_BACK]),
+        "at_work": any(found.states[state] for state in State if state not in ENDED),
+    }

@@ -1,0 +1,55 @@
+"""The part of a job's page that shows its rows over time: two drawings, what happened meanwhile, and all as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.glance.models import Mark, Series
+from api.glance.rows_over_time import series_of
+from api.pages.glance import drawing
+from api.pages.job import part_of_job
+from api.pages.words import moment
+from api.web.services import Services
+from runtime.formatting import duration, number, spaced
+from schemas.job import Job
+
+
+async def show_plot(request: Request) -> Response:
+    """The drawings and the table."""
+
+    async def found(_: Services, job: Job) -> dict[str, Any]:
+        return _shown(await series_of(request, job))
+
+    return await part_of_job(request, "plot.html", found)
+
+
+def _shown(series: Series) -> dict[str, Any]:
+    return {
+        "series": series,
+        "told": told(series),
+        "rates": drawing.rates(series),
+        "sums": drawing.sums(series),
+        "undone": any(point.rows_undone for point in series.points),
+        "marks": [{"mark": mark, "text": marked(mark)} for mark in series.marks],
+        "each": duration(series.interval_seconds),
+    }
+
+
+def told(series: Series) -> str:
+    """The drawings in a sentence, for those who do not see them."""
+    if not series.points:
+        return "The job has not started."
+    best = max(series.points, key=lambda point: point.rows_per_second)
+    return (
+        f"From {moment(series.since)} to {moment(series.until)}: at most {number(best.rows_per_second)} rows a second, "
+        f"{number(series.points[-1].rows_done)} of {number(series.rows_total)} rows done. The table has the numbers."
+    )
+
+
+def marked(mark: Mark) -> str:
+    """A mark in words."""
+    text = "Partitions went to another worker" if mark.event == "WorkersChanged" else spaced(mark.event)
+    return f"{text}, by {mark.by}" if mark.by else text

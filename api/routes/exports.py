@@ -1,0 +1,51 @@
+"""The route that says how large an export would be."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.jobs.estimates import estimate_of
+from api.jobs.job_request import Admission, estimate_in
+from api.models import Estimate, EstimateRequest
+from api.web.bodies import short_body
+from api.web.responses import json_answer
+from api.web.routing import Answer, Body, Endpoint, refusal, unavailable
+from api.web.services import caller, caught_up, services
+from runtime.clock import now_ms
+from schemas.ids import new_job_id
+from schemas.principals import Role
+
+
+async def estimate_export(request: Request) -> Response:
+    """The number of rows and the size of an export that is not started."""
+    parts, asking = services(request), caller(request)
+    asked = estimate_in(await short_body(request))
+    await caught_up(parts)
+    admission = Admission(new_job_id(now_ms(), secrets.randbits(35)), asking, parts.catalog)
+    return json_answer(await estimate_of(parts, admission, asked))
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "POST",
+        "/v1/exports/estimate",
+        estimate_export,
+        "estimateExport",
+        "How many rows an export would have",
+        (
+            Answer(200, "The estimate", Estimate),
+            refusal(
+                403, "The organisation is not the caller's, or a web page of another site sends this without a key"
+            ),
+            refusal(413, "The JSON is too large"),
+            unavailable("Elasticsearch does not answer, or the API has just started"),
+        ),
+        body=Body(EstimateRequest),
+        role=Role.OPERATOR,
+        description="The body is that of the export; `operation` may be left out.",
+    ),
+)

@@ -1,0 +1,51 @@
+"""The route of limits: what an organisation may use, and what it uses."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.errors import ApiError, invalid
+from api.jobs.limits import limits_of
+from api.models import LimitList
+from api.web.responses import json_answer
+from api.web.routing import Answer, Endpoint, Parameter, refusal, unavailable
+from api.web.services import caller, caught_up, services
+from schemas.principals import Role
+
+_ORGANISATION: Final = Parameter("organisation", "Whose; left out: the caller's own, or `default`", str)
+
+
+async def get_limits(request: Request) -> Response:
+    """The limits of an organisation."""
+    parts, asking = services(request), caller(request)
+    strange = next((name for name in request.query_params if name != _ORGANISATION.name), None)
+    if strange is not None:
+        raise invalid(f"the parameter {strange[:80]!r} is not known; use {_ORGANISATION.name}")
+    named = request.query_params.get(_ORGANISATION.name)
+    own = sorted(asking.organisations or ())
+    organisation = named if named is not None else own[0] if own else "default"
+    if not asking.may_see(organisation):
+        raise ApiError(404, f"there is no organisation {organisation[:80]!r} that you may see")
+    await caught_up(parts)
+    return json_answer(limits_of(parts, organisation))
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        "/v1/limits",
+        get_limits,
+        "getLimits",
+        "What an organisation may use, what it uses, and how each limit is refused",
+        (
+            Answer(200, "The limits", LimitList),
+            refusal(404, "The organisation is not one of the caller's"),
+            unavailable("The API has just started, and does not know every job yet"),
+        ),
+        (_ORGANISATION,),
+        role=Role.VIEWER,
+    ),
+)

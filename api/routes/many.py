@@ -1,0 +1,54 @@
+"""The route that gives one command to many jobs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.glance.many import act_on_many
+from api.glance.models import ManyAnswer, ManyRequest
+from api.jobs.job_request import body_as
+from api.routes.answers import JOBS
+from api.routes.commands import WAIT, wait_seconds
+from api.web.bodies import short_body
+from api.web.responses import json_answer
+from api.web.routing import Answer, Body, Endpoint, unavailable
+from api.web.services import caller, caught_up, services
+from schemas.principals import Role
+
+_FIELDS: Final = (
+    "fields: action (pause, resume, terminate or rollback); one of jobs, filter and all; "
+    + "and reason, keep_rows, resume_at, force, partial, preview"
+)
+
+
+async def act_on_jobs(request: Request) -> Response:
+    """Send the command for each of the jobs; with ``?wait=SECONDS``, wait until they rest."""
+    parts, asking = services(request), caller(request)
+    await caught_up(parts)
+    wait = wait_seconds(request)
+    asked = body_as(await short_body(request), ManyRequest, _FIELDS)
+    answer = await act_on_many(parts, asking, asked, wait or 0.0)
+    return json_answer(answer, 202 if answer.under_way or answer.unanswered else 200)
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "POST",
+        f"{JOBS}/actions",
+        act_on_jobs,
+        "actOnJobs",
+        "Pause, resume, terminate or roll back many jobs at once",
+        (
+            Answer(200, "Nothing is under way any more; or what it would concern (with preview)", ManyAnswer),
+            Answer(202, "Some jobs are on their way", ManyAnswer),
+            unavailable("The API has just started, and does not know every job yet"),
+        ),
+        (WAIT,),
+        Body(ManyRequest),
+        "The answer names the jobs for which it was refused, and those that are still on their way.",
+        role=Role.OPERATOR,
+    ),
+)

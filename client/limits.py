@@ -1,0 +1,29 @@
+"""The command that shows limits."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from client.errors import plain_errors
+
+app = typer.Typer()
+
+
+@app.command()
+@plain_errors
+def limits(
+    organisation: Annotated[str | None, typer.Option(help="Whose; left out: your own, or `default`.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Show what an organisation may use, and what it uses."""
+    from client.http import Api
+    from client.output import out, print_json, show_limits
+
+    found = Api().call("GET", "/v1/limits", params={"organisation": organisation} if organisation else {})
+    if as_json:
+        print_json(found)
+        return
+    out(f"Organisation {found['organisation']}, weight {found['weight']:g}")
+    show_limits(found["limits"])

@@ -1,0 +1,67 @@
+"""Times at which a job goes on by itself: a paused one is resumed, one that is made for later starts. Pure.
+
+A timer is a field of the job's state. When its time has come, the worker that owns the commands appends `TimerDue`, a
+command like any other, and the control agent decides by the time of that record. A repeat finds the timer gone, so a
+timer has its effect once, whatever has crashed meanwhile (decision 0050).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from control.predicates import pausing
+from schemas.commands import CreateJob, PauseJob, Request, StartJob, TimerDue
+from schemas.job import Job, State
+from schemas.topics import DAY_MS
+
+LONGEST_PAUSE_MS: Final = 13 * DAY_MS
+"""Kafka keeps a job's rows for 14 days."""
+LATEST_START_MS: Final = 366 * DAY_MS
+_LATE_MS: Final = 60_000
+"""A time that has gone by this recently was meant: the request was on its way."""
+
+
+def timer_of(job: Job) -> int | None:
+    """When the job goes on by itself, in milliseconds since 1970; None: it does not."""
+    return job.start_at if job.state is State.QUEUED else job.resume_at if held(job) else None
+
+
+def held(job: Job) -> bool:
+    """Whether the job is paused, or about to be: only then does it have a time at which it goes on."""
+    return pausing(job) or job.state in (State.PAUSED, State.ROLLBACK_PAUSED)
+
+
+def asked_time(request: Request) -> int | None:
+    """The time that a request asks for."""
+    match request:
+        case PauseJob():
+            return request.resume_at
+        case CreateJob() | StartJob():
+            return request.start_at
+        case _:
+            return None
+
+
+def time_problem(request: Request, now: int) -> str | None:
+    """Why a request can't have the time that it asks for; None: it can, or asks for none."""
+    at = asked_time(request)
+    if at is None:
+        return None
+    name = "resume_at" if isinstance(request, PauseJob) else "start_at"
+    if at < now - _LATE_MS:
+        return f"{name} has gone by already; name a time to come, or leave it out"
+    if name == "resume_at" and at > now + LONGEST_PAUSE_MS:
+        return "resume_at is at most 13 days ahead, as rows are kept for 14 days; pause it without a time"
+    if at > now + LATEST_START_MS:
+        return f"{name} is at most 366 days ahead"
+    return None
+
+
+def due(jobs: Iterable[Job], now: int) -> list[TimerDue]:
+    """The command for each timer whose time has come. A job that is still about to pause has its turn once it has."""
+    return [
+        TimerDue(job_id=job.id, due_at=at)
+        for job in jobs
+        if (at := timer_of(job)) is not None and at <= now and not pausing(job)
+    ]

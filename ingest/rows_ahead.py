@@ -1,0 +1,41 @@
+"""The first block of a file with a copy of the rows behind it, for a worker that looks at the first rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from csvfile.cutter import Cut
+
+MOST_BYTES: Final = 1024 * 1024
+"""Of the first block's rows and the copy: a record stays below what Kafka takes."""
+
+
+def with_rows_ahead(parts: Iterator[Cut | None], rows: int) -> Iterator[tuple[Cut, bytes] | None]:
+    """The blocks as they are cut, the first one with a JSON array of the rows behind it, up to the block that has row
+    number `rows`; the others with nothing. It yields None where `parts` does.
+    """
+    waiting: list[Cut] = []
+    known = 0
+    for part in parts:
+        if part is None:
+            yield None
+        elif known >= rows:
+            yield part, b""
+        else:
+            waiting.append(part)
+            known += part.rows
+            if known >= rows:
+                yield from _given(waiting)
+    if known < rows:
+        yield from _given(waiting)
+
+
+def _given(parts: list[Cut]) -> Iterator[tuple[Cut, bytes]]:
+    size, copied = 0, []
+    for place, part in enumerate(parts):
+        size += len(part.rows_json)
+        if place and size <= MOST_BYTES and not part.unreadable:
+            copied.append(part.rows_json[1:-1])
+    for place, part in enumerate(parts):
+        yield part, b"[%b]" % b",".join(copied) if copied and not place else b""

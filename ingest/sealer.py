@@ -1,0 +1,34 @@
+"""Blocks as messages: those with rows are sealed with the key of their job, if all that work on it can open them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ingest.errors import SourceError
+from runtime.sealing import JobKeys, SealError, seal
+from schemas.blocks import Block, RowBlock
+from schemas.codec import encode
+from schemas.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSealer:
+    """A reader's."""
+
+    keys: JobKeys
+    job: Callable[[str], Job | None]
+
+    def encoded(self, block: Block) -> bytes:
+        """The block as a message.
+
+        Raises:
+            SourceError: its job has no key, and none can be made.
+        """
+        job = self.job(block.job_id)
+        if not isinstance(block, RowBlock) or job is None or not job.sealed:
+            return encode(block)
+        try:
+            return encode(seal(block, self.keys.obtain(block.job_id)))
+        except SealError as error:
+            raise SourceError(str(error)) from error

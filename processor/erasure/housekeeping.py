@@ -1,0 +1,156 @@
+"""Removing what is kept no longer: of jobs that are over, each store after its retention; and what jobs have left that
+are not in the control table any more. The owner of partition 0 does it, so one process at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from control.jobtable import JobTable
+from control.quotas import stored_files
+from processor.elastic.bulk import Gate
+from processor.erasure.base import Store
+from processor.erasure.documents import Documents
+from processor.errors import CannotGoOnError
+from runtime.clock import Clock
+from runtime.sealing import JobKeys
+from runtime.storage import Storage, StorageError
+from runtime.telemetry.log_events import as_event
+from schemas.commands import StoresEmptied
+from schemas.ids import JOB_ID
+from schemas.job import ENDED, Job
+from schemas.retention import EXPIRING, RetentionBook, StoreName
+from schemas.topics import DAY_MS
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[StoresEmptied], Awaitable[None]]
+LEAST_ORPHAN_DAYS: Final = 1.0
+"""A file that no job is known for may be one of a request under way, or of a command that is not carried out yet."""
+_MOST_TERMS: Final = 60_000
+"""Ids that one query may name."""
+_BLOCK_DAYS: Final = 15.0
+"""Longer than the topic of the rows keeps blocks: then the key opens nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Housekeeping:
+    """One worker's."""
+
+    jobs: JobTable
+    stores: Sequence[Store]
+    retentions: RetentionBook
+    storage: Storage
+    root: Path
+    keys: JobKeys
+    clock: Clock
+    report: Report
+
+    async def run(self, gate: Gate) -> None:
+        """Remove what is due. An error of one store leaves it for the next time. Raises FencedError."""
+        for store in self.stores:
+            if store.name in EXPIRING:
+                await self._tried(store.name, self._expire(store, gate))
+        await self._tried("files of jobs that are not known", self._orphans(gate))
+
+    async def _tried(self, what: str, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except (CannotGoOnError, StorageError, OSError) as error:
+            log.warning("%s can't be removed now: %s", what, error, extra=as_event("store.trouble"))
+
+    async def _expire(self, store: Store, gate: Gate) -> None:
+        due = [job for job in self.jobs if self.is_due(store, job)]
+        if not due:
+            return
+        await store.remove(due, gate)
+        if isinstance(store, Documents):
+            await store.expunge(gate)
+        for job in due:
+            gate()
+            await self.report(StoresEmptied(job_id=job.id, stores=[store.name]))
+        text = "%s of %d jobs are removed, since their retention is over"
+        log.info(text, store.name, len(due), extra=as_event("store.emptied"))
+
+    def is_due(self, store: Store, job: Job) -> bool:
+        """Whether what a store has of a job is kept no longer, and no other job needs it."""
+        if job.lacks(store.name) is not None or not store.has(job) or not self._past(store.name, job):
+            return False
+        if store.name not in ("uploaded_files", "corrected_files"):
+            return True
+        paths = {path for path, _ in stored_files(job)}
+        others = (
+            other for other in self.jobs if other.id != job.id and paths & {path for path, _ in stored_files(other)}
+        )
+        return all(self._past(store.name, other) for other in others)
+
+    def _past(self, store: StoreName, job: Job) -> bool:
+        if job.state not in ENDED or job.purging or job.ended_at is None:
+            return False
+        return self.clock.now_ms() - job.ended_at > self.retentions.days(store, job.dataset) * DAY_MS
+
+    async def _orphans(self, gate: Gate) -> None:
+        """Files, keys and documents of jobs that have left the control table."""
+        for path in await asyncio.to_thread(lambda: list(self._old_files())):
+            gate()
+            await asyncio.to_thread(_unlink, path)
+        for folder, store in (("parts/", "parts"), ("results/", "results")):
+            for name, modified in await self.storage.dated(folder):
+                job_id = name.split("/")[1].removesuffix(".csv")
+                if self._unknown(job_id) and self._older(store, modified):  # type: ignore[arg-type]
+                    gate()
+                    await self.storage.remove([name])
+        if len(self.jobs) <= _MOST_TERMS:
+            for each in self.stores:
+                if isinstance(each, Documents) and each.name in EXPIRING:
+                    await self._orphaned_documents(each, gate)
+
+    async def _orphaned_documents(self, store: Documents, gate: Gate) -> None:
+        """Previews go with their job; row errors stay for as long as those of any dataset do."""
+        days = self.retentions.longest(store.name)
+        if days == float("inf"):
+            return
+        oldest = self.clock.now_ms() - int(days * DAY_MS)
+        aged = [{"range": {"at": {"lt": oldest, "format": "epoch_millis"}}}] if store.name == "row_errors" else []
+        unknown = {"terms": {"job_id": [job.id for job in self.jobs]}}
+        await store.delete({"bool": {"filter": aged, "must_not": [unknown]}}, gate)
+
+    def _old_files(self) -> Iterator[Path]:
+        for folder in (self.root / "sources").glob("*"):
+            if not self._unknown(folder.name) or folder.is_symlink():
+                continue
+            for path in folder.iterdir():
+                store: StoreName = "corrected_files" if path.name.startswith("retry-") else "uploaded_files"
+                if path.is_file() and self._older(store, path.lstat().st_mtime) and not self._read_elsewhere(path):
+                    yield path
+        for job_id in self.keys.jobs():
+            path = self.root / "keys" / job_id
+            if self._unknown(job_id) and self._older_than(_BLOCK_DAYS, path.lstat().st_mtime):
+                yield path
+
+    def _read_elsewhere(self, path: Path) -> bool:
+        """Whether a job that is known reads the file of one that is not: a dry run's."""
+        name = path.relative_to(self.root).as_posix()
+        return any(name == other for job in self.jobs for other, _ in stored_files(job))
+
+    def _unknown(self, job_id: str) -> bool:
+        return JOB_ID.match(job_id) is not None and self.jobs.get(job_id) is None
+
+    def _older(self, store: StoreName, modified: float) -> bool:
+        return self._older_than(max(self.retentions.longest(store), LEAST_ORPHAN_DAYS), modified)
+
+    def _older_than(self, days: float, modified: float) -> bool:
+        return self.clock.now_ms() - modified * 1000 > days * DAY_MS
+
+
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    try:
+        path.parent.rmdir()
+    except OSError:
+        return  # the folder has another file

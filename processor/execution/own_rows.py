@@ -1,0 +1,134 @@
+"""The rows that an organisation has of a dataset already: a sample of bounded cost, to compare a file with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, Final
+
+from control.inspection import OWN_ROWS
+from control.jobtable import JobTable
+from processor.operations.work import Work
+from processor.suspicion.known_rows import LOOKED_UP, values_to_look_up
+from processor.suspicion.probe import OwnRows, Probe
+from schemas.job import Job, State
+
+SAMPLE: Final = 1000
+"""Rows that are read."""
+JOBS: Final = 8
+"""The newest jobs, of which rows from all over their files are read, beside the oldest rows there are."""
+_LATELY_MS = 15_000
+"""What was written longer ago can be found without a refresh of its own."""
+_GONE = (State.ROLLED_BACK, State.ROLLING_BACK, State.ROLLBACK_PAUSED)
+
+Hit = Mapping[str, Any]
+Search = tuple[dict[str, Any] | None, int]
+"""A filter, and how many hits."""
+_NOTHING: Final = {"hits": [], "total": {"value": 0}}
+
+
+async def own_rows(work: Work, jobs: JobTable, probe: Probe) -> OwnRows:
+    """The sample for this job, in two or three requests to Elasticsearch.
+
+    Raises:
+        FencedError: from the gate.
+        CannotGoOnError: Elasticsearch refuses a request.
+    """
+    before = _before(work.job, jobs)
+    if any(job.ended_at is None or job.ended_at > work.at - _LATELY_MS for job in before):
+        await work.sink.ask(
+            lambda: work.sink.client.indices.refresh(index=work.data_index, ignore_unavailable=True), work.gate
+        )
+    names = [name for name in probe.fields.values() if name in probe.stored]
+    written = [(job, rows) for job in before if (rows := _written(job))][:JOBS]
+    picked = _picked(written, Random(work.job.id))  # noqa: S311
+    of_jobs, anywhere = await _search(
+        work,
+        names,
+        (_any_of(picked), SAMPLE if picked else 0),
+        (None, SAMPLE if sum(rows for _, rows in written) < SAMPLE else 0),
+    )
+    hits = {hit["_id"]: hit["_source"] for hit in (*of_jobs["hits"], *anywhere["hits"])}
+    known: int = anywhere["total"]["value"]
+    sample = list(hits.values())[:SAMPLE]
+    found = await _looked_up(work, probe, names) if known and sample else []
+    made = {job.id: job.created_at for job in jobs}
+    return OwnRows(
+        columns={name: [row.get(name) for row in sample] for name in names},
+        jobs_at=[made.get(row["sluice"]["job_id"]) for row in sample],
+        known=known,
+        found=found,
+    )
+
+
+def _before(job: Job, jobs: JobTable) -> list[Job]:
+    """The jobs that wrote rows of this organisation and dataset, the newest first."""
+    others = (
+        other
+        for other in jobs
+        if other.organisation == job.organisation
+        and other.dataset == job.dataset
+        and other.id != job.id
+        and other.source.kind != "query"
+        and not other.options.dry_run
+        and other.state not in _GONE
+    )
+    return sorted(others, key=lambda other: other.created_at, reverse=True)
+
+
+def _written(job: Job) -> int:
+    return job.applied.rows_applied if job.applied is not None else 0
+
+
+def _picked(written: Sequence[tuple[Job, int]], random: Random) -> list[dict[str, Any]]:
+    """A filter for each job: rows from all over its file."""
+    if not written:
+        return []
+    each = -(-SAMPLE // len(written))
+    return [
+        {
+            "bool": {
+                "filter": [
+                    {"term": {"sluice.job_id": job.id}},
+                    {"terms": {"sluice.row_number": random.sample(range(1, rows + 1), min(each, rows))}},
+                ]
+            }
+        }
+        for job, rows in written
+    ]
+
+
+async def _looked_up(work: Work, probe: Probe, names: Sequence[str]) -> list[Hit]:
+    """Own rows that have values of the file where hardly two rows have the same."""
+    wanted = [{"terms": {name: values}} for name, values in values_to_look_up(probe, names).items()]
+    if not wanted:
+        return []
+    (found,) = await _search(work, names, (_any_of(wanted), LOOKED_UP))
+    return [hit["_source"] for hit in found["hits"]]
+
+
+def _any_of(filters: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"bool": {"should": list(filters), "minimum_should_match": 1}}
+
+
+async def _search(work: Work, names: Sequence[str], *wanted: Search) -> list[dict[str, Any]]:
+    """The hits of each search, in the order of the index."""
+    own = {"term": {"sluice.organisation": work.job.organisation}}
+    not_this = {"term": {"sluice.job_id": work.job.id}}
+    asked: list[dict[str, Any]] = []
+    for query, size in wanted:
+        asked.append({})
+        asked.append(
+            {
+                "query": {"bool": {"filter": [own, *([query] if query else [])], "must_not": [not_this]}},
+                "size": size,
+                "sort": ["_doc"],
+                "track_total_hits": OWN_ROWS,
+                "_source": [*names, "sluice.job_id"],
+            }
+        )
+    client, index = work.sink.client, work.data_index
+    answer = await work.sink.ask(
+        lambda: client.msearch(index=index, searches=asked, ignore_unavailable=True), work.gate
+    )
+    return [response.get("hits", _NOTHING) for response in answer.body["responses"]]

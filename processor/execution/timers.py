@@ -1,0 +1,49 @@
+"""Appends a command for each timer whose time has come, in the worker that owns the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from control.jobtable import JobTable
+from control.timers import due
+from runtime.clock import Clock
+from schemas.codec import encode
+from schemas.topics import TopicName
+
+LOOK_SECONDS: Final = 0.5
+AGAIN_SECONDS: Final = 5.0
+"""A command that has had no effect by then is appended once more: the clocks of two machines may differ."""
+
+Publish = Callable[[TopicName, bytes, bytes | None], Awaitable[None]]
+
+
+class Timers:
+    """One worker's. It knows what it has appended only to not repeat itself; a successor starts from the states."""
+
+    def __init__(self, jobs: JobTable, publish: Publish, owns: Callable[[], bool], clock: Clock) -> None:
+        """`owns`: whether this worker carries out the commands, and knows every job's state."""
+        self._jobs = jobs
+        self._publish = publish
+        self._owns = owns
+        self._clock = clock
+        self._sent: dict[tuple[str, int], float] = {}
+
+    async def run(self) -> None:
+        """Look for timers again and again. Raises what `publish` raises."""
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            await self.look()
+
+    async def look(self) -> None:
+        """Append what is due now."""
+        if not self._owns():
+            self._sent.clear()
+            return
+        now = self._clock.monotonic()
+        commands = {(command.job_id, command.due_at): command for command in due(self._jobs, self._clock.now_ms())}
+        self._sent = {key: at for key, at in self._sent.items() if key in commands and now - at < AGAIN_SECONDS}
+        for key, command in commands.items():
+            if key not in self._sent:
+                self._sent[key] = now
+                await self._publish("commands", command.job_id.encode(), encode(command))

@@ -1,0 +1,201 @@
+"""Columns that look like other columns' own rows more than like their own. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import combinations, permutations
+from typing import Any
+
+from processor.suspicion.mapping import mapping_of
+from processor.suspicion.order import Orders
+from processor.suspicion.probe import OwnRows, Probe, good_texts
+from processor.suspicion.profiles import Profiles, text_of
+from processor.suspicion.rearrangements import Rearrangement, moved_words, moves
+from schemas.suspicion import MOST_NAMED, Suspicion
+
+LEAST_ROWS = 8
+FIRST_LOOK = 80
+"""Rows from which the pairs to look at are chosen."""
+MOST_COMPARED = 12
+"""Of wider files those columns are compared which are least like their own rows."""
+LEAST_GAIN = 1.0
+"""By so much, in logarithms of likelihoods, must a row on average be more likely the other way round."""
+FIT = 0.85
+"""So many of the rows have to be."""
+PASSING = 0.9
+"""Of the values of a column, so many have to be possible in the other field."""
+LEAST_MOVED = 3
+"""Columns that are moved by some places; two are exchanged."""
+_MOST_TOLD = 8.0
+"""However large its own gain, a row tells no more than that."""
+_NUMBERS = ("integer", "number")
+_ORDERED = ("integer", "number", "date", "datetime")
+_SURE = 4.0
+"""Standard deviations: of few rows, more have to fit."""
+
+
+class _Compared:
+    """The fields that are compared, and what is known of them."""
+
+    def __init__(self, probe: Probe, own: OwnRows, names: Sequence[str]) -> None:
+        self.probe = probe
+        self.places = {name: place for place, name in probe.fields.items()}
+        self._types = {field.name: field.type for field in probe.dataset.fields}
+        ordered = {field.name for field in probe.dataset.fields if field.type in _ORDERED}
+        self.orders = Orders(own, [name for name in names if name in ordered])
+        self._profiles = Profiles({name: own.columns[name] for name in names})
+        self.rows = range(0, len(probe.numbers), max(1, len(probe.numbers) // FIRST_LOOK))
+        """Those of the first look."""
+        self._means: dict[tuple[str, str], float] = {}
+
+    def mean(self, name: str, meant: str) -> float:
+        """How likely the values of a column are in the field `meant`, on average over the first look."""
+        key = (name, meant)
+        if key not in self._means:
+            values, likelihood = self._as_in(name, meant), self._profiles.likelihood
+            self._means[key] = sum(likelihood(values[row], meant) for row in self.rows) / len(self.rows)
+        return self._means[key]
+
+    def gain(self, name: str, meant: str) -> float:
+        """How much more likely they are there than in their own."""
+        return self.mean(name, meant) - self.mean(name, name)
+
+    def gains(self, moved: Iterable[tuple[str, str]]) -> list[float]:
+        """For every row, how much more likely it is with each value of `moved` in the other field."""
+        likelihood = self._profiles.likelihood
+        found = [0.0] * len(self.probe.numbers)
+        for name, meant in moved:
+            values = zip(self.probe.stored[name], self._as_in(name, meant), strict=True)
+            for row, (value, other) in enumerate(values):
+                found[row] += likelihood(other, meant) - likelihood(value, name)
+        return found
+
+    def _as_in(self, name: str, meant: str) -> Sequence[Any]:
+        """The values of a column as the field `meant` would store them, as far as it matters: a phone number that was
+        taken for a number has lost its sign.
+        """
+        here, there = self._types[name] in _NUMBERS, self._types[meant] in _NUMBERS
+        if here == there:
+            return self.probe.stored[name]
+        texts = self.probe.texts[name]
+        return list(map(_number_or_text, texts)) if there else texts
+
+    def would_do(self, moved: Iterable[tuple[str, str]]) -> bool:
+        """Whether the checks of the other fields take the values that there are."""
+        rows = range(0, len(self.probe.rows), max(1, len(self.probe.rows) // FIRST_LOOK))
+        for name, meant in moved:
+            place, check = self.places[name], self.probe.checks[meant]
+            texts = [text for row in rows if (text := self.probe.rows[row][place])]
+            if good_texts(check, texts).bit_count() < PASSING * len(texts):
+                return False
+        return True
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def unlike_own_rows(probe: Probe, own: OwnRows) -> Suspicion | None:
+    """Columns that are exchanged, or moved by some places, as the own rows show; None: none are."""
+    names = [name for name in probe.fields.values() if name in own.columns and name in probe.stored]
+    if len(probe.numbers) < LEAST_ROWS or own.rows < LEAST_ROWS or len(names) < 2:
+        return None
+    compared = _Compared(probe, own, names)
+    if len(names) > MOST_COMPARED:
+        chosen = set(sorted(names, key=lambda name: compared.mean(name, name))[:MOST_COMPARED])
+        names = [name for name in names if name in chosen]
+    return _moved(compared, names) or _exchanged(compared, names) or _copied(compared, names)
+
+
+def _exchanged(compared: _Compared, names: Sequence[str]) -> Suspicion | None:
+    probe, rows = compared.probe, compared.rows
+    best: tuple[float, str, str] | None = None
+    for one, other in combinations(names, 2):
+        by_order = sum(compared.orders.gains(probe.stored, one, other, rows)) / len(rows)
+        gain = compared.gain(one, other) + compared.gain(other, one) + by_order
+        more = gain >= LEAST_GAIN / 2 and (best is None or gain > best[0])
+        if more and compared.would_do(((one, other), (other, one))):
+            best = (gain, one, other)
+    if best is None:
+        return None
+    _, one, other = best
+    gains = compared.gains(((one, other), (other, one)))
+    by_orders = compared.orders.gains(probe.stored, one, other, range(len(gains)))
+    fit = _fit(probe, (one, other), [gain + more for gain, more in zip(gains, by_orders, strict=True)])
+    if fit is None:
+        return None
+    places = compared.places[one], compared.places[other]
+    message = f"{one} and {other} look exchanged: {_fitting(probe, fit)} with them the other way round"
+    return _suspicion(probe, Rearrangement((places, places[::-1])), (one, other), fit, message)
+
+
+def _moved(compared: _Compared, names: Sequence[str]) -> Suspicion | None:
+    """Three columns or more, moved by one to three places."""
+    probe = compared.probe
+    better = [name for name in names if any(compared.gain(name, other) > LEAST_GAIN / 2 for other in names)]
+    if len(better) < LEAST_MOVED:
+        return None
+    best: tuple[float, Rearrangement] | None = None
+    for tried in moves(range(len(names))):
+        gains = [compared.gain(names[place], names[meant]) for place, meant in tried.moved]
+        if min(gains) > LEAST_GAIN / 4 and (best is None or sum(gains) > best[0]):
+            best = (sum(gains), tried)
+    if best is None:
+        return None
+    pairs = [(names[place], names[meant]) for place, meant in best[1].moved]
+    named = [names[place] for place in best[1].places]
+    fit = _fit(probe, named, compared.gains(pairs))
+    if fit is None or not compared.would_do(pairs):
+        return None
+    moved = tuple((compared.places[one], compared.places[other]) for one, other in pairs)
+    message = f"{moved_words(named, best[1].by)}: {_fitting(probe, fit)} with them moved back"
+    return _suspicion(probe, Rearrangement(moved, best[1].by), named, fit, message)
+
+
+def _copied(compared: _Compared, names: Sequence[str]) -> Suspicion | None:
+    """A column that holds what another column's own rows have."""
+    probe, rows = compared.probe, len(compared.probe.numbers)
+    gain, one, other = max((compared.gain(one, other), one, other) for one, other in permutations(names, 2))
+    if gain < 2 * LEAST_GAIN:
+        return None
+    fit = _fit(probe, (one,), compared.gains([(one, other)]), least=2 * LEAST_GAIN)
+    if fit is None:
+        return None
+    message = (
+        f"{one} looks like {other}: {round(fit * rows):,} of {rows:,} values are more like the organisation's own "
+        f"{other} than like its own {one}"
+    )
+    return Suspicion(kind="unusual", columns=(one, other), fit=round(fit, 4), rows=rows, message=message)
+
+
+def _fitting(probe: Probe, fit: float) -> str:
+    rows = len(probe.numbers)
+    return f"{round(fit * rows):,} of {rows:,} rows fit the organisation's own rows better"
+
+
+def _fit(probe: Probe, names: Sequence[str], gains: Sequence[float], least: float = LEAST_GAIN) -> float | None:
+    """The share of rows that fit better otherwise, where that is no accident of a few values; else None."""
+    rows = len(gains)
+    different = len({tuple(text_of(probe.stored[name][row]) for name in names) for row in range(rows)})
+    if different < LEAST_ROWS:
+        return None
+    fit = sum(gain > 0 for gain in gains) / rows
+    told = sum(max(-_MOST_TOLD, min(_MOST_TOLD, gain)) for gain in gains) / rows
+    needed = FIT + (1 - FIT) * min(1.0, _SURE / math.sqrt(4 * different))
+    return fit if told >= least and fit >= min(needed, 0.99) else None
+
+
+def _suspicion(probe: Probe, found: Rearrangement, named: Sequence[str], fit: float, message: str) -> Suspicion:
+    return Suspicion(
+        kind="shifted" if found.by else "exchanged",
+        columns=tuple(named)[:MOST_NAMED],
+        by=found.by,
+        fit=round(fit, 4),
+        rows=len(probe.numbers),
+        message=message,
+        columns_option=mapping_of(probe, found),
+    )

@@ -1,0 +1,76 @@
+"""Words of one column that stand within the texts of another: a name in an email address, say. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from itertools import permutations
+from typing import Any
+
+from processor.suspicion.known_rows import Links
+from processor.suspicion.lags import Lags, near
+from processor.suspicion.probe import OwnRows, Probe
+
+LEAST_SHARE = 0.25
+"""Pairs of columns of which fewer rows share a word say nothing."""
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_OWN_ROWS = 200
+"""So many own rows tell how many share a word."""
+_MOST = 12
+_MOST_PLACES = 60
+"""A word that more rows have tells no row from the others."""
+
+
+def words(value: Any) -> frozenset[str]:
+    """The words of a text, without case and accents."""
+    if not isinstance(value, str):
+        return frozenset()
+    if not value.isascii():
+        value = "".join(sign for sign in unicodedata.normalize("NFKD", value) if not unicodedata.combining(sign))
+    return frozenset(_WORD.findall(value.casefold()))
+
+
+def links_of_words(probe: Probe, own: OwnRows, names: Sequence[str]) -> Links:
+    """(column, another) -> at which distances a row of the other has a word of it."""
+    texts = {field.name for field in probe.dataset.fields if field.type in ("string", "any")}
+    found = {name: list(map(words, probe.stored[name])) for name in [name for name in names if name in texts][:_MOST]}
+    # Other words in each row, or else the same few words come again and again and fit everywhere.
+    telling = [name for name, rows in found.items() if len(set(rows)) > len(rows) / 2]
+    own_words = {name: list(map(words, own.columns.get(name, ())[:_OWN_ROWS])) for name in telling} if own.rows else {}
+    for one, other in permutations(telling, 2):
+        if one > other:
+            continue
+        expected = 1.0
+        if own.rows >= 20:
+            expected = _share(own_words[one], own_words[other])
+            if expected < LEAST_SHARE:
+                continue
+        lags = _lags(found[one], found[other])
+        if lags.told >= len(found[one]) / 4:
+            yield (one, other), (lags, expected)
+
+
+def _share(one: Sequence[frozenset[str]], other: Sequence[frozenset[str]]) -> float:
+    """Of the rows that have words in both, the share of those that have one in common."""
+    both = [(first, second) for first, second in zip(one, other, strict=True) if first and second]
+    return sum(not first.isdisjoint(second) for first, second in both) / len(both) if both else 0.0
+
+
+def _lags(one: Sequence[frozenset[str]], other: Sequence[frozenset[str]]) -> Lags:
+    places: dict[str, list[int]] = {}
+    for place, found in enumerate(other):
+        for word in found:
+            places.setdefault(word, []).append(place)
+    lags = Lags()
+    for place, found in enumerate(one):
+        if found and other[place]:
+            lags.note(
+                {
+                    lag
+                    for word in found
+                    if len(near_places := places.get(word, ())) <= _MOST_PLACES
+                    for lag in near(near_places, place)
+                }
+            )
+    return lags

@@ -1,0 +1,93 @@
+"""What `sluice top` shows in a terminal of any width, and what its keys do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from client.top_view import FILTERS, Command, View, changes, lines, press
+
+
+def job(job_id: str, state: str = "RUNNING", percent: float = 10.0, **more: Any) -> dict[str, Any]:
+    progress = {
+        "rows_total": 1000, "rows_read": 100, "rows_applied": int(10 * percent), "rows_failed": 0,
+        "rows_rolled_back": 0, "percent": percent, "rows_per_second": 50.0, "eta_seconds": 12,
+    }  # fmt: skip
+    base = {"id": job_id, "state": state, "phase": "apply", "organisation": "acme", "dataset": "people"}
+    return {**base, "operation": "upload", "source": {"name": "people.csv"}, "progress": progress, **more}
+
+
+STATS: dict[str, Any] = {
+    "rows_per_second": 50.0, "states": {"RUNNING": 1, "PAUSED": 0}, "workers": 2, "readers": 1, "partitions": 8,
+    "stored": {"index_bytes": 10**7, "file_bytes": 10**6}, "out_of_reach": [],
+}  # fmt: skip
+JOBS = [job("1m8hk84x21cnt58f"), job("1m8hk871yrjsw0rj", "FAILED"), job("1m8hk8991v4nfqvr", "COMPLETED", 100.0)]
+VIEW = View(jobs=JOBS, stats=STATS)
+
+
+def pressed(view: View, *keys: str) -> tuple[View, Command | None]:
+    command = None
+    for key in keys:
+        view, command = press(view, key)
+    return view, command
+
+
+def text(view: View, wide: int = 160, high: int = 24) -> str:
+    return "\n".join(line for line, _ in lines(view, wide, high))
+
+
+@pytest.mark.parametrize("wide", [20, 40, 80, 120, 300])
+@pytest.mark.parametrize("high", [4, 10, 50])
+def test_it_fits_every_terminal_and_always_says_which_job_is_in_which_state(wide: int, high: int) -> None:
+    shown = lines(VIEW, wide, high)
+    assert len(shown) <= high
+    assert all(len(line) <= wide for line, _ in shown)
+    if wide >= 40 and high >= 10:
+        assert "1m8hk871yrjsw0rj  FAILED" in text(VIEW, wide, high)
+
+
+def test_the_chosen_job_is_marked_without_colours_and_stays_chosen() -> None:
+    view, _ = pressed(VIEW, "down")
+    assert "> 1m8hk871yrjsw0rj" in text(view)
+    moved = View(jobs=[job("new"), *JOBS], stats=STATS, chosen=view.chosen)
+    assert "> 1m8hk871yrjsw0rj" in text(moved)
+    assert pressed(moved, "p")[1] == Command("pause", "1m8hk871yrjsw0rj")
+
+
+def test_a_termination_is_asked_for_first() -> None:
+    view, command = pressed(VIEW, "t")
+    assert command is None
+    assert "Terminate 1m8hk84x21cnt58f?" in text(view)
+    assert press(view, "n") == (View(jobs=JOBS, stats=STATS, told="Nothing is terminated."), None)
+    assert press(view, "y")[1] == Command("terminate", "1m8hk84x21cnt58f")
+    assert press(view, "k")[1] == Command("terminate", "1m8hk84x21cnt58f", keep_rows=True)
+
+
+def test_jobs_are_filtered_by_state_and_searched_while_q_is_typed() -> None:
+    view, _ = pressed(VIEW, *["f"] * list(FILTERS).index("paused or failed"))
+    assert [one["id"] for one in view.shown] == ["1m8hk871yrjsw0rj"]
+    view, command = pressed(VIEW, "/", *"qx", "backspace", "backspace", *"8991", "enter")
+    assert command is None
+    assert [one["id"] for one in view.shown] == ["1m8hk8991v4nfqvr"]
+    assert pressed(view, "escape")[0].shown == JOBS
+
+
+def test_keys_without_a_job_do_nothing() -> None:
+    view, command = pressed(View(stats=STATS), "p", "r", "t", "down", "up", "x")
+    assert command is None
+    assert "There are no jobs yet." in text(view)
+
+
+def test_what_is_out_of_reach_is_said_and_control_characters_are_shown() -> None:
+    view = View(jobs=[job("j", organisation="a\x1b[2Jb")], stats={**STATS, "out_of_reach": ["Kafka does not answer."]})
+    assert "Kafka does not answer." in text(view)
+    assert "\x1b" not in text(view)
+
+
+def test_plain_lines_tell_changes_only() -> None:
+    assert len(changes([], JOBS)) == 3
+    assert changes(JOBS, JOBS) == []
+    now = [job("1m8hk84x21cnt58f", "PAUSED"), *JOBS[1:]]
+    assert changes(JOBS, now) == ["1m8hk84x21cnt58f of acme: PAUSED, 100 of 1,000 rows, 50 a second"]
+    assert changes(JOBS, [job("1m8hk84x21cnt58f", percent=19.0), *JOBS[1:]]) == [], "a line for each tenth"

@@ -1,0 +1,142 @@
+"""Jobs that go on by themselves at a time: each timer has its effect once, whatever comes twice or too early."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from control.timers import due, timer_of
+from processor.execution.timers import AGAIN_SECONDS, Timers
+from runtime.clock import Clock
+from schemas.codec import decode
+from schemas.commands import Command, PauseJob, ResumeJob, SetRate, TerminateJob, TimerDue
+from schemas.job import State
+from schemas.topics import DAY_MS
+from tests.control_world import World, at, run, upload
+
+S = State
+
+
+def paused(resume_at: int | None) -> World:
+    world = World()
+    world.create()
+    world.send(PauseJob(job_id="j1", by="ada", reason="lunch", resume_at=resume_at))
+    world.rest()
+    return world
+
+
+def test_a_paused_job_goes_on_at_its_time_and_once() -> None:
+    world = paused(at(10))
+    assert (world.state, world.job().resume_at) == (S.PAUSED, at(10))
+    timer = TimerDue(job_id="j1", due_at=at(10))
+    world.send(timer)
+    assert world.state is S.PAUSED, "by the time of its record it is too early"
+    while len(world.log) < 10:
+        world.send(SetRate(job_id="j1", rows_per_second=5))
+    assert world.job().resume_at == at(10), "a rate does not say when the job runs"
+    world.send(timer)
+    assert (world.state, world.job().resume_at, world.job().reason) == (S.RUNNING, None, None)
+    world.send(timer)
+    world.deliver(len(world.log) - 2)
+    assert world.events().count("Resumed") == 1
+    assert [record.by for record in world.history if getattr(record, "event", "") == "Resumed"] == ["timer"]
+
+
+@pytest.mark.parametrize(
+    ("command", "state"),
+    [
+        (PauseJob(job_id="j1"), S.PAUSED),
+        (PauseJob(job_id="j1", resume_at=at(500)), S.PAUSED),
+        (ResumeJob(job_id="j1"), S.RUNNING),
+        (TerminateJob(job_id="j1"), S.ROLLING_BACK),
+    ],
+)
+def test_any_other_command_cancels_the_timer(command: Any, state: State) -> None:
+    world = paused(at(10))
+    world.send(command)
+    assert world.state is state
+    while len(world.log) < 10:
+        world.send(SetRate(job_id="j1", rows_per_second=5))
+    world.send(TimerDue(job_id="j1", due_at=at(10)))
+    assert world.state is state
+    assert timer_of(world.job()) == getattr(command, "resume_at", None)
+
+
+def test_a_second_pause_sets_another_time_and_leaves_the_reason() -> None:
+    world = paused(None)
+    world.send(PauseJob(job_id="j1", resume_at=at(99)))
+    assert (world.state, world.job().resume_at, world.job().reason) == (S.PAUSED, at(99), "lunch")
+    assert world.events()[-1] == "TimerSet"
+
+
+def test_a_job_made_for_a_time_starts_then_or_queues() -> None:
+    world = World()
+    world.send(replace(upload("j1"), start_at=at(5)))
+    world.create("j2")
+    assert (world.state, world.job("j2").state) == (S.QUEUED, S.RUNNING), "until then it is in nobody's way"
+    assert due(world.jobs, at(4)) == []
+    while len(world.log) < 5:
+        world.send(SetRate(job_id="j2", rows_per_second=5))
+    world.send(due(world.jobs, at(5))[0])
+    assert (world.state, world.job().start_at) == (S.QUEUED, None), "the other job is in its way now"
+    world.terminate("j2", keep_rows=True)
+    world.rest(job_id="j2")
+    assert world.state is S.RUNNING
+
+
+def test_a_job_made_for_a_time_can_be_started_before_or_terminated() -> None:
+    world = World()
+    world.send(replace(upload("j1"), start_at=at(500)))
+    world.resume()
+    assert (world.state, world.job().start_at) == (S.RUNNING, None)
+    world.send(replace(upload("j3"), organisation="other", start_at=at(500)))
+    world.terminate("j3")
+    assert world.job("j3").state is S.ROLLED_BACK
+
+
+@pytest.mark.parametrize(
+    ("resume_at", "words"),
+    [(at(0) - 120_000, "has gone by"), (at(0) + 14 * DAY_MS, "at most 13 days ahead")],
+)
+def test_a_time_that_can_not_be_is_refused(resume_at: int, words: str) -> None:
+    world = World()
+    world.create()
+    world.send(PauseJob(job_id="j1", resume_at=resume_at))
+    assert words in world.rejection().message
+    assert world.state is S.RUNNING
+
+
+class Ticking:
+    """A clock that stands until it is set."""
+
+    now, seconds = 0, 0.0
+
+    def clock(self) -> Clock:
+        return Clock(now_ms=lambda: self.now, monotonic=lambda: self.seconds)
+
+
+def test_the_worker_appends_what_is_due_again_only_after_a_while() -> None:
+    world, time, sent = paused(at(10)), Ticking(), []
+    owns = True
+
+    async def publish(_topic: str, _key: bytes, value: bytes | None) -> None:
+        sent.append(decode(value, Command))
+
+    timers = Timers(world.jobs, publish, lambda: owns, time.clock())
+    time.now = at(10) - 1
+    run(timers.look())
+    assert sent == []
+    time.now = at(10)
+    run(timers.look())
+    run(timers.look())
+    assert sent == [TimerDue(job_id="j1", due_at=at(10))]
+    time.seconds += AGAIN_SECONDS
+    run(timers.look())
+    assert len(sent) == 2
+    owns = False
+    run(timers.look())
+    owns = True
+    run(timers.look())
+    assert len(sent) == 3, "a successor knows nothing of what was appended"

@@ -1,0 +1,227 @@
+"""What housekeeping removes and what it leaves, and the report of a purge; files are real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from control.jobtable import JobTable
+from processor.erasure.base import Store
+from processor.erasure.files import Blocks, CorrectedFiles, Parts, Results, UploadedFiles
+from processor.erasure.housekeeping import Housekeeping
+from processor.erasure.purging import Purging
+from processor.erasure.topics import belongs
+from processor.errors import CannotGoOnError, FencedError
+from runtime.clock import Clock
+from runtime.sealing import JobKeys
+from runtime.settings import Settings
+from runtime.storage import Storage, open_storage
+from schemas.commands import StoresEmptied
+from schemas.job import Job, Source, State
+from schemas.retention import RetentionBook, retention_book
+
+DAY = 86_400
+NOW = 1_790_000_000
+
+
+def job(job_id: str, ended_days_ago: float | None = 10, **more: Any) -> Job:
+    ended = None if ended_days_ago is None else int((NOW - ended_days_ago * DAY) * 1000)
+    values: dict[str, Any] = {
+        "id": job_id, "operation": "upload", "dataset": "people", "organisation": "a", "created_by": "a",
+        "state": State.RUNNING if ended is None else State.COMPLETED, "created_at": 1, "command_offset": 1,
+        "partitions": 2, "ended_at": ended, "source": Source(path=f"sources/{job_id}/a.csv", bytes=1), **more,
+    }  # fmt: skip
+    return Job(**values)
+
+
+class House:
+    """Housekeeping over real files."""
+
+    def __init__(self, folder: Path, *jobs: Job, **retention: Any) -> None:
+        self.root = folder
+        self.jobs = JobTable()
+        for each in jobs:
+            self.jobs.put(each)
+        self.storage: Storage = open_storage(Settings(storage=folder))
+        self.keys = JobKeys(folder)
+        self.reports: list[StoresEmptied] = []
+        self.open = True
+        self.book: RetentionBook = retention_book(retention)
+        self.stores: tuple[Store, ...] = (
+            UploadedFiles(folder), CorrectedFiles(folder), Parts(self.storage), Results(self.storage),
+            Blocks(self.keys),
+        )  # fmt: skip
+
+    def put(self, path: str, days_old: float = 0) -> Path:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+        os.utime(file, (NOW - days_old * DAY, NOW - days_old * DAY))
+        return file
+
+    def gate(self) -> None:
+        if not self.open:
+            raise FencedError
+
+    def run(self) -> None:
+        async def report(found: StoresEmptied) -> None:
+            self.reports.append(found)
+            known = self.jobs.get(found.job_id)
+            assert known is not None
+            expired = {**known.expired, **dict.fromkeys(found.stores, NOW * 1000)}
+            self.jobs.put(replace(known, expired=expired, command_offset=known.command_offset + 1))
+
+        keeping = Housekeeping(
+            self.jobs, self.stores, self.book, self.storage, self.root, self.keys,
+            Clock(now_ms=lambda: NOW * 1000), report,
+        )  # fmt: skip
+        asyncio.run(keeping.run(self.gate))
+
+    def left(self) -> list[str]:
+        return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
+
+
+def test_files_go_after_the_retention_of_their_dataset_and_the_job_is_told_once(tmp_path: Path) -> None:
+    house = House(
+        tmp_path,
+        job("old"), job("young", 1), job("kept", dataset="teams"), job("busy", None), job("failed", state=State.FAILED),
+        uploaded_files=5, datasets={"teams": {"uploaded_files": "forever"}},
+    )  # fmt: skip
+    for name in ("old", "young", "kept", "busy", "failed"):
+        house.put(f"sources/{name}/a.csv", 100)
+    house.run()
+    assert house.left() == [f"sources/{name}/a.csv" for name in ("busy", "failed", "kept", "young")]
+    assert [(report.job_id, report.stores) for report in house.reports] == [("old", ["uploaded_files"])]
+    house.run()
+    assert len(house.reports) == 1
+
+
+def test_a_file_that_another_job_needs_stays_until_that_is_over(tmp_path: Path) -> None:
+    shared = Source(path="sources/dry/a.csv", bytes=1)
+    house = House(tmp_path, job("dry", source=shared), job("real", None, source=shared), uploaded_files=5)
+    house.put("sources/dry/a.csv", 100)
+    house.run()
+    assert (house.left(), house.reports) == (["sources/dry/a.csv"], [])
+    house.jobs.put(replace(job("real", 9, source=shared), command_offset=9))
+    house.run()
+    assert (house.left(), {report.job_id for report in house.reports}) == ([], {"dry", "real"})
+
+
+def test_each_kind_of_file_has_its_own_time(tmp_path: Path) -> None:
+    house = House(
+        tmp_path,
+        job("up", retry=Source(path="sources/up/retry-1.csv")), job("ex", source=Source(kind="query")),
+        uploaded_files=20, corrected_files=5, parts=5, results=20,
+    )  # fmt: skip
+    for path in ("sources/up/a.csv", "sources/up/retry-0.csv", "sources/up/retry-1.csv", "sources/up/.0.part"):
+        house.put(path, 100)
+    for path in ("parts/ex/00000000.csv", "results/ex.csv", "results/other.txt"):
+        house.put(path, 0)
+    house.run()
+    assert house.left() == ["results/ex.csv", "results/other.txt", "sources/up/.0.part", "sources/up/a.csv"]
+    assert {(report.job_id, *report.stores) for report in house.reports} == {("up", "corrected_files"), ("ex", "parts")}
+
+
+def test_what_unknown_jobs_have_left_goes_after_the_longest_time_of_any_dataset(tmp_path: Path) -> None:
+    shared = Source(path="sources/gone3/a.csv", bytes=1)
+    house = House(
+        tmp_path,
+        job("real", None, source=shared),
+        uploaded_files=2,
+        results=2,
+        datasets={"teams": {"uploaded_files": 9}},
+    )
+    for path, days in (
+        ("sources/gone1/a.csv", 8), ("sources/gone2/a.csv", 10), ("sources/gone3/a.csv", 50), ("keys/gone1", 10),
+        ("keys/gone2", 16), ("keys/real", 100),
+    ):  # fmt: skip
+        house.put(path, days)
+    for path in ("sources/Not A Job/a.csv", "import/a.csv"):
+        house.put(path, 1000)
+    house.run()
+    assert house.left() == [
+        "import/a.csv", "keys/gone1", "keys/real", "sources/Not A Job/a.csv", "sources/gone1/a.csv",
+        "sources/gone3/a.csv",
+    ]  # fmt: skip
+
+
+def test_a_worker_that_has_lost_the_partition_removes_nothing(tmp_path: Path) -> None:
+    house = House(tmp_path, job("old"), uploaded_files=5)
+    house.put("sources/old/a.csv", 100)
+    house.open = False
+    with pytest.raises(FencedError):
+        house.run()
+    assert house.left() == ["sources/old/a.csv"]
+
+
+class Stubborn:
+    """A store that can't be emptied."""
+
+    name = "results"
+
+    def has(self, job: Job) -> bool:
+        return True
+
+    async def remove(self, jobs: Sequence[Job], gate: Any) -> None:
+        raise CannotGoOnError("the disk is read-only")
+
+
+def test_a_purge_empties_what_it_can_and_tells_what_it_can_not(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.keys.obtain("j1")
+    house.put("sources/j1/a.csv")
+    house.put("sources/j1/retry-1.csv")
+    house.put("results/j1.csv")
+    house.put("sources/j2/a.csv")
+    stores: list[Any] = [Stubborn(), *house.stores]
+    report = asyncio.run(Purging(stores).purge(job("j1"), house.gate))
+    assert report.problem == "results: the disk is read-only"
+    assert house.left() == ["sources/j2/a.csv"]
+    assert asyncio.run(Purging(stores[1:]).purge(job("j1"), house.gate)).problem is None
+
+
+def test_a_path_that_leads_out_of_the_storage_is_left_alone(tmp_path: Path) -> None:
+    house = House(tmp_path / "storage")
+    outside = tmp_path / "important.csv"
+    outside.write_bytes(b"x")
+    for path in (str(outside), "../important.csv", "sources/../../important.csv"):
+        asyncio.run(Purging(house.stores).purge(job("j1", source=Source(path=path)), house.gate))
+    assert outside.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "ours"),
+    [
+        (b"j1", b"{}", True),
+        (b"other", b'{"job_id": "j1", "row": 1}', True),
+        (b"other", b'{"job_id": "j2", "note": "j1"}', False),
+        (None, b'{"job_id":"j1","values":{"na', True),
+        (b"j2", b"", False),
+        (None, None, False),
+    ],
+)
+def test_a_dead_letter_belongs_to_the_job_that_it_names(key: bytes | None, value: bytes | None, ours: bool) -> None:
+    class Letter:
+        def key(self) -> bytes | None:
+            return key
+
+        def value(self) -> bytes | None:
+            return value
+
+    letter: Any = Letter()
+    assert belongs(letter, {"j1"}) is ours
+
+
+def test_retentions_are_days_of_each_store_and_dataset() -> None:
+    book = retention_book({"row_errors": 3, "datasets": {"people": {"row_errors": "forever"}}})
+    assert (book.days("row_errors", "people"), book.days("row_errors", "teams")) == (float("inf"), 3)
+    assert (book.longest("row_errors"), book.longest("parts")) == (float("inf"), 1)
+    for wrong in ({"row_error": 1}, {"row_errors": 0}, {"row_errors": "always"}, {"datasets": {"people": 1}}):
+        with pytest.raises(ValueError):
+            retention_book(wrong)
