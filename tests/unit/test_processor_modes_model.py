@@ -49,6 +49,8 @@ class Story:
         self.things = Things()
         self.names: list[str] = []
         self.edits = 0
+        self.interrupted_jobs: set[str] = set()
+        """Of these nobody knows of each image if its row was written before another program came."""
 
     def act(self, action: Any) -> None:
         match action:
@@ -90,6 +92,7 @@ class Story:
         name = f"job-{len(self.things.jobs)}"
         ran = self.things.start(name, mode, rows)
         blocks = self.things.blocks(ran)
+        self.interrupted_jobs.add(name)
         self.things.apply(ran, blocks, broken(at))
         self.things.note_written(ran)
         self.things.check()
@@ -138,7 +141,10 @@ class Story:
         restored = sum(outcome.restored for outcome in result.outcomes)
         kept = sum(outcome.kept for outcome in result.outcomes)
         failed = sum(outcome.not_restored for outcome in result.outcomes)
-        assert (restored, kept, failed) == (expected["restored"], expected["kept"], 0)
+        if name in self.interrupted_jobs:
+            assert failed == 0
+        else:
+            assert (restored, kept, failed) == (expected["restored"], expected["kept"], 0)
         self.settle(ran)
 
 

@@ -22,6 +22,7 @@ from processor.operations.modes.found import Found
 from processor.operations.modes.images import created_by, made_receipt, read_image
 from processor.operations.modes.retention import sweep_images
 from runtime.datasets import load_datasets
+from schemas.blocks import ABSENT, RowBlock
 from schemas.commands import CreateJob, RollbackJob
 from schemas.datasets import Dataset, DatasetError, parse_dataset
 from schemas.job import Job, LaneTotals, Options, Source, State
@@ -185,3 +186,25 @@ def test_images_of_jobs_that_ended_long_ago_go() -> None:
     kept = things.store.client.contents()["trial-images"]
     # The control table is beyond the state in which `gone` wrote, and not yet where `coming` is.
     assert deleted == 2 and {image["job_id"] for image in kept.values()} == {"new", "coming"}
+
+
+@pytest.mark.parametrize("empty", ["keep", "clear"])
+def test_a_row_of_the_inbox_changes_the_fields_that_it_has(empty: str) -> None:
+    things = Things()
+    things.edit("a", {"key": "a", "size": 1, "note": "x"})
+    things.edit("b", {"key": "b", "size": 2, "note": "y"})
+    ran = things.start("j", "update", [{"key": "a"}, {"key": "b"}, {"key": "c"}], empty=empty)
+    ran.job = replace(ran.job, source=Source(kind="topic"))
+    rows = [["a", ABSENT, ""], ["b", "", ABSENT], ["c", "3", ABSENT]]
+    block = RowBlock(job_id="j", block=0, first_row=1, columns=["key", "size", "note"], rows=rows)
+    result = things.apply(ran, [block])
+    assert result is not None
+    reasons = {error.row: error.reason for error in result.errors}
+    found = {key: (it["size"], it["note"]) for key, it in things.documents().items()}
+    if empty == "keep":
+        assert reasons == {3: "key 'c' does not exist"} and result.outcomes[0].unchanged == 2
+        assert found == {"a": (1, "x"), "b": (2, "y")}
+    else:
+        assert reasons == {2: "size is required, but empty", 3: "key 'c' does not exist"}
+        assert found == {"a": (1, None), "b": (2, "y")}
+    assert all(ABSENT not in "".join(error.values) for error in result.errors)

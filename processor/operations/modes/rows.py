@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -51,7 +52,7 @@ def check(work: Work, block: RowBlock) -> tuple[CheckedRows, list[frozenset[str]
     if job.source.kind == "topic":
         absent = _lacking(block)
         block = plain_block(block)
-    dataset = _lenient(work.dataset, mode, job.options.empty == "keep")
+    dataset = _lenient(work.dataset, mode, job.options.empty == "keep" or absent is not None)
     fills = tuple((name, text) for name, text in job.options.set.items() if mode in MERGING or name in key_of(work))
     try:
         checker = row_checker(dataset, tuple(block.columns), fills)
@@ -61,7 +62,32 @@ def check(work: Work, block: RowBlock) -> tuple[CheckedRows, list[frozenset[str]
     if absent is None:
         return rows, None
     by_number = dict(zip(block.row_numbers, absent, strict=True))
+    if job.options.empty == "clear":
+        rows = _without_cleared(work, block, rows, by_number)
     return rows, [by_number[number] for number in rows.numbers]
+
+
+def _without_cleared(
+    work: Work, block: RowBlock, rows: CheckedRows, absent: Mapping[int, frozenset[str]]
+) -> CheckedRows:
+    """The rows without those that take a value out which each document has to have; they become row errors."""
+    required = [field.name for field in work.dataset.fields if field.required and field.name in rows.columns]
+    cleared: dict[int, str] = {}
+    for name in required:
+        values = rows.stored[rows.columns.index(name)]
+        for number, value in zip(rows.numbers, values, strict=True):
+            if value is None and name not in absent[number]:
+                cleared.setdefault(number, name)
+    if not cleared:
+        return rows
+    errors = [work.row_error(block, number, f"{name} is required, but empty", name) for number, name in cleared.items()]
+    good = [place for place, number in enumerate(rows.numbers) if number not in cleared]
+    return CheckedRows(
+        [rows.numbers[place] for place in good],
+        rows.columns,
+        [[values[place] for place in good] for values in rows.stored],
+        sorted([*rows.errors, *errors], key=lambda error: error.row),
+    )
 
 
 def key_of(work: Work) -> tuple[str, ...]:
