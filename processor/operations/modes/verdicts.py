@@ -46,12 +46,14 @@ def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool =
         job = (given or heirs[-1]).job_id
         verdict = _kept(image, now, force, f"job {job} has written over it since", job)
         return Verdict(verdict.kind, verdict.reason, job, heirs, handed=True)
-    if _same(now, image.previous):
+    live = [other for other in later if other.handed is None]
+    if _same(now, image.previous) and not (now is None and live):
         return Verdict("restored")
     if now is None and image.after is None and not later:
         return Verdict("restore")
     if now is None:
-        return _kept(image, now, force, "it has been deleted since", None)
+        # Another program may have changed it before the job that deleted it: its rollback brings that back.
+        return _kept(image, now, force, "it has been deleted since", live[-1].job_id if live else None)
     writer = mark_of(now).job_id
     if writer and writer != image.job_id:
         return _kept(image, now, force, f"job {writer} has written over it since", writer)
