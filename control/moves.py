@@ -18,7 +18,7 @@ from schemas.commands import (
     StartDraft,
     TerminateJob,
 )
-from schemas.job import ENDED, Job, State
+from schemas.job import Job, State
 from schemas.modes import RESTORING
 
 S = State
@@ -78,10 +78,12 @@ def legality(job: Job, request: Request) -> Answer | Rejected:
     if job.purging or job.purged_at is not None:
         if isinstance(request, PurgeJob):
             return "already" if job.state in _MOVES[kind] else _refused(job, request)
-        if isinstance(request, RollbackJob) and job.mode in RESTORING and job.state in ENDED - {S.ROLLED_BACK}:
+        again = isinstance(request, RollbackJob) and request.force and job.state is S.ROLLED_BACK
+        moved = job.state in _MOVES[kind] or again
+        if isinstance(request, RollbackJob) and job.mode in RESTORING and moved:
             text = f"job {job.id} was purged, and with it what it wrote over: it can't be rolled back any more"
             return Rejected(409, text, {"state": job.state})
-        if job.purging and job.state in _MOVES[kind]:
+        if job.purging and moved:
             return Rejected(409, f"job {job.id} is being purged; wait until that is over", {"state": job.state})
     if isinstance(request, PauseJob) and held(job):
         return "already" if request.resume_at == job.resume_at else "move"

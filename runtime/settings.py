@@ -48,7 +48,7 @@ def role_names(text: str) -> dict[str, Role]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         value, _, role = part.rpartition("=")
         if not value or role not in list(Role):
-            raise ValueError(f"{part[:60]!r} is not value=viewer, value=operator or value=admin")
+            raise ValueError("each part, between commas, is value=viewer, value=operator or value=admin")
         found[value] = Role(role)
     return found or {role.value: role for role in Role}
 

@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from runtime.urls import without_password
+
 
 def table_in(text: str) -> dict[str, Any]:
     """The table that a setting means: JSON that begins with ``{``, or else the path of a ``.toml`` or ``.json`` file.
@@ -19,7 +21,8 @@ def table_in(text: str) -> dict[str, Any]:
     try:
         found = _json(text) if text.lstrip().startswith("{") else _in_file(Path(text))
     except OSError as error:
-        raise ValueError(f"file {text!r} can't be read: {error.strerror or error}") from error
+        named = without_password(repr(text))
+        raise ValueError(f"file {named} can't be read: {error.strerror or error}") from error
     except RecursionError as error:
         raise ValueError("tables lie too deep in each other") from error
     if not isinstance(found, dict):
@@ -29,9 +32,7 @@ def table_in(text: str) -> dict[str, Any]:
 
 def _in_file(path: Path) -> Any:
     if path.suffix not in (".toml", ".json"):
-        raise ValueError(
-            f"{str(path)!r} is neither JSON (which begins with a brace) nor the path of a .toml or .json file"
-        )
+        raise ValueError("it is neither JSON (which begins with a brace) nor the path of a .toml or .json file")
     text = path.read_text("utf-8")
     return tomllib.loads(text) if path.suffix == ".toml" else _json(text)
 

@@ -39,7 +39,7 @@ from schemas.commands import (
     WorkFailed,
 )
 from schemas.events import Event, Failed, Started, TimerSet
-from schemas.job import Input, Job, LaneTotals, Source, State
+from schemas.job import ENDED, Input, Job, LaneTotals, Source, State
 from schemas.suspicion import Suspicion
 from tests.control_world import (
     CATALOG,
@@ -153,7 +153,15 @@ def commands(job: Job | None) -> Iterator[Command]:
 
 
 def outline(job: Job) -> Any:
-    """What tells states apart: numbers that only grow are left out, so that there is an end of states."""
+    """What tells states apart: numbers that only grow are left out, so that there is an end of states.
+
+    So is what a job that has ended keeps of its lanes: a rollback or a retry begins them anew.
+    """
+    if job.state in ENDED:
+        job = replace(job, lanes_rested={}, lanes_counted={}, undo_input=Input())
+    if job.phase == "undo":
+        job = replace(job, lanes_counted={}, budget="open")
+    done = job.lanes_done.values()
     return (
         (job.operation, job.options.max_errors, job.source.kind, job.draft, job.started_at is None, min(job.run, 1)),
         (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget, _inspection(job)),
@@ -162,8 +170,7 @@ def outline(job: Job) -> Any:
         (job.purging, job.purged_at is None),
         (job.current_input.ended, job.current_input.blocks_per_partition),
         (tuple(sorted(job.lanes_rested)), any(lane.totals.last_row for lane in job.lanes_rested.values())),
-        (tuple(sorted(job.lanes_done)), any(totals.rows_failed for totals in job.lanes_done.values())),
-        job.phase == "undo" and any(totals.rows_kept for totals in job.lanes_done.values()),
+        (tuple(sorted(job.lanes_done)), any(t.rows_kept if job.phase == "undo" else t.rows_failed for t in done)),
         job.applied and (job.applied.rows_failed > 0, job.applied.last_row > 0),
         tuple(sorted((lane, totals.rows_failed) for lane, totals in job.lanes_counted.items())),
         (job.force, job.undone is not None and job.undone.rows_kept > 0) if job.phase == "undo" else (),
