@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from control.errors import Rejected
 from control.predicates import over
+from schemas.bounds import MOST_COLUMNS
 from schemas.job import BUSY, Job, Source, State
 from schemas.quotas import LIMITS, QuotaName, Quotas
 from schemas.retention import StoreName
@@ -89,7 +90,7 @@ def header_problem(
     columns: Mapping[str, object] | tuple[str, ...], organisation: str, quotas: Quotas
 ) -> Rejected | None:
     """Which limit the columns of a file exceed, given their names; None: none."""
-    if len(columns) > quotas.columns:
+    if quotas.columns < len(columns) <= MOST_COLUMNS:  # of more, the header itself is refused
         return exceeded("columns", organisation, quotas.columns, f"the file has {len(columns):,} columns")
     longest = max(columns, key=len, default="")
     if len(longest) > quotas.field_characters:

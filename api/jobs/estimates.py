@@ -19,7 +19,8 @@ from control.exports import confirmation_words, far_larger
 from runtime.formatting import size as size_words
 from schemas.commands import CreateJob
 from schemas.exports import range_query
-from schemas.indices import data_index, index_name
+from schemas.generations import data_indices
+from schemas.indices import index_name
 from schemas.job import Job, State
 
 _SAMPLES: Final = (200, 5)
@@ -72,7 +73,7 @@ async def _estimate(parts: Services, command: CreateJob) -> Estimate:
     field = dataset.date_field or ""
     query = range_query(field, command.organisation, command.date_from or "", command.date_till)
     client = parts.elasticsearch.options(request_timeout=_SECONDS, max_retries=0, retry_on_timeout=False)
-    index = data_index(parts.settings.prefix, dataset.name)
+    index = data_indices(parts.settings.prefix, dataset.name)
     rows, sample = await _asked(_counted(client, index, query, dataset.columns))
     recorded = await _asked(_largest_recorded(client, index_name(parts.settings.prefix, "jobs"), command))
     known = [found for job in parts.view.jobs.values() if (found := _exported(job, command))]

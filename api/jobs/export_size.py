@@ -8,7 +8,7 @@ from elasticsearch import TransportError
 from api.web.services import Services
 from schemas.commands import CreateJob
 from schemas.exports import range_query
-from schemas.indices import data_index
+from schemas.generations import data_indices
 
 
 async def export_rows(parts: Services, command: CreateJob) -> int | None:
@@ -19,7 +19,7 @@ async def export_rows(parts: Services, command: CreateJob) -> int | None:
     query = range_query(field, command.organisation, command.date_from, command.date_till)
     try:
         answer = await parts.elasticsearch.count(
-            index=data_index(parts.settings.prefix, command.dataset), query=query, ignore_unavailable=True
+            index=data_indices(parts.settings.prefix, command.dataset), query=query, ignore_unavailable=True
         )
         return int(answer["count"])
     except (Refusal, TransportError, LookupError, TypeError, ValueError):

@@ -28,6 +28,9 @@ class Rows:
     def options(self, **_: Any) -> Rows:
         return self
 
+    async def count(self, **_: Any) -> dict[str, Any]:
+        return {"count": self.rows}
+
     async def search(self, **asked: Any) -> dict[str, Any]:
         self.asked.append(asked)
         if "aggs" in asked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from control.inspection import INSPECTED_ROWS
 from control.jobtable import JobTable
 from control.machine import Context
 from control.reaction import Reaction, react
@@ -118,6 +119,7 @@ def test_a_file_is_read_by_the_plan_of_its_epoch() -> None:
             partitions=PARTITIONS,
             dataset="people",
             source=upload().source,
+            ahead_rows=INSPECTED_ROWS,
         )
     ]
 

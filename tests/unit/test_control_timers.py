@@ -118,21 +118,21 @@ class Ticking:
 
 
 def test_the_worker_appends_what_is_due_again_only_after_a_while() -> None:
-    world, time, sent = paused(at(10)), Ticking(), []
+    world, clock, sent = paused(at(10)), Ticking(), []
     owns = True
 
     async def publish(_topic: str, _key: bytes, value: bytes | None) -> None:
         sent.append(decode(value, Command))
 
-    timers = Timers(world.jobs, publish, lambda: owns, time.clock())
-    time.now = at(10) - 1
+    timers = Timers(world.jobs, publish, lambda: owns, clock.clock())
+    clock.now = at(10) - 1
     run(timers.look())
     assert sent == []
-    time.now = at(10)
+    clock.now = at(10)
     run(timers.look())
     run(timers.look())
     assert sent == [TimerDue(job_id="j1", due_at=at(10))]
-    time.seconds += AGAIN_SECONDS
+    clock.seconds += AGAIN_SECONDS
     run(timers.look())
     assert len(sent) == 2
     owns = False

@@ -163,6 +163,11 @@ class Worker:
         return [(key, value) for name, key, value, _ in self.written if name == topic]
 
 
+def looked_at() -> Job:
+    """A job that runs, whose first rows have been looked at."""
+    return replace(world_in(State.RUNNING).job(), inspection="done")
+
+
 def tell(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a story of workers, with a bound for one that never ends."""
 
@@ -254,7 +259,7 @@ def test_a_new_owner_signs_its_partitions_and_goes_on_with_their_lanes() -> None
 def test_nothing_follows_from_a_table_that_is_not_up_to_date() -> None:
     async def story() -> None:
         worker = Worker(Steps())
-        worker.jobs.put(world_in(State.RUNNING).job())
+        worker.jobs.put(looked_at())
         await worker.engine.assigned([0])
         assert not worker.engine.lanes.open and not worker.engine.ready.is_set()
         worker.engine.rebalancing()
@@ -301,7 +306,7 @@ def test_a_revocation_waits_for_the_requests_in_flight(lost: bool) -> None:
         operation = Steps()
         operation.hold.clear()
         worker = Worker(operation)
-        job = world_in(State.RUNNING).job()
+        job = looked_at()
         await worker.own(job)
         running = asyncio.create_task(worker.engine.run())
         said = await worker.meet(job, 7)
@@ -331,7 +336,7 @@ def test_a_partition_is_not_closed_while_a_request_is_in_flight(patience: float 
         operation = Steps()
         operation.hold.clear()
         worker = Worker(operation)
-        job = world_in(State.RUNNING).job()
+        job = looked_at()
         await worker.own(job)
         running = asyncio.create_task(worker.engine.run())
         await worker.meet(job, 7)
@@ -353,7 +358,7 @@ def test_a_partition_is_not_closed_where_a_request_may_still_be_carried_out() ->
     async def story() -> None:
         operation = Steps(raises(UnansweredError()))
         worker = Worker(operation)
-        job = world_in(State.RUNNING).job()
+        job = looked_at()
         await worker.own(job)
         running = asyncio.create_task(worker.engine.run())
         await worker.meet(job, 7)
@@ -416,7 +421,7 @@ def test_an_error_of_one_job_fails_that_job_once(apply: Any, datasets: Any, reas
     async def story() -> None:
         operation = None if apply is None else Steps(apply)
         worker = Worker(operation, datasets)
-        job = world_in(State.RUNNING).job()
+        job = looked_at()
         await worker.own(job)
         said = await worker.meet(job, 7)
         running = asyncio.create_task(worker.engine.run())
@@ -441,7 +446,7 @@ def test_other_jobs_go_on_when_one_fails() -> None:
             return applied(blocks)
 
         worker = Worker(Steps(apply))
-        bad = world_in(State.RUNNING).job()
+        bad = looked_at()
         good = replace(bad, id="j2")
         worker.jobs.put(good)
         await worker.own(bad)
@@ -460,7 +465,7 @@ def test_a_fence_is_no_error_and_the_blocks_stay_to_do() -> None:
     async def story() -> None:
         operation = Steps(raises(FencedError()))
         worker = Worker(operation)
-        job = world_in(State.RUNNING).job()
+        job = looked_at()
         await worker.own(job)
         await worker.meet(job, 7)
         running = asyncio.create_task(worker.engine.run())
@@ -477,7 +482,7 @@ def test_a_fence_is_no_error_and_the_blocks_stay_to_do() -> None:
 def test_an_error_of_kafka_s_ends_the_worker_and_fails_no_job() -> None:
     async def story() -> None:
         worker = Worker(Steps())
-        job = world_in(State.RUNNING).job()
+        job = looked_at()
         await worker.own(job)
         worker.kafka_error = KafkaError()
         await worker.meet(job, 7)
@@ -496,7 +501,7 @@ def test_a_lane_whose_record_is_lost_fails_its_job_in_each_epoch() -> None:
 
     async def story() -> None:
         worker = Worker()
-        job = world_in(State.RUNNING).job()
+        job = looked_at()
         records = [record(b"%b/0" % job.id.encode(), b"{", 5), record(b"other/0", b"[" * 9000, 6), record(b"?", b"", 7)]
         worker.inherited = inheritance_of("sluice.lanes", records)
         await worker.own(job)
@@ -514,7 +519,7 @@ def test_a_lane_whose_record_is_lost_fails_its_job_in_each_epoch() -> None:
 
 def finishing(epoch: int = 1) -> Job:
     """A job all of whose blocks are applied, and whose file is to be made."""
-    return replace(world_in(State.RUNNING).job(), operation="export", finishing=True, epoch=epoch)
+    return replace(looked_at(), operation="export", finishing=True, epoch=epoch)
 
 
 def checking() -> Job:

@@ -120,7 +120,7 @@ def test_what_the_schemas_tell_sluice() -> None:
     people, teams = schema(Dataset.PEOPLE), schema(Dataset.TEAMS)
     assert people["sluice"] == {"date_field": "created_at", "exclusive_key": ["organisation", "dataset"]}
     assert "primaryKey" not in people
-    assert teams["sluice"] == {"exclusive_key": ["organisation"]}
+    assert teams["sluice"] == {"exclusive_key": ["organisation"], "key_scope": "organisation", "mode": "create"}
     assert teams["primaryKey"] == ["team"]
     sizes = next(field for field in teams["fields"] if field["name"] == "size")["constraints"]
     assert (sizes["minimum"], sizes["maximum"]) == (MIN_SIZE, MAX_SIZE)

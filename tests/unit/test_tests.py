@@ -20,7 +20,7 @@ PATCHED_CLOCKS = re.compile(
 STOPS = re.compile(r'\(\s*\w+, "(pause|terminate)"|"(pause|terminate)", \w+')
 HOLDS = re.compile(
     r'rows_per_second|"--rate"|"Rows a second"|begin_slowly|undoing|slow_ingest|max_errors|topic_job|make_job|QUEUED|'
-    "409"
+    "suspicion|409"
 )
 """The job is held back, has no end, or the test knows what to do when it was faster."""
 
