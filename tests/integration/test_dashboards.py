@@ -22,7 +22,7 @@ from kibana.catalog import CHARTS, DASHBOARDS, text
 from processor.rebuild import rebuild
 from runtime.clients import async_elasticsearch, elasticsearch
 from runtime.provision import provision_indices
-from schemas.indices import REPORT_MAPPINGS, index_name
+from schemas.indices import REPORT_MAPPINGS, index_name, index_settings
 from tests.cluster import Cluster, Shared
 from tests.conftest import People
 from tests.faults.bad_rows import spoil
@@ -235,23 +235,6 @@ def test_row_errors_are_those_of_the_api(jobs: Jobs) -> None:
     assert sum(row["errors"] for row in jobs.rows("row-errors-over-time", jobs.mended)) == 1
 
 
-def test_an_older_installation_gets_the_new_fields_and_rebuild_fills_them_in(jobs: Jobs) -> None:
-    settings, client = jobs.cluster.settings, jobs.client
-    index = index_name(settings.prefix, "progress")
-    properties = client.indices.get_mapping(index=index)[index]["mappings"]["properties"]
-    older = {name: kind for name, kind in properties.items() if name not in ("lane", "run", "added", "share")}
-    client.indices.delete(index=index)
-    client.indices.delete_index_template(name=index)
-    client.indices.create(index=index, mappings={"dynamic": False, "properties": older})
-    assert provision_indices(settings) == []
-    assert jobs.rows("rows-applied", jobs.mended) == []
-    rebuild(settings, lambda done, total: None)
-    client.indices.refresh(index=index)
-    for job in (jobs.mended, jobs.undone, jobs.paused):
-        assert jobs.figure("rows-applied", job) == job["progress"]["rows_applied"]
-        assert sum(row["applied"] for row in jobs.rows("rates", job)) == job["progress"]["rows_applied"]
-
-
 def test_the_plot_of_a_job_ends_with_its_counts(jobs: Jobs) -> None:
     for job in (jobs.mended, jobs.undone, jobs.paused):
         series = jobs.cluster.call("GET", f"/v1/jobs/{job['id']}/series")
@@ -262,6 +245,24 @@ def test_the_plot_of_a_job_ends_with_its_counts(jobs: Jobs) -> None:
         assert moved >= last["rows_done"] + last["rows_undone"] - len(series["points"])
     marks = jobs.cluster.call("GET", f"/v1/jobs/{jobs.paused['id']}/series")["marks"]
     assert [mark["event"] for mark in marks] == ["Paused"]
+
+
+def test_an_older_installation_gets_the_new_fields_and_rebuild_fills_them_in(jobs: Jobs) -> None:
+    settings, client = jobs.cluster.settings, jobs.client
+    index = index_name(settings.prefix, "progress")
+    properties = client.indices.get_mapping(index=index)[index]["mappings"]["properties"]
+    older = {name: kind for name, kind in properties.items() if name not in ("lane", "run", "added", "share")}
+    client.indices.delete(index=index)
+    client.indices.delete_index_template(name=index)
+    own = index_settings(settings.elasticsearch_replicas)
+    client.indices.create(index=index, mappings={"dynamic": False, "properties": older}, settings=own)
+    assert provision_indices(settings) == []
+    assert jobs.rows("rows-applied", jobs.mended) == []
+    rebuild(settings, lambda done, total: None)
+    client.indices.refresh(index=index)
+    for job in (jobs.mended, jobs.undone, jobs.paused):
+        assert jobs.figure("rows-applied", job) == job["progress"]["rows_applied"]
+        assert sum(row["applied"] for row in jobs.rows("rates", job)) == job["progress"]["rows_applied"]
 
 
 def test_groups_of_row_errors_are_those_that_are_left_and_hold_reasons_of_any_length(jobs: Jobs) -> None:
