@@ -242,7 +242,8 @@ def test_an_older_installation_gets_the_new_fields_and_rebuild_fills_them_in(job
     older = {name: kind for name, kind in properties.items() if name not in ("lane", "run", "added", "share")}
     client.indices.delete(index=index)
     client.indices.delete_index_template(name=index)
-    client.indices.create(index=index, mappings={"dynamic": False, "properties": older})
+    one_copy = {"number_of_replicas": settings.elasticsearch_replicas}
+    client.indices.create(index=index, mappings={"dynamic": False, "properties": older}, settings=one_copy)
     assert provision_indices(settings) == []
     assert jobs.rows("rows-applied", jobs.mended) == []
     rebuild(settings, lambda done, total: None)
