@@ -15,6 +15,7 @@ from runtime.settings import Settings
 from schemas.blocks import Block, BlockHead, RowBlock, SealedBlock
 from schemas.codec import UndecodableError, decode
 from schemas.events import CommandRejected, History
+from schemas.formats import FORMAT_HEADER
 from schemas.indices import data_index
 from schemas.progress import RowError
 from schemas.topics import TopicName, topic_name
@@ -100,7 +101,7 @@ def dead_headers(settings: Settings, job_id: str) -> dict[int, dict[str, str]]:
     found = [
         dict(record.headers() or []) for record in messages(settings, "dead-letters") if record.key() == job_id.encode()
     ]
-    told = [{name: text.decode() for name, text in headers.items()} for headers in found]
+    told = [{name: text.decode() for name, text in headers.items() if name != FORMAT_HEADER} for headers in found]
     return {int(headers.pop("row")): headers for headers in told}
 
 

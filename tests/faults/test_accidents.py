@@ -34,7 +34,8 @@ def exchanged(file: Path, one: str, other: str) -> Path:
 
 def teams(cluster: Cluster, content: bytes, organisation: str) -> str:
     """An upload into the keyed dataset teams; the job's id."""
-    job = {"operation": "upload", "dataset": "teams", "organisation": organisation}
+    options = {"if_same": "allow"}
+    job = {"operation": "upload", "dataset": "teams", "organisation": organisation, "options": options}
     parts = {"job": (None, json.dumps(job), "application/json"), "file": ("teams.csv", content, "text/csv")}
     return str(cluster.call("POST", "/v1/jobs", files=parts)["id"])
 

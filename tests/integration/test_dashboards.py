@@ -22,7 +22,7 @@ from kibana.catalog import CHARTS, DASHBOARDS, text
 from processor.rebuild import rebuild
 from runtime.clients import async_elasticsearch, elasticsearch
 from runtime.provision import provision_indices
-from schemas.indices import REPORT_MAPPINGS, index_name, index_settings
+from schemas.indices import REPORT_MAPPINGS, index_name
 from tests.cluster import Cluster, Shared
 from tests.conftest import People
 from tests.faults.bad_rows import spoil
@@ -254,8 +254,8 @@ def test_an_older_installation_gets_the_new_fields_and_rebuild_fills_them_in(job
     older = {name: kind for name, kind in properties.items() if name not in ("lane", "run", "added", "share")}
     client.indices.delete(index=index)
     client.indices.delete_index_template(name=index)
-    own = index_settings(settings.elasticsearch_replicas)
-    client.indices.create(index=index, mappings={"dynamic": False, "properties": older}, settings=own)
+    one_copy = {"number_of_replicas": settings.elasticsearch_replicas}
+    client.indices.create(index=index, mappings={"dynamic": False, "properties": older}, settings=one_copy)
     assert provision_indices(settings) == []
     assert jobs.rows("rows-applied", jobs.mended) == []
     rebuild(settings, lambda done, total: None)
