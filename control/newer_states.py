@@ -40,8 +40,8 @@ def newer_state(value: bytes) -> Job | None:
     """
     try:
         known = decode(value, _Known)
-        fields: dict[str, Any] = msgspec.json.decode(value)
-    except (UndecodableError, msgspec.DecodeError):
+        fields: dict[str, Any] = decode(value, dict[str, Any])
+    except UndecodableError:
         return None
     needs = fields.pop("needs", 0)
     newer = isinstance(needs, int) and FORMAT < needs < 1_000_000
@@ -84,11 +84,11 @@ def read_history(value: bytes | None) -> Any:
         return decode(value, History)
     except UndecodableError:
         try:
-            fields: dict[str, Any] = msgspec.json.decode(value or b"")
+            fields: dict[str, Any] = decode(value, dict[str, Any])
             job = newer_state(encode(fields["job"]))
             if job is None:
                 raise
             return fit({**fields, "job": msgspec.to_builtins(job), "state": str(job.state)}, JobEvent)
-        except (msgspec.DecodeError, KeyError, TypeError):
+        except (UndecodableError, KeyError, TypeError, RecursionError):
             pass
         raise

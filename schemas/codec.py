@@ -60,6 +60,8 @@ def fit(values: dict[str, Any], kind: type[T]) -> T:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise UndecodableError(in_words(str(error), kind)) from error
+    except RecursionError as error:
+        raise UndecodableError("it is nested too deeply") from error
 
 
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:

@@ -25,6 +25,7 @@ from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.topic_reading import TopicReading
+from schemas.codec import UndecodableError, decode
 from schemas.dead_letters import FIRST_WRITTEN
 from schemas.job import Job
 from schemas.retention import StoreName
@@ -151,8 +152,8 @@ def belongs(message: Message, job_ids: Collection[str]) -> bool:
         return True
     value = message.value() or b""
     try:
-        return msgspec.json.decode(value, type=_Named).job_id in job_ids
-    except msgspec.DecodeError:
+        return bool(decode(value, _Named).job_id in job_ids)
+    except UndecodableError:
         return any(job_id.encode() in value for job_id in job_ids)  # cut off, or no JSON: better one too many
 
 

@@ -26,7 +26,7 @@ ROWS = 300
 BATCHES = 40
 RECORDS = 25
 """In a batch, at most."""
-COMPACTED = ("jobs", "lanes", "inbox-state")
+COMPACTED = ("jobs", "lanes", "inbox-state", "principals")
 TOPICS: tuple[TopicName, ...] = tuple(MESSAGES)
 EXPECTED = (
     "this record is a dead letter now", "this record is left out", "can't go on", "this is no plan", "is left out",
