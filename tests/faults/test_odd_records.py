@@ -27,6 +27,8 @@ BATCHES = 40
 RECORDS = 25
 """In a batch, at most."""
 COMPACTED = ("jobs", "lanes", "inbox-state", "principals")
+LEFT_OUT = ("principals", "security-events")
+"""Only the API reads and writes them: it leaves out what it can't read, and its log says so."""
 TOPICS: tuple[TopicName, ...] = tuple(MESSAGES)
 EXPECTED = (
     "this record is a dead letter now", "this record is left out", "can't go on", "this is no plan", "is left out",
@@ -73,11 +75,12 @@ class Stranger:
         for topic in TOPICS:
             if topic == "dead-letters":
                 continue  # read by `rebuild` alone
+            places = None if topic in LEFT_OUT else self.garbage
             for number, value in enumerate(fuzzing.GARBAGE):
                 key = f"{mark}-{number}/0" if topic == "lanes" else f"{mark}-{number}"
-                self._produce(topic, key.encode(), value, self.garbage)
+                self._produce(topic, key.encode(), value, places)
             if topic not in COMPACTED:
-                self._produce(topic, None, None, self.garbage)
+                self._produce(topic, None, None, places)
         assert self._producer.flush(30) == 0
 
     def _produce(
