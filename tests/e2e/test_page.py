@@ -109,7 +109,8 @@ def test_a_wrong_file_is_terminated_and_taken_out(
     expect(page.locator("#head")).to_contain_text("name and country are swapped")
     assert number(page, "undone") == number(page, "applied") > 0
     assert count(cluster.settings, job_id) == 0, "nothing of it is left"
-    expect(page.locator("#actions")).to_contain_text("Nothing more")
+    expect(page.locator("#actions")).to_contain_text("Again with other options")
+    expect(page.locator("#actions")).not_to_contain_text("Resume")
 
 
 def test_a_dry_run_is_started_and_its_errors_are_corrected(
@@ -212,7 +213,7 @@ def test_without_a_mouse_and_on_a_phone_rows_are_kept_and_rolled_back_later(
         assert (kept, cluster.job(job_id)["reason"]) == (count(cluster.settings, job_id), "dinner")
         page.get_by_text("Roll back", exact=True).focus()
         page.keyboard.press("Enter")
-        expect(page.locator("#actions details.danger")).to_contain_text(f"{kept:,} rows")
+        expect(page.locator("#actions details.danger[open]")).to_contain_text(f"{kept:,} rows")
         page.locator("#rollback-reason").focus()
         page.keyboard.type("the meal is over")
         page.keyboard.press("Enter")

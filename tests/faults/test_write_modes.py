@@ -167,6 +167,8 @@ def test_shifted_phones_show_in_a_dry_run_and_every_number_comes_back(
     assert len(lines) == would and lines[0]["column"] == "manager_phone"
 
     real = cluster.call("POST", f"/v1/jobs/{tried}/start", json={})["id"]
+    assert cluster.wait_state(real, "PAUSED")["suspicion"]["columns"] == ["manager_phone"], "it is seen, and goes on"
+    cluster.act(real, "resume", wait=None)
     assert cluster.wait_state(real, "COMPLETED")["progress"]["rows_updated"] == would
     ended = cluster.act(real, "rollback", reason="the phones are a row off")
     assert ended["progress"]["rows_restored"] == would
