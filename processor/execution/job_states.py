@@ -49,7 +49,8 @@ class JobStates:
         """The worker has opened: look at every job."""
         self._swept = False  # one sweep is enough for all jobs that ended before
         for job in self._jobs:
-            if job.state not in ENDED or job.id in self._lanes.by_job:  # of ended jobs there may be very many
+            # Of ended jobs there may be very many: only those are looked at for which there is something to do.
+            if job.state not in ENDED or job.purging or job.id in self._lanes.by_job:
                 self._changed(job.id, job)
         self._swept = True
         self._background.start(self._conclusions.sweep())

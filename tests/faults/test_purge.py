@@ -114,7 +114,6 @@ def whole_disk(stack: Servers) -> Servers:
     return stack
 
 
-@pytest.mark.skip(reason="after the worker's death a purge is not over within four minutes: it waits for the inbox")
 def test_a_purge_leaves_no_value_in_any_store_though_its_worker_is_killed(
     cluster: Cluster, whole_disk: Servers, organisation: str, tmp_path: Path
 ) -> None:
