@@ -16,6 +16,7 @@ from processor.elastic.bulk import BulkSink
 from processor.elastic.documents import bulk_item
 from processor.errors import FencedError
 from processor.operations.keyed import key_id
+from processor.operations.modes.images import image_id
 from processor.operations.upload import Upload
 from processor.operations.work import Result, Work
 from schemas.blocks import RowBlock, UndoBlock
@@ -55,6 +56,8 @@ class Ran:
     job: Job
     rows: list[dict[str, str]]
     undone: LaneTotals | None = None
+    claimed: dict[str, int] = field(default_factory=dict)
+    """Key -> the row that has claimed it, as far as the job came before it broke off."""
 
 
 @dataclass
@@ -102,7 +105,10 @@ class Things:
         asyncio.run(self.store.client.bulk(operations=item + b"\n"))
         layers = self.layers.setdefault(key, [])
         if (layers[-1].document if layers else None) != document:
+            if layers and layers[-1].job is None:
+                layers.pop()  # only the last state that others have left can be told from the job's
             layers.append(Layer(None, document))
+            _collapse(layers)
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
@@ -171,13 +177,18 @@ class Things:
         counts: Counter[str] = Counter()
         taken: dict[str, int] = {}
         for number, row in enumerate(ran.rows, start=1):
-            kind = self._row(ran.job, number, row, taken)
-            counts[kind] += 1
+            elsewhere = ran.claimed.get(row["key"], number) != number
+            counts["failed" if elsewhere else self._row(ran.job, number, row, taken)] += 1
         return counts
 
     def note_written(self, ran: Ran) -> None:
-        """Have the model learn which rows a job that broke off has written: the documents tell."""
-        found = self.documents()
+        """Have the model learn which rows a job that broke off has written, and which have claimed a key: the documents
+        and the images tell."""
+        found, images = self.documents(), self.store.client.contents().get(f"{self.store.prefix}-images", {})
+        for key in {row["key"] for row in ran.rows}:
+            kept = images.get(image_id(ran.job.id, key_id(ORGANISATION, [key])))
+            if kept is not None:
+                ran.claimed[key] = kept.get("row", kept.get("unchanged"))
         for row in ran.rows:
             key, layers = row["key"], self.layers.setdefault(row["key"], [])
             document, top = found.get(key), layers[-1] if layers else Layer(None, None)
@@ -250,7 +261,10 @@ class Things:
                 continue
             beneath = layers[at - 1].document if at else None
             above = layers[at + 1 :]
-            if not above or (above[0].job is None and len(above) == 1 and above[0].document == beneath):
+            # Jobs that only create leave no images: of those above it nobody knows later.
+            imaged = any(layer.job is not None and self.jobs[layer.job].job.mode != "create" for layer in above)
+            others = above and above[0].job is None and above[-1].job is None and above[-1].document == beneath
+            if not above or (others and not imaged):
                 counts["restored"] += 1
                 del layers[at]
             elif above[0].job is not None:

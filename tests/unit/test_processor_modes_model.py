@@ -156,7 +156,7 @@ def _with_undone(job: Any) -> Any:
     return replace(job, undone=LaneTotals())
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(ACTIONS, min_size=1, max_size=9))
 def test_any_sequence_ends_where_the_model_ends(actions: list[Any]) -> None:
     story = Story()
@@ -164,7 +164,7 @@ def test_any_sequence_ends_where_the_model_ends(actions: list[Any]) -> None:
         story.act(action)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(MODES), ROWS), min_size=1, max_size=5),
     st.randoms(use_true_random=False),
