@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from processor.elastic.bulk import BulkSink, Gate
-from processor.errors import CannotGoOnError
+from processor.elastic.deleting import delete_found
 from runtime.clock import Clock
 from runtime.telemetry.log_events import as_event
-from schemas.codec import encode
 from schemas.job import Job
 from schemas.retention import StoreName
 
 log = logging.getLogger(__name__)
 
-_BATCH: Final = 2000
 _EXPUNGE_SECONDS: Final = 5.0
 _EXPUNGE_TRIES: Final = 24
 """Elasticsearch keeps a deleted document until it has noted that all replicas know: it looks twice a minute."""
@@ -43,25 +41,8 @@ class Documents:
             await self.delete({"term": {"job_id": job.id}}, gate)
 
     async def delete(self, query: dict[str, Any], gate: Gate) -> int:
-        """Delete what a query finds; returns how many. Elasticsearch may have no delete-by-query: ids are listed."""
-        client, deleted = self.sink.client, 0
-        while True:
-            await self.sink.ask(lambda: client.indices.refresh(index=self.index, ignore_unavailable=True), gate)
-            answer = await self.sink.ask(
-                lambda: client.search(
-                    index=self.index, query=query, size=_BATCH, source=False, ignore_unavailable=True,
-                    track_total_hits=False, allow_partial_search_results=False,
-                ),
-                gate,
-            )  # fmt: skip
-            hits = answer.body["hits"]["hits"]
-            if not hits:
-                return deleted
-            heads = [{"delete": {"_index": hit["_index"], "_id": hit["_id"]}} for hit in hits]
-            for outcome in await self.sink.send([encode(head) for head in heads], gate):
-                if not outcome.ok and outcome.status != 404:
-                    raise CannotGoOnError(f"Elasticsearch refuses a deletion: {outcome.error}")
-            deleted += len(hits)
+        """Delete what a query finds; see `delete_found`."""
+        return await delete_found(self.sink, self.index, query, gate)
 
     async def expunge(self, gate: Gate) -> None:
         """Have Elasticsearch write the index's files anew without the documents that are deleted.

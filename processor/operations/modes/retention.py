@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from control.jobtable import JobTable
 from processor.elastic.bulk import BulkSink, Gate
-from processor.elastic.documents import bulk_item
+from processor.elastic.deleting import delete_found
 from processor.operations.modes.changes import changes_index
 from processor.operations.modes.images import images_index
 from processor.operations.modes.outcomes import undone_index
 from schemas.job import ENDED
 
-PAGE = 5000
 _JOBS = 1000
 """Jobs looked at in one sweep; the others are for the next."""
 
@@ -19,7 +18,7 @@ async def sweep_images(sink: BulkSink, prefix: str, jobs: JobTable, gate: Gate, 
     """Delete the images of jobs that ended before this time, in milliseconds since 1970, and what was recorded of their
     changes and rollbacks; answers how many documents there were.
 
-    Raises as `BulkSink.send`.
+    Raises as `delete_found`.
     """
     newest = max((job.command_offset for job in jobs), default=-1)
     deleted = 0
@@ -31,7 +30,7 @@ async def sweep_images(sink: BulkSink, prefix: str, jobs: JobTable, gate: Gate, 
             else:
                 over = job.state in ENDED and job.ended_at is not None and job.ended_at < ended_before
             if over:
-                deleted += await _delete(sink, index, job_id, gate)
+                deleted += await delete_found(sink, index, {"term": {"job_id": job_id}}, gate)
     return deleted
 
 
@@ -52,17 +51,3 @@ async def _order(sink: BulkSink, index: str, job_id: str, gate: Gate) -> int:
     client = sink.client
     found = await sink.ask(lambda: client.search(index=index, query=query, size=1), gate)
     return max((int(hit["_source"].get("order", 0)) for hit in found.body["hits"]["hits"]), default=0)
-
-
-async def _delete(sink: BulkSink, index: str, job_id: str, gate: Gate) -> int:
-    """Delete all that the index has of one job."""
-    client, deleted = sink.client, 0
-    query = {"term": {"job_id": job_id}}
-    while True:
-        await sink.ask(lambda: client.indices.refresh(index=index), gate)
-        found = await sink.ask(lambda: client.search(index=index, query=query, size=PAGE, source=False), gate)
-        items = [bulk_item("delete", index, hit["_id"]) for hit in found.body["hits"]["hits"]]
-        if not items:
-            return deleted
-        await sink.send(items, gate)
-        deleted += len(items)
