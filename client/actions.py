@@ -10,16 +10,13 @@ import typer
 from client.arguments import NO_LIMIT, rate_or_none, when
 from client.completion import job_ids
 from client.errors import FAILED, INTERRUPTED, plain_errors
+from client.parameters import JobId, Reason
 
 app = typer.Typer()
 
 _ASK_SECONDS = 20.0
 """How long the request itself waits; after that the client watches the job."""
 
-JobId = Annotated[
-    str,
-    typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.", autocompletion=job_ids),
-]
 JobIds = Annotated[
     list[str] | None,
     typer.Argument(metavar="[ID]...", help="Ids of jobs, beginnings of them, or `last`.", autocompletion=job_ids),
@@ -33,7 +30,6 @@ ResumeAt = Annotated[
     typer.Option(metavar="TIME", help="Go on by itself then: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before acting on many jobs.")]
-Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the command has taken effect.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON.")]
 

@@ -11,6 +11,7 @@ import typer
 
 from client import arguments
 from client.errors import INTERRUPTED, plain_errors, usage
+from client.parameters import Reason, StartAt, Wait
 
 app = typer.Typer()
 
@@ -87,13 +88,8 @@ Suspicions = Annotated[
         show_default=False,
     ),
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the job as JSON, and nothing else.")]
 Key = Annotated[str | None, typer.Option(metavar="TEXT", help="A repeat with the same key returns the first job.")]
-Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
-StartAt = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Start it then: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d.")
-]
 
 
 @app.command()
@@ -204,14 +200,8 @@ def teams(
     )
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "options": options}
-    _send(
-        file,
-        {**job, **_why_and_when(reason, start_at)},
-        idempotency_key,
-        from_topic=from_topic,
-        wait=wait,
-        as_json=as_json,
-    )
+    job |= _why_and_when(reason, start_at)
+    _send(file, job, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -252,14 +242,8 @@ def run(
     )
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job = {"operation": operation, "dataset": dataset, "organisation": organisation, "options": options}
-    _send(
-        file,
-        {**job, **_why_and_when(reason, start_at)},
-        idempotency_key,
-        from_topic=from_topic,
-        wait=wait,
-        as_json=as_json,
-    )
+    job |= _why_and_when(reason, start_at)
+    _send(file, job, idempotency_key, from_topic=from_topic, wait=wait, as_json=as_json)
 
 
 @app.command()

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from client.arguments import rate, when
-from client.completion import job_ids
 from client.errors import plain_errors
+from client.parameters import AsJson, JobId, Reason, StartAt, Wait
 from schemas.job import FILE_OPTIONS, MODE_OPTIONS
 
 app = typer.Typer()
@@ -16,23 +16,13 @@ app = typer.Typer()
 _AS_TRIED = frozenset((*FILE_OPTIONS, *MODE_OPTIONS))
 """Options that the real job has as the dry run had them: they are not sent again."""
 
-JobId = Annotated[
-    str,
-    typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.", autocompletion=job_ids),
-]
 MaxErrors = Annotated[str | None, typer.Option(metavar="N|N%", help="Row errors at which the job pauses itself.")]
 Rate = Annotated[float | None, typer.Option(parser=rate, metavar="N", help="Rows applied per second, at most.")]
 IfBusy = Annotated[str | None, typer.Option(metavar="refuse|queue", help="When another job has the data.")]
-StartAt = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Start it then: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d.")
-]
 Suspicions = Annotated[
     str | None, typer.Option(metavar="pause|note|off", help="When its first rows look like an accident.")
 ]
 IfSame = Annotated[str | None, typer.Option(metavar="refuse|allow", help="When a job has applied the file before.")]
-Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 @app.command()

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from client.errors import plain_errors, usage
+from client.parameters import AsJson
 from runtime.sentences import Sentences
 
 app = typer.Typer()
 keys = typer.Typer(cls=Sentences, help="Make, list and revoke keys.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 ROLES = ("viewer", "operator", "admin")
 KINDS = ("person", "service")
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from client.errors import plain_errors
+from client.parameters import AsJson
 
 app = typer.Typer()
 
@@ -15,7 +16,7 @@ app = typer.Typer()
 @plain_errors
 def limits(
     organisation: Annotated[str | None, typer.Option(help="Whose; left out: your own, or `default`.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what an organisation may use, and what it uses."""
     from client.http import Api

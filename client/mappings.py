@@ -8,13 +8,13 @@ import typer
 
 from client import arguments
 from client.errors import plain_errors, usage
+from client.parameters import AsJson
 
 app = typer.Typer()
 _group = typer.Typer(invoke_without_command=True, no_args_is_help=False)
 app.add_typer(_group, name="mappings", help="List, save and delete mappings of columns that an organisation keeps.")
 
 Organisation = Annotated[str, typer.Option(help="Whose mappings.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Name = Annotated[str, typer.Argument(help="The mapping's name.")]
 
 

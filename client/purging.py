@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from client.errors import FAILED, INTERRUPTED, ClientError, plain_errors
+from client.parameters import JobId, Reason
 
 if TYPE_CHECKING:
     from client.http import Api, Json
@@ -22,8 +23,8 @@ _LOOK_SECONDS = 1.0
 @app.command()
 @plain_errors
 def purge(
-    job_id: Annotated[str, typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.")],
-    reason: Annotated[str | None, typer.Option(help="Why, for the audit trail.")] = None,
+    job_id: JobId,
+    reason: Reason = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until nothing is left.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the job as JSON.")] = False,
 ) -> None:

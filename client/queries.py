@@ -7,16 +7,10 @@ from urllib.parse import urlencode
 
 import typer
 
-from client.completion import job_ids
 from client.errors import plain_errors
+from client.parameters import AsJson, JobId
 
 app = typer.Typer()
-
-JobId = Annotated[
-    str,
-    typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.", autocompletion=job_ids),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 @app.command()

@@ -7,18 +7,10 @@ from typing import Annotated
 
 import typer
 
-from client.completion import job_ids
 from client.errors import plain_errors
+from client.parameters import AsJson, JobId, Reason, Wait
 
 app = typer.Typer()
-
-JobId = Annotated[
-    str,
-    typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.", autocompletion=job_ids),
-]
-Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 @app.command("retry-errors")

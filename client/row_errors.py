@@ -6,18 +6,12 @@ from typing import Annotated
 
 import typer
 
-from client.completion import job_ids
 from client.errors import plain_errors, usage
+from client.parameters import AsJson, JobId
 from client.wording import Json
 from runtime.formatting import number
 
 app = typer.Typer()
-
-JobId = Annotated[
-    str,
-    typer.Argument(metavar="ID", help="The job's id, the beginning of it, or `last`.", autocompletion=job_ids),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 @app.command()
