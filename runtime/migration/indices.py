@@ -54,10 +54,13 @@ def provision_indices(settings: Settings) -> list[str]:
                 except BadRequestError as error:
                     if error.error != "resource_already_exists_exception":
                         raise
-                    for index in sorted(client.indices.get_mapping(index=f"{name},{name}.*").body):
+                    found = client.indices.get_mapping(index=f"{name},{name}.*").body
+                    for index, there in sorted(found.items()):
                         if name in datasets:
-                            _require_scope(client, index, datasets[name])
-                        actual = _with_new_fields(client, index, mapping["properties"])
+                            _require_scope(client, index, datasets[name], there["mappings"].get("_meta", {}))
+                        actual = _with_new_fields(
+                            client, index, mapping["properties"], there["mappings"].get("properties", {})
+                        )
                         differences += _mapping_differences(index, mapping["properties"], actual)
                     differences += _setting_differences(client, index, shards, settings.elasticsearch_replicas)
         for dataset in datasets.values():
@@ -112,13 +115,12 @@ def _put_template(client: Elasticsearch, name: str, template: dict[str, Any]) ->
     _changed("the template of index %s is made" if found is None else "the template of index %s is another now", name)
 
 
-def _require_scope(client: Elasticsearch, index: str, dataset: Dataset) -> None:
-    """Note in an existing index how far its dataset's keys reach.
+def _require_scope(client: Elasticsearch, index: str, dataset: Dataset, meta: dict[str, Any]) -> None:
+    """Note in an existing index how far its dataset's keys reach; `meta` is what it has noted.
 
     Raises:
         RefusedError: it has rows whose keys reach further, or not so far.
     """
-    meta = client.indices.get_mapping(index=index)[index]["mappings"].get("_meta", {})
     problem = scope_problem(client, index, dataset, meta)
     if problem is not None:
         raise RefusedError(problem)
@@ -128,9 +130,8 @@ def _require_scope(client: Elasticsearch, index: str, dataset: Dataset) -> None:
         _changed("index %s notes how far its keys reach", index)
 
 
-def _with_new_fields(client: Elasticsearch, name: str, wanted: dict[str, Any]) -> Properties:
-    """The fields of an existing index, once it has those that are new."""
-    actual: Properties = client.indices.get_mapping(index=name)[name]["mappings"].get("properties", {})
+def _with_new_fields(client: Elasticsearch, name: str, wanted: dict[str, Any], actual: Properties) -> Properties:
+    """The fields of an existing index that has `actual` ones, once it has those that are new."""
     known = dict(_by_path(actual))
     new = {field: kind for field, kind in wanted.items() if field not in known}
     # An object may have new fields as well: what it has already is left out.
