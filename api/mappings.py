@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,11 +16,11 @@ from api.models import MappingBody, MappingView
 from control.limits import columns_problem
 from runtime.formatting import iso_time
 from schemas.datasets import Dataset
+from schemas.ids import mapping_name_problem
 from schemas.indices import index_name
 from schemas.job import Job, Options, Source
 
 INDEX: Final = "mappings"
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _LISTED: Final = 1000
 
 
@@ -138,10 +137,9 @@ def require_name(name: str) -> None:
     Raises:
         ApiError: 400, it can't.
     """
-    if not _NAME.match(name):
-        raise invalid(
-            f"{name[:80]!r} is no name of a mapping: 1 to 64 letters, digits, dots, - and _, the first no sign"
-        )
+    problem = mapping_name_problem(name)
+    if problem is not None:
+        raise invalid(problem)
 
 
 def _id(organisation: str, name: str) -> str:

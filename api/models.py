@@ -142,7 +142,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     state_since: str | None = None
     """When it came into its state; null: an older version of Sluice did not record it."""
     suspicion: SuspicionView | None = None
-    """null: the first rows look like no accident, or nobody has looked at them."""
+    """null: a worker found nothing odd in the first rows, or did not look at them."""
     started_from: str | None = None
     """The dry run that this is the real job of."""
     retry: SourceView | None = None

@@ -9,6 +9,7 @@ import typer
 from client import arguments
 from client.errors import plain_errors, usage
 from client.parameters import AsJson
+from schemas.ids import mapping_name_problem
 
 app = typer.Typer()
 _group = typer.Typer(invoke_without_command=True, no_args_is_help=False)
@@ -92,8 +93,9 @@ def delete(name: Name, organisation: Organisation = "default") -> None:
 
 
 def _path(name: str) -> str:
-    if not name or not all(sign.isascii() and (sign.isalnum() or sign in "._-") for sign in name):
-        raise usage(f"{name[:60]!r} is no name of a mapping: letters, digits, dots, - and _")
+    problem = mapping_name_problem(name)
+    if problem is not None:
+        raise usage(problem)
     return name
 
 

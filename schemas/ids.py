@@ -30,3 +30,14 @@ def job_id_for_key(caller: str, idempotency_key: str) -> str:
     """The id of the job that `caller` makes with this Idempotency-Key: the same each time, so a repeat finds it."""
     digest = sha256(f"{caller}\n{idempotency_key}".encode()).digest()
     return "k" + _base32(int.from_bytes(digest[:16], "big"), 25)
+
+
+MAPPING_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+
+
+def mapping_name_problem(name: str) -> str | None:
+    """Why a mapping of columns can't be called so; None: it can."""
+    if MAPPING_NAME.match(name):
+        return None
+    takes = "it takes 1 to 64 letters, digits, dots, - and _, and begins with a letter or a digit"
+    return f"a mapping can't be called {name[:80]!r}: {takes}"

@@ -261,7 +261,7 @@ class Things:
                 continue
             beneath = layers[at - 1].document if at else None
             above = layers[at + 1 :]
-            # Jobs that only create leave no images: of those above it nobody knows later.
+            # Jobs that only create leave no images: a rollback can't see that they have written.
             imaged = any(layer.job is not None and self.jobs[layer.job].job.mode != "create" for layer in above)
             others = above and above[0].job is None and above[-1].job is None and above[-1].document == beneath
             if not above or (others and not imaged):

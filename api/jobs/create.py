@@ -15,8 +15,7 @@ from starlette.requests import Request
 
 from api.errors import ApiError, invalid, no_such_job, refused, unavailable
 from api.jobs.again import asked_again, given_options, stored_again
-from api.jobs.estimates import require_confirmed
-from api.jobs.export_size import export_rows
+from api.jobs.estimates import export_rows, require_confirmed
 from api.jobs.job_form import JobForm
 from api.jobs.job_query import request_in_query
 from api.jobs.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in

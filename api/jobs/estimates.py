@@ -40,10 +40,22 @@ async def estimate_of(parts: Services, admission: Admission, asked: JobRequest) 
     return await _estimate(parts, command)
 
 
+async def export_rows(parts: Services, command: CreateJob) -> int | None:
+    """The rows that an export would have now; None: Elasticsearch does not say. Its reader counts them as well."""
+    if parts.catalog.datasets[command.dataset].date_field is None or command.date_from is None:
+        return None
+    index, query = _range(parts, command)
+    try:
+        answer = await parts.elasticsearch.count(index=index, query=query, ignore_unavailable=True)
+        return int(answer["count"])
+    except (ElasticsearchError, TransportError, LookupError, TypeError, ValueError):
+        return None
+
+
 async def require_confirmed(parts: Services, admission: Admission, asked: JobRequest, command: CreateJob) -> None:
     """Refuse an export that is far larger than any before, unless the request confirms it, or has made its job before.
 
-    While Elasticsearch does not answer nobody knows, and the job is made: it waits for Elasticsearch by itself.
+    If Elasticsearch does not answer, the API makes the job without counting: its reader waits for Elasticsearch.
 
     Raises:
         ApiError: 409, with the number of rows.
@@ -68,12 +80,17 @@ def _counts(parts: Services, command: CreateJob) -> bool:
     return kind.makes_file and kind.dated and parts.catalog.datasets[command.dataset].date_field is not None
 
 
+def _range(parts: Services, command: CreateJob) -> tuple[str, dict[str, Any]]:
+    """The indices of an export's rows, and the query that finds them."""
+    field = parts.catalog.datasets[command.dataset].date_field or ""
+    query = range_query(field, command.organisation, command.date_from or "", command.date_till)
+    return data_indices(parts.settings.prefix, command.dataset), query
+
+
 async def _estimate(parts: Services, command: CreateJob) -> Estimate:
     dataset = parts.catalog.datasets[command.dataset]
-    field = dataset.date_field or ""
-    query = range_query(field, command.organisation, command.date_from or "", command.date_till)
+    index, query = _range(parts, command)
     client = parts.elasticsearch.options(request_timeout=_SECONDS, max_retries=0, retry_on_timeout=False)
-    index = data_indices(parts.settings.prefix, dataset.name)
     rows, sample = await _asked(_counted(client, index, query, dataset.columns))
     recorded = await _asked(_largest_recorded(client, index_name(parts.settings.prefix, "jobs"), command))
     known = [found for job in parts.view.jobs.values() if (found := _exported(job, command))]
@@ -140,7 +157,7 @@ async def _asked(asking: Any) -> Any:
     except NotFoundError as error:
         raise unavailable("the dataset has no index yet; start the stack, or python -m runtime.provision") from error
     except (ElasticsearchError, TransportError) as error:
-        raise unavailable("Elasticsearch does not answer, so nobody knows how many rows there are") from error
+        raise unavailable("Elasticsearch does not answer, so the rows can't be counted; try again later") from error
 
 
 def _line(cells: Sequence[str]) -> bytes:

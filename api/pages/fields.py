@@ -13,7 +13,7 @@ from api.web.bodies import short_body
 
 def no_form() -> ApiError:
     """400: the body is not what a form of the page sends."""
-    return invalid("this is no form of the page; use the routes below /v1")
+    return invalid("the page sends no such form; scripts use the routes below /v1")
 
 
 async def fields_of(request: Request) -> dict[str, str]:

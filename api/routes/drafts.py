@@ -36,7 +36,7 @@ async def get_file(request: Request) -> Response:
 
 
 async def append_file(request: Request) -> Response:
-    """Append the body to what has come."""
+    """Append the request's body to the part of the file that was received."""
     job, parts = await visible_job(request), services(request)
     text = request.headers.get(_OFFSET.lower(), "")
     if not (text.isascii() and text.isdigit() and len(text) < 17):

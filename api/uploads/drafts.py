@@ -88,7 +88,7 @@ class DraftFile:
             raise
 
     def remove(self) -> None:
-        """Remove what has come."""
+        """Remove the part of the file that was received."""
         self.path.unlink(missing_ok=True)
         with suppress(OSError):
             self.path.parent.rmdir()

@@ -51,7 +51,7 @@ class Services:
     audit: Audit
     authenticator: Authenticator
     members: GroupMembers | None = None
-    """None: nobody can say how many workers there are."""
+    """None: the number of workers is not known."""
     creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """Job id -> lock, while a request makes that job; an entry disappears with the last request that uses its lock."""
     fetches: Fetches = field(default_factory=Fetches)

@@ -50,7 +50,7 @@ class Story:
         self.names: list[str] = []
         self.edits = 0
         self.interrupted_jobs: set[str] = set()
-        """Of these nobody knows of each image if its row was written before another program came."""
+        """After their crash an image does not say whether its row was written before another program came."""
 
     def act(self, action: Any) -> None:
         match action:
