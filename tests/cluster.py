@@ -298,11 +298,11 @@ class Cluster:
     ) -> httpx2.Response:
         """Send an upload of people; returns the answer, also a refusal. `key`: the Idempotency-Key.
 
-        Tests share files, so the same file is applied again unless `if_same` says otherwise.
+        Tests share files, so the same file is applied again unless `if_same` says otherwise. An option that is None is left out.
         """
         headers = {"Idempotency-Key": key} if key else {}
         job = {"operation": "upload", "dataset": "people", "organisation": organisation}
-        job["options"] = {"if_same": "allow", **options}
+        job["options"] = {name: value for name, value in {"if_same": "allow", **options}.items() if value is not None}
         with file.open("rb") as content:
             parts = {"job": (None, json.dumps(job), "application/json"), "file": (file.name, content, "text/csv")}
             return self.request("POST", "/v1/jobs", files=parts, headers=headers, timeout=timeout)

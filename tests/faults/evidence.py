@@ -60,7 +60,7 @@ def rows_on_topic(settings: Settings, job_id: str, since_ms: int = 0) -> list[li
             head = decode(value, BlockHead)
         except UndecodableError:
             continue  # of a test that puts odd records on the topic
-        if head.job_id == job_id and head.kind == "sealed":
+        if head.job_id == job_id and head.kind in ("rows", "sealed"):
             assert partition == head.block % settings.topic_partitions
             assert blocks.setdefault(head.block, value) == value, f"block {head.block} was published in two forms"
     rows: list[list[str]] = []

@@ -84,9 +84,10 @@ def test_forward_and_back_under_load(installed: Cluster, older: Code, people: Pe
     rows = rows_of(file)
     sender = Sender(settings)
 
+    # `if_same` is an option that the version before does not know.
     # What the version before has under way: a job at work, a paused one, and one whose rows come by the inbox.
-    running = cluster.upload(file, "forward", rows_per_second=SLOW)
-    paused = cluster.upload(file, "paused", rows_per_second=SLOW)
+    running = cluster.upload(file, "forward", rows_per_second=SLOW, if_same=None)
+    paused = cluster.upload(file, "paused", rows_per_second=SLOW, if_same=None)
     filling = topic_job(cluster, "inbox")
     sender.rows(filling, rows[: ROWS // 2])
     for job_id in (running, paused):
@@ -103,7 +104,7 @@ def test_forward_and_back_under_load(installed: Cluster, older: Code, people: Pe
     assert_loaded(cluster, running, file)
 
     # And back: what this version has under way, and what both have.
-    fresh = cluster.upload(file, "back", rows_per_second=SLOW)
+    fresh = cluster.upload(file, "back", rows_per_second=SLOW, if_same=None)
     cluster.wait_rows(fresh, 1)
     replace(cluster, older)
     assert cluster.job(fresh)["state"] == "RUNNING" and count(settings, paused) == written
