@@ -15,8 +15,8 @@ from elasticsearch import helpers
 from bench.control import Bench
 from bench.stack import bench_stack, cpu_seconds, peak_megabytes
 from bench.upload import upload
-from client.following import follow
-from client.http import Api
+from commandline.connection import Api
+from commandline.following import follow
 from devstack.shutdown import down
 from devstack.startup import up
 from runtime.clients import elasticsearch

@@ -1,1 +1,1 @@
-"""The command-line client of the REST API. Heavy packages are imported where they are used: most commands are quick."""
+"""The typed client of the REST API."""

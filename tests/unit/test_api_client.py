@@ -13,11 +13,11 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from client import following, http, resumable
-from client.address import api_key, api_url
-from client.cli import app as cli
-from client.errors import unreachable
-from client.wording import line
+from commandline import connection, following, resumable
+from commandline.address import api_key, api_url
+from commandline.cli import app as cli
+from commandline.errors import unreachable
+from commandline.view.wording import line
 from runtime.formatting import duration, number, size
 from runtime.retrying import Backoff
 from runtime.settings import Settings
@@ -78,9 +78,9 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Termin
     app, log = stub(tmp_path, draft_hours=1e6)
     monkeypatch.setenv("SLUICE_API_URL", "http://testserver")
     monkeypatch.delenv("SLUICE_API_KEY", raising=False)
-    original = http.Api
+    original = connection.Api
     with TestClient(app) as client:
-        monkeypatch.setattr(http, "Api", lambda: original(client._transport))
+        monkeypatch.setattr(connection, "Api", lambda: original(client._transport))
         yield Terminal(log)
 
 
@@ -120,7 +120,7 @@ def test_a_file_in_parts_goes_on_after_a_part_that_failed(
     monkeypatch.setattr(resumable, "PART_BYTES", 20)
     append, failures = resumable._append, iter([True, False, True, True])
 
-    def sometimes(api: http.Api, job_id: str, offset: int, data: bytes) -> int:
+    def sometimes(api: connection.Api, job_id: str, offset: int, data: bytes) -> int:
         half = append(api, job_id, offset, data[:7])
         if next(failures, False):
             raise unreachable(api.url)  # the answer was lost; a part of it had come
@@ -138,9 +138,9 @@ def test_a_file_in_parts_goes_on_after_a_part_that_failed(
 def test_another_file_can_not_go_on(terminal: Terminal, people: str, tmp_path: Path) -> None:
     source = {"upload": "people.csv"}
     asked = {"operation": "upload", "dataset": "people", "source": source}
-    job_id = http.Api().call("POST", "/v1/jobs", json=asked)["id"]
+    job_id = connection.Api().call("POST", "/v1/jobs", json=asked)["id"]
     half = (PEOPLE + ROW)[:70]
-    http.Api().http.patch(f"/v1/jobs/{job_id}/file", content=half, headers={"Upload-Offset": "0"})
+    connection.Api().http.patch(f"/v1/jobs/{job_id}/file", content=half, headers={"Upload-Offset": "0"})
     Path(people).write_bytes((PEOPLE + ROW).replace(b"name", b"Name"))
     assert "has the SHA-256" in terminal.run("upload", people, "--continue", job_id, code=1)
     Path(people).write_bytes(b"name")
@@ -258,8 +258,8 @@ def test_no_server_is_3(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ConnectError("refused")
 
-    original = http.Api
-    monkeypatch.setattr(http, "Api", lambda: original(httpx2.MockTransport(refuse)))
+    original = connection.Api
+    monkeypatch.setattr(connection, "Api", lambda: original(httpx2.MockTransport(refuse)))
     result = CliRunner().invoke(cli, ["jobs"])
     assert (result.exit_code, "can't be reached" in result.output) == (3, True)
 
@@ -285,14 +285,14 @@ def test_following_survives_a_restart_and_gives_up_in_the_end() -> None:
         return httpx2.Response(answer) if isinstance(answer, int) else httpx2.Response(200, text=answer)
 
     said: list[str] = []
-    api = http.Api(httpx2.MockTransport(serve))
+    api = connection.Api(httpx2.MockTransport(serve))
 
     def follow() -> Iterator[Any]:
         return following.follow(api, "j1", said.append, clock=lambda: sum(slept), sleep=slept.append)
 
     assert [job["state"] for job in follow()] == ["RUNNING", "COMPLETED"]
     assert ["does not answer" in said[0], said[1]] == [True, "the API answers again"]
-    with pytest.raises(http.ClientError) as given_up:
+    with pytest.raises(connection.ClientError) as given_up:
         list(follow())
     assert given_up.value.exit_code == 3
     assert sum(slept) > 60

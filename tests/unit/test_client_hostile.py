@@ -23,7 +23,7 @@ import typer.main
 import typer.testing
 from typer.testing import CliRunner
 
-from client import following, http
+from commandline import connection, following
 from devstack.cli import app
 from runtime.retrying import Backoff
 from runtime.settings import Settings, settings
@@ -129,8 +129,8 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Termin
     monkeypatch.setattr(following, "GIVE_UP_SECONDS", 0.0)
     monkeypatch.setattr(following, "BACKOFF", Backoff(first=0.0, longest=0.0))
     terminal = Terminal(tmp_path)
-    original = http.Api
-    monkeypatch.setattr(http, "Api", lambda: original(terminal.transport()))
+    original = connection.Api
+    monkeypatch.setattr(connection, "Api", lambda: original(terminal.transport()))
     yield terminal
     settings.cache_clear()
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import typer
 
-from client.errors import FAILED, INTERRUPTED, usage
-from client.http import Api, Json
-from client.output import out, print_json, say
+from commandline.connection import Api, Json
+from commandline.errors import FAILED, INTERRUPTED, usage
+from commandline.view.output import out, print_json, say
 from runtime.formatting import number
 from runtime.tables import Column, show
 

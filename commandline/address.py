@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from client.errors import usage
+from commandline.errors import usage
 from runtime.urls import server_key, server_url
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from client.errors import FAILED, INTERRUPTED, ClientError, plain_errors
-from client.parameters import JobId, Reason
+from commandline.errors import FAILED, INTERRUPTED, ClientError, plain_errors
+from commandline.parameters import JobId, Reason
 
 if TYPE_CHECKING:
-    from client.http import Api, Json
+    from commandline.connection import Api, Json
 
 app = typer.Typer()
 
@@ -29,8 +29,8 @@ def purge(
     as_json: Annotated[bool, typer.Option("--json", help="Print the job as JSON.")] = False,
 ) -> None:
     """Remove for good all that holds values of a job that is over; its history stays, and the rows that it wrote."""
-    from client.http import Api
-    from client.output import out, print_json, say
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json, say
 
     api = Api()
     name = api.job(job_id)["id"]

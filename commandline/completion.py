@@ -11,7 +11,7 @@ _MOST: Final = 200
 def job_ids(incomplete: str) -> list[tuple[str, str]]:
     """Ids of the newest jobs that begin so, each with what it is."""
     try:
-        from client.http import Api
+        from commandline.connection import Api
 
         page = Api().call("GET", "/v1/jobs", params={"limit": _MOST}, timeout=_SECONDS)
         found = [

@@ -10,9 +10,9 @@ from typing import Final
 
 import httpx2
 
-from client.errors import UNREACHABLE, ClientError, unreachable, usage
-from client.http import Api, Json, refusal
-from client.sending import SentFile, opened
+from commandline.connection import Api, Json, refusal
+from commandline.errors import UNREACHABLE, ClientError, unreachable, usage
+from commandline.sending import SentFile, opened
 from runtime.retrying import Backoff
 
 PART_BYTES: Final = 8 * 1024 * 1024

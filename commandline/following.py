@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from client.errors import FAILED, UNREACHABLE, ClientError
-from client.http import Api, Json
+from commandline.connection import Api, Json
+from commandline.errors import FAILED, UNREACHABLE, ClientError
 from runtime.retrying import Backoff
 
 GIVE_UP_SECONDS = 60.0

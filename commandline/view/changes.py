@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from client.output import out
-from client.wording import Json
+from commandline.view.output import out
+from commandline.view.wording import Json
 from runtime.formatting import number
 from runtime.tables import Column, show
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import typer
 
-from client.errors import usage
+from commandline.errors import usage
 
 _LENGTHS: Final = {
     "s": timedelta(seconds=1),

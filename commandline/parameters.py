@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from client.completion import job_ids
+from commandline.completion import job_ids
 
 JobId = Annotated[
     str,

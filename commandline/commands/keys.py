@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from client.errors import plain_errors, usage
-from client.parameters import AsJson
+from commandline.errors import plain_errors, usage
+from commandline.parameters import AsJson
 from runtime.sentences import Sentences
 
 app = typer.Typer()
@@ -36,8 +36,8 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key, and show it this once."""
-    from client.http import Api
-    from client.output import out, print_json, say
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json, say
 
     if bool(organisation) == all_organisations:
         raise usage("say for which organisation the key is (--organisation ORG), or --all-organisations")
@@ -61,8 +61,8 @@ def create(
 @plain_errors
 def list_keys(as_json: AsJson = False) -> None:
     """List the keys, newest first, without their texts."""
-    from client.http import Api
-    from client.output import out, print_json, show_keys
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json, show_keys
 
     found = Api().call("GET", "/v1/keys")["keys"]
     if as_json:
@@ -80,8 +80,8 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Revoke a key: it is refused everywhere within a second, and what runs with it ends."""
-    from client.http import Api
-    from client.output import out, print_json
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json
 
     if not key_id.isascii() or not key_id.isalnum():
         raise usage(f"{key_id[:60]!r} is not a key's id; `sluice keys list` shows them")

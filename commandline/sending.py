@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from client.errors import usage
+from commandline.errors import usage
 
 Part = tuple[str, "SentFile", str]
 _PIECE_BYTES = 64 * 1024

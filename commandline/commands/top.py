@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from client.errors import INTERRUPTED, UNREACHABLE, ClientError, plain_errors
-from client.top_view import Command, View, changes, lines, press, table
-from client.wording import Json
+from commandline.errors import INTERRUPTED, UNREACHABLE, ClientError, plain_errors
+from commandline.view.top_view import Command, View, changes, lines, press, table
+from commandline.view.wording import Json
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from client.http import Api
+    from commandline.connection import Api
 
 app = typer.Typer()
 
@@ -52,7 +52,7 @@ def top(
     reason: Annotated[str | None, typer.Option(help="Why, for the audit trail, of what is done by keys.")] = None,
 ) -> None:
     """Show all jobs, live; keys pause, resume and terminate. Where there is no terminal it prints them once."""
-    from client.http import Api
+    from commandline.connection import Api
 
     api = Api()
     try:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from client.errors import plain_errors
-from client.parameters import AsJson, JobId, Reason, Wait
+from commandline.errors import plain_errors
+from commandline.parameters import AsJson, JobId, Reason, Wait
 
 app = typer.Typer()
 
@@ -23,9 +23,9 @@ def retry_errors(
     as_json: AsJson = False,
 ) -> None:
     """Apply corrected rows to the job that refused them."""
-    from client.create import conclude
-    from client.http import Api
-    from client.sending import file_part, opened
+    from commandline.commands.create import conclude
+    from commandline.connection import Api
+    from commandline.sending import file_part, opened
 
     api = Api()
     name = api.job(job_id)["id"]

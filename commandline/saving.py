@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from client.errors import ClientError, usage
+from commandline.errors import ClientError, usage
 
 
 class Target:

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from client import arguments
-from client.errors import plain_errors, usage
-from client.parameters import AsJson
+from commandline import arguments
+from commandline.errors import plain_errors, usage
+from commandline.parameters import AsJson
 from schemas.ids import mapping_name_problem
 
 app = typer.Typer()
@@ -23,8 +23,8 @@ Name = Annotated[str, typer.Argument(help="The mapping's name.")]
 @plain_errors
 def list_mappings(context: typer.Context, organisation: Organisation = "default", as_json: AsJson = False) -> None:
     """List the mappings of an organisation."""
-    from client.http import Api
-    from client.output import out, print_json
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json
 
     if context.invoked_subcommand is not None:
         return
@@ -61,8 +61,8 @@ def save(
     as_json: AsJson = False,
 ) -> None:
     """Keep a mapping under a name, in place of one that has it."""
-    from client.http import Api
-    from client.output import out, print_json
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json
 
     api = Api()
     body: dict[str, Any] = {"dataset": dataset, "columns": {}, "set": {}, "ignore_extra": ignore_extra}
@@ -85,8 +85,8 @@ def save(
 @plain_errors
 def delete(name: Name, organisation: Organisation = "default") -> None:
     """Forget a mapping; jobs that it was used for have what it said."""
-    from client.http import Api
-    from client.output import out
+    from commandline.connection import Api
+    from commandline.view.output import out
 
     Api().call("DELETE", f"/v1/mappings/{_path(name)}", params={"organisation": organisation})
     out(f"Organisation {organisation} has no mapping {name}.")

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from client.arguments import rate, when
-from client.errors import plain_errors
-from client.parameters import AsJson, JobId, Reason, StartAt, Wait
+from commandline.arguments import rate, when
+from commandline.errors import plain_errors
+from commandline.parameters import AsJson, JobId, Reason, StartAt, Wait
 from schemas.job import FILE_OPTIONS, MODE_OPTIONS
 
 app = typer.Typer()
@@ -29,8 +29,8 @@ IfSame = Annotated[str | None, typer.Option(metavar="refuse|allow", help="When a
 @plain_errors
 def preview(job_id: JobId, as_json: AsJson = False) -> None:
     """Show what a dry run has found: counts, the first row errors, the first rows as they would be stored."""
-    from client.http import Api
-    from client.output import print_json, show_preview
+    from commandline.connection import Api
+    from commandline.view.output import print_json, show_preview
 
     api = Api()
     found = api.call("GET", f"/v1/jobs/{api.job(job_id)['id']}/preview")
@@ -55,8 +55,8 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Make the real job of a dry run, without sending its file again. Without options it has the dry run's."""
-    from client.create import conclude, options_of
-    from client.http import Api
+    from commandline.commands.create import conclude, options_of
+    from commandline.connection import Api
 
     api = Api()
     dry_run = api.job(job_id)

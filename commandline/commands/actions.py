@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from client.arguments import NO_LIMIT, rate_or_none, when
-from client.completion import job_ids
-from client.errors import FAILED, INTERRUPTED, plain_errors
-from client.parameters import JobId, Reason
+from commandline.arguments import NO_LIMIT, rate_or_none, when
+from commandline.completion import job_ids
+from commandline.errors import FAILED, INTERRUPTED, plain_errors
+from commandline.parameters import JobId, Reason
 
 app = typer.Typer()
 
@@ -122,8 +122,8 @@ def rate(
     as_json: AsJson = False,
 ) -> None:
     """Set or lift the most rows a second."""
-    from client.http import Api
-    from client.output import out, print_json
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json
 
     limit = None if rows_per_second == NO_LIMIT else rows_per_second
     api = Api()
@@ -142,9 +142,9 @@ def end(
     as_json: AsJson = False,
 ) -> None:
     """Say how many rows a job has whose rows come by the inbox."""
-    from client.http import Api
-    from client.output import out, print_json
-    from client.wording import outcome
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json
+    from commandline.view.wording import outcome
 
     api = Api()
     job = api.call("POST", f"/v1/jobs/{api.job(job_id)['id']}/end", json={"rows": rows})
@@ -163,7 +163,7 @@ def _act(
     as_json: bool,
     sure: bool = False,
 ) -> None:
-    from client.many import Chosen, act
+    from commandline.commands.many import Chosen, act
 
     chosen = Chosen(*named)
     if chosen.one is None:
@@ -173,10 +173,10 @@ def _act(
 
 
 def _act_on_one(name: str, action: str, body: dict[str, Any], *, wait: bool, as_json: bool) -> None:
-    from client.following import follow
-    from client.http import Api
-    from client.output import out, print_json, say
-    from client.wording import line, outcome
+    from commandline.connection import Api
+    from commandline.following import follow
+    from commandline.view.output import out, print_json, say
+    from commandline.view.wording import line, outcome
 
     api = Api()
     job_id = api.job(name)["id"]

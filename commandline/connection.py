@@ -10,11 +10,11 @@ from typing import IO, Any, NoReturn
 
 import httpx2
 
-from client.address import api_key, api_url, tls_context
-from client.arguments import idempotency
-from client.errors import ClientError, exit_code_for, no_api, unreachable, usage
-from client.saving import Target
-from client.sending import Stream, file_part, opened
+from commandline.address import api_key, api_url, tls_context
+from commandline.arguments import idempotency
+from commandline.errors import ClientError, exit_code_for, no_api, unreachable, usage
+from commandline.saving import Target
+from commandline.sending import Stream, file_part, opened
 
 Json = dict[str, Any]
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from client import actions, create, dry_runs, keys, limits, mappings, purging, queries, retry_errors, row_errors, top
+from commandline.commands import (
+    actions,
+    create,
+    dry_runs,
+    keys,
+    limits,
+    mappings,
+    purging,
+    queries,
+    retry_errors,
+    row_errors,
+    top,
+)
 from runtime.sentences import Sentences
 
 app = typer.Typer(cls=Sentences, pretty_exceptions_enable=False, add_completion=False)

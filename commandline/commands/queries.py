@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 import typer
 
-from client.errors import plain_errors
-from client.parameters import AsJson, JobId
+from commandline.errors import plain_errors
+from commandline.parameters import AsJson, JobId
 
 app = typer.Typer()
 
@@ -23,8 +23,8 @@ def jobs(
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first."""
-    from client.http import Api
-    from client.output import out, print_json, show_jobs
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json, show_jobs
 
     states = state.upper() if state else None
     found = list(Api().jobs(limit, state=states, operation=operation, organisation=organisation))
@@ -40,8 +40,8 @@ def jobs(
 @plain_errors
 def job(job_id: JobId, as_json: AsJson = False) -> None:
     """Show one job."""
-    from client.http import Api
-    from client.output import print_json, show_job
+    from commandline.connection import Api
+    from commandline.view.output import print_json, show_job
 
     found = Api().job(job_id)
     if as_json:
@@ -54,8 +54,8 @@ def job(job_id: JobId, as_json: AsJson = False) -> None:
 @plain_errors
 def watch(job_id: JobId, as_json: AsJson = False) -> None:
     """Show a job's progress until it has ended."""
-    from client.create import conclude
-    from client.http import Api
+    from commandline.commands.create import conclude
+    from commandline.connection import Api
 
     conclude(Api().job(job_id), wait=True, as_json=as_json)
 
@@ -64,8 +64,8 @@ def watch(job_id: JobId, as_json: AsJson = False) -> None:
 @plain_errors
 def report(job_id: JobId, as_json: AsJson = False) -> None:
     """Print what was asked of a job, by whom, and what came of it, as text for a ticket."""
-    from client.http import Api
-    from client.output import out, print_json
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json
     from runtime.report_text import report_text
 
     api = Api()
@@ -85,9 +85,9 @@ def changes(
     as_json: AsJson = False,
 ) -> None:
     """Show what a dry run would change: how many documents, which columns, and the first changes."""
-    from client.changes import show_changes
-    from client.http import Api
-    from client.output import print_file, print_json
+    from commandline.connection import Api
+    from commandline.view.changes import show_changes
+    from commandline.view.output import print_file, print_json
 
     api = Api()
     found = api.job(job_id)
@@ -113,9 +113,9 @@ def undone(
     as_json: AsJson = False,
 ) -> None:
     """Show what a rollback has done with each row, and why some are left as they are."""
-    from client.changes import show_undone
-    from client.http import Api
-    from client.output import print_file, print_json
+    from commandline.connection import Api
+    from commandline.view.changes import show_undone
+    from commandline.view.output import print_file, print_json
 
     api = Api()
     found = api.job(job_id)
@@ -133,8 +133,8 @@ def undone(
 @plain_errors
 def history(job_id: JobId, as_json: AsJson = False) -> None:
     """Show what happened to a job, who asked for it, and why."""
-    from client.http import Api
-    from client.output import print_json, show_history
+    from commandline.connection import Api
+    from commandline.view.output import print_json, show_history
 
     api = Api()
     page = api.call("GET", f"/v1/jobs/{api.job(job_id)['id']}/history")
@@ -148,8 +148,8 @@ def history(job_id: JobId, as_json: AsJson = False) -> None:
 @plain_errors
 def datasets(as_json: AsJson = False) -> None:
     """List the datasets and their columns."""
-    from client.http import Api
-    from client.output import out, print_json
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json
 
     found = Api().call("GET", "/v1/datasets")["datasets"]
     if as_json:

@@ -7,7 +7,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from client.wording import Json, done_and_total
+from commandline.view.wording import Json, done_and_total
 from runtime.formatting import duration, number
 
 _LEAST_BAR = 10

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from client.errors import plain_errors, usage
-from client.parameters import AsJson, JobId
-from client.wording import Json
+from commandline.errors import plain_errors, usage
+from commandline.parameters import AsJson, JobId
+from commandline.view.wording import Json
 from runtime.formatting import number
 
 app = typer.Typer()
@@ -31,8 +31,8 @@ def errors(
     as_json: AsJson = False,
 ) -> None:
     """Show the rows that a job refused, and why."""
-    from client.http import Api
-    from client.output import print_file, print_json, show_errors
+    from commandline.connection import Api
+    from commandline.view.output import print_file, print_json, show_errors
 
     if as_csv + groups + (like is not None) > 1:
         raise usage("--csv, --groups and --like are different lists; use one of them")
@@ -56,7 +56,7 @@ def errors(
 
 def show_groups(page: Json, limit: int) -> None:
     """Row errors by column and reason, a line each."""
-    from client.output import out
+    from commandline.view.output import out
     from runtime.tables import Column, show
 
     groups = page["groups"][:limit]

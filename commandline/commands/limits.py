@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from client.errors import plain_errors
-from client.parameters import AsJson
+from commandline.errors import plain_errors
+from commandline.parameters import AsJson
 
 app = typer.Typer()
 
@@ -19,8 +19,8 @@ def limits(
     as_json: AsJson = False,
 ) -> None:
     """Show what an organisation may use, and what it uses."""
-    from client.http import Api
-    from client.output import out, print_json, show_limits
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json, show_limits
 
     found = Api().call("GET", "/v1/limits", params={"organisation": organisation} if organisation else {})
     if as_json:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from client.wording import Json, done_and_total
+from commandline.view.wording import Json, done_and_total
 from runtime.formatting import duration, number, size
 from runtime.terminal import visible
 

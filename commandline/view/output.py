@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from client.wording import Json, columns_line, documents_line, done_and_total, format_line, line
+from commandline.view.wording import Json, columns_line, documents_line, done_and_total, format_line, line
 from runtime.formatting import number, size, way
 from runtime.tables import Column, show
 from runtime.terminal import out, say, visible
@@ -51,7 +51,7 @@ def live(*, quiet: bool) -> Iterator[tuple[Callable[[Json], None], Callable[[str
     from rich.console import Console
     from rich.live import Live
 
-    from client.progress_line import JobBar
+    from commandline.view.progress_line import JobBar
 
     with Live(JobBar(None), console=Console(stderr=True), refresh_per_second=10) as bar:
         yield (

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from client import arguments
-from client.errors import INTERRUPTED, plain_errors, usage
-from client.parameters import Reason, StartAt, Wait
+from commandline import arguments
+from commandline.errors import INTERRUPTED, plain_errors, usage
+from commandline.parameters import Reason, StartAt, Wait
 
 app = typer.Typer()
 
@@ -270,9 +270,9 @@ def export(
     reason: Reason = None,
 ) -> None:
     """Export a dataset's rows of a date range as CSV, in the order of their dates."""
-    from client.http import Api
-    from client.output import show_estimate
-    from client.saving import Target
+    from commandline.connection import Api
+    from commandline.saving import Target
+    from commandline.view.output import show_estimate
 
     api = Api()
     options = options_of(False, None, rate, if_busy, raw=raw)
@@ -348,7 +348,7 @@ def _format(
 def _send(
     file: str | None, job: dict[str, Any], key: str | None, *, from_topic: bool, wait: bool, as_json: bool
 ) -> None:
-    from client.http import Api
+    from commandline.connection import Api
 
     if (file is None) != from_topic:
         raise usage("name a file, or say --from-topic; not both")
@@ -370,9 +370,9 @@ def _send(
 
 
 def _sent(file: Path, job: dict[str, Any], key: str | None, *, quiet: bool) -> dict[str, Any]:
-    from client.http import Api
-    from client.output import sending
-    from client.sending import opened
+    from commandline.connection import Api
+    from commandline.sending import opened
+    from commandline.view.output import sending
 
     with opened(file):
         total = file.stat().st_size
@@ -381,17 +381,17 @@ def _sent(file: Path, job: dict[str, Any], key: str | None, *, quiet: bool) -> d
 
 
 def _is_large(file: Path) -> bool:
-    from client.resumable import LARGE_BYTES
-    from client.sending import opened
+    from commandline.resumable import LARGE_BYTES
+    from commandline.sending import opened
 
     with opened(file):
         return file.stat().st_size >= LARGE_BYTES
 
 
 def _send_resumable(file: Path, job: dict[str, Any], key: str | None, *, wait: bool, as_json: bool) -> None:
-    from client.http import Api
-    from client.output import say
-    from client.sending import opened, shown_name
+    from commandline.connection import Api
+    from commandline.sending import opened, shown_name
+    from commandline.view.output import say
 
     with opened(file):
         source = {"upload": shown_name(file), "bytes": file.stat().st_size}
@@ -402,10 +402,10 @@ def _send_resumable(file: Path, job: dict[str, Any], key: str | None, *, wait: b
 
 
 def _in_parts(file: Path, job_id: str, *, quiet: bool) -> dict[str, Any]:
-    from client.http import Api
-    from client.output import sending
-    from client.resumable import send_parts
-    from client.sending import opened
+    from commandline.connection import Api
+    from commandline.resumable import send_parts
+    from commandline.sending import opened
+    from commandline.view.output import sending
 
     api = Api()
     job = api.job(job_id)
@@ -418,7 +418,7 @@ def _in_parts(file: Path, job_id: str, *, quiet: bool) -> dict[str, Any]:
 
 
 def _send_again(name: str, job: dict[str, Any], key: str | None, *, wait: bool, as_json: bool) -> None:
-    from client.http import Api
+    from commandline.connection import Api
 
     api = Api()
     body = {**job, "source": {"job": api.job(name)["id"]}}
@@ -428,8 +428,8 @@ def _send_again(name: str, job: dict[str, Any], key: str | None, *, wait: bool, 
 
 def _show_made(made: dict[str, Any], *, wait: bool, as_json: bool) -> None:
     """Say how the file of a new job is read, and show the job as `conclude` does."""
-    from client.output import say
-    from client.wording import columns_line, format_line
+    from commandline.view.output import say
+    from commandline.view.wording import columns_line, format_line
 
     for told in () if as_json else (format_line(made), columns_line(made)):
         if told:
@@ -439,10 +439,10 @@ def _show_made(made: dict[str, Any], *, wait: bool, as_json: bool) -> None:
 
 def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True) -> int:
     """Show a job that was made, or wait for it; the exit code. `end`: leave the program with it, if it is not 0."""
-    from client.following import exit_code, follow
-    from client.http import Api
-    from client.output import live, out, print_json, say, show_preview
-    from client.wording import outcome, suspicion_lines
+    from commandline.connection import Api
+    from commandline.following import exit_code, follow
+    from commandline.view.output import live, out, print_json, say, show_preview
+    from commandline.view.wording import outcome, suspicion_lines
     from runtime.formatting import way
 
     if not wait:
