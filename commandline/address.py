@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
-from pathlib import Path
-from urllib.parse import urlsplit
 
+from client.address import base_url, key_source
 from commandline.errors import usage
 from runtime.urls import server_key, server_url
 
@@ -18,13 +17,9 @@ def api_url(environment: Mapping[str, str] = os.environ) -> str:
     Raises:
         ClientError: the settings give no URL that can be used.
     """
-    values = {name.upper(): value for name, value in environment.items()}
-    host = values.get("SLUICE_API_HOST", "127.0.0.1")
-    port = values.get("SLUICE_API_PORT", "8080")
-    given = values.get("SLUICE_API_URL")
-    scheme = "https" if values.get("SLUICE_API_TLS_CERT_FILE") else "http"
+    given = {name.upper(): value for name, value in environment.items()}.get("SLUICE_API_URL")
     try:
-        return server_url(given or f"{scheme}://{host}:{port}").rstrip("/")
+        return server_url(base_url(environment)).rstrip("/")
     except ValueError as error:
         raise usage(f"{'SLUICE_API_URL' if given else 'SLUICE_API_HOST or SLUICE_API_PORT'}: {error}") from None
 
@@ -50,19 +45,9 @@ def api_key(environment: Mapping[str, str] = os.environ) -> str | None:
     Raises:
         ClientError: the value can't be a key; the message does not show it.
     """
-    values = {name.upper(): value for name, value in environment.items()}
-    given = values.get("SLUICE_API_KEY")
-    if given:
-        return _sendable(given, "SLUICE_API_KEY")
-    # The key of a local stack is for this machine only; it must not be sent to another server.
-    if values.get("SLUICE_API_URL") and urlsplit(api_url(values)).hostname not in ("localhost", "127.0.0.1", "::1"):
-        return None
-    file = Path(values.get("SLUICE_HOME", ".sluice")) / "admin.key"
-    try:
-        key = file.read_bytes().decode("utf-8", "replace").strip()
-    except OSError:
-        return None
-    return _sendable(key, str(file)) if key else None
+    api_url(environment)
+    found = key_source(environment)
+    return None if found is None else _sendable(*found)
 
 
 def _sendable(key: str, where: str) -> str:

@@ -95,16 +95,3 @@ def _pairs(option: str, how: str, parts: list[tuple[str, str, str]]) -> dict[str
             raise usage(f"{option} has {name!r} twice; leave one out")
         found[name] = text
     return found
-
-
-def idempotency(key: str | None) -> dict[str, str]:
-    """The header for an idempotency key.
-
-    Raises:
-        ClientError: it can't be a header's value.
-    """
-    if not key:
-        return {}
-    if not re.fullmatch(r"[!-~]([ -~]*[!-~])?", key):
-        raise usage("an idempotency key has only ASCII characters, and no spaces at its ends")
-    return {"Idempotency-Key": key}

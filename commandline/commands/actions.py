@@ -122,12 +122,13 @@ def rate(
     as_json: AsJson = False,
 ) -> None:
     """Set or lift the most rows a second."""
+    from client.requests.acting import set_rate
     from commandline.connection import Api
     from commandline.view.output import out, print_json
 
     limit = None if rows_per_second == NO_LIMIT else rows_per_second
     api = Api()
-    job = api.call("PUT", f"/v1/jobs/{api.job(job_id)['id']}/rate", json={"rows_per_second": limit})
+    job = api.json(set_rate(api.job(job_id)["id"], limit))
     if as_json:
         print_json(job)
     else:
@@ -142,12 +143,13 @@ def end(
     as_json: AsJson = False,
 ) -> None:
     """Say how many rows a job has whose rows come by the inbox."""
+    from client.requests import acting
     from commandline.connection import Api
     from commandline.view.output import out, print_json
     from commandline.view.wording import outcome
 
     api = Api()
-    job = api.call("POST", f"/v1/jobs/{api.job(job_id)['id']}/end", json={"rows": rows})
+    job = api.json(acting.end(api.job(job_id)["id"], rows))
     if as_json:
         print_json(job)
     else:
@@ -173,6 +175,7 @@ def _act(
 
 
 def _act_on_one(name: str, action: str, body: dict[str, Any], *, wait: bool, as_json: bool) -> None:
+    from client.requests.acting import act
     from commandline.connection import Api
     from commandline.following import follow
     from commandline.view.output import out, print_json, say
@@ -181,13 +184,7 @@ def _act_on_one(name: str, action: str, body: dict[str, Any], *, wait: bool, as_
     api = Api()
     job_id = api.job(name)["id"]
     try:
-        job = api.call(
-            "POST",
-            f"/v1/jobs/{job_id}/{action}",
-            params={"wait": _ASK_SECONDS} if wait else {},
-            json=body,
-            timeout=_ASK_SECONDS + 30,
-        )
+        job = api.json(act(job_id, action, body, _ASK_SECONDS if wait else None))
         if wait and job["waiting_for"]:
             say(f"{line(job)}; waiting for {job['waiting_for']}")
             # From here on only watch: a repeated command could undo what another user does meanwhile.

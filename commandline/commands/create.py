@@ -270,8 +270,10 @@ def export(
     reason: Reason = None,
 ) -> None:
     """Export a dataset's rows of a date range as CSV, in the order of their dates."""
-    from commandline.connection import Api
-    from commandline.saving import Target
+    from client.requests.downloads import save_result
+    from client.requests.files import Target
+    from client.requests.making import create, estimate_of
+    from commandline.connection import Api, plainly
     from commandline.view.output import show_estimate
 
     api = Api()
@@ -281,17 +283,18 @@ def export(
     job["start_at"] = arguments.when(start_at)
     job |= {"confirm": True} if confirm else {}
     if estimate:
-        show_estimate(api.call("POST", "/v1/exports/estimate", json=job), as_json=as_json)
+        show_estimate(api.json(estimate_of(job)), as_json=as_json)
         return
     if output is not None:
-        Target(output)  # what can't be written is told before there is a job
-    made = api.call("POST", "/v1/jobs", json=job, headers=arguments.idempotency(idempotency_key))
+        with plainly():
+            Target(output)  # what can't be written is told before there is a job
+    made = api.json(create(job, idempotency_key or None))
     if output is None:
         conclude(made, wait=wait, as_json=as_json)
         return
     code = conclude(made, wait=True, as_json=as_json, end=False)
     if code == 0:
-        api.save(f"/v1/jobs/{made['id']}/result", output)
+        api.json(save_result(made["id"], output))
     raise typer.Exit(code)
 
 
@@ -348,19 +351,19 @@ def _format(
 def _send(
     file: str | None, job: dict[str, Any], key: str | None, *, from_topic: bool, wait: bool, as_json: bool
 ) -> None:
+    from client.requests.making import create, send_file
     from commandline.connection import Api
 
     if (file is None) != from_topic:
         raise usage("name a file, or say --from-topic; not both")
     if file is None:
-        body = {**job, "source": "topic"}
-        made = Api().call("POST", "/v1/jobs", json=body, headers=arguments.idempotency(key))
+        made = Api().json(create({**job, "source": "topic"}, key or None))
         conclude(made, wait=wait, as_json=as_json)
         return
     if file == "-":
-        made = Api().send_stream(sys.stdin.buffer, job, key)
+        made = Api().json(send_file(sys.stdin.buffer, job, key or None, name="stdin.csv"))
     elif re.match(r"[a-z0-9]+://", file):
-        made = Api().fetch_file(file, job, key)
+        made = Api().json(send_file(file, job, key or None))
     elif _is_large(Path(file)):
         _send_resumable(Path(file), job, key, wait=wait, as_json=as_json)
         return
@@ -371,58 +374,57 @@ def _send(
 
 def _sent(file: Path, job: dict[str, Any], key: str | None, *, quiet: bool) -> dict[str, Any]:
     from commandline.connection import Api
-    from commandline.sending import opened
     from commandline.view.output import sending
 
-    with opened(file):
-        total = file.stat().st_size
-    with sending(file.name, total, quiet=quiet) as progress:
+    with sending(file.name, _size(file), quiet=quiet) as progress:
         return Api().send_file(file, job, key, progress)
 
 
 def _is_large(file: Path) -> bool:
-    from commandline.resumable import LARGE_BYTES
-    from commandline.sending import opened
+    from client.requests.making import LARGE_BYTES
 
-    with opened(file):
-        return file.stat().st_size >= LARGE_BYTES
+    return _size(file) >= LARGE_BYTES
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file that can be sent; raises ClientError where it can't."""
+    from client.requests.files import opened
+    from commandline.connection import plainly
+
+    with plainly(), opened(file):
+        return file.stat().st_size
 
 
 def _send_resumable(file: Path, job: dict[str, Any], key: str | None, *, wait: bool, as_json: bool) -> None:
+    from client.requests.files import shown_name
+    from client.requests.making import draft
     from commandline.connection import Api
-    from commandline.sending import opened, shown_name
     from commandline.view.output import say
 
-    with opened(file):
-        source = {"upload": shown_name(file), "bytes": file.stat().st_size}
-    body = {**job, "source": source}
-    made = Api().call("POST", "/v1/jobs", json=body, headers=arguments.idempotency(key))
+    made = Api().json(draft(shown_name(file), _size(file), job, key or None))
     say(f"Job {made['id']} takes the file in parts. If this breaks off: sluice upload {file} --continue {made['id']}")
     _show_made(_in_parts(file, made["id"], quiet=as_json), wait=wait, as_json=as_json)
 
 
 def _in_parts(file: Path, job_id: str, *, quiet: bool) -> dict[str, Any]:
+    from client.requests.parts import continue_upload
     from commandline.connection import Api
-    from commandline.resumable import send_parts
-    from commandline.sending import opened
     from commandline.view.output import sending
 
     api = Api()
     job = api.job(job_id)
     if job["state"] != "DRAFT":
         return job
-    with opened(file):
-        total = file.stat().st_size
-    with sending(file.name, total, quiet=quiet) as progress:
-        return send_parts(api, file, job["id"], progress)
+    with sending(file.name, _size(file), quiet=quiet) as progress:
+        return api.json(continue_upload(job["id"], file, progress=progress))
 
 
 def _send_again(name: str, job: dict[str, Any], key: str | None, *, wait: bool, as_json: bool) -> None:
+    from client.requests.making import create
     from commandline.connection import Api
 
     api = Api()
-    body = {**job, "source": {"job": api.job(name)["id"]}}
-    made = api.call("POST", "/v1/jobs", json=body, headers=arguments.idempotency(key))
+    made = api.json(create({**job, "source": {"job": api.job(name)["id"]}}, key or None))
     _show_made(made, wait=wait, as_json=as_json)
 
 
@@ -439,6 +441,7 @@ def _show_made(made: dict[str, Any], *, wait: bool, as_json: bool) -> None:
 
 def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True) -> int:
     """Show a job that was made, or wait for it; the exit code. `end`: leave the program with it, if it is not 0."""
+    from client.requests.reports import preview
     from commandline.connection import Api
     from commandline.following import exit_code, follow
     from commandline.view.output import live, out, print_json, say, show_preview
@@ -468,7 +471,7 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
         for told in suspicion_lines(job):
             out(told)
         if job["options"].get("dry_run") and job["state"].startswith("COMPLETED"):
-            show_preview(Api().call("GET", f"/v1/jobs/{job['id']}/preview"))
+            show_preview(Api().json(preview(job["id"])))
     code = exit_code(job)
     if end and code:
         raise typer.Exit(code)

@@ -29,11 +29,12 @@ IfSame = Annotated[str | None, typer.Option(metavar="refuse|allow", help="When a
 @plain_errors
 def preview(job_id: JobId, as_json: AsJson = False) -> None:
     """Show what a dry run has found: counts, the first row errors, the first rows as they would be stored."""
+    from client.requests import reports
     from commandline.connection import Api
     from commandline.view.output import print_json, show_preview
 
     api = Api()
-    found = api.call("GET", f"/v1/jobs/{api.job(job_id)['id']}/preview")
+    found = api.json(reports.preview(api.job(job_id)["id"]))
     if as_json:
         print_json(found)
     else:
@@ -55,15 +56,17 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Make the real job of a dry run, without sending its file again. Without options it has the dry run's."""
+    from client.requests import acting
     from commandline.commands.create import conclude, options_of
     from commandline.connection import Api
 
     api = Api()
     dry_run = api.job(job_id)
-    body: dict[str, Any] = {"reason": reason, "start_at": when(start_at)}
+    options: dict[str, Any] | None = None
+    at = when(start_at)
     if (max_errors, rate, if_busy, if_same, suspicions) != (None,) * 5:
         given = options_of(False, max_errors, rate, if_busy or "refuse", if_same or "refuse", suspicions=suspicions)
         tried = {name: value for name, value in dry_run["options"].items() if name not in _AS_TRIED}
-        body["options"] = {**tried, **given, "dry_run": False}
-    made = api.call("POST", f"/v1/jobs/{dry_run['id']}/start", json=body)
+        options = {**tried, **given, "dry_run": False}
+    made = api.json(acting.start(dry_run["id"], reason=reason, start_at=at, options=options))
     conclude(made, wait=wait, as_json=as_json)

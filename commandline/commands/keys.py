@@ -36,19 +36,15 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key, and show it this once."""
+    from client.requests.administration import create_key
     from commandline.connection import Api
     from commandline.view.output import out, print_json, say
 
     if bool(organisation) == all_organisations:
         raise usage("say for which organisation the key is (--organisation ORG), or --all-organisations")
-    body: dict[str, Any] = {"name": name, "role": _one_of(role, ROLES), "kind": _one_of(kind, KINDS)}
-    if all_organisations:
-        body["all_organisations"] = True
-    else:
-        body["organisations"] = organisation
-    if expires is not None:
-        body["expires"] = expires
-    made = Api().call("POST", "/v1/keys", json=body)
+    role_named: Any = _one_of(role, ROLES)
+    kind_named: Any = _one_of(kind, KINDS)
+    made = Api().json(create_key(name, role_named, organisations=organisation, kind=kind_named, expires_days=expires))
     if as_json:
         print_json(made)
         return
@@ -61,10 +57,11 @@ def create(
 @plain_errors
 def list_keys(as_json: AsJson = False) -> None:
     """List the keys, newest first, without their texts."""
+    from client.requests import administration
     from commandline.connection import Api
     from commandline.view.output import out, print_json, show_keys
 
-    found = Api().call("GET", "/v1/keys")["keys"]
+    found = Api().json(administration.keys())["keys"]
     if as_json:
         print_json(found)
     elif found:
@@ -80,12 +77,13 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Revoke a key: it is refused everywhere within a second, and what runs with it ends."""
+    from client.requests.administration import revoke_key
     from commandline.connection import Api
     from commandline.view.output import out, print_json
 
     if not key_id.isascii() or not key_id.isalnum():
         raise usage(f"{key_id[:60]!r} is not a key's id; `sluice keys list` shows them")
-    key = Api().call("DELETE", f"/v1/keys/{key_id}")
+    key = Api().json(revoke_key(key_id))
     if as_json:
         print_json(key)
     else:

@@ -19,10 +19,11 @@ def limits(
     as_json: AsJson = False,
 ) -> None:
     """Show what an organisation may use, and what it uses."""
+    from client.requests import administration
     from commandline.connection import Api
     from commandline.view.output import out, print_json, show_limits
 
-    found = Api().call("GET", "/v1/limits", params={"organisation": organisation} if organisation else {})
+    found = Api().json(administration.limits(organisation or None))
     if as_json:
         print_json(found)
         return

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import typer
 
+from client.requests.acting import many
+from client.requests.reports import job
 from commandline.connection import Api, Json
 from commandline.errors import FAILED, INTERRUPTED, usage
 from commandline.view.output import out, print_json, say
@@ -90,8 +92,7 @@ def act(action: str, chosen: Chosen, body: Json, *, sure: bool, wait: bool, as_j
 
 
 def _send(api: Api, asked: Json, wait: float | None) -> Json:
-    params = {} if wait is None else {"wait": wait}
-    return api.call("POST", "/v1/jobs/actions", json=asked, params=params, timeout=_ASK_SECONDS + 120)
+    return api.json(many(asked, wait))
 
 
 def _confirmed(api: Api, asked: Json) -> bool:
@@ -109,14 +110,14 @@ def _follow(api: Api, left: Sequence[str], sleep: Callable[[float], None] = time
     waiting = list(left)
     while waiting:
         sleep(_LOOK_SECONDS)
-        waiting = [job_id for job_id in waiting if api.call("GET", f"/v1/jobs/{job_id}")["state"].endswith("ING")]
+        waiting = [job_id for job_id in waiting if api.json(job(job_id))["state"].endswith("ING")]
 
 
 def _renew(api: Api, answer: Json, looked_at: Sequence[str]) -> None:
     """The answer once these jobs rest."""
     for item in answer["outcomes"]:
         if item["id"] in looked_at:
-            item["state"] = api.call("GET", f"/v1/jobs/{item['id']}")["state"]
+            item["state"] = api.json(job(item["id"]))["state"]
             item |= {"outcome": "done", "message": None}
     for name in ("done", "under_way", "unanswered", "left"):
         answer[name] = sum(item["outcome"] == name for item in answer["outcomes"])

@@ -23,12 +23,13 @@ Name = Annotated[str, typer.Argument(help="The mapping's name.")]
 @plain_errors
 def list_mappings(context: typer.Context, organisation: Organisation = "default", as_json: AsJson = False) -> None:
     """List the mappings of an organisation."""
+    from client.requests import administration
     from commandline.connection import Api
     from commandline.view.output import out, print_json
 
     if context.invoked_subcommand is not None:
         return
-    found = Api().call("GET", "/v1/mappings", params={"organisation": organisation})["mappings"]
+    found = Api().json(administration.mappings(organisation))["mappings"]
     if as_json:
         print_json(found)
         return
@@ -61,6 +62,7 @@ def save(
     as_json: AsJson = False,
 ) -> None:
     """Keep a mapping under a name, in place of one that has it."""
+    from client.requests.administration import save_mapping
     from commandline.connection import Api
     from commandline.view.output import out, print_json
 
@@ -74,7 +76,7 @@ def save(
     body["set"] |= arguments.constants(set_ or [])
     if body["dataset"] is None:
         raise usage("say what the rows are with --dataset, or take all of it from a job with --from-job")
-    kept = api.call("PUT", f"/v1/mappings/{_path(name)}", params={"organisation": organisation}, json=body)
+    kept = api.json(save_mapping(_path(name), **body, organisation=organisation))
     if as_json:
         print_json(kept)
     else:
@@ -85,10 +87,11 @@ def save(
 @plain_errors
 def delete(name: Name, organisation: Organisation = "default") -> None:
     """Forget a mapping; jobs that it was used for have what it said."""
+    from client.requests.administration import remove_mapping
     from commandline.connection import Api
     from commandline.view.output import out
 
-    Api().call("DELETE", f"/v1/mappings/{_path(name)}", params={"organisation": organisation})
+    Api().json(remove_mapping(_path(name), organisation=organisation))
     out(f"Organisation {organisation} has no mapping {name}.")
 
 

@@ -29,16 +29,14 @@ def purge(
     as_json: Annotated[bool, typer.Option("--json", help="Print the job as JSON.")] = False,
 ) -> None:
     """Remove for good all that holds values of a job that is over; its history stays, and the rows that it wrote."""
+    from client.requests import acting
     from commandline.connection import Api
     from commandline.view.output import out, print_json, say
 
     api = Api()
     name = api.job(job_id)["id"]
     try:
-        params = {"wait": _ASK_SECONDS} if wait else {}
-        job = api.call(
-            "POST", f"/v1/jobs/{name}/purge", params=params, json={"reason": reason}, timeout=_ASK_SECONDS + 30
-        )
+        job = api.json(acting.purge(name, reason=reason, wait=_ASK_SECONDS if wait else None))
         if wait:
             job = _until_done(api, job, say)
     except KeyboardInterrupt:

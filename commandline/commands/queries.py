@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlencode
 
 import typer
 
@@ -64,12 +63,13 @@ def watch(job_id: JobId, as_json: AsJson = False) -> None:
 @plain_errors
 def report(job_id: JobId, as_json: AsJson = False) -> None:
     """Print what was asked of a job, by whom, and what came of it, as text for a ticket."""
+    from client.requests import reports
     from commandline.connection import Api
     from commandline.view.output import out, print_json
     from runtime.report_text import report_text
 
     api = Api()
-    found = api.call("GET", f"/v1/jobs/{api.job(job_id)['id']}/report")
+    found = api.json(reports.report(api.job(job_id)["id"]))
     if as_json:
         print_json(found)
     else:
@@ -85,6 +85,7 @@ def changes(
     as_json: AsJson = False,
 ) -> None:
     """Show what a dry run would change: how many documents, which columns, and the first changes."""
+    from client.requests import downloads, reports
     from commandline.connection import Api
     from commandline.view.changes import show_changes
     from commandline.view.output import print_file, print_json
@@ -92,9 +93,9 @@ def changes(
     api = Api()
     found = api.job(job_id)
     if as_csv:
-        print_file(api.stream(f"/v1/jobs/{found['id']}/changes.csv"))
+        print_file(api.pieces(downloads.changes_csv(found["id"])))
         return
-    changes = api.call("GET", f"/v1/jobs/{found['id']}/preview")["changes"]
+    changes = api.json(reports.preview(found["id"]))["changes"]
     if as_json:
         print_json(changes)
     else:
@@ -113,6 +114,7 @@ def undone(
     as_json: AsJson = False,
 ) -> None:
     """Show what a rollback has done with each row, and why some are left as they are."""
+    from client.requests import downloads, reports
     from commandline.connection import Api
     from commandline.view.changes import show_undone
     from commandline.view.output import print_file, print_json
@@ -120,9 +122,9 @@ def undone(
     api = Api()
     found = api.job(job_id)
     if as_csv:
-        print_file(api.stream(f"/v1/jobs/{found['id']}/undone.csv?{urlencode({'outcome': outcome})}"))
+        print_file(api.pieces(downloads.undone_csv(found["id"], outcome=outcome)))
         return
-    page = api.call("GET", f"/v1/jobs/{found['id']}/undone", params={"outcome": outcome, "limit": limit})
+    page = api.json(reports.undone_page(found["id"], outcome=outcome, limit=limit))
     if as_json:
         print_json(page)
     else:
@@ -133,11 +135,12 @@ def undone(
 @plain_errors
 def history(job_id: JobId, as_json: AsJson = False) -> None:
     """Show what happened to a job, who asked for it, and why."""
+    from client.requests import reports
     from commandline.connection import Api
     from commandline.view.output import print_json, show_history
 
     api = Api()
-    page = api.call("GET", f"/v1/jobs/{api.job(job_id)['id']}/history")
+    page = api.json(reports.history(api.job(job_id)["id"]))
     if as_json:
         print_json(page)
     else:
@@ -148,10 +151,11 @@ def history(job_id: JobId, as_json: AsJson = False) -> None:
 @plain_errors
 def datasets(as_json: AsJson = False) -> None:
     """List the datasets and their columns."""
+    from client.requests import administration
     from commandline.connection import Api
     from commandline.view.output import out, print_json
 
-    found = Api().call("GET", "/v1/datasets")["datasets"]
+    found = Api().json(administration.datasets())["datasets"]
     if as_json:
         print_json(found)
         return

@@ -23,14 +23,11 @@ def retry_errors(
     as_json: AsJson = False,
 ) -> None:
     """Apply corrected rows to the job that refused them."""
+    from client.requests import acting
     from commandline.commands.create import conclude
     from commandline.connection import Api
-    from commandline.sending import file_part, opened
 
     api = Api()
     name = api.job(job_id)["id"]
-    with opened(file) as content:
-        files = {"file": file_part(file, content)}
-        params = {"reason": reason} if reason else {}
-        job = api.call("POST", f"/v1/jobs/{name}/retry-errors", files=files, params=params, timeout=120.0)
+    job = api.json(acting.retry_errors(name, file, reason=reason or None))
     conclude(job, wait=wait, as_json=as_json)

@@ -31,6 +31,7 @@ def errors(
     as_json: AsJson = False,
 ) -> None:
     """Show the rows that a job refused, and why."""
+    from client.requests import downloads, reports
     from commandline.connection import Api
     from commandline.view.output import print_file, print_json, show_errors
 
@@ -39,13 +40,12 @@ def errors(
     api = Api()
     found = api.job(job_id)["id"]
     if as_csv:
-        print_file(api.stream(f"/v1/jobs/{found}/errors.csv"))
+        print_file(api.pieces(downloads.errors_csv(found)))
         return
     if groups:
-        page = api.call("GET", f"/v1/jobs/{found}/errors/groups")
+        page = api.json(reports.error_groups(found))
     else:
-        params = {"limit": limit} | ({} if like is None else {"like": like})
-        page = api.call("GET", f"/v1/jobs/{found}/errors", params=params)
+        page = api.json(reports.error_page(found, like=like, limit=limit))
     if as_json:
         print_json(page)
     elif groups:

@@ -67,7 +67,9 @@ def top(
 
 
 def _look(api: Api, organisation: str | None) -> tuple[list[Json], Json]:
-    return list(api.jobs(_MOST, organisation=organisation)), api.call("GET", "/v1/stats")
+    from client.requests.administration import stats
+
+    return list(api.jobs(_MOST, organisation=organisation)), api.json(stats())
 
 
 def _print_once(api: Api, organisation: str | None) -> None:
@@ -143,9 +145,11 @@ def _looked(api: Api, organisation: str | None, view: View) -> View:
 
 def _done(api: Api, command: Command, reason: str | None) -> str:
     """Carry it out; what came of it, in a line."""
-    body: Json = {"reason": reason} | ({"keep_rows": True} if command.keep_rows else {})
+    from client.requests.acting import act
+
+    body: Json = {"reason": reason, "keep_rows": command.keep_rows}
     try:
-        job = api.call("POST", f"/v1/jobs/{command.job_id}/{command.action}", json=body)
+        job = api.json(act(command.job_id, command.action, body, None))
     except ClientError as error:
         return error.message
     return f"{command.action} {command.job_id}: {job['state']}"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from contextlib import contextmanager
 
 from commandline.view.wording import Json, columns_line, documents_line, done_and_total, format_line, line
 from runtime.formatting import number, size, way
@@ -258,9 +257,8 @@ def show_history(history: Iterable[Json]) -> None:
     )
 
 
-def print_file(answering: AbstractContextManager[Any]) -> None:
-    """Print an answer that is a file on stdout, byte by byte as it comes."""
-    with answering as answer:
-        for chunk in answer.iter_bytes():
-            sys.stdout.buffer.write(chunk)
+def print_file(pieces: Iterable[bytes]) -> None:
+    """Print a file on stdout, byte by byte as it comes."""
+    for piece in pieces:
+        sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()

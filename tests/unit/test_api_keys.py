@@ -156,7 +156,9 @@ def test_an_admin_of_one_organisation_manages_its_keys_alone(locked: Served) -> 
 def test_the_commands_make_list_and_revoke_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app, _ = stub(tmp_path)
     with TestClient(app) as client:
-        monkeypatch.setattr(connection.Api, "__init__", lambda self: setattr(self, "http", client))
+        monkeypatch.setenv("SLUICE_API_URL", "http://testserver")
+        original = connection.Api
+        monkeypatch.setattr(connection, "Api", lambda: original(client._transport))
 
         def run(*words: str, code: int = 0) -> str:
             result = CliRunner().invoke(cli, ["keys", *words])

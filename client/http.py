@@ -1,0 +1,112 @@
+"""What both shells make of a call for httpx2, and of what httpx2 raises."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx2
+
+from client.address import base_url, headers_for, key_source
+from client.errors import Unreachable, WrongArgument
+from client.protocol.exchange import decoded
+from client.protocol.retrying import Retry
+from client.protocol.steps import Call, Coded, Reply
+
+_CONNECT_SECONDS: Final = 5.0
+_UNSENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Where the API is, and how it is spoken to."""
+
+    url: str = field(default_factory=base_url)
+    key: str | None = None
+    trusted: ssl.SSLContext | bool = True
+    """Which servers are trusted: the authorities of a context; True: those of the system."""
+    timeout_seconds: float = 30.0
+    retry: Retry = field(default_factory=Retry)
+
+    @classmethod
+    def of(
+        cls, url: str | None, key: str | None, ca_file: str | None, timeout: float, retry: Retry | None
+    ) -> Connection:
+        """The connection for a user's arguments; those that are None are as the environment says.
+
+        Raises:
+            WrongArgument: the address, the key or the file can't be used.
+        """
+        try:
+            found = None if key or url else key_source()
+            trusted = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        except (ValueError, OSError) as error:
+            raise WrongArgument(f"the address or the file of authorities can't be used: {error}") from None
+        text = key or (found[0] if found else None)
+        return cls(url=url or base_url(), key=text, trusted=trusted, timeout_seconds=timeout, retry=retry or Retry())
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments of httpx2's clients."""
+        limit = httpx2.Timeout(self.timeout_seconds, connect=_CONNECT_SECONDS)
+        headers = headers_for(self.key)
+        return {
+            "base_url": self.url, "headers": headers, "timeout": limit, "trust_env": False, "verify": self.trusted,
+        }  # fmt: skip
+
+    def arguments(self, call: Call[Any]) -> dict[str, Any]:
+        """The arguments of httpx2's `build_request`."""
+        found: dict[str, Any] = {
+            "method": call.method,
+            "url": call.path,
+            "params": {name: value for name, value in call.params.items() if value is not None},
+            "headers": dict(call.headers),
+        }
+        if call.timeout_seconds is not None:
+            found["timeout"] = httpx2.Timeout(call.timeout_seconds, connect=_CONNECT_SECONDS)
+        if call.json is not None:
+            found["json"] = call.json
+        if call.content is not None:
+            found["content"] = call.content
+        if call.form is not None:
+            found["files"] = call.form()
+        return found
+
+    @contextmanager
+    def problems(self) -> Iterator[None]:
+        """Turns what httpx2 raises into errors of this client."""
+        try:
+            yield
+        except httpx2.RequestError as error:
+            raise Unreachable(self._silent(error), sent=not isinstance(error, _UNSENT)) from error
+        except httpx2.StreamError as error:
+            raise Unreachable(self._silent(error), sent=True) from error
+        except UnicodeEncodeError:
+            raise WrongArgument("an argument is not UTF-8 text; write it in UTF-8") from None
+        except httpx2.InvalidURL:
+            raise WrongArgument("an argument is too long for a URL, or holds what no URL can") from None
+
+    def _silent(self, error: Exception) -> str:
+        why = f" ({error})" if str(error) else ""
+        return f"the API at {httpx2.URL(self.url).copy_with(userinfo=b'')} can't be reached{why}"
+
+
+def reply_of(response: httpx2.Response) -> Reply:
+    """The reply that a response is; its content, if it has been read."""
+    return Reply(response.status_code, response.headers, response.content if response.is_closed else b"", response)
+
+
+def value_of(found: Coded[Any]) -> Any:
+    """The value for the caller.
+
+    Raises:
+        UnreadableAnswer: the content is of another shape.
+    """
+    value: Any = None
+    if found.kind is bytes:
+        value = found.content
+    elif found.kind is not None:
+        value = decoded(found.content, found.kind)
+    return value if found.wrapped is None else found.wrapped(value)
