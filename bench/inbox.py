@@ -21,8 +21,8 @@ from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset
-from schemas.codec import encode
-from schemas.inbox import InboxRow
+from schemas.messages.codec import encode
+from schemas.messages.inbox import InboxRow
 from schemas.topics import topic_name
 from verify.compare import compare
 

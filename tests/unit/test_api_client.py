@@ -22,8 +22,9 @@ from commandline.cli import app as cli
 from commandline.view.wording import line
 from runtime.formatting import duration, number, size
 from runtime.settings import Settings
-from schemas.commands import InputEnded, LanesDone, LanesRested, PurgeEnded, UndoChecked
+from runtime.text.formatting import duration, number, size
 from schemas.job import Input, LaneTotals, RestedLane
+from schemas.messages.commands import InputEnded, LanesDone, LanesRested, PurgeEnded, UndoChecked
 from tests.api_stub import PEOPLE, ROW, StubLog, stub
 
 

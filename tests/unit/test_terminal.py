@@ -15,9 +15,9 @@ from commandline.view import output as showing
 from commandline.view.progress_line import JobBar
 from devstack import status
 from devstack.state import Addresses, Record
-from runtime import tables
-from runtime.tables import Column, laid_out
-from runtime.terminal import out, out_json, visible
+from runtime.text import tables
+from runtime.text.tables import Column, laid_out
+from runtime.text.terminal import out, out_json, visible
 from runtime.urls import server_url, without_password
 from tests.cluster import ROOT
 from tests.hostile import ESCAPE, JOB
