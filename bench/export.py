@@ -18,8 +18,8 @@ from bench.upload import upload
 from client.requests.downloads import save_result
 from commandline.connection import Api
 from commandline.following import follow
-from devstack.shutdown import down
-from devstack.startup import up
+from devstack.lifecycle.shutdown import down
+from devstack.lifecycle.startup import up
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
 from runtime.settings import Settings

@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 
 from bench.stack import bench_stack, cpu_seconds
 from commandline.connection import Api
-from devstack import status
+from devstack.lifecycle import status
 from ingest.inbox.partition import home_partition
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings

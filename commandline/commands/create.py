@@ -446,7 +446,7 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
     from commandline.following import exit_code, follow
     from commandline.view.output import live, out, print_json, say, show_preview
     from commandline.view.wording import outcome, suspicion_lines
-    from runtime.formatting import way
+    from runtime.text.formatting import way
 
     if not wait:
         if as_json:

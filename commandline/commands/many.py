@@ -15,8 +15,8 @@ from client.requests.reports import job
 from commandline.connection import Api, Json
 from commandline.errors import FAILED, INTERRUPTED, usage
 from commandline.view.output import out, print_json, say
-from runtime.formatting import number
-from runtime.tables import Column, show
+from runtime.text.formatting import number
+from runtime.text.tables import Column, show
 
 _ASK_SECONDS: Final = 20.0
 _LOOK_SECONDS: Final = 1.0

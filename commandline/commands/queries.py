@@ -66,7 +66,7 @@ def report(job_id: JobId, as_json: AsJson = False) -> None:
     from client.requests import reports
     from commandline.connection import Api
     from commandline.view.output import out, print_json
-    from runtime.report_text import report_text
+    from runtime.text.report_text import report_text
 
     api = Api()
     found = api.json(reports.report(api.job(job_id)["id"]))

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from commandline.view.wording import Json, columns_line, documents_line, done_and_total, format_line, line
-from runtime.formatting import number, size, way
-from runtime.tables import Column, show
-from runtime.terminal import out, say, visible
-from runtime.terminal import out_json as print_json
+from runtime.text.formatting import number, size, way
+from runtime.text.tables import Column, show
+from runtime.text.terminal import out, say, visible
+from runtime.text.terminal import out_json as print_json
 
 __all__ = ["live", "out", "print_json", "say", "sending", "show_errors", "show_history"]
 

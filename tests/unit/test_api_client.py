@@ -20,7 +20,6 @@ from commandline import connection, following
 from commandline.address import api_key, api_url
 from commandline.cli import app as cli
 from commandline.view.wording import line
-from runtime.formatting import duration, number, size
 from runtime.settings import Settings
 from runtime.text.formatting import duration, number, size
 from schemas.job import Input, LaneTotals, RestedLane
