@@ -104,7 +104,7 @@ class Asked(Generic[P, T]):
     """A method that goes through steps, and returns what they end with."""
 
     def __init__(self, steps: Callable[P, Steps[T]]) -> None:
-        self._steps = steps
+        self.steps = steps
         self.__doc__ = steps.__doc__
 
     @overload
@@ -115,9 +115,9 @@ class Asked(Generic[P, T]):
         if sluice is None:
             return self
 
-        @wraps(self._steps)
+        @wraps(self.steps)
         async def method(*args: P.args, **kwargs: P.kwargs) -> T:
-            found: T = value_of(await sluice.shell.value(self._steps(*args, **kwargs)))
+            found: T = value_of(await sluice.shell.value(self.steps(*args, **kwargs)))
             return found
 
         return method
@@ -130,7 +130,7 @@ class Each(Generic[P, T]):
     """
 
     def __init__(self, flow: Callable[P, Flow[T]]) -> None:
-        self._flow = flow
+        self.steps = flow
         self.__doc__ = flow.__doc__
 
     @overload
@@ -141,9 +141,9 @@ class Each(Generic[P, T]):
         if sluice is None:
             return self
 
-        @wraps(self._flow)
+        @wraps(self.steps)
         async def method(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
-            async with aclosing(sluice.shell.each(self._flow(*args, **kwargs))) as found:
+            async with aclosing(sluice.shell.each(self.steps(*args, **kwargs))) as found:
                 async for one in found:
                     yield value_of(one)
 

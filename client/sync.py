@@ -101,7 +101,7 @@ class Asked(Generic[P, T]):
     """A method that goes through steps, and returns what they end with."""
 
     def __init__(self, steps: Callable[P, Steps[T]]) -> None:
-        self._steps = steps
+        self.steps = steps
         self.__doc__ = steps.__doc__
 
     @overload
@@ -112,9 +112,9 @@ class Asked(Generic[P, T]):
         if sluice is None:
             return self
 
-        @wraps(self._steps)
+        @wraps(self.steps)
         def method(*args: P.args, **kwargs: P.kwargs) -> T:
-            found: T = value_of(sluice.shell.value(self._steps(*args, **kwargs)))
+            found: T = value_of(sluice.shell.value(self.steps(*args, **kwargs)))
             return found
 
         return method
@@ -124,7 +124,7 @@ class Each(Generic[P, T]):
     """A method that goes through steps, and iterates over what they hand out."""
 
     def __init__(self, flow: Callable[P, Flow[T]]) -> None:
-        self._flow = flow
+        self.steps = flow
         self.__doc__ = flow.__doc__
 
     @overload
@@ -135,9 +135,9 @@ class Each(Generic[P, T]):
         if sluice is None:
             return self
 
-        @wraps(self._flow)
+        @wraps(self.steps)
         def method(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-            return (value_of(found) for found in sluice.shell.each(self._flow(*args, **kwargs)))
+            return (value_of(found) for found in sluice.shell.each(self.steps(*args, **kwargs)))
 
         return method
 
