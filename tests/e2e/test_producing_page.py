@@ -1,4 +1,4 @@
-"""The programs of docs/producing.md, as they stand there, against the real stack."""
+"""The programs of docs/producing.md and docs/python.md, as they stand there, against the real stack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cluster import ROOT, Cluster
+from tests.cluster import ROOT, Cluster, environment
 from tests.conftest import People
 from verify.compare import compare
 
@@ -38,3 +38,20 @@ def test_the_programs_of_the_page_do_what_it_says(cluster: Cluster, people: Peop
         verdict = compare(cluster.settings, job_id, "people", file)
         assert verdict.holds, str(verdict)
     assert output_of(refusal, tmp_path, cluster).startswith("rejected 404 there is no job never-made")
+
+
+def test_the_examples_of_the_python_client_print_what_the_page_says(
+    cluster: Cluster, people: People, tmp_path: Path
+) -> None:
+    (tmp_path / "people.csv").write_bytes(people(1_000).read_bytes())
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "e2e" / "run_page.py", ROOT / "docs" / "python.md"],
+        cwd=tmp_path,
+        env=environment(cluster.settings, PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 12
