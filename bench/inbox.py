@@ -14,7 +14,7 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from bench.stack import bench_stack, cpu_seconds
-from client.http import Api
+from commandline.connection import Api
 from devstack.lifecycle import status
 from ingest.inbox.partition import home_partition
 from runtime.clients import librdkafka_config

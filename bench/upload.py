@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.stack import bench_stack, cpu_seconds, peak_megabytes
-from client.following import follow
-from client.http import Api
+from commandline.connection import Api
+from commandline.following import follow
 from processor.elastic.documents import document_lines
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets

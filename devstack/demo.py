@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from client.following import follow
-from client.http import Api
-from client.output import live
+from commandline.connection import Api
+from commandline.following import follow
+from commandline.view.output import live
 from devstack.layout import Layout
 from devstack.lifecycle.shutdown import down
 from devstack.lifecycle.startup import up

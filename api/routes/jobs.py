@@ -28,6 +28,9 @@ from schemas.policies.principals import Role
 
 _HEARTBEAT_SECONDS = 15
 _SEND_SECONDS = 60
+_LAST_ID: Final = Parameter(
+    "Last-Event-ID", "The id of the last event that came, when a lost stream is opened again", str, "header"
+)
 
 
 async def list_jobs(request: Request) -> Response:
@@ -60,7 +63,7 @@ async def watch_job(request: Request) -> Response:
         found = f"organisation {job.organisation} has {parts.streams[job.organisation]} open event streams"
         raise errors.refused(exceeded("event_streams", job.organisation, most, found))
     return EventSourceResponse(
-        events(parts.live, job, parts.streams),
+        events(parts.live, job, parts.streams, request.headers.get(_LAST_ID.name)),
         ping=_HEARTBEAT_SECONDS,
         ping_message_factory=lambda: ServerSentEvent(comment="still here"),
         send_timeout=_SEND_SECONDS,
@@ -159,6 +162,7 @@ ENDPOINTS: Final = (
             Answer(200, "Server-sent events", "text/event-stream"),
             unavailable("As many callers watch jobs as the API has room for, or the API has just started"),
         ),
+        (_LAST_ID,),
         role=Role.VIEWER,
     ),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from client.top_view import FILTERS, Command, View, changes, lines, press
+from commandline.view.top_view import FILTERS, Command, View, changes, lines, press
 
 
 def job(job_id: str, state: str = "RUNNING", percent: float = 10.0, **more: Any) -> dict[str, Any]:

@@ -19,23 +19,26 @@ from schemas.job import ENDED, Job
 _PROGRESS_SECONDS = 0.25
 
 
-async def events(live: JobFeed, job: Job, streams: Counter[str]) -> AsyncIterator[ServerSentEvent]:
+async def events(
+    live: JobFeed, job: Job, streams: Counter[str], last_id: str | None = None
+) -> AsyncIterator[ServerSentEvent]:
     """Events until the job has ended; for a job that is PAUSED, FAILED or QUEUED the stream stays open.
 
+    A caller that comes again names the `last_id` that it has: a state that it has seen is no `state` event once more.
     Meanwhile it counts among its organisation's `streams`.
     """
     streams[job.organisation] += 1
     try:
-        async for event in _events(live, job):
+        async for event in _events(live, job, last_id):
             yield event
     finally:
         streams[job.organisation] -= 1
 
 
-async def _events(live: JobFeed, job: Job) -> AsyncIterator[ServerSentEvent]:
+async def _events(live: JobFeed, job: Job, last_id: str | None) -> AsyncIterator[ServerSentEvent]:
     with live.watch(job.id) as watch:
         shown, shown_at = live.view.jobs.get(job.id, job), time.monotonic()
-        yield _event(live, "state", shown)
+        yield _event(live, "progress" if last_id == _id(shown) else "state", shown)
         while shown.state not in ENDED:
             await watch.change()
             if not watch.transitions:
@@ -63,4 +66,9 @@ async def _until_due(watch: Watch, due: float) -> None:
 
 def _event(live: JobFeed, name: str, job: Job) -> ServerSentEvent:
     data = msgspec.json.encode(job_view(job, live.view, now_ms())).decode()
-    return ServerSentEvent(data, event=name, sep="\n")
+    return ServerSentEvent(data, event=name, id=_id(job), sep="\n")
+
+
+def _id(job: Job) -> str:
+    """The same for all events of a job in one state: any other state has another epoch, or another name."""
+    return f"{job.epoch}-{job.state}"
