@@ -34,7 +34,7 @@ def test_the_programs_of_the_page_do_what_it_says(cluster: Cluster, people: Peop
     for program in clients:
         job_id = output_of(program, tmp_path, cluster)
         job = cluster.wait_state(job_id, "COMPLETED")
-        assert job["progress"]["rows_applied"] == 1_000 and job["created_by"] == "crm"
+        assert job["progress"]["rows_applied"] == 1_000 and job["created_by"] == "topic"
         verdict = compare(cluster.settings, job_id, "people", file)
         assert verdict.holds, str(verdict)
     assert output_of(refusal, tmp_path, cluster).startswith("rejected 404 there is no job never-made")
