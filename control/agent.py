@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
-from control.admission import Catalog, holder, startable
+from control.creation.admission import Catalog, holder, startable
+from control.creation.same_file import applied_before
 from control.door.door import CommandRecord, Door
 from control.door.senders import BY_TOPIC, Headers, is_asked
 from control.entry import Head, head_of, job_named, readable, surplus_problem
@@ -21,13 +22,12 @@ from control.jobtable import JobTable
 from control.machine import Context
 from control.predicates import holds_key
 from control.reaction import Reaction, react, rejection, start, unreadable
-from control.same_file import applied_before
 from runtime.telemetry.log_events import as_event
 from schemas.bounds import LAST_MOMENT, moment
-from schemas.codec import UndecodableError, decode, encode
-from schemas.commands import Command
-from schemas.events import CommandRejected, JobEvent
 from schemas.job import ENDED, Job
+from schemas.messages.codec import UndecodableError, decode, encode
+from schemas.messages.commands import Command
+from schemas.messages.events import CommandRejected, JobEvent
 from schemas.topics import DAY_MS, TopicName
 
 log = logging.getLogger(__name__)

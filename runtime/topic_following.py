@@ -13,7 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
-from schemas.codec import UndecodableError
+from schemas.messages.codec import UndecodableError
 from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from control.principals.keys import new_id
 from runtime.clock import now_ms
-from schemas.principals import Signer, record_key
+from schemas.policies.principals import Signer, record_key
 from schemas.topics import DAY_MS
 from signing import signed_with
 

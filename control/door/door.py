@@ -25,7 +25,7 @@ from control.door.senders import (
 )
 from control.errors import Rejected
 from control.principals.registry import Registry
-from schemas.principals import ApiKey, Signer
+from schemas.policies.principals import ApiKey, Signer
 from signing import HEADER, Signature, read_signature
 
 REPORT_HEADER: Final = "sluice-report"

@@ -8,9 +8,18 @@ from typing import Final, TypeGuard
 
 from control.errors import Rejected
 from control.principals.registry import Registry
-from schemas.commands import Command, CreateJob, InputEnded, PurgeJob, Request, RetryErrors, StartDraft, StartJob
 from schemas.job import Source
-from schemas.principals import ApiKey, Role, Signer
+from schemas.messages.commands import (
+    Command,
+    CreateJob,
+    InputEnded,
+    PurgeJob,
+    Request,
+    RetryErrors,
+    StartDraft,
+    StartJob,
+)
+from schemas.policies.principals import ApiKey, Role, Signer
 from signing import Signature, SignedTopic, verifies
 
 BY_TOPIC: Final = "topic"

@@ -8,7 +8,7 @@ from control.door.senders import header_of, may_act_for, signature_problem, sign
 from control.principals.registry import Registry
 from ingest.inbox.waiting_rows import Record
 from schemas.job import Job
-from schemas.principals import ApiKey, Role
+from schemas.policies.principals import ApiKey, Role
 from signing import HEADER, read_signature
 
 SenderProblem = Callable[[Record, Job], str | None]

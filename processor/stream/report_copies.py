@@ -20,8 +20,8 @@ from processor.stream.publisher import Publisher
 from runtime.clients import aiokafka_config
 from runtime.settings import Settings
 from schemas.bounds import LAST_MOMENT
-from schemas.codec import encode
-from schemas.commands import NoOldReports
+from schemas.messages.codec import encode
+from schemas.messages.commands import NoOldReports
 from schemas.topics import topic_name
 
 _KEPT: Final = 10_000

@@ -22,8 +22,9 @@ from ingest.inbox.senders import Senders
 from ingest.inbox.waiting_rows import Record
 from processor.stream.report_copies import NO_OLD_REPORTS, ReportCopies
 from schemas.bounds import LAST_MOMENT
-from schemas.codec import decode, encode
-from schemas.commands import (
+from schemas.job import Job, Source
+from schemas.messages.codec import decode, encode
+from schemas.messages.commands import (
     Command,
     CreateJob,
     InputEnded,
@@ -33,9 +34,8 @@ from schemas.commands import (
     StartJob,
     TimerDue,
 )
-from schemas.events import CommandRejected, History, JobEvent
-from schemas.job import Job, Source
-from schemas.principals import ApiKey, Role, Signer
+from schemas.messages.events import CommandRejected, History, JobEvent
+from schemas.policies.principals import ApiKey, Role, Signer
 from signing import private_key_of, read_signature, sign, signed_with, verifies
 from tests.control_world import CATALOG, run
 
