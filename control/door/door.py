@@ -1,4 +1,4 @@
-"""The door to the control agent: what it is to do about a record of the topic ``commands``, by whoever has written it.
+"""The door to the control agent: what it is to do about a record of the topic ``commands``, by its writer.
 
 Services write to this topic, and so do the API and the control agent itself: reports of readers and workers come by the
 topic ``reports``, and the agent copies them here, so that all commands have one order (decision 0052).

@@ -6,6 +6,8 @@ import posixpath
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeGuard
 
+from msgspec import UnsetType
+
 from control.errors import Rejected
 from control.principals.registry import Registry
 from schemas.job import Source
@@ -52,7 +54,7 @@ def signature_problem(
     """Why a signature does not count, of a record that Kafka took in at `at`; None: it does."""
     if signer is None:
         return Rejected(401, f"the record is signed with key {signature.signer}, which is not known")
-    if signer.signing_key is None:
+    if isinstance(signer.signing_key, UnsetType):
         return Rejected(401, f"key {signer.id} was made by a version whose keys can't sign; make another key")
     if not verifies(signer.signing_key, signature, topic, job_id, value):
         return Rejected(

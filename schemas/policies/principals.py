@@ -53,8 +53,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, tag="key", tag_field="ty
     expires_at: Timestamp | None = None
     revoked_at: Timestamp | None = None
     revoked_by: Name | None = None
-    signing_key: Digest | None = None
-    """The Ed25519 key by which what this principal signs is told, as hexadecimal digits; None: it can't sign."""
+    signing_key: Digest | msgspec.UnsetType = msgspec.UNSET
+    """The Ed25519 key by which what this principal signs is told, as hexadecimal digits; unset: it can't sign."""
 
 
 class KeyUse(msgspec.Struct, frozen=True, kw_only=True, tag="use", tag_field="type"):

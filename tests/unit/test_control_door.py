@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from control.agent import ControlAgent
@@ -177,7 +178,7 @@ def test_a_key_counts_as_it_was_when_kafka_took_the_record_in() -> None:
     assert isinstance(agent.signed(job(), key, at=NOW - 1), JobEvent)
     topics.registry.put("", replace(known, expires_at=NOW))
     assert "expired" in refused(agent.signed(job("k"), key))[1]
-    topics.registry.put("", replace(known, signing_key=None))
+    topics.registry.put("", replace(known, signing_key=UNSET))
     assert "can't sign" in refused(agent.signed(job("k"), key))[1]
 
 
