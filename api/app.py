@@ -20,6 +20,7 @@ from api.pages.access.gate import on_http_error
 from api.pages.routes import page_routes
 from api.principals.audit import KEPT, Audit, KafkaEventWriter, decode_event
 from api.principals.feed import PrincipalFeed, decode_principal
+from api.principals.signer import CommandSigner
 from api.principals.store import KafkaWriter, PrincipalStore
 from api.readmodel.appender import Appender
 from api.readmodel.command_log import CommandLog
@@ -97,14 +98,15 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         appender, history = Appender(settings, loop), HistoryReader(settings)
-        principals = PrincipalStore(PrincipalFeed(), KafkaWriter(appender))
+        writer = KafkaWriter(appender)
+        principals = PrincipalStore(PrincipalFeed(), writer)
         audit = Audit(KafkaEventWriter(appender))
         client = async_elasticsearch(settings, node=LimitedNode)
         app.state.services = Services(
             settings=settings,
             catalog=catalog,
             live=live,
-            commands=CommandLog(appender),
+            commands=CommandLog(appender, CommandSigner(writer).headers),
             history=history,
             elasticsearch=client,
             storage=storage,

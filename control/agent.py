@@ -10,9 +10,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from msgspec.structs import replace
+
 from control.creation.admission import Catalog, holder, startable
 from control.creation.same_file import applied_before
-from control.entry import REPORTS, head_of, job_named, readable, surplus_problem
+from control.door.door import CommandRecord, Door
+from control.door.senders import BY_TOPIC, Headers, is_asked
+from control.entry import Head, head_of, job_named, readable, surplus_problem
 from control.errors import Rejected
 from control.jobtable import JobTable
 from control.machine import Context
@@ -54,10 +58,12 @@ class ControlAgent:
         clock: Callable[[], int] = lambda: LAST_MOMENT,
         on_history: Callable[[JobEvent | CommandRejected], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        door: Door | None = None,
     ) -> None:
         """`partitions`: how many the topic `rows` has; new jobs keep this number. Jobs that ended longer ago than
         `retention_days` leave the control table; the history and the reports keep them. `clock` gives the time now, in
-        milliseconds since 1970. `on_history` is told each record of the history once it is written.
+        milliseconds since 1970. `on_history` is told each record of the history once it is written. `door`: None takes
+        every record as what it says it is.
         """
         self._jobs = jobs
         self._catalog = catalog
@@ -67,6 +73,7 @@ class ControlAgent:
         self._clock = clock
         self._on_history = on_history
         self._sleep = sleep
+        self._door = door
         self._put_back: set[bytes] = set()
         self._swept_at = 0
         self._newest_offset = -1
@@ -78,10 +85,12 @@ class ControlAgent:
         It starts the queued jobs whose turn has come: the agent before this one may have died before it could.
         """
         # A state may claim an offset beyond the end of the topic. It must not hide the commands that will have it.
+        if self._door is not None:
+            self._door.opened()
         self._newest_offset = max((job.command_offset for job in self._jobs if job.command_offset < end), default=-1)
         await self._start_next(-1, at)
 
-    async def handle(self, offset: int, at: int, key: bytes | None, value: bytes | None) -> None:
+    async def handle(self, offset: int, at: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Carry out the command record at `offset`, whose timestamp is `at` (milliseconds since 1970).
 
         The agent answers every command, and can then handle the next one: besides UndecodableError only the errors of
@@ -94,7 +103,10 @@ class ControlAgent:
             return  # Kafka delivers it again. Judged anew, a command that was refused then could be carried out now.
         at = moment(at)
         context = self._context(offset, at)
-        if self._jobs.not_understood and await self._left_alone(value, context):
+        named, record = job_named(value), CommandRecord(offset, at, value or b"", headers)
+        if named is not None and named.is_report and not await self._is_report_of_ours(record, named, context):
+            return
+        if named is not None and await self._left_alone(value, named, context):
             return
         try:
             command: Command = decode(value, Command)
@@ -114,7 +126,16 @@ class ControlAgent:
             raise
         before = self._jobs.get(command.job_id)
         surplus = surplus_problem(value or b"", command)
-        reaction = self._judged(before, command, context) if surplus is None else _refusing(command, surplus, context)
+        if surplus is not None:
+            reaction = _refusing(command, surplus, context)
+        else:
+            admitted = await self._admitted(record, command)
+            if isinstance(admitted, Rejected):
+                unknown = replace(command, by=BY_TOPIC) if is_asked(command) else command
+                reaction = Reaction(history=(rejection(unknown, admitted, context),))
+            else:
+                command = admitted
+                reaction = self._judged(before, command, context)
         await self._carry_out(reaction)
         after = reaction.job
         if before is not None and after is not None and holds_key(before) and not holds_key(after):
@@ -124,16 +145,34 @@ class ControlAgent:
         if today - self._swept_at > SWEEP_MS:
             await self._sweep(today)
 
-    async def _left_alone(self, value: bytes | None, context: Context) -> bool:
+    async def _is_report_of_ours(self, record: CommandRecord, named: Head, context: Context) -> bool:
+        """Whether a report is to be carried out; the history has why it is refused, and nothing of a repeat."""
+        verdict = True if self._door is None else await self._door.report(record)
+        if isinstance(verdict, bool):
+            return verdict
+        refusal = unreadable(named.job_id, verdict.message, context, named.type, verdict.code)
+        await self._carry_out(Reaction(history=(refusal,)))
+        return False
+
+    async def _admitted(self, record: CommandRecord, command: Command) -> Command | Rejected:
+        """The command under the name of its sender; or why its sender may not ask for it."""
+        if self._door is None or not is_asked(command):
+            return command
+        return await self._door.asked(record, command, self._organisation_of)
+
+    def _organisation_of(self, job_id: str) -> str | None:
+        job = self._jobs.get(job_id)
+        return None if job is None else job.organisation
+
+    async def _left_alone(self, value: bytes | None, named: Head, context: Context) -> bool:
         """Whether a command is of a job that a newer version has written: a request is refused, a report put back.
 
         A report must not be lost: a newer control agent has to take it in. It goes to the end of the topic again.
         """
-        named = job_named(value)
-        if named is None or named.job_id not in self._jobs.not_understood or value is None:
+        if named.job_id not in self._jobs.not_understood or value is None:
             return False
         job_id = named.job_id
-        if named.type not in REPORTS:
+        if not named.is_report:
             problem = (
                 f"a newer version of Sluice has written job {job_id}, and the worker in control does not know what it "
                 f"is to do: end the rollout, or go forward again, and ask again"
@@ -145,7 +184,7 @@ class ControlAgent:
             await self._sleep(PUT_BACK_SECONDS)
         self._put_back.add(value)
         log.info("job %s: a report waits for a newer worker", job_id, extra=as_event("job.deferred", job=job_id))
-        await self._publish("commands", job_id.encode(), value)
+        await self._publish("reports", job_id.encode(), value)
         return True
 
     def _judged(self, before: Job | None, command: Command, context: Context) -> Reaction:

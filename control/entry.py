@@ -6,12 +6,13 @@ from typing import get_args
 
 import msgspec
 
+from control.door.senders import is_asked
 from control.reaction import Reaction
 from schemas.bounds import JobId
 from schemas.descriptors.expectations import unknown_field
 from schemas.job import Job
 from schemas.messages.codec import UndecodableError, decode, encode
-from schemas.messages.commands import Command, InputEnded, Report, Request
+from schemas.messages.commands import Command, InputEnded, Report, TimerDue
 from schemas.messages.events import History
 from schemas.messages.plans import Plan
 
@@ -21,12 +22,18 @@ class Head(msgspec.Struct, frozen=True):
 
     type: str
     job_id: JobId
+    input: msgspec.Raw | None = None
+
+    @property
+    def is_report(self) -> bool:
+        """Whether readers and workers alone may send it. Who sends rows to the inbox says how many there are, too."""
+        return self.type in REPORTS and (self.type != InputEnded.__name__ or self.input is not None)
 
 
 _NAMES = frozenset(kind.__name__ for kind in get_args(Command))
 
 
-REPORTS = frozenset(kind.__name__ for kind in get_args(Report))
+REPORTS = frozenset(kind.__name__ for kind in get_args(Report | TimerDue))
 """The names of the reports. Those of a newer version are unknown, and so are its requests: both are refused."""
 
 
@@ -54,7 +61,7 @@ def surplus_problem(data: bytes, command: Command) -> str | None:
     `data` is the record that `command` was decoded from. Reports may have unknown fields: the reader or worker that
     sends them may be of a newer version than this process.
     """
-    if not (isinstance(command, Request) or (isinstance(command, InputEnded) and command.input is None)):
+    if not is_asked(command):
         return None
     return unknown_field(msgspec.json.decode(data), type(command))
 

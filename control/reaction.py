@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from control.budget import counted, overspent
 from control.creation.inspection import INSPECTED_ROWS, explained, pause_reason
+from control.door.senders import is_asked
 from control.errors import Rejected
 from control.machine import Context, decide, evolve_all, turn
 from schemas.bounds import MOST_REASON
@@ -18,7 +19,6 @@ from schemas.job import Job
 from schemas.messages.commands import (
     Command,
     CreateJob,
-    InputEnded,
     InputFailed,
     PauseJob,
     PurgeJob,
@@ -65,7 +65,7 @@ def react(job: Job | None, command: Command, context: Context) -> Reaction:
         return Reaction(history=(rejection(command, verdict, context),))
     if not verdict:
         # A state with the offset of a repeated request answers its sender; no sender waits for an answer to a report.
-        seen = replace(job, command_offset=context.offset) if job and _is_asked(command) else None
+        seen = replace(job, command_offset=context.offset) if job and is_asked(command) else None
         return Reaction(job=seen)
     after = evolve_all(job, verdict, context)
     audited = [event for event in verdict if not isinstance(event, UNAUDITED)]
@@ -140,11 +140,6 @@ def unreadable(job_id: str, problem: str, context: Context, command: str = "?", 
     return CommandRejected(
         job_id=job_id, command_offset=context.offset, at=context.at, command=command, code=code, message=problem
     )
-
-
-def _is_asked(command: Command) -> bool:
-    """Whether a sender waits for the answer: of a request, or of the message that says how many rows there are."""
-    return isinstance(command, Request) or (isinstance(command, InputEnded) and command.input is None)
 
 
 def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:

@@ -31,7 +31,17 @@ def wait_for_topics(settings: Settings, stopping: Callable[[], bool]) -> None:
 
     librdkafka looks again for a topic that was missing only every five minutes, which would be a slow start.
     """
-    names: tuple[TopicName, ...] = ("plans", "jobs", "commands", "rows", "inbox", "inbox-state", "dead-letters")
+    names: tuple[TopicName, ...] = (
+        "plans",
+        "jobs",
+        "commands",
+        "reports",
+        "rows",
+        "inbox",
+        "inbox-state",
+        "dead-letters",
+        "principals",
+    )
     wanted = {topic_name(settings.prefix, name) for name in names}
     said = ""
     consumer = _consumer(settings, "ingest-view")

@@ -36,7 +36,7 @@ class Publisher:
     def __init__(self, settings: Settings, metrics: ReaderMetrics | None = None) -> None:
         self._metrics = metrics or ReaderMetrics()
         self._rows = topic_name(settings.prefix, "rows")
-        self._commands = topic_name(settings.prefix, "commands")
+        self._reports = topic_name(settings.prefix, "reports")
         self._dead_letters = topic_name(settings.prefix, "dead-letters")
         self._rows_partitions = 0
         self._unconfirmed = 0
@@ -95,10 +95,10 @@ class Publisher:
         """Publish a report about a job."""
 
         def delivered(error: KafkaError | None, _message: Any) -> None:
-            self._delivered(error, self._commands, confirmed)
+            self._delivered(error, self._reports, confirmed)
 
         key = report.job_id.encode()
-        self._produce(topic=self._commands, key=key, value=encode(report), on_delivery=delivered)
+        self._produce(topic=self._reports, key=key, value=encode(report), on_delivery=delivered)
 
     def poll(self, seconds: float = 0) -> None:
         """Handle delivery confirmations; waits up to `seconds` for the first."""

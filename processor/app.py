@@ -20,6 +20,7 @@ from processor.reporter import Reporter
 from processor.stream.acknowledgement import Acknowledgeable
 from processor.stream.faust_app import make_app
 from processor.stream.lease import Lease
+from processor.stream.report_copies import ReportCopies
 from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
@@ -60,7 +61,7 @@ def rejected(message: Message, error: UndecodableError) -> RejectedRecord:
     return RejectedRecord(message.topic, message.partition, message.offset, message.key, message.value, str(error))
 
 
-CONSUMED: tuple[TopicName, ...] = ("commands", "rows", "progress", "job-events")
+CONSUMED: tuple[TopicName, ...] = ("commands", "reports", "rows", "progress", "job-events")
 
 Handler = Callable[[EventT, Receipt], Awaitable[None]]
 Skip = Callable[[Acknowledgeable], Awaitable[None]]
@@ -78,6 +79,7 @@ class WorkerApp:
         lease: Lease,
         bury: Callable[[list[DeadLetter]], Awaitable[None]],
         metrics: WorkerMetrics | None = None,
+        copies: ReportCopies | None = None,
     ) -> None:
         """`bury` writes dead letters, and returns once Kafka has them."""
         self.app = make_app(settings)
@@ -87,6 +89,7 @@ class WorkerApp:
         self._reporter = reporter
         self._lease = lease
         self._bury = bury
+        self._copies = copies
         self._metrics = metrics or WorkerMetrics()
         self._rejected_states: list[RejectedRecord] = []
         lease.last_heartbeat = lambda: self.app.consumer.last_heartbeat
@@ -121,6 +124,7 @@ class WorkerApp:
         )
         agents: tuple[tuple[TopicName, str, Handler, Skip, Callable[[], asyncio.Event]], ...] = (
             ("commands", "control", self._on_command, self._skip_command, lambda: self._table_read),
+            ("reports", "reports", self._on_report, self._skip_command, lambda: self._held),
             ("rows", "dispatcher", self._on_block, self._skip_block, self._engine_ready),
             ("progress", "progress-reports", self._on_progress, self._reporter.skip, lambda: self._held),
             ("job-events", "job-reports", self._on_job_event, self._reporter.skip, lambda: self._held),
@@ -221,9 +225,16 @@ class WorkerApp:
         message = event.message
         async with self._commanding:
             with span("command", parent_in(_headers(message))):
-                await self._control.handle(message.offset, int(message.timestamp * 1000), message.key, message.value)
+                at, headers = int(message.timestamp * 1000), _headers(message) or ()
+                await self._control.handle(message.offset, at, message.key, message.value, headers)
         self._metrics.commands.observe(max(0.0, time.time() - message.timestamp))
         receipt.ack()
+
+    async def _on_report(self, event: EventT, receipt: Receipt) -> None:
+        assert self._copies is not None
+        message = event.message
+        at, headers = int(message.timestamp * 1000), _headers(message) or ()
+        await self._copies.take(message.offset, at, message.key, message.value, headers, receipt)
 
     async def _on_block(self, event: EventT, receipt: Receipt) -> None:
         assert self.engine is not None
@@ -325,6 +336,8 @@ class WorkerApp:
             if self._owns_commands:
                 async with self._commanding:
                     end = (await self.app.consumer.highwaters(self._command_log))[self._command_log]
+                    if self._copies is not None:
+                        await self._copies.begin(end)
                     await self._control.take_over(now_ms(), end)
             await self._reject_states()
             self._table_read.set()

@@ -103,7 +103,7 @@ def make_engine(
     kept = stores(settings, storage, sink, keys, clock)
 
     async def report_emptied(report: StoresEmptied) -> None:
-        await publisher.publish("commands", report.job_id.encode(), encode(report))
+        await publisher.publish("reports", report.job_id.encode(), encode(report))
 
     conclusions = Conclusions(
         jobs=jobs,

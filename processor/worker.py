@@ -13,6 +13,9 @@ from typing import Any
 import uvloop
 
 from control.agent import ControlAgent, Publish
+from control.door.door import Door
+from control.door.principals import FollowedPrincipals
+from control.door.senders import Headers
 from control.jobtable import JobTable
 from processor.app import WorkerApp
 from processor.assembly import make_engine
@@ -25,6 +28,7 @@ from processor.reporter import Reporter
 from processor.stream.lease import Lease
 from processor.stream.log_reader import LogReader, read_lane_records
 from processor.stream.publisher import Publisher
+from processor.stream.report_copies import KafkaReportLog, ReportCopies
 from processor.stream.tested_versions import untested_libraries
 from runtime.clients import async_elasticsearch
 from runtime.clock import SYSTEM_CLOCK, now_ms
@@ -35,7 +39,8 @@ from runtime.readiness import Readiness
 from runtime.settings import Settings
 from runtime.telemetry.exporter import serve
 from runtime.telemetry.log_events import as_event
-from schemas.topics import TopicName
+from runtime.topic_reading import TopicReading
+from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger("processor")
 
@@ -78,10 +83,20 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     reporter = Reporter(config.prefix, BulkSink(elastic))
     lease = Lease(config.session_timeout_seconds * 0.8)
     publish = fenced(publisher.publish, lease)
-    control = ControlAgent(
-        jobs, known, config.topic_partitions, publish, config.job_retention_days, now_ms, metrics.history
+    report_log, principals = KafkaReportLog(config), FollowedPrincipals(config)
+    copies = ReportCopies(publisher, report_log, lease, config.old_reports_hours)
+    door = Door(
+        copies,
+        principals,
+        partial(recent_commands, config),
+        required=config.require_signed_commands,
+        window_seconds=config.signed_command_seconds,
+        roots=map(str, config.import_roots),
     )
-    worker = WorkerApp(config, jobs, control, reporter, lease, publisher.bury, metrics)
+    control = ControlAgent(
+        jobs, known, config.topic_partitions, publish, config.job_retention_days, now_ms, metrics.history, door=door
+    )
+    worker = WorkerApp(config, jobs, control, reporter, lease, publisher.bury, metrics, copies)
     engine = make_engine(
         config,
         jobs,
@@ -102,7 +117,7 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     await app.start()
     ready = asyncio.create_task(_announce(engine, readiness))
     timers = Timers(jobs, publish, lambda: worker.commands, SYSTEM_CLOCK)
-    parts = [leased, *(asyncio.create_task(part.run()) for part in (engine, reporter, timers)), ready]
+    parts = [leased, *(asyncio.create_task(part.run()) for part in (engine, reporter, timers, copies)), ready]
     parts.append(asyncio.create_task(_measure(worker)))
     tasks: list[asyncio.Task[Any]] = [*parts, stopped, asyncio.create_task(app.wait_until_stopped())]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -124,10 +139,22 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await reader.stop()
+    await report_log.close()
+    principals.close()
     await publisher.stop()
     await elastic.close()
     await undecoded.close()
     return 1 if failed else 0
+
+
+async def recent_commands(config: Settings, since: int) -> list[tuple[int, Headers]]:
+    """The offsets and headers of the commands since a time. Raises KafkaException."""
+
+    def read() -> list[tuple[int, Headers]]:
+        reading = TopicReading(config, topic_name(config.prefix, "commands"), since_ms=max(1, since))
+        return [(record.offset() or 0, record.headers() or ()) for record in reading]
+
+    return await asyncio.to_thread(read)
 
 
 def end_at_once(lease: Lease) -> None:

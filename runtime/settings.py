@@ -225,6 +225,15 @@ class Settings(BaseSettings):
     bulk_bytes: int = Field(8 * 1024 * 1024, ge=65536, description="bytes of one bulk request, at most")
     bulk_in_flight: int = Field(2, ge=1, le=16, description="bulk requests a worker keeps in flight")
     lane_blocks: int = Field(128, ge=1, description="blocks of one lane that a worker holds in memory, at most")
+    require_signed_commands: bool = Field(
+        False, description="refuse requests, and rows of the inbox, that services write to Kafka without a signature"
+    )
+    signed_command_seconds: float = Field(
+        300.0, gt=0, description="how far apart the time of a signature and that of its record in Kafka may be"
+    )
+    old_reports_hours: float = Field(
+        24.0, ge=0, description="for so long after the upgrade, reports in the topic of the commands are taken"
+    )
     unknown_job_seconds: float = Field(
         30.0, ge=0, description="a row on the inbox waits so long for its job to be made, then it is refused"
     )

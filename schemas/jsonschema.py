@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.job import Job
 from schemas.messages.blocks import Block
-from schemas.messages.commands import Command
+from schemas.messages.commands import Command, NoOldReports, Report, TimerDue
 from schemas.messages.events import History
 from schemas.messages.inbox import InboxRecord, InboxRow
 from schemas.messages.lanes import LaneRecord
@@ -27,7 +27,12 @@ MESSAGES: dict[TopicName, tuple[Any, str, str]] = {
     "commands": (
         Command,
         "Command",
-        "Requests of people and services, and reports of readers and workers. Key: the job id.",
+        "Requests of people and services, and copies of the reports of readers and workers. Key: the job id.",
+    ),
+    "reports": (
+        Report | TimerDue | NoOldReports,
+        "Report",
+        "What readers and workers say of their work. Key: the job id.",
     ),
     "job-events": (
         History,
@@ -52,7 +57,8 @@ MESSAGES: dict[TopicName, tuple[Any, str, str]] = {
     "principals": (
         PrincipalRecord,
         "Principal record",
-        "A key, its last use, or a session of the page. Key: key/, use/ or session/, and the id.",
+        "A key, its last use, a session of the page, or what a process of the API signs with. "
+        "Key: key/, use/, session/ or signer/, and the id.",
     ),
     "security-events": (
         SecurityEvent,

@@ -10,6 +10,7 @@ DAY_MS = 24 * 3600 * 1000
 
 TopicName = Literal[
     "commands",
+    "reports",
     "jobs",
     "job-events",
     "plans",
@@ -71,6 +72,7 @@ def topics(prefix: str, partitions: int, replication: int = 1) -> tuple[Topic, .
     large = {"max.message.bytes": str(4 * 1024 * 1024)}
     table: tuple[tuple[TopicName, int, dict[str, str]], ...] = (
         ("commands", 1, {**_FOREVER, **BROKERS_TIME}),
+        ("reports", 1, _kept(14)),
         ("jobs", 1, _COMPACTED),
         ("job-events", 1, {**_FOREVER, **large}),
         ("plans", partitions, _kept(14)),

@@ -59,6 +59,7 @@ async def make_key(
         organisations=wanted.organisations,
         role=wanted.role,
         sha256=key.sha256,
+        signing_key=key.signing_key,
         created_at=now,
         created_by=asking.name,
         expires_at=None if wanted.expires_days is None else now + int(wanted.expires_days * DAY_MS),

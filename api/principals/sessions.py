@@ -78,6 +78,8 @@ def _proof(token: str, admin_key: str | None) -> str | None:
 
 
 def _sweep(store: PrincipalStore, now: int) -> None:
-    """Remove sessions whose time is over from the topic: without it, it would keep each one forever."""
+    """Remove sessions and signers whose time is over from the topic: without it, it would keep each one forever."""
     for name in list(store.feed.registry.sessions_over(now))[:_SWEPT_AT_ONCE]:
         store.forget_later(f"session/{name}")
+    for name in list(store.feed.registry.signers_over(now))[:_SWEPT_AT_ONCE]:
+        store.forget_later(f"signer/{name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 
 from api.errors import ApiError, KafkaUnavailableError, invalid, refused, unavailable
 from api.readmodel.appender import Appender
@@ -19,12 +20,17 @@ from schemas.messages.events import CommandRejected
 ANSWER_SECONDS = 20.0
 """More than the time in which another worker takes over from one that died."""
 
+Sign = Callable[[str, bytes], Awaitable[Mapping[str, bytes]]]
+"""Job id, value -> headers. Raises KafkaUnavailableError."""
+
 
 class CommandLog:
     """Appends to the topic ``commands``."""
 
-    def __init__(self, appender: Appender) -> None:
+    def __init__(self, appender: Appender, signed: Sign | None = None) -> None:
+        """`signed` makes the headers with which a command goes out; None: it has none."""
         self._appender = appender
+        self._signed = signed
         self._answers = CachedValue(lambda: asyncio.to_thread(appender.has, "commands", 2.0))
 
     async def append(self, command: Command) -> int:
@@ -33,7 +39,9 @@ class CommandLog:
         Raises:
             KafkaUnavailableError: Kafka did not acknowledge it in time.
         """
-        return await self._appender.append("commands", command.job_id.encode(), encode(command))
+        value = encode(command)
+        headers = None if self._signed is None else await self._signed(command.job_id, value)
+        return await self._appender.append("commands", command.job_id.encode(), value, headers)
 
     async def answers(self) -> bool:
         """Whether Kafka answers now, and has the topic."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from signing import public_key_of
+
 PREFIX: Final = "sluice_"
 """Programs that look for secrets in files know a key by it."""
 SECRET_BYTES: Final = 32
@@ -30,11 +32,21 @@ class NewKey:
         """What is kept."""
         return digest(self.text)
 
+    @property
+    def signing_key(self) -> str:
+        """The public half of what its owner signs with, which is kept as well."""
+        return public_key_of(self.text)
+
 
 def new_key(random_bytes: Callable[[int], bytes], key_id: str | None = None) -> NewKey:
     """A key: ``sluice_<id>_<256 random bits as hexadecimal digits>``."""
-    name = key_id or "".join(_ID_ALPHABET[byte % 32] for byte in random_bytes(_ID_LENGTH))
+    name = key_id or new_id(random_bytes)
     return NewKey(name, f"{PREFIX}{name}_{random_bytes(SECRET_BYTES).hex()}")
+
+
+def new_id(random_bytes: Callable[[int], bytes]) -> str:
+    """The id of a new key."""
+    return "".join(_ID_ALPHABET[byte % 32] for byte in random_bytes(_ID_LENGTH))
 
 
 def digest(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from control.principals.keys import digest, key_id_in
 from schemas.messages.codec import UndecodableError, decode
-from schemas.policies.principals import ApiKey, KeyUse, PrincipalRecord, Session, record_key
+from schemas.policies.principals import ApiKey, KeyUse, PrincipalRecord, Session, Signer, record_key
 
 
 def read_principal(key: bytes | None, value: bytes | None) -> tuple[str, PrincipalRecord | None]:
@@ -36,6 +36,8 @@ class Registry:
         """Key id -> when it was used last, milliseconds since 1970."""
         self.sessions: dict[str, Session] = {}
         """SHA-256 of the token -> session."""
+        self.signers: dict[str, Signer] = {}
+        """Id -> what a process of the API signs with."""
 
     def put(self, name: str, record: PrincipalRecord | None) -> None:
         """Take in a record."""
@@ -46,9 +48,16 @@ class Registry:
                 self.uses[record.id] = max(record.at, self.uses.get(record.id, 0))
             case Session():
                 self.sessions[record.sha256] = record
+            case Signer():
+                self.signers[record.id] = record
             case None:
                 kind, _, rest = name.partition("/")
-                tables: dict[str, dict[str, Any]] = {"key": self.keys, "use": self.uses, "session": self.sessions}
+                tables: dict[str, dict[str, Any]] = {
+                    "key": self.keys,
+                    "use": self.uses,
+                    "session": self.sessions,
+                    "signer": self.signers,
+                }
                 tables.get(kind, {}).pop(rest, None)
 
     def key_of(self, text: str) -> ApiKey | None:
@@ -63,6 +72,10 @@ class Registry:
     def sessions_over(self, now_ms: int) -> Iterable[str]:
         """The SHA-256 of the sessions whose time is over."""
         return [name for name, session in self.sessions.items() if session.ends_at <= now_ms]
+
+    def signers_over(self, now_ms: int) -> Iterable[str]:
+        """The ids of the signers whose time is over."""
+        return [name for name, signer in self.signers.items() if signer.ends_at <= now_ms]
 
 
 def end_of(key: ApiKey, now_ms: int) -> str | None:

@@ -15,6 +15,7 @@ from contextlib import closing
 
 from confluent_kafka import KafkaException
 
+from control.door.principals import FollowedPrincipals
 from control.jobtable import JobTable
 from control.predicates import understood
 from csvfile.cutter import Limits
@@ -24,6 +25,7 @@ from ingest.inbox.acceptance import takes_rows
 from ingest.inbox.partition import Batch, GivenUpError, InboxContext, home_partition
 from ingest.inbox.reports import REPORT_SECONDS, Announcer, report_on
 from ingest.inbox.row_buffer import RowBuffer
+from ingest.inbox.senders import Senders
 from ingest.inbox.transactions import InboxConsumer, InterruptedSessionError, Transactions
 from ingest.metrics import ReaderMetrics
 from ingest.publisher import Publisher
@@ -58,6 +60,7 @@ class Inbox:
         self._encoded = BlockSealer(JobKeys(settings.storage_root), lambda job_id: self._view.get(job_id)).encoded
         self._open: dict[str, Job] = {}  # jobs whose rows are still to become blocks
         self._given_up: dict[str, str] = {}
+        self._principals = FollowedPrincipals(settings)
         self._view = JobTable()
         self._view.listen(self._job_changed)
         self._announcer = Announcer()
@@ -85,6 +88,7 @@ class Inbox:
         finally:
             self._publisher.flush(1.0)
             self._jobs.close()
+            self._principals.close()
 
     def _session(self) -> None:
         self._refresh()
@@ -108,6 +112,7 @@ class Inbox:
             partitions,
             self._encoded,
             self._quotas,
+            Senders(self._principals.registry, self._settings.require_signed_commands).problem,
             self._given_up,
         )
 
@@ -116,6 +121,8 @@ class Inbox:
         if count:
             self._most = max(1, min(ROUND_RECORDS, ROUND_BYTES * count // max(size, 1)))
         self._jobs.follow()
+        if count and (consumer.signed or self._settings.require_signed_commands):
+            self._principals.be_current()
         now = time.monotonic()
         for intake in consumer.intakes.values():
             intake.work(now)

@@ -22,6 +22,7 @@ from csvfile.cutter import Limits
 from ingest.inbox.acceptance import Terms, takes_rows, terms_of, unknown_dataset, unknown_job
 from ingest.inbox.records import Arrival, RowMaker, read_record
 from ingest.inbox.row_buffer import RowBuffer
+from ingest.inbox.senders import SenderProblem, anyone
 from ingest.inbox.waiting_rows import Aside, Record
 from ingest.publisher import MESSAGE_BYTES
 from runtime.telemetry.log_events import as_event
@@ -91,6 +92,7 @@ class InboxContext:
     encoded: Callable[[Block], bytes] = encode
     """A block as a message: those with rows sealed."""
     quotas: QuotaBook = field(default_factory=QuotaBook)
+    sender_problem: SenderProblem = anyone
     given_up: dict[str, str] = field(default_factory=dict)
     """Job id -> why no row of it becomes a block in this process any more: the job is to fail with this reason."""
 
@@ -99,6 +101,7 @@ class InboxContext:
 class _JobIntake:
     """What one job's rows need, looked up once a turn."""
 
+    job: Job
     terms: Terms
     maker: RowMaker
     fill: RowBuffer
@@ -219,7 +222,11 @@ class InboxPartition:
             if home != self.partition:
                 self._batch.moved.append((home, job_id, record))
             elif (desk := self._desk(job_id)) is not None:
-                self._take_in(record, arrival, desk)
+                stranger = self._around.sender_problem(record, desk.job)
+                if stranger is not None:
+                    self._refuse(record, stranger)
+                else:
+                    self._take_in(record, arrival, desk)
             else:
                 return self._set_aside(job_id, record, now)
         except UndecodableError as error:
@@ -288,8 +295,8 @@ class InboxPartition:
             else:
                 self.fills[job_id] = fill
         if dataset is None:
-            return _JobIntake(terms, RowMaker(("",)), fill)
-        return _JobIntake(terms, RowMaker(_columns(dataset, job), _absent(dataset, job)), fill)
+            return _JobIntake(job, terms, RowMaker(("",)), fill)
+        return _JobIntake(job, terms, RowMaker(_columns(dataset, job), _absent(dataset, job)), fill)
 
     def _missing(self, job_id: str) -> str:
         """Why a row is refused that has waited in vain. Of an unknown dataset the job learns, too."""

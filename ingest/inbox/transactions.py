@@ -37,6 +37,7 @@ from schemas.messages.dead_letters import RejectedRecord
 from schemas.messages.formats import format_headers
 from schemas.messages.inbox import InboxRecord
 from schemas.topics import topic_name
+from signing import HEADER
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class InboxConsumer:
         self.intakes: dict[int, InboxPartition] = {}
         self._held: set[int] = set()
         self._failure: str | None = None
+        self.signed = False
+        """Whether a signed record has come."""
         session_ms = int(settings.session_timeout_seconds * 1000)
         config = librdkafka_config(
             settings,
@@ -117,7 +120,9 @@ class InboxConsumer:
             if intake is not None:
                 value = record.value()
                 count, size = count + 1, size + len(value or b"")
-                intake.come(Record(record.offset(), record.key(), value))
+                headers = [pair for pair in record.headers() or () if pair[0] == HEADER]
+                self.signed = self.signed or bool(headers)
+                intake.come(Record(record.offset(), record.key(), value, headers, record.timestamp()[1]))
         if self._failure:
             raise InterruptedSessionError(self._failure)
         return count, size
@@ -273,7 +278,7 @@ class Transactions:
         for job_id, state in batch.states:
             self._produce("inbox-state", partition, job_id.encode(), encode(state) if state else None)
         for home, job_id, record in batch.moved:
-            self._produce("inbox", home, job_id.encode(), record.value)
+            self._produce("inbox", home, job_id.encode(), record.value, dict(record.headers))
         for key in batch.dropped:
             self._produce("inbox-state", partition, key, None)
         inbox = topic_name(self._prefix, "inbox")
@@ -291,7 +296,7 @@ class Transactions:
         partition: int | None,
         key: bytes | None,
         value: bytes | None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
     ) -> None:
         more = {"partition": partition} if partition is not None else {}
         while True:

@@ -6,6 +6,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from control.door.senders import Headers
+
 MOST_RECORDS = 100_000
 MOST_BYTES = 64 * 1024 * 1024
 """Bytes of memory, about, with what Python adds to each record."""
@@ -22,6 +24,9 @@ class Record:
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: Headers = ()
+    at: int = 0
+    """When Kafka took it in, milliseconds since 1970."""
 
     @property
     def size(self) -> int:

@@ -187,7 +187,7 @@ class Conclusions:
             log.exception("job %s: a purge met an unexpected error", job.id, extra=as_event("purge.failed", job=job.id))
             problem = f"a worker met an error that it is not made for: {error!r}; its log has more"
             report = PurgeEnded(job_id=job.id, epoch=job.epoch, problem=problem[:MOST_REASON])
-        await self.publisher.publish("commands", job.id.encode(), encode(report))
+        await self.publisher.publish("reports", job.id.encode(), encode(report))
 
     async def housekeep(self) -> None:
         """Again and again, remove what is kept no longer."""
@@ -207,7 +207,7 @@ class Conclusions:
             with self.failures.failing_only(job):
                 operation, work = await self.works.for_conclusion(job)
                 report = await step(operation, work)
-                await self.publisher.publish("commands", job.id.encode(), encode(report))
+                await self.publisher.publish("reports", job.id.encode(), encode(report))
         except FencedError:
             pass  # the job is paused, or partition 0 belongs to another worker by now
         finally:

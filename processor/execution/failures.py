@@ -58,7 +58,7 @@ class JobFailures:
         self._lanes.give_up(job)
         log.error("job %s can't go on: %s", job.id, reason, extra=as_event("job.failed", job=job.id, epoch=job.epoch))
         report = WorkFailed(job_id=job.id, phase=job.phase, run=job.run, reason=reason[:MOST_REASON])
-        self._background.start(self._publisher.publish("commands", job.id.encode(), encode(report)))
+        self._background.start(self._publisher.publish("reports", job.id.encode(), encode(report)))
 
     def lane_broken(self, lane: Lane, reason: str) -> None:
         """Fail the job of a lane whose blocks can't be read; the lane shows the reason."""

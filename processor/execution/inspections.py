@@ -77,7 +77,7 @@ class Inspections:
                 _, work = await self.works.for_conclusion(job)
                 suspicion, own = await self._looked_at(work, self._opened(value))
                 report = RowsInspected(job_id=job.id, epoch=job.epoch, suspicion=suspicion, own_rows=own)
-                await self.publisher.publish("commands", job.id.encode(), encode(report))
+                await self.publisher.publish("reports", job.id.encode(), encode(report))
         except FencedError:
             pass  # the job is paused, or partition 0 belongs to another worker by now
 

@@ -1,4 +1,4 @@
-"""Appends a command for each timer whose time has come, in the worker that owns the commands."""
+"""Appends a report for each timer whose time has come, in the worker that owns the commands."""
 
 from __future__ import annotations
 
@@ -46,4 +46,4 @@ class Timers:
         for key, command in commands.items():
             if key not in self._sent:
                 self._sent[key] = now
-                await self._publish("commands", command.job_id.encode(), encode(command))
+                await self._publish("reports", command.job_id.encode(), encode(command))

@@ -178,20 +178,20 @@ class Checkpoints:
             if rested:
                 seen.update(rested)
                 report = LanesRested(job_id=job.id, phase=job.phase, run=job.run, epoch=job.epoch, lanes=rested)
-                reports.append(("commands", job.id.encode(), encode(report), None))
+                reports.append(("reports", job.id.encode(), encode(report), None))
         for job_id in list(self._lanes.by_job):
             job = self._jobs.get(job_id)
             if job is None:
                 continue
             if counts := self._news_of_counts(job, counts_due):
                 self._counted[job.id].update(counts)
-                reports.append(("commands", job.id.encode(), encode(LanesCounted(job_id=job.id, lanes=counts)), None))
+                reports.append(("reports", job.id.encode(), encode(LanesCounted(job_id=job.id, lanes=counts)), None))
             seen = self._done[job.id, job.run]
             done = self._lanes.done(job, seen)
             if done:
                 seen.update(done)
                 finished = LanesDone(job_id=job.id, phase=job.phase, run=job.run, lanes=done)
-                reports.append(("commands", job.id.encode(), encode(finished), None))
+                reports.append(("reports", job.id.encode(), encode(finished), None))
         await self._publisher.publish_all(reports)
 
     def _news_of_counts(self, job: Job, due: bool) -> dict[int, LaneTotals]:

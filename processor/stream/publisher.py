@@ -61,6 +61,22 @@ class Publisher:
         if sent:
             await asyncio.gather(*sent)
 
+    async def copy(
+        self, topic: TopicName, records: Iterable[tuple[bytes | None, bytes, Iterable[tuple[str, bytes]]]]
+    ) -> None:
+        """Write records (key, value, headers) with just these headers, and wait until all are safe.
+
+        Raises:
+            aiokafka.errors.KafkaError: as `publish_all`.
+        """
+        name = topic_name(self._prefix, topic)
+        sent = [
+            await self._producer.send(name, key=key, value=value, headers=list(headers))
+            for key, value, headers in records
+        ]
+        if sent:
+            await asyncio.gather(*sent)
+
     async def bury(self, letters: Iterable[DeadLetter]) -> None:
         """Write dead letters and wait until all are safe.
 

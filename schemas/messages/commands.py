@@ -1,4 +1,7 @@
-"""Commands (topic ``commands``, key: job id): requests of people and services, and reports of readers and workers."""
+"""Commands (topic ``commands``, key: job id): requests of people and services, and reports of readers and workers.
+
+Readers and workers write their reports to the topic ``reports``; the control agent copies each into ``commands``.
+"""
 
 from __future__ import annotations
 
@@ -218,6 +221,10 @@ class StoresEmptied(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a worker: what these stores had of the job is removed, since its retention is over."""
 
     stores: list[StoreName]
+
+
+class NoOldReports(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
+    """The first record of the topic ``reports`` in an installation whose reports have always been written there."""
 
 
 Request = (

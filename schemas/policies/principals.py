@@ -53,6 +53,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, tag="key", tag_field="ty
     expires_at: Timestamp | None = None
     revoked_at: Timestamp | None = None
     revoked_by: Name | None = None
+    signing_key: Digest | msgspec.UnsetType = msgspec.UNSET
+    """The Ed25519 key by which what this principal signs is told, as hexadecimal digits; unset: it can't sign."""
 
 
 class KeyUse(msgspec.Struct, frozen=True, kw_only=True, tag="use", tag_field="type"):
@@ -84,7 +86,17 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, tag="session", tag_fiel
     ends_at: Timestamp
 
 
-PrincipalRecord = ApiKey | KeyUse | Session
+class Signer(msgspec.Struct, frozen=True, kw_only=True, tag="signer", tag_field="type"):
+    """What a process of the API signs its commands with (key of the record: ``signer/<id>``)."""
+
+    id: KeyId
+    signing_key: Digest
+    """The public Ed25519 key, as hexadecimal digits; the private one is in the memory of that process alone."""
+    began_at: Timestamp
+    ends_at: Timestamp
+
+
+PrincipalRecord = ApiKey | KeyUse | Session | Signer
 
 
 def record_key(record: PrincipalRecord) -> str:
@@ -96,3 +108,5 @@ def record_key(record: PrincipalRecord) -> str:
             return f"use/{record.id}"
         case Session():
             return f"session/{record.sha256}"
+        case Signer():
+            return f"signer/{record.id}"

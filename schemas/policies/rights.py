@@ -32,15 +32,15 @@ class Right:
 
 READS: Final[Mapping[User, tuple[TopicName, ...]]] = {
     "api": ("commands", "jobs", "job-events", "lanes", "principals", "security-events"),
-    "ingest": ("commands", "jobs", "plans", "rows", "inbox", "inbox-state"),
-    "worker": ("commands", "jobs", "job-events", "rows", "lanes", "progress", "dead-letters"),
+    "ingest": ("commands", "jobs", "plans", "rows", "inbox", "inbox-state", "principals"),
+    "worker": ("commands", "reports", "jobs", "job-events", "rows", "lanes", "progress", "dead-letters", "principals"),
     "migrate": (),
     "service": (),
 }
 WRITES: Final[Mapping[User, tuple[TopicName, ...]]] = {
     "api": ("commands", "principals", "security-events"),
-    "ingest": ("commands", "rows", "inbox", "inbox-state", "dead-letters"),
-    "worker": ("commands", "jobs", "job-events", "plans", "lanes", "progress", "dead-letters"),
+    "ingest": ("reports", "rows", "inbox", "inbox-state", "dead-letters"),
+    "worker": ("commands", "reports", "jobs", "job-events", "plans", "lanes", "progress", "dead-letters"),
     "migrate": (),
     "service": ("commands", "inbox"),
 }

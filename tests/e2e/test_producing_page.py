@@ -20,8 +20,8 @@ TYPESCRIPT = ROOT / "tests" / "typescript"
 PROGRAM = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def output_of(program: str, folder: Path, cluster: Cluster) -> str:
-    environment = {**os.environ, "KAFKA": cluster.settings.bootstrap, "SLUICE_PREFIX": cluster.settings.prefix}
+def output_of(program: str, folder: Path, cluster: Cluster, **more: str) -> str:
+    environment = {**os.environ, **more, "KAFKA": cluster.settings.bootstrap, "SLUICE_PREFIX": cluster.settings.prefix}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
     )
@@ -39,7 +39,7 @@ def test_the_programs_of_the_page_do_what_it_says(cluster: Cluster, people: Peop
     for program in clients:
         job_id = output_of(program, tmp_path, cluster)
         job = cluster.wait_state(job_id, "COMPLETED")
-        assert job["progress"]["rows_applied"] == 1_000 and job["created_by"] == "crm"
+        assert job["progress"]["rows_applied"] == 1_000 and job["created_by"] == "topic"
         verdict = compare(cluster.settings, job_id, "people", file)
         assert verdict.holds, str(verdict)
     assert output_of(refusal, tmp_path, cluster).startswith("rejected 404 there is no job never-made")
@@ -99,3 +99,19 @@ def test_a_client_in_typescript_is_made_from_the_description_and_runs_a_job(
         "errors": [[300, "email"]],
         "missing": 404,
     }
+
+
+def test_the_programs_of_the_page_on_signing_do_what_it_says(cluster: Cluster, people: People, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(people(1_000).read_bytes())
+    wanted = {"name": "crm", "organisation": "acme", "role": "operator", "kind": "service"}
+    key = cluster.call("POST", "/v1/keys", json=wanted)["key"]
+    helped, plain = PROGRAM.findall((ROOT / "docs" / "signing.md").read_text(encoding="utf-8"))
+    job_id = output_of(plain, tmp_path, cluster, SLUICE_KEY=key)
+    cluster.wait(lambda: cluster.job(job_id)["ended"], 60, "the job of the plain program has ended")
+    assert {entry["by"] for entry in cluster.history(job_id) if entry["by"]} == {"crm"}
+    job_id = output_of(helped, tmp_path, cluster, SLUICE_KEY=key, PYTHONPATH=str(ROOT))
+    job = cluster.wait_state(job_id, "COMPLETED")
+    assert job["progress"]["rows_applied"] == 1_000 and job["created_by"] == "crm"
+    verdict = compare(cluster.settings, job_id, "people", file)
+    assert verdict.holds, str(verdict)

@@ -8,7 +8,7 @@ from runtime.clients import librdkafka_config
 from schemas.job import LaneTotals, RestedLane
 from schemas.messages.codec import encode
 from schemas.messages.commands import Command, LanesDone, LanesRested, PauseJob, ResumeJob, RollbackJob, SetRate
-from schemas.topics import topic_name
+from schemas.topics import TopicName, topic_name
 from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, assert_still, count, rejections
@@ -16,11 +16,13 @@ from tests.faults.evidence import assert_loaded, assert_still, count, rejections
 ROWS = 20_000
 
 
-def produce(cluster: Cluster, *values: Command | bytes | None, key: bytes = b"?") -> None:
+def produce(
+    cluster: Cluster, *values: Command | bytes | None, key: bytes = b"?", topic: TopicName = "commands"
+) -> None:
     producer = Producer(librdkafka_config(cluster.settings, linger_ms=60_000))  # in one batch: nothing comes in between
     for value in values:
         data = value if value is None or isinstance(value, bytes) else encode(value)
-        producer.produce(topic_name(cluster.settings.prefix, "commands"), data, key)
+        producer.produce(topic_name(cluster.settings.prefix, topic), data, key)
     assert producer.flush(10) == 0
 
 
@@ -50,7 +52,12 @@ def test_reports_of_another_epoch_prove_nothing(cluster: Cluster, people: People
     cluster.wait_rows(job_id, 1)
     done = {number: LaneTotals(rows_applied=1, blocks=1, last_row=1) for number in range(8)}
     rested = {number: RestedLane(epoch=0, totals=LaneTotals()) for number in range(8)}
-    produce(cluster, LanesDone(job_id=job_id, run=7, lanes=done), LanesRested(job_id=job_id, epoch=0, lanes=rested))
+    reports = LanesDone(job_id=job_id, run=7, lanes=done), LanesRested(job_id=job_id, epoch=0, lanes=rested)
+    produce(cluster, *reports, topic="reports")
+    produce(cluster, *reports)  # as a service could: they are refused
+    cluster.wait(
+        lambda: "!LanesRested" in cluster.events(job_id), 60, "reports by the topic of the commands are refused"
+    )
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)
 

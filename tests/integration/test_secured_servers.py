@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -45,11 +46,13 @@ from processor.rebuild import rebuild
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
-from schemas.policies.rights import WRITES, User
+from schemas.policies.rights import READS, WRITES, User, rights_of
 from schemas.topics import TopicName, topic_name
+from signing import sign
 from tests.cluster import ROOT, Cluster, Process, forget
 from tests.conftest import People
 from tests.e2e.commandline import CommandLine
+from tests.faults.evidence import rejections
 from tests.upstream import Sender, end, rows_of, topic_job
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificates by openssl")
@@ -136,7 +139,7 @@ def secured(test_home: Path, certificates: Certificates) -> Iterator[Secured]:
         servers.remove()
 
 
-_USERS: tuple[User, ...] = ("migrate", "api", "ingest", "worker")
+_USERS: tuple[User, ...] = ("migrate", "api", "ingest", "worker", "service")
 PLAIN = {"kafka_sasl_mechanism": "PLAIN", "kafka_password": KAFKA_PASSWORD}
 SCRAM = {"kafka_sasl_mechanism": "SCRAM-SHA-256", "kafka_password": SCRAM_PASSWORD}
 PASSWORD = {"elasticsearch_username": USER, "elasticsearch_password": ELASTICSEARCH_PASSWORD}
@@ -187,7 +190,7 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
         export = cluster.export("rights")
         cluster.wait_state(export, "COMPLETED")
         by_inbox = topic_job(cluster, "rights-by-inbox")
-        Sender(superuser).rows(by_inbox, rows_of(people(100)))
+        Sender(settings["service"]).rows(by_inbox, rows_of(people(100)))
         end(cluster, by_inbox, 100)
         cluster.wait_state(by_inbox, "COMPLETED")
         assert cluster.act(job_id, "rollback")["state"] == "ROLLED_BACK"
@@ -195,10 +198,29 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
         assert cluster.history(job_id)
         key = cluster.call("POST", "/v1/keys", json={"name": "ada", "organisation": "rights", "role": "viewer"})["key"]
         assert cluster.request("GET", f"/v1/jobs/{job_id}", headers={"X-API-Key": key}).status_code == 200
+        signing_key = cluster.call(
+            "POST", "/v1/keys", json={"name": "crm", "organisation": "rights", "role": "operator", "kind": "service"}
+        )["key"]
+        command = json.dumps({"type": "TerminateJob", "job_id": "rights-none"}).encode()
+        service = Producer(librdkafka_config(settings["service"]))
+        for headers in (sign(signing_key, "commands", "rights-none", command), []):
+            service.produce(topic_name("sluice", "commands"), command, "rights-none", headers=headers)
+        assert service.flush(30) == 0
+        answers = cluster.wait(
+            lambda: (
+                [one for one in rejections(settings["worker"]) if one.job_id == "rights-none"][1:]
+                and [one for one in rejections(settings["worker"]) if one.job_id == "rights-none"]
+            ),
+            60,
+            "the service's commands are answered",
+        )
+        assert [(one.code, one.by) for one in answers] == [(404, "topic"), (404, "topic")]
         for role, own in settings.items():
             for name in get_args(TopicName):
                 if name not in WRITES[role]:
                     assert _refuses(own, topic_name("sluice", name)), f"{role} may write {name}"
+                if name not in READS[role]:
+                    assert _refuses_to_show(own, topic_name("sluice", name)), f"{role} may read {name}"
         for process in list(cluster.all):
             process.stop()
         cluster.check()
@@ -217,6 +239,24 @@ def _refuses(settings: Settings, topic: str) -> bool:
     producer.produce(topic, b"x", on_delivery=lambda error, _: errors.append(error))
     producer.flush(30)
     return errors[0] is not None and errors[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
+def _refuses_to_show(settings: Settings, topic: str) -> bool:
+    """Whether Kafka refuses this user the records of this topic."""
+    consumer = Consumer(
+        {**librdkafka_config(settings, group_id="sluice-stranger", enable_partition_eof=True), "log_level": 0}
+    )
+    try:
+        consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+        record = consumer.poll(20)
+        error = record.error() if record is not None else None
+        return error is not None and error.code() in (
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            KafkaError.UNKNOWN_TOPIC_OR_PART,  # of a topic that it may not even describe
+            KafkaError._UNKNOWN_TOPIC,
+        )
+    finally:
+        consumer.close()
 
 
 def _make_users(secured: Secured) -> None:
@@ -244,6 +284,15 @@ def _make_users(secured: Secured) -> None:
                 )
                 for operation in acl["operations"]
             ]
+    # A service's user has no manifest: docs/security.md has its rights.
+    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
+    admin.alter_user_scram_credentials([UserScramCredentialUpsertion("sluice-service", info, secret)])[
+        "sluice-service"
+    ].result(20)
+    for right in rights_of("service", "sluice"):
+        write = AclOperation[right.operation.upper()]
+        place = (ResourceType.TOPIC, right.name, ResourcePatternType.LITERAL, "User:sluice-service", "*", write)
+        bindings.append(AclBinding(*place, AclPermissionType.ALLOW))
     for future in admin.create_acls(bindings).values():
         future.result(20)
 

@@ -104,7 +104,7 @@ def test_the_control_agent_refuses_requests_and_puts_reports_back(caplog: pytest
     written.clear()
     for offset in (11, 12, 13):
         run(world.agent.handle(offset, 1, b"j", report))
-    assert written == [("commands", b"j", report)] * 3
+    assert written == [("reports", b"j", report)] * 3
     assert len(slept) == 2 and len(world.history) == published + 1
     world.jobs.apply(b"j", state(command_offset=9))
     run(world.agent.handle(14, 1, b"j", report))

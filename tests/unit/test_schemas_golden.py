@@ -1,6 +1,7 @@
 """Golden messages: what other services write and read. A change that breaks one of these breaks those services."""
 
 import json
+import re
 from typing import Any, get_args
 
 import pytest
@@ -111,6 +112,11 @@ GOLDEN: dict[str, list[str]] = {
         """{"type": "key", "id": "0123456789", "name": "loader", "kind": "service", "organisations": ["acme"],
             "role": "operator", "sha256": "ab12", "created_at": 1767225600000,
             "created_by": "admin", "expires_at": null, "revoked_at": 1767225600001, "revoked_by": "ada"}""",
+        """{"type": "key", "id": "0123456789", "name": "crm", "kind": "service", "organisations": ["acme"],
+            "role": "operator", "sha256": "ab12", "created_at": 1767225600000, "created_by": "admin",
+            "expires_at": null, "revoked_at": null, "revoked_by": null, "signing_key": "cd34"}""",
+        """{"type": "signer", "id": "0123456789", "signing_key": "cd34", "began_at": 1767225600000,
+            "ends_at": 1767268800000}""",
         '{"type": "use", "id": "0123456789", "at": 1767225600000}',
         """{"type": "session", "sha256": "ab12", "name": "ada", "kind": "person", "organisations": null,
             "role": "viewer", "key_id": "0123456789", "proof": null, "issuer": null, "began_at": 1767225600000,
@@ -121,6 +127,10 @@ GOLDEN: dict[str, list[str]] = {
             "organisations": ["acme"], "address": "10.0.0.1", "about": "0123456780", "why": "loader", "unlogged": 2}"""
     ],
 }
+GOLDEN["reports"] = [
+    *[text for text in GOLDEN["commands"] if not re.search(r'"type": "(?!TimerDue)\w+(Job|Draft|Errors|Rate)"', text)],
+    '{"type": "NoOldReports"}',
+]
 EACH = [(topic, text) for topic, texts in GOLDEN.items() for text in texts]
 
 

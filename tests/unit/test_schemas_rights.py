@@ -35,8 +35,14 @@ def test_every_topic_is_written_and_only_the_api_makes_keys() -> None:
     assert {name for names in READS.values() for name in names} == set(get_args(TopicName))
     for name in ("principals", "security-events"):
         assert [user for user in get_args(User) if name in WRITES[user]] == ["api"]
-        assert [user for user in get_args(User) if name in READS[user]] == ["api"]
+    assert [user for user in get_args(User) if "security-events" in READS[user]] == ["api"]
     assert [user for user in get_args(User) if "jobs" in WRITES[user]] == ["worker"]
+
+
+def test_services_can_ask_but_not_report() -> None:
+    assert [user for user in get_args(User) if "commands" in WRITES[user]] == ["api", "worker", "service"]
+    assert [user for user in get_args(User) if "reports" in WRITES[user]] == ["ingest", "worker"]
+    assert READS["service"] == ()
 
 
 def test_they_are_written_for_kafka_s_own_command() -> None:
