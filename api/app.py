@@ -39,6 +39,11 @@ from api.web.middleware import KnownHosts, UnexpectedErrors
 from api.web.responses import on_api_error
 from api.web.routing import starlette_routes
 from api.web.services import Services
+from api.webhooks.metrics import WebhookMetrics
+from api.webhooks.sending import Sending, connections_by
+from api.webhooks.store import KafkaWriter as WebhookWriter
+from api.webhooks.store import WebhookStore
+from api.webhooks.trying import Trials
 from control.admission import Catalog
 from control.kinds import kinds
 from runtime.clients import async_elasticsearch, librdkafka_config
@@ -89,7 +94,9 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
     storage = open_storage(settings)
     live = JobFeed()
     metrics = Metrics(live.view, lambda: live.caught_up)
+    webhook_metrics = WebhookMetrics(metrics.registry)
     serve(settings, metrics.registry, lambda: live.caught_up)
+    connections = connections_by(settings)
     # Made and thrown away: it reads the files of certificates, and refuses what does not fit.
     AdminClient({**librdkafka_config(settings), "log_level": 2})
 
@@ -99,6 +106,8 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
         appender, history = Appender(settings, loop), HistoryReader(settings)
         principals = PrincipalStore(PrincipalFeed(), KafkaWriter(appender))
         audit = Audit(KafkaEventWriter(appender))
+        webhooks = WebhookStore(WebhookWriter(appender))
+        sending = Sending(settings, loop, webhooks, connections, webhook_metrics)
         client = async_elasticsearch(settings, node=LimitedNode)
         app.state.services = Services(
             settings=settings,
@@ -113,6 +122,8 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             principals=principals,
             audit=audit,
             authenticator=Authenticator(settings, principals, audit, admin_key(settings)),
+            webhooks=webhooks,
+            trials=Trials(connections, settings.api),
         )
 
         def caught_up() -> None:
@@ -132,6 +143,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
         ]
         for follower in followers:
             follower.start()
+        sending.start()
         tending = [
             asyncio.create_task(clean_up(settings.storage_root)),
             asyncio.create_task(end_drafts(app.state.services)),
@@ -143,6 +155,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             for task in tending:
                 task.cancel()
             app.state.services.files.close()
+            await sending.stop()
             await asyncio.gather(*(asyncio.to_thread(follower.stop) for follower in followers))
             await asyncio.to_thread(appender.stop)
             await asyncio.to_thread(history.close)

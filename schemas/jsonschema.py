@@ -19,6 +19,7 @@ from schemas.principals import PrincipalRecord
 from schemas.progress import LaneProgress, RowError
 from schemas.security import SecurityEvent
 from schemas.topics import TopicName
+from schemas.webhooks import Delivery, Webhook
 
 FOLDER = Path(__file__).parent / "json"
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -58,6 +59,12 @@ MESSAGES: dict[TopicName, tuple[Any, str, str]] = {
         SecurityEvent,
         "Security event",
         "Who came in, who was refused, who made keys. Key: the principal's name.",
+    ),
+    "webhooks": (Webhook, "Webhook", "An address that an organisation has events sent to. Key: the webhook's id."),
+    "webhook-deliveries": (
+        Delivery,
+        "Delivery",
+        "An event on its way to a webhook, and how far it has come. Key: webhook id/event id.",
     ),
     "dead-letters": (RowError, "Row error", "A row that was not applied, and why. Key: the job id."),
 }

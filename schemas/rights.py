@@ -31,14 +31,23 @@ class Right:
 
 
 READS: Final[Mapping[User, tuple[TopicName, ...]]] = {
-    "api": ("commands", "jobs", "job-events", "lanes", "principals", "security-events"),
+    "api": (
+        "commands",
+        "jobs",
+        "job-events",
+        "lanes",
+        "principals",
+        "security-events",
+        "webhooks",
+        "webhook-deliveries",
+    ),
     "ingest": ("commands", "jobs", "plans", "rows", "inbox", "inbox-state"),
     "worker": ("commands", "jobs", "job-events", "rows", "lanes", "progress", "dead-letters"),
     "migrate": (),
     "service": (),
 }
 WRITES: Final[Mapping[User, tuple[TopicName, ...]]] = {
-    "api": ("commands", "principals", "security-events"),
+    "api": ("commands", "principals", "security-events", "webhooks", "webhook-deliveries"),
     "ingest": ("commands", "rows", "inbox", "inbox-state", "dead-letters"),
     "worker": ("commands", "jobs", "job-events", "plans", "lanes", "progress", "dead-letters"),
     "migrate": (),
