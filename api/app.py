@@ -15,8 +15,8 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from api.errors import ApiError
-from api.jobs.drafts import end_drafts
-from api.pages.gate import on_http_error
+from api.jobs.creation.drafts import end_drafts
+from api.pages.access.gate import on_http_error
 from api.pages.routes import page_routes
 from api.principals.audit import KEPT, Audit, KafkaEventWriter, decode_event
 from api.principals.feed import PrincipalFeed, decode_principal
@@ -44,14 +44,14 @@ from api.webhooks.sending import Sending, connections_by
 from api.webhooks.store import KafkaWriter as WebhookWriter
 from api.webhooks.store import WebhookStore
 from api.webhooks.trying import Trials
-from control.admission import Catalog
-from control.kinds import kinds
+from control.creation.admission import Catalog
+from control.creation.kinds import kinds
 from runtime.clients import async_elasticsearch, librdkafka_config
 from runtime.datasets import load_datasets
+from runtime.files.storage import open_storage
 from runtime.process import CannotStartError, end
 from runtime.readiness import Readiness
 from runtime.settings import Settings
-from runtime.storage import open_storage
 from runtime.telemetry.exporter import serve
 from runtime.telemetry.log_events import as_event
 

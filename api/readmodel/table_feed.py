@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from runtime.telemetry.log_events import as_event
-from schemas.codec import UndecodableError
+from schemas.messages.codec import UndecodableError
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import invalid
-from api.jobs.job_request import body_as
-from api.jobs.paging import whole_number
+from api.jobs.creation.job_request import body_as
+from api.jobs.reading.paging import whole_number
 from api.web.bodies import short_body
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
@@ -36,10 +36,10 @@ from api.webhooks.models import (
 )
 from api.webhooks.sending import patience_ms
 from api.webhooks.views import webhook_view
-from control.admission import is_organisation
+from control.creation.admission import is_organisation
 from schemas import bounds
-from schemas.principals import Role
-from schemas.webhooks import DeliveryStatus, WebhookId
+from schemas.messages.webhooks import DeliveryStatus, WebhookId
+from schemas.policies.principals import Role
 
 _PATH: Final = "/v1/webhooks/{webhook_id}"
 _ALLOWED: Final = "fields: url, name, organisation, states, operations, events"

@@ -30,10 +30,10 @@ from api.web.request_rates import RequestRates
 from api.webhooks.managing import Asking, require_notify
 from api.webhooks.store import WebhookStore
 from api.webhooks.trying import Trials
-from control.admission import Catalog
-from control.quotas import exceeded
+from control.creation.admission import Catalog
+from control.creation.quotas import exceeded
+from runtime.files.storage import Storage
 from runtime.settings import Settings
-from runtime.storage import Storage
 from schemas.ids import JOB_ID
 from schemas.job import Job, Options
 
@@ -93,7 +93,7 @@ def services(request: Request) -> Services:
 
 
 def caller(request: Request) -> Caller:
-    """The caller who sends this request, as `api/web/access.py`, or for a page `api/pages/gate.py`, has found out."""
+    """The caller who sends this request, found by `api/web/access.py`, for a page by `api/pages/access/gate.py`."""
     found: Caller = request.state.caller
     return found
 

@@ -21,7 +21,7 @@ from control.webhooks.schedule import Outcome, after_attempt, given_up
 from control.webhooks.signing import secrets_of
 from runtime.clock import SYSTEM_CLOCK, Clock
 from runtime.telemetry.log_events import as_event
-from schemas.webhooks import Delivery, delivery_key
+from schemas.messages.webhooks import Delivery, delivery_key
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from control.webhooks.rules import ADDRESSES
 from control.webhooks.signing import id_for_addresses, new_secret
 from runtime.clock import now_ms
 from runtime.telemetry.log_events import as_event
-from schemas.codec import UndecodableError
-from schemas.events import JobEvent
-from schemas.webhooks import Delivery, Webhook, delivery_key
+from schemas.messages.codec import UndecodableError
+from schemas.messages.events import JobEvent
+from schemas.messages.webhooks import Delivery, Webhook, delivery_key
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Final
 
 from control.webhooks.schedule import Outcome, pause_ms
-from schemas.webhooks import Delivery, delivery_key
+from schemas.messages.webhooks import Delivery, delivery_key
 
 AT_ONCE: Final = 4
 """Requests to one receiver. To one that is away it is one."""

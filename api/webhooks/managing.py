@@ -23,8 +23,8 @@ from api.webhooks.models import (
 )
 from api.webhooks.store import WebhookStore
 from api.webhooks.views import delivery_view, webhook_made, webhook_view
-from control.admission import Catalog, is_organisation
-from control.quotas import exceeded
+from control.creation.admission import Catalog, is_organisation
+from control.creation.quotas import exceeded
 from control.webhooks.rules import ADDRESSES, address_problem, is_address, name_problem
 from control.webhooks.schedule import DAY_MS, anew
 from control.webhooks.signing import id_for_addresses, new_secret, new_webhook_id
@@ -32,8 +32,8 @@ from runtime.clock import now_ms
 from runtime.network import HostNotFoundError, PrivateAddressError, network_address
 from runtime.settings import Settings
 from schemas.job import Options
-from schemas.security import Occurrence
-from schemas.webhooks import DeliveryStatus, Webhook
+from schemas.messages.webhooks import DeliveryStatus, Webhook
+from schemas.policies.security import Occurrence
 
 _OLD_SECRET_MS: Final = DAY_MS
 """A secret that was replaced still signs for so long, beside the new one."""

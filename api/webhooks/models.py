@@ -10,7 +10,7 @@ from msgspec import Meta
 from control.webhooks.health import Condition
 from schemas.bounds import Name
 from schemas.job import State
-from schemas.webhooks import DeliveryStatus, EventId, EventType, WebhookName, WebhookUrl
+from schemas.messages.webhooks import DeliveryStatus, EventId, EventType, WebhookName, WebhookUrl
 
 _Filter = Meta(max_length=100)
 

@@ -8,9 +8,9 @@ from api.errors import KafkaUnavailableError, unavailable
 from api.readmodel.appender import Appender
 from api.readmodel.table_feed import TableFeed
 from control.webhooks.registry import Deliveries, Webhooks
-from schemas.codec import encode
+from schemas.messages.codec import encode
+from schemas.messages.webhooks import Delivery, Webhook, delivery_key
 from schemas.topics import TopicName
-from schemas.webhooks import Delivery, Webhook, delivery_key
 
 _CATCH_UP_SECONDS: Final = 5.0
 

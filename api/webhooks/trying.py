@@ -16,7 +16,7 @@ from api.webhooks.store import WebhookStore
 from control.webhooks.events import check_event
 from control.webhooks.signing import secrets_of
 from runtime.clock import now_ms
-from schemas.webhooks import Webhook
+from schemas.messages.webhooks import Webhook
 
 
 class Trials:

@@ -7,8 +7,8 @@ from typing import Any
 from api.webhooks.models import DeliveryView, WebhookMade, WebhookView
 from api.webhooks.store import WebhookStore
 from control.webhooks.health import health_of
-from runtime.formatting import iso_time
-from schemas.webhooks import Delivery, Webhook
+from runtime.text.formatting import iso_time
+from schemas.messages.webhooks import Delivery, Webhook
 
 
 def webhook_view(store: WebhookStore, webhook: Webhook) -> WebhookView:

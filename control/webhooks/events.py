@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from runtime.formatting import iso_time
-from schemas.codec import encode
-from schemas.events import JobEvent
+from runtime.text.formatting import iso_time
 from schemas.job import RESTING, Job, LaneTotals, State
-from schemas.webhooks import TEST_TYPE, EventType
+from schemas.messages.codec import encode
+from schemas.messages.events import JobEvent
+from schemas.messages.webhooks import TEST_TYPE, EventType
 
 TYPES: Final[Mapping[str, EventType]] = {
     "Created": "sluice.job.created",

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.webhooks import Delivery, Webhook
+from schemas.messages.webhooks import Delivery, Webhook
 
 Condition = Literal["unused", "working", "failing", "off"]
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 from control.webhooks.events import NOTIFYING, event_id, event_type, job_event
 from control.webhooks.rules import is_address
 from control.webhooks.schedule import given_up
-from schemas.events import JobEvent
-from schemas.webhooks import Delivery, EventType, Webhook
+from schemas.messages.events import JobEvent
+from schemas.messages.webhooks import Delivery, EventType, Webhook
 
 
 def takes(webhook: Webhook, record: JobEvent, kind: EventType, offset: int) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from schemas.codec import UndecodableError, decode
-from schemas.webhooks import Delivery, Webhook, delivery_key
+from schemas.messages.codec import UndecodableError, decode
+from schemas.messages.webhooks import Delivery, Webhook, delivery_key
 
 KEPT_DELIVERED: Final = 50
 """Newest deliveries of a webhook that stay to be looked at."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from runtime.network import is_public
 from schemas.ids import MAPPING_NAME
 from schemas.job import Options
-from schemas.webhooks import MOST_URL, EventType
+from schemas.messages.webhooks import MOST_URL, EventType
 
 ADDRESSES: Final = "addresses"
 """The name of the webhook that has no address: the one for addresses that jobs name themselves."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from schemas.webhooks import Delivery
+from schemas.messages.webhooks import Delivery
 
 FIRST_MS: Final = 2_000
 """Before the second attempt; each pause is twice as long as the one before."""

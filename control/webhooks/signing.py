@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Callable
 from typing import Final
 
-from schemas.webhooks import Webhook
+from schemas.messages.webhooks import Webhook
 
 PREFIX: Final = "whsec_"
 _SECRET_BYTES: Final = 32
