@@ -8,7 +8,7 @@ import typer
 
 from client.arguments import rate, when
 from client.errors import plain_errors
-from client.parameters import AsJson, JobId, Reason, StartAt, Wait
+from client.parameters import AsJson, JobId, Notify, Reason, StartAt, Wait
 from schemas.job import FILE_OPTIONS, MODE_OPTIONS
 
 app = typer.Typer()
@@ -49,6 +49,7 @@ def start(
     if_busy: IfBusy = None,
     start_at: StartAt = None,
     suspicions: Suspicions = None,
+    notify: Notify = None,
     if_same: IfSame = None,
     reason: Reason = None,
     wait: Wait = False,
@@ -61,8 +62,9 @@ def start(
     api = Api()
     dry_run = api.job(job_id)
     body: dict[str, Any] = {"reason": reason, "start_at": when(start_at)}
-    if (max_errors, rate, if_busy, if_same, suspicions) != (None,) * 5:
-        given = options_of(False, max_errors, rate, if_busy or "refuse", if_same or "refuse", suspicions=suspicions)
+    if (max_errors, rate, if_busy, if_same, suspicions, notify) != (None,) * 6:
+        busy, same = if_busy or "refuse", if_same or "refuse"
+        given = options_of(False, max_errors, rate, busy, same, suspicions=suspicions, notify=notify)
         tried = {name: value for name, value in dry_run["options"].items() if name not in _AS_TRIED}
         body["options"] = {**tried, **given, "dry_run": False}
     made = api.call("POST", f"/v1/jobs/{dry_run['id']}/start", json=body)

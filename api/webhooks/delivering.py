@@ -75,7 +75,7 @@ class Deliverer:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 feed.listeners.append(self._seen)
-                for delivery in self._store.deliveries.every():
+                for delivery in sorted(self._store.deliveries.every(), key=lambda one: one.place):
                     self._seen(delivery_key(delivery), delivery)
                 await asyncio.Event().wait()
         finally:

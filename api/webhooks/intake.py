@@ -15,7 +15,7 @@ from control.webhooks.recipients import deliveries, too_many, wants_own_address
 from control.webhooks.registry import MOST_PENDING
 from control.webhooks.rules import ADDRESSES
 from control.webhooks.signing import id_for_addresses, new_secret
-from runtime.clock import now_ms
+from runtime.clock import SYSTEM_CLOCK, Clock
 from runtime.telemetry.log_events import as_event
 from schemas.messages.codec import UndecodableError
 from schemas.messages.events import JobEvent
@@ -53,10 +53,11 @@ def webhook_for_addresses(organisation: str, by: str, at: int) -> Webhook:
 class Intake:
     """Records what is to be delivered."""
 
-    def __init__(self, store: WebhookStore, source: str) -> None:
+    def __init__(self, store: WebhookStore, source: str, clock: Clock = SYSTEM_CLOCK) -> None:
         """`source`: the API's address, which events name as theirs."""
         self._store = store
         self._source = source
+        self._clock = clock
 
     async def ready(self, webhooks_end: int, deliveries_end: int) -> None:
         """Wait until this process knows what lies in its topics before these offsets.
@@ -76,7 +77,7 @@ class Intake:
             BehindError: as `ready`; KafkaUnavailableError: they are not recorded, or not all.
         """
         await self.ready(webhooks_end, 0)
-        now = now_ms()
+        now = self._clock.now_ms()
         found: list[Delivery] = []
         for record in records:
             event = _event_in(record)

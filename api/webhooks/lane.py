@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from typing import Final
 
 from control.webhooks.schedule import Outcome, pause_ms
@@ -15,7 +14,11 @@ LONGEST_CLOSED_MS: Final = 60_000
 
 
 class Lane:
-    """What waits for one receiver. Events of one job go out one after the other, in their order, until one fails."""
+    """What waits for one receiver.
+
+    Events of one job go out one after the other, in their order: a later one waits for an earlier one, but for one that
+    the receiver has refused while it took others.
+    """
 
     def __init__(self) -> None:
         self.away = False
@@ -28,16 +31,18 @@ class Lane:
         self._number = 0
         self._offered: dict[str, Delivery] = {}
         self._out: dict[str, str] = {}
-        self._held: dict[str, deque[str]] = {}
+        self._held: dict[str, list[str]] = {}
+        self._of_job: dict[str, dict[str, None]] = {}
 
     def offer(self, delivery: Delivery) -> None:
         """Take in the newest record of a delivery."""
         key = delivery_key(delivery)
         known = self._offered.get(key)
         if delivery.status != "pending":
-            self._offered.pop(key, None)
+            self.drop(key)
             return
         self._offered[key] = delivery
+        self._of_job.setdefault(delivery.job_id, {})[key] = None
         if known is not None and known.due_at == delivery.due_at and key not in self._out:
             return  # it stands in the queue
         if key not in self._out:
@@ -45,7 +50,12 @@ class Lane:
 
     def drop(self, key: str) -> None:
         """Forget a delivery that is not there any more."""
-        self._offered.pop(key, None)
+        known = self._offered.pop(key, None)
+        if known is not None:
+            own = self._of_job[known.job_id]
+            del own[key]
+            if not own:
+                del self._of_job[known.job_id]
 
     def _push(self, key: str, due_at: int) -> None:
         self._number += 1
@@ -89,13 +99,22 @@ class Lane:
             if due_at is None or due_at > now_ms:
                 return None
             key = heapq.heappop(self._heap)[2]
-            delivery = self._offered[key]
-            if delivery.job_id in self._out.values():
-                self._held.setdefault(delivery.job_id, deque()).append(key)
-                continue
-            self._out[key] = delivery.job_id
-            return delivery
+            job_id = self._offered[key].job_id
+            first = key if job_id in self._out.values() else self._first_of(job_id, key)
+            if first != key or job_id in self._out.values():
+                self._held.setdefault(job_id, []).append(key)
+            if job_id not in self._out.values():
+                self._out[first] = job_id
+                return self._offered[first]
         return None
+
+    def _first_of(self, job_id: str, due: str) -> str:
+        """What goes out in place of a delivery that is due: the earliest of its job that was not refused."""
+        for key in self._of_job[job_id]:
+            waiting = self._offered[key]
+            if key == due or waiting.error is None or Outcome(waiting.answer, waiting.error).unreachable:
+                return key
+        return due
 
     def settle(self, key: str) -> None:
         """The request is over, and what has become of the delivery was offered."""

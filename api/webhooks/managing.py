@@ -25,7 +25,7 @@ from api.webhooks.store import WebhookStore
 from api.webhooks.views import delivery_view, webhook_made, webhook_view
 from control.creation.admission import Catalog, is_organisation
 from control.creation.quotas import exceeded
-from control.webhooks.rules import ADDRESSES, address_problem, is_address, name_problem
+from control.webhooks.rules import ADDRESSES, address_problem, is_address, name_problem, notify_problem
 from control.webhooks.schedule import DAY_MS, anew
 from control.webhooks.signing import id_for_addresses, new_secret, new_webhook_id
 from runtime.clock import now_ms
@@ -140,7 +140,7 @@ def deliveries_of(
 ) -> DeliveryList:
     """The newest deliveries of a webhook."""
     found = [delivery for delivery in store.deliveries.of(webhook.id) if status in (None, delivery.status)]
-    found.sort(key=lambda delivery: (delivery.created_at, delivery.event_id), reverse=True)
+    found.sort(key=lambda delivery: (delivery.place, delivery.created_at), reverse=True)
     shown = [delivery_view(delivery, patience_ms) for delivery in found[:limit]]
     return DeliveryList(webhook_id=webhook.id, total=len(found), deliveries=shown)
 
@@ -193,7 +193,9 @@ async def require_notify(store: WebhookStore, options: Options, organisation: st
     Raises:
         ApiError: 400, there is no such webhook, or nothing may be sent to the address.
     """
-    named = options.notify
+    named, problem = options.notify, notify_problem(options)
+    if problem is not None:
+        raise invalid(problem)
     if named is None:
         return
     if is_address(named):

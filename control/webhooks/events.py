@@ -47,8 +47,8 @@ def event_id(record: JobEvent) -> str:
     return f"{record.job_id}-{record.command_offset}-{record.event}"
 
 
-def job_event(record: JobEvent, kind: str, source: str) -> bytes:
-    """The event of a record. `source`: the API's address."""
+def job_event(record: JobEvent, kind: str, source: str, offset: int = 0) -> bytes:
+    """The event of a record, which lies at `offset` of the history. `source`: the API's address."""
     job = record.job
     return _cloud_event(
         id=event_id(record),
@@ -57,7 +57,7 @@ def job_event(record: JobEvent, kind: str, source: str) -> bytes:
         subject=record.job_id,
         time=iso_time(record.at),
         # CloudEvents' extension "sequence": a text that sorts as the events of a job came about.
-        sequence=f"{record.command_offset:020}",
+        sequence=f"{offset:020}",
         data={
             "event": record.event,
             "by": record.by,

@@ -44,7 +44,7 @@ def deliveries(
     for webhook in webhooks:
         if not takes(webhook, record, kind, offset):
             continue
-        body = body or job_event(record, kind, source).decode()
+        body = body or job_event(record, kind, source, offset).decode()
         yield Delivery(
             webhook_id=webhook.id,
             organisation=webhook.organisation,
@@ -54,6 +54,7 @@ def deliveries(
             url=record.job.options.notify if webhook.url is None else None,
             body=body,
             created_at=record.at,
+            place=offset,
             begun_at=now_ms,
             due_at=now_ms,
         )

@@ -88,6 +88,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     body: str
     """The event in JSON, exactly as it is signed and sent."""
     created_at: Timestamp
+    place: Offset = -1
+    """The event's offset in the topic ``job-events``: a job's events go out in this order."""
     status: DeliveryStatus = "pending"
     begun_at: Timestamp
     """The day in which it is tried begins here."""
