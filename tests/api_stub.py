@@ -24,7 +24,7 @@ from api.readmodel.job_index import EventSeen, JobSeen
 from api.readmodel.metrics import Metrics
 from api.web.auth import Authenticator
 from api.web.services import Services
-from api.webhooks.sending import connections_by
+from api.webhooks.posting import Message
 from api.webhooks.store import WebhookStore
 from api.webhooks.trying import Trials
 from control.creation.admission import Catalog, Kind, holder
@@ -32,6 +32,7 @@ from control.creation.same_file import applied_before
 from control.machine import Context
 from control.principals.keys import new_key
 from control.reaction import react
+from control.webhooks.schedule import Outcome
 from runtime.datasets import load_datasets
 from runtime.files.storage import open_storage
 from runtime.settings import Settings
@@ -68,6 +69,7 @@ class StubLog:
         self.events: StubEvents
         self.webhooks: WebhookStore
         self.webhook_topics: StubWebhooks
+        self.receiver = StubReceiver()
 
     async def answers(self) -> bool:
         return self.up
@@ -172,6 +174,21 @@ class StubWebhooks:
         return len(self.log.history)
 
 
+class StubReceiver:
+    """Stands for the receiver of a webhook, and the connections to it."""
+
+    def __init__(self) -> None:
+        self.outcome = Outcome(204, None)
+        self.sent: list[Message] = []
+
+    async def post(self, message: Message, at_ms: int) -> Outcome:
+        self.sent.append(message)
+        return self.outcome
+
+    async def close(self) -> None:
+        return
+
+
 class StubEvents:
     """Stands for the topic of security events."""
 
@@ -241,7 +258,7 @@ def stub(
                 settings, store, events.audit, "secret", catch_up_seconds=5.0 if caught_up else 0.01
             ),
             webhooks=webhooks,
-            trials=Trials(connections_by(settings), settings.api),
+            trials=Trials(lambda: log.receiver, settings.api),
             catch_up_seconds=5.0 if caught_up else 0.01,
         )
         yield

@@ -28,7 +28,7 @@ FITTING: dict[str, dict[str, Any]] = {
     "actOnJobs": {"json": {"action": "pause", "all": True}},
     "estimateExport": {"json": EXPORT},
     "createKey": {"json": {"name": "ada", "organisation": "acme", "role": "operator"}},
-    "createWebhook": {"json": {"url": "https://example.org/hook", "organisation": "acme"}},
+    "createWebhook": {"json": {"url": "https://8.8.8.8/hook", "organisation": "acme"}},
     "redeliver": {"json": {}},
     "setRate": {"json": {"rows_per_second": 5}},
     "appendFile": {"content": PEOPLE + ROW, "headers": {"Upload-Offset": "0"}},
@@ -138,7 +138,7 @@ class World:
 
     def made_webhook(self) -> str:
         """The id of a new webhook."""
-        return str(self.ask("createWebhook", json={"url": "https://example.org/hook"}).json()["id"])
+        return str(self.ask("createWebhook", json={"url": "https://8.8.8.8/hook"}).json()["id"])
 
     def draft(self, size: int | None = None, **job: Any) -> str:
         """A job whose file of so many bytes is still to come."""
