@@ -75,6 +75,9 @@ class Deliverer:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 feed.listeners.append(self._seen)
+                known = self._store.webhooks.all
+                orphans = [delivery_key(one) for one in self._store.deliveries.every() if one.webhook_id not in known]
+                tasks.create_task(self._forget_all(orphans))
                 for delivery in sorted(self._store.deliveries.every(), key=lambda one: one.place):
                     self._seen(delivery_key(delivery), delivery)
                 await asyncio.Event().wait()

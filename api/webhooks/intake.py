@@ -95,13 +95,13 @@ class Intake:
             if self._store.deliveries.get(delivery_key(delivery)) is None
         }
         room = {
-            organisation: MOST_PENDING - self._store.deliveries.waiting(organisation)
-            for organisation in {delivery.organisation for delivery in wanted.values()}
+            webhook_id: MOST_PENDING - self._store.deliveries.waiting(webhook_id)
+            for webhook_id in {delivery.webhook_id for delivery in wanted.values()}
         }
         writing = []
         for delivery in wanted.values():
-            room[delivery.organisation] -= 1
-            if room[delivery.organisation] < 0:
+            room[delivery.webhook_id] -= 1
+            if room[delivery.webhook_id] < 0:
                 delivery = too_many(delivery, now, MOST_PENDING)
                 text = "event %s of job %s is not delivered: %s"
                 fields = {"webhook": delivery.webhook_id, "job": delivery.job_id}

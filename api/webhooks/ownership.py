@@ -98,6 +98,8 @@ class Ownership:
         config = librdkafka_config(
             self._settings,
             group_id=f"{self._settings.prefix}-webhooks",
+            # The owner keeps the topic when another process joins or leaves.
+            partition_assignment_strategy="cooperative-sticky",
             enable_auto_commit=False,
             enable_auto_offset_store=False,
             auto_offset_reset="earliest",
@@ -144,7 +146,7 @@ class Ownership:
         ends = self._end(consumer, "webhooks"), self._end(consumer, "webhook-deliveries")
         self._call(self._intake.ready(*ends))
         starts = [self._start(consumer, place) for place in consumer.committed(places, timeout=_KAFKA_SECONDS)]
-        consumer.assign(starts)
+        consumer.incremental_assign(starts)
         self._polled_at = time.monotonic()
         self._call(self._begin_deliveries())
         log.info("this process delivers webhooks", extra=as_event("webhooks.owned", owned=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final, Protocol
 
 from api.errors import KafkaUnavailableError, unavailable
@@ -13,6 +14,7 @@ from schemas.messages.webhooks import Delivery, Webhook, delivery_key
 from schemas.topics import TopicName
 
 _CATCH_UP_SECONDS: Final = 5.0
+_AT_ONCE: Final = 100
 
 
 class Writer(Protocol):
@@ -61,8 +63,13 @@ class WebhookStore:
         await self._write(webhook.id, webhook)
 
     async def remove(self, webhook_id: str) -> None:
-        """Remove a webhook. Raises as `put`."""
+        """Remove a webhook, and its deliveries. Raises as `put`."""
         await self._write(webhook_id, None)
+        names = [delivery_key(delivery) for delivery in self.deliveries.of(webhook_id)]
+        for first in range(0, len(names), _AT_ONCE):
+            # What is left is removed by the process that delivers next.
+            forgetting = (self.forget(name) for name in names[first : first + _AT_ONCE])
+            await asyncio.gather(*forgetting, return_exceptions=True)
 
     async def _write(self, name: str, webhook: Webhook | None) -> None:
         try:

@@ -62,4 +62,4 @@ def deliveries(
 
 def too_many(delivery: Delivery, now_ms: int, most: int) -> Delivery:
     """The delivery that finds no room among those that wait."""
-    return given_up(delivery, now_ms, f"{most:,} deliveries of this organisation wait already")
+    return given_up(delivery, now_ms, f"{most:,} deliveries of this webhook wait already")

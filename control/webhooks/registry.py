@@ -12,8 +12,8 @@ KEPT_DELIVERED: Final = 50
 """Newest deliveries of a webhook that stay to be looked at."""
 KEPT_FAILED: Final = 1000
 """Newest deliveries that were given up: they stay longer, as they can be sent again."""
-MOST_PENDING: Final = 10_000
-"""Deliveries of an organisation that wait at once. Those beyond are given up at once, which is shown."""
+MOST_PENDING: Final = 5_000
+"""Deliveries of a webhook that wait at once. Those beyond are given up at once, which is shown."""
 
 
 def read_webhook(key: bytes | None, value: bytes | None) -> tuple[str, Webhook | None]:
@@ -86,7 +86,7 @@ class Deliveries:
         own = self._of.setdefault(webhook_id, {})
         before = own.get(name)
         if before is not None and before.status == "pending":
-            self._count(before.organisation, -1)
+            self._count(webhook_id, -1)
         if record is None:
             own.pop(name, None)
             if not own:
@@ -94,13 +94,13 @@ class Deliveries:
             return
         own[name] = record
         if record.status == "pending":
-            self._count(record.organisation, 1)
+            self._count(webhook_id, 1)
 
-    def _count(self, organisation: str, change: int) -> None:
-        left = self._pending.get(organisation, 0) + change
-        self._pending[organisation] = left
+    def _count(self, webhook_id: str, change: int) -> None:
+        left = self._pending.get(webhook_id, 0) + change
+        self._pending[webhook_id] = left
         if not left:
-            del self._pending[organisation]
+            del self._pending[webhook_id]
 
     def get(self, name: str) -> Delivery | None:
         """The delivery under a key; None: there is none."""
@@ -110,9 +110,9 @@ class Deliveries:
         """A webhook's, the oldest first."""
         return self._of.get(webhook_id, {}).values()
 
-    def waiting(self, organisation: str) -> int:
-        """How many of an organisation are pending."""
-        return self._pending.get(organisation, 0)
+    def waiting(self, webhook_id: str) -> int:
+        """How many of a webhook are pending."""
+        return self._pending.get(webhook_id, 0)
 
     @property
     def pending(self) -> int:

@@ -40,13 +40,13 @@ def away() -> Iterator[Receiver]:
         yield found
 
 
-def post(url: str, body: bytes = b'{"a": 1}', event_id: str = "e1", **settings: Any) -> Outcome:
+def post(url: str, body: bytes = b'{"a": 1}', event_id: str = "e1", secret: str = SECRET, **settings: Any) -> Outcome:
     values: dict[str, Any] = {"webhook_allow_private": True, "webhook_seconds": 5.0, **settings}
 
     async def once() -> Outcome:
         connections = connections_by(Settings(**values))()
         try:
-            return await connections.post(Message(url, event_id, body, (SECRET,)), now_ms())
+            return await connections.post(Message(url, event_id, body, (secret,)), now_ms())
         finally:
             await connections.close()
 
@@ -85,7 +85,12 @@ def test_what_is_no_2xx_is_a_failure(away: Receiver, answer: Any, words: str) ->
 
 def test_a_slow_receiver_is_not_waited_for(away: Receiver) -> None:
     release = threading.Event()
-    away.answer = lambda _: 200 if release.wait(30) else 200
+
+    def wait(_: Any) -> int:
+        release.wait(30)
+        return 200
+
+    away.answer = wait
     outcome = post(away.url, webhook_seconds=0.3)
     release.set()
     assert outcome == Outcome(None, "the receiver has not answered within 0.3 s")
@@ -163,12 +168,13 @@ def test_the_documented_receiver_posts_into_a_chat(away: Receiver, tmp_path: Pat
         assert [one.event for one in away.got] == [{"text": "Job j1 is FAILED: the file is gone"}]
         test = check_event("test-1", now_ms(), "acme", "http://sluice")
         assert post(url, test, "test-1").delivered
-        assert not post(url, body, "another-id").delivered, "what is not signed as it is"
-        away.answer = lambda _: 500
         other = body.replace(b"j1-7", b"j1-8")
+        assert not post(url, other, "j1-8-Failed", secret="whsec_b3RoZXI=").delivered, "another one has signed it"
+        away.answer = lambda _: 500
         assert not post(url, other, "j1-8-Failed").delivered, "the chat is away"
         away.answer = lambda _: 200
         assert post(url, other, "j1-8-Failed").delivered, "so it comes again"
+        assert len(away.got) == 4
         assert away.got[-1].event == away.got[0].event
     finally:
         child.kill()

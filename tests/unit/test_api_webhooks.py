@@ -237,7 +237,7 @@ def test_the_page_makes_one_tests_it_and_deletes_it(served: Served) -> None:
     for words in ("failing", "the receiver answered 500", "1 were given up", "only FAILED, PAUSED"):
         assert words in shown
     sent = client.post(f"/webhooks/{once}/redeliver", data={"event_id": "e1"}, headers=OWN)
-    assert (sent.status_code, log.webhooks.deliveries.waiting("acme")) == (303, 1)
+    assert (sent.status_code, log.webhooks.deliveries.waiting(once)) == (303, 1)
     assert client.post(f"/webhooks/{once}/delete", data={"x": "y"}, headers=OWN).status_code == 303
     assert "There are none yet" in text_of(client.get("/webhooks").text)
 

@@ -275,10 +275,10 @@ def test_deliveries_count_what_waits_and_name_what_need_not_be_kept() -> None:
     for number in range(KEPT_DELIVERED + 3):
         one = pending(event_id=f"e{number}", tried_at=NOW + number)
         table.put(delivery_key(one), one)
-    assert table.waiting("acme") == table.pending == KEPT_DELIVERED + 3
+    assert table.waiting(HOOK.id) == table.pending == KEPT_DELIVERED + 3
     for one in list(table.every()):
         table.put(delivery_key(one), replace(one, status="delivered"))
-    assert table.waiting("acme") == 0
+    assert table.waiting(HOOK.id) == 0
     assert table.surplus(HOOK.id) == [f"{HOOK.id}/e{number}" for number in range(3)]
     for one in list(table.every()):
         table.put(delivery_key(one), None)
