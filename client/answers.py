@@ -61,6 +61,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     row is written where the organisation has 1,000 rows to compare with, and is noted elsewhere. One of
     pause, note, off.
     """
+    notify: str | None = None
+    """An address, or the name of a webhook of the organisation, that is told when the job stops: when it is
+    over, has failed, or is paused.
+    """
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -730,6 +734,140 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Null: all of them."""
     key_id: str | None = None
     expires_at: str | None = None
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook, and how it fares. Times are ISO 8601 in UTC."""
+
+    id: str
+    name: str
+    organisation: str
+    url: str | None = None
+    """null: it is the one for addresses that jobs name."""
+    states: list[str]
+    """One of DRAFT, QUEUED, RUNNING, PAUSING, PAUSED, TERMINATING, TERMINATED, COMPLETED,
+    COMPLETED_WITH_ERRORS, FAILED, ROLLING_BACK, ROLLBACK_PAUSED, ROLLED_BACK.
+    """
+    operations: list[str]
+    events: list[str]
+    """One of sluice.job.created, sluice.job.file_received, sluice.job.started, sluice.job.pausing,
+    sluice.job.paused, sluice.job.resumed, sluice.job.terminating, sluice.job.terminated,
+    sluice.job.completed, sluice.job.failed, sluice.job.retrying, sluice.job.rolling_back,
+    sluice.job.rolled_back, sluice.job.purged.
+    """
+    created_at: str
+    created_by: str
+    condition: str
+    """``unused``: nothing was tried yet; ``working`` and ``failing``: the last attempt was taken, or was not;
+    ``off``: its receiver answered 410, and nothing is sent until a test has come through. One of unused,
+    working, failing, off.
+    """
+    pending: int
+    """Deliveries that wait, or are tried again."""
+    failed: int
+    """Deliveries that were given up and are kept, to be sent again."""
+    delivered_at: str | None = None
+    """When something was taken last."""
+    failing_since: str | None = None
+    """When the oldest event came about that is not taken."""
+    error: str | None = None
+    """What the last attempt failed with; null: it did not."""
+
+
+class WebhookList(msgspec.Struct, frozen=True, kw_only=True):
+    """Webhooks, by organisation and name."""
+
+    webhooks: list[Webhook]
+
+
+class WebhookMade(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook with its secret, which no other answer has."""
+
+    id: str
+    name: str
+    organisation: str
+    url: str | None = None
+    """null: it is the one for addresses that jobs name."""
+    states: list[str]
+    """One of DRAFT, QUEUED, RUNNING, PAUSING, PAUSED, TERMINATING, TERMINATED, COMPLETED,
+    COMPLETED_WITH_ERRORS, FAILED, ROLLING_BACK, ROLLBACK_PAUSED, ROLLED_BACK.
+    """
+    operations: list[str]
+    events: list[str]
+    """One of sluice.job.created, sluice.job.file_received, sluice.job.started, sluice.job.pausing,
+    sluice.job.paused, sluice.job.resumed, sluice.job.terminating, sluice.job.terminated,
+    sluice.job.completed, sluice.job.failed, sluice.job.retrying, sluice.job.rolling_back,
+    sluice.job.rolled_back, sluice.job.purged.
+    """
+    created_at: str
+    created_by: str
+    condition: str
+    """``unused``: nothing was tried yet; ``working`` and ``failing``: the last attempt was taken, or was not;
+    ``off``: its receiver answered 410, and nothing is sent until a test has come through. One of unused,
+    working, failing, off.
+    """
+    pending: int
+    """Deliveries that wait, or are tried again."""
+    failed: int
+    """Deliveries that were given up and are kept, to be sent again."""
+    delivered_at: str | None = None
+    """When something was taken last."""
+    failing_since: str | None = None
+    """When the oldest event came about that is not taken."""
+    error: str | None = None
+    """What the last attempt failed with; null: it did not."""
+    secret: str
+    """``whsec_`` and base64, for the libraries of Standard Webhooks."""
+
+
+class Test(msgspec.Struct, frozen=True, kw_only=True):
+    """What the receiver made of a test."""
+
+    event_id: str
+    delivered: bool
+    answer: int | None = None
+    """The HTTP status; null: there was no answer."""
+    error: str | None = None
+    seconds: float
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """An event on its way to a webhook."""
+
+    event_id: str
+    """What the receiver gets as ``webhook-id``."""
+    type: str
+    job_id: str
+    url: str | None = None
+    """Of an address that the job named; null: the webhook's."""
+    status: str
+    """One of pending, delivered, failed."""
+    attempts: int
+    created_at: str
+    """When the event came about."""
+    tried_at: str | None = None
+    next_at: str | None = None
+    """When it is tried again; null: it is not."""
+    given_up_at: str | None = None
+    """While it is tried: when it will be given up."""
+    answer: int | None = None
+    """The HTTP status that the last attempt met; null: there was no answer."""
+    error: str | None = None
+
+
+class DeliveryList(msgspec.Struct, frozen=True, kw_only=True):
+    """Deliveries, newest event first."""
+
+    webhook_id: str
+    total: int
+    """As many are kept: all that wait, and the newest of the others."""
+    deliveries: list[Delivery]
+
+
+class Redelivered(msgspec.Struct, frozen=True, kw_only=True):
+    """How many deliveries are sent again."""
+
+    deliveries: int
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,3 +50,7 @@ class JobOptions(TypedDict, total=False):
     """What becomes of a file whose first rows look like an accident; null: it pauses the job before its first
     row is written where the organisation has 1,000 rows to compare with, and is noted elsewhere.
     """
+    notify: str | None
+    """An address, or the name of a webhook of the organisation, that is told when the job stops: when it is
+    over, has failed, or is paused.
+    """

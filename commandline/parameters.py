@@ -18,3 +18,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 StartAt = Annotated[
     str | None, typer.Option(metavar="TIME", help="Start it then: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d.")
 ]
+Notify = Annotated[
+    str | None, typer.Option(metavar="URL|NAME", help="Tell this address or webhook when the job stops.")
+]

@@ -191,6 +191,7 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
         "request_timeout_seconds": 60,  # for the test's own requests; see tests/cluster.py for the processes'
         "late_request_seconds": 3,
         "unknown_job_seconds": 3,
+        "webhook_allow_private": True,
     }
     return Settings(**{**own, **more})
 

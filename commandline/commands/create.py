@@ -11,7 +11,7 @@ import typer
 
 from commandline import arguments
 from commandline.errors import INTERRUPTED, plain_errors, usage
-from commandline.parameters import Reason, StartAt, Wait
+from commandline.parameters import Notify, Reason, StartAt, Wait
 
 app = typer.Typer()
 
@@ -130,6 +130,7 @@ def upload(
     max_errors: MaxErrors = None,
     suspicions: Suspicions = None,
     rate: Rate = None,
+    notify: Notify = None,
     if_busy: IfBusy = "refuse",
     if_same: IfSame = "refuse",
     wait: Wait = False,
@@ -139,9 +140,9 @@ def upload(
     reason: Reason = None,
 ) -> None:
     """Upload a CSV file's rows into a dataset: create documents, or change those that their keys name."""
-    options = options_of(dry_run, max_errors, rate, if_busy, if_same, raw=raw, suspicions=suspicions) | _columns(
-        map_, set_, ignore_extra, mapping
-    )
+    options = options_of(
+        dry_run, max_errors, rate, if_busy, if_same, raw=raw, suspicions=suspicions, notify=notify
+    ) | _columns(map_, set_, ignore_extra, mapping)
     options |= {name: value for name, value in (("mode", mode), ("empty", empty)) if value is not None}
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
     job: dict[str, Any] = {"options": options, **_why_and_when(reason, start_at)}
@@ -186,6 +187,7 @@ def teams(
     max_errors: MaxErrors = None,
     suspicions: Suspicions = None,
     rate: Rate = None,
+    notify: Notify = None,
     if_busy: IfBusy = "refuse",
     if_same: IfSame = "refuse",
     wait: Wait = False,
@@ -195,7 +197,7 @@ def teams(
     reason: Reason = None,
 ) -> None:
     """Create the teams that a CSV file lists."""
-    options = options_of(dry_run, max_errors, rate, if_busy, if_same, suspicions=suspicions) | _columns(
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same, suspicions=suspicions, notify=notify) | _columns(
         map_, set_, ignore_extra, mapping
     )
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
@@ -228,6 +230,7 @@ def run(
     max_errors: MaxErrors = None,
     suspicions: Suspicions = None,
     rate: Rate = None,
+    notify: Notify = None,
     if_busy: IfBusy = "refuse",
     if_same: IfSame = "refuse",
     wait: Wait = False,
@@ -237,7 +240,7 @@ def run(
     reason: Reason = None,
 ) -> None:
     """Run an operation over a CSV file's rows."""
-    options = options_of(dry_run, max_errors, rate, if_busy, if_same, suspicions=suspicions) | _columns(
+    options = options_of(dry_run, max_errors, rate, if_busy, if_same, suspicions=suspicions, notify=notify) | _columns(
         map_, set_, ignore_extra, mapping
     )
     options |= _format(encoding, delimiter, skip_lines, comment, quote, escape)
@@ -258,6 +261,7 @@ def export(
         bool, typer.Option("--raw", help="Cells as they are, also those that a spreadsheet would run as a formula.")
     ] = False,
     rate: Rate = None,
+    notify: Notify = None,
     if_busy: IfBusy = "refuse",
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Only say how many rows it would have, and start nothing.")
@@ -277,7 +281,7 @@ def export(
     from commandline.view.output import show_estimate
 
     api = Api()
-    options = options_of(False, None, rate, if_busy, raw=raw)
+    options = options_of(False, None, rate, if_busy, raw=raw, notify=notify)
     job: dict[str, Any] = {"operation": "export", "dataset": dataset, "organisation": organisation}
     job |= {"from": date_from, "till": date_till, "reason": reason, "options": options}
     job["start_at"] = arguments.when(start_at)
@@ -311,9 +315,11 @@ def options_of(
     *,
     raw: bool = False,
     suspicions: str | None = None,
+    notify: str | None = None,
 ) -> dict[str, Any]:
     """The options of a job, as the API takes them."""
-    given = {"max_errors": arguments.row_errors(max_errors), "rows_per_second": rate, "suspicions": suspicions}
+    given = {"max_errors": arguments.row_errors(max_errors), "rows_per_second": rate}
+    given |= {"suspicions": suspicions, "notify": notify}
     return {
         "dry_run": dry_run,
         "if_busy": if_busy,

@@ -8,7 +8,7 @@ import typer
 
 from commandline.arguments import rate, when
 from commandline.errors import plain_errors
-from commandline.parameters import AsJson, JobId, Reason, StartAt, Wait
+from commandline.parameters import AsJson, JobId, Notify, Reason, StartAt, Wait
 from schemas.job import FILE_OPTIONS, MODE_OPTIONS
 
 app = typer.Typer()
@@ -50,6 +50,7 @@ def start(
     if_busy: IfBusy = None,
     start_at: StartAt = None,
     suspicions: Suspicions = None,
+    notify: Notify = None,
     if_same: IfSame = None,
     reason: Reason = None,
     wait: Wait = False,
@@ -64,8 +65,10 @@ def start(
     dry_run = api.job(job_id)
     options: dict[str, Any] | None = None
     at = when(start_at)
-    if (max_errors, rate, if_busy, if_same, suspicions) != (None,) * 5:
-        given = options_of(False, max_errors, rate, if_busy or "refuse", if_same or "refuse", suspicions=suspicions)
+    if (max_errors, rate, if_busy, if_same, suspicions, notify) != (None,) * 6:
+        given = options_of(
+            False, max_errors, rate, if_busy or "refuse", if_same or "refuse", suspicions=suspicions, notify=notify
+        )
         tried = {name: value for name, value in dry_run["options"].items() if name not in _AS_TRIED}
         options = {**tried, **given, "dry_run": False}
     made = api.json(acting.start(dry_run["id"], reason=reason, start_at=at, options=options))

@@ -176,6 +176,36 @@ def show_keys(keys: Iterable[Json]) -> None:
     show(columns, rows)
 
 
+def show_webhooks(webhooks: Iterable[Json]) -> None:
+    """Webhooks as a table."""
+    columns = (
+        Column("webhook"), Column("name"), Column("organisation", spare=2), Column("is"), Column("waiting"),
+        Column("given up"), Column("address", spare=1), Column("last error", spare=3),
+    )  # fmt: skip
+    rows = []
+    for hook in webhooks:
+        counts = f"{hook['pending']:,}", f"{hook['failed']:,}"
+        where = hook["url"] or "addresses of jobs"
+        rows.append(
+            (hook["id"], hook["name"], hook["organisation"], hook["condition"], *counts, where, hook["error"] or "")
+        )
+    show(columns, rows)
+
+
+def show_deliveries(deliveries: Iterable[Json]) -> None:
+    """Deliveries as a table."""
+    columns = (
+        Column("event"), Column("type"), Column("is"), Column("attempts"), Column("last", spare=2),
+        Column("next", spare=3), Column("error", spare=1),
+    )  # fmt: skip
+    rows = []
+    for one in deliveries:
+        times = [(one[name] or "")[:19].replace("T", " ") for name in ("tried_at", "next_at")]
+        kind = one["type"].removeprefix("sluice.job.")
+        rows.append((one["event_id"], kind, one["status"], str(one["attempts"]), *times, one["error"] or ""))
+    show(columns, rows)
+
+
 def show_job(job: Json) -> None:
     """Everything about one job."""
     progress, source = job["progress"], job["source"]
