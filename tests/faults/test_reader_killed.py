@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, published
 
-ROWS = 30_000
+ROWS = 20_000
 BLOCK_ROWS = 3
 ATTEMPTS = 5
 
