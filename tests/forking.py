@@ -101,5 +101,6 @@ def _begin(module: str, environment: Mapping[str, str], log: str) -> None:
     os.environ.clear()
     os.environ.update(environment)
     faulthandler.enable()
+    sys.path[1:1] = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path not in sys.path]
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
