@@ -9,7 +9,7 @@ import pytest
 
 from tests.scheduling import FilesInTurn, is_beside, turn
 
-SERVERS = [f"tests/faults/test_{name}.py::test_{number}" for name in "abc" for number in range(4)]
+SERVERS = [f"tests/faults/test_{name}.py::test_{number}" for name in "abcfgh" for number in range(4)]
 UNITS = [f"tests/unit/test_{name}.py::test_{number}" for name in "de" for number in range(4)]
 
 
@@ -55,7 +55,7 @@ def files_of_each(tests: list[str], count: int) -> list[list[str]]:
 def test_the_last_of_three_has_unit_tests_and_the_others_share_the_rest() -> None:
     first, second, last = files_of_each(SERVERS + UNITS, 3)
     assert last == ["tests/unit/test_d.py", "tests/unit/test_e.py"]
-    assert sorted(first + second) == [f"tests/faults/test_{name}.py" for name in "abc"]
+    assert sorted(first + second) == [f"tests/faults/test_{name}.py" for name in "abcfgh"]
 
 
 @pytest.mark.parametrize(("tests", "count"), [(SERVERS + UNITS, 2), (SERVERS, 3), (UNITS, 3)])
