@@ -166,10 +166,10 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
         "api_port": free_port(),
         "api_require_key": False,
         "topic_partitions": 4,
-        "block_rows": 100,
-        "slice_rows": 250,
-        "bulk_rows": 250,
-        "lane_blocks": 24,  # so that files of few rows fill a lane, and blocks are read again from Kafka
+        "block_rows": 50,
+        "slice_rows": 125,
+        "bulk_rows": 100,
+        "lane_blocks": 16,  # so that files of few rows fill a lane, and blocks are read again from Kafka
         "session_timeout_seconds": 3,
         "request_timeout_seconds": 60,  # for the test's own requests; see tests/cluster.py for the processes'
         "late_request_seconds": 3,

@@ -12,12 +12,12 @@ from tests.cluster import ROOT, Cluster, environment
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, published
 
-ROWS = 16_000
+ROWS = 6000
 
 
 def test_a_watch_goes_on_when_the_api_is_back(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
-    job_id = cluster.upload(file, organisation, rows_per_second=1200)
+    job_id = cluster.upload(file, organisation, rows_per_second=500)
     command = [sys.executable, "-m", "devstack.cli", "watch", job_id]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment(cluster.settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -12,7 +12,7 @@ from tests.cluster import Shared
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, assert_still, count
 
-ROWS = 16_000
+ROWS = 6000
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def test_an_upload_survives_the_death_of_elasticsearch_and_control_works_meanwhi
 ) -> None:
     file = people(ROWS)
     cluster = make_cluster()
-    job_id = cluster.upload(file, "acme", rows_per_second=1500)
-    left_alone = cluster.upload(file, "third", rows_per_second=1500)
-    stopped = cluster.upload(people(4000), "other", rows_per_second=100)
+    job_id = cluster.upload(file, "acme", rows_per_second=600)
+    left_alone = cluster.upload(file, "third", rows_per_second=600)
+    stopped = cluster.upload(people(2000), "other", rows_per_second=100)
     for uploading in (job_id, left_alone):
         cluster.wait_rows(uploading, ROWS // 10)
     servers.elasticsearch.kill()
@@ -58,7 +58,7 @@ def test_a_pause_waits_for_what_an_elasticsearch_that_stands_still_may_do_yet(
     late = "Elasticsearch takes too long to answer"
     file = people(ROWS)
     cluster = make_cluster()
-    job_id = cluster.upload(file, rows_per_second=1500)
+    job_id = cluster.upload(file, rows_per_second=600)
     cluster.wait_rows(job_id, ROWS // 10)
     os.kill(servers.elasticsearch.pid, signal.SIGSTOP)
     try:
@@ -82,7 +82,7 @@ def test_an_upload_survives_the_death_of_kafka(servers: Servers, make_cluster: M
     file = people(ROWS)
     cluster = make_cluster(auto_restart=True)
     cluster.expect(".*")
-    job_id = cluster.upload(file, rows_per_second=1500)
+    job_id = cluster.upload(file, rows_per_second=600)
     cluster.wait_rows(job_id, ROWS // 10)
     servers.kafka.kill()
     servers.kafka.start()
