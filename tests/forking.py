@@ -18,7 +18,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-_PRELOADED = (
+PRELOADED = (
     "api.app",
     "ingest.inbox.inbox",
     "ingest.metrics",
@@ -44,7 +44,7 @@ class Forked:
     def __init__(self, module: str, environment: Mapping[str, str], log: Path) -> None:
         """Start it; all its output goes to `log`."""
         self._looking = threading.Lock()  # the exit code can be read once
-        _context.set_forkserver_preload(list(_PRELOADED))
+        _context.set_forkserver_preload(list(PRELOADED))
         self._process = _context.Process(target=_begin, args=(module, dict(environment), str(log)))
         self._process.start()
 
