@@ -29,15 +29,17 @@ def api_url(environment: Mapping[str, str] = os.environ) -> str:
         raise usage(f"{'SLUICE_API_URL' if given else 'SLUICE_API_HOST or SLUICE_API_PORT'}: {error}") from None
 
 
-def tls_context(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext | bool:
+def tls_context(url: str, environment: Mapping[str, str] = os.environ) -> ssl.SSLContext | bool:
     """What decides which servers are trusted: the authorities that the settings name, or the system's (True).
+
+    It is False for a URL without TLS: to read the system's takes a part of a command's time, and nobody asks them.
 
     Raises:
         ClientError: the file can't be used.
     """
     file = {name.upper(): value for name, value in environment.items()}.get("SLUICE_API_CA_FILE")
     if not file:
-        return True
+        return not url.lower().startswith("http:")
     try:
         return ssl.create_default_context(cafile=file)
     except (OSError, ValueError) as error:

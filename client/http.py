@@ -30,7 +30,7 @@ class Api:
 
     def __init__(self, transport: httpx2.BaseTransport | None = None) -> None:
         self.url = api_url()
-        key, trusted = api_key(), tls_context()
+        key, trusted = api_key(), tls_context(self.url)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.http = httpx2.Client(
             base_url=self.url, headers=headers, timeout=_TIMEOUT, transport=transport, trust_env=False, verify=trusted
