@@ -1,4 +1,4 @@
-"""Elasticsearch or Kafka dies during an upload and comes back; jobs go on by themselves."""
+"""Elasticsearch or Kafka dies and comes back, during an upload too; jobs go on by themselves."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import os
 import signal
 
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from devstack.ephemeral import Servers
+from runtime.clients import elasticsearch, librdkafka_config
 from tests.cluster import Shared
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, assert_still, count
@@ -20,6 +23,32 @@ def servers(shared_cluster: Shared, stack: Servers) -> Servers:
     """The session's servers, once nobody else uses them."""
     shared_cluster.close()
     return stack
+
+
+def test_data_survives_the_death_of_both_servers(servers: Servers) -> None:
+    settings = servers.settings
+    admin = AdminClient(librdkafka_config(settings))
+    admin.create_topics([NewTopic("crash", 1, 1)])["crash"].result(timeout=20)
+    producer = Producer(librdkafka_config(settings))
+    for number in range(1000):
+        producer.produce("crash", str(number))
+    assert producer.flush(20) == 0
+    with elasticsearch(settings) as client:
+        for number in range(20):
+            client.index(index="crash", id=str(number), document={"number": number})
+
+    servers.kafka.kill()
+    servers.elasticsearch.kill()
+    servers.start()
+
+    consumer = Consumer(librdkafka_config(settings, group_id="crash"))
+    assert consumer.get_watermark_offsets(TopicPartition("crash", 0), timeout=20) == (0, 1000)
+    consumer.close()
+    with elasticsearch(settings) as client:
+        client.indices.refresh(index="crash")
+        assert client.count(index="crash")["count"] == 20
+        client.indices.delete(index="crash")
+    AdminClient(librdkafka_config(settings)).delete_topics(["crash"])["crash"].result(timeout=20)
 
 
 def test_an_upload_survives_the_death_of_elasticsearch_and_control_works_meanwhile(
