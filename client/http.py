@@ -52,8 +52,11 @@ class Connection:
         """The arguments of httpx2's clients."""
         limit = httpx2.Timeout(self.timeout_seconds, connect=_CONNECT_SECONDS)
         headers = headers_for(self.key)
+        # To read the system's authorities takes a part of a command's time, and without TLS nobody asks them.
+        verify = self.trusted is not True or not self.url.lower().startswith("http:")
         return {
-            "base_url": self.url, "headers": headers, "timeout": limit, "trust_env": False, "verify": self.trusted,
+            "base_url": self.url, "headers": headers, "timeout": limit, "trust_env": False,
+            "verify": self.trusted if verify else False,
         }  # fmt: skip
 
     def arguments(self, call: Call[Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ The commands and their parameters are found in the command line itself, so a new
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import json
 import os
@@ -178,6 +179,7 @@ class Parameter:
         return {"job_id": JOB_ID, "date_from": "2026-01-01"}.get(self.name, "3")
 
 
+@functools.cache  # to read the types of a command takes longer than to run it
 def parameters(command: str) -> list[Parameter]:
     return [Parameter(command, one) for one in COMMANDS[command].params if one.name != "help"]
 
