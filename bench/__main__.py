@@ -1,10 +1,15 @@
-"""`./sluice bench`: runs the measurements, and prints their figures."""
+"""`./sluice bench`: runs the measurements, and prints their figures.
+
+Without the name of a measurement it is the comparison with other ways, `compare`; names of these may follow.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,18 +17,35 @@ import typer
 app = typer.Typer(add_completion=False, help="Measure, on a stack of its own.", no_args_is_help=False)
 
 
-@app.callback(invoke_without_command=True)
-def everything(context: typer.Context) -> None:
-    """Without a name: all measurements, one after the other."""
-    if context.invoked_subcommand is None:
-        upload(rows=300_000, rounds=3, as_json=False)
-        control(only=None, as_json=False)
-        checks(rows=200_000, rounds=5, as_json=False)
-        teams(count=10_000, rounds=3, as_json=False)
-        upsert(rows=100_000, rounds=3, as_json=False)
-        inbox(rows=200_000, as_json=False)
-        export(rows=300_000, rounds=3, memory_rows=2_000_000, as_json=False)
-        accidents(seeds=None, more=None, files=1000, rows=300_000, rounds=5, as_json=False)
+@app.command()
+def compare(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Ways to compare; none: all of them.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=100)] = 300_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    minutes: Annotated[float, typer.Option(min=1, help="No round begins that would probably end later.")] = 60,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw time a row against rows.")] = None,
+) -> None:
+    """Sluice beside other ways to bring the same rows into Elasticsearch, in turns, in one run."""
+    from bench.compare import command
+
+    command.run(names or (), rows, rounds, minutes, json_file, plot)
+
+
+@app.command(name="all")
+def everything() -> None:
+    """All measurements, one after the other."""
+    compare()
+    upload(rows=300_000, rounds=3, as_json=False)
+    control(only=None, as_json=False)
+    checks(rows=200_000, rounds=5, as_json=False)
+    teams(count=10_000, rounds=3, as_json=False)
+    upsert(rows=100_000, rounds=3, as_json=False)
+    inbox(rows=200_000, as_json=False)
+    export(rows=300_000, rounds=3, memory_rows=2_000_000, as_json=False)
+    accidents(seeds=None, more=None, files=1000, rows=300_000, rounds=5, as_json=False)
 
 
 @app.command()
@@ -199,5 +221,13 @@ def accidents(
         print(line)
 
 
+def completed(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the name of a measurement in front: `compare`, where they begin with none."""
+    measurements = {command.name or (command.callback and command.callback.__name__) for command in app.registered_commands}
+    if arguments and (arguments[0] in measurements or arguments[0] in ("--help", "-h")):
+        return list(arguments)
+    return ["compare", *arguments]
+
+
 if __name__ == "__main__":
-    app(prog_name="sluice bench")
+    app(completed(sys.argv[1:]), prog_name="sluice bench")
