@@ -41,10 +41,8 @@ def python_of(name: str, cache: Path) -> Path:
     say(f"Making the environment of {name} (once) ...")
     try:
         _run([sys.executable, "-m", "venv", "--clear", str(folder)])
-        _run(
-            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-            + ["--only-binary", ":all:", "--requirement", str(requirements)]
-        )
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        _run([*pip, "--require-hashes", "--only-binary", ":all:", "--requirement", str(requirements)])
     except UnavailableError:
         shutil.rmtree(folder, ignore_errors=True)
         raise

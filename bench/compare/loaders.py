@@ -46,6 +46,7 @@ class Loader(ABC):
     def cpu_seconds(self) -> float:
         """The processor time of its own processes so far, without Kafka and Elasticsearch."""
 
+    @abstractmethod
     def end(self) -> None:
         """End what it has started."""
 
@@ -58,6 +59,9 @@ class _Own(Loader):
     def cpu_seconds(self) -> float:
         used = cpu_seconds(self._config)
         return sum(used.get(role, 0.0) for role in OWN_ROLES)
+
+    def end(self) -> None:
+        """Its processes are those of the stack."""
 
 
 class Upload(_Own):

@@ -64,7 +64,12 @@ def measure(ways: Sequence[Way], rows: int, rounds: int, minutes: float, say: Sa
             bench.round(number, rounds, made)
             longest, done = max(longest, time.monotonic() - at), number
         return Comparison(
-            date=began.isoformat(timespec="seconds"), machine=machine, rows=rows, rounds=done, minutes=minutes, ways=results
+            date=began.isoformat(timespec="seconds"),
+            machine=machine,
+            rows=rows,
+            rounds=done,
+            minutes=minutes,
+            ways=results,
         )
 
 
@@ -96,7 +101,9 @@ class _Rounds:
                 result.compared_rows = compared.rows
             else:
                 result.unavailable = f"its documents are not the file's rows: {verdict}"
-            self._say(f"warm-up: {way.name} {time.monotonic() - at:.1f} s; {result.unavailable or 'its rows are right'}")
+            self._say(
+                f"warm-up: {way.name} {time.monotonic() - at:.1f} s; {result.unavailable or 'its rows are right'}"
+            )
 
     def round(self, number: int, rounds: int, made: Sequence[Source]) -> None:
         """Run every way at every size."""

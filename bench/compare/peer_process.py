@@ -80,10 +80,8 @@ class PeerProcess:
         with contextlib.suppress(OSError, ValueError):
             if self._process.stdin:
                 self._process.stdin.close()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -115,5 +113,7 @@ class PeerProcess:
         return content
 
     def _last_words(self) -> str:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if self._log.exists() else []
+        lines = (
+            self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if self._log.exists() else []
+        )
         return lines[-1][:300] if lines else "it wrote nothing"

@@ -16,6 +16,8 @@ def plot(file: Path, picture: Path, cache: Path) -> None:
     """
     python = python_of("plot", cache)
     program = PEERS / "plot" / "draw.py"
-    done = subprocess.run([str(python), str(program), str(file), str(picture)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(python), str(program), str(file), str(picture)], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise UnavailableError(f"the plot could not be drawn: {(done.stderr.strip() or 'no reason').splitlines()[-1]}")

@@ -7,7 +7,11 @@ from typing import Final
 from bench.compare.results import OWN, Comparison, Measured, WayResult
 from bench.compare.ways import SLUICE, SLUICE_ROWS
 
-SOURCES: Final = {"file": "From the CSV file", "blocks": "From a topic of blocks of 500 rows", "rows": "From a topic of single rows"}
+SOURCES: Final = {
+    "file": "From the CSV file",
+    "blocks": "From a topic of blocks of 500 rows",
+    "rows": "From a topic of single rows",
+}
 
 
 def console(comparison: Comparison) -> list[str]:
@@ -21,7 +25,9 @@ def console(comparison: Comparison) -> list[str]:
             if measured is None:
                 lines.append(f"  {name:<64} {way.unavailable or 'not measured'}")
                 continue
-            lines.append(f"  {name:<64} {measured.rows_per_second:>9,.0f} {_ratio(comparison, measured):>6}  {_cpu(measured)}")
+            lines.append(
+                f"  {name:<64} {measured.rows_per_second:>9,.0f} {_ratio(comparison, measured):>6}  {_cpu(measured)}"
+            )
     return lines
 
 
@@ -57,7 +63,7 @@ def heading(comparison: Comparison) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in machine.versions.items())
     return (
         f"{comparison.date[:10]}, {machine.processor}, {machine.cores} cores, {machine.memory_gigabytes} GB, "
-        f"Python {machine.python}, {versions}; {comparison.rows:,} people, medians of {comparison.rounds} rounds in turns."
+        f"Python {machine.python}, {versions}; {comparison.rows:,} people, medians of {comparison.rounds} rounds."
     )
 
 

@@ -54,9 +54,7 @@ def _celery(cache: Path, folder: Path) -> PeerProcess:
 
 def _benthos(cache: Path, folder: Path) -> PeerProcess:
     program = go_program("benthos", cache)
-    return PeerProcess(
-        Path(sys.executable), "bench.peers.benthos.program", (str(program),), {}, folder / "benthos.log"
-    )
+    return PeerProcess(Path(sys.executable), "bench.peers.benthos.program", (str(program),), {}, folder / "benthos.log")
 
 
 def _direct(connections: int, made: str) -> Way:
@@ -78,7 +76,11 @@ NOT_TO_BE_HAD: Final = (
         "Apache's packages have its runtime, but no CSV source and no Elasticsearch or HTTP sink; connectors of others "
         "(spooldir, FilePulse, Aiven's HTTP sink) could not be fetched from Maven Central where this bench was made",
     ),
-    ("logstash", "Logstash", "is no package of PyPI, Maven Central, Debian or Go: Elastic has it as an archive of its own"),
+    (
+        "logstash",
+        "Logstash",
+        "is no package of PyPI, Maven Central, Debian or Go: Elastic has it as an archive of its own",
+    ),
     ("vector", "Vector", "is no package of PyPI, crates.io, Debian or Go: its makers have it as a binary of their own"),
     (
         "redpanda-connect",
@@ -91,7 +93,9 @@ NOT_TO_BE_HAD: Final = (
 WAYS: Final[Sequence[Way]] = (
     Way(SLUICE, "Sluice, an upload", "file", None),
     *(_direct(connections, made) for made in ("ready", "csv") for connections in (1, 2, 4)),
-    Way("streaming-bulk", "elasticsearch-py, `streaming_bulk`", "file", _python("scripts", "helpers", "streaming_bulk")),
+    Way(
+        "streaming-bulk", "elasticsearch-py, `streaming_bulk`", "file", _python("scripts", "helpers", "streaming_bulk")
+    ),
     Way("parallel-bulk", "elasticsearch-py, `parallel_bulk`", "file", _python("scripts", "helpers", "parallel_bulk")),
     Way("celery", "Celery on Redis, tasks of 500 rows", "file", _celery),
     Way("benthos", "Benthos (the core of Redpanda Connect)", "file", _benthos),

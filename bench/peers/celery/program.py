@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from itertools import islice
+from pathlib import Path
 
 from bench.peers.protocol import Request, Work, documents, serve
 
@@ -25,7 +26,18 @@ def main(redis: str, port: int, folder: str) -> None:
         stdout=sys.stderr,
     )
     worker = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", MODULE, "worker", "--concurrency", str(PROCESSES), "--loglevel", "WARNING"],
+        [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            MODULE,
+            "worker",
+            "--concurrency",
+            str(PROCESSES),
+            "--loglevel",
+            "WARNING",
+        ],
         stdout=sys.stderr,
     )
     try:
@@ -48,7 +60,7 @@ def prepare(request: Request) -> Work:
     from bench.peers.celery.tasks import write
 
     def work() -> None:
-        with open(request["file"], encoding="utf-8", newline="") as file:
+        with Path(request["file"]).open(encoding="utf-8", newline="") as file:
             made = documents(request, iter(enumerate(csv.DictReader(file), start=1)))
             sent = ResultSet([])
             while chunk := list(islice(made, CHUNK_ROWS)):

@@ -1,4 +1,4 @@
-"""A plain confluent-kafka consumer of blocks, two bulk requests at once; offsets are committed once rows are written."""
+"""A plain confluent-kafka consumer of blocks, two bulk requests at once; offsets are committed at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python draw.py FILE.json PICTURE`: the time a row of each way against the number of rows, from a comparison's JSON."""
+"""`python draw.py FILE.json PICTURE`: time a row against rows, of each way in a comparison's JSON file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-from matplotlib import pyplot  # noqa: E402
+from matplotlib import pyplot
 
 COLOURS = {
     "sluice": "#0b6e4f",
@@ -82,7 +82,7 @@ def main(file: Path, picture: Path) -> None:
 
 def _within(tick: int, lines: list[Any]) -> bool:
     values = [value for _, _, points in lines for _, value in points]
-    return min(values) / 1.6 <= tick <= max(values) * 1.6
+    return bool(min(values) / 1.6 <= tick <= max(values) * 1.6)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Quix Streams from a topic to its Elasticsearch sink, with the defaults of both: of single rows, or of blocks of rows."""
+"""Quix Streams from a topic to its Elasticsearch sink, with the defaults of both: single rows, or blocks."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -48,7 +49,7 @@ def main(connections: int, made: str) -> None:
 
 
 def _batches(request: Request) -> Iterator[list[bytes]]:
-    with open(request["file"], encoding="utf-8", newline="") as file:
+    with Path(request["file"]).open(encoding="utf-8", newline="") as file:
         rows = iter(enumerate(csv.DictReader(file), start=1))
         made = documents(request, rows)
         index = request["index"].encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from elasticsearch import Elasticsearch
@@ -34,7 +35,7 @@ def main(name: str) -> None:
 
 
 def _actions(request: Request) -> Iterator[dict[str, Any]]:
-    with open(request["file"], encoding="utf-8", newline="") as file:
+    with Path(request["file"]).open(encoding="utf-8", newline="") as file:
         for name, document in documents(request, iter(enumerate(csv.DictReader(file), start=1))):
             yield {"_op_type": "create", "_index": request["index"], "_id": name, "_source": document}
 
