@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from bench.compare.results import OWN, Comparison, Measured, WayResult
@@ -32,29 +33,42 @@ def console(comparison: Comparison) -> list[str]:
 
 
 def markdown(comparison: Comparison) -> str:
-    """The table in Markdown, with the machine and the date above it."""
-    lines = [
-        heading(comparison),
-        "",
+    """All figures in Markdown, with the machine and the date above them, and what can't be had below."""
+    head = (
         "| | rows/s | of Sluice's upload | µs of processor time a row: its own | Elasticsearch's | Kafka's |",
         "|---|--:|--:|--:|--:|--:|",
-    ]
-    missing = []
-    for source, title in SOURCES.items():
-        ways = _of(comparison, source)
-        if ways:
-            lines.append(f"| **{title}** | | | | | |")
-        for way in ways:
-            measured = way.at(comparison.rows)
-            if measured is None:
-                missing.append(f"{way.title}: {way.unavailable or 'not measured'}.")
-                continue
-            mark = "**" if way.name in (SLUICE, SLUICE_ROWS) else ""
-            cells = [f"{measured.rows_per_second:,.0f}", _ratio(comparison, measured), *_microseconds(measured)]
-            lines.append(f"| {mark}{way.title}{mark} | " + " | ".join(f"{mark}{cell}{mark}" for cell in cells) + " |")
+    )
+    lines = [heading(comparison), "", *head, *_rows(comparison, _all_cells)]
+    missing = [way for way in comparison.ways if way.at(comparison.rows) is None]
     if missing:
-        lines += ["", "Not in the table:", "", *(f"- {line}" for line in missing)]
+        lines += ["", "Not in the table:", ""]
+        lines += [f"- {way.title}: {way.unavailable or 'not measured'}." for way in missing]
     return "\n".join(lines) + "\n"
+
+
+def short_markdown(comparison: Comparison) -> str:
+    """The rates alone in Markdown, with the machine and the date above them."""
+    head = ("| | rows/s | of Sluice's upload |", "|---|--:|--:|")
+    return "\n".join([heading(comparison), "", *head, *_rows(comparison, _rate_cells)]) + "\n"
+
+
+def _rows(comparison: Comparison, cells_of: Callable[[Comparison, Measured], list[str]]) -> Iterator[str]:
+    for source, title in SOURCES.items():
+        measured = [(way, figures) for way in _of(comparison, source) if (figures := way.at(comparison.rows))]
+        for number, (way, figures) in enumerate(measured):
+            cells = cells_of(comparison, figures)
+            if number == 0:
+                yield f"| **{title}** |{' |' * len(cells)}"
+            mark = "**" if way.name in (SLUICE, SLUICE_ROWS) else ""
+            yield f"| {mark}{way.title}{mark} | " + " | ".join(f"{mark}{cell}{mark}" for cell in cells) + " |"
+
+
+def _rate_cells(comparison: Comparison, measured: Measured) -> list[str]:
+    return [f"{measured.rows_per_second:,.0f}", _ratio(comparison, measured)]
+
+
+def _all_cells(comparison: Comparison, measured: Measured) -> list[str]:
+    return [*_rate_cells(comparison, measured), *_microseconds(measured)]
 
 
 def heading(comparison: Comparison) -> str:
