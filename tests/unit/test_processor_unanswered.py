@@ -18,15 +18,15 @@ from elasticsearch import ApiError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import runtime.storage as storage_module
+import runtime.files.storage as storage_module
 from processor.elastic.bulk import BACKOFF, Answer, BulkSink
 from processor.elastic.unanswered import Fate, fate_of
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from processor.operations.export import Export
 from runtime.clients import NotSentError, async_elasticsearch
 from runtime.clock import Clock
+from runtime.files.storage import Storage
 from runtime.settings import Settings
-from runtime.storage import Storage
 from tests.processor_stub import StubClient, answers, api_error, run
 
 LATE_SECONDS = 30.0
