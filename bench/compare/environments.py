@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from runtime.terminal import say
+from runtime.text.terminal import say
 
 PEERS: Final = Path(__file__).resolve().parent.parent / "peers"
 REDIS_PACKAGES: Final = (

@@ -16,9 +16,9 @@ from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset
-from schemas.blocks import RowBlock
-from schemas.codec import encode
-from schemas.inbox import InboxRow
+from schemas.messages.blocks import RowBlock
+from schemas.messages.codec import encode
+from schemas.messages.inbox import InboxRow
 
 BLOCK_ROWS: Final = 500
 SEED: Final = 7
