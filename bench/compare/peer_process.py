@@ -18,6 +18,7 @@ import psutil
 from bench.compare.environments import PEERS
 
 ROOT = PEERS.parent.parent
+START_SECONDS = 120.0
 RUN_SECONDS = 900.0
 END_SECONDS = 10.0
 
@@ -29,7 +30,20 @@ class PeerError(Exception):
 class PeerProcess:
     """A program that talks as `bench.peers.protocol` says; it stays alive from run to run, as a service would."""
 
-    def __init__(self, python: Path, module: str, arguments: Sequence[str], variables: dict[str, str], log: Path):
+    def __init__(
+        self,
+        python: Path,
+        module: str,
+        arguments: Sequence[str],
+        variables: dict[str, str],
+        log: Path,
+        folder: Path = ROOT,
+    ) -> None:
+        """Start `module`, which is found in `folder`, and wait until it is ready.
+
+        Raises:
+            PeerError: it ended, or is not ready within two minutes; it has been ended then.
+        """
         self._log = log
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
@@ -39,13 +53,17 @@ class PeerProcess:
                 stderr=errors,
                 text=True,
                 bufsize=1,
-                cwd=ROOT,
-                env={**os.environ, **variables, "PYTHONPATH": str(ROOT)},
+                cwd=folder,
+                env={**os.environ, **variables, "PYTHONPATH": str(folder)},
                 start_new_session=True,
             )
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
-        self._answer(120.0)
+        try:
+            self._answer(START_SECONDS)
+        except PeerError:
+            self.end()
+            raise
 
     def prepare(self, request: dict[str, Any]) -> None:
         """Have it do what is not measured.
