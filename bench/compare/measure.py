@@ -42,6 +42,8 @@ def measure(ways: Sequence[Way], rows: int, rounds: int, minutes: float, say: Sa
     machine = this_machine()
     results = [WayResult(name=way.name, title=way.title, source=way.source) for way in ways]
     with bench_stack() as config, ExitStack() as ending:
+        sizes = sorted({max(1, rows // smaller) for smaller in (1, *SMALLER)}, reverse=True)
+        made = [sources.make(config, size) for size in sizes]
         loaders: dict[str, Loader] = {}
         for way, result in zip(ways, results, strict=True):
             say(f"starting {way.name} ...")
@@ -52,8 +54,6 @@ def measure(ways: Sequence[Way], rows: int, rounds: int, minutes: float, say: Sa
                 result.unavailable = str(error)
                 say(f"{way.name}: {error}")
         bench = _Rounds(config, ways, results, loaders, say)
-        sizes = sorted({max(1, rows // smaller) for smaller in (1, *SMALLER)}, reverse=True)
-        made = [sources.make(config, size) for size in sizes]
         bench.warm_up(made[0], sources.make(config, COMPARED_ROWS) if COMPARED_ROWS not in sizes else made[1])
         done, longest = 0, 0.0
         for number in range(1, rounds + 1):

@@ -46,7 +46,8 @@ def make(config: Settings, rows: int) -> Source:
     sample(Dataset.PEOPLE, rows, file, SEED)
     source = Source(rows, -(-rows // BLOCK_ROWS), file, f"bench-rows-{rows}", f"bench-blocks-{rows}")
     topics = [NewTopic(name, config.topic_partitions, 1) for name in (source.rows_topic, source.blocks_topic)]
-    for done in AdminClient(librdkafka_config(config)).create_topics(topics).values():
+    admin = AdminClient(librdkafka_config(config))  # its answers end with it
+    for done in admin.create_topics(topics).values():
         done.result()
     producer = Producer(
         librdkafka_config(config, linger_ms=50, compression_type="lz4", queue_buffering_max_messages=10_000_000)
