@@ -1,10 +1,15 @@
-"""`./sluice bench`: runs the measurements, and prints their figures."""
+"""`./sluice bench`: runs the measurements, and prints their figures.
+
+Without the name of a measurement it is the comparison with other ways, `compare`; names of these may follow.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,18 +17,39 @@ import typer
 app = typer.Typer(add_completion=False, help="Measure, on a stack of its own.", no_args_is_help=False)
 
 
-@app.callback(invoke_without_command=True)
-def everything(context: typer.Context) -> None:
-    """Without a name: all measurements, one after the other."""
-    if context.invoked_subcommand is None:
-        upload(rows=300_000, rounds=3, as_json=False)
-        control(only=None, as_json=False)
-        checks(rows=200_000, rounds=5, as_json=False)
-        teams(count=10_000, rounds=3, as_json=False)
-        upsert(rows=100_000, rounds=3, as_json=False)
-        inbox(rows=200_000, as_json=False)
-        export(rows=300_000, rounds=3, memory_rows=2_000_000, as_json=False)
-        accidents(seeds=None, more=None, files=1000, rows=300_000, rounds=5, as_json=False)
+@app.command()
+def compare(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Ways to compare; none: all of them.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=100)] = 300_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    minutes: Annotated[float, typer.Option(min=1, help="No round begins that would probably end later.")] = 60,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw time a row against rows.")] = None,
+) -> None:
+    """Sluice beside other ways to bring the same rows into Elasticsearch, in turns, in one run."""
+    from bench.compare import command
+
+    command.run(names or (), rows, rounds, minutes, json_file, plot)
+
+
+@app.command(name="all")
+def everything() -> None:
+    """All measurements, one after the other."""
+    compare(names=None, rows=300_000, rounds=5, minutes=60, json_file=None, plot=None)
+    upload(rows=300_000, rounds=3, as_json=False)
+    control(only=None, as_json=False)
+    checks(rows=200_000, rounds=5, as_json=False)
+    teams(count=10_000, rounds=3, as_json=False)
+    upsert(rows=100_000, rounds=3, as_json=False)
+    inbox(rows=200_000, as_json=False)
+    export(rows=300_000, rounds=3, memory_rows=2_000_000, as_json=False)
+    accidents(seeds=None, more=None, files=1000, rows=300_000, rounds=5, as_json=False)
+    scale(rows=500_000, rounds=5, as_json=False)
+    flat(rows=1_000_000, at_once_rows=1_000_000, as_json=False)
+    idle(seconds=60, as_json=False)
+    jobs(count=1000, as_json=False)
 
 
 @app.command()
@@ -199,5 +225,103 @@ def accidents(
         print(line)
 
 
+@app.command()
+def scale(
+    rows: Annotated[int, typer.Option(min=1)] = 500_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Rows a second of one worker and of two, each on a core of its own, with a sink that answers at once."""
+    from bench.scaling import workers as bench
+
+    figures = bench.measure(rows, rounds)
+    if as_json:
+        print(json.dumps([asdict(figure) for figure in figures], indent=2))
+        return
+    for figure in figures:
+        name = f"{figure.workers} worker{'s' if figure.workers > 1 else ''}"
+        print(
+            f"{name:<12} {figure.rows_per_second:>10,.0f} rows/s, "
+            f"{figure.rows_per_core_second:,.0f} for each second of a worker's processor time"
+        )
+    one, two = figures[0], figures[-1]
+    print(f"two beside one {two.rows_per_second / one.rows_per_second:>8.2f} of the rows a second,", end=" ")
+    print(f"{two.rows_per_core_second / one.rows_per_core_second:.2f} of the rows for each second of processor time")
+
+
+@app.command()
+def flat(
+    rows: Annotated[
+        int, typer.Option(min=10_000, help="Of the largest upload; 20000000 takes half an hour.")
+    ] = 1_000_000,
+    at_once_rows: Annotated[int, typer.Option(min=1000, help="Of all jobs together that run at once.")] = 1_000_000,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Time a row and memory with ever more rows, and with ever more jobs at once; an export's first row."""
+    from bench.scaling import flat as bench
+
+    figures = bench.measure(rows, at_once_rows, lambda text: print(text, file=sys.stderr, flush=True))
+    if as_json:
+        print(json.dumps(asdict(figures), indent=2))
+        return
+    print(f"a job of one row       {figures.one_row_seconds:>8.2f} s, POST to COMPLETED")
+    for figure in (*figures.sizes, *figures.at_once):
+        peaks = ", ".join(f"{role} {peak:.0f} MB" for role, peak in figure.peak_megabytes.items())
+        print(
+            f"{figure.rows:>12,} rows in {figure.jobs:>5,} jobs {figure.microseconds_per_row:>8.1f} µs a row, "
+            f"{figure.cpu_microseconds_per_row:.1f} µs of our processor time; {peaks}"
+        )
+    for name, measured in (("rows", figures.sizes), ("jobs at once", figures.at_once)):
+        times = [figure.microseconds_per_row for figure in measured]
+        print(f"between fastest and slowest, of all numbers of {name}: {max(times) / min(times) - 1:.0%} (<= 15%)")
+    print(f"first row of an export {figures.export_first_row_seconds:>8.2f} s (<= 1)")
+
+
+@app.command()
+def idle(
+    seconds: Annotated[float, typer.Option(min=1)] = 60,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Processor time of a stack with nothing to do."""
+    from bench.scaling import idle as bench
+
+    figure = bench.measure(seconds)
+    if as_json:
+        print(json.dumps({**asdict(figure), "own_percent": figure.own_percent}, indent=2))
+        return
+    for role, percent in figure.percent.items():
+        print(f"{role:<14} {percent:>6.2f}% of a core")
+    print(f"Sluice's own   {figure.own_percent:>6.2f}% (< {bench.BAR_PERCENT:g}%)")
+
+
+@app.command()
+def jobs(
+    count: Annotated[int, typer.Option(min=1)] = 1000,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """The list of jobs with many of them in the table."""
+    from bench.scaling import jobs as bench
+
+    figures = bench.measure(count)
+    if as_json:
+        print(json.dumps([asdict(figure) for figure in figures], indent=2))
+        return
+    for figure in figures:
+        name = f"list of {count:,} jobs, {figure.name} ({figure.jobs:,} jobs)"
+        print(
+            f"{name:<60} median {figure.median_ms:>7.1f} ms, longest {figure.slowest_ms:.1f} ms (<= {bench.BAR_MS:g})"
+        )
+
+
+def completed(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the name of a measurement in front: `compare`, where they begin with none."""
+    measurements = {
+        command.name or (command.callback and command.callback.__name__) for command in app.registered_commands
+    }
+    if arguments and (arguments[0] in measurements or arguments[0] in ("--help", "-h")):
+        return list(arguments)
+    return ["compare", *arguments]
+
+
 if __name__ == "__main__":
-    app(prog_name="sluice bench")
+    app(completed(sys.argv[1:]), prog_name="sluice bench")

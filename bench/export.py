@@ -160,9 +160,9 @@ def export(days: int = SPREAD_DAYS) -> tuple[float, str]:
     return time.perf_counter() - began, made["id"]
 
 
-def start(days: int = SPREAD_DAYS) -> dict[str, Any]:
-    """Start an export of the people of the first days; returns the job."""
-    job = {"operation": "export", "dataset": "people", "organisation": ORGANISATION}
+def start(days: int = SPREAD_DAYS, organisation: str = ORGANISATION) -> dict[str, Any]:
+    """Start an export of an organisation's people of the first days; returns the job."""
+    job = {"operation": "export", "dataset": "people", "organisation": organisation}
     till = DEFAULT_START + timedelta(days=days - 1)
     dates = {"from": _iso(DEFAULT_START), "till": _iso(till)}
     return dict(Api().call("POST", "/v1/jobs", json={**job, **dates, "confirm": True}))
