@@ -9,7 +9,7 @@ import pytest
 from elastic_transport import ConnectionError as Unreachable
 from elastic_transport import ConnectionTimeout
 
-from processor.elastic.bulk import Answer, read_answers
+from processor.elastic.answers import Answer, read_answers
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from runtime.clients import NotSentError
 from tests.processor_stub import StubClient, answers, api_error, run, sink
