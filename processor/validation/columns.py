@@ -75,7 +75,8 @@ class Column:
         how = self.reading
         text = "\n".join(values)
         if how.column is not None:
-            return how.column.match(text + "\n") is not None and self._fit(set(map(len, values)))
+            alone = text.count("\n") == len(values) - 1  # no text that is several with line ends between them
+            return alone and how.column.match(text + "\n") is not None and self._fit(set(map(len, values)))
         if how.outline is None or (how.unlike is not None and how.unlike in text):
             return False
         outlines = text.translate(_NO_DIGITS).split("\n")

@@ -50,7 +50,7 @@ class Reading:
     plain: re.Pattern[str] | None = None
     """With `parse`: the shape of values that are stored as they are."""
     column: re.Pattern[str] | None = None
-    """Of a whole column, a line end behind each text: whether each has the shape. No text of the shape holds one."""
+    """Of a whole column, a line end behind each text and none within: whether each text has the shape."""
     outline: re.Pattern[str] | None = None
     """Of texts with 0 in the place of each digit, a few of which stand for a whole column: whether all texts with this
     outline have the shape, and are stored as they are if `parse` takes them. They hold no line end."""
