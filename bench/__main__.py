@@ -69,8 +69,13 @@ def upload(
     print(f"upload through Sluice  {figures.sluice_rows_per_second:>10,.0f} rows/s, POST to COMPLETED")
     print(f"ratio                  {figures.ratio:>10.2f}")
     for role, seconds in figures.cpu_seconds.items():
-        peak = figures.peak_megabytes.get(role)
-        print(f"{role:<14} {seconds:>6.1f} s of CPU" + (f", at most {peak:.0f} MB" if peak else ""))
+        peak, each = figures.peak_megabytes.get(role), figures.cpu_microseconds_per_row[role]
+        print(
+            f"{role:<14} {seconds:>6.1f} s of CPU, {each:.2f} µs a row" + (f", at most {peak:.0f} MB" if peak else "")
+        )
+    own = sum(figures.cpu_microseconds_per_row[role] for role in ("api", "ingest", "worker"))
+    kafka = figures.cpu_microseconds_per_row["kafka"]
+    print(f"worker, reader and API {own:>9.2f} µs of CPU a row (<= 6), Kafka {kafka:.2f} (<= 2)")
 
 
 @app.command()

@@ -38,6 +38,8 @@ class UploadFigures:
     ratio: float
     cpu_seconds: dict[str, float]
     """Of one upload, by role."""
+    cpu_microseconds_per_row: dict[str, float]
+    """The same, of one row."""
     peak_megabytes: dict[str, float]
 
 
@@ -75,6 +77,7 @@ def measure(rows: int, rounds: int) -> UploadFigures:
             statistics.median(uploads),
             statistics.median(uploads) / statistics.median(directs),
             used,
+            {role: seconds / rows * 1e6 for role, seconds in used.items()},
             peak_megabytes(config),
         )
 

@@ -12,7 +12,7 @@ from bench.compare.sources import Source
 from bench.compare.ways import Way
 from bench.stack import cpu_seconds
 from bench.upload import upload
-from client.http import Api
+from commandline.connection import Api
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
 from runtime.settings import Settings

@@ -13,7 +13,7 @@ from bench.control import Bench
 from bench.export import start as start_export
 from bench.stack import bench_stack, cpu_seconds, peak_megabytes
 from bench.upload import settle, upload
-from client.http import Api
+from commandline.connection import Api
 from runtime.settings import Settings
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from processor.__main__ import main
 from processor.elastic import bulk
-from processor.elastic.bulk import DONE, Answer, Gate
+from processor.elastic.answers import DONE, Answer
+from processor.elastic.bulk import Gate
 
 
 async def _send(self: bulk.BulkSink, items: Sequence[bytes], gate: Gate) -> list[Answer]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bench.stack import bench_stack
-from client.http import Api
+from commandline.connection import Api
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset
 

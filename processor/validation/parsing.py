@@ -16,6 +16,7 @@ Convert = Callable[[str], Any]
 
 EMAIL = re.compile(r"^[^@\s,;<>()\[\]\\\"]++@[^@\s.,;<>()]++(?:\.[^@\s.,;<>()]++)+\Z")
 """Deliberately wide: one @, a dotted domain, no spaces. Only sending a message proves an address."""
+_EMAILS = re.compile(r"(?:[^@\s,;<>()\[\]\\\"]++@[^@\s.,;<>()]++(?:\.[^@\s.,;<>()]++)+\n)*+\Z")
 PHONE = re.compile(r"^\+?[0-9(][0-9 ().\-/]{3,30}[0-9]\Z")
 UNAMBIGUOUS = (
     *("%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y", "%a, %d %b %Y"),
@@ -25,6 +26,8 @@ UNAMBIGUOUS = (
 DIGITS = 18
 _INTEGER = re.compile(r"^[+-]?\d{1,18}\Z")
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\Z")
+_OUTLINE = re.compile(r"^0000-00-00T00:00:00(?:\.0{1,6})?Z?\Z")
+"""Of a time without an offset in figures, or in UTC."""
 _EXAMPLE = datetime(2026, 1, 31, 10, 20, 30, tzinfo=UTC)
 
 
@@ -46,6 +49,13 @@ class Reading:
     """For values that are stored as they are: a function in C that raises ValueError for those that make no sense."""
     plain: re.Pattern[str] | None = None
     """With `parse`: the shape of values that are stored as they are."""
+    column: re.Pattern[str] | None = None
+    """Of a whole column, a line end behind each text and none within: whether each text has the shape."""
+    outline: re.Pattern[str] | None = None
+    """Of texts with 0 in the place of each digit, a few of which stand for a whole column: whether all texts with this
+    outline have the shape, and are stored as they are if `parse` takes them. They hold no line end."""
+    unlike: str | None = None
+    """What a text with such an outline may not hold all the same."""
 
 
 def reading(field: Field) -> Reading:
@@ -135,16 +145,18 @@ def _dates(field: Field) -> Reading:
 
 _TEXTS = {
     "default": Reading(),
-    "email": Reading(shape=EMAIL, shape_reason="is not an email address"),
-    "phone": Reading(shape=PHONE, shape_reason="is not a phone number"),
+    "email": Reading(shape=EMAIL, shape_reason="is not an email address", column=_EMAILS),
+    "phone": Reading(shape=PHONE, shape_reason="is not a phone number", outline=PHONE),
 }
 _ISO = {
-    "date": Reading(stored_date, DATE, "is not a date; write it YYYY-MM-DD", date.fromisoformat, DATE),
+    "date": Reading(stored_date, DATE, "is not a date; write it YYYY-MM-DD", date.fromisoformat, DATE, outline=DATE),
     "datetime": Reading(
         stored_datetime,
         DATETIME,
         "is not a date and time; write it YYYY-MM-DDTHH:MM:SSZ",
         datetime.fromisoformat,
         PLAIN_DATETIME,
+        outline=_OUTLINE,
+        unlike="T24",
     ),
 }
