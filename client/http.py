@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ class Connection:
             WrongArgument: the address, the key or the file can't be used.
         """
         try:
-            found = None if key or url else key_source()
+            found = None if key else key_source({**os.environ, **({"SLUICE_API_URL": url} if url else {})})
             trusted = ssl.create_default_context(cafile=ca_file) if ca_file else True
         except (ValueError, OSError) as error:
             raise WrongArgument(f"the address or the file of authorities can't be used: {error}") from None
