@@ -51,8 +51,7 @@ class Connection:
 
     def settings(self) -> dict[str, Any]:
         """The arguments of httpx2's clients."""
-        limit = httpx2.Timeout(self.timeout_seconds, connect=_CONNECT_SECONDS)
-        headers = headers_for(self.key)
+        limit, headers = _limit(self.timeout_seconds), headers_for(self.key)
         return {
             "base_url": self.url, "headers": headers, "timeout": limit, "trust_env": False, "verify": self.trusted,
         }  # fmt: skip
@@ -66,7 +65,7 @@ class Connection:
             "headers": dict(call.headers),
         }
         if call.timeout_seconds is not None:
-            found["timeout"] = httpx2.Timeout(call.timeout_seconds, connect=_CONNECT_SECONDS)
+            found["timeout"] = _limit(call.timeout_seconds)
         if call.json is not None:
             found["json"] = call.json
         if call.content is not None:
@@ -92,6 +91,10 @@ class Connection:
     def _silent(self, error: Exception) -> str:
         why = f" ({error})" if str(error) else ""
         return f"the API at {httpx2.URL(self.url).copy_with(userinfo=b'')} can't be reached{why}"
+
+
+def _limit(seconds: float) -> httpx2.Timeout:
+    return httpx2.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
 
 
 def reply_of(response: httpx2.Response) -> Reply:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Shell:
-    """Does what steps ask for, one after the other, and blocks meanwhile. Of use to one thread at a time."""
+    """Does what steps ask for, one after the other, and blocks meanwhile. Several threads may use it."""
 
     def __init__(
         self,

@@ -263,6 +263,17 @@ def test_waiting_ends_with_its_time(both: Both) -> None:
     assert isinstance(told.value, TimeoutError)
 
 
+@pytest.mark.parametrize("code", [429, 503])
+def test_waiting_needs_no_stream_where_there_is_no_room_for_one(both: Both, code: int) -> None:
+    class NoRoom(Both):
+        def serve(self, request: httpx2.Request) -> httpx2.Response:
+            return refusal(code) if request.url.path.endswith("/watch") else super().serve(request)
+
+    crowded = NoRoom(both.kind)
+    crowded.answers = [answer(job(state="RUNNING", ended=False)), answer(job())]
+    assert crowded("wait", JOB_ID).state == "COMPLETED"
+
+
 def test_a_download_goes_on_where_it_broke_off(both: Both, tmp_path: Path) -> None:
     tag = {"etag": '"a"'}
     both.answers = [broken(b"1234", **tag), httpx2.Response(206, content=b"56", headers=tag)]
