@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from client import (
@@ -29,6 +31,7 @@ from client import (
     errors,
 )
 from client.http import Connection
+from client.protocol.event_stream import EventReader, Sent
 from tests.api_stub import PEOPLE, ROW, stub
 from tests.hostile import JOB_ID
 from tests.unit.test_client_alone import WHOLE
@@ -224,6 +227,17 @@ def test_events_go_on_behind_the_last_one(both: Both) -> None:
     assert [event.job.state for event in events] == ["RUNNING", "PAUSED", "COMPLETED"], "what was seen comes once"
     assert (events[0].name, events[0].id) == ("state", "1")
     assert [request.headers.get("last-event-id") for request in both.asked] == [None, "1", "1", "1"]
+
+
+@given(st.lists(st.integers(1, 40)))
+def test_events_are_the_same_however_their_bytes_come(cuts: list[int]) -> None:
+    text = ': hello\r\n\nid: 7\nevent: state\ndata: {"a":\ndata: "é"}\r\n\r\n'
+    text += "retry: 5\n\ndata:x\n\nid: 8\n\ndata: y\n\ndata: cut"
+    left, reader, found = text.encode(), EventReader(), []
+    for size in (*cuts, len(left)):
+        found += reader.take(left[:size])
+        left = left[size:]
+    assert found == [Sent("state", '{"a":\n"é"}', "7"), Sent("message", "x", "7"), Sent("message", "y", "8")]
 
 
 def test_events_end_with_an_api_that_stays_away_or_refuses(both: Both) -> None:
