@@ -9,8 +9,9 @@
 `AsyncSluice` has the same methods for asyncio. docs/python.md has more.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from client.answers import Job
-from client.asynchronous import AsyncSluice
 from client.errors import (
     BadRequest,
     Conflict,
@@ -37,6 +38,9 @@ from client.options import JobOptions
 from client.protocol.retrying import Retry
 from client.requests.following import Event
 from client.sync import Sluice
+
+if TYPE_CHECKING:
+    from client.asynchronous import AsyncSluice
 
 __all__ = [
     "AsyncSluice",
@@ -66,3 +70,12 @@ __all__ = [
     "WaitTimeout",
     "WrongArgument",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports asyncio only for those who use it: each command of the command line imports this package."""
+    if name == "AsyncSluice":
+        from client.asynchronous import AsyncSluice
+
+        return AsyncSluice
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -227,8 +227,10 @@ class AsyncSluice:
     # The installation, and an organisation.
     datasets = Asked(administration.datasets)
     stats = Asked(administration.stats)
+    ready = Asked(administration.ready)
     limits = Asked(administration.limits)
     mappings = Asked(administration.mappings)
+    mapping = Asked(administration.mapping)
     save_mapping = Asked(administration.save_mapping)
     remove_mapping = Asked(administration.remove_mapping)
     create_key = Asked(administration.create_key)

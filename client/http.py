@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ class Connection:
             WrongArgument: the address, the key or the file can't be used.
         """
         try:
-            found = None if key or url else key_source()
+            found = None if key else key_source({**os.environ, **({"SLUICE_API_URL": url} if url else {})})
             trusted = ssl.create_default_context(cafile=ca_file) if ca_file else True
         except (ValueError, OSError) as error:
             raise WrongArgument(f"the address or the file of authorities can't be used: {error}") from None
@@ -50,8 +51,7 @@ class Connection:
 
     def settings(self) -> dict[str, Any]:
         """The arguments of httpx2's clients."""
-        limit = httpx2.Timeout(self.timeout_seconds, connect=_CONNECT_SECONDS)
-        headers = headers_for(self.key)
+        limit, headers = _limit(self.timeout_seconds), headers_for(self.key)
         # To read the system's authorities takes a part of a command's time, and without TLS nobody asks them.
         verify = self.trusted is not True or not self.url.lower().startswith("http:")
         return {
@@ -68,7 +68,7 @@ class Connection:
             "headers": dict(call.headers),
         }
         if call.timeout_seconds is not None:
-            found["timeout"] = httpx2.Timeout(call.timeout_seconds, connect=_CONNECT_SECONDS)
+            found["timeout"] = _limit(call.timeout_seconds)
         if call.json is not None:
             found["json"] = call.json
         if call.content is not None:
@@ -94,6 +94,10 @@ class Connection:
     def _silent(self, error: Exception) -> str:
         why = f" ({error})" if str(error) else ""
         return f"the API at {httpx2.URL(self.url).copy_with(userinfo=b'')} can't be reached{why}"
+
+
+def _limit(seconds: float) -> httpx2.Timeout:
+    return httpx2.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
 
 
 def reply_of(response: httpx2.Response) -> Reply:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Shell:
-    """Does what steps ask for, one after the other, and blocks meanwhile. Of use to one thread at a time."""
+    """Does what steps ask for, one after the other, and blocks meanwhile. Several threads may use it."""
 
     def __init__(
         self,
@@ -223,8 +223,10 @@ class Sluice:
     # The installation, and an organisation.
     datasets = Asked(administration.datasets)
     stats = Asked(administration.stats)
+    ready = Asked(administration.ready)
     limits = Asked(administration.limits)
     mappings = Asked(administration.mappings)
+    mapping = Asked(administration.mapping)
     save_mapping = Asked(administration.save_mapping)
     remove_mapping = Asked(administration.remove_mapping)
     create_key = Asked(administration.create_key)

@@ -13,8 +13,10 @@ _OVER: Final = frozenset({"COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "R
 
 
 def is_over(job: Json) -> bool:
-    """Whether waiting ends here: the job has ended, has failed, or is PAUSED because of its row errors."""
-    return job["state"] in _OVER or (job["state"] == "PAUSED" and job.get("budget") == "spent")
+    """Whether waiting ends here: the job has ended, has failed, or has paused itself: for its row errors, or for what
+    its first rows look like."""
+    suspected = job.get("suspicion") is not None and job["suspicion"]["message"] in (job["reason"] or "")
+    return job["state"] in _OVER or (job["state"] == "PAUSED" and (job.get("budget") == "spent" or suspected))
 
 
 def exit_code(job: Json) -> int:

@@ -28,6 +28,10 @@ class Retry:
     fraction: Callable[[], float] = random.random
     """The part of its bound that a pause takes, from 0 to 1: clients that lost a server together come back apart."""
 
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError("a request is made at least once: attempts is 1 or more")
+
     def pauses(self) -> Iterator[float]:
         """Seconds, without an end."""
         bound = self.first_seconds

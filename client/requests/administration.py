@@ -15,10 +15,11 @@ from client.answers import (
     LimitList,
     MappingList,
     Principal,
+    Readiness,
     SecurityEventList,
 )
 from client.protocol.exchange import asked, path
-from client.protocol.steps import Call, Steps
+from client.protocol.steps import Call, Coded, Reply, Send, Steps
 
 
 def datasets() -> Steps[DatasetList]:
@@ -31,6 +32,13 @@ def stats() -> Steps[Installation]:
     return asked(Call(method="GET", path="/v1/stats", answer=Installation))
 
 
+def ready() -> Steps[Readiness]:
+    """Whether the API can do its work, asked once; also the answer of one that can't yet."""
+    call: Call[Readiness] = Call(method="GET", path="/readyz", answer=Readiness)
+    reply: Reply = yield Send(call)
+    return Coded(reply.content, Readiness)
+
+
 def limits(organisation: str | None = None) -> Steps[LimitList]:
     """What an organisation may use, and what it uses; None: the key's own, or ``default``."""
     return asked(Call(method="GET", path="/v1/limits", answer=LimitList, params={"organisation": organisation}))
@@ -39,6 +47,17 @@ def limits(organisation: str | None = None) -> Steps[LimitList]:
 def mappings(organisation: str = "default") -> Steps[MappingList]:
     """The mappings of columns that an organisation keeps."""
     return asked(Call(method="GET", path="/v1/mappings", answer=MappingList, params={"organisation": organisation}))
+
+
+def mapping(name: str, *, organisation: str = "default") -> Steps[ColumnMapping]:
+    """One of them.
+
+    Raises:
+        NotFound: the organisation keeps none under this name.
+    """
+    return asked(
+        Call(method="GET", path=path("mappings", name), answer=ColumnMapping, params={"organisation": organisation})
+    )
 
 
 def save_mapping(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from client.answers import Job
-from client.errors import NotReached, SluiceError, Unavailable, Unreachable, WaitTimeout, refusal
+from client.errors import NotReached, SluiceError, TooManyRequests, Unavailable, Unreachable, WaitTimeout, refusal
 from client.protocol.event_stream import EventReader, Sent
 from client.protocol.exchange import answered, decoded, path
 from client.protocol.steps import (
@@ -124,37 +124,36 @@ def wait(job: JobLike, until: Until = "ended", *, timeout: float | None = None) 
 def _wait(job_id: str, reached: Callable[[Job], bool], timeout: float | None) -> Steps[Job]:
     began: float = yield Now()
     flow = _events(job_id, lambda text: None)
-    effect = next(flow)
-    found: Coded[Job] | None = None
-    with closing(flow):
+    with closing(flow), suppress(Unavailable, TooManyRequests):  # no room for a stream: it is asked now and then
+        effect = next(flow)
         while timeout is None or (yield Now()) - began < timeout - _LAST_SECONDS:
             done: Any = None
             try:
                 if isinstance(effect, Emit):
-                    found = Coded(effect.value.content, Job)
-                    if _settled(found, reached):
-                        return found
+                    if _settled(effect.value.content, reached):
+                        return Coded(effect.value.content, Job)
                 else:
                     done = yield effect
-            except (Unreachable, Unavailable) as error:
+            except Unreachable as error:
                 effect = flow.throw(error)
             else:
                 effect = flow.send(done)
     while True:
         reply = yield from answered(Call(method="GET", path=path("jobs", job_id)))
-        found = Coded(reply.content, Job)
-        if _settled(found, reached):
-            return found
-        left = began + timeout - (yield Now())
-        if left <= 0:
-            job = decoded(found.content, Job)
+        if _settled(reply.content, reached):
+            return Coded(reply.content, Job)
+        pause = _LOOK_SECONDS
+        if timeout is not None:
+            pause = min(pause, began + timeout - (yield Now()))
+        if pause <= 0:
+            job = decoded(reply.content, Job)
             raise WaitTimeout(f"job {job.id} is still {job.state} after {timeout:g} s; it goes on", job)
-        yield Pause(min(_LOOK_SECONDS, left))
+        yield Pause(pause)
 
 
-def _settled(found: Coded[Job], reached: Callable[[Job], bool]) -> bool:
+def _settled(content: bytes, reached: Callable[[Job], bool]) -> bool:
     """Whether this is the job that is waited for. Raises NotReached if it will not come by itself."""
-    job = decoded(found.content, Job)
+    job = decoded(content, Job)
     if reached(job):
         return True
     if job.ended or paused_itself(job):
