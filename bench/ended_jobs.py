@@ -29,6 +29,7 @@ from schemas.topics import TopicName
 
 PARTITIONS = 8
 _HEX = "0123456789abcdef"
+_PATTERNS = 500
 
 
 class Written(NamedTuple):
@@ -42,8 +43,20 @@ class Written(NamedTuple):
 def ended_jobs(count: int, now_ms: int, seed: int = 1) -> Iterator[Written]:
     """The records of so many uploads of 100 organisations that have ended, in the order in which they are written.
 
-    The control agent makes states, histories and plans of their commands. Each tenth was paused on its way.
+    The control agent makes states, histories and plans of the commands of the first of them; the others are like these,
+    under ids of their own. Each tenth was paused on its way.
     """
+    patterns = list(_carried_out(min(count, _PATTERNS), now_ms, seed))
+    chance = random.Random(seed + 1)
+    for number in range(count):
+        job_id, pattern = _digits(chance, 32).encode(), patterns[number % len(patterns)]
+        own = pattern[0].key
+        for topic, _, value in pattern:
+            yield Written(topic, job_id, None if value is None else value.replace(own, job_id))
+
+
+def _carried_out(count: int, now_ms: int, seed: int) -> Iterator[list[Written]]:
+    """The records of each job."""
     chance = random.Random(seed)
     written: list[Written] = []
 
@@ -60,7 +73,7 @@ def ended_jobs(count: int, now_ms: int, seed: int = 1) -> Iterator[Written]:
             asyncio.run(agent.handle(offset, now_ms - (count - number) * 10, job_id.encode(), written[-1].value))
             offset += 1
         jobs.remove(job_id)  # else the rules look through all of them, each time
-        yield from written
+        yield list(written)
         written.clear()
 
 
