@@ -1,26 +1,39 @@
 """Jobs that have ended, in little memory: there may be a hundred thousand of them, and most are never looked at. Pure.
 
-What many jobs have alike (options, columns, names) is kept once, and the totals of their lanes as bytes.
+What many jobs have alike (options, columns, names) is kept once, and what only a look at the job itself needs as bytes.
 """
 
 from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from schemas.job import ENDED, Job, LaneTotals
+from schemas.job import ENDED, Input, Job, LaneTotals, State
 
 T = TypeVar("T")
 
 _MOST_SHARED: Final = 10_000
 """Values that are kept for others to share, at most of each kind."""
 _NONE: Final[dict[int, Any]] = {}
-_lanes = msgspec.msgpack.Decoder(dict[int, LaneTotals])
+_NO_INPUT: Final = Input()
+_COLD: Final = frozenset({State.COMPLETED, State.COMPLETED_WITH_ERRORS, State.ROLLED_BACK})
+"""Of jobs that were terminated the rules ask how far they have read."""
+
+
+class _Cold(msgspec.Struct, array_like=True):
+    """What `Jobs.values` leaves out."""
+
+    lanes_done: dict[int, LaneTotals]
+    input: Input
+    request: str | None
+
+
+_cold = msgspec.msgpack.Decoder(_Cold)
 
 
 class Shared:
@@ -39,11 +52,12 @@ class Shared:
         return self._known.setdefault(key, value)  # type: ignore[no-any-return]
 
     def slim(self, job: Job) -> Job:
-        """The same job, with what others have as well shared, and without `lanes_done` where `applied` is its sum."""
+        """The same job without what is cold, and with what others have as well shared."""
         source = job.source
         return replace(
             job,
-            lanes_done=_NONE if job.applied is not None else job.lanes_done,
+            lanes_done=_NONE,
+            request=None,
             lanes_rested=job.lanes_rested or _NONE,
             lanes_counted=job.lanes_counted or _NONE,
             operation=self.one(job.operation),
@@ -53,24 +67,36 @@ class Shared:
             exclusive_key=self.one(job.exclusive_key),
             options=self.one(job.options),
             source=replace(source, columns=self.one(source.columns), format=self.one(source.format)),
-            input=replace(job.input, blocks_per_partition=self.one(job.input.blocks_per_partition)),
+            input=_NO_INPUT,
+            state_since=job.ended_at if job.state_since == job.ended_at else job.state_since,
         )
 
 
-class Jobs(Mapping[str, Job]):
-    """Job id -> job. `values` leaves out the lanes' totals of jobs that have ended, which `get` has."""
+class Jobs(MutableMapping[str, Job]):
+    """Job id -> job. Of ended jobs `values` leaves out `lanes_done`, `input` and `request`, which `get` has."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
-        self._lanes: dict[str, bytes] = {}
+        self._packed: dict[str, bytes] = {}
         self._shared = Shared()
         self.open: dict[str, Job] = {}
         """Those that have not ended."""
 
     def __getitem__(self, job_id: str) -> Job:
         job = self._jobs[job_id]
-        packed = self._lanes.get(job_id)
-        return job if packed is None else replace(job, lanes_done=_lanes.decode(zlib.decompress(packed)))
+        packed = self._packed.get(job_id)
+        if packed is None:
+            return job
+        cold = _cold.decode(zlib.decompress(packed))
+        return replace(job, lanes_done=cold.lanes_done, input=cold.input, request=cold.request)
+
+    def __setitem__(self, job_id: str, job: Job) -> None:
+        """Take in a state."""
+        self._put(sys.intern(job_id), job)
+
+    def __delitem__(self, job_id: str) -> None:
+        if self.remove(job_id) is None:
+            raise KeyError(job_id)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._jobs)
@@ -86,23 +112,26 @@ class Jobs(Mapping[str, Job]):
         return self._jobs.get(job_id)
 
     def values(self) -> Any:
-        """The jobs; of those that have ended without `lanes_done`."""
+        """The jobs, those that have ended in brief."""
         return self._jobs.values()
 
     def put(self, job: Job) -> None:
         """Take in a state."""
-        job_id = sys.intern(job.id)
-        self._lanes.pop(job_id, None)
+        self[job.id] = job
+
+    def _put(self, job_id: str, job: Job) -> None:
+        self._packed.pop(job_id, None)
         self.open.pop(job_id, None)
         if job.state not in ENDED:
-            self._jobs[job_id] = self.open[job_id] = job
-            return
-        if job.lanes_done and job.applied is not None:
-            self._lanes[job_id] = zlib.compress(msgspec.msgpack.encode(job.lanes_done), 1)
-        self._jobs[job_id] = self._shared.slim(job)
+            self.open[job_id] = job
+        if job.state in _COLD and job.applied is not None:
+            cold = _Cold(job.lanes_done, job.input, job.request)
+            self._packed[job_id] = zlib.compress(msgspec.msgpack.encode(cold), 1)
+            job = self._shared.slim(job)
+        self._jobs[job_id] = job
 
     def remove(self, job_id: str) -> Job | None:
         """Take out a job."""
-        self._lanes.pop(job_id, None)
+        self._packed.pop(job_id, None)
         self.open.pop(job_id, None)
         return self._jobs.pop(job_id, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from schemas.messages.lanes import LaneRecord
 
 RATE_WINDOW_MS = 3000
 ANSWERS_KEPT = 1000
+_OFFSET = 6
+"""Bytes of an offset that is packed."""
 
 
 class LaneState(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +141,7 @@ class JobIndex:
         self._lanes: dict[str, dict[tuple[Phase, int], LaneState]] = {}
         self._rates: dict[str, _Rate] = {}
         self._events: dict[str, array[int]] = {}
-        self._older: dict[str, array[int]] = {}
+        self._older: dict[str, bytes] = {}
         self._answers: OrderedDict[tuple[str, int], Job | CommandRejected] = OrderedDict()
 
     def fold(self, seen: Seen) -> None:
@@ -159,9 +162,9 @@ class JobIndex:
             case LaneSeen(job_id, partition, phase, lane):
                 self._fold_lane(job_id, (phase, partition), lane)
             case OldEventSeen(job_id, offset):
-                older = self._older.setdefault(job_id, array("q")) if job_id in self.jobs else array("q")
-                if not older or offset > older[-1]:
-                    older.append(offset)
+                known = self._older.get(job_id, b"")
+                if job_id in self.jobs and (not known or offset > int.from_bytes(known[-_OFFSET:], "big")):
+                    self._older[sys.intern(job_id)] = known + offset.to_bytes(_OFFSET, "big")
             case EventSeen(job_id, offset, rejection):
                 offsets = self._events.setdefault(job_id, array("q"))
                 if not offsets or offset > offsets[-1]:
@@ -208,5 +211,6 @@ class JobIndex:
     def event_offsets(self, job_id: str) -> list[int]:
         """Offsets of a job's records in ``job-events``, oldest first."""
         newer = self._events.get(job_id)
-        older = self._older.get(job_id, ())
+        packed = self._older.get(job_id, b"")
+        older = (int.from_bytes(packed[at : at + _OFFSET], "big") for at in range(0, len(packed), _OFFSET))
         return [*(offset for offset in older if not newer or offset < newer[0]), *(newer or ())]

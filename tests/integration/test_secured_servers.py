@@ -244,7 +244,12 @@ def _refuses(settings: Settings, topic: str) -> bool:
 def _refuses_to_show(settings: Settings, topic: str) -> bool:
     """Whether Kafka refuses this user the records of this topic."""
     consumer = Consumer(
-        {**librdkafka_config(settings, group_id="sluice-stranger", enable_partition_eof=True), "log_level": 0}
+        {
+            **librdkafka_config(
+                settings, group_id="sluice-stranger", enable_partition_eof=True, topic_metadata_propagation_max_ms=0
+            ),
+            "log_level": 0,
+        }
     )
     refusals = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
     try:

@@ -35,7 +35,8 @@ async def page_of_all(parts: Services, query: Query, asking: Caller) -> tuple[li
     async with parts.listing:
         async for some in time_slices(parts.view.jobs.values(), _JOBS_A_TURN):
             found = newest(found, some, query, asking)
-    return page_of(found, query)
+    shown, following = page_of(found, query)
+    return [parts.view.jobs.get(job.id, job) for job in shown], following  # of ended ones the list has them in brief
 
 
 async def job_page(parts: Services, query: Query, asking: Caller) -> JobPage:
@@ -43,7 +44,7 @@ async def job_page(parts: Services, query: Query, asking: Caller) -> JobPage:
     jobs, following = await page_of_all(parts, query, asking)
     now, shown = now_ms(), []
     async for some in time_slices(jobs, _SHOWN_A_TURN):
-        shown += [job_view(parts.view.jobs.get(job.id, job), parts.view, now) for job in some]
+        shown += [job_view(job, parts.view, now) for job in some]
     return JobPage(jobs=shown, next=following)
 
 
