@@ -103,15 +103,15 @@ class OlderHistory:
         if first.offset < 0 or first.offset >= end:
             return
         consumer.assign([first])
-        reached = first.offset
-        while reached < end and not self._stopping.is_set():
+        while not self._stopping.is_set():
             records = consumer.consume(_BATCH, 1.0)
             found: list[Seen] = []
             for record in records:
                 if (error := record.error()) is not None:
                     raise KafkaException(error)
-                reached = (record.offset() or 0) + 1
-                found.append(OldEventSeen((record.key() or b"").decode("utf-8", "replace"), reached - 1))
+                found.append(OldEventSeen((record.key() or b"").decode("utf-8", "replace"), record.offset() or 0))
             if found:
                 self._loop.call_soon_threadsafe(self._feed.take, found)
+            if consumer.position([place])[0].offset >= end:
+                return
             self._stopping.wait(_BREATH_SECONDS)  # requests go first
