@@ -28,7 +28,7 @@ from api.readmodel.follower import Follower
 from api.readmodel.group_members import GroupMembers
 from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
-from api.readmodel.job_follower import job_follower
+from api.readmodel.job_follower import OlderHistory, job_follower
 from api.readmodel.metrics import Metrics, MetricsMiddleware
 from api.routes.rest import ENDPOINTS
 from api.uploads.abandoned_parts import clean_up
@@ -128,8 +128,12 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             trials=Trials(connections, settings.api),
         )
 
+        older = OlderHistory(settings, loop, live)
+        live.set_history_incomplete()
+
         def caught_up() -> None:
             live.set_caught_up()
+            older.start()
             try:
                 if readiness is not None:
                     readiness.mark()
@@ -158,7 +162,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
                 task.cancel()
             app.state.services.files.close()
             await sending.stop()
-            await asyncio.gather(*(asyncio.to_thread(follower.stop) for follower in followers))
+            await asyncio.gather(*(asyncio.to_thread(stop) for stop in (older.stop, *(one.stop for one in followers))))
             await asyncio.to_thread(appender.stop)
             await asyncio.to_thread(history.close)
             await client.close()

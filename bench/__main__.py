@@ -79,6 +79,25 @@ def upload(
 
 
 @app.command()
+def start(
+    jobs: Annotated[int, typer.Option(min=1, help="That have ended.")] = 100_000,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """How long each process takes to start, and its memory, where so many jobs that have ended are in the topics."""
+    from bench import start as bench
+
+    figures = bench.measure(jobs)
+    if as_json:
+        print(json.dumps([asdict(figure) for figure in figures], indent=2))
+        return
+    for figure in figures:
+        print(
+            f"{figure.role:<8} ready after {figure.seconds:>6.1f} s, {figure.cpu_seconds:>6.1f} s of CPU, "
+            f"{figure.megabytes:>6.0f} MB, at most {figure.peak_megabytes:>6.0f} MB"
+        )
+
+
+@app.command()
 def export(
     rows: Annotated[int, typer.Option(min=1)] = 300_000,
     rounds: Annotated[int, typer.Option(min=1)] = 3,

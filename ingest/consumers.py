@@ -81,7 +81,12 @@ class ViewConsumer:
 
     def follow(self, seconds: float = 0) -> None:
         """Take in the records that have come, or wait up to `seconds` for the first one."""
-        for record in _records(self._consumer, seconds):
+        records = list(_records(self._consumer, seconds))
+        if not self.caught_up:
+            # At the start most states are replaced by a later one: these need not be decoded.
+            newest = {record.key(): record.offset() for record in records if record.error() is None}
+            records = [one for one in records if one.error() is not None or newest[one.key()] == one.offset()]
+        for record in records:
             error = record.error()
             if error is None:
                 self._take(record)

@@ -31,8 +31,16 @@ from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)
 
+_UNREAD = 2000
+"""States of jobs that wait to be decoded at the start, at most."""
 CATCH_UP_SECONDS = 10.0
 """How long the control table may stand still before the worker logs it."""
+
+
+def _looks_like_a_state(message: Message) -> bool:
+    """Whether a record of the control table is surely no dead letter, as far as a glance at it tells."""
+    key, value = message.key or b"", message.value
+    return value is None or (value.startswith(b'{"id":"' + key + b'"') and value.endswith(b"}"))
 
 
 class Receipt:
@@ -92,6 +100,9 @@ class WorkerApp:
         self._copies = copies
         self._metrics = metrics or WorkerMetrics()
         self._rejected_states: list[RejectedRecord] = []
+        self._unread: dict[bytes | None, Message] = {}
+        self._begun = False
+        """Whether the control table has been read to its end once."""
         lease.last_heartbeat = lambda: self.app.consumer.last_heartbeat
         self.engine: Engine | None = None
         self._rows = topic_name(settings.prefix, "rows")
@@ -174,14 +185,24 @@ class WorkerApp:
 
     async def _on_job_record(self, event: EventT) -> None:
         message = event.message
-        try:
-            self._jobs.apply(message.key, message.value)
-        except UndecodableError as error:
-            self._rejected_states.append(rejected(message, error))
-            if self._table_read.is_set():
-                await self._reject_states()
+        # At the start most states are replaced by a later one: these need not be decoded.
+        if message.key in self._unread and not _looks_like_a_state(self._unread[message.key]):
+            await self._read_states()
+        self._unread[message.key] = message
+        if self._begun or len(self._unread) >= _UNREAD:
+            await self._read_states()
         self._table_next = message.offset + 1
         self._table_moved.set()
+
+    async def _read_states(self) -> None:
+        unread, self._unread = self._unread, {}
+        for message in unread.values():
+            try:
+                self._jobs.apply(message.key, message.value)
+            except UndecodableError as error:
+                self._rejected_states.append(rejected(message, error))
+        if self._rejected_states and self._table_read.is_set():
+            await self._reject_states()
 
     async def _reject_states(self) -> None:
         """Make dead letters of records of the control table, as the owner of the commands; every worker reads them.
@@ -331,6 +352,8 @@ class WorkerApp:
                         end,
                         extra=as_event("table.behind"),
                     )
+            await self._read_states()
+            self._begun = True
             if self.engine is not None:
                 self.engine.recovered()
             if self._owns_commands:

@@ -7,15 +7,17 @@ import secrets
 from typing import Any
 from urllib.parse import urlencode
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.errors import ApiError
 from api.glance.rows_over_time import over_time
+from api.jobs.limits import limits_of
 from api.jobs.reading.job_view import job_view
 from api.jobs.reading.paging import Query, query_of
 from api.jobs.reading.queries import page_of_all
-from api.models import JobView, MappingView
+from api.models import JobView, LimitList, MappingView
 from api.pages import rendering
 from api.pages.glance.drawing import spark
 from api.pages.glance.head import head
@@ -29,6 +31,8 @@ from schemas.policies.principals import Role
 
 _LIMIT = 20
 _MAPPINGS_SECONDS = 1.0
+_MOST_LIMITED = 5
+"""Organisations whose limits the page shows, at most."""
 _FILTERS = ("state", "operation", "organisation")
 
 
@@ -46,9 +50,19 @@ async def show_list(request: Request) -> Response:
         mappings=await _mappings(request),
         addresses=bool(services(request).settings.source_prefixes),
         organisations=None if own is None else sorted(own),
+        limits=_limits(request),
         # Idempotency keys: a form that is sent twice makes one job.
         keys={name: secrets.token_urlsafe(16) for name in catalog.operations},
     )
+
+
+def _limits(request: Request) -> list[LimitList]:
+    """The limits that something counts against now: of the organisation that the list shows, or of the caller's own."""
+    parts, asking = services(request), caller(request)
+    chosen = request.query_params.get("organisation", "").strip()
+    shown = [chosen] if chosen else sorted(asking.organisations or ("default",))[:_MOST_LIMITED]
+    lists = [limits_of(parts, organisation) for organisation in shown if asking.may_see(organisation)]
+    return [replace(one, limits=[limit for limit in one.limits if limit.used is not None]) for one in lists]
 
 
 async def _mappings(request: Request) -> list[MappingView]:

@@ -27,7 +27,7 @@ nothing."""
 _BATCH = 500
 _RETRY_SECONDS = 1.0
 _KAFKA_SECONDS = 10.0
-_MARGIN_MS = 3600 * 1000
+MARGIN_MS = 3600 * 1000
 """Clocks of the processes that write records may differ by so much."""
 _LOST = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 
@@ -71,14 +71,17 @@ class Follower(Generic[T]):
         caught_up: Callable[[], None] = lambda: None,
         newest: int | None = None,
         later: Later[T] | None = None,
+        compacted: Sequence[TopicName] = (),
     ) -> None:
         """`decoder` is called anew each time that the topics are read from their beginning; `newest`: only so many
-        records before the end of each partition; `later` is one of `topics`."""
+        records before the end of each partition; `later` is one of `topics`. Of `compacted` topics only
+        the newest record of a key is decoded where many are read at once, at the start."""
         self._settings = settings
         self._loop = loop
         self._topics = topics
         self._newest = newest
         self._later = later
+        self._compacted = frozenset(topic_name(settings.prefix, name) for name in compacted)
         self._decoder = decoder
         self._deliver = deliver
         self._caught_up = caught_up
@@ -115,34 +118,46 @@ class Follower(Generic[T]):
         behind = {(partition.topic, partition.partition) for partition in wanted}
         decode, oldest = self._decoder(), now_ms()
         while not self._stopping.is_set():
-            batch: list[T] = []
+            records: list[Any] = []
             message = consumer.poll(1.0)
             while message is not None:
                 error = message.error()
                 if error is None:
-                    place = message.topic(), message.key(), message.value(), message.offset()
-                    seen = decode(*place, _at(message), message.partition())
-                    if seen is not None:
-                        batch.append(seen)
-                        oldest = min(oldest, self._needed_since(seen, oldest))
+                    records.append(message)
                 elif error.code() == KafkaError._PARTITION_EOF:
                     behind.discard((message.topic(), message.partition()))
                 elif error.code() in _LOST or error.fatal():
                     raise KafkaException(error)
                 else:
                     log.warning("Kafka: %s", error, extra=as_event("kafka.trouble"))
-                message = consumer.poll(0) if len(batch) < _BATCH else None
+                message = consumer.poll(0) if len(records) < _BATCH else None
+            batch: list[T] = []
+            for record in self._newest_of(records) if behind else records:
+                place = record.topic(), record.key(), record.value(), record.offset()
+                seen = decode(*place, _at(record), record.partition())
+                if seen is not None:
+                    batch.append(seen)
+                    oldest = min(oldest, self._needed_since(seen, oldest))
             if batch:
                 self._hand_over(batch)
             if later and all(topic == held for topic, _ in behind):
                 positions = consumer.position(first)
                 for place in positions:
                     place.offset = max(place.offset, OFFSET_BEGINNING)  # without a record there is no position
-                consumer.assign([*positions, *_since(consumer, later, oldest - _MARGIN_MS)])
+                consumer.assign([*positions, *_since(consumer, later, oldest - MARGIN_MS)])
                 later = []
             if not behind and self._caught_up is not _done:
                 self._loop.call_soon_threadsafe(self._caught_up)
                 self._caught_up = _done
+
+    def _newest_of(self, records: list[Any]) -> list[Any]:
+        """The records without those of compacted topics that a later one replaces."""
+        newest = {(record.topic(), record.key()): place for place, record in enumerate(records)}
+        return [
+            record
+            for place, record in enumerate(records)
+            if record.topic() not in self._compacted or newest[record.topic(), record.key()] == place
+        ]
 
     def _needed_since(self, seen: T, otherwise: int) -> int:
         since = self._later.needed_since(seen) if self._later else None

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from api.readmodel.job_index import EventSeen, JobIndex, Seen
+from api.readmodel.job_index import EventSeen, JobIndex, OldEventSeen, Seen
 from runtime.telemetry.log_events import as_event
 from schemas.job import Job, State
 from schemas.messages.events import CommandRejected
@@ -44,6 +44,8 @@ class JobFeed:
         self.view = JobIndex()
         self._watches: dict[str, set[Watch]] = {}
         self._caught_up = asyncio.Event()
+        self._history_complete = asyncio.Event()
+        self._history_complete.set()
 
     @property
     def caught_up(self) -> bool:
@@ -57,6 +59,18 @@ class JobFeed:
     def set_caught_up(self) -> None:
         """Record that the view has reached the end of its topics."""
         self._caught_up.set()
+
+    async def until_history_complete(self) -> None:
+        """Wait until it is known where the history of jobs that have ended lies, a while after the start."""
+        await self._history_complete.wait()
+
+    def set_history_incomplete(self) -> None:
+        """Record that it has to be found out first."""
+        self._history_complete.clear()
+
+    def set_history_complete(self) -> None:
+        """Record that it is known."""
+        self._history_complete.set()
 
     def take(self, batch: Iterable[Seen]) -> None:
         """Fold a batch of records into the view, and wake the waiters of their jobs."""
@@ -77,14 +91,14 @@ class JobFeed:
             if after is not None and before is not after:
                 for watch in self._watches.get(seen.job_id, ()):
                     watch.transitions.append(self.view.jobs[seen.job_id])
-            if not isinstance(seen, EventSeen) or seen.rejection is not None:
+            if not isinstance(seen, EventSeen | OldEventSeen) or getattr(seen, "rejection", None) is not None:
                 changed.add(seen.job_id)
         for job_id in changed:
             for watch in self._watches.get(job_id, ()):
                 watch.wake()
 
     def _state(self, job_id: str) -> State | None:
-        job = self.view.jobs.get(job_id)
+        job = self.view.jobs.brief(job_id)
         return job.state if job else None
 
     @property

@@ -1,20 +1,36 @@
 """Follows the topics ``jobs``, ``lanes`` and ``job-events`` for the view.
 
-``job-events`` keeps the history of every job there ever was, and the view needs that of the jobs it knows: so the
-history is read from the time on at which the oldest of these was made. A start takes as long as there are jobs, and not
-longer from year to year.
+``job-events`` keeps the history of every job there ever was. At the start the view needs that of the jobs that have not
+ended: it is read from the time on at which the oldest of these was made. What lies before, as far as the view knows its
+jobs, `OlderHistory` reads afterwards, while the API serves already.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from api.readmodel.decoding import Decoder
-from api.readmodel.follower import Follower, Later
-from api.readmodel.job_index import JobSeen, Seen
+from api.readmodel.follower import MARGIN_MS, Follower, Later, groupless_consumer
+from api.readmodel.job_feed import JobFeed
+from api.readmodel.job_index import JobSeen, OldEventSeen, Seen
 from runtime.clock import now_ms
 from runtime.settings import Settings
+from runtime.telemetry.log_events import as_event
+from schemas.job import ENDED
+from schemas.topics import topic_name
+
+log = logging.getLogger(__name__)
+
+_BATCH: Final = 1000
+_BREATH_SECONDS: Final = 0.005
+_RETRY_SECONDS: Final = 1.0
+_KAFKA_SECONDS: Final = 10.0
 
 
 def job_follower(
@@ -32,9 +48,70 @@ def job_follower(
         deliver,
         caught_up,
         later=Later("job-events", _needed_since),
+        compacted=("jobs", "lanes"),
     )
 
 
 def _needed_since(seen: Seen) -> int | None:
-    """The time at which the job was made."""
-    return seen.job.created_at if isinstance(seen, JobSeen) and seen.job is not None else None
+    """The time at which the job was made, if it has not ended."""
+    if isinstance(seen, JobSeen) and seen.job is not None and seen.job.state not in ENDED:
+        return seen.job.created_at
+    return None
+
+
+class OlderHistory:
+    """A thread that notes where the history of jobs that have ended lies."""
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, feed: JobFeed) -> None:
+        self._settings = settings
+        self._loop = loop
+        self._feed = feed
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="older history", daemon=True)
+
+    def start(self) -> None:
+        """Begin, once the view has caught up; called in the event loop."""
+        self._since = min((job.created_at for job in self._feed.view.jobs.values()), default=None)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop reading; blocks for up to two seconds."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        while self._since is not None and not self._stopping.is_set():
+            consumer = groupless_consumer(self._settings)
+            try:
+                self._read(consumer, self._since)
+                break
+            except Exception as error:
+                # Reading again from the beginning is idempotent.
+                log.warning("reading the history failed, trying again: %s", error, extra=as_event("kafka.trouble"))
+                self._stopping.wait(_RETRY_SECONDS)
+            finally:
+                consumer.close()
+        if not self._stopping.is_set():
+            self._loop.call_soon_threadsafe(self._feed.set_history_complete)
+
+    def _read(self, consumer: Consumer, since: int) -> None:
+        place = TopicPartition(topic_name(self._settings.prefix, "job-events"), 0)
+        _, end = consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
+        place.offset = max(0, since - MARGIN_MS)
+        (first,) = consumer.offsets_for_times([place], timeout=_KAFKA_SECONDS)
+        if first.offset < 0 or first.offset >= end:
+            return
+        consumer.assign([first])
+        while not self._stopping.is_set():
+            records = consumer.consume(_BATCH, 1.0)
+            found: list[Seen] = []
+            for record in records:
+                if (error := record.error()) is not None:
+                    raise KafkaException(error)
+                found.append(OldEventSeen((record.key() or b"").decode("utf-8", "replace"), record.offset() or 0))
+            if found:
+                self._loop.call_soon_threadsafe(self._feed.take, found)
+            if consumer.position([place])[0].offset >= end:
+                return
+            self._stopping.wait(_BREATH_SECONDS)  # requests go first

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
 
+from api.readmodel.ended_jobs import Jobs
+from api.readmodel.totals import applied_totals, dealt_with
 from control.predicates import is_newer
-from schemas.job import Job, LaneTotals, Phase
+from schemas.job import ENDED, Job, LaneTotals, Phase, State
 from schemas.messages.events import CommandRejected
 from schemas.messages.lanes import LaneRecord
 
 RATE_WINDOW_MS = 3000
 ANSWERS_KEPT = 1000
+_OFFSET = 6
+"""Bytes of an offset that is packed."""
 
 
 class LaneState(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +60,14 @@ class EventSeen(msgspec.Struct, frozen=True):
     rejection: CommandRejected | None = None
 
 
-Seen = JobSeen | LaneSeen | EventSeen
+class OldEventSeen(msgspec.Struct, frozen=True):
+    """A record of ``job-events`` before those that the follower of the jobs reads: of a job that has ended."""
+
+    job_id: str
+    offset: int
+
+
+Seen = JobSeen | LaneSeen | EventSeen | OldEventSeen
 
 
 def lane_state(record: LaneRecord) -> LaneState:
@@ -70,6 +82,31 @@ def lane_state(record: LaneRecord) -> LaneState:
         at=record.at,
         error=record.error,
     )
+
+
+@dataclass(slots=True)
+class EndedTotals:
+    """What jobs that have ended add up to: they are too many to be counted again and again."""
+
+    states: Counter[State] = field(default_factory=Counter)
+    applied: int = 0
+    failed: int = 0
+
+    def join(self, job: Job) -> None:
+        """Count a job, if it has ended."""
+        self._count(job, 1)
+
+    def leave(self, job: Job | None) -> None:
+        """Count it no more."""
+        if job is not None:
+            self._count(job, -1)
+
+    def _count(self, job: Job, sign: int) -> None:
+        if job.state in ENDED:
+            self.states[job.state] += sign
+            rows = applied_totals(job, ())
+            self.applied += sign * rows.rows_applied
+            self.failed += sign * rows.rows_failed
 
 
 @dataclass(slots=True)
@@ -99,25 +136,35 @@ class JobIndex:
     """Every job, its lanes, and the offsets of its history. Folding the same records twice changes nothing."""
 
     def __init__(self) -> None:
-        self.jobs: dict[str, Job] = {}
+        self.jobs = Jobs()
+        self.ended = EndedTotals()
         self._lanes: dict[str, dict[tuple[Phase, int], LaneState]] = {}
         self._rates: dict[str, _Rate] = {}
         self._events: dict[str, array[int]] = {}
+        self._older: dict[str, bytes] = {}
         self._answers: OrderedDict[tuple[str, int], Job | CommandRejected] = OrderedDict()
 
     def fold(self, seen: Seen) -> None:
         """Apply one record."""
         match seen:
             case JobSeen(job_id, None):
-                for table in (self.jobs, self._lanes, self._rates, self._events):
+                self.ended.leave(self.jobs.remove(job_id))
+                for table in (self._lanes, self._rates, self._events, self._older):
                     table.pop(job_id, None)
             case JobSeen(job_id, job):
                 assert job is not None
-                if is_newer(job, self.jobs.get(job_id)):
-                    self.jobs[job_id] = job
+                before = self.jobs.brief(job_id)
+                if is_newer(job, before):
+                    self.ended.leave(before)
+                    self.jobs.put(job)
+                    self.ended.join(job)
                     self._remember(job_id, job.command_offset, job)
             case LaneSeen(job_id, partition, phase, lane):
                 self._fold_lane(job_id, (phase, partition), lane)
+            case OldEventSeen(job_id, offset):
+                known = self._older.get(job_id, b"")
+                if job_id in self.jobs and (not known or offset > int.from_bytes(known[-_OFFSET:], "big")):
+                    self._older[sys.intern(job_id)] = known + offset.to_bytes(_OFFSET, "big")
             case EventSeen(job_id, offset, rejection):
                 offsets = self._events.setdefault(job_id, array("q"))
                 if not offsets or offset > offsets[-1]:
@@ -163,9 +210,7 @@ class JobIndex:
 
     def event_offsets(self, job_id: str) -> list[int]:
         """Offsets of a job's records in ``job-events``, oldest first."""
-        return list(self._events.get(job_id, ()))
-
-
-def dealt_with(totals: LaneTotals) -> int:
-    """Rows that a lane has dealt with, in either phase."""
-    return totals.rows_applied + totals.rows_failed + totals.rows_undone + totals.rows_kept + totals.rows_not_restored
+        newer = self._events.get(job_id)
+        packed = self._older.get(job_id, b"")
+        older = (int.from_bytes(packed[at : at + _OFFSET], "big") for at in range(0, len(packed), _OFFSET))
+        return [*(offset for offset in older if not newer or offset < newer[0]), *(newer or ())]

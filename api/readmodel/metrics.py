@@ -93,19 +93,19 @@ class Metrics:
         return await self._text.get()
 
     async def _computed_text(self) -> bytes:
-        totals = _Totals()
-        async for jobs in time_slices(self._view.jobs.values(), _JOBS_PER_SLICE):
+        ended = self._view.ended
+        totals = _Totals(Count(ended.states), ended.applied, ended.failed)
+        async for jobs in time_slices(self._view.jobs.open.values(), _JOBS_PER_SLICE):
             totals.states.update(job.state for job in jobs)
             for job in jobs:
                 lanes = list(self._view.lanes(job.id))
                 rows = applied_totals(job, lanes)
                 totals.applied += rows.rows_applied
                 totals.failed += rows.rows_failed
-                if job.state in OPEN:
-                    waiting = pending(job, lanes)
-                    totals.pending_rows[job.state] += waiting.rows
-                    totals.pending_blocks[job.state] += waiting.blocks
-                    totals.lanes[job.state] += len(lanes)
+                waiting = pending(job, lanes)
+                totals.pending_rows[job.state] += waiting.rows
+                totals.pending_blocks[job.state] += waiting.blocks
+                totals.lanes[job.state] += len(lanes)
         self._jobs.totals = totals
         return generate_latest(self.registry)
 

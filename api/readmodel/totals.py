@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from api.readmodel.job_index import LaneState, dealt_with
 from schemas.job import Job, LaneTotals, State
+
+if TYPE_CHECKING:  # which needs this module itself
+    from api.readmodel.job_index import LaneState
 
 
 def applied_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
@@ -64,3 +67,8 @@ def newer_totals(one: dict[int, LaneTotals], other: dict[int, LaneTotals]) -> di
         partition: max(one.get(partition, LaneTotals()), other.get(partition, LaneTotals()), key=dealt_with)
         for partition in {*one, *other}
     }
+
+
+def dealt_with(totals: LaneTotals) -> int:
+    """Rows that a lane has dealt with, in either phase."""
+    return totals.rows_applied + totals.rows_failed + totals.rows_undone + totals.rows_kept + totals.rows_not_restored

@@ -5,6 +5,7 @@ Keys are made at one API process and used at another one, which wants a key.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Iterator
@@ -36,9 +37,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def locked(cluster: Cluster) -> Iterator[Process]:
-    """One more API of the cluster, which wants a key."""
-    settings = cluster.settings.model_copy(update={"api_port": free_port(), "api_require_key": True})
+def locked(cluster: Cluster, organisation: str) -> Iterator[Process]:
+    """One more API of the cluster, which wants a key, and lets one team load few rows at once."""
+    limits = json.dumps({"organisations": {f"{organisation}-g": {"rows": 1000}}})
+    settings = cluster.settings.model_copy(update={"api_port": free_port(), "api_require_key": True, "limits": limits})
     process = Process("api", 77, settings)
     cluster.all.append(process)
     cluster.wait_ready(process)
@@ -125,9 +127,20 @@ def test_two_teams_see_nothing_of_each_other_and_a_revoked_key_ends_at_once(
     own = globex.sluice.json("export", "--dataset", "people", "--from", "2000-01-01", "--wait")
     assert own["progress"]["rows_applied"] == 500, "an export has its organisation's rows alone"
 
+    # One team hits its quota: it is told which, nothing is left of the file, and the other team works on.
+    before = globex.sluice.json("jobs")
+    told = globex.sluice("upload", people(ROWS), "--dataset", "people", code=2).stderr
+    assert "1,000" in told and "limit rows" in told and globex.organisation in told
+    assert globex.sluice.json("jobs") == before
+    used = {limit["name"]: limit for limit in globex.sluice.json("limits")["limits"]}
+    assert used["rows"]["most"] == 1000 and 0 < used["stored_bytes"]["used"] < people(ROWS).stat().st_size
+    rest = {limit["name"]: limit for limit in acme.sluice.json("limits")["limits"]}
+    assert rest["rows"]["most"] > ROWS and rest["stored_bytes"]["used"] == people(ROWS).stat().st_size
+    assert acme.upload(people(ROWS, 2))["state"] == "COMPLETED"
+
     # A key is revoked while its export downloads, and while it watches a job.
     export = acme.sluice.json("export", "--dataset", "people", "--from", "2000-01-01", "--wait")
-    assert export["progress"]["rows_applied"] == ROWS
+    assert export["progress"]["rows_applied"] == 2 * ROWS
     paused = acme.sluice.json("export", "--dataset", "people", "--from", "2000-01-01", "--rate", "0.001")["id"]
     os.truncate(cluster.settings.storage_root / result_path(export["id"]), 64 * 1024**2)  # more than sockets hold
     connection, begun, whole = download(acme, export["id"])
@@ -181,6 +194,8 @@ def test_each_team_has_its_page_and_signing_out_ends_the_session_everywhere(
             expect(page.locator(".account")).to_contain_text(f"operator of {team.organisation}")
             expect(page.locator("table.jobs")).to_contain_text(own)
             expect(page.locator("table.jobs")).not_to_contain_text(other)
+            page.get_by_text("Limits", exact=True).click()
+            expect(page.get_by_label(f"Limits of {team.organisation}")).to_contain_text("stored files")
             page.goto(f"{api}/jobs/{other}")
             expect(page.get_by_role("heading", level=1)).to_have_text("There is nothing here")
             cookie = {one["name"]: one["value"] for one in page.context.cookies()}

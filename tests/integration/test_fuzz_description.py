@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from api.web.connections import BoundedConfig, BoundedServer
 from devstack.ports import free_port
 from runtime.settings import Settings
 from schemas.messages.commands import WorkFailed
+from schemas.policies.principals import Role
 from tests.api_stub import PEOPLE, ROW, StubLog, complete, rest, stub
 from tests.api_world import RowErrors
 from tests.waiting import wait_until
@@ -44,11 +45,20 @@ CHECKS = (
     response_schema_conformance,
 )
 SEQUENCES = 20
+SEQUENCES_OF_A_ROLE = 6
+ADMIN = {"X-API-Key": "secret"}
 
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[str]:
-    app, log = stub(tmp_path, elasticsearch=RowErrors(), limits='{"requests_per_second": 1000000}')
+    with served(tmp_path) as (url, _):
+        yield url
+
+
+@contextmanager
+def served(folder: Path, **more: Any) -> Iterator[tuple[str, StubLog]]:
+    """A server with some jobs; it fails the test where an answer was not as declared."""
+    app, log = stub(folder, elasticsearch=RowErrors(), limits='{"requests_per_second": 1000000}', **more)
     settings = Settings(api_port=free_port())
     config = BoundedConfig(
         app, Limits.of(settings), host="127.0.0.1", port=settings.api_port, log_config=None, access_log=False
@@ -58,7 +68,7 @@ def api(tmp_path: Path) -> Iterator[str]:
     thread.start()
     wait_until(lambda: server.started, 20, "the server has started")
     make_jobs(settings.api, log)
-    yield settings.api
+    yield settings.api, log
     server.should_exit = True
     thread.join(20)
     assert app.state.undeclared == []
@@ -70,7 +80,7 @@ def make_jobs(url: str, log: StubLog) -> None:
     def made(**options: Any) -> str:
         parts = {"file": ("people.csv", PEOPLE + ROW * 4, "text/csv")}
         query = {"operation": "upload", "dataset": "people", "organisation": f"o{len(log.sent)}", **options}
-        answer = httpx2.post(f"{url}/v1/jobs", params=query, files=parts, trust_env=False)
+        answer = httpx2.post(f"{url}/v1/jobs", params=query, files=parts, headers=ADMIN, trust_env=False)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
@@ -79,13 +89,33 @@ def make_jobs(url: str, log: StubLog) -> None:
     complete(log, made(), failed=1)
     complete(log, made(dry_run="true"))
     paused, failed = made(), made()
-    assert httpx2.post(f"{url}/v1/jobs/{paused}/pause", trust_env=False).status_code == 202
+    assert httpx2.post(f"{url}/v1/jobs/{paused}/pause", headers=ADMIN, trust_env=False).status_code == 202
     rest(log, paused)
     log.report(WorkFailed(job_id=failed, reason="the disk is full"))
 
 
 @pytest.mark.fuzz
 def test_no_answer_differs_from_the_description(api: str, fuzz_minutes: float | None) -> None:
+    explore(api, fuzz_minutes, SEQUENCES, {})
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("role", list(Role))
+def test_no_answer_to_a_role_differs_from_the_description(
+    tmp_path: Path, fuzz_minutes: float | None, role: Role
+) -> None:
+    """The jobs are of the caller's organisations: what is asked for is there, and the role decides."""
+    with served(tmp_path, api_require_key=True) as (url, log):
+        key = log.principals.key(role, *(f"o{number}" for number in range(200)), name="fuzzer")
+        sent = len(log.sent)
+        codes = explore(url, fuzz_minutes, SEQUENCES_OF_A_ROLE, {"X-API-Key": key})
+        assert 401 not in codes and 200 in codes and (403 in codes or role is Role.ADMIN), codes
+        assert role is not Role.VIEWER or len(log.sent) == sent, "a viewer sends no command"
+
+
+def explore(api: str, fuzz_minutes: float | None, sequences: int, headers: dict[str, str]) -> set[int]:
+    """Ask for what the description has, in so many sequences of requests, with these headers; the answers' codes."""
+    codes: set[int] = set()
     schema = schemathesis.openapi.from_url(f"{api}/openapi.json").exclude(path_regex="/watch$")
 
     class Sequences(schema.as_state_machine()):  # type: ignore[misc]  # made at run time
@@ -93,7 +123,14 @@ def test_no_answer_differs_from_the_description(api: str, fuzz_minutes: float | 
             if case.query and "wait" in case.query:
                 case.query["wait"] = "0"
 
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            if headers and case.headers:
+                for name in [name for name in case.headers if name.lower() in ("authorization", "x-api-key")]:
+                    del case.headers[name]
+            return {"headers": headers} if headers else {}
+
         def validate_response(self, response: Any, case: Any, **_: Any) -> None:
+            codes.add(response.status_code)
             try:
                 case.validate_response(response, checks=list(CHECKS))
             except (AssertionError, FailureGroup) as error:
@@ -109,7 +146,7 @@ def test_no_answer_differs_from_the_description(api: str, fuzz_minutes: float | 
         with suppress(FlakyStrategyDefinition):
             Sequences.run(
                 settings=hypothesis_settings(
-                    max_examples=SEQUENCES,
+                    max_examples=sequences,
                     stateful_step_count=10,
                     deadline=None,
                     database=None,
@@ -121,4 +158,4 @@ def test_no_answer_differs_from_the_description(api: str, fuzz_minutes: float | 
             )
         assert found == [], found[0]
         if time.monotonic() >= until:
-            return
+            return codes

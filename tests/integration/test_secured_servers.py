@@ -244,17 +244,25 @@ def _refuses(settings: Settings, topic: str) -> bool:
 def _refuses_to_show(settings: Settings, topic: str) -> bool:
     """Whether Kafka refuses this user the records of this topic."""
     consumer = Consumer(
-        {**librdkafka_config(settings, group_id="sluice-stranger", enable_partition_eof=True), "log_level": 0}
+        {
+            **librdkafka_config(
+                settings, group_id="sluice-stranger", enable_partition_eof=True, topic_metadata_propagation_max_ms=0
+            ),
+            "log_level": 0,
+        }
     )
+    refusals = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
     try:
         consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
-        record = consumer.poll(20)
-        error = record.error() if record is not None else None
-        return error is not None and error.code() in (
-            KafkaError.TOPIC_AUTHORIZATION_FAILED,
-            KafkaError.UNKNOWN_TOPIC_OR_PART,  # of a topic that it may not even describe
-            KafkaError._UNKNOWN_TOPIC,
-        )
+        # What Kafka says of the group comes first, where this user is in none. A topic that it may not even describe
+        # is not there for it.
+        while (record := consumer.poll(20)) is not None:
+            error = record.error()
+            if error is None or error.code() == KafkaError._PARTITION_EOF:
+                return False
+            if error.code() in refusals:
+                return True
+        return False
     finally:
         consumer.close()
 

@@ -240,6 +240,61 @@ def test_nothing_of_another_organisation_is_in_a_list(both: Both, place: Place) 
         assert both.client.get("/v1/stats").json()["jobs"] == 2
 
 
+def test_what_names_an_organisation_is_refused_for_another_one(both: Both) -> None:
+    both.running(organisation=THEIRS, reason=SENTINEL)
+    estimate = {"operation": "export", "dataset": "people", "from": "2026-01-01", "organisation": THEIRS}
+    form = {"dataset": "people", "from": "2026-01-01", "organisation": THEIRS}
+    for role in Role:
+        answer = both.asked(("GET", "/v1/limits"), OURS, role, params={"organisation": THEIRS})
+        none = both.asked(("GET", "/v1/limits"), OURS, role, params={"organisation": "no-such"})
+        assert (answer.status_code, none.status_code) == (404, 404)
+        assert answer.text.replace(THEIRS, "no-such") == none.text
+        assert both.asked(("GET", "/v1/limits"), THEIRS, role).json()["organisation"] == THEIRS
+        for place, body in ((("POST", "/v1/exports/estimate"), {"json": estimate}),
+                            (("POST", "/estimate/{operation}"), {"data": form})):  # fmt: skip
+            refused = both.asked(place, OURS, role, **body)
+            # The page says it where the estimate would be.
+            assert refused.status_code == 403 or "may not act for organisation" in refused.text, (role, refused.text)
+            own = both.asked(place, THEIRS, role, **body)
+            assert own.status_code == (200 if role.covers(Role.OPERATOR) else 403), (role, place, own.text)
+        # The page's list: the organisation's name is a filter, and its limits are shown to those who may see it.
+        ours = both.asked(("GET", "/"), OURS, role, params={"organisation": THEIRS}).text
+        theirs = both.asked(("GET", "/"), THEIRS, role).text
+        assert f"Limits of {THEIRS}" not in ours and f"Limits of {THEIRS}" in theirs
+        stop = both.asked(("GET", "/stop"), OURS, role, params={"organisation": THEIRS})
+        assert stop.status_code in (200, 303, 400, 403) and SENTINEL not in stop.text.replace(THEIRS, "")
+        assert "Jobs by state" not in both.asked(("GET", "/installation"), OURS, role, headers=HTMX).text
+        assert "Jobs by state" in both.asked(("GET", "/installation"), THEIRS, role, headers=HTMX).text
+
+
+@pytest.mark.parametrize("place", [("POST", "/v1/jobs/actions"), ("POST", "/jobs/actions")], ids=" ".join)
+def test_a_command_for_many_reaches_no_job_of_another_organisation(both: Both, place: Place) -> None:
+    theirs, ours = both.running(organisation=THEIRS, reason=SENTINEL), both.running(organisation=OURS)
+    rest = place[1].startswith("/v1/")
+    for role in Role:
+        before = len(both.log.sent)
+        chosen: list[dict[str, Any]] = [
+            {"jobs": [theirs]}, {"filter": {"organisation": [THEIRS]}}, {"filter": {"state": ["PAUSED"]}},
+        ]  # fmt: skip
+        for which in chosen:
+            names = (
+                {"which": "ticked", "job": theirs} if "jobs" in which else {"which": "filter", "organisation": THEIRS}
+            )
+            body = {"json": {"action": "pause", "reason": "r", **which}} if rest else {
+                "data": {"action": "pause", "reason": "r", "sure": "yes", **names}}  # fmt: skip
+            answer = both.asked(place, OURS, role, **body)
+            assert answer.status_code == 403 if role is Role.VIEWER else answer.status_code < 500, answer.text
+            assert SENTINEL not in answer.text.replace(THEIRS, "")
+        assert len(both.log.sent) == before, "no command was sent"
+        assert both.log.live.view.jobs[theirs].state == "RUNNING"
+    none = both.asked(("POST", "/v1/jobs/actions"), OURS, Role.OPERATOR, json={"action": "pause", "jobs": ["0" * 16]})
+    some = both.asked(("POST", "/v1/jobs/actions"), OURS, Role.OPERATOR, json={"action": "pause", "jobs": [theirs]})
+    assert none.text.replace("0" * 16, theirs) == some.text, "a job that is not there is answered alike"
+    every = both.asked(("POST", "/v1/jobs/actions"), OURS, Role.OPERATOR, json={"action": "pause", "all": True})
+    assert every.status_code == 202 and theirs not in every.text and ours in every.text
+    assert both.log.live.view.jobs[theirs].state == "RUNNING"
+
+
 @pytest.mark.parametrize("place", sorted(MAKES), ids=" ".join)
 def test_a_job_is_made_for_ones_own_organisation_alone(both: Both, place: Place) -> None:
     for role in Role:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from api.jobs.reading.suspicions import suspicion_view
 from api.models import FormatView, JobView, Lane, Progress, SourceView
-from api.readmodel.job_index import JobIndex, LaneState, dealt_with
-from api.readmodel.totals import applied_totals, retried_totals, undone_totals
+from api.readmodel.job_index import JobIndex, LaneState
+from api.readmodel.totals import applied_totals, dealt_with, retried_totals, undone_totals
 from control.predicates import takes_more_rows
 from runtime.text.formatting import iso_time
 from schemas.job import ENDED, RESTING, Format, Job, LaneTotals, Source, State

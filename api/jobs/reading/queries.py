@@ -19,7 +19,7 @@ from api.web.services import Services
 from runtime.clock import now_ms
 from schemas.descriptors.datasets import Dataset
 from schemas.indices import index_name
-from schemas.job import Job
+from schemas.job import ENDED, Job
 from schemas.messages.events import History
 
 MOST_HISTORY: Final = 500
@@ -35,7 +35,8 @@ async def page_of_all(parts: Services, query: Query, asking: Caller) -> tuple[li
     async with parts.listing:
         async for some in time_slices(parts.view.jobs.values(), _JOBS_A_TURN):
             found = newest(found, some, query, asking)
-    return page_of(found, query)
+    shown, following = page_of(found, query)
+    return [parts.view.jobs.get(job.id, job) for job in shown], following  # of ended ones the list has them in brief
 
 
 async def job_page(parts: Services, query: Query, asking: Caller) -> JobPage:
@@ -58,10 +59,12 @@ async def records_of(parts: Services, job: Job) -> list[History]:
     Raises:
         ApiError: 503, Kafka does not answer.
     """
-    offsets = parts.view.event_offsets(job.id)[-MOST_HISTORY:]
     try:
         # One at a time: its consumer serves one, and threads that wait for it would be missing elsewhere.
         async with asyncio.timeout(_HISTORY_SECONDS), parts.reading_history:
+            if job.state in ENDED:
+                await parts.live.until_history_complete()
+            offsets = parts.view.event_offsets(job.id)[-MOST_HISTORY:]
             return await asyncio.to_thread(parts.history.read, offsets)
     except TimeoutError as error:
         raise unavailable("the history is kept in Kafka, which is slow to answer; try again") from error

@@ -1,0 +1,137 @@
+"""Jobs that have ended, in little memory: there may be a hundred thousand of them, and most are never looked at. Pure.
+
+What many jobs have alike (options, columns, names) is kept once, and what only a look at the job itself needs as bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Iterator, MutableMapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from schemas.job import ENDED, Input, Job, LaneTotals, State
+
+T = TypeVar("T")
+
+_MOST_SHARED: Final = 10_000
+"""Values that are kept for others to share, at most of each kind."""
+_NONE: Final[dict[int, Any]] = {}
+_NO_INPUT: Final = Input()
+_COLD: Final = frozenset({State.COMPLETED, State.COMPLETED_WITH_ERRORS, State.ROLLED_BACK})
+"""Of jobs that were terminated the rules ask how far they have read."""
+
+
+class _Cold(msgspec.Struct, array_like=True):
+    """What `Jobs.values` leaves out."""
+
+    lanes_done: dict[int, LaneTotals]
+    input: Input
+    request: str | None
+
+
+_cold = msgspec.msgpack.Decoder(_Cold)
+
+
+class Shared:
+    """Values that are equal become one."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Any] = {}
+
+    def one(self, value: T) -> T:
+        """An equal value that was given before, or this one."""
+        if value is None or value == () or value == {}:
+            return value
+        key = value if isinstance(value, str) else (type(value), msgspec.msgpack.encode(value))
+        if len(self._known) >= _MOST_SHARED:
+            self._known.clear()
+        return self._known.setdefault(key, value)  # type: ignore[no-any-return]
+
+    def slim(self, job: Job) -> Job:
+        """The same job without what is cold, and with what others have as well shared."""
+        source = job.source
+        return replace(
+            job,
+            lanes_done=_NONE,
+            request=None,
+            lanes_rested=job.lanes_rested or _NONE,
+            lanes_counted=job.lanes_counted or _NONE,
+            operation=self.one(job.operation),
+            dataset=self.one(job.dataset),
+            organisation=self.one(job.organisation),
+            created_by=self.one(job.created_by),
+            exclusive_key=self.one(job.exclusive_key),
+            options=self.one(job.options),
+            source=replace(source, columns=self.one(source.columns), format=self.one(source.format)),
+            input=_NO_INPUT,
+            state_since=job.ended_at if job.state_since == job.ended_at else job.state_since,
+        )
+
+
+class Jobs(MutableMapping[str, Job]):
+    """Job id -> job. Of ended jobs `values` leaves out `lanes_done`, `input` and `request`, which `get` has."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._packed: dict[str, bytes] = {}
+        self._shared = Shared()
+        self.open: dict[str, Job] = {}
+        """Those that have not ended."""
+
+    def __getitem__(self, job_id: str) -> Job:
+        job = self._jobs[job_id]
+        packed = self._packed.get(job_id)
+        if packed is None:
+            return job
+        cold = _cold.decode(zlib.decompress(packed))
+        return replace(job, lanes_done=cold.lanes_done, input=cold.input, request=cold.request)
+
+    def __setitem__(self, job_id: str, job: Job) -> None:
+        """Take in a state."""
+        self._put(sys.intern(job_id), job)
+
+    def __delitem__(self, job_id: str) -> None:
+        if self.remove(job_id) is None:
+            raise KeyError(job_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._jobs)
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, job_id: object) -> bool:
+        return job_id in self._jobs
+
+    def brief(self, job_id: str) -> Job | None:
+        """As `values` has it; None: there is no such job."""
+        return self._jobs.get(job_id)
+
+    def values(self) -> Any:
+        """The jobs, those that have ended in brief."""
+        return self._jobs.values()
+
+    def put(self, job: Job) -> None:
+        """Take in a state."""
+        self[job.id] = job
+
+    def _put(self, job_id: str, job: Job) -> None:
+        self._packed.pop(job_id, None)
+        self.open.pop(job_id, None)
+        if job.state not in ENDED:
+            self.open[job_id] = job
+        if job.state in _COLD and job.applied is not None:
+            cold = _Cold(job.lanes_done, job.input, job.request)
+            self._packed[job_id] = zlib.compress(msgspec.msgpack.encode(cold), 1)
+            job = self._shared.slim(job)
+        self._jobs[job_id] = job
+
+    def remove(self, job_id: str) -> Job | None:
+        """Take out a job."""
+        self._packed.pop(job_id, None)
+        self.open.pop(job_id, None)
+        return self._jobs.pop(job_id, None)
