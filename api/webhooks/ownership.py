@@ -148,22 +148,24 @@ class Ownership:
         starts = [self._start(consumer, place) for place in consumer.committed(places, timeout=_KAFKA_SECONDS)]
         consumer.incremental_assign(starts)
         self._polled_at = time.monotonic()
+        if not _decides(places):
+            return
         self._call(self._begin_deliveries())
         log.info("this process delivers webhooks", extra=as_event("webhooks.owned", owned=True))
 
     def _start(self, consumer: Any, committed: TopicPartition) -> TopicPartition:
         if committed.offset >= 0:
             return committed
+        # The end is asked for first: an event that comes meanwhile is behind it, and is read.
+        _, end = consumer.get_watermark_offsets(committed, timeout=_KAFKA_SECONDS)
         since = now_ms() - _LOST_OFFSETS_DAYS * DAY_MS
         asked = TopicPartition(committed.topic, committed.partition, since)
         found = consumer.offsets_for_times([asked], timeout=_KAFKA_SECONDS)[0]
-        if found.offset >= 0:
-            return TopicPartition(committed.topic, committed.partition, found.offset)
-        _, end = consumer.get_watermark_offsets(asked, timeout=_KAFKA_SECONDS)
-        return TopicPartition(committed.topic, committed.partition, end)
+        first = found.offset if found.offset >= 0 else end
+        return TopicPartition(committed.topic, committed.partition, first)
 
     def _revoked(self, consumer: Any, places: list[TopicPartition]) -> None:
-        if places:
+        if _decides(places):
             self._end_deliveries()
 
     async def _begin_deliveries(self) -> None:
@@ -200,3 +202,8 @@ class Ownership:
         except TimeoutError:
             future.cancel()
             raise
+
+
+def _decides(places: list[TopicPartition]) -> bool:
+    """Whether who has these partitions delivers. The topic has one; if it had more, the first one would decide."""
+    return any(place.partition == 0 for place in places)
