@@ -285,3 +285,8 @@ def test_the_command_line(served: Served, monkeypatch: pytest.MonkeyPatch) -> No
     assert "is deleted" in sluice("delete", "ops")
     assert "there is no webhook ops" in sluice("delete", "ops", code=2).replace("'", "")
     assert "is not known" in sluice("create", URL, "--state", "odd", code=2)
+    assert json.loads(sluice("create", "night", URL, "--json"))["name"] == "night"
+    assert json.loads(sluice("create", "day", "--url", URL, "--json"))["name"] == "day"
+    assert "more than one URL" in sluice("create", URL, "--url", URL, code=2)
+    assert "url is missing" in sluice("create", "night", code=2)
+    assert json.loads(sluice("create", "--json"))["name"] == "addresses"
