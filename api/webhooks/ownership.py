@@ -161,8 +161,10 @@ class Ownership:
         since = now_ms() - _LOST_OFFSETS_DAYS * DAY_MS
         asked = TopicPartition(committed.topic, committed.partition, since)
         found = consumer.offsets_for_times([asked], timeout=_KAFKA_SECONDS)[0]
-        first = found.offset if found.offset >= 0 else end
-        return TopicPartition(committed.topic, committed.partition, first)
+        first = TopicPartition(committed.topic, committed.partition, found.offset if found.offset >= 0 else end)
+        # A crash before the first batch is done leaves the beginning, and no other one is looked for.
+        consumer.commit(offsets=[first], asynchronous=False)
+        return first
 
     def _revoked(self, consumer: Any, places: list[TopicPartition]) -> None:
         if _decides(places):

@@ -120,8 +120,8 @@ def named(organisation: str, number: int) -> str:
 def history(organisation: str, number: int) -> JobEvent:
     """An event of a job, as the control agent writes it."""
     job = Job(
-        id=named(organisation, number), operation="upload", dataset="people", organisation=organisation, created_by="me",
-        state=State.COMPLETED, created_at=1_790_000_000_000, command_offset=number, partitions=4,
+        id=named(organisation, number), operation="upload", dataset="people", organisation=organisation,
+        created_by="me", state=State.COMPLETED, created_at=1_790_000_000_000, command_offset=number, partitions=4,
     )  # fmt: skip
     return JobEvent(
         job_id=job.id, command_offset=number, at=1_790_000_000_000 + number, event="Completed", state=job.state, job=job
