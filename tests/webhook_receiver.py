@@ -63,6 +63,8 @@ class Receiver:
                 size = int(self.headers.get("content-length", "0"))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 received = Received(self.path, headers, self.rfile.read(size))
+                if len(received.body) < size:
+                    return  # its sender was killed meanwhile
                 told = receiver.answer(received)
                 code, more = told if isinstance(told, tuple) else (told, {})
                 receiver.got.append(received)

@@ -53,15 +53,18 @@ class Deliverer:
         patience_ms: int,
         metrics: WebhookMetrics,
         owns: Callable[[], bool],
+        committed: Callable[[], int],
         clock: Clock = SYSTEM_CLOCK,
         fraction: Callable[[], float] = random.random,
     ) -> None:
-        """`owns`: whether this process may still deliver, asked before each request."""
+        """`owns`: whether this process may still deliver, asked before each request. `committed`: events before this
+        offset are not read again, so that their deliveries need not be known any more."""
         self._store = store
         self._connections = connections
         self._patience_ms = patience_ms
         self._metrics = metrics
         self._owns = owns
+        self._committed = committed
         self._clock = clock
         self._fraction = fraction
         self._receivers: dict[str, _Receiver] = {}
@@ -235,7 +238,7 @@ class Deliverer:
         self._settled[webhook_id] += 1
         if self._settled[webhook_id] % _PRUNED_EACH or self._tasks is None:
             return
-        surplus = self._store.deliveries.surplus(webhook_id)
+        surplus = self._store.deliveries.surplus(webhook_id, self._committed())
         self._tasks.create_task(self._forget_all(surplus))
 
     async def _forget_all(self, names: list[str]) -> None:

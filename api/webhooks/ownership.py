@@ -33,6 +33,7 @@ _POLL_SECONDS: Final = 0.5
 _KAFKA_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 2.0
 _CALL_SECONDS: Final = 60.0
+_GROUP_CHANGES: Final = frozenset({KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION})
 _HELD: Final = 0.8
 """Of the session's time-out: a process that stood still for longer may have been put out of the group."""
 _LOST_OFFSETS_DAYS: Final = 7
@@ -47,15 +48,18 @@ class Ownership:
         settings: Settings,
         loop: asyncio.AbstractEventLoop,
         intake: Intake,
-        deliverer: Callable[[Callable[[], bool]], Deliverer],
+        deliverer: Callable[[Callable[[], bool], Callable[[], int]], Deliverer],
     ) -> None:
-        """`deliverer` makes what delivers, and asks what it is given before each request."""
+        """`deliverer` makes what delivers: it is given whether it still may, and the offset up to which events will
+        not be read again."""
         self._settings = settings
         self._loop = loop
         self._intake = intake
         self._make_deliverer = deliverer
         self._stopping = threading.Event()
         self._polled_at = 0.0
+        self._uncommitted: TopicPartition | None = None
+        self._committed = 0
         self._delivering: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
 
@@ -112,6 +116,7 @@ class Ownership:
         return Consumer(config)
 
     def _work(self, consumer: Any) -> None:
+        self._uncommitted = None
         self._polled_at = time.monotonic()
         wanted = topic_name(self._settings.prefix, "job-events")
         consumer.subscribe([wanted], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
@@ -131,7 +136,23 @@ class Ownership:
             if place is not None:
                 self._call(self._intake.take(records, self._end(consumer, "webhooks")))
                 self._stood_still()
-                consumer.commit(offsets=[place], asynchronous=False)
+                self._uncommitted = place
+            self._commit(consumer)
+
+    def _commit(self, consumer: Any) -> None:
+        """Commit what is done. While the group changes this is put off: the member may well keep the topic."""
+        place = self._uncommitted
+        if place is None:
+            return
+        try:
+            consumer.commit(offsets=[place], asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() not in _GROUP_CHANGES:
+                raise
+            return
+        self._uncommitted = None
+        if place.partition == 0:
+            self._committed = place.offset
 
     def _stood_still(self) -> None:
         """Raises TimeoutError: the process may have lost the topic without knowing it. It becomes a member anew."""
@@ -148,26 +169,33 @@ class Ownership:
         starts = [self._start(consumer, place) for place in consumer.committed(places, timeout=_KAFKA_SECONDS)]
         consumer.incremental_assign(starts)
         self._polled_at = time.monotonic()
+        if not _decides(places):
+            return
+        self._committed = next(place.offset for place in starts if place.partition == 0)
         self._call(self._begin_deliveries())
         log.info("this process delivers webhooks", extra=as_event("webhooks.owned", owned=True))
 
     def _start(self, consumer: Any, committed: TopicPartition) -> TopicPartition:
         if committed.offset >= 0:
             return committed
+        # The end is asked for first: an event that comes meanwhile is behind it, and is read.
+        _, end = consumer.get_watermark_offsets(committed, timeout=_KAFKA_SECONDS)
         since = now_ms() - _LOST_OFFSETS_DAYS * DAY_MS
         asked = TopicPartition(committed.topic, committed.partition, since)
         found = consumer.offsets_for_times([asked], timeout=_KAFKA_SECONDS)[0]
-        if found.offset >= 0:
-            return TopicPartition(committed.topic, committed.partition, found.offset)
-        _, end = consumer.get_watermark_offsets(asked, timeout=_KAFKA_SECONDS)
-        return TopicPartition(committed.topic, committed.partition, end)
+        first = TopicPartition(committed.topic, committed.partition, found.offset if found.offset >= 0 else end)
+        # It is committed as well: after a crash before the first batch is done no other beginning is looked for.
+        self._uncommitted = first
+        return first
 
     def _revoked(self, consumer: Any, places: list[TopicPartition]) -> None:
         if places:
+            self._uncommitted = None
+        if _decides(places):
             self._end_deliveries()
 
     async def _begin_deliveries(self) -> None:
-        self._delivering = self._loop.create_task(self._make_deliverer(self._holds).run())
+        self._delivering = self._loop.create_task(self._make_deliverer(self._holds, lambda: self._committed).run())
 
     def _end_deliveries(self) -> None:
         if self._delivering is None:
@@ -200,3 +228,8 @@ class Ownership:
         except TimeoutError:
             future.cancel()
             raise
+
+
+def _decides(places: list[TopicPartition]) -> bool:
+    """Whether who has these partitions delivers. The topic has one; if it had more, the first one would decide."""
+    return any(place.partition == 0 for place in places)

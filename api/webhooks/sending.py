@@ -62,7 +62,7 @@ class Sending:
             settings,
             loop,
             Intake(store, settings.api),
-            lambda owns: Deliverer(store, connections, patience_ms(settings), metrics, owns),
+            lambda owns, committed: Deliverer(store, connections, patience_ms(settings), metrics, owns, committed),
         )
         metrics.pending = lambda: store.deliveries.pending
         metrics.owner = lambda: self._ownership.owner

@@ -29,15 +29,17 @@ Organisation = Annotated[
 @webhooks.command()
 @plain_errors
 def create(
-    url: Annotated[
-        str | None,
+    words: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="URL",
-            help="Where events are sent. Left out: make the secret for addresses that jobs name with --notify.",
+            metavar="[NAME] [URL]",
+            help="Where events are sent, and what to call it; without a name it is called as its host. "
+            "Without a URL: make the secret for addresses that jobs name with --notify.",
             show_default=False,
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What to call it.", show_default="the host of the URL")] = None,
+    url: Annotated[str | None, typer.Option("--url", help="The same as the URL above.")] = None,
+    name: Annotated[str | None, typer.Option(help="The same as the name above.")] = None,
     organisation: Organisation = None,
     state: Annotated[
         list[str] | None, typer.Option(metavar="STATE", help="Only when a job comes into this state; repeatable.")
@@ -55,8 +57,8 @@ def create(
     from commandline.connection import Api
 
     body: Json = {
-        "url": url,
-        "name": name,
+        "url": _one("URL", [word for word in words or [] if "://" in word], url),
+        "name": _one("name", [word for word in words or [] if "://" not in word], name),
         "organisation": organisation,
         "states": [_one_of(text.upper().replace("-", "_"), [str(known) for known in State]) for text in state or []],
         "operations": operation or [],
@@ -200,6 +202,14 @@ def _found(api: Any, which: str, organisation: str | None) -> Json:
     if re.match(WEBHOOK_ID_PATTERN, which):
         return dict(api.call("GET", f"/v1/webhooks/{which}"))  # the API says that there is none
     raise usage(f"there is no webhook {which[:60]!r}; `sluice webhooks list` shows them")
+
+
+def _one(what: str, words: list[str], option: str | None) -> str | None:
+    """The one that is given; None: there is none."""
+    given = [*words, *([option] if option is not None else [])]
+    if len(given) > 1:
+        raise usage(f"there is more than one {what}: {', '.join(given)[:200]}; give one")
+    return given[0] if given else None
 
 
 def _typed(text: str) -> str:

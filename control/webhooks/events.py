@@ -10,36 +10,56 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from runtime.text.formatting import iso_time
-from schemas.job import RESTING, Job, LaneTotals, State
+from schemas.job import Job, LaneTotals, State
 from schemas.messages.codec import encode
 from schemas.messages.events import JobEvent
 from schemas.messages.webhooks import TEST_TYPE, EventType
 
-TYPES: Final[Mapping[str, EventType]] = {
-    "Created": "sluice.job.created",
-    "FileReceived": "sluice.job.file_received",
-    "Started": "sluice.job.started",
-    "PauseRequested": "sluice.job.pausing",
-    "Paused": "sluice.job.paused",
-    "Resumed": "sluice.job.resumed",
-    "TerminationRequested": "sluice.job.terminating",
-    "Terminated": "sluice.job.terminated",
-    "Completed": "sluice.job.completed",
-    "Failed": "sluice.job.failed",
-    "RetryStarted": "sluice.job.retrying",
-    "RollbackStarted": "sluice.job.rolling_back",
-    "RolledBack": "sluice.job.rolled_back",
-    "Purged": "sluice.job.purged",
+S = State
+KINDS: Final[Mapping[str, tuple[EventType, tuple[State, ...]]]] = {
+    "Created": ("sluice.job.created", (S.QUEUED, S.DRAFT)),
+    "FileReceived": ("sluice.job.file_received", (S.QUEUED,)),
+    "Started": ("sluice.job.started", (S.RUNNING,)),
+    "PauseRequested": ("sluice.job.pausing", (S.PAUSING, S.ROLLING_BACK)),
+    "Paused": ("sluice.job.paused", (S.PAUSED, S.ROLLBACK_PAUSED)),
+    "Resumed": ("sluice.job.resumed", (S.RUNNING, S.ROLLING_BACK)),
+    "TerminationRequested": ("sluice.job.terminating", (S.TERMINATING,)),
+    "Terminated": ("sluice.job.terminated", (S.TERMINATED,)),
+    "Completed": ("sluice.job.completed", (S.COMPLETED, S.COMPLETED_WITH_ERRORS)),
+    "Failed": ("sluice.job.failed", (S.FAILED,)),
+    "RetryStarted": ("sluice.job.retrying", (S.RUNNING,)),
+    "RollbackStarted": ("sluice.job.rolling_back", (S.ROLLING_BACK,)),
+    "RolledBack": ("sluice.job.rolled_back", (S.ROLLED_BACK,)),
+    "Purged": ("sluice.job.purged", ()),
 }
-"""Name of an event of the history -> its type; the other events of the history change no state, and are not sent."""
-NOTIFYING: Final = RESTING - {State.DRAFT, State.QUEUED}
-"""The states about which a job tells the address, or the webhook, that it names itself: it has stopped there."""
+"""Name of an event of the history -> its type, and the states that it leads to; none: the state stays. The other events
+of the history change no state, and are not sent."""
+STOPS: Final[frozenset[EventType]] = frozenset(
+    {
+        "sluice.job.paused",
+        "sluice.job.terminated",
+        "sluice.job.completed",
+        "sluice.job.failed",
+        "sluice.job.rolled_back",
+    }
+)
+"""Events of which a job tells the address, or the webhook, that it names itself: it has stopped."""
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"
 
 
 def event_type(record: JobEvent) -> EventType | None:
     """The type of this event; None: it is not sent."""
-    return TYPES.get(record.event)
+    kind = KINDS.get(record.event)
+    return None if kind is None else kind[0]
+
+
+def state_after(record: JobEvent) -> State:
+    """The state that this event has led to. The record has that after all events of the same command."""
+    states = KINDS[record.event][1]
+    if not states or record.state in states:
+        return record.state
+    undone = record.job.phase == "undo" and S.ROLLING_BACK in states
+    return S.ROLLING_BACK if undone else states[0]
 
 
 def event_id(record: JobEvent) -> str:
@@ -62,7 +82,7 @@ def job_event(record: JobEvent, kind: str, source: str, offset: int = 0) -> byte
             "event": record.event,
             "by": record.by,
             "reason": record.reason,
-            "job": _job(job, record.state, source),
+            "job": _job(job, state_after(record), source),
         },
     )
 

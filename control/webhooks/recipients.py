@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from control.webhooks.events import NOTIFYING, event_id, event_type, job_event
+from control.webhooks.events import STOPS, event_id, event_type, job_event, state_after
 from control.webhooks.rules import is_address
 from control.webhooks.schedule import given_up
 from schemas.messages.events import JobEvent
@@ -17,11 +17,11 @@ def takes(webhook: Webhook, record: JobEvent, kind: EventType, offset: int) -> b
         return False
     if webhook.url is None:
         return wants_own_address(record)
-    if record.job.options.notify == webhook.name and record.state in NOTIFYING:
+    if record.job.options.notify == webhook.name and kind in STOPS:
         return True
     return (
         offset >= webhook.since
-        and (not webhook.states or record.state in webhook.states)
+        and (not webhook.states or state_after(record) in webhook.states)
         and (not webhook.operations or record.job.operation in webhook.operations)
         and (not webhook.events or kind in webhook.events)
     )
@@ -30,7 +30,7 @@ def takes(webhook: Webhook, record: JobEvent, kind: EventType, offset: int) -> b
 def wants_own_address(record: JobEvent) -> bool:
     """Whether the job names an address that is to have this event."""
     named = record.job.options.notify
-    return named is not None and is_address(named) and record.state in NOTIFYING and event_type(record) is not None
+    return named is not None and is_address(named) and event_type(record) in STOPS
 
 
 def deliveries(

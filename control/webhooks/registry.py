@@ -123,11 +123,15 @@ class Deliveries:
         """All, by webhook."""
         return [delivery for own in self._of.values() for delivery in own.values()]
 
-    def surplus(self, webhook_id: str) -> list[str]:
-        """The keys of a webhook's deliveries that need not be kept any more: more of them than are shown."""
+    def surplus(self, webhook_id: str, committed: int) -> list[str]:
+        """The keys of a webhook's deliveries that need not be kept any more: more of them than are shown.
+
+        Those of events from the offset `committed` on are kept: such an event may be read again, and is to be known.
+        """
         found: list[str] = []
         for status, kept in (("delivered", KEPT_DELIVERED), ("failed", KEPT_FAILED)):
             own = [delivery for delivery in self.of(webhook_id) if delivery.status == status]
             own.sort(key=lambda delivery: delivery.tried_at or 0)
-            found += [delivery_key(delivery) for delivery in own[: max(0, len(own) - kept)]]
+            old = own[: max(0, len(own) - kept)]
+            found += [delivery_key(delivery) for delivery in old if delivery.place < committed]
         return found

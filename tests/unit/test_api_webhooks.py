@@ -234,7 +234,7 @@ def test_the_page_makes_one_tests_it_and_deletes_it(served: Served) -> None:
     assert log.webhooks.webhooks.all[once].secret in renewed.text
     pend(log, once, 1, status="failed", tried_at=NOW, error="the receiver answered 500")
     shown = text_of(client.get("/webhooks").text)
-    for words in ("failing", "the receiver answered 500", "1 were given up", "only FAILED, PAUSED"):
+    for words in ("failing", "the receiver answered 500", "given up: 1", "only FAILED, PAUSED"):
         assert words in shown
     sent = client.post(f"/webhooks/{once}/redeliver", data={"event_id": "e1"}, headers=OWN)
     assert (sent.status_code, log.webhooks.deliveries.waiting(once)) == (303, 1)
@@ -285,3 +285,8 @@ def test_the_command_line(served: Served, monkeypatch: pytest.MonkeyPatch) -> No
     assert "is deleted" in sluice("delete", "ops")
     assert "there is no webhook ops" in sluice("delete", "ops", code=2).replace("'", "")
     assert "is not known" in sluice("create", URL, "--state", "odd", code=2)
+    assert json.loads(sluice("create", "night", URL, "--json"))["name"] == "night"
+    assert json.loads(sluice("create", "day", "--url", URL, "--json"))["name"] == "day"
+    assert "more than one URL" in sluice("create", URL, "--url", URL, code=2)
+    assert "url is missing" in sluice("create", "night", code=2)
+    assert json.loads(sluice("create", "--json"))["name"] == "addresses"

@@ -16,7 +16,7 @@ from standardwebhooks import WebhookVerificationError
 
 from api.readmodel.table_feed import RecordSeen, TableFeed, decoder
 from control.transitions import TRANSITIONS
-from control.webhooks.events import NOTIFYING, TYPES, check_event, event_id, job_event
+from control.webhooks.events import KINDS, STOPS, check_event, event_id, job_event, state_after
 from control.webhooks.health import health_of
 from control.webhooks.recipients import deliveries, takes
 from control.webhooks.registry import KEPT_DELIVERED, Deliveries, Webhooks, read_delivery, read_webhook
@@ -58,11 +58,11 @@ def pending(**more: Any) -> Delivery:
 # -- events -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("event", sorted(TYPES))
+@pytest.mark.parametrize("event", sorted(KINDS))
 def test_each_event_is_a_cloud_event(event: str) -> None:
-    written = json.loads(job_event(record(event), TYPES[event], "https://sluice.example.org"))
+    written = json.loads(job_event(record(event), KINDS[event][0], "https://sluice.example.org"))
     jsonschema.validate(written, SCHEMA, format_checker=jsonschema.FormatChecker())
-    assert (written["specversion"], written["subject"], written["type"]) == ("1.0", "j1", TYPES[event])
+    assert (written["specversion"], written["subject"], written["type"]) == ("1.0", "j1", KINDS[event][0])
     assert written["data"]["job"]["url"] == "https://sluice.example.org/v1/jobs/j1"
 
 
@@ -71,10 +71,30 @@ def test_a_test_is_a_cloud_event() -> None:
 
 
 def test_every_change_of_state_has_a_type() -> None:
-    """What moves a job is sent, but for what no operator is told of either."""
-    moving = {step.event for step in TRANSITIONS if step.after is not None and not issubclass(step.event, UNAUDITED)}
-    assert {event.__name__ for event in moving} <= set(TYPES)
-    assert set(TYPES.values()) == set(get_args(EventType))
+    """As the map of transitions has it."""
+    moving = [step for step in TRANSITIONS if step.after is not None and not issubclass(step.event, UNAUDITED)]
+    for step in moving:
+        assert step.after in KINDS[step.event.__name__][1], step
+    assert {kind for kind, _ in KINDS.values()} == set(get_args(EventType))
+
+
+@pytest.mark.parametrize(
+    ("event", "state", "phase", "after"),
+    [
+        ("Created", State.RUNNING, "apply", State.QUEUED),  # made and started by one command
+        ("Created", State.DRAFT, "apply", State.DRAFT),
+        ("Started", State.RUNNING, "apply", State.RUNNING),
+        ("PauseRequested", State.PAUSED, "apply", State.PAUSING),
+        ("PauseRequested", State.ROLLBACK_PAUSED, "undo", State.ROLLING_BACK),
+        ("TerminationRequested", State.ROLLED_BACK, "undo", State.TERMINATING),
+        ("Completed", State.COMPLETED_WITH_ERRORS, "apply", State.COMPLETED_WITH_ERRORS),
+        ("Purged", State.ROLLED_BACK, "undo", State.ROLLED_BACK),
+    ],
+)
+def test_an_event_tells_its_own_state(event: str, state: State, phase: Any, after: State) -> None:
+    found = record(event, state=state, phase=phase)
+    assert state_after(found) == after
+    assert json.loads(job_event(found, "t", "http://s"))["data"]["job"]["state"] == after
 
 
 def test_no_value_of_a_row_is_in_an_event() -> None:
@@ -193,10 +213,9 @@ def test_filters(hook: dict[str, Any], wanted: bool) -> None:
 
 
 def test_a_job_that_names_a_webhook_is_told_of_where_it_stops() -> None:
-    narrow = replace(HOOK, states=(State.FAILED,))
-    for state in State:
-        event = record(state=state, options=Options(notify="ops"))
-        assert takes(narrow, event, "sluice.job.paused", 5) is (state in NOTIFYING or state is State.FAILED)
+    narrow = replace(HOOK, operations=("export",))
+    for name, (kind, _) in KINDS.items():
+        assert takes(narrow, record(name, options=Options(notify="ops")), kind, 5) is (kind in STOPS)
 
 
 def test_a_job_that_names_an_address_is_sent_by_the_webhook_of_addresses() -> None:
@@ -279,7 +298,8 @@ def test_deliveries_count_what_waits_and_name_what_need_not_be_kept() -> None:
     for one in list(table.every()):
         table.put(delivery_key(one), replace(one, status="delivered"))
     assert table.waiting(HOOK.id) == 0
-    assert table.surplus(HOOK.id) == [f"{HOOK.id}/e{number}" for number in range(3)]
+    assert table.surplus(HOOK.id, 5) == [], "their event, at offset 5, may be read again"
+    assert table.surplus(HOOK.id, 6) == [f"{HOOK.id}/e{number}" for number in range(3)]
     for one in list(table.every()):
         table.put(delivery_key(one), None)
     assert not list(table.every())
