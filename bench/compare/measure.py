@@ -92,8 +92,7 @@ class _Rounds:
         """Load all rows once, unmeasured, and compare some thousand, value by value, with the file."""
         for way in self._able():
             at = time.monotonic()
-            self._run(way, full, "warm-up")
-            if self._run(way, compared, "compared") is None:
+            if self._run(way, full, "warm-up") is None or self._run(way, compared, "compared") is None:
                 continue
             loader, result = self._loaders[way.name], self._results[way.name]
             verdict = compare(self._config, loader.job_id, "people", compared.file, loader.index)
