@@ -22,22 +22,29 @@ def compare(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Ways to compare; none: all of them.")
     ] = None,
-    rows: Annotated[int, typer.Option(min=100)] = 300_000,
+    rows: Annotated[int, typer.Option(min=100, help="1000000 takes an hour.")] = 100_000,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
-    minutes: Annotated[float, typer.Option(min=1, help="No round begins that would probably end later.")] = 60,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=1, help="No round begins that would probably end later; as a rule 9, above 100,000 rows none."
+        ),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw time a row against rows.")] = None,
 ) -> None:
     """Sluice beside other ways to bring the same rows into Elasticsearch, in turns, in one run."""
     from bench.compare import command
 
+    if minutes is None:
+        minutes = 9.0 if rows <= 100_000 else 600.0
     command.run(names or (), rows, rounds, minutes, json_file, plot)
 
 
 @app.command(name="all")
 def everything() -> None:
     """All measurements, one after the other."""
-    compare(names=None, rows=300_000, rounds=5, minutes=60, json_file=None, plot=None)
+    compare(names=None, rows=300_000, rounds=5, minutes=None, json_file=None, plot=None)
     upload(rows=300_000, rounds=3, as_json=False)
     control(only=None, as_json=False)
     checks(rows=200_000, rounds=5, as_json=False)

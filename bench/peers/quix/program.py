@@ -47,6 +47,7 @@ def _run(request: Request, documents: Callable[[Request, Any], Any]) -> float:
         auto_offset_reset="earliest",
         loglevel="WARNING",
         auto_create_topics=False,
+        state_dir=request["scratch"],
     )
     sink = TimedSink(
         url=request["elasticsearch"],
