@@ -57,6 +57,7 @@ def everything() -> None:
     flat(rows=1_000_000, at_once_rows=1_000_000, as_json=False)
     idle(seconds=60, as_json=False)
     jobs(count=1000, as_json=False)
+    index(rows=200_000, rounds=5, as_json=False)
 
 
 @app.command()
@@ -317,6 +318,27 @@ def jobs(
         name = f"list of {count:,} jobs, {figure.name} ({figure.jobs:,} jobs)"
         print(
             f"{name:<60} median {figure.median_ms:>7.1f} ms, longest {figure.slowest_ms:.1f} ms (<= {bench.BAR_MS:g})"
+        )
+
+
+@app.command()
+def index(
+    rows: Annotated[int, typer.Option(min=1)] = 200_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """What a dataset saves whose fields say `sluice.index: false`."""
+    from bench.scaling import unindexed as bench
+
+    figures = bench.measure(rows, rounds)
+    if as_json:
+        print(json.dumps([asdict(figure) for figure in figures], indent=2))
+        return
+    for figure in figures:
+        name = f"{', '.join(figure.left_out)} not in the index" if figure.left_out else "every field in the index"
+        print(
+            f"{name:<50} {figure.rows_per_second:>8,.0f} rows/s, {figure.elasticsearch_microseconds_per_row:.1f} µs of "
+            f"Elasticsearch's processor time and {figure.bytes_per_row:.0f} bytes on disk a row"
         )
 
 
