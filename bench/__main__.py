@@ -22,22 +22,29 @@ def compare(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Ways to compare; none: all of them.")
     ] = None,
-    rows: Annotated[int, typer.Option(min=100)] = 300_000,
+    rows: Annotated[int, typer.Option(min=100, help="1000000 takes an hour.")] = 100_000,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
-    minutes: Annotated[float, typer.Option(min=1, help="No round begins that would probably end later.")] = 60,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=1, help="No round begins that would probably end later; as a rule 9, above 100,000 rows none."
+        ),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw time a row against rows.")] = None,
 ) -> None:
     """Sluice beside other ways to bring the same rows into Elasticsearch, in turns, in one run."""
     from bench.compare import command
 
+    if minutes is None:
+        minutes = 9.0 if rows <= 100_000 else 600.0
     command.run(names or (), rows, rounds, minutes, json_file, plot)
 
 
 @app.command(name="all")
 def everything() -> None:
     """All measurements, one after the other."""
-    compare(names=None, rows=300_000, rounds=5, minutes=60, json_file=None, plot=None)
+    compare(names=None, rows=300_000, rounds=5, minutes=None, json_file=None, plot=None)
     upload(rows=300_000, rounds=3, as_json=False)
     control(only=None, as_json=False)
     checks(rows=200_000, rounds=5, as_json=False)
@@ -50,6 +57,7 @@ def everything() -> None:
     flat(rows=1_000_000, at_once_rows=1_000_000, as_json=False)
     idle(seconds=60, as_json=False)
     jobs(count=1000, as_json=False)
+    index(rows=200_000, rounds=5, as_json=False)
 
 
 @app.command()
@@ -334,6 +342,27 @@ def jobs(
         name = f"list of {count:,} jobs, {figure.name} ({figure.jobs:,} jobs)"
         print(
             f"{name:<60} median {figure.median_ms:>7.1f} ms, longest {figure.slowest_ms:.1f} ms (<= {bench.BAR_MS:g})"
+        )
+
+
+@app.command()
+def index(
+    rows: Annotated[int, typer.Option(min=1)] = 200_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """What a dataset saves whose fields say `sluice.index: false`."""
+    from bench.scaling import unindexed as bench
+
+    figures = bench.measure(rows, rounds)
+    if as_json:
+        print(json.dumps([asdict(figure) for figure in figures], indent=2))
+        return
+    for figure in figures:
+        name = f"{', '.join(figure.left_out)} not in the index" if figure.left_out else "every field in the index"
+        print(
+            f"{name:<50} {figure.rows_per_second:>8,.0f} rows/s, {figure.elasticsearch_microseconds_per_row:.1f} µs of "
+            f"Elasticsearch's processor time and {figure.bytes_per_row:.0f} bytes on disk a row"
         )
 
 

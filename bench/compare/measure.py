@@ -92,8 +92,7 @@ class _Rounds:
         """Load all rows once, unmeasured, and compare some thousand, value by value, with the file."""
         for way in self._able():
             at = time.monotonic()
-            self._run(way, full, "warm-up")
-            if self._run(way, compared, "compared") is None:
+            if self._run(way, full, "warm-up") is None or self._run(way, compared, "compared") is None:
                 continue
             loader, result = self._loaders[way.name], self._results[way.name]
             verdict = compare(self._config, loader.job_id, "people", compared.file, loader.index)
@@ -109,7 +108,7 @@ class _Rounds:
         """Run every way at every size."""
         for source in made:
             figures = []
-            for way in self._able():
+            for way in self._able()[:: 1 if number % 2 else -1]:  # there and back
                 if source is not made[0] and not way.in_plot:
                     continue
                 run = self._run(way, source, f"round-{number}-{source.rows}")
@@ -135,15 +134,18 @@ class _Rounds:
             seconds = loader.go()
             used = {kind: value - before[kind] for kind, value in self._cpu(loader).items()}
             counted = self._count(loader)
-        except (PeerError, AssertionError) as error:
-            self._results[way.name].unavailable = f"failed: {error}"
-            self._say(f"{way.name} failed: {error}")
+        except Exception as error:  # of one way: the others go on
+            self._leave_out(way, f"failed: {str(error) or type(error).__name__}")
             return None
         if counted != source.rows:
-            self._results[way.name].unavailable = f"has loaded {counted:,} of {source.rows:,} rows"
-            self._say(f"{way.name} {self._results[way.name].unavailable}")
+            self._results[way.name].sizes.clear()
+            self._leave_out(way, f"has loaded {counted:,} of {source.rows:,} rows")
             return None
         return Run(seconds=seconds, cpu_seconds=used, rows_counted=counted)
+
+    def _leave_out(self, way: Way, reason: str) -> None:
+        self._results[way.name].unavailable = reason
+        self._say(f"{way.name} {reason}")
 
     def _cpu(self, loader: Loader) -> dict[str, float]:
         servers = cpu_seconds(self._config)

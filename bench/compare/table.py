@@ -8,6 +8,7 @@ from typing import Final
 from bench.compare.results import OWN, Comparison, Measured, WayResult
 from bench.compare.ways import SLUICE, SLUICE_ROWS
 
+QUIX_ROWS: Final = "quix-rows"
 SOURCES: Final = {
     "file": "From the CSV file",
     "blocks": "From a topic of blocks of 500 rows",
@@ -29,7 +30,7 @@ def console(comparison: Comparison) -> list[str]:
             lines.append(
                 f"  {name:<64} {measured.rows_per_second:>9,.0f} {_ratio(comparison, measured):>6}  {_cpu(measured)}"
             )
-    return lines
+    return [*lines, "", *_sentences(comparison)]
 
 
 def markdown(comparison: Comparison) -> str:
@@ -39,9 +40,10 @@ def markdown(comparison: Comparison) -> str:
         "|---|--:|--:|--:|--:|--:|",
     )
     lines = [heading(comparison), "", *head, *_rows(comparison, _all_cells)]
-    missing = [way for way in comparison.ways if way.at(comparison.rows) is None]
+    lines += ["", *_sentences(comparison)]
+    missing = [way for way in comparison.ways if way.unavailable or way.at(comparison.rows) is None]
     if missing:
-        lines += ["", "Not in the table:", ""]
+        lines += ["", "Not in the table, or not in every round:", ""]
         lines += [f"- {way.title}: {way.unavailable or 'not measured'}." for way in missing]
     return "\n".join(lines) + "\n"
 
@@ -50,6 +52,12 @@ def short_markdown(comparison: Comparison) -> str:
     """The rates alone in Markdown, with the machine and the date above them."""
     head = ("| | rows/s | of Sluice's upload |", "|---|--:|--:|")
     return "\n".join([heading(comparison), "", *head, *_rows(comparison, _rate_cells)]) + "\n"
+
+
+def _sentences(comparison: Comparison) -> Iterator[str]:
+    own, other = comparison.rate(SLUICE_ROWS), comparison.rate(QUIX_ROWS)
+    if own and other:
+        yield f"Of single rows from a topic Sluice writes {own / other:.1f} times as many a second as Quix Streams."
 
 
 def _rows(comparison: Comparison, cells_of: Callable[[Comparison, Measured], list[str]]) -> Iterator[str]:

@@ -24,7 +24,6 @@ def main(connections: int, made: str) -> None:
 
     def prepare(request: Request) -> Work:
         client = Elasticsearch(request["elasticsearch"], connections_per_node=connections)
-        client.info()
         batches = iter(list(_batches(request))) if made == "ready" else _batches(request)
         taking = threading.Lock()
 

@@ -22,7 +22,6 @@ def main(name: str) -> None:
 
     def prepare(request: Request) -> Work:
         client = Elasticsearch(request["elasticsearch"])
-        client.info()
 
         def work() -> None:
             for ok, item in helper(client, _actions(request)):
