@@ -9,8 +9,8 @@ from typing import Final, get_args
 
 from api.pages.routes import PAGES
 from api.routes.rest import ENDPOINTS
-from schemas.principals import Role
-from schemas.rights import READS, WRITES, User
+from schemas.policies.principals import Role
+from schemas.policies.rights import READS, WRITES, User
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "security.md"
 BEGIN: Final = "<!-- Made by `python -m api.access_page`: do not edit by hand. -->"

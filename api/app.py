@@ -15,8 +15,8 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from api.errors import ApiError
-from api.jobs.drafts import end_drafts
-from api.pages.gate import on_http_error
+from api.jobs.creation.drafts import end_drafts
+from api.pages.access.gate import on_http_error
 from api.pages.routes import page_routes
 from api.principals.audit import KEPT, Audit, KafkaEventWriter, decode_event
 from api.principals.feed import PrincipalFeed, decode_principal
@@ -39,14 +39,14 @@ from api.web.middleware import KnownHosts, UnexpectedErrors
 from api.web.responses import on_api_error
 from api.web.routing import starlette_routes
 from api.web.services import Services
-from control.admission import Catalog
-from control.kinds import kinds
+from control.creation.admission import Catalog
+from control.creation.kinds import kinds
 from runtime.clients import async_elasticsearch, librdkafka_config
 from runtime.datasets import load_datasets
+from runtime.files.storage import open_storage
 from runtime.process import CannotStartError, end
 from runtime.readiness import Readiness
 from runtime.settings import Settings
-from runtime.storage import open_storage
 from runtime.telemetry.exporter import serve
 from runtime.telemetry.log_events import as_event
 

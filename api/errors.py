@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from control.errors import Rejected
-from runtime.formatting import iso_time
+from runtime.text.formatting import iso_time
 from schemas.job import Job
-from schemas.retention import StoreName
+from schemas.policies.retention import StoreName
 
 STATUS: Final[dict[int, str]] = {
     400: "INVALID_ARGUMENT",

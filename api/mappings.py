@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, unavailable
 from api.models import MappingBody, MappingView
-from control.limits import columns_problem
-from runtime.formatting import iso_time
-from schemas.datasets import Dataset
+from control.creation.limits import columns_problem
+from runtime.text.formatting import iso_time
+from schemas.descriptors.datasets import Dataset
 from schemas.ids import mapping_name_problem
 from schemas.indices import index_name
 from schemas.job import Job, Options, Source

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from schemas import bounds
+from schemas.descriptors.modes import KeyScope, Mode
 from schemas.job import Options, Phase, State
-from schemas.modes import KeyScope, Mode
-from schemas.principals import PrincipalKind, Role
+from schemas.policies.principals import PrincipalKind, Role
 from schemas.suspicion import SuspicionKind
 
 

@@ -15,9 +15,9 @@ from client.http import Api
 from runtime.settings import Settings
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset
-from schemas.blocks import BlockHead
-from schemas.codec import UndecodableError, decode
 from schemas.job import Job
+from schemas.messages.blocks import BlockHead
+from schemas.messages.codec import UndecodableError, decode
 from verify.topic_records import messages
 
 OWN_ROWS = 50_000

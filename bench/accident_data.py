@@ -14,7 +14,7 @@ from runtime.datasets import load_datasets
 from sample_csv.datasets import Dataset as Sample
 from sample_csv.pools import make_pools
 from sample_csv.rows import generate_bytes
-from schemas.datasets import Dataset, parse_dataset
+from schemas.descriptors.datasets import Dataset, parse_dataset
 
 Rows = list[list[str]]
 

@@ -27,7 +27,7 @@ from processor.suspicion.judging import suspicion_of
 from processor.suspicion.known_rows import values_to_look_up
 from processor.suspicion.probe import OwnRows, Probe
 from processor.validation.rows import CheckedRows, row_checker
-from schemas.blocks import RowBlock
+from schemas.messages.blocks import RowBlock
 from schemas.suspicion import Suspicion
 
 FILE_ROWS: Final = 1000

@@ -14,7 +14,7 @@ from runtime.datasets import load_datasets
 from sample_csv.accidents import swap_columns
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
-from schemas.blocks import RowBlock
+from schemas.messages.blocks import RowBlock
 
 BAR = 150_000
 BLOCK_ROWS = 500

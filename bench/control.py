@@ -25,11 +25,11 @@ from runtime.clients import elasticsearch
 from runtime.settings import Settings
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset
-from schemas.blocks import BlockHead
-from schemas.codec import decode
+from schemas.descriptors.intervals import IntervalSet
 from schemas.indices import data_index
-from schemas.intervals import IntervalSet
-from schemas.lanes import LaneRecord
+from schemas.messages.blocks import BlockHead
+from schemas.messages.codec import decode
+from schemas.messages.lanes import LaneRecord
 from verify.topic_records import records
 
 POLL_SECONDS = 0.02

@@ -17,8 +17,8 @@ from bench.stack import bench_stack, cpu_seconds, peak_megabytes
 from bench.upload import upload
 from client.following import follow
 from client.http import Api
-from devstack.shutdown import down
-from devstack.startup import up
+from devstack.lifecycle.shutdown import down
+from devstack.lifecycle.startup import up
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
 from runtime.settings import Settings

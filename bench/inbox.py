@@ -15,14 +15,14 @@ from confluent_kafka import Producer
 
 from bench.stack import bench_stack, cpu_seconds
 from client.http import Api
-from devstack import status
+from devstack.lifecycle import status
 from ingest.inbox.partition import home_partition
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset
-from schemas.codec import encode
-from schemas.inbox import InboxRow
+from schemas.messages.codec import encode
+from schemas.messages.inbox import InboxRow
 from schemas.topics import topic_name
 from verify.compare import compare
 

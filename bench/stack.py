@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from devstack import status
+from devstack.lifecycle import status
+from devstack.lifecycle.shutdown import down
+from devstack.lifecycle.startup import up
 from devstack.ports import free_port
-from devstack.shutdown import down
-from devstack.startup import up
 from runtime.settings import Settings, settings
 
 

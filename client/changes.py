@@ -6,8 +6,8 @@ from typing import Any
 
 from client.output import out
 from client.wording import Json
-from runtime.formatting import number
-from runtime.tables import Column, show
+from runtime.text.formatting import number
+from runtime.text.tables import Column, show
 
 
 def show_changes(changes: Json | None, job: Json) -> None:

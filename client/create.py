@@ -443,7 +443,7 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
     from client.http import Api
     from client.output import live, out, print_json, say, show_preview
     from client.wording import outcome, suspicion_lines
-    from runtime.formatting import way
+    from runtime.text.formatting import way
 
     if not wait:
         if as_json:

@@ -8,7 +8,7 @@ import typer
 
 from client.errors import plain_errors, usage
 from client.parameters import AsJson
-from runtime.sentences import Sentences
+from runtime.text.sentences import Sentences
 
 app = typer.Typer()
 keys = typer.Typer(cls=Sentences, help="Make, list and revoke keys.", no_args_is_help=True)

@@ -13,8 +13,8 @@ import typer
 from client.errors import FAILED, INTERRUPTED, usage
 from client.http import Api, Json
 from client.output import out, print_json, say
-from runtime.formatting import number
-from runtime.tables import Column, show
+from runtime.text.formatting import number
+from runtime.text.tables import Column, show
 
 _ASK_SECONDS: Final = 20.0
 _LOOK_SECONDS: Final = 1.0

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from client.wording import Json, columns_line, documents_line, done_and_total, format_line, line
-from runtime.formatting import number, size, way
-from runtime.tables import Column, show
-from runtime.terminal import out, say, visible
-from runtime.terminal import out_json as print_json
+from runtime.text.formatting import number, size, way
+from runtime.text.tables import Column, show
+from runtime.text.terminal import out, say, visible
+from runtime.text.terminal import out_json as print_json
 
 __all__ = ["live", "out", "print_json", "say", "sending", "show_errors", "show_history"]
 

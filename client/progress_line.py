@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client.wording import Json, done_and_total
-from runtime.formatting import duration, number
+from runtime.text.formatting import duration, number
 
 _LEAST_BAR = 10
 _MOST_BAR = 40

@@ -66,7 +66,7 @@ def report(job_id: JobId, as_json: AsJson = False) -> None:
     """Print what was asked of a job, by whom, and what came of it, as text for a ticket."""
     from client.http import Api
     from client.output import out, print_json
-    from runtime.report_text import report_text
+    from runtime.text.report_text import report_text
 
     api = Api()
     found = api.call("GET", f"/v1/jobs/{api.job(job_id)['id']}/report")

@@ -9,7 +9,7 @@ import typer
 from client.errors import plain_errors, usage
 from client.parameters import AsJson, JobId
 from client.wording import Json
-from runtime.formatting import number
+from runtime.text.formatting import number
 
 app = typer.Typer()
 
@@ -57,7 +57,7 @@ def errors(
 def show_groups(page: Json, limit: int) -> None:
     """Row errors by column and reason, a line each."""
     from client.output import out
-    from runtime.tables import Column, show
+    from runtime.text.tables import Column, show
 
     groups = page["groups"][:limit]
     if not groups:

@@ -71,7 +71,7 @@ def _look(api: Api, organisation: str | None) -> tuple[list[Json], Json]:
 
 
 def _print_once(api: Api, organisation: str | None) -> None:
-    from runtime.terminal import out
+    from runtime.text.terminal import out
 
     jobs, stats = _look(api, organisation)
     for text, _ in lines(View(stats=stats), 200, 20)[: 2 + len(stats["out_of_reach"])]:
@@ -83,7 +83,7 @@ def _print_once(api: Api, organisation: str | None) -> None:
 
 
 def _follow_plainly(api: Api, organisation: str | None, sleep: Callable[[float], None] = time.sleep) -> None:
-    from runtime.terminal import out, say
+    from runtime.text.terminal import out, say
 
     before: list[Json] = []
     lost = False

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from client.wording import Json, done_and_total
-from runtime.formatting import duration, number, size
-from runtime.terminal import visible
+from runtime.text.formatting import duration, number, size
+from runtime.text.terminal import visible
 
 Style = Literal["head", "plain", "chosen", "bad", "hint", "ask"]
 Line = tuple[str, Style]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.formatting import duration, format_words, number
+from runtime.text.formatting import duration, format_words, number
 
 Json = dict[str, Any]
 

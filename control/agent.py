@@ -10,20 +10,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from control.admission import Catalog, holder, startable
+from control.creation.admission import Catalog, holder, startable
+from control.creation.same_file import applied_before
 from control.entry import REPORTS, head_of, job_named, readable, surplus_problem
 from control.errors import Rejected
 from control.jobtable import JobTable
 from control.machine import Context
 from control.predicates import holds_key
 from control.reaction import Reaction, react, rejection, start, unreadable
-from control.same_file import applied_before
 from runtime.telemetry.log_events import as_event
 from schemas.bounds import LAST_MOMENT, moment
-from schemas.codec import UndecodableError, decode, encode
-from schemas.commands import Command
-from schemas.events import CommandRejected, JobEvent
 from schemas.job import ENDED, Job
+from schemas.messages.codec import UndecodableError, decode, encode
+from schemas.messages.commands import Command
+from schemas.messages.events import CommandRejected, JobEvent
 from schemas.topics import DAY_MS, TopicName
 
 log = logging.getLogger(__name__)

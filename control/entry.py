@@ -8,12 +8,12 @@ import msgspec
 
 from control.reaction import Reaction
 from schemas.bounds import JobId
-from schemas.codec import UndecodableError, decode, encode
-from schemas.commands import Command, InputEnded, Report, Request
-from schemas.events import History
-from schemas.expectations import unknown_field
+from schemas.descriptors.expectations import unknown_field
 from schemas.job import Job
-from schemas.plans import Plan
+from schemas.messages.codec import UndecodableError, decode, encode
+from schemas.messages.commands import Command, InputEnded, Report, Request
+from schemas.messages.events import History
+from schemas.messages.plans import Plan
 
 
 class Head(msgspec.Struct, frozen=True):

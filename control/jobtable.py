@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from control.newer_states import newer_state
 from control.predicates import is_newer, understood
 from runtime.telemetry.log_events import as_event
-from schemas.codec import UndecodableError, decode
 from schemas.job import Job
+from schemas.messages.codec import UndecodableError, decode
 
 log = logging.getLogger(__name__)
 

@@ -12,14 +12,18 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from control.admission import Catalog, creation_problem, exclusive_key, makes_file, recorded_problem, write_mode
 from control.budget import counted, overspent, probed, watched
-from control.errors import Rejected
-from control.inspection import awaits_inspection, looked_at, pauses, to_inspect
-from control.limits import request_problem, source_problem
-from control.moves import legality
-from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
-from control.quotas import (
+from control.creation.admission import (
+    Catalog,
+    creation_problem,
+    exclusive_key,
+    makes_file,
+    recorded_problem,
+    write_mode,
+)
+from control.creation.inspection import awaits_inspection, looked_at, pauses, to_inspect
+from control.creation.limits import request_problem, source_problem
+from control.creation.quotas import (
     place_problem,
     queue_problem,
     rows_problem,
@@ -29,12 +33,16 @@ from control.quotas import (
     stored_problem,
     usage_of,
 )
-from control.repeats import differences, request_digest
-from control.same_file import Find, applied_meanwhile, same_file_problem
-from control.starting import real_job
+from control.creation.repeats import differences, request_digest
+from control.creation.same_file import Find, applied_meanwhile, same_file_problem
+from control.creation.starting import real_job
+from control.errors import Rejected
+from control.moves import legality
+from control.predicates import counting, halting, making_file, pausing, takes_more_rows, under_way
 from control.timers import held, time_problem, timer_of
-from runtime.formatting import iso_time
-from schemas.commands import (
+from runtime.text.formatting import iso_time
+from schemas.job import ENDED, Input, Job, LaneTotals, State
+from schemas.messages.commands import (
     Command,
     CreateJob,
     FileFinished,
@@ -62,7 +70,7 @@ from schemas.commands import (
     UndoChecked,
     WorkFailed,
 )
-from schemas.events import (
+from schemas.messages.events import (
     Completed,
     Created,
     Event,
@@ -96,8 +104,7 @@ from schemas.events import (
     TimerSet,
     UndoFinished,
 )
-from schemas.formats import INSPECTION_FORMAT, SEALED_FORMAT, TIMERS, WRITE_MODES
-from schemas.job import ENDED, Input, Job, LaneTotals, State
+from schemas.messages.formats import INSPECTION_FORMAT, SEALED_FORMAT, TIMERS, WRITE_MODES
 
 S = State
 

@@ -7,7 +7,9 @@ from typing import Final, Literal
 from control.errors import Rejected
 from control.timers import held
 from control.transitions import moved_by
-from schemas.commands import (
+from schemas.descriptors.modes import RESTORING
+from schemas.job import Job, State
+from schemas.messages.commands import (
     PauseJob,
     PurgeJob,
     Request,
@@ -18,8 +20,6 @@ from schemas.commands import (
     StartDraft,
     TerminateJob,
 )
-from schemas.job import Job, State
-from schemas.modes import RESTORING
 
 S = State
 Answer = Literal["move", "already"]

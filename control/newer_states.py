@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from schemas.codec import UndecodableError, decode, encode, fit
-from schemas.events import History, JobEvent
-from schemas.formats import FORMAT
 from schemas.job import Job, Options, State
+from schemas.messages.codec import UndecodableError, decode, encode, fit
+from schemas.messages.events import History, JobEvent
+from schemas.messages.formats import FORMAT
 
 
 class _Known(msgspec.Struct, frozen=True):

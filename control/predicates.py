@@ -5,9 +5,9 @@ The sets of states in `schemas/job.py` (ENDED, RESTING, BUSY) are the rules that
 
 from __future__ import annotations
 
-from schemas.blocks import BlockHead
-from schemas.formats import FORMAT
 from schemas.job import BUSY, ENDED, Job, State
+from schemas.messages.blocks import BlockHead
+from schemas.messages.formats import FORMAT
 
 
 def is_newer(job: Job, known: Job | None) -> bool:

@@ -10,11 +10,12 @@ import msgspec
 from msgspec.structs import replace
 
 from control.budget import counted, overspent
+from control.creation.inspection import INSPECTED_ROWS, explained, pause_reason
 from control.errors import Rejected
-from control.inspection import INSPECTED_ROWS, explained, pause_reason
 from control.machine import Context, decide, evolve_all, turn
 from schemas.bounds import MOST_REASON
-from schemas.commands import (
+from schemas.job import Job
+from schemas.messages.commands import (
     Command,
     CreateJob,
     InputEnded,
@@ -27,7 +28,7 @@ from schemas.commands import (
     TimerDue,
     WorkFailed,
 )
-from schemas.events import (
+from schemas.messages.events import (
     UNAUDITED,
     CommandRejected,
     Created,
@@ -42,8 +43,7 @@ from schemas.events import (
     Started,
     TimerSet,
 )
-from schemas.job import Job
-from schemas.plans import CutExport, Plan, ReadFile, UndoRows
+from schemas.messages.plans import CutExport, Plan, ReadFile, UndoRows
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Final
 
 from control.moves import VERBS, allowed_states, repeated_states
 from control.transitions import TRANSITIONS, Transition
-from schemas.events import UNAUDITED
 from schemas.job import BUSY, ENDED, RESTING, State
+from schemas.messages.events import UNAUDITED
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "states.md"
 

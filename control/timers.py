@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from control.predicates import pausing
-from schemas.commands import CreateJob, PauseJob, Request, StartJob, TimerDue
 from schemas.job import Job, State
+from schemas.messages.commands import CreateJob, PauseJob, Request, StartJob, TimerDue
 from schemas.topics import DAY_MS
 
 LONGEST_PAUSE_MS: Final = 13 * DAY_MS

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.commands import (
+from schemas.job import State
+from schemas.messages.commands import (
     CreateJob,
     FileFinished,
     InputAdvanced,
@@ -34,7 +35,7 @@ from schemas.commands import (
     UndoChecked,
     WorkFailed,
 )
-from schemas.events import (
+from schemas.messages.events import (
     Completed,
     Created,
     Expired,
@@ -67,7 +68,6 @@ from schemas.events import (
     TimerSet,
     UndoFinished,
 )
-from schemas.job import State
 
 S = State
 OPERATOR: Final = "an operator"

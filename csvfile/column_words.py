@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from schemas.bounds import MOST_COLUMNS
-from schemas.datasets import Dataset
+from schemas.descriptors.datasets import Dataset
 
 _NAMED = 10
 """So many columns of a header are named in a message, and so many characters of a name from a file."""

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from csvfile import column_words as words
-from schemas.blocks import PASSED_OVER
 from schemas.bounds import MOST_COLUMN_TEXT, MOST_COLUMNS
-from schemas.datasets import ERROR_COLUMNS, Dataset
+from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset
+from schemas.descriptors.modes import Mode, needs_key_only
 from schemas.job import Options
-from schemas.modes import Mode, needs_key_only
+from schemas.messages.blocks import PASSED_OVER
 from schemas.names import folded
 
 

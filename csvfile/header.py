@@ -18,7 +18,7 @@ from csvfile.errors import CsvFileError
 from csvfile.grammar import count_lines
 from csvfile.layout import Layout, first_line, separator_line
 from csvfile.rows import odd_rows
-from schemas.datasets import Dataset
+from schemas.descriptors.datasets import Dataset
 
 HEAD_BYTES = 256 * 1024
 """A header has to lie within so many bytes, the blank lines in front of it included."""

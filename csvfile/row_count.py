@@ -8,7 +8,7 @@ from csvfile.columns import Wanted
 from csvfile.cutter import Limits, cut
 from csvfile.header import HEAD_BYTES, look_at_header
 from csvfile.layout import layout_of
-from schemas.datasets import Dataset
+from schemas.descriptors.datasets import Dataset
 from schemas.job import Source
 
 _PIECE_BYTES = 256 * 1024

@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from csvfile.grammar import end_of_lines, whole_lines
-from schemas.codec import encode
+from schemas.messages.codec import encode
 
 # A record is bounded by the bytes that are looked at; of itself `csv` would refuse a value over 128 KiB.
 csv.field_size_limit(2**31 - 1)

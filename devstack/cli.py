@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from devstack.errors import FAILED, UNREACHABLE, USAGE, StackError
-from runtime.sentences import Sentences
-from runtime.terminal import out, say
+from runtime.text.sentences import Sentences
+from runtime.text.terminal import out, say
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,7 +50,7 @@ def up(
     servers_only: Annotated[bool, typer.Option("--servers-only", hidden=True)] = False,
 ) -> None:
     """Start what is missing of the local stack, and keep it running."""
-    from devstack.startup import up as start
+    from devstack.lifecycle.startup import up as start
     from runtime.settings import settings
 
     start(settings(), detach, workers, servers_only)
@@ -59,7 +59,7 @@ def up(
 @app.command()
 def down() -> None:
     """Stop the local stack; its data stays."""
-    from devstack.shutdown import down as stop
+    from devstack.lifecycle.shutdown import down as stop
     from runtime.settings import settings
 
     say("Stopping ...")
@@ -71,7 +71,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Show what runs and where; exit code 3 when nothing does."""
-    from devstack import status as stack
+    from devstack.lifecycle import status as stack
     from runtime.settings import settings
 
     addresses, records = stack.report(settings())

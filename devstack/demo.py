@@ -12,8 +12,8 @@ from client.following import follow
 from client.http import Api
 from client.output import live
 from devstack.layout import Layout
-from devstack.shutdown import down
-from devstack.startup import up
+from devstack.lifecycle.shutdown import down
+from devstack.lifecycle.startup import up
 from runtime.settings import Settings, settings
 from runtime.urls import without_password
 from schemas.indices import data_index

@@ -5,7 +5,7 @@ from __future__ import annotations
 from devstack.errors import StackError
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
-from schemas.datasets import Dataset, DatasetError
+from schemas.descriptors.datasets import Dataset, DatasetError
 
 
 def usable_datasets(settings: Settings) -> dict[str, Dataset]:

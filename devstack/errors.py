@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.sentences import FAILED, UNREACHABLE, USAGE, CliError
+from runtime.text.sentences import FAILED, UNREACHABLE, USAGE, CliError
 
 __all__ = ["FAILED", "UNREACHABLE", "USAGE", "StackError"]
 

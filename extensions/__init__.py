@@ -11,8 +11,8 @@ and where `Work.index` and `Work.data_index` point; that jobs made before an upd
 in other modules of Sluice may change at any time. The changelog announces a new version, with what to change.
 """
 
-from control.admission import Kind
-from control.kinds import INTERFACE
+from control.creation.admission import Kind
+from control.creation.kinds import INTERFACE
 from processor.elastic.documents import bulk_item
 from processor.errors import CannotGoOnError, FencedError
 from processor.operations.base import FileOperation, Operation
@@ -20,10 +20,10 @@ from processor.operations.keyed import key_id
 from processor.operations.work import Result, Work
 from processor.outcome import Outcome
 from processor.validation.rows import CheckedRows
-from schemas.blocks import Block, RowBlock, SliceBlock, UndoBlock
-from schemas.datasets import Dataset
+from schemas.descriptors.datasets import Dataset
 from schemas.job import Job
-from schemas.progress import RowError
+from schemas.messages.blocks import Block, RowBlock, SliceBlock, UndoBlock
+from schemas.messages.progress import RowError
 
 __all__ = [
     "INTERFACE",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.blocks import Block
 from schemas.job import Input
+from schemas.messages.blocks import Block
 
 
 @dataclass(frozen=True, slots=True)

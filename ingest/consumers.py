@@ -15,7 +15,7 @@ from ingest.metrics import ReaderMetrics
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
-from schemas.codec import UndecodableError
+from schemas.messages.codec import UndecodableError
 from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)

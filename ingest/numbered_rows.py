@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from csvfile.row_numbers import row_number
 from ingest.errors import SourceError
-from schemas.blocks import RowBlock
-from schemas.datasets import ERROR_COLUMNS
+from schemas.descriptors.datasets import ERROR_COLUMNS
+from schemas.messages.blocks import RowBlock
 
 ROW, LINE = ERROR_COLUMNS[:2]
 _rows = msgspec.json.Decoder(list[list[str]])

@@ -14,9 +14,9 @@ from ingest.publisher import MESSAGE_BYTES
 from ingest.sources import SourceContext, block_source, phase_of
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import begin
-from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
 from schemas.job import Input
-from schemas.plans import CutExport, Plan, ReadFile, UndoRows
+from schemas.messages.commands import InputAdvanced, InputEnded, InputFailed, Report
+from schemas.messages.plans import CutExport, Plan, ReadFile, UndoRows
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from enum import Enum
 from control.predicates import has_caught_up, runnable, understood
 from ingest.sources import phase_of
 from schemas.job import Input, Job
-from schemas.plans import Plan
+from schemas.messages.plans import Plan
 
 
 class PlanValidity(Enum):

@@ -14,10 +14,10 @@ from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import trace_headers
-from schemas.codec import encode
-from schemas.commands import Report
-from schemas.dead_letters import RejectedRecord
-from schemas.formats import format_headers
+from schemas.messages.codec import encode
+from schemas.messages.commands import Report
+from schemas.messages.dead_letters import RejectedRecord
+from schemas.messages.formats import format_headers
 from schemas.topics import topic_name
 
 log = logging.getLogger(__name__)

@@ -31,16 +31,16 @@ from ingest.sealer import BlockSealer
 from ingest.sources import SourceContext
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
+from runtime.files.sealing import JobKeys
 from runtime.readiness import Readiness
-from runtime.sealing import JobKeys
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import parent_in
-from schemas.codec import UndecodableError, decode
-from schemas.dead_letters import RejectedRecord
-from schemas.formats import FORMAT, format_of
 from schemas.job import Input, Job
-from schemas.plans import Plan
+from schemas.messages.codec import UndecodableError, decode
+from schemas.messages.dead_letters import RejectedRecord
+from schemas.messages.formats import FORMAT, format_of
+from schemas.messages.plans import Plan
 
 log = logging.getLogger(__name__)
 

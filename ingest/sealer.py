@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ingest.errors import SourceError
-from runtime.sealing import JobKeys, SealError, seal
-from schemas.blocks import Block, RowBlock
-from schemas.codec import encode
+from runtime.files.sealing import JobKeys, SealError, seal
 from schemas.job import Job
+from schemas.messages.blocks import Block, RowBlock
+from schemas.messages.codec import encode
 
 
 @dataclass(frozen=True, slots=True)

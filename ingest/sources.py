@@ -10,7 +10,7 @@ import msgspec
 from elasticsearch import Elasticsearch
 from msgspec.structs import replace
 
-from control.quotas import export_problem, rows_problem
+from control.creation.quotas import export_problem, rows_problem
 from csvfile.columns import Wanted
 from csvfile.cutter import Limits, Place, cut
 from csvfile.errors import CsvFileError
@@ -23,14 +23,14 @@ from ingest.export.counting import BackgroundQueries
 from ingest.files import ChangedError, Checked, Roots, open_source
 from ingest.numbered_rows import numbered
 from ingest.rows_ahead import with_rows_ahead
-from schemas.blocks import Block, RowBlock, UndoBlock
-from schemas.codec import encode
-from schemas.datasets import Dataset
+from schemas.descriptors.datasets import Dataset
+from schemas.descriptors.modes import needs_key_only
 from schemas.generations import data_indices
 from schemas.job import Input, Phase
-from schemas.modes import needs_key_only
-from schemas.plans import CutExport, Plan, ReadFile, UndoRows
-from schemas.quotas import QuotaBook
+from schemas.messages.blocks import Block, RowBlock, UndoBlock
+from schemas.messages.codec import encode
+from schemas.messages.plans import CutExport, Plan, ReadFile, UndoRows
+from schemas.policies.quotas import QuotaBook
 
 UNDO_BLOCK_ROWS = 2_500
 

@@ -38,7 +38,7 @@ def _import(as_json: bool) -> None:
     from kibana.answers import failure
     from kibana.importing import import_objects
     from runtime.settings import settings
-    from runtime.terminal import out, out_json
+    from runtime.text.terminal import out, out_json
 
     done = import_objects(settings())
     if as_json:
@@ -54,7 +54,7 @@ def _import(as_json: bool) -> None:
 def _write(path: Path, prefix: str) -> None:
     from kibana.catalog import text
     from kibana.errors import USAGE, KibanaError
-    from runtime.terminal import say
+    from runtime.text.terminal import say
 
     try:
         path.write_text(text(prefix), encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from runtime.sentences import FAILED, UNREACHABLE, USAGE, CliError
+from runtime.text.sentences import FAILED, UNREACHABLE, USAGE, CliError
 
 __all__ = ["REFUSED", "UNREACHABLE", "USAGE", "KibanaError"]
 

@@ -24,8 +24,8 @@ from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import parent_in, span
-from schemas.codec import UndecodableError
-from schemas.dead_letters import DeadLetter, RejectedRecord
+from schemas.messages.codec import UndecodableError
+from schemas.messages.dead_letters import DeadLetter, RejectedRecord
 from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)

@@ -33,12 +33,12 @@ from processor.stream.lease import Lease
 from processor.stream.log_reader import LogReader
 from processor.stream.publisher import Publisher
 from runtime.clock import SYSTEM_CLOCK, Clock
-from runtime.sealing import JobKeys
+from runtime.files.sealing import JobKeys
+from runtime.files.storage import Storage
 from runtime.settings import Settings
-from runtime.storage import Storage
-from schemas.codec import encode
-from schemas.commands import StoresEmptied
-from schemas.datasets import Dataset
+from schemas.descriptors.datasets import Dataset
+from schemas.messages.codec import encode
+from schemas.messages.commands import StoresEmptied
 
 
 def make_engine(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from elasticsearch import AsyncElasticsearch
 
-from control.admission import Catalog
-from control.kinds import kinds, plugins
+from control.creation.admission import Catalog
+from control.creation.kinds import kinds, plugins
 from processor.operations.base import Operation
 from processor.operations.export import Export
 from processor.operations.teams import Teams
 from processor.operations.upload import Upload
 from runtime.datasets import load_datasets
+from runtime.files.storage import Storage
 from runtime.settings import Settings
-from runtime.storage import Storage
 
 
 def operations(settings: Settings, storage: Storage, undecoded: AsyncElasticsearch) -> dict[str, Operation]:

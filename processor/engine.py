@@ -18,7 +18,7 @@ import asyncio
 import logging
 from collections.abc import Collection
 
-from control.inspection import awaits_inspection
+from control.creation.inspection import awaits_inspection
 from control.jobtable import JobTable
 from control.predicates import void
 from processor.execution.batches import Batches
@@ -36,9 +36,9 @@ from processor.stream.log_reader import LogReader
 from runtime.clock import Clock
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
-from schemas.blocks import BlockHead
-from schemas.codec import decode
 from schemas.job import Job
+from schemas.messages.blocks import BlockHead
+from schemas.messages.codec import decode
 
 log = logging.getLogger(__name__)
 

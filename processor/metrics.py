@@ -10,8 +10,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from processor.outcome import Outcome
 from processor.validation.error_kinds import kind_of
 from runtime.telemetry.metrics import ProcessMetrics
-from schemas.events import CommandRejected, JobEvent
-from schemas.progress import RowError
+from schemas.messages.events import CommandRejected, JobEvent
+from schemas.messages.progress import RowError
 
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 _PAUSE = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 80)

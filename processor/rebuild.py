@@ -18,10 +18,10 @@ from runtime.clients import async_elasticsearch
 from runtime.provision import provision_indices
 from runtime.settings import Settings
 from runtime.topic_reading import TopicReading
-from schemas.codec import UndecodableError, decode
-from schemas.dead_letters import FIRST_WRITTEN
-from schemas.events import CommandRejected
-from schemas.progress import RowError
+from schemas.messages.codec import UndecodableError, decode
+from schemas.messages.dead_letters import FIRST_WRITTEN
+from schemas.messages.events import CommandRejected
+from schemas.messages.progress import RowError
 from schemas.topics import TopicName, topic_name
 
 BATCH = 2000

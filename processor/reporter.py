@@ -14,11 +14,11 @@ from processor.errors import CannotGoOnError
 from processor.gates import unguarded
 from processor.stream.acknowledgement import Acknowledgeable
 from runtime.telemetry.log_events import as_event
-from schemas.codec import decode, encode
-from schemas.events import CommandRejected
 from schemas.indices import index_name
 from schemas.job import MODE_COUNTS, UNDO_COUNTS, Job, LaneTotals
-from schemas.progress import LaneProgress
+from schemas.messages.codec import decode, encode
+from schemas.messages.events import CommandRejected
+from schemas.messages.progress import LaneProgress
 
 log = logging.getLogger(__name__)
 

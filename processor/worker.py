@@ -29,10 +29,10 @@ from processor.stream.tested_versions import untested_libraries
 from runtime.clients import async_elasticsearch
 from runtime.clock import SYSTEM_CLOCK, now_ms
 from runtime.datasets import require_datasets
+from runtime.files.storage import open_storage
 from runtime.process import end_within
 from runtime.readiness import Readiness
 from runtime.settings import Settings
-from runtime.storage import open_storage
 from runtime.telemetry.exporter import serve
 from runtime.telemetry.log_events import as_event
 from schemas.topics import TopicName

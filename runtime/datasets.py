@@ -10,11 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from schemas import datasets as _package
-from schemas.datasets import Dataset, DatasetError, parse_dataset
+import schemas
+from schemas.descriptors.datasets import Dataset, DatasetError, parse_dataset
 
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,63}\Z")
-BUILT_IN = Path(_package.__file__).parent / "datasets"
+BUILT_IN = Path(schemas.__file__).parent / "datasets"
 MOST_BYTES = 1024 * 1024
 """Bytes of a descriptor, at most: each process reads all of them at its start, and keeps them."""
 

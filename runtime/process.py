@@ -91,7 +91,7 @@ def reason_of(error: BaseException) -> str | None:
     """What to tell of an error that an operator can mend; None: it is a mistake of the program."""
     from pydantic import ValidationError
 
-    from runtime.sentences import sentence
+    from runtime.text.sentences import sentence
 
     if isinstance(error, ValidationError) or (isinstance(error, OSError) and error.strerror and error.filename):
         return sentence(error)[0]

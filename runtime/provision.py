@@ -21,7 +21,7 @@ from runtime.migration.topics import ShrinkError, grow, provision_topics
 from runtime.process import run
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
-from schemas.datasets import DatasetError
+from schemas.descriptors.datasets import DatasetError
 
 __all__ = ["RefusedError", "migrate", "provision", "provision_indices", "provision_topics"]
 

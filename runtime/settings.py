@@ -13,9 +13,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.tables_in_settings import table_in
 from runtime.urls import server_key, server_url
-from schemas.principals import Role
-from schemas.quotas import QuotaBook, quota_book
-from schemas.retention import RetentionBook, retention_book
+from schemas.policies.principals import Role
+from schemas.policies.quotas import QuotaBook, quota_book
+from schemas.policies.retention import RetentionBook, retention_book
 
 
 def _key(value: SecretStr) -> SecretStr:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from runtime.terminal import say
+from runtime.text.terminal import say
 from sample_csv.datasets import Dataset, Style, rows_of
 from sample_csv.output import open_output
 

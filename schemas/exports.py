@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
 
-from schemas.blocks import Span
+from schemas.messages.blocks import Span
 
 KEEP_ALIVE = "15m"
 """How long Elasticsearch keeps a point in time after its last use. Until the job is over, a worker uses it often."""

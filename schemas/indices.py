@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from schemas.datasets import Dataset, Field
+from schemas.descriptors.datasets import Dataset, Field
 from schemas.names import MAPPING_FIELDS
 
 KEYWORD_CHARACTERS: Final = 8191

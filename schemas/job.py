@@ -28,8 +28,8 @@ from schemas.bounds import (
     SkippedLines,
     Timestamp,
 )
-from schemas.modes import RESTORING, Empty, Mode
-from schemas.retention import StoreName
+from schemas.descriptors.modes import RESTORING, Empty, Mode
+from schemas.policies.retention import StoreName
 from schemas.suspicion import Suspicion
 
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import msgspec
 
-from schemas.blocks import Block
-from schemas.commands import Command
-from schemas.events import History
-from schemas.inbox import InboxRecord, InboxRow
 from schemas.job import Job
-from schemas.lanes import LaneRecord
-from schemas.plans import Plan
-from schemas.principals import PrincipalRecord
-from schemas.progress import LaneProgress, RowError
-from schemas.security import SecurityEvent
+from schemas.messages.blocks import Block
+from schemas.messages.commands import Command
+from schemas.messages.events import History
+from schemas.messages.inbox import InboxRecord, InboxRow
+from schemas.messages.lanes import LaneRecord
+from schemas.messages.plans import Plan
+from schemas.messages.progress import LaneProgress, RowError
+from schemas.policies.principals import PrincipalRecord
+from schemas.policies.security import SecurityEvent
 from schemas.topics import TopicName
 
 FOLDER = Path(__file__).parent / "json"

@@ -24,21 +24,21 @@ from api.readmodel.job_index import EventSeen, JobSeen
 from api.readmodel.metrics import Metrics
 from api.web.auth import Authenticator
 from api.web.services import Services
-from control.admission import Catalog, Kind, holder
+from control.creation.admission import Catalog, Kind, holder
+from control.creation.same_file import applied_before
 from control.machine import Context
 from control.principals.keys import new_key
 from control.reaction import react
-from control.same_file import applied_before
 from runtime.datasets import load_datasets
+from runtime.files.storage import open_storage
 from runtime.settings import Settings
-from runtime.storage import open_storage
-from schemas.codec import decode, encode
-from schemas.commands import Command, InputEnded, LanesDone, LanesRested
-from schemas.events import CommandRejected, History
+from schemas.descriptors.modes import MODES
 from schemas.job import Input, LaneTotals, RestedLane
-from schemas.modes import MODES
-from schemas.principals import ApiKey, PrincipalRecord, Role
-from schemas.security import SecurityEvent
+from schemas.messages.codec import decode, encode
+from schemas.messages.commands import Command, InputEnded, LanesDone, LanesRested
+from schemas.messages.events import CommandRejected, History
+from schemas.policies.principals import ApiKey, PrincipalRecord, Role
+from schemas.policies.security import SecurityEvent
 from tests.api_contract import DeclaredAnswers
 
 _FILE = frozenset({"file", "topic"})

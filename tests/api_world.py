@@ -14,9 +14,9 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from api.routes.rest import ENDPOINTS
-from schemas.commands import FileFinished, InputAdvanced
 from schemas.exports import result_path
 from schemas.job import Input
+from schemas.messages.commands import FileFinished, InputAdvanced
 from tests.api_stub import PEOPLE, ROW, StubLog, complete, make_job, rest, stub
 
 ROUTES = {endpoint.name: endpoint for endpoint in ENDPOINTS}

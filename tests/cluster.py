@@ -298,7 +298,8 @@ class Cluster:
     ) -> httpx2.Response:
         """Send an upload of people; returns the answer, also a refusal. `key`: the Idempotency-Key.
 
-        Tests share files, so the same file is applied again unless `if_same` says otherwise. An option that is None is left out.
+        Tests share files, so the same file is applied again unless `if_same` says otherwise.
+        An option that is None is left out.
         """
         headers = {"Idempotency-Key": key} if key else {}
         job = {"operation": "upload", "dataset": "people", "organisation": organisation}

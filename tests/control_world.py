@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from control.admission import Catalog, Kind
 from control.agent import ControlAgent
+from control.creation.admission import Catalog, Kind
 from control.jobtable import JobTable
 from runtime.datasets import load_datasets
-from schemas.codec import UndecodableError, decode, encode
-from schemas.commands import (
+from schemas.job import Input, Job, LaneTotals, Options, RestedLane, Source, State
+from schemas.messages.codec import UndecodableError, decode, encode
+from schemas.messages.commands import (
     Command,
     CreateJob,
     InputEnded,
@@ -31,10 +32,9 @@ from schemas.commands import (
     UndoChecked,
     WorkFailed,
 )
-from schemas.events import CommandRejected, History, JobEvent
-from schemas.job import Input, Job, LaneTotals, Options, RestedLane, Source, State
-from schemas.plans import Plan
-from schemas.quotas import QuotaBook
+from schemas.messages.events import CommandRejected, History, JobEvent
+from schemas.messages.plans import Plan
+from schemas.policies.quotas import QuotaBook
 
 PARTITIONS = 2
 CATALOG = Catalog(

@@ -10,9 +10,9 @@ from csvfile.cutter import Limits
 from ingest.inbox.partition import Batch, InboxContext, InboxPartition
 from ingest.inbox.waiting_rows import Record
 from runtime.datasets import load_datasets
-from schemas.blocks import RowBlock
-from schemas.inbox import InboxRecord
 from schemas.job import Job, Source, State
+from schemas.messages.blocks import RowBlock
+from schemas.messages.inbox import InboxRecord
 
 PARTITIONS = 2
 PATIENCE = 10.0

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import yaml
 
 from devstack.foreground import ROLES
-from schemas.rights import User, rights_of
+from schemas.policies.rights import User, rights_of
 
 Json = dict[str, Any]
 
@@ -43,7 +43,7 @@ def alert_rules() -> str:
 
 
 USERS: Final = K8S / "components" / "kafka-strimzi" / "users.yaml"
-_USERS_HEAD: Final = """# A user for each role. Written by `python -m tests.manifests`, from schemas/rights.py.
+_USERS_HEAD: Final = """# A user for each role. Written by `python -m tests.manifests`, from schemas/policies/rights.py.
 # The worker's user also serves `sluice rebuild`.
 """
 _USER: Final = """apiVersion: kafka.strimzi.io/v1

@@ -19,10 +19,10 @@ from processor.operations.keyed import key_id
 from processor.operations.modes.images import image_id
 from processor.operations.upload import Upload
 from processor.operations.work import Result, Work
-from schemas.blocks import RowBlock, UndoBlock
-from schemas.datasets import Dataset, parse_dataset
+from schemas.descriptors.datasets import Dataset, parse_dataset
+from schemas.descriptors.modes import Mode
 from schemas.job import Job, LaneTotals, Options, State
-from schemas.modes import Mode
+from schemas.messages.blocks import RowBlock, UndoBlock
 
 ORGANISATION = "acme"
 THINGS = parse_dataset(

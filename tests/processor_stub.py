@@ -17,10 +17,10 @@ from processor.lanes.owned_lanes import Lanes
 from processor.lanes.scheduler import Scheduler
 from runtime.clock import Clock
 from runtime.settings import Settings
-from schemas.blocks import RowBlock
-from schemas.codec import encode
 from schemas.job import Job, Options, State
-from schemas.quotas import QuotaBook
+from schemas.messages.blocks import RowBlock
+from schemas.messages.codec import encode
+from schemas.policies.quotas import QuotaBook
 
 T = TypeVar("T")
 Step = Exception | Callable[[list["Item"]], dict[str, Any]]

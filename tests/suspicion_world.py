@@ -13,7 +13,7 @@ from processor.execution.inspections import probe_of_rows
 from processor.suspicion.judging import suspicion_of
 from processor.suspicion.probe import OwnRows, Probe
 from processor.validation.rows import CheckedRows, row_checker
-from schemas.blocks import RowBlock
+from schemas.messages.blocks import RowBlock
 from schemas.suspicion import Suspicion
 
 NOTHING = OwnRows({})

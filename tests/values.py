@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.datasets import Field, parse_dataset
+from schemas.descriptors.datasets import Field, parse_dataset
 
 FORMATS = (
     *(

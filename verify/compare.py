@@ -16,8 +16,8 @@ from elasticsearch import Elasticsearch
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
-from schemas.datasets import ERROR_COLUMNS
-from schemas.formulas import guard, unguard
+from schemas.descriptors.datasets import ERROR_COLUMNS
+from schemas.descriptors.formulas import guard, unguard
 from schemas.generations import data_indices
 from schemas.indices import index_name
 

@@ -10,8 +10,8 @@ from elasticsearch import AsyncElasticsearch, NotFoundError, TransportError
 
 from api.errors import unavailable
 from api.glance.models import ErrorGroup, ErrorGroups, FirstRow
-from api.jobs.job_view import progress
-from api.jobs.row_pages import no_answer
+from api.jobs.reading.job_view import progress
+from api.jobs.reading.row_pages import no_answer
 from api.web.services import Services
 from schemas.indices import index_name
 from schemas.job import Job

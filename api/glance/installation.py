@@ -12,13 +12,13 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from api.glance.models import Installation, PausedJob, Stored
-from api.jobs.job_view import progress
+from api.jobs.reading.job_view import progress
 from api.readmodel.event_loop import CachedValue, Lately, time_slices
 from api.readmodel.group_members import Members
 from api.web.auth import Caller
 from api.web.services import Services, services
 from runtime.clock import now_ms
-from runtime.formatting import iso_time
+from runtime.text.formatting import iso_time
 from schemas.job import Job, State
 
 _MEMBERS_SECONDS: Final = 5.0

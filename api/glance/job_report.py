@@ -10,15 +10,15 @@ from msgspec.structs import replace
 from api.errors import ApiError
 from api.glance.error_groups import groups_of
 from api.glance.models import ErrorGroups, JobReport, Times
-from api.jobs.history import entries
-from api.jobs.job_view import job_view
-from api.jobs.queries import MOST_HISTORY, records_of
+from api.jobs.reading.history import entries
+from api.jobs.reading.job_view import job_view
+from api.jobs.reading.queries import MOST_HISTORY, records_of
 from api.models import JobView
 from api.web.services import Services
 from runtime.clock import now_ms
-from runtime.formatting import iso_time
-from schemas.events import History, JobEvent
+from runtime.text.formatting import iso_time
 from schemas.job import ENDED, Job, State
+from schemas.messages.events import History, JobEvent
 
 MOST_REASONS: Final = 20
 _WAITING: Final = frozenset({State.PAUSED, State.ROLLBACK_PAUSED, State.FAILED})

@@ -12,9 +12,9 @@ from typing import Final
 from api.errors import ApiError, invalid, no_such_job
 from api.glance.models import MOST_NAMED, ManyAnswer, ManyRequest, Outcome
 from api.jobs.actions import COMMANDS, carry_out
-from api.jobs.job_view import progress
-from api.jobs.paging import Query, fits, query_of
-from api.jobs.times import time_in
+from api.jobs.reading.job_view import progress
+from api.jobs.reading.paging import Query, fits, query_of
+from api.jobs.reading.times import time_in
 from api.jobs.waiting import waiting_for
 from api.models import Reason
 from api.readmodel.command_log import ANSWER_SECONDS

@@ -25,11 +25,11 @@ from api.glance.series import (
     rates,
     span_of,
 )
-from api.jobs.queries import records_of
-from api.jobs.row_pages import no_answer
+from api.jobs.reading.queries import records_of
+from api.jobs.reading.row_pages import no_answer
 from api.web.services import Services, services
 from runtime.clock import now_ms
-from runtime.formatting import iso_time
+from runtime.text.formatting import iso_time
 from schemas.indices import index_name
 from schemas.job import RESTING, Job
 

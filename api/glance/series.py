@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import Any, Final
 
 from api.glance.models import Mark, Point
-from runtime.formatting import iso_time
-from schemas.events import History, JobEvent
+from runtime.text.formatting import iso_time
 from schemas.job import ENDED, Job
+from schemas.messages.events import History, JobEvent
 
 _INTERVALS: Final = tuple(
     1000 * seconds

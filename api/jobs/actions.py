@@ -7,18 +7,18 @@ from collections.abc import Callable
 from typing import Final
 
 from api.errors import ApiError, invalid
-from api.jobs.times import time_in
-from api.jobs.undone import partial_problem
+from api.jobs.reading.times import time_in
+from api.jobs.reading.undone import partial_problem
 from api.models import InputEnd, Rate, Reason
 from api.readmodel.command_log import ANSWER_SECONDS, submit
 from api.uploads.drafts import DraftFile
 from api.web.auth import Caller
 from api.web.services import Services
 from control.moves import legality
-from schemas.commands import InputEnded, PauseJob, PurgeJob, ResumeJob, RollbackJob, SetRate, TerminateJob
-from schemas.commands import Request as Command
 from schemas.job import RESTING, Job
-from schemas.principals import Role
+from schemas.messages.commands import InputEnded, PauseJob, PurgeJob, ResumeJob, RollbackJob, SetRate, TerminateJob
+from schemas.messages.commands import Request as Command
+from schemas.policies.principals import Role
 
 COMMANDS: Final[dict[str, Callable[[str, str, Reason], Command]]] = {
     "pause": lambda job_id, by, body: PauseJob(

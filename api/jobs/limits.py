@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from api.models import LimitList, LimitView
 from api.web.services import Services
-from control.quotas import usage_of
-from schemas.quotas import LIMITS
+from control.creation.quotas import usage_of
+from schemas.policies.quotas import LIMITS
 
 CONNECTION_LIMITS = (
     ("unpacked_bytes", "bytes", 413, "bytes that a compressed file unpacks to"),

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from api.jobs.actions import COMMANDS, ROLES
-from api.jobs.downloads import result_problem
+from api.jobs.reading.downloads import result_problem
 from api.models import Reason
-from control.admission import Catalog, makes_file
+from control.creation.admission import Catalog, makes_file
+from control.creation.starting import real_job
 from control.errors import Rejected
 from control.moves import legality
-from control.starting import real_job
 from control.timers import held
-from schemas.commands import Request, RetryErrors, SetRate, StartJob
 from schemas.job import Job, Source, State
-from schemas.principals import Role
+from schemas.messages.commands import Request, RetryErrors, SetRate, StartJob
+from schemas.policies.principals import Role
 
 _OTHERS: Final = ("rate", "retry-errors", "start")
 ALL: Final = (*COMMANDS, *_OTHERS)

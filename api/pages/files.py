@@ -15,10 +15,10 @@ from starlette.staticfiles import PathLike, StaticFiles
 from starlette.types import Scope
 
 from api.errors import ApiError
-from api.jobs.downloads import changes_file, errors_csv, result_file, undone_file
-from api.jobs.drafts import draft_file, file_part, require_draft, take_part
-from api.jobs.undone import BUCKETS
-from api.pages.gate import HEADERS
+from api.jobs.creation.drafts import draft_file, file_part, require_draft, take_part
+from api.jobs.reading.downloads import changes_file, errors_csv, result_file, undone_file
+from api.jobs.reading.undone import BUCKETS
+from api.pages.access.gate import HEADERS
 from api.web.responses import json_answer, refusal
 from api.web.services import caller, services, visible_job
 

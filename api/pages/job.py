@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import ApiError
-from api.jobs.dry_runs import preview_of
-from api.jobs.job_view import job_view
-from api.jobs.queries import history_of
-from api.jobs.undone import undone_page
+from api.jobs.reading.dry_runs import preview_of
+from api.jobs.reading.job_view import job_view
+from api.jobs.reading.queries import history_of
+from api.jobs.reading.undone import undone_page
 from api.models import JobView
 from api.pages import rendering
 from api.pages.available_actions import available_actions
@@ -35,7 +35,7 @@ from control.timers import timer_of
 from runtime.clock import now_ms
 from schemas.ids import job_id_for_start
 from schemas.job import RESTING, Job
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 _UNDONE_SHOWN = 10
 

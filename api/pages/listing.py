@@ -12,9 +12,9 @@ from starlette.responses import RedirectResponse, Response
 
 from api.errors import ApiError
 from api.glance.rows_over_time import over_time
-from api.jobs.job_view import job_view
-from api.jobs.paging import Query, query_of
-from api.jobs.queries import page_of_all
+from api.jobs.reading.job_view import job_view
+from api.jobs.reading.paging import Query, query_of
+from api.jobs.reading.queries import page_of_all
 from api.models import JobView, MappingView
 from api.pages import rendering
 from api.pages.glance.drawing import spark
@@ -22,10 +22,10 @@ from api.pages.glance.head import head
 from api.pages.start_forms import start_forms
 from api.pages.words import counts, percent, title, tone
 from api.web.services import caller, services
-from control.admission import Catalog
+from control.creation.admission import Catalog
 from runtime.clock import now_ms
 from schemas.job import ENDED, Job, State
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 _LIMIT = 20
 _MAPPINGS_SECONDS = 1.0

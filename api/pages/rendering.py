@@ -13,8 +13,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from api.pages.words import cell, moment, state_name
 from api.web.auth import Caller
 from api.web.services import services
-from runtime.formatting import duration, iso_time, number, size
-from schemas.principals import Role
+from runtime.text.formatting import duration, iso_time, number, size
+from schemas.policies.principals import Role
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 

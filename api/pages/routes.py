@@ -7,11 +7,13 @@ from typing import Final
 from starlette.routing import BaseRoute, Mount
 
 from api.jobs.actions import COMMANDS, ROLES
-from api.pages import acting, again, columns, estimating, files, job, keys, listing, provider, signing, starting
-from api.pages.gate import gated, open_page
+from api.pages import acting, files, job, listing
+from api.pages.access import keys, provider, signing
+from api.pages.access.gate import gated, open_page
+from api.pages.creation import again, columns, estimating, starting
 from api.pages.glance import errors, head, many, plot, report
 from api.web.routing import Handler, at
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 _JOB: Final = "/jobs/{job_id}"
 

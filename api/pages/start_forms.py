@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from control.admission import Catalog, Kind
-from schemas.datasets import Dataset
-from schemas.modes import Mode
+from control.creation.admission import Catalog, Kind
+from schemas.descriptors.datasets import Dataset
+from schemas.descriptors.modes import Mode
 
 _MODES: Final[dict[Mode, str]] = {
     "create": "a key that exists is a row error",

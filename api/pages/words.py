@@ -10,9 +10,9 @@ import msgspec
 from api.jobs.waiting import waiting_for
 from api.models import HistoryEntry, JobView
 from api.pages.start_forms import named
-from control.admission import Kind
-from runtime.formatting import format_words, iso_time, number, spaced
-from schemas.datasets import ERROR_COLUMNS
+from control.creation.admission import Kind
+from runtime.text.formatting import format_words, iso_time, number, spaced
+from schemas.descriptors.datasets import ERROR_COLUMNS
 from schemas.job import BUSY, ENDED, Job, State
 
 Tone = Literal["work", "rest", "good", "warn", "bad", "gone"]

@@ -18,8 +18,8 @@ from control.principals.rules import within
 from runtime.clock import now_ms
 from runtime.telemetry.log_events import as_event
 from schemas.bounds import MOST_PATH
-from schemas.codec import UndecodableError, decode, encode
-from schemas.security import Occurrence, SecurityEvent
+from schemas.messages.codec import UndecodableError, decode, encode
+from schemas.policies.security import Occurrence, SecurityEvent
 
 log = logging.getLogger("sluice.security")
 

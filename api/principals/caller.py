@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from control.principals.registry import Registry, end_of
-from schemas.principals import ApiKey, PrincipalKind, Role, Session
+from schemas.policies.principals import ApiKey, PrincipalKind, Role, Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from control.principals.registry import Registry, read_principal
 from runtime.telemetry.log_events import as_event
-from schemas.codec import UndecodableError
-from schemas.principals import PrincipalRecord
+from schemas.messages.codec import UndecodableError
+from schemas.policies.principals import PrincipalRecord
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from control.principals.keys import NewKey, new_key
 from control.principals.registry import end_of
 from control.principals.rules import WantedKey, key_problem, may_manage
 from runtime.clock import now_ms
-from runtime.formatting import iso_time
-from schemas.principals import ApiKey, KeyId, Organisations
+from runtime.text.formatting import iso_time
+from schemas.policies.principals import ApiKey, KeyId, Organisations
 from schemas.topics import DAY_MS
 
 MOST_KEYS: Final = 10_000

@@ -12,7 +12,7 @@ from api.principals.caller import Caller, caller_by_session
 from api.principals.store import PrincipalStore
 from control.principals.keys import digest
 from runtime.clock import now_ms
-from schemas.principals import Session
+from schemas.policies.principals import Session
 
 SESSION_SECONDS: Final = 12 * 3600
 _TOKEN_BYTES: Final = 32

@@ -10,8 +10,8 @@ from api.errors import KafkaUnavailableError, unavailable
 from api.principals.feed import PrincipalFeed
 from api.readmodel.appender import Appender
 from runtime.telemetry.log_events import as_event
-from schemas.codec import encode
-from schemas.principals import KeyUse, PrincipalRecord, record_key
+from schemas.messages.codec import encode
+from schemas.policies.principals import KeyUse, PrincipalRecord, record_key
 
 log = logging.getLogger(__name__)
 

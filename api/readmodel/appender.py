@@ -13,7 +13,7 @@ from api.errors import KafkaUnavailableError
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.tracing import trace_headers
-from schemas.formats import format_headers
+from schemas.messages.formats import format_headers
 from schemas.topics import TopicName, topic_name
 
 _KAFKA_SECONDS = 10.0

@@ -8,13 +8,13 @@ from api.errors import ApiError, KafkaUnavailableError, invalid, refused, unavai
 from api.readmodel.appender import Appender
 from api.readmodel.event_loop import CachedValue
 from api.readmodel.job_feed import JobFeed
-from control.limits import request_problem
+from control.creation.limits import request_problem
 from control.timers import time_problem
 from runtime.clock import now_ms
-from schemas.codec import encode
-from schemas.commands import Command, Request
-from schemas.events import CommandRejected
 from schemas.job import Job
+from schemas.messages.codec import encode
+from schemas.messages.commands import Command, Request
+from schemas.messages.events import CommandRejected
 
 ANSWER_SECONDS = 20.0
 """More than the time in which another worker takes over from one that died."""
@@ -44,7 +44,7 @@ async def submit(log: CommandLog, live: JobFeed, command: Command, timeout: floa
     """Append a command; returns the job once the control agent has applied it.
 
     `timeout` is in seconds; None: ANSWER_SECONDS. The command's fields must have been checked already (`decode` and
-    `fit` of `schemas/codec.py`); the control agent, which is another process, checks them again.
+    `fit` of `schemas/messages/codec.py`); the control agent, which is another process, checks them again.
 
     Raises:
         ApiError: 400, the command is invalid for any job; the control agent's refusal; or 503, Kafka or the control

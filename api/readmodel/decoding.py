@@ -9,9 +9,9 @@ import msgspec
 from api.readmodel.job_index import EventSeen, JobSeen, LaneSeen, Seen, lane_state
 from control.jobtable import read_record
 from runtime.telemetry.log_events import as_event
-from schemas.codec import UndecodableError, decode
-from schemas.events import CommandRejected
-from schemas.lanes import OWNER_KEY, LaneRecord, lane_of_key
+from schemas.messages.codec import UndecodableError, decode
+from schemas.messages.events import CommandRejected
+from schemas.messages.lanes import OWNER_KEY, LaneRecord, lane_of_key
 from schemas.topics import topic_name
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from api.errors import KafkaUnavailableError
 from api.readmodel.follower import groupless_consumer
 from control.newer_states import read_history
 from runtime.settings import Settings
-from schemas.codec import UndecodableError
-from schemas.events import History
+from schemas.messages.codec import UndecodableError
+from schemas.messages.events import History
 from schemas.topics import topic_name
 
 _FETCH_SECONDS = 10.0

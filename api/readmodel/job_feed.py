@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from api.readmodel.job_index import EventSeen, JobIndex, Seen
 from runtime.telemetry.log_events import as_event
-from schemas.events import CommandRejected
 from schemas.job import Job, State
+from schemas.messages.events import CommandRejected
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from control.predicates import is_newer
-from schemas.events import CommandRejected
 from schemas.job import Job, LaneTotals, Phase
-from schemas.lanes import LaneRecord
+from schemas.messages.events import CommandRejected
+from schemas.messages.lanes import LaneRecord
 
 RATE_WINDOW_MS = 3000
 ANSWERS_KEPT = 1000

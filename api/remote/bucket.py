@@ -10,8 +10,8 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from api.errors import ApiError, invalid, unavailable
 from api.remote.addresses import Address
 from api.remote.web import too_large
+from runtime.files.storage import CHUNK_BYTES, s3_store
 from runtime.settings import Settings
-from runtime.storage import CHUNK_BYTES, s3_store
 
 
 async def read_bucket(address: Address, settings: Settings) -> AsyncIterator[bytes]:

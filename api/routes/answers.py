@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from api.jobs.job_view import job_view
+from api.jobs.reading.job_view import job_view
 from api.web.responses import json_answer
 from api.web.services import Services
 from runtime.clock import now_ms

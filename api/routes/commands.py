@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from api.errors import invalid
 from api.jobs.actions import COMMANDS, ROLES, announce_end, at_rest, carry_out, change_rate
-from api.jobs.drafts import is_draft, start_draft
-from api.jobs.dry_runs import start_real
-from api.jobs.job_request import body_as
-from api.jobs.retry_errors import take_corrections
+from api.jobs.creation.drafts import is_draft, start_draft
+from api.jobs.creation.job_request import body_as
+from api.jobs.creation.retry_errors import take_corrections
+from api.jobs.reading.dry_runs import start_real
 from api.jobs.waiting import waiting_for
 from api.models import InputEnd, JobView, Rate, Reason, Start
 from api.readmodel.command_log import ANSWER_SECONDS
@@ -22,7 +22,7 @@ from api.web.bodies import short_body
 from api.web.routing import CSV, Answer, Body, Endpoint, Handler, Parameter, Part, refusal
 from api.web.services import caller, services, visible_job
 from schemas import bounds
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 _LONGEST_WAIT_SECONDS = 600.0
 WAIT: Final = Parameter(

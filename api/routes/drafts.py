@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import invalid
-from api.jobs.drafts import draft_file, file_part, require_draft, take_part
+from api.jobs.creation.drafts import draft_file, file_part, require_draft, take_part
 from api.models import FilePart
 from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, services, visible_job
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 FILE: Final = f"{JOB}/file"
 _OFFSET: Final = "Upload-Offset"

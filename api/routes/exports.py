@@ -8,8 +8,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.jobs.estimates import estimate_of
-from api.jobs.job_request import Admission, estimate_in
+from api.jobs.creation.estimates import estimate_of
+from api.jobs.creation.job_request import Admission, estimate_in
 from api.models import Estimate, EstimateRequest
 from api.web.bodies import short_body
 from api.web.responses import json_answer
@@ -17,7 +17,7 @@ from api.web.routing import Answer, Body, Endpoint, refusal, unavailable
 from api.web.services import caller, caught_up, services
 from runtime.clock import now_ms
 from schemas.ids import new_job_id
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 
 async def estimate_export(request: Request) -> Response:

@@ -15,7 +15,7 @@ from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import Answer, Endpoint
 from api.web.services import services, visible_job
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 
 async def get_error_groups(request: Request) -> Response:

@@ -11,20 +11,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import errors
-from api.jobs.create import job_of
-from api.jobs.event_stream import events
-from api.jobs.job_query import FIELDS, OPTIONS
-from api.jobs.paging import MOST, query_of
-from api.jobs.queries import job_page
+from api.jobs.creation.create import job_of
+from api.jobs.creation.job_query import FIELDS, OPTIONS
+from api.jobs.reading.event_stream import events
+from api.jobs.reading.paging import MOST, query_of
+from api.jobs.reading.queries import job_page
 from api.models import JobPage, JobRequest, JobView
 from api.routes.answers import JOB, JOBS, job_answer, made_answer
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Body, Endpoint, Parameter, Part, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
-from control.quotas import exceeded
+from control.creation.quotas import exceeded
 from schemas.bounds import MOST_KEY
 from schemas.job import Options, State
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 _HEARTBEAT_SECONDS = 15
 _SEND_SECONDS = 60

@@ -8,8 +8,8 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.jobs.job_request import body_as
-from api.jobs.paging import whole_number
+from api.jobs.creation.job_request import body_as
+from api.jobs.reading.paging import whole_number
 from api.models import (
     KeyList,
     KeyMade,
@@ -25,9 +25,9 @@ from api.web.bodies import short_body
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
 from api.web.services import address_of, caller, services
-from runtime.formatting import iso_time
-from schemas.principals import KeyId, Role
-from schemas.security import SecurityEvent
+from runtime.text.formatting import iso_time
+from schemas.policies.principals import KeyId, Role
+from schemas.policies.security import SecurityEvent
 
 _ALLOWED: Final = (
     "fields: name, role (viewer, operator or admin), organisation or organisations or all_organisations, "

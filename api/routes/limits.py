@@ -13,7 +13,7 @@ from api.models import LimitList
 from api.web.responses import json_answer
 from api.web.routing import Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 _ORGANISATION: Final = Parameter("organisation", "Whose; left out: the caller's own, or `default`", str)
 

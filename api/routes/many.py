@@ -9,14 +9,14 @@ from starlette.responses import Response
 
 from api.glance.many import act_on_many
 from api.glance.models import ManyAnswer, ManyRequest
-from api.jobs.job_request import body_as
+from api.jobs.creation.job_request import body_as
 from api.routes.answers import JOBS
 from api.routes.commands import WAIT, wait_seconds
 from api.web.bodies import short_body
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, unavailable
 from api.web.services import caller, caught_up, services
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 _FIELDS: Final = (
     "fields: action (pause, resume, terminate or rollback); one of jobs, filter and all; "

@@ -8,17 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import ApiError, invalid
-from api.jobs.job_request import body_as
+from api.jobs.creation.job_request import body_as
 from api.mappings import no_such_mapping
 from api.models import MappingBody, MappingList, MappingView
 from api.web.bodies import short_body
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, services
-from control.admission import is_organisation
+from control.creation.admission import is_organisation
 from runtime.clock import now_ms
 from schemas import bounds
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 _PATH: Final = "/v1/mappings/{name}"
 _WHOSE: Final = Parameter(

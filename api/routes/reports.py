@@ -11,20 +11,20 @@ from starlette.responses import Response
 from api.errors import invalid, removed
 from api.glance.installation import installation, surroundings
 from api.glance.models import Installation
-from api.jobs.changes import change_page
-from api.jobs.downloads import changes_file, errors_csv, result_file, undone_file
-from api.jobs.dry_runs import preview_of
-from api.jobs.paging import MOST, whole_number
-from api.jobs.queries import MOST_HISTORY, dataset_view, errors_of, history_of
-from api.jobs.undone import BUCKETS, Bucket, undone_page
+from api.jobs.reading.changes import change_page
+from api.jobs.reading.downloads import changes_file, errors_csv, result_file, undone_file
+from api.jobs.reading.dry_runs import preview_of
+from api.jobs.reading.paging import MOST, whole_number
+from api.jobs.reading.queries import MOST_HISTORY, dataset_view, errors_of, history_of
+from api.jobs.reading.undone import BUCKETS, Bucket, undone_page
 from api.models import ChangePage, DatasetList, HistoryPage, Preview, RowErrorPage, UndonePage
 from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
 from schemas.job import Job
-from schemas.principals import Role
-from schemas.retention import StoreName
+from schemas.policies.principals import Role
+from schemas.policies.retention import StoreName
 
 _ERRORS_LIMIT = 100
 _LAST_ROW = 2**62

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.errors import refused
+from control.creation.quotas import Usage, exceeded
 from control.errors import Rejected
-from control.quotas import Usage, exceeded
 from csvfile.line_lengths import LineLengths
-from schemas.quotas import QuotaBook, Quotas
+from schemas.policies.quotas import QuotaBook, Quotas
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from api.errors import ApiError, invalid
 from csvfile.header import HEAD_BYTES
-from runtime.file_digest import Digest, read_through
+from runtime.files.file_digest import Digest, read_through
 from runtime.identity import identity_of
 from schemas.job import Format, Source
 

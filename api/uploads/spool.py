@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from api.errors import ApiError, unavailable
-from runtime.file_digest import Digest
+from runtime.files.file_digest import Digest
 from runtime.identity import identity_of
 from schemas.job import Source
 

@@ -9,7 +9,7 @@ from api.errors import ApiError
 from api.web.ending import ended_with
 from api.web.routing import Endpoint, Handler
 from api.web.services import address_of, caller, count_request, route_of, services, visible_job
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 
 def guarded(endpoint: Endpoint) -> Handler:

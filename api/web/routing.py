@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.models import ErrorBody
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 Handler = Callable[[Request], Awaitable[Response]]
 Struct = type[msgspec.Struct]

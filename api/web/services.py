@@ -27,10 +27,10 @@ from api.uploads.file_readers import FileReaders
 from api.web.auth import Authenticator, Caller
 from api.web.readiness import elasticsearch_state
 from api.web.request_rates import RequestRates
-from control.admission import Catalog
-from control.quotas import exceeded
+from control.creation.admission import Catalog
+from control.creation.quotas import exceeded
+from runtime.files.storage import Storage
 from runtime.settings import Settings
-from runtime.storage import Storage
 from schemas.ids import JOB_ID
 from schemas.job import Job
 
@@ -84,7 +84,7 @@ def services(request: Request) -> Services:
 
 
 def caller(request: Request) -> Caller:
-    """The caller who sends this request, as `api/web/access.py`, or for a page `api/pages/gate.py`, has found out."""
+    """The caller who sends this request, found by `api/web/access.py`, for a page by `api/pages/access/gate.py`."""
     found: Caller = request.state.caller
     return found
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from control.principals.keys import digest, key_id_in
-from schemas.codec import UndecodableError, decode
-from schemas.principals import ApiKey, KeyUse, PrincipalRecord, Session, record_key
+from schemas.messages.codec import UndecodableError, decode
+from schemas.policies.principals import ApiKey, KeyUse, PrincipalRecord, Session, record_key
 
 
 def read_principal(key: bytes | None, value: bytes | None) -> tuple[str, PrincipalRecord | None]:

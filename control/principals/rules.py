@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from control.admission import organisation_problem
+from control.creation.admission import organisation_problem
 from control.errors import Rejected
-from schemas.principals import ApiKey, Organisations, Role
+from schemas.policies.principals import ApiKey, Organisations, Role
 
 RESERVED: Final = frozenset({"admin", "sluice", "topic", "unknown"})
 """Names that the history gives to the admin whose key is a setting, to Sluice itself, and to no one known."""

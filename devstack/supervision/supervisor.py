@@ -164,7 +164,7 @@ def provision(settings: Settings) -> None:
 def retry_helps(problem: BaseException) -> bool:
     """Whether provisioning that has failed may succeed a little later."""
     from runtime.provision import RefusedError
-    from schemas.datasets import DatasetError
+    from schemas.descriptors.datasets import DatasetError
 
     return not isinstance(problem, RefusedError | DatasetError)
 

@@ -8,7 +8,7 @@ from typing import Any
 from extensions.testing.stores import Contents
 from processor.errors import FencedError
 from processor.operations.work import Result
-from schemas.blocks import RowBlock
+from schemas.messages.blocks import RowBlock
 
 
 def require_result(result: Result, blocks: Sequence[RowBlock]) -> None:

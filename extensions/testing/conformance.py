@@ -11,7 +11,7 @@ from extensions.testing.claims import require_fenced, require_refused, require_r
 from extensions.testing.trial import JOB, Case, Trial
 from extensions.testing.wire import CrashError, Wire
 from processor.operations.base import Operation
-from schemas.blocks import RowBlock
+from schemas.messages.blocks import RowBlock
 
 Check = Callable[[Trial], Awaitable[None]]
 

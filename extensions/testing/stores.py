@@ -9,7 +9,7 @@ from elasticsearch import AsyncElasticsearch
 from extensions.testing.memory import MemoryElasticsearch
 from processor.elastic.documents import bulk_item
 from runtime.datasets import load_datasets
-from schemas.datasets import Dataset
+from schemas.descriptors.datasets import Dataset
 from schemas.indices import REPORT_MAPPINGS, data_index, data_mapping, index_name
 
 Contents = dict[str, dict[str, dict[str, Any]]]

@@ -13,11 +13,11 @@ from processor.elastic.documents import bulk_item
 from processor.operations.base import Operation
 from processor.operations.work import Result, Work
 from runtime.datasets import load_datasets
-from schemas.blocks import RowBlock, UndoBlock
-from schemas.datasets import Dataset
+from schemas.descriptors.datasets import Dataset
+from schemas.descriptors.modes import Mode
 from schemas.indices import index_name
 from schemas.job import Job, Options, State
-from schemas.modes import Mode
+from schemas.messages.blocks import RowBlock, UndoBlock
 
 JOB = "trial-1"
 AT = 1_800_000_000_000

@@ -16,8 +16,8 @@ from ingest.errors import SourceError
 from ingest.export.slicing import Bounds, Dates, Jobs, Question, Rows
 from runtime.retrying import RETRIED_STATUSES, Backoff
 from runtime.telemetry.log_events import as_event
-from schemas.blocks import Span
 from schemas.exports import GONE, KEEP_ALIVE, range_query, span_query
+from schemas.messages.blocks import Span
 
 T = TypeVar("T")
 

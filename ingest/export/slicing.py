@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 
-from schemas.blocks import Span
+from schemas.messages.blocks import Span
 
 K = TypeVar("K", int, str)
 

@@ -10,9 +10,9 @@ from ingest.block_source import WAITING, Step, Waiting
 from ingest.errors import SourceError
 from ingest.export.counting import BackgroundQueries, Counting, freeze, release
 from ingest.export.slicing import Slice, slices
-from schemas.blocks import SliceBlock
 from schemas.job import Input
-from schemas.plans import CutExport
+from schemas.messages.blocks import SliceBlock
+from schemas.messages.plans import CutExport
 
 Recorded = Callable[[str], Input | None]
 """The input of a job as the control table has it; None: the table does not know the job."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from control.quotas import exceeded
+from control.creation.quotas import exceeded
 from schemas.job import Job, State
-from schemas.quotas import QuotaBook
+from schemas.policies.quotas import QuotaBook
 
 _STOPPED = frozenset({State.TERMINATING, State.TERMINATED})
 

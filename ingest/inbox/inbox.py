@@ -29,12 +29,12 @@ from ingest.metrics import ReaderMetrics
 from ingest.publisher import Publisher
 from ingest.sealer import BlockSealer
 from runtime.datasets import load_datasets
-from runtime.sealing import JobKeys
+from runtime.files.sealing import JobKeys
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
-from schemas.commands import Report
-from schemas.inbox import InboxRecord
 from schemas.job import Job
+from schemas.messages.commands import Report
+from schemas.messages.inbox import InboxRecord
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from math import isfinite
 from typing import Any
 
 from schemas.bounds import InboxRowNumber
-from schemas.codec import UndecodableError, decode
-from schemas.inbox import MOST_LIST, Value
+from schemas.messages.codec import UndecodableError, decode
+from schemas.messages.inbox import MOST_LIST, Value
 
 _TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 _TOKEN = re.compile(

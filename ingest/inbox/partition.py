@@ -25,15 +25,15 @@ from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.waiting_rows import Aside, Record
 from ingest.publisher import MESSAGE_BYTES
 from runtime.telemetry.log_events import as_event
-from schemas.blocks import ABSENT, Block, RowBlock
 from schemas.bounds import MOST_REASON
-from schemas.codec import UndecodableError, encode
-from schemas.datasets import Dataset
-from schemas.dead_letters import RejectedRecord
-from schemas.inbox import InboxRecord
+from schemas.descriptors.datasets import Dataset
+from schemas.descriptors.modes import needs_key_only
 from schemas.job import Job
-from schemas.modes import needs_key_only
-from schemas.quotas import QuotaBook
+from schemas.messages.blocks import ABSENT, Block, RowBlock
+from schemas.messages.codec import UndecodableError, encode
+from schemas.messages.dead_letters import RejectedRecord
+from schemas.messages.inbox import InboxRecord
+from schemas.policies.quotas import QuotaBook
 
 log = logging.getLogger(__name__)
 

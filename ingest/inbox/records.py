@@ -16,9 +16,9 @@ import msgspec
 
 from ingest.inbox.odd_records import read_odd
 from schemas.bounds import MOST_ROWS, InboxRowNumber
-from schemas.codec import UndecodableError, decode
 from schemas.ids import JOB_ID
-from schemas.inbox import InboxRow, Value
+from schemas.messages.codec import UndecodableError, decode
+from schemas.messages.inbox import InboxRow, Value
 
 _NAMED_COLUMNS = 50
 """Columns that a problem lists, at most: each row of a block may have one."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from control.predicates import under_way
 from ingest.delivery_watermark import with_counts
 from ingest.inbox.row_buffer import MOST_GAPS, RowBuffer
-from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
 from schemas.job import Job, State
+from schemas.messages.commands import InputAdvanced, InputEnded, InputFailed, Report
 
 REPORT_SECONDS = 0.5
 AGAIN_SECONDS = 5.0

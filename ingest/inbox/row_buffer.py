@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from csvfile.cutter import Limits
-from schemas.blocks import RowBlock
-from schemas.inbox import InboxRecord
-from schemas.intervals import IntervalSet
+from schemas.descriptors.intervals import IntervalSet
 from schemas.job import Input
+from schemas.messages.blocks import RowBlock
+from schemas.messages.inbox import InboxRecord
 
 MOST_GAPS = 50_000
 """Gaps between the rows of a job that have come, at most: each makes its record longer, which is written again and

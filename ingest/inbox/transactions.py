@@ -32,10 +32,10 @@ from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.topic_reading import TopicReading
-from schemas.codec import UndecodableError, decode, encode
-from schemas.dead_letters import RejectedRecord
-from schemas.formats import format_headers
-from schemas.inbox import InboxRecord
+from schemas.messages.codec import UndecodableError, decode, encode
+from schemas.messages.dead_letters import RejectedRecord
+from schemas.messages.formats import format_headers
+from schemas.messages.inbox import InboxRecord
 from schemas.topics import topic_name
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from processor.elastic.bulk import Gate
 from schemas.job import Job
-from schemas.retention import StoreName
+from schemas.policies.retention import StoreName
 
 
 class Store(Protocol):

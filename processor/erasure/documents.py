@@ -12,7 +12,7 @@ from processor.elastic.deleting import delete_found
 from runtime.clock import Clock
 from runtime.telemetry.log_events import as_event
 from schemas.job import Job
-from schemas.retention import StoreName
+from schemas.policies.retention import StoreName
 
 log = logging.getLogger(__name__)
 

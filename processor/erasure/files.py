@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from control.quotas import in_storage
+from control.creation.quotas import in_storage
 from processor.elastic.bulk import Gate
 from processor.errors import CannotGoOnError
-from runtime.sealing import JobKeys, SealError
-from runtime.storage import Storage, StorageError
+from runtime.files.sealing import JobKeys, SealError
+from runtime.files.storage import Storage, StorageError
 from schemas.exports import parts_folder, result_path
 from schemas.job import Job
-from schemas.retention import StoreName
+from schemas.policies.retention import StoreName
 
 CORRECTED = "retry-"
 """What the names of files with corrected rows begin with, in the folder of their job."""

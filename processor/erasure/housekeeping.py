@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from control.creation.quotas import stored_files
 from control.jobtable import JobTable
-from control.quotas import stored_files
 from processor.elastic.bulk import Gate
 from processor.erasure.base import Store
 from processor.erasure.documents import Documents
 from processor.errors import CannotGoOnError
 from runtime.clock import Clock
-from runtime.sealing import JobKeys
-from runtime.storage import Storage, StorageError
+from runtime.files.sealing import JobKeys
+from runtime.files.storage import Storage, StorageError
 from runtime.telemetry.log_events import as_event
-from schemas.commands import StoresEmptied
 from schemas.ids import JOB_ID
 from schemas.job import ENDED, Job
-from schemas.retention import EXPIRING, RetentionBook, StoreName
+from schemas.messages.commands import StoresEmptied
+from schemas.policies.retention import EXPIRING, RetentionBook, StoreName
 from schemas.topics import DAY_MS
 
 log = logging.getLogger(__name__)

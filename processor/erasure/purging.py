@@ -11,8 +11,8 @@ from processor.erasure.base import Store
 from processor.erasure.documents import Documents
 from processor.errors import CannotGoOnError
 from schemas.bounds import MOST_REASON
-from schemas.commands import PurgeEnded
 from schemas.job import Job
+from schemas.messages.commands import PurgeEnded
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from processor.erasure.documents import Documents
 from processor.erasure.files import Blocks, CorrectedFiles, Parts, Results, UploadedFiles
 from processor.erasure.topics import DeadLetters, InboxRecords
 from runtime.clock import Clock
-from runtime.sealing import JobKeys
+from runtime.files.sealing import JobKeys
+from runtime.files.storage import Storage
 from runtime.settings import Settings
-from runtime.storage import Storage
 from schemas.indices import index_name
 from schemas.job import Job
 

@@ -25,10 +25,10 @@ from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.topic_reading import TopicReading
-from schemas.codec import UndecodableError, decode
-from schemas.dead_letters import FIRST_WRITTEN
 from schemas.job import Job
-from schemas.retention import StoreName
+from schemas.messages.codec import UndecodableError, decode
+from schemas.messages.dead_letters import FIRST_WRITTEN
+from schemas.policies.retention import StoreName
 from schemas.topics import DAY_MS, TopicName, topic_name, topics
 
 log = logging.getLogger(__name__)

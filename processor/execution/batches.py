@@ -30,11 +30,11 @@ from processor.outcome import Outcome
 from processor.stream.publisher import Publisher
 from runtime.clock import Clock
 from runtime.telemetry.tracing import span
-from schemas.blocks import Block
-from schemas.codec import encode
-from schemas.dead_letters import DeadLetter
 from schemas.job import Job
-from schemas.progress import RowError
+from schemas.messages.blocks import Block
+from schemas.messages.codec import encode
+from schemas.messages.dead_letters import DeadLetter
+from schemas.messages.progress import RowError
 
 PREPARED = 1
 """Requests that are made while others are in flight, so that Elasticsearch never waits for the next one."""

@@ -32,9 +32,9 @@ from processor.stream.publisher import Publisher
 from runtime.clock import Clock
 from runtime.telemetry.log_events import as_event
 from schemas.bounds import MOST_REASON
-from schemas.codec import encode
-from schemas.commands import Command, FileFinished, PurgeEnded, UndoChecked
 from schemas.job import BUSY, Job
+from schemas.messages.codec import encode
+from schemas.messages.commands import Command, FileFinished, PurgeEnded, UndoChecked
 
 log = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from processor.lanes.owned_lanes import Lanes
 from processor.stream.publisher import Publisher
 from runtime.telemetry.log_events import as_event
 from schemas.bounds import MOST_REASON
-from schemas.codec import encode
-from schemas.commands import WorkFailed
 from schemas.job import Job
+from schemas.messages.codec import encode
+from schemas.messages.commands import WorkFailed
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """The first rows of a job, looked at before one is written: by the worker that has its first block, once in each epoch.
 
 The first block lies on partition 0, and carries a copy of the rows behind it. Until the control agent has taken in the
-report, the lanes of the job give out no block (`rows_within` in control/inspection.py). Nothing is written meanwhile,
-so no pause has to wait for it.
+report, the lanes of the job give out no block (`rows_within` in control/creation/inspection.py). Nothing is written
+meanwhile, so no pause has to wait for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from control.inspection import INSPECTED_ROWS, awaits_inspection
+from control.creation.inspection import INSPECTED_ROWS, awaits_inspection
 from control.jobtable import JobTable
 from processor.errors import CannotGoOnError, FencedError
 from processor.execution.failures import JobFailures
@@ -28,13 +28,13 @@ from processor.stream.publisher import Publisher
 from processor.suspicion.judging import suspicion_of
 from processor.suspicion.probe import OwnRows, Probe
 from processor.validation.rows import CheckedRows
-from runtime.sealing import SealError, opened
+from runtime.files.sealing import SealError, opened
 from runtime.telemetry.log_events import as_event
-from schemas.blocks import Block, RowBlock
-from schemas.codec import decode, encode
-from schemas.commands import RowsInspected
-from schemas.datasets import Dataset
+from schemas.descriptors.datasets import Dataset
 from schemas.job import Job
+from schemas.messages.blocks import Block, RowBlock
+from schemas.messages.codec import decode, encode
+from schemas.messages.commands import RowsInspected
 from schemas.suspicion import Suspicion
 
 log = logging.getLogger(__name__)

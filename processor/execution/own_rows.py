@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
-from control.inspection import OWN_ROWS
+from control.creation.inspection import OWN_ROWS
 from control.jobtable import JobTable
 from processor.operations.work import Work
 from processor.suspicion.known_rows import LOOKED_UP, values_to_look_up

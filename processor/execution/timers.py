@@ -8,7 +8,7 @@ from typing import Final
 from control.jobtable import JobTable
 from control.timers import due
 from runtime.clock import Clock
-from schemas.codec import encode
+from schemas.messages.codec import encode
 from schemas.topics import TopicName
 
 LOOK_SECONDS: Final = 0.5

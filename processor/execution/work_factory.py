@@ -13,7 +13,7 @@ from processor.gates import Gates
 from processor.lanes.lane import Lane
 from processor.operations.base import Operation
 from processor.operations.work import Work
-from schemas.datasets import Dataset
+from schemas.descriptors.datasets import Dataset
 from schemas.job import Job
 
 

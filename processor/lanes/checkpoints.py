@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from control.budget import overspent
-from control.inspection import rows_within
+from control.creation.inspection import rows_within
 from control.jobtable import JobTable
 from control.predicates import halting
 from processor.lanes.lane import Lane
@@ -15,11 +15,11 @@ from processor.lanes.owned_lanes import Lanes
 from processor.stream.acknowledgement import Acknowledgeable
 from processor.stream.lease import Lease
 from processor.stream.publisher import Publisher
-from schemas.codec import encode
-from schemas.commands import LanesCounted, LanesDone, LanesRested
 from schemas.job import Job, LaneTotals
-from schemas.lanes import lane_key
-from schemas.progress import LaneProgress
+from schemas.messages.codec import encode
+from schemas.messages.commands import LanesCounted, LanesDone, LanesRested
+from schemas.messages.lanes import lane_key
+from schemas.messages.progress import LaneProgress
 from schemas.topics import TopicName
 
 Record = tuple[TopicName, bytes, bytes | None, int | None]

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from processor.outcome import Outcome
-from schemas.intervals import IntervalSet, merged
+from schemas.descriptors.intervals import IntervalSet, merged
 from schemas.job import LaneTotals, Phase, RestedLane
-from schemas.lanes import LaneRecord
+from schemas.messages.lanes import LaneRecord
 
 MAX_EXTENTS = 2000
 """Extents in a record, at most; beyond that the nearest are joined, at the cost of reading foreign blocks again."""

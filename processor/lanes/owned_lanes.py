@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from control.budget import watched
 from control.predicates import runnable
 from processor.lanes.lane import Lane
-from schemas.blocks import BlockHead
 from schemas.job import Job, LaneTotals, Phase, RestedLane, State
+from schemas.messages.blocks import BlockHead
 
 S = State
 CONCLUDING = 0

@@ -15,8 +15,8 @@ from processor.stream.log_reader import RestoredPartitions
 from processor.stream.publisher import Publisher
 from runtime.clock import Clock
 from runtime.telemetry.log_events import as_event
-from schemas.codec import encode
-from schemas.lanes import OwnerRecord, owner_key
+from schemas.messages.codec import encode
+from schemas.messages.lanes import OwnerRecord, owner_key
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from control.jobtable import JobTable
 from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
 from processor.stream.log_reader import LogReader
-from schemas.blocks import BlockHead
-from schemas.codec import UndecodableError, decode
+from schemas.messages.blocks import BlockHead
+from schemas.messages.codec import UndecodableError, decode
 
 ROOM_BLOCKS = 1024
 """Blocks that a worker's lanes share, in memory. What finds no room is read from Kafka a second time."""

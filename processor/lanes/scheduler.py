@@ -5,18 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from control.inspection import rows_within
+from control.creation.inspection import rows_within
 from control.jobtable import JobTable
 from processor.lanes.fairness import SharedTurns, TokenBucket
 from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
-from runtime.sealing import SealError, opened
+from runtime.files.sealing import SealError, opened
 from runtime.settings import Settings
-from schemas.blocks import Block, OpenBlock
 from schemas.bounds import possible_rate
-from schemas.codec import UndecodableError, decode
 from schemas.job import Job
-from schemas.quotas import QuotaBook
+from schemas.messages.blocks import Block, OpenBlock
+from schemas.messages.codec import UndecodableError, decode
+from schemas.policies.quotas import QuotaBook
 
 Batch = list[tuple[Lane, Loaded, OpenBlock]]
 

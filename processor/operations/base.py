@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-from control.admission import Kind
+from control.creation.admission import Kind
 from processor.operations.work import Result, Work
-from schemas.blocks import Block
+from schemas.messages.blocks import Block
 
 
 class Operation(Protocol):

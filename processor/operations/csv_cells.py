@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from schemas.datasets import Dataset
-from schemas.dates import date_writer
-from schemas.fields import Field
-from schemas.formulas import guard
+from schemas.descriptors.datasets import Dataset
+from schemas.descriptors.dates import date_writer
+from schemas.descriptors.fields import Field
+from schemas.descriptors.formulas import guard
 
 _ROWS_AT_ONCE = 2000
 _SIGNS = frozenset("=+-@\t\r'")

@@ -9,8 +9,8 @@ import msgspec
 from processor.elastic.documents import bulk_item, document_lines
 from processor.operations.work import Work
 from processor.validation.rows import CheckedRows
-from schemas.blocks import Block
 from schemas.indices import data_index, index_name
+from schemas.messages.blocks import Block
 
 SHOWN_ROWS = 20
 WITHIN_ROWS = 10_000

@@ -11,14 +11,14 @@ from typing import Any, cast
 
 from elasticsearch import ApiError, AsyncElasticsearch, NotFoundError, TransportError
 
-from control.kinds import BUILT_IN
+from control.creation.kinds import BUILT_IN
 from processor.errors import CannotGoOnError
 from processor.operations.csv_cells import documents
 from processor.operations.work import Result, Work
 from processor.outcome import Outcome
-from runtime.storage import Storage, StorageError
-from schemas.blocks import Block, SliceBlock
+from runtime.files.storage import Storage, StorageError
 from schemas.exports import GONE, KEEP_ALIVE, part_path, parts_folder, result_path, sort_order, span_query
+from schemas.messages.blocks import Block, SliceBlock
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from processor.elastic.documents import bulk_item
 from processor.operations.work import Result, Work
-from schemas.blocks import Block, RowBlock
 from schemas.indices import index_name
-from schemas.progress import RowError
+from schemas.messages.blocks import Block, RowBlock
+from schemas.messages.progress import RowError
 
 
 async def end_errors(work: Work, blocks: Sequence[Block], result: Result) -> list[RowError]:

@@ -9,7 +9,7 @@ import msgspec
 
 from processor.elastic.documents import bulk_item
 from schemas.indices import index_name
-from schemas.progress import RowError
+from schemas.messages.progress import RowError
 
 _encode = msgspec.json.Encoder().encode
 

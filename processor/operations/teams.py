@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from control.kinds import BUILT_IN
+from control.creation.kinds import BUILT_IN
 from processor.operations.upload import Upload
 from processor.operations.work import Work
 

@@ -12,7 +12,7 @@ from typing import cast
 
 from elasticsearch import AsyncElasticsearch
 
-from control.kinds import BUILT_IN
+from control.creation.kinds import BUILT_IN
 from processor.elastic.answers import DONE, Answer, all_done
 from processor.elastic.documents import document_lines
 from processor.elastic.items import BulkItems
@@ -28,8 +28,8 @@ from processor.operations.row_errors import error_items
 from processor.operations.work import Result, Work
 from processor.outcome import Outcome
 from processor.validation.rows import CheckedRows
-from schemas.blocks import Block, RowBlock, UndoBlock
-from schemas.progress import RowError
+from schemas.messages.blocks import Block, RowBlock, UndoBlock
+from schemas.messages.progress import RowError
 
 CUT = 500
 """What Elasticsearch says of a row is cut at so many characters."""

@@ -13,11 +13,11 @@ from processor.operations.row_errors import error_items
 from processor.outcome import Outcome
 from processor.validation.columns import BadValueError
 from processor.validation.rows import CheckedRows, Problem, filling, row_checker, row_error
-from schemas.blocks import RowBlock
-from schemas.datasets import Dataset
+from schemas.descriptors.datasets import Dataset
 from schemas.indices import data_index, index_name
 from schemas.job import Job
-from schemas.progress import RowError
+from schemas.messages.blocks import RowBlock
+from schemas.messages.progress import RowError
 
 
 @dataclass(frozen=True, slots=True)

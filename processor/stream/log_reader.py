@@ -11,10 +11,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from processor.metrics import WorkerMetrics
 from runtime.clients import aiokafka_config
 from runtime.settings import Settings
-from schemas.codec import UndecodableError, decode
-from schemas.dead_letters import RejectedRecord
 from schemas.job import Phase
-from schemas.lanes import LaneRecord, OwnerRecord, lane_key, lane_of_key, owner_key
+from schemas.messages.codec import UndecodableError, decode
+from schemas.messages.dead_letters import RejectedRecord
+from schemas.messages.lanes import LaneRecord, OwnerRecord, lane_key, lane_of_key, owner_key
 from schemas.topics import topic_name
 
 

@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaProducer
 from runtime.clients import aiokafka_config
 from runtime.settings import Settings
 from runtime.telemetry.tracing import trace_headers
-from schemas.dead_letters import DeadLetter
-from schemas.formats import format_headers
+from schemas.messages.dead_letters import DeadLetter
+from schemas.messages.formats import format_headers
 from schemas.topics import TopicName, topic_name
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from processor.suspicion.probe import OwnRows
-from schemas.dates import moment
+from schemas.descriptors.dates import moment
 
 _PRIOR = 2.0
 

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from processor.validation.columns import Column, compile_column
-from schemas.blocks import PASSED_OVER
-from schemas.datasets import ERROR_COLUMNS, Dataset
+from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset
+from schemas.messages.blocks import PASSED_OVER
 
 Values = Sequence[Any]
 

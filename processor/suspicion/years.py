@@ -9,7 +9,7 @@ from typing import Any
 
 from processor.suspicion.known_rows import known_by
 from processor.suspicion.probe import OwnRows, Probe
-from schemas.dates import moment
+from schemas.descriptors.dates import moment
 from schemas.suspicion import Suspicion
 
 LEAST_ROWS = 8

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from processor.validation.parsing import BadValueError, Convert, Reading, reading
-from schemas.dates import moment
-from schemas.fields import Field
+from schemas.descriptors.dates import moment
+from schemas.descriptors.fields import Field
 
 __all__ = ["BadValueError", "Column", "compile_column"]
 

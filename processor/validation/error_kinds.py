@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
-from schemas.progress import RowError
+from schemas.messages.progress import RowError
 
 Kind = Literal["value", "missing", "shape", "duplicate", "refused", "unreadable"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from schemas.dates import DATE, DATETIME, PLAIN_DATETIME, require_offset, stored_date, stored_datetime
-from schemas.fields import Field
+from schemas.descriptors.dates import DATE, DATETIME, PLAIN_DATETIME, require_offset, stored_date, stored_datetime
+from schemas.descriptors.fields import Field
 
 Convert = Callable[[str], Any]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from control.quotas import exceeded
+from control.creation.quotas import exceeded
 from processor.validation.columns import BadValueError, compile_column
-from schemas.blocks import PASSED_OVER, RowBlock
-from schemas.datasets import ERROR_COLUMNS, Dataset
-from schemas.fields import Field
-from schemas.formulas import unguard
-from schemas.progress import RowError
+from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset
+from schemas.descriptors.fields import Field
+from schemas.descriptors.formulas import unguard
+from schemas.messages.blocks import PASSED_OVER, RowBlock
+from schemas.messages.progress import RowError
 
 VALUE_CHARACTERS = 200
 """A refused value is cut at this length in its error."""

@@ -16,7 +16,7 @@ from runtime.migration.key_scopes import scope_problem
 from runtime.process import CannotStartError
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
-from schemas.datasets import Dataset
+from schemas.descriptors.datasets import Dataset
 from schemas.generations import SINCE, alias_actions, data_indices, generations_in, next_generation
 from schemas.indices import KEPT_MAPPINGS, REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from schemas.datasets import Dataset
+from schemas.descriptors.datasets import Dataset
 from schemas.indices import SCOPE
 
 _SAMPLE = 100

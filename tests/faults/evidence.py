@@ -10,14 +10,14 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 
 from runtime.clients import elasticsearch, librdkafka_config
-from runtime.sealing import JobKeys, unseal
+from runtime.files.sealing import JobKeys, unseal
 from runtime.settings import Settings
-from schemas.blocks import Block, BlockHead, RowBlock, SealedBlock
-from schemas.codec import UndecodableError, decode
-from schemas.events import CommandRejected, History
-from schemas.formats import FORMAT_HEADER
 from schemas.indices import data_index
-from schemas.progress import RowError
+from schemas.messages.blocks import Block, BlockHead, RowBlock, SealedBlock
+from schemas.messages.codec import UndecodableError, decode
+from schemas.messages.events import CommandRejected, History
+from schemas.messages.formats import FORMAT_HEADER
+from schemas.messages.progress import RowError
 from schemas.topics import TopicName, topic_name
 from tests.cluster import Cluster
 from verify.compare import compare

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.codec import encode
-from schemas.commands import CreateJob
 from schemas.job import Source
+from schemas.messages.codec import encode
+from schemas.messages.commands import CreateJob
 from tests.cluster import ROOT, Cluster, Json, environment
 from tests.conftest import MakeCluster, People
 from tests.faults import test_retry_errors as retries

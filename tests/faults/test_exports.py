@@ -12,11 +12,11 @@ from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
 from runtime.clients import elasticsearch
-from schemas.blocks import Block, SliceBlock
-from schemas.codec import decode
-from schemas.commands import Command, InputAdvanced
 from schemas.exports import parts_folder, result_path
 from schemas.job import Job
+from schemas.messages.blocks import Block, SliceBlock
+from schemas.messages.codec import decode
+from schemas.messages.commands import Command, InputAdvanced
 from tests.cluster import Cluster, Shared
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import records

@@ -5,9 +5,9 @@ from __future__ import annotations
 from confluent_kafka import Producer
 
 from runtime.clients import librdkafka_config
-from schemas.codec import encode
-from schemas.commands import Command, LanesDone, LanesRested, PauseJob, ResumeJob, RollbackJob, SetRate
 from schemas.job import LaneTotals, RestedLane
+from schemas.messages.codec import encode
+from schemas.messages.commands import Command, LanesDone, LanesRested, PauseJob, ResumeJob, RollbackJob, SetRate
 from schemas.topics import topic_name
 from tests.cluster import Cluster
 from tests.conftest import People

@@ -11,9 +11,9 @@ from confluent_kafka import Producer
 from hypothesis import strategies as st
 
 from runtime.clients import librdkafka_config
-from schemas.commands import PauseJob
 from schemas.jsonschema import MESSAGES
-from schemas.lanes import lane_key, owner_key
+from schemas.messages.commands import PauseJob
+from schemas.messages.lanes import lane_key, owner_key
 from schemas.topics import TopicName, topic_name
 from tests import fuzzing
 from tests.cluster import Cluster

@@ -7,8 +7,8 @@ import time
 from confluent_kafka import Producer
 
 from runtime.clients import librdkafka_config
-from schemas.codec import encode
 from schemas.job import Job, State
+from schemas.messages.codec import encode
 from schemas.topics import topic_name
 from tests.cluster import Cluster
 from tests.conftest import MakeCluster, People

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.telemetry.log_events import EVENTS
 from runtime.version import VERSION
-from schemas.formats import FORMAT, format_of
+from schemas.messages.formats import FORMAT, format_of
 from tests.cluster import Cluster, Process
 from tests.conftest import MakeCluster, People
 from tests.faults.collector import Collected, collector

@@ -22,13 +22,13 @@ from devstack.ephemeral import Servers
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
-from schemas.codec import encode
-from schemas.events import CommandRejected
 from schemas.exports import result_path
 from schemas.ids import new_job_id
 from schemas.indices import index_name
 from schemas.job import Job, LaneTotals, Options, Source, State
-from schemas.lanes import LaneRecord, lane_key
+from schemas.messages.codec import encode
+from schemas.messages.events import CommandRejected
+from schemas.messages.lanes import LaneRecord, lane_key
 from schemas.topics import topic_name
 from tests.cluster import ROOT, environment, forget
 from tests.conftest import own_settings

@@ -16,19 +16,19 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.readmodel.job_follower import job_follower
 from api.readmodel.job_index import EventSeen, JobSeen, Seen
-from control.admission import holder
+from control.creation.admission import holder
 from control.machine import Context
 from control.reaction import react
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.clock import now_ms
 from runtime.provision import provision
 from runtime.settings import Settings
-from schemas.codec import decode, encode
-from schemas.commands import Command
 from schemas.indices import index_name
 from schemas.job import Job, LaneTotals, State
-from schemas.lanes import LaneRecord, lane_key
-from schemas.progress import RowError
+from schemas.messages.codec import decode, encode
+from schemas.messages.commands import Command
+from schemas.messages.lanes import LaneRecord, lane_key
+from schemas.messages.progress import RowError
 from schemas.topics import DAY_MS, topic_name
 from tests.api_stub import CATALOG, make_job
 from tests.conftest import MakeSettings

@@ -24,10 +24,10 @@ from processor.validation.columns import BadValueError, compile_column
 from runtime.clients import elasticsearch
 from runtime.provision import RefusedError, migrate, provision, provision_indices
 from runtime.settings import Settings
-from schemas.blocks import Span
-from schemas.datasets import Dataset, DatasetError, parse_dataset
+from schemas.descriptors.datasets import Dataset, DatasetError, parse_dataset
 from schemas.exports import span_query
 from schemas.indices import data_index, data_mapping, index_settings
+from schemas.messages.blocks import Span
 from schemas.names import DEEPEST, MAPPING_FIELDS, OWN_FIELDS
 from tests.cluster import forget
 from tests.conftest import MakeSettings

@@ -11,10 +11,11 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from devstack import processes, shutdown, startup, state, status
+from devstack import processes, state
 from devstack.ephemeral import Servers
 from devstack.errors import StackError
 from devstack.layout import Layout
+from devstack.lifecycle import shutdown, startup, status
 from devstack.ports import free_port
 from devstack.state import Record
 from runtime.clients import elasticsearch, librdkafka_config

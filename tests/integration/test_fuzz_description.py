@@ -31,7 +31,7 @@ from api.web.connection_timeouts import Limits
 from api.web.connections import BoundedConfig, BoundedServer
 from devstack.ports import free_port
 from runtime.settings import Settings
-from schemas.commands import WorkFailed
+from schemas.messages.commands import WorkFailed
 from tests.api_stub import PEOPLE, ROW, StubLog, complete, rest, stub
 from tests.api_world import RowErrors
 from tests.waiting import wait_until

@@ -6,9 +6,9 @@ import json
 import uuid
 from pathlib import Path
 
-from schemas.codec import encode
-from schemas.commands import CreateJob
 from schemas.job import Source
+from schemas.messages.codec import encode
+from schemas.messages.commands import CreateJob
 from tests.cluster import Cluster
 from tests.conftest import DATASETS, MakeCluster, People
 from tests.faults.evidence import assert_each_row_once, dead_rows

@@ -24,11 +24,11 @@ from runtime.clients import librdkafka_config
 from runtime.datasets import load_datasets
 from runtime.provision import provision_topics
 from runtime.settings import Settings
-from schemas.blocks import UndoBlock
-from schemas.codec import decode, encode
-from schemas.commands import Command, InputAdvanced, InputEnded, InputFailed
 from schemas.job import Input, Job, Source, State
-from schemas.plans import Plan, ReadFile, UndoRows
+from schemas.messages.blocks import UndoBlock
+from schemas.messages.codec import decode, encode
+from schemas.messages.commands import Command, InputAdvanced, InputEnded, InputFailed
+from schemas.messages.plans import Plan, ReadFile, UndoRows
 from schemas.topics import topic_name
 from tests.conftest import MakeSettings
 from tests.waiting import wait_until

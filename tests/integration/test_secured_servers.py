@@ -45,7 +45,7 @@ from processor.rebuild import rebuild
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
-from schemas.rights import WRITES, User
+from schemas.policies.rights import WRITES, User
 from schemas.topics import TopicName, topic_name
 from tests.cluster import ROOT, Cluster, Process, forget
 from tests.conftest import People

@@ -11,8 +11,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
+from runtime.files.storage import Storage, StorageError, open_storage
 from runtime.settings import Settings
-from runtime.storage import Storage, StorageError, open_storage
 
 MEGABYTE = 1024 * 1024
 

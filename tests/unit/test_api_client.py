@@ -18,11 +18,11 @@ from client.address import api_key, api_url
 from client.cli import app as cli
 from client.errors import unreachable
 from client.wording import line
-from runtime.formatting import duration, number, size
 from runtime.retrying import Backoff
 from runtime.settings import Settings
-from schemas.commands import InputEnded, LanesDone, LanesRested, PurgeEnded, UndoChecked
+from runtime.text.formatting import duration, number, size
 from schemas.job import Input, LaneTotals, RestedLane
+from schemas.messages.commands import InputEnded, LanesDone, LanesRested, PurgeEnded, UndoChecked
 from tests.api_stub import PEOPLE, ROW, StubLog, stub
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from schemas.commands import CreateJob, InputEnded, LanesDone
-from schemas.datasets import parse_dataset
+from schemas.descriptors.datasets import parse_dataset
 from schemas.job import Input, LaneTotals
+from schemas.messages.commands import CreateJob, InputEnded, LanesDone
 from tests.api_stub import CATALOG, PEOPLE, ROW, StubLog, make_job, stub
 
 LEGACY = b"Name,Email,Favorite Color,Phone number,Country\n"

@@ -17,8 +17,8 @@ from api.principals.attempts import FREE
 from api.principals.issuing import MOST_KEYS
 from api.uploads.receiving import MOST_JSON_BYTES
 from api.web.routing import Endpoint
-from schemas.commands import PurgeEnded, UndoChecked
-from schemas.principals import Role
+from schemas.messages.commands import PurgeEnded, UndoChecked
+from schemas.policies.principals import Role
 from tests.api_stub import PEOPLE, StubElasticsearch, StubLog, make_job, rest, stub
 from tests.api_world import CORRECTED, ROUTES, UPLOAD, World
 

@@ -11,9 +11,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.errors import ApiError, invalid
-from api.jobs.row_errors import error_page
-from api.jobs.row_pages import PAGE_BYTES, row_pages
-from api.pages.session import COOKIE, SECURE_COOKIE, tokens_in
+from api.jobs.reading.row_errors import error_page
+from api.jobs.reading.row_pages import PAGE_BYTES, row_pages
+from api.pages.access.session import COOKIE, SECURE_COOKIE, tokens_in
 from api.readmodel.event_loop import CachedValue, time_slices
 from api.uploads.import_folders import digest_of
 from api.uploads.multipart import MOST_PARTS, FormReader

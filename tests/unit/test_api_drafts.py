@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.jobs.drafts import end_expired
-from schemas.commands import WorkFailed
+from api.jobs.creation.drafts import end_expired
 from schemas.job import Job
+from schemas.messages.commands import WorkFailed
 from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
 
 Served = tuple[TestClient, StubLog, Path]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from control.exports import far_larger
+from control.creation.exports import far_larger
 from tests.api_pages import HTMX
 from tests.api_world import EXPORT, World
 

@@ -15,7 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.uploads import unpacking
-from schemas.commands import CreateJob, RetryErrors
+from schemas.messages.commands import CreateJob, RetryErrors
 from tests.api_pages import HTMX
 from tests.api_stub import PEOPLE, ROW, StubLog, complete, make_job, rest, stub
 from tests.api_world import CORRECTED, World

@@ -15,7 +15,7 @@ from api.pages.glance import drawing
 from api.pages.glance.drawing import ceiling, spark
 from client.arguments import when
 from client.errors import ClientError
-from runtime.report_text import report_text
+from runtime.text.report_text import report_text
 from schemas.job import State
 from tests.api_pages import HTMX, Served, some_job, text_of
 from tests.api_stub import complete, make_job, rest, stub

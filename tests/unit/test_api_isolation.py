@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from api.app import routes
 from api.jobs.actions import COMMANDS
-from schemas.principals import Role
+from schemas.policies.principals import Role
 from tests.api_pages import HTMX, OWN
 from tests.api_stub import PEOPLE, ROW, make_job
 from tests.api_world import CORRECTED, EXPORT, World

@@ -20,8 +20,8 @@ from control.principals.keys import digest, new_key
 from control.principals.registry import Registry, end_of, read_principal
 from control.principals.rules import RESERVED, WantedKey, key_problem
 from runtime.clock import now_ms
-from schemas.codec import UndecodableError, encode
-from schemas.principals import ApiKey, KeyUse, Role
+from schemas.messages.codec import UndecodableError, encode
+from schemas.policies.principals import ApiKey, KeyUse, Role
 from schemas.topics import DAY_MS
 from tests.api_pages import OWN, Served, text_of
 from tests.api_stub import StubPrincipals, make_job, rest, stub

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from api.jobs.limits import CONNECTION_LIMITS
 from api.web.request_rates import RequestRates
 from csvfile.line_lengths import LineLengths
-from schemas.quotas import LIMITS
+from schemas.policies.quotas import LIMITS
 from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
 from tests.api_world import EXPORT, RowErrors
 

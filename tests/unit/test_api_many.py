@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from schemas.commands import PauseJob
-from schemas.events import JobEvent
+from schemas.messages.commands import PauseJob
+from schemas.messages.events import JobEvent
 from tests.api_pages import OWN, Served, text_of
 from tests.api_stub import complete, make_job, rest, stub
 
@@ -73,7 +73,7 @@ def test_a_job_that_starts_meanwhile_is_stopped_as_well(served: Served) -> None:
 
 
 def _twin(job_id: str, log: Any) -> Any:
-    from schemas.commands import CreateJob
+    from schemas.messages.commands import CreateJob
 
     job = log.live.view.jobs[job_id]
     return CreateJob(

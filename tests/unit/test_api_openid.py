@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from api.principals.oidc.claims import ClaimsError, caller_in
 from runtime.clock import Clock
 from runtime.settings import Settings, role_names
-from schemas.principals import Role
+from schemas.policies.principals import Role
 from tests.api_stub import make_job, stub
 
 ISSUER = "http://127.0.0.1:9/issuer"

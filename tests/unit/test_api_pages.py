@@ -13,12 +13,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.models import HistoryEntry
+from api.pages.access.signing import own_path
 from api.pages.available_actions import ALL, available_actions
 from api.pages.files import StaticOfPage
-from api.pages.signing import own_path
 from api.pages.words import happened, sentence, state_name, tone
 from control.moves import allowed_states
-from schemas.commands import (
+from schemas.job import Options, Source, State
+from schemas.messages.commands import (
     PauseJob,
     ResumeJob,
     RetryErrors,
@@ -26,7 +27,6 @@ from schemas.commands import (
     SetRate,
     TerminateJob,
 )
-from schemas.job import Options, Source, State
 from tests.api_pages import HTMX, OWN, Served, send_file, some_job, text_of
 from tests.api_stub import CATALOG, PEOPLE, ROW, complete, make_job, rest, stub
 
@@ -113,7 +113,7 @@ def test_the_history_is_told_without_what_only_programs_need() -> None:
 
 
 def test_what_is_waited_for_is_said() -> None:
-    from api.jobs.job_view import job_view
+    from api.jobs.reading.job_view import job_view
     from api.readmodel.job_index import JobIndex
 
     job = some_job(State.PAUSING)

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.jobs.job_view import job_view
+from api.jobs.reading.job_view import job_view
 from api.models import HistoryEntry, Preview, PreviewRow
+from api.pages.access.session import COOKIE, SECURE_COOKIE
 from api.pages.available_actions import available_actions
 from api.pages.rendering import fragment
-from api.pages.session import COOKIE, SECURE_COOKIE
 from api.pages.words import happened, sentence
 from api.readmodel.job_index import JobIndex
-from schemas.commands import LanesRested
 from schemas.job import Job, LaneTotals, Options, RestedLane, Source, State
+from schemas.messages.commands import LanesRested
 from tests.api_pages import HTMX, OWN, Served, send_file, some_job, text_of
 from tests.api_stub import CATALOG, PEOPLE, ROW, complete, stub
 

@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.readmodel import command_log as command_module
-from schemas.commands import FileFinished, InputAdvanced, InputEnded, LanesDone, LanesRested
 from schemas.job import Input, LaneTotals, RestedLane
+from schemas.messages.commands import FileFinished, InputAdvanced, InputEnded, LanesDone, LanesRested
 from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
 
 

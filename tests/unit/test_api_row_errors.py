@@ -7,10 +7,10 @@ import csv
 import io
 from typing import Any, cast
 
-from api.jobs.row_errors import csv_pages
+from api.jobs.reading.row_errors import csv_pages
 from csvfile.header import read_header
 from runtime.datasets import load_datasets
-from schemas.datasets import ERROR_COLUMNS
+from schemas.descriptors.datasets import ERROR_COLUMNS
 
 PEOPLE = load_datasets()["people"]
 COLUMNS = ["email", "name", "phone", "country", "favorite_color", "created_at"]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from control.admission import Catalog, Kind
-from control.kinds import BUILT_IN
+from control.creation.admission import Catalog, Kind
+from control.creation.kinds import BUILT_IN
 from runtime.datasets import load_datasets
 from schemas.job import Options, State
 from tests.api_pages import HTMX, OWN, Served, some_job, text_of

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
 from api.errors import ApiError, invalid, unavailable
-from api.jobs.job_form import JobForm
+from api.jobs.creation.job_form import JobForm
 from api.models import JobRequest
 from api.uploads.allowance import UNBOUNDED, Allowance
 from api.uploads.import_folders import Seen
@@ -24,8 +24,8 @@ from api.uploads.multipart import FormReader, boundary_of
 from api.uploads.receiving import receive_parts
 from api.uploads.spool import SpooledFile, safe_name
 from api.uploads.upload import Upload
-from schemas.commands import CreateJob
 from schemas.job import Source
+from schemas.messages.commands import CreateJob
 
 JOB = b'{"operation":"upload"}'
 

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from api.errors import ApiError
-from api.jobs.job_view import job_view
-from api.jobs.paging import Query, page, query_of
+from api.jobs.reading.job_view import job_view
+from api.jobs.reading.paging import Query, page, query_of
 from api.readmodel.decoding import Decoder, lane_seen
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import EventSeen, JobIndex, JobSeen, LaneSeen, lane_state
 from api.web.auth import ADMIN, Caller
-from runtime.formatting import iso_time
-from schemas.codec import encode
-from schemas.events import CommandRejected
+from runtime.text.formatting import iso_time
 from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State
-from schemas.lanes import LaneRecord, lane_key
+from schemas.messages.codec import encode
+from schemas.messages.events import CommandRejected
+from schemas.messages.lanes import LaneRecord, lane_key
 
 NOW = 1_790_000_000_000
 

@@ -20,19 +20,19 @@ from hypothesis import strategies as st
 from msgspec import inspect
 from starlette.testclient import TestClient
 
-from api.jobs.job_view import job_view
+from api.jobs.reading.job_view import job_view
 from api.models import InputEnd, JobRequest, Rate, Reason, Start
 from api.readmodel.job_index import JobIndex, LaneSeen, lane_state
 from control.budget import overspent
 from processor.lanes.fairness import TokenBucket
-from schemas.blocks import BlockHead
 from schemas.bounds import possible_rate
-from schemas.codec import UndecodableError, decode, encode
-from schemas.commands import Command, CreateJob, Request, SetRate
-from schemas.events import CommandRejected
 from schemas.job import Job, LaneTotals, Options, State
 from schemas.jsonschema import MESSAGES
-from schemas.lanes import LaneRecord, OwnerRecord
+from schemas.messages.blocks import BlockHead
+from schemas.messages.codec import UndecodableError, decode, encode
+from schemas.messages.commands import Command, CreateJob, Request, SetRate
+from schemas.messages.events import CommandRejected
+from schemas.messages.lanes import LaneRecord, OwnerRecord
 from tests import fuzzing
 from tests.api_pages import HTMX, OWN
 from tests.api_stub import PEOPLE, ROW, StubElasticsearch, StubLog, make_job, stub
@@ -47,7 +47,7 @@ CHECKED = {
     *("Options.max_errors", "Options.columns", "Options.set"),
     *("Source.name", "Source.url", "Source.path", "Source.sha256", "Source.columns"),
 }
-"""Texts of requests that stand in states too: control/limits.py has their rules."""
+"""Texts of requests that stand in states too: control/creation/limits.py has their rules."""
 Served = tuple[TestClient, StubLog]
 
 

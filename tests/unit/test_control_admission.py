@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from control.admission import creation_problem, exclusive_key, holder, startable
-from schemas.commands import CreateJob
+from control.creation.admission import creation_problem, exclusive_key, holder, startable
 from schemas.job import BUSY, Format, Job, Options, Source, State
-from schemas.quotas import QuotaBook
+from schemas.messages.commands import CreateJob
+from schemas.policies.quotas import QuotaBook
 from tests.control_world import CATALOG, World, upload, world_in
 
 EXPORT = CreateJob(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from schemas.commands import InputAdvanced, InputEnded
 from schemas.job import Input, LaneTotals, Source, State
+from schemas.messages.commands import InputAdvanced, InputEnded
 from tests.control_world import World, at, upload, world_in
 
 

@@ -18,8 +18,9 @@ from msgspec.structs import replace
 from control.agent import ControlAgent
 from control.jobtable import JobTable
 from control.predicates import halting
-from schemas.codec import decode, encode
-from schemas.commands import (
+from schemas.job import BUSY, RESTING, Input, Job, LaneTotals, State
+from schemas.messages.codec import decode, encode
+from schemas.messages.commands import (
     Command,
     InputAdvanced,
     InputFailed,
@@ -33,9 +34,8 @@ from schemas.commands import (
     UndoChecked,
     WorkFailed,
 )
-from schemas.events import CommandRejected, History
-from schemas.job import BUSY, RESTING, Input, Job, LaneTotals, State
-from schemas.plans import Plan
+from schemas.messages.events import CommandRejected, History
+from schemas.messages.plans import Plan
 from tests.control_world import (
     CATALOG,
     PARTITIONS,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.commands import (
+from schemas.job import Input, LaneTotals, Source, State
+from schemas.messages.commands import (
     CreateJob,
     FileFinished,
     InputAdvanced,
@@ -12,9 +13,8 @@ from schemas.commands import (
     LanesDone,
     UndoChecked,
 )
-from schemas.events import CommandRejected
-from schemas.job import Input, LaneTotals, Source, State
-from schemas.plans import CutExport
+from schemas.messages.events import CommandRejected
+from schemas.messages.plans import CutExport
 from tests.control_world import PARTITIONS, World
 
 ROWS = 15_000

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from control.inspection import rows_within
-from schemas.commands import RowsInspected
+from control.creation.inspection import rows_within
 from schemas.job import Job, LaneTotals, Source, State
-from schemas.plans import ReadFile
+from schemas.messages.commands import RowsInspected
+from schemas.messages.plans import ReadFile
 from schemas.suspicion import Suspicion
 from tests.control_world import World, input_ended, lanes_done, rested, upload
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from control.kinds import BUILT_IN, INTERFACE, OperationError, kinds, plugins
+from control.creation.kinds import BUILT_IN, INTERFACE, OperationError, kinds, plugins
 from processor.catalog import operations
 from processor.operations.base import Operation
 from runtime.settings import Settings

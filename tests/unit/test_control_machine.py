@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from schemas.commands import InputAdvanced
-from schemas.events import JobEvent
 from schemas.job import ENDED, Input, LaneTotals, State
-from schemas.plans import ReadFile
+from schemas.messages.commands import InputAdvanced
+from schemas.messages.events import JobEvent
+from schemas.messages.plans import ReadFile
 from tests.control_world import SOME, World, at, rested, world_in
 
 NONE = LaneTotals()

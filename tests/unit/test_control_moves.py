@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from control.moves import allowed_states
-from schemas.commands import CreateJob, PurgeEnded, SetRate, StartJob, StoresEmptied
 from schemas.job import Source, State
+from schemas.messages.commands import CreateJob, PurgeEnded, SetRate, StartJob, StoresEmptied
 from tests.control_world import REQUESTS, World, at, parsed, upload, world_in
 
 MAP = """

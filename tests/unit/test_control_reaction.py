@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from control.inspection import INSPECTED_ROWS
+from control.creation.inspection import INSPECTED_ROWS
 from control.jobtable import JobTable
 from control.machine import Context
 from control.reaction import Reaction, react
-from schemas.commands import CreateJob, InputAdvanced, InputFailed, PauseJob, SetRate
-from schemas.events import JobEvent
 from schemas.job import Input, Job, Source, State
-from schemas.plans import CutExport, ReadFile, UndoRows
+from schemas.messages.commands import CreateJob, InputAdvanced, InputFailed, PauseJob, SetRate
+from schemas.messages.events import JobEvent
+from schemas.messages.plans import CutExport, ReadFile, UndoRows
 from tests.control_world import CATALOG, PARTITIONS, REQUESTS, World, at, rested, upload, world_in
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from schemas.commands import (
+from schemas.job import Input, Job, LaneTotals, State
+from schemas.messages.commands import (
     InputAdvanced,
     InputFailed,
     LanesCounted,
@@ -16,7 +17,6 @@ from schemas.commands import (
     UndoChecked,
     WorkFailed,
 )
-from schemas.job import Input, Job, LaneTotals, State
 from tests.control_world import WAYS, World, input_ended, lanes_done, parsed, rested, world_in
 
 MAP = """

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from control.agent import ControlAgent
 from control.jobtable import JobTable
-from schemas.codec import encode
-from schemas.commands import PauseJob
 from schemas.job import Job, State
+from schemas.messages.codec import encode
+from schemas.messages.commands import PauseJob
 from schemas.topics import DAY_MS, TopicName
 from tests.api_stub import CATALOG
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from schemas.commands import LanesCounted, StartJob
 from schemas.job import Input, LaneTotals, Options, Source, State
-from schemas.plans import ReadFile, UndoRows
+from schemas.messages.commands import LanesCounted, StartJob
+from schemas.messages.plans import ReadFile, UndoRows
 from tests.control_world import World, corrections, upload, world_in
 
 BEFORE = LaneTotals(rows_applied=8, rows_failed=2, blocks=2, last_row=10)

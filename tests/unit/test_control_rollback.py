@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.commands import LanesDone, UndoChecked
 from schemas.job import Input, LaneTotals, State
-from schemas.plans import UndoRows
+from schemas.messages.commands import LanesDone, UndoChecked
+from schemas.messages.plans import UndoRows
 from tests.control_world import SOME, World, at, world_in
 
 NONE = LaneTotals()

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from schemas.commands import CreateJob, InputAdvanced, StartJob
-from schemas.events import JobEvent
 from schemas.job import Format, Input, LaneTotals, Source, State
+from schemas.messages.commands import CreateJob, InputAdvanced, StartJob
+from schemas.messages.events import JobEvent
 from tests.control_world import WAYS, World, rested, upload
 
 FILE = Source(path="j1.csv", name="people.csv", sha256="a1", bytes=9)

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from control.timers import due, timer_of
 from processor.execution.timers import AGAIN_SECONDS, Timers
 from runtime.clock import Clock
-from schemas.codec import decode
-from schemas.commands import Command, PauseJob, ResumeJob, SetRate, TerminateJob, TimerDue
 from schemas.job import State
+from schemas.messages.codec import decode
+from schemas.messages.commands import Command, PauseJob, ResumeJob, SetRate, TerminateJob, TimerDue
 from schemas.topics import DAY_MS
 from tests.control_world import World, at, run, upload
 

@@ -8,13 +8,14 @@ from typing import Any, get_args
 
 from msgspec.structs import replace
 
+from control.creation.inspection import awaits_inspection
 from control.errors import Rejected
-from control.inspection import awaits_inspection
 from control.machine import Context, decide, evolve
 from control.reaction import start
 from control.timers import timer_of
 from control.transitions import TRANSITIONS, moved_by
-from schemas.commands import (
+from schemas.job import ENDED, Input, Job, LaneTotals, Source, State
+from schemas.messages.commands import (
     Command,
     CreateJob,
     FileFinished,
@@ -38,8 +39,7 @@ from schemas.commands import (
     UndoChecked,
     WorkFailed,
 )
-from schemas.events import Event, Failed, Started, TimerSet
-from schemas.job import ENDED, Input, Job, LaneTotals, Source, State
+from schemas.messages.events import Event, Failed, Started, TimerSet
 from schemas.suspicion import Suspicion
 from tests.control_world import (
     CATALOG,

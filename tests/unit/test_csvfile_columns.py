@@ -11,7 +11,7 @@ from csvfile.errors import CsvFileError
 from csvfile.header import read_header
 from runtime.datasets import load_datasets
 from schemas.bounds import MOST_COLUMN_TEXT, MOST_COLUMNS
-from schemas.datasets import Dataset, parse_dataset
+from schemas.descriptors.datasets import Dataset, parse_dataset
 from schemas.names import folded
 
 PEOPLE = load_datasets()["people"]

@@ -16,7 +16,7 @@ from csvfile.cutter import Cut, Limits, Place, cut
 from csvfile.errors import CsvFileError
 from csvfile.grammar import LineCounter
 from csvfile.oversized_rows import QUOTE_SPAN_BYTES
-from schemas.codec import encode
+from schemas.messages.codec import encode
 
 TEXT = st.text(st.sampled_from('ab7 ,;\t"\\\n\r\0\x0b\x1c\x7f\x85é\u2028漢😀'), max_size=8)
 TABLES = st.lists(st.lists(TEXT, min_size=1, max_size=4), max_size=30)

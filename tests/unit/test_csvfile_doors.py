@@ -19,19 +19,19 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.jobs.retry_file import RowSet, corrected_header, rows_problem
+from api.jobs.creation.retry_file import RowSet, corrected_header, rows_problem
 from csvfile.cutter import Limits
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES
 from ingest.errors import SourceError
 from ingest.files import Roots
 from ingest.sources import SourceContext, block_source
-from schemas.blocks import RowBlock
-from schemas.codec import decode, encode
-from schemas.commands import CreateJob
-from schemas.datasets import parse_dataset
+from schemas.descriptors.datasets import parse_dataset
 from schemas.job import FORMAT_OPTIONS, Input, Options, Source
-from schemas.plans import ReadFile
+from schemas.messages.blocks import RowBlock
+from schemas.messages.codec import decode, encode
+from schemas.messages.commands import CreateJob
+from schemas.messages.plans import ReadFile
 from tests.api_stub import CATALOG, StubLog, make_job, stub
 
 PLAIN = parse_dataset("plain", {"fields": [{"name": "id"}, {"name": "text"}]})

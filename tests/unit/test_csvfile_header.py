@@ -10,7 +10,7 @@ from csvfile.cutter import Place
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, read_header
 from runtime.datasets import load_datasets
-from schemas.datasets import Dataset, parse_dataset
+from schemas.descriptors.datasets import Dataset, parse_dataset
 
 PEOPLE = load_datasets()["people"]
 COLUMNS = PEOPLE.columns

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devstack import ports, state, status
+from devstack import ports, state
 from devstack.errors import StackError
 from devstack.layout import Layout, write_atomically
+from devstack.lifecycle import status
 from devstack.processes import Identity, last_lines, me, start, stop
 from devstack.program import Program
 from devstack.servers import elasticsearch_launch, lockfile, unprivileged

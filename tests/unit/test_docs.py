@@ -13,10 +13,11 @@ import typer.main
 
 from api import access_page
 from api.jobs.limits import CONNECTION_LIMITS
-from control import limits_page, states_page
+from control import states_page
+from control.creation import limits_page
 from devstack.cli import app
 from runtime.settings import Settings
-from schemas.retention import EXPIRING, Retention
+from schemas.policies.retention import EXPIRING, Retention
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -123,7 +124,7 @@ def test_the_page_of_states_is_made_of_the_map_of_transitions() -> None:
 
 def test_the_table_of_limits_is_made_of_the_code_and_the_page_names_all_of_them() -> None:
     text = limits_page.PAGE.read_text(encoding="utf-8")
-    assert text == limits_page.page(text), "python -m control.limits_page"
+    assert text == limits_page.page(text), "python -m control.creation.limits_page"
     for name, _, status, _ in CONNECTION_LIMITS:
         assert f"| `SLUICE_{name.upper()}` | {status} |" in text
 

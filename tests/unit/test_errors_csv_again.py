@@ -13,19 +13,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from api.jobs.retry_file import RowSet, corrected_header, rows_problem
-from api.jobs.row_errors import csv_lines, csv_row
+from api.jobs.creation.retry_file import RowSet, corrected_header, rows_problem
+from api.jobs.reading.row_errors import csv_lines, csv_row
 from csvfile.cutter import Limits
 from ingest.files import Roots
 from ingest.sources import SourceContext, block_source
 from processor.validation.rows import row_checker
-from schemas.blocks import RowBlock
-from schemas.codec import decode, encode
-from schemas.datasets import ERROR_COLUMNS, Dataset, parse_dataset
-from schemas.formulas import unguard
+from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset, parse_dataset
+from schemas.descriptors.formulas import unguard
 from schemas.job import Input, Options, Source
-from schemas.plans import ReadFile
-from schemas.progress import RowError
+from schemas.messages.blocks import RowBlock
+from schemas.messages.codec import decode, encode
+from schemas.messages.plans import ReadFile
+from schemas.messages.progress import RowError
 
 TEXTS: list[dict[str, Any]] = [{"name": "a"}, {"name": "b", "type": "any"}]
 REFUSED = parse_dataset("refused", {"fields": [*TEXTS, {"name": "bad", "type": "boolean"}]})

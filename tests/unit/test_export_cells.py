@@ -16,10 +16,10 @@ from csvfile.cutter import Limits, Place, cut
 from processor.operations.csv_cells import documents
 from processor.validation.rows import row_checker
 from runtime.datasets import load_datasets
-from schemas.blocks import RowBlock
-from schemas.codec import decode
-from schemas.datasets import parse_dataset
-from schemas.formulas import guard, unguard
+from schemas.descriptors.datasets import parse_dataset
+from schemas.descriptors.formulas import guard, unguard
+from schemas.messages.blocks import RowBlock
+from schemas.messages.codec import decode
 
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 THINGS = parse_dataset(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.export.slicing import MOST_BUCKETS, Bounds, Dates, Jobs, Question, Rows, Slice, grouped, slices
-from schemas.blocks import Span
+from schemas.messages.blocks import Span
 
 MOST = 10
 

@@ -14,10 +14,10 @@ from ingest.inbox.partition import GivenUpError, InboxContext, InboxPartition
 from ingest.inbox.records import Arrival, read_record
 from ingest.inbox.reports import report_on
 from ingest.inbox.row_buffer import RowBuffer
-from schemas.blocks import RowBlock
-from schemas.commands import InputFailed
-from schemas.inbox import InboxRecord
 from schemas.job import Input, Job, State
+from schemas.messages.blocks import RowBlock
+from schemas.messages.commands import InputFailed
+from schemas.messages.inbox import InboxRecord
 from tests.inbox_world import DATASETS, LIMITS, PATIENCE, around, batch_of, intake, job, numbers, record
 
 

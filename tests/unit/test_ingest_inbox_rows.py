@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.inbox.records import RowMaker, read_record
-from schemas.blocks import RowBlock
 from schemas.bounds import MOST_ROWS
-from schemas.codec import UndecodableError, decode, encode
-from schemas.inbox import MOST_LIST
+from schemas.messages.blocks import RowBlock
+from schemas.messages.codec import UndecodableError, decode, encode
+from schemas.messages.inbox import MOST_LIST
 
 COLUMNS = ("name", "size")
 GOOD = '{"name": "Ada", "size": 3}'

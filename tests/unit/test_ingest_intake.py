@@ -15,10 +15,10 @@ from ingest.inbox.records import RowMaker, read_record
 from ingest.inbox.reports import REPORT_SECONDS, Announcer, report_on
 from ingest.inbox.row_buffer import MOST_GAPS, RowBuffer
 from ingest.inbox.waiting_rows import Record
-from schemas.blocks import RowBlock
-from schemas.commands import InputAdvanced, InputEnded, InputFailed
-from schemas.inbox import InboxRecord
 from schemas.job import Input, Options, Source, State
+from schemas.messages.blocks import RowBlock
+from schemas.messages.commands import InputAdvanced, InputEnded, InputFailed
+from schemas.messages.inbox import InboxRecord
 from tests.inbox_world import COLUMNS, DATASETS, LIMITS, PARTITIONS, PATIENCE, batch_of, intake, job, numbers, record
 
 

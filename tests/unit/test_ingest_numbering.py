@@ -13,11 +13,11 @@ from ingest.errors import SourceError
 from ingest.files import Roots
 from ingest.sources import SourceContext, block_source
 from runtime.datasets import load_datasets
-from schemas.blocks import RowBlock
-from schemas.codec import decode, encode
-from schemas.datasets import ERROR_COLUMNS
+from schemas.descriptors.datasets import ERROR_COLUMNS
 from schemas.job import Input, Source
-from schemas.plans import ReadFile
+from schemas.messages.blocks import RowBlock
+from schemas.messages.codec import decode, encode
+from schemas.messages.plans import ReadFile
 
 PEOPLE = load_datasets()["people"]
 VALUES = ["Ann", "ann@example.org", "+1 555 0100", "Chile", "two\r\nlines", "2026-01-01"]

@@ -21,10 +21,10 @@ from ingest.errors import SourceError
 from ingest.files import Roots
 from ingest.sources import SourceContext, block_source
 from runtime.datasets import load_datasets
-from schemas.blocks import RowBlock
-from schemas.codec import decode, encode
 from schemas.job import Input, Source
-from schemas.plans import ReadFile
+from schemas.messages.blocks import RowBlock
+from schemas.messages.codec import decode, encode
+from schemas.messages.plans import ReadFile
 
 DATASETS = load_datasets()
 HEADER = ",".join(DATASETS["people"].columns)

@@ -12,10 +12,10 @@ from ingest.errors import SourceError
 from ingest.files import Roots, locate, open_source
 from ingest.sources import SourceContext, Step, block_source
 from runtime.datasets import load_datasets
-from schemas.blocks import RowBlock, UndoBlock
-from schemas.codec import decode, encode
 from schemas.job import Input, Source
-from schemas.plans import ReadFile, UndoRows
+from schemas.messages.blocks import RowBlock, UndoBlock
+from schemas.messages.codec import decode, encode
+from schemas.messages.plans import ReadFile, UndoRows
 
 PEOPLE = load_datasets()["people"]
 COLUMNS = PEOPLE.columns

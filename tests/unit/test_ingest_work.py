@@ -19,10 +19,10 @@ from ingest.offset_tracker import OffsetTracker
 from ingest.plan_run import PlanRun, Stage
 from ingest.plan_validity import PlanValidity, judge, starting_point
 from ingest.sources import SourceContext
-from schemas.codec import UndecodableError, encode
-from schemas.commands import InputAdvanced, InputEnded, InputFailed, Report
 from schemas.job import Input, Job, State
-from schemas.plans import CutExport, Plan, UndoRows
+from schemas.messages.codec import UndecodableError, encode
+from schemas.messages.commands import InputAdvanced, InputEnded, InputFailed, Report
+from schemas.messages.plans import CutExport, Plan, UndoRows
 
 UNDO = UndoRows(job_id="j", epoch=2, command_offset=10, partitions=4, last_row=10_000, run=1)
 EXPORT = CutExport(

@@ -22,7 +22,7 @@ from processor.metrics import WorkerMetrics
 from processor.validation.error_kinds import KINDS, kind_of
 from runtime.telemetry.log_events import EVENTS
 from runtime.version import VERSION
-from schemas.progress import RowError
+from schemas.messages.progress import RowError
 
 ROOT = Path(__file__).parent.parent.parent
 RULES = yaml.safe_load((ROOT / "monitoring" / "alerts.yaml").read_text("utf-8"))

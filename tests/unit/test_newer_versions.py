@@ -8,19 +8,19 @@ from typing import Any
 import msgspec
 import pytest
 
+from control.creation.starting import real_job
 from control.jobtable import JobTable
 from control.newer_states import read_history
 from control.predicates import halting, runnable, understood
-from control.starting import real_job
 from ingest.inbox.acceptance import takes_rows
 from ingest.plan_validity import PlanValidity, judge
 from ingest.reader import format_of
-from schemas.codec import UndecodableError, decode, encode
-from schemas.commands import InputAdvanced, PauseJob, StartJob
-from schemas.events import CommandRejected, JobEvent
-from schemas.formats import FORMAT, format_headers
 from schemas.job import Input, Job, Options, Source, State
-from schemas.plans import ReadFile
+from schemas.messages.codec import UndecodableError, decode, encode
+from schemas.messages.commands import InputAdvanced, PauseJob, StartJob
+from schemas.messages.events import CommandRejected, JobEvent
+from schemas.messages.formats import FORMAT, format_headers
+from schemas.messages.plans import ReadFile
 from tests.control_world import World, run
 
 NEXT = FORMAT + 1

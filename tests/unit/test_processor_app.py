@@ -13,7 +13,7 @@ from control.jobtable import JobTable
 from processor.app import WorkerApp
 from processor.stream.lease import Lease
 from runtime.settings import Settings
-from schemas.dead_letters import DeadLetter
+from schemas.messages.dead_letters import DeadLetter
 
 COMMANDS, ROWS = TP("sluice.commands", 0), TP("sluice.rows", 3)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.validation.columns import BadValueError, Column, compile_column
-from schemas.datasets import Field
+from schemas.descriptors.datasets import Field
 
 F = Field
 EURO = F("x", "number", decimal_char=",", group_char=".")

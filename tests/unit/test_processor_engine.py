@@ -21,14 +21,14 @@ from processor.outcome import Outcome
 from processor.stream.lease import Lease
 from processor.stream.log_reader import RestoredPartitions, inheritance_of
 from runtime.clock import Clock
+from runtime.files.storage import Storage
 from runtime.settings import Settings
-from runtime.storage import Storage
-from schemas.blocks import RowBlock
-from schemas.codec import decode, encode
-from schemas.commands import Command, FileFinished, LanesRested, UndoChecked, WorkFailed
-from schemas.dead_letters import DeadLetter
 from schemas.job import Job, State
-from schemas.lanes import OWNER_KEY, LaneRecord, OwnerRecord, lane_key, owner_key
+from schemas.messages.blocks import RowBlock
+from schemas.messages.codec import decode, encode
+from schemas.messages.commands import Command, FileFinished, LanesRested, UndoChecked, WorkFailed
+from schemas.messages.dead_letters import DeadLetter
+from schemas.messages.lanes import OWNER_KEY, LaneRecord, OwnerRecord, lane_key, owner_key
 from tests.control_world import world_in
 
 Record = tuple[str, bytes, bytes | None, int | None]

@@ -19,12 +19,12 @@ from processor.erasure.purging import Purging
 from processor.erasure.topics import belongs
 from processor.errors import CannotGoOnError, FencedError
 from runtime.clock import Clock
-from runtime.sealing import JobKeys
+from runtime.files.sealing import JobKeys
+from runtime.files.storage import Storage, open_storage
 from runtime.settings import Settings
-from runtime.storage import Storage, open_storage
-from schemas.commands import StoresEmptied
 from schemas.job import Job, Source, State
-from schemas.retention import RetentionBook, retention_book
+from schemas.messages.commands import StoresEmptied
+from schemas.policies.retention import RetentionBook, retention_book
 
 DAY = 86_400
 NOW = 1_790_000_000

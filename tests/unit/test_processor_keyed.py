@@ -11,9 +11,9 @@ from processor.operations.teams import Teams
 from processor.operations.upload import Upload
 from processor.operations.work import Result, Work
 from processor.outcome import Outcome
-from schemas.blocks import RowBlock
-from schemas.datasets import Dataset, Field
+from schemas.descriptors.datasets import Dataset, Field
 from schemas.job import State
+from schemas.messages.blocks import RowBlock
 from tests.control_world import world_in
 from tests.processor_stub import StubClient, answers, run, sink
 

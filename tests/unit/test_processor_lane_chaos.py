@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import processor.lanes.lane as lane_module
 from processor.lanes.lane import Lane, Loaded
 from processor.outcome import Outcome
-from schemas.codec import decode, encode
-from schemas.lanes import LaneRecord
+from schemas.messages.codec import decode, encode
+from schemas.messages.lanes import LaneRecord
 
 PARTITIONS = 3
 ROOM = st.integers(0, 5)

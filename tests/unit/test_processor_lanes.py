@@ -11,8 +11,8 @@ from control.predicates import halting, runnable, void
 from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
 from processor.outcome import Outcome
-from schemas.blocks import BlockHead
 from schemas.job import Input, Job, LaneTotals, RestedLane, State
+from schemas.messages.blocks import BlockHead
 from tests.control_world import world_in
 
 ONE = Outcome(applied=5, last_row=5)

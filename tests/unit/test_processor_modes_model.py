@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extensions.testing.wire import Wire
-from schemas.modes import MODES
+from schemas.descriptors.modes import MODES
 from tests.modes_world import Things
 
 KEYS = ("a", "b", "c")

@@ -12,7 +12,7 @@ from processor.outcome import Outcome
 from processor.reporter import job_document, progress_document
 from schemas.indices import REPORT_MAPPINGS
 from schemas.job import LaneTotals, State
-from schemas.progress import LaneProgress
+from schemas.messages.progress import LaneProgress
 from tests.control_world import world_in
 
 UNMAPPED = {"source", "options"}

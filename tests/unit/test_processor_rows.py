@@ -14,8 +14,8 @@ from processor.validation.columns import BadValueError
 from processor.validation.rows import CheckedRows, RowChecker, row_checker
 from runtime.datasets import load_datasets
 from sample_csv.ready import FILES
-from schemas.blocks import RowBlock
-from schemas.datasets import Dataset, Field
+from schemas.descriptors.datasets import Dataset, Field
+from schemas.messages.blocks import RowBlock
 
 PETS = Dataset("pets", (Field("name", required=True), Field("age", "integer"), Field("kind", enum=("cat", "dog"))))
 COLUMNS = ("name", "age", "kind")

@@ -12,11 +12,11 @@ from processor.operations.row_errors import error_item
 from processor.operations.upload import Upload
 from processor.operations.work import Result, Work
 from processor.outcome import Outcome
-from schemas.blocks import RowBlock, UndoBlock
-from schemas.datasets import Dataset, Field
-from schemas.fields import UploadTime
+from schemas.descriptors.datasets import Dataset, Field
+from schemas.descriptors.fields import UploadTime
 from schemas.job import Options, State
-from schemas.progress import RowError
+from schemas.messages.blocks import RowBlock, UndoBlock
+from schemas.messages.progress import RowError
 from tests.control_world import world_in
 from tests.processor_stub import StubClient, answers, run, sink
 

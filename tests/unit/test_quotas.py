@@ -10,12 +10,12 @@ import pytest
 from msgspec.structs import replace
 from pydantic import ValidationError
 
-from control.quotas import usage_of
+from control.creation.quotas import usage_of
 from runtime.settings import Settings
-from schemas.commands import CreateJob, InputEnded
 from schemas.job import Input, LaneTotals, Source, State
-from schemas.quotas import LIMITS, QuotaBook, QuotaName, Quotas
-from schemas.retention import EXPIRING, Retention
+from schemas.messages.commands import CreateJob, InputEnded
+from schemas.policies.quotas import LIMITS, QuotaBook, QuotaName, Quotas
+from schemas.policies.retention import EXPIRING, Retention
 from tests.control_world import World, corrections, upload
 from tests.processor_stub import Worker
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from processor.operations.csv_cells import documents
 from processor.validation.columns import compile_column
 from runtime.datasets import load_datasets
-from schemas.datasets import DatasetError, parse_dataset
-from schemas.fields import FALSE_VALUES
+from schemas.descriptors.datasets import DatasetError, parse_dataset
+from schemas.descriptors.fields import FALSE_VALUES
 from schemas.ids import JOB_ID, job_id_for_key, new_job_id
 from schemas.jsonschema import MESSAGES
 from schemas.topics import topics

@@ -6,8 +6,8 @@ from typing import Any, get_args
 import pytest
 from jsonschema import Draft202012Validator
 
-from schemas.codec import UndecodableError, decode, encode
 from schemas.jsonschema import FOLDER, MESSAGES, as_text, json_schemas
+from schemas.messages.codec import UndecodableError, decode, encode
 
 JOB = """{"id": "j1", "operation": "upload", "dataset": "people", "organisation": "acme", "created_by": "ada",
     "state": "PAUSED", "created_at": 1767225600000, "command_offset": 7, "partitions": 2, "epoch": 2,

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.intervals import IntervalSet, merged
+from schemas.descriptors.intervals import IntervalSet, merged
 
 NUMBERS = st.integers(0, 30)
 CHANGES = st.lists(st.tuples(st.sampled_from(["add", "discard"]), NUMBERS), max_size=60)

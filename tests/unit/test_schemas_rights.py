@@ -8,7 +8,7 @@ from typing import get_args
 
 import yaml
 
-from schemas.rights import READS, WRITES, Right, User, arguments, rights_of
+from schemas.policies.rights import READS, WRITES, Right, User, arguments, rights_of
 from schemas.topics import TopicName
 
 USERS = Path(__file__).resolve().parents[2] / "k8s" / "components" / "kafka-strimzi" / "users.yaml"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from runtime.sealing import JobKeys, SealError, seal, unseal
-from schemas.blocks import Block, BlockHead, RowBlock, SealedBlock
-from schemas.codec import decode, encode
+from runtime.files.sealing import JobKeys, SealError, seal, unseal
+from schemas.messages.blocks import Block, BlockHead, RowBlock, SealedBlock
+from schemas.messages.codec import decode, encode
 
 BLOCK = RowBlock(job_id="j1", block=3, first_row=31, columns=["name"], rows=[["sentinel"]] * 50, first_line=32)
 KEY = bytes(range(32))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bench.accident_data import Table, columns_moved, exchanged, shifted, years_wrong
 from processor.suspicion.judging import suspicion_of
 from processor.suspicion.rearrangements import exchanges, moves
-from schemas.datasets import parse_dataset
+from schemas.descriptors.datasets import parse_dataset
 from schemas.suspicion import Suspicion
 from tests.suspicion_world import NOTHING, checked, own, probe, seen, table
 

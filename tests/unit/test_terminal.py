@@ -13,11 +13,11 @@ from rich.console import Console
 
 from client import output as showing
 from client.progress_line import JobBar
-from devstack import status
+from devstack.lifecycle import status
 from devstack.state import Addresses, Record
-from runtime import tables
-from runtime.tables import Column, laid_out
-from runtime.terminal import out, out_json, visible
+from runtime.text import tables
+from runtime.text.tables import Column, laid_out
+from runtime.text.terminal import out, out_json, visible
 from runtime.urls import server_url, without_password
 from tests.cluster import ROOT
 from tests.hostile import ESCAPE, JOB
@@ -43,7 +43,7 @@ def test_a_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 COMMAND_MODULES = sorted(
     path
-    for pattern in ("api/client/*.py", "kibana/*.py", "sample_csv/cli.py", "devstack/*.py", "runtime/sentences.py")
+    for pattern in ("api/client/*.py", "kibana/*.py", "sample_csv/cli.py", "devstack/*.py", "runtime/text/sentences.py")
     for path in ROOT.glob(pattern)
     if path.name not in ("check.py", "supervisor.py")  # code's own checks, and a log
 )

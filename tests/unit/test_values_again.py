@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from processor.operations.csv_cells import documents
 from processor.validation.columns import BadValueError, compile_column
 from processor.validation.parsing import UNAMBIGUOUS
-from schemas.fields import Field, parse_field
-from schemas.formulas import unguard
+from schemas.descriptors.fields import Field, parse_field
+from schemas.descriptors.formulas import unguard
 from tests.values import CELLS, COLUMNS, TEXTS
 
 CHECKS = [compile_column(field) for field in COLUMNS.fields]

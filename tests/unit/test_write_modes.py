@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from control.admission import creation_problem
+from control.creation.admission import creation_problem
+from control.creation.kinds import BUILT_IN
 from control.errors import Rejected
 from control.jobtable import JobTable
-from control.kinds import BUILT_IN
 from control.machine import Context, decide, evolve_all
 from csvfile.columns import Wanted, match_columns, wanted_by
 from ingest.inbox.records import RowMaker
@@ -22,11 +22,11 @@ from processor.operations.modes.found import Found
 from processor.operations.modes.images import created_by, made_receipt, read_image
 from processor.operations.modes.retention import sweep_images
 from runtime.datasets import load_datasets
-from schemas.blocks import ABSENT, RowBlock
-from schemas.commands import CreateJob, RollbackJob
-from schemas.datasets import Dataset, DatasetError, parse_dataset
+from schemas.descriptors.datasets import Dataset, DatasetError, parse_dataset
+from schemas.descriptors.modes import MODES
 from schemas.job import Job, LaneTotals, Options, Source, State
-from schemas.modes import MODES
+from schemas.messages.blocks import ABSENT, RowBlock
+from schemas.messages.commands import CreateJob, RollbackJob
 from tests.control_world import Catalog
 from tests.modes_world import Things
 

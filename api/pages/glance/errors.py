@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from api.glance.error_groups import groups_of
 from api.glance.models import ErrorGroup, ErrorGroups
-from api.jobs.paging import whole_number
-from api.jobs.queries import errors_of
+from api.jobs.reading.paging import whole_number
+from api.jobs.reading.queries import errors_of
 from api.pages.job import part_of_job
 from api.web.services import Services
-from runtime.formatting import number
+from runtime.text.formatting import number
 from schemas.job import Job
 
 _ROWS = 50

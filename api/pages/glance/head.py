@@ -12,7 +12,7 @@ from api.pages import rendering
 from api.pages.words import tone
 from api.web.services import caller, services
 from schemas.job import ENDED, State
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 
 async def show_installation(request: Request) -> Response:

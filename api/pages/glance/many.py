@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.errors import invalid
 from api.glance.many import act_on_many
 from api.glance.models import ManyRequest, Outcome
-from api.jobs.job_request import values_as
+from api.jobs.creation.job_request import values_as
 from api.pages import rendering
 from api.pages.fields import no_form
 from api.pages.words import tone

@@ -13,7 +13,7 @@ from api.pages.glance import drawing
 from api.pages.job import part_of_job
 from api.pages.words import moment
 from api.web.services import Services
-from runtime.formatting import duration, number, spaced
+from runtime.text.formatting import duration, number, spaced
 from schemas.job import Job
 
 

@@ -11,7 +11,7 @@ from api.pages import rendering
 from api.pages.job import shown
 from api.pages.words import happened
 from api.web.services import services, visible_job
-from runtime.report_text import report_text
+from runtime.text.report_text import report_text
 
 
 async def show_report(request: Request) -> Response:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from api.principals.caller import Caller
-from control.admission import organisation_problem
+from control.creation.admission import organisation_problem
 from control.principals.rules import MOST_NAME, MOST_ORGANISATIONS, RESERVED
 from runtime.settings import Settings
-from schemas.principals import Role
+from schemas.policies.principals import Role
 
 
 class ClaimsError(ValueError):

@@ -16,8 +16,8 @@ from processor.operations.row_errors import error_items
 from processor.operations.work import Result, Work
 from processor.outcome import Outcome
 from processor.validation.rows import CheckedRows
-from schemas.blocks import RowBlock
-from schemas.progress import RowError
+from schemas.messages.blocks import RowBlock
+from schemas.messages.progress import RowError
 
 
 async def apply_mode(work: Work, blocks: Sequence[RowBlock], documents: Documents) -> Result:

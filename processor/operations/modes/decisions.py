@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from processor.operations.modes.found import Found, Mark
-from schemas.modes import MERGING, Mode
+from schemas.descriptors.modes import MERGING, Mode
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

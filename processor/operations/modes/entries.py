@@ -12,7 +12,7 @@ from processor.operations.modes.found import Documents, Found, Hit, digest, mark
 from processor.operations.modes.images import Image, Receipt, created_by, images_index, read_image
 from processor.operations.modes.outcomes import numbers, read_undone, undone_id, undone_index
 from processor.operations.work import Work
-from schemas.blocks import UndoBlock
+from schemas.messages.blocks import UndoBlock
 
 PAGE = 5000
 MOST = 10_000

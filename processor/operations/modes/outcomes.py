@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from schemas.descriptors.intervals import IntervalSet
 from schemas.indices import index_name
-from schemas.intervals import IntervalSet
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

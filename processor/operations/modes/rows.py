@@ -15,9 +15,9 @@ from processor.operations.modes.decisions import Row, Rules
 from processor.operations.work import Work
 from processor.validation.columns import BadValueError
 from processor.validation.rows import CheckedRows, row_checker
-from schemas.blocks import ABSENT, PASSED_OVER, RowBlock
-from schemas.datasets import ERROR_COLUMNS, Dataset
-from schemas.modes import MERGING, Mode
+from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset
+from schemas.descriptors.modes import MERGING, Mode
+from schemas.messages.blocks import ABSENT, PASSED_OVER, RowBlock
 
 
 def rules_of(work: Work) -> Rules:

@@ -27,7 +27,7 @@ from processor.operations.modes.outcomes import Left, Undone, intervals, numbers
 from processor.operations.modes.verdicts import Verdict, judge, plain
 from processor.operations.work import Work
 from processor.outcome import Outcome
-from schemas.blocks import UndoBlock
+from schemas.messages.blocks import UndoBlock
 
 ROUNDS = 10
 """So often a document is judged anew that others keep changing."""

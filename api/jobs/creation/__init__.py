@@ -1,0 +1,1 @@
+"""Making jobs: requests, forms, drafts, estimates, jobs from the file of another, retries of row errors."""

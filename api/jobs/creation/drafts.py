@@ -1,0 +1,199 @@
+"""Jobs that are made before their file comes: how much of it is here, its next part, the start, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+from starlette.requests import Request
+
+from api.errors import ApiError, KafkaUnavailableError, invalid
+from api.jobs.creation.job_request import Admission
+from api.models import FilePart, Start
+from api.readmodel.command_log import submit
+from api.uploads.conversion import beginning, plain
+from api.uploads.drafts import DraftFile, remove_drafts
+from api.uploads.import_folders import Look, digest_of
+from api.uploads.unpacking import compression_of
+from api.uploads.upload import Upload
+from api.web.auth import Caller
+from api.web.ending import while_holding
+from api.web.services import Services
+from csvfile.header import HEAD_BYTES
+from csvfile.layout import text_by
+from runtime.clock import now_ms
+from runtime.identity import identity_of
+from runtime.telemetry.log_events import as_event
+from runtime.text.formatting import iso_time
+from schemas.job import Job, Source, State
+from schemas.messages.commands import CreateJob, StartDraft, TerminateJob
+
+log = logging.getLogger(__name__)
+
+_EXPIRY_SECONDS: Final = 300.0
+
+
+def draft_file(parts: Services, job: Job) -> DraftFile:
+    """The file of a job that is still to come, or has come in parts."""
+    announced = job.source.bytes if job.state is State.DRAFT else None
+    most = parts.settings.unpacked_bytes if announced is None else announced
+    return DraftFile(parts.settings.storage_root, job.id, job.source.name, most)
+
+
+async def take_part(parts: Services, job: Job, caller: Caller, offset: int, request: Request) -> int:
+    """Take the next part of a draft's file; bytes that have come.
+
+    Raises:
+        ApiError: 409, the job is no draft, or the part does not belong there; 400, the file does not fit; 413, 503.
+    """
+    require_draft(job, parts)
+    file = draft_file(parts, job)
+    size = await file.append(offset, while_holding(parts, caller, request.stream()))
+    if offset < HEAD_BYTES <= size:
+        await asyncio.to_thread(_look_early, parts, job, caller, file)
+    return size
+
+
+def require_draft(job: Job, parts: Services) -> None:
+    """Require that a job still takes its file.
+
+    Raises:
+        ApiError: 409, it does not.
+    """
+    if job.state is not State.DRAFT:
+        raise ApiError(
+            409,
+            f"job {job.id} is {job.state}: a file is taken while it is DRAFT",
+            {"state": job.state, "job_id": job.id},
+        )
+    if _expired(job, parts):
+        raise ApiError(409, f"job {job.id} has waited for its file for too long: make another one", {"job_id": job.id})
+
+
+def is_draft(job: Job) -> bool:
+    """Whether a start is of this job itself, now or before; of a dry run that is over it makes the real job."""
+    return job.state is State.DRAFT or (job.draft and not (job.options.dry_run and job.ended_at is not None))
+
+
+async def start_draft(request: Request, parts: Services, job: Job, caller: Caller, body: Start) -> Job:
+    """Start a job whose file has come; the job after that. One that was started before is left alone.
+
+    Raises:
+        ApiError: 400, the file does not fit; 409, it is not all here, or the job can't begin now; as `submit`.
+    """
+    if body.options is not None:
+        raise invalid("a draft has its options from its creation: leave options out")
+    if job.state is not State.DRAFT:
+        return job
+    require_draft(job, parts)
+    file = draft_file(parts, job)
+    command = StartDraft(job_id=job.id, by=caller.name, reason=body.reason, source=Source())
+    with file.locked() as path:
+        async with Upload(parts.settings.storage_root, job.id, parts.settings.unpacked_bytes) as upload:
+            _require_bytes(job, path.stat().st_size)
+            measured = await parts.files.run(request, partial(_measured, parts, job, caller, path, upload))
+            _require_hash(body, measured or upload.source())
+            if measured is None:
+                async with upload.kept() as source:
+                    started = await submit(parts.commands, parts.live, replace(command, source=source))
+            else:
+                with file.named() as final:
+                    source = replace(measured, path=file.stored_as, identity=identity_of(final.stat()))
+                    started = await submit(parts.commands, parts.live, replace(command, source=source))
+    await asyncio.to_thread(file.remove)
+    return started
+
+
+async def end_drafts(parts: Services) -> None:
+    """Terminate drafts whose time is over, and remove the files of those that have ended; until cancelled."""
+    while True:
+        await asyncio.sleep(_EXPIRY_SECONDS)
+        try:
+            await end_expired(parts)
+        except Exception:
+            log.exception(
+                "drafts can't be looked after; trying again in five minutes", extra=as_event("request.failed")
+            )
+
+
+async def end_expired(parts: Services) -> None:
+    """One round of `end_drafts`."""
+    if not parts.live.caught_up:
+        return
+    drafts = [job for job in parts.view.jobs.values() if job.state is State.DRAFT]
+    for job in drafts:
+        if _expired(job, parts):
+            reason = f"its file did not come within {parts.settings.draft_hours:g} hours"
+            with suppress(KafkaUnavailableError):
+                await parts.commands.append(TerminateJob(job_id=job.id, by="sluice", reason=reason))
+    names = frozenset(job.id for job in drafts)
+    await asyncio.to_thread(remove_drafts, parts.settings.storage_root, names)
+
+
+def file_part(parts: Services, job: Job, size: int) -> FilePart:
+    """How much of a draft's file has come."""
+    return FilePart(job_id=job.id, offset=size, bytes=job.source.bytes, expires_at=iso_time(_end(job, parts)) or "")
+
+
+def _end(job: Job, parts: Services) -> int:
+    """When a draft ends by itself, in milliseconds since 1970."""
+    return job.created_at + round(parts.settings.draft_hours * 3_600_000)
+
+
+def _expired(job: Job, parts: Services) -> bool:
+    return now_ms() > _end(job, parts)
+
+
+def _measured(
+    parts: Services, job: Job, caller: Caller, path: Path, upload: Upload, stop: threading.Event
+) -> Source | None:
+    """The file as a job's source, where it can stay as it is; None: another one was made of it, into `upload`."""
+    text, look = text_by(job.options), _look(parts, job, caller)
+    with path.open("rb", buffering=0) as file:
+        if not plain(file.read(HEAD_BYTES), text):
+            file.seek(0)
+            upload.expect(text)
+            upload.convert(job.source.name or "upload.csv", file, look, stop)
+            return None
+    return replace(digest_of(path, look, stop)[1], name=job.source.name)
+
+
+def _look(parts: Services, job: Job, caller: Caller) -> Look:
+    command = CreateJob(
+        job_id=job.id,
+        operation=job.operation,
+        dataset=job.dataset,
+        organisation=job.organisation,
+        options=job.options,
+    )
+    return partial(Admission(job.id, caller, parts.catalog).look, command)
+
+
+def _look_early(parts: Services, job: Job, caller: Caller, file: DraftFile) -> None:
+    """Refuse a wrong beginning before the rest has come; a zip tells at its end what is in it. Blocks."""
+    head = file.head(HEAD_BYTES)
+    if compression_of(head) != "zip":
+        head, whole = beginning(head, False, text_by(job.options), parts.settings.unpacked_bytes)
+        _look(parts, job, caller)(head[:HEAD_BYTES], whole)
+
+
+def _require_bytes(job: Job, size: int) -> None:
+    expected = job.source.bytes
+    if size == 0 or (expected is not None and size != expected):
+        of = "" if expected is None else f" of {expected:,}"
+        text = f"{size:,}{of} bytes of the file have come: send the rest, then start the job"
+        raise ApiError(409, text, {"offset": size, "job_id": job.id})
+
+
+def _require_hash(body: Start, source: Source) -> None:
+    found = source.format.sha256 if source.format and source.format.sha256 else source.sha256
+    if body.sha256 not in (None, found):
+        raise ApiError(
+            409, f"the file that has come has the SHA-256 {found}, and {body.sha256} was sent: terminate this job"
+        )

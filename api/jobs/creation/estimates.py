@@ -1,0 +1,174 @@
+"""How many rows an export would have, and how large its file would be, before it is started."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from elasticsearch import ApiError as ElasticsearchError
+from elasticsearch import AsyncElasticsearch, NotFoundError, TransportError
+
+from api.errors import ApiError, invalid, unavailable
+from api.jobs.creation.job_request import Admission
+from api.models import Estimate, JobRequest
+from api.web.answer_limit import AnswerTooLongError
+from api.web.services import Services
+from control.creation.exports import confirmation_words, far_larger
+from runtime.text.formatting import size as size_words
+from schemas.exports import range_query
+from schemas.generations import data_indices
+from schemas.indices import index_name
+from schemas.job import Job, State
+from schemas.messages.commands import CreateJob
+
+_SAMPLES: Final = (200, 5)
+"""Rows that the size is estimated from; fewer where they are long."""
+_SECONDS: Final = 5.0
+
+
+async def estimate_of(parts: Services, admission: Admission, asked: JobRequest) -> Estimate:
+    """The estimate for a request that could make an export.
+
+    Raises:
+        ApiError: 400 and 403 as for the job itself; 503, Elasticsearch does not answer.
+    """
+    command = admission.command(asked, None)
+    if not _counts(parts, command):
+        raise invalid(f"operation {command.operation} makes no file of a dataset's rows: an estimate is for exports")
+    return await _estimate(parts, command)
+
+
+async def export_rows(parts: Services, command: CreateJob) -> int | None:
+    """The rows that an export would have now; None: Elasticsearch does not say. Its reader counts them as well."""
+    if parts.catalog.datasets[command.dataset].date_field is None or command.date_from is None:
+        return None
+    index, query = _range(parts, command)
+    try:
+        answer = await parts.elasticsearch.count(index=index, query=query, ignore_unavailable=True)
+        return int(answer["count"])
+    except (ElasticsearchError, TransportError, LookupError, TypeError, ValueError):
+        return None
+
+
+async def require_confirmed(parts: Services, admission: Admission, asked: JobRequest, command: CreateJob) -> None:
+    """Refuse an export that is far larger than any before, unless the request confirms it, or has made its job before.
+
+    If Elasticsearch does not answer, the API makes the job without counting: its reader waits for Elasticsearch.
+
+    Raises:
+        ApiError: 409, with the number of rows.
+    """
+    if asked.confirm or admission.made is not None or not _counts(parts, command):
+        return
+    try:
+        found = await _estimate(parts, command)
+    except ApiError as error:
+        if error.code != 503:
+            raise
+        return
+    if found.needs_confirm and found.largest_before is not None:
+        text = confirmation_words(found.rows, size_words(found.bytes), found.largest_before)
+        details = {"rows": found.rows, "bytes": found.bytes, "largest_before": found.largest_before}
+        raise ApiError(409, text, details)
+
+
+def _counts(parts: Services, command: CreateJob) -> bool:
+    """Whether the job is an export: a file of rows that lie in a range of dates."""
+    kind = parts.catalog.operations[command.operation]
+    return kind.makes_file and kind.dated and parts.catalog.datasets[command.dataset].date_field is not None
+
+
+def _range(parts: Services, command: CreateJob) -> tuple[str, dict[str, Any]]:
+    """The indices of an export's rows, and the query that finds them."""
+    field = parts.catalog.datasets[command.dataset].date_field or ""
+    query = range_query(field, command.organisation, command.date_from or "", command.date_till)
+    return data_indices(parts.settings.prefix, command.dataset), query
+
+
+async def _estimate(parts: Services, command: CreateJob) -> Estimate:
+    dataset = parts.catalog.datasets[command.dataset]
+    index, query = _range(parts, command)
+    client = parts.elasticsearch.options(request_timeout=_SECONDS, max_retries=0, retry_on_timeout=False)
+    rows, sample = await _asked(_counted(client, index, query, dataset.columns))
+    recorded = await _asked(_largest_recorded(client, index_name(parts.settings.prefix, "jobs"), command))
+    known = [found for job in parts.view.jobs.values() if (found := _exported(job, command))]
+    largest = max([*known, *([recorded] if recorded else [])], default=None)
+    header = len(_line(dataset.columns))
+    each = sum(map(len, sample)) / len(sample) if sample else 0.0
+    return Estimate(
+        rows=rows,
+        bytes=round(header + rows * each),
+        largest_before=largest,
+        needs_confirm=far_larger(rows, largest),
+    )
+
+
+def _exported(job: Job, command: CreateJob) -> int:
+    """Rows of a completed export of the same kind, organisation and dataset; else 0."""
+    same = (job.operation, job.organisation, job.dataset) == (
+        command.operation,
+        command.organisation,
+        command.dataset,
+    )
+    return job.applied.rows_applied if same and job.state is State.COMPLETED and job.applied is not None else 0
+
+
+async def _counted(
+    client: AsyncElasticsearch, index: str, query: Mapping[str, Any], columns: Sequence[str]
+) -> tuple[int, list[bytes]]:
+    """The number of rows, and some of them as lines of the file."""
+    for size in _SAMPLES:
+        try:
+            found = await client.search(
+                index=index, query=query, size=size, sort="_doc", track_total_hits=True, source_includes=list(columns)
+            )
+        except AnswerTooLongError:
+            continue
+        hits = found["hits"]
+        lines = [_line([_cell(hit["_source"].get(name)) for name in columns]) for hit in hits["hits"]]
+        return int(hits["total"]["value"]), lines
+    raise unavailable("the rows are too long for an estimate; start the export without one")
+
+
+async def _largest_recorded(client: AsyncElasticsearch, index: str, command: CreateJob) -> int:
+    """Rows of the largest export that the reports have: jobs leave the control table after a time, reports stay."""
+    terms = {
+        "operation": command.operation,
+        "organisation": command.organisation,
+        "dataset": command.dataset,
+        "state": str(State.COMPLETED),
+    }
+    found = await client.search(
+        index=index,
+        size=0,
+        query={"bool": {"filter": [{"term": {name: text}} for name, text in terms.items()]}},
+        aggs={"largest": {"max": {"field": "rows_applied"}}},
+        ignore_unavailable=True,
+    )
+    return int(found.get("aggregations", {}).get("largest", {}).get("value") or 0)
+
+
+async def _asked(asking: Any) -> Any:
+    """The answer of Elasticsearch. Raises ApiError 503 if it has none."""
+    try:
+        return await asking
+    except NotFoundError as error:
+        raise unavailable("the dataset has no index yet; start the stack, or python -m runtime.provision") from error
+    except (ElasticsearchError, TransportError) as error:
+        raise unavailable("Elasticsearch does not answer, so the rows can't be counted; try again later") from error
+
+
+def _line(cells: Sequence[str]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(cells)
+    return text.getvalue().encode(errors="replace")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,1 @@
+"""Reading jobs: views, lists, row errors, changes, history, event streams, downloads."""

@@ -1,0 +1,128 @@
+"""What a dry run would change: counts, the first changes, a page of them, or all of them as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, Final
+
+from elastic_transport import TransportError
+from elasticsearch import ApiError as ElasticsearchError
+
+from api.errors import ApiError, unavailable
+from api.jobs.reading.row_errors import csv_lines
+from api.jobs.reading.row_pages import PAGE_BYTES, length, row_pages
+from api.models import ChangePage, Changes, ChangeView
+from api.readmodel.totals import applied_totals
+from api.web.services import Services
+from schemas.descriptors.formulas import guard
+from schemas.indices import index_name
+from schemas.job import Job
+
+SHOWN: Final = 50
+"""Changes in a preview, at most."""
+_MOST_COLUMNS: Final = 1000
+
+
+async def changes_of(parts: Services, job: Job) -> Changes | None:
+    """What a dry run would change so far; None: its dataset's key does not reach further than the job.
+
+    Raises:
+        ApiError: 503, Elasticsearch does not answer.
+    """
+    if job.mode is None:
+        return None
+    totals = applied_totals(job, parts.view.lanes(job.id))
+    page = await change_page(parts, job, SHOWN, None)
+    return Changes(
+        new=totals.rows_created,
+        updated=totals.rows_updated,
+        unchanged=totals.rows_unchanged,
+        deleted=totals.rows_deleted,
+        conflicting=totals.rows_conflicting,
+        missing=totals.rows_missing,
+        columns=await _columns(parts, job),
+        first=page.changes,
+    )
+
+
+async def change_page(parts: Services, job: Job, limit: int, after: int | None) -> ChangePage:
+    """Changes of rows above `after`, by row: `limit` of them, fewer if their values are long.
+
+    Raises:
+        ApiError: 404, the job is no dry run; 503, Elasticsearch does not answer.
+    """
+    _require_dry_run(job)
+    changes: list[ChangeView] = []
+    total, room = 0, PAGE_BYTES
+    async with aclosing(row_pages(parts.elasticsearch, _index(parts), job.id, after, limit)) as pages:
+        async for hits, found in pages:
+            total = found
+            changes += [_change(hit["_source"]) for hit in hits]
+            room -= sum(map(length, hits))
+            if room <= 0:
+                break
+    more = len(changes) == limit or room <= 0
+    return ChangePage(job_id=job.id, total=total, changes=changes, next=changes[-1].row if more and changes else None)
+
+
+async def changes_csv(parts: Services, job: Job) -> AsyncIterator[bytes]:
+    """All changes, a line for each value: row, change, the key's fields, field, value before, value after.
+
+    Raises:
+        ApiError: 404, the job is no dry run; 503, Elasticsearch does not answer.
+    """
+    _require_dry_run(job)
+    dataset = parts.catalog.datasets.get(job.dataset)
+    key = list(dataset.primary_key) if dataset else []
+    begun = False
+    async for hits, _ in row_pages(parts.elasticsearch, _index(parts), job.id):
+        lines = [] if begun else [["sluice_row", "change", *key, "column", "before", "after"]]
+        begun = True
+        for hit in hits:
+            lines += _lines(_change(hit["_source"]), job.options.raw)
+        yield csv_lines(lines)
+
+
+def _lines(change: ChangeView, raw: bool) -> list[list[str]]:
+    cells = [
+        [str(change.row), change.kind, *change.key, name, _text(change.before.get(name)), _text(change.after.get(name))]
+        for name in {**change.before, **change.after}
+    ]
+    return cells if raw else [[guard(cell) for cell in line] for line in cells]
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _change(document: dict[str, Any]) -> ChangeView:
+    names = ("row", "kind", "key", "before", "after")
+    return ChangeView(**{name: document[name] for name in names})
+
+
+def _require_dry_run(job: Job) -> None:
+    if not job.options.dry_run:
+        text = f"job {job.id} is no dry run: what it has done is in its counts, and in what a rollback tells"
+        raise ApiError(404, text, {"state": job.state})
+
+
+async def _columns(parts: Services, job: Job) -> dict[str, int]:
+    """Field -> how many documents would have another value in it."""
+    try:
+        answer = await parts.elasticsearch.search(
+            index=_index(parts),
+            query={"term": {"job_id": job.id}},
+            size=0,
+            aggs={"columns": {"terms": {"field": "columns", "size": _MOST_COLUMNS}}},
+            ignore_unavailable=True,
+        )
+    except (TransportError, ElasticsearchError) as error:
+        text = f"changes are kept in Elasticsearch, which does not answer ({type(error).__name__}); try again"
+        raise unavailable(text) from error
+    buckets = answer["aggregations"]["columns"]["buckets"] if "aggregations" in answer else []
+    return {bucket["key"]: int(bucket["doc_count"]) for bucket in buckets}
+
+
+def _index(parts: Services) -> str:
+    return index_name(parts.settings.prefix, "changes")

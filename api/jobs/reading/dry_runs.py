@@ -1,0 +1,81 @@
+"""The preview of a dry run, and the start of its real job without a second upload."""
+
+from __future__ import annotations
+
+import asyncio
+
+from api.errors import ApiError, refused
+from api.jobs.reading.changes import changes_of
+from api.jobs.reading.row_errors import error_page
+from api.jobs.reading.row_pages import row_pages
+from api.jobs.reading.stored_file import Standing, standing
+from api.jobs.reading.times import time_in
+from api.models import Preview, PreviewRow, Start
+from api.readmodel.command_log import submit
+from api.readmodel.totals import applied_totals
+from api.web.auth import Caller
+from api.web.services import Services
+from control.creation.limits import request_problem
+from schemas.ids import job_id_for_start
+from schemas.indices import index_name
+from schemas.job import Job
+from schemas.messages.commands import StartJob
+
+SHOWN = 20
+"""Row errors and rows in a preview, at most."""
+
+
+async def preview_of(parts: Services, job: Job) -> Preview:
+    """What a dry run has found so far.
+
+    Raises:
+        ApiError: 404, the job is no dry run; 503, Elasticsearch does not answer.
+    """
+    if not job.options.dry_run:
+        raise ApiError(404, f"job {job.id} is no dry run, so it has no preview", {"state": job.state})
+    prefix, client = parts.settings.prefix, parts.elasticsearch
+    errors = await error_page(client, index_name(prefix, "errors"), job.id, SHOWN, None)
+    hits, _ = await anext(row_pages(client, index_name(prefix, "previews"), job.id, limit=SHOWN))
+    totals = applied_totals(job, parts.view.lanes(job.id))
+    return Preview(
+        job_id=job.id,
+        state=job.state,
+        rows_total=job.rows_total,
+        rows_valid=totals.rows_applied,
+        rows_failed=totals.rows_failed,
+        errors=errors.errors,
+        rows=[PreviewRow(row=hit["_source"]["row"], document=hit["_source"]["document"]) for hit in hits],
+        changes=await changes_of(parts, job),
+    )
+
+
+async def start_real(parts: Services, job: Job, caller: Caller, body: Start) -> tuple[Job, bool]:
+    """The real job of a dry run, and whether it was made just now. Raises as `submit`, and ApiError 400 or 409."""
+    command = StartJob(
+        job_id=job_id_for_start(job.id),
+        by=caller.name,
+        reason=body.reason,
+        dry_run=job.id,
+        options=body.options,
+        start_at=time_in("start_at", body.start_at),
+    )
+    problem = request_problem(command)
+    if problem is not None:
+        raise refused(problem)
+    started = parts.view.jobs.get(command.job_id)
+    if started is not None:
+        return started, False
+    if job.options.dry_run:  # the control agent decides whether it can be started now
+        await asyncio.to_thread(_require_source, job, parts)
+    return await submit(parts.commands, parts.live, command), True
+
+
+def _require_source(job: Job, parts: Services) -> None:
+    source = job.source
+    if source.kind != "file" or source.path is None:
+        return
+    found = standing(source, parts.settings.storage_root)
+    if found is Standing.THERE:
+        return
+    what = "is not on the server any more" if found is Standing.GONE else "has changed since"
+    raise ApiError(409, f"the file of dry run {job.id} {what}: upload it again", {"source": source.name})

@@ -1,0 +1,66 @@
+"""A job's changes as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import msgspec
+from sse_starlette import ServerSentEvent
+
+from api.jobs.reading.job_view import job_view
+from api.readmodel.job_feed import JobFeed, Watch
+from runtime.clock import now_ms
+from schemas.job import ENDED, Job
+
+_PROGRESS_SECONDS = 0.25
+
+
+async def events(live: JobFeed, job: Job, streams: Counter[str]) -> AsyncIterator[ServerSentEvent]:
+    """Events until the job has ended; for a job that is PAUSED, FAILED or QUEUED the stream stays open.
+
+    Meanwhile it counts among its organisation's `streams`.
+    """
+    streams[job.organisation] += 1
+    try:
+        async for event in _events(live, job):
+            yield event
+    finally:
+        streams[job.organisation] -= 1
+
+
+async def _events(live: JobFeed, job: Job) -> AsyncIterator[ServerSentEvent]:
+    with live.watch(job.id) as watch:
+        shown, shown_at = live.view.jobs.get(job.id, job), time.monotonic()
+        yield _event(live, "state", shown)
+        while shown.state not in ENDED:
+            await watch.change()
+            if not watch.transitions:
+                # Progress is sent at most every _PROGRESS_SECONDS; a change of state is sent at once.
+                await _until_due(watch, shown_at + _PROGRESS_SECONDS)
+            if job.id not in live.view.jobs:
+                return
+            if watch.transitions:
+                while watch.transitions:
+                    shown = watch.transitions.popleft()
+                    yield _event(live, "state", shown)
+            else:
+                shown = live.view.jobs[job.id]
+                yield _event(live, "progress", shown)
+            shown_at = time.monotonic()
+
+
+async def _until_due(watch: Watch, due: float) -> None:
+    """Wait until `due` (of the monotonic clock), or a change of state, whichever comes first."""
+    while not watch.transitions and (wait := due - time.monotonic()) > 0:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await watch.change()
+
+
+def _event(live: JobFeed, name: str, job: Job) -> ServerSentEvent:
+    data = msgspec.json.encode(job_view(job, live.view, now_ms())).decode()
+    return ServerSentEvent(data, event=name, sep="\n")

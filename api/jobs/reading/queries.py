@@ -1,0 +1,107 @@
+"""What is only read: jobs, their history and row errors; datasets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+
+from api.errors import KafkaUnavailableError, unavailable
+from api.jobs.reading.history import entries
+from api.jobs.reading.job_view import job_view
+from api.jobs.reading.paging import Query, newest, page_of
+from api.jobs.reading.row_errors import error_page
+from api.models import DatasetView, FieldView, HistoryEntry, JobPage, RowErrorPage
+from api.readmodel.event_loop import time_slices
+from api.web.auth import Caller
+from api.web.services import Services
+from runtime.clock import now_ms
+from schemas.descriptors.datasets import Dataset
+from schemas.indices import index_name
+from schemas.job import Job
+from schemas.messages.events import History
+
+MOST_HISTORY: Final = 500
+"""Records of a job's history in an answer."""
+_HISTORY_SECONDS = 15.0
+_JOBS_A_TURN = 1000
+_SHOWN_A_TURN = 10
+
+
+async def page_of_all(parts: Services, query: Query, asking: Caller) -> tuple[list[Job], str | None]:
+    """A page of all jobs, as `page` answers it."""
+    found: list[Job] = []
+    async with parts.listing:
+        async for some in time_slices(parts.view.jobs.values(), _JOBS_A_TURN):
+            found = newest(found, some, query, asking)
+    return page_of(found, query)
+
+
+async def job_page(parts: Services, query: Query, asking: Caller) -> JobPage:
+    """A page of all jobs, as callers see them."""
+    jobs, following = await page_of_all(parts, query, asking)
+    now, shown = now_ms(), []
+    async for some in time_slices(jobs, _SHOWN_A_TURN):
+        shown += [job_view(job, parts.view, now) for job in some]
+    return JobPage(jobs=shown, next=following)
+
+
+async def history_of(parts: Services, job: Job) -> list[HistoryEntry]:
+    """A job's audit trail, oldest first: its last `MOST_HISTORY` records. Raises as `records_of`."""
+    return entries(await records_of(parts, job))
+
+
+async def records_of(parts: Services, job: Job) -> list[History]:
+    """The last `MOST_HISTORY` records of a job's history, oldest first; some may be there twice.
+
+    Raises:
+        ApiError: 503, Kafka does not answer.
+    """
+    offsets = parts.view.event_offsets(job.id)[-MOST_HISTORY:]
+    try:
+        # One at a time: its consumer serves one, and threads that wait for it would be missing elsewhere.
+        async with asyncio.timeout(_HISTORY_SECONDS), parts.reading_history:
+            return await asyncio.to_thread(parts.history.read, offsets)
+    except TimeoutError as error:
+        raise unavailable("the history is kept in Kafka, which is slow to answer; try again") from error
+    except (KafkaUnavailableError, KafkaException) as error:
+        raise unavailable(f"the history is kept in Kafka, which does not answer ({error}); try again") from error
+
+
+async def errors_of(
+    parts: Services, job: Job, limit: int, after: int | None = None, like: int | None = None
+) -> RowErrorPage:
+    """A page of a job's row errors. Raises as `error_page`."""
+    index = index_name(parts.settings.prefix, "errors")
+    return await error_page(parts.elasticsearch, index, job.id, limit, after, like)
+
+
+def dataset_view(dataset: Dataset) -> DatasetView:
+    """A dataset as callers see it."""
+    described: dict[str, dict[str, Any]] = {item["name"]: item for item in dataset.descriptor.get("fields", [])}
+    return DatasetView(
+        name=dataset.name,
+        title=dataset.title,
+        primary_key=list(dataset.primary_key),
+        key_scope=dataset.key_scope,
+        mode=dataset.mode,
+        modes=list(dataset.modes),
+        date_field=dataset.date_field,
+        fields=[
+            FieldView(
+                name=field.name,
+                type=field.type,
+                format=field.format,
+                required=field.required,
+                unique=field.unique,
+                pattern=field.pattern,
+                enum=list(field.enum),
+                title=str(described.get(field.name, {}).get("title", field.name)),
+                description=str(described.get(field.name, {}).get("description", "")),
+                aliases=list(field.aliases),
+                default=described.get(field.name, {}).get("sluice", {}).get("default"),
+            )
+            for field in dataset.fields
+        ],
+    )

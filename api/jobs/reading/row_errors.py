@@ -1,0 +1,127 @@
+"""Row errors of a job, from the index ``errors``: a page of them, or all of them as a CSV file to correct and send."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from elasticsearch import AsyncElasticsearch
+
+from api.errors import ApiError
+from api.jobs.reading.row_pages import PAGE_BYTES, Clause, length, row_pages, rows_of
+from api.models import RowErrorPage, RowErrorView
+from schemas.descriptors.datasets import ERROR_COLUMNS
+from schemas.descriptors.formulas import guard, unguard
+from schemas.indices import KEYWORD_CHARACTERS
+
+_NUMBERS_PAGE = 10_000
+
+
+async def error_page(
+    client: AsyncElasticsearch, index: str, job_id: str, limit: int, after: int | None, like: int | None = None
+) -> RowErrorPage:
+    """Row errors with a row number above `after`, by row number: `limit` of them, fewer if their rows are long.
+
+    `like`: only those with the column and the reason that this row has.
+
+    Raises:
+        ApiError: 503, Elasticsearch does not answer; 404, the row `like` is no row error (any more).
+    """
+    only = [] if like is None else await _same_reason(client, index, job_id, like)
+    errors: list[RowErrorView] = []
+    total, room = 0, PAGE_BYTES
+    async with aclosing(row_pages(client, index, job_id, after, limit, only)) as pages:
+        async for hits, found in pages:
+            total = found
+            errors += [row_error(hit["_source"]) for hit in hits]
+            room -= sum(map(length, hits))
+            if room <= 0:
+                break
+    more = len(errors) == limit or room <= 0
+    return RowErrorPage(job_id=job_id, total=total, errors=errors, next=errors[-1].row if more else None)
+
+
+async def _same_reason(client: AsyncElasticsearch, index: str, job_id: str, row: int) -> list[Clause]:
+    """What row errors fit that have the column and the reason of this one. Raises as `error_page`."""
+    hits, _ = await rows_of(client, index, job_id, 1, None, only=[{"term": {"row": row}}])
+    if not hits:
+        raise ApiError(404, f"row {row} is no row error of job {job_id} any more; list its row errors anew")
+    error = row_error(hits[0]["_source"])
+    return [_is("column", error.column), _is("reason", error.reason)]
+
+
+def _is(field: str, value: str | None) -> Clause:
+    """The clause of a field with this value; Elasticsearch does not index values beyond `ignore_above`."""
+    if value is None or len(value) > KEYWORD_CHARACTERS:
+        return {"bool": {"must_not": {"exists": {"field": field}}}}
+    return {"term": {field: value}}
+
+
+async def csv_pages(
+    client: AsyncElasticsearch, index: str, job_id: str, columns: Sequence[str], raw: bool = False
+) -> AsyncIterator[bytes]:
+    """All row errors as CSV, a page at a time: the file's own columns in its order, then `ERROR_COLUMNS`.
+
+    The corrected file can be sent as it is: an upload passes over the columns that were added. Cells that a spreadsheet
+    would run as a formula are guarded, unless the job takes values `raw`: then they are exactly as they were in the
+    file. `columns` are for the header of a job without row errors.
+
+    Raises:
+        ApiError: 503, Elasticsearch does not answer.
+    """
+    begun = False
+    async for hits, _ in row_pages(client, index, job_id):
+        if not begun:
+            begun = True
+            named = hits[0]["_source"].get("columns", []) if hits else columns
+            # The file may be an errors.csv itself: its ERROR_COLUMNS are those of the earlier job.
+            columns = [name for name in named if name not in ERROR_COLUMNS]
+            yield csv_lines([[*columns, *ERROR_COLUMNS]])
+        yield csv_lines([csv_row(hit["_source"], columns, raw) for hit in hits])
+
+
+def row_error(document: dict[str, Any]) -> RowErrorView:
+    """The error that a document of the index describes."""
+    at = document.get("at")
+    return RowErrorView(
+        row=int(document["row"]),
+        line=int(document.get("line") or 0),
+        column=document.get("column"),
+        value=document.get("value"),
+        reason=str(document.get("reason", "")),
+        columns=list(document.get("columns") or []),
+        values=[str(value) for value in document.get("values") or []],
+        at=None if at is None else str(at),
+    )
+
+
+def csv_row(document: dict[str, Any], columns: Sequence[str], raw: bool) -> list[str]:
+    """One line of the CSV. Surplus values of a row come after the reason.
+
+    Unless `raw`, each cell is guarded once: a value that has the apostrophe already gets no second one.
+    """
+    error = row_error(document)
+    values = [unguard(value) for value in error.values] if document.get("guarded") and not raw else error.values
+    named, surplus = dict(zip(error.columns, values, strict=False)), values[len(error.columns) :]
+    own = [named.get(column, "") for column in columns]
+    cells = [*own, str(error.row), str(error.line or ""), error.column or "", error.reason, *surplus]
+    return cells if raw else [guard(cell) for cell in cells]
+
+
+def csv_lines(rows: Sequence[Sequence[str]]) -> bytes:
+    """Rows as CSV, UTF-8."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode(errors="replace")
+
+
+async def error_numbers(client: AsyncElasticsearch, index: str, job_id: str) -> AsyncIterator[list[int]]:
+    """The numbers of all rows that are row errors, in order, a page at a time. Raises as `rows_of`."""
+    after: int | None = None
+    while hits := (await rows_of(client, index, job_id, _NUMBERS_PAGE, after, source=False))[0]:
+        numbers = [int(hit["sort"][0]) for hit in hits]
+        yield numbers
+        after = numbers[-1]

@@ -1,0 +1,142 @@
+"""What a rollback has done with each row, and whether it can give back everything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final, Literal
+
+from elastic_transport import TransportError
+from elasticsearch import ApiError as ElasticsearchError
+from elasticsearch import NotFoundError
+
+from api.errors import ApiError, unavailable
+from api.jobs.reading.row_errors import csv_lines
+from api.models import UndonePage, UndoneRow
+from api.readmodel.totals import applied_totals, undone_totals
+from api.web.services import Services
+from schemas.indices import index_name
+from schemas.job import Job
+
+Bucket = Literal["restored", "kept", "failed"]
+BUCKETS: Final[tuple[Bucket, ...]] = ("restored", "kept", "failed")
+_BLOCKS: Final = 20
+"""Blocks of a rollback in one request to Elasticsearch."""
+
+
+async def undone_page(
+    parts: Services, job: Job, buckets: tuple[Bucket, ...], limit: int, after: int | None
+) -> UndonePage:
+    """What became of rows above `after`, by row: `limit` of them in these buckets.
+
+    Raises:
+        ApiError: 404, the job was never rolled back, or keeps no such list; 503, Elasticsearch does not answer.
+    """
+    _require_list(job)
+    rows: list[UndoneRow] = []
+    async for some in _rows(parts, job, buckets, after or 0):
+        rows += some
+        if len(rows) > limit:
+            break
+    totals = undone_totals(job, parts.view.lanes(job.id))
+    return UndonePage(
+        job_id=job.id,
+        restored=totals.rows_restored,
+        kept=totals.rows_kept,
+        failed=totals.rows_not_restored,
+        rows=rows[:limit],
+        next=rows[limit - 1].row if len(rows) > limit else None,
+    )
+
+
+async def undone_csv(parts: Services, job: Job, buckets: tuple[Bucket, ...]) -> AsyncIterator[bytes]:
+    """The same as CSV, all of it. Raises as `undone_page`."""
+    _require_list(job)
+    yield csv_lines([["sluice_row", "outcome", "document", "reason", "job"]])
+    async for rows in _rows(parts, job, buckets, 0):
+        yield csv_lines([[str(it.row), it.outcome, it.document or "", it.reason or "", it.job_id or ""] for it in rows])
+
+
+async def partial_problem(parts: Services, job: Job) -> str | None:
+    """Why a rollback of this job could give back only a part of what it wrote over; None: all of it, or that is not
+    known while Elasticsearch does not answer."""
+    if not job.restores or job.options.dry_run:
+        return None
+    applied, undone = applied_totals(job, parts.view.lanes(job.id)), undone_totals(job, parts.view.lanes(job.id))
+    wrote = applied.rows_created + applied.rows_updated + applied.rows_deleted - undone.rows_restored
+    index = index_name(parts.settings.prefix, "images")
+    try:
+        await parts.elasticsearch.indices.refresh(index=index, ignore_unavailable=True)
+        query = {"bool": {"filter": [{"term": {"job_id": job.id}}, {"exists": {"field": "row"}}]}}
+        kept = int((await parts.elasticsearch.count(index=index, query=query, ignore_unavailable=True))["count"])
+    except NotFoundError:
+        kept = 0
+    except (TransportError, ElasticsearchError):
+        return None
+    if kept >= wrote:
+        return None
+    return (
+        f"of the {wrote:,} documents that job {job.id} has written, {wrote - kept:,} have no before-image any more: "
+        f"these are kept for a time only (SLUICE_IMAGE_RETENTION_DAYS). A rollback would give back the other {kept:,}"
+    )
+
+
+async def _rows(parts: Services, job: Job, buckets: tuple[Bucket, ...], after: int) -> AsyncIterator[list[UndoneRow]]:
+    """The rows above `after`, some at a time."""
+    index = index_name(parts.settings.prefix, "undone")
+    place: list[Any] | None = None
+    waiting: dict[int, UndoneRow] = {}
+    try:
+        await parts.elasticsearch.indices.refresh(index=index, ignore_unavailable=True)
+        while True:
+            answer = await parts.elasticsearch.search(
+                index=index,
+                query={"bool": {"filter": [{"term": {"job_id": job.id}}, {"range": {"last_row": {"gt": after}}}]}},
+                sort=[{"first_row": "asc"}, {"run": "asc"}],
+                size=_BLOCKS,
+                search_after=place,
+                ignore_unavailable=True,
+            )
+            hits = answer["hits"]["hits"]
+            for hit in hits:
+                first = int(hit["sort"][0])
+                # Later rounds of a rollback have the same ranges: a range is complete when the next one begins.
+                ready = [number for number in waiting if number < first]
+                yield [waiting.pop(number) for number in sorted(ready)]
+                _take(waiting, hit["_source"], job.run, buckets, after)
+            if len(hits) < _BLOCKS:
+                yield [waiting[number] for number in sorted(waiting)]
+                return
+            place = hits[-1]["sort"]
+    except (TransportError, ElasticsearchError) as error:
+        text = (
+            f"what a rollback did is kept in Elasticsearch, which does not answer ({type(error).__name__}); try again"
+        )
+        raise unavailable(text) from error
+
+
+def _take(
+    waiting: dict[int, UndoneRow], block: dict[str, Any], run: int, buckets: tuple[Bucket, ...], after: int
+) -> None:
+    if "restored" in buckets:
+        for first, last in block["restored"]:
+            for row in range(max(first, after + 1), last + 1):
+                waiting[row] = UndoneRow(row=row, outcome="restored", document=None, reason=None, job_id=None)
+    if block["run"] != run:
+        return  # what could not be restored is judged anew in each round
+    for bucket in (name for name in BUCKETS if name != "restored" and name in buckets):
+        for left in block[bucket]:
+            if left["row"] > after:
+                waiting[left["row"]] = UndoneRow(
+                    row=left["row"],
+                    outcome=bucket,
+                    document=left["document"],
+                    reason=left["reason"],
+                    job_id=left.get("job"),
+                )
+
+
+def _require_list(job: Job) -> None:
+    if job.mode is None:
+        raise ApiError(404, f"job {job.id} keeps no such list: its rollback takes out all of its own rows")
+    if job.phase != "undo":
+        raise ApiError(404, f"job {job.id} was not rolled back, so there is nothing to tell", {"state": job.state})

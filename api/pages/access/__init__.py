@@ -1,0 +1,1 @@
+"""Who uses the page: sign-in, sessions, the provider of identities, keys."""

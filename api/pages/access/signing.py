@@ -1,0 +1,88 @@
+"""Signing in with the API key, and out again."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from api.errors import ApiError
+from api.pages.access.gate import session_of_page
+from api.pages.access.session import COOKIE, SECURE_COOKIE, over_https
+from api.pages.fields import fields_of
+from api.pages.rendering import page
+from api.principals.sessions import begin_session, end_session
+from api.web.auth import Caller
+from api.web.services import address_of, caller, route_of, services
+from runtime.text.formatting import iso_time
+
+
+async def show_sign_in(request: Request) -> Response:
+    """The form that asks for the key; a user who is signed in already is redirected to `next`."""
+    following = own_path(request.query_params.get("next"))
+    if await session_of_page(request) is not None:
+        return RedirectResponse(following, 303)
+    return form(request, following)
+
+
+async def sign_in(request: Request) -> Response:
+    """Check the key, and set a session cookie that scripts can't read and other sites can't send."""
+    fields, parts = await fields_of(request), services(request)
+    following, address = own_path(fields.get("next")), address_of(request)
+    try:
+        user = await parts.authenticator.caller_with(fields.get("key", "").strip(), address, route_of(request))
+    except ApiError as error:
+        if error.code not in (401, 429):
+            raise
+        problem = error.message.partition(";")[0]
+        answer = form(request, following, f"{problem[:1].upper()}{problem[1:]}.", error.code)
+        answer.headers.update(error.headers)
+        return answer
+    return await signed_in(request, user, RedirectResponse(following, 303))
+
+
+async def signed_in(request: Request, user: Caller, answer: Response, issuer: str | None = None) -> Response:
+    """Begin a session of this user, whose cookie comes with the answer. Raises as `begin_session`."""
+    parts = services(request)
+    cookie, session = await begin_session(parts.principals, user, parts.authenticator.admin_key, issuer)
+    parts.audit.note("signed-in", user, address_of(request), why=f"until {iso_time(session.ends_at)}")
+    secure = over_https(request.headers, request.scope["scheme"])
+    answer.set_cookie(
+        SECURE_COOKIE if secure else COOKIE,
+        cookie,
+        max_age=(session.ends_at - session.began_at) // 1000,
+        path="/",
+        secure=secure,
+        httponly=True,
+        samesite="strict",
+    )
+    return answer
+
+
+async def sign_out(request: Request) -> Response:
+    """End the session everywhere, and delete its cookie."""
+    parts, user = services(request), caller(request)
+    if user.session is not None:
+        await end_session(parts.principals, user)
+        parts.audit.note("signed-out", user, address_of(request))
+    answer = RedirectResponse("/sign-in", 303)
+    answer.delete_cookie(SECURE_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    return answer
+
+
+def form(request: Request, following: str, problem: str | None = None, code: int = 200) -> Response:
+    """The page that asks for a key, or leads to the OpenID provider."""
+    settings = services(request).settings
+    provider = urlsplit(settings.oidc_issuer or "").hostname if settings.oidc_client_id else None
+    values = {"following": following, "problem": problem, "provider": provider}
+    return page(request, "sign_in.html", code, **values)
+
+
+def own_path(path: str | None) -> str:
+    """The page to open after signing in: a path of this API; the start page for a path that could lead elsewhere."""
+    if path is None or not path.startswith("/") or path.startswith(("//", "/\\")):
+        return "/"
+    parts = urlsplit(path)
+    return path if not parts.netloc and (path in ("/", "/keys") or parts.path.startswith("/jobs/")) else "/"

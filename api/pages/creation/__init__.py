@@ -1,0 +1,1 @@
+"""Forms that start jobs, with the columns of a file and the estimate of an export."""

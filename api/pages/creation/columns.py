@@ -1,0 +1,222 @@
+"""Which column of a file is which field, before the file is sent: a table made from its first bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.errors import ApiError, invalid
+from api.jobs.creation.again import stored_path, text_left
+from api.jobs.creation.job_request import values_as
+from api.pages.creation.forms import columns_in, format_in
+from api.pages.fields import no_form
+from api.pages.rendering import fragment
+from api.uploads.conversion import beginning
+from api.uploads.multipart import boundary_of
+from api.uploads.receiving import MOST_JSON_BYTES, TextPart, receive_parts
+from api.uploads.unpacking import compression_of
+from api.web.services import caller, services, visible_job
+from control.creation.admission import Catalog
+from csvfile.columns import Wanted, wanted_by
+from csvfile.cutter import Limits, cut
+from csvfile.errors import CsvFileError
+from csvfile.header import HEAD_BYTES, Header, look_at_header
+from csvfile.layout import Text, layout_by, layout_problem, text_by
+from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset
+from schemas.descriptors.fields import UploadTime
+from schemas.descriptors.modes import needs_key_only
+from schemas.job import FORMAT_OPTIONS, Job, Options
+from schemas.messages.blocks import PASSED_OVER
+
+_SAMPLES: Final = 3
+_SHOWN: Final = 200
+"""Columns in the table, at most."""
+_SAMPLE_CHARACTERS: Final = 40
+_MOST_BYTES: Final = HEAD_BYTES + 2 * MOST_JSON_BYTES
+_MOST_UNPACKED: Final = 2**31
+_ZIP: Final = "The columns of a file in a zip are known once it has been sent."
+_rows = msgspec.json.Decoder(list[list[str]])
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A column of the file."""
+
+    name: str
+    samples: list[str]
+    field: str
+    """Its field; empty: it is passed over, or not decided."""
+    decided: bool
+    asked: bool
+    """Whether there is a choice: not for those that ``errors.csv`` adds."""
+
+
+async def show_columns(request: Request) -> Response:
+    """The table for the file whose first bytes are sent; nothing is stored. Fields: dataset, mode, columns, whole;
+    file."""
+    fields, head = await _received(request)
+    catalog = services(request).catalog
+    dataset = catalog.datasets.get(fields.get("dataset", ""))
+    if dataset is None:
+        raise invalid("the dataset is not known; open the page anew")
+    options = values_as(format_in(fields), Options)
+    problem = layout_problem(options)
+    if problem is not None:
+        return fragment("columns.html", **_refused(problem))
+    if compression_of(head) == "zip":
+        return fragment("columns.html", note=_ZIP, problem=None, rows=[], missing=[])
+    said = columns_in(fields)
+    try:
+        wanted = dataclasses.replace(
+            await _wanted(request, fields, dataset.name, said), key_only=_key_only(fields.get("mode"), dataset)
+        )
+    except ApiError as error:
+        return fragment("columns.html", **_refused(error.message))
+    return fragment("columns.html", **_table(head, "whole" in fields, dataset, wanted, options, text_by(options)))
+
+
+async def _wanted(request: Request, fields: Mapping[str, str], dataset: str, said: dict[str, str | None]) -> Wanted:
+    """What is said of the columns: by hand, and by a mapping. Raises as `Mappings.resolved`."""
+    options = Options(columns=said, mapping=fields.get("mapping", "").strip() or None)
+    organisation = fields.get("organisation", "").strip() or "default"
+    if options.mapping is not None and not caller(request).may_see(organisation):
+        raise ApiError(403, f"you may not act for organisation {organisation}")
+    return wanted_by(await services(request).mappings.resolved(options, organisation, dataset, None))
+
+
+async def show_stored_columns(request: Request) -> Response:
+    """The table for the stored file of a job. Fields: columns, and how the file is written."""
+    job, parts = await visible_job(request), services(request)
+    fields, _ = await _received(request)
+
+    def read(_stop: threading.Event) -> dict[str, Any]:
+        return stored_table(fields, job, parts.catalog, parts.settings.storage_root)
+
+    return fragment("columns.html", **await parts.files.run(request, read))
+
+
+def stored_table(fields: Mapping[str, str], job: Job, catalog: Catalog, root: Path) -> dict[str, Any]:
+    """What the table for the stored file of a job is given; blocks.
+
+    Raises:
+        ApiError: 404, the dataset is not known any more; 409 or 410, the file is not as it was.
+    """
+    dataset = catalog.datasets.get(job.dataset)
+    if dataset is None:
+        raise ApiError(404, f"there is no dataset {job.dataset} here any more")
+    said = values_as(format_in(fields), Options)
+    options = replace(job.options, **{name: getattr(said, name) for name in FORMAT_OPTIONS})
+    problem = layout_problem(options)
+    if problem is not None:
+        return _refused(problem)
+    with stored_path(job, root).open("rb") as file:
+        head = file.read(HEAD_BYTES + 1)
+    try:
+        text = text_left(job, options)
+    except ApiError as error:
+        return _refused(error.message)
+    chosen = fields.get("mode", options.mode)
+    wanted = Wanted(columns_in(fields), options.set, options.ignore_extra, _key_only(chosen, dataset))
+    return _table(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, dataset, wanted, options, text)
+
+
+def _table(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted, options: Options, text: Text) -> dict[str, Any]:
+    try:
+        head, whole = beginning(head, whole, text, _MOST_UNPACKED)
+        header = look_at_header(head[:HEAD_BYTES], whole, dataset, wanted, layout_by(options))
+    except CsvFileError as error:
+        return _refused(str(error))
+    except ApiError as error:
+        return _refused(error.message)
+    if header.match.broken:
+        return _refused(str(header.match.problem))
+    return {"fields": dataset.columns, **_shown(header, head, dataset, wanted)}
+
+
+def _key_only(asked: str | None, dataset: Dataset) -> bool:
+    """Whether a file may leave out all fields but those of the key, in the mode that was chosen."""
+    chosen = next((mode for mode in dataset.modes if mode == asked), dataset.mode)
+    return dataset.key_scope == "organisation" and needs_key_only(chosen)
+
+
+def _refused(problem: str) -> dict[str, Any]:
+    return {"problem": problem, "rows": [], "missing": []}
+
+
+def _shown(header: Header, head: bytes, dataset: Dataset, wanted: Wanted) -> dict[str, Any]:
+    match = header.match
+    shown = min(len(match.names), _SHOWN)
+    columns = zip(match.names[:shown], match.fields[:shown], _samples(header, head, shown), strict=True)
+    rows = [
+        Row(
+            name=name,
+            samples=[_short(text) for text in samples if text],
+            field="" if field in ERROR_COLUMNS else field,
+            decided=field != PASSED_OVER or name in wanted.columns,
+            asked=field not in ERROR_COLUMNS,
+        )
+        for name, field, samples in columns
+    ]
+    given = {*match.fields, *match.missing}
+    # What the table shows in red needs no sentence besides.
+    seen = match.missing or not all(row.decided for row in rows)
+    return {
+        "rows": rows,
+        "more": len(match.names) - shown,
+        "problem": None if seen else match.problem,
+        "missing": match.missing,
+        "filled": [(field.name, _default(field.default)) for field in dataset.fields if field.name not in given],
+    }
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SAMPLE_CHARACTERS else f"{text[:_SAMPLE_CHARACTERS]}..."
+
+
+def _default(default: str | UploadTime | None) -> str:
+    return "the time of the upload" if isinstance(default, UploadTime) else repr(default or "")
+
+
+def _samples(header: Header, head: bytes, columns: int) -> list[list[str]]:
+    """The first values of each column."""
+    chunks = iter([head[header.end.bytes :]])
+    try:
+        blocks = cut(chunks, header.end, header.delimiter, Limits(_SAMPLES, len(head) + 1))
+        found = next((block for block in blocks if block is not None), None)
+    except CsvFileError:
+        found = None
+    rows = _rows.decode(found.rows_json) if found else []
+    return [[row[place] for row in rows if place < len(row)] for place in range(columns)]
+
+
+async def _received(request: Request) -> tuple[Mapping[str, str], bytes]:
+    boundary = boundary_of(request.headers.get("content-type", ""))
+    if boundary is None:
+        raise no_form()
+    found: dict[str, bytes] = {}
+
+    def begin(name: str, _filename: str | None) -> TextPart:
+        return TextPart(name, partial(found.__setitem__, name[:80]), _MOST_BYTES)
+
+    await receive_parts(_bounded(request.stream()), boundary, begin)
+    head = found.pop("file", b"")
+    return {name: data.decode("utf-8", "replace") for name, data in found.items()}, head
+
+
+async def _bounded(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in body:
+        size += len(chunk)
+        if size > _MOST_BYTES:
+            raise ApiError(413, f"the beginning of a file has at most {HEAD_BYTES} bytes")
+        yield chunk

