@@ -1,4 +1,4 @@
-"""Elasticsearch's answer to a bulk request, item by item. Pure."""
+"""Elasticsearch's answer to a bulk request, item by item. No I/O."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from elastic_transport import SerializationError
 
 FILTER: Final = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 """The parts of a response that `read_answers` needs: the request's ``filter_path``."""
 _UNTROUBLED: Final = b'{"errors":false'
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +31,33 @@ class Answer:
 DONE = Answer(201)
 
 
-def read_answers(body: dict[str, Any] | bytes, items: int) -> list[Answer]:
-    """The answers in a bulk response's body, decoded or not, one an item in order.
+def decoded(body: Any) -> dict[str, Any] | bytes:
+    """A bulk response's body, decoded if there is more to read in it than how many answers it has.
+
+    Without errors it says the same thousands of times.
 
     Raises:
-        ValueError: the response has not as many answers as the request had items, or is no JSON.
+        SerializationError: it is no JSON, or no response.
+    """
+    if not isinstance(body, bytes):
+        found: dict[str, Any] = body
+        return found
+    if body.startswith(_UNTROUBLED) and b'"delete"' not in body:  # a deletion that finds nothing is no error
+        return body
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SerializationError(f"the answer to a bulk request can't be read: {error}", errors=(error,)) from error
+
+
+def read_answers(body: dict[str, Any] | bytes, items: int) -> list[Answer]:
+    """The answers in a bulk response's body, as `decoded` gives it, one an item in order.
+
+    Raises:
+        ValueError: the response has not as many answers as the request had items.
     """
     if isinstance(body, bytes):
-        if body.startswith(_UNTROUBLED) and b'"delete"' not in body:
-            # Thousands of times the same: of a response without errors there is nothing to read but how many they are.
-            return _all_done(body.count(b'"status":'), items)
-        body = msgspec.json.decode(body)
-        assert isinstance(body, dict)
+        return _all_done(body.count(b'"status":'), items)
     if not body.get("errors", True) and "delete" not in body["items"][0]:
         return _all_done(len(body["items"]), items)
     answers = []  # a deletion that finds nothing is no error, but it has not deleted anything

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, cast
 from elastic_transport import ConnectionTimeout
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
-from processor.elastic.answers import FILTER, Answer, all_done, read_answers
+from processor.elastic.answers import FILTER, Answer, all_done, decoded, read_answers
 from processor.elastic.items import text_of
 from processor.elastic.pacing import Pace
 from processor.elastic.unanswered import Fate, Tries, fate_of
@@ -74,9 +74,8 @@ class BulkSink:
         pauses = self._backoff.pauses()
         while left:
             body = text_of([items[i] for i in left] if answers else items)
-            request = partial(self._writer.bulk, operations=cast(Any, body), filter_path=FILTER)
-            response = await self.ask(request, gate, writes=True)
-            found = read_answers(response.body, len(left))
+            response = await self.ask(partial(self._bulk, body), gate, writes=True)
+            found = read_answers(response, len(left))
             if answers:
                 for index, answer in zip(left, found, strict=True):
                     answers[index] = answer
@@ -90,6 +89,10 @@ class BulkSink:
                 await self._wait(f"Elasticsearch puts off {len(left)} items: {reason}", next(pauses))
         self.on_degraded(None)
         return answers
+
+    async def _bulk(self, body: bytes) -> dict[str, Any] | bytes:
+        answer = await self._writer.bulk(operations=cast(Any, body), filter_path=FILTER)
+        return decoded(answer.body)
 
     async def ask(self, request: Callable[[], Awaitable[T]], gate: Gate, writes: bool = False) -> T:
         """The answer to one request, which is made again, after pauses, until Elasticsearch answers it.

@@ -46,7 +46,7 @@ class Column:
 
     def fast(self, values: Sequence[str]) -> Sequence[Any] | None:
         """A whole column's values to store, where all of them are good; None: look at each."""
-        if self.shape_decides and self._all_shaped(values):
+        if self.shape_decides and values and self._all_shaped(values):
             return values
         distinct = set(values)  # countries and colours come again and again
         blanks = self.missing & distinct
@@ -73,11 +73,14 @@ class Column:
         """Whether all are good, and stored as they are, as far as one look at the column's text tells. It may fail to
         see that they are; never the other way."""
         how = self.reading
-        text = "\n".join(values)
         if how.column is not None:
+            text = "\n".join(values)
             alone = text.count("\n") == len(values) - 1  # no text that is several with line ends between them
             return alone and how.column.match(text + "\n") is not None and self._fit(set(map(len, values)))
-        if how.outline is None or (how.unlike is not None and how.unlike in text):
+        if how.outline is None or not how.outline.match(values[0].translate(_NO_DIGITS)):
+            return False  # a column that is written in another way is so from its first text on
+        text = "\n".join(values)
+        if how.unlike is not None and how.unlike in text:
             return False
         outlines = text.translate(_NO_DIGITS).split("\n")
         few = set(outlines)
