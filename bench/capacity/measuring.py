@@ -59,7 +59,9 @@ def ended_job(number: int, partitions: int = 8) -> Job:
         path=f"sources/{id_}/people.csv", name="people.csv", bytes=900_000, sha256=secrets.token_hex(32), lines=10_001,
         columns={name: name for name in ("name", "email", "phone", "birthday", "country", "joined")},
     )  # fmt: skip
-    read = Input(blocks=20, rows=10_000, bytes=900_000, lines=10_001, ended=True, blocks_per_partition=(3,) * partitions)
+    read = Input(
+        blocks=20, rows=10_000, bytes=900_000, lines=10_001, ended=True, blocks_per_partition=(3,) * partitions
+    )
     return Job(
         id=id_, operation="upload", dataset="people", organisation=f"organisation-{number % 1000}", created_by="loader",
         state=State.COMPLETED, created_at=NOW, command_offset=number, partitions=partitions, epoch=1, options=Options(),
@@ -139,7 +141,8 @@ def _lanes() -> list[Figure]:
     few, many = record(1), record(MOST_EXTENTS)
     size, most = len(encode(few)), len(encode(many))
     write, write_most = _seconds(lambda: encode(few)), _seconds(lambda: encode(many))
-    read, read_most = (_seconds(lambda: decode(value, LaneRecord)) for value in (encode(few), encode(many)))
+    short, long = encode(few), encode(many)
+    read, read_most = _seconds(lambda: decode(short, LaneRecord)), _seconds(lambda: decode(long, LaneRecord))
     extents = MOST_EXTENTS - 1
     return [
         Figure("lane_record_bytes", size, "bytes"),
