@@ -44,6 +44,10 @@ class Cluster:
     replicas: int = 1
     kept_jobs: int = 0
     """States in the control table besides those of the jobs that are simulated."""
+    organisations: int = 1
+    """That these jobs are of, and have as many each."""
+    open_jobs: int = 0
+    """Of these jobs, those that have not ended, as paused ones."""
     shared_cores: float | None = None
     """So many cores for everything together, as on one machine; None: each part has its own."""
 
@@ -114,6 +118,7 @@ class Simulation:
         self._on_worker: list[list[Job]] = [[] for _ in range(cluster.workers)]
         self._used = dict.fromkeys(("control", "readers", "workers", "busiest worker", "elasticsearch"), 0.0)
         self._by_worker = [0.0] * cluster.workers
+        self._open = cluster.open_jobs
         self._states = 0
         self._following = 0.0
         """Share of a core that every worker needs to follow the control table."""
@@ -141,7 +146,8 @@ class Simulation:
     # -- the control agent ---------------------------------------------------------------------------------------------
 
     def _control(self) -> None:
-        c, kept = self.constants, self.cluster.kept_jobs + len(self.jobs)
+        c, cluster = self.constants, self.cluster
+        own = (cluster.kept_jobs + len(self.jobs)) / cluster.organisations
         self._control_spent, self._states = max(0.0, self._control_spent - self.step_seconds), 0
         following = 0.0
         while self._commands and self._control_spent < self.step_seconds:
@@ -150,12 +156,13 @@ class Simulation:
             state_us = 2 * (c.state_us + c.state_us_per_lane * job.reported)
             took = c.command_ms / 1e3 + state_us / 1e6
             if kind == "create":
-                took += c.create_us_per_kept_job * kept / 1e6
+                self._open += 1
+                took += (own * c.own_job_us + self._open * c.open_job_us) / 1e6
                 job.started = True
                 self._reading.append(job)
                 self._place(job)
             elif kind == "done" and self._all_reported(job):
-                took += c.end_us_per_kept_job * kept / 1e6
+                self._open -= 1
                 job.ended = self.now
             following += c.table_record_us + c.state_us_per_lane * job.reported
             self._states += 1
@@ -205,11 +212,11 @@ class Simulation:
 
     def _worker_rows(self, worker: int) -> float:
         """Rows in a step, at most: what is left of a core beside the control table and the commands."""
-        c, kept = self.constants, self.cluster.kept_jobs + len(self.jobs)
+        c = self.constants
         others = self._following
         if worker == CONTROL:
             commands = self._states / self.step_seconds * c.command_us
-            others += (commands + kept * c.timers_us_per_kept_job * TIMER_LOOKS_PER_SECOND) / 1e6
+            others += (commands + self._open * c.timers_us * TIMER_LOOKS_PER_SECOND) / 1e6
         in_flight = c.bulk_in_flight / (c.bulk_rows * c.elasticsearch_us / 1e6) * c.bulk_rows
         return self.step_seconds * min(max(0.02, 1 - others) * 1e6 / c.worker_us, in_flight)
 

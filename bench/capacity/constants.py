@@ -37,9 +37,12 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     state_us: float
     state_us_per_lane: float
     table_bytes_per_job: float
-    create_us_per_kept_job: float
-    end_us_per_kept_job: float
-    timers_us_per_kept_job: float
+    own_job_us: float
+    """The control agent's, for a job that is made and ends: so much for each job of its organisation in the table."""
+    open_job_us: float
+    """... and so much for each job of anybody that has not ended."""
+    timers_us: float
+    """Twice a second, for each job that has not ended."""
     lane_record_bytes: float
     lane_bytes_per_extent: float
     lane_us: float

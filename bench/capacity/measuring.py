@@ -14,6 +14,8 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from control.creation.admission import Catalog, holder, startable
 from control.creation.kinds import BUILT_IN
 from control.creation.quotas import usage_of
@@ -113,19 +115,27 @@ def _table() -> list[Figure]:
         jobs.put(decode(value, Job))
     held = (tracemalloc.get_traced_memory()[0] - before) / KEPT_JOBS
     tracemalloc.stop()
-    catalog = Catalog(BUILT_IN, load_datasets())
-    new = ended_job(KEPT_JOBS + 1)
+    return [Figure("table_bytes_per_job", held, "bytes"), *_commands()]
 
-    def create() -> None:
-        holder(jobs, "organisation=another,dataset=people")
-        usage_of(new.organisation, jobs)
-        applied_before(jobs, new, catalog)
+
+def _commands() -> list[Figure]:
+    """What the rules look through for a job that is made and ends: those of its organisation, and those not over."""
+    catalog, new = Catalog(BUILT_IN, load_datasets()), ended_job(KEPT_JOBS + 1)
+    own, others = JobTable(), JobTable()
+    for number in range(KEPT_JOBS):
+        own.put(replace(ended_job(number), organisation=new.organisation))
+        others.put(replace(ended_job(number), state=State.PAUSED, ended_at=None))
+
+    def look(jobs: JobTable) -> None:
+        usage_of(new.organisation, jobs.of(new.organisation))
+        applied_before(jobs.of(new.organisation), new, catalog)
+        holder(jobs.not_over(), "organisation=another,dataset=people")
+        startable(jobs.not_over(), catalog.quotas)
 
     return [
-        Figure("table_bytes_per_job", held, "bytes"),
-        Figure("create_us_per_kept_job", _seconds(create) / KEPT_JOBS * 1e6, "µs"),
-        Figure("end_us_per_kept_job", _seconds(lambda: startable(jobs, catalog.quotas)) / KEPT_JOBS * 1e6, "µs"),
-        Figure("timers_us_per_kept_job", _seconds(lambda: due(jobs, NOW)) / KEPT_JOBS * 1e6, "µs"),
+        Figure("own_job_us", _seconds(lambda: look(own)) / KEPT_JOBS * 1e6, "µs"),
+        Figure("open_job_us", _seconds(lambda: look(others)) / KEPT_JOBS * 1e6, "µs"),
+        Figure("timers_us", _seconds(lambda: due(others.not_over(), NOW)) / KEPT_JOBS * 1e6, "µs"),
     ]
 
 

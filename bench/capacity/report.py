@@ -10,8 +10,8 @@ from bench.capacity.cluster import Outcome
 from bench.capacity.defaults import CONSTANTS, MEASURED
 from bench.capacity.sizing import (
     LADDER,
-    create_seconds,
     kafka_gigabytes,
+    look_seconds,
     saturating,
     size_all,
     start_cpu_seconds,
@@ -41,7 +41,6 @@ def measured_tables() -> Iterator[str]:
     yield ""
     row = {"Elasticsearch": c.elasticsearch_us, "worker": c.worker_us, "Kafka": c.kafka_us, "reader": c.reader_us}
     alone, many = f"{points.upload_rows:,}", f"{points.jobs:,} jobs of {points.rows_of_a_job:,}"
-    kept_us = c.create_us_per_kept_job + c.end_us_per_kept_job
     found = {
         f"an upload of {alone} rows": f"{points.upload_rows_per_second:,.0f} rows/s; all processes together used "
         f"{points.cores:.2f} cores",
@@ -53,8 +52,8 @@ def measured_tables() -> Iterator[str]:
         "commands, while many wait": f"{1000 / c.command_ms:,.0f} a second, {c.command_us:,.0f} µs of processor time",
         "a worker's start": f"{c.start_seconds:.1f} s of processor time; {c.table_record_us:,.0f} µs more for each job "
         f"kept, {c.lane_read_us:,.0f} µs for each lane",
-        "a job kept": f"{c.table_bytes_per_job:,.0f} bytes of memory in each process; {kept_us:.2f} µs for each job "
-        "that is made and ends",
+        "a job kept": f"{c.table_bytes_per_job:,.0f} bytes of memory in each process; {c.own_job_us:.2f} µs for each "
+        "further job of the same organisation that is made and ends",
         "a lane's record": f"{c.lane_record_bytes:.0f} bytes, and {c.lane_bytes_per_extent:.0f} for each stretch of "
         "blocks to do",
         "a job's state": f"{c.state_bytes:.0f} bytes, and {c.state_bytes_per_lane:.0f} for each partition",
@@ -152,16 +151,16 @@ def partition_table() -> Iterator[str]:
 
 
 def kept_table() -> Iterator[str]:
-    """What a table of so many jobs costs every process, and each further job."""
+    """What a table of so many jobs costs each process; and each further job, if one organisation has them all."""
     lines = [
         [
             f"{kept:,}",
             f"{table_megabytes(kept):,.0f} MB",
             f"{start_cpu_seconds(kept, 0):,.0f} s",
-            f"{create_seconds(kept) * 1000:,.0f} ms",
-            f"{kept * CONSTANTS.timers_us_per_kept_job * 2 / 1e6:.0%}",
+            f"{look_seconds(kept) * 1000:,.1f} ms",
+            f"{look_seconds(kept) / 100 * 1000:,.2f} ms",
         ]
         for kept in KEPT
     ]
-    head = ["jobs kept", "memory of each process", "start of a worker", "the control agent, for each job", "for timers"]
+    head = ["jobs kept", "memory", "start of a worker", "a new job, of one organisation that has them all", "of 100"]
     return markdown(head, lines)

@@ -35,6 +35,7 @@ class Load:
     kept_days: float = 30.0
     """`SLUICE_JOB_RETENTION_DAYS`."""
     peak: float = PEAK
+    organisations: int = 100
 
     @property
     def rows_a_day(self) -> int:
@@ -62,7 +63,7 @@ def sized(load: Load, constants: Constants = CONSTANTS) -> Sized:
     """The smallest cluster of the ladder that carries the load with a reserve; if none does, the largest."""
     last = None
     for workers in LADDER:
-        cluster = cluster_for(workers, load.kept_jobs)
+        cluster = cluster_for(workers, load.kept_jobs, organisations=load.organisations)
         outcome = busiest_hour(load, cluster, constants)
         fits = max(outcome.busy[part] for part in ("control", "readers", "busiest worker", "elasticsearch")) <= RESERVE
         last = Sized(load, cluster, outcome, fits)
@@ -72,7 +73,7 @@ def sized(load: Load, constants: Constants = CONSTANTS) -> Sized:
     return last
 
 
-def cluster_for(workers: int, kept_jobs: int = 0, partitions: int | None = None) -> Cluster:
+def cluster_for(workers: int, kept_jobs: int = 0, partitions: int | None = None, organisations: int = 1) -> Cluster:
     """So many workers, and what goes with them: three cores of Elasticsearch each, a reader for each eight."""
     return Cluster(
         workers=workers,
@@ -81,6 +82,7 @@ def cluster_for(workers: int, kept_jobs: int = 0, partitions: int | None = None)
         elasticsearch_cores=4 * workers,
         shards=max(1, ceil(workers / 2)),
         kept_jobs=kept_jobs,
+        organisations=organisations,
     )
 
 
@@ -96,7 +98,7 @@ def busiest_hour(load: Load, cluster: Cluster, constants: Constants = CONSTANTS)
 
 def saturating(workers: int, rows: int, partitions: int | None = None, constants: Constants = CONSTANTS) -> Outcome:
     """As many jobs of this size as a cluster can be given for a minute: what limits it?"""
-    cluster = cluster_for(workers, partitions=partitions)
+    cluster = cluster_for(workers, partitions=partitions, organisations=100)
     most = workers * 1e6 / constants.worker_us * 60
     count = min(6_000, max(2 * cluster.readers, ceil(1.2 * most / rows)))
     jobs = [Job(rows=rows, arrives=number * 40 / count) for number in range(count)]
@@ -119,20 +121,21 @@ def kafka_gigabytes(rows_a_day: int, constants: Constants = CONSTANTS) -> float:
     return rows_a_day * BLOCK_DAYS * REPLICATION * constants.kafka_bytes_per_row / 1e9
 
 
-def create_seconds(kept_jobs: int, constants: Constants = CONSTANTS) -> float:
-    """Time of the control agent for a job that is made and ends, that grows with the table."""
-    return kept_jobs * (constants.create_us_per_kept_job + constants.end_us_per_kept_job) / 1e6
+def look_seconds(own: int, constants: Constants = CONSTANTS) -> float:
+    """Time of the control agent for a job that is made and ends, by the jobs of its organisation in the table."""
+    return own * constants.own_job_us / 1e6
 
 
 LOADS = (
-    Load("one team", 50, 20_000),
-    Load("ten teams", 200, 500_000),
+    Load("one team", 50, 20_000, organisations=1),
+    Load("ten teams", 200, 500_000, organisations=10),
     Load("large files", 50, 20_000_000),
-    Load("a billion rows, 1,000 organisations", 10_000, 100_000, 7),
-    Load("a billion rows, 10,000 organisations", 100_000, 10_000, 1),
-    Load("the same, and its jobs kept for 30 days", 100_000, 10_000, 30),
-    Load("a billion rows, in two hours of the night", 1_000, 1_000_000, 30, 12.0),
-    Load("ten billion rows", 10_000, 1_000_000, 7),
+    Load("a billion rows of 1,000 organisations", 10_000, 100_000, organisations=1_000),
+    Load("... of 10,000 organisations", 100_000, 10_000, 7, organisations=10_000),
+    Load("... of a hot one with all the jobs", 100_000, 10_000, 7, organisations=1),
+    Load("... in jobs of 1,000 rows", 1_000_000, 1_000, 1, organisations=10_000),
+    Load("... in two hours of the night", 1_000, 1_000_000, peak=12.0),
+    Load("ten billion rows", 10_000, 1_000_000),
 )
 
 
