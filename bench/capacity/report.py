@@ -9,7 +9,6 @@ from bench.capacity.checks import checked
 from bench.capacity.cluster import Outcome
 from bench.capacity.defaults import CONSTANTS, MEASURED
 from bench.capacity.sizing import (
-    LADDER,
     kafka_gigabytes,
     look_seconds,
     saturating,
@@ -19,9 +18,10 @@ from bench.capacity.sizing import (
 )
 
 PARTS: Final = ("control", "readers", "busiest worker", "elasticsearch")
+WORKERS: Final = (1, 2, 4, 8, 16, 32, 100)
 JOB_ROWS: Final = (1_000, 10_000, 100_000, 10_000_000)
-KEPT: Final = (1_000, 10_000, 100_000, 1_000_000, 3_000_000)
-PARTITIONS: Final = (8, 32, 128, 256, 1000)
+KEPT: Final = (1_000, 10_000, 100_000, 1_000_000)
+PARTITIONS: Final = (8, 64, 256, 1000)
 BILLION: Final = 1_000_000_000
 FILE_DAYS: Final = 30
 
@@ -124,7 +124,7 @@ def sizing_table() -> Iterator[str]:
 
 def saturation_table() -> Iterator[str]:
     """A line for each number of workers, a column for each size of job."""
-    lines = [[f"{workers}", *(_limit(saturating(workers, rows)) for rows in JOB_ROWS)] for workers in LADDER]
+    lines = [[f"{workers}", *(_limit(saturating(workers, rows)) for rows in JOB_ROWS)] for workers in WORKERS]
     return markdown(["workers", *(f"jobs of {rows:,} rows" for rows in JOB_ROWS)], lines)
 
 

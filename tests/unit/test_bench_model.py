@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from bench.capacity.checks import TOLERANCE, checked
 from bench.capacity.cluster import Cluster, Job, Simulation
+from bench.capacity.plot import Figure, Flat, svg
 from bench.capacity.report import disk_table, kept_table, measured_tables
 from bench.capacity.sizing import LADDER, Load, busiest_hour, cluster_for, saturating, sized
 from bench.model import PAGE, section
@@ -101,6 +103,17 @@ def test_a_load_is_given_the_smallest_cluster_that_carries_it() -> None:
 
 def test_the_simulation_comes_to_what_was_measured() -> None:
     assert [str(point) for point in checked() if abs(point.off) > TOLERANCE] == []
+
+
+def test_the_picture_of_flat_figures_is_drawn_within_its_frame() -> None:
+    sizes = [Figure(rows, 1, 30.0, 11.0) for rows in (10_000, 100_000, 20_000_000)]
+    picture = ElementTree.fromstring(svg(Flat(sizes, [Figure(1_000_000, jobs, 28.0, 12.0) for jobs in (1, 1000)])))
+    _, _, width, height = map(float, picture.attrib["viewBox"].split())
+    points = picture.findall("{http://www.w3.org/2000/svg}circle")
+    assert len(points) == 2 * (3 + 2)
+    assert all(0 < float(point.attrib["cx"]) < width and 0 < float(point.attrib["cy"]) < height for point in points)
+    labels = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert "10,000,000" in labels and "1,000" in labels
 
 
 def test_the_page_has_the_tables_of_the_constants_there_are() -> None:
