@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 app = typer.Typer(add_completion=False, help="Measure, on a stack of its own.", no_args_is_help=False)
@@ -364,6 +365,50 @@ def index(
             f"{name:<50} {figure.rows_per_second:>8,.0f} rows/s, {figure.elasticsearch_microseconds_per_row:.1f} µs of "
             f"Elasticsearch's processor time and {figure.bytes_per_row:.0f} bytes on disk a row"
         )
+
+
+@app.command()
+def growth(
+    kept: Annotated[list[int] | None, typer.Option(help="Ended jobs in the table; may be repeated.")] = None,
+    paused: Annotated[int, typer.Option(min=0, help="Then so many paused jobs, with a lane on each partition.")] = 500,
+    commands: Annotated[int, typer.Option(min=10)] = 300,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Start, takeover and commands with ever more jobs in the table, and with ever more lanes."""
+    from bench.capacity import growth as bench
+
+    figures = bench.measure(sorted(kept or [0, 10_000]), paused, commands, lambda text: print(text, file=sys.stderr))
+    if as_json:
+        print(json.dumps([asdict(figure) for figure in figures], indent=2))
+        return
+    for figure in figures:
+        print(
+            f"{figure.kept_jobs:>8,} jobs, {figure.lanes:>7,} lanes: ready after {figure.start_seconds:.1f} s "
+            f"({figure.start_cpu_seconds:.2f} s of processor time), takeover {figure.takeover_seconds:.1f} s; "
+            f"{figure.commands_per_second:.0f} commands/s, {figure.command_cpu_us:,.0f} µs each; "
+            f"{figure.megabytes:.0f} MB"
+        )
+    for name, value in bench.slopes(figures).items():
+        print(f"{name:<22} {value:>10.2f}")
+
+
+@app.command()
+def capacity(
+    rows: Annotated[int, typer.Option(min=10_000, help="Of an upload.")] = 200_000,
+    jobs: Annotated[int, typer.Option(min=1, help="Small jobs that begin at once.")] = 200,
+    kept: Annotated[int, typer.Option(min=1, help="Ended jobs in the table.")] = 10_000,
+    paused: Annotated[int, typer.Option(min=1, help="Paused jobs, with a lane on each partition.")] = 500,
+    commands: Annotated[int, typer.Option(min=10)] = 300,
+    json_file: Annotated[Path | None, typer.Option("--json", help="A file for `python -m bench.model`.")] = None,
+) -> None:
+    """What a row, a command, a lane and a job kept cost: the constants of `python -m bench.model`."""
+    from bench.capacity import run as bench
+
+    found = bench.measure(rows, jobs, kept, paused, commands, lambda text: print(text, file=sys.stderr, flush=True))
+    if json_file is not None:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    for line in bench.lines(found):
+        print(line)
 
 
 def completed(arguments: Sequence[str]) -> list[str]:

@@ -37,7 +37,7 @@ from runtime.datasets import load_datasets
 from runtime.files.storage import open_storage
 from runtime.settings import Settings
 from schemas.descriptors.modes import MODES
-from schemas.job import Input, LaneTotals, RestedLane
+from schemas.job import ENDED, Input, LaneTotals, RestedLane
 from schemas.messages.codec import decode, encode
 from schemas.messages.commands import Command, InputEnded, LanesDone, LanesRested
 from schemas.messages.events import CommandRejected, History
@@ -99,7 +99,8 @@ class StubLog:
             catalog=self.catalog,
             holder=lambda key: holder(jobs.values(), key),
             find=jobs.get,
-            jobs=jobs.values,
+            jobs_of=lambda _: jobs.values(),
+            not_over=lambda: [job for job in jobs.values() if job.state not in ENDED],
             applied_before=lambda new: applied_before(jobs.values(), new, self.catalog),
         )
         effect = react(jobs.get(command.job_id), command, context)
