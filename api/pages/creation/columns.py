@@ -1,4 +1,8 @@
-"""Which column of a file is which field, before the file is sent: a table made from its first bytes."""
+"""Which column of a file is which field, before the file is sent: a table made from its header.
+
+The page's script sends the header alone; it reads the rows behind it itself, and checks them by `checks_of`. Of a file
+in an encoding that only Python knows it sends the first bytes, if the user asks for it.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from starlette.responses import Response
 from api.errors import ApiError, invalid
 from api.jobs.creation.again import stored_path, text_left
 from api.jobs.creation.job_request import values_as
+from api.pages.creation.cell_checks import checks_of
 from api.pages.creation.forms import columns_in, format_in
 from api.pages.fields import no_form
 from api.pages.rendering import fragment
@@ -62,8 +67,8 @@ class Row:
 
 
 async def show_columns(request: Request) -> Response:
-    """The table for the file whose first bytes are sent; nothing is stored. Fields: dataset, mode, columns, whole;
-    file."""
+    """The table for the file whose header, or first bytes, are sent; nothing is stored. Fields: dataset, mode, empty,
+    columns, whole, fixed (nothing can be chosen); file."""
     fields, head = await _received(request)
     catalog = services(request).catalog
     dataset = catalog.datasets.get(fields.get("dataset", ""))
@@ -82,7 +87,11 @@ async def show_columns(request: Request) -> Response:
         )
     except ApiError as error:
         return fragment("columns.html", **_refused(error.message))
-    return fragment("columns.html", **_table(head, "whole" in fields, dataset, wanted, options, text_by(options)))
+    shown = _table(head, "whole" in fields, dataset, wanted, options, text_by(options))
+    mode = next((mode for mode in dataset.modes if mode == fields.get("mode")), dataset.mode)
+    if "told" in shown:
+        shown["told"]["checks"] = checks_of(dataset, mode, keeps=fields.get("empty") != "clear")
+    return fragment("columns.html", fixed="fixed" in fields, **shown)
 
 
 async def _wanted(request: Request, fields: Mapping[str, str], dataset: str, said: dict[str, str | None]) -> Wanted:
@@ -168,14 +177,27 @@ def _shown(header: Header, head: bytes, dataset: Dataset, wanted: Wanted) -> dic
         for name, field, samples in columns
     ]
     given = {*match.fields, *match.missing}
+    filled = {field.name: _default(field.default) for field in dataset.fields if field.name not in given}
     # What the table shows in red needs no sentence besides.
     seen = match.missing or not all(row.decided for row in rows)
     return {
         "rows": rows,
+        "told": {
+            "delimiter": header.delimiter.decode(),
+            "names": match.names,
+            "fields": ["" if field in ERROR_COLUMNS else field for field in match.fields],
+            "decided": [
+                field != PASSED_OVER or name in wanted.columns or wanted.ignore_extra
+                for name, field in zip(match.names, match.fields, strict=True)
+            ],
+            "dataset": dataset.columns,
+            "missing": match.missing,
+            "filled": filled,
+        },
         "more": len(match.names) - shown,
         "problem": None if seen else match.problem,
         "missing": match.missing,
-        "filled": [(field.name, _default(field.default)) for field in dataset.fields if field.name not in given],
+        "filled": filled.items(),
     }
 
 
