@@ -14,7 +14,7 @@ const UNREADABLE = "This browser can't read the file. Is it a folder, or has it 
 /** What the form says; a form without fields of its own says what its job was asked for. */
 function formValue(form, table, name) {
   const fixed = table.dataset.fixed ? JSON.parse(table.dataset.fixed) : {};
-  if (name === "dataset") return fixed.dataset ?? (form.getAttribute("data-dataset") || form.elements.dataset.value);
+  if (name === "dataset") return form.getAttribute("data-dataset") || form.elements.dataset.value; // form.dataset is a field
   return fixed[name] ?? form.elements[name]?.value ?? "";
 }
 
@@ -83,9 +83,8 @@ async function matched(form, table, sent, more, asked) {
   const body = new FormData();
   const names = ["columns", "mapping", "organisation", "mode", "empty", ...more];
   for (const name of names) body.append(name, formValue(form, table, name));
-  if (table.dataset.fixed) body.append("fixed", "on");
   if (sent) {
-    body.append("dataset", formValue(form, table, "dataset"));
+    if (!table.dataset.fixed) body.append("dataset", formValue(form, table, "dataset"));
     for (const [name, value] of Object.entries(sent)) body.append(name, value);
   }
   let html = "";

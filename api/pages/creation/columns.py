@@ -32,7 +32,7 @@ from api.uploads.receiving import MOST_JSON_BYTES, TextPart, receive_parts
 from api.uploads.unpacking import compression_of
 from api.web.services import caller, services, visible_job
 from control.creation.admission import Catalog
-from csvfile.columns import Wanted, wanted_by
+from csvfile.columns import Wanted, wanted_by, wanted_of_corrections
 from csvfile.cutter import Limits, cut
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, Header, look_at_header
@@ -68,7 +68,7 @@ class Row:
 
 async def show_columns(request: Request) -> Response:
     """The table for the file whose header, or first bytes, are sent; nothing is stored. Fields: dataset, mode, empty,
-    columns, whole, fixed (nothing can be chosen); file."""
+    columns, whole; file."""
     fields, head = await _received(request)
     catalog = services(request).catalog
     dataset = catalog.datasets.get(fields.get("dataset", ""))
@@ -91,7 +91,7 @@ async def show_columns(request: Request) -> Response:
     mode = next((mode for mode in dataset.modes if mode == fields.get("mode")), dataset.mode)
     if "told" in shown:
         shown["told"]["checks"] = checks_of(dataset, mode, keeps=fields.get("empty") != "clear")
-    return fragment("columns.html", fixed="fixed" in fields, **shown)
+    return fragment("columns.html", **shown)
 
 
 async def _wanted(request: Request, fields: Mapping[str, str], dataset: str, said: dict[str, str | None]) -> Wanted:
@@ -104,9 +104,13 @@ async def _wanted(request: Request, fields: Mapping[str, str], dataset: str, sai
 
 
 async def show_stored_columns(request: Request) -> Response:
-    """The table for the stored file of a job. Fields: columns, and how the file is written."""
+    """The table for the stored file of a job, or for the header of a file that is to be sent to it: that of a draft, or
+    corrected rows. Fields: columns, and how the stored file is written; or file.
+    """
     job, parts = await visible_job(request), services(request)
-    fields, _ = await _received(request)
+    fields, header = await _received(request)
+    if header:
+        return fragment("columns.html", fixed=True, **_sent_table(job, header, parts.catalog))
 
     def read(_stop: threading.Event) -> dict[str, Any]:
         return stored_table(fields, job, parts.catalog, parts.settings.storage_root)
@@ -120,9 +124,7 @@ def stored_table(fields: Mapping[str, str], job: Job, catalog: Catalog, root: Pa
     Raises:
         ApiError: 404, the dataset is not known any more; 409 or 410, the file is not as it was.
     """
-    dataset = catalog.datasets.get(job.dataset)
-    if dataset is None:
-        raise ApiError(404, f"there is no dataset {job.dataset} here any more")
+    dataset = _dataset_of(job, catalog)
     said = values_as(format_in(fields), Options)
     options = replace(job.options, **{name: getattr(said, name) for name in FORMAT_OPTIONS})
     problem = layout_problem(options)
@@ -137,6 +139,28 @@ def stored_table(fields: Mapping[str, str], job: Job, catalog: Catalog, root: Pa
     chosen = fields.get("mode", options.mode)
     wanted = Wanted(columns_in(fields), options.set, options.ignore_extra, _key_only(chosen, dataset))
     return _table(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, dataset, wanted, options, text)
+
+
+def _sent_table(job: Job, header: bytes, catalog: Catalog) -> dict[str, Any]:
+    """The table for a header, in UTF-8, of a file for this job. Raises as `stored_table`."""
+    dataset = _dataset_of(job, catalog)
+    said = job.options
+    mode = said.mode or dataset.mode
+    plain = Options(delimiter=said.delimiter, quote=said.quote, escape=said.escape)
+    wanted = wanted_by(said, mode)
+    if job.state != "DRAFT":
+        plain, wanted = Options(), wanted_of_corrections(said, mode)
+    shown = _table(header, True, dataset, wanted, plain, text_by(plain))
+    if "told" in shown:
+        shown["told"]["checks"] = checks_of(dataset, mode, keeps=said.empty != "clear")
+    return shown
+
+
+def _dataset_of(job: Job, catalog: Catalog) -> Dataset:
+    dataset = catalog.datasets.get(job.dataset)
+    if dataset is None:
+        raise ApiError(404, f"there is no dataset {job.dataset} here any more")
+    return dataset
 
 
 def _table(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted, options: Options, text: Text) -> dict[str, Any]:
