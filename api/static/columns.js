@@ -190,11 +190,11 @@ function showRows(form, place, api, rows) {
   const sentence = sentenceOf(rows, bad, heads);
   const first = rows.slice(0, SHOWN_ROWS);
   const further = bad.filter((row) => row.number > SHOWN_ROWS).slice(0, SHOWN_MISFITS);
-  const parts = [element("h3", {}, "First rows"), element("p", { class: bad.length ? "notice bad" : "hint" }, sentence)];
+  const parts = [element("p", { class: "rows-title" }, "First rows"), element("p", { class: bad.length || heads.some((head) => head.bad) ? "unfit" : "hint" }, sentence)];
   if (rows.length) {
     const label = "First rows of the file under the columns of the dataset";
     const columns = heads.map((head) => {
-      const hint = head.hint ? [element("span", { class: "hint" }, ` ${head.hint}`)] : [];
+      const hint = head.hint ? [element("span", { class: "hint" }, head.hint)] : [];
       return element("th", { scope: "col", ...(head.bad ? { class: "misfit" } : {}) }, head.field, ...hint);
     });
     const top = element("tr", {}, element("th", { scope: "col" }, "Row"), ...columns);
@@ -211,11 +211,15 @@ function showRows(form, place, api, rows) {
 
 function sentenceOf(rows, bad, heads) {
   const count = rows.length.toLocaleString("en-US");
-  if (!rows.length) return "There is no row behind the header in the first 64 KiB.";
-  const which = rows.length === 1 ? "The first row" : `The first ${count} rows`;
-  if (bad.length) return `${bad.length.toLocaleString("en-US")} of the first ${count} ${rows.length === 1 ? "row does" : "rows do"} not fit. They would be row errors; the others are stored.`;
-  const fit = rows.length === 1 ? "fits" : "fit";
-  return heads.some((head) => head.bad) ? `${which}: the columns in red do not fit the dataset.` : `${which} ${fit} the dataset. Nothing has been sent yet but the header.`;
+  const refused = heads.some((head) => head.bad) ? " The columns in red do not fit the dataset: such a file is refused." : "";
+  if (!rows.length) return `There is no row behind the header in the first 64 KiB.${refused}`;
+  const one = rows.length === 1;
+  if (bad.length) {
+    const told = `${bad.length.toLocaleString("en-US")} of the first ${count} ${one ? "row does" : "rows do"} not fit.`;
+    return told + (refused || " They would be row errors; the others are stored.");
+  }
+  const which = one ? "The first row fits" : `The first ${count} rows fit`;
+  return refused.trim() || `${which} the dataset. Nothing has been sent yet but the header.`;
 }
 
 function reasonOf(row, api) {
@@ -226,13 +230,13 @@ function reasonOf(row, api) {
 
 function lineOf(row, heads) {
   const number = element("th", { scope: "row", ...(row.reason ? { class: "misfit", title: `the row ${row.reason}` } : {}) }, String(row.number));
-  if (row.reason) number.append(element("span", { class: "unseen" }, `: the row ${row.reason}`));
+  if (row.reason) number.append(element("span", { class: "unseen" }, ` (the row ${row.reason})`));
   const cells = heads.map((head) => {
     if (head.column < 0) return element("td", { class: head.bad ? "misfit" : "hint" }, head.bad ? "" : head.hint);
     const { text, reason } = row.cells[head.column];
     if (!reason) return element("td", head.bad || row.reason ? { class: "misfit" } : {}, shortened(text));
     const told = `${head.field} ${reason}`;
-    return element("td", { class: "misfit", title: told }, shortened(text), element("span", { class: "unseen" }, ` (${told})`));
+    return element("td", { class: "misfit", title: told }, shortened(text) || "(empty)", element("span", { class: "unseen" }, ` (${told})`));
   });
   return element("tr", {}, number, ...cells);
 }

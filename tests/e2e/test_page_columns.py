@@ -236,7 +236,7 @@ def test_first_rows_are_shown_and_what_does_not_fit_is_red_before_anything_is_se
         "country is required, but empty",
     ]
     expect(table.get_by_role("cell", name="kim at example.org (email is not an email address)")).to_be_visible()
-    expect(table.get_by_role("rowheader", name="3: the row has too few values: 3 instead of 5")).to_be_visible()
+    expect(table.get_by_role("rowheader", name="3 (the row has too few values: 3 instead of 5)")).to_be_visible()
     assert form.locator(".misfits li").all_inner_texts() == [
         "Row 2: email is not an email address",
         "Row 3 has too few values: 3 instead of 5",
@@ -265,7 +265,7 @@ def test_a_file_is_dropped_on_the_closed_form_whatever_it_is_written_in(
     expect(form.locator(".misfit")).to_have_count(0)
     drop(page, text.encode("cp1252"), "people.csv")
     expect(form.locator(".columns .notice.bad")).to_contain_text("The file is not UTF-8")
-    form.get_by_text("How the file is written").click()
+    form.locator("summary", has_text="How the file is written").click()
     form.get_by_label("Encoding").fill("cp850")
     form.get_by_label("Encoding").blur()
     expect(form.locator(".columns")).to_contain_text("This browser can't read cp850")
