@@ -203,6 +203,8 @@ class BulkSink:
             if tries.may_come(now):
                 raise UnansweredError from error
             raise
+        else:
+            tries.goes_on()
 
     async def _wait(self, reason: str, seconds: float) -> None:
         self.on_degraded(reason)

@@ -69,6 +69,10 @@ class Tries:
         if self.stopped_at is None:
             self.stopped_at = now
 
+    def goes_on(self) -> None:
+        """The job is not to stop, or not any more: the write is tried until it is answered."""
+        self.stopped_at = None
+
     def worthwhile(self, now: float) -> bool:
         """Whether there should be another try.
 
