@@ -196,7 +196,7 @@ def test_jobs_are_started_filtered_and_stopped_by_the_keyboard_alone(
         page.keyboard.type(organisation)
         tab_to(page, form.locator("input[type=file]"))
         with page.expect_file_chooser() as chooser:
-            page.keyboard.press("Enter")
+            page.keyboard.press("Space")
         chooser.value.set_files(file)
         expect(form.locator(".fitting")).to_contain_text("rows fit the dataset")
         tab_to(page, form.get_by_role("region", name="First rows of the file"))
