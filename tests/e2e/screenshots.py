@@ -1,8 +1,12 @@
-"""Takes the pictures of docs/page.md anew: ``python -m tests.e2e.screenshots``. It starts servers of its own."""
+"""Takes the pictures of docs/page.md anew: ``python -m tests.e2e.screenshots``. It starts servers of its own.
+
+``SLUICE_TEST_SERVERS=KAFKA_PORT,ELASTICSEARCH_PORT`` names servers that run already.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +21,7 @@ from runtime.settings import Settings
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from tests.cluster import ROOT, Cluster
-from tests.conftest import own_settings
+from tests.conftest import named_servers, own_settings
 from tests.e2e.browser import fill_upload, launched, opened, state
 from tests.faults.bad_rows import spoil
 
@@ -64,18 +68,31 @@ def running(home: Path) -> Iterator[Cluster]:
     home.chmod(0o711)  # Elasticsearch may run as another user
     (home / "datasets").mkdir()
     (home / "datasets" / "members.json").write_text(MEMBERS)
-    servers = Servers(
+    with servers(home) as found:
+        cluster = Cluster(own_settings(found, home / "own", datasets_folder=home / "datasets"))
+        try:
+            cluster.up()
+            yield cluster
+        finally:
+            cluster.close()
+
+
+@contextmanager
+def servers(home: Path) -> Iterator[Servers]:
+    """Those that ``SLUICE_TEST_SERVERS`` names, or a Kafka and an Elasticsearch that end with this program."""
+    named = os.environ.get("SLUICE_TEST_SERVERS")
+    if named:
+        yield named_servers(named, home)
+        return
+    found = Servers(
         Settings(home=home / "stack", kafka_port=free_port(), elasticsearch_port=free_port(), api_port=free_port())
     )
-    servers.start()
-    cluster = Cluster(own_settings(servers, home / "own", datasets_folder=home / "datasets"))
+    found.start()
     try:
-        cluster.up()
-        yield cluster
+        yield found
     finally:
-        cluster.close()
-        servers.stop()
-        servers.remove()
+        found.stop()
+        found.remove()
 
 
 def take(browser: Browser, cluster: Cluster, folder: Path) -> None:
