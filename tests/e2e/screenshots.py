@@ -66,6 +66,7 @@ def main() -> None:
 def running(home: Path) -> Iterator[Cluster]:
     """Servers and processes of their own."""
     home.chmod(0o711)  # Elasticsearch may run as another user
+    (home / "own").mkdir()
     (home / "datasets").mkdir()
     (home / "datasets" / "members.json").write_text(MEMBERS)
     with servers(home) as found:
