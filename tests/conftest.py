@@ -102,7 +102,7 @@ def stack(request: pytest.FixtureRequest, test_home: Path) -> Iterator[Servers]:
     named = os.environ.get("SLUICE_TEST_SERVERS")
     why = ""
     try:
-        servers = _named_servers(named, test_home) if named else _own_servers(test_home)
+        servers = named_servers(named, test_home) if named else _own_servers(test_home)
     except (StackError, OSError) as error:
         why = f"the tests' Kafka and Elasticsearch can't be had: {error}"
     if why:  # outside of the except clause, so that pytest shows no chained exceptions
@@ -116,7 +116,7 @@ def stack(request: pytest.FixtureRequest, test_home: Path) -> Iterator[Servers]:
         servers.remove()
 
 
-def _named_servers(ports: str, home: Path) -> Servers:
+def named_servers(ports: str, home: Path) -> Servers:
     """The settings of servers that run already. Raises StackError if they do not answer."""
     found = re.fullmatch(r"(\d+),(\d+)", ports)
     if found is None:

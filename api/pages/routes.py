@@ -23,6 +23,7 @@ _READ: Final[dict[str, Handler]] = {
     "/jobs": listing.show_jobs,
     _JOB: job.show_job,
     f"{_JOB}/live": job.show_live,
+    f"{_JOB}/watch": job.watch_job,
     f"{_JOB}/again": again.show_again,
     f"{_JOB}/errors": errors.show_errors,
     f"{_JOB}/plot": plot.show_plot,

@@ -14,7 +14,7 @@ import psutil
 
 from bench.capacity.seeding import Seeds
 from bench.stack import bench_stack
-from client.http import Api
+from commandline.connection import Api
 from devstack.ports import free_port
 from runtime.settings import Settings
 

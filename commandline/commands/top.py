@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,6 +41,7 @@ _KEYS: Final = {
     "\x1b[A": "up", "\x1bOA": "up", "\x1b[B": "down", "\x1bOB": "down", "\r": "enter", "\n": "enter", "\x1b": "escape",
     "\x7f": "backspace", "\x08": "backspace",
 }  # fmt: skip
+_KEY: Final = re.compile(r"\x1b[\[O][0-9;]*[A-Za-z~]|.", re.DOTALL)
 
 
 @app.command()
@@ -164,6 +167,11 @@ def _drawn(view: View, wide: int, high: int) -> Text:
     return text
 
 
+def keys_in(text: str) -> list[str]:
+    """The keys of what a terminal sends: several at once where they come faster than they are read."""
+    return [_KEYS.get(found, found[:1]) for found in _KEY.findall(text)]
+
+
 @contextmanager
 def _keys() -> Iterator[Callable[[float], str | None]]:
     """A function that waits for the next key, at most so many seconds; the terminal gives keys at once meanwhile."""
@@ -172,12 +180,14 @@ def _keys() -> Iterator[Callable[[float], str | None]]:
 
     place = sys.stdin.fileno()
     before = termios.tcgetattr(place)
+    pressed: deque[str] = deque()
 
     def read(seconds: float) -> str | None:
-        if not select.select([place], [], [], seconds)[0]:
-            return None
-        text = os.read(place, 32).decode("utf-8", "replace")
-        return _KEYS.get(text, text[:1])
+        if not pressed:
+            if not select.select([place], [], [], seconds)[0]:
+                return None
+            pressed.extend(keys_in(os.read(place, 4096).decode("utf-8", "replace")))
+        return pressed.popleft() if pressed else None
 
     try:
         tty.setcbreak(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -124,11 +125,19 @@ def _searched(job: Json) -> str:
 
 def lines(view: View, wide: int, high: int) -> list[Line]:
     """The whole screen: at most `high` lines of at most `wide` characters."""
-    top = _head(view)
-    bottom = [_foot(view, wide)]
+    top = [line for found in _head(view) for line in _wrapped(found, wide)]
+    bottom = _wrapped(_foot(view, wide), wide)
     room = max(1, high - len(top) - len(bottom) - 1)
     cut = [(visible(text)[:wide], style) for text, style in (*top, *_table(view, wide, room), *bottom)]
     return cut[:high]
+
+
+def _wrapped(line: Line, wide: int) -> list[Line]:
+    """What asks or warns is read to its end on a narrow screen, too; all else is cut there."""
+    text, style = line
+    if style not in ("ask", "bad") or len(text) <= wide:
+        return [line]
+    return [(part, style) for part in textwrap.wrap(visible(text), max(1, wide))]
 
 
 def _head(view: View) -> list[Line]:

@@ -16,10 +16,10 @@ from typing import Any
 from processor.validation.parsing import BadValueError, Convert, Reading, reading
 from schemas.descriptors.dates import moment
 from schemas.descriptors.fields import Field
+from schemas.descriptors.shapes import LONGEST_VALUE
 
 __all__ = ["BadValueError", "Column", "compile_column"]
 
-LONGEST = 32_000
 _NO_DIGITS = str.maketrans("123456789", "000000000")
 NAMED = 8
 """Of what a value may be, so many are named in a reason."""
@@ -169,7 +169,7 @@ def compile_column(field: Field) -> Column:
         pattern_reason=field.pattern_reason or f"does not match the pattern {field.pattern}",
         choices=choices,
         min_length=field.min_length or 0,
-        max_length=field.max_length if field.max_length is not None else LONGEST,
+        max_length=field.max_length if field.max_length is not None else LONGEST_VALUE,
         missing=frozenset(field.missing),
         shape_decides=how.shape is not None
         and not (field.pattern or field.enum)

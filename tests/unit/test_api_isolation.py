@@ -24,8 +24,8 @@ from tests.api_world import CORRECTED, EXPORT, World
 
 Place = tuple[str, str]
 JOB, PAGE = "/v1/jobs/{job_id}", "/jobs/{job_id}"
-_BOTH = ("history", "errors", "errors.csv", "preview", "changes.csv", "undone", "undone.csv", "result")
-_OF_REST = (*_BOTH, "watch", "changes", "file", "report", "series", "errors/groups")
+_BOTH = ("watch", "history", "errors", "errors.csv", "preview", "changes.csv", "undone", "undone.csv", "result")
+_OF_REST = (*_BOTH, "changes", "file", "report", "series", "errors/groups")
 _OF_THE_PAGE = (*_BOTH, "live", "again", "report", "plot")
 READS: set[Place] = {
     ("GET", path)

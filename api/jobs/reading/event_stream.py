@@ -9,14 +9,41 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import msgspec
-from sse_starlette import ServerSentEvent
+from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from api import errors
 from api.jobs.reading.job_view import job_view
 from api.readmodel.job_feed import JobFeed, Watch
+from api.web.services import Services
+from control.creation.quotas import exceeded
 from runtime.clock import now_ms
 from schemas.job import ENDED, Job
 
 _PROGRESS_SECONDS = 0.25
+_HEARTBEAT_SECONDS = 15
+_SEND_SECONDS = 60
+
+
+def event_source(parts: Services, job: Job, last_id: str | None = None) -> EventSourceResponse:
+    """The answer that has a job's `events`.
+
+    Raises:
+        ApiError: 429 or 503, there are as many such answers as there may be.
+    """
+    if parts.live.waiting >= parts.settings.api_connections // 2:
+        text = "as many callers watch jobs as the API has room for; ask for the job now and then instead"
+        raise errors.unavailable(text)
+    most = parts.catalog.quotas.of(job.organisation).event_streams
+    if parts.streams[job.organisation] >= most:
+        found = f"organisation {job.organisation} has {parts.streams[job.organisation]} open event streams"
+        raise errors.refused(exceeded("event_streams", job.organisation, most, found))
+    return EventSourceResponse(
+        events(parts.live, job, parts.streams, last_id),
+        ping=_HEARTBEAT_SECONDS,
+        ping_message_factory=lambda: ServerSentEvent(comment="still here"),
+        send_timeout=_SEND_SECONDS,
+        sep="\n",
+    )
 
 
 async def events(
