@@ -132,7 +132,12 @@ def take(browser: Browser, cluster: Cluster, folder: Path) -> None:
     on("job-running", f"/jobs/{running}", drawn)
     on("job-phone-dark", f"/jobs/{running}", drawn, **PHONE)
     on("job-errors", f"/jobs/{failed}", open_errors)
-    on("first-rows", "/", lambda page: choose(page, file("members-of-the-club.csv", SPOILT.encode())), "details.start[open]")
+    on(
+        "first-rows",
+        "/",
+        lambda page: choose(page, file("members-of-the-club.csv", SPOILT.encode())),
+        "details.start[open]",
+    )
     on("estimate", "/", estimate, "details.start[open]")
     on("dry-run", f"/jobs/{tried}", lambda page: expect(page.locator("#changes")).to_be_visible(), "#preview")
 
