@@ -40,6 +40,11 @@ from api.web.middleware import KnownHosts, UnexpectedErrors
 from api.web.responses import on_api_error
 from api.web.routing import starlette_routes
 from api.web.services import Services
+from api.webhooks.metrics import WebhookMetrics
+from api.webhooks.sending import Sending, connections_by
+from api.webhooks.store import KafkaWriter as WebhookWriter
+from api.webhooks.store import WebhookStore
+from api.webhooks.trying import Trials
 from control.creation.admission import Catalog
 from control.creation.kinds import kinds
 from runtime.clients import async_elasticsearch, librdkafka_config
@@ -90,7 +95,9 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
     storage = open_storage(settings)
     live = JobFeed()
     metrics = Metrics(live.view, lambda: live.caught_up)
+    webhook_metrics = WebhookMetrics(metrics.registry)
     serve(settings, metrics.registry, lambda: live.caught_up)
+    connections = connections_by(settings)
     # Made and thrown away: it reads the files of certificates, and refuses what does not fit.
     AdminClient({**librdkafka_config(settings), "log_level": 2})
 
@@ -101,6 +108,8 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
         writer = KafkaWriter(appender)
         principals = PrincipalStore(PrincipalFeed(), writer)
         audit = Audit(KafkaEventWriter(appender))
+        webhooks = WebhookStore(WebhookWriter(appender))
+        sending = Sending(settings, loop, webhooks, connections, webhook_metrics)
         client = async_elasticsearch(settings, node=LimitedNode)
         app.state.services = Services(
             settings=settings,
@@ -115,6 +124,8 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             principals=principals,
             audit=audit,
             authenticator=Authenticator(settings, principals, audit, admin_key(settings)),
+            webhooks=webhooks,
+            trials=Trials(connections, settings.api),
         )
 
         older = OlderHistory(settings, loop, live)
@@ -138,6 +149,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
         ]
         for follower in followers:
             follower.start()
+        sending.start()
         tending = [
             asyncio.create_task(clean_up(settings.storage_root)),
             asyncio.create_task(end_drafts(app.state.services)),
@@ -149,6 +161,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             for task in tending:
                 task.cancel()
             app.state.services.files.close()
+            await sending.stop()
             await asyncio.gather(*(asyncio.to_thread(stop) for stop in (older.stop, *(one.stop for one in followers))))
             await asyncio.to_thread(appender.stop)
             await asyncio.to_thread(history.close)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
@@ -54,9 +55,44 @@ class _Schemas:
         types = [kind for endpoints in groups.values() for endpoint in endpoints for kind in _types(endpoint)]
         schemas, self.components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
         self._schemas = list(zip(types, schemas, strict=True))
+        given = {struct.__name__: struct for kind in _answers(groups) for struct in _structs(kind)}
+        for name, schema in self.components.items():
+            _plain(schema, given.get(name))
 
     def __getitem__(self, kind: Any) -> Json:
         return next(schema for named, schema in self._schemas if named == kind)
+
+
+def _answers(groups: Groups) -> Iterator[Any]:
+    yield ErrorBody
+    for endpoints in groups.values():
+        for endpoint in endpoints:
+            yield from (answer.content for answer in endpoint.answers.values())
+
+
+def _structs(kind: Any) -> Iterator[type[msgspec.Struct]]:
+    """A struct, and all that it consists of."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield kind
+        for hint in get_type_hints(kind).values():
+            yield from _structs(hint)
+    for part in get_args(kind):
+        yield from _structs(part)
+
+
+def _plain(schema: Json, answer: type[msgspec.Struct] | None) -> None:
+    """Says what a field is when it is left out in its description: for generators a default is a value that is there.
+
+    An answer has all its fields, unless its struct leaves out those that are as they are by themselves.
+    """
+    fields: Json = schema.get("properties", {})
+    if answer is not None and not answer.__struct_config__.omit_defaults and fields:
+        schema["required"] = list(fields)
+    for field in fields.values():
+        default = field.pop("default", None)
+        if answer is None and default not in (None, {}, [], ""):
+            told = f"Left out: {json.dumps(default)}."
+            field["description"] = f"{field['description']} {told}" if "description" in field else told
 
 
 def _types(endpoint: Endpoint) -> Iterator[Any]:

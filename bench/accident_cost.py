@@ -10,8 +10,8 @@ from typing import Any
 
 from bench.stack import bench_stack
 from bench.upload import WARM_UPS, settle
-from client.following import follow
-from client.http import Api
+from commandline.connection import Api
+from commandline.following import follow
 from runtime.settings import Settings
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset

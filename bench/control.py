@@ -19,7 +19,7 @@ import msgspec
 from elasticsearch.helpers import scan
 
 from bench.stack import bench_stack
-from client.http import Api
+from commandline.connection import Api
 from devstack.ports import free_port
 from runtime.clients import elasticsearch
 from runtime.settings import Settings

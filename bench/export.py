@@ -15,8 +15,9 @@ from elasticsearch import helpers
 from bench.control import Bench
 from bench.stack import bench_stack, cpu_seconds, peak_megabytes
 from bench.upload import upload
-from client.following import follow
-from client.http import Api
+from client.requests.downloads import save_result
+from commandline.connection import Api
+from commandline.following import follow
 from devstack.lifecycle.shutdown import down
 from devstack.lifecycle.startup import up
 from runtime.clients import elasticsearch
@@ -82,7 +83,7 @@ def measure(rows: int, rounds: int) -> ExportFigures:
                 flush=True,
             )
         file = config.home / "exported.csv"
-        Api().save(f"/v1/jobs/{job_id}/result", file)
+        Api().json(save_result(job_id, file))
         verdict = compare_export(config, file, "people", ORGANISATION, DEFAULT_START.isoformat(), None)
         assert verdict.holds and verdict.rows == rows, str(verdict)
         paused, resumed, terminated = stops(Bench(config))
@@ -145,7 +146,7 @@ def memory(most: int) -> dict[int, dict[str, float]]:
         peaks = {}
         for rows in [rows for rows in MEMORY_ROWS if rows <= most]:
             _, job_id = export(max(1, SPREAD_DAYS * rows // most))
-            Api().save(f"/v1/jobs/{job_id}/result", config.home / "exported.csv")
+            Api().json(save_result(job_id, config.home / "exported.csv"))
             peaks[rows] = peak_megabytes(config)
         return peaks
 
@@ -159,9 +160,9 @@ def export(days: int = SPREAD_DAYS) -> tuple[float, str]:
     return time.perf_counter() - began, made["id"]
 
 
-def start(days: int = SPREAD_DAYS) -> dict[str, Any]:
-    """Start an export of the people of the first days; returns the job."""
-    job = {"operation": "export", "dataset": "people", "organisation": ORGANISATION}
+def start(days: int = SPREAD_DAYS, organisation: str = ORGANISATION) -> dict[str, Any]:
+    """Start an export of an organisation's people of the first days; returns the job."""
+    job = {"operation": "export", "dataset": "people", "organisation": organisation}
     till = DEFAULT_START + timedelta(days=days - 1)
     dates = {"from": _iso(DEFAULT_START), "till": _iso(till)}
     return dict(Api().call("POST", "/v1/jobs", json={**job, **dates, "confirm": True}))

@@ -14,7 +14,7 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from bench.stack import bench_stack, cpu_seconds
-from client.http import Api
+from commandline.connection import Api
 from devstack.lifecycle import status
 from ingest.inbox.partition import home_partition
 from runtime.clients import librdkafka_config
@@ -68,8 +68,8 @@ def _run(config: Settings, file: Path, organisation: str, *, moved: bool) -> flo
     job = {"operation": "upload", "dataset": "people", "organisation": organisation, "source": "topic"}
     job_id = str(api.call("POST", "/v1/jobs", json=job)["id"])
     api.call("POST", f"/v1/jobs/{job_id}/pause", params={"wait": 30}, json={}, timeout=60)
-    with _frozen(config):
-        rows = _fill(config, file, job_id, moved)
+    with frozen(config):
+        rows = fill(config, file, job_id, moved)
     began = time.perf_counter()
     while api.job(job_id)["progress"]["rows_read"] < rows:
         time.sleep(POLL_SECONDS)
@@ -83,7 +83,7 @@ def _run(config: Settings, file: Path, organisation: str, *, moved: bool) -> flo
     return took
 
 
-def _fill(config: Settings, file: Path, job_id: str, moved: bool) -> int:
+def fill(config: Settings, file: Path, job_id: str, moved: bool) -> int:
     """Produce each row of the file as a record of its own; returns how many there are."""
     inbox, key, number = topic_name(config.prefix, "inbox"), job_id.encode(), 0
     partition = (home_partition(job_id, config.topic_partitions) + moved) % config.topic_partitions
@@ -97,7 +97,7 @@ def _fill(config: Settings, file: Path, job_id: str, moved: bool) -> int:
 
 
 @contextmanager
-def _frozen(config: Settings) -> Iterator[None]:
+def frozen(config: Settings) -> Iterator[None]:
     """A context in which the reader is stopped (SIGSTOP); for less than a session, or it would lose its partitions."""
     _, records = status.report(config)
     (pid,) = (record.pid for record in records if record.role == "ingest" and record.pid is not None)

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 
 from bench.stack import bench_stack
-from client.following import follow
-from client.http import Api
+from commandline.connection import Api
+from commandline.following import follow
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset
 from verify.compare import compare

@@ -9,14 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.stack import bench_stack, cpu_seconds, peak_megabytes
-from client.following import follow
-from client.http import Api
+from commandline.connection import Api
+from commandline.following import follow
 from processor.elastic.documents import document_lines
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
 from runtime.settings import Settings
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset
+from schemas.descriptors.datasets import Dataset as DescribedDataset
 from schemas.indices import data_mapping, index_settings
 from verify.compare import compare
 
@@ -38,6 +39,8 @@ class UploadFigures:
     ratio: float
     cpu_seconds: dict[str, float]
     """Of one upload, by role."""
+    cpu_microseconds_per_row: dict[str, float]
+    """The same, of one row."""
     peak_megabytes: dict[str, float]
 
 
@@ -75,6 +78,7 @@ def measure(rows: int, rounds: int) -> UploadFigures:
             statistics.median(uploads),
             statistics.median(uploads) / statistics.median(directs),
             used,
+            {role: seconds / rows * 1e6 for role, seconds in used.items()},
             peak_megabytes(config),
         )
 
@@ -103,8 +107,11 @@ class Load:
     Its index grows from run to run as the dataset's does: merges take longer in a larger index.
     """
 
-    def __init__(self, config: Settings, file: Path) -> None:
-        self._config = config
+    def __init__(
+        self, config: Settings, file: Path, index: str = INDEX, dataset: DescribedDataset | None = None
+    ) -> None:
+        """Make the index, with the mapping of `dataset`; None: that of people."""
+        self._config, self._index = config, index
         self._runs = 0
         with file.open(encoding="utf-8", newline="") as text:
             reader = csv.reader(text)
@@ -112,8 +119,8 @@ class Load:
             self._stored = list(zip(*reader, strict=True))
         with elasticsearch(config) as client:
             client.indices.create(
-                index=INDEX,
-                mappings=data_mapping(load_datasets()["people"]),
+                index=index,
+                mappings=data_mapping(dataset or load_datasets()["people"]),
                 settings=index_settings(config.elasticsearch_replicas, config.elasticsearch_shards),
             )
 
@@ -121,7 +128,7 @@ class Load:
         """Load all rows, as a job of their own; returns the seconds, without those to make the lines."""
         self._runs += 1
         job_id, numbers = f"1kbenchdirect{self._runs:03}", range(1, len(self._stored[0]) + 1)
-        lines = document_lines(INDEX, job_id, "bench", self._columns, numbers, self._stored)
+        lines = document_lines(self._index, job_id, "bench", self._columns, numbers, self._stored)
         with elasticsearch(self._config) as client:
             began = time.perf_counter()
             for at in range(0, len(lines), REQUEST_ROWS):

@@ -13,8 +13,8 @@ from elasticsearch.helpers import scan
 
 from bench.stack import bench_stack
 from bench.upload import settle
-from client.following import follow
-from client.http import Api
+from commandline.connection import Api
+from commandline.following import follow
 from runtime.clients import elasticsearch
 from runtime.settings import Settings
 from sample_csv.cli import sample

@@ -1,72 +1,51 @@
-"""The API's address and key: the same as in runtime.settings, but without its slow imports."""
+"""Where the API is, and the key for it, as the environment says; the same as for the command line."""
 
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from client.errors import usage
-from runtime.urls import server_key, server_url
+from client.errors import WrongArgument
 
 
-def api_url(environment: Mapping[str, str] = os.environ) -> str:
-    """The API's base URL, the same as ``Settings.api``.
-
-    Raises:
-        ClientError: the settings give no URL that can be used.
-    """
+def base_url(environment: Mapping[str, str] = os.environ) -> str:
+    """The API's address: SLUICE_API_URL, or that of SLUICE_API_HOST and SLUICE_API_PORT on this machine."""
     values = {name.upper(): value for name, value in environment.items()}
-    host = values.get("SLUICE_API_HOST", "127.0.0.1")
-    port = values.get("SLUICE_API_PORT", "8080")
-    given = values.get("SLUICE_API_URL")
     scheme = "https" if values.get("SLUICE_API_TLS_CERT_FILE") else "http"
-    try:
-        return server_url(given or f"{scheme}://{host}:{port}").rstrip("/")
-    except ValueError as error:
-        raise usage(f"{'SLUICE_API_URL' if given else 'SLUICE_API_HOST or SLUICE_API_PORT'}: {error}") from None
+    host, port = values.get("SLUICE_API_HOST", "127.0.0.1"), values.get("SLUICE_API_PORT", "8080")
+    return values.get("SLUICE_API_URL") or f"{scheme}://{host}:{port}"
 
 
-def tls_context(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext | bool:
-    """What decides which servers are trusted: the authorities that the settings name, or the system's (True).
+def key_source(environment: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
+    """The API key and where it stands: SLUICE_API_KEY, or the file of a local stack; None: there is none.
 
     Raises:
-        ClientError: the file can't be used.
-    """
-    file = {name.upper(): value for name, value in environment.items()}.get("SLUICE_API_CA_FILE")
-    if not file:
-        return True
-    try:
-        return ssl.create_default_context(cafile=file)
-    except (OSError, ValueError) as error:
-        raise usage(f"SLUICE_API_CA_FILE {file} can't be used: {error}") from None
-
-
-def api_key(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The API key: from the environment, or the local stack's; None: there is none.
-
-    Raises:
-        ClientError: the value can't be a key; the message does not show it.
+        ValueError: the API's address can't be read.
     """
     values = {name.upper(): value for name, value in environment.items()}
-    given = values.get("SLUICE_API_KEY")
-    if given:
-        return _sendable(given, "SLUICE_API_KEY")
+    if given := values.get("SLUICE_API_KEY"):
+        return given, "SLUICE_API_KEY"
     # The key of a local stack is for this machine only; it must not be sent to another server.
-    if values.get("SLUICE_API_URL") and urlsplit(api_url(values)).hostname not in ("localhost", "127.0.0.1", "::1"):
+    if values.get("SLUICE_API_URL") and urlsplit(base_url(values)).hostname not in ("localhost", "127.0.0.1", "::1"):
         return None
     file = Path(values.get("SLUICE_HOME", ".sluice")) / "admin.key"
     try:
         key = file.read_bytes().decode("utf-8", "replace").strip()
-    except OSError:
+    except (OSError, ValueError):
         return None
-    return _sendable(key, str(file)) if key else None
+    return (key, str(file)) if key else None
 
 
-def _sendable(key: str, where: str) -> str:
-    try:
-        return server_key(key)
-    except ValueError as error:
-        raise usage(f"the API key in {where} can't be used: {error}") from None
+def headers_for(key: str | None) -> dict[str, str]:
+    """The headers that carry a key.
+
+    Raises:
+        WrongArgument: no header can; the message does not show it.
+    """
+    if key is None:
+        return {}
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise WrongArgument("the API key holds a space, a line end or a character that is not ASCII, and no key does")
+    return {"Authorization": f"Bearer {key}"}

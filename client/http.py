@@ -1,177 +1,119 @@
-"""Sends requests to the API, and turns its refusals into ClientErrors."""
+"""What both shells make of a call for httpx2, and of what httpx2 raises."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+import os
+import ssl
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Any, NoReturn
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import httpx2
 
-from client.address import api_key, api_url, tls_context
-from client.arguments import idempotency
-from client.errors import ClientError, exit_code_for, no_api, unreachable, usage
-from client.saving import Target
-from client.sending import Stream, file_part, opened
+from client.address import base_url, headers_for, key_source
+from client.errors import Unreachable, WrongArgument
+from client.protocol.exchange import decoded
+from client.protocol.retrying import Retry
+from client.protocol.steps import Call, Coded, Reply
 
-Json = dict[str, Any]
-
-_TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
-_SEND_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
-_FETCH_TIMEOUT = httpx2.Timeout(2 * 3600.0, connect=5.0)
-"""The API has a limit of its own for fetching a file."""
-_LISTED = 1000
+_CONNECT_SECONDS: Final = 5.0
+_UNSENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
 
-class Api:
-    """A client of the API."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Where the API is, and how it is spoken to."""
 
-    def __init__(self, transport: httpx2.BaseTransport | None = None) -> None:
-        self.url = api_url()
-        key, trusted = api_key(), tls_context()
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.http = httpx2.Client(
-            base_url=self.url, headers=headers, timeout=_TIMEOUT, transport=transport, trust_env=False, verify=trusted
-        )
+    url: str = field(default_factory=base_url)
+    key: str | None = None
+    trusted: ssl.SSLContext | bool = True
+    """Which servers are trusted: the authorities of a context; True: those of the system."""
+    timeout_seconds: float = 30.0
+    retry: Retry = field(default_factory=Retry)
 
-    def call(self, method: str, path: str, **more: Any) -> Json:
-        """Send a request; returns the answer's JSON.
+    @classmethod
+    def of(
+        cls, url: str | None, key: str | None, ca_file: str | None, timeout: float, retry: Retry | None
+    ) -> Connection:
+        """The connection for a user's arguments; those that are None are as the environment says.
 
         Raises:
-            ClientError: the API refuses (with its message), or can't be reached.
+            WrongArgument: the address, the key or the file can't be used.
         """
-        with self._problems():
-            response = self.http.request(method, path, **more)
-        return self._json(response)
+        try:
+            found = None if key else key_source({**os.environ, **({"SLUICE_API_URL": url} if url else {})})
+            trusted = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        except (ValueError, OSError) as error:
+            raise WrongArgument(f"the address or the file of authorities can't be used: {error}") from None
+        text = key or (found[0] if found else None)
+        return cls(url=url or base_url(), key=text, trusted=trusted, timeout_seconds=timeout, retry=retry or Retry())
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments of httpx2's clients."""
+        limit, headers = _limit(self.timeout_seconds), headers_for(self.key)
+        # To read the system's authorities takes a part of a command's time, and without TLS nobody asks them.
+        verify = self.trusted is not True or not self.url.lower().startswith("http:")
+        return {
+            "base_url": self.url, "headers": headers, "timeout": limit, "trust_env": False,
+            "verify": self.trusted if verify else False,
+        }  # fmt: skip
+
+    def arguments(self, call: Call[Any]) -> dict[str, Any]:
+        """The arguments of httpx2's `build_request`."""
+        found: dict[str, Any] = {
+            "method": call.method,
+            "url": call.path,
+            "params": {name: value for name, value in call.params.items() if value is not None},
+            "headers": dict(call.headers),
+        }
+        if call.timeout_seconds is not None:
+            found["timeout"] = _limit(call.timeout_seconds)
+        if call.json is not None:
+            found["json"] = call.json
+        if call.content is not None:
+            found["content"] = call.content
+        if call.form is not None:
+            found["files"] = call.form()
+        return found
 
     @contextmanager
-    def _problems(self) -> Iterator[None]:
+    def problems(self) -> Iterator[None]:
+        """Turns what httpx2 raises into errors of this client."""
         try:
             yield
         except httpx2.RequestError as error:
-            raise unreachable(self.url, error) from error
+            raise Unreachable(self._silent(error), sent=not isinstance(error, _UNSENT)) from error
+        except httpx2.StreamError as error:
+            raise Unreachable(self._silent(error), sent=True) from error
         except UnicodeEncodeError:
-            raise usage("an argument of the command is not UTF-8 text; write it in UTF-8") from None
+            raise WrongArgument("an argument is not UTF-8 text; write it in UTF-8") from None
         except httpx2.InvalidURL:
-            raise usage("an argument of the command is too long for a URL, or holds what no URL can") from None
+            raise WrongArgument("an argument is too long for a URL, or holds what no URL can") from None
 
-    def _json(self, response: httpx2.Response) -> Json:
-        try:
-            body = json.loads(response.content, parse_constant=_no_number)
-        except (ValueError, RecursionError):
-            body = None
-        if response.is_success and isinstance(body, dict):
-            return body
-        if response.status_code == 204:
-            return {}
-        raise refusal(response.status_code, body)
-
-    def send_file(self, path: Path, job: Json, key: str | None, progress: Callable[[int], None] | None = None) -> Json:
-        """Make a job from a file; `progress` is called with the bytes sent so far.
-
-        Raises:
-            ClientError: the file can't be read, the API refuses, or can't be reached.
-        """
-        headers = idempotency(key)
-        with opened(path) as file, self._problems():
-            described = json.dumps(job, ensure_ascii=False).encode()
-            parts = [("job", (None, described, "application/json")), ("file", file_part(path, file, progress))]
-            return self.call("POST", "/v1/jobs", files=parts, headers=headers, timeout=_SEND_TIMEOUT)
-
-    def send_stream(self, file: IO[bytes], job: Json, key: str | None) -> Json:
-        """Make a job from what comes of a stream. Raises as `send_file`."""
-        described = json.dumps(job, ensure_ascii=False).encode()
-        parts = [("job", (None, described, "application/json")), ("file", ("stdin.csv", Stream(file), "text/csv"))]
-        return self.call("POST", "/v1/jobs", files=parts, headers=idempotency(key), timeout=_SEND_TIMEOUT)
-
-    def fetch_file(self, url: str, job: Json, key: str | None) -> Json:
-        """Make a job from a file that the API fetches from its address.
-
-        Raises:
-            ClientError: the API refuses, or can't be reached.
-        """
-        body = {**job, "source": {"url": url}}
-        return self.call("POST", "/v1/jobs", json=body, headers=idempotency(key), timeout=_FETCH_TIMEOUT)
-
-    def job(self, name: str) -> Json:
-        """The job with this id, or the only one whose id begins so, or the newest one (``last``).
-
-        Raises:
-            ClientError: there is no such job, or there are several.
-        """
-        if name == "last":
-            newest: list[Json] = self.call("GET", "/v1/jobs", params={"limit": 1})["jobs"]
-            if not newest:
-                raise usage("there are no jobs yet")
-            return newest[0]
-        if not name or not all(sign.isalnum() or sign in "-_" for sign in name):
-            raise usage(f"{name[:60]!r} is not a job id; `sluice jobs` lists them")
-        try:
-            return self.call("GET", f"/v1/jobs/{name}")
-        except ClientError as error:
-            if error.http_code != 404:
-                raise
-        found = [job for job in self.jobs() if job["id"].startswith(name)]
-        if len(found) == 1:
-            return found[0]
-        if not found:
-            raise usage(f"there is no job {name}; `sluice jobs` lists them")
-        some = ", ".join(job["id"] for job in found[:5])
-        raise usage(f"{len(found)} job ids begin with {name} ({some} ...); give more of it")
-
-    def jobs(self, limit: int | None = None, **filters: Any) -> Iterator[Json]:
-        """Jobs, newest first."""
-        after = None
-        left = limit
-        while left is None or left > 0:
-            size = _LISTED if left is None else min(left, _LISTED)
-            page = self.call("GET", "/v1/jobs", params=_given({**filters, "limit": size, "after": after}))
-            yield from page["jobs"]
-            after = page["next"]
-            left = None if left is None else left - len(page["jobs"])
-            if after is None or not page["jobs"]:
-                return
-
-    @contextmanager
-    def stream(self, path: str, timeout: float = 60.0) -> Iterator[httpx2.Response]:
-        """An answer that is no refusal, to be read piece by piece.
-
-        Raises:
-            ClientError: the API refuses, or can't be reached, or breaks off.
-        """
-        limit = httpx2.Timeout(timeout, connect=5.0)
-        with self._problems(), self.http.stream("GET", path, timeout=limit) as response:
-            if not response.is_success:
-                response.read()
-                self._json(response)
-            yield response
-
-    def save(self, path: str, target: Path) -> None:
-        """Write an answer that is no refusal to a file.
-
-        Raises:
-            ClientError: as `stream`; or the file can't be written.
-        """
-        with self.stream(path) as answer:
-            Target(target).write(answer.iter_bytes())
+    def _silent(self, error: Exception) -> str:
+        why = f" ({error})" if str(error) else ""
+        return f"the API at {httpx2.URL(self.url).copy_with(userinfo=b'')} can't be reached{why}"
 
 
-def refusal(http_code: int, body: Any) -> ClientError:
-    """The API's refusal, with its message where the body can be read."""
-    detail = body.get("error") if isinstance(body, dict) else None
-    message = detail.get("message") if isinstance(detail, dict) else None
-    if message:
-        return ClientError(str(message), exit_code_for(http_code), http_code)
-    error = no_api(f"the API answered {http_code} in a way that can't be read")
-    error.http_code = http_code
-    return error
+def _limit(seconds: float) -> httpx2.Timeout:
+    return httpx2.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
 
 
-def _given(values: Json) -> Json:
-    return {name: value for name, value in values.items() if value is not None}
+def reply_of(response: httpx2.Response) -> Reply:
+    """The reply that a response is; its content, if it has been read."""
+    return Reply(response.status_code, response.headers, response.content if response.is_closed else b"", response)
 
 
-def _no_number(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+def value_of(found: Coded[Any]) -> Any:
+    """The value for the caller.
+
+    Raises:
+        UnreadableAnswer: the content is of another shape.
+    """
+    value: Any = None
+    if found.kind is bytes:
+        value = found.content
+    elif found.kind is not None:
+        value = decoded(found.content, found.kind)
+    return value if found.wrapped is None else found.wrapped(value)

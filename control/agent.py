@@ -225,7 +225,7 @@ class ControlAgent:
 
     async def _start_next(self, offset: int, at: int) -> None:
         context = self._context(offset, at)
-        for job in startable(self._jobs, self._catalog.quotas):
+        for job in startable(self._jobs.not_over(), self._catalog.quotas):
             if job.id in self._jobs.not_understood:
                 continue
             try:
@@ -243,10 +243,11 @@ class ControlAgent:
             at,
             self._partitions,
             self._catalog,
-            lambda key: holder(self._jobs, key),
+            lambda key: holder(self._jobs.not_over(), key),
             self._jobs.get,
-            lambda new: applied_before(self._jobs, new, self._catalog),
-            lambda: self._jobs,
+            lambda new: applied_before(self._jobs.of(new.organisation), new, self._catalog),
+            self._jobs.of,
+            self._jobs.not_over,
         )
 
     async def _carry_out(self, reaction: Reaction) -> None:

@@ -1,4 +1,7 @@
-"""The control table as a process sees it: the newest state of each job, and the listeners to its changes."""
+"""The control table as a process sees it: the newest state of each job, and the listeners to its changes.
+
+Most jobs in it are over. Rules that are asked for each command look at those that are not, or at one organisation's.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Callable, Iterator
 from control.newer_states import newer_state
 from control.predicates import is_newer, understood
 from runtime.telemetry.log_events import as_event
-from schemas.job import Job
+from schemas.job import ENDED, Job
 from schemas.messages.codec import UndecodableError, decode
 
 log = logging.getLogger(__name__)
@@ -49,6 +52,8 @@ class JobTable:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
+        self._not_over: dict[str, Job] = {}
+        self._of: dict[str, dict[str, Job]] = {}
         self._listeners: list[Listener] = []
         self.not_understood: set[str] = set()
         """Jobs that a newer version has written in a way that this process does not know."""
@@ -62,6 +67,14 @@ class JobTable:
     def get(self, job_id: str) -> Job | None:
         """The job's newest state; None: there is no such job."""
         return self._jobs.get(job_id)
+
+    def not_over(self) -> list[Job]:
+        """The jobs that have not ended."""
+        return list(self._not_over.values())
+
+    def of(self, organisation: str) -> list[Job]:
+        """The jobs of one organisation."""
+        return list(self._of.get(organisation, {}).values())
 
     def listen(self, listener: Listener) -> None:
         """Have `listener(job id, state)` called on each change; the state is None once the job has left the table."""
@@ -82,10 +95,18 @@ class JobTable:
 
     def put(self, job: Job) -> bool:
         """Take in a state; False: it is known, or an older one."""
-        if not is_newer(job, self._jobs.get(job.id)):
+        before = self._jobs.get(job.id)
+        if not is_newer(job, before):
             # An older state can only come from a control agent that lost its partition and did not notice yet.
             return False
+        if before is not None and before.organisation != job.organisation:
+            self._leaves(before)
         self._jobs[job.id] = job
+        self._of.setdefault(job.organisation, {})[job.id] = job
+        if job.state in ENDED:
+            self._not_over.pop(job.id, None)
+        else:
+            self._not_over[job.id] = job
         if understood(job):
             self.not_understood.discard(job.id)
         else:
@@ -96,8 +117,18 @@ class JobTable:
     def remove(self, job_id: str) -> None:
         """The job has left the table."""
         self.not_understood.discard(job_id)
-        if self._jobs.pop(job_id, None) is not None:
+        job = self._jobs.pop(job_id, None)
+        if job is not None:
+            self._not_over.pop(job_id, None)
+            self._leaves(job)
             self._tell(job_id, None)
+
+    def _leaves(self, job: Job) -> None:
+        """The job is no longer one of its organisation's."""
+        others = self._of[job.organisation]
+        del others[job.id]
+        if not others:
+            del self._of[job.organisation]
 
     def _tell(self, job_id: str, job: Job | None) -> None:
         for listener in self._listeners:

@@ -126,8 +126,10 @@ class Context:
     """Another job, by its id."""
     applied_before: Find = field(default=lambda _: None)
     """The job that has applied the file of another one, or is applying it."""
-    jobs: Callable[[], Iterable[Job]] = field(default=lambda: ())
-    """Every job that the control table has."""
+    jobs_of: Callable[[str], Iterable[Job]] = field(default=lambda _: ())
+    """Every job of an organisation that the control table has."""
+    not_over: Callable[[], Iterable[Job]] = field(default=lambda: ())
+    """Every job that has not ended."""
 
 
 def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, ...] | Rejected:
@@ -227,7 +229,10 @@ def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event
     problem = same_file_problem(job, context.applied_before, queued=holder is not None)
     if problem is not None:
         return problem
-    usage, quotas = usage_of(job.organisation, context.jobs()), context.catalog.quotas.of(job.organisation)
+    usage, quotas = (
+        usage_of(job.organisation, context.jobs_of(job.organisation)),
+        context.catalog.quotas.of(job.organisation),
+    )
     full = place_problem(job.source, usage, job.organisation, quotas, queueing=queueing)
     if full is None and holder is not None:
         full = queue_problem(usage, job.organisation, quotas)
@@ -387,7 +392,7 @@ def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...
         return Rejected(409, _busy(holder, job), {"job_id": holder})
     quotas = context.catalog.quotas.of(job.organisation)
     problem_of_size = size_problem(request.source, job.organisation, quotas) or stored_problem(
-        request.source, usage_of(job.organisation, context.jobs()), job.organisation, quotas
+        request.source, usage_of(job.organisation, context.jobs_of(job.organisation)), job.organisation, quotas
     )
     if problem_of_size is not None:
         return problem_of_size
@@ -399,8 +404,8 @@ def _purge(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
     reader = next(
         (
             other.id
-            for other in context.jobs()
-            if other.id != job.id and other.state not in ENDED and paths & {path for path, _ in stored_files(other)}
+            for other in context.not_over()
+            if other.id != job.id and paths & {path for path, _ in stored_files(other)}
         ),
         None,
     )
@@ -414,7 +419,7 @@ def _full(job: Job, context: Context) -> Rejected | None:
     """Why a job that is not at work may not go on: its organisation has as many at work as it may. Nothing keeps one
     from being taken out."""
     quotas = context.catalog.quotas.of(job.organisation)
-    return running_problem(usage_of(job.organisation, context.jobs()), job.organisation, quotas)
+    return running_problem(usage_of(job.organisation, context.jobs_of(job.organisation)), job.organisation, quotas)
 
 
 def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event, ...] | Rejected:

@@ -23,7 +23,12 @@ _LATE_MS: Final = 60_000
 
 
 def timer_of(job: Job) -> int | None:
-    """When the job goes on by itself, in milliseconds since 1970; None: it does not."""
+    """When the job goes on by itself, in milliseconds since 1970; None: it does not.
+
+    A worker asks this of every job in the table, twice a second: what most jobs have not is looked at first.
+    """
+    if job.start_at is None and job.resume_at is None:
+        return None
     return job.start_at if job.state is State.QUEUED else job.resume_at if held(job) else None
 
 

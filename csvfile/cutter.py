@@ -114,6 +114,8 @@ def _cut_block(window: Window, lines: int, delimiter: bytes, most: int, size: in
         if found is None:
             found = odd_rows(data, at, stop, min(greed, left), left, delimiter)
             greed = min(2 * greed, 64)
+            if found is not None and data.find(b'"', at, at + found.size) >= 0:
+                ask = most  # the next quote is found at once, however far it is
         elif found.lines > 8:
             greed = 1
         if found is None:
@@ -124,7 +126,7 @@ def _cut_block(window: Window, lines: int, delimiter: bytes, most: int, size: in
             line += count_lines(blank.group())
             continue
         unreadable.update({len(row_lines) + index: reason for index, reason in found.unreadable.items()})
-        row_lines.extend([line + offset for offset in found.row_lines])
+        row_lines.extend(found.lines_from(line))
         parts.append(found.json)
         at += found.size
         line += found.lines

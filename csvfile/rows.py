@@ -17,6 +17,9 @@ from schemas.messages.codec import encode
 # A record is bounded by the bytes that are looked at; of itself `csv` would refuse a value over 128 KiB.
 csv.field_size_limit(2**31 - 1)
 
+_LINE_BYTES = 128
+"""A guess: so long is a line, or shorter."""
+_ODD_SIGNS = (b'"', b"\\")
 _BLANK_LINE = re.compile(rb"\n\n")
 _ODD = re.compile(rb'["\\\x00-\x09\x0b\x0c\x0e-\x1f]|\r(?!\n)|\n\r?\n')
 _ODD_UNLESS_TAB = re.compile(rb'["\\\x00-\x08\x0b\x0c\x0e-\x1f]|\r(?!\n)|\n\r?\n')
@@ -35,6 +38,13 @@ class Rows(msgspec.Struct, frozen=True):
     """Bytes that the rows take together."""
     unreadable: dict[int, str] = {}
 
+    def lines_from(self, first: int) -> Sequence[int]:
+        """The line on which each row begins, where the first row is on line `first`."""
+        found = self.row_lines
+        if isinstance(found, range):
+            return range(first + found.start, first + found.stop)
+        return [first + line for line in found]
+
 
 def plain_rows(data: bytes, start: int, stop: int, most: int, delimiter: bytes) -> Rows | None:
     """The plain lines from `start` on, at most `most`, that end before `stop`; None: the first line is not plain.
@@ -45,17 +55,24 @@ def plain_rows(data: bytes, start: int, stop: int, most: int, delimiter: bytes) 
     """
     if data[start] in b'\r\n"':
         return None
+    near = min(stop, start + most * _LINE_BYTES)
+    for odd in _ODD_SIGNS:
+        at = data.find(odd, start, near)
+        if at >= 0:
+            near = stop = at
     body = data[start : end_of_lines(data, start, stop, most)]
-    for odd in (b'"', b"\\"):
-        body = _lines_before(body, body.find(odd))
-    if body and not _is_plain(body, delimiter):
+    if start + len(body) > near:
+        for odd in _ODD_SIGNS:
+            body = _lines_before(body, body.find(odd))
+    lines = body.count(b"\n")
+    if body and not _is_plain(body, delimiter, lines):
         body = _lines_before(body, _first_odd(body, delimiter))
+        lines = body.count(b"\n")
     if not body:
         return None
     size = len(body)
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n")
-    lines = body.count(b"\n")
     values = body[:-1].replace(delimiter, b'","').replace(b"\n", b'"],["')
     return Rows(b'["' + values + b'"]', range(lines), lines, size)
 
@@ -65,9 +82,10 @@ def _lines_before(body: bytes, index: int) -> bytes:
     return body if index < 0 else body[: body.rfind(b"\n", 0, index) + 1]
 
 
-def _is_plain(body: bytes, delimiter: bytes) -> bool:
-    """Whether all of `body` is plain lines. It may fail to see that they are, in odd cases; never the other way."""
-    crlf = body.count(b"\r")
+def _is_plain(body: bytes, delimiter: bytes, lines: int) -> bool:
+    """Whether all of `body`, with its `lines` LF, is plain. It may fail to see that it is, in odd cases; never the
+    other way."""
+    crlf = body.count(b"\r") if b"\r" in body else 0
     if crlf != (body.count(b"\r\n") if crlf else 0) or _BLANK_LINE.search(body) or (crlf and b"\n\r" in body):
         return False
     try:
@@ -76,7 +94,7 @@ def _is_plain(body: bytes, delimiter: bytes) -> bool:
         return False
     # orjson escapes what has to be, many bytes at a time: it was nothing but the line ends (and the tabs between
     # values) if the text has become longer by one byte for each, and by its two quotes
-    escapes = body.count(b"\n") + crlf + (body.count(b"\t") if delimiter == b"\t" else 0)
+    escapes = lines + crlf + (body.count(b"\t") if delimiter == b"\t" else 0)
     return len(orjson.dumps(text)) == len(body) + escapes + 2
 
 

@@ -1,4 +1,4 @@
-"""The `sluice` command: the local stack's commands, and those of client/, kibana/ and sample_csv/."""
+"""The `sluice` command: the local stack's commands, and those of commandline/, kibana/ and sample_csv/."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test(args: Annotated[list[str] | None, typer.Argument(help="For pytest, as t
     """
     _require("pytest", "test")
     os.chdir(ROOT)
-    words = args or ["-n", "2", "--durations", "10"]
+    words = args or ["-n", "3", "--durations", "10"]
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])  # noqa: S606
 
 
@@ -180,7 +180,7 @@ def _mount(module: str) -> None:
         app.add_typer(commands)
 
 
-for _module in ("devstack.role_commands", "sample_csv.cli", "client.cli", "kibana.cli"):
+for _module in ("devstack.role_commands", "sample_csv.cli", "commandline.cli", "kibana.cli"):
     _mount(_module)
 
 

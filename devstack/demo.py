@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.console import Console
 
-from client.following import follow
-from client.http import Api
-from client.output import live
+from client.requests.acting import pause, resume
+from commandline.connection import Api
+from commandline.following import follow
+from commandline.view.output import live
 from devstack.layout import Layout
 from devstack.lifecycle.shutdown import down
 from devstack.lifecycle.startup import up
@@ -102,7 +103,7 @@ def _watch(api: Api, job_id: str) -> float:
 
 def _pause_and_resume(api: Api, job_id: str, remark: Any) -> float:
     began = time.monotonic()
-    paused = api.call("POST", f"/v1/jobs/{job_id}/pause", params={"wait": 30}, json={"reason": "to show a pause"})
+    paused = api.json(pause(job_id, reason="to show a pause", wait=30))
     if paused["state"] != "PAUSED":
         return 0.0  # the job ended before the pause
     took = (time.monotonic() - began) * 1000
@@ -111,7 +112,7 @@ def _pause_and_resume(api: Api, job_id: str, remark: Any) -> float:
     time.sleep(2)  # time to see that nothing changes
     still = sum(lane["applied_rows"] for lane in api.job(job_id)["lanes"])
     remark(f"  two seconds later: {still:,} rows; resuming from the checkpoint")
-    api.call("POST", f"/v1/jobs/{job_id}/resume", params={"wait": 10}, json={"reason": "to show a resume"})
+    api.json(resume(job_id, reason="to show a resume", wait=10))
     return time.monotonic() - began
 
 

@@ -45,7 +45,8 @@ class Publisher:
             settings,
             enable_idempotence=True,
             acks="all",
-            compression_type="lz4",
+            # Sealed blocks are compressed already, and what is encrypted can't be compressed once more.
+            compression_type="none" if settings.seal_blocks else "lz4",
             linger_ms=5,
             message_max_bytes=MESSAGE_BYTES,
             queue_buffering_max_kbytes=_QUEUE_KBYTES,

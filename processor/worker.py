@@ -102,7 +102,7 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
         jobs,
         operations(config, storage, undecoded),
         known.datasets,
-        BulkSink(elastic, config.bulk_in_flight, config.late_request_seconds),
+        BulkSink(elastic, config.bulk_in_flight, config.late_request_seconds, writer=undecoded),
         publisher,
         reader,
         partial(read_lane_records, config),

@@ -184,6 +184,16 @@ class Settings(BaseSettings):
         False, description="whether https addresses may lead to hosts in private networks, or this one"
     )
     source_ca_file: Path | None = Field(None, description="PEM file of the authorities to trust, for https addresses")
+    webhook_allow_private: bool = Field(
+        False, description="whether webhooks may lead to hosts in private networks, or this one, and do without TLS"
+    )
+    webhook_seconds: float = Field(15.0, gt=0, le=300, description="time limit of a request to a webhook's receiver")
+    webhook_retry_hours: float = Field(
+        24.0, gt=0, le=24 * 30, description="hours for which a delivery that is not taken is tried again"
+    )
+    webhook_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities to trust, for webhooks; unset: the system's"
+    )
     datasets_folder: Path | None = Field(None, description="a folder of further dataset schemas (*.json, Table Schema)")
 
     operations: str = Field(
@@ -334,7 +344,7 @@ class Settings(BaseSettings):
     def read_files(self) -> dict[str, Path]:
         """The files that clients of Kafka and Elasticsearch, and the API, read, by the names of their settings."""
         clients = ("kafka_ca_file", "kafka_cert_file", "kafka_key_file", "elasticsearch_ca_file")
-        names = (*clients, "api_tls_cert_file", "api_tls_key_file")
+        names = (*clients, "api_tls_cert_file", "api_tls_key_file", "webhook_ca_file")
         return {name: path for name in names if (path := getattr(self, name)) is not None}
 
     @property

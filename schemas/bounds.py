@@ -64,6 +64,10 @@ SignName = Annotated[str, Meta(max_length=20)]
 """A character, or its name."""
 Sign = Annotated[str, Meta(min_length=1, max_length=1)]
 MappingName = Annotated[str, Meta(max_length=64)]
+MOST_NOTIFY: Final = 2048
+NotifyTarget = Annotated[
+    str, Meta(max_length=MOST_NOTIFY, description="the address of a receiver, or the name of a webhook")
+]
 EncodingName = Annotated[str, Meta(max_length=40)]
 Compression = Annotated[str, Meta(max_length=20)]
 Digest = Annotated[str, Meta(max_length=128)]

@@ -35,7 +35,9 @@ def data_index(prefix: str, dataset: str) -> str:
 
 
 def _field_mapping(field: Field) -> dict[str, Any]:
-    return dict(_FIELD_TYPES[field.type])
+    kind = dict(_FIELD_TYPES[field.type])
+    # No terms and no columns: the value is in the document alone.
+    return kind if field.indexed else {**kind, "index": False, "doc_values": False}
 
 
 SCOPE = "sluice_key_scope"

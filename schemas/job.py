@@ -17,6 +17,7 @@ from schemas.bounds import (
     ErrorLimit,
     ErrorShare,
     MappingName,
+    NotifyTarget,
     Offset,
     Partition,
     PartitionCount,
@@ -106,6 +107,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     suspicions: Literal["pause", "note", "off"] | None = None
     """What becomes of a file whose first rows look like an accident; null: it pauses the job before its first row is
     written where the organisation has 1,000 rows to compare with, and is noted elsewhere."""
+    notify: NotifyTarget | None = None
+    """An address, or the name of a webhook of the organisation, that is told when the job stops: when it is over, has
+    failed, or is paused."""
 
 
 COLUMN_OPTIONS: Final = ("mapping", "columns", "set", "ignore_extra")

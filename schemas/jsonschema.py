@@ -16,6 +16,7 @@ from schemas.messages.inbox import InboxRecord, InboxRow
 from schemas.messages.lanes import LaneRecord
 from schemas.messages.plans import Plan
 from schemas.messages.progress import LaneProgress, RowError
+from schemas.messages.webhooks import Delivery, Webhook
 from schemas.policies.principals import PrincipalRecord
 from schemas.policies.security import SecurityEvent
 from schemas.topics import TopicName
@@ -64,6 +65,12 @@ MESSAGES: dict[TopicName, tuple[Any, str, str]] = {
         SecurityEvent,
         "Security event",
         "Who came in, who was refused, who made keys. Key: the principal's name.",
+    ),
+    "webhooks": (Webhook, "Webhook", "An address that an organisation has events sent to. Key: the webhook's id."),
+    "webhook-deliveries": (
+        Delivery,
+        "Delivery",
+        "An event on its way to a webhook, and how far it has come. Key: webhook id/event id.",
     ),
     "dead-letters": (RowError, "Row error", "A row that was not applied, and why. Key: the job id."),
 }

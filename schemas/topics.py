@@ -22,6 +22,8 @@ TopicName = Literal[
     "dead-letters",
     "principals",
     "security-events",
+    "webhooks",
+    "webhook-deliveries",
 ]
 
 
@@ -84,6 +86,8 @@ def topics(prefix: str, partitions: int, replication: int = 1) -> tuple[Topic, .
         ("dead-letters", 4, {**_kept(30), **large}),
         ("principals", 1, _COMPACTED),
         ("security-events", 1, _kept(400)),
+        ("webhooks", 1, _COMPACTED),
+        ("webhook-deliveries", 1, _COMPACTED),
     )
     safe = {"min.insync.replicas": "2"} if replication >= 3 else {}
     return tuple(Topic(topic_name(prefix, name), count, {**config, **safe}) for name, count, config in table)

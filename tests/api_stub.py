@@ -24,16 +24,20 @@ from api.readmodel.job_index import EventSeen, JobSeen
 from api.readmodel.metrics import Metrics
 from api.web.auth import Authenticator
 from api.web.services import Services
+from api.webhooks.posting import Message
+from api.webhooks.store import WebhookStore
+from api.webhooks.trying import Trials
 from control.creation.admission import Catalog, Kind, holder
 from control.creation.same_file import applied_before
 from control.machine import Context
 from control.principals.keys import new_key
 from control.reaction import react
+from control.webhooks.schedule import Outcome
 from runtime.datasets import load_datasets
 from runtime.files.storage import open_storage
 from runtime.settings import Settings
 from schemas.descriptors.modes import MODES
-from schemas.job import Input, LaneTotals, RestedLane
+from schemas.job import ENDED, Input, LaneTotals, RestedLane
 from schemas.messages.codec import decode, encode
 from schemas.messages.commands import Command, InputEnded, LanesDone, LanesRested
 from schemas.messages.events import CommandRejected, History
@@ -63,6 +67,9 @@ class StubLog:
         self.after: Callable[[Command], None] | None = None
         self.principals: StubPrincipals
         self.events: StubEvents
+        self.webhooks: WebhookStore
+        self.webhook_topics: StubWebhooks
+        self.receiver = StubReceiver()
 
     async def answers(self) -> bool:
         return self.up
@@ -92,7 +99,8 @@ class StubLog:
             catalog=self.catalog,
             holder=lambda key: holder(jobs.values(), key),
             find=jobs.get,
-            jobs=jobs.values,
+            jobs_of=lambda _: jobs.values(),
+            not_over=lambda: [job for job in jobs.values() if job.state not in ENDED],
             applied_before=lambda new: applied_before(jobs.values(), new, self.catalog),
         )
         effect = react(jobs.get(command.job_id), command, context)
@@ -149,6 +157,39 @@ class StubPrincipals:
         return made.text
 
 
+class StubWebhooks:
+    """Stands for the topics of the webhooks and their deliveries."""
+
+    def __init__(self, log: StubLog) -> None:
+        self.log = log
+        self.up = True
+        self.records: list[tuple[str, bytes | None]] = []
+
+    async def append(self, topic: str, name: str, value: bytes | None) -> int:
+        if not self.up:
+            raise KafkaUnavailableError("no broker")
+        self.records.append((name, value))
+        return len(self.records) - 1
+
+    async def end_of_events(self) -> int:
+        return len(self.log.history)
+
+
+class StubReceiver:
+    """Stands for the receiver of a webhook, and the connections to it."""
+
+    def __init__(self) -> None:
+        self.outcome = Outcome(204, None)
+        self.sent: list[Message] = []
+
+    async def post(self, message: Message, at_ms: int) -> Outcome:
+        self.sent.append(message)
+        return self.outcome
+
+    async def close(self) -> None:
+        return
+
+
 class StubEvents:
     """Stands for the topic of security events."""
 
@@ -195,9 +236,13 @@ def stub(
         principals, events = StubPrincipals(), StubEvents()
         log.principals, log.events = principals, events
         store = PrincipalStore(principals.feed, principals)
+        log.webhook_topics = StubWebhooks(log)
+        webhooks = log.webhooks = WebhookStore(log.webhook_topics)
         if caught_up:
             live.set_caught_up()
             principals.feed.set_caught_up()
+            webhooks.webhook_feed.set_caught_up()
+            webhooks.delivery_feed.set_caught_up()
         app.state.undeclared = undeclared
         app.state.services = Services(
             settings=settings,
@@ -213,6 +258,8 @@ def stub(
             authenticator=Authenticator(
                 settings, store, events.audit, "secret", catch_up_seconds=5.0 if caught_up else 0.01
             ),
+            webhooks=webhooks,
+            trials=Trials(lambda: log.receiver, settings.api),
             catch_up_seconds=5.0 if caught_up else 0.01,
         )
         yield

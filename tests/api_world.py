@@ -28,6 +28,8 @@ FITTING: dict[str, dict[str, Any]] = {
     "actOnJobs": {"json": {"action": "pause", "all": True}},
     "estimateExport": {"json": EXPORT},
     "createKey": {"json": {"name": "ada", "organisation": "acme", "role": "operator"}},
+    "createWebhook": {"json": {"url": "https://8.8.8.8/hook", "organisation": "acme"}},
+    "redeliver": {"json": {}},
     "setRate": {"json": {"rows_per_second": 5}},
     "appendFile": {"content": PEOPLE + ROW, "headers": {"Upload-Offset": "0"}},
     "saveMapping": {"json": {"dataset": "people", "columns": {"Ring": "phone"}}},
@@ -121,17 +123,22 @@ class World:
         query: str = "",
         key_id: str = "0" * 10,
         name_of: str = "old",
+        webhook_id: str = "0" * 10,
         **more: Any,
     ) -> Response:
         """Send a valid request to a route, with the changes in `more`; returns the answer."""
         endpoint = ROUTES[name]
         path = endpoint.path.replace("{job_id}", job_id).replace("{key_id}", key_id)
-        path = path.replace("{name}", name_of) + query
+        path = path.replace("{name}", name_of).replace("{webhook_id}", webhook_id) + query
         return self.client.request(endpoint.method, path, **{**FITTING.get(name, {}), **more})
 
     def made_key(self) -> str:
         """The id of a new key."""
         return str(self.ask("createKey").json()["id"])
+
+    def made_webhook(self) -> str:
+        """The id of a new webhook."""
+        return str(self.ask("createWebhook", json={"url": "https://8.8.8.8/hook"}).json()["id"])
 
     def draft(self, size: int | None = None, **job: Any) -> str:
         """A job whose file of so many bytes is still to come."""

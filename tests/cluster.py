@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from devstack.ports import free_port
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
+from tests.forking import Forked, end_with_parent
 from tests.waiting import wait_until
 
 T = TypeVar("T")
@@ -41,7 +40,6 @@ _ENTRY = re.compile(r"^(?=\d{4}-\d\d-\d\d )", re.MULTILINE)
 _TROUBLE = re.compile(r" (ERROR|CRITICAL) |Traceback \(most recent call last\)")
 _HARMLESS = re.compile(r"OffsetCommit failed .*(IllegalGeneration|RebalanceInProgress|UnknownMember)")
 """aiokafka's message when a commit comes too late for a rebalance: the records come again, and are dropped."""
-_PR_SET_PDEATHSIG = 1
 
 OVERLOADED = 1.5
 """Runnable processes per core (load average) above which a process may miss its heartbeats for a session of 3 s."""
@@ -67,7 +65,6 @@ class Process:
     """One process from its start to its end; a restart makes another Process."""
 
     def __init__(self, role: Role, number: int, settings: Settings, code: Code | None = None) -> None:
-        code = code or Code(ROOT, Path(sys.executable))
         self.role: Role = role
         self.name = f"{role}-{number}"
         self.address = settings.api
@@ -79,24 +76,21 @@ class Process:
         self.ended_by_test = False
         self.excused = False
         """Its log is not checked: after a freeze a process may report many errors."""
-        with self._log.open("wb") as log:
-            self.child = subprocess.Popen(
-                [str(code.python), "-m", MODULES[role]],
-                cwd=code.folder,
-                env=environment(
-                    settings,
-                    SLUICE_REQUEST_TIMEOUT_SECONDS=REQUEST_SECONDS,
-                    SLUICE_READY_FILE=str(self._ready_file),
-                    **({"SLUICE_METRICS_PORT": str(self.metrics_port)} if self.metrics_port else {}),
-                    SLUICE_LOG_FORMAT=settings.log_format if settings.log_format != "auto" else "text",
-                    PYTHONUNBUFFERED="1",
-                    PYTHONFAULTHANDLER="1",
-                ),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=_end_with_parent() if sys.platform == "linux" else None,
-            )
+        variables = environment(
+            settings,
+            SLUICE_REQUEST_TIMEOUT_SECONDS=REQUEST_SECONDS,
+            SLUICE_READY_FILE=str(self._ready_file),
+            **({"SLUICE_METRICS_PORT": str(self.metrics_port)} if self.metrics_port else {}),
+            SLUICE_LOG_FORMAT=settings.log_format if settings.log_format != "auto" else "text",
+            PYTHONUNBUFFERED="1",
+            PYTHONFAULTHANDLER="1",
+        )
+        self._log.touch()
+        self.child = (
+            Forked(MODULES[role], variables, self._log)
+            if code is None
+            else _started(code, MODULES[role], variables, self._log)
+        )
 
     @property
     def alive(self) -> bool:
@@ -107,7 +101,7 @@ class Process:
         if self.role != "api":
             return self._ready_file.exists()
         try:
-            return httpx2.get(f"{self.address}/readyz", timeout=5, trust_env=False).status_code == 200
+            return _asked(f"{self.address}/readyz").status_code == 200
         except httpx2.HTTPError:
             return False
 
@@ -387,10 +381,22 @@ def forget(settings: Settings) -> None:
             client.indices.delete(index=indices)
 
 
-def _end_with_parent() -> Callable[[], None]:
-    """A function for the child to run before its program, so that Linux kills it when the test run ends."""
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _asked(url: str) -> httpx2.Response:
+    # Without `verify` each request reads all authorities of the system first, which takes longer than the request.
+    return httpx2.get(url, timeout=5, trust_env=False, verify=False)
+
+
+def _started(code: Code, module: str, variables: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [str(code.python), "-m", module],
+            cwd=code.folder,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=end_with_parent,
+        )
 
 
 class Shared:

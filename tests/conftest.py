@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import hypothesis
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from devstack.ephemeral import Servers
 from devstack.errors import StackError
@@ -25,6 +24,7 @@ from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from tests.cluster import Cluster, Shared, forget
 from tests.e2e.commandline import CommandLine
+from tests.scheduling import FilesInTurn, is_beside, turn
 
 KEPT = ("SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS", "SLUICE_TEST_IMAGE")
 """Variables of the shell that a run heeds."""
@@ -44,38 +44,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz", type=float, metavar="MINUTES", help="run the fuzzers alone, with random inputs, so long")
 
 
-LONGEST = ("tests/faults/test_servers_killed.py",)
-"""Files that take minutes: they begin first, so that the run does not end with one process at work."""
-
-
-class FilesInTurn(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-    """Each process takes file after file, in the order of the collection.
-
-    A process starts a Kafka and an Elasticsearch of its own with the first test that asks for them: most tests with
-    servers wait more than they work.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("::")[0]
-
-
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesInTurn:
     config.option.loadscopereorder = False
     return FilesInTurn(config, log)
 
 
-def _turn(item: pytest.Item) -> tuple[bool, int]:
-    file = item.nodeid.split("::")[0]
-    return file.startswith("tests/unit/"), LONGEST.index(file) if file in LONGEST else len(LONGEST)
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest files first, those without servers last; with ``--fuzz``, the fuzzers alone."""
-    items.sort(key=_turn)
+    items.sort(key=lambda item: turn(item.nodeid))
     if config.getoption("--fuzz") is not None:
         others = [item for item in items if item.get_closest_marker("fuzz") is None]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item.get_closest_marker("fuzz") is not None]
+    if is_beside(getattr(config, "workerinput", {}), [item.nodeid for item in items]):
+        os.nice(10)  # tests with servers go first: some must be done in a time
 
 
 @pytest.fixture
@@ -120,7 +102,7 @@ def stack(request: pytest.FixtureRequest, test_home: Path) -> Iterator[Servers]:
     named = os.environ.get("SLUICE_TEST_SERVERS")
     why = ""
     try:
-        servers = _named_servers(named, test_home) if named else _own_servers(test_home)
+        servers = named_servers(named, test_home) if named else _own_servers(test_home)
     except (StackError, OSError) as error:
         why = f"the tests' Kafka and Elasticsearch can't be had: {error}"
     if why:  # outside of the except clause, so that pytest shows no chained exceptions
@@ -134,7 +116,7 @@ def stack(request: pytest.FixtureRequest, test_home: Path) -> Iterator[Servers]:
         servers.remove()
 
 
-def _named_servers(ports: str, home: Path) -> Servers:
+def named_servers(ports: str, home: Path) -> Servers:
     """The settings of servers that run already. Raises StackError if they do not answer."""
     found = re.fullmatch(r"(\d+),(\d+)", ports)
     if found is None:
@@ -184,13 +166,15 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
         "api_port": free_port(),
         "api_require_key": False,
         "topic_partitions": 4,
-        "block_rows": 100,
-        "slice_rows": 500,
-        "bulk_rows": 500,
+        "block_rows": 50,
+        "slice_rows": 125,
+        "bulk_rows": 100,
+        "lane_blocks": 16,  # so that files of few rows fill a lane, and blocks are read again from Kafka
         "session_timeout_seconds": 3,
         "request_timeout_seconds": 60,  # for the test's own requests; see tests/cluster.py for the processes'
         "late_request_seconds": 3,
         "unknown_job_seconds": 3,
+        "webhook_allow_private": True,
     }
     return Settings(**{**own, **more})
 
@@ -262,9 +246,12 @@ def people(test_home: Path) -> People:
     return make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sluice(stack: Servers, test_home: Path) -> Iterator[CommandLine]:
-    """The command line, with a stack of its own that `up` has started, on the run's servers."""
+    """The command line, with a stack of its own that `up` has started, on the run's servers.
+
+    All files share it: each test has organisations of its own.
+    """
     home = test_home / f"e2e-{uuid.uuid4().hex[:6]}"
     sluice = CommandLine(
         Settings(

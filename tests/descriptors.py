@@ -52,7 +52,9 @@ _CONSTRAINTS = st.dictionaries(
     max_size=2,
 ) | st.sampled_from([{}, {"required": True}, {"minimum": 2, "maximum": 1}, {"minLength": 2, "maxLength": 1}, _DAY])
 _TYPES = st.sampled_from(["string", "integer", "number", "boolean", "date", "datetime", "any"])
-_PLAIN = st.fixed_dictionaries({"name": NAMES}, optional={"type": _TYPES})
+_PLAIN = st.fixed_dictionaries(
+    {"name": NAMES}, optional={"type": _TYPES, "sluice": st.fixed_dictionaries({"index": st.booleans()})}
+)
 _FULL = st.fixed_dictionaries(
     {"name": NAMES},
     optional={

@@ -96,8 +96,8 @@ METHODS = ("HEAD", "OPTIONS", "TRACE", "CONNECT", "PATCH", "DELETE", "PROPFIND",
 
 KINDS: Final = [
     # labels of metrics, lines of logs
-    Kind("made-up methods", lambda n, _: request(f"M{n}", "/healthz"), 2000, 50),
-    Kind("made-up paths", lambda n, _: request("GET", f"/v1/{n}/jobs"), 1000, 50),
+    Kind("made-up methods", lambda n, _: request(f"M{n}", "/healthz"), 500, 50),
+    Kind("made-up paths", lambda n, _: request("GET", f"/v1/{n}/jobs"), 300, 50),
     Kind("methods", lambda n, at: request(METHODS[n % 8], f"/v1/jobs/{at['one']}"), 40),
     # heads
     Kind("a cookie to be unquoted", lambda n, _: request("GET", "/", {"Cookie": 'a="' + "\\\\" * 15_000 + '"'}, key=False)),
@@ -145,8 +145,8 @@ KINDS: Final = [
     # much to answer
     Kind("all jobs", lambda n, _: request("GET", _many(n, b"/v1/jobs?limit=1000", b"/v1/stats", b"/metrics", b"/v1/jobs?organisation=none").decode()), 80, 40),
     Kind("the page of all jobs", lambda n, _: request("GET", "/v1/jobs?limit=20"), 80, 40),
-    Kind("readiness", lambda n, _: request("GET", "/readyz", key=False), 400, 100),
-    Kind("the API's description", lambda n, _: request("GET", "/openapi.json", key=False), 200, 50),
+    Kind("readiness", lambda n, _: request("GET", "/readyz", key=False), 200, 100),
+    Kind("the API's description", lambda n, _: request("GET", "/openapi.json", key=False), 100, 50),
     Kind("row errors of long rows", lambda n, at: request("GET", f"/v1/jobs/{at['errors']}/errors?limit=1000"), 12, 6),
     Kind("row errors of long rows, as CSV", lambda n, at: request("GET", f"/v1/jobs/{at['errors']}/errors.csv"), 8, 4),
     Kind("a preview of long rows", lambda n, at: request("GET", f"/v1/jobs/{at['dry']}/preview"), 10, 5),

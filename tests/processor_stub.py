@@ -23,7 +23,7 @@ from schemas.messages.codec import encode
 from schemas.policies.quotas import QuotaBook
 
 T = TypeVar("T")
-Step = Exception | Callable[[list["Item"]], dict[str, Any]]
+Step = Exception | Callable[[list["Item"]], dict[str, Any] | bytes]
 """What one bulk request leads to: an error, or a body made from its items."""
 
 
@@ -76,7 +76,7 @@ class StubClient:
 
 @dataclass
 class _Response:
-    body: dict[str, Any]
+    body: dict[str, Any] | bytes
 
 
 def answers(statuses: Sequence[int] = (), **by_id: tuple[int, str]) -> Callable[[list[Item]], dict[str, Any]]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.1
+"""Seconds between two looks, which take processor time from what is waited for; most conditions are met soon."""
 
 
 def wait_until(condition: Callable[[], T], timeout_seconds: float, what: str) -> T:
@@ -15,11 +17,12 @@ def wait_until(condition: Callable[[], T], timeout_seconds: float, what: str) ->
     Raises:
         AssertionError: it does not within the time; the message has `what` and the last value.
     """
-    deadline = time.monotonic() + timeout_seconds
+    deadline, pause = time.monotonic() + timeout_seconds, _FIRST_PAUSE
     while not (answer := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(
                 f"waited {timeout_seconds:g} seconds in vain until {what}; the last answer: {answer!r}"
             )
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.3 * pause, _LONGEST_PAUSE)
     return answer

@@ -50,11 +50,14 @@ class Verdict:
         return "; ".join([found, *(f"{name}: rows {rows[:5]}" for name, rows in bad.items() if rows)])
 
 
-def compare(settings: Settings, job_id: str, dataset: str, file: Path) -> Verdict:
-    """Compare a UTF-8 CSV file, row by row and value by value, with what Elasticsearch has of a job that has ended."""
+def compare(settings: Settings, job_id: str, dataset: str, file: Path, index: str | None = None) -> Verdict:
+    """Compare a UTF-8 CSV file, row by row and value by value, with what Elasticsearch has of a job that has ended.
+
+    `index`: where its documents are; None: in the dataset's.
+    """
     with elasticsearch(settings) as client:
         documents = _by_row(
-            client, data_indices(settings.prefix, dataset), "sluice.job_id", "sluice.row_number", job_id
+            client, index or data_indices(settings.prefix, dataset), "sluice.job_id", "sluice.row_number", job_id
         )
         errors = _by_row(client, index_name(settings.prefix, "errors"), "job_id", "row", job_id)
         verdict = Verdict()

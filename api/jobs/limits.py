@@ -28,6 +28,7 @@ def limits_of(parts: Services, organisation: str) -> LimitList:
         "stored_bytes": usage.stored_bytes,
         "inbox_rows": usage.inbox_rows,
         "event_streams": parts.streams[organisation],
+        "webhooks": len(parts.webhooks.webhooks.of(organisation)),
     }
     own = [
         LimitView(

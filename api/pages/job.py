@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.errors import ApiError
 from api.jobs.reading.dry_runs import preview_of
+from api.jobs.reading.event_stream import event_source
 from api.jobs.reading.job_view import job_view
 from api.jobs.reading.queries import history_of
 from api.jobs.reading.undone import undone_page
@@ -34,7 +35,7 @@ from api.web.services import Services, caller, services, visible_job
 from control.timers import timer_of
 from runtime.clock import now_ms
 from schemas.ids import job_id_for_start
-from schemas.job import RESTING, Job
+from schemas.job import ENDED, RESTING, Job
 from schemas.policies.principals import Role
 
 _UNDONE_SHOWN = 10
@@ -51,6 +52,11 @@ async def show_live(request: Request) -> Response:
     job, parts = await visible_job(request), services(request)
     changed = request.query_params.get("seen") != mark(job, real_of(parts, job))
     return live(request, job, changed=changed, told=request.query_params.get("told") != newest_record(parts, job))
+
+
+async def watch_job(request: Request) -> Response:
+    """The same events as those of REST, for the page's script."""
+    return event_source(services(request), await visible_job(request))
 
 
 def live(request: Request, job: Job, *, changed: bool, told: bool = True) -> Response:
@@ -87,6 +93,7 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "mark": mark(job, real),
         "newest": newest_record(parts, job),
         "moving": job.state not in RESTING,
+        "ended": job.state in ENDED,
         "file": makes_file(job, kind),
         "real": real,
         "lane_rows": lane_rows(view),

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.routing import BaseRoute, Mount
 
 from api.jobs.actions import COMMANDS, ROLES
-from api.pages import acting, files, job, listing
+from api.pages import acting, files, job, listing, webhooks
 from api.pages.access import keys, provider, signing
 from api.pages.access.gate import gated, open_page
 from api.pages.creation import again, columns, estimating, starting
@@ -23,6 +23,7 @@ _READ: Final[dict[str, Handler]] = {
     "/jobs": listing.show_jobs,
     _JOB: job.show_job,
     f"{_JOB}/live": job.show_live,
+    f"{_JOB}/watch": job.watch_job,
     f"{_JOB}/again": again.show_again,
     f"{_JOB}/errors": errors.show_errors,
     f"{_JOB}/plot": plot.show_plot,
@@ -57,6 +58,12 @@ PAGES: Final[tuple[tuple[str, str, Handler, Role], ...]] = (
     ("GET", f"{_JOB}/file", files.draft_offset, Role.OPERATOR),
     ("PATCH", f"{_JOB}/file", files.take_draft_part, Role.OPERATOR),
     ("POST", "/sign-out", signing.sign_out, Role.VIEWER),
+    ("GET", "/webhooks", webhooks.show_webhooks, Role.OPERATOR),
+    ("POST", "/webhooks", webhooks.create_webhook, Role.OPERATOR),
+    *(
+        ("POST", f"/webhooks/{{webhook_id}}/{action}", handler, Role.OPERATOR)
+        for action, handler in webhooks.ACTIONS.items()
+    ),
     ("GET", "/keys", keys.show_keys, Role.ADMIN),
     ("POST", "/keys", keys.create_key, Role.ADMIN),
     ("POST", "/keys/{key_id}/revoke", keys.revoke, Role.ADMIN),

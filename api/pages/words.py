@@ -229,6 +229,8 @@ def options(view: JobView) -> list[str]:
         told.append("cells are taken and written as they are")
     if chosen.suspicions is not None:
         told.append(_SUSPICIONS[chosen.suspicions])
+    if chosen.notify is not None:
+        told.append(f"tells {chosen.notify} when it stops")
     if chosen.mapping is not None:
         told.append(f"columns as in the mapping {chosen.mapping}")
     told += [f"{name}: {text}" for name in ("quote", "escape") if (text := getattr(chosen, name)) is not None]

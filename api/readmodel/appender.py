@@ -7,7 +7,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from api.errors import KafkaUnavailableError
 from runtime.clients import librdkafka_config
@@ -25,6 +26,7 @@ class Appender:
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         self._prefix = settings.prefix
         self._loop = loop
+        self._config = {**librdkafka_config(settings), "log_level": 2}
         config = librdkafka_config(
             settings,
             enable_idempotence=True,
@@ -70,6 +72,23 @@ class Appender:
         except (KafkaException, BufferError) as error:
             raise KafkaUnavailableError(str(error)) from error
         return await future
+
+    async def end_of(self, topic: TopicName) -> int:
+        """The offset behind the last record of a topic of one partition.
+
+        Raises:
+            KafkaUnavailableError: Kafka does not answer in time.
+        """
+        return await asyncio.to_thread(self._end_of, topic)
+
+    def _end_of(self, topic: TopicName) -> int:
+        place = TopicPartition(topic_name(self._prefix, topic), 0)
+        try:
+            admin = AdminClient(self._config)  # to be held until it has answered
+            found = admin.list_offsets({place: OffsetSpec.latest()}, request_timeout=_KAFKA_SECONDS)
+            return int(found[place].result().offset)
+        except KafkaException as error:
+            raise KafkaUnavailableError(str(error)) from error
 
     def has(self, topic: TopicName, seconds: float) -> bool:
         """Whether Kafka answers within so many seconds, and has the topic; blocks."""

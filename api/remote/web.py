@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +11,7 @@ import httpx2
 
 from api.errors import ApiError, invalid, unavailable
 from api.remote.addresses import Address, allowed_address
+from runtime.network import HostNotFoundError, PrivateAddressError, network_address
 from runtime.settings import Settings
 
 _REDIRECTS: Final = 5
@@ -61,25 +59,14 @@ async def read_web(address: Address, settings: Settings, organisation: str) -> A
     raise invalid(f"{address.shown} leads on more than {_REDIRECTS} times")
 
 
-def is_public(address: str) -> bool:
-    """Whether a network address is one of the internet: not this machine's, a private network's or a link's."""
-    found = ipaddress.ip_address(address)
-    mapped = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
-    return found.is_global and not found.is_multicast and (mapped is None or is_public(str(mapped)))
-
-
 async def _checked_host(address: Address, private: bool) -> str:
     """The network address to connect to."""
     try:
-        async with asyncio.timeout(10):
-            found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError, TimeoutError) as error:
-        raise unavailable(f"the host {address.host} can't be found: {error or 'its name server is silent'}") from error
-    hosts = [str(entry[4][0]).partition("%")[0] for entry in found]
-    if not private and not all(map(is_public, hosts)):
-        text = f"the host {address.host} has a private network address (see SLUICE_SOURCE_PRIVATE_ADDRESSES)"
-        raise ApiError(403, text)
-    return hosts[0]
+        return await network_address(address.host, address.port, allow_private=private)
+    except HostNotFoundError as error:
+        raise unavailable(str(error)) from error
+    except PrivateAddressError as error:
+        raise ApiError(403, f"{error} (see SLUICE_SOURCE_PRIVATE_ADDRESSES)") from error
 
 
 def _require_file(answer: httpx2.Response, address: Address, most_bytes: int) -> None:

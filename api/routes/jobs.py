@@ -6,14 +6,12 @@ from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
-from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import errors
 from api.jobs.creation.create import job_of
 from api.jobs.creation.job_query import FIELDS, OPTIONS
-from api.jobs.reading.event_stream import events
+from api.jobs.reading.event_stream import event_source
 from api.jobs.reading.paging import MOST, query_of
 from api.jobs.reading.queries import job_page
 from api.models import JobPage, JobRequest, JobView
@@ -21,13 +19,13 @@ from api.routes.answers import JOB, JOBS, job_answer, made_answer
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Body, Endpoint, Parameter, Part, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
-from control.creation.quotas import exceeded
 from schemas.bounds import MOST_KEY
 from schemas.job import Options, State
 from schemas.policies.principals import Role
 
-_HEARTBEAT_SECONDS = 15
-_SEND_SECONDS = 60
+_LAST_ID: Final = Parameter(
+    "Last-Event-ID", "The id of the last event that came, when a lost stream is opened again", str, "header"
+)
 
 
 async def list_jobs(request: Request) -> Response:
@@ -51,21 +49,8 @@ async def get_job(request: Request) -> Response:
 
 async def watch_job(request: Request) -> Response:
     """The job at once, then each change of its state as it comes and its progress at most four times a second."""
-    job, parts = await visible_job(request), services(request)
-    if parts.live.waiting >= parts.settings.api_connections // 2:
-        text = "as many callers watch jobs as the API has room for; ask for the job now and then instead"
-        raise errors.unavailable(text)
-    most = parts.catalog.quotas.of(job.organisation).event_streams
-    if parts.streams[job.organisation] >= most:
-        found = f"organisation {job.organisation} has {parts.streams[job.organisation]} open event streams"
-        raise errors.refused(exceeded("event_streams", job.organisation, most, found))
-    return EventSourceResponse(
-        events(parts.live, job, parts.streams),
-        ping=_HEARTBEAT_SECONDS,
-        ping_message_factory=lambda: ServerSentEvent(comment="still here"),
-        send_timeout=_SEND_SECONDS,
-        sep="\n",
-    )
+    last_id = request.headers.get(_LAST_ID.name)
+    return event_source(services(request), await visible_job(request), last_id)
 
 
 ENDPOINTS: Final = (
@@ -159,6 +144,7 @@ ENDPOINTS: Final = (
             Answer(200, "Server-sent events", "text/event-stream"),
             unavailable("As many callers watch jobs as the API has room for, or the API has just started"),
         ),
+        (_LAST_ID,),
         role=Role.VIEWER,
     ),
 )

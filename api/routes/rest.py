@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.openapi import document
-from api.routes import commands, drafts, exports, glance, jobs, keys, limits, many, mappings, reports, service
+from api.routes import commands, drafts, exports, glance, jobs, keys, limits, many, mappings, reports, service, webhooks
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Endpoint
 
@@ -43,6 +43,7 @@ GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "Mappings": mappings.ENDPOINTS,
     "Reports": (*reports.ENDPOINTS, *glance.ENDPOINTS),
     "Keys": keys.ENDPOINTS,
+    "Webhooks": webhooks.ENDPOINTS,
     "Service": (*limits.ENDPOINTS, *service.ENDPOINTS, _DESCRIPTION),
 }
 """Name of a group -> its routes; generated clients have a class for each group."""

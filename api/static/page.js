@@ -109,57 +109,6 @@ document.addEventListener("htmx:afterRequest", (event) => {
   if (sending) sending.hidden = true;
 });
 
-// Choosing a file shows which of its columns is which field. The table is made by the API, from the file's first bytes,
-// with the function that will read its header; what is chosen in it goes into the form's field `columns`.
-const HEAD_BYTES = 256 * 1024;
-const FORMAT = ["encoding", "delimiter", "quote", "escape", "skip_lines", "comment"];
-
-async function showColumns(form) {
-  const table = form.querySelector(".columns");
-  const stored = table.hasAttribute("data-stored"); // the file is on the server
-  const file = stored ? null : form.querySelector("input[type=file]").files[0];
-  const asked = (table.asked = {});
-  table.hidden = !file && !stored;
-  if (table.hidden) return;
-  const body = new FormData();
-  body.append("columns", form.elements.columns.value);
-  for (const name of FORMAT) body.append(name, form.elements[name].value);
-  for (const name of ["mapping", "organisation"]) if (form.elements[name]) body.append(name, form.elements[name].value);
-  if (form.elements.mode) body.append("mode", form.elements.mode.value);
-  if (file) {
-    body.append("dataset", form.getAttribute("data-dataset") || form.elements.dataset.value); // form.dataset is a field
-    if (file.size <= HEAD_BYTES) body.append("whole", "on");
-    body.append("file", file.slice(0, HEAD_BYTES));
-  }
-  let html = "";
-  try {
-    const response = await fetch(table.dataset.columns, { method: "POST", body, headers: { "HX-Request": "true" } });
-    if (response.ok) html = await response.text();
-  } catch {
-    // Without the table the form works all the same: what does not fit is refused when the file is sent.
-  }
-  if (table.asked !== asked) return; // another file has been chosen meanwhile
-  const focused = document.activeElement?.dataset.column;
-  table.innerHTML = html;
-  if (focused !== undefined) {
-    [...table.querySelectorAll("select")].find((select) => select.dataset.column === focused)?.focus();
-  }
-}
-
-document.addEventListener("change", (event) => {
-  const form = event.target.closest("form");
-  if (!form?.querySelector(".columns")) return;
-  if (event.target.matches("[data-column]")) {
-    const chosen = [...form.querySelectorAll("[data-column]")].filter((select) => select.value !== "?");
-    const pairs = chosen.map((select) => [select.dataset.column, select.value === "-" ? null : select.value.slice(1)]);
-    form.elements.columns.value = JSON.stringify(Object.fromEntries(pairs));
-    showColumns(form);
-  } else if (event.target.matches("input[type=file], select[name=dataset], select[name=mode]") || [...FORMAT, "mapping"].includes(event.target.name)) {
-    form.elements.columns.value = "";
-    showColumns(form);
-  }
-});
-
 // The file of a draft is sent in parts, so that a broken connection costs one part; then the job is started.
 const PART_BYTES = 8 * 1024 * 1024;
 const TRIES = 20;

@@ -27,12 +27,15 @@ from api.uploads.file_readers import FileReaders
 from api.web.auth import Authenticator, Caller
 from api.web.readiness import elasticsearch_state
 from api.web.request_rates import RequestRates
+from api.webhooks.managing import Asking, require_notify
+from api.webhooks.store import WebhookStore
+from api.webhooks.trying import Trials
 from control.creation.admission import Catalog
 from control.creation.quotas import exceeded
 from runtime.files.storage import Storage
 from runtime.settings import Settings
 from schemas.ids import JOB_ID
-from schemas.job import Job
+from schemas.job import Job, Options
 
 
 @dataclass(slots=True)
@@ -50,6 +53,8 @@ class Services:
     principals: PrincipalStore
     audit: Audit
     authenticator: Authenticator
+    webhooks: WebhookStore
+    trials: Trials
     members: GroupMembers | None = None
     """None: the number of workers is not known."""
     creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
@@ -71,6 +76,10 @@ class Services:
         self.mappings = Mappings(self.elasticsearch, self.settings.prefix)
         self.elasticsearch_state = CachedValue(lambda: elasticsearch_state(self.elasticsearch))
 
+    async def notified(self, options: Options, organisation: str) -> None:
+        """Require that a job can tell those whom its options name. Raises ApiError 400."""
+        await require_notify(self.webhooks, options, organisation, self.settings)
+
     @property
     def view(self) -> JobIndex:
         """The view of all jobs."""
@@ -87,6 +96,12 @@ def caller(request: Request) -> Caller:
     """The caller who sends this request, found by `api/web/access.py`, for a page by `api/pages/access/gate.py`."""
     found: Caller = request.state.caller
     return found
+
+
+def asking_of(request: Request) -> Asking:
+    """Who asks, and what it may be, for what is done about webhooks."""
+    parts = services(request)
+    return Asking(caller(request), address_of(request), parts.settings, parts.catalog, parts.audit)
 
 
 def count_request(parts: Services, user: Caller) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from control.errors import Rejected
+from control.webhooks.rules import notify_problem
 from csvfile.columns import size_problem
 from csvfile.layout import layout_problem, recorded_format_problem
 from schemas.bounds import (
@@ -53,7 +54,7 @@ def options_problem(options: Options) -> str | None:
         fits = limit is None or 0 <= limit <= MOST_ERRORS
     if not fits:
         return f"max_errors {repr(limit)[:80]} can't be used; give {ERRORS_WORDS}"
-    return rate_problem(options.rows_per_second)
+    return rate_problem(options.rows_per_second) or notify_problem(options)
 
 
 def suspicions_problem(options: Options, source: Source) -> str | None:

@@ -104,7 +104,7 @@ def answers(port: int, cluster: str) -> bool:
 
     url = f"http://{ports.HOST}:{port}/_cluster/health?wait_for_status=yellow&timeout=2s"
     try:
-        answer = httpx2.get(url, timeout=5, trust_env=False)
+        answer = httpx2.get(url, timeout=5, trust_env=False, verify=False)
         health = answer.json()
     except (httpx2.HTTPError, ValueError):
         return False

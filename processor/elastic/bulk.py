@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 from elastic_transport import ConnectionTimeout
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
+from processor.elastic.answers import FILTER, Answer, all_done, decoded, read_answers
+from processor.elastic.items import text_of
 from processor.elastic.pacing import Pace
 from processor.elastic.unanswered import Fate, Tries, fate_of
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
@@ -27,48 +28,6 @@ Gate = Callable[[], None]
 """Called right before a request goes out, with nothing awaited in between; raises FencedError if it must not."""
 
 BACKOFF: Final = Backoff(first=0.1, longest=5.0)
-_FILTER = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Elasticsearch's answer to one item."""
-
-    status: int
-    error: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether the item did what it was for."""
-        return self.status < 300
-
-
-DONE = Answer(201)
-_UNANSWERED = Answer(503)
-
-
-def read_answers(body: dict[str, Any], items: int) -> list[Answer]:
-    """The answers in a bulk response's body, one an item in order.
-
-    Raises:
-        ValueError: the response has not as many answers as the request had items.
-    """
-    if not body.get("errors", True) and len(body["items"]) == items and "delete" not in body["items"][0]:
-        return [DONE] * items  # a deletion that finds nothing is no error, but it has not deleted anything
-    answers = []
-    for entry in body.get("items", ()):
-        ((_, item),) = entry.items()
-        error = item.get("error")
-        answers.append(Answer(item["status"], _explain(error) if error else ""))
-    if len(answers) != items:
-        raise ValueError(f"Elasticsearch answered {len(answers)} of {items} items of a bulk request")
-    return answers
-
-
-def _explain(error: dict[str, Any]) -> str:
-    parts = [str(error.get("reason", error.get("type", "refused")))]
-    cause = error.get("caused_by", {}).get("reason")
-    return ": ".join([*parts, *([str(cause)] if cause else [])])
 
 
 class BulkSink:
@@ -81,13 +40,16 @@ class BulkSink:
         late_seconds: float = 20.0,
         clock: Clock = SYSTEM_CLOCK,
         backoff: Backoff = BACKOFF,
+        writer: AsyncElasticsearch | None = None,
     ) -> None:
         """`in_flight`: requests that Elasticsearch is given at once; more of them wait here, made but not sent.
 
         `late_seconds`: so long after the sink gave up waiting for it may a request still be carried out. `client` must
-        send each request once: the sink has to know of every try.
+        send each request once: the sink has to know of every try. So must `writer`, which sends the bulk requests and
+        may leave their answers undecoded; None: `client` sends them.
         """
         self.client = client
+        self._writer = writer or client
         self._pace = Pace(in_flight, clock.monotonic)
         self._late_seconds = late_seconds
         self._clock = clock
@@ -107,21 +69,30 @@ class BulkSink:
             FencedError: from `gate`. Some items may have been done.
             CannotGoOnError: the request as a whole was refused (no permission, too large, ...).
         """
-        answers: list[Answer] = [_UNANSWERED] * len(items)
-        left = list(range(len(items)))
+        answers: list[Answer] = []
+        left: Sequence[int] = range(len(items))
         pauses = self._backoff.pauses()
         while left:
-            body = b"\n".join([items[i] for i in left]) + b"\n"
-            request = partial(self.client.bulk, operations=cast(Any, body), filter_path=_FILTER)
-            response = await self.ask(request, gate, writes=True)
-            for index, answer in zip(left, read_answers(response.body, len(left)), strict=True):
-                answers[index] = answer
+            body = text_of([items[i] for i in left] if answers else items)
+            response = await self.ask(partial(self._bulk, body), gate, writes=True)
+            found = read_answers(response, len(left))
+            if answers:
+                for index, answer in zip(left, found, strict=True):
+                    answers[index] = answer
+            else:
+                answers = found
+            if all_done(found):
+                break
             left = [index for index in left if answers[index].status in RETRIED_STATUSES]
             if left:
                 reason = answers[left[0]].error
                 await self._wait(f"Elasticsearch puts off {len(left)} items: {reason}", next(pauses))
         self.on_degraded(None)
         return answers
+
+    async def _bulk(self, body: bytes) -> dict[str, Any] | bytes:
+        answer = await self._writer.bulk(operations=cast(Any, body), filter_path=FILTER)
+        return decoded(answer.body)
 
     async def ask(self, request: Callable[[], Awaitable[T]], gate: Gate, writes: bool = False) -> T:
         """The answer to one request, which is made again, after pauses, until Elasticsearch answers it.

@@ -41,7 +41,9 @@ class Timers:
             self._sent.clear()
             return
         now = self._clock.monotonic()
-        commands = {(command.job_id, command.due_at): command for command in due(self._jobs, self._clock.now_ms())}
+        commands = {
+            (command.job_id, command.due_at): command for command in due(self._jobs.not_over(), self._clock.now_ms())
+        }
         self._sent = {key: at for key, at in self._sent.items() if key in commands and now - at < AGAIN_SECONDS}
         for key, command in commands.items():
             if key not in self._sent:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from processor.elastic.bulk import DONE, Answer
+from processor.elastic.answers import DONE, Answer
 from processor.errors import CannotGoOnError
 from processor.operations.work import Work
 from processor.validation.rows import CheckedRows

@@ -13,8 +13,9 @@ from typing import cast
 from elasticsearch import AsyncElasticsearch
 
 from control.creation.kinds import BUILT_IN
-from processor.elastic.bulk import DONE, Answer
+from processor.elastic.answers import DONE, Answer, all_done
 from processor.elastic.documents import document_lines
+from processor.elastic.items import BulkItems
 from processor.errors import CannotGoOnError
 from processor.operations import keyed
 from processor.operations.dry_run_keys import make_claims_index
@@ -52,7 +53,7 @@ class Upload:
         if work.job.mode is not None and (work.dry_run or work.job.mode != "create"):
             return await apply_mode(work, cast(Sequence[RowBlock], blocks), self._documents)
         checked: list[CheckedRows] = []
-        items: list[bytes] = []
+        documents: list[Sequence[bytes]] = []
         receipts: list[bytes] = []
         index = await self._index(work)
         async with work.making:
@@ -61,13 +62,14 @@ class Upload:
                 checked.append(rows)
                 if index is not None:
                     made = self._items(work, index, rows)
-                    items += made
+                    documents.append(made)
                     if work.job.mode is not None:
                         receipts.append(receipt_item(work, cast(RowBlock, block), rows.numbers, made))
                 # A block takes milliseconds: heartbeats and commands get their turn in between.
                 await asyncio.sleep(0)
         errors = [error for rows in checked for error in rows.errors]
-        answers = await work.sink.send(items + receipts + error_items(work.prefix, errors), work.gate)
+        items = BulkItems(*documents)
+        answers = await work.sink.send(BulkItems(items, receipts, error_items(work.prefix, errors)), work.gate)
         _require_recorded(answers[len(items) :])
         judged = await self._judge(work, index, checked, answers[: len(items)])
         refused = self._refused(work, cast(Sequence[RowBlock], blocks), checked, judged)
@@ -148,7 +150,7 @@ class Upload:
             return work.data_index
         return None if self._scope(work) is None else await make_claims_index(work)
 
-    def _items(self, work: Work, index: str, rows: CheckedRows) -> list[bytes]:
+    def _items(self, work: Work, index: str, rows: CheckedRows) -> Sequence[bytes]:
         """An action line and a document line for each good row."""
         scope, stored = self._scope(work), rows.stored
         ids = None if scope is None else keyed.keys_of(work, scope, [rows]).ids
@@ -162,6 +164,8 @@ class Upload:
     ) -> Sequence[Answer]:
         """The answers to the good rows, with those set right that met a document of the same id."""
         scope, dry_run = self._scope(work), work.dry_run
+        if all_done(answers) and not dry_run:
+            return answers
         if scope is None:  # ids are the job's own: what exists is the job's own
             return [DONE if answer.status == 409 else answer for answer in answers]
         if index is None or not (dry_run or any(answer.status == 409 for answer in answers)):
@@ -195,7 +199,7 @@ class Upload:
         self, work: Work, blocks: Sequence[RowBlock], checked: Sequence[CheckedRows], answers: Sequence[Answer]
     ) -> list[tuple[int, RowError]]:
         """The rows that were not stored, each with its block's index."""
-        if all([answer.status < 300 for answer in answers]):  # noqa: C419
+        if all_done(answers) or all(answer.ok for answer in answers):
             return []
         left = iter(answers)
         return [

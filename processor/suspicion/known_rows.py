@@ -39,7 +39,8 @@ def linking(dataset_key: Sequence[str], columns: Sequence[tuple[str, Sequence[An
 
 def values_to_look_up(probe: Probe, names: Sequence[str]) -> dict[str, list[Any]]:
     """Column -> some of its values, spread over the file, by which own rows of it may be known again."""
-    links = linking(probe.dataset.primary_key, [(name, probe.stored[name]) for name in names])
+    indexed = {field.name for field in probe.dataset.fields if field.indexed}  # the others can't be looked for
+    links = linking(probe.dataset.primary_key, [(name, probe.stored[name]) for name in names if name in indexed])
     each = LOOKED_UP // max(1, len(links))
     found = {name: _some(probe.stored[name], each) for name in links}
     return {name: values for name, values in found.items() if values}

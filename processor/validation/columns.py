@@ -16,10 +16,11 @@ from typing import Any
 from processor.validation.parsing import BadValueError, Convert, Reading, reading
 from schemas.descriptors.dates import moment
 from schemas.descriptors.fields import Field
+from schemas.descriptors.shapes import LONGEST_VALUE
 
 __all__ = ["BadValueError", "Column", "compile_column"]
 
-LONGEST = 32_000
+_NO_DIGITS = str.maketrans("123456789", "000000000")
 NAMED = 8
 """Of what a value may be, so many are named in a reason."""
 
@@ -40,17 +41,20 @@ class Column:
     min_length: int
     max_length: int
     missing: frozenset[str]
+    shape_decides: bool = False
+    """The shape and the lengths are all there is to check; no missing text has that shape."""
 
     def fast(self, values: Sequence[str]) -> Sequence[Any] | None:
         """A whole column's values to store, where all of them are good; None: look at each."""
+        if self.shape_decides and values and self._all_shaped(values):
+            return values
         distinct = set(values)  # countries and colours come again and again
         blanks = self.missing & distinct
         if blanks:
             if self.required:
                 return None
             distinct -= blanks
-        lengths = set(map(len, distinct))
-        if lengths and (min(lengths) < self.min_length or max(lengths) > self.max_length):
+        if not self._fit(set(map(len, distinct))):
             return None
         how = self.reading
         plain = how.plain is not None and all(map(how.plain.match, distinct))
@@ -64,6 +68,33 @@ class Column:
             return self._stored(values, distinct, blanks, plain)
         except ValueError:
             return None
+
+    def _all_shaped(self, values: Sequence[str]) -> bool:
+        """Whether all are good, and stored as they are, as far as one look at the column's text tells. It may fail to
+        see that they are; never the other way."""
+        how = self.reading
+        if how.column is not None:
+            text = "\n".join(values)
+            alone = text.count("\n") == len(values) - 1  # no text that is several with line ends between them
+            return alone and how.column.match(text + "\n") is not None and self._fit(set(map(len, values)))
+        if how.outline is None or not how.outline.match(values[0].translate(_NO_DIGITS)):
+            return False  # a column that is written in another way is so from its first text on
+        text = "\n".join(values)
+        if how.unlike is not None and how.unlike in text:
+            return False
+        outlines = text.translate(_NO_DIGITS).split("\n")
+        few = set(outlines)
+        if len(outlines) != len(values) or not self._fit(set(map(len, few))) or not all(map(how.outline.match, few)):
+            return False
+        if how.parse is not None:
+            try:
+                deque(map(how.parse, values), maxlen=0)
+            except ValueError:
+                return False
+        return True
+
+    def _fit(self, lengths: set[int]) -> bool:
+        return not lengths or (min(lengths) >= self.min_length and max(lengths) <= self.max_length)
 
     def _stored(self, values: Sequence[str], distinct: set[str], blanks: frozenset[str], plain: bool) -> Sequence[Any]:
         """The values to store; raises ValueError for one that makes no sense."""
@@ -138,8 +169,12 @@ def compile_column(field: Field) -> Column:
         pattern_reason=field.pattern_reason or f"does not match the pattern {field.pattern}",
         choices=choices,
         min_length=field.min_length or 0,
-        max_length=field.max_length if field.max_length is not None else LONGEST,
+        max_length=field.max_length if field.max_length is not None else LONGEST_VALUE,
         missing=frozenset(field.missing),
+        shape_decides=how.shape is not None
+        and not (field.pattern or field.enum)
+        and convert is how.convert
+        and not any(map(how.shape.match, field.missing)),
     )
 
 

@@ -5,26 +5,26 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from schemas.descriptors.dates import DATE, DATETIME, PLAIN_DATETIME, require_offset, stored_date, stored_datetime
+from schemas.descriptors.dates import DATE, PLAIN_DATETIME, require_offset, stored_date, stored_datetime
 from schemas.descriptors.fields import Field
+from schemas.descriptors.shapes import EMAIL, PHONE, plain_number, shape_of
 
 Convert = Callable[[str], Any]
 
-EMAIL = re.compile(r"^[^@\s,;<>()\[\]\\\"]++@[^@\s.,;<>()]++(?:\.[^@\s.,;<>()]++)+\Z")
-"""Deliberately wide: one @, a dotted domain, no spaces. Only sending a message proves an address."""
-PHONE = re.compile(r"^\+?[0-9(][0-9 ().\-/]{3,30}[0-9]\Z")
+_EMAILS = re.compile(rf"(?:{EMAIL.pattern.removeprefix('^').removesuffix(chr(92) + 'Z')}\n)*+\Z")
+"""Of email addresses, a line end behind each."""
 UNAMBIGUOUS = (
     *("%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y", "%a, %d %b %Y"),
     *("%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%d %b %Y %H:%M:%S", "%d %b %Y %H:%M", "%a, %d %b %Y %H:%M:%S %z"),
 )
 """Further ways of format ``any``: year first, or the month by its English name. 01/02/2026 would have to be guessed."""
 DIGITS = 18
-_INTEGER = re.compile(r"^[+-]?\d{1,18}\Z")
-_NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\Z")
+_OUTLINE = re.compile(r"^0000-00-00T00:00:00(?:\.0{1,6})?Z?\Z")
+"""Of a time without an offset in figures, or in UTC."""
 _EXAMPLE = datetime(2026, 1, 31, 10, 20, 30, tzinfo=UTC)
 
 
@@ -46,36 +46,42 @@ class Reading:
     """For values that are stored as they are: a function in C that raises ValueError for those that make no sense."""
     plain: re.Pattern[str] | None = None
     """With `parse`: the shape of values that are stored as they are."""
+    column: re.Pattern[str] | None = None
+    """Of a whole column, a line end behind each text and none within: whether each text has the shape."""
+    outline: re.Pattern[str] | None = None
+    """Of texts with 0 in the place of each digit, a few of which stand for a whole column: whether all texts with this
+    outline have the shape, and are stored as they are if `parse` takes them. They hold no line end."""
+    unlike: str | None = None
+    """What a text with such an outline may not hold all the same."""
 
 
 def reading(field: Field) -> Reading:
     """How a field's texts are read."""
+    shape = shape_of(field)
     match field.type:
-        case "string" | "any":
-            return _TEXTS[field.format]
-        case "integer" | "number":
-            return _numbers(field)
         case "boolean":
             return Reading(_boolean(field))
-        case "date" | "datetime" if field.format == "default":
-            return _ISO[field.type]
+        case "integer" | "number" if shape is not None:
+            return _numbers(field, *shape)
+        case "date" if shape is not None:
+            return Reading(stored_date, *shape, date.fromisoformat, DATE, outline=DATE)
+        case "datetime" if shape is not None:
+            parse, plain = datetime.fromisoformat, PLAIN_DATETIME
+            return Reading(stored_datetime, *shape, parse, plain, outline=_OUTLINE, unlike="T24")
         case "date" | "datetime":
             return _dates(field)
+        case _ if shape is None:
+            return Reading()
+        case _:
+            column = _EMAILS if shape.pattern is EMAIL else None
+            outline = PHONE if shape.pattern is PHONE else None
+            return Reading(None, *shape, column=column, outline=outline)
 
 
-def _numbers(field: Field) -> Reading:
+def _numbers(field: Field, shape: re.Pattern[str], reason: str) -> Reading:
     whole = field.type == "integer"
-    if (field.group_char, field.decimal_char, field.bare_number) == ("", ".", True):
-        return (
-            Reading(int, _INTEGER, "is not a whole number") if whole else Reading(_number, _NUMBER, "is not a number")
-        )
-    group, decimal = re.escape(field.group_char), re.escape(field.decimal_char)
-    digits = rf"(?:\d{{1,3}}(?:{group}\d{{2,3}})*{group}\d{{3}}|\d+)" if group else r"\d+"
-    body = digits if whole else rf"(?:{digits}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][+-]?\d{{1,3}})?"
-    # Neither signs nor parentheses, which may mean less than nothing, are passed over.
-    # Possessive: two of them beside each other would else be tried at each place of a long text without a number.
-    around = "" if field.bare_number else rf"[^\d+\-(){decimal}]*+"
-    shape = re.compile(rf"^{around}([+-]?){around}({body}){around}\Z")
+    if plain_number(field):
+        return Reading(int if whole else _number, shape, reason)
 
     def convert(text: str) -> Any:
         found = shape.match(text)
@@ -85,9 +91,7 @@ def _numbers(field: Field) -> Reading:
             raise BadValueError(f"has more than {DIGITS} digits")
         return int(plain) if whole else _number(plain)
 
-    signs = [] if whole else [f"decimals behind {field.decimal_char!r}"]
-    signs += [f"thousands set off by {field.group_char!r}"] if field.group_char else ["thousands not set off"]
-    return Reading(convert, shape, f"is not a {'whole ' if whole else ''}number ({', '.join(signs)})")
+    return Reading(convert, shape, reason)
 
 
 def _number(text: str) -> float:
@@ -112,7 +116,7 @@ def _boolean(field: Field) -> Convert:
 
 def _dates(field: Field) -> Reading:
     patterns = UNAMBIGUOUS if field.format == "any" else (field.format,)
-    iso = _ISO[field.type] if field.format == "any" else None
+    iso = reading(replace(field, format="default")) if field.format == "any" else None
     what = "date" if field.type == "date" else "date and time"
     how = "write it 2026-01-31, so that nobody has to guess" if iso else f"write it {_EXAMPLE.strftime(field.format)}"
 
@@ -131,20 +135,3 @@ def _dates(field: Field) -> Reading:
         raise BadValueError(f"is not a {what} of the calendar; {how}")
 
     return Reading(convert)
-
-
-_TEXTS = {
-    "default": Reading(),
-    "email": Reading(shape=EMAIL, shape_reason="is not an email address"),
-    "phone": Reading(shape=PHONE, shape_reason="is not a phone number"),
-}
-_ISO = {
-    "date": Reading(stored_date, DATE, "is not a date; write it YYYY-MM-DD", date.fromisoformat, DATE),
-    "datetime": Reading(
-        stored_datetime,
-        DATETIME,
-        "is not a date and time; write it YYYY-MM-DDTHH:MM:SSZ",
-        datetime.fromisoformat,
-        PLAIN_DATETIME,
-    ),
-}

@@ -173,11 +173,21 @@ def _by_path(properties: Properties, path: str = "") -> Iterator[tuple[str, dict
 
 def _mapping_differences(index: str, wanted: Properties, existing: Properties) -> list[str]:
     actual = dict(_by_path(existing))
-    return [
+    return _index_differences(index, wanted, actual) + [
         f"index {index}: field {field!r} is {actual.get(field, {}).get('type', 'missing')}, expected {kind['type']}: "
         f"rename the dataset or rebuild the index"
         for field, kind in _by_path(wanted)
         if "type" in kind and actual.get(field, {}).get("type") != kind["type"]
+    ]
+
+
+def _index_differences(index: str, wanted: Properties, actual: Properties) -> list[str]:
+    words = {True: "in it", False: "left out"}
+    return [
+        f"index {index}: field {field!r} is {words[actual[field].get('index', True) is not False]}, expected "
+        f"{words[kind.get('index', True) is not False]}: an index keeps what it has; rebuild it, or begin another one"
+        for field, kind in _by_path(wanted)
+        if "type" in kind and field in actual and kind.get("index", True) != actual[field].get("index", True)
     ]
 
 

@@ -98,6 +98,7 @@ def parse_dataset(name: str, descriptor: Any) -> Dataset:
         item.name == date_field and item.type in ("date", "datetime") for item in fields
     ):
         raise DatasetError(f"dataset {name}: sluice.date_field {date_field!r} is of type date or datetime")
+    _require_indexed(where, fields, key, date_field)
     exclusive = own.get("exclusive_key", ["organisation", "dataset"])
     if not isinstance(exclusive, list) or not exclusive or any(x not in ("organisation", "dataset") for x in exclusive):
         raise DatasetError(f"dataset {name}: sluice.exclusive_key is a list of 'organisation' and 'dataset'")
@@ -116,6 +117,15 @@ def parse_dataset(name: str, descriptor: Any) -> Dataset:
         title=descriptor.get("title", name),
         descriptor=descriptor,
     )
+
+
+def _require_indexed(where: str, fields: Sequence[Field], key: Sequence[str], date_field: str | None) -> None:
+    for column in fields:
+        if not column.indexed and (column.name in key or column.name == date_field):
+            use = (
+                "rows are known by their primaryKey" if column.name in key else "exports take rows by sluice.date_field"
+            )
+            raise DatasetError(f"{where}, field {column.name!r}: sluice.index can't be false, since {use}")
 
 
 def _primary_key(where: str, given: Any) -> tuple[str, ...]:

@@ -62,6 +62,8 @@ class Field:
     """What else a file may call the column, its title included."""
     default: str | UploadTime | None = None
     """The text that a file without the column has in every row; None: a file must have it."""
+    indexed: bool = True
+    """Whether documents can be searched and sorted by it; the value is kept and exported either way."""
 
     def default_text(self, uploaded_at: int) -> str | None:
         """The default of a job that was made at this time, in milliseconds since 1970."""
@@ -79,7 +81,7 @@ _OF_TYPE: dict[str, frozenset[str]] = {
     "number": frozenset({"groupChar", "decimalChar", "bareNumber"}),
     "boolean": frozenset({"trueValues", "falseValues"}),
 }
-_OWN = frozenset({"pattern_reason", "aliases", "default"})
+_OWN = frozenset({"pattern_reason", "aliases", "default", "index"})
 _CONSTRAINTS = frozenset({"required", "unique", "pattern", "enum", "minimum", "maximum", "minLength", "maxLength"})
 _VALUES: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "boolean": (bool,)}
 """Type -> what its values are in JSON, where they are no texts."""
@@ -133,6 +135,7 @@ def parse_field(dataset: str, item: Any, missing: tuple[str, ...] = MISSING) -> 
         bare_number=item.get("bareNumber", True),
         aliases=_aliases(where, item.get("title", ""), own.get("aliases", [])),
         default=_default(where, kind, own.get("default")),
+        indexed=_indexed(where, own.get("index", True)),
     )
     _require_readable(where, field)
     return field
@@ -205,6 +208,12 @@ def _aliases(where: str, title: str, given: Any) -> tuple[str, ...]:
         if folded(alias).startswith("sluice_"):
             raise DatasetError(f"{where}: the alias {shown(alias)} is a name that is taken by Sluice itself")
     return tuple(dict.fromkeys([*([title] if folded(title) else []), *given]))
+
+
+def _indexed(where: str, given: Any) -> bool:
+    if not isinstance(given, bool):
+        raise DatasetError(f"{where}: sluice.index is true or false, not {shown(given)}")
+    return given
 
 
 def _default(where: str, kind: str, given: Any) -> str | UploadTime | None:

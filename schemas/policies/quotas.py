@@ -30,6 +30,7 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     inbox_rows: Count = 10_000_000_000
     requests_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 500.0
     event_streams: Count = 200
+    webhooks: Count = 20
     weight: Annotated[float, Meta(ge=0.01, le=100)] = 1.0
 
 
@@ -46,6 +47,7 @@ QuotaName = Literal[
     "inbox_rows",
     "requests_per_second",
     "event_streams",
+    "webhooks",
 ]
 
 
@@ -85,6 +87,7 @@ LIMITS: Final[dict[str, Limit]] = {
               "send fewer, and again after the seconds in Retry-After"),
         Limit("event_streams", "streams", 429, "open event streams, of each API process",
               "close one, or ask for the job now and then instead"),
+        Limit("webhooks", "webhooks", 429, "webhooks", "delete one that is not needed"),
     )
 }  # fmt: skip
 """Name -> limit, in the order of docs/limits.md."""

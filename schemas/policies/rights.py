@@ -31,14 +31,23 @@ class Right:
 
 
 READS: Final[Mapping[User, tuple[TopicName, ...]]] = {
-    "api": ("commands", "jobs", "job-events", "lanes", "principals", "security-events"),
+    "api": (
+        "commands",
+        "jobs",
+        "job-events",
+        "lanes",
+        "principals",
+        "security-events",
+        "webhooks",
+        "webhook-deliveries",
+    ),
     "ingest": ("commands", "jobs", "plans", "rows", "inbox", "inbox-state", "principals"),
     "worker": ("commands", "reports", "jobs", "job-events", "rows", "lanes", "progress", "dead-letters", "principals"),
     "migrate": (),
     "service": (),
 }
 WRITES: Final[Mapping[User, tuple[TopicName, ...]]] = {
-    "api": ("commands", "principals", "security-events"),
+    "api": ("commands", "principals", "security-events", "webhooks", "webhook-deliveries"),
     "ingest": ("reports", "rows", "inbox", "inbox-state", "dead-letters"),
     "worker": ("commands", "reports", "jobs", "job-events", "plans", "lanes", "progress", "dead-letters"),
     "migrate": (),

@@ -19,6 +19,9 @@ Occurrence = Literal[
     "key-created",
     "key-revoked",
     "purge-requested",
+    "webhook-created",
+    "webhook-deleted",
+    "webhook-secret-made",
 ]
 
 

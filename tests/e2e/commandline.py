@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import httpx2
+
 from runtime.settings import Settings
 from tests.cluster import ROOT, environment
 from tests.waiting import wait_until
@@ -44,5 +46,8 @@ class CommandLine:
         return json.loads(self(*words, "--json", code=code).stdout)
 
     def wait_job(self, job_id: str, condition: Callable[[Any], bool], what: str) -> Any:
-        """Look at a job again and again until it is as wanted."""
-        return wait_until(lambda: condition(job := self.json("job", job_id)) and job, 180, what)
+        """The job, once it is as wanted. It asks REST, since a process for each look takes long."""
+        address = f"{self.settings.api}/v1/jobs/{job_id}"
+        with httpx2.Client(trust_env=False) as client:
+            wait_until(lambda: condition(client.get(address).raise_for_status().json()), 180, what)
+        return self.json("job", job_id)

@@ -1,4 +1,4 @@
-"""The first accident: 100,000 rows with two columns swapped. Stop it, take its rows out, load the right file."""
+"""The first accident: a file with two columns swapped throughout. Stop it, take its rows out, load the right file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.faults.evidence import count
 from verify.compare import compare
 
 NOTICED = [
-    pytest.param(100_000, ("email", "phone"), "rows_failed", id="every row is an error"),
-    pytest.param(20_000, ("name", "country"), "rows_applied", id="every row looks right and is written"),
+    pytest.param(20_000, ("email", "phone"), "rows_failed", id="every row is an error"),
+    pytest.param(10_000, ("name", "country"), "rows_applied", id="every row looks right and is written"),
 ]
 
 
@@ -61,7 +61,7 @@ def test_a_baseline_with_swapped_columns_is_taken_back(
 def test_a_limit_of_errors_stops_swapped_columns_within_the_first_rows(
     sluice: CommandLine, people: People, tmp_path: Path
 ) -> None:
-    right = people(100_000)
+    right = people(20_000)
     wrong = tmp_path / "baseline.csv"
     wrong.write_bytes(swap_columns(right.read_bytes(), "email", "phone"))
     done = sluice(
@@ -77,7 +77,7 @@ def test_a_limit_of_errors_stops_swapped_columns_within_the_first_rows(
 
 
 def test_the_right_file_waits_in_the_queue(sluice: CommandLine, people: People, tmp_path: Path) -> None:
-    right = people(20_000)
+    right = people(10_000)
     wrong = tmp_path / "baseline.csv"
     wrong.write_bytes(swap_columns(right.read_bytes(), "name", "country"))
     baseline = ("--dataset", "people", "--organisation", "queue")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from devstack.ports import free_port
 from sample_csv.accidents import swap_columns
 from tests.cluster import Cluster, Process
 from tests.conftest import People
 from tests.e2e.browser import fill_upload, launched, opened, state
+from tests.e2e.commandline import CommandLine
 from tests.faults.bad_rows import spoil
 from tests.faults.evidence import assert_loaded, count
 
@@ -219,6 +222,122 @@ def test_without_a_mouse_and_on_a_phone_rows_are_kept_and_rolled_back_later(
         page.keyboard.press("Enter")
         expect(state(page)).to_have_text("Rolled back")
         assert (number(page, "undone"), count(cluster.settings, job_id)) == (kept, 0)
+
+
+def test_two_browsers_see_what_the_other_one_and_the_command_line_do_as_it_happens(
+    browser: Browser, cluster: Cluster, people: People, organisation: str
+) -> None:
+    """The first browser never polls: what it learns of others comes by the stream of events."""
+    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=200)
+    cluster.wait_rows(job_id, 1)
+    with opened(browser) as first, opened(browser) as second:
+        first.route(re.compile(rf"/jobs/{job_id}(/live.*)?$"), without_polling)
+        for page in (first, second):
+            page.goto(f"{cluster.settings.api}/jobs/{job_id}")
+            expect(state(page)).to_have_text("Running")
+        second.evaluate(
+            """() => new MutationObserver(() => {
+                if (document.querySelector("#head .badge")?.textContent === "Paused") window.seenAt ??= Date.now();
+            }).observe(document.body, { childList: true, subtree: true, characterData: true })"""
+        )
+        CommandLine(cluster.settings)("pause", job_id, "--reason", "told by the command line")
+        for page in (first, second):
+            expect(state(page)).to_have_text("Paused")
+            expect(page.locator("#head")).to_contain_text("told by the command line")
+        at = next(one["at"] for one in cluster.history(job_id) if one["type"] == "JobPaused")
+        seen = second.evaluate("window.seenAt") - datetime.fromisoformat(at).timestamp() * 1000
+        print(f"the page shows a pause {seen:.0f} ms after it has come about")
+
+        second.get_by_role("button", name="Resume").click()
+        expect(state(first)).to_have_text("Running")
+        first.get_by_label("Why?").first.fill("by the first browser")
+        first.get_by_role("button", name="Pause").click()
+        expect(state(second)).to_have_text("Paused")
+        expect(second.locator("#history")).to_contain_text("by the first browser")
+    cluster.act(job_id, "terminate", mode="rollback")
+    cluster.wait_state(job_id, "ROLLED_BACK")
+    assert count(cluster.settings, job_id) == 0
+
+
+def without_polling(route: Route) -> None:
+    """Answer as the API does, with a page that does not ask again by itself."""
+    answer = route.fetch()
+    route.fulfill(response=answer, body=re.sub(r"every \ds, ", "", answer.text()))
+
+
+def test_two_hundred_jobs_are_listed_page_by_page_and_filtered(page: Page, cluster: Cluster, organisation: str) -> None:
+    other = f"{organisation}-b"
+
+    def draft(place: int) -> str:
+        owner = organisation if place % 2 else other
+        asked = {"operation": "upload", "dataset": "people", "organisation": owner, "source": "upload"}
+        return str(cluster.call("POST", "/v1/jobs", json=asked)["id"])
+
+    with ThreadPoolExecutor(8) as pool:
+        made = set(pool.map(draft, range(200)))
+    assert len(made) == 200
+    page.goto(f"{cluster.settings.api}/?state=DRAFT")
+    assert made <= listed(page)
+    page.get_by_label("Organisation").last.fill(organisation)
+    page.get_by_role("button", name="Filter").click()
+    expect(page.locator("table.jobs [data-name=Organisation]").first).to_have_text(organisation)
+    own = listed(page)
+    assert len(own) == 100 and own < made, "each of them once, and none of the other organisation"
+    expect(page.locator("#older")).to_have_count(0)
+    page.locator("#newest").click()
+    expect(page.locator("#older")).to_be_visible()
+    page.get_by_label("State", exact=True).select_option("Running")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.locator("#jobs")).to_contain_text("No job fits this filter")
+    page.goto(f"{cluster.settings.api}/?organisation={organisation}")
+    page.get_by_text("Act on several jobs").click()
+    page.get_by_label("Which jobs").select_option("filter")
+    page.get_by_label("What", exact=True).select_option("terminate")
+    page.get_by_role("button", name="See what it concerns").click()
+    expect(page.locator("main")).to_contain_text("100 jobs")
+
+
+def listed(page: Page) -> set[str]:
+    """The ids of all jobs of a list, which is read page by page to its end."""
+    found: list[str] = []
+    while True:
+        links = page.locator("table.jobs a[id^=to-]")
+        expect(links.first).to_be_visible()
+        found += [link.removeprefix("to-") for link in links.evaluate_all("links => links.map((link) => link.id)")]
+        older = page.locator("#older")
+        if not older.count():
+            assert len(set(found)) == len(found), "none comes twice"
+            return set(found)
+        path = older.get_attribute("href")
+        page.goto(f"{page.url.split('/?')[0]}{path}")
+
+
+def test_a_page_goes_on_by_itself_when_the_api_comes_again(
+    browser: Browser, cluster: Cluster, people: People, organisation: str
+) -> None:
+    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=200)
+    cluster.wait_rows(job_id, 1)
+    settings = cluster.settings.model_copy(update={"api_port": free_port()})
+    process = Process("api", 98, settings)
+    try:
+        cluster.wait_ready(process)
+        with opened(browser, excused="htmx:") as page:
+            page.goto(f"{settings.api}/jobs/{job_id}")
+            expect(state(page)).to_have_text("Running")
+            page.get_by_label("Why?").first.fill("typed before")
+            process.kill()
+            expect(page.locator("#lost")).to_have_text("The API can't be reached; trying again.")
+            cluster.act(job_id, "pause", reason="while it was away")
+            process = Process("api", 98, settings)
+            expect(page.locator("#lost")).to_be_hidden()
+            expect(state(page)).to_have_text("Paused")
+            expect(page.locator("#head")).to_contain_text("while it was away")
+            cluster.rate(job_id, None)
+            page.get_by_role("button", name="Resume").click()
+            expect(state(page)).to_have_text("Completed")
+            assert number(page, "applied") == ROWS == count(cluster.settings, job_id)
+    finally:
+        process.kill()
 
 
 @pytest.fixture

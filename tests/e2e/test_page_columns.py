@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,7 @@ def test_guesses_are_filled_in_and_can_be_sent_as_they_are(
     expect(form.locator(".columns .notice.bad")).to_have_count(0)
     first = file.read_text(encoding="utf-8").splitlines()[1].split(",")[1]
     expect(form.get_by_role("row", name=re.compile("^Email "))).to_contain_text(first[:40])
+    expect(form.locator(".fitting")).to_have_text(re.compile("rows fit the dataset. Nothing has been sent yet"))
     job_id = send(page, form)
     expect(state(page)).to_have_text("Completed")
     expect(page.locator("#facts")).to_contain_text("Phone number is phone")
@@ -200,3 +202,95 @@ def test_an_export_that_is_far_larger_than_any_before_is_asked_about(
     form.get_by_label("Also if it is ten times larger than any before").check()
     form.get_by_role("button", name="Export").click()
     expect(state(page)).to_have_text("Completed")
+
+
+SPOILT = b"""Name;Email;Phone;Country;Colour\r
+"Bj\xc3\xb6rk; the first";bjork@example.org;+354 555 1234;Iceland;blue\r
+Kim;kim at example.org;+82 2 1234 5678;Korea;#12\r
+Lee;lee@example.org;+82 2 1234 5678\r
+Ann;ann@example.org;+31 20 123 4567;;\r
+"""
+
+
+def test_first_rows_are_shown_and_what_does_not_fit_is_red_before_anything_is_sent(
+    page: Page, organisation: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "spoilt.csv"
+    file.write_bytes(SPOILT)
+    sent: list[bytes] = []
+    page.on("request", lambda request: sent.append(request.post_data_buffer or b""))
+    form = fill_upload(page, file, organisation)
+    table = form.get_by_role("region", name="First rows of the file under the columns of the dataset")
+    heads = table.locator("thead th").all_inner_texts()
+    assert [head.split()[0] for head in heads] == [
+        "Row",
+        *("name", "email", "phone", "country"),
+        *("favorite_color", "created_at"),
+    ]
+    expect(table.locator("tbody tr")).to_have_count(4)
+    expect(table.locator("tbody tr").first).to_contain_text("Björk; the first")
+    red = table.locator("td.misfit[title]")
+    assert [cell.get_attribute("title") for cell in red.all()] == [
+        "email is not an email address",
+        "favorite_color is neither a colour's name nor #rrggbb",
+        "country is required, but empty",
+    ]
+    expect(table.get_by_role("cell", name="kim at example.org (email is not an email address)")).to_be_visible()
+    expect(table.get_by_role("rowheader", name="3 (the row has too few values: 3 instead of 5)")).to_be_visible()
+    assert form.locator(".misfits li").all_inner_texts() == [
+        "Row 2: email is not an email address",
+        "Row 3 has too few values: 3 instead of 5",
+        "Row 4: country is required, but empty",
+    ]
+    expect(form.locator(".fitting")).to_have_text(re.compile("^3 of the first 4 rows do not fit"))
+    assert any(b"Name;Email" in body for body in sent), "the header alone is sent"
+    assert not any(b"example.org" in body or "Björk".encode() in body for body in sent)
+
+    field_of(form, "Email").select_option("name")
+    expect(form.locator(".columns .notice.bad").first).to_contain_text("Missing: email")
+    expect(table.locator("thead th.misfit")).to_contain_text(["email"])
+
+
+def test_a_file_is_dropped_on_the_closed_form_whatever_it_is_written_in(
+    page: Page, cluster: Cluster, organisation: str, tmp_path: Path
+) -> None:
+    text = SPOILT.decode().replace(" at ", "@").replace("#12", "red").replace("5678\r\nAnn", "5678;Korea;red\r\nAnn")
+    text = text.replace("4567;;", "4567;NL;")
+    drop(page, gzip.compress(text.encode("utf-16")), "people.csv.gz")
+    form = page.locator("form#start-upload")
+    form.get_by_label("Dataset", exact=True).select_option("people")
+    form.get_by_label("Organisation").fill(organisation)
+    expect(form.locator(".fitting")).to_have_text(re.compile("^The first 4 rows fit the dataset"))
+    expect(form.locator(".preview-rows")).to_contain_text("Björk; the first")
+    expect(form.locator(".misfit")).to_have_count(0)
+    drop(page, text.encode("cp1252"), "people.csv")
+    expect(form.locator(".columns .notice.bad")).to_contain_text("The file is not UTF-8")
+    form.locator("summary", has_text="How the file is written").click()
+    form.get_by_label("Encoding").fill("cp850")
+    form.get_by_label("Encoding").blur()
+    expect(form.locator(".columns")).to_contain_text("This browser can't read cp850")
+    form.get_by_role("button", name="Send the first 256 KiB").click()
+    expect(field_of(form, "Email")).to_have_value("=email")
+    form.get_by_label("Encoding").fill("cp1252")
+    form.get_by_label("Encoding").blur()
+    expect(form.locator(".preview-rows")).to_contain_text("Björk; the first")
+    job_id = send(page, form)
+    expect(state(page)).to_have_text("Completed")
+    assert sorted(row["name"] for _, _, row in documents(cluster.settings, job_id).values()) == [
+        "Ann", "Björk; the first", "Kim", "Lee",
+    ]  # fmt: skip
+
+
+def drop(page: Page, data: bytes, name: str) -> None:
+    """Drop a file on the card of the form for uploads, as a file manager does."""
+    transfer = page.evaluate_handle(
+        """([bytes, name]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(bytes)], name));
+            return transfer;
+        }""",
+        [list(data), name],
+    )
+    card = page.locator("details.start", has_text="Upload a CSV")
+    for event in ("dragover", "drop"):
+        card.locator("summary").first.dispatch_event(event, {"dataTransfer": transfer})

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.cluster import Cluster
 from tests.conftest import People
-from tests.e2e.browser import launched, opened, state
+from tests.e2e.browser import fill_upload, launched, opened, state
 from tests.faults.bad_rows import spoil
 from tests.faults.evidence import assert_loaded
 
@@ -82,6 +83,8 @@ def test_a_job_is_understood_at_a_glance_whatever_screen_and_scheme(
         assert "Pause requested by admin: lunch" in text
         assert str(cluster.job(job_id)["source"]["sha256"]) in text
 
+    asked = {"operation": "upload", "dataset": "people", "organisation": organisation, "source": "upload"}
+    draft = cluster.call("POST", "/v1/jobs", json=asked)["id"]
     found: dict[str, list[str]] = {}
     for scheme in ("light", "dark"):
         for size in SIZES:
@@ -91,7 +94,11 @@ def test_a_job_is_understood_at_a_glance_whatever_screen_and_scheme(
                     f"/jobs/{job_id}",
                     f"/jobs/{job_id}/errors?like=7",
                     f"/jobs/{job_id}/report",
+                    f"/jobs/{job_id}/again",
+                    f"/jobs/{draft}",
                     "/stop",
+                    "/keys",
+                    "/sign-in",
                 ):
                     page.goto(f"{cluster.settings.api}{path}")
                     if path.endswith(job_id):
@@ -101,9 +108,132 @@ def test_a_job_is_understood_at_a_glance_whatever_screen_and_scheme(
                     for summary in page.locator("details > summary").all():
                         if summary.is_visible():
                             summary.click()
+                    if path == "/":
+                        fill_upload(page, spoilt, organisation)
+                        expect(page.locator(".preview-rows .misfit").first).to_be_visible()
                     if told := violations(page):
                         found[f"{path} {scheme} {size['width']}"] = told
     assert found == {}
+
+
+def test_every_control_of_every_form_is_reached_by_the_tab_key(
+    browser: Browser, cluster: Cluster, organisation: str, spoilt: Path
+) -> None:
+    failed = cluster.upload(spoilt, organisation)
+    cluster.wait_state(failed, "COMPLETED_WITH_ERRORS")
+    running = cluster.upload(spoilt, organisation, rows_per_second=100)
+    cluster.wait_rows(running, 1)
+    asked = {"operation": "upload", "dataset": "people", "organisation": organisation, "source": "upload"}
+    draft = cluster.call("POST", "/v1/jobs", json=asked)["id"]
+    for path in (
+        "/",
+        *(f"/jobs/{job_id}" for job_id in (failed, running, draft)),
+        f"/jobs/{failed}/again",
+        "/stop",
+        "/keys",
+        "/sign-in",
+    ):
+        with opened(browser) as page:
+            page.clock.install()
+            page.goto(f"{cluster.settings.api}{path}")
+            if path.startswith("/jobs/") and not path.endswith("again"):
+                expect(page.locator("#history li").first).to_be_visible()
+            page.clock.pause_at(datetime.now() + timedelta(hours=1))  # nothing renews itself while it is walked through
+            page.evaluate("for (const card of document.querySelectorAll('main details')) card.removeAttribute('name')")
+            page.evaluate("for (const card of document.querySelectorAll('main details')) card.open = true")
+            assert passed_over(page) == [], path
+    cluster.act(running, "terminate", mode="rollback")
+
+
+def passed_over(page: Page) -> list[str]:
+    """The controls of a page that the Tab key does not come to, or that have no visible mark then."""
+    controls = page.evaluate(
+        """() => {
+            const all = document.querySelectorAll("main :is(input, select, button, summary, a[href])");
+            const seen = [...all].filter((one) => one.checkVisibility() && !one.disabled
+                && !(one.type === "radio" && !one.checked));
+            seen.forEach((one, place) => { one.dataset.walk = place; });
+            return seen.map((one) => one.outerHTML.slice(0, 120));
+        }"""
+    )
+    page.evaluate("document.activeElement.blur()")
+    page.locator("body").evaluate("body => window.getSelection().removeAllRanges()")
+    met: set[int] = set()
+    for _ in range(12 * len(controls) + 40):  # a date has a stop for its day, its month and its year
+        page.keyboard.press("Tab")
+        place, marked = page.evaluate(
+            """() => [document.activeElement?.dataset?.walk, getComputedStyle(document.activeElement).outlineStyle]"""
+        )
+        if place is not None and marked != "none":
+            met.add(int(place))
+        if len(met) == len(controls):
+            break
+    return [html for place, html in enumerate(controls) if place not in met]
+
+
+def tab_to(page: Page, control: Locator) -> None:
+    """Press Tab until the control has the focus."""
+    for _ in range(300):
+        if control.evaluate("control => control === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab does not come to {control}")
+
+
+def test_jobs_are_started_filtered_and_stopped_by_the_keyboard_alone(
+    browser: Browser, cluster: Cluster, people: People, organisation: str
+) -> None:
+    file = people(ROWS)
+    with opened(browser) as page:
+        page.goto(cluster.settings.api)
+        tab_to(page, page.locator("summary", has_text="Upload a CSV"))
+        page.keyboard.press("Enter")
+        form = page.locator("form#start-upload")
+        tab_to(page, form.get_by_label("Dataset", exact=True))
+        page.keyboard.type("people")
+        tab_to(page, form.get_by_label("Organisation"))
+        page.keyboard.press("Control+a")
+        page.keyboard.type(organisation)
+        tab_to(page, form.locator("input[type=file]"))
+        with page.expect_file_chooser() as chooser:
+            page.keyboard.press("Space")
+        chooser.value.set_files(file)
+        expect(form.locator(".fitting")).to_contain_text("rows fit the dataset")
+        tab_to(page, form.get_by_role("region", name="First rows of the file"))
+        tab_to(page, form.get_by_role("button", name="Upload"))
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/jobs/*")
+        expect(state(page)).to_have_text("Completed")
+        assert_loaded(cluster, page.url.rsplit("/", 1)[1], file)
+
+        page.goto(cluster.settings.api)
+        tab_to(page, page.locator("summary", has_text="Export by date"))
+        page.keyboard.press("Enter")
+        form = page.locator("form#start-export")
+        tab_to(page, form.get_by_label("Dataset", exact=True))
+        page.keyboard.type("people")
+        tab_to(page, form.get_by_label("Organisation"))
+        page.keyboard.press("Control+a")
+        page.keyboard.type(organisation)
+        tab_to(page, form.get_by_label("First day"))
+        page.keyboard.type("01011970")
+        expect(form.locator(".estimate")).to_contain_text(f"{ROWS:,} rows, about")
+        tab_to(page, form.get_by_role("button", name="Export"))
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/jobs/*")
+        expect(state(page)).to_have_text("Completed")
+
+        page.goto(cluster.settings.api)
+        tab_to(page, page.locator("#filter-organisation"))
+        page.keyboard.type(organisation)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/?*organisation={organisation}*")
+        expect(page.locator("table.jobs tbody tr")).to_have_count(2)
+        tab_to(page, page.locator("summary", has_text="Act on several jobs"))
+        page.keyboard.press("Enter")
+        tab_to(page, page.get_by_role("button", name="See what it concerns"))
+        page.keyboard.press("Enter")
+        expect(page.locator("main")).to_contain_text("Pause")
 
 
 def test_jobs_of_a_filter_are_paused_with_one_reason_and_go_on_together(

@@ -1,17 +1,22 @@
-"""The programs of docs/producing.md, as they stand there, against the real stack."""
+"""Programs of clients against the real stack: docs/producing.md and docs/python.md as they stand, and TypeScript."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.cluster import ROOT, Cluster
+import pytest
+
+from tests.cluster import ROOT, Cluster, environment
 from tests.conftest import People
 from verify.compare import compare
 
+TYPESCRIPT = ROOT / "tests" / "typescript"
 PROGRAM = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -38,6 +43,62 @@ def test_the_programs_of_the_page_do_what_it_says(cluster: Cluster, people: Peop
         verdict = compare(cluster.settings, job_id, "people", file)
         assert verdict.holds, str(verdict)
     assert output_of(refusal, tmp_path, cluster).startswith("rejected 404 there is no job never-made")
+
+
+def test_the_examples_of_the_python_client_print_what_the_page_says(
+    cluster: Cluster, people: People, tmp_path: Path
+) -> None:
+    (tmp_path / "people.csv").write_bytes(people(1_000).read_bytes())
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "e2e" / "run_page.py", ROOT / "docs" / "python.md"],
+        cwd=tmp_path,
+        env=environment(cluster.settings, PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 12
+
+
+@pytest.fixture(scope="module")
+def npm() -> Path:
+    """The folder of the packages that make and compile a client in TypeScript."""
+    if shutil.which("node") is None:
+        pytest.skip("no Node.js is installed; the client in TypeScript needs it")
+    if not (TYPESCRIPT / "node_modules").exists():
+        pytest.skip("the generator is not installed: `npm ci --prefix tests/typescript`, as .ci/run does")
+    return TYPESCRIPT / "node_modules"
+
+
+def test_a_client_in_typescript_is_made_from_the_description_and_runs_a_job(
+    cluster: Cluster, npm: Path, tmp_path: Path
+) -> None:
+    for name in ("package.json", "tsconfig.json", "generate.mjs", "program.ts"):
+        (tmp_path / name).write_bytes((TYPESCRIPT / name).read_bytes())
+    (tmp_path / "node_modules").symlink_to(npm)
+    (tmp_path / "openapi.json").write_bytes(cluster.request("GET", "/openapi.json").content)
+    header = b"name,email,phone,country,favorite_color,created_at\n"
+    rows = [
+        f"Ann,ann{number}@example.org,+31201234567,NL,blue,2026-01-01T00:00:00Z\n".encode() for number in range(600)
+    ]
+    rows[299] = rows[299].replace(b"@", b"(at)")
+    (tmp_path / "people.csv").write_bytes(header + b"".join(rows))
+
+    def node(*words: str) -> str:
+        done = subprocess.run(["node", *words], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
+        assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    node("generate.mjs", "openapi.json", "schema.ts")
+    node("node_modules/typescript/bin/tsc", "--project", ".")
+    assert json.loads(node("program.js", cluster.settings.api, "people.csv")) == {
+        "paused": ["PAUSED", "lunch"],
+        "ended": ["COMPLETED_WITH_ERRORS", 599, 1],
+        "errors": [[300, "email"]],
+        "missing": 404,
+    }
 
 
 def test_the_programs_of_the_page_on_signing_do_what_it_says(cluster: Cluster, people: People, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
+from elasticsearch import Elasticsearch
 
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.files.sealing import JobKeys, unseal
@@ -107,15 +108,20 @@ def dead_headers(settings: Settings, job_id: str) -> dict[int, dict[str, str]]:
 
 def count(settings: Settings, job_id: str) -> int:
     """How many documents of a job Elasticsearch has now."""
-    index = data_index(settings.prefix, "people")
     with elasticsearch(settings) as client:
-        client.indices.refresh(index=index)
-        return int(client.count(index=index, query={"term": {"sluice.job_id": job_id}})["count"])
+        return _count(client, settings, job_id)
+
+
+def _count(client: Elasticsearch, settings: Settings, job_id: str) -> int:
+    index = data_index(settings.prefix, "people")
+    client.indices.refresh(index=index)
+    return int(client.count(index=index, query={"term": {"sluice.job_id": job_id}})["count"])
 
 
 def assert_still(settings: Settings, job_id: str, written: int) -> None:
     """No document of the job comes or goes while we look, again and again."""
-    seen = [count(settings, job_id) for _ in range(LOOKS)]
+    with elasticsearch(settings) as client:
+        seen = [_count(client, settings, job_id) for _ in range(LOOKS)]
     assert seen == [written] * LOOKS
 
 

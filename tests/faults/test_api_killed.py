@@ -12,12 +12,12 @@ from tests.cluster import ROOT, Cluster, environment
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, published
 
-ROWS = 60_000
+ROWS = 6000
 
 
 def test_a_watch_goes_on_when_the_api_is_back(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
-    job_id = cluster.upload(file, organisation, rows_per_second=5000)
+    job_id = cluster.upload(file, organisation, rows_per_second=500)
     command = [sys.executable, "-m", "devstack.cli", "watch", job_id]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment(cluster.settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -28,7 +28,7 @@ def test_a_watch_goes_on_when_the_api_is_back(cluster: Cluster, people: People, 
         cluster.api.kill()
         cluster.start("api")
         out, err = watch.communicate(timeout=240)
-    assert (watch.returncode, "is COMPLETED: 60,000 rows applied" in out) == (0, True), out + err
+    assert (watch.returncode, f"is COMPLETED: {ROWS:,} rows applied" in out) == (0, True), out + err
     assert "the API does not answer" in err
     assert_loaded(cluster, job_id, file)
 
@@ -36,7 +36,7 @@ def test_a_watch_goes_on_when_the_api_is_back(cluster: Cluster, people: People, 
 def test_every_job_that_was_answered_with_201_runs_to_its_end(
     cluster: Cluster, people: People, organisation: str
 ) -> None:
-    file = people(2000)
+    file = people(1000)
     promised = [cluster.upload(file, f"{organisation}-{number}") for number in range(5)]
     cluster.api.kill()
     cluster.start("api")
@@ -46,7 +46,7 @@ def test_every_job_that_was_answered_with_201_runs_to_its_end(
 
 
 def test_a_post_repeated_after_a_crash_makes_no_second_job(cluster: Cluster, people: People, organisation: str) -> None:
-    file = people(2000)
+    file = people(1000)
     cluster.worker.kill()  # so that the answer does not come
     commands = published(cluster.settings, "commands")
     with ThreadPoolExecutor(1) as pool:

@@ -14,7 +14,7 @@ from tests.conftest import People
 from tests.faults.bad_rows import error_rows, spoil
 from tests.faults.evidence import assert_loaded, count, dead_headers, dead_rows, documents, records
 
-ROWS = 10_000
+ROWS, MANY = 2000, 6000
 
 
 def test_bad_rows_are_told_of_and_the_rest_is_loaded(
@@ -100,13 +100,14 @@ def test_an_error_says_where_it_is_whatever_the_lines_are_like(
 def test_bad_rows_are_counted_once_when_the_worker_dies(
     cluster: Cluster, people: People, organisation: str, tmp_path: Path
 ) -> None:
-    bad = sorted(random.Random(2).sample(range(1, 30_001), 3000))
+    bad = sorted(random.Random(2).sample(range(1, MANY + 1), MANY // 10))
     file = tmp_path / "spoilt.csv"
-    file.write_bytes(spoil(people(30_000).read_bytes(), bad))
-    job_id = cluster.upload(file, organisation)
-    cluster.wait_rows(job_id, 5000)
+    file.write_bytes(spoil(people(MANY).read_bytes(), bad))
+    job_id = cluster.upload(file, organisation, rows_per_second=2000)
+    cluster.wait_rows(job_id, MANY // 6)
     cluster.worker.kill()
     cluster.start("worker")
+    cluster.rate(job_id, None)
     cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
     assert_loaded(cluster, job_id, file)
     assert error_rows(cluster, job_id) == bad

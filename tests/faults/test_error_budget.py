@@ -12,7 +12,7 @@ from tests.conftest import People
 from tests.faults.bad_rows import error_rows, spoil
 from tests.faults.evidence import assert_loaded, assert_still, count
 
-ROWS = 20_000
+ROWS = 5000
 PROBE = 1000
 MORE = 6000
 

@@ -9,11 +9,11 @@ from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, count
 
-ROWS = 20_000
+ROWS = 3000
 
 
 def test_the_second_upload_is_refused_and_names_the_first(cluster: Cluster, people: People, organisation: str) -> None:
-    first = cluster.upload(people(ROWS), organisation, rows_per_second=500)
+    first = cluster.upload(people(ROWS), organisation, rows_per_second=100)
     answer = cluster.send(people(1000), organisation)
     assert answer.status_code == 409
     error = answer.json()["error"]
@@ -27,7 +27,7 @@ def test_the_second_upload_is_refused_and_names_the_first(cluster: Cluster, peop
 def test_queued_uploads_start_one_by_one_once_the_one_before_has_ended(
     cluster: Cluster, people: People, organisation: str
 ) -> None:
-    first = cluster.upload(people(ROWS), organisation, rows_per_second=500)
+    first = cluster.upload(people(ROWS), organisation, rows_per_second=100)
     second = cluster.upload(people(1000), organisation, if_busy="queue")
     third = cluster.upload(people(1000, 2), organisation, if_busy="queue")
     assert cluster.act(first, "pause")["state"] == "PAUSED"
@@ -45,7 +45,7 @@ def test_queued_uploads_start_one_by_one_once_the_one_before_has_ended(
 def test_of_many_at_the_same_moment_one_is_taken(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda _: cluster.send(file, organisation, rows_per_second=500), range(6)))
+        answers = list(pool.map(lambda _: cluster.send(file, organisation, rows_per_second=100), range(6)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 5
     (job_id,) = (answer.json()["id"] for answer in answers if answer.status_code == 201)
     assert {answer.json()["error"]["details"]["job_id"] for answer in answers if answer.status_code == 409} == {job_id}
@@ -55,7 +55,7 @@ def test_of_many_at_the_same_moment_one_is_taken(cluster: Cluster, people: Peopl
 
 
 def test_a_queued_upload_survives_the_death_of_the_worker(cluster: Cluster, people: People, organisation: str) -> None:
-    first = cluster.upload(people(ROWS), organisation, rows_per_second=500)
+    first = cluster.upload(people(ROWS), organisation, rows_per_second=100)
     second = cluster.upload(people(1000), organisation, if_busy="queue")
     cluster.worker.kill()
     cluster.start("worker")

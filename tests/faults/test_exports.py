@@ -22,8 +22,8 @@ from tests.conftest import MakeCluster, People
 from tests.faults.evidence import records
 from verify.compare import compare, compare_export
 
-ROWS = 20_000
-SLICE_ROWS = 500
+ROWS = 5000
+SLICE_ROWS = 125
 FIRST = "2026-01-01"
 
 

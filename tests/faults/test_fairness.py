@@ -6,22 +6,24 @@ from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded
 
+ROWS = 20_000
+
 
 def test_a_small_job_overtakes_a_big_one(cluster: Cluster, people: People, organisation: str) -> None:
-    file, few = people(100_000), people(1000)
-    big = cluster.upload(file, f"{organisation}-big", rows_per_second=15_000)  # about as fast as it goes, and no faster
+    file, few = people(ROWS), people(1000)
+    big = cluster.upload(file, f"{organisation}-big", rows_per_second=4000)  # about as fast as it goes, and no faster
     cluster.wait_rows(big, 1)
     small = cluster.upload(few, f"{organisation}-small")
     ended = cluster.wait_state(small, "COMPLETED")["ended_at"]
     assert ended < cluster.wait_state(big, "COMPLETED")["ended_at"]
     assert_loaded(cluster, small, people(1000))
-    assert_loaded(cluster, big, people(100_000))
+    assert_loaded(cluster, big, people(ROWS))
 
 
 def test_a_paused_big_job_is_not_in_the_way_and_loses_nothing(
     cluster: Cluster, people: People, organisation: str
 ) -> None:
-    big = cluster.upload(people(60_000), f"{organisation}-big", rows_per_second=5000)
+    big = cluster.upload(people(6000), f"{organisation}-big", rows_per_second=600)
     cluster.wait_rows(big, 1000)
     assert cluster.act(big, "pause")["state"] == "PAUSED"
     for number in range(3):
@@ -31,4 +33,4 @@ def test_a_paused_big_job_is_not_in_the_way_and_loses_nothing(
     cluster.rate(big, None)
     cluster.act(big, "resume")
     cluster.wait_state(big, "COMPLETED")
-    assert_loaded(cluster, big, people(60_000))
+    assert_loaded(cluster, big, people(6000))

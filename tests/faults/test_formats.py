@@ -11,8 +11,8 @@ from tests.conftest import MakeCluster
 from tests.faults.evidence import published
 from verify.compare import compare
 
-ROWS = 200_000
-BLOCK_ROWS = 20
+ROWS = 14_000
+BLOCK_ROWS = 2
 
 
 def test_a_gzip_file_survives_the_death_of_its_reader_and_of_a_worker(

@@ -8,7 +8,7 @@ from tests.cluster import Cluster, Process
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, assert_still, count
 
-ROWS = 60_000
+ROWS = 6000
 
 
 def take_over_from(cluster: Cluster, frozen: Process, second: Process) -> None:
@@ -32,7 +32,7 @@ def test_an_upload_survives_a_worker_that_stands_still(
 ) -> None:
     file = people(ROWS)
     frozen, second = cluster.worker, cluster.start("worker")
-    job_id = cluster.upload(file, organisation, rows_per_second=10_000)
+    job_id = cluster.upload(file, organisation, rows_per_second=1200)
     cluster.wait_rows(job_id, rows)
     take_over_from(cluster, frozen, second)
     wake(cluster, frozen)
@@ -44,7 +44,7 @@ def test_an_upload_survives_a_worker_that_stands_still(
 def test_a_pause_holds_when_the_frozen_worker_wakes(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
     frozen, second = cluster.worker, cluster.start("worker")
-    job_id = cluster.upload(file, organisation, rows_per_second=2000)  # it goes on while the first is frozen
+    job_id = cluster.upload(file, organisation, rows_per_second=200)  # it goes on while the first is frozen
     cluster.wait_rows(job_id, 1)
     take_over_from(cluster, frozen, second)
     assert cluster.act(job_id, "pause", wait=60)["state"] == "PAUSED"
@@ -62,7 +62,7 @@ def test_a_rollback_leaves_nothing_when_the_frozen_worker_wakes_in_it(
     cluster: Cluster, people: People, organisation: str
 ) -> None:
     frozen, second = cluster.worker, cluster.start("worker")
-    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=5000)
+    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=600)
     cluster.wait_rows(job_id, ROWS // 20)
     frozen.freeze()
     cluster.act(job_id, "terminate", wait=None)

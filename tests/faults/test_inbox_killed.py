@@ -15,7 +15,7 @@ from tests.faults.evidence import assert_each_row_once
 from tests.upstream import Sender, end, rows_of, topic_job, unknown_rows
 from verify.compare import compare
 
-ROWS = 6_000
+ROWS = 3500
 STEPS = ("begin_transaction+", "produce", "send_offsets_to_transaction", "commit_transaction", "commit_transaction+")
 
 

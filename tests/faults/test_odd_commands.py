@@ -13,7 +13,7 @@ from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, assert_still, count, rejections
 
-ROWS = 20_000
+ROWS = 4000
 
 
 def produce(
@@ -28,7 +28,7 @@ def produce(
 
 def test_commands_twice_and_out_of_place(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
-    job_id = cluster.upload(file, organisation, rows_per_second=1000)
+    job_id = cluster.upload(file, organisation, rows_per_second=200)
     cluster.wait_rows(job_id, 1)
     pause, resume = PauseJob(job_id=job_id, by="ann"), ResumeJob(job_id=job_id, by="ann")
     produce(cluster, pause, pause, resume, RollbackJob(job_id=job_id))

@@ -10,7 +10,7 @@ from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, assert_still, count
 
-ROWS = 60_000
+ROWS = 6000
 MOMENTS = 4
 
 
@@ -21,7 +21,7 @@ def test_a_pause_at_any_moment_holds_and_a_resume_completes(
     file = people(ROWS)
     moments = sorted(random.Random(seed).sample(range(ROWS // 2), MOMENTS))
     # As fast as it goes, the job could be over between two looks at it.
-    job_id = cluster.upload(file, organisation, rows_per_second=10_000)
+    job_id = cluster.upload(file, organisation, rows_per_second=1200)
     for moment in moments:
         cluster.wait_rows(job_id, moment)
         paused = cluster.act(job_id, "pause")
@@ -37,7 +37,7 @@ def test_a_pause_at_any_moment_holds_and_a_resume_completes(
 
 def test_a_pause_before_the_first_row(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
-    job_id = cluster.upload(file, organisation, rows_per_second=5000)
+    job_id = cluster.upload(file, organisation, rows_per_second=600)
     assert cluster.act(job_id, "pause")["state"] == "PAUSED"
     assert_still(cluster.settings, job_id, count(cluster.settings, job_id))
     cluster.rate(job_id, None)
@@ -50,7 +50,7 @@ def test_a_paused_job_stays_so_while_workers_join_leave_and_die(
     cluster: Cluster, people: People, organisation: str
 ) -> None:
     file = people(ROWS)
-    job_id = cluster.upload(file, organisation, rows_per_second=5000)
+    job_id = cluster.upload(file, organisation, rows_per_second=600)
     cluster.wait_rows(job_id, ROWS // 10)
     cluster.act(job_id, "pause")
     written = count(cluster.settings, job_id)

@@ -6,12 +6,12 @@ from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, assert_still, count
 
-ROWS = 30_000
+ROWS = 5000
 
 
 def test_a_pause_while_a_worker_joins(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
-    job_id = cluster.upload(file, organisation, rows_per_second=1000)
+    job_id = cluster.upload(file, organisation, rows_per_second=160)
     joining = cluster.launch("worker")
     cluster.wait(lambda: "Starting" in joining.log, 60, "the second worker asks for partitions")
     assert cluster.act(job_id, "pause")["state"] == "PAUSED"
@@ -27,7 +27,7 @@ def test_a_pause_while_a_worker_lies_dead(cluster: Cluster, people: People, orga
     """Its partitions' next owner may not confirm the pause before a request of the dead one must have ended."""
     file = people(ROWS)
     first, second = cluster.worker, cluster.start("worker")
-    job_id = cluster.upload(file, organisation, rows_per_second=2000)
+    job_id = cluster.upload(file, organisation, rows_per_second=320)
     cluster.wait_rows(job_id, ROWS // 10)
     second.kill()
     assert cluster.act(job_id, "pause", wait=60)["state"] == "PAUSED"

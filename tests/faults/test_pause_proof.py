@@ -14,7 +14,7 @@ from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, assert_still, count, documents, published
 from tests.proxy import Ending, Proxy
 
-ROWS = 20_000
+ROWS = 5000
 LATE_SECONDS = 8
 """The proxy holds nothing back for longer than a test needs to look at the job and press a button."""
 TOLD = re.compile("Cannot connect to host .* has not answered a request that may still be carried out")
@@ -49,7 +49,7 @@ def test_a_pause_waits_for_a_write_that_has_no_answer(
     file = people(ROWS)
     cluster = behind
     directly = cluster.settings.model_copy(update={"elasticsearch_url": stack.settings.elasticsearch})
-    job_id = cluster.upload(file, rows_per_second=4000)
+    job_id = cluster.upload(file, rows_per_second=1000)
     cluster.wait_rows(job_id, ROWS // 10)
     proxy.hold(ending)
     cluster.wait(proxy.held.is_set, 60, "a request is held back")

@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Producer
 
 from devstack.ephemeral import Servers
+from devstack.ports import free_port
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.settings import Settings
 from schemas.topics import topic_name
@@ -32,6 +33,8 @@ TOPICS = (
     "lanes",
     "progress",
     "inbox-state",
+    "webhooks",
+    "webhook-deliveries",
 )
 
 
@@ -119,6 +122,9 @@ def test_a_purge_leaves_no_value_in_any_store_though_its_worker_is_killed(
 ) -> None:
     gone, stays, loaded = word(), word(), word()
     file = tmp_path / "people.csv"
+    nowhere = f"http://127.0.0.1:{free_port()}/"
+    for number in (1, 2, 3):  # their events wait meanwhile
+        cluster.call("POST", "/v1/webhooks", json={"url": nowhere, "organisation": f"{organisation}-{number}"})
     jobs = [
         send(cluster, f"{organisation}-1", file, [bad_row(gone), good_row(loaded)]),
         send(cluster, f"{organisation}-2", file, [good_row(gone), bad_row(gone)], dry_run=True),
@@ -134,7 +140,9 @@ def test_a_purge_leaves_no_value_in_any_store_though_its_worker_is_killed(
         cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
     assert cluster.request("GET", f"/v1/jobs/{jobs[0]}/errors.csv").text.count(gone) == 1
 
+    assert "topic webhook-deliveries" in in_topics(cluster.settings, jobs[0])
     before = everywhere(whole_disk, cluster, gone)
+    assert not any("webhook" in found for found in before), before
     assert {"topic inbox", "topic dead-letters"} <= before
     prefix = cluster.settings.prefix
     assert {f"index {prefix}-errors", f"index {prefix}-previews"} <= before

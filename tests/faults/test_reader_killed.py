@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, published
 
-ROWS = 30_000
-BLOCK_ROWS = 3
+ROWS = 6000
+BLOCK_ROWS = 1
 ATTEMPTS = 5
 
 

@@ -10,7 +10,7 @@ from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_still, count
 
-ROWS = 60_000
+ROWS = 12_000
 ATTEMPTS = 5
 """No rate holds a rollback back: it may be over before the test has done what it wants to do meanwhile."""
 

@@ -27,7 +27,7 @@ ROWS = 4000
 
 
 def ask(process: Process, path: str) -> httpx2.Response:
-    return httpx2.get(f"http://127.0.0.1:{process.metrics_port}{path}", timeout=10, trust_env=False)
+    return httpx2.get(f"http://127.0.0.1:{process.metrics_port}{path}", timeout=10, trust_env=False, verify=False)
 
 
 def series(process: Process) -> dict[tuple[str, tuple[str, ...]], float]:

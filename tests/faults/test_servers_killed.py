@@ -1,4 +1,4 @@
-"""Elasticsearch or Kafka dies during an upload and comes back; jobs go on by themselves."""
+"""Elasticsearch or Kafka dies and comes back, during an upload too; jobs go on by themselves."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import os
 import signal
 
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from devstack.ephemeral import Servers
+from runtime.clients import elasticsearch, librdkafka_config
 from tests.cluster import Shared
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, assert_still, count
 
-ROWS = 60_000
+ROWS = 6000
 
 
 @pytest.fixture
@@ -22,14 +25,40 @@ def servers(shared_cluster: Shared, stack: Servers) -> Servers:
     return stack
 
 
+def test_data_survives_the_death_of_both_servers(servers: Servers) -> None:
+    settings = servers.settings
+    admin = AdminClient(librdkafka_config(settings))
+    admin.create_topics([NewTopic("crash", 1, 1)])["crash"].result(timeout=20)
+    producer = Producer(librdkafka_config(settings))
+    for number in range(1000):
+        producer.produce("crash", str(number))
+    assert producer.flush(20) == 0
+    with elasticsearch(settings) as client:
+        for number in range(20):
+            client.index(index="crash", id=str(number), document={"number": number})
+
+    servers.kafka.kill()
+    servers.elasticsearch.kill()
+    servers.start()
+
+    consumer = Consumer(librdkafka_config(settings, group_id="crash"))
+    assert consumer.get_watermark_offsets(TopicPartition("crash", 0), timeout=20) == (0, 1000)
+    consumer.close()
+    with elasticsearch(settings) as client:
+        client.indices.refresh(index="crash")
+        assert client.count(index="crash")["count"] == 20
+        client.indices.delete(index="crash")
+    AdminClient(librdkafka_config(settings)).delete_topics(["crash"])["crash"].result(timeout=20)
+
+
 def test_an_upload_survives_the_death_of_elasticsearch_and_control_works_meanwhile(
     servers: Servers, make_cluster: MakeCluster, people: People
 ) -> None:
     file = people(ROWS)
     cluster = make_cluster()
-    job_id = cluster.upload(file, "acme", rows_per_second=5000)
-    left_alone = cluster.upload(file, "third", rows_per_second=5000)
-    stopped = cluster.upload(people(10_000), "other", rows_per_second=100)
+    job_id = cluster.upload(file, "acme", rows_per_second=600)
+    left_alone = cluster.upload(file, "third", rows_per_second=600)
+    stopped = cluster.upload(people(2000), "other", rows_per_second=100)
     for uploading in (job_id, left_alone):
         cluster.wait_rows(uploading, ROWS // 10)
     servers.elasticsearch.kill()
@@ -58,7 +87,7 @@ def test_a_pause_waits_for_what_an_elasticsearch_that_stands_still_may_do_yet(
     late = "Elasticsearch takes too long to answer"
     file = people(ROWS)
     cluster = make_cluster()
-    job_id = cluster.upload(file, rows_per_second=5000)
+    job_id = cluster.upload(file, rows_per_second=600)
     cluster.wait_rows(job_id, ROWS // 10)
     os.kill(servers.elasticsearch.pid, signal.SIGSTOP)
     try:
@@ -82,7 +111,7 @@ def test_an_upload_survives_the_death_of_kafka(servers: Servers, make_cluster: M
     file = people(ROWS)
     cluster = make_cluster(auto_restart=True)
     cluster.expect(".*")
-    job_id = cluster.upload(file, rows_per_second=5000)
+    job_id = cluster.upload(file, rows_per_second=600)
     cluster.wait_rows(job_id, ROWS // 10)
     servers.kafka.kill()
     servers.kafka.start()

@@ -8,13 +8,13 @@ from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, assert_still, count, documents
 
-ROWS = 30_000
+ROWS = 5000
 
 
 @pytest.fixture
 def neighbour(cluster: Cluster, people: People, organisation: str) -> str:
     """A finished job in the same index."""
-    job_id = cluster.upload(people(3000, 2), f"{organisation}-neighbour")
+    job_id = cluster.upload(people(1000, 2), f"{organisation}-neighbour")
     cluster.wait_state(job_id, "COMPLETED")
     return job_id
 
@@ -23,7 +23,7 @@ def test_a_terminated_jobs_rows_go_and_its_neighbours_stay(
     cluster: Cluster, people: People, organisation: str, neighbour: str
 ) -> None:
     before = documents(cluster.settings, neighbour)
-    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=4000)
+    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=600)
     cluster.wait_rows(job_id, ROWS // 10)
     ended = cluster.act(job_id, "terminate", reason="columns are swapped")
     assert (ended["state"], ended["reason"]) == ("ROLLED_BACK", "columns are swapped")
@@ -34,7 +34,7 @@ def test_a_terminated_jobs_rows_go_and_its_neighbours_stay(
 
 
 def test_a_paused_job_is_terminated(cluster: Cluster, people: People, organisation: str) -> None:
-    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=4000)
+    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=600)
     cluster.wait_rows(job_id, ROWS // 10)
     cluster.act(job_id, "pause")
     assert cluster.act(job_id, "terminate")["state"] == "ROLLED_BACK"
@@ -45,7 +45,7 @@ def test_rows_are_kept_when_asked_for_and_taken_out_later(
     cluster: Cluster, people: People, organisation: str, neighbour: str
 ) -> None:
     before = documents(cluster.settings, neighbour)
-    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=4000)
+    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=600)
     cluster.wait_rows(job_id, ROWS // 10)
     ended = cluster.act(job_id, "terminate", keep_rows=True)
     written = count(cluster.settings, job_id)
@@ -58,10 +58,10 @@ def test_rows_are_kept_when_asked_for_and_taken_out_later(
 
 
 def test_the_right_file_is_loaded_after_the_wrong_one(cluster: Cluster, people: People, organisation: str) -> None:
-    wrong = cluster.upload(people(ROWS, 3), organisation, rows_per_second=4000)
+    wrong = cluster.upload(people(ROWS, 3), organisation, rows_per_second=600)
     cluster.wait_rows(wrong, 1)
     cluster.act(wrong, "terminate")
-    right = cluster.upload(people(3000), organisation)
+    right = cluster.upload(people(1000), organisation)
     cluster.wait_state(right, "COMPLETED")
-    assert_loaded(cluster, right, people(3000))
+    assert_loaded(cluster, right, people(1000))
     assert count(cluster.settings, wrong) == 0

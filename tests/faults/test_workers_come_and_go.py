@@ -11,14 +11,14 @@ from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, published
 
-ROWS = 60_000
+ROWS = 6000
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_workers_come_and_go_during_an_upload(cluster: Cluster, people: People, organisation: str, seed: int) -> None:
     choice, file = random.Random(seed), people(ROWS)
-    moments = sorted(choice.sample(range(1000, ROWS // 2), 2))
-    job_id = cluster.upload(file, organisation, rows_per_second=10_000)
+    moments = sorted(choice.sample(range(ROWS // 60, ROWS // 2), 2))
+    job_id = cluster.upload(file, organisation, rows_per_second=1200)
     cluster.wait_rows(job_id, moments[0])
     second = cluster.start("worker")
     cluster.wait_rows(job_id, moments[1])
@@ -32,14 +32,14 @@ def test_workers_come_and_go_during_an_upload(cluster: Cluster, people: People, 
     assert_loaded(cluster, job_id, file)
 
 
-@pytest.mark.parametrize("rows_before", [0, 1, 2000])
+@pytest.mark.parametrize("rows_before", [0, 1, 300])
 def test_a_worker_dies_that_has_hardly_begun(
     cluster: Cluster, people: People, organisation: str, rows_before: int
 ) -> None:
     """Nothing of its partitions is committed yet, and the records come while the table is still being recovered."""
     file = people(ROWS // 2)
     second = cluster.start("worker")
-    job_id = cluster.upload(file, organisation, rows_per_second=4000)
+    job_id = cluster.upload(file, organisation, rows_per_second=400)
     cluster.wait_rows(job_id, rows_before)
     second.kill()
     cluster.act(job_id, "pause", wait=60)

@@ -1,4 +1,4 @@
-"""The session's Kafka and Elasticsearch, and a supervised stack of stand-ins, over crashes."""
+"""A supervised stack of stand-ins, over crashes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from devstack import processes, state
 from devstack.ephemeral import Servers
@@ -18,42 +16,8 @@ from devstack.layout import Layout
 from devstack.lifecycle import shutdown, startup, status
 from devstack.ports import free_port
 from devstack.state import Record
-from runtime.clients import elasticsearch, librdkafka_config
 from runtime.settings import Settings
 from tests.waiting import wait_until
-
-
-def test_data_survives_the_death_of_both_servers(test_home: Path) -> None:
-    servers = Servers(
-        Settings(home=test_home / "crash", kafka_port=free_port(), elasticsearch_port=free_port(), api_port=free_port())
-    )
-    servers.start()
-    try:
-        settings = servers.settings
-        admin = AdminClient(librdkafka_config(settings))
-        admin.create_topics([NewTopic("crash", 1, 1)])["crash"].result(timeout=20)
-        producer = Producer(librdkafka_config(settings))
-        for number in range(1000):
-            producer.produce("crash", str(number))
-        assert producer.flush(20) == 0
-        with elasticsearch(settings) as client:
-            for number in range(20):
-                client.index(index="crash", id=str(number), document={"number": number})
-
-        servers.kafka.kill()
-        servers.elasticsearch.kill()
-        servers.start()
-
-        consumer = Consumer(librdkafka_config(settings, group_id="crash"))
-        assert consumer.get_watermark_offsets(TopicPartition("crash", 0), timeout=20) == (0, 1000)
-        consumer.close()
-        with elasticsearch(settings) as client:
-            client.indices.refresh(index="crash")
-            assert client.count(index="crash")["count"] == 20
-    finally:
-        servers.stop()
-        servers.remove()
-
 
 READY_AT_ONCE = """
     import os, pathlib, time

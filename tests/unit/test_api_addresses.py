@@ -6,7 +6,7 @@ import pytest
 
 from api.errors import ApiError
 from api.remote.addresses import allowed_address, parsed
-from api.remote.web import is_public
+from runtime.network import is_public
 
 PREFIXES = ("s3://in/{organisation}", "https://Files.example.org/out/", "https://other.example.org:8443")
 

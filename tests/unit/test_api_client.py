@@ -13,12 +13,13 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from client import following, http, resumable
-from client.address import api_key, api_url
-from client.cli import app as cli
-from client.errors import unreachable
-from client.wording import line
-from runtime.retrying import Backoff
+from client import Retry, Unreachable
+from client.protocol.steps import Coded, Part, Steps
+from client.requests import parts
+from commandline import connection, following
+from commandline.address import api_key, api_url
+from commandline.cli import app as cli
+from commandline.view.wording import line
 from runtime.settings import Settings
 from runtime.text.formatting import duration, number, size
 from schemas.job import Input, LaneTotals, RestedLane
@@ -78,9 +79,9 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Termin
     app, log = stub(tmp_path, draft_hours=1e6)
     monkeypatch.setenv("SLUICE_API_URL", "http://testserver")
     monkeypatch.delenv("SLUICE_API_KEY", raising=False)
-    original = http.Api
+    original = connection.Api
     with TestClient(app) as client:
-        monkeypatch.setattr(http, "Api", lambda: original(client._transport))
+        monkeypatch.setattr(connection, "Api", lambda: original(client._transport))
         yield Terminal(log)
 
 
@@ -117,17 +118,17 @@ def test_standard_input_is_sent_as_it_comes(terminal: Terminal) -> None:
 def test_a_file_in_parts_goes_on_after_a_part_that_failed(
     terminal: Terminal, people: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resumable, "PART_BYTES", 20)
-    append, failures = resumable._append, iter([True, False, True, True])
+    monkeypatch.setattr(parts, "PART_BYTES", 20)
+    append, failures = parts._append, iter([True, False, True, True])
 
-    def sometimes(api: http.Api, job_id: str, offset: int, data: bytes) -> int:
-        half = append(api, job_id, offset, data[:7])
+    def sometimes(job_id: str, offset: int, data: bytes) -> Part[int]:
+        half = yield from append(job_id, offset, data[:7])
         if next(failures, False):
-            raise unreachable(api.url)  # the answer was lost; a part of it had come
-        return append(api, job_id, half, data[7:])
+            raise Unreachable("the answer was lost; a part of it had come", sent=True)
+        return (yield from append(job_id, half, data[7:]))
 
-    monkeypatch.setattr(resumable, "_append", sometimes)
-    monkeypatch.setattr(resumable, "_BACKOFF", Backoff(first=0.0, longest=0.0))
+    monkeypatch.setattr(parts, "_append", sometimes)
+    monkeypatch.setattr(connection, "RETRY", Retry(attempts=1, first_seconds=0.0))
     told = terminal.run("upload", people, "--dataset", "people", "--resumable")
     job_id = json.loads(terminal.run("job", "last", "--json"))["id"]
     assert f"--continue {job_id}" in told and "is RUNNING" in told
@@ -135,12 +136,17 @@ def test_a_file_in_parts_goes_on_after_a_part_that_failed(
     assert f"Job {job_id} is RUNNING" in terminal.run("upload", people, "--continue", job_id)
 
 
+def as_steps(part: Part[int]) -> Steps[None]:
+    yield from part
+    return Coded(b"", None)
+
+
 def test_another_file_can_not_go_on(terminal: Terminal, people: str, tmp_path: Path) -> None:
     source = {"upload": "people.csv"}
     asked = {"operation": "upload", "dataset": "people", "source": source}
-    job_id = http.Api().call("POST", "/v1/jobs", json=asked)["id"]
+    job_id = connection.Api().call("POST", "/v1/jobs", json=asked)["id"]
     half = (PEOPLE + ROW)[:70]
-    http.Api().http.patch(f"/v1/jobs/{job_id}/file", content=half, headers={"Upload-Offset": "0"})
+    connection.Api().json(as_steps(parts._append(job_id, 0, half)))
     Path(people).write_bytes((PEOPLE + ROW).replace(b"name", b"Name"))
     assert "has the SHA-256" in terminal.run("upload", people, "--continue", job_id, code=1)
     Path(people).write_bytes(b"name")
@@ -258,8 +264,8 @@ def test_no_server_is_3(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ConnectError("refused")
 
-    original = http.Api
-    monkeypatch.setattr(http, "Api", lambda: original(httpx2.MockTransport(refuse)))
+    original = connection.Api
+    monkeypatch.setattr(connection, "Api", lambda: original(httpx2.MockTransport(refuse)))
     result = CliRunner().invoke(cli, ["jobs"])
     assert (result.exit_code, "can't be reached" in result.output) == (3, True)
 
@@ -285,14 +291,14 @@ def test_following_survives_a_restart_and_gives_up_in_the_end() -> None:
         return httpx2.Response(answer) if isinstance(answer, int) else httpx2.Response(200, text=answer)
 
     said: list[str] = []
-    api = http.Api(httpx2.MockTransport(serve))
+    api = connection.Api(httpx2.MockTransport(serve), clock=lambda: sum(slept), sleep=slept.append)
 
     def follow() -> Iterator[Any]:
-        return following.follow(api, "j1", said.append, clock=lambda: sum(slept), sleep=slept.append)
+        return following.follow(api, "j1", said.append)
 
     assert [job["state"] for job in follow()] == ["RUNNING", "COMPLETED"]
     assert ["does not answer" in said[0], said[1]] == [True, "the API answers again"]
-    with pytest.raises(http.ClientError) as given_up:
+    with pytest.raises(connection.ClientError) as given_up:
         list(follow())
     assert given_up.value.exit_code == 3
     assert sum(slept) > 60

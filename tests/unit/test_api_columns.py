@@ -204,3 +204,38 @@ def test_the_form_sends_what_was_chosen(served: Served) -> None:
     assert command.source.columns == {"Fone": "phone", **{k: v for k, v in FIELDS.items() if v != "phone"}}
     page = client.get(answer.headers["hx-redirect"]).text
     assert "<dt>Columns</dt><dd>Name is name" in page and "Fone is phone" in page
+
+
+def told(page: str) -> Any:
+    """What the page's script is told, to check the rows that it reads."""
+    (found,) = re.findall(r'data-told="(.*?)"', page)
+    return json.loads(html.unescape(found))
+
+
+def test_a_header_alone_tells_the_script_what_each_column_is_and_how_to_check_it(served: Served) -> None:
+    client, _ = served
+    found = told(table(client, LEGACY.replace(b"Phone number", b'"Fone <&"').replace(b",", b";")).text)
+    assert (found["delimiter"], found["missing"]) == (";", ["phone"])
+    assert found["fields"] == ["name", "email", "favorite_color", "", "country"]
+    assert found["decided"] == [True, True, True, False, True] and found["names"][3] == "Fone <&"
+    assert found["filled"] == {"created_at": "the time of the upload"}
+    assert (
+        found["checks"]["email"]["required"] and found["checks"]["email"]["patterns"][0][1] == "is not an email address"
+    )
+    assert "data-told" not in table(client, b"").text
+
+
+def test_a_draft_and_corrected_rows_are_matched_as_their_job_says(served: Served) -> None:
+    client, log = served
+    asked = {"operation": "upload", "dataset": "people", "source": "upload", "options": {"columns": {"Fone": "phone"}}}
+    draft = client.post("/v1/jobs", json=asked).json()["id"]
+    header = LEGACY.replace(b"Phone number", b"Fone")
+    page = client.post(f"/jobs/{draft}/columns", files={"file": ("h.csv", header)}, headers=HTMX).text
+    assert told(page)["missing"] == [] and "<select" not in page
+    job = make_job(
+        client, LEGACY + VALUES, organisation="other", options={"set": {"country": "NL"}, "columns": {"Country": None}}
+    ).json()
+    corrected = b"sluice_row,sluice_reason,name,email,favorite_color,phone\n"
+    page = client.post(f"/jobs/{job['id']}/columns", files={"file": ("h.csv", corrected)}, headers=HTMX).text
+    assert told(page)["missing"] == [] and told(page)["fields"] == ["", "", "name", "email", "favorite_color", "phone"]
+    assert "country is missing" not in page and log.sent

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from httpx2 import Response
+from msgspec.structs import replace
 from starlette.testclient import TestClient
 
 from api.principals.attempts import FREE
@@ -18,6 +19,7 @@ from api.principals.issuing import MOST_KEYS
 from api.uploads.receiving import MOST_JSON_BYTES
 from api.web.routing import Endpoint
 from schemas.messages.commands import PurgeEnded, UndoChecked
+from schemas.messages.webhooks import Delivery, delivery_key
 from schemas.policies.principals import Role
 from tests.api_stub import PEOPLE, StubElasticsearch, StubLog, make_job, rest, stub
 from tests.api_world import CORRECTED, ROUTES, UPLOAD, World
@@ -136,6 +138,38 @@ def too_many_keys(world: World) -> Response:
     return world.ask("createKey")
 
 
+def of_a_webhook(name: str) -> Callable[[World], Response]:
+    return lambda world: world.ask(name, webhook_id=world.made_webhook())
+
+
+def without_webhooks(world: World, name: str) -> Response:
+    webhook_id = world.made_webhook()
+    if name == "redeliver":
+        pend(world, webhook_id)
+    world.log.webhook_topics.up = False
+    return world.ask(name, webhook_id=webhook_id)
+
+
+def pend(world: World, webhook_id: str) -> None:
+    times = {"created_at": 0, "begun_at": 0}
+    lost = Delivery(
+        webhook_id=webhook_id, organisation="acme", event_id="e1", event_type="t", job_id="j", body="{}",
+        status="failed", **times,
+    )  # fmt: skip
+    world.log.webhooks.deliveries.put(delivery_key(lost), lost)
+
+
+def webhook_off(world: World) -> Response:
+    webhook_id, known = world.made_webhook(), world.log.webhooks.webhooks
+    known.put(webhook_id, replace(known.all[webhook_id], off_since=1))
+    return world.ask("redeliver", webhook_id=webhook_id)
+
+
+def untestable(world: World) -> Response:
+    webhook_id = world.ask("createWebhook", json={"organisation": "acme"}).json()["id"]
+    return world.ask("testWebhook", webhook_id=webhook_id)
+
+
 def about(name: str) -> Callable[[World], Response]:
     return lambda world: world.ask(name, world.fitting_job(name))
 
@@ -144,6 +178,7 @@ def plain(name: str) -> Callable[[World], Response]:
     return lambda world: world.ask(name)
 
 
+WEBHOOK_ROUTES = ("getWebhook", "deleteWebhook", "testWebhook", "makeWebhookSecret", "listDeliveries", "redeliver")
 WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     **{(name, 200): plain(name) for name in ("listJobs", "listDatasets", "getStats", "getLimits")},
     ("getLimits", 404): of_another_organisation,
@@ -236,6 +271,19 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     ("getResult", 404): lambda world: world.ask("getResult", world.running()),
     ("getResult", 409): lambda world: world.ask("getResult", world.exporting()),
     ("getResult", 416): lambda world: part(world, Range="bytes=10-"),
+    ("createWebhook", 201): plain("createWebhook"),
+    ("createWebhook", 409): lambda world: [world.ask("createWebhook", json={"organisation": "a"}) for _ in "12"][1],
+    ("createWebhook", 503): lambda world: without_webhooks(world, "createWebhook"),
+    ("listWebhooks", 200): plain("listWebhooks"),
+    ("deleteWebhook", 204): of_a_webhook("deleteWebhook"),
+    **{(name, 200): of_a_webhook(name) for name in WEBHOOK_ROUTES if name != "deleteWebhook"},
+    **{(name, 404): plain(name) for name in WEBHOOK_ROUTES},
+    **{
+        (name, 503): lambda world, name=name: without_webhooks(world, name)
+        for name in ("deleteWebhook", "makeWebhookSecret", "redeliver")
+    },
+    ("testWebhook", 400): untestable,
+    ("redeliver", 409): webhook_off,
     ("createKey", 201): plain("createKey"),
     ("createKey", 409): too_many_keys,
     ("createKey", 503): without_principals,

@@ -130,3 +130,12 @@ def test_what_needs_no_key_says_so() -> None:
     keyless = {path for path, operation in operations() if operation.get("security") == []}
     assert keyless == {"/healthz", "/readyz", "/metrics", "/openapi.json"}
     assert all(("401" in operation["responses"]) == (path not in keyless) for path, operation in operations())
+
+
+def test_generators_see_which_fields_are_always_there() -> None:
+    schemas = description()["components"]["schemas"]
+    fields = [field for schema in schemas.values() for field in schema.get("properties", {}).values()]
+    assert not any("default" in field for field in fields), "to generators it is a value that is there"
+    assert set(schemas["JobView"]["required"]) == set(schemas["JobView"]["properties"])
+    assert not schemas["JobRequest"].get("required") and not schemas["Options"].get("required")
+    assert schemas["Reason"]["properties"]["keep_rows"]["description"].endswith("Left out: false.")

@@ -13,8 +13,8 @@ from api.glance.models import Mark
 from api.glance.series import Span, known_part, owner_changes, points, span_of
 from api.pages.glance import drawing
 from api.pages.glance.drawing import ceiling, spark
-from client.arguments import when
-from client.errors import ClientError
+from commandline.arguments import when
+from commandline.errors import ClientError
 from runtime.text.report_text import report_text
 from schemas.job import State
 from tests.api_pages import HTMX, Served, some_job, text_of

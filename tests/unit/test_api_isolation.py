@@ -24,8 +24,8 @@ from tests.api_world import CORRECTED, EXPORT, World
 
 Place = tuple[str, str]
 JOB, PAGE = "/v1/jobs/{job_id}", "/jobs/{job_id}"
-_BOTH = ("history", "errors", "errors.csv", "preview", "changes.csv", "undone", "undone.csv", "result")
-_OF_REST = (*_BOTH, "watch", "changes", "file", "report", "series", "errors/groups")
+_BOTH = ("watch", "history", "errors", "errors.csv", "preview", "changes.csv", "undone", "undone.csv", "result")
+_OF_REST = (*_BOTH, "changes", "file", "report", "series", "errors/groups")
 _OF_THE_PAGE = (*_BOTH, "live", "again", "report", "plot")
 READS: set[Place] = {
     ("GET", path)
@@ -76,7 +76,16 @@ OPEN: set[Place] = {
     ("POST", "/sign-in"),
 }
 MAPPINGS: set[Place] = {("GET", "/v1/mappings"), *((m, "/v1/mappings/{name}") for m in ("GET", "PUT", "DELETE"))}
-KNOWN = READS | ACTS | LISTS | MAKES | ADMINS | COMMON | OPEN | MAPPINGS
+WEBHOOKS: set[Place] = {
+    *(("GET", path) for path in ("/v1/webhooks", "/v1/webhooks/{webhook_id}", "/v1/webhooks/{webhook_id}/deliveries")),
+    ("POST", "/v1/webhooks"),
+    ("DELETE", "/v1/webhooks/{webhook_id}"),
+    *(("POST", f"/v1/webhooks/{{webhook_id}}/{name}") for name in ("test", "secret", "redeliver")),
+    ("GET", "/webhooks"),
+    ("POST", "/webhooks"),
+    *(("POST", f"/webhooks/{{webhook_id}}/{name}") for name in ("delete", "test", "secret", "redeliver")),
+}
+KNOWN = READS | ACTS | LISTS | MAKES | ADMINS | COMMON | OPEN | MAPPINGS | WEBHOOKS
 SENTINEL = "sentinel"
 """In whatever the other organisation has: in its name, its files, its reasons."""
 OURS, THEIRS = "acme", f"{SENTINEL}-globex"
@@ -322,6 +331,29 @@ def test_a_mapping_of_another_organisation_is_not_there(both: Both, place: Place
         own = both.asked(asked, THEIRS, role, **body)  # its one organisation goes without saying
         reads = place[0] == "GET" or role is not Role.VIEWER
         assert own.status_code == (403 if not reads else 204 if place[0] == "DELETE" else 200), own.text
+
+
+@pytest.mark.parametrize("place", sorted(WEBHOOKS), ids=" ".join)
+def test_a_webhook_of_another_organisation_is_not_there(both: Both, place: Place) -> None:
+    hook = {"url": f"https://8.8.8.8/{SENTINEL}", "organisation": THEIRS}
+    theirs = str(both.ask("createWebhook", json={**hook, "name": SENTINEL}).json()["id"])
+    asked = place[0], place[1].replace("{webhook_id}", theirs)
+    more: dict[str, Any] = {}
+    if place[0] == "POST":
+        making = {**hook, "once": "0123456789"} if place[1] == "/webhooks" else {}
+        more = {"json": hook if place[1] == "/v1/webhooks" else {}} if "v1" in place[1] else {"data": making}
+    for role in Role:
+        answer = both.asked(asked, OURS, role, **more)
+        if role is Role.VIEWER:
+            assert answer.status_code == 403, answer.text
+        elif place[0] == "GET" and "{" not in place[1]:
+            assert answer.status_code == 200
+            assert SENTINEL not in answer.text
+        else:
+            assert answer.status_code == (404 if "{" in place[1] else 403), (role, answer.text)
+        own = both.asked((place[0], asked[1].replace(theirs, "0" * 10)), OURS, role, **more)
+        assert own.text.replace("0" * 10, theirs) == answer.text or "{" not in place[1], "as one that is not there"
+    assert theirs in both.log.webhooks.webhooks.all
 
 
 def test_the_file_of_another_organisations_job_is_not_read_again(both: Both) -> None:

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from api.principals.attempts import FREE, Attempts, Budget, network
 from api.principals.feed import PrincipalSeen
-from client import http
-from client.cli import app as cli
+from commandline import connection
+from commandline.cli import app as cli
 from control.principals.keys import digest, new_key
 from control.principals.registry import Registry, end_of, read_principal
 from control.principals.rules import RESERVED, WantedKey, key_problem
@@ -156,7 +156,9 @@ def test_an_admin_of_one_organisation_manages_its_keys_alone(locked: Served) -> 
 def test_the_commands_make_list_and_revoke_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app, _ = stub(tmp_path)
     with TestClient(app) as client:
-        monkeypatch.setattr(http.Api, "__init__", lambda self: setattr(self, "http", client))
+        monkeypatch.setenv("SLUICE_API_URL", "http://testserver")
+        original = connection.Api
+        monkeypatch.setattr(connection, "Api", lambda: original(client._transport))
 
         def run(*words: str, code: int = 0) -> str:
             result = CliRunner().invoke(cli, ["keys", *words])
@@ -165,13 +167,13 @@ def test_the_commands_make_list_and_revoke_keys(tmp_path: Path, monkeypatch: pyt
 
         assert "no keys yet" in run("list")
         made = run("create", "loader", "--organisation", "acme", "--role", "operator", "--kind", "service", "--json")
-        key = http.json.loads(made)
+        key = connection.json.loads(made)
         assert (key["name"], key["kind"], key["organisations"]) == ("loader", "service", ["acme"])
         text = run("create", "ada", "--all-organisations", "--role", "viewer", "--expires", "7")
         assert "sluice_" in text and "until" in text
         assert "in use" in run("list") and "all" in run("list")
         assert f"Key {key['id']} of loader is revoked" in run("revoke", key["id"])
-        listed = http.json.loads(run("list", "--json"))
+        listed = connection.json.loads(run("list", "--json"))
         assert [one["usable"] for one in listed if one["name"] == "loader"] == [False]
         for wrong in (["create", "x", "--role", "viewer"], ["create", "x", "--role", "boss", "--organisation", "a"]):
             run(*wrong, code=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -356,6 +357,9 @@ def test_watch_ends_with_the_ended_state(served: Served) -> None:
     assert watched.headers["content-type"].startswith("text/event-stream")
     assert "event: state" in watched.text
     assert '"state":"TERMINATED"' in watched.text
+    seen = re.findall("^id: (.+)$", watched.text, re.MULTILINE)[-1]
+    again = client.get(f"/v1/jobs/{job_id}/watch", headers={"Last-Event-ID": seen})
+    assert ("event: state" in again.text, "event: progress" in again.text) == (False, True), "it has been seen"
 
 
 def test_pages_and_metrics(served: Served) -> None:

@@ -70,6 +70,7 @@ ROWS = [
     "max_errors",
     "suspicions",
     "rows_per_second",
+    "notify",
     "start_at",
     *FORMAT,
     "columns",
@@ -94,6 +95,7 @@ def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -
             "reason",
             "raw",
             "rows_per_second",
+            "notify",
             "start_at",
         ],
         "teams": ["organisation", "reason", *ROWS],
@@ -106,6 +108,7 @@ def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -
             "raw",
             "max_errors",
             "rows_per_second",
+            "notify",
             "start_at",
         ],
         "audit": [
@@ -118,6 +121,7 @@ def test_each_operation_has_a_form_with_the_fields_of_its_kind(served: Served) -
             "queue",
             "raw",
             "rows_per_second",
+            "notify",
             "start_at",
         ],
     }

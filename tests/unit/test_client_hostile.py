@@ -6,6 +6,7 @@ The commands and their parameters are found in the command line itself, so a new
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import json
 import os
@@ -23,9 +24,9 @@ import typer.main
 import typer.testing
 from typer.testing import CliRunner
 
-from client import following, http
+from client import Retry
+from commandline import connection
 from devstack.cli import app
-from runtime.retrying import Backoff
 from runtime.settings import Settings, settings
 from tests.hostile import ESCAPE, JOB, JOB_ID
 
@@ -126,11 +127,10 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Termin
         monkeypatch.delenv(name)
     monkeypatch.setenv("SLUICE_API_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("SLUICE_KIBANA_URL", "http://127.0.0.1:1")
-    monkeypatch.setattr(following, "GIVE_UP_SECONDS", 0.0)
-    monkeypatch.setattr(following, "BACKOFF", Backoff(first=0.0, longest=0.0))
+    monkeypatch.setattr(connection, "RETRY", Retry(attempts=1, first_seconds=0.0, give_up_seconds=0.0))
     terminal = Terminal(tmp_path)
-    original = http.Api
-    monkeypatch.setattr(http, "Api", lambda: original(terminal.transport()))
+    original = connection.Api
+    monkeypatch.setattr(connection, "Api", lambda: original(terminal.transport()))
     yield terminal
     settings.cache_clear()
 
@@ -179,6 +179,7 @@ class Parameter:
         return {"job_id": JOB_ID, "date_from": "2026-01-01"}.get(self.name, "3")
 
 
+@functools.cache  # to read the types of a command takes longer than to run it
 def parameters(command: str) -> list[Parameter]:
     return [Parameter(command, one) for one in COMMANDS[command].params if one.name != "help"]
 

@@ -17,8 +17,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from client.errors import ClientError
-from client.http import Api
+from commandline.connection import Api
+from commandline.errors import ClientError
 from tests.cluster import ROOT
 from tests.hostile import ESCAPE, JOB, JOB_ID
 

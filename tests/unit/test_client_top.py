@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from client.top_view import FILTERS, Command, View, changes, lines, press
+from commandline.commands.top import keys_in
+from commandline.view.top_view import FILTERS, Command, View, changes, lines, press
 
 
 def job(job_id: str, state: str = "RUNNING", percent: float = 10.0, **more: Any) -> dict[str, Any]:
@@ -91,3 +92,15 @@ def test_plain_lines_tell_changes_only() -> None:
     now = [job("1m8hk84x21cnt58f", "PAUSED"), *JOBS[1:]]
     assert changes(JOBS, now) == ["1m8hk84x21cnt58f of acme: PAUSED, 100 of 1,000 rows, 50 a second"]
     assert changes(JOBS, [job("1m8hk84x21cnt58f", percent=19.0), *JOBS[1:]]) == [], "a line for each tenth"
+
+
+def test_on_a_narrow_screen_a_question_is_read_to_its_end() -> None:
+    asking, _ = press(VIEW, "t")
+    shown = [line for line, _ in lines(asking, 40, 24)]
+    assert max(map(len, shown)) <= 40
+    assert "y: and take its rows out, k: keep its rows, any other key: no" in " ".join(shown)
+
+
+def test_keys_that_come_at_once_are_all_taken() -> None:
+    assert keys_in("\x1b[B\x1bOBt\x1b[3~\x1b") == ["down", "down", "t", "\x1b", "escape"]
+    assert keys_in("/acmé\r") == ["/", "a", "c", "m", "é", "enter"]

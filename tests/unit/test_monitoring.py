@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from api.readmodel.job_index import JobIndex
 from api.readmodel.metrics import Metrics
+from api.webhooks.metrics import WebhookMetrics
 from ingest.metrics import ReaderMetrics
 from processor.metrics import WorkerMetrics
 from processor.validation.error_kinds import KINDS, kind_of
@@ -36,10 +37,12 @@ SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_c
 
 def exported() -> dict[str, set[str]]:
     """Name of a series -> its labels, of all roles."""
+    api = Metrics(JobIndex()).registry
+    WebhookMetrics(api)
     registries: list[CollectorRegistry] = [
         WorkerMetrics().registry,
         ReaderMetrics().registry,
-        Metrics(JobIndex()).registry,
+        api,
     ]
     found: dict[str, set[str]] = {}
     for registry in registries:

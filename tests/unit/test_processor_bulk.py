@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from elastic_transport import ConnectionError as Unreachable
 from elastic_transport import ConnectionTimeout
 
-from processor.elastic.bulk import Answer, read_answers
+from processor.elastic.answers import Answer, decoded, read_answers
+from processor.elastic.documents import bulk_item, document_lines
+from processor.elastic.items import BulkItems
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from runtime.clients import NotSentError
 from tests.processor_stub import StubClient, answers, api_error, run, sink
@@ -71,6 +74,26 @@ def test_a_body_that_is_no_bulk_response_is_not_believed() -> None:
         read_answers({}, 3)
 
 
+def test_bytes_are_read_as_what_they_decode_to() -> None:
+    error = {"type": "x", "reason": "no", "caused_by": {"reason": '"status":'}}
+    bodies: list[dict[str, Any]] = [
+        {"errors": False, "items": [entry("create", 201), entry("index", 200), entry("create", 201)]},
+        {"errors": True, "items": [entry("create", 201), entry("create", 400, error), entry("create", 409, error)]},
+        {"errors": False, "items": [entry("delete", 200), entry("delete", 404), entry("index", 200)]},
+    ]
+    for body in bodies:
+        assert read_answers(decoded(msgspec.json.encode(body)), 3) == read_answers(body, 3)
+        with pytest.raises(ValueError, match="3 of 4"):
+            read_answers(decoded(msgspec.json.encode(body)), 4)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"<html>", b"[]", b'{"errors":true,"items":[\xff]}'])
+def test_an_answer_that_is_no_json_is_as_good_as_none(body: bytes) -> None:
+    client = StubClient([lambda _: body])
+    assert [answer.status for answer in send(client)] == [201] * 3
+    assert ids(client) == [["j1:1", "j1:2", "j1:3"]] * 2
+
+
 # -- sending ---------------------------------------------------------------------------------------------------------
 
 
@@ -79,6 +102,32 @@ def test_what_is_sent_is_what_was_given() -> None:
     assert all(answer.ok for answer in send(client))
     ((first, *_),) = client.requests
     assert (first.action, first.index, first.id, first.document) == ("create", "i", "j1:1", {"n": 1})
+
+
+def test_parts_are_sent_in_one_request_and_single_items_of_them_again() -> None:
+    lines = document_lines("i", "j1", "o", ["n"], range(1, 4), [["a\nb", 'c"d', "é%s"]])
+    other = bulk_item("index", "e", "x:4", {"n": 4})
+    assert len(lines) == 3 and [*lines] == [
+        bulk_item(
+            "create", "i", f"j1:{row}", {"n": text, "sluice": {"job_id": "j1", "row_number": row, "organisation": "o"}}
+        )
+        for row, text in enumerate(["a\nb", 'c"d', "é%s"], 1)
+    ]
+    items = BulkItems(BulkItems(lines), [], [other])
+    client = StubClient([answers([201, 429, 201, 429])])
+    assert [answer.status for answer in run(sink(client).send(items, lambda: None))] == [201] * 4
+    assert ids(client) == [["j1:1", "j1:2", "j1:3", "x:4"], ["j1:2", "x:4"]]
+    assert client.requests[0][1] == client.requests[1][0]
+
+
+@pytest.mark.parametrize("ids", [None, ["o:1", "o:2"]])
+def test_lines_of_rows_without_columns_say_whose_they_are(ids: list[str] | None) -> None:
+    lines = document_lines("i", "j1", "o", [], [7, 9], [], ids)
+    of = [{"sluice": {"job_id": "j1", "row_number": row, "organisation": "o"}} for row in (7, 9)]
+    assert [*lines] == [
+        bulk_item("create", "i", name, doc) for name, doc in zip(ids or ["j1:7", "j1:9"], of, strict=True)
+    ]
+    assert not document_lines("i", "j1", "o", ["n"], [], [])
 
 
 def test_nothing_to_send_is_no_request() -> None:

@@ -187,6 +187,30 @@ def test_a_column_of_good_values_is_never_looked_at_one_by_one(field: Field, tex
     assert fast is not None and list(fast) == [stored, stored]
 
 
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        (F("x", "datetime"), "2026-03-04T05:06:07Z", "2026-03-04T24:00:00Z"),
+        (F("x", "datetime"), "2026-03-04T05:06:07Z", "2026-03-04T05:06:07+19:30"),
+        (F("x", "datetime"), "2026-03-04T05:06:07Z", "2026-02-30T05:06:07Z"),
+        (F("x", "date"), "2026-03-04", "2026-03-00"),
+        (F("x", "date"), "2026-03-04", "2026-03-0٤"),
+        (F("x", "date"), "2026-03-04", "2026-03-04\n2026-03-05"),
+        (F("x", format="phone"), "030 12345", "030 12345\n"),
+        (F("x", format="phone"), "030 12345", "٤٤٤٤٤٤"),
+        (F("x", format="phone", max_length=9), "030 12345", "030 123456"),
+        (F("x", format="phone", missing=("", "00000"), required=True), "030 12345", "00000"),
+        (F("x", format="email"), "a@b.c", "a@b.c\nd@e.f"),
+        (F("x", format="email", min_length=6), "ab@c.de", "a@b.c"),
+    ],
+)
+def test_what_is_looked_at_for_a_whole_column_lets_no_bad_value_through(field: Field, good: str, bad: str) -> None:
+    column = compile_column(field)
+    assert column.fast([good, good]) == [good, good]
+    for texts in ([bad], [good, bad], [bad, good, good]):
+        assert column.fast(texts) is None
+
+
 @pytest.mark.parametrize(("field", "text", "reason"), BAD)
 def test_one_bad_value_takes_the_fast_form_out_of_the_way(field: Field, text: str, reason: str) -> None:
     good = next((value for other, value, _ in GOOD if other == field and value), "a")

@@ -19,7 +19,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import runtime.files.storage as storage_module
-from processor.elastic.bulk import BACKOFF, Answer, BulkSink
+from processor.elastic.answers import Answer
+from processor.elastic.bulk import BACKOFF, BulkSink
 from processor.elastic.unanswered import Fate, fate_of
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from processor.operations.export import Export

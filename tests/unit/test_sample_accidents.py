@@ -10,6 +10,7 @@ from sample_csv.accidents import cut_off, shift_down, swap_columns
 from sample_csv.ready import FILES, ready_files
 
 GOOD = b'id,one,two\n1,a,x\n2,"b, ""B""",y\n3,\xc3\xa9,z\n'
+COMMITTED = sorted(path.name for path in FILES.glob("*.csv"))
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "datasets"
 
 
@@ -17,13 +18,18 @@ def rows_in(name: str) -> list[dict[str | None, str | None]]:
     return list(csv.DictReader(io.StringIO((FILES / name).read_bytes().decode(), newline="")))
 
 
-@pytest.mark.parametrize("name", sorted(ready_files()))
-def test_a_committed_file_is_what_the_code_makes(name: str) -> None:
-    assert (FILES / name).read_bytes() == ready_files()[name]
+@pytest.fixture(scope="module")
+def made() -> dict[str, bytes]:
+    return dict(ready_files())
 
 
-def test_no_other_file_is_committed() -> None:
-    assert {path.name for path in FILES.glob("*.csv")} == set(ready_files())
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_committed_file_is_what_the_code_makes(made: dict[str, bytes], name: str) -> None:
+    assert (FILES / name).read_bytes() == made[name]
+
+
+def test_no_other_file_is_committed(made: dict[str, bytes]) -> None:
+    assert set(COMMITTED) == set(made)
 
 
 def test_swapping_columns_keeps_the_header() -> None:

@@ -21,6 +21,7 @@ from runtime.datasets import load_datasets
 from schemas.descriptors.datasets import DatasetError, parse_dataset
 from schemas.descriptors.fields import FALSE_VALUES
 from schemas.ids import JOB_ID, job_id_for_key, new_job_id
+from schemas.indices import data_mapping
 from schemas.jsonschema import MESSAGES
 from schemas.topics import topics
 from tests.descriptors import DESCRIPTORS
@@ -72,6 +73,15 @@ BAD: list[tuple[Any, str]] = [
     ({"fields": [{"name": "x", "sluice": {"aliases": ["y" * 256]}}]}, "has at most 255 characters"),
     ({"fields": [{"name": "x", "sluice": {"aliases": ["Sluice row"]}}]}, "taken by Sluice itself"),
     ({"fields": [{"name": "x", "sluice": {"default": 5}}]}, "sluice.default is a text"),
+    ({"fields": [{"name": "x", "sluice": {"index": "no"}}]}, "sluice.index is true or false, not 'no'"),
+    (
+        {"fields": [{"name": "x", "sluice": {"index": False}}], "primaryKey": "x"},
+        "field 'x': sluice.index can't be false, since rows are known by their primaryKey",
+    ),
+    (
+        {"fields": [{"name": "x", "type": "date", "sluice": {"index": False}}], "sluice": {"date_field": "x"}},
+        "field 'x': sluice.index can't be false, since exports take rows by sluice.date_field",
+    ),
     ({"fields": [{"name": "x", "sluice": {"default": {"time": "upload"}}}]}, "for type date or datetime, not string"),
     (
         {"fields": [{"name": "x", "constraints": {"required": True}, "sluice": {"default": ""}}]},
@@ -279,3 +289,10 @@ def test_rows_are_kept_as_long_as_lanes_may_point_to_them() -> None:
         assert by_name[name].config["cleanup.policy"] == "compact"
     assert by_name["s.lanes"].partitions == by_name["s.rows"].partitions == 8
     assert "compact" not in by_name["s.rows"].config["cleanup.policy"]
+
+
+def test_a_field_that_is_not_searched_is_in_the_document_alone() -> None:
+    fields = [{"name": "a", "sluice": {"index": False}}, {"name": "b", "type": "date", "sluice": {"index": True}}]
+    properties = data_mapping(parse_dataset("two", {"fields": fields}))["properties"]
+    assert (properties["a"]["index"], properties["a"]["doc_values"]) == (False, False)
+    assert properties["b"] == {"type": "date", "format": "strict_date"}

@@ -122,6 +122,19 @@ GOLDEN: dict[str, list[str]] = {
             "role": "viewer", "key_id": "0123456789", "proof": null, "issuer": null, "began_at": 1767225600000,
             "ends_at": 1767268800000}""",
     ],
+    "webhooks": [
+        """{"type": "webhook", "id": "0123456789", "name": "on-call", "organisation": "acme",
+            "url": "https://example.org/sluice", "states": ["FAILED"], "operations": ["upload"],
+            "events": ["sluice.job.failed"], "secret": "whsec_c2VjcmV0", "old_secret": "whsec_b2xk",
+            "old_until": 1767312000000, "created_at": 1767225600000, "created_by": "ada", "since": 42,
+            "off_since": 1767225600001}"""
+    ],
+    "webhook-deliveries": [
+        """{"type": "delivery", "webhook_id": "0123456789", "organisation": "acme", "event_id": "j1-7-Failed",
+            "event_type": "sluice.job.failed", "job_id": "j1", "body": "{}", "created_at": 1767225600000, "place": 43,
+            "begun_at": 1767225600000, "attempts": 1, "due_at": 1767225602000, "tried_at": 1767225600001,
+            "answer": 500, "error": "the receiver answered 500"}"""
+    ],
     "security-events": [
         """{"at": 1767225600000, "event": "key-created", "by": "ada", "key_id": "0123456789",
             "organisations": ["acme"], "address": "10.0.0.1", "about": "0123456780", "why": "loader", "unlogged": 2}"""

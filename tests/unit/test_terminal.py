@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from client import output as showing
-from client.progress_line import JobBar
+from commandline.view import output as showing
+from commandline.view.progress_line import JobBar
 from devstack.lifecycle import status
 from devstack.state import Addresses, Record
 from runtime.text import tables
@@ -43,7 +43,13 @@ def test_a_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 COMMAND_MODULES = sorted(
     path
-    for pattern in ("api/client/*.py", "kibana/*.py", "sample_csv/cli.py", "devstack/*.py", "runtime/text/sentences.py")
+    for pattern in (
+        "commandline/**/*.py",
+        "kibana/*.py",
+        "sample_csv/cli.py",
+        "devstack/*.py",
+        "runtime/text/sentences.py",
+    )
     for path in ROOT.glob(pattern)
     if path.name not in ("check.py", "supervisor.py")  # code's own checks, and a log
 )

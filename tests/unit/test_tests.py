@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+
+from tests.forking import PRELOADED
 
 TESTS = Path(__file__).parents[1]
 FILES = sorted(file for part in ("e2e", "faults", "integration") for file in (TESTS / part).glob("test_*.py"))
@@ -23,6 +26,12 @@ HOLDS = re.compile(
     "suspicion|409"
 )
 """The job is held back, has no end, or the test knows what to do when it was faster."""
+
+
+@pytest.mark.parametrize("module", PRELOADED)
+def test_what_the_fork_server_imports_is_there(module: str) -> None:
+    """Of what is not there it says nothing, and each process imports it anew."""
+    assert importlib.util.find_spec(module) is not None
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -13,7 +13,7 @@ from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS
 
 FIELDS: Final = ("operation", "dataset", "organisation", "reason", "start_at")
 OPTIONS: Final = (
-    *("dry_run", "max_errors", "rows_per_second", "if_busy", "if_same", "raw", "suspicions", "mapping"),
+    *("dry_run", "max_errors", "rows_per_second", "if_busy", "if_same", "raw", "suspicions", "notify", "mapping"),
     *MODE_OPTIONS,
     "ignore_extra",
     *FORMAT_OPTIONS,

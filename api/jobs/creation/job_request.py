@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -40,7 +40,7 @@ HOW_TO_SEND = (
 )
 _ALLOWED = (
     "fields: operation, dataset, organisation, file, source, from, till, options, reason, start_at, confirm; "
-    "options: dry_run, max_errors, rows_per_second, if_busy, if_same, raw, suspicions, "
+    "options: dry_run, max_errors, rows_per_second, if_busy, if_same, raw, suspicions, notify, "
     f"{', '.join((*MODE_OPTIONS, *FILE_OPTIONS))}"
 )
 
@@ -94,19 +94,21 @@ class Admission:
     made: Job | None = None
     """The job that a request of the same key has made before."""
     mappings: Mappings | None = None
+    told: Callable[[Options, str], Awaitable[None]] | None = None
+    """Requires that the options name an address, or a webhook of this organisation, that can be told. It raises
+    ApiError 400."""
     jobs: Callable[[], Iterable[Job]] = tuple
     """Every job there is."""
 
     async def resolved(self, asked: JobRequest) -> JobRequest:
-        """The request with what its mapping says, if it names one. Raises as `Mappings.resolved`."""
+        """The request with what its mapping says, if it names one. Raises as `Mappings.resolved` and `told`."""
+        if asked.options.notify is not None and self.told is not None and self.made is None:
+            await self.told(asked.options, self._own(asked))
         if asked.options.mapping is None or self.mappings is None:
             return asked
         kind = self.catalog.operations.get(asked.operation or "")
         dataset = asked.dataset or (kind.dataset if kind is not None else None)
-        organisation = self._organisation(asked)
-        if not self.caller.may_see(organisation):
-            text = f"this API key may not act for organisation {organisation}"
-            raise ApiError(403, text, {"organisation": organisation})
+        organisation = self._own(asked)
         return replace(asked, options=await self.mappings.resolved(asked.options, organisation, dataset, self.made))
 
     def command(self, asked: JobRequest, sent: Source | None) -> CreateJob:
@@ -164,6 +166,14 @@ class Admission:
 
     def _usage(self, organisation: str) -> Usage:
         return usage_of(organisation, self.jobs())
+
+    def _own(self, asked: JobRequest) -> str:
+        """The organisation, which is one of the caller's. Raises ApiError 403."""
+        organisation = self._organisation(asked)
+        if not self.caller.may_see(organisation):
+            text = f"this API key may not act for organisation {organisation}"
+            raise ApiError(403, text, {"organisation": organisation})
+        return organisation
 
     def _organisation(self, asked: JobRequest) -> str:
         if asked.organisation is not None:

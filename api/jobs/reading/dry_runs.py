@@ -62,6 +62,8 @@ async def start_real(parts: Services, job: Job, caller: Caller, body: Start) -> 
     problem = request_problem(command)
     if problem is not None:
         raise refused(problem)
+    if body.options is not None:
+        await parts.notified(body.options, job.organisation)
     started = parts.view.jobs.get(command.job_id)
     if started is not None:
         return started, False

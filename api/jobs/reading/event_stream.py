@@ -9,33 +9,63 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import msgspec
-from sse_starlette import ServerSentEvent
+from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from api import errors
 from api.jobs.reading.job_view import job_view
 from api.readmodel.job_feed import JobFeed, Watch
+from api.web.services import Services
+from control.creation.quotas import exceeded
 from runtime.clock import now_ms
 from schemas.job import ENDED, Job
 
 _PROGRESS_SECONDS = 0.25
+_HEARTBEAT_SECONDS = 15
+_SEND_SECONDS = 60
 
 
-async def events(live: JobFeed, job: Job, streams: Counter[str]) -> AsyncIterator[ServerSentEvent]:
+def event_source(parts: Services, job: Job, last_id: str | None = None) -> EventSourceResponse:
+    """The answer that has a job's `events`.
+
+    Raises:
+        ApiError: 429 or 503, there are as many such answers as there may be.
+    """
+    if parts.live.waiting >= parts.settings.api_connections // 2:
+        text = "as many callers watch jobs as the API has room for; ask for the job now and then instead"
+        raise errors.unavailable(text)
+    most = parts.catalog.quotas.of(job.organisation).event_streams
+    if parts.streams[job.organisation] >= most:
+        found = f"organisation {job.organisation} has {parts.streams[job.organisation]} open event streams"
+        raise errors.refused(exceeded("event_streams", job.organisation, most, found))
+    return EventSourceResponse(
+        events(parts.live, job, parts.streams, last_id),
+        ping=_HEARTBEAT_SECONDS,
+        ping_message_factory=lambda: ServerSentEvent(comment="still here"),
+        send_timeout=_SEND_SECONDS,
+        sep="\n",
+    )
+
+
+async def events(
+    live: JobFeed, job: Job, streams: Counter[str], last_id: str | None = None
+) -> AsyncIterator[ServerSentEvent]:
     """Events until the job has ended; for a job that is PAUSED, FAILED or QUEUED the stream stays open.
 
+    A caller that comes again names the `last_id` that it has: a state that it has seen is no `state` event once more.
     Meanwhile it counts among its organisation's `streams`.
     """
     streams[job.organisation] += 1
     try:
-        async for event in _events(live, job):
+        async for event in _events(live, job, last_id):
             yield event
     finally:
         streams[job.organisation] -= 1
 
 
-async def _events(live: JobFeed, job: Job) -> AsyncIterator[ServerSentEvent]:
+async def _events(live: JobFeed, job: Job, last_id: str | None) -> AsyncIterator[ServerSentEvent]:
     with live.watch(job.id) as watch:
         shown, shown_at = live.view.jobs.get(job.id, job), time.monotonic()
-        yield _event(live, "state", shown)
+        yield _event(live, "progress" if last_id == _id(shown) else "state", shown)
         while shown.state not in ENDED:
             await watch.change()
             if not watch.transitions:
@@ -63,4 +93,9 @@ async def _until_due(watch: Watch, due: float) -> None:
 
 def _event(live: JobFeed, name: str, job: Job) -> ServerSentEvent:
     data = msgspec.json.encode(job_view(job, live.view, now_ms())).decode()
-    return ServerSentEvent(data, event=name, sep="\n")
+    return ServerSentEvent(data, event=name, id=_id(job), sep="\n")
+
+
+def _id(job: Job) -> str:
+    """The same for all events of a job in one state: any other state has another epoch, or another name."""
+    return f"{job.epoch}-{job.state}"

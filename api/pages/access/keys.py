@@ -31,6 +31,9 @@ _OCCURRED: Final[dict[Occurrence, str]] = {
     "key-created": "made key",
     "key-revoked": "revoked key",
     "purge-requested": "had the values removed of",
+    "webhook-created": "made webhook",
+    "webhook-deleted": "deleted webhook",
+    "webhook-secret-made": "made a new secret of webhook",
 }
 
 

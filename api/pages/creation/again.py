@@ -29,7 +29,7 @@ from schemas.messages.commands import CreateJob
 
 _GIVEN: Final = frozenset(
     {"dry_run", "max_errors", "rows_per_second", "if_busy", "if_same", "raw", "columns"}
-    | {"suspicions", *MODE_OPTIONS, *FORMAT_OPTIONS}
+    | {"suspicions", "notify", *MODE_OPTIONS, *FORMAT_OPTIONS}
 )
 """Options that the form has; others are as the job had them."""
 

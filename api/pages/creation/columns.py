@@ -1,4 +1,8 @@
-"""Which column of a file is which field, before the file is sent: a table made from its first bytes."""
+"""Which column of a file is which field, before the file is sent: a table made from its header.
+
+The page's script sends the header alone; it reads the rows behind it itself, and checks them by `checks_of`. Of a file
+in an encoding that only Python knows it sends the first bytes, if the user asks for it.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from starlette.responses import Response
 from api.errors import ApiError, invalid
 from api.jobs.creation.again import stored_path, text_left
 from api.jobs.creation.job_request import values_as
+from api.pages.creation.cell_checks import checks_of
 from api.pages.creation.forms import columns_in, format_in
 from api.pages.fields import no_form
 from api.pages.rendering import fragment
@@ -27,7 +32,7 @@ from api.uploads.receiving import MOST_JSON_BYTES, TextPart, receive_parts
 from api.uploads.unpacking import compression_of
 from api.web.services import caller, services, visible_job
 from control.creation.admission import Catalog
-from csvfile.columns import Wanted, wanted_by
+from csvfile.columns import Wanted, wanted_by, wanted_of_corrections
 from csvfile.cutter import Limits, cut
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, Header, look_at_header
@@ -62,8 +67,8 @@ class Row:
 
 
 async def show_columns(request: Request) -> Response:
-    """The table for the file whose first bytes are sent; nothing is stored. Fields: dataset, mode, columns, whole;
-    file."""
+    """The table for the file whose header, or first bytes, are sent; nothing is stored. Fields: dataset, mode, empty,
+    columns, whole; file."""
     fields, head = await _received(request)
     catalog = services(request).catalog
     dataset = catalog.datasets.get(fields.get("dataset", ""))
@@ -82,7 +87,11 @@ async def show_columns(request: Request) -> Response:
         )
     except ApiError as error:
         return fragment("columns.html", **_refused(error.message))
-    return fragment("columns.html", **_table(head, "whole" in fields, dataset, wanted, options, text_by(options)))
+    shown = _table(head, "whole" in fields, dataset, wanted, options, text_by(options))
+    mode = next((mode for mode in dataset.modes if mode == fields.get("mode")), dataset.mode)
+    if "told" in shown:
+        shown["told"]["checks"] = checks_of(dataset, mode, keeps=fields.get("empty") != "clear")
+    return fragment("columns.html", **shown)
 
 
 async def _wanted(request: Request, fields: Mapping[str, str], dataset: str, said: dict[str, str | None]) -> Wanted:
@@ -95,9 +104,13 @@ async def _wanted(request: Request, fields: Mapping[str, str], dataset: str, sai
 
 
 async def show_stored_columns(request: Request) -> Response:
-    """The table for the stored file of a job. Fields: columns, and how the file is written."""
+    """The table for the stored file of a job, or for the header of a file that is to be sent to it: that of a draft, or
+    corrected rows. Fields: columns, and how the stored file is written; or file.
+    """
     job, parts = await visible_job(request), services(request)
-    fields, _ = await _received(request)
+    fields, header = await _received(request)
+    if header:
+        return fragment("columns.html", fixed=True, **_sent_table(job, header, parts.catalog))
 
     def read(_stop: threading.Event) -> dict[str, Any]:
         return stored_table(fields, job, parts.catalog, parts.settings.storage_root)
@@ -111,9 +124,7 @@ def stored_table(fields: Mapping[str, str], job: Job, catalog: Catalog, root: Pa
     Raises:
         ApiError: 404, the dataset is not known any more; 409 or 410, the file is not as it was.
     """
-    dataset = catalog.datasets.get(job.dataset)
-    if dataset is None:
-        raise ApiError(404, f"there is no dataset {job.dataset} here any more")
+    dataset = _dataset_of(job, catalog)
     said = values_as(format_in(fields), Options)
     options = replace(job.options, **{name: getattr(said, name) for name in FORMAT_OPTIONS})
     problem = layout_problem(options)
@@ -128,6 +139,28 @@ def stored_table(fields: Mapping[str, str], job: Job, catalog: Catalog, root: Pa
     chosen = fields.get("mode", options.mode)
     wanted = Wanted(columns_in(fields), options.set, options.ignore_extra, _key_only(chosen, dataset))
     return _table(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, dataset, wanted, options, text)
+
+
+def _sent_table(job: Job, header: bytes, catalog: Catalog) -> dict[str, Any]:
+    """The table for a header, in UTF-8, of a file for this job. Raises as `stored_table`."""
+    dataset = _dataset_of(job, catalog)
+    said = job.options
+    mode = said.mode or dataset.mode
+    plain = Options(delimiter=said.delimiter, quote=said.quote, escape=said.escape)
+    wanted = wanted_by(said, mode)
+    if job.state != "DRAFT":
+        plain, wanted = Options(), wanted_of_corrections(said, mode)
+    shown = _table(header, True, dataset, wanted, plain, text_by(plain))
+    if "told" in shown:
+        shown["told"]["checks"] = checks_of(dataset, mode, keeps=said.empty != "clear")
+    return shown
+
+
+def _dataset_of(job: Job, catalog: Catalog) -> Dataset:
+    dataset = catalog.datasets.get(job.dataset)
+    if dataset is None:
+        raise ApiError(404, f"there is no dataset {job.dataset} here any more")
+    return dataset
 
 
 def _table(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted, options: Options, text: Text) -> dict[str, Any]:
@@ -168,14 +201,27 @@ def _shown(header: Header, head: bytes, dataset: Dataset, wanted: Wanted) -> dic
         for name, field, samples in columns
     ]
     given = {*match.fields, *match.missing}
+    filled = {field.name: _default(field.default) for field in dataset.fields if field.name not in given}
     # What the table shows in red needs no sentence besides.
     seen = match.missing or not all(row.decided for row in rows)
     return {
         "rows": rows,
+        "told": {
+            "delimiter": header.delimiter.decode(),
+            "names": match.names,
+            "fields": ["" if field in ERROR_COLUMNS else field for field in match.fields],
+            "decided": [
+                field != PASSED_OVER or name in wanted.columns or wanted.ignore_extra
+                for name, field in zip(match.names, match.fields, strict=True)
+            ],
+            "dataset": dataset.columns,
+            "missing": match.missing,
+            "filled": filled,
+        },
         "more": len(match.names) - shown,
         "problem": None if seen else match.problem,
         "missing": match.missing,
-        "filled": [(field.name, _default(field.default)) for field in dataset.fields if field.name not in given],
+        "filled": filled.items(),
     }
 
 

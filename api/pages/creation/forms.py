@@ -67,7 +67,7 @@ def format_in(fields: Fields) -> dict[str, Any]:
 def form_of_options(options: Options) -> dict[str, str]:
     """The fields that say these options, but for those that are said anew for each job."""
     values: dict[str, str] = {"columns": encode(options.columns).decode()} if options.columns else {}
-    for name in ("rows_per_second", "max_errors", "suspicions", *MODE_OPTIONS, *FORMAT_OPTIONS):
+    for name in ("rows_per_second", "max_errors", "suspicions", "notify", *MODE_OPTIONS, *FORMAT_OPTIONS):
         value = getattr(options, name)
         if value not in (None, 0, "keep"):
             values[name] = f"{value:.15g}" if isinstance(value, float) else str(value)
@@ -106,6 +106,9 @@ def reason_in(fields: Fields) -> str | None:
 def _options(fields: Fields, kind: Kind) -> dict[str, Any]:
     """The options that the form has; those that an operation can't have are not in it."""
     options: dict[str, Any] = {"rows_per_second": rate_in(fields), "raw": "raw" in fields}
+    notify = _text(fields, "notify")
+    if notify is not None:
+        options["notify"] = notify
     if not kind.makes_file:
         options["dry_run"] = "dry_run" in fields
         limit = _text(fields, "max_errors")

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from elasticsearch import AsyncElasticsearch
 
-from processor.elastic.bulk import Answer
+from processor.elastic.answers import Answer
 from processor.errors import CannotGoOnError
 from processor.operations.work import Work
 

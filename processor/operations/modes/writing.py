@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from processor.elastic.bulk import Answer
+from processor.elastic.answers import Answer
 from processor.errors import CannotGoOnError
 from processor.operations.modes.decisions import Decision, Row, Rules, twice
 from processor.operations.modes.found import Documents, Found, digest

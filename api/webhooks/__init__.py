@@ -1,0 +1,1 @@
+"""Webhooks: who makes them, and how one API process at a time delivers the events of jobs to them."""

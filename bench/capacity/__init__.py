@@ -1,0 +1,1 @@
+"""How a cluster of Sluice behaves beyond the machine at hand: constants that were measured here, and a simulation."""

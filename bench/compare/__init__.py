@@ -1,0 +1,1 @@
+"""Sluice beside other ways to bring the same rows into Elasticsearch, in turns, in one run."""

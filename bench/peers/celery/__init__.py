@@ -1,0 +1,1 @@
+"""Celery on Redis: chunks of rows as tasks."""

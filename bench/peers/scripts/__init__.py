@@ -1,0 +1,1 @@
+"""Scripts with Elasticsearch's Python client alone: its bulk helpers, and tuned bulk requests."""

@@ -1,0 +1,145 @@
+"""Whether a row costs the same however many there are, and however many jobs run at once; and an export's first row."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from bench.control import Bench
+from bench.export import start as start_export
+from bench.stack import bench_stack, cpu_seconds, peak_megabytes
+from bench.upload import settle, upload
+from commandline.connection import Api
+from runtime.settings import Settings
+from sample_csv.cli import sample
+from sample_csv.datasets import Dataset
+
+FEWEST: Final = 10_000
+JOBS: Final = (1, 10, 100, 1000)
+SMALL_ROUNDS: Final = 3
+"""Sizes below a million are measured so often."""
+LEAD_SECONDS: Final = 10.0
+LEAD_SECONDS_A_JOB: Final = 0.05
+"""Jobs that are to begin together begin so long after the first one is sent."""
+POLL_SECONDS: Final = 0.02
+OWN_ROLES: Final = ("api", "ingest", "worker")
+ORGANISATION: Final = "flat"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Some rows, in one job or in several at once; medians where there were rounds."""
+
+    rows: int
+    jobs: int
+    microseconds_per_row: float
+    """From POST to COMPLETED, without what a job of one row takes; of several jobs from their start to the last end."""
+    cpu_microseconds_per_row: float
+    """Of the API, the reader and the workers."""
+    peak_megabytes: dict[str, float]
+    """Role -> the most memory of a process so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one run measured."""
+
+    one_row_seconds: float
+    sizes: list[Figure]
+    at_once: list[Figure]
+    export_first_row_seconds: float
+    """From the request until the first rows are in a part of the export, over all rows of the largest size."""
+
+
+def measure(most: int, at_once_rows: int, say: Say) -> Figures:
+    """Upload ever more rows, ten times as many each time, up to `most`; then `at_once_rows` in ever more jobs."""
+    with bench_stack() as config:
+        upload(_file(config, FEWEST), "warm-up")
+        upload(_file(config, FEWEST), "warm-up-2")
+        one = statistics.median(upload(_file(config, 1), f"one-{number}")[0] for number in range(5))
+        sizes = []
+        for rows in _sizes(most):
+            runs = []
+            for number in range(SMALL_ROUNDS if rows < 1_000_000 else 1):
+                owner = ORGANISATION if rows == most else f"flat-{rows}-{number}"
+                runs.append(_one(config, rows, owner if not number else f"{owner}-{number}"))
+            wall, used = (statistics.median(values) for values in zip(*runs, strict=True))
+            sizes.append(Figure(rows, 1, (wall - one) / rows * 1e6, used / rows * 1e6, peak_megabytes(config)))
+            say(f"{rows:,} rows: {sizes[-1].microseconds_per_row:.1f} µs a row")
+        first = _export_first_row(Bench(config))
+        say(f"the first row of an export of {most:,} rows: {first:.2f} s")
+        at_once = []
+        for jobs in JOBS:
+            at_once.append(_together(config, jobs, max(1, at_once_rows // jobs)))
+            say(f"{jobs:,} jobs at once: {at_once[-1].microseconds_per_row:.1f} µs a row")
+        return Figures(one, sizes, at_once, first)
+
+
+def _sizes(most: int) -> list[int]:
+    sizes = [FEWEST * 10**power for power in range(9) if FEWEST * 10**power < most]
+    return [*sizes, most]
+
+
+def _file(config: Settings, rows: int) -> Any:
+    file = config.home / f"people-{rows}.csv"
+    if not file.exists():
+        sample(Dataset.PEOPLE, rows, file, 7)
+    return file
+
+
+def _one(config: Settings, rows: int, owner: str) -> tuple[float, float]:
+    settle(config)
+    before = _own_cpu(config)
+    seconds, _ = upload(_file(config, rows), owner)
+    return seconds, _own_cpu(config) - before
+
+
+def _together(config: Settings, jobs: int, rows: int) -> Figure:
+    """So many jobs, each of an organisation of its own, that begin at the same time."""
+    settle(config)
+    api, before = Api(), _own_cpu(config)
+    begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_SECONDS + jobs * LEAD_SECONDS_A_JOB)
+    job = {"operation": "upload", "dataset": "people", "start_at": begin.isoformat(timespec="seconds")}
+    file = _file(config, rows)
+    ids = [
+        str(api.send_file(file, {**job, "organisation": f"at-once-{jobs}-{number}"}, None)["id"])
+        for number in range(jobs)
+    ]
+    assert datetime.now(UTC) < begin, "the jobs took longer to send than the time until their start"
+    ended = [_ended(api, job_id) for job_id in ids]
+    assert all(job["state"] == "COMPLETED" for job in ended), [job["state"] for job in ended]
+    seconds = max(map(_moment, (job["ended_at"] for job in ended))) - begin.timestamp()
+    total = jobs * rows
+    used = _own_cpu(config) - before
+    return Figure(total, jobs, seconds / total * 1e6, used / total * 1e6, peak_megabytes(config))
+
+
+def _ended(api: Api, job_id: str) -> dict[str, Any]:
+    while (job := api.job(job_id))["state"] in ("QUEUED", "RUNNING"):
+        time.sleep(0.2)
+    return dict(job)
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _export_first_row(bench: Bench) -> float:
+    """Export everything of the largest job's organisation; the time until the job reports its first rows."""
+    began = time.perf_counter()
+    job_id = str(start_export(organisation=ORGANISATION)["id"])
+    bench.until(job_id, lambda job: job["progress"]["rows_applied"] > 0, POLL_SECONDS)
+    took = time.perf_counter() - began
+    bench.act(job_id, "terminate")
+    return took
+
+
+def _own_cpu(config: Settings) -> float:
+    used = cpu_seconds(config)
+    return sum(used.get(role, 0.0) for role in OWN_ROLES)

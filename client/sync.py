@@ -1,0 +1,237 @@
+"""The client that waits for each answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from functools import wraps
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
+
+import httpx2
+
+from client.http import Connection, reply_of, value_of
+from client.protocol.retrying import Retry
+from client.protocol.steps import Close, Coded, Effect, Emit, Flow, Next, Now, Open, Pause, Policy, Reply, Send, Steps
+from client.requests import acting, administration, downloads, following, making, parts, reports
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Shell:
+    """Does what steps ask for, one after the other, and blocks meanwhile. Several threads may use it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        transport: httpx2.BaseTransport | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.connection = connection
+        with connection.problems():
+            self.http = httpx2.Client(transport=transport, **connection.settings())
+        self._clock = clock
+        self._sleep = sleep
+
+    def value(self, steps: Steps[Any]) -> Coded[Any]:
+        """Go through the steps to their end; what they end with."""
+        going = self._going(steps)
+        while True:
+            try:
+                next(going)
+            except StopIteration as end:
+                found: Coded[Any] = end.value
+                return found
+
+    def each(self, flow: Flow[Any]) -> Iterator[Coded[Any]]:
+        """Go through the steps as far as they are wanted; what they hand out."""
+        return self._going(flow.steps)
+
+    def _going(self, steps: Generator[Effect, Any, Any]) -> Generator[Coded[Any], None, Any]:
+        streams: list[httpx2.Response] = []
+        try:
+            effect = next(steps)
+            while True:
+                try:
+                    done: Any = None
+                    if isinstance(effect, Emit):
+                        yield effect.value
+                    else:
+                        done = self._do(effect, streams)
+                except Exception as error:
+                    effect = steps.throw(error)
+                else:
+                    effect = steps.send(done)
+        except StopIteration as end:
+            return end.value
+        finally:
+            steps.close()
+            for stream in streams:
+                stream.close()
+
+    def _do(self, effect: Effect, streams: list[httpx2.Response]) -> Any:
+        with self.connection.problems():
+            match effect:
+                case Send(call):
+                    return reply_of(self.http.send(self.http.build_request(**self.connection.arguments(call))))
+                case Open(call):
+                    response = self.http.send(self.http.build_request(**self.connection.arguments(call)), stream=True)
+                    if not response.is_success:
+                        response.read()
+                        return reply_of(response)
+                    streams.append(response)
+                    return Reply(response.status_code, response.headers, b"", response.iter_bytes())
+                case Next(reply):
+                    return next(reply.stream, None)
+                case Close():
+                    while streams:
+                        streams.pop().close()
+                case Pause(seconds):
+                    self._sleep(seconds)
+                case Now():
+                    return self._clock()
+                case Policy():
+                    return self.connection.retry
+        return None
+
+
+class Asked(Generic[P, T]):
+    """A method that goes through steps, and returns what they end with."""
+
+    def __init__(self, steps: Callable[P, Steps[T]]) -> None:
+        self.steps = steps
+        self.__doc__ = steps.__doc__
+
+    @overload
+    def __get__(self, sluice: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, sluice: Sluice, owner: type) -> Callable[P, T]: ...
+    def __get__(self, sluice: Sluice | None, owner: type) -> Self | Callable[P, T]:
+        if sluice is None:
+            return self
+
+        @wraps(self.steps)
+        def method(*args: P.args, **kwargs: P.kwargs) -> T:
+            found: T = value_of(sluice.shell.value(self.steps(*args, **kwargs)))
+            return found
+
+        return method
+
+
+class Each(Generic[P, T]):
+    """A method that goes through steps, and iterates over what they hand out."""
+
+    def __init__(self, flow: Callable[P, Flow[T]]) -> None:
+        self.steps = flow
+        self.__doc__ = flow.__doc__
+
+    @overload
+    def __get__(self, sluice: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, sluice: Sluice, owner: type) -> Callable[P, Iterator[T]]: ...
+    def __get__(self, sluice: Sluice | None, owner: type) -> Self | Callable[P, Iterator[T]]:
+        if sluice is None:
+            return self
+
+        @wraps(self.steps)
+        def method(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+            return (value_of(found) for found in sluice.shell.each(self.steps(*args, **kwargs)))
+
+        return method
+
+
+class Sluice:
+    """A client of Sluice's API. Its methods and their errors are described in ``client/requests``.
+
+    `url` and `key`: None: as the environment says, SLUICE_API_URL and SLUICE_API_KEY, or the local stack's. `ca_file`:
+    authorities that are trusted besides the system's. `timeout`: seconds without a byte. `retry`: see `Retry`.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        ca_file: str | None = None,
+        timeout: float = 30.0,
+        retry: Retry | None = None,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self.shell = Shell(Connection.of(url, key, ca_file, timeout, retry), transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self.shell.http.close()
+
+    # Jobs are made.
+    upload = Asked(making.upload)
+    teams = Asked(making.teams)
+    run = Asked(making.run)
+    from_topic = Asked(making.from_topic)
+    again = Asked(making.again)
+    export = Asked(making.export)
+    estimate = Asked(making.estimate)
+    create = Asked(making.create)
+    draft = Asked(making.draft)
+    continue_upload = Asked(parts.continue_upload)
+    file_offset = Asked(parts.file_offset)
+
+    # They are looked at.
+    job = Asked(reports.job)
+    jobs = Each(reports.jobs)
+    events = Each(following.events)
+    wait = Asked(following.wait)
+    errors = Each(reports.errors)
+    error_page = Asked(reports.error_page)
+    error_groups = Asked(reports.error_groups)
+    errors_csv = Each(downloads.errors_csv)
+    save_errors = Asked(downloads.save_errors)
+    result = Each(downloads.result)
+    save_result = Asked(downloads.save_result)
+    history = Asked(reports.history)
+    report = Asked(reports.report)
+    series = Asked(reports.series)
+    preview = Asked(reports.preview)
+    changes = Each(reports.changes)
+    changes_csv = Each(downloads.changes_csv)
+    undone = Each(reports.undone)
+    undone_page = Asked(reports.undone_page)
+    undone_csv = Each(downloads.undone_csv)
+
+    # They are changed.
+    pause = Asked(acting.pause)
+    resume = Asked(acting.resume)
+    terminate = Asked(acting.terminate)
+    rollback = Asked(acting.rollback)
+    purge = Asked(acting.purge)
+    set_rate = Asked(acting.set_rate)
+    end = Asked(acting.end)
+    start = Asked(acting.start)
+    retry_errors = Asked(acting.retry_errors)
+    act_on_many = Asked(acting.act_on_many)
+
+    # The installation, and an organisation.
+    datasets = Asked(administration.datasets)
+    stats = Asked(administration.stats)
+    ready = Asked(administration.ready)
+    limits = Asked(administration.limits)
+    mappings = Asked(administration.mappings)
+    mapping = Asked(administration.mapping)
+    save_mapping = Asked(administration.save_mapping)
+    remove_mapping = Asked(administration.remove_mapping)
+    create_key = Asked(administration.create_key)
+    keys = Asked(administration.keys)
+    revoke_key = Asked(administration.revoke_key)
+    security_events = Asked(administration.security_events)
+    principal = Asked(administration.principal)
+    request = Asked(administration.request)

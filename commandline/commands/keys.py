@@ -1,0 +1,96 @@
+"""`sluice keys`: who may call the API, and as what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from commandline.errors import plain_errors, usage
+from commandline.parameters import AsJson
+from runtime.text.sentences import Sentences
+
+app = typer.Typer()
+keys = typer.Typer(cls=Sentences, help="Make, list and revoke keys.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+ROLES = ("viewer", "operator", "admin")
+KINDS = ("person", "service")
+
+
+@keys.command()
+@plain_errors
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the person or service, as the history shows it.")],
+    role: Annotated[str, typer.Option(help="viewer, operator or admin.")],
+    organisation: Annotated[
+        list[str] | None, typer.Option(metavar="ORG", help="Which one it is for; may be repeated.", show_default=False)
+    ] = None,
+    all_organisations: Annotated[
+        bool, typer.Option("--all-organisations", help="It is for all of them, those to come included.")
+    ] = False,
+    kind: Annotated[str, typer.Option(help="person or service.")] = "person",
+    expires: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="Days until it expires.", show_default="never")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key, and show it this once."""
+    from client.requests.administration import create_key
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json, say
+
+    if bool(organisation) == all_organisations:
+        raise usage("say for which organisation the key is (--organisation ORG), or --all-organisations")
+    role_named: Any = _one_of(role, ROLES)
+    kind_named: Any = _one_of(kind, KINDS)
+    made = Api().json(create_key(name, role_named, organisations=organisation, kind=kind_named, expires_days=expires))
+    if as_json:
+        print_json(made)
+        return
+    until = f", until {made['expires_at'][:10]}" if made["expires_at"] else ""
+    say(f"{made['role']} {made['name']}, key {made['id']}{until}. Copy it now: it can't be shown again.")
+    out(made["key"])
+
+
+@keys.command(name="list")
+@plain_errors
+def list_keys(as_json: AsJson = False) -> None:
+    """List the keys, newest first, without their texts."""
+    from client.requests import administration
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json, show_keys
+
+    found = Api().json(administration.keys())["keys"]
+    if as_json:
+        print_json(found)
+    elif found:
+        show_keys(found)
+    else:
+        out("There are no keys yet; `sluice keys create` makes one.")
+
+
+@keys.command()
+@plain_errors
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `sluice keys list` shows it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a key: it is refused everywhere within a second, and what runs with it ends."""
+    from client.requests.administration import revoke_key
+    from commandline.connection import Api
+    from commandline.view.output import out, print_json
+
+    if not key_id.isascii() or not key_id.isalnum():
+        raise usage(f"{key_id[:60]!r} is not a key's id; `sluice keys list` shows them")
+    key = Api().json(revoke_key(key_id))
+    if as_json:
+        print_json(key)
+    else:
+        out(f"Key {key['id']} of {key['name']} is revoked.")
+
+
+def _one_of(text: str, known: tuple[str, ...]) -> str:
+    if text not in known:
+        raise usage(f"{text[:60]!r} is not known; use one of {', '.join(known)}")
+    return text

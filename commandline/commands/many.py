@@ -1,0 +1,148 @@
+"""Acts on many jobs: those that are named, that fit a filter, or all."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import typer
+
+from client.requests.acting import many
+from client.requests.reports import job
+from commandline.connection import Api, Json
+from commandline.errors import FAILED, INTERRUPTED, usage
+from commandline.view.output import out, print_json, say
+from runtime.text.formatting import number
+from runtime.text.tables import Column, show
+
+_ASK_SECONDS: Final = 20.0
+_LOOK_SECONDS: Final = 1.0
+_SHOWN: Final = 20
+_ASKED_BEFORE: Final = ("terminate", "rollback")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which jobs, as the command line says it."""
+
+    ids: Sequence[str]
+    states: str | None = None
+    operation: str | None = None
+    organisation: str | None = None
+    all: bool = False
+
+    @property
+    def one(self) -> str | None:
+        """The one job that is named; None: several are meant."""
+        return self.ids[0] if len(self.ids) == 1 and not self.filter and not self.all else None
+
+    @property
+    def filter(self) -> dict[str, list[str]]:
+        """The filter in REST's JSON; empty: there is none."""
+        given = {"state": self.states, "operation": self.operation, "organisation": self.organisation}
+        return {
+            name: [part.upper() if name == "state" else part for part in text.split(",") if part]
+            for name, text in given.items()
+            if text
+        }
+
+    def body(self, api: Api) -> Json:
+        """The part of a request that says which jobs.
+
+        Raises:
+            ClientError: the command line names none, or names them in two ways.
+        """
+        ways = [bool(self.ids), bool(self.filter), self.all].count(True)
+        if self.all and self.filter and not self.ids:
+            ways -= 1  # --all with a filter: all that fit it
+        if ways == 0:
+            raise usage("say which job: an id, `last`, --organisation, --state or --operation, or --all")
+        if ways > 1:
+            raise usage("name jobs by their ids, or by --organisation, --state and --operation, and not by both")
+        if self.ids:
+            return {"jobs": [api.job(name)["id"] for name in self.ids]}
+        return {"filter": self.filter} if self.filter else {"all": True}
+
+
+def act(action: str, chosen: Chosen, body: Json, *, sure: bool, wait: bool, as_json: bool) -> None:
+    """Send the command; ask first where it can't be taken back; show what came of it."""
+    api = Api()
+    asked = {"action": action, **chosen.body(api), **{name: value for name, value in body.items() if value}}
+    if action in _ASKED_BEFORE and not sure and not _confirmed(api, asked):
+        raise typer.Exit(FAILED)
+    answer = _send(api, asked, _ASK_SECONDS if wait else None)
+    left = [item["id"] for item in answer["outcomes"] if item["outcome"] in ("under_way", "unanswered")]
+    if wait and left:
+        say(f"{number(len(left))} of {number(answer['jobs'])} jobs are still under way: {', '.join(left[:5])} ...")
+        try:
+            _follow(api, left)
+        except KeyboardInterrupt:
+            say("The commands are on record and take effect all the same. See them with `sluice jobs`.")
+            raise typer.Exit(INTERRUPTED) from None
+        _renew(api, answer, left)
+    if as_json:
+        print_json(answer)
+    else:
+        show_answer(answer)
+    if answer["refused"]:
+        raise typer.Exit(FAILED)
+
+
+def _send(api: Api, asked: Json, wait: float | None) -> Json:
+    return api.json(many(asked, wait))
+
+
+def _confirmed(api: Api, asked: Json) -> bool:
+    found = _send(api, {**asked, "preview": True}, None)
+    what = f"{asked['action']} {number(found['jobs'])} jobs, which have written {number(found['rows_applied'])} rows"
+    if not found["jobs"]:
+        return True
+    if not sys.stdin.isatty():
+        raise usage(f"this would {what}; add --yes to do it")
+    return typer.confirm(f"{what[:1].upper()}{what[1:]}?", err=True)
+
+
+def _follow(api: Api, left: Sequence[str], sleep: Callable[[float], None] = time.sleep) -> None:
+    """Look at the jobs until each of them rests."""
+    waiting = list(left)
+    while waiting:
+        sleep(_LOOK_SECONDS)
+        waiting = [job_id for job_id in waiting if api.json(job(job_id))["state"].endswith("ING")]
+
+
+def _renew(api: Api, answer: Json, looked_at: Sequence[str]) -> None:
+    """The answer once these jobs rest."""
+    for item in answer["outcomes"]:
+        if item["id"] in looked_at:
+            item["state"] = api.json(job(item["id"]))["state"]
+            item |= {"outcome": "done", "message": None}
+    for name in ("done", "under_way", "unanswered", "left"):
+        answer[name] = sum(item["outcome"] == name for item in answer["outcomes"])
+
+
+_TOLD: Final[dict[str, str]] = {
+    "done": "done",
+    "under_way": "still under way",
+    "refused": "refused",
+    "unanswered": "on record, and taken by no worker yet",
+    "left": "left as it is",
+}
+
+
+def show_answer(answer: dict[str, Any]) -> None:
+    """What came of a command for many jobs: numbers, and the jobs that need a look."""
+    if not answer["outcomes"]:
+        out("There is no such job for which this would change anything.")
+        return
+    counts = ", ".join(f"{number(answer[name])} {words}" for name, words in _TOLD.items() if answer[name])
+    out(f"{answer['action']}: {number(answer['jobs'])} jobs, {number(answer['rows_left'])} rows left to do: {counts}.")
+    rows = [
+        (item["id"], item["state"] or "-", _TOLD.get(item["outcome"], item["outcome"]), item["message"] or "")
+        for item in answer["outcomes"]
+    ]
+    show((Column("job"), Column("state"), Column("this command"), Column("", fold=True)), rows[:_SHOWN])
+    if len(rows) > _SHOWN:
+        out(f"and {number(len(rows) - _SHOWN)} more; --json prints them all")

@@ -1,0 +1,54 @@
+"""Secrets and signatures as Standard Webhooks 1.0 has them (symmetric, ``v1``). Pure; randomness is handed in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+from typing import Final
+
+from schemas.messages.webhooks import Webhook
+
+PREFIX: Final = "whsec_"
+_SECRET_BYTES: Final = 32
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_ID_LENGTH: Final = 10
+
+
+def new_secret(random_bytes: Callable[[int], bytes]) -> str:
+    """A new secret, as its owner keeps it."""
+    return PREFIX + base64.b64encode(random_bytes(_SECRET_BYTES)).decode()
+
+
+def new_webhook_id(random_bytes: Callable[[int], bytes]) -> str:
+    """A new webhook's id."""
+    return "".join(_ALPHABET[byte % 32] for byte in random_bytes(_ID_LENGTH))
+
+
+def id_for_addresses(organisation: str) -> str:
+    """The id of an organisation's webhook for addresses that jobs name: always the same, so that there is but one."""
+    digest = hashlib.sha256(f"addresses of jobs\n{organisation}".encode()).digest()
+    return "".join(_ALPHABET[byte % 32] for byte in digest[:_ID_LENGTH])
+
+
+def secrets_of(webhook: Webhook, now_ms: int) -> tuple[str, ...]:
+    """The secrets that sign now: the webhook's, and for a day the one before it."""
+    if webhook.old_secret is not None and webhook.old_until is not None and now_ms < webhook.old_until:
+        return webhook.secret, webhook.old_secret
+    return (webhook.secret,)
+
+
+def signed_headers(secrets: tuple[str, ...], event_id: str, at_seconds: int, body: bytes) -> dict[str, str]:
+    """The headers of a request with this body, sent at `at_seconds` since 1970."""
+    content = b"%b.%d.%b" % (event_id.encode(), at_seconds, body)
+    return {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(at_seconds),
+        "webhook-signature": " ".join(f"v1,{_signature(secret, content)}" for secret in secrets),
+    }
+
+
+def _signature(secret: str, content: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix(PREFIX))
+    return base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()

@@ -1,0 +1,90 @@
+"""Elasticsearch's answer to a bulk request, item by item. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from elastic_transport import SerializationError
+
+FILTER: Final = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+"""The parts of a response that `read_answers` needs: the request's ``filter_path``."""
+_UNTROUBLED: Final = b'{"errors":false'
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Elasticsearch's answer to one item."""
+
+    status: int
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the item did what it was for."""
+        return self.status < 300
+
+
+DONE = Answer(201)
+
+
+def decoded(body: Any) -> dict[str, Any] | bytes:
+    """A bulk response's body, decoded if there is more to read in it than how many answers it has.
+
+    Without errors it says the same thousands of times.
+
+    Raises:
+        SerializationError: it is no JSON, or no response.
+    """
+    if not isinstance(body, bytes):
+        found: dict[str, Any] = body
+        return found
+    if body.startswith(_UNTROUBLED) and b'"delete"' not in body:  # a deletion that finds nothing is no error
+        return body
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SerializationError(f"the answer to a bulk request can't be read: {error}", errors=(error,)) from error
+
+
+def read_answers(body: dict[str, Any] | bytes, items: int) -> list[Answer]:
+    """The answers in a bulk response's body, as `decoded` gives it, one an item in order.
+
+    Raises:
+        ValueError: the response has not as many answers as the request had items.
+    """
+    if isinstance(body, bytes):
+        return _all_done(body.count(b'"status":'), items)
+    if not body.get("errors", True) and "delete" not in body["items"][0]:
+        return _all_done(len(body["items"]), items)
+    answers = []  # a deletion that finds nothing is no error, but it has not deleted anything
+    for entry in body.get("items", ()):
+        ((_, item),) = entry.items()
+        error = item.get("error")
+        answers.append(Answer(item["status"], _explain(error) if error else ""))
+    _require(len(answers), items)
+    return answers
+
+
+def all_done(answers: Sequence[Answer]) -> bool:
+    """Whether each item did what it was for, and nothing more is to be told of any."""
+    return answers.count(DONE) == len(answers)
+
+
+def _all_done(answered: int, items: int) -> list[Answer]:
+    _require(answered, items)
+    return [DONE] * items
+
+
+def _require(answered: int, items: int) -> None:
+    if answered != items:
+        raise ValueError(f"Elasticsearch answered {answered} of {items} items of a bulk request")
+
+
+def _explain(error: dict[str, Any]) -> str:
+    parts = [str(error.get("reason", error.get("type", "refused")))]
+    cause = error.get("caused_by", {}).get("reason")
+    return ": ".join([*parts, *([str(cause)] if cause else [])])

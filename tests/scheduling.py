@@ -1,0 +1,53 @@
+"""In which order a run has its tests, and which of its processes has which."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from xdist.scheduler import LoadScopeScheduling
+
+LONGEST = (
+    "tests/faults/test_servers_killed.py",
+    "tests/integration/test_api_bounds.py",
+    "tests/faults/test_workers_come_and_go.py",
+)
+"""Files that take a minute or more: they begin first, so that the run does not end with one process at work."""
+
+
+class FilesInTurn(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Each process takes file after file, in the order of the collection.
+
+    A process starts a Kafka and an Elasticsearch of its own with the first test that asks for them. Where there are
+    three processes or more, the last one takes unit tests only, as long as there are any: it uses the time for which
+    tests with servers wait.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("::")[0]
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if is_beside(node.workerinput, self.collection):
+            file = next(filter(is_unit, self.workqueue), None)
+            if file is None:
+                node.shutdown()
+                return
+            self.workqueue.move_to_end(file, last=False)
+        super()._assign_work_unit(node)
+
+
+def turn(nodeid: str) -> tuple[bool, int]:
+    """What tests are sorted by: the longest files first, those without servers last."""
+    file = nodeid.split("::")[0]
+    return is_unit(nodeid), LONGEST.index(file) if file in LONGEST else len(LONGEST)
+
+
+def is_beside(workerinput: Mapping[str, Any], tests: Collection[str]) -> bool:
+    """Whether a process, which has this from xdist, takes unit tests only, of a run that has others too."""
+    if workerinput.get("workercount", 0) < 3 or len({is_unit(test) for test in tests}) < 2:
+        return False
+    return bool(workerinput["workerid"] == f"gw{workerinput['workercount'] - 1}")
+
+
+def is_unit(nodeid: str) -> bool:
+    return nodeid.startswith("tests/unit/")
