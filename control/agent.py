@@ -104,7 +104,8 @@ class ControlAgent:
         at = moment(at)
         context = self._context(offset, at)
         named, record = job_named(value), CommandRecord(offset, at, value or b"", headers)
-        if named is not None and named.is_report and not await self._is_report_of_ours(record, named, context):
+        is_report = named is not None and named.is_report
+        if named is not None and is_report and not await self._is_report_of_ours(record, named, context):
             return
         if named is not None and await self._left_alone(value, named, context):
             return
@@ -124,6 +125,8 @@ class ControlAgent:
             job_id = (key or b"?")[:_KEY_BYTES].decode("utf-8", "replace")
             await self._carry_out(Reaction(history=(unreadable(job_id, f"not a command: {error}", context),)))
             raise
+        if not (is_report or is_asked(command)):
+            raise UndecodableError("a report whose type can't be told at a glance")  # it would come in unseen
         before = self._jobs.get(command.job_id)
         surplus = surplus_problem(value or b"", command)
         if surplus is not None:

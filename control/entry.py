@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -22,7 +22,7 @@ class Head(msgspec.Struct, frozen=True):
 
     type: str
     job_id: JobId
-    input: msgspec.Raw | None = None
+    input: Any = None
 
     @property
     def is_report(self) -> bool:

@@ -194,7 +194,6 @@ def test_each_team_has_its_page_and_signing_out_ends_the_session_everywhere(
             expect(page.locator(".account")).to_contain_text(f"operator of {team.organisation}")
             expect(page.locator("table.jobs")).to_contain_text(own)
             expect(page.locator("table.jobs")).not_to_contain_text(other)
-            page.get_by_text("Limits", exact=True).click()
             expect(page.get_by_label(f"Limits of {team.organisation}")).to_contain_text("stored files")
             page.goto(f"{api}/jobs/{other}")
             expect(page.get_by_role("heading", level=1)).to_have_text("There is nothing here")

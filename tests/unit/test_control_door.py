@@ -23,13 +23,15 @@ from ingest.inbox.senders import Senders
 from ingest.inbox.waiting_rows import Record
 from processor.stream.report_copies import NO_OLD_REPORTS, ReportCopies
 from schemas.bounds import LAST_MOMENT
-from schemas.job import Job, Source
+from schemas.job import Input, Job, LaneTotals, Source
 from schemas.messages.codec import decode, encode
 from schemas.messages.commands import (
     Command,
     CreateJob,
+    InputAdvanced,
     InputEnded,
     InputFailed,
+    LanesDone,
     PauseJob,
     PurgeJob,
     StartJob,
@@ -231,7 +233,14 @@ def test_the_api_is_believed() -> None:
     assert isinstance(record, JobEvent) and record.by == "root"
 
 
-REPORTS: list[Command] = [InputFailed(job_id="j", reason="it is gone"), TimerDue(job_id="j", due_at=3)]
+REPORTS: list[Command] = [
+    InputFailed(job_id="j", reason="it is gone"),
+    TimerDue(job_id="j", due_at=3),
+    InputAdvanced(job_id="j", input=Input(blocks=3, rows=300)),
+    InputEnded(job_id="j", input=Input(blocks=1, rows=1, ended=True, blocks_per_partition=(1, 0))),
+    InputEnded(job_id="j", rows=1, input=Input(blocks=1, rows=1, ended=True, blocks_per_partition=(1, 0))),
+    LanesDone(job_id="j", lanes={0: LaneTotals(blocks=1)}),
+]
 
 
 @pytest.mark.parametrize("report", REPORTS)

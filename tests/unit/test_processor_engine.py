@@ -151,7 +151,7 @@ class Worker:
 
     def reports(self, kind: type[Any]) -> list[Any]:
         """What it has reported to the control agent, of one kind."""
-        reports = [decode(value or b"", Command) for _, value in self._to("commands")]
+        reports = [decode(value or b"", Command) for _, value in self._to("reports")]
         return [report for report in reports if isinstance(report, kind)]
 
     @property
