@@ -28,7 +28,7 @@ def compare(
     minutes: Annotated[
         float | None,
         typer.Option(
-            min=1, help="No round begins that would probably end later; as a rule 9, above 100,000 rows none."
+            min=1, help="No round begins that would probably end later; as a rule 9.5, above 100,000 rows none."
         ),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
@@ -38,7 +38,7 @@ def compare(
     from bench.compare import command
 
     if minutes is None:
-        minutes = 9.0 if rows <= 100_000 else 600.0
+        minutes = 9.5 if rows <= 100_000 else 600.0
     command.run(names or (), rows, rounds, minutes, json_file, plot)
 
 

@@ -54,7 +54,7 @@ def measure(ways: Sequence[Way], rows: int, rounds: int, minutes: float, say: Sa
                 result.unavailable = str(error)
                 say(f"{way.name}: {error}")
         bench = _Rounds(config, ways, results, loaders, say)
-        bench.warm_up(made[0], sources.make(config, COMPARED_ROWS) if COMPARED_ROWS not in sizes else made[1])
+        bench.warm_up(next((source for source in made if source.rows <= COMPARED_ROWS), made[-1]))
         done, longest = 0, 0.0
         for number in range(1, rounds + 1):
             if time.monotonic() + longest > deadline:
@@ -88,11 +88,11 @@ class _Rounds:
         self._config, self._ways, self._loaders, self._say = config, ways, loaders, say
         self._results = {result.name: result for result in results}
 
-    def warm_up(self, full: Source, compared: Source) -> None:
-        """Load all rows once, unmeasured, and compare some thousand, value by value, with the file."""
+    def warm_up(self, compared: Source) -> None:
+        """Load some thousand rows once, unmeasured, and compare them, value by value, with the file."""
         for way in self._able():
             at = time.monotonic()
-            if self._run(way, full, "warm-up") is None or self._run(way, compared, "compared") is None:
+            if self._run(way, compared, "warm-up") is None:
                 continue
             loader, result = self._loaders[way.name], self._results[way.name]
             verdict = compare(self._config, loader.job_id, "people", compared.file, loader.index)
