@@ -244,7 +244,7 @@ def test_two_browsers_see_what_the_other_one_and_the_command_line_do_as_it_happe
         for page in (first, second):
             expect(state(page)).to_have_text("Paused")
             expect(page.locator("#head")).to_contain_text("told by the command line")
-        at = next(one["at"] for one in cluster.history(job_id) if one["type"] == "JobPaused")
+        at = next(one["at"] for one in cluster.history(job_id) if one["event"] == "Paused")
         seen = second.evaluate("window.seenAt") - datetime.fromisoformat(at).timestamp() * 1000
         print(f"the page shows a pause {seen:.0f} ms after it has come about")
 

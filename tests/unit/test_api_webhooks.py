@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client.cli import app as cli
 from msgspec.structs import replace
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from client import http
+from commandline import connection
+from commandline.cli import app as cli
 from control.webhooks.registry import read_webhook
 from control.webhooks.schedule import Outcome
 from control.webhooks.signing import id_for_addresses
@@ -256,10 +256,10 @@ def test_the_page_says_what_is_wrong_and_keeps_what_was_given(served: Served) ->
 
 def test_the_command_line(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     client, log = served
-    original = http.Api
+    original = connection.Api
     monkeypatch.setenv("SLUICE_API_URL", "http://testserver")
     monkeypatch.delenv("SLUICE_API_KEY", raising=False)
-    monkeypatch.setattr(http, "Api", lambda: original(client._transport))
+    monkeypatch.setattr(connection, "Api", lambda: original(client._transport))
 
     def sluice(*words: str, code: int = 0) -> str:
         result = CliRunner().invoke(cli, ["webhooks", *words])

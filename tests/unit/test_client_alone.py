@@ -18,21 +18,13 @@ from packaging.requirements import Requirement
 
 from api import client_types
 from client import AsyncSluice, Sluice
-from client.answers import Progress
 from runtime.version import VERSION
+from tests.api_answers import WHOLE
 from tests.cluster import ROOT
-from tests.hostile import JOB, JOB_ID
+from tests.hostile import JOB_ID
 
 CLIENT = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text("utf-8"))["project"]
 SERVER = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-WHOLE = {
-    **JOB,
-    "ended": True, "mode": None, "options": {},
-    "progress": {
-        **JOB["progress"],
-        **dict.fromkeys([name for name in Progress.__struct_fields__ if name not in JOB["progress"]], 0),
-    },
-}  # fmt: skip
 PROGRAM = """
 import asyncio, sys
 from client import AsyncSluice, NotFound, Sluice
