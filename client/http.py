@@ -114,6 +114,6 @@ def value_of(found: Coded[Any]) -> Any:
     value: Any = None
     if found.kind is bytes:
         value = found.content
-    elif found.kind is not None:
+    elif found.kind is not None and (found.content or found.kind is not Any):  # a deletion's answer has no content
         value = decoded(found.content, found.kind)
     return value if found.wrapped is None else found.wrapped(value)

@@ -128,7 +128,7 @@ def _plain(error: SluiceError) -> ClientError:
 
 
 def _object(found: Coded[Any]) -> Json:
-    if found.kind is None:
+    if found.kind is None or (found.kind is Any and not found.content):
         return {}
     try:
         body = json.loads(found.content, parse_constant=_no_number)
