@@ -130,7 +130,7 @@ def request(
     headers: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> Steps[Any]:
-    """Any other request; the answer's JSON, None where it has no content. It is repeated only if it is a GET or a PUT."""
+    """Any other request; the answer's JSON, None without one. It is repeated only if it is a GET or a PUT."""
     call: Call[Any] = Call(
         method=method,
         path=path,

@@ -254,7 +254,7 @@ def test_two_browsers_see_what_the_other_one_and_the_command_line_do_as_it_happe
         first.get_by_role("button", name="Pause").click()
         expect(state(second)).to_have_text("Paused")
         expect(second.locator("#history")).to_contain_text("by the first browser")
-    cluster.act(job_id, "terminate", mode="rollback")
+    cluster.act(job_id, "terminate")
     cluster.wait_state(job_id, "ROLLED_BACK")
     assert count(cluster.settings, job_id) == 0
 

@@ -233,6 +233,7 @@ def test_first_rows_are_shown_and_what_does_not_fit_is_red_before_anything_is_se
     page.evaluate(KEEP_WHAT_IS_SENT)
     form = fill_upload(page, file, organisation)
     table = form.get_by_role("region", name="First rows of the file under the columns of the dataset")
+    expect(table.locator("thead th")).to_have_count(7)
     heads = table.locator("thead th").all_inner_texts()
     assert [head.split()[0] for head in heads] == [
         "Row",

@@ -138,11 +138,12 @@ def test_every_control_of_every_form_is_reached_by_the_tab_key(
             page.goto(f"{cluster.settings.api}{path}")
             if path.startswith("/jobs/") and not path.endswith("again"):
                 expect(page.locator("#history li").first).to_be_visible()
+            expect(page.locator('section[hx-trigger="load"]')).to_have_count(0)
             page.clock.pause_at(datetime.now() + timedelta(hours=1))  # nothing renews itself while it is walked through
             page.evaluate("for (const card of document.querySelectorAll('main details')) card.removeAttribute('name')")
             page.evaluate("for (const card of document.querySelectorAll('main details')) card.open = true")
             assert passed_over(page) == [], path
-    cluster.act(running, "terminate", mode="rollback")
+    cluster.act(running, "terminate")
 
 
 def passed_over(page: Page) -> list[str]:
@@ -231,6 +232,8 @@ def test_jobs_are_started_filtered_and_stopped_by_the_keyboard_alone(
         expect(page.locator("table.jobs tbody tr")).to_have_count(2)
         tab_to(page, page.locator("summary", has_text="Act on several jobs"))
         page.keyboard.press("Enter")
+        tab_to(page, page.get_by_label("Which jobs"))
+        page.keyboard.type("all that fit")
         tab_to(page, page.get_by_role("button", name="See what it concerns"))
         page.keyboard.press("Enter")
         expect(page.locator("main")).to_contain_text("Pause")

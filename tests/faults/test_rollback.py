@@ -34,10 +34,11 @@ def undoing(cluster: Cluster, people: People, organisation: str) -> Iterator[str
 def test_a_rollback_is_paused_and_resumed(cluster: Cluster, undoing: Iterator[str]) -> None:
     for loaded in undoing:
         answer = cluster.request("POST", f"/v1/jobs/{loaded}/pause", params={"wait": 40}, json={})
-        if answer.status_code != 409:
+        left = count(cluster.settings, loaded)
+        if answer.status_code != 409 and left:
             break
+        cluster.request("POST", f"/v1/jobs/{loaded}/resume", json={})
     paused = answer.json()
-    left = count(cluster.settings, loaded)
     assert (paused["state"], paused["progress"]["rows_rolled_back"]) == ("ROLLBACK_PAUSED", ROWS - left)
     assert 0 < left < ROWS
     assert_still(cluster.settings, loaded, left)

@@ -48,7 +48,7 @@ def test_data_survives_the_death_of_both_servers(servers: Servers) -> None:
         client.indices.refresh(index="crash")
         assert client.count(index="crash")["count"] == 20
         client.indices.delete(index="crash")
-    AdminClient(librdkafka_config(settings)).delete_topics(["crash"])["crash"].result(timeout=20)
+    admin.delete_topics(["crash"])["crash"].result(timeout=20)
 
 
 def test_an_upload_survives_the_death_of_elasticsearch_and_control_works_meanwhile(

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.glance.models import Mark, Series
 from api.glance.rows_over_time import series_of
+from api.jobs.reading.job_view import progress
 from api.pages.glance import drawing
 from api.pages.job import part_of_job
 from api.pages.words import moment
 from api.web.services import Services
+from runtime.clock import now_ms
 from runtime.text.formatting import duration, number, spaced
 from schemas.job import Job
+
+_SURELY_FOUND_MS: Final = 60_000
 
 
 async def show_plot(request: Request) -> Response:
     """The drawings and the table."""
 
-    async def found(_: Services, job: Job) -> dict[str, Any]:
-        return _shown(await series_of(request, job))
+    async def found(parts: Services, job: Job) -> dict[str, Any]:
+        series = await series_of(request, job)
+        return {**_shown(series), "behind": _is_behind(series, parts, job)}
 
     return await part_of_job(request, "plot.html", found)
+
+
+def _is_behind(series: Series, parts: Services, job: Job) -> bool:
+    """Whether records of a job at rest are still to come: they are found some seconds after the rows they count."""
+    if job.ended_at is not None and now_ms() - job.ended_at > _SURELY_FOUND_MS:
+        return False
+    done = progress(job, parts.view.lanes(job.id), None)
+    return bool(series.points) and series.points[-1].rows_done < done.rows_applied + done.rows_failed
 
 
 def _shown(series: Series) -> dict[str, Any]:
