@@ -148,7 +148,7 @@ def test_of_two_points_in_time_all_slices_are_read_in_one(cluster: Cluster, load
 
 def points_in_time(cluster: Cluster, job_id: str) -> list[str]:
     """Those that readers have reported, in order."""
-    sent = [decode(value, Command) for _, key, value in records(cluster.settings, "commands") if key == job_id.encode()]
+    sent = [decode(value, Command) for _, key, value in records(cluster.settings, "reports") if key == job_id.encode()]
     found = [
         command.input.frozen for command in sent if isinstance(command, InputAdvanced) and not command.input.blocks
     ]

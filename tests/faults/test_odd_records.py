@@ -26,7 +26,9 @@ ROWS = 300
 BATCHES = 40
 RECORDS = 25
 """In a batch, at most."""
-COMPACTED = tuple(topic.name for topic in topics("", 1) if topic.config.get("cleanup.policy") == "compact")
+COMPACTED = tuple(
+    topic.name.removeprefix(".") for topic in topics("", 1) if topic.config.get("cleanup.policy") == "compact"
+)
 LEFT_OUT = ("principals", "security-events", "webhooks", "webhook-deliveries")
 """Only the API reads and writes them: it leaves out what it can't read, and its log says so."""
 TOPICS: tuple[TopicName, ...] = tuple(MESSAGES)

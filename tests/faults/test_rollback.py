@@ -10,7 +10,7 @@ from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_still, count
 
-ROWS = 12_000
+ROWS = 40_000
 ATTEMPTS = 5
 """No rate holds a rollback back: it may be over before the test has done what it wants to do meanwhile."""
 
@@ -38,6 +38,7 @@ def test_a_rollback_is_paused_and_resumed(cluster: Cluster, undoing: Iterator[st
         if answer.status_code != 409 and left:
             break
         cluster.request("POST", f"/v1/jobs/{loaded}/resume", json={})
+        cluster.wait_state(loaded, "ROLLED_BACK")
     paused = answer.json()
     assert (paused["state"], paused["progress"]["rows_rolled_back"]) == ("ROLLBACK_PAUSED", ROWS - left)
     assert 0 < left < ROWS

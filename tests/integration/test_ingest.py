@@ -68,7 +68,7 @@ class Bench:
         self._consumer = Consumer(librdkafka_config(settings, group_id="unused", auto_offset_reset="earliest"))
         self._consumer.assign(
             [TopicPartition(self.topic("rows"), partition, 0) for partition in range(PARTITIONS)]
-            + [TopicPartition(self.topic("commands"), 0, COMMANDS)]
+            + [TopicPartition(self.topic("reports"), 0, 0)]
         )
         self.jobs: dict[str, Job] = {}
         self.blocks: dict[str, dict[int, bytes]] = {}

@@ -253,9 +253,11 @@ def _refuses_to_show(settings: Settings, topic: str) -> bool:
     )
     refusals = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
     try:
+        described = consumer.list_topics(topic, timeout=20).topics[topic].error
+        if described is not None:  # the user may not even know that there is such a topic
+            return described.code() in refusals
         consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
-        # What Kafka says of the group comes first, where this user is in none. A topic that it may not even describe
-        # is not there for it.
+        # What Kafka says of the group comes first, where this user is in none.
         while (record := consumer.poll(20)) is not None:
             error = record.error()
             if error is None or error.code() == KafkaError._PARTITION_EOF:
