@@ -20,12 +20,13 @@ from processor.reporter import Reporter
 from processor.stream.acknowledgement import Acknowledgeable
 from processor.stream.faust_app import make_app
 from processor.stream.lease import Lease
-from processor.stream.report_copies import ReportCopies
+from processor.stream.report_copies import NO_OLD_REPORTS, ReportCopies
 from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import parent_in, span
-from schemas.messages.codec import UndecodableError
+from schemas.messages.codec import UndecodableError, decode
+from schemas.messages.commands import Command
 from schemas.messages.dead_letters import DeadLetter, RejectedRecord
 from schemas.topics import TopicName, topic_name
 
@@ -254,6 +255,8 @@ class WorkerApp:
     async def _on_report(self, event: EventT, receipt: Receipt) -> None:
         assert self._copies is not None
         message = event.message
+        if message.value != NO_OLD_REPORTS:
+            decode(message.value or b"", Command)  # what is no report is buried here, at its own place, and not copied
         at, headers = int(message.timestamp * 1000), _headers(message) or ()
         await self._copies.take(message.offset, at, message.key, message.value, headers, receipt)
 
