@@ -21,6 +21,7 @@ from elasticsearch.helpers import scan
 from bench.stack import bench_stack
 from commandline.connection import Api
 from devstack.ports import free_port
+from devstack.supervision.roles import metrics_port
 from runtime.clients import elasticsearch
 from runtime.settings import Settings
 from sample_csv.cli import sample
@@ -118,7 +119,8 @@ class Bench:
 
     def metric(self, name: str) -> float:
         """The value of one of the worker's metrics."""
-        text = httpx2.get(f"http://127.0.0.1:{self.config.metrics_port}/metrics", trust_env=False).text
+        port = metrics_port(self.config, "worker")
+        text = httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
         return float(next(line.split()[1] for line in text.splitlines() if line.startswith(f"{name} ")))
 
     def remaining_bytes(self, job_id: str) -> int:

@@ -54,7 +54,7 @@ def _python(role: Role, number: int, settings: Settings, layout: Layout) -> Prog
         "SLUICE_READY_FILE": str(ready_file),
         # Its logs are files that people read.
         "SLUICE_LOG_FORMAT": "text" if settings.log_format == "auto" else settings.log_format,
-        **_metrics_port(settings, role, number),
+        **({"SLUICE_METRICS_PORT": str(port)} if (port := metrics_port(settings, role, number)) else {}),
         "PYTHONUNBUFFERED": "1",
         "PYTHONFAULTHANDLER": "1",  # a crash in native code leaves its stacks in the log
         # A folder named like one of our packages, where `up` was called, must not be taken for it.
@@ -75,11 +75,11 @@ def _python(role: Role, number: int, settings: Settings, layout: Layout) -> Prog
     )
 
 
-def _metrics_port(settings: Settings, role: Role, number: int) -> dict[str, str]:
+def metrics_port(settings: Settings, role: Role, number: int = 1) -> int | None:
     """Each process's own port, from the one of the settings on: the API, the reader, the workers."""
     if settings.metrics_port is None:
-        return {}
-    return {"SLUICE_METRICS_PORT": str(settings.metrics_port + {"api": 0, "ingest": 1}.get(role, 1 + number))}
+        return None
+    return settings.metrics_port + {"api": 0, "ingest": 1}.get(role, 1 + number)
 
 
 def _require_api_port(settings: Settings) -> None:
