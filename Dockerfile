@@ -14,12 +14,13 @@ RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/sluice
 WORKDIR /src
 COPY requirements/core.txt requirements/
 # Compiled for files whose times do not matter: some builders set them all to one. What only tests and type checkers read is
-# left out.
+# left out, and so are Pygments' lexers (rich shows a traceback of Python at most) and Elasticsearch's query builder.
 RUN --mount=type=secret,id=ca,target=/run/secrets/ca \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi \
     && /opt/build/bin/pip --python /opt/sluice/bin/python install --no-compile --require-hashes --requirement requirements/core.txt \
     && cd /opt/sluice/lib/python3*/site-packages \
     && find . -type d \( -name tests -o -name test \) -prune -exec rm -r {} + \
+    && rm -r elasticsearch/dsl && find pygments/lexers -type f ! -name __init__.py ! -name _mapping.py ! -name python.py -delete \
     && find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' \) -delete \
     && /opt/sluice/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash . \
     && echo /opt/app > sluice.pth
