@@ -102,7 +102,7 @@ def _waits(config: Settings, job_ids: set[str]) -> dict[str, float]:
             head = decode(message.value() or b"", BlockHead)
         except UndecodableError:
             continue
-        if head.job_id in job_ids and head.block == 0 and head.kind == "rows":
+        if head.job_id in job_ids and head.block == 0 and head.kind in ("rows", "sealed"):
             begun.setdefault(head.job_id, message.timestamp()[1])
     waits: dict[str, float] = {}
     for message in messages(config, "jobs"):
