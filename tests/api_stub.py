@@ -17,11 +17,12 @@ from starlette.testclient import TestClient
 from api.app import application
 from api.errors import KafkaUnavailableError
 from api.principals.audit import Audit
-from api.principals.feed import PrincipalFeed, PrincipalSeen
+from api.principals.feed import PrincipalFeed
 from api.principals.store import PrincipalStore
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import EventSeen, JobSeen
 from api.readmodel.metrics import Metrics
+from api.readmodel.table_feed import RecordSeen
 from api.web.auth import Authenticator
 from api.web.services import Services
 from api.webhooks.posting import Message
@@ -137,7 +138,7 @@ class StubPrincipals:
             raise KafkaUnavailableError("no broker")
         self.records.append(b"" if record is None else encode(record))
         offset = len(self.records) - 1
-        self.feed.take([PrincipalSeen(offset, name, record)])
+        self.feed.take([RecordSeen(offset, name, record)])
         return offset
 
     def key(self, role: str = "viewer", *organisations: str, name: str = "", **more: Any) -> str:
@@ -153,7 +154,7 @@ class StubPrincipals:
             **record,
         )
         self.records.append(encode(key))
-        self.feed.take([PrincipalSeen(len(self.records) - 1, f"key/{made.id}", key)])
+        self.feed.take([RecordSeen(len(self.records) - 1, f"key/{made.id}", key)])
         return made.text
 
 

@@ -91,18 +91,19 @@ class TableFeed(Generic[T]):
 
     async def until_offset(self, offset: int, seconds: float) -> bool:
         """Wait until the topic has been read up to this offset; False: not within so many seconds."""
-        return await self._until(lambda: self._position >= offset, seconds)
+        return await self.until(lambda: self._position >= offset, seconds)
 
     async def until_caught_up(self, seconds: float) -> bool:
         """Wait until the topic has once been read to its end; False: not within so many seconds."""
-        return await self._until(lambda: self.caught_up, seconds)
+        return await self.until(lambda: self.caught_up, seconds)
 
-    async def _until(self, true: Callable[[], bool], seconds: float) -> bool:
+    async def until(self, true: Callable[[], bool], seconds: float) -> bool:
+        """Wait until something is true of the table; False: not within so many seconds."""
         if true():
             return True
         try:
             async with asyncio.timeout(seconds):
-                with self._changes() as changed:
+                with self.changes() as changed:
                     while not true():
                         await changed.wait()
                         changed.clear()
@@ -111,7 +112,8 @@ class TableFeed(Generic[T]):
         return True
 
     @contextmanager
-    def _changes(self) -> Iterator[asyncio.Event]:
+    def changes(self) -> Iterator[asyncio.Event]:
+        """An event that is set with each change, as long as the context is open; its waiter clears it."""
         event = asyncio.Event()
         self._waiting.add(event)
         try:

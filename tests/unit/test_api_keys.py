@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from api.principals.attempts import FREE, Attempts, Budget, network
-from api.principals.feed import PrincipalSeen
+from api.readmodel.table_feed import RecordSeen
 from commandline import connection
 from commandline.cli import app as cli
 from control.principals.keys import digest, new_key
@@ -429,9 +429,9 @@ def test_a_topic_that_is_read_again_brings_no_revoked_key_back() -> None:
     stub = StubPrincipals()
     text = stub.key("viewer", "acme")
     (key,) = stub.feed.registry.keys.values()
-    revoked = PrincipalSeen(1, f"key/{key.id}", replace(key, revoked_at=5))
+    revoked = RecordSeen(1, f"key/{key.id}", replace(key, revoked_at=5))
     stub.feed.take([revoked])
-    stub.feed.take([PrincipalSeen(0, f"key/{key.id}", key)])
+    stub.feed.take([RecordSeen(0, f"key/{key.id}", key)])
     found = stub.feed.registry.key_of(text)
     assert found is not None
     assert end_of(found, 0) == "was revoked"
