@@ -9,7 +9,7 @@ from typing import Final
 from api.errors import ApiError, invalid
 from api.jobs.reading.times import time_in
 from api.jobs.reading.undone import partial_problem
-from api.models import InputEnd, Rate, Reason
+from api.models.requests import InputEnd, Rate, Reason
 from api.readmodel.command_log import ANSWER_SECONDS, submit
 from api.uploads.drafts import DraftFile
 from api.web.auth import Caller

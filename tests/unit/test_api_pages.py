@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.models import HistoryEntry
+from api.models.jobs import HistoryEntry
 from api.pages.access.signing import own_path
 from api.pages.available_actions import ALL, available_actions
 from api.pages.files import StaticOfPage
