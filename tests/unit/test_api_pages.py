@@ -220,7 +220,7 @@ def test_teams_are_started(served: Served) -> None:
         (PEOPLE, {"rows_per_second": "fast"}, "rows a second is a number from 0.001"),
         (PEOPLE, {"rows_per_second": "-1"}, "from 0.001"),
         (PEOPLE, {"organisation": "a b"}, "1 to 64 letters"),
-        (PEOPLE, {"dataset": "cats"}, "use one of people, teams"),
+        (PEOPLE, {"dataset": "cats"}, f"use one of {', '.join(CATALOG.datasets)}"),
     ],
 )
 def test_a_wrong_form_is_refused_in_words(served: Served, tmp_path: Path, body: bytes, fields: Any, words: str) -> None:
