@@ -25,7 +25,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from api.models import ErrorBody
+from api.models.refusals import ErrorBody
 from api.routes.rest import GROUPS
 from schemas.job import Options
 

@@ -15,7 +15,8 @@ from api.jobs.creation.job_request import body_as
 from api.jobs.creation.retry_errors import take_corrections
 from api.jobs.reading.dry_runs import start_real
 from api.jobs.waiting import waiting_for
-from api.models import InputEnd, JobView, Rate, Reason, Start
+from api.models.jobs import JobView
+from api.models.requests import InputEnd, Rate, Reason, Start
 from api.readmodel.command_log import ANSWER_SECONDS
 from api.routes.answers import JOB, job_answer, made_answer
 from api.web.bodies import short_body

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.errors import invalid
 from api.jobs.creation.drafts import draft_file, file_part, require_draft, take_part
-from api.models import FilePart
+from api.models.jobs import FilePart
 from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable

@@ -24,7 +24,7 @@ from runtime.settings import Settings
 from runtime.text.formatting import duration, number, size
 from schemas.job import Input, LaneTotals, RestedLane
 from schemas.messages.commands import InputEnded, LanesDone, LanesRested, PurgeEnded, UndoChecked
-from tests.api_stub import PEOPLE, ROW, StubLog, stub
+from tests.api_stub import CATALOG, PEOPLE, ROW, StubLog, stub
 
 
 class Terminal:
@@ -244,7 +244,7 @@ def test_acting(terminal: Terminal, people: str) -> None:
 def test_wrong_usage_is_2(terminal: Terminal, people: str, tmp_path: Path) -> None:
     assert "there is no file" in terminal.run("upload", str(tmp_path / "none.csv"), "--dataset", "people", code=2)
     assert "can't be read" in terminal.run("upload", str(tmp_path), "--dataset", "people", code=2)
-    assert "use one of people, teams" in terminal.run("upload", people, "--dataset", "cats", code=2)
+    assert f"use one of {', '.join(CATALOG.datasets)}" in terminal.run("upload", people, "--dataset", "cats", code=2)
     assert "does not fit" in terminal.run("teams", people, code=2)
     assert "has no date" in terminal.run("export", "--dataset", "teams", "--from", "2026-01-01", code=2)
     assert "there are no jobs" in terminal.run("job", "last", code=2)

@@ -19,7 +19,7 @@ from api.jobs.creation.estimates import export_rows, require_confirmed
 from api.jobs.creation.job_form import JobForm
 from api.jobs.creation.job_query import request_in_query
 from api.jobs.creation.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
-from api.models import Elsewhere, JobRequest
+from api.models.requests import Elsewhere, JobRequest
 from api.readmodel.command_log import submit
 from api.remote.addresses import allowed_address, parsed
 from api.uploads.allowance import Allowance

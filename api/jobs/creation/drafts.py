@@ -15,7 +15,8 @@ from starlette.requests import Request
 
 from api.errors import ApiError, KafkaUnavailableError, invalid
 from api.jobs.creation.job_request import Admission
-from api.models import FilePart, Start
+from api.models.jobs import FilePart
+from api.models.requests import Start
 from api.readmodel.command_log import submit
 from api.uploads.conversion import beginning, plain
 from api.uploads.drafts import DraftFile, remove_drafts

@@ -7,7 +7,7 @@ from functools import partial
 from api.errors import ApiError, invalid
 from api.jobs.creation.again import given_options
 from api.jobs.creation.job_request import Admission, request_in
-from api.models import JobRequest
+from api.models.requests import JobRequest
 from api.uploads.receiving import Part, TextPart
 from api.uploads.upload import Upload
 from csvfile.layout import text_by

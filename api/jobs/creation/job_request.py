@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from api.errors import ApiError, invalid, refused
 from api.jobs.reading.times import time_in
 from api.mappings import Mappings
-from api.models import Elsewhere, EstimateRequest, JobRequest
+from api.models.requests import Elsewhere, EstimateRequest, JobRequest
 from api.uploads.allowance import Allowance
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller

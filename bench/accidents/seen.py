@@ -1,7 +1,7 @@
 """How many accidents are seen, and how many files without one are taken for one: on generated rows, without servers.
 
 The rows that an organisation has are in memory; a file is compared with a sample of them, as a worker does it. What it
-costs an upload is measured on a stack of its own (`bench/accident_cost.py`).
+costs an upload is measured on a stack of its own (`bench/accidents/cost.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import combinations
 from random import Random
 from typing import Any, Final
 
-from bench.accident_data import (
+from bench.accidents.tables import (
     MAKERS,
     Table,
     clean_files,
