@@ -20,10 +20,12 @@ from commandline import connection, following
 from commandline.address import api_key, api_url
 from commandline.cli import app as cli
 from commandline.view.wording import line
+from devstack.cli import app as whole_line
 from runtime.settings import Settings
 from runtime.text.formatting import duration, number, size
 from schemas.job import Input, LaneTotals, RestedLane
-from schemas.messages.commands import InputEnded, LanesDone, LanesRested, PurgeEnded, UndoChecked
+from schemas.messages.commands import InputEnded, LanesDone, LanesRested, PurgeEnded, RowsInspected, UndoChecked
+from schemas.suspicion import Suspicion
 from tests.api_stub import PEOPLE, ROW, StubLog, stub
 
 
@@ -225,6 +227,42 @@ def test_wait_ends_with_the_job(terminal: Terminal, people: str, failed: int, co
     job = json.loads(terminal.run("upload", people, "--dataset", "people", "--wait", "--json", code=code))
     assert job["state"] == state
     assert terminal.run("watch", "last", code=code).splitlines()[-1].startswith(f"Job {job['id']} is {state}")
+
+
+def test_wait_ends_with_a_job_that_rests_since_its_first_rows_look_like_an_accident(
+    terminal: Terminal, people: str
+) -> None:
+    told = "name and country look exchanged: 998 of 1,000 rows fit better with them the other way round"
+    seen = Suspicion(kind="exchanged", columns=("name", "country"), fit=0.998, rows=1000, message=told)
+
+    def inspected(command: object) -> None:
+        terminal.log.after = None
+        job = max(terminal.log.live.view.jobs.values(), key=lambda job: job.command_offset)
+        terminal.log.report(RowsInspected(job_id=job.id, epoch=job.epoch, suspicion=seen, own_rows=1000))
+        epoch = terminal.log.live.view.jobs[job.id].epoch
+        lanes = {number: RestedLane(epoch=epoch, totals=LaneTotals()) for number in (0, 1)}
+        terminal.log.report(LanesRested(job_id=job.id, run=job.run, epoch=epoch, lanes=lanes))
+
+    terminal.log.after = inspected
+    shown = terminal.run("upload", people, "--dataset", "people", "--wait", code=1)
+    assert f"is PAUSED ({told}" in shown
+    assert "0 rows applied" in shown and "sluice resume" in shown and "sluice terminate" in shown
+    job = json.loads(terminal.run("watch", "last", "--json", code=1))
+    assert (job["state"], job["suspicion"]["message"]) == ("PAUSED", told)
+
+
+def test_a_shell_completes_job_ids(terminal: Terminal, people: str) -> None:
+    terminal.run("upload", people, "--dataset", "people")
+    job_id = json.loads(terminal.run("job", "last", "--json"))["id"]
+
+    def completed(word: str) -> list[str]:
+        words = {"_SLUICE_COMPLETE": "complete_bash", "COMP_WORDS": f"sluice pause {word}", "COMP_CWORD": "2"}
+        return CliRunner().invoke(whole_line, [], prog_name="sluice", env=words).output.split()
+
+    assert completed(job_id[:4]) == [job_id]
+    assert completed("") == [job_id, "last"]
+    assert completed("la") == ["last"]
+    assert completed("zz") == []
 
 
 def test_acting(terminal: Terminal, people: str) -> None:
