@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from commandline.errors import INTERRUPTED, UNREACHABLE, ClientError, plain_errors
-from commandline.view.top_view import Command, View, changes, lines, press, table
+from commandline.view.top_view import Command, View, changes, lines, press, settled, table
 from commandline.view.wording import Json
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _looked(api: Api, organisation: str | None, view: View) -> View:
             raise
         return replace(view, told=f"{error.message[:100]} ... trying again")
     told = "" if view.told.endswith("trying again") else view.told
-    return replace(view, jobs=jobs, stats=stats, told=told)
+    return settled(replace(view, jobs=jobs, stats=stats, told=told))
 
 
 def _done(api: Api, command: Command, reason: str | None) -> str:

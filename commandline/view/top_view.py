@@ -67,6 +67,11 @@ class View:
         return next((job for job in shown if job["id"] == self.chosen), shown[0] if shown else None)
 
 
+def settled(view: View) -> View:
+    """The view with its chosen job named: one that comes later stands above it, and is not what the next key means."""
+    return view if view.job is None else replace(view, chosen=view.job["id"])
+
+
 def press(view: View, key: str) -> tuple[View, Command | None]:
     """The view after a key, and the command that it asks for. Keys are characters, or ``up``, ``down``, ``enter``,
     ``escape``, ``backspace``.
@@ -77,14 +82,14 @@ def press(view: View, key: str) -> tuple[View, Command | None]:
             return view, Command("terminate", job_id, keep_rows=key == "k")
         return replace(view, told="Nothing is terminated."), None
     if view.typing:
-        return _typed(view, key), None
+        return settled(_typed(view, key)), None
     job = view.job
     match key:
         case "up" | "k" | "down" | "j":
             return _moved(view, -1 if key in ("up", "k") else 1), None
         case "f":
             names = list(FILTERS)
-            return replace(view, filter=names[(names.index(view.filter) + 1) % len(names)], told=""), None
+            return settled(replace(view, filter=names[(names.index(view.filter) + 1) % len(names)], told="")), None
         case "/":
             return replace(view, typing=True, search="", told=""), None
         case "escape":

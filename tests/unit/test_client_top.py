@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from commandline.commands.top import keys_in
-from commandline.view.top_view import FILTERS, Command, View, changes, lines, press
+from commandline.view.top_view import FILTERS, Command, View, changes, lines, press, settled
 
 
 def job(job_id: str, state: str = "RUNNING", percent: float = 10.0, **more: Any) -> dict[str, Any]:
@@ -54,6 +55,13 @@ def test_the_chosen_job_is_marked_without_colours_and_stays_chosen() -> None:
     moved = View(jobs=[job("new"), *JOBS], stats=STATS, chosen=view.chosen)
     assert "> 1m8hk871yrjsw0rj" in text(moved)
     assert pressed(moved, "p")[1] == Command("pause", "1m8hk871yrjsw0rj")
+
+
+def test_a_job_that_comes_does_not_take_the_place_of_the_one_that_a_key_means() -> None:
+    looked = settled(VIEW)
+    assert pressed(replace(looked, jobs=[job("new"), *JOBS]), "p")[1] == Command("pause", "1m8hk84x21cnt58f")
+    ended = pressed(looked, "f", "f", "f")[0]
+    assert pressed(replace(ended, jobs=[job("new", "FAILED"), *JOBS]), "f", "r")[1] == Command("resume", JOBS[2]["id"])
 
 
 def test_a_termination_is_asked_for_first() -> None:
