@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _EVERY_SECONDS: Final = 1.0
+_TOLD_SECONDS: Final = 5.0
+"""What came of a key stands so long; the next look shows the job's own state."""
 _MOST: Final = 500
 _STYLES: Final = {
     "head": "bold",
@@ -120,10 +122,14 @@ def _run(api: Api, organisation: str | None, reason: str | None) -> None:
     view = _looked(api, organisation, View())
     with _keys() as next_key, Live(console=console, screen=True, auto_refresh=False) as live:
         due = time.monotonic() + _EVERY_SECONDS
+        told, told_until = "", 0.0
         while True:
+            if view.told != told:
+                told, told_until = view.told, time.monotonic() + _TOLD_SECONDS
             live.update(_drawn(view, console.width, console.height), refresh=True)
             key = next_key(max(0.0, due - time.monotonic()))
             if key is None:
+                view = replace(view, told="") if time.monotonic() > told_until else view
                 view = _looked(api, organisation, view)
                 due = time.monotonic() + _EVERY_SECONDS
                 continue
@@ -155,7 +161,7 @@ def _done(api: Api, command: Command, reason: str | None) -> str:
         job = api.json(act(command.job_id, command.action, body, None))
     except ClientError as error:
         return error.message
-    return f"{command.action} {command.job_id}: {job['state']}"
+    return f"Job {command.job_id} is {job['state']}."
 
 
 def _drawn(view: View, wide: int, high: int) -> Text:

@@ -296,6 +296,12 @@ def press(page: Page, control: Locator, key: str = "Enter") -> None:
     page.keyboard.press(key)
 
 
+def submit(page: Page, button: Locator) -> None:
+    """Press a button by the keyboard, and wait for the page that it leads to."""
+    with page.expect_navigation():
+        press(page, button)
+
+
 def everywhere(page: Page) -> dict[str, list[str]]:
     """What is wrong with the page as it is, in both schemes and at both sizes."""
     found: dict[str, list[str]] = {}
@@ -324,7 +330,7 @@ def test_a_webhook_is_made_tried_repaired_renewed_and_deleted_by_the_keyboard_al
         ):
             tab_to(page, page.locator(f"#webhook-{field}"))
             page.keyboard.type(text)
-        press(page, page.get_by_role("button", name="Make the webhook"))
+        submit(page, page.get_by_role("button", name="Make the webhook"))
         secret = page.get_by_label("Secret", exact=True).input_value()
         assert everywhere(page) == {}
         page.goto(f"{cluster.settings.api}/webhooks")
@@ -332,7 +338,7 @@ def test_a_webhook_is_made_tried_repaired_renewed_and_deleted_by_the_keyboard_al
         hook = page.get_by_role("region", name=f"on-call of {organisation}")
         expect(hook).to_contain_text("nothing was tried yet")
 
-        press(page, hook.get_by_role("button", name="Send a test"))
+        submit(page, hook.get_by_role("button", name="Send a test"))
         expect(page.get_by_text("on-call took the test (204")).to_be_visible()
         assert Verifier(secret).verify(away.got[0].body, away.got[0].headers)["type"] == "sluice.webhook.test"
 
@@ -346,7 +352,7 @@ def test_a_webhook_is_made_tried_repaired_renewed_and_deleted_by_the_keyboard_al
         expect(failing).to_contain_text(job_id)
         assert everywhere(page) == {}
         away.answer = lambda _: 204
-        press(page, failing.get_by_role("button", name="Send now"))
+        submit(page, failing.get_by_role("button", name="Send now"))
         cluster.wait(lambda: page.reload() and hook.get_by_text("working").count(), 60, "the page shows that it works")
 
         # It wants no more; a test turns the webhook on again, and what was given up is sent.
@@ -356,20 +362,20 @@ def test_a_webhook_is_made_tried_repaired_renewed_and_deleted_by_the_keyboard_al
         expect(hook).to_contain_text("off: its receiver answered 410")
         expect(hook.get_by_role("button", name="Send again")).to_have_count(0)
         away.answer = lambda _: 204
-        press(page, hook.get_by_role("button", name="Send a test"))
-        press(page, hook.get_by_role("button", name="Send again what was given up"))
+        submit(page, hook.get_by_role("button", name="Send a test"))
+        submit(page, hook.get_by_role("button", name="Send again what was given up"))
         cluster.wait(lambda: page.reload() and hook.get_by_text("working").count(), 60, "nothing is given up any more")
         came = [one for one in away.got if one.event.get("subject") == job_id]
         assert (len(came), len({one.id for one in came})) == (2, 1), "the same event once more"
 
         press(page, hook.locator("summary", has_text="New secret"))
-        press(page, hook.get_by_role("button", name="Make a new secret of on-call"))
+        submit(page, hook.get_by_role("button", name="Make a new secret of on-call"))
         renewed = page.get_by_label("Secret", exact=True).input_value()
-        press(page, hook.get_by_role("button", name="Send a test"))
+        submit(page, hook.get_by_role("button", name="Send a test"))
         expect(page.get_by_text("on-call took the test (204")).to_be_visible()
         for either in (secret, renewed):
             Verifier(either).verify(away.got[-1].body, away.got[-1].headers)
 
         press(page, hook.locator("summary", has_text="Delete"))
-        press(page, hook.get_by_role("button", name="Delete on-call"))
+        submit(page, hook.get_by_role("button", name="Delete on-call"))
         expect(hook).to_have_count(0)
