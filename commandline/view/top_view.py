@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from commandline.view.wording import Json, done_and_total
-from runtime.text.formatting import duration, number, size
+from runtime.text.formatting import counted, duration, number, size
 from runtime.text.terminal import visible
 
 _HELD: Final = "\xa0"
@@ -167,20 +167,11 @@ def _head(view: View) -> list[Line]:
     found: list[Line] = [(f"Sluice  {speed}  {states}", "head")]
     if stats.get("workers") is not None:
         stored = stats["stored"]
-        found.append(
-            (
-                f"{_counted(stats['workers'], 'worker')}, {_counted(stats['readers'], 'reader')}, "
-                f"{_counted(stats['partitions'], 'partition')}; "
-                f"{size(stored['index_bytes']).replace(' ', _HELD)} in Elasticsearch, "
-                f"{size(stored['file_bytes']).replace(' ', _HELD)}{_HELD}of{_HELD}files",
-                "hint",
-            )
-        )
+        parts = [counted(stats[f"{what}s"], what) for what in ("worker", "reader", "partition")]
+        sizes = [f"{size(stored['index_bytes'])} in Elasticsearch", f"{size(stored['file_bytes'])} of files"]
+        told = [", ".join(text.replace(" ", _HELD) for text in texts) for texts in (parts, sizes)]
+        found.append(("; ".join(told), "hint"))
     return found + [(text, "bad") for text in stats.get("out_of_reach", [])]
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{number(count)}{_HELD}{what}{'' if count == 1 else 's'}"
 
 
 def _foot(view: View, wide: int, low: bool) -> Line:
