@@ -146,6 +146,11 @@ class InboxPartition:
         """How many records have come and are neither dealt with nor set aside, for want of room."""
         return len(self._backlog)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether there is nothing to do before another record comes: no job is filling, and no row waits."""
+        return not (self.fills or self._backlog or self._rejected or len(self._aside))
+
     def come(self, record: Record) -> None:
         """Take in a record; the caller gives them in the order of their offsets."""
         self._backlog.append(record)
