@@ -109,7 +109,7 @@ def take(browser: Browser, cluster: Cluster, folder: Path) -> None:
             if shown:
                 page.locator(shown).screenshot(path=target)
             else:
-                page.screenshot(path=target, full_page=name.startswith("job"))
+                page.screenshot(path=target, full_page=name.startswith(("job", "webhooks")))
             print(target.relative_to(ROOT))
 
     def file(name: str, data: bytes) -> Path:

@@ -27,6 +27,7 @@ from schemas.job import Input, LaneTotals, RestedLane
 from schemas.messages.commands import InputEnded, LanesDone, LanesRested, PurgeEnded, RowsInspected, UndoChecked
 from schemas.suspicion import Suspicion
 from tests.api_stub import PEOPLE, ROW, StubLog, stub
+from tests.api_world import RowErrors
 
 
 class Terminal:
@@ -277,6 +278,44 @@ def test_acting(terminal: Terminal, people: str) -> None:
     assert "TERMINATED" in terminal.run("watch", "last", code=1)
     terminal.count()
     assert "ROLLED_BACK" in terminal.run("rollback", "last")
+
+
+def test_many_jobs_get_one_command_with_one_reason(terminal: Terminal, people: str) -> None:
+    for organisation in ("acme", "globex", "initech"):
+        terminal.run("upload", people, "--dataset", "people", "--organisation", organisation)
+    few = terminal.run("pause", "--organisation", "acme", "--state", "RUNNING", "--reason", "half of it", "--no-wait")
+    assert "pause: 1 job, " in few and "1 still under way" in few
+    asked = terminal.run("terminate", "--operation", "upload", "--no-wait", code=2)
+    assert "this would terminate 3 jobs" in asked and "--yes" in asked
+    stop = json.loads(terminal.run("pause", "--all", "--reason", "stop", "--no-wait", "--json"))
+    assert (stop["jobs"], stop["under_way"]) == (3, 3), "what is on its way already is named as well"
+    listed = json.loads(terminal.run("jobs", "--json"))
+    assert {job["state"] for job in listed} == {"PAUSING"}
+    assert {(job["organisation"], job["reason"]) for job in listed} >= {("acme", "half of it"), ("globex", "stop")}
+    assert "not known" in terminal.run("pause", "--state", "SLEEPING", code=2)
+
+
+def test_a_time_to_start_is_set_shown_and_cancelled(terminal: Terminal, people: str) -> None:
+    later = terminal.run("upload", people, "--dataset", "people", "--start-at", "2h")
+    assert "QUEUED" in later and "it starts at" in terminal.run("job", "last")
+    assert "is RUNNING" in terminal.run("resume", "last")
+    assert "it starts at" not in terminal.run("job", "last")
+
+
+def test_row_errors_come_by_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, people: str) -> None:
+    app, log = stub(tmp_path, elasticsearch=RowErrors())
+    monkeypatch.setenv("SLUICE_API_URL", "http://testserver")
+    original = connection.Api
+    with TestClient(app) as client:
+        monkeypatch.setattr(connection, "Api", lambda: original(client._transport))
+        terminal = Terminal(log)
+        terminal.finish(1)
+        terminal.run("upload", people, "--dataset", "people", "--wait", code=1)
+        shown = terminal.run("errors", "last", "--groups")
+        assert "50%" in shown and "odd" in shown and "--like ROW" in shown
+        assert json.loads(terminal.run("errors", "last", "--groups", "--json"))["groups"][0]["rows"] == 1
+        assert "odd" in terminal.run("errors", "last", "--like", "1")
+        assert "use one of them" in terminal.run("errors", "last", "--groups", "--csv", code=2)
 
 
 def test_wrong_usage_is_2(terminal: Terminal, people: str, tmp_path: Path) -> None:
