@@ -35,6 +35,9 @@ def test_an_upload_is_paused_resumed_and_completed(sluice: CommandLine, people: 
     written = count(sluice.settings, job_id)
     sluice("rate", job_id, "none")
     assert "PAUSED" in sluice("job", job_id[:12]).stdout
+    assert sluice.json("pause", job_id, "--resume-at", "1h")["resume_at"] is not None
+    assert "goes on by itself at" in sluice("job", job_id).stdout
+    assert sluice.json("pause", job_id)["resume_at"] is None, "another command cancels it"
     assert count(sluice.settings, job_id) == written
     assert sluice.json("resume", job_id)["state"] == "RUNNING"
     assert f"{ROWS:,} rows applied" in sluice("watch", job_id).stdout
