@@ -10,10 +10,12 @@ from typing import Any
 
 import httpx2
 import pytest
+import typer.main
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from client import Retry, Unreachable
+from api.jobs.actions import COMMANDS
+from client import AsyncSluice, Retry, Sluice, Unreachable
 from client.protocol.steps import Coded, Part, Steps
 from client.requests import parts
 from commandline import connection, following
@@ -239,6 +241,12 @@ def test_acting(terminal: Terminal, people: str) -> None:
     assert "TERMINATED" in terminal.run("watch", "last", code=1)
     terminal.count()
     assert "ROLLED_BACK" in terminal.run("rollback", "last")
+
+
+def test_every_action_on_a_job_is_a_command_and_a_method_of_both_clients() -> None:
+    commands: dict[str, Any] = typer.main.get_command(cli).commands  # type: ignore[attr-defined]
+    for there in (commands, vars(Sluice), vars(AsyncSluice)):
+        assert sorted(set(COMMANDS) - set(there)) == []
 
 
 def test_wrong_usage_is_2(terminal: Terminal, people: str, tmp_path: Path) -> None:
