@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from control.budget import counted, overspent, probed, watched
-from control.creation.admission import (
-    makes_file,
-)
+from control.creation.admission import makes_file
 from control.machine.context import Context
 from control.machine.totals import settled, summed
 from control.predicates import pausing

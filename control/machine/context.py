@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from control.creation.admission import (
-    Catalog,
-)
+from control.creation.admission import Catalog
 from control.creation.same_file import Find
 from schemas.job import Job
 

@@ -4,37 +4,17 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from control.creation.admission import (
-    creation_problem,
-    exclusive_key,
-    recorded_problem,
-    write_mode,
-)
+from control.creation.admission import creation_problem, exclusive_key, recorded_problem, write_mode
 from control.creation.inspection import to_inspect
-from control.creation.quotas import (
-    place_problem,
-    queue_problem,
-    running_problem,
-    usage_of,
-)
+from control.creation.quotas import place_problem, queue_problem, running_problem, usage_of
 from control.creation.repeats import differences, request_digest
 from control.creation.same_file import applied_meanwhile, same_file_problem
 from control.creation.starting import real_job
 from control.errors import Rejected
 from control.machine.context import Context
 from schemas.job import Job, State
-from schemas.messages.commands import (
-    CreateJob,
-    StartDraft,
-    StartJob,
-)
-from schemas.messages.events import (
-    Created,
-    Event,
-    Failed,
-    FileReceived,
-    Started,
-)
+from schemas.messages.commands import CreateJob, StartDraft, StartJob
+from schemas.messages.events import Created, Event, Failed, FileReceived, Started
 from schemas.messages.formats import INSPECTION_FORMAT, SEALED_FORMAT, TIMERS, WRITE_MODES
 
 S = State

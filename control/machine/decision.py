@@ -17,17 +17,8 @@ from control.machine.requests import moved, timer
 from control.moves import legality
 from control.timers import time_problem
 from schemas.job import Job
-from schemas.messages.commands import (
-    Command,
-    CreateJob,
-    InputEnded,
-    Request,
-    StartJob,
-    TimerDue,
-)
-from schemas.messages.events import (
-    Event,
-)
+from schemas.messages.commands import Command, CreateJob, InputEnded, Request, StartJob, TimerDue
+from schemas.messages.events import Event
 
 
 def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, ...] | Rejected:

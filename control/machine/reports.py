@@ -8,9 +8,7 @@ from msgspec.structs import replace
 
 from control.budget import watched
 from control.creation.inspection import awaits_inspection, pauses
-from control.creation.quotas import (
-    rows_problem,
-)
+from control.creation.quotas import rows_problem
 from control.errors import Rejected
 from control.machine.context import Context
 from control.machine.totals import settled, summed

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from control.creation.admission import (
-    makes_file,
-)
+from control.creation.admission import makes_file
 from control.creation.limits import source_problem
 from control.creation.quotas import (
     running_problem,

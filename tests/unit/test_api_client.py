@@ -10,10 +10,12 @@ from typing import Any
 
 import httpx2
 import pytest
+import typer.main
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from client import Retry, Unreachable
+from api.jobs.actions import COMMANDS
+from client import AsyncSluice, Retry, Sluice, Unreachable
 from client.protocol.steps import Coded, Part, Steps
 from client.requests import parts
 from commandline import connection, following
@@ -316,6 +318,12 @@ def test_row_errors_come_by_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert json.loads(terminal.run("errors", "last", "--groups", "--json"))["groups"][0]["rows"] == 1
         assert "odd" in terminal.run("errors", "last", "--like", "1")
         assert "use one of them" in terminal.run("errors", "last", "--groups", "--csv", code=2)
+
+
+def test_every_action_on_a_job_is_a_command_and_a_method_of_both_clients() -> None:
+    commands: dict[str, Any] = typer.main.get_command(cli).commands  # type: ignore[attr-defined]
+    for there in (commands, vars(Sluice), vars(AsyncSluice)):
+        assert sorted(set(COMMANDS) - set(there)) == []
 
 
 def test_wrong_usage_is_2(terminal: Terminal, people: str, tmp_path: Path) -> None:
