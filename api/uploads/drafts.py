@@ -45,7 +45,7 @@ class DraftFile:
 
         Raises:
             ApiError: 409, so many bytes have not come, or more, or another request sends it; 413, it becomes too large;
-                400, the body broke off; 503, the disk does not take it.
+                400, the body broke off; 507 or 503, the disk does not take it; and what `body` raises.
         """
         if not self.path.exists() and self._final.exists():
             raise ApiError(409, "all of the file has come, and the job is being started")
