@@ -27,8 +27,8 @@ def remove(cluster: Cluster, *names: TopicName) -> None:
 
 def forget_offsets(cluster: Cluster) -> None:
     """As Kafka does where no worker has run for a week (`offsets.retention.minutes`)."""
-    group = f"{cluster.settings.prefix}-workers"
-    AdminClient(librdkafka_config(cluster.settings)).delete_consumer_groups([group])[group].result(20)
+    group, admin = f"{cluster.settings.prefix}-workers", AdminClient(librdkafka_config(cluster.settings))
+    admin.delete_consumer_groups([group])[group].result(20)
 
 
 def histories(cluster: Cluster, *job_ids: str) -> list[list[str]]:
@@ -40,7 +40,7 @@ def test_a_worker_goes_on_whatever_retention_has_removed(make_cluster: MakeClust
     cluster = make_cluster()
     ended = str(cluster.send(file, key="monday").json()["id"])
     cluster.wait_state(ended, "COMPLETED")
-    paused = cluster.upload(file, rows_per_second=100)
+    paused = cluster.upload(file, "globex", rows_per_second=100)
     cluster.wait_rows(paused, 1)
     cluster.act(paused, "pause")
     # The last command is one that was refused: no state has its offset.

@@ -122,6 +122,7 @@ def test_commands_and_history_are_kept_for_as_long_as_the_settings_say(
     older = [topic for topic in topics(config.prefix, 2, commands_days=inf, history_days=inf) if topic.name in names]
     for future in admin.create_topics([NewTopic(t.name, 1, 1, config=dict(t.config)) for t in older]).values():
         future.result()
+    wait_until(lambda: set(names) <= set(admin.list_topics(timeout=10).topics), 20, "the broker lists them")
 
     def kept() -> list[str]:
         asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in names])

@@ -175,7 +175,6 @@ def test_keys_that_ended_long_ago_leave_the_list_and_are_refused_as_before(locke
     lately = log.principals.key("viewer", "acme", revoked_at=now - 399 * DAY_MS)
     used = log.principals.key("viewer", "acme")
     made = make(client).json()
-    rest()
     listed = {key["id"] for key in client.get("/v1/keys", headers=ADMIN).json()["keys"]}
     assert listed == {made["id"], *(text.split("_")[1] for text in (lately, used))}
     for text in (revoked, expired, lately):

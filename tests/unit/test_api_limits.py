@@ -60,13 +60,13 @@ def append(client: TestClient, job_id: str, offset: int, data: bytes) -> Respons
 
 
 def test_what_comes_for_drafts_counts_before_they_start(serve: Callable[..., Served]) -> None:
-    client, _, folder = serve(stored_bytes=1000, body_bytes=800)
+    client, _, folder = serve(stored_bytes=1000, body_bytes=900)
     first, second = draft(client), draft(client)
     file = PEOPLE + ROW * 10
     assert append(client, first, 0, file).status_code == 204
     used = {limit["name"]: limit["used"] for limit in client.get("/v1/limits?organisation=acme").json()["limits"]}
     assert used["stored_bytes"] == len(file)
-    refused(append(client, second, 0, PEOPLE + ROW * 20), 413, "stored_bytes")
+    refused(append(client, second, 0, PEOPLE + ROW * 5), 413, "stored_bytes")
     refused(append(client, first, len(file), ROW * 20), 413, "body_bytes")
     assert sum(path.stat().st_size for path in stored(folder)) <= 1000
     assert client.post(f"/v1/jobs/{second}/terminate").status_code == 202
