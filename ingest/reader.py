@@ -77,6 +77,7 @@ class Reader:
         self._stopping = stopping
         self._readiness = readiness
         self._metrics = metrics
+        self._sealer = BlockSealer(JobKeys(settings.storage_root), self._job)
         self._surroundings = SourceContext(
             datasets=load_datasets(settings.datasets_folder),
             roots=Roots(settings.storage_root, settings.import_roots),
@@ -85,7 +86,7 @@ class Reader:
             recorded=self._recorded,
             prefix=settings.prefix,
             slice_rows=settings.slice_rows,
-            encoded=BlockSealer(JobKeys(settings.storage_root), self._job).encoded,
+            encoded=self._sealer.encoded,
             organisation=self._organisation,
             quotas=settings.quotas,
         )
@@ -186,6 +187,7 @@ class Reader:
                 still.append(taken)
             else:
                 start = starting_point(plan, job)
+                self._sealer.prepare(job)
                 taken.work = PlanRun(plan, start, self._surroundings, self._publisher, time.monotonic(), taken.trace)
                 self._active.append(taken)
                 busy_jobs.add(plan.job_id)
