@@ -82,7 +82,9 @@ class Mappings:
         with _Answers():
             answer = await self._client.search(
                 index=self._index,
-                query={"match_all": {}} if organisations is None else {"terms": {"organisation": sorted(organisations)}},
+                query={"match_all": {}}
+                if organisations is None
+                else {"terms": {"organisation": sorted(organisations)}},
                 sort=[{"name": "asc"}],
                 size=_LISTED,
                 ignore_unavailable=True,

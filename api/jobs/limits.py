@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from api.jobs.creation.draft_room import drafts_bytes
 from api.models import LimitList, LimitView
+from api.uploads.drafts import drafts_bytes
 from api.web.services import Services
 from control.creation.quotas import usage_of
 from control.principals.registry import end_of
@@ -30,7 +30,7 @@ async def limits_of(parts: Services, organisation: str) -> LimitList:
     used = {
         "jobs_running": usage.running,
         "jobs_queued": usage.queued,
-        "stored_bytes": usage.stored_bytes + await drafts_bytes(parts, jobs),
+        "stored_bytes": usage.stored_bytes + await drafts_bytes(parts.settings.storage_root, jobs),
         "inbox_rows": usage.inbox_rows,
         "event_streams": parts.streams[organisation],
         "keys": sum(organisation in (key.organisations or ()) for key in usable),

@@ -168,7 +168,9 @@ def _config_differences(admin: AdminClient, wanted: list[Topic], settings: Setti
         for key, value in topic.config.items():
             if key not in actual or actual[key].value == value:
                 continue
-            if _is_ours_to_alter(settings, topic.name, key, actual[key].value) and _altered(admin, topic.name, key, value):
+            if _is_ours_to_alter(settings, topic.name, key, actual[key].value) and _altered(
+                admin, topic.name, key, value
+            ):
                 log.info(
                     "topic %s had %s=%s, and has %s now", topic.name, key, actual[key].value, value,
                     extra=as_event("migrate.changed", topic=topic.name),

@@ -31,7 +31,9 @@ def served(tmp_path: Path) -> Iterator[Served]:
     if made.returncode != 0:
         pytest.skip(f"no file system can be made here: {made.stderr.decode().strip()}")
     try:
-        app, log = stub(tmp_path, storage=small, import_folders=str(tmp_path), elasticsearch=RowErrors(), draft_hours=1e6)
+        app, log = stub(
+            tmp_path, storage=small, import_folders=str(tmp_path), elasticsearch=RowErrors(), draft_hours=1e6
+        )
         with TestClient(app, raise_server_exceptions=False) as client:
             yield client, log, small
     finally:

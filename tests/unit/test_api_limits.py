@@ -31,7 +31,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
         def start(**values: Any) -> Served:
             text = msgspec.json.encode({"organisations": {"acme": values}}).decode()
-            app, log = stub(tmp_path, limits=text, import_folders=str(tmp_path), elasticsearch=RowErrors(), draft_hours=1e6)
+            app, log = stub(
+                tmp_path, limits=text, import_folders=str(tmp_path), elasticsearch=RowErrors(), draft_hours=1e6
+            )
             client = open_apps.enter_context(TestClient(app, raise_server_exceptions=False))
             return client, log, tmp_path / "storage"
 

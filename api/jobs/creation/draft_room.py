@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from api.uploads.allowance import Allowance
-from api.uploads.drafts import DraftFile
+from api.uploads.drafts import DraftFile, drafts_bytes
 from api.web.services import Services
 from control.creation.quotas import usage_of
 from schemas.job import Job, State
@@ -20,19 +19,11 @@ def draft_file(parts: Services, job: Job) -> DraftFile:
     return DraftFile(parts.settings.storage_root, job.id, job.source.name, most)
 
 
-async def drafts_bytes(parts: Services, drafts: Iterable[Job]) -> int:
-    """Bytes that have come for these drafts."""
-    files = [draft_file(parts, job) for job in drafts if job.state is State.DRAFT]
-    return await asyncio.to_thread(lambda: sum(file.size() for file in files)) if files else 0
-
-
 async def room_for(parts: Services, job: Job) -> Allowance:
     """What may come for a draft: its organisation's limits, less what is stored and what has come for other drafts."""
     own = [other for other in parts.view.jobs.values() if other.organisation == job.organisation]
-    others = await drafts_bytes(parts, (other for other in own if other.id != job.id))
-    allowed = Allowance.of(
-        job.organisation, parts.catalog.quotas.of(job.organisation), usage_of(job.organisation, own)
-    )
+    others = await drafts_bytes(parts.settings.storage_root, (other for other in own if other.id != job.id))
+    allowed = Allowance.of(job.organisation, parts.catalog.quotas.of(job.organisation), usage_of(job.organisation, own))
     return replace(allowed, left_bytes=max(0, allowed.left_bytes - others))
 
 

@@ -19,7 +19,7 @@ from api.jobs.creation.job_request import Admission
 from api.models import FilePart, Start
 from api.readmodel.command_log import submit
 from api.uploads.conversion import beginning, plain
-from api.uploads.drafts import remove_drafts
+from api.uploads.drafts import DraftFile, remove_drafts
 from api.uploads.import_folders import Look, digest_of
 from api.uploads.unpacking import compression_of
 from api.uploads.upload import Upload
