@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -77,12 +77,14 @@ class Mappings:
                 raise no_such_mapping(organisation, name) from None
         return _view(answer["_source"])
 
-    async def listed(self, organisation: str | None) -> list[MappingView]:
-        """The mappings of an organisation, or of all, by name. Raises ApiError 503."""
+    async def listed(self, organisations: Collection[str] | None) -> list[MappingView]:
+        """The mappings of these organisations, or of all, by name. Raises ApiError 503."""
         with _Answers():
             answer = await self._client.search(
                 index=self._index,
-                query={"match_all": {}} if organisation is None else {"term": {"organisation": organisation}},
+                query={"match_all": {}}
+                if organisations is None
+                else {"terms": {"organisation": sorted(organisations)}},
                 sort=[{"name": "asc"}],
                 size=_LISTED,
                 ignore_unavailable=True,

@@ -162,6 +162,8 @@ ENDPOINTS: Final = (
                 "Not possible in this state, or without the file that the dry run read, or before all of it has come; "
                 "the message says why",
             ),
+            refusal(413, "The file, or what it unpacks to, exceeds a limit"),
+            refusal(507, "The server's disk is full; the job stays a draft"),
         ),
         body=Body(Start, required=False),
         role=Role.OPERATOR,

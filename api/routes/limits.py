@@ -30,7 +30,7 @@ async def get_limits(request: Request) -> Response:
     if not asking.may_see(organisation):
         raise ApiError(404, f"there is no organisation {organisation[:80]!r} that you may see")
     await caught_up(parts)
-    return json_answer(limits_of(parts, organisation))
+    return json_answer(await limits_of(parts, organisation))
 
 
 ENDPOINTS: Final = (

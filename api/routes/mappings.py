@@ -33,7 +33,7 @@ async def list_mappings(request: Request) -> Response:
     """The mappings of an organisation."""
     whose = _organisation(request)
     mine = caller(request).may_see(whose)
-    return json_answer(MappingList(mappings=await services(request).mappings.listed(whose) if mine else []))
+    return json_answer(MappingList(mappings=await services(request).mappings.listed([whose]) if mine else []))
 
 
 async def get_mapping(request: Request) -> Response:

@@ -90,7 +90,7 @@ def disk_table() -> Iterator[str]:
          f"{FILE_DAYS}: {files * FILE_DAYS / 1e12:.1f} TB; with 3 days a tenth of it"],
         ["Elasticsearch", "until you delete", f"rows x {c.index_bytes_per_row:.0f} bytes x (1 + replicas): "
          f"{2 * index / 1e9:,.0f} GB each day with one replica; as much as the largest shards again, for merges"],
-        ["`commands`, `job-events`", "for ever", "a few hundred bytes for each command: about 10 GB a year for 10,000 "
+        ["`commands`, `job-events`", "30, 400 days", "a few hundred bytes for each command: about 10 GB for 10,000 "
          "jobs a day"],
         ["progress, dead letters, before-images", "7, 30, 30 days", "a small part, unless most rows fail or overwrite "
          "others"],

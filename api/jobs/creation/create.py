@@ -155,6 +155,7 @@ async def _receive_url(
     if made is not None and made.source.url == address.shown:
         upload.forget()
         return replace(command, source=made.source)  # a repeat is not fetched again
+    upload.allow(admission.allowance(command))
     upload.expect(text_by(command.options))
     upload.look_with(partial(admission.look, command))
     await parts.fetches.fetch(request, address, settings, command.organisation, upload)
@@ -181,6 +182,7 @@ async def receive_again(
     asked = await admission.resolved(whose)
     command = admission.command(asked_again(asked, given, earlier), earlier.source)
     look, root = partial(admission.look, command), parts.settings.storage_root
+    upload.allow(admission.allowance(command))  # it may have to be written anew
 
     def read(stop: threading.Event) -> Source | None:
         return stored_again(earlier, command.options, root, upload, look, stop)
