@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from contextlib import suppress
 
-from csvfile.encodings import advice, bad_byte
+from csvfile.encodings import EBCDIC, advice, bad_byte
 from csvfile.errors import CsvFileError
 from csvfile.grammar import LineCounter
 
@@ -29,6 +29,8 @@ class Transcoder:
         state = self._decoder.getstate()
         try:
             text = self._decoder.decode(data, last)
+            if self._encoding in EBCDIC:
+                text = text.replace("\x85", "\n")
             made = text.encode()
         except UnicodeDecodeError as error:
             self._decoder.setstate(state)
