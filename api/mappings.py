@@ -59,9 +59,8 @@ class Mappings:
         # Names of columns may be any text, and values null: kept as they are, and not looked into.
         document = {"organisation": organisation, "name": name, "mapping": msgspec.json.encode(view).decode()}
         with _Answers():
-            await self._client.index(
-                index=self._index, id=_id(organisation, name), document=document, refresh="wait_for"
-            )
+            # Forced: waiting for the next refresh takes up to five seconds, and this index is small.
+            await self._client.index(index=self._index, id=_id(organisation, name), document=document, refresh=True)
         return view
 
     async def find(self, organisation: str, name: str) -> MappingView:
@@ -94,7 +93,7 @@ class Mappings:
         """Forget a mapping; there may be none. Raises ApiError 503."""
         with _Answers():
             try:
-                await self._client.delete(index=self._index, id=_id(organisation, name), refresh="wait_for")
+                await self._client.delete(index=self._index, id=_id(organisation, name), refresh=True)
             except NotFoundError:
                 return
 

@@ -350,6 +350,17 @@ def test_what_comes_from_outside_is_escaped(served: Served) -> None:
         assert "&lt;script&gt;" in client.get(page).text or "live" in page
 
 
+def test_a_job_whose_columns_can_t_be_kept_has_been_started_all_the_same(served: Served) -> None:
+    client, log = served
+    parts = [("dataset", (None, "people")), ("keep", (None, "ours")), ("file", ("people.csv", PEOPLE + ROW))]
+    for _ in range(2):  # sent again it makes no second job
+        answer = client.post("/start/upload?key=k1", files=parts, headers=HTMX)
+        assert answer.status_code == 503
+        for words in ("the job was started, but its columns are not kept as ours", "no second job", "Open job"):
+            assert words in text_of(answer.text)
+    assert len({command.job_id for command in log.sent}) == 1
+
+
 # -- whom it serves --------------------------------------------------------------------------------------------------
 
 FOREIGN = [
