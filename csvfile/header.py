@@ -13,12 +13,12 @@ import msgspec
 
 from csvfile.columns import Match, Wanted, by_exact_names, match_columns
 from csvfile.cutter import Place
-from csvfile.encodings import advice, bad_byte
 from csvfile.errors import CsvFileError
 from csvfile.grammar import count_lines
-from csvfile.kinds import other_kind, other_text
 from csvfile.layout import Layout, behind_comments, first_line, separator_line
 from csvfile.rows import odd_rows
+from csvfile.text.encodings import advice, bad_byte
+from csvfile.text.kinds import other_kind, other_text
 from schemas.descriptors.datasets import Dataset
 
 HEAD_BYTES = 256 * 1024

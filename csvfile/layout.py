@@ -7,8 +7,8 @@ import string
 from dataclasses import dataclass
 from typing import Final
 
-from csvfile.encodings import encoding_named
 from csvfile.grammar import DELIMITERS
+from csvfile.text.encodings import encoding_named
 from schemas.job import Format, Options
 
 SIGNS: Final = {

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from api.errors import ApiError, invalid
-from csvfile.kinds import workbook_of
+from csvfile.text.kinds import workbook_of
 
 PIECE_BYTES: Final = 1024 * 1024
 MOST_RATIO: Final = 200

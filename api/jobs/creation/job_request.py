@@ -24,10 +24,10 @@ from control.creation.quotas import Usage, header_problem, place_problem, size_p
 from control.creation.repeats import differences
 from control.timers import time_problem
 from csvfile.columns import Wanted, wanted_by
-from csvfile.encodings import another_encoding
 from csvfile.errors import CsvFileError
 from csvfile.header import Header, look_at_header
 from csvfile.layout import format_of, layout_by
+from csvfile.text.encodings import another_encoding
 from runtime.clock import now_ms
 from schemas.job import FILE_OPTIONS, MODE_OPTIONS, Job, Options, Source
 from schemas.messages.codec import UndecodableError, decode, fit

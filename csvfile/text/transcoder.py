@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 from contextlib import suppress
 
-from csvfile.encodings import EBCDIC, advice, bad_byte
 from csvfile.errors import CsvFileError
 from csvfile.grammar import LineCounter
+from csvfile.text.encodings import EBCDIC, advice, bad_byte
 
 
 class Transcoder:
