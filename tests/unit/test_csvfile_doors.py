@@ -26,8 +26,8 @@ from api.jobs.creation.retry_file import RowSet, corrected_header, rows_problem
 from csvfile.cutter import Limits
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES
+from ingest.blocks.files import Roots
 from ingest.errors import SourceError
-from ingest.files import Roots
 from ingest.sources import SourceContext, block_source
 from schemas.descriptors.datasets import parse_dataset
 from schemas.job import FORMAT_OPTIONS, Input, Options, Source
