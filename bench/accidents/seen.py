@@ -23,6 +23,7 @@ from bench.accidents.tables import (
     years_wrong,
 )
 from processor.execution.inspections import probe_of_rows
+from processor.execution.own_rows import SAMPLE
 from processor.suspicion.judging import suspicion_of
 from processor.suspicion.known_rows import values_to_look_up
 from processor.suspicion.probe import OwnRows, Probe
@@ -32,7 +33,6 @@ from schemas.suspicion import Suspicion
 
 FILE_ROWS: Final = 1000
 OWN_ROWS: Final = 20_000
-SAMPLE: Final = 1000
 NOW: Final = int(datetime(2026, 12, 31, tzinfo=UTC).timestamp() * 1000)
 EARLIER: Final = int(datetime(2026, 12, 1, tzinfo=UTC).timestamp() * 1000)
 YEARS: Final = (1, -1, 2, -2, 10, -10, 100, -100, -2000)

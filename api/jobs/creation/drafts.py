@@ -30,7 +30,7 @@ from api.web.services import Services
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import text_by
 from runtime.clock import now_ms
-from runtime.identity import identity_of
+from runtime.files.identity import identity_of
 from runtime.telemetry.log_events import as_event
 from runtime.text.formatting import iso_time
 from schemas.job import Job, Source, State
