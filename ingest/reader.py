@@ -49,6 +49,8 @@ OPEN_PLANS = 32
 TURN_BLOCKS = 4
 """Blocks of one plan before the next has its turn."""
 IDLE_SECONDS = 0.01
+NO_PLAN_SECONDS = 0.2
+"""How long it waits at a time for the first plan: a plan that comes ends the wait."""
 COMMIT_SECONDS = 0.1
 MEASURE_SECONDS = 2.0
 STOP_SECONDS = 10.0
@@ -136,7 +138,7 @@ class Reader:
         # without anything to read, it waits for the next plan or the next state of a job
         self._publisher.poll(0 if busy or not self._active else IDLE_SECONDS)
         self._jobs.follow(IDLE_SECONDS if self._waiting and not self._active else 0)
-        for record in self._plans.receive(0 if self._active or self._waiting else IDLE_SECONDS):
+        for record in self._plans.receive(0 if self._active or self._waiting else NO_PLAN_SECONDS):
             self._take(record)
         self._begin()
         self._tend()
