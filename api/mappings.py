@@ -12,7 +12,7 @@ from elasticsearch import AsyncElasticsearch, NotFoundError
 from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, unavailable
-from api.models import MappingBody, MappingView
+from api.models.mappings import MappingBody, MappingView
 from control.creation.limits import columns_problem
 from runtime.text.formatting import iso_time
 from schemas.descriptors.datasets import Dataset

@@ -19,15 +19,15 @@ from typing import Any
 
 from control.jobtable import JobTable
 from csvfile.cutter import Limits
+from ingest.blocks.files import Roots
+from ingest.blocks.sealer import BlockSealer
 from ingest.consumers import PlanConsumer, ViewConsumer, wait_for_topics
 from ingest.export.counting import BackgroundQueries
-from ingest.files import Roots
 from ingest.metrics import ReaderMetrics
 from ingest.offset_tracker import OffsetTracker
 from ingest.plan_run import PlanRun, Stage
 from ingest.plan_validity import PlanValidity, judge, starting_point
 from ingest.publisher import Publisher
-from ingest.sealer import BlockSealer
 from ingest.sources import SourceContext
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.models import LimitList, LimitView
+from api.models.installation import LimitList, LimitView
 from api.uploads.drafts import drafts_bytes
 from api.web.services import Services
 from control.creation.quotas import usage_of

@@ -17,7 +17,9 @@ from api.jobs.limits import limits_of
 from api.jobs.reading.job_view import job_view
 from api.jobs.reading.paging import Query, query_of
 from api.jobs.reading.queries import page_of_all
-from api.models import JobView, LimitList, MappingView
+from api.models.installation import LimitList
+from api.models.jobs import JobView
+from api.models.mappings import MappingView
 from api.pages import rendering
 from api.pages.glance.drawing import spark
 from api.pages.glance.head import head

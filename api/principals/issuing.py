@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused
-from api.models import KeyMade, KeyRequest, KeyView
+from api.models.principals import KeyMade, KeyRequest, KeyView
 from api.principals.audit import Audit
 from api.principals.caller import Caller
 from api.principals.store import PrincipalStore

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.errors import invalid
 from api.jobs.creation.draft_room import draft_file
 from api.jobs.creation.drafts import file_part, require_draft, take_part
-from api.models import FilePart
+from api.models.jobs import FilePart
 from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable

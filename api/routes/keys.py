@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.jobs.creation.job_request import body_as
 from api.jobs.reading.paging import whole_number
-from api.models import (
+from api.models.principals import (
     KeyList,
     KeyMade,
     KeyRequest,

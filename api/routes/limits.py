@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.errors import ApiError, invalid
 from api.jobs.limits import limits_of
-from api.models import LimitList
+from api.models.installation import LimitList
 from api.web.responses import json_answer
 from api.web.routing import Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services

@@ -124,7 +124,7 @@ class Simulation:
         """Share of a core that every worker needs to follow the control table."""
         self._shares: dict[int, dict[int, float]] = {}
         self._owed = 0.0
-        """Microseconds that Elasticsearch, or the machine that all share, has yet to spend on jobs besides their rows."""
+        """Microseconds that Elasticsearch, or the machine that all share, has yet to spend on jobs beside the rows."""
         self._owed_by = [0.0] * cluster.workers
 
     def run(self, seconds: float, until_ended: bool = False) -> Outcome:

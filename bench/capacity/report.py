@@ -47,8 +47,9 @@ def measured_tables() -> Iterator[str]:
         "processor time of a row": f"{', '.join(f'{role} {used:.1f} µs' for role, used in row.items())}, "
         f"the rest {c.api_us:.1f} µs",
         f"{many} rows that begin at once": f"{points.jobs_seconds:.1f} s to the end of the last one",
-        "a job of one row": f"{c.least_seconds:.2f} s from the request to its end; {c.job_us / 1000:.0f} ms of processor "
-        f"time, {c.job_worker_us / 1000:.0f} of it a worker's and {c.job_elasticsearch_us / 1000:.0f} Elasticsearch's",
+        "a job of one row": f"{c.least_seconds:.2f} s from the request to its end; {c.job_us / 1000:.0f} ms of "
+        f"processor time, {c.job_worker_us / 1000:.0f} of it a worker's and {c.job_elasticsearch_us / 1000:.0f} "
+        "Elasticsearch's",
         f"{points.small_rows:,} rows behind {points.behind_rows:,}": f"{points.small_seconds:.2f} s",
         "commands, while many wait": f"{1000 / c.command_ms:,.0f} a second, {c.command_us:,.0f} µs of processor time",
         "a worker's start": f"{c.start_seconds:.1f} s of processor time; {c.table_record_us:,.0f} µs more for each job "

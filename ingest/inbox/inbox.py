@@ -19,6 +19,7 @@ from control.door.principals import FollowedPrincipals
 from control.jobtable import JobTable
 from control.predicates import understood
 from csvfile.cutter import Limits
+from ingest.blocks.sealer import BlockSealer
 from ingest.consumers import ViewConsumer, wait_for_topics
 from ingest.errors import PublishError
 from ingest.inbox.acceptance import takes_rows
@@ -29,7 +30,6 @@ from ingest.inbox.senders import Senders
 from ingest.inbox.transactions import InboxConsumer, InterruptedSessionError, Transactions
 from ingest.metrics import ReaderMetrics
 from ingest.publisher import Publisher
-from ingest.sealer import BlockSealer
 from runtime.datasets import load_datasets
 from runtime.files.sealing import JobKeys
 from runtime.settings import Settings

@@ -31,7 +31,7 @@ from ingest.publisher import MESSAGE_BYTES
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
-from runtime.topic_reading import TopicReading
+from runtime.topics.reading import TopicReading
 from schemas.messages.codec import UndecodableError, decode, encode
 from schemas.messages.dead_letters import RejectedRecord
 from schemas.messages.formats import format_headers

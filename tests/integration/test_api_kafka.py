@@ -18,7 +18,7 @@ from api.app import create_app
 from api.readmodel.job_follower import job_follower
 from api.readmodel.job_index import EventSeen, JobSeen, Seen
 from control.creation.admission import holder
-from control.machine import Context
+from control.machine.context import Context
 from control.reaction import react
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.clock import now_ms

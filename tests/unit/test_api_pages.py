@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.models import HistoryEntry
+from api.models.jobs import HistoryEntry
 from api.pages.access.signing import own_path
 from api.pages.available_actions import ALL, available_actions
 from api.pages.files import StaticOfPage
@@ -220,7 +220,7 @@ def test_teams_are_started(served: Served) -> None:
         (PEOPLE, {"rows_per_second": "fast"}, "rows a second is a number from 0.001"),
         (PEOPLE, {"rows_per_second": "-1"}, "from 0.001"),
         (PEOPLE, {"organisation": "a b"}, "1 to 64 letters"),
-        (PEOPLE, {"dataset": "cats"}, "use one of people, teams"),
+        (PEOPLE, {"dataset": "cats"}, f"use one of {', '.join(CATALOG.datasets)}"),
     ],
 )
 def test_a_wrong_form_is_refused_in_words(served: Served, tmp_path: Path, body: bytes, fields: Any, words: str) -> None:

@@ -19,7 +19,8 @@ from api.jobs.creation.estimates import export_rows, require_confirmed
 from api.jobs.creation.job_form import JobForm
 from api.jobs.creation.job_query import request_in_query
 from api.jobs.creation.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
-from api.models import Elsewhere, JobRequest
+from api.jobs.creation.option_names import with_first_names
+from api.models.requests import Elsewhere, JobRequest
 from api.readmodel.command_log import submit
 from api.remote.addresses import allowed_address, parsed
 from api.uploads.allowance import Allowance
@@ -114,7 +115,7 @@ def _receiver(request: Request) -> Receive:
 
 
 async def _receive_json(request: Request, admission: Admission, upload: Upload) -> CreateJob:
-    data = await short_body(request)
+    data = with_first_names(await short_body(request))
     asked = request_in(data)
     return await receive_elsewhere(request, admission, upload, asked, given_options(data))
 

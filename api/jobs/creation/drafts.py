@@ -16,7 +16,8 @@ from starlette.requests import Request
 from api.errors import ApiError, KafkaUnavailableError, invalid
 from api.jobs.creation.draft_room import draft_file, room_for, within
 from api.jobs.creation.job_request import Admission
-from api.models import FilePart, Start
+from api.models.jobs import FilePart
+from api.models.requests import Start
 from api.readmodel.command_log import submit
 from api.uploads.conversion import beginning, plain
 from api.uploads.drafts import DraftFile, remove_drafts
@@ -29,7 +30,7 @@ from api.web.services import Services
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import text_by
 from runtime.clock import now_ms
-from runtime.identity import identity_of
+from runtime.files.identity import identity_of
 from runtime.telemetry.log_events import as_event
 from runtime.text.formatting import iso_time
 from schemas.job import Job, Source, State

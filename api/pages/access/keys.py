@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api.errors import ApiError, invalid
 from api.jobs.creation.job_request import values_as
-from api.models import KeyMade, KeyRequest
+from api.models.principals import KeyMade, KeyRequest
 from api.pages import rendering
 from api.pages.fields import fields_of
 from api.principals.issuing import keys_of, make_key, revoke_key

@@ -12,7 +12,8 @@ from api.jobs.creation.create import Receive, id_for, make_job, ready_to_create,
 from api.jobs.creation.estimates import require_confirmed
 from api.jobs.creation.job_request import Admission
 from api.mappings import require_name
-from api.models import JobRequest, MappingBody
+from api.models.mappings import MappingBody
+from api.models.requests import JobRequest
 from api.pages.creation.file_form import FileForm
 from api.pages.creation.forms import Fields, job_request
 from api.pages.fields import fields_of
