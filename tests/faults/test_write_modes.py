@@ -4,19 +4,43 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from processor.operations.keyed import key_id
 from tests.cluster import Cluster
-from tests.faults.modes_evidence import Documents, documents, edit, edited, killing, send, teams, write
+from tests.faults.modes_evidence import (
+    Documents,
+    Killing,
+    Moment,
+    documents,
+    edit,
+    hashed,
+    send,
+    state,
+    teams,
+    write,
+)
 from tests.upstream import Sender, end
 
-ROWS = 1200
-EDITS = 40
+ROWS = int(os.environ.get("SLUICE_TEST_ROWS", "1200"))
+EDITS = ROWS // 100 if ROWS > 10_000 else 40
+SECONDS = 240 + ROWS / 50
 MODES = ("create", "upsert", "replace", "update", "delete")
+OF_ANOTHER_PROGRAM = {"team": "Made by another program", "size": 7}
+KILLS: dict[str, list[tuple[Moment, str]]] = {
+    "apply": [("image", "upsert"), ("image", "delete"), ("write", "update")],
+    "undo": [("restore", "replace"), ("record", "upsert")],
+}
+if ROWS > 10_000:
+    KILLS["apply"] += [("image", "update"), ("write", "create"), ("write", "replace")]
+    KILLS["undo"] += [("restore", "delete"), ("record", "create")]
 
 
 @dataclass
@@ -25,31 +49,42 @@ class Owner:
 
     mode: str
     name: str
-    before: Documents = field(default_factory=dict)
-    foreign: Documents = field(default_factory=dict)
+    before: dict[str, bytes] = field(default_factory=dict)
+    """Id -> hash of a document."""
+    foreign: dict[str, bytes] = field(default_factory=dict)
+    """Of documents that another program has changed."""
     job_id: str = ""
 
 
+@pytest.fixture
+def killing(cluster: Cluster) -> Iterator[Killing]:
+    """Kills the worker of the cluster."""
+    killing = Killing(cluster)
+    yield killing
+    killing.close()
+
+
 def test_the_first_state_comes_back_but_for_what_others_have_changed(
-    cluster: Cluster, organisation: str, tmp_path: Path
+    cluster: Cluster, killing: Killing, organisation: str, tmp_path: Path
 ) -> None:
     """A job in each mode, all at once; the worker dies again and again, while they write and while they give back."""
     settings, chance, rows = cluster.settings, random.Random(11), teams(ROWS)
     owners = [Owner(mode, f"{organisation}-{mode}") for mode in MODES]
-    first = [send(cluster, write(tmp_path / "first.csv", rows), owner.name) for owner in owners[1:]]
-    for job_id in first:
-        cluster.wait_state(job_id, "COMPLETED")
+    first = write(tmp_path / "first.csv", rows)
+    for job_id in [send(cluster, first, owner.name) for owner in owners if owner.mode != "create"]:
+        cluster.wait_state(job_id, "COMPLETED", seconds=SECONDS)
     changed = [{**row, "size": str(2 + int(row["size"]) % 39), "region": f"{row['region']} b"} for row in rows]
     sizes = [{key: row[key] for key in ("team", "size")} for row in changed]
     for owner in owners:
-        owner.before = documents(settings, owner.name)
+        owner.before = state(settings, owner.name)
         file = write(tmp_path / f"{owner.mode}.csv", sizes if owner.mode == "update" else changed)
-        owner.job_id = send(cluster, file, owner.name, mode=owner.mode, rows_per_second=300)
-    killing(cluster, owners[1].job_id, sorted(chance.sample(range(100, ROWS - 400), 3)))
+        owner.job_id = send(cluster, file, owner.name, mode=owner.mode, rows_per_second=ROWS // 4)
+    kills = arm(killing, owners, KILLS["apply"], chance)
+    killing.see(kills)
     for owner in owners:
         cluster.rate(owner.job_id, None)
     for owner in owners:
-        done = cluster.wait_state(owner.job_id, "COMPLETED")["progress"]
+        done = cluster.wait_state(owner.job_id, "COMPLETED", seconds=SECONDS)["progress"]
         counts = {name: done[f"rows_{name}"] for name in ("created", "updated", "unchanged", "deleted")}
         kind = {"create": "created", "delete": "deleted"}.get(owner.mode, "updated")
         assert counts == {**dict.fromkeys(counts, 0), kind: ROWS}, owner.mode
@@ -57,28 +92,44 @@ def test_the_first_state_comes_back_but_for_what_others_have_changed(
         wanted = [] if owner.mode == "delete" else [int(row["size"]) for row in changed]
         ids = [key_id(owner.name, [row["team"]]) for row in changed]
         assert [after[key]["size"] for key in ids if key in after] == wanted, owner.mode
-        there = owner.before or after
-        owner.foreign = edited(there, chance.sample(sorted(there), EDITS), region="edited")
-        edit(settings, owner.foreign)
+        touched = chance.sample(ids, EDITS)
+        of_others = {**after, **dict.fromkeys(set(touched) - set(after), OF_ANOTHER_PROGRAM)}
+        unmarked = {"sluice": {"organisation": owner.name}}
+        foreign = {key: {**unmarked, **of_others[key], "region": "edited"} for key in touched}
+        edit(settings, foreign)
+        owner.foreign = {key: hashed(it) for key, it in foreign.items()}
 
+    kills = arm(killing, owners, KILLS["undo"], chance)
     for owner in owners:
         cluster.act(owner.job_id, "rollback", wait=None)
-    killing(cluster, owners[1].job_id, (1, 200))
+    killing.see(kills)
     for owner in owners:
-        ended = cluster.wait_state(owner.job_id, "ROLLED_BACK")["progress"]
-        assert documents(settings, owner.name) == {**owner.before, **owner.foreign}, owner.mode
+        ended = cluster.wait_state(owner.job_id, "ROLLED_BACK", seconds=SECONDS)["progress"]
+        assert state(settings, owner.name) == {**owner.before, **owner.foreign}, owner.mode
         found = (ended["rows_restored"], ended["rows_kept"], ended["rows_not_restored"])
         assert found == (ROWS - EDITS, EDITS, 0), owner.mode
-    job_id, foreign = owners[1].job_id, owners[1].foreign
+    job_id, foreign_ids = owners[1].job_id, set(owners[1].foreign)
     kept = cluster.call("GET", f"/v1/jobs/{job_id}/undone", params={"outcome": "kept", "limit": 1000})
-    assert {row["document"] for row in kept["rows"]} == set(foreign)
+    assert {row["document"] for row in kept["rows"]} == foreign_ids
     listed = list(csv.DictReader(io.StringIO(cluster.request("GET", f"/v1/jobs/{job_id}/undone.csv").text)))
     assert len(listed) == ROWS and sum(row["outcome"] == "restored" for row in listed) == ROWS - EDITS
 
     for owner in owners:
-        forced = cluster.act(owner.job_id, "rollback", force=True)
-        assert (forced["state"], forced["progress"]["rows_kept"]) == ("ROLLED_BACK", 0)
-        assert documents(settings, owner.name) == owner.before, owner.mode
+        cluster.act(owner.job_id, "rollback", force=True, wait=None)
+    for owner in owners:
+        cluster.wait(lambda o=owner: cluster.job(o.job_id)["progress"]["rows_kept"] == 0, SECONDS, "none is kept")  # type: ignore[misc]
+        assert cluster.wait_state(owner.job_id, "ROLLED_BACK", seconds=SECONDS)["progress"]["rows_kept"] == 0
+        assert state(settings, owner.name) == owner.before, owner.mode
+
+
+def arm(killing: Killing, owners: Sequence[Owner], moments: Sequence[tuple[Moment, str]], chance: random.Random) -> int:
+    """Have the worker killed at these moments, each of the job in the mode named; answers how many there are."""
+    by_mode = {owner.mode: owner for owner in owners}
+    for moment, mode in moments:
+        owner = by_mode[mode]
+        requests = ROWS // 2500 if moment in ("restore", "record") else ROWS // 100
+        killing.arm(moment, owner.job_id, owner.name, chance.randrange(max(1, requests // 4)))
+    return len(moments)
 
 
 def test_jobs_on_top_of_one_another_are_undone_in_any_order(
