@@ -9,12 +9,13 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from processor.operations.keyed import key_id
 from tests.cluster import Cluster
+from tests.conftest import MakeCluster
 from tests.faults.modes_evidence import (
     Documents,
     Killing,
@@ -30,7 +31,8 @@ from tests.faults.modes_evidence import (
 from tests.upstream import Sender, end
 
 ROWS = int(os.environ.get("SLUICE_TEST_ROWS", "1200"))
-EDITS = ROWS // 100 if ROWS > 10_000 else 40
+MANY = ROWS > 10_000
+EDITS = ROWS // 100 if MANY else 40
 SECONDS = 240 + ROWS / 50
 MODES = ("create", "upsert", "replace", "update", "delete")
 OF_ANOTHER_PROGRAM = {"team": "Made by another program", "size": 7}
@@ -38,7 +40,7 @@ KILLS: dict[str, list[tuple[Moment, str]]] = {
     "apply": [("image", "upsert"), ("image", "delete"), ("write", "update")],
     "undo": [("restore", "replace"), ("record", "upsert")],
 }
-if ROWS > 10_000:
+if MANY:
     KILLS["apply"] += [("image", "update"), ("write", "create"), ("write", "replace")]
     KILLS["undo"] += [("restore", "delete"), ("record", "create")]
 
@@ -57,17 +59,26 @@ class Owner:
 
 
 @pytest.fixture
-def killing(cluster: Cluster) -> Iterator[Killing]:
+def mortal(request: pytest.FixtureRequest) -> Cluster:
+    """The shared cluster; for many rows one with blocks and requests of the usual sizes."""
+    if MANY:
+        return cast(MakeCluster, request.getfixturevalue("make_cluster"))(block_rows=500, bulk_rows=2000)
+    return cast(Cluster, request.getfixturevalue("cluster"))
+
+
+@pytest.fixture
+def killing(mortal: Cluster) -> Iterator[Killing]:
     """Kills the worker of the cluster."""
-    killing = Killing(cluster)
+    killing = Killing(mortal)
     yield killing
     killing.close()
 
 
 def test_the_first_state_comes_back_but_for_what_others_have_changed(
-    cluster: Cluster, killing: Killing, organisation: str, tmp_path: Path
+    mortal: Cluster, killing: Killing, organisation: str, tmp_path: Path
 ) -> None:
     """A job in each mode, all at once; the worker dies again and again, while they write and while they give back."""
+    cluster = mortal
     settings, chance, rows = cluster.settings, random.Random(11), teams(ROWS)
     owners = [Owner(mode, f"{organisation}-{mode}") for mode in MODES]
     first = write(tmp_path / "first.csv", rows)
@@ -127,7 +138,7 @@ def arm(killing: Killing, owners: Sequence[Owner], moments: Sequence[tuple[Momen
     by_mode = {owner.mode: owner for owner in owners}
     for moment, mode in moments:
         owner = by_mode[mode]
-        requests = ROWS // 2500 if moment in ("restore", "record") else ROWS // 100
+        requests = ROWS // 2500 if moment in ("restore", "record") else ROWS // (2000 if MANY else 100)
         killing.arm(moment, owner.job_id, owner.name, chance.randrange(max(1, requests // 4)))
     return len(moments)
 

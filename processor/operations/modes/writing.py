@@ -74,8 +74,8 @@ class Writer:
         """Write all rows; the bulk items of `reports` go out with the first request. Raises as `BulkSink.send`."""
         done = Written()
         left = list(range(len(rows)))
-        # Rows of the inbox may be newer than what a search sees, which is then not what they are to be compared with. And
-        # a document that someone else has deleted can't be told from one that the job has deleted, once it has an image.
+        # Rows of the inbox may be newer than what a search sees, which is then not what they are to be compared with.
+        # And once a row has an image, nothing tells if the job or someone else has deleted the document.
         seen = self._work.job.source.kind != "topic" and self._rules.mode != "delete"
         while left or reports:
             left = await self._write_all(rows, left, done, reports, seen)
