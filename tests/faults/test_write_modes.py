@@ -34,6 +34,8 @@ ROWS = int(os.environ.get("SLUICE_TEST_ROWS", "1200"))
 MANY = ROWS > 10_000
 EDITS = ROWS // 100 if MANY else 40
 SECONDS = 240 + ROWS / 50
+RATE = 1000 if MANY else 300
+"""Of each job, until the worker has been killed often enough."""
 MODES = ("create", "upsert", "replace", "update", "delete")
 OF_ANOTHER_PROGRAM = {"team": "Made by another program", "size": 7}
 KILLS: dict[str, list[tuple[Moment, str]]] = {
@@ -89,7 +91,7 @@ def test_the_first_state_comes_back_but_for_what_others_have_changed(
     for owner in owners:
         owner.before = state(settings, owner.name)
         file = write(tmp_path / f"{owner.mode}.csv", sizes if owner.mode == "update" else changed)
-        owner.job_id = send(cluster, file, owner.name, mode=owner.mode, rows_per_second=ROWS // 4)
+        owner.job_id = send(cluster, file, owner.name, mode=owner.mode, rows_per_second=RATE)
     kills = arm(killing, owners, KILLS["apply"], chance)
     killing.see(kills)
     for owner in owners:
@@ -139,7 +141,7 @@ def arm(killing: Killing, owners: Sequence[Owner], moments: Sequence[tuple[Momen
     for moment, mode in moments:
         owner = by_mode[mode]
         requests = ROWS // 2500 if moment in ("restore", "record") else ROWS // (2000 if MANY else 100)
-        killing.arm(moment, owner.job_id, owner.name, chance.randrange(max(1, requests // 4)))
+        killing.arm(moment, owner.job_id, owner.name, chance.randrange(max(1, requests // 5)))
     return len(moments)
 
 
