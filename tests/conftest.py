@@ -26,7 +26,7 @@ from tests.cluster import Cluster, Shared, forget
 from tests.e2e.commandline import CommandLine
 from tests.scheduling import FilesInTurn, is_beside, turn
 
-KEPT = ("SLUICE_CACHE", *(f"SLUICE_TEST_{name}" for name in ("HOME", "SERVERS", "IMAGE", "ROWS")))
+KEPT = ("SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS", "SLUICE_TEST_IMAGE", "SLUICE_TEST_ROWS")
 """Variables of the shell that a run heeds."""
 DATASETS = Path(__file__).parent / "datasets"
 """Datasets of the shared cluster, besides those that come with Sluice."""
