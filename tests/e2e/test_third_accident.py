@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from elasticsearch.helpers import scan
 
 from runtime.clients import elasticsearch
@@ -99,8 +100,13 @@ def test_shifted_phones_of_teams_that_exist_are_seen_in_a_dry_run_and_given_back
     would = sluice.json("changes", tried)
     assert (would["new"], would["updated"], would["unchanged"]) == (0, 1000, 0)
     assert would["columns"] == {"manager_phone": 1000} and len(would["first"]) == 50
+    for change in would["first"]:
+        team = change["key"][0]
+        assert change["before"] == {"manager_phone": before[team]} != change["after"]
     lines = list(csv.DictReader(io.StringIO(sluice("changes", tried, "--csv").stdout)))
     assert len(lines) == 1000 and {line["column"] for line in lines} == {"manager_phone"}
+    shown = httpx2.get(f"{sluice.settings.api}/jobs/{tried}/preview", trust_env=False).text
+    assert "0 new, 1,000 updated, 0 unchanged" in shown, "the page says the same"
     assert phones(sluice, "stacked") == before, "a dry run changes nothing"
 
     real = sluice.json("start", tried)["id"]

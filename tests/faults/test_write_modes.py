@@ -204,41 +204,6 @@ def test_organisations_and_workers_share_a_dataset(cluster: Cluster, organisatio
         assert documents(settings, owner) == first
 
 
-def test_shifted_phones_show_in_a_dry_run_and_every_number_comes_back(
-    cluster: Cluster, organisation: str, tmp_path: Path
-) -> None:
-    """The third accident with teams that exist: the phones of the file are a row off."""
-    settings, rows = cluster.settings, teams(1000)
-    cluster.wait_state(send(cluster, write(tmp_path / "teams.csv", rows), organisation), "COMPLETED")
-    before = documents(settings, organisation)
-    phones = [row["manager_phone"] for row in rows]
-    shifted = [{**row, "manager_phone": phones[place - 1]} for place, row in enumerate(rows)]
-    wrong = write(tmp_path / "shifted.csv", shifted)
-    would = sum(one["manager_phone"] != other["manager_phone"] for one, other in zip(rows, shifted, strict=True))
-
-    tried = send(cluster, wrong, organisation, mode="upsert", dry_run=True)
-    cluster.wait_state(tried, "COMPLETED")
-    found: Any = cluster.call("GET", f"/v1/jobs/{tried}/preview")["changes"]
-    assert (found["new"], found["updated"], found["unchanged"]) == (0, would, len(rows) - would)
-    assert found["columns"] == {"manager_phone": would}
-    assert len(found["first"]) == 50
-    first = found["first"][0]
-    place = first["row"] - 1
-    assert first["before"] == {"manager_phone": phones[place]}
-    assert first["after"] == {"manager_phone": shifted[place]["manager_phone"]}
-    assert documents(settings, organisation) == before, "a dry run writes nothing"
-    lines = list(csv.DictReader(io.StringIO(cluster.request("GET", f"/v1/jobs/{tried}/changes.csv").text)))
-    assert len(lines) == would and lines[0]["column"] == "manager_phone"
-
-    real = cluster.call("POST", f"/v1/jobs/{tried}/start", json={})["id"]
-    assert cluster.wait_state(real, "PAUSED")["suspicion"]["columns"] == ["manager_phone"], "it is seen, and goes on"
-    cluster.act(real, "resume", wait=None)
-    assert cluster.wait_state(real, "COMPLETED")["progress"]["rows_updated"] == would
-    ended = cluster.act(real, "rollback", reason="the phones are a row off")
-    assert ended["progress"]["rows_restored"] == would
-    assert documents(settings, organisation) == before
-
-
 def test_row_errors_of_a_mode_are_corrected(cluster: Cluster, organisation: str, tmp_path: Path) -> None:
     """A key that is missing, or twice in the file, is a row error; corrected, the row is written, and undone."""
     settings, rows = cluster.settings, teams(300)
