@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from elasticsearch.helpers import bulk
 
 from processor.operations.keyed import key_id
+from processor.operations.modes.images import image_id, images_index
+from runtime.clients import elasticsearch
 from tests.cluster import Cluster
 from tests.conftest import MakeCluster
 from tests.faults.modes_evidence import (
@@ -256,3 +259,44 @@ def test_rows_of_the_inbox_change_documents(cluster: Cluster, organisation: str,
         assert {**after[key], "sluice": 0} == {**before[key], "size": size, "sluice": 0}
     cluster.act(job_id, "rollback")
     assert documents(settings, organisation) == before
+
+
+def test_an_upsert_is_paused_terminated_and_undone_in_part(cluster: Cluster, organisation: str, tmp_path: Path) -> None:
+    """What another program changes during the pause is written over, also by a row that changed nothing before it."""
+    settings, rows = cluster.settings, teams(600)
+    cluster.wait_state(send(cluster, write(tmp_path / "teams.csv", rows), organisation), "COMPLETED")
+    before = documents(settings, organisation)
+    changed = [{**row, "size": str(2 + int(row["size"]) % 39)} for row in rows[:-1]] + rows[-1:]
+    file = write(tmp_path / "changed.csv", changed)
+    stopped = send(cluster, file, organisation, mode="upsert", rows_per_second=200)
+    cluster.wait_rows(stopped, 100)
+    assert cluster.act(stopped, "terminate", reason="the wrong sizes")["state"] == "ROLLED_BACK"
+    assert documents(settings, organisation) == before
+
+    job_id = send(cluster, file, organisation, mode="upsert", rows_per_second=200, if_same="allow")
+    cluster.wait_rows(job_id, 100)
+    paused = cluster.act(job_id, "pause")
+    assert paused["state"] == "PAUSED"
+    now = documents(settings, organisation)
+    assert sum(it["sluice"]["job_id"] == job_id for it in now.values()) == paused["progress"]["rows_updated"] < 599
+    last = key_id(organisation, [rows[-1]["team"]])
+    foreign = {last: {**before[last], "size": 40 if before[last]["size"] != 40 else 39}}
+    edit(settings, foreign)
+    cluster.rate(job_id, None)
+    cluster.act(job_id, "resume", wait=None)
+    assert cluster.wait_state(job_id, "COMPLETED")["progress"]["rows_updated"] == 600
+    assert documents(settings, organisation)[last]["size"] == before[last]["size"]
+
+    gone = [key_id(organisation, [row["team"]]) for row in rows[:10]]
+    with elasticsearch(settings) as client:
+        index = images_index(settings.prefix)
+        bulk(client, [{"_op_type": "delete", "_index": index, "_id": image_id(job_id, key)} for key in gone])
+    refused = cluster.request("POST", f"/v1/jobs/{job_id}/rollback", json={})
+    assert refused.status_code == 409 and "10 have no before-image any more" in refused.text
+    ended = cluster.act(job_id, "rollback", partial=True)
+    assert ended["state"] == "ROLLED_BACK"
+    assert (ended["progress"]["rows_restored"], ended["progress"]["rows_not_restored"]) == (590, 10)
+    after = documents(settings, organisation)
+    assert {key: it for key, it in after.items() if key not in gone} == {
+        key: it for key, it in {**before, **foreign}.items() if key not in gone
+    }
