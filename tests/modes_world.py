@@ -128,6 +128,7 @@ class Things:
             partitions=1,
             mode=mode,
             options=Options(mode=mode, **options),
+            exclusive_key=f"organisation={ORGANISATION},dataset={self.dataset.name}",
         )
         self.jobs[name] = Ran(job, [dict(row) for row in rows])
         return self.jobs[name]

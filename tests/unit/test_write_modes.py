@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -117,6 +118,11 @@ def test_a_job_that_gives_documents_back_takes_its_turn() -> None:
     assert refused.details == {"job_id": "other"}
     assert not isinstance(decide(ended("create"), RollbackJob(job_id="j"), context("other")), Rejected)
     assert not isinstance(decide(ended("upsert"), RollbackJob(job_id="j"), context("j")), Rejected)
+    # What is given back may have to go to images of a job that has created, and the other way round.
+    giving = ended("upsert", id="other", state=State.ROLLING_BACK, phase="undo", run=1)
+    meanwhile = dataclasses.replace(context("other"), find={"other": giving}.get)
+    beside = decide(ended("create"), RollbackJob(job_id="j"), meanwhile)
+    assert isinstance(beside, Rejected) and beside.details == {"job_id": "other"}
 
 
 def test_force_follows_a_rollback_that_has_kept_something() -> None:

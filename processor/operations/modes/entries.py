@@ -41,12 +41,9 @@ class Entries:
 
     async def of(self, blocks: Sequence[UndoBlock], recorded: bool) -> list[Entry]:
         """The entries of these blocks. `recorded`: an earlier try of one has recorded what became of its rows, and
-        may have taken images out. Else those are seen that there were when the round began: it makes none.
+        may have taken images out.
         """
-        if recorded:
-            await self._documents.refresh(self._work, self._images)
-        else:
-            await self._documents.refresh_once(self._work, self._images)
+        await fresh_images(self._work, self._documents, self._images, again=recorded)
         found: dict[tuple[str, int], Entry] = {}
         receipts = False
         for block in blocks:
@@ -122,6 +119,16 @@ class Entries:
                 made = work.job.mode == "create" or hit.version == 1
                 found.append(Entry(image, reason="" if made else "its before-image is not kept any more"))
         return found
+
+
+async def fresh_images(work: Work, documents: Documents, index: str, *, again: bool) -> None:
+    """Have searches see the images that there are.
+
+    While a job gives documents back that no other one may write or give back (its exclusive key), images are made and
+    changed by itself alone: once in an epoch is enough, unless it looks for what it has done itself (`again`).
+    """
+    alone = work.job.restores and work.job.exclusive_key is not None
+    await (documents.refresh_once if alone and not again else documents.refresh)(work, index)
 
 
 def _add(found: dict[tuple[str, int], Entry], entry: Entry) -> None:

@@ -53,7 +53,7 @@ def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool =
     live = [other for other in later if other.handed is None]
     if _same(now, image.previous) and not (now is None and live):
         return Verdict("restored")
-    if now is None and image.after is None and not later:
+    if now is None and image.after is None and not live:
         return Verdict("restore")
     if now is None:
         # Another program may have changed it before the job that deleted it: its rollback brings that back.
