@@ -25,7 +25,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from api.models import ErrorBody
+from api.models.refusals import ErrorBody
 from api.routes.rest import GROUPS
 from schemas.job import Options
 
@@ -33,7 +33,7 @@ FOLDER: Final = Path(__file__).parent.parent / "client"
 ANSWERS: Final = FOLDER / "answers.py"
 OPTIONS: Final = FOLDER / "options.py"
 _MADE: Final = "Made by `python -m api.client_types`; not to be edited."
-_NAMES: Final = {"MappingView": "ColumnMapping"}
+_NAMES: Final = {"MappingView": "ColumnMapping", "TestView": "WebhookTest"}
 """Of structs that would be called as something else is in Python."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +12,7 @@ from elasticsearch import AsyncElasticsearch, NotFoundError
 from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, unavailable
-from api.models import MappingBody, MappingView
+from api.models.mappings import MappingBody, MappingView
 from control.creation.limits import columns_problem
 from runtime.text.formatting import iso_time
 from schemas.descriptors.datasets import Dataset
@@ -59,9 +59,8 @@ class Mappings:
         # Names of columns may be any text, and values null: kept as they are, and not looked into.
         document = {"organisation": organisation, "name": name, "mapping": msgspec.json.encode(view).decode()}
         with _Answers():
-            await self._client.index(
-                index=self._index, id=_id(organisation, name), document=document, refresh="wait_for"
-            )
+            # Forced: waiting for the next refresh takes up to five seconds, and this index is small.
+            await self._client.index(index=self._index, id=_id(organisation, name), document=document, refresh=True)
         return view
 
     async def find(self, organisation: str, name: str) -> MappingView:
@@ -78,12 +77,14 @@ class Mappings:
                 raise no_such_mapping(organisation, name) from None
         return _view(answer["_source"])
 
-    async def listed(self, organisation: str | None) -> list[MappingView]:
-        """The mappings of an organisation, or of all, by name. Raises ApiError 503."""
+    async def listed(self, organisations: Collection[str] | None) -> list[MappingView]:
+        """The mappings of these organisations, or of all, by name. Raises ApiError 503."""
         with _Answers():
             answer = await self._client.search(
                 index=self._index,
-                query={"match_all": {}} if organisation is None else {"term": {"organisation": organisation}},
+                query={"match_all": {}}
+                if organisations is None
+                else {"terms": {"organisation": sorted(organisations)}},
                 sort=[{"name": "asc"}],
                 size=_LISTED,
                 ignore_unavailable=True,
@@ -94,7 +95,7 @@ class Mappings:
         """Forget a mapping; there may be none. Raises ApiError 503."""
         with _Answers():
             try:
-                await self._client.delete(index=self._index, id=_id(organisation, name), refresh="wait_for")
+                await self._client.delete(index=self._index, id=_id(organisation, name), refresh=True)
             except NotFoundError:
                 return
 

@@ -8,7 +8,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
-from api.models import ErrorBody
+from api.models.refusals import ErrorBody
 from api.web.routing import FORM, JSON, Answer, Body, Endpoint, Parameter, Part
 
 Json = dict[str, Any]

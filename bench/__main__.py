@@ -244,19 +244,20 @@ def accidents(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """How many accidents in files are seen, how many clean files are taken for one, and what looking costs."""
-    from bench import accident_cost, accident_report
-    from bench import accidents as bench
+    from bench.accidents import report
+    from bench.accidents import seen as bench
+    from bench.accidents.cost import measure
 
     try:
-        numbers = accident_report.seeds_of([*(seeds or []), *(more or [])] or ["1-3"])
+        numbers = report.seeds_of([*(seeds or []), *(more or [])] or ["1-3"])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     figures = bench.measure(numbers, files, lambda text: print(text, file=sys.stderr, flush=True))
-    cost = accident_cost.measure(rows, rounds) if rows else None
+    cost = measure(rows, rounds) if rows else None
     if as_json:
-        print(json.dumps(accident_report.as_dict(figures, cost), indent=2))
+        print(json.dumps(report.as_dict(figures, cost), indent=2))
         return
-    for line in accident_report.lines(figures, cost):
+    for line in report.lines(figures, cost):
         print(line)
 
 

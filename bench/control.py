@@ -77,10 +77,12 @@ class Bench:
             sample(Dataset("people"), rows, path, 7)
         return path
 
-    def start(self, rows: int, **options: Any) -> str:
-        """Start an upload for an organisation of its own; returns the job id."""
+    def start(self, rows: int, start_at: str | None = None, **options: Any) -> str:
+        """Make an upload for an organisation of its own, which starts at once or then; returns the job id."""
         self._number += 1
         job = {"operation": "upload", "dataset": "people", "organisation": f"bench-{self._number}", "options": options}
+        if start_at is not None:
+            job["start_at"] = start_at
         return str(self.api.send_file(self.file(rows), job, None)["id"])
 
     def act(self, job_id: str, action: str, wait: float = 60, **body: Any) -> dict[str, Any]:

@@ -820,7 +820,7 @@ class WebhookMade(msgspec.Struct, frozen=True, kw_only=True):
     """``whsec_`` and base64, for the libraries of Standard Webhooks."""
 
 
-class Test(msgspec.Struct, frozen=True, kw_only=True):
+class WebhookTest(msgspec.Struct, frozen=True, kw_only=True):
     """What the receiver made of a test."""
 
     event_id: str

@@ -15,7 +15,7 @@ import httpx2
 from client.http import Connection, reply_of, value_of
 from client.protocol.retrying import Retry
 from client.protocol.steps import Close, Coded, Effect, Emit, Flow, Next, Now, Open, Pause, Policy, Reply, Send, Steps
-from client.requests import acting, administration, downloads, following, making, parts, reports
+from client.requests import acting, administration, downloads, following, making, notifying, parts, reports
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -223,6 +223,16 @@ class AsyncSluice:
     start = Asked(acting.start)
     retry_errors = Asked(acting.retry_errors)
     act_on_many = Asked(acting.act_on_many)
+
+    # Others are told.
+    create_webhook = Asked(notifying.create_webhook)
+    webhooks = Asked(notifying.webhooks)
+    webhook = Asked(notifying.webhook)
+    delete_webhook = Asked(notifying.delete_webhook)
+    renew_webhook_secret = Asked(notifying.renew_webhook_secret)
+    test_webhook = Asked(notifying.test_webhook)
+    deliveries = Asked(notifying.deliveries)
+    redeliver = Asked(notifying.redeliver)
 
     # The installation, and an organisation.
     datasets = Asked(administration.datasets)

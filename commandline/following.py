@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from client.requests.following import events
+from client.requests.following import events, waits_to_be_resumed
 from commandline.connection import Api, Json
 from commandline.errors import FAILED
 
@@ -15,8 +15,9 @@ _OVER: Final = frozenset({"COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "R
 def is_over(job: Json) -> bool:
     """Whether waiting ends here: the job has ended, has failed, or has paused itself: for its row errors, or for what
     its first rows look like."""
-    suspected = job.get("suspicion") is not None and job["suspicion"]["message"] in (job["reason"] or "")
-    return job["state"] in _OVER or (job["state"] == "PAUSED" and (job.get("budget") == "spent" or suspected))
+    suspected = job["suspicion"]["message"] if job.get("suspicion") is not None else None
+    waits = waits_to_be_resumed(job["state"], job.get("budget"), suspected, job.get("reason"), job.get("resume_at"))
+    return job["state"] in _OVER or waits
 
 
 def exit_code(job: Json) -> int:

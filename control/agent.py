@@ -19,7 +19,7 @@ from control.door.senders import BY_TOPIC, Headers, is_asked
 from control.entry import Head, head_of, job_named, readable, surplus_problem
 from control.errors import Rejected
 from control.jobtable import JobTable
-from control.machine import Context
+from control.machine.context import Context
 from control.predicates import holds_key
 from control.reaction import Reaction, react, rejection, start, unreadable
 from runtime.telemetry.log_events import as_event

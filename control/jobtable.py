@@ -1,6 +1,7 @@
 """The control table as a process sees it: the newest state of each job, and the listeners to its changes.
 
-Most jobs in it are over. Rules that are asked for each command look at those that are not, or at one organisation's.
+Nearly all jobs in the table have ended. A rule that is checked for each command therefore goes through the jobs that
+have not (`not_over`), or through those of one organisation, and never through the whole table.
 """
 
 from __future__ import annotations

@@ -13,7 +13,10 @@ from control.budget import counted, overspent
 from control.creation.inspection import INSPECTED_ROWS, explained, pause_reason
 from control.door.senders import is_asked
 from control.errors import Rejected
-from control.machine import Context, decide, evolve_all, turn
+from control.machine.context import Context
+from control.machine.creations import turn
+from control.machine.decision import decide
+from control.machine.evolution import evolve_all
 from schemas.bounds import MOST_REASON
 from schemas.job import Job
 from schemas.messages.commands import (

@@ -1,6 +1,6 @@
 """The map of a job's life: which event takes a job from which state to which one, who causes it, and how.
 
-`control/machine.py` decides by rules; this map says what these rules can lead to. A test compares the two, from every
+`control/machine/` decides by rules; this map says what these rules can lead to. A test compares the two, from every
 state that a job can reach. docs/states.md is made of this map: see `control/states_page.py`.
 """
 

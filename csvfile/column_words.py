@@ -21,7 +21,8 @@ def unnamed(names: Sequence[str]) -> str:
     which = f"column {numbers[0]} has" if len(numbers) == 1 else f"columns {_listed(numbers)} have"
     return (
         f"of the {len(names)} columns in the header {which} no name; delete what has no name in every line of "
-        "the file (often a delimiter too many at the end of each line), or give it the name of a column"
+        "the file (often a delimiter too many at the end of each line), give it the name of a column, or pass over it "
+        "(options.ignore_extra; --ignore-extra)"
     )
 
 

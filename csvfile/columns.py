@@ -81,9 +81,9 @@ class Match:
 def match_columns(names: Sequence[str], dataset: Dataset, wanted: Wanted) -> Match:
     """The field of each of a header's columns, which may come in any order. `names` have no white space around them."""
     names = tuple(names)
-    if "" in names:
+    if "" in names and not (wanted.ignore_extra or "" in wanted.columns or "" in (wanted.recorded or {})):
         return by_exact_names(names, dataset, words.unnamed(names))
-    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    twice = sorted(name for name, count in Counter(names).items() if name and count > 1)
     if twice:
         return by_exact_names(names, dataset, words.repeated(twice))
     if len(names) > MOST_COLUMNS:  # there are datasets of fewer fields only, and to compare so many names takes long

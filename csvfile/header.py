@@ -13,11 +13,12 @@ import msgspec
 
 from csvfile.columns import Match, Wanted, by_exact_names, match_columns
 from csvfile.cutter import Place
-from csvfile.encodings import advice, bad_byte
 from csvfile.errors import CsvFileError
 from csvfile.grammar import count_lines
-from csvfile.layout import Layout, first_line, separator_line
+from csvfile.layout import Layout, behind_comments, first_line, separator_line
 from csvfile.rows import odd_rows
+from csvfile.text.encodings import advice, bad_byte
+from csvfile.text.kinds import other_kind, other_text
 from schemas.descriptors.datasets import Dataset
 
 HEAD_BYTES = 256 * 1024
@@ -73,6 +74,8 @@ def look_at_header(
     """
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise CsvFileError("the file is UTF-16, and was not made UTF-8 when it was taken in; send it again")
+    if (other := other_kind(head)) is not None:
+        raise CsvFileError(other)
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     expected = f"expected a header with the columns {', '.join(dataset.columns)}"
     if start == len(head):
@@ -85,11 +88,13 @@ def look_at_header(
     delimiters = layout.delimiters
     if separator := separator_line(head, start):
         delimiters = delimiters if layout.delimiter else (separator[0],)
-        start = _behind_blank_lines(head, separator[1])
+        start = _behind_blank_lines(head, behind_comments(head, separator[1], layout))
     if start == len(head):
         where = "the file is empty: it has" if whole else f"the first {HEAD_BYTES // 1024} KiB of the file have"
         passed = "blank lines" if layout == _USUAL else "lines that are passed over"
         raise CsvFileError(f"{where} no header, only {passed}; {expected}")
+    if (other := other_text(head, start)) is not None:
+        raise CsvFileError(other)
     if (line := _FIRST_LINE.match(head, start)) and (problem := _text_problem(head, start, line.end())):
         raise CsvFileError(problem)
     guesses = [_guess(head, start, size, whole, delimiter, dataset, wanted) for delimiter in delimiters]

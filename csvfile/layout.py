@@ -7,12 +7,12 @@ import string
 from dataclasses import dataclass
 from typing import Final
 
-from csvfile.encodings import encoding_named
 from csvfile.grammar import DELIMITERS
+from csvfile.text.encodings import encoding_named
 from schemas.job import Format, Options
 
 SIGNS: Final = {
-    **{"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "hash": "#"},
+    **{"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "hash": "#"},
     **{"single": "'", "double": '"', "backslash": "\\", "none": ""},
 }
 """Name -> character, where a name is easier to write than the character."""
@@ -20,7 +20,7 @@ _DELIMITERS: Final = frozenset(string.punctuation) - {'"'} | {"\t"}
 _COMMENTS: Final = frozenset(string.punctuation) - {'"'}
 _QUOTES: Final = frozenset(string.punctuation) | {""}
 _ESCAPES: Final = frozenset(string.punctuation)
-_SEP_LINE: Final = re.compile(rb"sep=([^\r\n])[ \t]*+(?:\r\n|\n|\r)", re.IGNORECASE)
+_SEP_LINE: Final = re.compile(rb'("?)sep=([^\r\n"])\1[ \t,;]*+(?:\r\n|\n|\r)', re.IGNORECASE)
 _LINE: Final = re.compile(rb"[^\r\n]*+(?:\r\n|\n|\r)")
 
 
@@ -111,8 +111,9 @@ def layout_problem(options: Options) -> str | None:
         ("escape", options.escape, _ESCAPES),
     ):
         if text is not None and sign(text) not in allowed:
-            names = ", ".join(known for known, meant in SIGNS.items() if meant in allowed)
-            return f"{name} {text!r} can't be used; give a character that is no letter, digit or space, or {names}"
+            names = ", ".join(known for known, meant in SIGNS.items() if meant in allowed and known.isalpha())
+            sort = "a character of ASCII that is no letter, digit or space"
+            return f"{name} {text!r} can't be used; give {sort}, or {names}"
     quote = '"' if options.quote is None else sign(options.quote)
     signs = [found for found in (_delimiter(options), sign(options.comment), quote, sign(options.escape)) if found]
     if len(set(signs)) < len(signs):
@@ -143,16 +144,24 @@ def first_line(head: bytes, start: int, layout: Layout) -> int:
     for _ in range(layout.skip_lines):
         found = _LINE.match(head, start)
         start = found.end() if found else len(head)
-    if layout.comment is not None:
-        line = rb"(?:[ \t]*+[\r\n])*+" + re.escape(layout.comment) + rb"[^\r\n]*+[\r\n]"
-        found = re.compile(b"(?:" + line + b")*+").match(head, start)
-        start = found.end() if found else start
-    return start
+    return behind_comments(head, start, layout)
+
+
+def behind_comments(head: bytes, start: int, layout: Layout) -> int:
+    """Index behind the lines from `start` on that begin with the comment character, and the blank ones in front."""
+    if layout.comment is None:
+        return start
+    line = rb"(?:[ \t]*+[\r\n])*+" + re.escape(layout.comment) + rb"[^\r\n]*+[\r\n]"
+    found = re.compile(b"(?:" + line + b")*+").match(head, start)
+    return found.end() if found else start
 
 
 def separator_line(head: bytes, start: int) -> tuple[bytes, int] | None:
-    """The delimiter that a line ``sep=;`` tells, which spreadsheets write first, and the index behind it."""
+    """The delimiter that a line ``sep=;`` tells, which spreadsheets write first, and the index behind it.
+
+    It may be in quotes, and a program that gives each line as many delimiters may have put some behind it.
+    """
     found = _SEP_LINE.match(head, start)
-    if found is None or found.group(1).decode("latin-1") not in _DELIMITERS:
+    if found is None or found.group(2).decode("latin-1") not in _DELIMITERS:
         return None
-    return found.group(1), found.end()
+    return found.group(2), found.end()

@@ -180,7 +180,7 @@ def _mount(module: str) -> None:
         app.add_typer(commands)
 
 
-for _module in ("devstack.role_commands", "sample_csv.cli", "commandline.cli", "kibana.cli"):
+for _module in ("devstack.foreground.commands", "sample_csv.cli", "commandline.cli", "kibana.cli"):
     _mount(_module)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from devstack.foreground import ROLES, become
+from devstack.foreground.roles import ROLES, become
 
 
 def main() -> None:

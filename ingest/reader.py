@@ -19,15 +19,15 @@ from typing import Any
 
 from control.jobtable import JobTable
 from csvfile.cutter import Limits
+from ingest.blocks.files import Roots
+from ingest.blocks.sealer import BlockSealer
 from ingest.consumers import PlanConsumer, ViewConsumer, wait_for_topics
 from ingest.export.counting import BackgroundQueries
-from ingest.files import Roots
 from ingest.metrics import ReaderMetrics
 from ingest.offset_tracker import OffsetTracker
 from ingest.plan_run import PlanRun, Stage
 from ingest.plan_validity import PlanValidity, judge, starting_point
 from ingest.publisher import Publisher
-from ingest.sealer import BlockSealer
 from ingest.sources import SourceContext
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
@@ -49,6 +49,8 @@ OPEN_PLANS = 32
 TURN_BLOCKS = 4
 """Blocks of one plan before the next has its turn."""
 IDLE_SECONDS = 0.01
+NO_PLAN_SECONDS = 0.2
+"""How long it waits at a time for the first plan: a plan that comes ends the wait."""
 COMMIT_SECONDS = 0.1
 MEASURE_SECONDS = 2.0
 STOP_SECONDS = 10.0
@@ -77,6 +79,7 @@ class Reader:
         self._stopping = stopping
         self._readiness = readiness
         self._metrics = metrics
+        self._sealer = BlockSealer(JobKeys(settings.storage_root), self._job)
         self._surroundings = SourceContext(
             datasets=load_datasets(settings.datasets_folder),
             roots=Roots(settings.storage_root, settings.import_roots),
@@ -85,7 +88,7 @@ class Reader:
             recorded=self._recorded,
             prefix=settings.prefix,
             slice_rows=settings.slice_rows,
-            encoded=BlockSealer(JobKeys(settings.storage_root), self._job).encoded,
+            encoded=self._sealer.encoded,
             organisation=self._organisation,
             quotas=settings.quotas,
         )
@@ -135,7 +138,7 @@ class Reader:
         # without anything to read, it waits for the next plan or the next state of a job
         self._publisher.poll(0 if busy or not self._active else IDLE_SECONDS)
         self._jobs.follow(IDLE_SECONDS if self._waiting and not self._active else 0)
-        for record in self._plans.receive(0 if self._active or self._waiting else IDLE_SECONDS):
+        for record in self._plans.receive(0 if self._active or self._waiting else NO_PLAN_SECONDS):
             self._take(record)
         self._begin()
         self._tend()
@@ -186,6 +189,7 @@ class Reader:
                 still.append(taken)
             else:
                 start = starting_point(plan, job)
+                self._sealer.prepare(job)
                 taken.work = PlanRun(plan, start, self._surroundings, self._publisher, time.monotonic(), taken.trace)
                 self._active.append(taken)
                 busy_jobs.add(plan.job_id)

@@ -17,12 +17,12 @@ from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, read_header
 from csvfile.layout import layout_of
 from ingest.block_source import Step, Waiting
+from ingest.blocks.files import ChangedError, Checked, Roots, open_source
+from ingest.blocks.numbered_rows import numbered
+from ingest.blocks.rows_ahead import with_rows_ahead
 from ingest.errors import SourceError
 from ingest.export import source as exports
 from ingest.export.counting import BackgroundQueries
-from ingest.files import ChangedError, Checked, Roots, open_source
-from ingest.numbered_rows import numbered
-from ingest.rows_ahead import with_rows_ahead
 from schemas.descriptors.datasets import Dataset
 from schemas.descriptors.modes import needs_key_only
 from schemas.generations import data_indices

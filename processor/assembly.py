@@ -124,7 +124,16 @@ def make_engine(
         report_days=settings.report_retention_days,
     )
     states = JobStates(
-        jobs, lanes, scheduler, refill, checkpoints, batches, conclusions, failures, background=tasks.reports
+        jobs,
+        lanes,
+        scheduler,
+        refill,
+        checkpoints,
+        batches,
+        conclusions,
+        failures,
+        inspections,
+        background=tasks.reports,
     )
     ownership = Ownership(lanes, publisher, read_lane_records, clock)
     engine = Engine(

@@ -159,6 +159,7 @@ class Engine:
         self.lanes.clear()
         self._checkpoints.forget()
         self._conclusions.forget()
+        self._batches.inspections.forget()
 
     async def _await_quiescence(self, partitions: Collection[int]) -> None:
         await self._ownership.await_quiescence(partitions, self._settings.request_age_seconds)

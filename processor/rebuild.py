@@ -17,7 +17,7 @@ from processor.reporter import job_item, progress_item
 from runtime.clients import async_elasticsearch
 from runtime.provision import provision_indices
 from runtime.settings import Settings
-from runtime.topic_reading import TopicReading
+from runtime.topics.reading import TopicReading
 from schemas.messages.codec import UndecodableError, decode
 from schemas.messages.dead_letters import FIRST_WRITTEN
 from schemas.messages.events import CommandRejected

@@ -39,7 +39,7 @@ from runtime.readiness import Readiness
 from runtime.settings import Settings
 from runtime.telemetry.exporter import serve
 from runtime.telemetry.log_events import as_event
-from runtime.topic_reading import TopicReading
+from runtime.topics.reading import TopicReading
 from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger("processor")

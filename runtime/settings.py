@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, DirectoryPath, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, DirectoryPath, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.tables_in_settings import table_in
@@ -16,6 +16,7 @@ from runtime.urls import server_key, server_url
 from schemas.policies.principals import Role
 from schemas.policies.quotas import QuotaBook, quota_book
 from schemas.policies.retention import RetentionBook, retention_book
+from schemas.topics import COMMANDS_DAYS, HISTORY_DAYS
 
 
 def _key(value: SecretStr) -> SecretStr:
@@ -55,6 +56,7 @@ def role_names(text: str) -> dict[str, Role]:
 
 Url = Annotated[str, AfterValidator(server_url)]
 Key = Annotated[SecretStr, AfterValidator(_key)]
+Days = Annotated[float, BeforeValidator(lambda value: "inf" if value == "forever" else value)]
 
 
 class Settings(BaseSettings):
@@ -222,6 +224,14 @@ class Settings(BaseSettings):
 
     draft_hours: float = Field(24.0, gt=0, description="hours after which a draft whose job was not started ends")
     job_retention_days: float = Field(30.0, gt=0, description="days after which an ended job leaves the control table")
+    command_retention_days: Days = Field(
+        COMMANDS_DAYS, ge=1, description="days for which Kafka keeps what was asked for, or forever; migrate sets it"
+    )
+    history_retention_days: Days = Field(
+        HISTORY_DAYS,
+        ge=1,
+        description="days for which Kafka keeps what has happened to jobs, or forever; migrate sets it",
+    )
     image_retention_days: float = Field(
         30.0, gt=0, description="days after a job's end for which what it wrote over is kept, for its rollback"
     )
@@ -308,6 +318,11 @@ class Settings(BaseSettings):
     def quotas(self) -> QuotaBook:
         """What each organisation may use. It reads the file that `limits` may name."""
         return quota_book(table_in(self.limits))
+
+    @property
+    def history_days(self) -> float:
+        """Days for which Kafka keeps the history: never less than for which the control table keeps ended jobs."""
+        return max(self.history_retention_days, self.job_retention_days)
 
     @property
     def retentions(self) -> RetentionBook:

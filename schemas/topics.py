@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from math import isinf
+from typing import Final, Literal
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -39,7 +40,9 @@ class Topic:
 BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}
 """Records carry the time at which Kafka took them in. If they carried that of a sender with a wrong clock, Kafka could
 remove them before they are read, and commands would seem to come at that time."""
-_FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+FOREVER: Final = "-1"
+"""Kafka's word for it, in `retention.ms`."""
+UNLIMITED = {"retention.bytes": "-1"}
 _COMPACTED = {
     "cleanup.policy": "compact",
     "min.cleanable.dirty.ratio": "0.1",
@@ -48,8 +51,13 @@ _COMPACTED = {
 }
 
 
-def _kept(days: int) -> dict[str, str]:
-    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS), **BROKERS_TIME}
+COMMANDS_DAYS: Final = 30.0
+HISTORY_DAYS: Final = 400.0
+
+
+def _kept(days: float) -> dict[str, str]:
+    kept = FOREVER if isinf(days) else str(int(days * DAY_MS))
+    return {"cleanup.policy": "delete", "retention.ms": kept, **BROKERS_TIME}
 
 
 def topic_name(prefix: str, name: TopicName) -> str:
@@ -63,8 +71,15 @@ KEEPING: tuple[TopicName, ...] = ("inbox", "inbox-state")
 """Topics that keep the partitions they were made with: where the rows of a job meet follows from their number."""
 
 
-def topics(prefix: str, partitions: int, replication: int = 1) -> tuple[Topic, ...]:
-    """Every topic. `partitions` counts for those that carry rows and plans.
+def topics(
+    prefix: str,
+    partitions: int,
+    replication: int = 1,
+    commands_days: float = COMMANDS_DAYS,
+    history_days: float = HISTORY_DAYS,
+) -> tuple[Topic, ...]:
+    """Every topic. `partitions` counts for those that carry rows and plans; `commands_days` and `history_days` say how
+    long `commands` and `job-events` keep their records, infinity for ever.
 
     With three replicas or more, a record is confirmed once two have it: one broker may fail, and nothing is lost.
 
@@ -73,10 +88,10 @@ def topics(prefix: str, partitions: int, replication: int = 1) -> tuple[Topic, .
     """
     large = {"max.message.bytes": str(4 * 1024 * 1024)}
     table: tuple[tuple[TopicName, int, dict[str, str]], ...] = (
-        ("commands", 1, {**_FOREVER, **BROKERS_TIME}),
+        ("commands", 1, {**_kept(commands_days), **UNLIMITED}),
         ("reports", 1, _kept(14)),
         ("jobs", 1, _COMPACTED),
-        ("job-events", 1, {**_FOREVER, **large}),
+        ("job-events", 1, {**_kept(history_days), **UNLIMITED, **large}),
         ("plans", partitions, _kept(14)),
         ("rows", partitions, {**_kept(14), **large}),
         ("inbox", partitions, _kept(14)),

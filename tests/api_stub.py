@@ -30,7 +30,7 @@ from api.webhooks.store import WebhookStore
 from api.webhooks.trying import Trials
 from control.creation.admission import Catalog, Kind, holder
 from control.creation.same_file import applied_before
-from control.machine import Context
+from control.machine.context import Context
 from control.principals.keys import new_key
 from control.reaction import react
 from control.webhooks.schedule import Outcome

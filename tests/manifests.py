@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import yaml
 
-from devstack.foreground import ROLES
+from devstack.foreground.roles import ROLES
 from schemas.policies.rights import User, rights_of
 
 Json = dict[str, Any]

@@ -7,8 +7,8 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from bench.accident_data import Table, customers, people, teams
-from bench.accidents import NOW
+from bench.accidents.seen import NOW
+from bench.accidents.tables import Table, customers, people, teams
 from processor.execution.inspections import probe_of_rows
 from processor.suspicion.judging import suspicion_of
 from processor.suspicion.probe import OwnRows, Probe

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from confluent_kafka import Message
 
 from runtime.settings import Settings
-from runtime.topic_reading import TopicReading
+from runtime.topics.reading import TopicReading
 from schemas.topics import TopicName, topic_name
 
 

@@ -13,7 +13,7 @@ from api.glance.models import ErrorGroups, JobReport, Times
 from api.jobs.reading.history import entries
 from api.jobs.reading.job_view import job_view
 from api.jobs.reading.queries import MOST_HISTORY, records_of
-from api.models import JobView
+from api.models.jobs import JobView
 from api.web.services import Services
 from runtime.clock import now_ms
 from runtime.text.formatting import iso_time

@@ -16,7 +16,7 @@ from api.jobs.reading.job_view import progress
 from api.jobs.reading.paging import Query, fits, query_of
 from api.jobs.reading.times import time_in
 from api.jobs.waiting import waiting_for
-from api.models import Reason
+from api.models.requests import Reason
 from api.readmodel.command_log import ANSWER_SECONDS
 from api.readmodel.event_loop import time_slices
 from api.web.auth import Caller

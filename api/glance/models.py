@@ -7,7 +7,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from api.models import HistoryEntry, JobView, Stats
+from api.models.installation import Stats
+from api.models.jobs import HistoryEntry, JobView
 from schemas import bounds
 from schemas.job import State
 

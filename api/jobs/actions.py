@@ -9,12 +9,13 @@ from typing import Final
 from api.errors import ApiError, invalid
 from api.jobs.reading.times import time_in
 from api.jobs.reading.undone import partial_problem
-from api.models import InputEnd, Rate, Reason
+from api.models.requests import InputEnd, Rate, Reason
 from api.readmodel.command_log import ANSWER_SECONDS, submit
 from api.uploads.drafts import DraftFile
 from api.web.auth import Caller
 from api.web.services import Services
-from control.moves import legality
+from control.door.senders import OTHER_ROLES
+from control.moves import VERBS, legality
 from schemas.job import RESTING, Job
 from schemas.messages.commands import InputEnded, PauseJob, PurgeJob, ResumeJob, RollbackJob, SetRate, TerminateJob
 from schemas.messages.commands import Request as Command
@@ -32,7 +33,7 @@ COMMANDS: Final[dict[str, Callable[[str, str, Reason], Command]]] = {
     "purge": lambda job_id, by, body: PurgeJob(job_id=job_id, by=by, reason=body.reason),
 }
 """The last part of the path -> the command."""
-ROLES: Final[dict[str, Role]] = {"purge": Role.ADMIN}
+ROLES: Final[dict[str, Role]] = {VERBS[request]: role for request, role in OTHER_ROLES.items()}
 """The least role of those that take another one than operator."""
 
 

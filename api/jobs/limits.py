@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from api.models import LimitList, LimitView
+from api.models.installation import LimitList, LimitView
+from api.uploads.drafts import drafts_bytes
 from api.web.services import Services
 from control.creation.quotas import usage_of
+from control.principals.registry import end_of
+from runtime.clock import now_ms
 from schemas.policies.quotas import LIMITS
 
 CONNECTION_LIMITS = (
@@ -18,16 +21,19 @@ CONNECTION_LIMITS = (
 count before it is known who sends a request."""
 
 
-def limits_of(parts: Services, organisation: str) -> LimitList:
+async def limits_of(parts: Services, organisation: str) -> LimitList:
     """What this organisation may use, and what it uses."""
     quotas = parts.catalog.quotas.of(organisation)
-    usage = usage_of(organisation, parts.view.jobs.values())
+    jobs = [job for job in parts.view.jobs.values() if job.organisation == organisation]
+    usage = usage_of(organisation, jobs)
+    usable = [key for key in parts.principals.feed.registry.keys.values() if end_of(key, now_ms()) is None]
     used = {
         "jobs_running": usage.running,
         "jobs_queued": usage.queued,
-        "stored_bytes": usage.stored_bytes,
+        "stored_bytes": usage.stored_bytes + await drafts_bytes(parts.settings.storage_root, jobs),
         "inbox_rows": usage.inbox_rows,
         "event_streams": parts.streams[organisation],
+        "keys": sum(organisation in (key.organisations or ()) for key in usable),
         "webhooks": len(parts.webhooks.webhooks.of(organisation)),
     }
     own = [

@@ -10,7 +10,7 @@ from api.jobs.creation.drafts import is_draft, start_draft
 from api.jobs.creation.job_request import values_as
 from api.jobs.creation.retry_errors import take_corrections
 from api.jobs.reading.dry_runs import start_real
-from api.models import Rate, Reason, Start
+from api.models.requests import Rate, Reason, Start
 from api.pages import rendering
 from api.pages.creation.forms import rate_in, reason_in, time_in_form
 from api.pages.fields import fields_of

@@ -6,7 +6,7 @@ from typing import Final
 
 from api.jobs.actions import COMMANDS, ROLES
 from api.jobs.reading.downloads import result_problem
-from api.models import Reason
+from api.models.requests import Reason
 from control.creation.admission import Catalog, makes_file
 from control.creation.starting import real_job
 from control.errors import Rejected

@@ -15,7 +15,8 @@ from starlette.staticfiles import PathLike, StaticFiles
 from starlette.types import Scope
 
 from api.errors import ApiError
-from api.jobs.creation.drafts import draft_file, file_part, require_draft, take_part
+from api.jobs.creation.draft_room import draft_file
+from api.jobs.creation.drafts import file_part, require_draft, take_part
 from api.jobs.reading.downloads import changes_file, errors_csv, result_file, undone_file
 from api.jobs.reading.undone import BUCKETS
 from api.pages.access.gate import HEADERS

@@ -14,7 +14,7 @@ from api.jobs.reading.event_stream import event_source
 from api.jobs.reading.job_view import job_view
 from api.jobs.reading.queries import history_of
 from api.jobs.reading.undone import undone_page
-from api.models import JobView
+from api.models.jobs import JobView
 from api.pages import rendering
 from api.pages.available_actions import available_actions
 from api.pages.words import (

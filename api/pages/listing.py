@@ -17,7 +17,9 @@ from api.jobs.limits import limits_of
 from api.jobs.reading.job_view import job_view
 from api.jobs.reading.paging import Query, query_of
 from api.jobs.reading.queries import page_of_all
-from api.models import JobView, LimitList, MappingView
+from api.models.installation import LimitList
+from api.models.jobs import JobView
+from api.models.mappings import MappingView
 from api.pages import rendering
 from api.pages.glance.drawing import spark
 from api.pages.glance.head import head
@@ -50,18 +52,18 @@ async def show_list(request: Request) -> Response:
         mappings=await _mappings(request),
         addresses=bool(services(request).settings.source_prefixes),
         organisations=None if own is None else sorted(own),
-        limits=_limits(request),
+        limits=await _limits(request),
         # Idempotency keys: a form that is sent twice makes one job.
         keys={name: secrets.token_urlsafe(16) for name in catalog.operations},
     )
 
 
-def _limits(request: Request) -> list[LimitList]:
+async def _limits(request: Request) -> list[LimitList]:
     """The limits that something counts against now: of the organisation that the list shows, or of the caller's own."""
     parts, asking = services(request), caller(request)
     chosen = request.query_params.get("organisation", "").strip()
     shown = [chosen] if chosen else sorted(asking.organisations or ("default",))[:_MOST_LIMITED]
-    lists = [limits_of(parts, organisation) for organisation in shown if asking.may_see(organisation)]
+    lists = [await limits_of(parts, organisation) for organisation in shown if asking.may_see(organisation)]
     return [replace(one, limits=[limit for limit in one.limits if limit.used is not None]) for one in lists]
 
 
@@ -70,7 +72,7 @@ async def _mappings(request: Request) -> list[MappingView]:
     asking = caller(request)
     try:
         async with asyncio.timeout(_MAPPINGS_SECONDS):
-            found = await services(request).mappings.listed(None)
+            found = await services(request).mappings.listed(asking.organisations)
     except (ApiError, TimeoutError):
         return []
     return [mapping for mapping in found if asking.may_see(mapping.organisation)]

@@ -33,7 +33,7 @@ from schemas.messages.webhooks import WEBHOOK_ID_PATTERN, EventType, Webhook
 
 _SHOWN: Final = 20
 CONDITIONS: Final = {
-    "unused": "nothing was tried yet",
+    "unused": "no event was sent yet",
     "working": "the last event was taken",
     "failing": "the last event was not taken",
     "off": "its receiver answered 410 and wants no more; a test that it takes turns it on again",

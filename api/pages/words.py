@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from api.jobs.waiting import waiting_for
-from api.models import HistoryEntry, JobView
+from api.models.jobs import HistoryEntry, JobView
 from api.pages.start_forms import named
 from control.creation.admission import Kind
 from runtime.text.formatting import format_words, iso_time, number, spaced

@@ -8,20 +8,25 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused
-from api.models import KeyMade, KeyRequest, KeyView
+from api.models.principals import KeyMade, KeyRequest, KeyView
 from api.principals.audit import Audit
 from api.principals.caller import Caller
 from api.principals.store import PrincipalStore
+from control.creation.quotas import exceeded
 from control.principals.keys import NewKey, new_key
-from control.principals.registry import end_of
+from control.principals.registry import end_of, ended_at
 from control.principals.rules import WantedKey, key_problem, may_manage
 from runtime.clock import now_ms
 from runtime.text.formatting import iso_time
 from schemas.policies.principals import ApiKey, KeyId, Organisations
+from schemas.policies.quotas import QuotaBook
 from schemas.topics import DAY_MS
 
 MOST_KEYS: Final = 10_000
-"""Every API process keeps them in memory."""
+"""Keys that can be used, at most: every API process keeps them in memory."""
+KEPT_DAYS: Final = 400
+"""So long a key that was revoked or has expired stays in the list; less if there are more of them than MOST_KEYS."""
+_SWEPT_AT_ONCE: Final = 100
 
 
 def wanted_key(body: KeyRequest) -> WantedKey:
@@ -39,19 +44,31 @@ def wanted_key(body: KeyRequest) -> WantedKey:
 
 
 async def make_key(
-    store: PrincipalStore, audit: Audit, asking: Caller, address: str, body: KeyRequest, made: NewKey | None = None
+    store: PrincipalStore,
+    audit: Audit,
+    quotas: QuotaBook,
+    asking: Caller,
+    address: str,
+    body: KeyRequest,
+    made: NewKey | None = None,
 ) -> KeyMade:
     """A new key, with its text. `made`: its id and text, where the caller has chosen them.
 
     Raises:
-        ApiError: 400 or 403, there can be no such key; 409, there are too many; 503, Kafka does not answer.
+        ApiError: 400 or 403, there can be no such key; 409 or 429, there are too many; 503, Kafka does not answer.
     """
     wanted, now, key = wanted_key(body), now_ms(), made or new_key(secrets.token_bytes)
     problem = key_problem(wanted, asking.organisations)
     if problem is not None:
         raise refused(problem)
-    if len(store.feed.registry.keys) >= MOST_KEYS:
-        raise ApiError(409, f"there are {MOST_KEYS:,} keys, which is as many as there can be")
+    usable = [known for known in store.feed.registry.keys.values() if end_of(known, now) is None]
+    if len(usable) >= MOST_KEYS:
+        raise ApiError(409, f"there are {MOST_KEYS:,} keys, which is as many as there can be: revoke some")
+    for organisation in wanted.organisations or ():
+        had, most = sum(organisation in (known.organisations or ()) for known in usable), quotas.of(organisation).keys
+        if had >= most:
+            raise refused(exceeded("keys", organisation, most, f"there are {had:,} already"))
+    _sweep(store, now)
     record = ApiKey(
         id=key.id,
         name=wanted.name,
@@ -80,6 +97,16 @@ async def revoke_key(store: PrincipalStore, audit: Audit, asking: Caller, addres
         await store.put(replace(key, revoked_at=now_ms(), revoked_by=asking.name))
         audit.note("key-revoked", asking, address, key.id, f"{key.role} {key.name} of {_of(key.organisations)}")
     return key_view(store, store.feed.registry.keys[key.id])
+
+
+def _sweep(store: PrincipalStore, now: int) -> None:
+    """Remove keys from the topic that ended long ago, or are too many; they are refused as before."""
+    ended = sorted((at, key.id) for key in store.feed.registry.keys.values() if (at := ended_at(key, now)) is not None)
+    surplus = max(0, len(ended) - MOST_KEYS)
+    old = sum(at < now - KEPT_DAYS * DAY_MS for at, _ in ended)
+    for _, key_id in ended[: min(max(surplus, old), _SWEPT_AT_ONCE)]:
+        store.forget_later(f"use/{key_id}")
+        store.forget_later(f"key/{key_id}")
 
 
 def visible_key(store: PrincipalStore, asking: Caller, key_id: KeyId) -> ApiKey:

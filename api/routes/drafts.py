@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import invalid
-from api.jobs.creation.drafts import draft_file, file_part, require_draft, take_part
-from api.models import FilePart
+from api.jobs.creation.draft_room import draft_file
+from api.jobs.creation.drafts import file_part, require_draft, take_part
+from api.models.jobs import FilePart
 from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
@@ -66,8 +67,9 @@ ENDPOINTS: Final = (
         (
             Answer(204, "The part is stored", headers=_SAID),
             refusal(409, "The job is no draft, the part does not begin where it should, or another request sends it"),
-            refusal(413, "The file becomes too large"),
-            unavailable("The disk is full, or the API has just started"),
+            refusal(413, "The file becomes too large, or exceeds a limit"),
+            unavailable("The storage can't be written, or the API has just started"),
+            refusal(507, "The server's disk is full; what has come before stays"),
         ),
         (
             Parameter(

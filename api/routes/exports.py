@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.jobs.creation.estimates import estimate_of
 from api.jobs.creation.job_request import Admission, estimate_in
-from api.models import Estimate, EstimateRequest
+from api.models.requests import Estimate, EstimateRequest
 from api.web.bodies import short_body
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, refusal, unavailable

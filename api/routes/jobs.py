@@ -14,7 +14,8 @@ from api.jobs.creation.job_query import FIELDS, OPTIONS
 from api.jobs.reading.event_stream import event_source
 from api.jobs.reading.paging import MOST, query_of
 from api.jobs.reading.queries import job_page
-from api.models import JobPage, JobRequest, JobView
+from api.models.jobs import JobPage, JobView
+from api.models.requests import JobRequest
 from api.routes.answers import JOB, JOBS, job_answer, made_answer
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Body, Endpoint, Parameter, Part, refusal, unavailable

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.jobs.creation.job_request import body_as
 from api.jobs.reading.paging import whole_number
-from api.models import (
+from api.models.principals import (
     KeyList,
     KeyMade,
     KeyRequest,
@@ -41,7 +41,7 @@ async def create_key(request: Request) -> Response:
     """Make a key."""
     parts, asking = services(request), caller(request)
     body = body_as(await short_body(request), KeyRequest, _ALLOWED)
-    made = await make_key(parts.principals, parts.audit, asking, address_of(request), body)
+    made = await make_key(parts.principals, parts.audit, parts.catalog.quotas, asking, address_of(request), body)
     return json_answer(made, 201, {"Location": f"/v1/keys/{made.id}", "Cache-Control": "no-store"})
 
 
@@ -107,7 +107,7 @@ ENDPOINTS: Final = (
         (
             Answer(201, "The key", KeyMade, {"Location": "Where the key is"}),
             refusal(403, "The caller's role does not allow it, or one of the organisations is not the caller's"),
-            refusal(409, "There are too many keys"),
+            refusal(409, "There are too many keys in this installation"),
             unavailable("Kafka does not answer, or the API has just started"),
         ),
         body=Body(KeyRequest),

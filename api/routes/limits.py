@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.errors import ApiError, invalid
 from api.jobs.limits import limits_of
-from api.models import LimitList
+from api.models.installation import LimitList
 from api.web.responses import json_answer
 from api.web.routing import Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services
@@ -30,7 +30,7 @@ async def get_limits(request: Request) -> Response:
     if not asking.may_see(organisation):
         raise ApiError(404, f"there is no organisation {organisation[:80]!r} that you may see")
     await caught_up(parts)
-    return json_answer(limits_of(parts, organisation))
+    return json_answer(await limits_of(parts, organisation))
 
 
 ENDPOINTS: Final = (

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.errors import ApiError, invalid
 from api.jobs.creation.job_request import body_as
 from api.mappings import no_such_mapping
-from api.models import MappingBody, MappingList, MappingView
+from api.models.mappings import MappingBody, MappingList, MappingView
 from api.web.bodies import short_body
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
@@ -33,7 +33,7 @@ async def list_mappings(request: Request) -> Response:
     """The mappings of an organisation."""
     whose = _organisation(request)
     mine = caller(request).may_see(whose)
-    return json_answer(MappingList(mappings=await services(request).mappings.listed(whose) if mine else []))
+    return json_answer(MappingList(mappings=await services(request).mappings.listed([whose]) if mine else []))
 
 
 async def get_mapping(request: Request) -> Response:

@@ -17,7 +17,9 @@ from api.jobs.reading.dry_runs import preview_of
 from api.jobs.reading.paging import MOST, whole_number
 from api.jobs.reading.queries import MOST_HISTORY, dataset_view, errors_of, history_of
 from api.jobs.reading.undone import BUCKETS, Bucket, undone_page
-from api.models import ChangePage, DatasetList, HistoryPage, Preview, RowErrorPage, UndonePage
+from api.models.installation import DatasetList
+from api.models.jobs import HistoryPage
+from api.models.reports import ChangePage, Preview, RowErrorPage, UndonePage
 from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Endpoint, Parameter, refusal, unavailable

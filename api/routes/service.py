@@ -8,7 +8,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.models import Health, Readiness
+from api.models.installation import Health, Readiness
 from api.web.responses import json_answer
 from api.web.routing import Answer, Endpoint
 from api.web.services import services

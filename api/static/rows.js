@@ -138,9 +138,9 @@ function readQuoted(text, at, quote, escape, delimiter) {
  */
 function headerOf(text, { delimiter, quote, escape, skipLines = 0, comment }, whole) {
   const start = startOfHeader(text, 0, skipLines, comment);
-  const separator = /^sep=([^\r\n])[ \t]*(?:\r\n|\n|\r)/i.exec(text.slice(start, start + 20));
-  const at = separator ? startOfHeader(text, start + separator[0].length, 0) : start;
-  const candidates = delimiter ? [delimiter] : separator ? [separator[1]] : DELIMITERS;
+  const separator = /^("?)sep=([^\r\n"])\1[ \t,;]*(?:\r\n|\n|\r)/i.exec(text.slice(start, start + 200));
+  const at = separator ? startOfHeader(text, start + separator[0].length, 0, comment) : start;
+  const candidates = delimiter ? [delimiter] : separator ? [separator[2]] : DELIMITERS;
   const found = candidates.map((one) => readRow(text, at, { delimiter: one, quote, escape }));
   const closed = found.filter((row) => row.ended || whole);
   if (closed.length === 0) return { open: true };

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from api.errors import ApiError
 from api.uploads.multipart import broken_off
 from api.uploads.spool import safe_name, storage_problem, try_lock
+from schemas.job import Job, State
 
 NAME: Final = ".draft"
 """No `safe_name` is like this."""
@@ -45,7 +46,7 @@ class DraftFile:
 
         Raises:
             ApiError: 409, so many bytes have not come, or more, or another request sends it; 413, it becomes too large;
-                400, the body broke off; 503, the disk does not take it.
+                400, the body broke off; 507 or 503, the disk does not take it; and what `body` raises.
         """
         if not self.path.exists() and self._final.exists():
             raise ApiError(409, "all of the file has come, and the job is being started")
@@ -123,6 +124,12 @@ class DraftFile:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+async def drafts_bytes(root: Path, jobs: Iterable[Job]) -> int:
+    """Bytes that have come for those of these jobs that are drafts."""
+    files = [DraftFile(root, job.id, job.source.name, 0) for job in jobs if job.state is State.DRAFT]
+    return await asyncio.to_thread(lambda: sum(file.size() for file in files)) if files else 0
 
 
 def remove_drafts(root: Path, kept: frozenset[str]) -> int:

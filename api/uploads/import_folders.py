@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from api.errors import ApiError, invalid
 from csvfile.header import HEAD_BYTES
 from runtime.files.file_digest import Digest, read_through
-from runtime.identity import identity_of
+from runtime.files.identity import identity_of
 from schemas.job import Format, Source
 
 _CHUNK_BYTES = 128 * 1024

@@ -13,7 +13,7 @@ from typing import IO
 
 from api.errors import ApiError, unavailable
 from runtime.files.file_digest import Digest
-from runtime.identity import identity_of
+from runtime.files.identity import identity_of
 from schemas.job import Source
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

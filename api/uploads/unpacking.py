@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from api.errors import ApiError, invalid
+from csvfile.text.kinds import workbook_of
 
 PIECE_BYTES: Final = 1024 * 1024
 MOST_RATIO: Final = 200
@@ -122,6 +123,8 @@ def unzipped(file: IO[bytes], bounds: Bounds) -> Iterator[bytes]:
 
 
 def _only_file(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    if (other := workbook_of(archive.namelist())) is not None:
+        raise invalid(other)
     found = [
         entry
         for entry in archive.infolist()

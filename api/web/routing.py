@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api.models import ErrorBody
+from api.models.refusals import ErrorBody
 from schemas.policies.principals import Role
 
 Handler = Callable[[Request], Awaitable[Response]]

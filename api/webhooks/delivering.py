@@ -29,6 +29,7 @@ _AGAIN_SECONDS: Final = 1.0
 """Before a record is written again that Kafka did not take."""
 _LOOK_SECONDS: Final = 60.0
 _PRUNED_EACH: Final = 10
+_REMOVED_AT_ONCE: Final = 100
 _BACK_MS: Final = 60_000
 """When a receiver is back, what waits for it goes out at once, but not more often than this."""
 
@@ -70,6 +71,8 @@ class Deliverer:
         self._receivers: dict[str, _Receiver] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._settled: Counter[str] = Counter()
+        self._going: set[str] = set()
+        """Keys of deliveries that are being removed."""
 
     async def run(self) -> None:
         """Deliver all that is pending, and what comes, until cancelled."""
@@ -239,11 +242,16 @@ class Deliverer:
         if self._settled[webhook_id] % _PRUNED_EACH or self._tasks is None:
             return
         surplus = self._store.deliveries.surplus(webhook_id, self._committed())
-        self._tasks.create_task(self._forget_all(surplus))
+        names = [name for name in surplus if name not in self._going]
+        self._tasks.create_task(self._forget_all(names))
 
     async def _forget_all(self, names: list[str]) -> None:
-        for name in names:
-            await self._forgotten(name)
+        self._going.update(names)
+        try:
+            for start in range(0, len(names), _REMOVED_AT_ONCE):
+                await asyncio.gather(*map(self._forgotten, names[start : start + _REMOVED_AT_ONCE]))
+        finally:
+            self._going.difference_update(names)
 
 
 class NotOwnerError(Exception):

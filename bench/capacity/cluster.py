@@ -123,6 +123,9 @@ class Simulation:
         self._following = 0.0
         """Share of a core that every worker needs to follow the control table."""
         self._shares: dict[int, dict[int, float]] = {}
+        self._owed = 0.0
+        """Microseconds that Elasticsearch, or the machine that all share, has yet to spend on jobs beside the rows."""
+        self._owed_by = [0.0] * cluster.workers
 
     def run(self, seconds: float, until_ended: bool = False) -> Outcome:
         """Go on for so long; `until_ended`: or until there is nothing left to do."""
@@ -159,6 +162,7 @@ class Simulation:
                 self._open += 1
                 took += (own * c.own_job_us + self._open * c.open_job_us) / 1e6
                 job.started = True
+                self._owed += c.job_elasticsearch_us if cluster.shared_cores is None else c.job_us
                 self._reading.append(job)
                 self._place(job)
             elif kind == "done" and self._all_reported(job):
@@ -202,13 +206,18 @@ class Simulation:
     # -- workers and Elasticsearch -------------------------------------------------------------------------------------
 
     @cached_property
-    def _elasticsearch_rows(self) -> float:
-        """Rows in a step, at most."""
-        cluster, c = self.cluster, self.constants
+    def _elasticsearch_us(self) -> float:
+        """Microseconds of processor time in a step."""
+        cluster = self.cluster
         cores = min(cluster.elasticsearch_cores, cluster.shards * (1 + cluster.replicas) * cluster.cores_per_shard)
-        if cluster.shared_cores is not None:
-            return cluster.shared_cores * self.step_seconds * 1e6 / c.row_us
-        return cores * self.step_seconds * 1e6 / (c.elasticsearch_us * (1 + cluster.replicas))
+        return (cores if cluster.shared_cores is None else cluster.shared_cores) * self.step_seconds * 1e6
+
+    @cached_property
+    def _row_us(self) -> float:
+        """What a row takes of it."""
+        if self.cluster.shared_cores is not None:
+            return self.constants.row_us
+        return self.constants.elasticsearch_us * (1 + self.cluster.replicas)
 
     def _worker_rows(self, worker: int) -> float:
         """Rows in a step, at most: what is left of a core beside the control table and the commands."""
@@ -217,6 +226,9 @@ class Simulation:
         if worker == CONTROL:
             commands = self._states / self.step_seconds * c.command_us
             others += (commands + self._open * c.timers_us * TIMER_LOOKS_PER_SECOND) / 1e6
+        spent = min(self._owed_by[worker], max(0.0, 1 - others) * self.step_seconds * 1e6)
+        self._owed_by[worker] -= spent
+        others += spent / 1e6 / self.step_seconds
         in_flight = c.bulk_in_flight / (c.bulk_rows * c.elasticsearch_us / 1e6) * c.bulk_rows
         return self.step_seconds * min(max(0.02, 1 - others) * 1e6 / c.worker_us, in_flight)
 
@@ -225,10 +237,13 @@ class Simulation:
         there = [sum(self._available(job, number) for job in jobs) for number, jobs in enumerate(self._on_worker)]
         wanted = [min(*pair) for pair in zip(most, there, strict=True)]
         total = sum(wanted)
+        spent = min(self._owed, self._elasticsearch_us)
+        self._owed -= spent
+        self._used["elasticsearch"] += spent / self._elasticsearch_us * self.step_seconds
         if total <= 0:
             return
-        scale = min(1.0, self._elasticsearch_rows / total)
-        self._used["elasticsearch"] += total * scale / self._elasticsearch_rows * self.step_seconds
+        scale = min(1.0, (self._elasticsearch_us - spent) / self._row_us / total)
+        self._used["elasticsearch"] += total * scale * self._row_us / self._elasticsearch_us * self.step_seconds
         for number, rows in enumerate(wanted):
             self._by_worker[number] += rows * scale / most[number] * self.step_seconds
             self._share(number, rows * scale)
@@ -271,6 +286,7 @@ class Simulation:
             job.ready = self.now + 2 * c.bulk_in_flight * c.bulk_rows * row_us / 1e6
         for worker in job.written:
             self._on_worker[worker].append(job)
+            self._owed_by[worker] += self.constants.job_worker_us / len(job.written)
 
     def _placed(self, job: Job) -> dict[int, float]:
         """Worker -> rows of the job on its partitions."""

@@ -18,6 +18,11 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     """Of an index without replicas, once its segments are written out."""
     least_seconds: float
     """A job of one row, from the request to its end."""
+    job_us: float
+    """What a job costs besides its rows: all processes together, from jobs of one row, one after the other."""
+    job_worker_us: float
+    """Of that, the workers', without the commands in the control agent."""
+    job_elasticsearch_us: float
 
     # commands, starts and takeovers, with ever more jobs in the table (`bench growth`)
     command_ms: float

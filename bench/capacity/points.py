@@ -16,7 +16,7 @@ from bench.upload import settle, upload
 from runtime.clients import elasticsearch
 from runtime.settings import Settings
 
-ROUNDS, ONE_ROW, SMALLS = 3, 3, 3
+ROUNDS, ONE_ROW, SMALLS = 3, 50, 3
 SMALL_ROWS = 1000
 LEAD_SECONDS, LEAD_SECONDS_A_JOB = 10.0, 0.1
 """Jobs that are to begin together begin so long after the first one is sent."""
@@ -27,9 +27,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Uploads:
-    """Microseconds of each role for a row, bytes of a row in the index, seconds of a job of one row; and the points."""
+    """Microseconds of each role for a row and for a job, bytes of a row in the index, seconds of a job of one row; and
+    the points."""
 
     row_us: dict[str, float]
+    job_us: dict[str, float]
+    """Microseconds of each role for a job of one row."""
     index_bytes_per_row: float
     least_seconds: float
     points: Points
@@ -40,7 +43,7 @@ def measure(rows: int, jobs: int, say: Say) -> Uploads:
     with bench_stack() as config:
         bench = Bench(config)
         upload(bench.file(rows), "warm-up")
-        least = statistics.median(upload(bench.file(1), f"one-{number}")[0] for number in range(ONE_ROW))
+        least, job_us = _small_ones(config, bench)
         runs = [_upload(config, bench, rows, number) for number in range(ROUNDS)]
         used = {role: statistics.median(run[1][role] for run in runs) for role in runs[0][1]}
         seconds = statistics.median(run[0] for run in runs)
@@ -55,7 +58,16 @@ def measure(rows: int, jobs: int, say: Say) -> Uploads:
             jobs=jobs, rows_of_a_job=SMALL_ROWS, jobs_seconds=at_once, jobs_cores=cores,
             behind_rows=3 * rows, small_rows=SMALL_ROWS, small_seconds=small,
         )  # fmt: skip
-        return Uploads({role: value / rows * 1e6 for role, value in used.items()}, size, least, points)
+        return Uploads({role: value / rows * 1e6 for role, value in used.items()}, job_us, size, least, points)
+
+
+def _small_ones(config: Settings, bench: Bench) -> tuple[float, dict[str, float]]:
+    """The median of the seconds of jobs of one row, one after the other; and each role's microseconds for one."""
+    settle(config)
+    before = cpu_seconds(config)
+    took = [upload(bench.file(1), f"one-{number}")[0] for number in range(ONE_ROW)]
+    used = {role: (after - before[role]) / ONE_ROW * 1e6 for role, after in cpu_seconds(config).items()}
+    return statistics.median(took), used
 
 
 def _upload(config: Settings, bench: Bench, rows: int, number: int) -> tuple[float, dict[str, float]]:

@@ -47,7 +47,9 @@ def measured_tables() -> Iterator[str]:
         "processor time of a row": f"{', '.join(f'{role} {used:.1f} µs' for role, used in row.items())}, "
         f"the rest {c.api_us:.1f} µs",
         f"{many} rows that begin at once": f"{points.jobs_seconds:.1f} s to the end of the last one",
-        "a job of one row": f"{c.least_seconds:.2f} s from the request to its end",
+        "a job of one row": f"{c.least_seconds:.2f} s from the request to its end; {c.job_us / 1000:.0f} ms of "
+        f"processor time, {c.job_worker_us / 1000:.0f} of it a worker's and {c.job_elasticsearch_us / 1000:.0f} "
+        "Elasticsearch's",
         f"{points.small_rows:,} rows behind {points.behind_rows:,}": f"{points.small_seconds:.2f} s",
         "commands, while many wait": f"{1000 / c.command_ms:,.0f} a second, {c.command_us:,.0f} µs of processor time",
         "a worker's start": f"{c.start_seconds:.1f} s of processor time; {c.table_record_us:,.0f} µs more for each job "
@@ -88,7 +90,7 @@ def disk_table() -> Iterator[str]:
          f"{FILE_DAYS}: {files * FILE_DAYS / 1e12:.1f} TB; with 3 days a tenth of it"],
         ["Elasticsearch", "until you delete", f"rows x {c.index_bytes_per_row:.0f} bytes x (1 + replicas): "
          f"{2 * index / 1e9:,.0f} GB each day with one replica; as much as the largest shards again, for merges"],
-        ["`commands`, `job-events`", "for ever", "a few hundred bytes for each command: about 10 GB a year for 10,000 "
+        ["`commands`, `job-events`", "30, 400 days", "a few hundred bytes for each command: about 10 GB for 10,000 "
          "jobs a day"],
         ["progress, dead letters, before-images", "7, 30, 30 days", "a small part, unless most rows fail or overwrite "
          "others"],

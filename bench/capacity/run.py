@@ -13,6 +13,8 @@ from bench.capacity import growth, measuring, points
 from bench.capacity.constants import Constants, Measured
 
 Say = Callable[[str], None]
+COMMANDS_OF_A_JOB = 4
+"""Of one row: it is made, its first rows are looked at, its input has ended, its lane is done."""
 ROLES = {"worker": "worker_us", "elasticsearch": "elasticsearch_us", "kafka": "kafka_us", "ingest": "reader_us"}
 
 
@@ -36,6 +38,9 @@ def measure(rows: int, jobs: int, kept: int, paused: int, commands: int, say: Sa
             "api_us": others,
             "index_bytes_per_row": uploads.index_bytes_per_row,
             "least_seconds": uploads.least_seconds,
+            "job_us": sum(uploads.job_us.values()),
+            "job_worker_us": max(0.0, uploads.job_us["worker"] - COMMANDS_OF_A_JOB * grown["command_us"]),
+            "job_elasticsearch_us": uploads.job_us["elasticsearch"],
         },
         type=Constants,
     )

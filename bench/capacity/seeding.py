@@ -32,17 +32,17 @@ class Seeds:
         self._rate = 0
 
     def ended(self, count: int) -> None:
-        """So many more jobs that are over: states, and nothing else."""
+        """Add `count` jobs that have ended: their states alone, without rows, lanes or history."""
         self._append(("jobs", job.id.encode(), encode(job), 0) for job in self._more(count))
 
     def paused(self, count: int) -> list[str]:
-        """So many more jobs that are paused, with a lane on each partition; returns their ids."""
+        """Add `count` paused jobs, with a lane on each partition; returns their ids."""
         jobs = [paused(job) for job in self._more(count)]
         self._append(record for job in jobs for record in _records(job))
         return [job.id for job in jobs]
 
     def rates(self, job_id: str, count: int) -> float:
-        """So many commands on one job, each of which changes its state; returns the rate that the last one sets."""
+        """Send `count` commands that each change the rate of one job; returns the rate that the last one sets."""
         commands = []
         for _ in range(count):
             self._rate += 1

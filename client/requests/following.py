@@ -164,8 +164,16 @@ def _settled(content: bytes, reached: Callable[[Job], bool]) -> bool:
 
 def paused_itself(job: Job) -> bool:
     """Whether the job is PAUSED for its row errors, or for what its first rows look like; it waits to be resumed."""
-    suspected = job.suspicion is not None and job.suspicion.message in (job.reason or "")
-    return job.state == "PAUSED" and job.resume_at is None and (job.budget == "spent" or suspected)
+    suspected = None if job.suspicion is None else job.suspicion.message
+    return waits_to_be_resumed(job.state, job.budget, suspected, job.reason, job.resume_at)
+
+
+def waits_to_be_resumed(
+    state: str, budget: str | None, suspected: str | None, reason: str | None, resume_at: str | None
+) -> bool:
+    """As `paused_itself`, with those fields of a job that count. `suspected`: the message of its suspicion."""
+    stopped = budget == "spent" or (suspected is not None and suspected in (reason or ""))
+    return state == "PAUSED" and resume_at is None and stopped
 
 
 def _reached(until: Until) -> Callable[[Job], bool]:

@@ -1,4 +1,7 @@
-"""The file of a draft, in parts, as tus (tus.io) has them: after a lost connection it goes on from what has come."""
+"""The file of a draft, sent in parts as tus (tus.io) defines them.
+
+After a lost connection the client asks the server for its offset, and goes on there.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,19 @@ _SEND_SECONDS: Final = 120.0
 
 
 def continue_upload(job: JobLike, file: str | Path, *, progress: Progress | None = None) -> Steps[Job]:
-    """Send what has not come of a draft's file yet, and start the job.
+    """Send the rest of a draft's file, from the offset that the server has, and start the job.
 
     Raises:
-        FileProblem: the file can't be read, or is shorter than what has come.
-        Conflict: it is another file than the one whose beginning has come.
-        Unreachable, Unavailable: the API does not answer for long (twice `Retry.give_up_seconds`). What has come stays.
+        FileProblem: the file can't be read, or is shorter than the server's offset.
+        Conflict: the file is another one than the one whose beginning the server has.
+        Unreachable, Unavailable: the API does not answer for long (twice `Retry.give_up_seconds`). The server keeps the
+            bytes that it has.
     """
     return _sent(id_of(job), Path(file), progress)
 
 
 def file_offset(job: JobLike) -> Steps[FilePart]:
-    """How much of a draft's file has come."""
+    """How many bytes of a draft's file the server has: the next part begins there."""
     return asked(_asking(id_of(job)))
 
 
@@ -44,7 +48,7 @@ def _sent(job_id: str, file: Path, progress: Progress | None) -> Steps[Job]:
                 reply = yield from answered(_asking(job_id))
                 offset = decoded(reply.content, FilePart).offset
                 if offset > sent.size:
-                    raise FileProblem(f"more has come than {file} has: it is not the file of job {job_id}")
+                    raise FileProblem(f"the server has more bytes than {file}: it is not the file of job {job_id}")
                 while offset < sent.size:
                     offset = yield from _append(job_id, offset, sent.part(offset))
                     failing_since, pauses = None, retry.pauses()

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from commandline.arguments import rate, when
+from commandline.concluding import conclude
 from commandline.errors import plain_errors
+from commandline.job_parameters import options_of
 from commandline.parameters import AsJson, JobId, Notify, Reason, StartAt, Wait
 from schemas.job import FILE_OPTIONS, MODE_OPTIONS
 
@@ -58,7 +60,6 @@ def start(
 ) -> None:
     """Make the real job of a dry run, without sending its file again. Without options it has the dry run's."""
     from client.requests import acting
-    from commandline.commands.create import conclude, options_of
     from commandline.connection import Api
 
     api = Api()

@@ -15,7 +15,7 @@ from client.requests.reports import job
 from commandline.connection import Api, Json
 from commandline.errors import FAILED, INTERRUPTED, usage
 from commandline.view.output import out, print_json, say
-from runtime.text.formatting import number
+from runtime.text.formatting import counted, number
 from runtime.text.tables import Column, show
 
 _ASK_SECONDS: Final = 20.0
@@ -97,7 +97,7 @@ def _send(api: Api, asked: Json, wait: float | None) -> Json:
 
 def _confirmed(api: Api, asked: Json) -> bool:
     found = _send(api, {**asked, "preview": True}, None)
-    what = f"{asked['action']} {number(found['jobs'])} jobs, which have written {number(found['rows_applied'])} rows"
+    what = f"{asked['action']} {counted(found['jobs'], 'job')} with {counted(found['rows_applied'], 'row')} written"
     if not found["jobs"]:
         return True
     if not sys.stdin.isatty():
@@ -138,7 +138,8 @@ def show_answer(answer: dict[str, Any]) -> None:
         out("There is no such job for which this would change anything.")
         return
     counts = ", ".join(f"{number(answer[name])} {words}" for name, words in _TOLD.items() if answer[name])
-    out(f"{answer['action']}: {number(answer['jobs'])} jobs, {number(answer['rows_left'])} rows left to do: {counts}.")
+    jobs, rows_left = counted(answer["jobs"], "job"), counted(answer["rows_left"], "row")
+    out(f"{answer['action']}: {jobs}, {rows_left} left to do: {counts}.")
     rows = [
         (item["id"], item["state"] or "-", _TOLD.get(item["outcome"], item["outcome"]), item["message"] or "")
         for item in answer["outcomes"]

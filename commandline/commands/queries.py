@@ -53,7 +53,7 @@ def job(job_id: JobId, as_json: AsJson = False) -> None:
 @plain_errors
 def watch(job_id: JobId, as_json: AsJson = False) -> None:
     """Show a job's progress until it has ended."""
-    from commandline.commands.create import conclude
+    from commandline.concluding import conclude
     from commandline.connection import Api
 
     conclude(Api().job(job_id), wait=True, as_json=as_json)

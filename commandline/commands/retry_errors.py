@@ -24,7 +24,7 @@ def retry_errors(
 ) -> None:
     """Apply corrected rows to the job that refused them."""
     from client.requests import acting
-    from commandline.commands.create import conclude
+    from commandline.concluding import conclude
     from commandline.connection import Api
 
     api = Api()

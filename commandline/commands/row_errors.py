@@ -9,7 +9,7 @@ import typer
 from commandline.errors import plain_errors, usage
 from commandline.parameters import AsJson, JobId
 from commandline.view.wording import Json
-from runtime.text.formatting import number
+from runtime.text.formatting import counted, number
 
 app = typer.Typer()
 
@@ -79,7 +79,7 @@ def show_groups(page: Json, limit: int) -> None:
     ]
     show(columns, rows)
     left = page["total"] - sum(group["rows"] for group in groups)
-    out(f"{number(page['total'])} row errors in {number(page['rows_done'])} rows.")
+    out(f"{counted(page['total'], 'row error')} in {counted(page['rows_done'], 'row')}.")
     if left:
         out(f"{number(left)} of them have other reasons; `sluice errors {page['job_id']} --csv` writes them all.")
     out(f"`sluice errors {page['job_id']} --like ROW` shows the rows with the reason of a row.")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from commandline.errors import INTERRUPTED, UNREACHABLE, ClientError, plain_errors
-from commandline.view.top_view import Command, View, changes, lines, press, table
+from commandline.view.top_view import Command, View, changes, lines, press, settled, table
 from commandline.view.wording import Json
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _EVERY_SECONDS: Final = 1.0
+_TOLD_SECONDS: Final = 5.0
+"""What came of a key stands so long; the next look shows the job's own state."""
 _MOST: Final = 500
 _STYLES: Final = {
     "head": "bold",
@@ -120,10 +122,14 @@ def _run(api: Api, organisation: str | None, reason: str | None) -> None:
     view = _looked(api, organisation, View())
     with _keys() as next_key, Live(console=console, screen=True, auto_refresh=False) as live:
         due = time.monotonic() + _EVERY_SECONDS
+        told, told_until = "", 0.0
         while True:
+            if view.told != told:
+                told, told_until = view.told, time.monotonic() + _TOLD_SECONDS
             live.update(_drawn(view, console.width, console.height), refresh=True)
             key = next_key(max(0.0, due - time.monotonic()))
             if key is None:
+                view = replace(view, told="") if time.monotonic() > told_until else view
                 view = _looked(api, organisation, view)
                 due = time.monotonic() + _EVERY_SECONDS
                 continue
@@ -143,7 +149,7 @@ def _looked(api: Api, organisation: str | None, view: View) -> View:
             raise
         return replace(view, told=f"{error.message[:100]} ... trying again")
     told = "" if view.told.endswith("trying again") else view.told
-    return replace(view, jobs=jobs, stats=stats, told=told)
+    return settled(replace(view, jobs=jobs, stats=stats, told=told))
 
 
 def _done(api: Api, command: Command, reason: str | None) -> str:
@@ -155,7 +161,7 @@ def _done(api: Api, command: Command, reason: str | None) -> str:
         job = api.json(act(command.job_id, command.action, body, None))
     except ClientError as error:
         return error.message
-    return f"{command.action} {command.job_id}: {job['state']}"
+    return f"Job {command.job_id} is {job['state']}."
 
 
 def _drawn(view: View, wide: int, high: int) -> Text:

@@ -54,29 +54,30 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a webhook, and show its secret this once."""
+    from client.requests.notifying import create_webhook
     from commandline.connection import Api
 
-    body: Json = {
-        "url": _one("URL", [word for word in words or [] if "://" in word], url),
-        "name": _one("name", [word for word in words or [] if "://" not in word], name),
-        "organisation": organisation,
-        "states": [_one_of(text.upper().replace("-", "_"), [str(known) for known in State]) for text in state or []],
-        "operations": operation or [],
-        "events": [_one_of(_typed(text), list(get_args(EventType))) for text in event or []],
-    }
-    made = Api().call("POST", "/v1/webhooks", json={key: value for key, value in body.items() if value})
-    _show_secret(made, as_json)
+    states = [str(known) for known in State]
+    asked = create_webhook(
+        _one("URL", [word for word in words or [] if "://" in word], url),
+        name=_one("name", [word for word in words or [] if "://" not in word], name),
+        organisation=organisation,
+        states=[_one_of(text.upper().replace("-", "_"), states) for text in state or []],
+        operations=operation or [],
+        events=[_one_of(_typed(text), list(get_args(EventType))) for text in event or []],
+    )
+    _show_secret(Api().json(asked), as_json)
 
 
 @webhooks.command(name="list")
 @plain_errors
 def list_webhooks(organisation: Organisation = None, as_json: AsJson = False) -> None:
     """List webhooks, and how they fare."""
+    from client.requests import notifying
     from commandline.connection import Api
     from commandline.view.output import out, print_json, show_webhooks
 
-    params = {} if organisation is None else {"organisation": organisation}
-    found = Api().call("GET", "/v1/webhooks", params=params)["webhooks"]
+    found = Api().json(notifying.webhooks(organisation))["webhooks"]
     if as_json:
         print_json(found)
     elif found:
@@ -89,12 +90,13 @@ def list_webhooks(organisation: Organisation = None, as_json: AsJson = False) ->
 @plain_errors
 def delete(which: Which, organisation: Organisation = None) -> None:
     """Delete a webhook; what waits for it is not delivered any more."""
+    from client.requests.notifying import delete_webhook
     from commandline.connection import Api
     from commandline.view.output import out
 
     api = Api()
     found = _found(api, which, organisation)
-    api.call("DELETE", f"/v1/webhooks/{found['id']}")
+    api.json(delete_webhook(found["id"]))
     out(f"Webhook {found['name']} of organisation {found['organisation']} is deleted.")
 
 
@@ -102,12 +104,13 @@ def delete(which: Which, organisation: Organisation = None) -> None:
 @plain_errors
 def test(which: Which, organisation: Organisation = None, as_json: AsJson = False) -> None:
     """Send a test event, and show what the receiver makes of it; exit code 1 if it does not take it."""
+    from client.requests.notifying import test_webhook
     from commandline.connection import Api
     from commandline.view.output import out, print_json
 
     api = Api()
     found = _found(api, which, organisation)
-    tried = api.call("POST", f"/v1/webhooks/{found['id']}/test")
+    tried = api.json(test_webhook(found["id"]))
     if as_json:
         print_json(tried)
     elif tried["delivered"]:
@@ -127,13 +130,14 @@ def deliveries(
     as_json: AsJson = False,
 ) -> None:
     """Show a webhook's deliveries: all that wait, and the newest of the others."""
+    from client.requests import notifying
     from commandline.connection import Api
     from commandline.view.output import out, print_json, show_deliveries
 
     api = Api()
     found = _found(api, which, organisation)
-    params: Json = {"limit": limit, **({"status": status} if status is not None else {})}
-    page = api.call("GET", f"/v1/webhooks/{found['id']}/deliveries", params=params)
+    status_named: Any = status  # the API says which there are
+    page = api.json(notifying.deliveries(found["id"], status=status_named, limit=limit))
     if as_json:
         print_json(page["deliveries"])
     elif page["deliveries"]:
@@ -153,12 +157,13 @@ def redeliver(
     as_json: AsJson = False,
 ) -> None:
     """Send one event again, or all that were given up."""
+    from client.requests import notifying
     from commandline.connection import Api
     from commandline.view.output import out, print_json
 
     api = Api()
     found = _found(api, which, organisation)
-    sent = api.call("POST", f"/v1/webhooks/{found['id']}/redeliver", json={"event_id": event_id})
+    sent = api.json(notifying.redeliver(found["id"], event_id))
     if as_json:
         print_json(sent)
     else:
@@ -170,11 +175,12 @@ def redeliver(
 @plain_errors
 def secret(which: Which, organisation: Organisation = None, as_json: AsJson = False) -> None:
     """Make a new secret, and show it this once; the one before it signs beside it for a day."""
+    from client.requests.notifying import renew_webhook_secret
     from commandline.connection import Api
 
     api = Api()
     found = _found(api, which, organisation)
-    _show_secret(api.call("POST", f"/v1/webhooks/{found['id']}/secret"), as_json)
+    _show_secret(api.json(renew_webhook_secret(found["id"])), as_json)
 
 
 def _show_secret(made: Json, as_json: bool) -> None:
@@ -191,8 +197,9 @@ def _show_secret(made: Json, as_json: bool) -> None:
 
 def _found(api: Any, which: str, organisation: str | None) -> Json:
     """The webhook of this id or name."""
-    params = {} if organisation is None else {"organisation": organisation}
-    listed = api.call("GET", "/v1/webhooks", params=params)["webhooks"]
+    from client.requests import notifying
+
+    listed = api.json(notifying.webhooks(organisation))["webhooks"]
     found = [webhook for webhook in listed if which in (webhook["id"], webhook["name"])]
     if len(found) > 1:
         whose = ", ".join(webhook["organisation"] for webhook in found)
@@ -200,7 +207,7 @@ def _found(api: Any, which: str, organisation: str | None) -> Json:
     if found:
         return dict(found[0])
     if re.match(WEBHOOK_ID_PATTERN, which):
-        return dict(api.call("GET", f"/v1/webhooks/{which}"))  # the API says that there is none
+        return dict(api.json(notifying.webhook(which)))  # the API says that there is none
     raise usage(f"there is no webhook {which[:60]!r}; `sluice webhooks list` shows them")
 
 

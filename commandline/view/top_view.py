@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from commandline.view.wording import Json, done_and_total
-from runtime.text.formatting import duration, number, size
+from runtime.text.formatting import counted, duration, number, size
 from runtime.text.terminal import visible
 
+_HELD: Final = "\xa0"
 Style = Literal["head", "plain", "chosen", "bad", "hint", "ask"]
 Line = tuple[str, Style]
 
@@ -20,8 +21,15 @@ FILTERS: Final[dict[str, frozenset[str]]] = {
     "paused or failed": frozenset({"PAUSED", "ROLLBACK_PAUSED", "FAILED"}),
     "ended": frozenset({"COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "ROLLED_BACK"}),
 }
-HELP: Final = "arrows choose  p pause  r resume  t terminate  f filter  / search  q quit"
-_SHORT_HELP: Final = "p r t f / q"
+HELPS: Final = (
+    "arrows choose  p pause  r resume  t terminate  f filter  / search  q quit",
+    "p pause  r resume  t terminate  f filter  / search  q quit",
+    "p r t f / q",
+)
+"""The keys: all, those that are not guessed, and for a screen that is narrow and low."""
+_LOW: Final = 12
+"""Lines of a screen on which jobs come before what is cut."""
+_LEAST_ID: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,11 @@ class View:
         return next((job for job in shown if job["id"] == self.chosen), shown[0] if shown else None)
 
 
+def settled(view: View) -> View:
+    """The view with its chosen job named: one that comes later stands above it, and is not what the next key means."""
+    return view if view.job is None else replace(view, chosen=view.job["id"])
+
+
 def press(view: View, key: str) -> tuple[View, Command | None]:
     """The view after a key, and the command that it asks for. Keys are characters, or ``up``, ``down``, ``enter``,
     ``escape``, ``backspace``.
@@ -77,14 +90,14 @@ def press(view: View, key: str) -> tuple[View, Command | None]:
             return view, Command("terminate", job_id, keep_rows=key == "k")
         return replace(view, told="Nothing is terminated."), None
     if view.typing:
-        return _typed(view, key), None
+        return settled(_typed(view, key)), None
     job = view.job
     match key:
         case "up" | "k" | "down" | "j":
             return _moved(view, -1 if key in ("up", "k") else 1), None
         case "f":
             names = list(FILTERS)
-            return replace(view, filter=names[(names.index(view.filter) + 1) % len(names)], told=""), None
+            return settled(replace(view, filter=names[(names.index(view.filter) + 1) % len(names)], told="")), None
         case "/":
             return replace(view, typing=True, search="", told=""), None
         case "escape":
@@ -125,42 +138,43 @@ def _searched(job: Json) -> str:
 
 def lines(view: View, wide: int, high: int) -> list[Line]:
     """The whole screen: at most `high` lines of at most `wide` characters."""
-    top = [line for found in _head(view) for line in _wrapped(found, wide)]
-    bottom = _wrapped(_foot(view, wide), wide)
+    low = high < _LOW
+    top = [line for found in _head(view) for line in _wrapped(found, wide, low)]
+    bottom = _wrapped(_foot(view, wide, low), wide, low)
     room = max(1, high - len(top) - len(bottom) - 1)
     cut = [(visible(text)[:wide], style) for text, style in (*top, *_table(view, wide, room), *bottom)]
     return cut[:high]
 
 
-def _wrapped(line: Line, wide: int) -> list[Line]:
-    """What asks or warns is read to its end on a narrow screen, too; all else is cut there."""
+def _wrapped(line: Line, wide: int, low: bool) -> list[Line]:
+    """A line as several where the screen is narrow; on a `low` one only what asks or warns, and all else is cut.
+
+    What stands together is held by `_HELD` in place of a space.
+    """
     text, style = line
-    if style not in ("ask", "bad") or len(text) <= wide:
-        return [line]
-    return [(part, style) for part in textwrap.wrap(visible(text), max(1, wide))]
+    if len(text) <= wide or (low and style not in ("ask", "bad")):
+        return [(text.replace(_HELD, " "), style)]
+    parts = textwrap.wrap(visible(text), max(1, wide))
+    return [(part.replace(_HELD, " "), style) for part in parts]
 
 
 def _head(view: View) -> list[Line]:
     stats = view.stats
     if stats is None:
         return [("Sluice", "head")]
-    states = "  ".join(f"{number(count)} {state}" for state, count in stats["states"].items() if count)
-    speed = f"{number(stats['rows_per_second'])} rows/s"
+    states = "  ".join(f"{number(count)}{_HELD}{state}" for state, count in stats["states"].items() if count)
+    speed = f"{number(stats['rows_per_second'])}{_HELD}rows/s"
     found: list[Line] = [(f"Sluice  {speed}  {states}", "head")]
     if stats.get("workers") is not None:
         stored = stats["stored"]
-        found.append(
-            (
-                f"{number(stats['workers'])} workers, {number(stats['readers'])} readers, "
-                f"{number(stats['partitions'])} partitions; {size(stored['index_bytes'])} in Elasticsearch, "
-                f"{size(stored['file_bytes'])} of files",
-                "hint",
-            )
-        )
+        parts = [counted(stats[f"{what}s"], what) for what in ("worker", "reader", "partition")]
+        sizes = [f"{size(stored['index_bytes'])} in Elasticsearch", f"{size(stored['file_bytes'])} of files"]
+        told = [", ".join(text.replace(" ", _HELD) for text in texts) for texts in (parts, sizes)]
+        found.append(("; ".join(told), "hint"))
     return found + [(text, "bad") for text in stats.get("out_of_reach", [])]
 
 
-def _foot(view: View, wide: int) -> Line:
+def _foot(view: View, wide: int, low: bool) -> Line:
     if view.asking is not None:
         return f"Terminate {view.asking}? y: and take its rows out, k: keep its rows, any other key: no", "ask"
     if view.typing:
@@ -168,7 +182,13 @@ def _foot(view: View, wide: int) -> Line:
     if view.told:
         return view.told, "ask"
     named = f"{view.filter}{f', with {view.search!r}' if view.search else ''}: {len(view.shown)}"
-    return f"[{named}]  {HELP if wide >= len(HELP) + len(named) + 4 else _SHORT_HELP}", "hint"
+    found = [f"[{named}]  {_held(text)}" for text in HELPS]
+    return next((text for text in found[:2] if len(text) <= wide), found[2 if low else 1]), "hint"
+
+
+def _held(keys: str) -> str:
+    """A help in which no key is parted from what it does."""
+    return "  ".join(part.replace(" ", _HELD) for part in keys.split("  "))
 
 
 _COLUMNS: Final[tuple[tuple[str, int, bool, Callable[[Json], str]], ...]] = (
@@ -206,7 +226,10 @@ def _table(view: View, wide: int, room: int) -> list[Line]:
 
 
 def table(jobs: Sequence[Json], wide: int) -> tuple[list[str], str]:
-    """A line for each job, and the head above them: as many columns as there is room for."""
+    """A line for each job, and the head above them: as many columns as there is room for.
+
+    Where not even three have room, ids are cut to a beginning that names their job as the whole id does.
+    """
     cells: dict[str, list[str]] = {name: [visible(cell(job)) for job in jobs] for name, _, _, cell in _COLUMNS}
     widths = {name: max(map(len, (name, *column))) for name, column in cells.items()}
     kept = list(_COLUMNS)
@@ -215,6 +238,10 @@ def table(jobs: Sequence[Json], wide: int) -> tuple[list[str], str]:
         if gives_way[1] == 0:
             break
         kept.remove(gives_way)
+    others = sum(widths[name] + 2 for name, *_ in kept if name != "job")
+    if others + widths["job"] > wide:
+        shown = min(widths["job"], max(_told_apart(cells["job"]), wide - others))
+        cells["job"], widths["job"] = [text[:shown] for text in cells["job"]], shown
 
     def line(text: Callable[[str], str]) -> str:
         parts = [f"{text(name):{'>' if right else '<'}{widths[name]}}" for name, _, right, _ in kept]
@@ -222,6 +249,12 @@ def table(jobs: Sequence[Json], wide: int) -> tuple[list[str], str]:
 
     rows = [line(lambda name, index=index: cells[name][index]) for index in range(len(jobs))]  # type: ignore[misc]
     return rows, line(lambda name: name)
+
+
+def _told_apart(ids: Sequence[str]) -> int:
+    """How much of the ids tells them apart."""
+    most = max(map(len, ids), default=0)
+    return next((size for size in range(_LEAST_ID, most) if len({text[:size] for text in ids}) == len(ids)), most)
 
 
 def changes(before: Sequence[Json], now: Sequence[Json]) -> list[str]:

@@ -19,7 +19,7 @@ from control.creation.limits import (
 from control.creation.quotas import size_problem
 from control.errors import Rejected
 from control.predicates import holds_key
-from csvfile.encodings import encoding_named, is_utf8
+from csvfile.text.encodings import encoding_named, is_utf8
 from schemas.descriptors.datasets import Dataset
 from schemas.descriptors.modes import MERGING, Mode
 from schemas.job import BUSY, COLUMN_OPTIONS, FORMAT_OPTIONS, Job, Options, State, given

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-LEAST_ASKED: Final = 1000
+LEAST_ASKED: Final = 100
 """Exports of fewer rows are never asked about."""
 TIMES: Final = 10
 

@@ -6,7 +6,7 @@ import asyncio
 
 from control.principals.registry import Registry, read_principal
 from runtime.settings import Settings
-from runtime.topic_following import TopicFollowing
+from runtime.topics.following import TopicFollowing
 
 
 class FollowedPrincipals:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeGuard
 
 from msgspec import UnsetType
@@ -29,6 +29,8 @@ BY_TOPIC: Final = "topic"
 Headers = Sequence[tuple[str, bytes]]
 Asked = Request | InputEnded
 """What services ask for: a request, or the number of a job's rows."""
+OTHER_ROLES: Final[Mapping[type, Role]] = {PurgeJob: Role.ADMIN}
+"""Request -> the least role, of those that take another one than operator; over REST and on the page as well."""
 OrganisationOf = Callable[[str], str | None]
 """Job id -> its organisation; None: there is no such job."""
 
@@ -78,7 +80,7 @@ def request_problem(
     key: ApiKey, command: Asked, organisation_of: OrganisationOf, roots: Iterable[str]
 ) -> Rejected | None:
     """Why the owner of a key may not ask for this; None: they may. `roots`: the import folders."""
-    needed = Role.ADMIN if isinstance(command, PurgeJob) else Role.OPERATOR
+    needed = OTHER_ROLES.get(type(command), Role.OPERATOR)
     job_id = command.dry_run if isinstance(command, StartJob) else command.job_id
     organisation = command.organisation if isinstance(command, CreateJob) else organisation_of(job_id)
     if isinstance(command, CreateJob):

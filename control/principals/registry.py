@@ -78,6 +78,12 @@ class Registry:
         return [name for name, signer in self.signers.items() if signer.ends_at <= now_ms]
 
 
+def ended_at(key: ApiKey, now_ms: int) -> int | None:
+    """Since when a key can't be used any more, milliseconds since 1970; None: it can."""
+    ends = (at for at in (key.revoked_at, key.expires_at) if at is not None and at <= now_ms)
+    return min(ends, default=None if key.revoked_at is None else key.revoked_at)
+
+
 def end_of(key: ApiKey, now_ms: int) -> str | None:
     """Why a key may not be used any more, as the end of a sentence; None: it may."""
     if key.revoked_at is not None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from devstack import ports
-from devstack.foreground import ROLES
+from devstack.foreground.roles import ROLES
 from devstack.layout import Layout
 from devstack.program import Program, Role, name_of
 from devstack.servers import elasticsearch_server, kafka_server

@@ -19,6 +19,7 @@ from control.door.principals import FollowedPrincipals
 from control.jobtable import JobTable
 from control.predicates import understood
 from csvfile.cutter import Limits
+from ingest.blocks.sealer import BlockSealer
 from ingest.consumers import ViewConsumer, wait_for_topics
 from ingest.errors import PublishError
 from ingest.inbox.acceptance import takes_rows
@@ -29,7 +30,6 @@ from ingest.inbox.senders import Senders
 from ingest.inbox.transactions import InboxConsumer, InterruptedSessionError, Transactions
 from ingest.metrics import ReaderMetrics
 from ingest.publisher import Publisher
-from ingest.sealer import BlockSealer
 from runtime.datasets import load_datasets
 from runtime.files.sealing import JobKeys
 from runtime.settings import Settings
@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.05
 """How long a round gathers records: a row waits so long, at most, before it is in a block."""
+RESTS_AFTER_SECONDS = 2.0
+"""After so long without a record, and with nothing to do, a round waits for one record: the first ends the wait."""
+RESTING_SECONDS = 0.5
 ROUND_RECORDS = 10_000
 ROUND_BYTES = 8 * 1024 * 1024
 _PAUSE_SECONDS = 1.0
@@ -64,6 +67,7 @@ class Inbox:
         self._view = JobTable()
         self._view.listen(self._job_changed)
         self._announcer = Announcer()
+        self._rests_at = 0.0
         self._next_reports = 0.0
         self._most = ROUND_RECORDS
 
@@ -117,8 +121,10 @@ class Inbox:
         )
 
     def _round(self, consumer: InboxConsumer, transactions: Transactions) -> None:
-        count, size = consumer.receive(self._most, ROUND_SECONDS)
+        resting = time.monotonic() >= self._rests_at and all(intake.at_rest for intake in consumer.intakes.values())
+        count, size = consumer.receive(1, RESTING_SECONDS) if resting else consumer.receive(self._most, ROUND_SECONDS)
         if count:
+            self._rests_at = time.monotonic() + RESTS_AFTER_SECONDS
             self._most = max(1, min(ROUND_RECORDS, ROUND_BYTES * count // max(size, 1)))
         self._jobs.follow()
         if count and (consumer.signed or self._settings.require_signed_commands):

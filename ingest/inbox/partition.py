@@ -146,6 +146,11 @@ class InboxPartition:
         """How many records have come and are neither dealt with nor set aside, for want of room."""
         return len(self._backlog)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether there is nothing to do before another record comes: no job is filling, and no row waits."""
+        return not (self.fills or self._backlog or self._rejected or len(self._aside))
+
     def come(self, record: Record) -> None:
         """Take in a record; the caller gives them in the order of their offsets."""
         self._backlog.append(record)
@@ -254,7 +259,8 @@ class InboxPartition:
     def _take_in(self, record: Record, arrival: Arrival, desk: _JobIntake) -> None:
         # the bytes of a row in a block: an empty text takes three, and a problem takes its length
         size = max(len(record.value or b"") // len(arrival.values), desk.maker.least_bytes)
-        for number, values, problem in arrival.rows():
+        rows = ((arrival.row, arrival.values[0], None),) if arrival.plain else arrival.rows()
+        for number, values, problem in rows:
             objection = desk.terms.objection(number)
             if objection is not None:
                 self._refuse(record, objection)

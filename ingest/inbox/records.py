@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -32,8 +31,7 @@ class _Plain(msgspec.Struct):
     values: dict[str, str]
 
 
-@dataclass(slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, gc=False):
     """What a record says."""
 
     job_id: str
@@ -44,12 +42,10 @@ class Arrival:
     problems: Mapping[int, str] | None = None
     """Index in `values` -> why that row can't be read, though it is known which one it is."""
     plain: bool = False
-    """Every value is a text."""
+    """It is one row, and every value is a text."""
 
     def rows(self) -> Iterable[tuple[int, Mapping[str, Value], str | None]]:
         """Each row with its number, and why it can't be read."""
-        if self.plain:
-            return ((self.row, self.values[0], None),)
         problems = self.problems or {}
         return [(self.row + index, values, problems.get(index)) for index, values in enumerate(self.values)]
 
@@ -127,14 +123,11 @@ class RowMaker:
         self._columns = tuple(columns)
         self._absent = absent or {}
         self._known = frozenset(columns)
+        self.least_bytes = 3 * len(self._columns) + sum(len(text.encode()) for text in self._absent.values())
+        """What a row without values takes in a block, at least."""
         self._get: Callable[[Any], tuple[Value, ...]] = (
             itemgetter(*columns) if len(columns) > 1 else lambda values: (values[columns[0]],)
         )
-
-    @property
-    def least_bytes(self) -> int:
-        """What a row without values takes in a block, at least."""
-        return 3 * len(self._columns) + sum(len(text.encode()) for text in self._absent.values())
 
     def texts(self, values: Mapping[str, Value], plain: bool = False) -> tuple[Sequence[str], str | None]:
         """The values in the order of the columns, a missing one as its text; and what is wrong with the row.

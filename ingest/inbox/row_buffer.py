@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
+
+import msgspec
 
 from csvfile.cutter import Limits
 from schemas.descriptors.intervals import IntervalSet
@@ -17,8 +18,7 @@ MOST_GAPS = 50_000
 again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True, gc=False):
     """A row that is not in a block yet."""
 
     number: int

@@ -31,7 +31,7 @@ from ingest.publisher import MESSAGE_BYTES
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
-from runtime.topic_reading import TopicReading
+from runtime.topics.reading import TopicReading
 from schemas.messages.codec import UndecodableError, decode, encode
 from schemas.messages.dead_letters import RejectedRecord
 from schemas.messages.formats import format_headers
@@ -82,7 +82,7 @@ class InboxConsumer:
             heartbeat_interval_ms=min(3000, session_ms // 3),
             partition_assignment_strategy="cooperative-sticky",
             queued_max_messages_kbytes=_PREFETCH_KBYTES,
-            fetch_wait_max_ms=50,
+            fetch_wait_max_ms=100,
         )
         self._consumer: Any = Consumer({**config, "error_cb": self._on_error})
         known = self._consumer.list_topics(self._topic, timeout=_KAFKA_SECONDS)
@@ -120,8 +120,10 @@ class InboxConsumer:
             if intake is not None:
                 value = record.value()
                 count, size = count + 1, size + len(value or b"")
-                headers = [pair for pair in record.headers() or () if pair[0] == HEADER]
-                self.signed = self.signed or bool(headers)
+                given = record.headers()
+                headers = [pair for pair in given if pair[0] == HEADER] if given else ()
+                if headers:
+                    self.signed = True
                 intake.come(Record(record.offset(), record.key(), value, headers, record.timestamp()[1]))
         if self._failure:
             raise InterruptedSessionError(self._failure)

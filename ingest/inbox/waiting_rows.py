@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from control.door.senders import Headers
 
@@ -17,9 +18,8 @@ job that is just being made, however many come."""
 _RECORD_BYTES = 250
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record of the inbox."""
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """A record of the inbox. There is one for each row: a struct is made in a tenth of a dataclass's time."""
 
     offset: int
     key: bytes | None

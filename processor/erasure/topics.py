@@ -24,7 +24,7 @@ from runtime.clients import librdkafka_config
 from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
-from runtime.topic_reading import TopicReading
+from runtime.topics.reading import TopicReading
 from schemas.job import Job
 from schemas.messages.codec import UndecodableError, decode
 from schemas.messages.dead_letters import FIRST_WRITTEN

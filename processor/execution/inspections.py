@@ -2,15 +2,17 @@
 
 The first block lies on partition 0, and carries a copy of the rows behind it. Until the control agent has taken in the
 report, the lanes of the job give out no block (`rows_within` in control/creation/inspection.py). Nothing is written
-meanwhile, so no pause has to wait for it.
+meanwhile, so no pause has to wait for it. What depends on the organisation's own rows alone is done while that block
+is on its way: as soon as the state shows that the job has started.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import cast
 
 from msgspec.structs import replace
@@ -19,13 +21,13 @@ from control.creation.inspection import INSPECTED_ROWS, awaits_inspection
 from control.jobtable import JobTable
 from processor.errors import CannotGoOnError, FencedError
 from processor.execution.failures import JobFailures
-from processor.execution.own_rows import own_rows
+from processor.execution.own_rows import fields_of, own_rows, with_found
 from processor.execution.tasks import BackgroundTasks
 from processor.execution.work_factory import WorkFactory
 from processor.lanes.owned_lanes import CONCLUDING, Lanes
 from processor.operations.work import Work
 from processor.stream.publisher import Publisher
-from processor.suspicion.judging import suspicion_of
+from processor.suspicion.judging import learn, looks_of, suspicion_of
 from processor.suspicion.probe import OwnRows, Probe
 from processor.validation.rows import CheckedRows
 from runtime.files.sealing import SealError, opened
@@ -44,9 +46,18 @@ MOST_CELLS = 20_000
 LEAST_ROWS = 50
 
 
+@dataclass(slots=True, eq=False)
+class _Inspection:
+    """One that has begun."""
+
+    epoch: int
+    first: asyncio.Future[bytes | None]
+    """The first block, once it is here; None: it is not to come any more."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Inspections:
-    """One worker's."""
+    """One worker's. A worker that does not own partition 0 begins none."""
 
     jobs: JobTable
     lanes: Lanes
@@ -57,26 +68,59 @@ class Inspections:
     """The inspections that are under way."""
     key_of: Callable[[str], bytes]
     """The key of a job whose blocks are sealed. Raises SealError."""
+    begun: dict[str, _Inspection] = field(default_factory=dict)
+    """By job: the one of its newest epoch that has any."""
+
+    def follow(self, job: Job) -> None:
+        """Begin with the own rows where the job has started: its first block comes soon."""
+        if awaits_inspection(job) and self.lanes.may_work(job):
+            if CONCLUDING in self.lanes.owned:
+                self._begun(job)
+        else:
+            self.drop(job.id)
+
+    def drop(self, job_id: str) -> None:
+        """The job's first block is not to be looked at any more."""
+        begun = self.begun.pop(job_id, None)
+        if begun is not None:
+            _give(begun, None)
+
+    def forget(self) -> None:
+        """The partitions are another worker's: it looks at what has not been reported."""
+        for job_id in list(self.begun):
+            self.drop(job_id)
 
     def begin_due(self) -> None:
-        """Begin those whose first block has come."""
+        """Look at the first blocks that have come."""
         for job_id, lanes in self.lanes.by_job.items():
             job, lane = self.jobs.get(job_id), lanes.get(CONCLUDING)
             if job is None or lane is None or not awaits_inspection(job) or not self.lanes.may_work(job):
                 continue
-            if self.lanes.inspected_in.get(job_id) == job.epoch:
-                continue
-            first = next((loaded for loaded in lane.ready if loaded.block == 0), None)
-            if first is not None:
-                self.lanes.inspected_in[job_id] = job.epoch
-                self.tasks.start(self._inspect(job, first.value))
+            begun = self._begun(job)
+            if not begun.first.done():
+                first = next((loaded for loaded in lane.ready if loaded.block == 0), None)
+                if first is not None:
+                    _give(begun, first.value)
 
-    async def _inspect(self, job: Job, value: bytes) -> None:
+    def _begun(self, job: Job) -> _Inspection:
+        known = self.begun.get(job.id)
+        if known is not None and known.epoch == job.epoch:
+            return known
+        self.drop(job.id)
+        made = self.begun[job.id] = _Inspection(job.epoch, asyncio.get_running_loop().create_future())
+        self.tasks.start(self._inspect(job, made.first))
+        return made
+
+    async def _inspect(self, job: Job, first: asyncio.Future[bytes | None]) -> None:
         try:
             with self.failures.failing_only(job):
                 _, work = await self.works.for_conclusion(job)
-                suspicion, own = await self._looked_at(work, self._opened(value))
-                report = RowsInspected(job_id=job.id, epoch=job.epoch, suspicion=suspicion, own_rows=own)
+                own = await self._own_rows(work)
+                value = await first
+                if value is None:
+                    return
+                suspicion = await self._looked_at(work, self._opened(value), own)
+                report = RowsInspected(job_id=job.id, epoch=job.epoch, suspicion=suspicion, own_rows=own.known)
                 await self.publisher.publish("reports", job.id.encode(), encode(report))
         except FencedError:
             pass  # the job is paused, or partition 0 belongs to another worker by now
@@ -87,21 +131,55 @@ class Inspections:
         except SealError as error:
             raise CannotGoOnError(str(error)) from error
 
-    async def _looked_at(self, work: Work, block: RowBlock) -> tuple[Suspicion | None, int]:
-        """What the rows look like, and how many rows there were to compare with."""
-        probe = probe_of(work, block)
-        own = OwnRows({})
+    async def _own_rows(self, work: Work) -> OwnRows:
+        """The rows to compare with; none, where Elasticsearch refuses to tell."""
+        names = fields_of(work)
         try:
-            own = await own_rows(work, self.jobs, probe)
+            own = await own_rows(work, self.jobs, names)
         except CannotGoOnError as error:
-            told = "job %s: its first rows can't be compared with the organisation's own: %s"
-            log.warning(told, work.job.id, error, extra=as_event("job.not_inspected", job=work.job.id))
+            _log_refusal(work, error)
+            return OwnRows({})
+        with _noted(work):
+            await asyncio.to_thread(learn, own, work.dataset, names)
+        return own
+
+    async def _looked_at(self, work: Work, block: RowBlock, own: OwnRows) -> Suspicion | None:
+        """What the rows look like."""
+        probe = probe_of(work, block)
+        with _noted(work):
+            asked = self._with_found(work, own, probe)
+            own, looks = await asyncio.gather(asked, asyncio.to_thread(looks_of, probe, own))
+            return await asyncio.to_thread(suspicion_of, probe, own, looks)
+        return None
+
+    async def _with_found(self, work: Work, own: OwnRows, probe: Probe) -> OwnRows:
         try:
-            return await asyncio.to_thread(suspicion_of, probe, own), own.known
-        except Exception:
-            told = "job %s: its first rows could not be looked at"
-            log.exception(told, work.job.id, extra=as_event("job.not_inspected", job=work.job.id))
-            return None, own.known
+            return await with_found(work, own, probe)
+        except CannotGoOnError as error:
+            _log_refusal(work, error)
+            return own
+
+
+def _give(begun: _Inspection, value: bytes | None) -> None:
+    if not begun.first.done():
+        begun.first.set_result(value)
+
+
+def _log_refusal(work: Work, error: CannotGoOnError) -> None:
+    told = "job %s: its first rows can't be compared with the organisation's own: %s"
+    log.warning(told, work.job.id, error, extra=as_event("job.not_inspected", job=work.job.id))
+
+
+@contextmanager
+def _noted(work: Work) -> Iterator[None]:
+    """An error in the comparison is logged, and the job goes on. Raises FencedError as it is."""
+    try:
+        yield
+    except FencedError:
+        raise
+    except Exception:
+        told = "job %s: its first rows could not be looked at"
+        log.exception(told, work.job.id, extra=as_event("job.not_inspected", job=work.job.id))
 
 
 def probe_of(work: Work, block: RowBlock) -> Probe:

@@ -10,6 +10,7 @@ from control.predicates import runnable
 from processor.execution.batches import Batches
 from processor.execution.conclusions import Conclusions
 from processor.execution.failures import JobFailures
+from processor.execution.inspections import Inspections
 from processor.execution.tasks import BackgroundTasks
 from processor.lanes.checkpoints import Checkpoints
 from processor.lanes.owned_lanes import Lanes
@@ -31,6 +32,7 @@ class JobStates:
         batches: Batches,
         conclusions: Conclusions,
         failures: JobFailures,
+        inspections: Inspections,
         background: BackgroundTasks,
     ) -> None:
         self._jobs = jobs
@@ -41,6 +43,7 @@ class JobStates:
         self._batches = batches
         self._conclusions = conclusions
         self._failures = failures
+        self._inspections = inspections
         self._background = background
         self._swept = False
         jobs.listen(self._changed)
@@ -67,6 +70,7 @@ class JobStates:
     def _release(self, job_id: str, job: Job | None) -> None:
         """The job has ended, or has left the table: its lanes go."""
         self._scheduler.forget(job_id)
+        self._inspections.drop(job_id)
         self._batches.traces.pop(job_id, None)
         self._checkpoints.drop(self._lanes.drop_job(job_id, job.run if job else None))
         if job is not None and job.options.dry_run and self._swept:
@@ -78,6 +82,7 @@ class JobStates:
             self._conclusions.follow(job)
             return
         self._scheduler.set_rate(job)
+        self._inspections.follow(job)
         for lane in self._lanes.of(job.id):
             lane.adopt(job.partitions)
             if lane.run != job.run or not runnable(job):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from processor.suspicion.known_rows import LOOKED_UP, values_to_look_up
 from processor.suspicion.probe import OwnRows, Probe
 from schemas.job import Job, State
 
-SAMPLE: Final = 1000
+SAMPLE: Final = 500
 """Rows that are read."""
 JOBS: Final = 8
 """The newest jobs, of which rows from all over their files are read, beside the oldest rows there are."""
@@ -27,8 +28,16 @@ Search = tuple[dict[str, Any] | None, int]
 _NOTHING: Final = {"hits": [], "total": {"value": 0}}
 
 
-async def own_rows(work: Work, jobs: JobTable, probe: Probe) -> OwnRows:
-    """The sample for this job, in two or three requests to Elasticsearch.
+def fields_of(work: Work) -> list[str]:
+    """The fields that the job's file has columns for, as far as that is known before its first block has come."""
+    columns = work.job.source.columns
+    if columns is None:
+        return list(work.dataset.columns)
+    return [meant for meant in columns.values() if meant is not None]
+
+
+async def own_rows(work: Work, jobs: JobTable, names: Sequence[str]) -> OwnRows:
+    """The sample for this job, with these fields, in one or two requests to Elasticsearch.
 
     Raises:
         FencedError: from the gate.
@@ -39,7 +48,6 @@ async def own_rows(work: Work, jobs: JobTable, probe: Probe) -> OwnRows:
         await work.sink.ask(
             lambda: work.sink.client.indices.refresh(index=work.data_index, ignore_unavailable=True), work.gate
         )
-    names = [name for name in probe.fields.values() if name in probe.stored]
     written = [(job, rows) for job in before if (rows := _written(job))][:JOBS]
     picked = _picked(written, Random(work.job.id))  # noqa: S311
     of_jobs, anywhere = await _search(
@@ -51,23 +59,33 @@ async def own_rows(work: Work, jobs: JobTable, probe: Probe) -> OwnRows:
     hits = {hit["_id"]: hit["_source"] for hit in (*of_jobs["hits"], *anywhere["hits"])}
     known: int = anywhere["total"]["value"]
     sample = list(hits.values())[:SAMPLE]
-    found = await _looked_up(work, probe, names) if known and sample else []
-    made = {job.id: job.created_at for job in jobs}
+    made = {job_id: jobs.get(job_id) for job_id in {row["sluice"]["job_id"] for row in sample}}
     return OwnRows(
         columns={name: [row.get(name) for row in sample] for name in names},
-        jobs_at=[made.get(row["sluice"]["job_id"]) for row in sample],
+        jobs_at=[job.created_at if (job := made[row["sluice"]["job_id"]]) else None for row in sample],
         known=known,
-        found=found,
     )
+
+
+async def with_found(work: Work, own: OwnRows, probe: Probe) -> OwnRows:
+    """The sample, with own rows that have values of the file where hardly two rows have the same one.
+
+    Raises as `own_rows`.
+    """
+    names = [name for name in probe.fields.values() if name in probe.stored]
+    wanted = [{"terms": {name: values}} for name, values in values_to_look_up(probe, names).items()]
+    if not wanted or not own.rows:
+        return own
+    (found,) = await _search(work, names, (_any_of(wanted), LOOKED_UP))
+    return replace(own, found=[hit["_source"] for hit in found["hits"]])
 
 
 def _before(job: Job, jobs: JobTable) -> list[Job]:
     """The jobs that wrote rows of this organisation and dataset, the newest first."""
     others = (
         other
-        for other in jobs
-        if other.organisation == job.organisation
-        and other.dataset == job.dataset
+        for other in jobs.of(job.organisation)
+        if other.dataset == job.dataset
         and other.id != job.id
         and other.source.kind != "query"
         and not other.options.dry_run
@@ -96,15 +114,6 @@ def _picked(written: Sequence[tuple[Job, int]], random: Random) -> list[dict[str
         }
         for job, rows in written
     ]
-
-
-async def _looked_up(work: Work, probe: Probe, names: Sequence[str]) -> list[Hit]:
-    """Own rows that have values of the file where hardly two rows have the same."""
-    wanted = [{"terms": {name: values}} for name, values in values_to_look_up(probe, names).items()]
-    if not wanted:
-        return []
-    (found,) = await _search(work, names, (_any_of(wanted), LOOKED_UP))
-    return [hit["_source"] for hit in found["hits"]]
 
 
 def _any_of(filters: Sequence[dict[str, Any]]) -> dict[str, Any]:

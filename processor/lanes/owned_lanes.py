@@ -28,8 +28,6 @@ class Lanes:
     """Partitions on which a request of an earlier owner, or one without an answer, may still be in flight."""
     failed_in: dict[str, int] = field(default_factory=dict)
     """Job -> its epoch in which this worker has reported that it can't go on: until the next one it gets no turn."""
-    inspected_in: dict[str, int] = field(default_factory=dict)
-    """Job -> its epoch in which this worker has begun to look at its first rows."""
     lost: dict[tuple[str, Phase], str] = field(default_factory=dict)
     """Job and phase -> why a lane of it on this worker's partitions can't go on: its record could not be read."""
     concluding: list[str] = field(default_factory=list)
@@ -75,7 +73,6 @@ class Lanes:
         """
         known = self.by_job.pop(job_id, {})
         self.failed_in.pop(job_id, None)
-        self.inspected_in.pop(job_id, None)
         later = {partition: lane for partition, lane in known.items() if run is not None and lane.run > run}
         if later:
             self.by_job[job_id] = later
@@ -93,7 +90,6 @@ class Lanes:
         """Release everything: the partitions are another worker's."""
         self.by_job.clear()
         self.failed_in.clear()
-        self.inspected_in.clear()
         self.lost.clear()
         self.owned = frozenset()
         self.unquiesced.clear()

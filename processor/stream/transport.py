@@ -34,6 +34,10 @@ FETCH_WAIT_MS = 100
 """How long a fetch waits for records. There is one at a time: a partition that has room again waits for its end."""
 POLL_SECONDS = 0.1
 """So soon a partition whose agent has caught up is looked at again, while the others have no records."""
+IDLE_SECONDS = 2.0
+"""After so long without a record, and with none held back, a worker waits for longer at a time."""
+IDLE_TIMES = 5
+"""The waits above are so many times as long then. A record that comes ends them at once."""
 
 
 class Batch(dict[TP, list[Any]]):
@@ -71,6 +75,12 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
         Infinity: it owns none, or a rebalance is under way; minus infinity: the group has put it out.
         """
         self.clock: Callable[[], float] = time.monotonic
+        self._last_record = time.monotonic()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no record has come for some time, and no partition waits for room."""
+        return time.monotonic() - self._last_record > IDLE_SECONDS and not self.consumer._buffered_partitions
 
     async def on_start(self) -> None:
         """Start, and note which heartbeats are answered."""
@@ -99,6 +109,10 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
 
     async def _fetch_records(self, *args: Any, **more: Any) -> Batch:
         records = await super()._fetch_records(*args, **more)
+        if records:
+            self._last_record = time.monotonic()
+        consumer = self._ensure_consumer()
+        consumer._fetcher._fetch_max_wait_ms = FETCH_WAIT_MS * (IDLE_TIMES if self.idle else 1)
         # No other coroutine of this thread has run since the records were taken: they are of this assignment.
         return Batch(records, self.current_assignment)
 
@@ -134,7 +148,8 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """The next records, as long as their partitions are assigned."""
-        batch, _ = await self._wait_next_records(min(timeout, POLL_SECONDS))
+        wait = POLL_SECONDS * (IDLE_TIMES if self._thread.idle else 1)
+        batch, _ = await self._wait_next_records(min(timeout, wait))
         if not batch:
             return
         for tp, record in self.scheduler.iterate(batch):

@@ -70,7 +70,7 @@ def known_by(probe: Probe, own: OwnRows, names: Sequence[str]) -> Iterator[tuple
     """The columns by which some rows are known again, each with the places of these rows and the own rows."""
     stored = probe.stored
     for link in linking(probe.dataset.primary_key, [(name, stored[name]) for name in names]):
-        rows = {row[link]: row for row in _rows(own) if row.get(link) is not None}
+        rows = {row[link]: row for row in (*own_sample(own), *own.found) if row.get(link) is not None}
         known = [(place, rows[value]) for place, value in enumerate(stored[link]) if value in rows]
         if len(known) >= LEAST_LINKS:
             yield link, known
@@ -103,9 +103,8 @@ def exchanged_with_known(probe: Probe, own: OwnRows) -> Suspicion | None:
     return None
 
 
-def _rows(own: OwnRows) -> Iterator[dict[str, Any]]:
+def own_sample(own: OwnRows) -> list[dict[str, Any]]:
+    """The rows of the sample, field -> value."""
     names = tuple(own.columns)
-    for row in zip(*own.columns.values(), strict=True):
-        yield dict(zip(names, row, strict=True))
-    for found in own.found:
-        yield dict(found)
+    rows = zip(*own.columns.values(), strict=True)
+    return own.once("rows", lambda: [dict(zip(names, row, strict=True)) for row in rows])

@@ -44,7 +44,7 @@ class _Compared:
         self._types = {field.name: field.type for field in probe.dataset.fields}
         ordered = {field.name for field in probe.dataset.fields if field.type in _ORDERED}
         self.orders = Orders(own, [name for name in names if name in ordered])
-        self._profiles = Profiles({name: own.columns[name] for name in names})
+        self._profiles = profiles_of(own, names)
         self.rows = range(0, len(probe.numbers), max(1, len(probe.numbers) // FIRST_LOOK))
         """Those of the first look."""
         self._means: dict[tuple[str, str], float] = {}
@@ -53,8 +53,8 @@ class _Compared:
         """How likely the values of a column are in the field `meant`, on average over the first look."""
         key = (name, meant)
         if key not in self._means:
-            values, likelihood = self._as_in(name, meant), self._profiles.likelihood
-            self._means[key] = sum(likelihood(values[row], meant) for row in self.rows) / len(self.rows)
+            values, likelihood = self._as_in(name, meant, self.rows), self._profiles.likelihood
+            self._means[key] = sum(likelihood(value, meant) for value in values) / len(self.rows)
         return self._means[key]
 
     def gain(self, name: str, meant: str) -> float:
@@ -66,20 +66,19 @@ class _Compared:
         likelihood = self._profiles.likelihood
         found = [0.0] * len(self.probe.numbers)
         for name, meant in moved:
-            values = zip(self.probe.stored[name], self._as_in(name, meant), strict=True)
+            values = zip(self.probe.stored[name], self._as_in(name, meant, range(len(found))), strict=True)
             for row, (value, other) in enumerate(values):
                 found[row] += likelihood(other, meant) - likelihood(value, name)
         return found
 
-    def _as_in(self, name: str, meant: str) -> Sequence[Any]:
-        """The values of a column as the field `meant` would store them, as far as it matters: a phone number that was
-        taken for a number has lost its sign.
+    def _as_in(self, name: str, meant: str, rows: range) -> Sequence[Any]:
+        """The values of a column in these rows as the field `meant` would store them, as far as it matters: a phone
+        number that was taken for a number has lost its sign.
         """
         here, there = self._types[name] in _NUMBERS, self._types[meant] in _NUMBERS
-        if here == there:
-            return self.probe.stored[name]
-        texts = self.probe.texts[name]
-        return list(map(_number_or_text, texts)) if there else texts
+        values: Sequence[Any] = self.probe.stored[name] if here == there else self.probe.texts[name]
+        some = values[rows.start : rows.stop : rows.step]
+        return list(map(_number_or_text, some)) if there and not here else some
 
     def would_do(self, moved: Iterable[tuple[str, str]]) -> bool:
         """Whether the checks of the other fields take the values that there are."""
@@ -90,6 +89,13 @@ class _Compared:
             if good_texts(check, texts).bit_count() < PASSING * len(texts):
                 return False
         return True
+
+
+def profiles_of(own: OwnRows, names: Sequence[str]) -> Profiles:
+    """The profiles of some of the own columns."""
+    return own.once(
+        ("profiles", frozenset(names)), lambda: Profiles({name: own.columns[name] for name in sorted(names)})
+    )
 
 
 def _number_or_text(text: str) -> float | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -70,19 +70,35 @@ def _told(choices: Sequence[Any], parts: Sequence[str]) -> float:
     return sum(learnt.gain(*pair) for pair in rest) / max(1, len(rest))
 
 
-def links_of_pairs(probe: Probe, own: OwnRows, names: Sequence[str]) -> Links:
-    """(column of choices, another) -> at which distance the other one has what goes together with the choice."""
+Telling = Mapping[tuple[str, str], tuple[float, Part, _Together]]
+"""(column of choices, another) -> how much a choice tells of which part of the other, and what they have together."""
+
+
+def telling_pairs(own: OwnRows, names: Sequence[str]) -> Telling:
+    """The pairs of the own columns of which the one tells of the other."""
+    return own.once(("pairs", frozenset(names)), lambda: _found_telling(own, sorted(names)))
+
+
+def _found_telling(own: OwnRows, names: Sequence[str]) -> Telling:
     if own.rows < LEAST_OWN:
-        return
-    stored = probe.stored
-    choices = [name for name in names if name in own.columns and 2 <= len(set(own.columns[name])) <= MOST_VALUES]
+        return {}
+    found: dict[tuple[str, str], tuple[float, Part, _Together]] = {}
+    names = [name for name in names if name in own.columns]
+    choices = [name for name in names if 2 <= len(set(own.columns[name])) <= MOST_VALUES]
     for one, other in permutations(names, 2):
-        if one not in choices or other not in own.columns or (other in choices and one > other):
+        if one not in choices or (other in choices and one > other):
             continue
         told, part = _telling(own, one, other, other in choices)
-        if told < LEAST_TOLD:
-            continue
-        together = _Together.of(own.columns[one], list(map(part, own.columns[other])))
+        if told >= LEAST_TOLD:
+            parts = list(map(part, own.columns[other]))
+            found[one, other] = told, part, _Together.of(own.columns[one], parts)
+    return found
+
+
+def links_of_pairs(probe: Probe, own: OwnRows, names: Sequence[str]) -> Links:
+    """(column of choices, another) -> at which distance the other one has what goes together with the choice."""
+    stored = probe.stored
+    for (one, other), (told, part, together) in telling_pairs(own, names).items():
         parts = list(map(part, stored[other]))
         means = {0: _mean(together, stored[one], parts, 0)}
         if means[0] <= _LOST * told:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from processor.validation.columns import Column, compile_column
 from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset
 from schemas.messages.blocks import PASSED_OVER
 
 Values = Sequence[Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,15 @@ class OwnRows:
     """How many rows there are to compare with, counted up to a limit."""
     found: Sequence[Mapping[str, Any]] = ()
     """Own rows that have values of the file, field -> value."""
+    kept: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What `once` has made of the columns; a copy with other `found` has the same."""
+
+    def once(self, what: Hashable, make: Callable[[], T]) -> T:
+        """What `make` makes of the columns alone, made once: it may be asked for before there is a file."""
+        if what not in self.kept:
+            self.kept[what] = make()
+        found: T = self.kept[what]
+        return found
 
     @property
     def rows(self) -> int:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import permutations
 from typing import Any
 
 from processor.suspicion.known_rows import Links
 from processor.suspicion.lags import Lags, near
 from processor.suspicion.probe import OwnRows, Probe
+from schemas.descriptors.datasets import Dataset
 
 LEAST_SHARE = 0.25
 """Pairs of columns of which fewer rows share a word say nothing."""
 _WORD = re.compile(r"[^\W\d_]{3,}")
+_LEAST_OWN = 20
 _OWN_ROWS = 200
 """So many own rows tell how many share a word."""
 _MOST = 12
@@ -33,22 +35,36 @@ def words(value: Any) -> frozenset[str]:
 
 def links_of_words(probe: Probe, own: OwnRows, names: Sequence[str]) -> Links:
     """(column, another) -> at which distances a row of the other has a word of it."""
-    texts = {field.name for field in probe.dataset.fields if field.type in ("string", "any")}
-    found = {name: list(map(words, probe.stored[name])) for name in [name for name in names if name in texts][:_MOST]}
+    some = word_columns(probe.dataset, names)
+    expected = shares(own, some)
+    found = {name: list(map(words, probe.stored[name])) for name in some if any(name in pair for pair in expected)}
     # Other words in each row, or else the same few words come again and again and fit everywhere.
-    telling = [name for name, rows in found.items() if len(set(rows)) > len(rows) / 2]
-    own_words = {name: list(map(words, own.columns.get(name, ())[:_OWN_ROWS])) for name in telling} if own.rows else {}
-    for one, other in permutations(telling, 2):
-        if one > other:
-            continue
-        expected = 1.0
-        if own.rows >= 20:
-            expected = _share(own_words[one], own_words[other])
-            if expected < LEAST_SHARE:
-                continue
-        lags = _lags(found[one], found[other])
-        if lags.told >= len(found[one]) / 4:
-            yield (one, other), (lags, expected)
+    telling = {name for name, rows in found.items() if len(set(rows)) > len(rows) / 2}
+    for (one, other), share in expected.items():
+        if one in telling and other in telling:
+            lags = _lags(found[one], found[other])
+            if lags.told >= len(found[one]) / 4:
+                yield (one, other), (lags, share)
+
+
+def word_columns(dataset: Dataset, names: Sequence[str]) -> list[str]:
+    """Those of the columns that may hold words, the first of them."""
+    texts = {field.name for field in dataset.fields if field.type in ("string", "any")}
+    return [name for name in names if name in texts][:_MOST]
+
+
+def shares(own: OwnRows, names: Sequence[str]) -> Mapping[tuple[str, str], float]:
+    """(column, another) -> of the own rows, the share with a word in both, where it is enough; 1 without own rows."""
+    return own.once(("shares", frozenset(names)), lambda: _found_shares(own, sorted(names)))
+
+
+def _found_shares(own: OwnRows, names: Sequence[str]) -> Mapping[tuple[str, str], float]:
+    pairs = [(one, other) for one, other in permutations(names, 2) if one < other]
+    if own.rows < _LEAST_OWN:
+        return dict.fromkeys(pairs, 1.0)
+    found = {name: list(map(words, own.columns.get(name, ())[:_OWN_ROWS])) for name in names}
+    shared = {(one, other): _share(found[one], found[other]) for one, other in pairs}
+    return {pair: share for pair, share in shared.items() if share >= LEAST_SHARE}
 
 
 def _share(one: Sequence[frozenset[str]], other: Sequence[frozenset[str]]) -> float:

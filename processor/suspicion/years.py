@@ -12,6 +12,8 @@ from processor.suspicion.probe import OwnRows, Probe
 from schemas.descriptors.dates import moment
 from schemas.suspicion import Suspicion
 
+DATES = ("date", "datetime")
+"""Types of fields."""
 LEAST_ROWS = 8
 INSIDE = 0.9
 """Of the dates that lie outside, so many have to lie inside once the years are added."""
@@ -33,7 +35,7 @@ def wrong_years(probe: Probe, own: OwnRows) -> Suspicion | None:
 
 def _of_known_rows(probe: Probe, own: OwnRows) -> Suspicion | None:
     """The same day of another year than the own row of the same key has, in nearly all rows."""
-    names = [field.name for field in probe.dataset.fields if field.type in ("date", "datetime")]
+    names = [field.name for field in probe.dataset.fields if field.type in DATES]
     names = [name for name in names if name in probe.stored]
     for link, known in known_by(probe, own, list(probe.stored)) if names else ():
         for name in names:
@@ -69,10 +71,10 @@ def _years(count: int) -> str:
 
 def _of_all(probe: Probe, own: OwnRows) -> Suspicion | None:
     for field in probe.dataset.fields:
-        if field.type not in ("date", "datetime") or field.name not in probe.fields.values():
+        if field.type not in DATES or field.name not in probe.fields.values():
             continue
         dates = _dates(probe.stored.get(field.name, ()))
-        before = _dates(own.columns.get(field.name, ()))
+        before = own_dates(own, field.name)
         if len(dates) < LEAST_ROWS or len(before) < LEAST_ROWS:
             continue
         for span in _usual(probe, own, field.name, before):
@@ -80,6 +82,11 @@ def _of_all(probe: Probe, own: OwnRows) -> Suspicion | None:
             if found is not None:
                 return _suspicion(field.name, dates, span, *found)
     return None
+
+
+def own_dates(own: OwnRows, name: str) -> list[datetime]:
+    """The dates of an own column."""
+    return own.once(("dates", name), lambda: _dates(own.columns.get(name, ())))
 
 
 def _usual(probe: Probe, own: OwnRows, name: str, before: Sequence[datetime]) -> Iterable[Span]:

@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
-from schemas.topics import BROKERS_TIME, GROWING, KEEPING, Topic, topic_name, topics
+from schemas.topics import BROKERS_TIME, FOREVER, GROWING, KEEPING, Topic, topic_name, topics
 
 QUIET: Final = 2
 """A log level of librdkafka: errors are raised to the caller, and need no log line."""
@@ -39,13 +39,20 @@ def _admin(settings: Settings) -> AdminClient:
 
 def wanted_topics(settings: Settings) -> tuple[Topic, ...]:
     """Every topic as it should be."""
-    return topics(settings.prefix, settings.topic_partitions, settings.topic_replication)
+    return topics(
+        settings.prefix,
+        settings.topic_partitions,
+        settings.topic_replication,
+        settings.command_retention_days,
+        settings.history_days,
+    )
 
 
 def provision_topics(settings: Settings) -> list[str]:
     """Make the missing topics; answers how existing ones differ from what they should be.
 
-    It alters the setting that is safe to alter: records carry Kafka's time, which older versions did not ask for.
+    It alters what is safe to alter: records carry Kafka's time, which older versions did not ask for, and the topics of
+    commands and of the history keep their records for as long as the settings say (see `_is_ours_to_alter`).
     """
     admin = _admin(settings)
     wanted = wanted_topics(settings)
@@ -70,7 +77,7 @@ def provision_topics(settings: Settings) -> list[str]:
     return [
         *_count_differences(settings, present, {name: len(topic.partitions) for name, topic in found.items()}),
         *_replication_differences(settings, found),
-        *_config_differences(admin, present),
+        *_config_differences(admin, present, settings),
     ]
 
 
@@ -137,7 +144,20 @@ def _replication_differences(settings: Settings, found: dict[str, Any]) -> list[
     return differences
 
 
-def _config_differences(admin: AdminClient, wanted: list[Topic]) -> list[str]:
+def _is_ours_to_alter(settings: Settings, topic: str, key: str, found: str | None) -> bool:
+    """Whether a topic's setting follows ours. A retention that somebody has altered by hand stays as it is, unless the
+    setting has been given: what Kafka removes does not come back."""
+    if key != "retention.ms":
+        return key in BROKERS_TIME
+    following = {
+        topic_name(settings.prefix, "commands"): "command_retention_days",
+        topic_name(settings.prefix, "job-events"): "history_retention_days",
+    }
+    # Versions up to 0.2 made both topics so.
+    return topic in following and (found == FOREVER or following[topic] in settings.model_fields_set)
+
+
+def _config_differences(admin: AdminClient, wanted: list[Topic], settings: Settings) -> list[str]:
     if not wanted:
         return []
     resources = {ConfigResource(ResourceType.TOPIC, topic.name): topic for topic in wanted}
@@ -148,7 +168,9 @@ def _config_differences(admin: AdminClient, wanted: list[Topic]) -> list[str]:
         for key, value in topic.config.items():
             if key not in actual or actual[key].value == value:
                 continue
-            if key in BROKERS_TIME and _altered(admin, topic.name, key, value):
+            if _is_ours_to_alter(settings, topic.name, key, actual[key].value) and _altered(
+                admin, topic.name, key, value
+            ):
                 log.info(
                     "topic %s had %s=%s, and has %s now", topic.name, key, actual[key].value, value,
                     extra=as_event("migrate.changed", topic=topic.name),

@@ -14,6 +14,11 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
+def counted(count: int, what: str) -> str:
+    """Such as ``1 job`` and ``2 jobs``; `what` is the word for one."""
+    return f"{number(count)} {what}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as ``1:02:03`` or ``2:03``; ``-`` for an unknown time."""
     if seconds is None:

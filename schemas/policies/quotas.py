@@ -31,6 +31,7 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     requests_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 500.0
     event_streams: Count = 200
     webhooks: Count = 20
+    keys: Count = 1000
     weight: Annotated[float, Meta(ge=0.01, le=100)] = 1.0
 
 
@@ -48,6 +49,7 @@ QuotaName = Literal[
     "requests_per_second",
     "event_streams",
     "webhooks",
+    "keys",
 ]
 
 
@@ -88,6 +90,7 @@ LIMITS: Final[dict[str, Limit]] = {
         Limit("event_streams", "streams", 429, "open event streams, of each API process",
               "close one, or ask for the job now and then instead"),
         Limit("webhooks", "webhooks", 429, "webhooks", "delete one that is not needed"),
+        Limit("keys", "keys", 429, "keys that can be used", "revoke one that is not needed"),
     )
 }  # fmt: skip
 """Name -> limit, in the order of docs/limits.md."""

@@ -24,6 +24,7 @@ from tests.cluster import ROOT, Cluster
 from tests.conftest import named_servers, own_settings
 from tests.e2e.browser import fill_upload, launched, opened, state
 from tests.faults.bad_rows import spoil
+from tests.webhook_receiver import receiver
 
 PICTURES: Final = ROOT / "docs" / "pictures"
 WIDE: Final = {"viewport": {"width": 1280, "height": 900}}
@@ -108,7 +109,7 @@ def take(browser: Browser, cluster: Cluster, folder: Path) -> None:
             if shown:
                 page.locator(shown).screenshot(path=target)
             else:
-                page.screenshot(path=target, full_page=name.startswith("job"))
+                page.screenshot(path=target, full_page=name.startswith(("job", "webhooks")))
             print(target.relative_to(ROOT))
 
     def file(name: str, data: bytes) -> Path:
@@ -140,6 +141,16 @@ def take(browser: Browser, cluster: Cluster, folder: Path) -> None:
     )
     on("estimate", "/", estimate, "details.start[open]")
     on("dry-run", f"/jobs/{tried}", lambda page: expect(page.locator("#changes")).to_be_visible(), "#preview")
+    with receiver() as healthy, receiver() as refusing:
+        refusing.answer = lambda received: 204 if "created" in received.event["type"] else 500
+        for name, to, states in (("on-call", healthy, ["FAILED", "PAUSED"]), ("warehouse", refusing, [])):
+            hook = {"name": name, "url": f"{to.url}/sluice", "organisation": ORGANISATION, "states": states}
+            made = cluster.call("POST", "/v1/webhooks", json=hook)["id"]
+            cluster.call("POST", f"/v1/webhooks/{made}/test")
+        cluster.wait_state(cluster.upload(folder / "people-2026-10.csv", ORGANISATION), "COMPLETED")
+        failing = f"/v1/webhooks/{made}"
+        cluster.wait(lambda: cluster.call("GET", failing)["condition"] == "failing", 60, "a receiver is seen to fail")
+        on("webhooks", "/webhooks", lambda page: expect(page.get_by_text("Send now").first).to_be_visible())
 
 
 def changes(cluster: Cluster, file: Callable[[str, bytes], Path]) -> str:

@@ -12,6 +12,7 @@ from sample_csv.ready import FILES
 from tests.conftest import People
 from tests.e2e.commandline import CommandLine
 from tests.faults.evidence import count
+from tests.faults.legacy_files import as_stored
 from verify.compare import compare
 
 ROWS = 8_000
@@ -35,6 +36,9 @@ def test_an_upload_is_paused_resumed_and_completed(sluice: CommandLine, people: 
     written = count(sluice.settings, job_id)
     sluice("rate", job_id, "none")
     assert "PAUSED" in sluice("job", job_id[:12]).stdout
+    assert sluice.json("pause", job_id, "--resume-at", "1h")["resume_at"] is not None
+    assert "goes on by itself at" in sluice("job", job_id).stdout
+    assert sluice.json("pause", job_id)["resume_at"] is None, "another command cancels it"
     assert count(sluice.settings, job_id) == written
     assert sluice.json("resume", job_id)["state"] == "RUNNING"
     assert f"{ROWS:,} rows applied" in sluice("watch", job_id).stdout
@@ -136,6 +140,16 @@ def test_jobs_are_listed_newest_first(sluice: CommandLine) -> None:
 )
 def test_wrong_usage_is_exit_code_2_with_a_sentence(sluice: CommandLine, words: tuple[object, ...], told: str) -> None:
     assert told in sluice(*words, code=2).stderr
+
+
+@pytest.mark.parametrize("rows", [1000, 10_000, 100_000])
+def test_the_dummy_files_of_old_are_uploaded_without_any_option(sluice: CommandLine, tmp_path: Path, rows: int) -> None:
+    file = tmp_path / "old.csv"
+    sluice("sample", "people", rows, "-o", file, "--style", "legacy")
+    job = sluice.json("upload", file, "--dataset", "people", "--organisation", f"old-{rows}", "--wait")
+    assert (job["state"], job["progress"]["rows_applied"], job["options"]) == ("COMPLETED", rows, {})
+    verdict = compare(sluice.settings, job["id"], "people", as_stored(job, file))
+    assert verdict.holds, str(verdict)
 
 
 def test_a_file_of_old_is_made_and_uploaded_with_its_columns_told(sluice: CommandLine, tmp_path: Path) -> None:

@@ -203,6 +203,17 @@ def test_each_team_has_its_page_and_signing_out_ends_the_session_everywhere(
             expect(page.get_by_label("API key")).to_be_visible()
             assert httpx2.get(f"{api}/jobs/{own}", cookies=cookie, trust_env=False).status_code == 303
 
+    viewer = Team(cluster, api, "a-viewer", teams[0].organisation, "viewer")
+    with opened(browser) as page:
+        page.goto(api)
+        page.get_by_label("API key").fill(viewer.key)
+        page.keyboard.press("Enter")
+        expect(page.locator("table.jobs")).to_contain_text(jobs[0])
+        expect(page.get_by_role("link", name="Webhooks")).to_have_count(0)
+        page.goto(f"{api}/webhooks")
+        expect(page.locator("main")).to_contain_text("operator")
+        expect(page.get_by_role("button", name="Make the webhook")).to_have_count(0)
+
     # An admin makes a key by keyboard and without scripts, and takes it back.
     with opened(browser, java_script_enabled=False) as page:
         page.goto(f"{cluster.settings.api}/keys")

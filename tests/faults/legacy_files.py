@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sample_csv.datasets import Dataset, Style
 from sample_csv.rows import generate_bytes
@@ -33,16 +35,22 @@ def with_notes(folder: Path, rows: int) -> Path:
     return file
 
 
-def assert_stored(cluster: Cluster, job_id: str, file: Path, **more: str) -> None:
-    """Each row of the file is a document, with its values under the names of fields and the time of the upload."""
-    job = cluster.job(job_id)
+def as_stored(job: Mapping[str, Any], file: Path, **more: str) -> Path:
+    """The file as the job should store it: its values under the names of fields, `more` in every row, and the time of
+    the upload.
+    """
     columns = job["source"]["columns"]
     uploaded = f"{job['created_at'][:19]}Z"
     with file.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     kept = [name for name, field in columns.items() if field]
     header = [*(columns[name] for name in kept), *more, "created_at"]
-    expected = file.with_name(f"{job_id}-expected.csv")
+    expected = file.with_name(f"{job['id']}-expected.csv")
     expected.write_bytes(as_csv([header, *([*(row[name] for name in kept), *more.values(), uploaded] for row in rows)]))
-    verdict = compare(cluster.settings, job_id, "people", expected)
+    return expected
+
+
+def assert_stored(cluster: Cluster, job_id: str, file: Path, **more: str) -> None:
+    """Each row of the file is a document as `as_stored` says."""
+    verdict = compare(cluster.settings, job_id, "people", as_stored(cluster.job(job_id), file, **more))
     assert verdict.holds, f"{verdict}\n{cluster.events(job_id)}"

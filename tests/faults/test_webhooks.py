@@ -169,7 +169,8 @@ def test_a_thousand_events_come_while_senders_are_killed(cluster: Cluster, organ
 
     def pruned() -> bool:
         """Deliveries of events that may be read again are kept; with later ones the older ones go."""
-        publish(cluster, organisation, [next(more) for _ in range(20)])
+        if condition(cluster, hook)["pending"] == 0:  # on a busy machine more would come than go
+            publish(cluster, organisation, [next(more) for _ in range(20)])
         kept = cluster.call("GET", f"/v1/webhooks/{hook['id']}/deliveries", params={"limit": 1000})
         return bool(0 < kept["total"] < 200)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from elasticsearch import Elasticsearch
 from starlette.testclient import TestClient
 
@@ -17,7 +18,7 @@ from api.app import create_app
 from api.readmodel.job_follower import job_follower
 from api.readmodel.job_index import EventSeen, JobSeen, Seen
 from control.creation.admission import holder
-from control.machine import Context
+from control.machine.context import Context
 from control.reaction import react
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.clock import now_ms
@@ -168,9 +169,25 @@ def _store_errors(store: Elasticsearch, index: str, job_id: str, count: int) -> 
     assert not store.bulk(index=index, operations=operations)["errors"]
 
 
+def take_senders_times(config: Settings, topic: str) -> None:
+    """Have a topic's records carry the time that their sender gives, so that some can be old."""
+    entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = AdminClient(librdkafka_config(config))
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(20)
+
+    def taken() -> bool:
+        (future,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
+        return bool(future.result(20)["message.timestamp.type"].value == "CreateTime")
+
+    wait_until(taken, 20, "the broker takes the new setting")
+
+
 def test_a_start_does_not_read_the_history_of_jobs_that_left_long_ago(own: Settings) -> None:
     producer = Producer(librdkafka_config(own))
     names = {name: topic_name(own.prefix, name) for name in ("jobs", "job-events")}  # type: ignore[arg-type]
+    take_senders_times(own, names["job-events"])
     now = now_ms()
     for at, key in ((1, b"gone"), (now - 30 * DAY_MS, b"gone"), (now, b"known"), (now, b"newer")):
         producer.produce(names["job-events"], b'{"type": "event"}', key, timestamp=at)

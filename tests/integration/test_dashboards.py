@@ -17,7 +17,7 @@ from elasticsearch import Elasticsearch
 from api.glance.error_groups import error_groups
 from api.glance.models import ErrorGroups
 from api.jobs.reading.row_errors import error_page
-from api.models import RowErrorPage
+from api.models.reports import RowErrorPage
 from kibana.catalog import CHARTS, DASHBOARDS, text
 from processor.rebuild import rebuild
 from runtime.clients import async_elasticsearch, elasticsearch

@@ -31,7 +31,9 @@ def served(tmp_path: Path) -> Iterator[Served]:
     if made.returncode != 0:
         pytest.skip(f"no file system can be made here: {made.stderr.decode().strip()}")
     try:
-        app, log = stub(tmp_path, storage=small, import_folders=str(tmp_path), elasticsearch=RowErrors())
+        app, log = stub(
+            tmp_path, storage=small, import_folders=str(tmp_path), elasticsearch=RowErrors(), draft_hours=1e6
+        )
         with TestClient(app, raise_server_exceptions=False) as client:
             yield client, log, small
     finally:
@@ -64,3 +66,17 @@ def test_the_page_says_so_too(served: Served) -> None:
     parts = [("dataset", (None, "people")), ("organisation", (None, "default")), ("file", ("a.csv", LARGE, "text/csv"))]
     answer = served[0].post("/start/upload", files=parts, headers={"sec-fetch-site": "same-origin"})
     assert (answer.status_code, "disk is full" in answer.text) == (507, True), answer.text
+
+
+def test_a_file_that_comes_in_parts_stays_as_far_as_it_has_come(served: Served) -> None:
+    client, _, folder = served
+    source = {"upload": "people.csv"}
+    job = {"operation": "upload", "dataset": "people", "source": source}
+    job_id = client.post("/v1/jobs", json=job).json()["id"]
+    path = f"/v1/jobs/{job_id}/file"
+    answer = client.patch(path, content=LARGE, headers={"Upload-Offset": "0"})
+    assert (answer.status_code, "disk is full" in answer.text) == (507, True), answer.text
+    come = int(client.head(path).headers["upload-offset"])
+    assert come == sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= 256 * 1024
+    assert client.get(f"/v1/jobs/{job_id}").json()["state"] == "DRAFT"
+    assert client.post(f"/v1/jobs/{job_id}/terminate").status_code == 202

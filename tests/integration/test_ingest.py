@@ -18,7 +18,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from csvfile.cutter import Limits
-from ingest.files import Roots
+from ingest.blocks.files import Roots
 from ingest.sources import SourceContext, Step, block_source
 from runtime.clients import librdkafka_config
 from runtime.datasets import load_datasets

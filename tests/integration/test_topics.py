@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from math import inf
 
 import pytest
 from confluent_kafka import (
@@ -15,7 +16,14 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from runtime.clients import librdkafka_config
 from runtime.provision import provision_topics
@@ -36,12 +44,8 @@ def config(settings: MakeSettings) -> Iterator[Settings]:
 
 
 def kept_by_time(config: Settings) -> list[str]:
-    """Topics whose records are removed after a time, and the commands, whose time counts."""
-    return [
-        topic.name
-        for topic in topics(config.prefix, 2)
-        if int(topic.config.get("retention.ms", -1)) > 0 or topic.name.endswith(".commands")
-    ]
+    """Topics whose records are removed after a time."""
+    return [topic.name for topic in topics(config.prefix, 2) if int(topic.config.get("retention.ms", -1)) > 0]
 
 
 def produced(config: Settings, topic: str, *times: int) -> list[Message]:
@@ -108,3 +112,36 @@ def test_topics_of_an_older_version_are_altered_and_the_rest_is_reported(
     assert len(produced(config, inbox, LONG_AGO, FAR_AHEAD)) == 2
     caplog.clear()
     assert provision_topics(config) == differences and not caplog.records
+
+
+def test_commands_and_history_are_kept_for_as_long_as_the_settings_say(
+    config: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    admin = AdminClient(librdkafka_config(config))
+    names = commands, history = f"{config.prefix}.commands", f"{config.prefix}.job-events"
+    older = [topic for topic in topics(config.prefix, 2, commands_days=inf, history_days=inf) if topic.name in names]
+    for future in admin.create_topics([NewTopic(t.name, 1, 1, config=dict(t.config)) for t in older]).values():
+        future.result()
+    wait_until(lambda: set(names) <= set(admin.list_topics(timeout=10).topics), 20, "the broker lists them")
+
+    def kept() -> list[str]:
+        asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in names])
+        found = {resource.name: future.result()["retention.ms"].value for resource, future in asked.items()}
+        return [found[name] for name in names]
+
+    with caplog.at_level(logging.INFO):
+        assert provision_topics(config) == []
+    wait_until(lambda: kept() == [str(30 * DAY_MS), str(400 * DAY_MS)], 20, "topics of older versions follow")
+    assert f"topic {commands} had retention.ms=-1, and has {30 * DAY_MS} now" in caplog.text
+
+    entry = ConfigEntry("retention.ms", str(900 * DAY_MS), incremental_operation=AlterConfigOpType.SET)
+    for future in admin.incremental_alter_configs(
+        [ConfigResource(ResourceType.TOPIC, history, incremental_configs=[entry])]
+    ).values():
+        future.result()
+    wait_until(lambda: kept()[1] == str(900 * DAY_MS), 20, "someone has altered it by hand")
+    (left,) = provision_topics(config)
+    assert f"topic {history} has retention.ms={900 * DAY_MS}" in left
+    asked = Settings(**{**config.model_dump(exclude_unset=True), "history_retention_days": 500})
+    assert provision_topics(asked) == []
+    wait_until(lambda: kept()[1] == str(500 * DAY_MS), 20, "a setting that is given counts")

@@ -14,7 +14,7 @@ from api.jobs.creation.retry_file import RowSet, corrected_header, rows_problem
 from csvfile.cutter import Limits
 from csvfile.errors import CsvFileError
 from runtime.datasets import load_datasets
-from runtime.identity import identity_of
+from runtime.files.identity import identity_of
 from schemas.job import Input, LaneTotals, Options
 from schemas.messages.commands import CreateJob, InputEnded, LanesDone
 from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub

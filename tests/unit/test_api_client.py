@@ -10,21 +10,26 @@ from typing import Any
 
 import httpx2
 import pytest
+import typer.main
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from client import Retry, Unreachable
+from api.jobs.actions import COMMANDS
+from client import AsyncSluice, Retry, Sluice, Unreachable
 from client.protocol.steps import Coded, Part, Steps
 from client.requests import parts
 from commandline import connection, following
 from commandline.address import api_key, api_url
 from commandline.cli import app as cli
 from commandline.view.wording import line
+from devstack.cli import app as whole_line
 from runtime.settings import Settings
 from runtime.text.formatting import duration, number, size
 from schemas.job import Input, LaneTotals, RestedLane
-from schemas.messages.commands import InputEnded, LanesDone, LanesRested, PurgeEnded, UndoChecked
-from tests.api_stub import PEOPLE, ROW, StubLog, stub
+from schemas.messages.commands import InputEnded, LanesDone, LanesRested, PurgeEnded, RowsInspected, UndoChecked
+from schemas.suspicion import Suspicion
+from tests.api_stub import CATALOG, PEOPLE, ROW, StubLog, stub
+from tests.api_world import RowErrors
 
 
 class Terminal:
@@ -227,6 +232,42 @@ def test_wait_ends_with_the_job(terminal: Terminal, people: str, failed: int, co
     assert terminal.run("watch", "last", code=code).splitlines()[-1].startswith(f"Job {job['id']} is {state}")
 
 
+def test_wait_ends_with_a_job_that_rests_since_its_first_rows_look_like_an_accident(
+    terminal: Terminal, people: str
+) -> None:
+    told = "name and country look exchanged: 998 of 1,000 rows fit better with them the other way round"
+    seen = Suspicion(kind="exchanged", columns=("name", "country"), fit=0.998, rows=1000, message=told)
+
+    def inspected(command: object) -> None:
+        terminal.log.after = None
+        job = max(terminal.log.live.view.jobs.values(), key=lambda job: job.command_offset)
+        terminal.log.report(RowsInspected(job_id=job.id, epoch=job.epoch, suspicion=seen, own_rows=1000))
+        epoch = terminal.log.live.view.jobs[job.id].epoch
+        lanes = {number: RestedLane(epoch=epoch, totals=LaneTotals()) for number in (0, 1)}
+        terminal.log.report(LanesRested(job_id=job.id, run=job.run, epoch=epoch, lanes=lanes))
+
+    terminal.log.after = inspected
+    shown = terminal.run("upload", people, "--dataset", "people", "--wait", code=1)
+    assert f"is PAUSED ({told}" in shown
+    assert "0 rows applied" in shown and "sluice resume" in shown and "sluice terminate" in shown
+    job = json.loads(terminal.run("watch", "last", "--json", code=1))
+    assert (job["state"], job["suspicion"]["message"]) == ("PAUSED", told)
+
+
+def test_a_shell_completes_job_ids(terminal: Terminal, people: str) -> None:
+    terminal.run("upload", people, "--dataset", "people")
+    job_id = json.loads(terminal.run("job", "last", "--json"))["id"]
+
+    def completed(word: str) -> list[str]:
+        words = {"_SLUICE_COMPLETE": "complete_bash", "COMP_WORDS": f"sluice pause {word}", "COMP_CWORD": "2"}
+        return CliRunner().invoke(whole_line, [], prog_name="sluice", env=words).output.split()
+
+    assert completed(job_id[:4]) == [job_id]
+    assert completed("") == [job_id, "last"]
+    assert completed("la") == ["last"]
+    assert completed("zz") == []
+
+
 def test_acting(terminal: Terminal, people: str) -> None:
     terminal.run("upload", people, "--dataset", "people")
     terminal.rest()
@@ -241,10 +282,54 @@ def test_acting(terminal: Terminal, people: str) -> None:
     assert "ROLLED_BACK" in terminal.run("rollback", "last")
 
 
+def test_many_jobs_get_one_command_with_one_reason(terminal: Terminal, people: str) -> None:
+    for organisation in ("acme", "globex", "initech"):
+        terminal.run("upload", people, "--dataset", "people", "--organisation", organisation)
+    few = terminal.run("pause", "--organisation", "acme", "--state", "RUNNING", "--reason", "half of it", "--no-wait")
+    assert "pause: 1 job, " in few and "1 still under way" in few
+    asked = terminal.run("terminate", "--operation", "upload", "--no-wait", code=2)
+    assert "this would terminate 3 jobs" in asked and "--yes" in asked
+    stop = json.loads(terminal.run("pause", "--all", "--reason", "stop", "--no-wait", "--json"))
+    assert (stop["jobs"], stop["under_way"]) == (3, 3), "what is on its way already is named as well"
+    listed = json.loads(terminal.run("jobs", "--json"))
+    assert {job["state"] for job in listed} == {"PAUSING"}
+    assert {(job["organisation"], job["reason"]) for job in listed} >= {("acme", "half of it"), ("globex", "stop")}
+    assert "not known" in terminal.run("pause", "--state", "SLEEPING", code=2)
+
+
+def test_a_time_to_start_is_set_shown_and_cancelled(terminal: Terminal, people: str) -> None:
+    later = terminal.run("upload", people, "--dataset", "people", "--start-at", "2h")
+    assert "QUEUED" in later and "it starts at" in terminal.run("job", "last")
+    assert "is RUNNING" in terminal.run("resume", "last")
+    assert "it starts at" not in terminal.run("job", "last")
+
+
+def test_row_errors_come_by_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, people: str) -> None:
+    app, log = stub(tmp_path, elasticsearch=RowErrors())
+    monkeypatch.setenv("SLUICE_API_URL", "http://testserver")
+    original = connection.Api
+    with TestClient(app) as client:
+        monkeypatch.setattr(connection, "Api", lambda: original(client._transport))
+        terminal = Terminal(log)
+        terminal.finish(1)
+        terminal.run("upload", people, "--dataset", "people", "--wait", code=1)
+        shown = terminal.run("errors", "last", "--groups")
+        assert "50%" in shown and "odd" in shown and "--like ROW" in shown
+        assert json.loads(terminal.run("errors", "last", "--groups", "--json"))["groups"][0]["rows"] == 1
+        assert "odd" in terminal.run("errors", "last", "--like", "1")
+        assert "use one of them" in terminal.run("errors", "last", "--groups", "--csv", code=2)
+
+
+def test_every_action_on_a_job_is_a_command_and_a_method_of_both_clients() -> None:
+    commands: dict[str, Any] = typer.main.get_command(cli).commands  # type: ignore[attr-defined]
+    for there in (commands, vars(Sluice), vars(AsyncSluice)):
+        assert sorted(set(COMMANDS) - set(there)) == []
+
+
 def test_wrong_usage_is_2(terminal: Terminal, people: str, tmp_path: Path) -> None:
     assert "there is no file" in terminal.run("upload", str(tmp_path / "none.csv"), "--dataset", "people", code=2)
     assert "can't be read" in terminal.run("upload", str(tmp_path), "--dataset", "people", code=2)
-    assert "use one of people, teams" in terminal.run("upload", people, "--dataset", "cats", code=2)
+    assert f"use one of {', '.join(CATALOG.datasets)}" in terminal.run("upload", people, "--dataset", "cats", code=2)
     assert "does not fit" in terminal.run("teams", people, code=2)
     assert "has no date" in terminal.run("export", "--dataset", "teams", "--from", "2026-01-01", code=2)
     assert "there are no jobs" in terminal.run("job", "last", code=2)

@@ -106,6 +106,19 @@ def test_what_can_not_be_asked_of_columns(served: Served, job: dict[str, Any], w
     assert not log.sent
 
 
+def test_constants_are_another_name_of_what_is_set(served: Served) -> None:
+    client, log = served
+    file = b"name,email,phone,favorite_color\nAnn,ann@example.org,+31201234567,blue\n"
+    made = make_job(client, file, options={"constants": {"country": "NL"}})
+    assert (made.status_code, made.json()["options"]["set"]) == (201, {"country": "NL"}), made.text
+    job = {"operation": "upload", "dataset": "people", "organisation": "inbox", "source": "topic"}
+    by_inbox = client.post("/v1/jobs", json={**job, "options": {"constants": {"country": "NL"}}})
+    assert (by_inbox.status_code, by_inbox.json()["options"]) == (201, {"set": {"country": "NL"}}), by_inbox.text
+    both = make_job(client, file, options={"constants": {"country": "NL"}, "set": {"country": "NL"}})
+    assert both.status_code == 400 and "two names of one option" in both.json()["error"]["message"]
+    assert len(log.sent) == 2
+
+
 def test_rows_of_the_inbox_may_have_constants(served: Served) -> None:
     client, log = served
     job = {"operation": "upload", "dataset": "people", "source": "topic", "options": {"set": {"country": "NL"}}}

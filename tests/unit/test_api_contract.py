@@ -21,7 +21,7 @@ from api.web.routing import Endpoint
 from schemas.messages.commands import PurgeEnded, UndoChecked
 from schemas.messages.webhooks import Delivery, delivery_key
 from schemas.policies.principals import Role
-from tests.api_stub import PEOPLE, StubElasticsearch, StubLog, make_job, rest, stub
+from tests.api_stub import PEOPLE, ROW, StubElasticsearch, StubLog, make_job, rest, stub
 from tests.api_world import CORRECTED, ROUTES, UPLOAD, World
 
 
@@ -100,9 +100,21 @@ def without_elasticsearch(world: World, name: str) -> Response:
     return world.ask(name, world.fitting_job(name))
 
 
-def full_disk(world: World, name: str) -> Response:
+def packed_draft(world: World) -> str:
+    """A draft whose file has come, and has to be written anew when it starts."""
+    job_id = world.draft()
+    assert world.ask("appendFile", job_id, content=gzip.compress(PEOPLE + ROW * 100)).status_code == 204
+    return job_id
+
+
+def unpacks_to_too_much(world: World) -> Response:
+    world.start(limits='{"stored_bytes": 500}')
+    return world.ask("startJob", packed_draft(world))
+
+
+def full_disk(world: World, name: str, job_id: str = "") -> Response:
     """The answer where a file may have no more than ten bytes, as on a disk that is full then."""
-    job_id = world.fitting_job(name) if ROUTES[name].of_a_job else ""
+    job_id = job_id or (world.fitting_job(name) if ROUTES[name].of_a_job else "")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
     try:
@@ -184,6 +196,9 @@ WAYS: dict[tuple[str, int], Callable[[World], Response]] = {
     ("getLimits", 404): of_another_organisation,
     ("createJob", 507): lambda world: full_disk(world, "createJob"),
     ("retryErrors", 507): lambda world: full_disk(world, "retryErrors"),
+    ("appendFile", 507): lambda world: full_disk(world, "appendFile"),
+    ("startJob", 507): lambda world: full_disk(world, "startJob", packed_draft(world)),
+    ("startJob", 413): unpacks_to_too_much,
     **{(name, 200): plain(name) for name in ("healthz", "readyz", "metrics", "getDescription")},
     **{(name, 200): about(name) for name in ("getJob", "getHistory", "getErrors", "getErrorsCsv", "getPreview")},
     **{(name, 200): about(name) for name in ("getErrorGroups", "getSeries", "getReport")},

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from api.glance.models import Mark
 from api.glance.series import Span, known_part, owner_changes, points, span_of
 from api.pages.glance import drawing
 from api.pages.glance.drawing import ceiling, spark
+from api.pages.glance.marks import labels, lines
 from commandline.arguments import when
 from commandline.errors import ClientError
 from runtime.text.report_text import report_text
@@ -85,7 +88,29 @@ def test_a_drawing_holds_for_odd_numbers() -> None:
     assert spark([]) == ""
     assert spark([0.0, 0.0]) == ""
     assert "NaN" not in spark([0, 5, 1e9])
-    assert drawing._mark(series_with("2026-09-21T14:13:20Z"), series_with("").marks[0]).percent == "0.00%"
+    assert [line.percent for line in drawing.rates(series_with("2026-09-21T14:13:20Z")).lines] == ["0.00%"]
+
+
+@given(st.lists(st.floats(0, 1), max_size=60))
+def test_no_number_of_a_mark_lies_over_another_on_the_narrowest_screen(places: list[float]) -> None:
+    shown = labels(sorted(places))
+    spans: dict[int, list[tuple[float, float]]] = {}
+    for label in shown:
+        at, width = float(label.percent[:-1]) / 100 * 260, 8 * len(label.text)
+        span = (at - width, at) if label.side == "end" else (at, at + width)
+        assert 36 + 16 * label.level <= 142, "it is within the drawing"
+        assert all(end < span[0] or span[1] < begin for begin, end in spans.get(label.level, []))
+        spans.setdefault(label.level, []).append(span)
+    told = [tuple(map(int, label.text.split("-"))) for label in shown]
+    numbers = [number for ends in told for number in range(ends[0], ends[-1] + 1)]
+    assert numbers == list(range(1, len(places) + 1)), "each mark is in one label"
+
+
+def test_marks_of_one_moment_share_a_label_and_a_failure_is_drawn_over_the_others() -> None:
+    assert [(label.text, label.side) for label in labels([0.2, 0.2, 0.9])] == [("1-2", "start"), ("3", "end")]
+    assert [line.kind for line in lines([("Failed", 0.2), ("Paused", 0.2), ("WorkersChanged", 0.2)])] == [
+        "other", "held", "bad",
+    ]  # fmt: skip
 
 
 def series_with(at: str) -> Any:

@@ -31,7 +31,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
         def start(**values: Any) -> Served:
             text = msgspec.json.encode({"organisations": {"acme": values}}).decode()
-            app, log = stub(tmp_path, limits=text, import_folders=str(tmp_path), elasticsearch=RowErrors())
+            app, log = stub(
+                tmp_path, limits=text, import_folders=str(tmp_path), elasticsearch=RowErrors(), draft_hours=1e6
+            )
             client = open_apps.enter_context(TestClient(app, raise_server_exceptions=False))
             return client, log, tmp_path / "storage"
 
@@ -47,6 +49,31 @@ def refused(answer: Response, code: int, limit: str) -> None:
     assert (answer.status_code, error["details"].get("limit")) == (code, limit), answer.text
     assert "acme" in error["message"] and f"limit {limit}" in error["message"]
     assert (answer.headers.get("retry-after") is not None) == (code == 429)
+
+
+def draft(client: TestClient) -> str:
+    source = {"upload": "people.csv"}
+    job = {"operation": "upload", "dataset": "people", "organisation": "acme", "source": source}
+    return str(client.post("/v1/jobs", json=job).json()["id"])
+
+
+def append(client: TestClient, job_id: str, offset: int, data: bytes) -> Response:
+    return client.patch(f"/v1/jobs/{job_id}/file", content=data, headers={"Upload-Offset": str(offset)})
+
+
+def test_what_comes_for_drafts_counts_before_they_start(serve: Callable[..., Served]) -> None:
+    client, _, folder = serve(stored_bytes=1000, body_bytes=900)
+    first, second = draft(client), draft(client)
+    file = PEOPLE + ROW * 10
+    assert append(client, first, 0, file).status_code == 204
+    used = {limit["name"]: limit["used"] for limit in client.get("/v1/limits?organisation=acme").json()["limits"]}
+    assert used["stored_bytes"] == len(file)
+    refused(append(client, second, 0, PEOPLE + ROW * 5), 413, "stored_bytes")
+    refused(append(client, first, len(file), ROW * 20), 413, "body_bytes")
+    assert sum(path.stat().st_size for path in stored(folder)) <= 1000
+    assert client.post(f"/v1/jobs/{second}/terminate").status_code == 202
+    assert append(client, first, len(file), ROW).status_code == 204
+    assert client.post(f"/v1/jobs/{first}/start").status_code == 200
 
 
 QUOTED = PEOPLE + ROW.replace(b"Ann", b'"A\nn\nn"')

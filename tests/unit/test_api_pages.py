@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.models import HistoryEntry
+from api.models.jobs import HistoryEntry
 from api.pages.access.signing import own_path
 from api.pages.available_actions import ALL, available_actions
 from api.pages.files import StaticOfPage
@@ -220,7 +220,7 @@ def test_teams_are_started(served: Served) -> None:
         (PEOPLE, {"rows_per_second": "fast"}, "rows a second is a number from 0.001"),
         (PEOPLE, {"rows_per_second": "-1"}, "from 0.001"),
         (PEOPLE, {"organisation": "a b"}, "1 to 64 letters"),
-        (PEOPLE, {"dataset": "cats"}, "use one of people, teams"),
+        (PEOPLE, {"dataset": "cats"}, f"use one of {', '.join(CATALOG.datasets)}"),
     ],
 )
 def test_a_wrong_form_is_refused_in_words(served: Served, tmp_path: Path, body: bytes, fields: Any, words: str) -> None:
@@ -348,6 +348,17 @@ def test_what_comes_from_outside_is_escaped(served: Served) -> None:
     for page in ("/", path, f"{path}/live?seen={script}", f"{path}/history", f"/?organisation={script}"):
         assert "<script>alert" not in client.get(page).text
         assert "&lt;script&gt;" in client.get(page).text or "live" in page
+
+
+def test_a_job_whose_columns_can_t_be_kept_has_been_started_all_the_same(served: Served) -> None:
+    client, log = served
+    parts = [("dataset", (None, "people")), ("keep", (None, "ours")), ("file", ("people.csv", PEOPLE + ROW))]
+    for _ in range(2):  # sent again it makes no second job
+        answer = client.post("/start/upload?key=k1", files=parts, headers=HTMX)
+        assert answer.status_code == 503
+        for words in ("the job was started, but its columns are not kept as ours", "no second job", "Open job"):
+            assert words in text_of(answer.text)
+    assert len({command.job_id for command in log.sent}) == 1
 
 
 # -- whom it serves --------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.jobs.reading.job_view import job_view
-from api.models import HistoryEntry, Preview, PreviewRow
+from api.models.jobs import HistoryEntry
+from api.models.reports import Preview, PreviewRow
 from api.pages.access.session import COOKIE, SECURE_COOKIE
 from api.pages.available_actions import available_actions
 from api.pages.rendering import fragment

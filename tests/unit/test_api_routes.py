@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from api.readmodel import command_log as command_module
 from schemas.job import Input, LaneTotals, RestedLane
 from schemas.messages.commands import FileFinished, InputAdvanced, InputEnded, LanesDone, LanesRested
-from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
+from tests.api_stub import CATALOG, PEOPLE, ROW, StubLog, make_job, stub
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_new_job_is_described_in_full(served: Served, tmp_path: Path) -> None:
         ({"operation": "export", "from": "2026-01-01"}, "send no file"),
         ({"operation": "export", "from": "2026-01-01", "file": "/a.csv"}, "leave out file"),
         ({"from": "2026-01-01"}, "belong to operation export"),
-        ({"dataset": "cats"}, "use one of people, teams"),
+        ({"dataset": "cats"}, f"use one of {', '.join(CATALOG.datasets)}"),
         ({"dataset": None}, "dataset is missing"),
         ({"organisation": "a b"}, "1 to 64 letters"),
         ({"options": {"max_errors": -1}}, "a number from 0 to"),
@@ -368,4 +368,4 @@ def test_pages_and_metrics(served: Served) -> None:
     assert "There are no jobs yet" not in client.get("/").text
     assert 'sluice_jobs{state="RUNNING"} 1.0' in client.get("/metrics").text
     assert client.get("/v1/stats").json()["states"]["RUNNING"] == 1
-    assert [item["name"] for item in client.get("/v1/datasets").json()["datasets"]] == ["people", "teams"]
+    assert [item["name"] for item in client.get("/v1/datasets").json()["datasets"]] == list(CATALOG.datasets)

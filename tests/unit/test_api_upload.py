@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from api.errors import ApiError, invalid, unavailable
 from api.jobs.creation.job_form import JobForm
-from api.models import JobRequest
+from api.models.requests import JobRequest
 from api.uploads.allowance import UNBOUNDED, Allowance
 from api.uploads.import_folders import Seen
 from api.uploads.multipart import FormReader, boundary_of

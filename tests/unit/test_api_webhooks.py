@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from client import BadRequest, Conflict, NotFound, Sluice
 from commandline import connection
 from commandline.cli import app as cli
 from control.webhooks.registry import read_webhook
@@ -290,3 +291,37 @@ def test_the_command_line(served: Served, monkeypatch: pytest.MonkeyPatch) -> No
     assert "more than one URL" in sluice("create", URL, "--url", URL, code=2)
     assert "url is missing" in sluice("create", "night", code=2)
     assert json.loads(sluice("create", "--json"))["name"] == "addresses"
+
+
+# -- the client in Python ---------------------------------------------------------------------------------------------
+
+
+def test_the_python_client(served: Served) -> None:
+    client, log = served
+    sluice = Sluice("http://testserver", transport=client._transport)
+    made = sluice.create_webhook(URL, organisation="acme", states=["FAILED"], events=["sluice.job.failed"])
+    assert (made.name, made.states, made.events) == ("8.8.8.8", ["FAILED"], ["sluice.job.failed"])
+    assert made.secret == log.webhooks.webhooks.all[made.id].secret
+    other = sluice.create_webhook(URL, name="ops")
+    assert [one.id for one in sluice.webhooks().webhooks] == [made.id, other.id]
+    assert [one.id for one in sluice.webhooks("acme").webhooks] == [made.id]
+    assert sluice.test_webhook(made).answer == 204
+    log.receiver.outcome = Outcome(500, "the receiver answered 500")
+    assert sluice.test_webhook(made.id).error == "the receiver answered 500"
+    pend(log, made.id, 1, status="failed", tried_at=NOW, error="away")
+    pend(log, made.id, 2)
+    assert (sluice.webhook(made).pending, sluice.webhook(made).failed) == (1, 1)
+    assert [one.event_id for one in sluice.deliveries(made).deliveries] == ["e2", "e1"]
+    assert [one.error for one in sluice.deliveries(made, status="failed", limit=5).deliveries] == ["away"]
+    assert [sluice.redeliver(made).deliveries, sluice.redeliver(made, "e2").deliveries] == [1, 1]
+    renewed = sluice.renew_webhook_secret(sluice.webhook(made))
+    assert renewed.secret == log.webhooks.webhooks.all[made.id].secret != made.secret
+    sluice.delete_webhook(renewed)
+    assert sluice.create_webhook(None).name == "addresses"
+    for call in (sluice.webhook, sluice.delete_webhook, sluice.test_webhook, sluice.deliveries, sluice.redeliver):
+        with pytest.raises(NotFound, match="there is no webhook"):
+            call(made)
+    with pytest.raises(Conflict, match="already"):
+        sluice.create_webhook(URL, name="ops")
+    with pytest.raises(BadRequest, match="private network"):
+        sluice.create_webhook("https://10.0.0.1/hook")

@@ -21,7 +21,7 @@ from msgspec import inspect
 from starlette.testclient import TestClient
 
 from api.jobs.reading.job_view import job_view
-from api.models import InputEnd, JobRequest, Rate, Reason, Start
+from api.models.requests import InputEnd, JobRequest, Rate, Reason, Start
 from api.readmodel.job_index import JobIndex, LaneSeen, lane_state
 from control.budget import overspent
 from processor.lanes.fairness import TokenBucket

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin
 
 import httpx2
 import pytest
@@ -157,7 +157,8 @@ class Parameter:
     """A parameter of a command: its name on the command line, and the type that its function says."""
 
     def __init__(self, command: str, of: Any) -> None:
-        kind = get_type_hints(inspect.unwrap(COMMANDS[command].callback))[of.name]
+        kind = inspect.signature(COMMANDS[command].callback, eval_str=True).parameters[of.name].annotation
+        kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
         self.kind = next((one for one in get_args(kind) if one is not NoneType), kind)
         self.name: str = of.name
         self.argument = of.param_type_name == "argument"

@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,15 +23,23 @@ from commandline.connection import Api
 from commandline.errors import ClientError
 from tests.cluster import ROOT
 from tests.hostile import ESCAPE, JOB, JOB_ID
+from tests.waiting import wait_until
 
 JOBS = {"jobs": [JOB, {**JOB, "state": "COMPLETED_WITH_ERRORS", "organisation": ESCAPE}], "next": None}
 RAW = b"row,value\n1,\x1b[31m\xff\n"
 
 
+STATS = {
+    "rows_per_second": 50.0, "states": {"RUNNING": 2, "PAUSED": 0}, "workers": 1, "readers": 2, "partitions": 8,
+    "stored": {"index_bytes": 10**7, "file_bytes": 10**6}, "out_of_reach": ["Elasticsearch can't be reached"],
+}  # fmt: skip
+
+
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        csv = self.path.endswith("errors.csv")
-        content = RAW if csv else json.dumps(JOBS if "?" in self.path or self.path.endswith("jobs") else JOB).encode()
+        listed = "?" in self.path or self.path.endswith("jobs")
+        content = json.dumps(STATS if self.path == "/v1/stats" else JOBS if listed else JOB).encode()
+        content = RAW if self.path.endswith("errors.csv") else content
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -124,6 +134,64 @@ def test_a_pipe_is_told_to_be_one(api: str) -> None:
             done.stderr
             == b"sluice: /dev/stdin is a pipe or a device: write what comes from it to a file, and name that\n"
         )
+
+
+class Screen:
+    """`sluice top` in a terminal of this size, and all that it has written there."""
+
+    def __init__(self, api: str, wide: int, high: int, **environment: str) -> None:
+        self.mine, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (high, wide))
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "COLUMNS", "LINES"))
+        }
+        kept |= {"SLUICE_API_URL": api, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **environment}
+        command = [sys.executable, "-m", "devstack.cli", "top"]
+        self.child = subprocess.Popen(command, cwd=ROOT, env=kept, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        os.set_blocking(self.mine, False)
+        self.written = ""
+
+    def shows(self, text: str) -> None:
+        """Wait until it is on the screen."""
+        wait_until(lambda: text in self._read(), 60, f"the screen shows {text!r}")
+
+    def press(self, keys: str) -> None:
+        """Press keys; what was written before them is forgotten."""
+        self._read()
+        self.written = ""
+        os.write(self.mine, keys.encode())
+
+    def _read(self) -> str:
+        with contextlib.suppress(OSError):  # nothing is there yet, or the program has ended
+            while more := os.read(self.mine, 65536):
+                self.written += more.decode("utf-8", "replace")
+        return self.written
+
+
+@pytest.mark.parametrize(("wide", "environment"), [(100, {}), (40, {"NO_COLOR": "1"})])
+def test_all_jobs_live_in_a_terminal(api: str, wide: int, environment: dict[str, str]) -> None:
+    screen = Screen(api, wide, 20, **environment)
+    screen.shows("1 worker, 2 readers")
+    screen.shows(f"> {JOB_ID[:6]}")
+    screen.shows("Elasticsearch can't be reached")
+    for keys, text in (
+        ("t", "y: and take its rows out" if wide > 80 else "keep its rows"),
+        ("n", "Nothing is terminated."),
+        ("f", "[at work"),
+        ("fff", "[all jobs"),
+        ("/", "Search: _"),
+        ("zz\r", "There are no such jobs."),
+        ("\x1b", f"> {JOB_ID[:6]}"),
+    ):
+        screen.press(keys)
+        screen.shows(text)
+    if environment:
+        assert not re.search("\x1b\\[[0-9;]*3[0-8][;m]", screen.written), "there are no colours"
+    screen.press("q")
+    assert screen.child.wait(60) == 0
+    screen.shows("\x1b[?1049l")
+    os.close(screen.mine)
 
 
 @pytest.mark.parametrize("width", [40, 80])

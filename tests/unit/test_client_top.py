@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from commandline.commands.top import keys_in
-from commandline.view.top_view import FILTERS, Command, View, changes, lines, press
+from commandline.view.top_view import FILTERS, Command, View, changes, lines, press, settled
 
 
 def job(job_id: str, state: str = "RUNNING", percent: float = 10.0, **more: Any) -> dict[str, Any]:
@@ -48,12 +49,31 @@ def test_it_fits_every_terminal_and_always_says_which_job_is_in_which_state(wide
         assert "1m8hk871yrjsw0rj  FAILED" in text(VIEW, wide, high)
 
 
+def test_a_narrow_terminal_shows_beginnings_of_ids_that_tell_jobs_apart_and_says_all_else_to_its_end() -> None:
+    ids = [f"k{sign}gsfp8kj0nzfbft377mnp0kwde" for sign in "abc"]
+    stats = {**STATS, "workers": 1, "states": {"RUNNING": 3, "PAUSED": 2, "COMPLETED_WITH_ERRORS": 1}}
+    shown = text(View(jobs=[job(one, "COMPLETED_WITH_ERRORS", 99.9) for one in ids], stats=stats), 40, 20)
+    assert all(f"{one[:6]}" in shown for one in ids)
+    assert shown.count("COMPLETED_WITH_ERRORS  99.9") == 3
+    for words in ("3 RUNNING", "2 PAUSED", "1 COMPLETED_WITH_ERRORS", "1 worker,", "10.0 MB in", "t terminate"):
+        assert words in shown
+    alike = [f"kgsfp8kj{sign}" for sign in "abc"]
+    assert all(one in text(View(jobs=[job(one) for one in alike], stats=stats), 20, 20) for one in alike)
+
+
 def test_the_chosen_job_is_marked_without_colours_and_stays_chosen() -> None:
     view, _ = pressed(VIEW, "down")
     assert "> 1m8hk871yrjsw0rj" in text(view)
     moved = View(jobs=[job("new"), *JOBS], stats=STATS, chosen=view.chosen)
     assert "> 1m8hk871yrjsw0rj" in text(moved)
     assert pressed(moved, "p")[1] == Command("pause", "1m8hk871yrjsw0rj")
+
+
+def test_a_job_that_comes_does_not_take_the_place_of_the_one_that_a_key_means() -> None:
+    looked = settled(VIEW)
+    assert pressed(replace(looked, jobs=[job("new"), *JOBS]), "p")[1] == Command("pause", "1m8hk84x21cnt58f")
+    ended = pressed(looked, "f", "f", "f")[0]
+    assert pressed(replace(ended, jobs=[job("new", "FAILED"), *JOBS]), "f", "r")[1] == Command("resume", JOBS[2]["id"])
 
 
 def test_a_termination_is_asked_for_first() -> None:

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from devstack.foreground import ROLES
+from devstack.foreground.roles import ROLES
 from runtime.settings import Settings
 from tests.manifests import ROOT
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from control.creation.inspection import INSPECTED_ROWS
 from control.jobtable import JobTable
-from control.machine import Context
+from control.machine.context import Context
 from control.reaction import Reaction, react
 from schemas.job import Input, Job, Source, State
 from schemas.messages.commands import CreateJob, InputAdvanced, InputFailed, PauseJob, SetRate

@@ -10,7 +10,9 @@ from msgspec.structs import replace
 
 from control.creation.inspection import awaits_inspection
 from control.errors import Rejected
-from control.machine import Context, decide, evolve
+from control.machine.context import Context
+from control.machine.decision import decide
+from control.machine.evolution import evolve
 from control.reaction import start
 from control.timers import timer_of
 from control.transitions import TRANSITIONS, moved_by

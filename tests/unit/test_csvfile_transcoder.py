@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from csvfile.encodings import _names, encoding_named, likely
 from csvfile.errors import CsvFileError
-from csvfile.transcoder import Transcoder
+from csvfile.text.encodings import _names, encoding_named, likely
+from csvfile.text.transcoder import Transcoder
 
 ENCODINGS = sorted({found for name in _names().values() if (found := encoding_named(name))})
 ODD = b"ab,\n\r\x1b$B~{}\xe4\x81\xd8\x00+-"

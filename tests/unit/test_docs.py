@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -32,6 +33,9 @@ BESIDE_SETTINGS = {
 """Variables that are read outside of the Settings class."""
 
 DESCRIBED = re.compile(r"^\| `(SLUICE_\w+)` \| (?:`([^`]*)`|\*.*\*) \| .+ \|$", re.MULTILINE)
+TODAY = [page for page in PAGES if page.parent.name != "decisions" and page.name != "CHANGELOG.md"]
+"""Pages that say what is so now."""
+CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"(?:\./sluice|^ *sluice|`sluice) ([a-z]+(?:-[a-z]+)*)", re.MULTILINE)
 
@@ -98,6 +102,33 @@ def test_every_command_is_described() -> None:
     assert missing == []
 
 
+def sources() -> list[Path]:
+    folders = [init.parent for init in ROOT.glob("*/__init__.py")]
+    return [path for folder in (*folders, ROOT / "tests") for path in folder.rglob("*.py")]
+
+
+def named_in_code(page: Path, pattern: str) -> list[str]:
+    """What a page sets in the type of code, as far as it fits the pattern."""
+    return [text for text in CODE.findall(page.read_text(encoding="utf-8")) if re.fullmatch(pattern, text)]
+
+
+@pytest.mark.parametrize("page", TODAY, ids=lambda page: page.name)
+def test_modules_that_are_named_exist(page: Path) -> None:
+    modules = named_in_code(page, r"[a-z_]+(/[a-z_0-9]+)+\.py")
+    assert [module for module in modules if not (ROOT / module).is_file()] == []
+
+
+def test_what_a_newcomer_is_to_change_or_to_run_exists() -> None:
+    page = ROOT / "docs" / "how-to-add.md"
+    places = named_in_code(page, r"[\w.-]+/[\w./-]*|[\w-]+\.(?:html|md|py|yml)")
+    assert [name for name in places if not (ROOT / name.replace("NAME", "people")).exists()] == []
+    modules = [text.split()[-1] for text in named_in_code(page, r"python -m [\w.]+")]
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
+    known = {word for path in sources() for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+    names = {text.partition("[")[0] for text in named_in_code(page, r"test_\w+(\[\w+\])?|[A-Z_]{4,}|[A-Z][a-z]+[\w.]*")}
+    assert [name for name in sorted(names) if not set(name.split(".")) <= known] == []
+
+
 def test_no_file_names_a_package_registry_or_a_home_folder() -> None:
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
@@ -143,8 +174,7 @@ def test_the_tables_of_roles_are_made_of_the_routes() -> None:
 
 
 def test_no_word_comes_back_that_hides_who_does_what() -> None:
-    folders = [init.parent for init in ROOT.glob("*/__init__.py")]
-    modules = [path for folder in (*folders, ROOT / "tests") for path in folder.rglob("*.py") if path != Path(__file__)]
+    modules = [path for path in sources() if path != Path(__file__)]
     riddle = re.compile("|".join(RIDDLES), re.IGNORECASE)
     found = [
         f"{path.relative_to(ROOT)}: {match.group()}"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from api.jobs.creation.retry_file import RowSet, corrected_header, rows_problem
 from api.jobs.reading.row_errors import csv_lines, csv_row
 from csvfile.cutter import Limits
-from ingest.files import Roots
+from ingest.blocks.files import Roots
 from ingest.sources import SourceContext, block_source
 from processor.validation.rows import row_checker
 from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset, parse_dataset

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from csvfile.cutter import Limits
+from ingest.blocks.files import Roots
 from ingest.errors import SourceError
-from ingest.files import Roots
 from ingest.sources import SourceContext, block_source
 from runtime.datasets import load_datasets
 from schemas.descriptors.datasets import ERROR_COLUMNS

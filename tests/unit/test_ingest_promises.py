@@ -15,10 +15,10 @@ from api.errors import ApiError
 from api.uploads.import_folders import Seen, digest_of
 from api.uploads.spool import SpooledFile
 from csvfile.cutter import Limits
-from ingest import files
 from ingest.block_source import Step
+from ingest.blocks import files
+from ingest.blocks.files import Roots
 from ingest.errors import SourceError
-from ingest.files import Roots
 from ingest.sources import SourceContext, block_source
 from runtime.datasets import load_datasets
 from schemas.job import Input, Source

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csvfile.cutter import Cut, Limits, Place, cut
-from ingest.rows_ahead import MOST_BYTES, with_rows_ahead
+from ingest.blocks.rows_ahead import MOST_BYTES, with_rows_ahead
 
 
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(0, 50), st.integers(1, 40))

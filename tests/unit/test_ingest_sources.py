@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from csvfile.cutter import Limits
+from ingest.blocks.files import Roots, locate, open_source
 from ingest.errors import SourceError
-from ingest.files import Roots, locate, open_source
 from ingest.sources import SourceContext, Step, block_source
 from runtime.datasets import load_datasets
 from schemas.job import Input, Source

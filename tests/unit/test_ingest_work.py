@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from control.jobtable import JobTable
 from csvfile.cutter import Limits
+from ingest.blocks.files import Roots
 from ingest.delivery_watermark import DeliveryWatermark, with_counts
-from ingest.files import Roots
 from ingest.offset_tracker import OffsetTracker
 from ingest.plan_run import PlanRun, Stage
 from ingest.plan_validity import PlanValidity, judge, starting_point

@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from devstack.foreground import ROLES
+from devstack.foreground.roles import ROLES
 from runtime.settings import Settings
 from schemas.topics import topics
 from tests.crd_schema import custom_schemas, problems

@@ -173,6 +173,8 @@ def test_a_pattern_that_browsers_do_not_know_is_left_to_the_api(pattern: str) ->
     [
         ("a,b\n1,2\n3,4\n5,", {}, "a,b\n", [["1", "2"], ["3", "4"]]),
         ('a;b\r\n"x;""y""\r\nz";2\r\n\r\n3;4\r\n', {"delimiter": ";"}, "a;b\r\n", [['x;"y"\r\nz', "2"], ["3", "4"]]),
+        ('"sep=;";;\na;b\n1;2\n', {"delimiter": ";"}, '"sep=;";;\na;b\n', [["1", "2"]]),
+        ("sep=;\n#x\na;b\n1;2\n", {"delimiter": ";", "comment": "#"}, "sep=;\n#x\na;b\n", [["1", "2"]]),
         ("\n \nsep=|\na|b\n1|2\n", {"delimiter": "|"}, "sep=|\na|b\n", [["1", "2"]]),
         ("Title\n#x\n\na,b\r1,2\r", {"skipLines": 1, "comment": "#"}, "a,b\r", [["1", "2"]]),
         ("a,b\n'1,\\'',2\n", {"quote": "'", "escape": "\\"}, "a,b\n", [["1,'", "2"]]),

@@ -21,12 +21,13 @@ from processor.outcome import Outcome
 from processor.stream.lease import Lease
 from processor.stream.log_reader import RestoredPartitions, inheritance_of
 from runtime.clock import Clock
+from runtime.datasets import load_datasets
 from runtime.files.storage import Storage
 from runtime.settings import Settings
 from schemas.job import Job, State
 from schemas.messages.blocks import RowBlock
 from schemas.messages.codec import decode, encode
-from schemas.messages.commands import Command, FileFinished, LanesRested, UndoChecked, WorkFailed
+from schemas.messages.commands import Command, FileFinished, LanesRested, RowsInspected, UndoChecked, WorkFailed
 from schemas.messages.dead_letters import DeadLetter
 from schemas.messages.lanes import OWNER_KEY, LaneRecord, OwnerRecord, lane_key, owner_key
 from tests.control_world import world_in
@@ -71,6 +72,15 @@ class Parked:
         raise AssertionError("every block is in memory")
 
 
+class FoundNothing(dict[str, Any]):
+    """The body of any answer of an Elasticsearch that has nothing: of two searches as well."""
+
+    def __missing__(self, name: str) -> Any:
+        if name == "responses":
+            return [{}, {}]
+        raise KeyError(name)
+
+
 class Worker:
     """An engine, what it is given, and a list of what it writes."""
 
@@ -78,6 +88,8 @@ class Worker:
         self.written: list[Record] = []
         self.letters: list[DeadLetter] = []
         self.kafka_error: KafkaError | None = None
+        self.asked = 0
+        """Requests to Elasticsearch, of which each finds nothing."""
         self.jobs = JobTable()
         self.sleeps = Sleeps()
         self.reader = Parked()
@@ -113,7 +125,8 @@ class Worker:
         self.letters += letters
 
     async def _answer(self, *_: Any) -> Any:
-        return SimpleNamespace(body={})
+        self.asked += 1
+        return SimpleNamespace(body=FoundNothing())
 
     async def _inherit(self, partitions: Collection[int]) -> RestoredPartitions:
         return self.inherited
@@ -125,10 +138,11 @@ class Worker:
         self.engine.recovered()
         await asyncio.sleep(0)
 
-    async def meet(self, job: Job, offset: int) -> list[str]:
+    async def meet(self, job: Job, offset: int, *columns: str) -> list[str]:
         """Have it take note of a block; answers a list that says once it is acknowledged."""
         said: list[str] = []
-        block = RowBlock(job_id=job.id, block=2 * offset, first_row=1, columns=["a"], rows=[["x"]])
+        named = list(columns) or ["a"]
+        block = RowBlock(job_id=job.id, block=2 * offset, first_row=1, columns=named, rows=[["x"] * len(named)])
         await self.engine.dispatch(0, offset, encode(block), SimpleNamespace(ack=lambda: said.append("ack") or True))
         return said
 
@@ -235,6 +249,50 @@ def raises(error: Exception) -> Callable[..., Any]:
         raise error
 
     return apply
+
+
+# -- first rows ------------------------------------------------------------------------------------------------------
+
+
+def test_own_rows_are_asked_for_while_the_first_block_is_on_its_way() -> None:
+    async def story() -> None:
+        people = load_datasets()["people"]
+        worker = Worker(Steps(), {"people": people})
+        job = world_in(State.RUNNING).job()
+        await worker.own(job)
+        running = asyncio.create_task(worker.engine.run())
+        await until(lambda: worker.asked)
+        await turns()
+        asked = worker.asked
+        assert worker.reports(RowsInspected) == []
+        await worker.meet(job, 0, *people.columns)
+        await until(lambda: worker.reports(RowsInspected))
+        (report,) = worker.reports(RowsInspected)
+        assert (report.job_id, report.epoch, worker.asked, worker.failed) == (job.id, job.epoch, asked, [])
+        running.cancel()
+
+    tell(story)
+
+
+def test_a_job_that_stops_before_its_first_block_has_come_is_looked_at_when_it_goes_on() -> None:
+    async def story() -> None:
+        people = load_datasets()["people"]
+        worker = Worker(Steps(), {"people": people})
+        job = world_in(State.RUNNING).job()
+        await worker.own(job)
+        running = asyncio.create_task(worker.engine.run())
+        await until(lambda: worker.asked)
+        paused = worker.change(job, state=State.PAUSED, epoch=job.epoch + 1)
+        await worker.meet(paused, 0, *people.columns)
+        await turns()
+        assert worker.reports(RowsInspected) == []
+        resumed = worker.change(paused, state=State.RUNNING, epoch=paused.epoch + 1)
+        await worker.meet(resumed, 0, *people.columns)
+        asked = worker.asked
+        await until(lambda: worker.asked > asked)
+        running.cancel()
+
+    tell(story)
 
 
 # -- rebalancing -----------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ class Records:
     def __init__(self, offsets: list[int], flows: bool = True) -> None:
         self.consumer: Any = object.__new__(WorkerConsumer)
         self.app = SimpleNamespace(consumer_generation_id=3)
-        self.thread = SimpleNamespace(current_assignment=object(), is_member=True)
+        self.thread = SimpleNamespace(current_assignment=object(), is_member=True, idle=False)
         self.batch = Batch({PARTITION: [SimpleNamespace(offset=offset) for offset in offsets]}, self.now)
         self.resumed = asyncio.Event()
         more = {

@@ -18,12 +18,14 @@ from hypothesis import strategies as st
 from processor.operations.csv_cells import documents
 from processor.validation.columns import compile_column
 from runtime.datasets import load_datasets
+from runtime.migration.topics import wanted_topics
+from runtime.settings import Settings
 from schemas.descriptors.datasets import DatasetError, parse_dataset
 from schemas.descriptors.fields import FALSE_VALUES
 from schemas.ids import JOB_ID, job_id_for_key, new_job_id
 from schemas.indices import data_mapping
 from schemas.jsonschema import MESSAGES
-from schemas.topics import topics
+from schemas.topics import DAY_MS, topics
 from tests.descriptors import DESCRIPTORS
 
 NAME = {"name": "name"}
@@ -282,13 +284,23 @@ def test_every_topic_has_its_messages_and_every_message_its_topic() -> None:
 
 def test_rows_are_kept_as_long_as_lanes_may_point_to_them() -> None:
     by_name = {topic.name: topic for topic in topics("s", 8)}
-    assert by_name["s.commands"].config["retention.ms"] == "-1"
-    assert by_name["s.job-events"].config["retention.ms"] == "-1"
+    assert int(by_name["s.commands"].config["retention.ms"]) >= int(by_name["s.rows"].config["retention.ms"])
     assert by_name["s.commands"].partitions == 1, "commands have one order"
     for name in ("s.jobs", "s.lanes"):
         assert by_name[name].config["cleanup.policy"] == "compact"
     assert by_name["s.lanes"].partitions == by_name["s.rows"].partitions == 8
     assert "compact" not in by_name["s.rows"].config["cleanup.policy"]
+
+
+def test_the_history_is_kept_for_as_long_as_settings_say_and_never_less_than_the_jobs() -> None:
+    def kept(**given: object) -> list[str]:
+        by_name = {topic.name: topic.config for topic in wanted_topics(Settings(prefix="s", **given))}  # type: ignore[arg-type]
+        return [by_name[name]["retention.ms"] for name in ("s.commands", "s.job-events")]
+
+    assert kept() == [str(30 * DAY_MS), str(400 * DAY_MS)]
+    assert kept(command_retention_days=20, history_retention_days=90) == [str(20 * DAY_MS), str(90 * DAY_MS)]
+    assert kept(history_retention_days=90, job_retention_days=500)[1] == str(500 * DAY_MS)
+    assert kept(command_retention_days="forever", history_retention_days="forever") == ["-1", "-1"]
 
 
 def test_a_field_that_is_not_searched_is_in_the_document_alone() -> None:

@@ -79,3 +79,23 @@ def test_a_key_that_is_thrown_away_is_gone_and_one_that_is_damaged_is_told(tmp_p
     (tmp_path / "file").touch()
     with pytest.raises(SealError, match="SLUICE_STORAGE"):
         JobKeys(tmp_path / "file").obtain("j1")
+
+
+def test_keys_that_are_prepared_are_the_ones_that_others_find(tmp_path: Path) -> None:
+    keys, other = JobKeys(tmp_path), JobKeys(tmp_path)
+    jobs = [f"job{number}" for number in range(20)]
+    known = other.obtain(jobs[3])
+    for job_id in [*jobs, *jobs]:
+        keys.prepare(job_id)
+    assert [keys.obtain(job_id) for job_id in jobs] == [other.find(job_id) for job_id in jobs]
+    assert keys.obtain(jobs[3]) == known
+
+
+def test_a_key_that_could_not_be_prepared_is_tried_again(tmp_path: Path) -> None:
+    keys = JobKeys(tmp_path)
+    (tmp_path / "keys").write_text("a file in the place of the folder")
+    keys.prepare("job1")
+    with pytest.raises(SealError, match="job1"):
+        keys.obtain("job1")
+    (tmp_path / "keys").unlink()
+    assert keys.obtain("job1") == JobKeys(tmp_path).find("job1")

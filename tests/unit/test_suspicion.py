@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.accident_data import Table, columns_moved, exchanged, shifted, years_wrong
+from bench.accidents.tables import Table, columns_moved, exchanged, shifted, years_wrong
 from processor.suspicion.judging import suspicion_of
 from processor.suspicion.rearrangements import exchanges, moves
 from schemas.descriptors.datasets import parse_dataset

@@ -239,6 +239,8 @@ def test_the_newest_are_kept_to_be_looked_at() -> None:
     for number in range(300):
         world.pend(number)
     world.run(lambda: len(world.sent) == 300 and len(world.of("delivered")) == registry.KEPT_DELIVERED)
+    gone = [name for _, name, value in world.topics.records if value is None]
+    assert len(gone) == len(set(gone)) == 300 - registry.KEPT_DELIVERED, "each is removed once"
 
 
 def test_a_lane_forgets_what_was_delivered_elsewhere() -> None:

@@ -14,7 +14,9 @@ from control.creation.admission import creation_problem
 from control.creation.kinds import BUILT_IN
 from control.errors import Rejected
 from control.jobtable import JobTable
-from control.machine import Context, decide, evolve_all
+from control.machine.context import Context
+from control.machine.decision import decide
+from control.machine.evolution import evolve_all
 from csvfile.columns import Wanted, match_columns, wanted_by
 from extensions.testing.wire import Wire
 from ingest.inbox.records import RowMaker

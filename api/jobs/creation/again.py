@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from api.errors import ApiError
 from api.jobs.reading.stored_file import Standing, standing
-from api.models import JobRequest
+from api.models.requests import JobRequest
 from api.uploads.conversion import plain
 from api.uploads.import_folders import Look, Seen
 from api.uploads.upload import Upload

@@ -19,7 +19,8 @@ from api.jobs.creation.estimates import export_rows, require_confirmed
 from api.jobs.creation.job_form import JobForm
 from api.jobs.creation.job_query import request_in_query
 from api.jobs.creation.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
-from api.models import Elsewhere, JobRequest
+from api.jobs.creation.option_names import with_first_names
+from api.models.requests import Elsewhere, JobRequest
 from api.readmodel.command_log import submit
 from api.remote.addresses import allowed_address, parsed
 from api.uploads.allowance import Allowance
@@ -114,7 +115,7 @@ def _receiver(request: Request) -> Receive:
 
 
 async def _receive_json(request: Request, admission: Admission, upload: Upload) -> CreateJob:
-    data = await short_body(request)
+    data = with_first_names(await short_body(request))
     asked = request_in(data)
     return await receive_elsewhere(request, admission, upload, asked, given_options(data))
 
@@ -155,6 +156,7 @@ async def _receive_url(
     if made is not None and made.source.url == address.shown:
         upload.forget()
         return replace(command, source=made.source)  # a repeat is not fetched again
+    upload.allow(admission.allowance(command))
     upload.expect(text_by(command.options))
     upload.look_with(partial(admission.look, command))
     await parts.fetches.fetch(request, address, settings, command.organisation, upload)
@@ -181,6 +183,7 @@ async def receive_again(
     asked = await admission.resolved(whose)
     command = admission.command(asked_again(asked, given, earlier), earlier.source)
     look, root = partial(admission.look, command), parts.settings.storage_root
+    upload.allow(admission.allowance(command))  # it may have to be written anew
 
     def read(stop: threading.Event) -> Source | None:
         return stored_again(earlier, command.options, root, upload, look, stop)

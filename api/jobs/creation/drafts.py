@@ -14,8 +14,10 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from api.errors import ApiError, KafkaUnavailableError, invalid
+from api.jobs.creation.draft_room import draft_file, room_for, within
 from api.jobs.creation.job_request import Admission
-from api.models import FilePart, Start
+from api.models.jobs import FilePart
+from api.models.requests import Start
 from api.readmodel.command_log import submit
 from api.uploads.conversion import beginning, plain
 from api.uploads.drafts import DraftFile, remove_drafts
@@ -28,7 +30,7 @@ from api.web.services import Services
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import text_by
 from runtime.clock import now_ms
-from runtime.identity import identity_of
+from runtime.files.identity import identity_of
 from runtime.telemetry.log_events import as_event
 from runtime.text.formatting import iso_time
 from schemas.job import Job, Source, State
@@ -39,22 +41,17 @@ log = logging.getLogger(__name__)
 _EXPIRY_SECONDS: Final = 300.0
 
 
-def draft_file(parts: Services, job: Job) -> DraftFile:
-    """The file of a job that is still to come, or has come in parts."""
-    announced = job.source.bytes if job.state is State.DRAFT else None
-    most = parts.settings.unpacked_bytes if announced is None else announced
-    return DraftFile(parts.settings.storage_root, job.id, job.source.name, most)
-
-
 async def take_part(parts: Services, job: Job, caller: Caller, offset: int, request: Request) -> int:
     """Take the next part of a draft's file; bytes that have come.
 
     Raises:
-        ApiError: 409, the job is no draft, or the part does not belong there; 400, the file does not fit; 413, 503.
+        ApiError: 409, the job is no draft, or the part does not belong there; 400, the file does not fit; 413, it is
+            too large, or exceeds what the organisation may store; 507 or 503, the disk does not take it.
     """
     require_draft(job, parts)
-    file = draft_file(parts, job)
-    size = await file.append(offset, while_holding(parts, caller, request.stream()))
+    file, allowed = draft_file(parts, job), await room_for(parts, job)
+    body = within(allowed, offset, while_holding(parts, caller, request.stream()))
+    size = await file.append(offset, body)
     if offset < HEAD_BYTES <= size:
         await asyncio.to_thread(_look_early, parts, job, caller, file)
     return size
@@ -95,7 +92,8 @@ async def start_draft(request: Request, parts: Services, job: Job, caller: Calle
     file = draft_file(parts, job)
     command = StartDraft(job_id=job.id, by=caller.name, reason=body.reason, source=Source())
     with file.locked() as path:
-        async with Upload(parts.settings.storage_root, job.id, parts.settings.unpacked_bytes) as upload:
+        allowed = await room_for(parts, job)
+        async with Upload(parts.settings.storage_root, job.id, parts.settings.unpacked_bytes, allowed) as upload:
             _require_bytes(job, path.stat().st_size)
             measured = await parts.files.run(request, partial(_measured, parts, job, caller, path, upload))
             _require_hash(body, measured or upload.source())

@@ -12,7 +12,7 @@ from elasticsearch import AsyncElasticsearch, NotFoundError, TransportError
 
 from api.errors import ApiError, invalid, unavailable
 from api.jobs.creation.job_request import Admission
-from api.models import Estimate, JobRequest
+from api.models.requests import Estimate, JobRequest
 from api.web.answer_limit import AnswerTooLongError
 from api.web.services import Services
 from control.creation.exports import confirmation_words, far_larger

@@ -7,7 +7,8 @@ from functools import partial
 from api.errors import ApiError, invalid
 from api.jobs.creation.again import given_options
 from api.jobs.creation.job_request import Admission, request_in
-from api.models import JobRequest
+from api.jobs.creation.option_names import with_first_names
+from api.models.requests import JobRequest
 from api.uploads.receiving import Part, TextPart
 from api.uploads.upload import Upload
 from csvfile.layout import text_by
@@ -65,6 +66,7 @@ class JobForm:
 
     def said(self, data: bytes) -> None:
         """The part ``job`` is this. Raises ApiError 400."""
+        data = with_first_names(data)
         self.asked = request_in(data)
         self.given = given_options(data)
 

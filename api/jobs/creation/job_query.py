@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from api.errors import invalid
 from api.jobs.creation.job_request import values_as, whole_number
-from api.models import JobRequest
+from api.models.requests import JobRequest
 from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS
 
 FIELDS: Final = ("operation", "dataset", "organisation", "reason", "start_at")

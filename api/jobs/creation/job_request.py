@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from api.errors import ApiError, invalid, refused
 from api.jobs.reading.times import time_in
 from api.mappings import Mappings
-from api.models import Elsewhere, EstimateRequest, JobRequest
+from api.models.requests import Elsewhere, EstimateRequest, JobRequest
 from api.uploads.allowance import Allowance
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
@@ -27,6 +27,7 @@ from csvfile.columns import Wanted, wanted_by
 from csvfile.errors import CsvFileError
 from csvfile.header import Header, look_at_header
 from csvfile.layout import format_of, layout_by
+from csvfile.text.encodings import another_encoding
 from runtime.clock import now_ms
 from schemas.job import FILE_OPTIONS, MODE_OPTIONS, Job, Options, Source
 from schemas.messages.codec import UndecodableError, decode, fit
@@ -203,9 +204,17 @@ class Admission:
                 raise refused(too_wide)
             if header.match.problem is not None:
                 raise CsvFileError(header.match.problem)
+            if self.made is None and command.options.encoding is None:
+                _require_utf8(head, whole)
             return _seen(header, command.options)
         except CsvFileError as error:
             raise invalid(str(error), dataset=dataset.name, expected=list(dataset.columns)) from error
+
+
+def _require_utf8(head: bytes, whole: bool) -> None:
+    problem = another_encoding(head, whole)
+    if problem is not None:
+        raise CsvFileError(problem)
 
 
 def _seen(header: Header, options: Options) -> Seen:

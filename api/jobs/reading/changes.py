@@ -12,7 +12,7 @@ from elasticsearch import ApiError as ElasticsearchError
 from api.errors import ApiError, unavailable
 from api.jobs.reading.row_errors import csv_lines
 from api.jobs.reading.row_pages import PAGE_BYTES, length, row_pages
-from api.models import ChangePage, Changes, ChangeView
+from api.models.reports import ChangePage, Changes, ChangeView
 from api.readmodel.totals import applied_totals
 from api.web.services import Services
 from schemas.descriptors.formulas import guard

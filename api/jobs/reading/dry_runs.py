@@ -10,7 +10,8 @@ from api.jobs.reading.row_errors import error_page
 from api.jobs.reading.row_pages import row_pages
 from api.jobs.reading.stored_file import Standing, standing
 from api.jobs.reading.times import time_in
-from api.models import Preview, PreviewRow, Start
+from api.models.reports import Preview, PreviewRow
+from api.models.requests import Start
 from api.readmodel.command_log import submit
 from api.readmodel.totals import applied_totals
 from api.web.auth import Caller

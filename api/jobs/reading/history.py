@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from api.models import HistoryEntry
+from api.models.jobs import HistoryEntry
 from runtime.text.formatting import iso_time
 from schemas.messages.events import CommandRejected, History, JobEvent
 

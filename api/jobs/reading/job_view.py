@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from api.jobs.reading.suspicions import suspicion_view
-from api.models import FormatView, JobView, Lane, Progress, SourceView
+from api.models.jobs import FormatView, JobView, Lane, Progress, SourceView
 from api.readmodel.job_index import JobIndex, LaneState
 from api.readmodel.totals import applied_totals, dealt_with, retried_totals, undone_totals
 from control.predicates import takes_more_rows

@@ -12,7 +12,9 @@ from api.jobs.reading.history import entries
 from api.jobs.reading.job_view import job_view
 from api.jobs.reading.paging import Query, newest, page_of
 from api.jobs.reading.row_errors import error_page
-from api.models import DatasetView, FieldView, HistoryEntry, JobPage, RowErrorPage
+from api.models.installation import DatasetView, FieldView
+from api.models.jobs import HistoryEntry, JobPage
+from api.models.reports import RowErrorPage
 from api.readmodel.event_loop import time_slices
 from api.web.auth import Caller
 from api.web.services import Services

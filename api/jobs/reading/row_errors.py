@@ -12,7 +12,7 @@ from elasticsearch import AsyncElasticsearch
 
 from api.errors import ApiError
 from api.jobs.reading.row_pages import PAGE_BYTES, Clause, length, row_pages, rows_of
-from api.models import RowErrorPage, RowErrorView
+from api.models.reports import RowErrorPage, RowErrorView
 from schemas.descriptors.datasets import ERROR_COLUMNS
 from schemas.descriptors.formulas import guard, unguard
 from schemas.indices import KEYWORD_CHARACTERS

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from api.uploads.import_folders import Seen, digest_of
-from runtime.identity import Match, match
+from runtime.files.identity import Match, match
 from schemas.job import Source
 
 MOST_HASHED_BYTES = 64 * 1024 * 1024

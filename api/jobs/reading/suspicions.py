@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from api.models import SuspicionView
+from api.models.jobs import SuspicionView
 from schemas.job import Job
 
 

@@ -11,7 +11,7 @@ from elasticsearch import NotFoundError
 
 from api.errors import ApiError, unavailable
 from api.jobs.reading.row_errors import csv_lines
-from api.models import UndonePage, UndoneRow
+from api.models.reports import UndonePage, UndoneRow
 from api.readmodel.totals import applied_totals, undone_totals
 from api.web.services import Services
 from schemas.indices import index_name

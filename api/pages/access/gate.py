@@ -114,7 +114,7 @@ async def session_of_page(request: Request) -> Caller | None:
 
 def refused(request: Request, error: ApiError) -> Response:
     """A refusal: beside the form that htmx sent, or as a page of its own."""
-    other_job = error.details.get("job_id") if error.code in (409, 422) else None
+    other_job = error.details.get("job_id") if error.code in (409, 422, 503) else None
     values: dict[str, Any] = {"error": error, "other_job": other_job}
     if wants_fragment(request):
         return fragment("refusal.html", error.code, error.headers, **values)

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api.errors import ApiError, invalid
 from api.jobs.creation.job_request import values_as
-from api.models import KeyMade, KeyRequest
+from api.models.principals import KeyMade, KeyRequest
 from api.pages import rendering
 from api.pages.fields import fields_of
 from api.principals.issuing import keys_of, make_key, revoke_key
@@ -56,9 +56,11 @@ async def create_key(request: Request) -> Response:
                 raise ApiError(409, text)
             made = new_key(secrets.token_bytes, once)
             body = values_as(_wanted(fields), KeyRequest)
-            key = await make_key(parts.principals, parts.audit, asking, address_of(request), body, made)
+            key = await make_key(
+                parts.principals, parts.audit, parts.catalog.quotas, asking, address_of(request), body, made
+            )
     except ApiError as error:
-        if error.code not in (400, 403, 409):
+        if error.code not in (400, 403, 409, 429):
             raise
         return await _page(request, error.code, problem=error.message, given=fields)
     return await _page(request, made=key)

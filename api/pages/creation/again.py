@@ -14,7 +14,7 @@ from api.errors import ApiError
 from api.jobs.creation.again import require_file
 from api.jobs.creation.create import receive_again
 from api.jobs.creation.job_request import Admission
-from api.models import Elsewhere
+from api.models.requests import Elsewhere
 from api.pages import rendering
 from api.pages.creation.columns import stored_table
 from api.pages.creation.forms import form_of_options, job_request

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from api.errors import ApiError, invalid
 from api.jobs.creation.job_form import JobForm
 from api.jobs.creation.job_request import Admission
-from api.models import Elsewhere, JobRequest
+from api.models.requests import Elsewhere, JobRequest
 from api.pages.creation.forms import Fields
 from api.uploads.receiving import MOST_FIELDS, MOST_JSON_BYTES, Part, TextPart, no_file_chosen
 from api.uploads.upload import Upload

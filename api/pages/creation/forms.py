@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from api.errors import invalid
 from api.jobs.creation.job_request import values_as, whole_number
-from api.models import JobRequest
+from api.models.requests import JobRequest
 from api.pages.start_forms import source_of
 from control.creation.admission import Kind
 from control.creation.limits import rate_problem

@@ -12,7 +12,8 @@ from api.jobs.creation.create import Receive, id_for, make_job, ready_to_create,
 from api.jobs.creation.estimates import require_confirmed
 from api.jobs.creation.job_request import Admission
 from api.mappings import require_name
-from api.models import JobRequest, MappingBody
+from api.models.mappings import MappingBody
+from api.models.requests import JobRequest
 from api.pages.creation.file_form import FileForm
 from api.pages.creation.forms import Fields, job_request
 from api.pages.fields import fields_of
@@ -23,6 +24,7 @@ from api.uploads.upload import Upload
 from api.web.services import caller, services
 from control.creation.admission import Kind
 from runtime.clock import now_ms
+from schemas.job import Job
 from schemas.messages.commands import CreateJob
 
 
@@ -50,13 +52,20 @@ async def started(request: Request, receive: Receive) -> Response:
         raise ApiError(422, text, error.details) from error
     keep = getattr(request.state, "keep", "")
     if keep:
-        options = job.options
-        body = MappingBody(
-            dataset=job.dataset, columns=options.columns, set=options.set, ignore_extra=options.ignore_extra
-        )
-        who = caller(request).name
-        await parts.mappings.save(job.organisation, keep, body, who, now_ms(), parts.catalog.datasets)
+        await _keep_columns(request, job, keep)
     return go_to(request, f"/jobs/{job.id}")
+
+
+async def _keep_columns(request: Request, job: Job, name: str) -> None:
+    """Keep the job's columns as a mapping. The job is there already, and a refusal says so."""
+    parts, options = services(request), job.options
+    body = MappingBody(dataset=job.dataset, columns=options.columns, set=options.set, ignore_extra=options.ignore_extra)
+    try:
+        await parts.mappings.save(job.organisation, name, body, caller(request).name, now_ms(), parts.catalog.datasets)
+    except ApiError as error:
+        again = "send this form again to keep them: no second job is made"
+        text = f"the job was started, but its columns are not kept as {name}: {error.message}; {again}"
+        raise ApiError(error.code, text, {"job_id": job.id}) from error
 
 
 def _with_file(request: Request, operation: str, kind: Kind) -> Receive:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from api.glance.models import Mark, Point, Series
+from api.glance.models import Point, Series
+from api.pages.glance.marks import Label, Line, labels, lines
 
 WIDE: Final = 1000
 HIGH: Final = 100
 _NICE: Final = (1, 2, 2.5, 5, 10)
-_KINDS: Final = {"Failed": "bad", "Paused": "held", "Resumed": "on"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,6 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A line across, for a mark."""
-
-    kind: str
-    percent: str
-    side: Literal["start", "end"]
-    """On which side of the line its number stands."""
-
-
-@dataclass(frozen=True, slots=True)
 class Plot:
     """One drawing."""
 
@@ -45,6 +35,7 @@ class Plot:
     top: float
     """The value at its upper edge."""
     lines: list[Line]
+    labels: list[Label]
 
 
 def rates(series: Series) -> Plot:
@@ -55,7 +46,7 @@ def rates(series: Series) -> Plot:
         f"L{_x(_end(series, point))},{_y(point.rows_per_second, top)}"
         for point in series.points
     )
-    return Plot([Path("rate", f"M0,{HIGH} {corners} L{WIDE},{HIGH} Z")], top, _lines(series))
+    return Plot([Path("rate", f"M0,{HIGH} {corners} L{WIDE},{HIGH} Z")], top, *_marks(series))
 
 
 def sums(series: Series) -> Plot:
@@ -66,7 +57,7 @@ def sums(series: Series) -> Plot:
     paths = [Path("done", _line(series, done, top))]
     if any(undone):
         paths.append(Path("undone", _line(series, undone, top)))
-    return Plot(paths, top, _lines(series))
+    return Plot(paths, top, *_marks(series))
 
 
 def spark(values: Sequence[float]) -> str:
@@ -118,10 +109,6 @@ def _line(series: Series, values: Sequence[int], top: float) -> str:
     return f"M0,{HIGH} {' '.join(corners)}"
 
 
-def _lines(series: Series) -> list[Line]:
-    return [_mark(series, mark) for mark in series.marks]
-
-
-def _mark(series: Series, mark: Mark) -> Line:
-    share = place(series, mark.at)
-    return Line(_KINDS.get(mark.event, "other"), f"{100 * share:.2f}%", "end" if share > 0.5 else "start")
+def _marks(series: Series) -> tuple[list[Line], list[Label]]:
+    shares = [place(series, mark.at) for mark in series.marks]
+    return lines([(mark.event, share) for mark, share in zip(series.marks, shares, strict=True)]), labels(shares)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 from contextlib import suppress
 
-from csvfile.encodings import advice, bad_byte
 from csvfile.errors import CsvFileError
 from csvfile.grammar import LineCounter
+from csvfile.text.encodings import EBCDIC, advice, bad_byte
 
 
 class Transcoder:
@@ -29,6 +29,8 @@ class Transcoder:
         state = self._decoder.getstate()
         try:
             text = self._decoder.decode(data, last)
+            if self._encoding in EBCDIC:
+                text = text.replace("\x85", "\n")
             made = text.encode()
         except UnicodeDecodeError as error:
             self._decoder.setstate(state)

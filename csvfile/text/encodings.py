@@ -5,9 +5,13 @@ from __future__ import annotations
 import codecs
 import encodings
 import pkgutil
+import re
+from contextlib import suppress
 from encodings.aliases import aliases
 from functools import lru_cache
 from typing import Final
+
+from csvfile.grammar import count_lines
 
 _NO_TEXT: Final = frozenset(
     {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "aliases"}
@@ -20,8 +24,19 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+EBCDIC: Final = frozenset({"cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140"})
+"""Encodings of mainframes, whose lines end with NEL (U+0085)."""
 _UTF8: Final = ("utf-8", "utf-8-sig", "ascii")
 _LOOKED_AT: Final = 64 * 1024
+_RUNS: Final = re.compile(rb"[\x80-\xff]{2,}")
+_WORDS: Final = 0.8
+"""Of bytes that are no UTF-8, so many stand within words, at least, where the file is in another encoding."""
+_MANY: Final = 16
+"""Or they are in so many lines."""
+_SOME: Final = 1000
+"""So many are looked at."""
+_NEVER: Final = 0xFE
+"""Bytes from here on are letters that hardly a language has."""
 
 
 @lru_cache(maxsize=1)
@@ -59,6 +74,9 @@ def contradiction(encoding: str | None, head: bytes) -> str | None:
     mark = marked(head)
     if encoding is None or mark is None:
         return None
+    little = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF32_LE))
+    if mark != "utf-8" and encoding.endswith("-be" if little else "-le"):
+        mark += "-le" if little else "-be"
     if encoding.startswith(mark) or (mark == "utf-8" and is_utf8(encoding)):
         return None
     return (
@@ -77,13 +95,54 @@ def likely(data: bytes) -> str | None:
             return encoding
     if 0 in data:
         return None
-    if 3 * len(data.translate(None, bytes(range(0x80)))) > len(data):
-        return None  # Cyrillic, Greek, Chinese: there are many of each
+    beyond = len(data.translate(None, bytes(range(0x80))))
+    if 3 * beyond > len(data) or 2 * sum(map(len, _RUNS.findall(data))) > beyond:
+        return None  # Cyrillic, Greek, Chinese: there are many of each, beside each other
     try:
         data.decode("cp1252")
     except UnicodeDecodeError:
         return None
     return "cp1252"
+
+
+def another_encoding(head: bytes, whole: bool) -> str | None:
+    """Why a file that begins so, and whose encoding nobody has named, is not UTF-8; None: it may be, with bytes in some
+    rows that are damaged.
+
+    It is in another encoding if bytes are no UTF-8 that would be letters within words, or if they are in many lines;
+    and if nothing in it is UTF-8 beyond ASCII. `whole`: `head` is all of it.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")
+    with suppress(UnicodeDecodeError):
+        decoder().decode(head, whole)
+        return None
+    text = decoder("surrogateescape").decode(head, whole)
+    beyond = [place for place, sign in enumerate(text) if not sign.isascii()]
+    bad = [place for place in beyond if "\udc80" <= text[place] <= "\udcff"]
+    if not bad or len(bad) < len(beyond) - text.startswith("\ufeff"):
+        return None
+    some = bad[:_SOME]
+    words = sum(_in_a_word(text, place) for place in some)
+    if words < _WORDS * len(some) and len({text.count("\n", 0, place) for place in some}) < _MANY:
+        return None
+    at = len(text[: bad[0]].encode())
+    where, todo = bad_byte(head[at], count_lines(head[:at]) + 1, at), advice(head[max(0, at - 100) :])
+    return f"the file is not valid UTF-8: {where}; {todo}; with --encoding utf-8 such rows are row errors"
+
+
+def _in_a_word(text: str, place: int) -> bool:
+    """Whether a byte would be a letter of the word that it stands in, in the encoding of Western Windows."""
+    byte = ord(text[place]) & 0xFF
+    try:
+        letter = bytes([byte]).decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    if byte >= _NEVER or not letter.isalpha():
+        return False
+    before, behind = text[place - 1 : place], text[place + 1 : place + 2]
+    if before.isascii() and before.isalpha():
+        return letter.islower() or before.isupper()
+    return behind.isascii() and behind.islower()
 
 
 def advice(data: bytes) -> str:

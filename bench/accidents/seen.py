@@ -1,7 +1,7 @@
 """How many accidents are seen, and how many files without one are taken for one: on generated rows, without servers.
 
 The rows that an organisation has are in memory; a file is compared with a sample of them, as a worker does it. What it
-costs an upload is measured on a stack of its own (`bench/accident_cost.py`).
+costs an upload is measured on a stack of its own (`bench/accidents/cost.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import combinations
 from random import Random
 from typing import Any, Final
 
-from bench.accident_data import (
+from bench.accidents.tables import (
     MAKERS,
     Table,
     clean_files,
@@ -23,6 +23,7 @@ from bench.accident_data import (
     years_wrong,
 )
 from processor.execution.inspections import probe_of_rows
+from processor.execution.own_rows import SAMPLE
 from processor.suspicion.judging import suspicion_of
 from processor.suspicion.known_rows import values_to_look_up
 from processor.suspicion.probe import OwnRows, Probe
@@ -32,7 +33,6 @@ from schemas.suspicion import Suspicion
 
 FILE_ROWS: Final = 1000
 OWN_ROWS: Final = 20_000
-SAMPLE: Final = 1000
 NOW: Final = int(datetime(2026, 12, 31, tzinfo=UTC).timestamp() * 1000)
 EARLIER: Final = int(datetime(2026, 12, 1, tzinfo=UTC).timestamp() * 1000)
 YEARS: Final = (1, -1, 2, -2, 10, -10, 100, -100, -2000)

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from ingest.errors import SourceError
 from runtime.files.file_digest import read_through
-from runtime.identity import Match, identity_of, match
+from runtime.files.identity import Match, identity_of, match
 from runtime.telemetry.log_events import as_event
 from schemas.job import Source
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from bench.accident_cost import CostFigures
-from bench.accidents import Figures, Seen
+from bench.accidents.cost import CostFigures
+from bench.accidents.seen import Figures, Seen
 
 MOST_SEEDS: Final = 1000
 _SEEN, _ALARMS, _COST = 0.95, 0.01, 0.02

@@ -19,6 +19,11 @@ class BlockSealer:
     keys: JobKeys
     job: Callable[[str], Job | None]
 
+    def prepare(self, job: Job) -> None:
+        """Begin to get the key that the job's blocks need."""
+        if job.sealed:
+            self.keys.prepare(job.id)
+
     def encoded(self, block: Block) -> bytes:
         """The block as a message.
 

@@ -47,7 +47,10 @@ class TopicFollowing:
             consumer = self._connected()
             place = TopicPartition(self._topic, 0)
             _, end = consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
+            if self._position >= end:
+                return
             deadline = time.monotonic() + _KAFKA_SECONDS
+            consumer.resume([place])
             while self._position < end:
                 records = consumer.consume(_BATCH, 0.1)
                 for record in records:
@@ -58,6 +61,7 @@ class TopicFollowing:
                     deadline = time.monotonic() + _KAFKA_SECONDS
                 elif time.monotonic() > deadline:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{self._topic} can't be read to its end"))
+            consumer.pause([place])  # between two calls nothing is fetched
 
     def close(self) -> None:
         """Disconnect."""
@@ -79,6 +83,7 @@ class TopicFollowing:
             )
             self._consumer = Consumer({**config, "log_level": 2})
             self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+            self._consumer.pause([TopicPartition(self._topic, 0)])
         return self._consumer
 
     def _met(self, record: Any) -> None:

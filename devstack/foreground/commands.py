@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from devstack.foreground import become
+from devstack.foreground.roles import become
 from runtime.text.sentences import Sentences
 
 app = typer.Typer(cls=Sentences, pretty_exceptions_enable=False, add_completion=False)

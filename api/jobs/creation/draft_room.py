@@ -1,0 +1,36 @@
+"""How large the file of a draft may become, beside what its organisation has stored already."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from api.uploads.allowance import Allowance
+from api.uploads.drafts import DraftFile, drafts_bytes
+from api.web.services import Services
+from control.creation.quotas import usage_of
+from schemas.job import Job, State
+
+
+def draft_file(parts: Services, job: Job) -> DraftFile:
+    """The file of a job that is still to come, or has come in parts."""
+    announced = job.source.bytes if job.state is State.DRAFT else None
+    most = parts.settings.unpacked_bytes if announced is None else announced
+    return DraftFile(parts.settings.storage_root, job.id, job.source.name, most)
+
+
+async def room_for(parts: Services, job: Job) -> Allowance:
+    """What may come for a draft: its organisation's limits, less what is stored and what has come for other drafts."""
+    own = [other for other in parts.view.jobs.values() if other.organisation == job.organisation]
+    others = await drafts_bytes(parts.settings.storage_root, (other for other in own if other.id != job.id))
+    allowed = Allowance.of(job.organisation, parts.catalog.quotas.of(job.organisation), usage_of(job.organisation, own))
+    return replace(allowed, left_bytes=max(0, allowed.left_bytes - others))
+
+
+async def within(allowed: Allowance, size: int, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The bytes of a part, as far as a file may grow from `size` on. Raises ApiError 413."""
+    async for chunk in body:
+        size += len(chunk)
+        allowed.require_body(size)
+        allowed.require_room(size)
+        yield chunk

@@ -1,0 +1,1 @@
+"""The job state machine: `decide` gives events or a rejection, `evolve` the next state. Pure."""

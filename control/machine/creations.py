@@ -1,0 +1,145 @@
+"""How a job comes about and begins: made, started from a dry run, its file received, its turn. Pure."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from control.creation.admission import creation_problem, exclusive_key, recorded_problem, write_mode
+from control.creation.inspection import to_inspect
+from control.creation.quotas import place_problem, queue_problem, running_problem, usage_of
+from control.creation.repeats import differences, request_digest
+from control.creation.same_file import applied_meanwhile, same_file_problem
+from control.creation.starting import real_job
+from control.errors import Rejected
+from control.machine.context import Context
+from schemas.job import Job, State
+from schemas.messages.commands import CreateJob, StartDraft, StartJob
+from schemas.messages.events import Created, Event, Failed, FileReceived, Started
+from schemas.messages.formats import INSPECTION_FORMAT, SEALED_FORMAT, TIMERS, WRITE_MODES
+
+S = State
+
+
+def real_job_made(job: Job | None, command: StartJob, context: Context) -> tuple[Event, ...] | Rejected:
+    """The events of the start of a dry run's real job; `job`: the one of this id, if there is one."""
+    if job is not None and job.started_from == command.dry_run:
+        return ()  # a repeat of the same start; the dry run itself may have left the table since
+    creation = real_job(command, context.find(command.dry_run))
+    return creation if isinstance(creation, Rejected) else made(job, creation, context, command.dry_run)
+
+
+def made(
+    job: Job | None, command: CreateJob, context: Context, started_from: str | None = None
+) -> tuple[Event, ...] | Rejected:
+    """The events of a creation; `job`: the one of this id, if there is one. `started_from`: the dry run's id."""
+    if job is not None:
+        different = differences(job, command, started_from)
+        return _another(job, different) if different else ()
+    problem = creation_problem(command, context.catalog) or recorded_problem(command, context.catalog)
+    if problem is not None:
+        return problem
+    key = exclusive_key(command, context.catalog)
+    kind = context.catalog.operations[command.operation]
+    mode = write_mode(command, kind, context.catalog.datasets[command.dataset])
+    later = command.start_at if command.start_at is not None and command.start_at > context.at else None
+    sealed = context.catalog.sealing and command.source.kind != "query"
+    # A control agent that does not know the time to start would start the job at once.
+    needs = max(
+        WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0,
+        TIMERS if later is not None else 0,
+        SEALED_FORMAT if sealed else 0,
+        INSPECTION_FORMAT if to_inspect(command) else 0,
+    )
+    created = Job(
+        id=command.job_id,
+        operation=command.operation,
+        dataset=command.dataset,
+        organisation=command.organisation,
+        created_by=command.by,
+        state=S.QUEUED,
+        created_at=context.at,
+        command_offset=context.offset,
+        partitions=context.partitions,
+        reason=command.reason,
+        options=command.options,
+        mode=mode,
+        sealed=sealed,
+        needs=needs,
+        start_at=later,
+        source=command.source,
+        request=request_digest(command),
+        started_from=started_from,
+        date_from=command.date_from,
+        date_till=command.date_till,
+        exclusive_key=key,
+        # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
+        budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
+        inspection="due" if to_inspect(command) else "none",
+    )
+    if command.draft:
+        return (Created(replace(created, state=S.DRAFT, draft=True)),)
+    return _begun(created, (Created(created),), context)
+
+
+def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event, ...] | Rejected:
+    """What becomes of a job that may begin now, as far as other jobs are concerned; `before`: what has led to this."""
+    if job.start_at is not None:
+        return before  # it is in nobody's way until then
+    holder = context.holder(job.exclusive_key) if job.exclusive_key else None
+    queueing = job.options.if_busy == "queue"
+    if holder is not None and not queueing:
+        return Rejected(409, busy_message(holder, job), {"job_id": holder})
+    problem = same_file_problem(job, context.applied_before, queued=holder is not None)
+    if problem is not None:
+        return problem
+    usage, quotas = (
+        usage_of(job.organisation, context.jobs_of(job.organisation)),
+        context.catalog.quotas.of(job.organisation),
+    )
+    full = place_problem(job.source, usage, job.organisation, quotas, queueing=queueing)
+    if full is None and holder is not None:
+        full = queue_problem(usage, job.organisation, quotas)
+    if full is not None:
+        return full
+    waits = holder is not None or running_problem(usage, job.organisation, quotas) is not None
+    return before if waits else (*before, Started())
+
+
+def file_received(job: Job, request: StartDraft, context: Context) -> tuple[Event, ...] | Rejected:
+    """The events of a draft whose file has come."""
+    if not request.source.path or not request.source.sha256:
+        return Rejected(400, "a job starts with a file that is complete: source.path and source.sha256 name it")
+    asked = CreateJob(
+        job_id=job.id,
+        operation=job.operation,
+        dataset=job.dataset,
+        organisation=job.organisation,
+        source=request.source,
+        options=job.options,
+    )
+    problem = creation_problem(asked, context.catalog) or recorded_problem(asked, context.catalog)
+    if problem is not None:
+        return problem
+    return _begun(replace(job, source=request.source), (FileReceived(request.source),), context)
+
+
+def turn(job: Job, context: Context) -> tuple[Event, ...]:
+    """The events of a queued job whose turn has come."""
+    problem = applied_meanwhile(job, context.applied_before)
+    return (Started(),) if problem is None else (Failed(problem),)
+
+
+def _another(job: Job, different: list[str]) -> Rejected:
+    return Rejected(
+        409,
+        f"there is a job {job.id} already, and it is another one: its {', '.join(different)} differ",
+        {"job_id": job.id},
+    )
+
+
+def busy_message(holder: str, job: Job) -> str:
+    """Why a job may not begin or go on: the job `holder` has its exclusive key."""
+    return (
+        f"job {holder} of organisation {job.organisation} is at work on dataset {job.dataset}, and two at once are not "
+        f'allowed: wait for it, terminate it, or ask to be queued behind it (if_busy: "queue")'
+    )

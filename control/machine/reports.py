@@ -1,0 +1,138 @@
+"""The events that reports of readers and workers stand for. Pure."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from control.budget import watched
+from control.creation.inspection import awaits_inspection, pauses
+from control.creation.quotas import rows_problem
+from control.errors import Rejected
+from control.machine.context import Context
+from control.machine.totals import settled, summed
+from control.predicates import counting, halting, making_file, takes_more_rows, under_way
+from schemas.job import ENDED, Input, Job, LaneTotals, State
+from schemas.messages.commands import (
+    FileFinished,
+    InputAdvanced,
+    InputEnded,
+    InputFailed,
+    LanesCounted,
+    LanesDone,
+    LanesRested,
+    PurgeEnded,
+    Report,
+    RowsInspected,
+    StoresEmptied,
+    UndoChecked,
+    WorkFailed,
+)
+from schemas.messages.events import (
+    Completed,
+    Event,
+    Expired,
+    Failed,
+    InputAnnounced,
+    InputCompleted,
+    InputMoved,
+    Inspected,
+    LanesFinished,
+    LanesStopped,
+    LanesTallied,
+    Purged,
+    PurgeFailed,
+    RollbackRepeated,
+    RolledBack,
+    Suspected,
+)
+
+S = State
+
+
+def reported(job: Job, report: Report) -> tuple[Event, ...]:
+    """The events a report stands for; none where it is out of date or comes a second time."""
+    match report:
+        case UndoChecked():
+            if not counting(job) or report.epoch != job.epoch:
+                return ()
+            if report.remaining:
+                return (RollbackRepeated(report.remaining, report.last_row),)
+            return (RolledBack(report.rows_undone),)
+        case PurgeEnded():
+            if not job.purging or report.epoch != job.epoch:
+                return ()
+            return (Purged(),) if report.problem is None else (PurgeFailed(report.problem),)
+        case StoresEmptied():
+            emptied = [store for store in report.stores if job.lacks(store) is None]
+            return (Expired(emptied),) if emptied and job.state in ENDED else ()
+        case FileFinished():
+            current = making_file(job) and report.epoch == job.epoch
+            return (Completed(settled(job, summed(job))),) if current else ()
+        case LanesCounted():
+            known, none = job.lanes_counted, LaneTotals()
+            more = {p: totals for p, totals in report.lanes.items() if totals.blocks > known.get(p, none).blocks}
+            return (LanesTallied(more),) if more and watched(job) and under_way(job) else ()
+        case RowsInspected():
+            if not awaits_inspection(job) or report.epoch != job.epoch or job.state is not S.RUNNING:
+                return ()
+            if report.suspicion is None:
+                return (Inspected(),)
+            return (Suspected(report.suspicion, pauses(job, report.suspicion, report.own_rows)),)
+        case LanesRested():
+            news = {p: lane for p, lane in report.lanes.items() if p not in job.lanes_rested and p < job.partitions}
+            current = report.run == job.run and report.epoch == job.epoch
+            return (LanesStopped(news),) if halting(job) and current and news else ()
+        case InputAdvanced():
+            current = report.run == job.run and under_way(job)
+            so_far = job.current_input
+            moved = report.input.blocks > so_far.blocks or (report.input.frozen is not None and so_far.frozen is None)
+            return (InputMoved(report.input),) if current and moved and _goes_on(so_far, report.input) else ()
+        case InputEnded():
+            current = report.run == job.run and under_way(job) and not job.current_input.ended
+            if not current or report.input is None or len(report.input.blocks_per_partition) != job.partitions:
+                return ()
+            if not _goes_on(job.current_input, report.input):
+                return ()
+            return (InputCompleted(replace(report.input, ended=True)),)
+        case LanesDone():
+            current = report.run == job.run and under_way(job)
+            finished = {p: totals for p, totals in report.lanes.items() if p not in job.lanes_done}
+            return (LanesFinished(finished),) if current and finished else ()
+        case InputFailed() | WorkFailed():
+            if report.run != job.run or not under_way(job) or job.state is S.FAILED:
+                return ()
+            # A job whose input has ended needs no more of its source.
+            needless = isinstance(report, InputFailed) and job.current_input.ended
+            return () if needless else (Failed(),)
+        case _:
+            assert_never(report)
+
+
+def announced(job: Job, rows: int | None, context: Context) -> tuple[Event, ...] | Rejected:
+    """The events of the message in which the sender of a topic's rows says how many there are."""
+    if job.source.kind != "topic":
+        return Rejected(409, f"job {job.id} does not read its rows from a topic: its reader finds their end by itself")
+    if rows is None or rows < 0:
+        return Rejected(400, "the end of the input needs the field rows: the number of rows, from 0 on")
+    if job.announced_rows is not None:
+        if job.announced_rows == rows:
+            return ()
+        return Rejected(
+            409,
+            f"the sender of job {job.id} announced before that it has {job.announced_rows:,} rows, not {rows:,}; "
+            f"this can't be changed: terminate the job and start another one",
+            {"rows": job.announced_rows},
+        )
+    if not takes_more_rows(job):
+        return Rejected(409, f"job {job.id} is {job.state}: it takes no more rows", {"state": job.state})
+    too_many = rows_problem(rows, job.organisation, context.catalog.quotas.of(job.organisation))
+    if too_many is not None:
+        return too_many
+    return (InputAnnounced(rows),)
+
+
+def _goes_on(known: Input, news: Input) -> bool:
+    """Whether a report continues the known input. An export has one point in time: the first that a reader reports."""
+    return not known.ended and known.frozen in (None, news.frozen)

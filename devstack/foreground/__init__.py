@@ -1,0 +1,1 @@
+"""One role in the foreground: what an image runs."""

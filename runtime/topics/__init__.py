@@ -1,0 +1,1 @@
+"""Reads small topics: to their end once, or on and on."""
