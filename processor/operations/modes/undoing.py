@@ -69,7 +69,7 @@ class Undoer:
         # What stands for a receipt does not go when its row is restored.
         left = [entry for entry in found if entry.held or entry.image.row not in done]
         for number in range(ROUNDS):
-            left = await self._round(left, batch, first=number == 0, again=number > 0 or any(recorded))
+            left = await self._round(left, batch, first=number == 0, repeated=number > 0 or any(recorded))
             if not left:
                 break
         for entry in left:
@@ -80,17 +80,17 @@ class Undoer:
 
     # -- giving back -------------------------------------------------------------------------------------------------
 
-    async def _round(self, entries: Sequence[Entry], batch: _Batch, first: bool, again: bool) -> list[Entry]:
+    async def _round(self, entries: Sequence[Entry], batch: _Batch, first: bool, repeated: bool) -> list[Entry]:
         """Judge these, and do it; answers those that have changed meanwhile.
 
-        `first`: they were not judged before in this batch. `again`: they were, in this one or in an earlier try.
+        `first`: they were not judged before in this batch. `repeated`: they were, in this one or in an earlier try.
         """
         work = self._work
         now = await self._now(entries, first)
         others = [found for found in now if not found[3]]
         refused = await self._refused([(entry, raw) for entry, _, raw, _ in others])
         now = [found for found in now if found[0].image.row not in refused]
-        later = await self._later.of([entry.image for entry, _, _, as_left in now if not as_left], again=again)
+        later = await self._later.of([entry.image for entry, _, _, as_left in now if not as_left], again=repeated)
         items: list[bytes] = []
         doing: list[tuple[Entry, bool]] = []
         again: list[Entry] = []
