@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import hypothesis
+import psutil
 import pytest
 
 from devstack.ephemeral import Servers
@@ -29,6 +30,8 @@ from tests.scheduling import FilesInTurn, is_beside, turn
 
 KEPT = ("SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS", "SLUICE_TEST_IMAGE", "SLUICE_TEST_ROWS")
 """Variables of the shell that a run heeds."""
+MEMORY_BYTES = 8 * 2**30
+"""Free memory with which a run's servers may have their files there."""
 DATASETS = Path(__file__).parent / "datasets"
 """Datasets of the shared cluster, besides those that come with Sluice."""
 MakeSettings = Callable[..., Settings]
@@ -98,10 +101,21 @@ def test_home() -> Iterator[Path]:
         Path(named).mkdir(parents=True, exist_ok=True)
         yield Path(named).absolute()
         return
-    home = Path(tempfile.mkdtemp(prefix="sluice-test-"))
+    home = Path(tempfile.mkdtemp(prefix="sluice-test-", dir=_memory()))
     home.chmod(0o711)
     yield home
     shutil.rmtree(home, ignore_errors=True)
+
+
+def _memory() -> str | None:
+    """A folder in memory, if there is much of it: what servers bring to rest there waits for no disk."""
+    folder = Path("/dev/shm")  # as the folder of Linux for this
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return None
+    roomy = found.f_bavail * found.f_frsize > MEMORY_BYTES and psutil.virtual_memory().available > MEMORY_BYTES
+    return str(folder) if roomy and not found.f_flag & os.ST_NOEXEC and os.access(folder, os.W_OK) else None
 
 
 @pytest.fixture(scope="session")
