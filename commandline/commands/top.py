@@ -10,7 +10,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -120,7 +120,7 @@ def _run(api: Api, organisation: str | None, reason: str | None) -> None:
 
     console = Console()
     view = _looked(api, organisation, View())
-    with _keys() as next_key, Live(console=console, screen=True, auto_refresh=False) as live:
+    with suppress(EOFError), _keys() as next_key, Live(console=console, screen=True, auto_refresh=False) as live:
         due = time.monotonic() + _EVERY_SECONDS
         told, told_until = "", 0.0
         while True:
@@ -192,11 +192,23 @@ def _keys() -> Iterator[Callable[[float], str | None]]:
         if not pressed:
             if not select.select([place], [], [], seconds)[0]:
                 return None
-            pressed.extend(keys_in(os.read(place, 4096).decode("utf-8", "replace")))
+            pressed.extend(keys_in(_read(place).decode("utf-8", "replace")))
         return pressed.popleft() if pressed else None
 
     try:
         tty.setcbreak(place)
         yield read
     finally:
-        termios.tcsetattr(place, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # it may be gone
+            termios.tcsetattr(place, termios.TCSADRAIN, before)
+
+
+def _read(terminal: int) -> bytes:
+    """What has come from the terminal. Raises EOFError: it is gone, and nobody looks any more."""
+    try:
+        found = os.read(terminal, 4096)
+    except OSError:
+        found = b""
+    if not found:
+        raise EOFError
+    return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from commandline.commands.top import keys_in
+from commandline.commands.top import _keys, keys_in
 from commandline.view.top_view import FILTERS, Command, View, changes, lines, press, settled
 
 
@@ -124,3 +125,14 @@ def test_on_a_narrow_screen_a_question_is_read_to_its_end() -> None:
 def test_keys_that_come_at_once_are_all_taken() -> None:
     assert keys_in("\x1b[B\x1bOBt\x1b[3~\x1b") == ["down", "down", "t", "\x1b", "escape"]
     assert keys_in("/acmé\r") == ["/", "a", "c", "m", "é", "enter"]
+
+
+def test_when_the_terminal_is_closed_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, terminal = os.openpty()
+    with os.fdopen(terminal) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        with pytest.raises(EOFError), _keys() as next_key:
+            os.write(master, b"q")
+            assert next_key(10) == "q"
+            os.close(master)
+            next_key(10)
