@@ -210,6 +210,8 @@ def upsert(
     )
     for name, rate, told in lines:
         print(f"{name:<22} {rate:>10,.0f} rows/s, {told}")
+    for name, used in figures.cpu_microseconds_per_row.items():
+        print(f"processor time a row, {name:<10} " + ", ".join(f"{role} {us:.1f} µs" for role, us in used.items()))
     print(f"pause of an upsert     {figures.pause_ms[0]:>10.0f} ms, 95th percentile {figures.pause_ms[1]:.0f} ms")
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from elasticsearch.helpers import scan
 
-from bench.stack import bench_stack
+from bench.stack import bench_stack, cpu_seconds
 from bench.upload import settle
 from commandline.connection import Api
 from commandline.following import follow
@@ -39,6 +40,8 @@ class Figures:
     undo_rows_per_second: float
     pause_ms: tuple[float, float]
     """Median and 95th percentile, from the request to PAUSED, while rows are upserted."""
+    cpu_microseconds_per_row: dict[str, dict[str, float]]
+    """Step -> role -> processor time of a row, Elasticsearch's merges included; medians over the rounds."""
 
     @property
     def upsert_ratio(self) -> float:
@@ -63,19 +66,21 @@ def measure(rows: int, rounds: int) -> Figures:
         _changed(first, all_changed, 1)
         _changed(first, few_changed, 100 // CHANGED_PERCENT)
         found: dict[str, list[float]] = {"create": [], "upsert": [], "undo": [], "unchanged": []}
+        used: dict[str, list[dict[str, float]]] = {name: [] for name in found}
         for number in range(WARM_UPS + rounds):
             owner = f"round-{number}"
-            rates = {"create": rows / _upload(config, first, owner, "create")[0]}
+            times = _Times(config, rows)
+            times.take("create", lambda o=owner: _upload(first, o, "create"))  # type: ignore[misc]
             before = _state(config, owner)
-            seconds, job_id = _upload(config, all_changed, owner, "upsert")
-            rates["upsert"] = rows / seconds
-            rates["undo"] = rows / _undo(config, job_id)
+            job_id = times.take("upsert", lambda o=owner: _upload(all_changed, o, "upsert"))  # type: ignore[misc]
+            times.take("undo", lambda j=job_id: _undo(j))  # type: ignore[misc]
             assert _state(config, owner) == before, "an undo has left another state than there was"
-            rates["unchanged"] = rows / _upload(config, few_changed, owner, "upsert")[0]
+            times.take("unchanged", lambda o=owner: _upload(few_changed, o, "upsert"))  # type: ignore[misc]
             if number >= WARM_UPS:
-                print(", ".join(f"{name} {rate:,.0f} rows/s" for name, rate in rates.items()), flush=True)
-                for name, rate in rates.items():
+                print(", ".join(f"{name} {rate:,.0f} rows/s" for name, rate in times.rates.items()), flush=True)
+                for name, rate in times.rates.items():
                     found[name].append(rate)
+                    used[name].append(times.used[name])
         medians = {name: statistics.median(rates) for name, rates in found.items()}
         return Figures(
             rows,
@@ -85,7 +90,33 @@ def measure(rows: int, rounds: int) -> Figures:
             medians["unchanged"],
             medians["undo"],
             _pauses(all_changed, "round-0"),
+            {name: _medians(rounds_of) for name, rounds_of in used.items()},
         )
+
+
+class _Times:
+    """What the steps of one round took."""
+
+    def __init__(self, config: Settings, rows: int) -> None:
+        self._config = config
+        self._rows = rows
+        self.rates: dict[str, float] = {}
+        self.used: dict[str, dict[str, float]] = {}
+
+    def take(self, name: str, step: Callable[[], tuple[float, str]]) -> str:
+        """Do a step that answers its seconds and a job's id; answers that id."""
+        settle(self._config)
+        before = cpu_seconds(self._config)
+        seconds, job_id = step()
+        settle(self._config)
+        after = cpu_seconds(self._config)
+        self.rates[name] = self._rows / seconds
+        self.used[name] = {role: (value - before[role]) / self._rows * 1e6 for role, value in after.items()}
+        return job_id
+
+
+def _medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {role: statistics.median(one[role] for one in rounds) for role in rounds[0]}
 
 
 def _changed(source: Path, target: Path, every: int) -> None:
@@ -98,9 +129,8 @@ def _changed(source: Path, target: Path, every: int) -> None:
             writer.writerow({**row, "size": str(2 + int(row["size"]) % 39)} if number % every == 0 else row)
 
 
-def _upload(config: Settings, file: Path, owner: str, mode: str) -> tuple[float, str]:
+def _upload(file: Path, owner: str, mode: str) -> tuple[float, str]:
     """Seconds from POST to COMPLETED, and the job's id."""
-    settle(config)
     api = Api()
     began = time.perf_counter()
     options = {"mode": mode}
@@ -112,15 +142,14 @@ def _upload(config: Settings, file: Path, owner: str, mode: str) -> tuple[float,
     return time.perf_counter() - began, job["id"]
 
 
-def _undo(config: Settings, job_id: str) -> float:
-    """Seconds from POST to ROLLED_BACK."""
-    settle(config)
+def _undo(job_id: str) -> tuple[float, str]:
+    """Seconds from POST to ROLLED_BACK, and the job's id."""
     api = Api()
     began = time.perf_counter()
     api.call("POST", f"/v1/jobs/{job_id}/rollback", json={})
     *_, ended = follow(api, job_id, print)
     assert ended["state"] == "ROLLED_BACK", ended
-    return time.perf_counter() - began
+    return time.perf_counter() - began, job_id
 
 
 def _state(config: Settings, owner: str) -> str:

@@ -83,7 +83,9 @@ def match_columns(names: Sequence[str], dataset: Dataset, wanted: Wanted) -> Mat
     names = tuple(names)
     if "" in names and not (wanted.ignore_extra or "" in wanted.columns or "" in (wanted.recorded or {})):
         return by_exact_names(names, dataset, words.unnamed(names))
-    twice = sorted(name for name, count in Counter(names).items() if name and count > 1)
+    twice = sorted(
+        name for name, count in Counter(names).items() if name and count > 1 and not _passed_over(name, dataset, wanted)
+    )
     if twice:
         return by_exact_names(names, dataset, words.repeated(twice))
     if len(names) > MOST_COLUMNS:  # there are datasets of fewer fields only, and to compare so many names takes long
@@ -112,6 +114,16 @@ def match_columns(names: Sequence[str], dataset: Dataset, wanted: Wanted) -> Mat
     if problem is None and not plain:
         problem = size_problem(dict(zip(names, fields, strict=True)))
     return Match(names, fields, missing, problem, plain=plain)
+
+
+def _passed_over(name: str, dataset: Dataset, wanted: Wanted) -> bool:
+    """Whether all columns of this very name are passed over, so that it does not matter how many there are."""
+    if wanted.recorded is not None:
+        return wanted.recorded.get(name, "") is None
+    if name in wanted.columns:
+        return wanted.columns[name] is None
+    known = name in dataset.columns or name in ERROR_COLUMNS or _called(dataset).get(folded(name))
+    return wanted.ignore_extra and not known
 
 
 def by_exact_names(names: tuple[str, ...], dataset: Dataset, problem: str) -> Match:

@@ -173,15 +173,18 @@ class Cluster:
                 surplus.wake()
                 surplus.stop()
 
-    def launch(self, role: Role, code: Code | None = None) -> Process:
-        """Start one, without waiting until it is ready. `code`: the version of Sluice that it is of; None: this one."""
-        process = Process(role, sum(other.role == role for other in self.all) + 1, self.settings, code)
+    def launch(self, role: Role, code: Code | None = None, settings: Settings | None = None) -> Process:
+        """Start one, without waiting until it is ready. `code`: the version of Sluice that it is of; None: this one.
+        `settings`: its own; None: those of all.
+        """
+        number = sum(other.role == role for other in self.all) + 1
+        process = Process(role, number, settings or self.settings, code)
         self.all.append(process)
         return process
 
-    def start(self, role: Role, code: Code | None = None) -> Process:
-        """Start one and wait until it is ready."""
-        process = self.launch(role, code)
+    def start(self, role: Role, code: Code | None = None, settings: Settings | None = None) -> Process:
+        """Start one and wait until it is ready; as `launch`."""
+        process = self.launch(role, code, settings)
         self.wait_ready(process)
         return process
 

@@ -28,7 +28,7 @@ from tests.cluster import Cluster, Shared, forget
 from tests.e2e.commandline import CommandLine
 from tests.scheduling import FilesInTurn, is_beside, turn
 
-KEPT = ("SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS", "SLUICE_TEST_IMAGE")
+KEPT = ("SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS", "SLUICE_TEST_IMAGE", "SLUICE_TEST_ROWS")
 """Variables of the shell that a run heeds."""
 MEMORY_BYTES = 8 * 2**30
 """Free memory with which a run's servers may have their files there."""

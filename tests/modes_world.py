@@ -70,6 +70,8 @@ class Things:
     jobs: dict[str, Ran] = field(default_factory=dict)
     time: int = 0
     operation: Upload = field(default_factory=Upload)
+    sink: BulkSink | None = None
+    """That of the worker; None: it has died, another one begins."""
 
     # -- what the store has ------------------------------------------------------------------------------------------
 
@@ -126,6 +128,7 @@ class Things:
             partitions=1,
             mode=mode,
             options=Options(mode=mode, **options),
+            exclusive_key=f"organisation={ORGANISATION},dataset={self.dataset.name}",
         )
         self.jobs[name] = Ran(job, [dict(row) for row in rows])
         return self.jobs[name]
@@ -140,8 +143,10 @@ class Things:
 
     def work(self, job: Job, wire: Wire | None = None) -> Work:
         wire = wire or Wire()
-        sink = BulkSink(cast(Any, WatchedClient(self.store.client, wire)))
-        return Work(job, self.dataset, self.store.prefix, sink, wire.gate, 1)
+        client = cast(Any, WatchedClient(self.store.client, wire))
+        self.sink = self.sink or BulkSink(client)
+        self.sink.client = self.sink._writer = client
+        return Work(job, self.dataset, self.store.prefix, self.sink, wire.gate, 1)
 
     def apply(self, ran: Ran, blocks: Sequence[RowBlock], wire: Wire | None = None) -> Result | None:
         """Apply blocks; None: it broke off."""
@@ -167,6 +172,7 @@ class Things:
     def _called(self, call: Any, wire: Wire | None) -> Result | None:
         with suppress(CrashError, FencedError):
             return cast(Result, asyncio.run(call))
+        self.sink = None
         assert wire is not None and wire.refused is None, wire and wire.refused
         return None
 
@@ -178,7 +184,7 @@ class Things:
         taken: dict[str, int] = {}
         for number, row in enumerate(ran.rows, start=1):
             elsewhere = ran.claimed.get(row["key"], number) != number
-            counts["failed" if elsewhere else self._row(ran.job, number, row, taken)] += 1
+            counts[self._row(ran.job, number, row, taken, elsewhere)] += 1
         return counts
 
     def note_written(self, ran: Ran) -> None:
@@ -188,7 +194,7 @@ class Things:
         for key in {row["key"] for row in ran.rows}:
             kept = images.get(image_id(ran.job.id, key_id(ORGANISATION, [key])))
             if kept is not None:
-                ran.claimed[key] = kept.get("row", kept.get("unchanged"))
+                ran.claimed[key] = kept["row"]
         for row in ran.rows:
             key, layers = row["key"], self.layers.setdefault(row["key"], [])
             document, top = found.get(key), layers[-1] if layers else Layer(None, None)
@@ -198,7 +204,7 @@ class Things:
             elif document is None and top.document is not None:
                 self._push(key, Layer(ran.job.id, None))
 
-    def _row(self, job: Job, number: int, row: dict[str, str], taken: dict[str, int]) -> str:
+    def _row(self, job: Job, number: int, row: dict[str, str], taken: dict[str, int], elsewhere: bool) -> str:
         key, mode = row["key"], job.mode
         size, note = row.get("size", ""), row.get("note", "")
         if (
@@ -207,24 +213,28 @@ class Things:
             and (mode in ("create", "replace") or (job.options.empty == "clear" and mode in ("upsert", "update")))
         ):
             return "failed"
-        if key in taken:
-            return "failed"
         layers = self.layers.setdefault(key, [])
         now = layers[-1].document if layers else None
-        mark = {"job_id": job.id, "row_number": number, "organisation": ORGANISATION}
-        if now is not None and now.get("sluice") == mark:
-            taken[key] = number
-            return "done"
-        if now is not None and now.get("sluice", {}).get("job_id") == job.id:
-            return "failed"
-        if mode == "delete" and now is None and layers and layers[-1].job == job.id:
-            taken[key] = number
-            return "done"
         values: Values = {"key": key}
         if "size" in row:
             values["size"] = int(size) if size else None
         if "note" in row:
             values["note"] = note or None
+        if key in taken:
+            beneath = layers[-2].document if len(layers) > 1 else None
+            return "unchanged" if _changes_nothing(job, values, beneath) else "failed"
+        mark = {"job_id": job.id, "row_number": number, "organisation": ORGANISATION}
+        if now is not None and now.get("sluice") == mark:
+            taken[key] = number
+            return "done"
+        if now is not None and now.get("sluice", {}).get("job_id") == job.id:
+            beneath = layers[-2].document if len(layers) > 1 else None
+            return "unchanged" if _changes_nothing(job, values, beneath) else "failed"
+        if elsewhere:
+            return "unchanged" if _changes_nothing(job, values, now) else "failed"
+        if mode == "delete" and now is None and layers and layers[-1].job == job.id:
+            taken[key] = number
+            return "done"
         if mode == "create" and now is not None:
             return "failed"
         if mode in ("update", "delete") and now is None:
@@ -234,15 +244,13 @@ class Things:
                 if values.get("size") is None:
                     return "failed"
             else:
-                said = values if job.options.empty == "clear" else {k: v for k, v in values.items() if v is not None}
-                values = {**{k: v for k, v in now.items() if k != "sluice"}, **said}
+                values = _merged(job, values, now)
+        if mode != "delete" and _changes_nothing(job, values, now):
+            return "unchanged"
         taken[key] = number
         if mode == "delete":
             self._push(key, Layer(job.id, None))
             return "deleted"
-        before = {k: v for k, v in (now or {}).items() if k != "sluice" and v is not None}
-        if now is not None and before == {k: v for k, v in values.items() if v is not None}:
-            return "unchanged"
         self._push(key, Layer(job.id, {**values, "sluice": mark}))
         return "created" if now is None else "updated"
 
@@ -274,6 +282,21 @@ class Things:
                 counts["kept"] += 1
             _collapse(layers)
         return counts
+
+
+def _merged(job: Job, values: Values, now: Values) -> Values:
+    """What a document is to be, of a row in a mode that keeps what the row does not say."""
+    said = values if job.options.empty == "clear" else {k: v for k, v in values.items() if v is not None}
+    return {**{k: v for k, v in now.items() if k != "sluice"}, **said}
+
+
+def _changes_nothing(job: Job, values: Values, now: Values | None) -> bool:
+    """Whether a row leaves a document as it is."""
+    if now is None or job.mode in ("create", "delete"):
+        return False
+    after = _merged(job, values, now) if job.mode in ("upsert", "update") else values
+    kept = {k: v for k, v in now.items() if k != "sluice" and v is not None}
+    return kept == {k: v for k, v in after.items() if v is not None}
 
 
 def _collapse(layers: list[Layer]) -> None:

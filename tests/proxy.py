@@ -1,4 +1,4 @@
-"""A proxy before Elasticsearch that, for a test, holds back one bulk request, or refuses connections."""
+"""A proxy before Elasticsearch that, for a test, holds back one bulk request or its answer, or refuses connections."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import re
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,7 +17,16 @@ Ending = Literal["silence", "504", "reset"]
 
 _LENGTH = re.compile(rb"^content-length: *(\d+)", re.IGNORECASE | re.MULTILINE)
 _CONNECTION = re.compile(rb"^connection:.*\r\n", re.IGNORECASE | re.MULTILINE)
+_BEGINNING = 1000
+"""Bytes of a request that are looked at."""
 _GATEWAY_TIMEOUT = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+@dataclass
+class _Watched:
+    pattern: re.Pattern[bytes]
+    skipped: int
+    do: Callable[[], None]
 
 
 class Proxy:
@@ -34,6 +44,8 @@ class Proxy:
         """A request is held back, and its sender has given up waiting for it."""
         self.carried_out = threading.Event()
         """Elasticsearch has answered it."""
+        self._watched: list[_Watched] = []
+        self._doing = False
         self._release = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -44,6 +56,14 @@ class Proxy:
     def hold(self, ending: Ending) -> None:
         """Hold the next bulk request that creates documents until `release`, and refuse all connections after it."""
         self._ending = ending
+
+    def after(self, pattern: bytes, skipped: int, do: Callable[[], None]) -> None:
+        """Once Elasticsearch has carried out the first bulk request in whose beginning this is found, after so many
+        that are skipped, call `do` in a thread, and only then pass the answer on.
+
+        Meanwhile no other such request counts: what `do` is about may have sent it before.
+        """
+        self._watched.append(_Watched(re.compile(pattern), skipped, do))
 
     def release(self) -> None:
         """Forward the held request."""
@@ -89,12 +109,28 @@ class Proxy:
                 ending, self._ending = self._ending, None
                 await self._hold(ending, request, reader, writer)
                 return
-            writer.write(await self._forwarded(request))
+            answer = await self._forwarded(request)
+            if b"/_bulk" in head:
+                await self._done(body)
+            writer.write(answer)
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client has closed the connection
         finally:
             writer.close()
+
+    async def _done(self, body: bytes) -> None:
+        """A bulk request is carried out."""
+        for watched in () if self._doing else list(self._watched):
+            if watched.pattern.search(body, 0, _BEGINNING) is None:
+                continue
+            watched.skipped -= 1
+            if watched.skipped < 0:
+                self._watched.remove(watched)
+                self._doing = True
+                await asyncio.get_running_loop().run_in_executor(None, watched.do)
+                self._doing = False
+                return
 
     async def _hold(
         self, ending: Ending, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -12,6 +12,7 @@ import typer
 
 from client.requests.acting import many
 from client.requests.reports import job
+from commandline import connection
 from commandline.connection import Api, Json
 from commandline.errors import FAILED, INTERRUPTED, usage
 from commandline.view.output import out, print_json, say
@@ -69,7 +70,7 @@ class Chosen:
 
 def act(action: str, chosen: Chosen, body: Json, *, sure: bool, wait: bool, as_json: bool) -> None:
     """Send the command; ask first where it can't be taken back; show what came of it."""
-    api = Api()
+    api = connection.Api()
     asked = {"action": action, **chosen.body(api), **{name: value for name, value in body.items() if value}}
     if action in _ASKED_BEFORE and not sure and not _confirmed(api, asked):
         raise typer.Exit(FAILED)

@@ -113,9 +113,12 @@ def _start_now(job: Job, context: Context) -> tuple[Event, ...]:
 
 
 def _another_restores(job: Job, context: Context) -> Rejected | None:
-    """Why documents can't be given back now: another job may be writing over them."""
-    holder = context.holder(job.exclusive_key) if job.exclusive_key and job.restores else None
-    if holder in (None, job.id):
+    """Why documents can't be given back, or taken out, now: another job may write over them, or gives them back."""
+    holder = context.holder(job.exclusive_key) if job.exclusive_key and job.mode is not None else None
+    if holder is None or holder == job.id:
+        return None
+    other = context.find(holder)
+    if not job.restores and not (other is not None and other.restores and other.phase == "undo"):
         return None
     return Rejected(
         409,

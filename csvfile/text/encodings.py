@@ -31,12 +31,15 @@ _LOOKED_AT: Final = 64 * 1024
 _RUNS: Final = re.compile(rb"[\x80-\xff]{2,}")
 _WORDS: Final = 0.8
 """Of bytes that are no UTF-8, so many stand within words, at least, where the file is in another encoding."""
-_MANY: Final = 16
-"""Or they are in so many lines."""
+_SEVERAL: Final = 4
+_DIFFERENT: Final = 3
+"""Or there are so many of them, and so many different ones."""
 _SOME: Final = 1000
 """So many are looked at."""
 _NEVER: Final = 0xFE
 """Bytes from here on are letters that hardly a language has."""
+_TYPED: Final = frozenset("\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u20ac")
+"""Signs that stand beside words as well."""
 
 
 @lru_cache(maxsize=1)
@@ -109,8 +112,8 @@ def another_encoding(head: bytes, whole: bool) -> str | None:
     """Why a file that begins so, and whose encoding nobody has named, is not UTF-8; None: it may be, with bytes in some
     rows that are damaged.
 
-    It is in another encoding if bytes are no UTF-8 that would be letters within words, or if they are in many lines;
-    and if nothing in it is UTF-8 beyond ASCII. `whole`: `head` is all of it.
+    It is in another encoding if bytes are no UTF-8 that would be letters within words, or if there are several
+    different ones; and if nothing in it is UTF-8 beyond ASCII. `whole`: `head` is all of it.
     """
     decoder = codecs.getincrementaldecoder("utf-8")
     with suppress(UnicodeDecodeError):
@@ -123,7 +126,9 @@ def another_encoding(head: bytes, whole: bool) -> str | None:
         return None
     some = bad[:_SOME]
     words = sum(_in_a_word(text, place) for place in some)
-    if words < _WORDS * len(some) and len({text.count("\n", 0, place) for place in some}) < _MANY:
+    signs = {ord(text[place]) & 0xFF for place in some}
+    several = len(some) >= _SEVERAL and len(signs) >= _DIFFERENT and max(signs) < _NEVER
+    if words < _WORDS * len(some) and not several:
         return None
     at = len(text[: bad[0]].encode())
     where, todo = bad_byte(head[at], count_lines(head[:at]) + 1, at), advice(head[max(0, at - 100) :])
@@ -131,15 +136,19 @@ def another_encoding(head: bytes, whole: bool) -> str | None:
 
 
 def _in_a_word(text: str, place: int) -> bool:
-    """Whether a byte would be a letter of the word that it stands in, in the encoding of Western Windows."""
+    """Whether a byte would be a letter of the word that it stands in, or a quote beside one, in the encoding of Western
+    Windows.
+    """
     byte = ord(text[place]) & 0xFF
     try:
         letter = bytes([byte]).decode("cp1252")
     except UnicodeDecodeError:
         return False
+    before, behind = text[place - 1 : place], text[place + 1 : place + 2]
+    if letter in _TYPED:
+        return any(sign.isascii() and (sign.isalnum() or sign == " ") for sign in (before, behind))
     if byte >= _NEVER or not letter.isalpha():
         return False
-    before, behind = text[place - 1 : place], text[place + 1 : place + 2]
     if before.isascii() and before.isalpha():
         return letter.islower() or before.isupper()
     return behind.isascii() and behind.islower()

@@ -42,7 +42,8 @@ def decoded(body: Any) -> dict[str, Any] | bytes:
     if not isinstance(body, bytes):
         found: dict[str, Any] = body
         return found
-    if body.startswith(_UNTROUBLED) and b'"delete"' not in body:  # a deletion that finds nothing is no error
+    # a deletion that finds nothing is no error
+    if body.startswith(_UNTROUBLED) and (b'"delete"' not in body or b'"status":404' not in body):
         return body
     try:
         return _decode(body)

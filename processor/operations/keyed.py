@@ -25,8 +25,19 @@ class Keys:
     """Document ids: the same for the same key in the same scope."""
     numbers: list[int]
     """Row numbers."""
-    words: list[str]
-    """Each key as its error names it."""
+    names: tuple[str, ...]
+    """The fields of the key."""
+    values: list[tuple[Any, ...]]
+    """The values of each key."""
+
+    def words(self, place: int) -> str:
+        """A key as its error names it."""
+        return words_of(self.names, self.values[place])
+
+
+def words_of(names: Sequence[str], key: Sequence[Any]) -> str:
+    """A key as an error names it."""
+    return f"{' and '.join(names)} {', '.join(map(str, key))!r}"
 
 
 def key_id(scope: str, key: Sequence[object]) -> str:
@@ -38,11 +49,11 @@ def key_id(scope: str, key: Sequence[object]) -> str:
 def keys_of(work: Work, scope: str, checked: Sequence[CheckedRows]) -> Keys:
     """The keys of all good rows."""
     names = work.dataset.primary_key
-    keys = Keys([], [], [])
+    keys = Keys([], [], names, [])
     for rows in checked:
-        for key in zip(*(rows.stored[rows.columns.index(name)] for name in names), strict=True):
-            keys.ids.append(key_id(scope, key))
-            keys.words.append(f"{' and '.join(names)} {', '.join(map(str, key))!r}")
+        own = list(zip(*(rows.stored[rows.columns.index(name)] for name in names), strict=True))
+        keys.ids.extend([key_id(scope, key) for key in own])
+        keys.values.extend(own)
         keys.numbers.extend(rows.numbers)
     return keys
 
@@ -59,9 +70,9 @@ async def judge(work: Work, index: str, keys: Keys, answers: Sequence[Answer]) -
     owners = await find_owners(work, index, [keys.ids[place] for place in taken])
     for place, owner in zip(taken, owners, strict=True):
         if owner is None or owner.get("job_id") != work.job.id:
-            judged[place] = Answer(409, _exists(keys.words[place], owner))
+            judged[place] = Answer(409, _exists(keys.words(place), owner))
         elif owner.get("row_number") != keys.numbers[place]:
-            judged[place] = Answer(409, f"{keys.words[place]} is in row {owner.get('row_number')} of the file already")
+            judged[place] = Answer(409, f"{keys.words(place)} is in row {owner.get('row_number')} of the file already")
         else:
             judged[place] = DONE
     return judged
@@ -71,7 +82,7 @@ async def refuse_existing(work: Work, index: str, keys: Keys, answers: Sequence[
     """`answers` (one to each of `keys`), with those made errors whose key a document of `index` has."""
     owners = await find_owners(work, index, keys.ids) if keys.ids else []
     return [
-        answer if owner is None else Answer(409, _exists(keys.words[place], owner))
+        answer if owner is None else Answer(409, _exists(keys.words(place), owner))
         for place, (owner, answer) in enumerate(zip(owners, answers, strict=True))
     ]
 

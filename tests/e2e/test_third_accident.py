@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
+
+import httpx2
+from elasticsearch.helpers import scan
 
 from runtime.clients import elasticsearch
 from sample_csv.accidents import shift_down
@@ -77,3 +82,82 @@ def test_teams_with_shifted_phones_are_taken_back_and_created_again(sluice: Comm
     again = sluice.json("teams", right, *acme, "--wait", code=1)
     assert (again["progress"]["rows_applied"], again["progress"]["rows_failed"]) == (0, TEAMS)
     assert teams_of(sluice, "acme") == {old: BEFORE, second["id"]: TEAMS - BEFORE}
+
+
+def test_shifted_phones_of_teams_that_exist_are_seen_in_a_dry_run_and_given_back(
+    sluice: CommandLine, tmp_path: Path
+) -> None:
+    """The accident once more, with teams that exist and the mode upsert; then each mode by the command line."""
+    right, wrong, sizes = (tmp_path / name for name in ("teams.csv", "shifted.csv", "sizes.csv"))
+    text = generate_bytes(Dataset.TEAMS, 1000, 7)
+    right.write_bytes(text)
+    wrong.write_bytes(exchanged(text, "manager_phone"))
+    terms = ("--dataset", "teams", "--organisation", "stacked")
+    sluice("upload", right, *terms, "--wait")
+    before = phones(sluice, "stacked")
+
+    tried = sluice.json("upload", wrong, *terms, "--mode", "upsert", "--dry-run", "--wait")["id"]
+    would = sluice.json("changes", tried)
+    assert (would["new"], would["updated"], would["unchanged"]) == (0, 1000, 0)
+    assert would["columns"] == {"manager_phone": 1000} and len(would["first"]) == 50
+    for change in would["first"]:
+        team = change["key"][0]
+        assert change["before"] == {"manager_phone": before[team]} != change["after"]
+    lines = list(csv.DictReader(io.StringIO(sluice("changes", tried, "--csv").stdout)))
+    assert len(lines) == 1000 and {line["column"] for line in lines} == {"manager_phone"}
+    shown = httpx2.get(f"{sluice.settings.api}/jobs/{tried}/preview", trust_env=False).text
+    assert "0 new, 1,000 updated, 0 unchanged" in shown, "the page says the same"
+    assert phones(sluice, "stacked") == before, "a dry run changes nothing"
+
+    real = sluice.json("start", tried)["id"]
+    sluice.wait_job(real, lambda job: job["state"] == "PAUSED", "its first rows look like an accident")
+    sluice("resume", real)
+    sluice.wait_job(real, lambda job: job["state"] == "COMPLETED", "it is done all the same")
+    assert phones(sluice, "stacked") != before
+    taken_back = sluice.json("rollback", real, "--reason", "the phones are a row off")
+    assert (taken_back["state"], taken_back["progress"]["rows_restored"]) == ("ROLLED_BACK", 1000)
+    assert phones(sluice, "stacked") == before, "every number is back"
+    assert (
+        len(list(csv.DictReader(io.StringIO(sluice("undone", real, "--outcome", "restored", "--csv").stdout)))) == 1000
+    )
+
+    rows = list(csv.DictReader(io.StringIO(text.decode())))
+    with sizes.open("w", newline="") as written:
+        writer = csv.writer(written)
+        writer.writerow(["team", "size"])
+        others = [row["team"] for row in rows if row["size"] != "40"][:5]
+        writer.writerows([[team, 40] for team in (*others, "Nobody's team")])
+    counts = {}
+    for mode in ("upsert", "update", "delete"):
+        job = sluice.json("upload", sizes, *terms, "--mode", mode, "--if-same", "allow", "--wait", code=1)
+        counts[mode] = {
+            name: job["progress"][f"rows_{name}"] for name in ("updated", "unchanged", "deleted", "missing")
+        }
+    assert counts == {
+        "upsert": {"updated": 5, "unchanged": 0, "deleted": 0, "missing": 1},
+        "update": {"updated": 0, "unchanged": 5, "deleted": 0, "missing": 1},
+        "delete": {"updated": 0, "unchanged": 0, "deleted": 5, "missing": 1},
+    }
+    replaced = sluice.json("upload", right, *terms, "--mode", "replace", "--if-same", "allow", "--wait")["progress"]
+    assert (replaced["rows_created"], replaced["rows_unchanged"]) == (5, 995)
+
+
+def exchanged(text: bytes, column: str) -> bytes:
+    """The rows of a file, each with this value of the row before it; the first has that of the last."""
+    rows = list(csv.DictReader(io.StringIO(text.decode(), newline="")))
+    values = [row[column] for row in rows]
+    written = io.StringIO(newline="")
+    writer = csv.DictWriter(written, list(rows[0]))
+    writer.writeheader()
+    writer.writerows({**row, column: values[at - 1]} for at, row in enumerate(rows))
+    return written.getvalue().encode()
+
+
+def phones(sluice: CommandLine, organisation: str) -> dict[str, str]:
+    """Team -> its manager's phone, of all teams of an organisation."""
+    index = data_index(sluice.settings.prefix, "teams")
+    with elasticsearch(sluice.settings) as client:
+        client.indices.refresh(index=index)
+        query = {"query": {"term": {"sluice.organisation": organisation}}}
+        found = scan(client, index=index, query=query)
+        return {hit["_source"]["team"]: hit["_source"]["manager_phone"] for hit in found}

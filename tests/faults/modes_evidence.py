@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable
+import re
+import threading
+from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from elasticsearch.helpers import bulk, scan
 
@@ -17,7 +20,11 @@ from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from schemas.indices import data_index
 from tests.cluster import Cluster
+from tests.proxy import Proxy
 
+Moment = Literal["image", "write", "restore", "record"]
+"""After which request of a job the worker dies: a before-image is kept, a document is written or given back, what
+became of a block is recorded."""
 Documents = dict[str, dict[str, Any]]
 Rows = list[dict[str, str]]
 
@@ -67,10 +74,61 @@ def edited(found: Documents, ids: Iterable[str], **values: Any) -> Documents:
     return {key: {**found[key], **values} for key in ids}
 
 
-def killing(cluster: Cluster, job_id: str, rows: Iterable[int], during: Callable[[], None] = lambda: None) -> None:
-    """Kill the worker each time so many rows of a job are dealt with, and start another one."""
-    for at in rows:
-        cluster.wait_rows(job_id, at)
+def state(settings: Settings, organisation: str, dataset: str = "teams") -> dict[str, bytes]:
+    """Every document of an organisation: id -> a hash of it."""
+    index = data_index(settings.prefix, dataset)
+    with elasticsearch(settings) as client:
+        client.indices.refresh(index=index)
+        query = {"query": {"term": {"sluice.organisation": organisation}}}
+        found = scan(client, index=index, query=query, size=5000)
+        return {hit["_id"]: hashed(hit["_source"]) for hit in found}
+
+
+def hashed(document: dict[str, Any]) -> bytes:
+    """A document's hash."""
+    return sha256(json.dumps(document, sort_keys=True).encode()).digest()
+
+
+class Killing:
+    """Kills the worker right after Elasticsearch has carried out a request of it, and starts another one.
+
+    The worker of the cluster is replaced by one that reaches Elasticsearch through a proxy.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._proxy = Proxy(cluster.settings.elasticsearch)
+        self._settings = cluster.settings.model_copy(update={"elasticsearch_url": self._proxy.url})
+        self._killed, self._replaced = threading.Semaphore(0), threading.Semaphore(0)
         cluster.worker.kill()
-        during()
-        cluster.start("worker")
+        cluster.start("worker", settings=self._settings)
+
+    def arm(self, moment: Moment, job_id: str, organisation: str, skipped: int) -> None:
+        """Have it killed after a request of this job; so many of them are let pass before."""
+        prefix = re.escape(self._cluster.settings.prefix.encode())
+        index, key = {
+            "image": (b"images", f"{job_id}:"),
+            "write": (b"data-teams", f"{organisation}:"),
+            "restore": (b"data-teams", f"{organisation}:"),
+            "record": (b"undone", f"{job_id}:"),
+        }[moment]
+        pattern = b'"_index":"%b-%b","_id":"%b' % (prefix, index, re.escape(key.encode()))
+        self._proxy.after(pattern, skipped, self._kill)
+
+    def see(self, moments: int) -> None:
+        """Wait for so many of these moments, and start another worker after each."""
+        for number in range(moments):
+            self._cluster.wait(lambda: self._killed.acquire(blocking=False), 240, f"kill {number + 1} of {moments}")
+            self._cluster.launch("worker", settings=self._settings)
+            self._replaced.release()
+
+    def close(self) -> None:
+        """End it; the cluster has no worker then."""
+        for process in self._cluster.living("worker"):
+            process.kill()
+        self._proxy.close()
+
+    def _kill(self) -> None:
+        self._cluster.worker.kill()
+        self._killed.release()
+        self._replaced.acquire(timeout=60)

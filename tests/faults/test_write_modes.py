@@ -4,19 +4,50 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import pytest
+from elasticsearch.helpers import bulk
 
 from processor.operations.keyed import key_id
+from processor.operations.modes.images import image_id, images_index
+from runtime.clients import elasticsearch
 from tests.cluster import Cluster
-from tests.faults.modes_evidence import Documents, documents, edit, edited, killing, send, teams, write
+from tests.conftest import MakeCluster
+from tests.faults.modes_evidence import (
+    Documents,
+    Killing,
+    Moment,
+    documents,
+    edit,
+    hashed,
+    send,
+    state,
+    teams,
+    write,
+)
 from tests.upstream import Sender, end
 
-ROWS = 1200
-EDITS = 40
+ROWS = int(os.environ.get("SLUICE_TEST_ROWS", "1200"))
+MANY = ROWS > 10_000
+EDITS = ROWS // 100 if MANY else 40
+SECONDS = 240 + ROWS / 50
+RATE = 1000 if MANY else 300
+"""Of each job, until the worker has been killed often enough."""
 MODES = ("create", "upsert", "replace", "update", "delete")
+OF_ANOTHER_PROGRAM = {"team": "Made by another program", "size": 7}
+KILLS: dict[str, list[tuple[Moment, str]]] = {
+    "apply": [("image", "upsert"), ("image", "delete"), ("write", "update")],
+    "undo": [("restore", "replace"), ("record", "upsert")],
+}
+if MANY:
+    KILLS["apply"] += [("image", "update"), ("write", "create"), ("write", "replace")]
+    KILLS["undo"] += [("restore", "delete"), ("record", "create")]
 
 
 @dataclass
@@ -25,31 +56,51 @@ class Owner:
 
     mode: str
     name: str
-    before: Documents = field(default_factory=dict)
-    foreign: Documents = field(default_factory=dict)
+    before: dict[str, bytes] = field(default_factory=dict)
+    """Id -> hash of a document."""
+    foreign: dict[str, bytes] = field(default_factory=dict)
+    """Of documents that another program has changed."""
     job_id: str = ""
 
 
+@pytest.fixture
+def mortal(request: pytest.FixtureRequest) -> Cluster:
+    """The shared cluster; for many rows one with blocks and requests of the usual sizes."""
+    if MANY:
+        return cast(MakeCluster, request.getfixturevalue("make_cluster"))(block_rows=500, bulk_rows=2000)
+    return cast(Cluster, request.getfixturevalue("cluster"))
+
+
+@pytest.fixture
+def killing(mortal: Cluster) -> Iterator[Killing]:
+    """Kills the worker of the cluster."""
+    killing = Killing(mortal)
+    yield killing
+    killing.close()
+
+
 def test_the_first_state_comes_back_but_for_what_others_have_changed(
-    cluster: Cluster, organisation: str, tmp_path: Path
+    mortal: Cluster, killing: Killing, organisation: str, tmp_path: Path
 ) -> None:
     """A job in each mode, all at once; the worker dies again and again, while they write and while they give back."""
+    cluster = mortal
     settings, chance, rows = cluster.settings, random.Random(11), teams(ROWS)
     owners = [Owner(mode, f"{organisation}-{mode}") for mode in MODES]
-    first = [send(cluster, write(tmp_path / "first.csv", rows), owner.name) for owner in owners[1:]]
-    for job_id in first:
-        cluster.wait_state(job_id, "COMPLETED")
+    first = write(tmp_path / "first.csv", rows)
+    for job_id in [send(cluster, first, owner.name) for owner in owners if owner.mode != "create"]:
+        cluster.wait_state(job_id, "COMPLETED", seconds=SECONDS)
     changed = [{**row, "size": str(2 + int(row["size"]) % 39), "region": f"{row['region']} b"} for row in rows]
     sizes = [{key: row[key] for key in ("team", "size")} for row in changed]
     for owner in owners:
-        owner.before = documents(settings, owner.name)
+        owner.before = state(settings, owner.name)
         file = write(tmp_path / f"{owner.mode}.csv", sizes if owner.mode == "update" else changed)
-        owner.job_id = send(cluster, file, owner.name, mode=owner.mode, rows_per_second=300)
-    killing(cluster, owners[1].job_id, sorted(chance.sample(range(100, ROWS - 400), 3)))
+        owner.job_id = send(cluster, file, owner.name, mode=owner.mode, rows_per_second=RATE)
+    kills = arm(killing, owners, KILLS["apply"], chance)
+    killing.see(kills)
     for owner in owners:
         cluster.rate(owner.job_id, None)
     for owner in owners:
-        done = cluster.wait_state(owner.job_id, "COMPLETED")["progress"]
+        done = cluster.wait_state(owner.job_id, "COMPLETED", seconds=SECONDS)["progress"]
         counts = {name: done[f"rows_{name}"] for name in ("created", "updated", "unchanged", "deleted")}
         kind = {"create": "created", "delete": "deleted"}.get(owner.mode, "updated")
         assert counts == {**dict.fromkeys(counts, 0), kind: ROWS}, owner.mode
@@ -57,28 +108,44 @@ def test_the_first_state_comes_back_but_for_what_others_have_changed(
         wanted = [] if owner.mode == "delete" else [int(row["size"]) for row in changed]
         ids = [key_id(owner.name, [row["team"]]) for row in changed]
         assert [after[key]["size"] for key in ids if key in after] == wanted, owner.mode
-        there = owner.before or after
-        owner.foreign = edited(there, chance.sample(sorted(there), EDITS), region="edited")
-        edit(settings, owner.foreign)
+        touched = chance.sample(ids, EDITS)
+        of_others = {**after, **dict.fromkeys(set(touched) - set(after), OF_ANOTHER_PROGRAM)}
+        unmarked = {"sluice": {"organisation": owner.name}}
+        foreign = {key: {**unmarked, **of_others[key], "region": "edited"} for key in touched}
+        edit(settings, foreign)
+        owner.foreign = {key: hashed(it) for key, it in foreign.items()}
 
+    kills = arm(killing, owners, KILLS["undo"], chance)
     for owner in owners:
         cluster.act(owner.job_id, "rollback", wait=None)
-    killing(cluster, owners[1].job_id, (1, 200))
+    killing.see(kills)
     for owner in owners:
-        ended = cluster.wait_state(owner.job_id, "ROLLED_BACK")["progress"]
-        assert documents(settings, owner.name) == {**owner.before, **owner.foreign}, owner.mode
+        ended = cluster.wait_state(owner.job_id, "ROLLED_BACK", seconds=SECONDS)["progress"]
+        assert state(settings, owner.name) == {**owner.before, **owner.foreign}, owner.mode
         found = (ended["rows_restored"], ended["rows_kept"], ended["rows_not_restored"])
         assert found == (ROWS - EDITS, EDITS, 0), owner.mode
-    job_id, foreign = owners[1].job_id, owners[1].foreign
+    job_id, foreign_ids = owners[1].job_id, set(owners[1].foreign)
     kept = cluster.call("GET", f"/v1/jobs/{job_id}/undone", params={"outcome": "kept", "limit": 1000})
-    assert {row["document"] for row in kept["rows"]} == set(foreign)
+    assert {row["document"] for row in kept["rows"]} == foreign_ids
     listed = list(csv.DictReader(io.StringIO(cluster.request("GET", f"/v1/jobs/{job_id}/undone.csv").text)))
     assert len(listed) == ROWS and sum(row["outcome"] == "restored" for row in listed) == ROWS - EDITS
 
     for owner in owners:
-        forced = cluster.act(owner.job_id, "rollback", force=True)
-        assert (forced["state"], forced["progress"]["rows_kept"]) == ("ROLLED_BACK", 0)
-        assert documents(settings, owner.name) == owner.before, owner.mode
+        cluster.act(owner.job_id, "rollback", force=True, wait=None)
+    for owner in owners:
+        cluster.wait(lambda o=owner: cluster.job(o.job_id)["progress"]["rows_kept"] == 0, SECONDS, "none is kept")  # type: ignore[misc]
+        assert cluster.wait_state(owner.job_id, "ROLLED_BACK", seconds=SECONDS)["progress"]["rows_kept"] == 0
+        assert state(settings, owner.name) == owner.before, owner.mode
+
+
+def arm(killing: Killing, owners: Sequence[Owner], moments: Sequence[tuple[Moment, str]], chance: random.Random) -> int:
+    """Have the worker killed at these moments, each of the job in the mode named; answers how many there are."""
+    by_mode = {owner.mode: owner for owner in owners}
+    for moment, mode in moments:
+        owner = by_mode[mode]
+        requests = ROWS // 2500 if moment in ("restore", "record") else ROWS // (2000 if MANY else 100)
+        killing.arm(moment, owner.job_id, owner.name, chance.randrange(max(1, requests // 5)))
+    return len(moments)
 
 
 def test_jobs_on_top_of_one_another_are_undone_in_any_order(
@@ -140,41 +207,6 @@ def test_organisations_and_workers_share_a_dataset(cluster: Cluster, organisatio
         assert documents(settings, owner) == first
 
 
-def test_shifted_phones_show_in_a_dry_run_and_every_number_comes_back(
-    cluster: Cluster, organisation: str, tmp_path: Path
-) -> None:
-    """The third accident with teams that exist: the phones of the file are a row off."""
-    settings, rows = cluster.settings, teams(1000)
-    cluster.wait_state(send(cluster, write(tmp_path / "teams.csv", rows), organisation), "COMPLETED")
-    before = documents(settings, organisation)
-    phones = [row["manager_phone"] for row in rows]
-    shifted = [{**row, "manager_phone": phones[place - 1]} for place, row in enumerate(rows)]
-    wrong = write(tmp_path / "shifted.csv", shifted)
-    would = sum(one["manager_phone"] != other["manager_phone"] for one, other in zip(rows, shifted, strict=True))
-
-    tried = send(cluster, wrong, organisation, mode="upsert", dry_run=True)
-    cluster.wait_state(tried, "COMPLETED")
-    found: Any = cluster.call("GET", f"/v1/jobs/{tried}/preview")["changes"]
-    assert (found["new"], found["updated"], found["unchanged"]) == (0, would, len(rows) - would)
-    assert found["columns"] == {"manager_phone": would}
-    assert len(found["first"]) == 50
-    first = found["first"][0]
-    place = first["row"] - 1
-    assert first["before"] == {"manager_phone": phones[place]}
-    assert first["after"] == {"manager_phone": shifted[place]["manager_phone"]}
-    assert documents(settings, organisation) == before, "a dry run writes nothing"
-    lines = list(csv.DictReader(io.StringIO(cluster.request("GET", f"/v1/jobs/{tried}/changes.csv").text)))
-    assert len(lines) == would and lines[0]["column"] == "manager_phone"
-
-    real = cluster.call("POST", f"/v1/jobs/{tried}/start", json={})["id"]
-    assert cluster.wait_state(real, "PAUSED")["suspicion"]["columns"] == ["manager_phone"], "it is seen, and goes on"
-    cluster.act(real, "resume", wait=None)
-    assert cluster.wait_state(real, "COMPLETED")["progress"]["rows_updated"] == would
-    ended = cluster.act(real, "rollback", reason="the phones are a row off")
-    assert ended["progress"]["rows_restored"] == would
-    assert documents(settings, organisation) == before
-
-
 def test_row_errors_of_a_mode_are_corrected(cluster: Cluster, organisation: str, tmp_path: Path) -> None:
     """A key that is missing, or twice in the file, is a row error; corrected, the row is written, and undone."""
     settings, rows = cluster.settings, teams(300)
@@ -227,3 +259,44 @@ def test_rows_of_the_inbox_change_documents(cluster: Cluster, organisation: str,
         assert {**after[key], "sluice": 0} == {**before[key], "size": size, "sluice": 0}
     cluster.act(job_id, "rollback")
     assert documents(settings, organisation) == before
+
+
+def test_an_upsert_is_paused_terminated_and_undone_in_part(cluster: Cluster, organisation: str, tmp_path: Path) -> None:
+    """What another program changes during the pause is written over, also by a row that changed nothing before it."""
+    settings, rows = cluster.settings, teams(600)
+    cluster.wait_state(send(cluster, write(tmp_path / "teams.csv", rows), organisation), "COMPLETED")
+    before = documents(settings, organisation)
+    changed = [{**row, "size": str(2 + int(row["size"]) % 39)} for row in rows[:-1]] + rows[-1:]
+    file = write(tmp_path / "changed.csv", changed)
+    stopped = send(cluster, file, organisation, mode="upsert", rows_per_second=200)
+    cluster.wait_rows(stopped, 100)
+    assert cluster.act(stopped, "terminate", reason="the wrong sizes")["state"] == "ROLLED_BACK"
+    assert documents(settings, organisation) == before
+
+    job_id = send(cluster, file, organisation, mode="upsert", rows_per_second=200, if_same="allow")
+    cluster.wait_rows(job_id, 100)
+    paused = cluster.act(job_id, "pause")
+    assert paused["state"] == "PAUSED"
+    now = documents(settings, organisation)
+    assert sum(it["sluice"]["job_id"] == job_id for it in now.values()) == paused["progress"]["rows_updated"] < 599
+    last = key_id(organisation, [rows[-1]["team"]])
+    foreign = {last: {**before[last], "size": 40 if before[last]["size"] != 40 else 39}}
+    edit(settings, foreign)
+    cluster.rate(job_id, None)
+    cluster.act(job_id, "resume", wait=None)
+    assert cluster.wait_state(job_id, "COMPLETED")["progress"]["rows_updated"] == 600
+    assert documents(settings, organisation)[last]["size"] == before[last]["size"]
+
+    gone = [key_id(organisation, [row["team"]]) for row in rows[:10]]
+    with elasticsearch(settings) as client:
+        index = images_index(settings.prefix)
+        bulk(client, [{"_op_type": "delete", "_index": index, "_id": image_id(job_id, key)} for key in gone])
+    refused = cluster.request("POST", f"/v1/jobs/{job_id}/rollback", json={})
+    assert refused.status_code == 409 and "10 have no before-image any more" in refused.text
+    ended = cluster.act(job_id, "rollback", partial=True)
+    assert ended["state"] == "ROLLED_BACK"
+    assert (ended["progress"]["rows_restored"], ended["progress"]["rows_not_restored"]) == (590, 10)
+    after = documents(settings, organisation)
+    assert {key: it for key, it in after.items() if key not in gone} == {
+        key: it for key, it in {**before, **foreign}.items() if key not in gone
+    }

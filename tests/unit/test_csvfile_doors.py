@@ -274,6 +274,18 @@ CASES: dict[str, Case] = {
         refused="byte 0xC8 on line 2 (offset 21); save the file as UTF-8, or name its encoding",
         taken_in=False,
     ),
+    "quotes of another encoding that is not named": Case(
+        HEADER,
+        "1,O\u2019Neil,b\n".encode("cp1252"),
+        refused="byte 0x92 on line 2 (offset 22); it may be cp1252",
+        taken_in=False,
+    ),
+    "a few letters of another encoding that is not named": Case(
+        HEADER,
+        "1,\u0141ukasz \u017b\u00f3\u0142\u0107,b\n".encode("cp1250"),
+        refused="the file is not valid UTF-8: byte 0xA3 on line 2",
+        taken_in=False,
+    ),
     "bad bytes, and UTF-8 named": Case(
         HEADER,
         "1,Ren\xe9e,b\n".encode("cp1252"),
@@ -356,6 +368,12 @@ CASES: dict[str, Case] = {
         b"1,a,x,b,\n",
         options={"ignore_extra": True},
         found=[(["1", "a", "x", "b", ""], None)],
+    ),
+    "a column twice, and ignore_extra": Case(
+        b"sluice_row,id,more,text,more\n",
+        b"1,a,x,b,y\n",
+        options={"ignore_extra": True},
+        found=[(["1", "a", "x", "b", "y"], None)],
     ),
     "a column too many": Case(b"sluice_row,id,text,more\n", refused="(unknown: more)"),
     "very many columns": Case(

@@ -28,7 +28,7 @@ PAGES = [
 
 BESIDE_SETTINGS = {
     *("SLUICE_PYTHON", "SLUICE_VENV", "SLUICE_CACHE"),
-    *("SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS", "SLUICE_TEST_IMAGE"),
+    *("SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS", "SLUICE_TEST_IMAGE", "SLUICE_TEST_ROWS"),
 }
 """Variables that are read outside of the Settings class."""
 

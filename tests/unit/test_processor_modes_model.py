@@ -97,6 +97,7 @@ class Story:
         self.things.note_written(ran)
         self.things.check()
         self.edit(key, how)
+        self.things.sink = None  # another worker goes on, also where nothing was left to break off
         assert self.things.apply(ran, blocks) is not None
         self.things.expect_applied(ran)
         self.names.append(name)
@@ -162,6 +163,19 @@ def test_any_sequence_ends_where_the_model_ends(actions: list[Any]) -> None:
     story = Story()
     for action in actions:
         story.act(action)
+
+
+def test_a_deletion_is_undone_when_what_was_made_anew_and_written_over_is_gone() -> None:
+    """The job that made it was undone beneath the one that wrote over it, then that one."""
+    story = Story()
+    story.things.edit("a", {"key": "a", "size": 7, "note": "first"})
+    before = story.things.documents()
+    for mode, note in (("delete", "x"), ("create", "x"), ("upsert", "y")):
+        story.job(mode, [{"key": "a", "size": "1", "note": note}], "keep", 0)
+    for name in (story.names[1], story.names[2], story.names[0]):
+        story.undo(name, 0)
+        story.things.check()
+    assert story.things.documents() == before
 
 
 @settings(max_examples=60, deadline=None)

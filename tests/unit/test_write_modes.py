@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from control.machine.context import Context
 from control.machine.decision import decide
 from control.machine.evolution import evolve_all
 from csvfile.columns import Wanted, match_columns, wanted_by
+from extensions.testing.wire import Wire
 from ingest.inbox.records import RowMaker
 from processor.elastic.bulk import BulkSink
 from processor.operations.modes.decisions import Row, Rules
@@ -25,7 +27,7 @@ from processor.operations.modes.images import created_by, made_receipt, read_ima
 from processor.operations.modes.retention import sweep_images
 from runtime.datasets import load_datasets
 from schemas.descriptors.datasets import Dataset, DatasetError, parse_dataset
-from schemas.descriptors.modes import MODES
+from schemas.descriptors.modes import MODES, Mode
 from schemas.job import Job, LaneTotals, Options, Source, State
 from schemas.messages.blocks import ABSENT, RowBlock
 from schemas.messages.commands import CreateJob, RollbackJob
@@ -118,6 +120,11 @@ def test_a_job_that_gives_documents_back_takes_its_turn() -> None:
     assert refused.details == {"job_id": "other"}
     assert not isinstance(decide(ended("create"), RollbackJob(job_id="j"), context("other")), Rejected)
     assert not isinstance(decide(ended("upsert"), RollbackJob(job_id="j"), context("j")), Rejected)
+    # What is given back may have to go to images of a job that has created, and the other way round.
+    giving = ended("upsert", id="other", state=State.ROLLING_BACK, phase="undo", run=1)
+    meanwhile = dataclasses.replace(context("other"), find={"other": giving}.get)
+    beside = decide(ended("create"), RollbackJob(job_id="j"), meanwhile)
+    assert isinstance(beside, Rejected) and beside.details == {"job_id": "other"}
 
 
 def test_force_follows_a_rollback_that_has_kept_something() -> None:
@@ -139,7 +146,7 @@ def test_force_follows_a_rollback_that_has_kept_something() -> None:
 
 def test_another_program_may_write_documents_in_any_form() -> None:
     rules = Rules("upsert", "j", "acme")
-    row = Row(0, 1, "acme:0", "key 'a'", {"key": "a", "note": "x"})
+    row = Row(0, 1, "acme:0", ("key",), ("a",), {"key": "a", "note": "x"})
     for text in (
         b'{"key": "a",\n "note": "y", "sluice": 17}',
         b'{"note": "y"}',
@@ -171,6 +178,88 @@ def test_a_row_of_the_inbox_tells_absent_fields_from_empty_ones() -> None:
 def test_the_key_of_a_dataset_can_be_set_for_all_rows() -> None:
     dataset: Dataset = TEAMS
     assert match_columns(("size",), dataset, Wanted(constants={"team": "One"}, key_only=True)).problem is None
+
+
+def counts_of(result: Any) -> dict[str, int]:
+    names = ("created", "updated", "unchanged", "deleted", "failed")
+    return {name: sum(getattr(outcome, name) for outcome in result.outcomes) for name in names}
+
+
+def test_nothing_is_written_for_rows_that_change_nothing() -> None:
+    things = Things()
+    for key in ("a", "b"):
+        things.edit(key, {"key": key, "size": 1, "note": None})
+    ran = things.start("j", "upsert", [{"key": "a", "size": "1"}, {"key": "b", "size": ""}])
+    wire = Wire()
+    result = things.apply(ran, things.blocks(ran), wire)
+    assert counts_of(result) == {"created": 0, "updated": 0, "unchanged": 2, "deleted": 0, "failed": 0}
+    assert wire.items == 0, "neither a document nor a before-image"
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
+@pytest.mark.parametrize("sizes", [("1", "2", "3"), ("2", "1", "3"), ("2", "3", "1")])
+def test_a_row_that_says_what_was_there_changes_nothing_wherever_it_stands(
+    sizes: tuple[str, ...], together: bool, dry_run: bool
+) -> None:
+    """Of the others with its key one is written, and the second one is refused."""
+    things = Things()
+    things.edit("a", {"key": "a", "size": 1, "note": None})
+    rows = [{"key": "a", "size": size} for size in sizes]
+    ran = things.start("j", "upsert", rows, dry_run=dry_run)
+    blocks = things.blocks(ran, size=1)
+    results = [things.apply(ran, some) for some in ([blocks] if together else [[block] for block in blocks])]
+    assert all(results)
+    found = [counts_of(result) for result in results]
+    totals = {name: sum(counts[name] for counts in found) for name in found[0]}
+    assert totals == {"created": 0, "updated": 1, "unchanged": 1, "deleted": 0, "failed": 1}
+    reasons = [error.reason for result in results if result for error in result.errors]
+    written = min(number for number, size in enumerate(sizes, start=1) if size != "1")
+    assert reasons == [f"key 'a' is in row {written} of the file already"]
+    assert things.documents()["a"]["size"] == (1 if dry_run else 2)
+
+
+@pytest.mark.parametrize("mode", ["upsert", "replace", "update", "delete"])
+def test_what_another_program_does_meanwhile_is_written_over_and_comes_back(mode: Mode) -> None:
+    """It changes, makes and deletes documents behind the worker's back: no search sees it yet."""
+    things = Things()
+    for key in "abcd":
+        things.edit(key, {"key": key, "size": 1, "note": "first"})
+    rows = [{"key": key, "size": "2"} for key in "abcde"]
+    ran = things.start("j", mode, rows)
+    blocks = things.blocks(ran, size=1)
+    assert things.apply(ran, blocks[:1])
+    before = {"key": "b", "size": 5, "note": "meanwhile"}
+    things.edit("b", before)
+    things.edit("c", None)
+    things.edit("e", {"key": "e", "size": 5, "note": None})
+    first = {**things.documents(), "a": {"key": "a", "size": 1, "note": "first"}}
+    result = things.apply(ran, blocks[1:])
+    counts = counts_of(result)
+    assert counts["failed"] == (0 if mode in ("upsert", "replace") else 1), "c is gone"
+    assert counts["created"] == (1 if mode in ("upsert", "replace") else 0)
+    assert counts["deleted" if mode == "delete" else "updated"] == 3
+    if mode in ("upsert", "update"):
+        assert things.documents()["b"]["note"] == "meanwhile"
+    undone = things.undo(ran)
+    assert undone and sum(outcome.restored for outcome in undone.outcomes) == 5 - counts["failed"]
+    assert things.documents() == first
+    assert things.left_over(ran) == (0, 0)
+
+
+def test_a_repeat_does_not_take_an_older_document_for_what_was_there_before() -> None:
+    """The first try has kept what another program wrote meanwhile; the repeat's search does not see that."""
+    things = Things()
+    things.edit("a", {"key": "a", "size": 1, "note": None})
+    things.edit("b", {"key": "b", "size": 1, "note": None})
+    ran = things.start("j", "upsert", [{"key": "b", "size": "2"}, {"key": "a", "size": "2"}])
+    one, two = things.blocks(ran, size=1)
+    assert things.apply(ran, [one])
+    things.edit("a", {"key": "a", "size": 7, "note": "meanwhile"})
+    assert things.apply(ran, [two])
+    assert things.apply(ran, [two])
+    assert things.undo(ran)
+    assert things.documents()["a"] == {"key": "a", "size": 7, "note": "meanwhile"}
 
 
 def test_images_of_jobs_that_ended_long_ago_go() -> None:

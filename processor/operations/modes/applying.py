@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from processor.elastic.documents import bulk_item
 from processor.operations.modes.decisions import Decision, Row
@@ -40,15 +41,10 @@ async def apply_mode(work: Work, blocks: Sequence[RowBlock], documents: Document
     plain = [plain_block(block) for block in blocks] if written.refused else []
     refused = {at: _error(work, plain, rows[at], decision) for at, decision in written.refused.items()}
     await work.record(list(refused.values()))
+    ends = list(accumulate(len(good.numbers) for good in checked))
     outcomes = [
-        _outcome(
-            block,
-            len(good.errors),
-            [at for at, row in enumerate(rows) if row.place == place],
-            written.kinds,
-            written.refused,
-        )
-        for place, (block, good) in enumerate(zip(blocks, checked, strict=True))
+        _outcome(block, len(good.errors), range(end - len(good.numbers), end), written.kinds, written.refused)
+        for end, block, good in zip(ends, blocks, checked, strict=True)
     ]
     return Result(outcomes, errors + list(refused.values()))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 
+from processor.operations.keyed import words_of
 from processor.operations.modes.found import Found, Mark
 from schemas.descriptors.modes import MERGING, Mode
 
@@ -17,8 +19,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 Kind = Literal["create", "update", "delete", "unchanged", "done", "refused"]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One good row."""
 
     place: int
@@ -26,14 +27,20 @@ class Row:
     number: int
     document: str
     """The id of the document that its key names."""
-    words: str
-    """The key, as an error names it."""
+    names: tuple[str, ...]
+    """The fields of the key."""
+    key: tuple[Any, ...]
+    """Their values."""
     values: dict[str, Any]
     """Field -> value of the fields that the row has."""
 
+    @property
+    def words(self) -> str:
+        """The key, as an error names it."""
+        return words_of(self.names, self.key)
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """What is to be done about a row."""
 
     kind: Kind
@@ -45,6 +52,13 @@ class Decision:
     """It is refused since its key exists."""
     missing: bool = False
     """It is refused since its key names no document."""
+    other: int | None = None
+    """It is refused since this row of the job has written what its key names."""
+
+
+UNCHANGED = Decision("unchanged")
+_DONE = Decision("done")
+_DELETE = Decision("delete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +86,31 @@ class Rules:
         if mark.job_id == self.job_id:
             # Its own write, whatever others have made of it since: a repeat does not write it again.
             if mark.row_number == row.number:
-                return Decision("done")
+                return _DONE
             return twice(row, mark.row_number)
         match self.mode:
             case "create":
                 by = f" (created by job {mark.job_id})" if mark.job_id else ""
                 return Decision("refused", reason=f"{row.words} exists already{by}", taken=True)
             case "delete":
-                return Decision("delete")
+                return _DELETE
             case "replace":
                 values = row.values
-                changed = differs(before, values) or any(
-                    value is not None for name, value in before.items() if name not in values
-                )
-                return Decision("update", self._line(row, values)) if changed else Decision("unchanged")
+                if before == values or not (differs(before, values) or _has_more(before, values)):
+                    return UNCHANGED
+                return Decision("update", self._line(row, values))
             case _:
-                values = row.values if self.clears else {k: v for k, v in row.values.items() if v is not None}
-                if not differs(before, values):
-                    return Decision("unchanged")
-                return Decision("update", self._line(row, before | values))
+                values = row.values
+                if not self.clears and None in values.values():
+                    values = {name: value for name, value in values.items() if value is not None}
+                merged = before | values
+                if merged == before or not differs(before, values):
+                    return UNCHANGED
+                return Decision("update", self._line(row, merged))
 
     def _without(self, row: Row, deleted: bool) -> Decision:
         if self.mode == "delete" and deleted:
-            return Decision("done")
+            return _DONE
         if self.mode in ("update", "delete"):
             return Decision("refused", reason=f"{row.words} does not exist", missing=True)
         values = dict(row.values)
@@ -109,13 +125,24 @@ class Rules:
         return Decision("create", self._line(row, values))
 
     def _line(self, row: Row, values: Mapping[str, Any]) -> bytes:
-        mark = b',"sluice":{"job_id":%b,"row_number":%d,"organisation":%b}}'
-        return _encode(values)[:-1] + mark % (_encode(self.job_id), row.number, _encode(self.organisation))
+        head, tail = _mark_around(self.job_id, self.organisation)
+        return b"%b%b%d%b" % (_encode(values)[:-1], head, row.number, tail)
+
+
+@lru_cache(maxsize=64)
+def _mark_around(job_id: str, organisation: str) -> tuple[bytes, bytes]:
+    """The mark of a job's documents, before and behind the row's number."""
+    return b',"sluice":{"job_id":%b,"row_number":' % _encode(job_id), b',"organisation":%b}}' % _encode(organisation)
 
 
 def differs(before: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     """Whether a document has other values than these."""
     return any(before.get(name) != value for name, value in values.items())
+
+
+def _has_more(before: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Whether a document has a value of another field than these."""
+    return any(value is not None for name, value in before.items() if name not in values)
 
 
 def _mark(found: Any) -> Mark:
@@ -128,7 +155,7 @@ def _mark(found: Any) -> Mark:
 
 def twice(row: Row, other: int) -> Decision:
     """The decision on a row whose key another row of the file has."""
-    return Decision("refused", reason=f"{row.words} is in row {other} of the file already", taken=True)
+    return Decision("refused", reason=f"{row.words} is in row {other} of the file already", taken=True, other=other)
 
 
 def changed_fields(before: bytes | None, after: bytes | None) -> dict[str, tuple[Any, Any]]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from processor.operations.modes.found import Documents, Found, Hit, digest, mark_of
 from processor.operations.modes.images import Image, Receipt, created_by, images_index, read_image
-from processor.operations.modes.outcomes import numbers, read_undone, undone_id, undone_index
+from processor.operations.modes.outcomes import Undone, numbers, read_undone, undone_id, undone_index
 from processor.operations.work import Work
 from schemas.messages.blocks import UndoBlock
 
@@ -39,8 +39,11 @@ class Entries:
         self._images = images_index(work.prefix)
         self._undone = undone_index(work.prefix)
 
-    async def of(self, blocks: Sequence[UndoBlock]) -> list[Entry]:
-        await self._documents.refresh(self._work, self._images)
+    async def of(self, blocks: Sequence[UndoBlock], recorded: bool) -> list[Entry]:
+        """The entries of these blocks. `recorded`: an earlier try of one has recorded what became of its rows, and
+        may have taken images out.
+        """
+        await fresh_images(self._work, self._documents, self._images, again=recorded)
         found: dict[tuple[str, int], Entry] = {}
         receipts = False
         for block in blocks:
@@ -61,11 +64,17 @@ class Entries:
                     found[entry.image.document, entry.image.row] = entry
         return list(found.values())
 
-    async def restored_before(self, blocks: Sequence[UndoBlock]) -> set[int]:
-        """The rows that are recorded as restored, by an earlier try of these blocks or an earlier round."""
+    async def recorded(self, blocks: Sequence[UndoBlock]) -> list[Undone | None]:
+        """What an earlier try of each of these blocks has recorded; None: nothing."""
         job = self._work.job
         ids = [undone_id(job.id, job.run, block.block) for block in blocks]
-        known = [there.raw for there in await self._documents.get(self._work, self._undone, ids) if there is not None]
+        found = await self._documents.get(self._work, self._undone, ids)
+        return [read_undone(there.raw) if there is not None else None for there in found]
+
+    async def restored_before(self, blocks: Sequence[UndoBlock], recorded: Sequence[Undone | None]) -> set[int]:
+        """The rows that are recorded as restored, by an earlier try of these blocks or an earlier round."""
+        job = self._work.job
+        known = [undone for undone in recorded if undone is not None]
         if job.undone is not None:
             await self._documents.refresh(self._work, self._undone)
             for block in blocks:
@@ -74,10 +83,9 @@ class Entries:
                     {"range": {"first_row": {"lte": block.last_row}}},
                     {"range": {"last_row": {"gte": block.first_row}}},
                 )
-                known += [
-                    bytes(hit.source) for hit in await self._documents.search(self._work, self._undone, query, MOST)
-                ]
-        return {row for raw in known for row in numbers(read_undone(raw).restored)}
+                hits = await self._documents.search(self._work, self._undone, query, MOST)
+                known += [read_undone(bytes(hit.source)) for hit in hits]
+        return {row for undone in known for row in numbers(undone.restored)}
 
     async def _hits(self, first: int, last: int) -> list[Hit]:
         """The images and receipts of rows, by row ranges that no search cuts off."""
@@ -111,6 +119,16 @@ class Entries:
                 made = work.job.mode == "create" or hit.version == 1
                 found.append(Entry(image, reason="" if made else "its before-image is not kept any more"))
         return found
+
+
+async def fresh_images(work: Work, documents: Documents, index: str, *, again: bool) -> None:
+    """Have searches see the images that there are.
+
+    While a job gives documents back that no other one may write or give back (its exclusive key), images are made and
+    changed by itself alone: once in an epoch is enough, unless it looks for what it has done itself (`again`).
+    """
+    alone = work.job.restores and work.job.exclusive_key is not None
+    await (documents.refresh_once if alone and not again else documents.refresh)(work, index)
 
 
 def _add(found: dict[tuple[str, int], Entry], entry: Entry) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -177,8 +176,7 @@ def created_by(receipt: Receipt, organisation: str) -> list[Image]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional:
+class Conditional(msgspec.Struct, frozen=True, gc=False):
     """A bulk item on one document, carried out only if it is as it was when it was read."""
 
     index: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from processor.operations.modes.entries import MOST, filtered
+from processor.operations.modes.entries import MOST, filtered, fresh_images
 from processor.operations.modes.found import Documents, Hit
 from processor.operations.modes.images import Conditional, Image, image_id, image_line, images_index, read_image
 from processor.operations.modes.verdicts import Verdict, judge
@@ -24,15 +24,18 @@ class LaterImages:
 
     async def hand_down(self, images: Sequence[Image]) -> None:
         """Have the images of later jobs take over what is in these, where those wrote on top of them."""
-        later = await self.of(images)
+        later = await self.of(images, again=True)
         await self.give([judge(image, None, later.get(image.document, ())) for image in images])
 
-    async def of(self, images: Sequence[Image]) -> dict[str, list[Image]]:
-        """Document -> the images that other jobs have made of it after these, the earliest first."""
+    async def of(self, images: Sequence[Image], *, again: bool) -> dict[str, list[Image]]:
+        """Document -> the images that other jobs have made of it after these, the earliest first.
+
+        `again`: one may have been changed by the job itself, or by a job that is at work.
+        """
         if not images:
             return {}
         since = {image.document: image for image in images}
-        await self._documents.refresh(self._work, self._images)
+        await fresh_images(self._work, self._documents, self._images, again=again)
         found: dict[str, list[Image]] = {}
         documents = list(since)
         for at in range(0, len(documents), _TERMS):

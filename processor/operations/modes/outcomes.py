@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import pairwise
 
 import msgspec
 
-from schemas.descriptors.intervals import IntervalSet
 from schemas.indices import index_name
 
 
@@ -47,12 +47,12 @@ def undone_id(job_id: str, run: int, block: int) -> str:
     return f"{job_id}:{run}-{block}"
 
 
-def intervals(rows: Iterable[int]) -> list[tuple[int, int]]:
-    """Row numbers as intervals."""
-    found = IntervalSet()
-    for row in sorted(rows):
-        found.add(row)
-    return list(found.intervals())
+def intervals(rows: Collection[int]) -> list[tuple[int, int]]:
+    """Row numbers, each once, as intervals."""
+    ordered = sorted(rows)
+    ends = [at for at, (row, after) in enumerate(pairwise(ordered)) if after != row + 1]
+    firsts, lasts = [0, *(at + 1 for at in ends)], [*ends, len(ordered) - 1]
+    return [(ordered[first], ordered[last]) for first, last in zip(firsts, lasts, strict=True)] if ordered else []
 
 
 def numbers(found: Iterable[tuple[int, int]]) -> set[int]:

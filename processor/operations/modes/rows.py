@@ -105,8 +105,8 @@ def rows_of(work: Work, place: int, rows: CheckedRows, absent: list[frozenset[st
             for row, lacking in zip(values, absent, strict=True)
         ]
     return [
-        Row(place, number, document, words, row)
-        for number, document, words, row in zip(keys.numbers, keys.ids, keys.words, values, strict=True)
+        Row(place, number, document, keys.names, key, row)
+        for number, document, key, row in zip(keys.numbers, keys.ids, keys.values, values, strict=True)
     ]
 
 

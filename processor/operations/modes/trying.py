@@ -28,7 +28,8 @@ async def try_rows(
 ) -> Written:
     """What would become of these rows; recorded with the bulk items of `reports`. Raises as `BulkSink.send`."""
     done = Written()
-    found = await documents.get(work, work.data_index, [row.document for row in rows])
+    read = documents.get if work.job.source.kind == "topic" else documents.seen
+    found = await read(work, work.data_index, [row.document for row in rows])
     tried: list[Tried] = []
     for at, (row, there) in enumerate(zip(rows, found, strict=True)):
         decision = rules.decide(row, there)
@@ -36,7 +37,9 @@ async def try_rows(
             done.refused[at] = decision
         else:
             tried.append((at, row, there, decision))
-    tried = await _claimed(work, tried, done)
+    # As when they are written, rows that change nothing need no key of their own.
+    changing = await _claimed(work, [one for one in tried if one[3].kind in KINDS], done)
+    tried = sorted([*changing, *(one for one in tried if one[3].kind not in KINDS)], key=lambda one: one[0])
     for at, _, _, decision in tried:
         done.kinds[at] = _APPLIED[decision.kind]
     index = changes_index(work.prefix)
@@ -51,11 +54,14 @@ async def try_rows(
 
 async def _claimed(work: Work, tried: Sequence[Tried], done: Written) -> list[Tried]:
     """Those rows whose key no other row of the file has; the others are refused."""
+    if not tried:
+        return []
     index, job = await make_claims_index(work), work.job
     keys = keyed.Keys(
         [row.document for _, row, _, _ in tried],
         [row.number for _, row, _, _ in tried],
-        [row.words for _, row, _, _ in tried],
+        work.dataset.primary_key,
+        [row.key for _, row, _, _ in tried],
     )
     lines = document_lines(index, job.id, job.organisation, (), keys.numbers, [], keys.ids)
     answers = await work.sink.send(lines, work.gate) if lines else []

@@ -23,14 +23,18 @@ from processor.operations.modes.entries import Entries, Entry
 from processor.operations.modes.found import Documents, Found, mark_of
 from processor.operations.modes.images import Conditional, Image, image_id, image_line, images_index
 from processor.operations.modes.later import LaterImages
-from processor.operations.modes.outcomes import Left, Undone, intervals, numbers, read_undone, undone_id, undone_index
-from processor.operations.modes.verdicts import Verdict, judge, plain
+from processor.operations.modes.outcomes import Left, Undone, intervals, numbers, undone_id, undone_index
+from processor.operations.modes.verdicts import RESTORE, Verdict, judge, plain
 from processor.operations.work import Work
 from processor.outcome import Outcome
 from schemas.messages.blocks import UndoBlock
 
 ROUNDS = 10
 """So often a document is judged anew that others keep changing."""
+
+
+_Now = tuple[Entry, Found | None, bytes | None, bool]
+"""An entry, its document as it is now, the document's content, and whether it is as the job has left it."""
 
 
 @dataclass(slots=True)
@@ -58,41 +62,44 @@ class Undoer:
 
     async def undo(self, blocks: Sequence[UndoBlock]) -> list[Outcome]:
         """Undo blocks; an outcome for each. Raises as `BulkSink.send`."""
-        done = await self._entries.restored_before(blocks)
+        recorded = await self._entries.recorded(blocks)
+        done = await self._entries.restored_before(blocks, recorded)
         batch = _Batch()
+        found = await self._entries.of(blocks, any(recorded))
         # What stands for a receipt does not go when its row is restored.
-        left = [entry for entry in await self._entries.of(blocks) if entry.held or entry.image.row not in done]
-        for _ in range(ROUNDS):
-            left = await self._round(left, batch)
+        left = [entry for entry in found if entry.held or entry.image.row not in done]
+        for number in range(ROUNDS):
+            left = await self._round(left, batch, first=number == 0, repeated=number > 0 or any(recorded))
             if not left:
                 break
         for entry in left:
             batch.failed[entry.image.row] = _left(entry, "others change it again and again")
-        outcomes = await self._record(blocks, batch)
+        outcomes = await self._record(blocks, recorded, batch)
         await self._forget(batch)
         return outcomes
 
     # -- giving back -------------------------------------------------------------------------------------------------
 
-    async def _round(self, entries: Sequence[Entry], batch: _Batch) -> list[Entry]:
-        """Judge these, and do it; answers those that have changed meanwhile."""
+    async def _round(self, entries: Sequence[Entry], batch: _Batch, first: bool, repeated: bool) -> list[Entry]:
+        """Judge these, and do it; answers those that have changed meanwhile.
+
+        `first`: they were not judged before in this batch. `repeated`: they were, in this one or in an earlier try.
+        """
         work = self._work
-        found = await self._documents.get(work, work.data_index, [entry.image.document for entry in entries])
-        now = [
-            (entry, there, there.raw if there is not None else None)
-            for entry, there in zip(entries, found, strict=True)
-        ]
-        refused = await self._refused([(entry, raw) for entry, _, raw in now])
+        now = await self._now(entries, first)
+        others = [found for found in now if not found[3]]
+        refused = await self._refused([(entry, raw) for entry, _, raw, _ in others])
         now = [found for found in now if found[0].image.row not in refused]
-        later = await self._later.of([entry.image for entry, _, raw in now if not plain(entry.image, raw)])
+        later = await self._later.of([entry.image for entry, _, _, as_left in now if not as_left], again=repeated)
         items: list[bytes] = []
         doing: list[tuple[Entry, bool]] = []
         again: list[Entry] = []
         verdicts = [
-            judge(entry.image, raw, later.get(entry.image.document, ()), work.job.force) for entry, _, raw in now
+            RESTORE if as_left else judge(entry.image, raw, later.get(entry.image.document, ()), work.job.force)
+            for entry, _, raw, as_left in now
         ]
         given = await self._later.give(verdicts)
-        for (entry, there, _), verdict, taken in zip(now, verdicts, given, strict=True):
+        for (entry, there, _, _), verdict, taken in zip(now, verdicts, given, strict=True):
             row = entry.image.row
             if entry.reason:
                 batch.failed[row] = _left(entry, entry.reason)
@@ -122,16 +129,31 @@ class Undoer:
                 batch.failed[entry.image.row] = _left(entry, f"Elasticsearch refuses it: {answer.error[:500]}")
         return again
 
+    async def _now(self, entries: Sequence[Entry], first: bool) -> list[_Now]:
+        """The documents as they are.
+
+        At `first` those that a search sees as the job has left them are not asked for once more: if one has changed
+        since, it is not written, and judged again.
+        """
+        work, ids = self._work, [entry.image.document for entry in entries]
+        read = self._documents.seen if first else self._documents.get
+        found = [
+            _now(entry, there) for entry, there in zip(entries, await read(work, work.data_index, ids), strict=True)
+        ]
+        if first:
+            unsure = [at for at, (_, _, _, as_left) in enumerate(found) if not as_left]
+            there_now = await self._documents.get(work, work.data_index, [ids[at] for at in unsure])
+            for at, there in zip(unsure, there_now, strict=True):
+                found[at] = _now(entries[at], there)
+        return found
+
     async def _refused(self, found: Sequence[tuple[Entry, bytes | None]]) -> set[int]:
-        """Rows of receipts that were refused, as their key was taken, where a worker could not correct the receipt.
+        """Rows of receipts that were refused, as their key was taken, where a worker could not correct the receipt; of
+        those whose documents are not as the job has left them.
 
         What is under the key was written by another row of the job, or by a job that was at work before it.
         """
-        marks = {
-            entry.image.row: mark_of(raw)
-            for entry, raw in found
-            if entry.held is None and raw is not None and not plain(entry.image, raw)
-        }
+        marks = {entry.image.row: mark_of(raw) for entry, raw in found if entry.held is None and raw is not None}
         marks = {row: mark for row, mark in marks.items() if mark.job_id}
         own, order = self._work.job.id, {entry.image.row: entry.image.order for entry, _ in found}
         orders = await self._later.orders_of({mark.job_id for mark in marks.values()} - {own})
@@ -154,13 +176,12 @@ class Undoer:
 
     # -- what became of it -------------------------------------------------------------------------------------------
 
-    async def _record(self, blocks: Sequence[UndoBlock], batch: _Batch) -> list[Outcome]:
+    async def _record(
+        self, blocks: Sequence[UndoBlock], recorded: Sequence[Undone | None], batch: _Batch
+    ) -> list[Outcome]:
         job = self._work.job
-        ids = [undone_id(job.id, job.run, block.block) for block in blocks]
-        known = await self._documents.get(self._work, self._undone, ids)
         items, outcomes = [], []
-        for key, block, earlier in zip(ids, blocks, known, strict=True):
-            before = read_undone(earlier.raw) if earlier is not None else None
+        for block, before in zip(blocks, recorded, strict=True):
             own = range(block.first_row, block.last_row + 1)
             kept = [left for row, left in sorted(batch.kept.items()) if row in own]
             failed = [left for row, left in sorted(batch.failed.items()) if row in own]
@@ -178,7 +199,7 @@ class Undoer:
                 failed=failed,
                 order=job.command_offset,
             )
-            items.append(bulk_item("index", self._undone, key, undone))
+            items.append(bulk_item("index", self._undone, undone_id(job.id, job.run, block.block), undone))
             outcomes.append(
                 Outcome(
                     undone=len(restored),
@@ -205,6 +226,11 @@ class Undoer:
         for answer in await self._documents.send(self._work, items):
             if not answer.ok and answer.status not in (404, 409):
                 raise CannotGoOnError(f"a before-image can't be taken out: {answer.error}")
+
+
+def _now(entry: Entry, there: Found | None) -> _Now:
+    raw = there.raw if there is not None else None
+    return entry, there, raw, plain(entry.image, raw)
 
 
 def _left(entry: Entry, reason: str, job: str | None = None) -> Left:

@@ -30,6 +30,10 @@ class Verdict:
     """A later job has the before-image, or gets it now."""
 
 
+RESTORE = Verdict("restore")
+"""That on a document which is as the job has left it."""
+
+
 def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool = False) -> Verdict:
     """The verdict on a document that is `now` as this says; None: it is not there.
 
@@ -37,7 +41,7 @@ def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool =
     the document is plainly as the job left it.
     """
     if plain(image, now):
-        return Verdict("restore")
+        return RESTORE
     if image.handed is not None:
         return _kept(image, now, force, f"job {image.handed} has written over it since", image.handed)
     given = next((other for other in later if image.job_id in other.took), None)
@@ -49,7 +53,7 @@ def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool =
     live = [other for other in later if other.handed is None]
     if _same(now, image.previous) and not (now is None and live):
         return Verdict("restored")
-    if now is None and image.after is None and not later:
+    if now is None and image.after is None and not live:
         return Verdict("restore")
     if now is None:
         # Another program may have changed it before the job that deleted it: its rollback brings that back.

@@ -2,9 +2,9 @@
 
 The steps of a batch, and what a crash after each leaves:
 
-1. The documents are read. Nothing has happened.
-2. The images of those that will be written over are there, and claims of the keys of rows that change nothing. A
-   repeat finds each under the same id, and puts another in its place if the document has changed since.
+1. The documents are read. Nothing has happened. Rows that change nothing are done: nothing is written for them.
+2. The images of those that will be written over are there. A repeat finds each under the same id, and puts another in
+   its place if the document has changed since.
 3. The documents are written, on the condition that they are as they were in step 1. A repeat finds its own mark in
    them. Where the condition does not hold, the row begins again at step 1.
 """
@@ -49,15 +49,14 @@ class Written:
     refused: dict[int, Decision] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Plan:
+class _Plan(msgspec.Struct, gc=False):
     """A row in one round: what was found, what is to be done, and the image of it."""
 
     at: int
     row: Row
     found: Found | None
     decision: Decision
-    image: Image | Claim
+    image: Image
     held: tuple[Kept, Found] | None = None
     """What the index of images has under its id already."""
 
@@ -75,51 +74,64 @@ class Writer:
         """Write all rows; the bulk items of `reports` go out with the first request. Raises as `BulkSink.send`."""
         done = Written()
         left = list(range(len(rows)))
+        # Rows of the inbox may be newer than what a search sees, which is then not what they are to be compared with.
+        # And once a row has an image, nothing tells if the job or someone else has deleted the document.
+        seen = self._work.job.source.kind != "topic" and self._rules.mode != "delete"
         while left or reports:
-            first = _first_of_each_key(rows, left)
-            await self._write_all(rows, first, done, reports)
-            reports = ()
-            # A row whose key a refused row has is not the second one with it.
-            taken = {rows[at].document: rows[at].number for at in first if at not in done.refused}
-            left = [at for at in left if at not in done.refused and at not in done.kinds]
-            for at in left:
-                if rows[at].document in taken:
-                    done.refused[at] = twice(rows[at], taken[rows[at].document])
-            left = [at for at in left if at not in done.refused]
+            left = await self._write_all(rows, left, done, reports, seen)
+            reports, seen = (), False
         return done
 
-    async def _write_all(self, rows: Sequence[Row], left: list[int], done: Written, reports: Sequence[bytes]) -> None:
-        """Write the rows with these indices, each with a key of its own."""
+    async def _write_all(
+        self, rows: Sequence[Row], left: list[int], done: Written, reports: Sequence[bytes], seen: bool
+    ) -> list[int]:
+        """Write the rows with these indices; answers those that wait until another row with their key is done.
+
+        `seen`: their documents may first be read as a search sees them.
+        """
+        waiting: list[int] = []
+        made: set[int] = set()
         for _ in range(ROUNDS):
-            left = await self._round(rows, left, done, reports)
-            reports = ()
+            left = await self._round(rows, left, done, reports, seen, waiting, made)
+            reports, seen = (), False
             if not left:
-                return
-        restless = [plan.row for plan in await self._decided(rows, left, done)]
+                break
+        void = {plan.at for plan in await self._decided(rows, left, done)}
         for at in left:
             if at not in done.kinds and at not in done.refused:
                 done.refused[at] = Decision("refused", reason=f"{rows[at].words} is changed by others again and again")
-        await self._give_up(restless)
+        # Others were faster: of what is there now a row changes nothing, or it is refused.
+        void |= {at for at in made if at in done.refused or done.kinds[at] == "unchanged"}
+        await self._give_up([rows[at] for at in sorted(void)])
+        return sorted(waiting)
 
-    async def _round(self, rows: Sequence[Row], left: list[int], done: Written, reports: Sequence[bytes]) -> list[int]:
-        """One round of the rows with these indices; answers those that have to be decided anew."""
-        plans = await self._decided(rows, left, done)
+    async def _round(
+        self,
+        rows: Sequence[Row],
+        left: list[int],
+        done: Written,
+        reports: Sequence[bytes],
+        seen: bool,
+        waiting: list[int],
+        made: set[int],
+    ) -> list[int]:
+        """One round of the rows with these indices; answers those that have to be decided anew. Rows that wait for
+        another one are added to `waiting`, those whose image is new to `made`.
+        """
+        again: list[int] = []
+        plans = _first_of_each_key(await self._decided(rows, left, done, again if seen else None), waiting)
         items: list[bytes] = list(reports)
         async with self._work.making:
             items += [self._keep(plan) for plan in plans]
             await asyncio.sleep(0)
         answers = await self._work.sink.send(items, self._work.gate) if items else []
         _require(answers[: len(reports)], "row errors can't be recorded in Elasticsearch")
-        again: list[int] = []
-        plans = await self._kept(plans, answers[len(reports) :], done, again)
-        writes = [plan for plan in plans if plan.decision.kind != "unchanged"]
-        for plan in plans:
-            if plan.decision.kind == "unchanged":
-                done.kinds[plan.at] = "unchanged"
-        lines = [self._item(plan) for plan in writes]
+        made.update(plan.at for plan, answer in zip(plans, answers[len(reports) :], strict=True) if answer.ok)
+        plans = await self._kept(plans, answers[len(reports) :], done, again, seen)
+        lines = [self._item(plan) for plan in plans]
         answers = await self._work.sink.send(lines, self._work.gate) if lines else []
         void = []
-        for plan, answer in zip(writes, answers, strict=True):
+        for plan, answer in zip(plans, answers, strict=True):
             if answer.ok:
                 done.kinds[plan.at] = f"{plan.decision.kind}d"
             elif answer.status in (404, 409):
@@ -132,11 +144,22 @@ class Writer:
         await self._give_up(void)
         return sorted(again)
 
-    async def _decided(self, rows: Sequence[Row], left: Sequence[int], done: Written) -> list[_Plan]:
-        """What is to be done about each row; those that are refused, or done already, are noted."""
+    async def _decided(
+        self, rows: Sequence[Row], left: Sequence[int], done: Written, unsure: list[int] | None = None
+    ) -> list[_Plan]:
+        """What is to be written for each row; those that change nothing, are refused, or done already, are noted.
+
+        With `unsure`, documents are read as a search sees them. A row that has come before that changes nothing if its
+        document was as it says when the job's epoch had begun; a write has a condition; and rows that would be refused
+        are added to `unsure`: they are to be decided by what is there now.
+        """
         work, rules = self._work, self._rules
-        found = await self._documents.get(work, work.data_index, [rows[at].document for at in left])
+        read = self._documents.get if unsure is None else self._documents.seen
+        found = await read(work, work.data_index, [rows[at].document for at in left])
         decided = [(at, there, rules.decide(rows[at], there)) for at, there in zip(left, found, strict=True)]
+        if unsure is not None:
+            unsure += [at for at, _, decision in decided if decision.kind == "refused"]
+            decided = [one for one in decided if one[2].kind != "refused"]
         held = await self._held_for(rows, decided)
         plans = []
         for at, there, decision in decided:
@@ -145,8 +168,12 @@ class Writer:
             if decision.missing and isinstance(image, Image):
                 # It has taken this document out: a repeat of the same row, or another row with the same key.
                 decision = rules.decide(row, None, deleted=True) if image.row == row.number else twice(row, image.row)
+            elif decision.other is not None and isinstance(image, Image) and image.row == decision.other:
+                decision = _beside(rules, row, image, decision)
             if decision.kind == "refused":
                 done.refused[at] = decision
+            elif decision.kind == "unchanged":
+                done.kinds[at] = "unchanged"
             elif decision.kind == "done":
                 done.kinds[at] = _was(rules, image)
             else:
@@ -156,17 +183,20 @@ class Writer:
     async def _held_for(
         self, rows: Sequence[Row], decided: Sequence[tuple[int, Found | None, Decision]]
     ) -> dict[int, Kept]:
-        """The images of rows that are done, or whose document may be gone because of the job itself."""
+        """The images of rows that are done, whose key another row of the job has, or whose document may be gone because
+        of the job itself."""
         deletes = self._rules.mode == "delete"
-        asked = [at for at, _, decision in decided if decision.kind == "done" or (deletes and decision.missing)]
+        asked = [
+            at
+            for at, _, decision in decided
+            if decision.kind == "done" or decision.other is not None or (deletes and decision.missing)
+        ]
         ids = [image_id(self._rules.job_id, rows[at].document) for at in asked]
         found = await self._documents.get(self._work, self._images, ids)
         return {at: read_image(there.raw) for at, there in zip(asked, found, strict=True) if there is not None}
 
-    def _image(self, row: Row, found: Found | None, decision: Decision) -> Image | Claim:
+    def _image(self, row: Row, found: Found | None, decision: Decision) -> Image:
         job = self._work.job
-        if decision.kind == "unchanged":
-            return Claim(job_id=job.id, unchanged=row.number, order=job.command_offset)
         return Image(
             job_id=job.id,
             row=row.number,
@@ -184,7 +214,7 @@ class Writer:
         return target.write(image_line(plan.image))
 
     async def _kept(
-        self, plans: Sequence[_Plan], answers: Sequence[Answer], done: Written, again: list[int]
+        self, plans: Sequence[_Plan], answers: Sequence[Answer], done: Written, again: list[int], seen: bool
     ) -> list[_Plan]:
         """The plans whose image is kept; of the others the row is refused, or is to be decided `again`."""
         kept = [plan for plan, answer in zip(plans, answers, strict=True) if answer.ok]
@@ -206,6 +236,8 @@ class Writer:
                 done.refused[plan.at] = twice(plan.row, owner)
             elif _same(image, plan.image):
                 kept.append(plan)
+            elif seen:
+                again.append(plan.at)  # the image may be of a newer document than a search sees
             else:
                 # The document has changed since that image was made, and was not written: it could not have been.
                 plan.held = (image, there)
@@ -242,12 +274,22 @@ class Writer:
         )
 
 
-def _first_of_each_key(rows: Sequence[Row], left: Sequence[int]) -> list[int]:
-    """Of the rows with these indices those that come first with their key."""
-    first: dict[str, int] = {}
-    for at in left:
-        first.setdefault(rows[at].document, at)
+def _first_of_each_key(plans: Sequence[_Plan], waiting: list[int]) -> Sequence[_Plan]:
+    """Those that come first with their key; the indices of the others are added to `waiting`."""
+    first: dict[str, _Plan] = {}
+    for plan in plans:
+        first.setdefault(plan.row.document, plan)
+    waiting += [plan.at for plan in plans if first[plan.row.document] is not plan]
     return list(first.values())
+
+
+def _beside(rules: Rules, row: Row, image: Image, decision: Decision) -> Decision:
+    """The decision on a row whose key another row has, with this image: one that says what was there before the job
+    changes nothing, whichever of the two comes first."""
+    if image.previous is None:
+        return decision
+    before = rules.decide(row, Found(image.before, image.seq, 0))
+    return before if before.kind == "unchanged" else decision
 
 
 def _was(rules: Rules, image: Kept | None) -> str:
@@ -267,15 +309,13 @@ def _row_of(image: Kept) -> int:
             return 0
 
 
-def _same(image: Kept, wanted: Image | Claim) -> bool:
+def _same(image: Kept, wanted: Image) -> bool:
     """Whether an image of an earlier try has what this one would have; the job's state may have moved on since."""
-    match image, wanted:
-        case (Claim(), Claim()):
-            return True
-        case (Image(), Image()):
-            return (image.after, image.previous, image.seq) == (wanted.after, wanted.previous, wanted.seq)
-        case _:
-            return False
+    return isinstance(image, Image) and (image.after, image.previous, image.seq) == (
+        wanted.after,
+        wanted.previous,
+        wanted.seq,
+    )
 
 
 def _require(answers: Sequence[Answer], problem: str) -> None:
