@@ -26,10 +26,12 @@ from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from tests.cluster import Cluster, Shared, forget
 from tests.e2e.commandline import CommandLine
-from tests.scheduling import FilesInTurn, is_beside, turn
+from tests.scheduling import FilesInTurn, is_beside, is_unit, turn
 
 KEPT = ("SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS", "SLUICE_TEST_IMAGE", "SLUICE_TEST_ROWS")
 """Variables of the shell that a run heeds."""
+BESIDE = 10
+"""How much a process with unit tests stands back (nice)."""
 MEMORY_BYTES = 8 * 2**30
 """Free memory with which a run's servers may have their files there."""
 DATASETS = Path(__file__).parent / "datasets"
@@ -61,7 +63,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item.get_closest_marker("fuzz") is not None]
     if is_beside(getattr(config, "workerinput", {}), [item.nodeid for item in items]):
-        os.nice(10)  # tests with servers go first: some must be done in a time
+        os.nice(BESIDE)  # tests with servers go first: some must be done in a time
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A process that is done with the unit tests goes on with the others as the other processes do, where it may."""
+    if os.nice(0) == BESIDE and not is_unit(item.nodeid):
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 @pytest.hookimpl(wrapper=True)

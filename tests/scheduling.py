@@ -19,8 +19,8 @@ class FilesInTurn(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
     """Each process takes file after file, in the order of the collection.
 
     A process starts a Kafka and an Elasticsearch of its own with the first test that asks for them. Where there are
-    three processes or more, the last one takes unit tests only, as long as there are any: it uses the time for which
-    tests with servers wait.
+    three processes or more, the last one begins with the unit tests: it uses the time for which tests with servers
+    wait. Then it takes its part of those that are left.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -29,10 +29,8 @@ class FilesInTurn(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
     def _assign_work_unit(self, node: Any) -> None:
         if is_beside(node.workerinput, self.collection):
             file = next(filter(is_unit, self.workqueue), None)
-            if file is None:
-                node.shutdown()
-                return
-            self.workqueue.move_to_end(file, last=False)
+            if file is not None:
+                self.workqueue.move_to_end(file, last=False)
         super()._assign_work_unit(node)
 
 
@@ -43,7 +41,7 @@ def turn(nodeid: str) -> tuple[bool, int]:
 
 
 def is_beside(workerinput: Mapping[str, Any], tests: Collection[str]) -> bool:
-    """Whether a process, which has this from xdist, takes unit tests only, of a run that has others too."""
+    """Whether a process, which has this from xdist, begins with the unit tests, of a run that has others too."""
     if workerinput.get("workercount", 0) < 3 or len({is_unit(test) for test in tests}) < 2:
         return False
     return bool(workerinput["workerid"] == f"gw{workerinput['workercount'] - 1}")

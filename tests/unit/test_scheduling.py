@@ -9,7 +9,8 @@ import pytest
 
 from tests.scheduling import FilesInTurn, is_beside, turn
 
-SERVERS = [f"tests/faults/test_{name}.py::test_{number}" for name in "abcfgh" for number in range(4)]
+SERVER_FILES = "abcfghijkl"
+SERVERS = [f"tests/faults/test_{name}.py::test_{number}" for name in SERVER_FILES for number in range(4)]
 UNITS = [f"tests/unit/test_{name}.py::test_{number}" for name in "de" for number in range(4)]
 
 
@@ -52,10 +53,11 @@ def files_of_each(tests: list[str], count: int) -> list[list[str]]:
     return [list(dict.fromkeys(node.files)) for node in nodes]
 
 
-def test_the_last_of_three_has_unit_tests_and_the_others_share_the_rest() -> None:
+def test_the_last_of_three_begins_with_the_unit_tests_and_helps_the_others_then() -> None:
     first, second, last = files_of_each(SERVERS + UNITS, 3)
-    assert last == ["tests/unit/test_d.py", "tests/unit/test_e.py"]
-    assert sorted(first + second) == [f"tests/faults/test_{name}.py" for name in "abcfgh"]
+    assert last[:2] == ["tests/unit/test_d.py", "tests/unit/test_e.py"]
+    assert sorted(first + second + last[2:]) == [f"tests/faults/test_{name}.py" for name in SERVER_FILES]
+    assert last[2:], "it does not end before the others"
 
 
 @pytest.mark.parametrize(("tests", "count"), [(SERVERS + UNITS, 2), (SERVERS, 3), (UNITS, 3)])
