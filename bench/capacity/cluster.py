@@ -278,12 +278,13 @@ class Simulation:
 
     def _place(self, job: Job) -> None:
         """A job that meets others at work waits for what is in flight: with the look at its first rows, and once more
-        before its own."""
+        before its own. What it costs besides its rows has to be done meanwhile, beside the work on the others."""
         job.written = dict.fromkeys(self._placed(job), 0.0)
         if any(self._on_worker[worker] for worker in job.written):
             c, cores = self.constants, self.cluster.shared_cores
             row_us = c.elasticsearch_us if cores is None else c.row_us / cores
-            job.ready = self.now + 2 * c.bulk_in_flight * c.bulk_rows * row_us / 1e6
+            job_us = c.job_elasticsearch_us if cores is None else c.job_us / (cores / 2)
+            job.ready = self.now + (2 * c.bulk_in_flight * c.bulk_rows * row_us + job_us) / 1e6
         for worker in job.written:
             self._on_worker[worker].append(job)
             self._owed_by[worker] += self.constants.job_worker_us / len(job.written)
