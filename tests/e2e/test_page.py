@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from devstack.ports import free_port
 from sample_csv.accidents import swap_columns
+from sample_csv.datasets import Dataset as Sample
+from sample_csv.rows import generate_bytes
 from tests.cluster import Cluster, Process
 from tests.conftest import People
 from tests.e2e.browser import fill_upload, launched, opened, state
@@ -148,6 +151,58 @@ def test_a_dry_run_is_started_and_its_errors_are_corrected(
     expect(state(page)).to_have_text("Completed")
     expect(page.locator("#errors")).to_contain_text("None.")
     assert count(cluster.settings, job_id) == 500
+
+
+def test_times_to_start_and_to_go_on_are_set_shown_and_cancelled(page: Page, people: People, organisation: str) -> None:
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%dT%H:%M}"
+    form = fill_upload(page, people(200), organisation)
+    form.get_by_label("Start at").fill(tomorrow)
+    form.get_by_role("button", name="Upload").click()
+    page.wait_for_url("**/jobs/*")
+    expect(state(page)).to_have_text("Queued")
+    expect(page.locator("#head")).to_contain_text(f"It starts by itself at {tomorrow.replace('T', ' ')}")
+    page.get_by_role("button", name="Start now").click()
+    expect(state(page)).to_have_text("Completed")
+
+    page.get_by_role("link", name="All jobs").first.click()
+    upload(page, people(2000), organisation, **{"Rows a second": "50"})
+    expect(state(page)).to_have_text("Running")
+    page.get_by_text("Pause until a time").click()
+    page.get_by_label("It goes on by itself at").fill(tomorrow)
+    page.get_by_role("button", name="Pause until then").click()
+    expect(state(page)).to_have_text("Paused")
+    expect(page.locator("#head")).to_contain_text(tomorrow.replace("T", " "))
+    page.get_by_text("Set when it goes on").click()
+    page.get_by_label("It goes on by itself at").fill("")
+    page.get_by_role("button", name="Set the time").click()
+    expect(page.locator("#head")).not_to_contain_text(tomorrow.replace("T", " "))
+    terminate(page, "Take them out again", "enough")
+    expect(state(page)).to_have_text("Rolled back")
+
+
+def test_a_dry_run_shows_what_would_change(page: Page, organisation: str, tmp_path: Path) -> None:
+    file, other = tmp_path / "teams.csv", tmp_path / "others.csv"
+    file.write_bytes(generate_bytes(Sample.TEAMS, 20, 1))
+    head, *rows = csv.reader(file.read_text(encoding="utf-8").splitlines())
+    phone = head.index("manager_phone")
+    changed = [[*row[:phone], f"+4930111{number:04}", *row[phone + 1 :]] for number, row in enumerate(rows)]
+    with other.open("w", encoding="utf-8", newline="") as lines:
+        csv.writer(lines).writerows([head, *changed])
+    form = fill_upload(page, file, organisation)
+    form.get_by_label("Dataset", exact=True).select_option("teams")
+    form.get_by_role("button", name="Upload").click()
+    page.wait_for_url("**/jobs/*")
+    expect(state(page)).to_have_text("Completed")
+
+    page.get_by_role("link", name="All jobs").first.click()
+    form = fill_upload(page, other, organisation, **{"Dry run": "on"})
+    form.get_by_label("Dataset", exact=True).select_option("teams")
+    form.get_by_label("Documents that the keys of rows name").select_option("upsert")
+    form.get_by_role("button", name="Upload").click()
+    page.wait_for_url("**/jobs/*")
+    expect(state(page)).to_have_text("Completed")
+    expect(page.locator("#changes")).to_contain_text("0 new, 20 updated, 0 unchanged")
+    expect(page.locator("#preview tbody tr").first).to_contain_text("+49301110000")
 
 
 def test_an_export_is_downloaded(page: Page, cluster: Cluster, people: People, organisation: str) -> None:
