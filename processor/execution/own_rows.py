@@ -37,17 +37,27 @@ def fields_of(work: Work) -> list[str]:
 
 
 async def own_rows(work: Work, jobs: JobTable, names: Sequence[str]) -> OwnRows:
-    """The sample for this job, with these fields, in one or two requests to Elasticsearch.
+    """The sample for this job, with these fields. A refresh is asked for only where too few of them are seen.
 
     Raises:
         FencedError: from the gate.
         CannotGoOnError: Elasticsearch refuses a request.
     """
     before = _before(work.job, jobs)
-    if any(job.ended_at is None or job.ended_at > work.at - _LATELY_MS for job in before):
-        await work.sink.ask(
-            lambda: work.sink.client.indices.refresh(index=work.data_index, ignore_unavailable=True), work.gate
-        )
+    found = await _sampled(work, jobs, names, before)
+    enough = found.known >= OWN_ROWS and len(found.jobs_at) >= SAMPLE // 2
+    lately = any(job.ended_at is None or job.ended_at > work.at - _LATELY_MS for job in before)
+    if enough or not lately:
+        return found
+    # Rows of a job that has just ended may not be seen yet. To refresh an index takes long where much was written.
+    await work.sink.ask(
+        lambda: work.sink.client.indices.refresh(index=work.data_index, ignore_unavailable=True), work.gate
+    )
+    return await _sampled(work, jobs, names, before)
+
+
+async def _sampled(work: Work, jobs: JobTable, names: Sequence[str], before: Sequence[Job]) -> OwnRows:
+    """The sample of what a search finds now, of the rows of these jobs."""
     written = [(job, rows) for job in before if (rows := _written(job))][:JOBS]
     picked = _picked(written, Random(work.job.id))  # noqa: S311
     of_jobs, anywhere = await _search(
