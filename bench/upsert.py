@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -70,12 +71,12 @@ def measure(rows: int, rounds: int) -> Figures:
         for number in range(WARM_UPS + rounds):
             owner = f"round-{number}"
             times = _Times(config, rows)
-            times.take("create", lambda o=owner: _upload(first, o, "create"))  # type: ignore[misc]
+            times.take("create", partial(_upload, first, owner, "create"))
             before = _state(config, owner)
-            job_id = times.take("upsert", lambda o=owner: _upload(all_changed, o, "upsert"))  # type: ignore[misc]
-            times.take("undo", lambda j=job_id: _undo(j))  # type: ignore[misc]
+            job_id = times.take("upsert", partial(_upload, all_changed, owner, "upsert"))
+            times.take("undo", partial(_undo, job_id))
             assert _state(config, owner) == before, "an undo has left another state than there was"
-            times.take("unchanged", lambda o=owner: _upload(few_changed, o, "upsert"))  # type: ignore[misc]
+            times.take("unchanged", partial(_upload, few_changed, owner, "upsert"))
             if number >= WARM_UPS:
                 print(", ".join(f"{name} {rate:,.0f} rows/s" for name, rate in times.rates.items()), flush=True)
                 for name, rate in times.rates.items():

@@ -29,7 +29,8 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
         say(f"Job {job['id']}: {what}, organisation {job['organisation']}")
     try:
         with live(quiet=as_json) as (show, remark):
-            for job in follow(Api(), job["id"], remark):  # noqa: B020
+            for now in follow(Api(), job["id"], remark):
+                job = now
                 show(job)
     except KeyboardInterrupt:
         say(f"The job goes on. See it again with `sluice watch {job['id']}`.")

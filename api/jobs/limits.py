@@ -6,7 +6,7 @@ from api.models.installation import LimitList, LimitView
 from api.uploads.drafts import drafts_bytes
 from api.web.services import Services
 from control.creation.quotas import usage_of
-from control.principals.registry import end_of
+from control.principals.registry import counted_for
 from runtime.clock import now_ms
 from schemas.policies.quotas import LIMITS
 
@@ -26,14 +26,13 @@ async def limits_of(parts: Services, organisation: str) -> LimitList:
     quotas = parts.catalog.quotas.of(organisation)
     jobs = [job for job in parts.view.jobs.values() if job.organisation == organisation]
     usage = usage_of(organisation, jobs)
-    usable = [key for key in parts.principals.feed.registry.keys.values() if end_of(key, now_ms()) is None]
     used = {
         "jobs_running": usage.running,
         "jobs_queued": usage.queued,
         "stored_bytes": usage.stored_bytes + await drafts_bytes(parts.settings.storage_root, jobs),
         "inbox_rows": usage.inbox_rows,
         "event_streams": parts.streams[organisation],
-        "keys": sum(organisation in (key.organisations or ()) for key in usable),
+        "keys": counted_for(parts.principals.feed.registry.usable_keys(now_ms()), organisation),
         "webhooks": len(parts.webhooks.webhooks.of(organisation)),
     }
     own = [

@@ -14,7 +14,7 @@ from api.principals.caller import Caller
 from api.principals.store import PrincipalStore
 from control.creation.quotas import exceeded
 from control.principals.keys import NewKey, new_key
-from control.principals.registry import end_of, ended_at
+from control.principals.registry import counted_for, end_of, ended_at
 from control.principals.rules import WantedKey, key_problem, may_manage
 from runtime.clock import now_ms
 from runtime.text.formatting import iso_time
@@ -61,11 +61,11 @@ async def make_key(
     problem = key_problem(wanted, asking.organisations)
     if problem is not None:
         raise refused(problem)
-    usable = [known for known in store.feed.registry.keys.values() if end_of(known, now) is None]
+    usable = store.feed.registry.usable_keys(now)
     if len(usable) >= MOST_KEYS:
         raise ApiError(409, f"there are {MOST_KEYS:,} keys, which is as many as there can be: revoke some")
     for organisation in wanted.organisations or ():
-        had, most = sum(organisation in (known.organisations or ()) for known in usable), quotas.of(organisation).keys
+        had, most = counted_for(usable, organisation), quotas.of(organisation).keys
         if had >= most:
             raise refused(exceeded("keys", organisation, most, f"there are {had:,} already"))
     _sweep(store, now)

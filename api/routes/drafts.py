@@ -69,7 +69,7 @@ ENDPOINTS: Final = (
             refusal(409, "The job is no draft, the part does not begin where it should, or another request sends it"),
             refusal(413, "The file becomes too large, or exceeds a limit"),
             unavailable("The storage can't be written, or the API has just started"),
-            refusal(507, "The server's disk is full; what has come before stays"),
+            refusal(507, "The server's disk is full; the draft keeps the parts that it has"),
         ),
         (
             Parameter(

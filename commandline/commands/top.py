@@ -204,7 +204,7 @@ def _keys() -> Iterator[Callable[[float], str | None]]:
 
 
 def _read(terminal: int) -> bytes:
-    """What has come from the terminal. Raises EOFError: it is gone, and nobody looks any more."""
+    """What has come from the terminal. Raises EOFError: the terminal was closed."""
     try:
         found = os.read(terminal, 4096)
     except OSError:

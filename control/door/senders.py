@@ -42,6 +42,8 @@ def is_asked(command: Command) -> TypeGuard[Asked]:
 
 def header_of(headers: Headers, name: str) -> bytes | None:
     """The value of the first header of this name; None: there is none."""
+    if not headers:  # as nearly all rows of the inbox come
+        return None
     return next((value for given, value in headers if given == name and isinstance(value, bytes)), None)
 
 

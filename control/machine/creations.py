@@ -84,7 +84,7 @@ def made(
 def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event, ...] | Rejected:
     """What becomes of a job that may begin now, as far as other jobs are concerned; `before`: what has led to this."""
     if job.start_at is not None:
-        return before  # it is in nobody's way until then
+        return before  # before its time it keeps no other job from starting
     holder = context.holder(job.exclusive_key) if job.exclusive_key else None
     queueing = job.options.if_busy == "queue"
     if holder is not None and not queueing:

@@ -69,6 +69,10 @@ class Registry:
         """The session whose token this is, whether it has ended or not; None: there is none."""
         return self.sessions.get(digest(token))
 
+    def usable_keys(self, now_ms: int) -> list[ApiKey]:
+        """The keys that were neither revoked nor have expired."""
+        return [key for key in self.keys.values() if end_of(key, now_ms) is None]
+
     def sessions_over(self, now_ms: int) -> Iterable[str]:
         """The SHA-256 of the sessions whose time is over."""
         return [name for name, session in self.sessions.items() if session.ends_at <= now_ms]
@@ -80,8 +84,13 @@ class Registry:
 
 def ended_at(key: ApiKey, now_ms: int) -> int | None:
     """Since when a key can't be used any more, milliseconds since 1970; None: it can."""
-    ends = (at for at in (key.revoked_at, key.expires_at) if at is not None and at <= now_ms)
-    return min(ends, default=None if key.revoked_at is None else key.revoked_at)
+    expired_at = key.expires_at if key.expires_at is not None and key.expires_at <= now_ms else None
+    return min((at for at in (key.revoked_at, expired_at) if at is not None), default=None)
+
+
+def counted_for(keys: Iterable[ApiKey], organisation: str) -> int:
+    """How many of these keys count against the limit of an organisation: those that name it."""
+    return sum(organisation in (key.organisations or ()) for key in keys)
 
 
 def end_of(key: ApiKey, now_ms: int) -> str | None:

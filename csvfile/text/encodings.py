@@ -109,11 +109,11 @@ def likely(data: bytes) -> str | None:
 
 
 def another_encoding(head: bytes, whole: bool) -> str | None:
-    """Why a file that begins so, and whose encoding nobody has named, is not UTF-8; None: it may be, with bytes in some
-    rows that are damaged.
+    """Why a file with this beginning is in another encoding than UTF-8, if its sender has named none; None: it may be
+    UTF-8, with damaged bytes in some rows.
 
-    It is in another encoding if bytes are no UTF-8 that would be letters within words, or if there are several
-    different ones; and if nothing in it is UTF-8 beyond ASCII. `whole`: `head` is all of it.
+    It is in another encoding if no character of it beyond ASCII is valid UTF-8, and its invalid bytes would be letters
+    within words, or are several different ones. `whole`: `head` is all of the file.
     """
     decoder = codecs.getincrementaldecoder("utf-8")
     with suppress(UnicodeDecodeError):

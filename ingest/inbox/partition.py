@@ -259,8 +259,7 @@ class InboxPartition:
     def _take_in(self, record: Record, arrival: Arrival, desk: _JobIntake) -> None:
         # the bytes of a row in a block: an empty text takes three, and a problem takes its length
         size = max(len(record.value or b"") // len(arrival.values), desk.maker.least_bytes)
-        rows = ((arrival.row, arrival.values[0], None),) if arrival.plain else arrival.rows()
-        for number, values, problem in rows:
+        for number, values, problem in arrival.rows():
             objection = desk.terms.objection(number)
             if objection is not None:
                 self._refuse(record, objection)

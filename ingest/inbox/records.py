@@ -46,6 +46,8 @@ class Arrival(msgspec.Struct, gc=False):
 
     def rows(self) -> Iterable[tuple[int, Mapping[str, Value], str | None]]:
         """Each row with its number, and why it can't be read."""
+        if self.plain:
+            return ((self.row, self.values[0], None),)
         problems = self.problems or {}
         return [(self.row + index, values, problems.get(index)) for index, values in enumerate(self.values)]
 

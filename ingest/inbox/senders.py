@@ -30,7 +30,7 @@ class Senders:
 
     def problem(self, record: Record, job: Job) -> str | None:
         """See SenderProblem."""
-        header = header_of(record.headers, HEADER) if record.headers else None
+        header = header_of(record.headers, HEADER)
         if header is None:
             return "the record is not signed, and this installation takes signed rows only" if self._required else None
         signature = read_signature(header)

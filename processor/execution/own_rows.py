@@ -45,7 +45,7 @@ async def own_rows(work: Work, jobs: JobTable, names: Sequence[str]) -> OwnRows:
     """
     before = _before(work.job, jobs)
     found = await _sampled(work, jobs, names, before)
-    enough = found.known >= OWN_ROWS and len(found.jobs_at) >= SAMPLE // 2
+    enough = found.known >= OWN_ROWS and found.rows >= SAMPLE // 2
     lately = any(job.ended_at is None or job.ended_at > work.at - _LATELY_MS for job in before)
     if enough or not lately:
         return found

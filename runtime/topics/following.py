@@ -49,19 +49,24 @@ class TopicFollowing:
             _, end = consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
             if self._position >= end:
                 return
-            deadline = time.monotonic() + _KAFKA_SECONDS
             consumer.resume([place])
-            while self._position < end:
-                records = consumer.consume(_BATCH, 0.1)
-                for record in records:
-                    self._met(record)
-                reached = consumer.position([place])[0].offset
-                self._position = max(self._position, reached)
-                if records:
-                    deadline = time.monotonic() + _KAFKA_SECONDS
-                elif time.monotonic() > deadline:
-                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{self._topic} can't be read to its end"))
-            consumer.pause([place])  # between two calls nothing is fetched
+            try:
+                self._read_to(end, consumer, place)
+            finally:
+                consumer.pause([place])  # between two calls nothing is fetched
+
+    def _read_to(self, end: int, consumer: Any, place: TopicPartition) -> None:
+        deadline = time.monotonic() + _KAFKA_SECONDS
+        while self._position < end:
+            records = consumer.consume(_BATCH, 0.1)
+            for record in records:
+                self._met(record)
+            reached = consumer.position([place])[0].offset
+            self._position = max(self._position, reached)
+            if records:
+                deadline = time.monotonic() + _KAFKA_SECONDS
+            elif time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{self._topic} can't be read to its end"))
 
     def close(self) -> None:
         """Disconnect."""

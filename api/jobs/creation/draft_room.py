@@ -20,7 +20,7 @@ def draft_file(parts: Services, job: Job) -> DraftFile:
 
 
 async def room_for(parts: Services, job: Job) -> Allowance:
-    """What may come for a draft: its organisation's limits, less what is stored and what has come for other drafts."""
+    """How many bytes a draft's file may have: its organisation's limits, less other jobs' and drafts' files."""
     own = [other for other in parts.view.jobs.values() if other.organisation == job.organisation]
     others = await drafts_bytes(parts.settings.storage_root, (other for other in own if other.id != job.id))
     allowed = Allowance.of(job.organisation, parts.catalog.quotas.of(job.organisation), usage_of(job.organisation, own))

@@ -7,7 +7,7 @@ from processor.elastic.bulk import BulkSink, Gate
 from processor.elastic.deleting import delete_found
 from processor.operations.modes.changes import changes_index
 from processor.operations.modes.images import images_index
-from processor.operations.modes.outcomes import undone_index
+from processor.operations.modes.rollback.outcomes import undone_index
 from schemas.job import ENDED
 
 _JOBS = 1000

@@ -31,7 +31,7 @@ from processor.operations.modes.images import (
     images_index,
     read_image,
 )
-from processor.operations.modes.later import LaterImages
+from processor.operations.modes.rollback.later import LaterImages
 from processor.operations.work import Work
 
 ROUNDS = 10

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from processor.operations.modes.found import Documents, Found, Hit, digest, mark_of
 from processor.operations.modes.images import Image, Receipt, created_by, images_index, read_image
-from processor.operations.modes.outcomes import Undone, numbers, read_undone, undone_id, undone_index
+from processor.operations.modes.rollback.outcomes import Undone, numbers, read_undone, undone_id, undone_index
 from processor.operations.work import Work
 from schemas.messages.blocks import UndoBlock
 

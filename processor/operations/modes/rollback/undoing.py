@@ -19,14 +19,15 @@ from msgspec.structs import replace
 
 from processor.elastic.documents import bulk_item
 from processor.errors import CannotGoOnError
-from processor.operations.modes.entries import Entries, Entry
 from processor.operations.modes.found import Documents, Found, mark_of
 from processor.operations.modes.images import Conditional, Image, image_id, image_line, images_index
-from processor.operations.modes.later import LaterImages
-from processor.operations.modes.outcomes import Left, Undone, intervals, numbers, undone_id, undone_index
-from processor.operations.modes.verdicts import RESTORE, Verdict, judge, plain
+from processor.operations.modes.rollback.entries import Entries, Entry
+from processor.operations.modes.rollback.later import LaterImages
+from processor.operations.modes.rollback.outcomes import Left, Undone, numbers, undone_id, undone_index
+from processor.operations.modes.rollback.verdicts import RESTORE, Verdict, judge, plain
 from processor.operations.work import Work
 from processor.outcome import Outcome
+from schemas.descriptors.intervals import merged
 from schemas.messages.blocks import UndoBlock
 
 ROUNDS = 10
@@ -194,7 +195,7 @@ class Undoer:
                 block=block.block,
                 first_row=block.first_row,
                 last_row=block.last_row,
-                restored=intervals(restored),
+                restored=merged(((row, row) for row in sorted(restored)), 0),
                 kept=kept,
                 failed=failed,
                 order=job.command_offset,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from itertools import pairwise
+from collections.abc import Iterable
 
 import msgspec
 
@@ -45,14 +44,6 @@ def undone_index(prefix: str) -> str:
 def undone_id(job_id: str, run: int, block: int) -> str:
     """A block's id: a repeat writes the same document again."""
     return f"{job_id}:{run}-{block}"
-
-
-def intervals(rows: Collection[int]) -> list[tuple[int, int]]:
-    """Row numbers, each once, as intervals."""
-    ordered = sorted(rows)
-    ends = [at for at, (row, after) in enumerate(pairwise(ordered)) if after != row + 1]
-    firsts, lasts = [0, *(at + 1 for at in ends)], [*ends, len(ordered) - 1]
-    return [(ordered[first], ordered[last]) for first, last in zip(firsts, lasts, strict=True)] if ordered else []
 
 
 def numbers(found: Iterable[tuple[int, int]]) -> set[int]:

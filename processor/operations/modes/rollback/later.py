@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from processor.operations.modes.entries import MOST, filtered, fresh_images
 from processor.operations.modes.found import Documents, Hit
 from processor.operations.modes.images import Conditional, Image, image_id, image_line, images_index, read_image
-from processor.operations.modes.verdicts import Verdict, judge
+from processor.operations.modes.rollback.entries import MOST, filtered, fresh_images
+from processor.operations.modes.rollback.verdicts import Verdict, judge
 from processor.operations.work import Work
 
 _TERMS = 1000

@@ -6,7 +6,7 @@ from typing import Any
 
 from processor.operations.modes.found import Documents
 from processor.operations.modes.images import images_index
-from processor.operations.modes.outcomes import undone_index
+from processor.operations.modes.rollback.outcomes import undone_index
 from processor.operations.work import Work
 
 PAGE = 5000

@@ -54,7 +54,7 @@ def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool =
     if _same(now, image.previous) and not (now is None and live):
         return Verdict("restored")
     if now is None and image.after is None and not live:
-        return Verdict("restore")
+        return RESTORE
     if now is None:
         # Another program may have changed it before the job that deleted it: its rollback brings that back.
         return _kept(image, now, force, "it has been deleted since", live[-1].job_id if live else None)
