@@ -73,11 +73,17 @@ def suspicion_lines(job: Json) -> list[str]:
     if not found:
         return []
     told = [] if found["message"] in (job.get("reason") or "") else [f"Its first rows: {found['message']}."]
-    return told + (
-        [f"To apply the file with its columns put right, once this job is terminated: {found['command']}"]
-        if found["command"]
-        else []
-    )
+    if found["command"]:
+        told.append(f"To apply the file with its columns put right{_once_it_is_out(job)}: {found['command']}")
+    return told
+
+
+def _once_it_is_out(job: Json) -> str:
+    """What has to be done about a job before its file can be applied again."""
+    if job["state"] not in ("COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "ROLLED_BACK"):
+        return ", once this job is terminated"
+    stays = job["state"] != "ROLLED_BACK" and job["progress"]["rows_applied"]
+    return ", once this job is rolled back" if stays else ""
 
 
 def outcome(job: Json) -> str:
