@@ -11,9 +11,10 @@ from elasticsearch import ApiError as ElasticsearchError
 from elasticsearch import AsyncElasticsearch, NotFoundError
 from msgspec.structs import replace
 
-from api.errors import ApiError, invalid, unavailable
+from api.errors import ApiError, invalid, refused, unavailable
 from api.models.mappings import MappingBody, MappingView
 from control.creation.limits import columns_problem
+from control.creation.quotas import exceeded
 from runtime.text.formatting import iso_time
 from schemas.descriptors.datasets import Dataset
 from schemas.ids import mapping_name_problem
@@ -32,12 +33,19 @@ class Mappings:
         self._index = index_name(prefix, INDEX)
 
     async def save(
-        self, organisation: str, name: str, body: MappingBody, by: str, at: int, datasets: Mapping[str, Dataset]
+        self,
+        organisation: str,
+        name: str,
+        body: MappingBody,
+        by: str,
+        at: int,
+        datasets: Mapping[str, Dataset],
+        most: int,
     ) -> MappingView:
-        """Keep a mapping, in place of one of this name.
+        """Keep a mapping, in place of one of this name. `most`: as many may the organisation have.
 
         Raises:
-            ApiError: 400, the name or the mapping can't be used; 503.
+            ApiError: 400, the name or the mapping can't be used; 429, there are too many; 503.
         """
         require_name(name)
         if body.dataset not in datasets:
@@ -46,6 +54,7 @@ class Mappings:
         problem = columns_problem(options, datasets[body.dataset], Source(kind="file"))
         if problem is not None:
             raise invalid(problem)
+        await self._require_room(organisation, name, most)
         view = MappingView(
             name=name,
             organisation=organisation,
@@ -90,6 +99,30 @@ class Mappings:
                 ignore_unavailable=True,
             )
         return [_view(hit["_source"]) for hit in answer["hits"]["hits"]]
+
+    async def count(self, organisation: str) -> int | None:
+        """How many the organisation has; None: Elasticsearch does not answer."""
+        try:
+            return await self._count(organisation)
+        except ApiError:
+            return None
+
+    async def _count(self, organisation: str) -> int:
+        """Raises ApiError 503."""
+        with _Answers():
+            query = {"term": {"organisation": organisation}}
+            answer = await self._client.count(index=self._index, query=query, ignore_unavailable=True)
+        return int(answer["count"])
+
+    async def _require_room(self, organisation: str, name: str, most: int) -> None:
+        """Two that are saved at the same moment may both find room: the limit is no lock."""
+        had = await self._count(organisation)
+        if had < most:
+            return
+        with _Answers():
+            known = await self._client.exists(index=self._index, id=_id(organisation, name))
+        if not known:
+            raise refused(exceeded("mappings", organisation, most, f"there are {had:,} already"))
 
     async def remove(self, organisation: str, name: str) -> None:
         """Forget a mapping; there may be none. Raises ApiError 503."""

@@ -78,6 +78,9 @@ class RowErrors:
     async def count(self, **_: Any) -> dict[str, int]:
         return {"count": 4}
 
+    async def exists(self, id: str, **_: Any) -> bool:  # noqa: A002
+        return not id.endswith(":none")
+
     async def search(self, search_after: list[int] | None = None, index: str = "", **more: Any) -> dict[str, Any]:
         if index.endswith("-undone"):
             left = {"row": 2, "document": "acme:0", "reason": "it has been changed since, by no job"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from api.models.installation import LimitList, LimitView
+from api.principals.sessions import open_sessions
 from api.uploads.drafts import drafts_bytes
 from api.web.services import Services
 from control.creation.quotas import usage_of
@@ -33,6 +34,8 @@ async def limits_of(parts: Services, organisation: str) -> LimitList:
         "inbox_rows": usage.inbox_rows,
         "event_streams": parts.streams[organisation],
         "keys": counted_for(parts.principals.feed.registry.usable_keys(now_ms()), organisation),
+        "sessions": counted_for(open_sessions(parts.principals, now_ms()), organisation),
+        "mappings": await parts.mappings.count(organisation),
         "webhooks": len(parts.webhooks.webhooks.of(organisation)),
     }
     own = [

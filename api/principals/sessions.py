@@ -8,11 +8,15 @@ import re
 import secrets
 from typing import Final
 
+from api.errors import refused
 from api.principals.caller import Caller, caller_by_session
 from api.principals.store import PrincipalStore
+from control.creation.quotas import exceeded
 from control.principals.keys import digest
+from control.principals.registry import counted_for
 from runtime.clock import now_ms
 from schemas.policies.principals import Session
+from schemas.policies.quotas import QuotaBook
 
 SESSION_SECONDS: Final = 12 * 3600
 _TOKEN_BYTES: Final = 32
@@ -24,14 +28,18 @@ _SWEPT_AT_ONCE: Final = 100
 
 
 async def begin_session(
-    store: PrincipalStore, caller: Caller, admin_key: str | None, issuer: str | None = None
+    store: PrincipalStore, quotas: QuotaBook, caller: Caller, admin_key: str | None, issuer: str | None = None
 ) -> tuple[str, Session]:
-    """The cookie of a new session of this caller, and the session. Raises as `PrincipalStore.put`.
+    """The cookie of a new session of this caller, and the session.
 
     It ends with the caller's key or token at the latest, and one that was begun with `admin_key` once that is another.
+
+    Raises:
+        ApiError: 429, there are too many; as `PrincipalStore.put`.
     """
     now = now_ms()
     _sweep(store, now)
+    _require_room(open_sessions(store, now), caller, quotas)
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     end = now + SESSION_SECONDS * 1000
     session = Session(
@@ -64,6 +72,24 @@ async def caller_of_session(store: PrincipalStore, cookie: str, admin_key: str |
         return None
     caller = caller_by_session(session)
     return caller if caller.holds(registry, now_ms()) else None
+
+
+def open_sessions(store: PrincipalStore, now: int) -> list[Session]:
+    """The sessions that can be used, of everyone."""
+    registry = store.feed.registry
+    return [one for one in registry.sessions.values() if caller_by_session(one).holds(registry, now)]
+
+
+def _require_room(sessions: list[Session], caller: Caller, quotas: QuotaBook) -> None:
+    """Those for all organisations have a limit among themselves, so that no organisation keeps the admin out."""
+    if caller.organisations is None:
+        had, most = sum(one.organisations is None for one in sessions), quotas.default.sessions
+        if had >= most:
+            raise refused(exceeded("sessions", "", most, f"there are {had:,} already, for all organisations"))
+    for organisation in sorted(caller.organisations or ()):
+        had, most = counted_for(sessions, organisation), quotas.of(organisation).sessions
+        if had >= most:
+            raise refused(exceeded("sessions", organisation, most, f"there are {had:,} already"))
 
 
 async def end_session(store: PrincipalStore, caller: Caller) -> None:

@@ -49,7 +49,15 @@ async def save_mapping(request: Request) -> Response:
     parts, whose = services(request), _own(request)
     body = body_as(await short_body(request), MappingBody, "fields: dataset, columns, set, ignore_extra")
     name = request.path_params["name"]
-    view = await parts.mappings.save(whose, name, body, caller(request).name, now_ms(), parts.catalog.datasets)
+    view = await parts.mappings.save(
+        whose,
+        name,
+        body,
+        caller(request).name,
+        now_ms(),
+        parts.catalog.datasets,
+        parts.catalog.quotas.of(whose).mappings,
+    )
     return json_answer(view)
 
 

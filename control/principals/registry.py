@@ -88,9 +88,9 @@ def ended_at(key: ApiKey, now_ms: int) -> int | None:
     return min((at for at in (key.revoked_at, expired_at) if at is not None), default=None)
 
 
-def counted_for(keys: Iterable[ApiKey], organisation: str) -> int:
-    """How many of these keys count against the limit of an organisation: those that name it."""
-    return sum(organisation in (key.organisations or ()) for key in keys)
+def counted_for(held: Iterable[ApiKey | Session], organisation: str) -> int:
+    """How many of these keys or sessions count against the limit of an organisation: those that name it."""
+    return sum(organisation in (one.organisations or ()) for one in held)
 
 
 def end_of(key: ApiKey, now_ms: int) -> str | None:

@@ -32,6 +32,8 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     event_streams: Count = 200
     webhooks: Count = 20
     keys: Count = 1000
+    sessions: Count = 1000
+    mappings: Count = 1000
     weight: Annotated[float, Meta(ge=0.01, le=100)] = 1.0
 
 
@@ -50,6 +52,8 @@ QuotaName = Literal[
     "event_streams",
     "webhooks",
     "keys",
+    "sessions",
+    "mappings",
 ]
 
 
@@ -91,6 +95,9 @@ LIMITS: Final[dict[str, Limit]] = {
               "close one, or ask for the job now and then instead"),
         Limit("webhooks", "webhooks", 429, "webhooks", "delete one that is not needed"),
         Limit("keys", "keys", 429, "keys that can be used", "revoke one that is not needed"),
+        Limit("sessions", "sessions", 429, "open sessions of the page",
+              "sign out of one, or wait until one ends, 12 hours after its beginning at the latest"),
+        Limit("mappings", "mappings", 429, "mappings kept by name", "delete one that is not needed"),
     )
 }  # fmt: skip
 """Name -> limit, in the order of docs/limits.md."""

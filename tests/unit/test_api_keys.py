@@ -168,6 +168,28 @@ def test_an_organisations_keys_have_a_limit_that_revoking_makes_room_in(tmp_path
         assert make(client).status_code == 201
 
 
+def test_an_organisations_sessions_have_a_limit_that_signing_out_makes_room_in(tmp_path: Path) -> None:
+    app, log = stub(tmp_path, api_require_key=True, limits='{"organisations": {"acme": {"sessions": 1}}}')
+    with TestClient(app, follow_redirects=False) as client:
+
+        def signs_in(key: str) -> Any:
+            client.cookies.clear()
+            return client.post("/sign-in", data={"key": key}, headers=OWN)
+
+        ours, theirs = log.principals.key("viewer", "acme"), log.principals.key("viewer", "globex")
+        assert signs_in(ours).status_code == 303
+        cookies = dict(client.cookies)
+        refused = signs_in(ours)
+        assert refused.status_code == 429 and "sessions" in refused.text and not client.cookies
+        assert signs_in(theirs).status_code == signs_in("secret").status_code == 303, "others have room"
+        limits = client.get("/v1/limits?organisation=acme", headers=ADMIN).json()["limits"]
+        assert next(limit["used"] for limit in limits if limit["name"] == "sessions") == 1
+        client.cookies.clear()
+        client.cookies.update(cookies)
+        client.post("/sign-out", headers=OWN)
+        assert signs_in(ours).status_code == 303
+
+
 def test_keys_that_ended_long_ago_leave_the_list_and_are_refused_as_before(locked: Served) -> None:
     client, log = locked
     now = now_ms()

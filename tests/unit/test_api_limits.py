@@ -76,6 +76,17 @@ def test_what_comes_for_drafts_counts_before_they_start(serve: Callable[..., Ser
     assert client.post(f"/v1/jobs/{first}/start").status_code == 200
 
 
+def test_an_organisation_keeps_so_many_mappings_and_may_replace_each(serve: Callable[..., Served]) -> None:
+    client, _, _ = serve(mappings=4)
+    body = {"dataset": "people", "columns": {"Name": "name"}}
+    refused(client.put("/v1/mappings/none?organisation=acme", json=body), 429, "mappings")
+    assert client.put("/v1/mappings/known?organisation=acme", json=body).status_code == 200
+    assert client.put("/v1/mappings/none?organisation=other", json=body).status_code == 200
+    limits = client.get("/v1/limits?organisation=acme").json()["limits"]
+    (shown,) = [limit for limit in limits if limit["name"] == "mappings"]
+    assert (shown["used"], shown["most"], shown["status"]) == (4, 4, 429)
+
+
 QUOTED = PEOPLE + ROW.replace(b"Ann", b'"A\nn\nn"')
 FILES: dict[str, tuple[dict[str, Any], bytes, bool]] = {
     "bytes of the body": ({"body_bytes": 500}, PEOPLE + ROW * 10, False),

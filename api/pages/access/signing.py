@@ -32,20 +32,23 @@ async def sign_in(request: Request) -> Response:
     following, address = own_path(fields.get("next")), address_of(request)
     try:
         user = await parts.authenticator.caller_with(fields.get("key", "").strip(), address, route_of(request))
+        return await signed_in(request, user, RedirectResponse(following, 303))
     except ApiError as error:
         if error.code not in (401, 429):
             raise
-        problem = error.message.partition(";")[0]
+        # What REST advises behind the semicolon is not for a page, but of a limit.
+        problem = error.message if "limit" in (error.details or {}) else error.message.partition(";")[0]
         answer = form(request, following, f"{problem[:1].upper()}{problem[1:]}.", error.code)
         answer.headers.update(error.headers)
         return answer
-    return await signed_in(request, user, RedirectResponse(following, 303))
 
 
 async def signed_in(request: Request, user: Caller, answer: Response, issuer: str | None = None) -> Response:
     """Begin a session of this user, whose cookie comes with the answer. Raises as `begin_session`."""
     parts = services(request)
-    cookie, session = await begin_session(parts.principals, user, parts.authenticator.admin_key, issuer)
+    cookie, session = await begin_session(
+        parts.principals, parts.catalog.quotas, user, parts.authenticator.admin_key, issuer
+    )
     parts.audit.note("signed-in", user, address_of(request), why=f"until {iso_time(session.ends_at)}")
     secure = over_https(request.headers, request.scope["scheme"])
     answer.set_cookie(

@@ -61,7 +61,15 @@ async def _keep_columns(request: Request, job: Job, name: str) -> None:
     parts, options = services(request), job.options
     body = MappingBody(dataset=job.dataset, columns=options.columns, set=options.set, ignore_extra=options.ignore_extra)
     try:
-        await parts.mappings.save(job.organisation, name, body, caller(request).name, now_ms(), parts.catalog.datasets)
+        await parts.mappings.save(
+            job.organisation,
+            name,
+            body,
+            caller(request).name,
+            now_ms(),
+            parts.catalog.datasets,
+            parts.catalog.quotas.of(job.organisation).mappings,
+        )
     except ApiError as error:
         again = "send this form again to keep them: no second job is made"
         text = f"the job was started, but its columns are not kept as {name}: {error.message}; {again}"
