@@ -124,12 +124,17 @@ def migrate(
 
 @app.command()
 def rebuild() -> None:
-    """Make the reports in Elasticsearch (jobs, progress, row errors) anew from the topics."""
+    """Make the reports in Elasticsearch (jobs, progress, row errors) anew from the topics; say where the stores differ.
+
+    After a restore that shows what a backup lacks: rows, files, jobs.
+    """
     from confluent_kafka import KafkaException
     from rich.console import Console
     from rich.progress import Progress
 
     from devstack.servers.external import require_reachable
+    from processor.backups.comparing import compare
+    from processor.backups.sentences import sentences
     from processor.rebuild import rebuild as make_anew
     from runtime.settings import settings
 
@@ -141,10 +146,14 @@ def rebuild() -> None:
         task = bar.add_task("Reading the topics", total=None)
         try:
             counts = make_anew(config, lambda done, total: bar.update(task, completed=done, total=total))
+            bar.update(task, description="Comparing with Elasticsearch and the storage")
+            compared = compare(config)
         except KafkaException as error:
             raise StackError(f"Kafka does not answer: {error}.", UNREACHABLE) from error
     names = ("jobs", "progress", "errors", "unreadable")
     out("Written: " + ", ".join(f"{counts[name]:,} {name}" for name in names))
+    for line in sentences(compared.jobs, compared.differences):
+        out(line)
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, add_help_option=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -67,6 +69,13 @@ class Server:
             self._running.child.kill()
             self._running.child.wait()
         self._end(0.0)
+
+    def freeze(self) -> None:
+        """Stop it (SIGSTOP) until `wake`."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
 
     def _end(self, seconds: float) -> None:
         if self._running:

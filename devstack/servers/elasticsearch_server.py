@@ -47,7 +47,7 @@ def program(settings: Settings, layout: Layout, cache: Path) -> Program:
         folder = unprivileged.data_folder(layout.elasticsearch)
     except OSError as error:
         raise StackError(f"Elasticsearch's folder {layout.elasticsearch} can't be made: {error}") from error
-    places = {name: folder / name for name in ("config", "data", "logs", "tmp")}
+    places = {name: folder / name for name in ("config", "data", "logs", "snapshots", "tmp")}
     user = unprivileged.server_user()
     cluster = f"sluice-{hashlib.sha256(os.fsencode(layout.home)).hexdigest()[:12]}"
     transport = ports.remembered_port(layout.run / "ports.json", "elasticsearch_transport")
@@ -73,6 +73,7 @@ def program(settings: Settings, layout: Layout, cache: Path) -> Program:
         "path.home": str(distribution),
         "path.data": str(places["data"]),
         "path.logs": str(places["logs"]),
+        "path.repo": str(places["snapshots"]),
         "cluster.routing.allocation.disk.threshold_enabled": "false",
         "cluster.max_shards_per_node": "5000",
         "xpack.security.enabled": "false",

@@ -1,0 +1,1 @@
+"""What backups of Kafka, Elasticsearch and the storage lack of each other, once they are restored."""
