@@ -6,7 +6,7 @@ import resource
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from runtime.process import CannotStartError, end_within, run
+from runtime.process import CannotStartError, collect_seldom, end_within, run
 
 if TYPE_CHECKING:
     from api.web.connections import BoundedServer
@@ -55,6 +55,7 @@ def work(chosen: Settings) -> int:
     from runtime.readiness import Readiness
 
     readiness = Readiness(chosen)
+    collect_seldom()
     require_datasets(chosen.datasets_folder)
     _allow_files(2 * chosen.api_connections + _FILES_BESIDE)
     running = server(chosen, readiness)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -34,7 +33,7 @@ from runtime.clients import async_elasticsearch
 from runtime.clock import SYSTEM_CLOCK, now_ms
 from runtime.datasets import require_datasets
 from runtime.files.storage import open_storage
-from runtime.process import end_within
+from runtime.process import collect_seldom, end_within
 from runtime.readiness import Readiness
 from runtime.settings import Settings
 from runtime.telemetry.exporter import serve
@@ -203,8 +202,6 @@ def run_worker(config: Settings) -> int:
     require_datasets(config.datasets_folder)
     for sentence in untested_libraries():
         log.warning(sentence, extra=as_event("process.untested_library"))
-    # Blocks are short-lived lists without cycles: the collector's usual thresholds would walk them again and again.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    collect_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work(config, readiness))

@@ -60,6 +60,7 @@ class Shared:
             request=None,
             lanes_rested=job.lanes_rested or _NONE,
             lanes_counted=job.lanes_counted or _NONE,
+            expired=job.expired or _NONE,
             operation=self.one(job.operation),
             dataset=self.one(job.dataset),
             organisation=self.one(job.organisation),

@@ -119,8 +119,9 @@ class Follower(Generic[T]):
         decode, oldest = self._decoder(), now_ms()
         while not self._stopping.is_set():
             records: list[Any] = []
-            message = consumer.poll(1.0)
-            while message is not None:
+            # `consume` alone would wait for a whole batch, and one message at a time takes a third of a start.
+            first_one = consumer.poll(1.0)
+            for message in [first_one, *consumer.consume(_BATCH - 1, 0)] if first_one is not None else ():
                 error = message.error()
                 if error is None:
                     records.append(message)
@@ -130,7 +131,6 @@ class Follower(Generic[T]):
                     raise KafkaException(error)
                 else:
                     log.warning("Kafka: %s", error, extra=as_event("kafka.trouble"))
-                message = consumer.poll(0) if len(records) < _BATCH else None
             batch: list[T] = []
             for record in self._newest_of(records) if behind else records:
                 place = record.topic(), record.key(), record.value(), record.offset()

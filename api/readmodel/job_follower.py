@@ -20,6 +20,7 @@ from api.readmodel.follower import MARGIN_MS, Follower, Later, groupless_consume
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobSeen, OldEventSeen, Seen
 from runtime.clock import now_ms
+from runtime.process import return_freed_memory
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from schemas.job import ENDED
@@ -92,6 +93,7 @@ class OlderHistory:
                 self._stopping.wait(_RETRY_SECONDS)
             finally:
                 consumer.close()
+        return_freed_memory()
         if not self._stopping.is_set():
             self._loop.call_soon_threadsafe(self._feed.set_history_complete)
 

@@ -165,12 +165,19 @@ class JobIndex:
                 known = self._older.get(job_id, b"")
                 if job_id in self.jobs and (not known or offset > int.from_bytes(known[-_OFFSET:], "big")):
                     self._older[sys.intern(job_id)] = known + offset.to_bytes(_OFFSET, "big")
+            case EventSeen(job_id, offset, None) if self._is_over(job_id):
+                self.fold(OldEventSeen(job_id, offset))
             case EventSeen(job_id, offset, rejection):
                 offsets = self._events.setdefault(job_id, array("q"))
                 if not offsets or offset > offsets[-1]:
                     offsets.append(offset)
                 if rejection is not None:
                     self._remember(job_id, rejection.command_offset, rejection)
+
+    def _is_over(self, job_id: str) -> bool:
+        """Whether the job had ended when its history was read: that is kept packed, as of most jobs."""
+        job = self.jobs.brief(job_id)
+        return job is not None and job.state in ENDED and job_id not in self._events
 
     def _fold_lane(self, job_id: str, key: tuple[Phase, int], lane: LaneState | None) -> None:
         lanes = self._lanes.setdefault(job_id, {})

@@ -31,6 +31,7 @@ from confluent_kafka.admin import (
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
+    UserScramCredentialDeletion,
     UserScramCredentialUpsertion,
 )
 from elasticsearch import ApiError, TransportError
@@ -54,6 +55,7 @@ from tests.conftest import People
 from tests.e2e.commandline import CommandLine
 from tests.faults.evidence import rejections
 from tests.upstream import Sender, end, rows_of, topic_job
+from verify.compare import compare
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificates by openssl")
 
@@ -230,6 +232,68 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
                 process.kill()
         cluster.show()
         forget(superuser)
+
+
+def test_the_credentials_of_kafka_and_elasticsearch_rotate_while_a_job_runs(
+    secured: Secured, tmp_path: Path, people: People, certificates: Certificates
+) -> None:
+    """As docs/operations-guide.md has it: the new ones are added, each process restarts, the old ones are removed."""
+    prefix, rows = f"r{free_port()}", 3000
+    both = tmp_path / "authorities.pem"
+    another = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=next", "-keyout",
+         "/dev/null"], check=True, capture_output=True,
+    ).stdout  # fmt: skip
+    both.write_bytes(another + certificates.authority.read_bytes())
+    small = {"prefix": prefix, "topic_partitions": 4, "block_rows": 50, "bulk_rows": 100, "session_timeout_seconds": 3}
+    old = _settings(secured, tmp_path, **{**SCRAM, **KEY, **small, "kafka_username": f"{prefix}-old"})
+    superuser = _settings(secured, tmp_path, **{**SCRAM, **PASSWORD, **small, "api_port": old.api_port})
+    new = superuser.model_copy(update={"kafka_username": f"{prefix}-new", "kafka_ca_file": both})
+    admin = AdminClient({"bootstrap.servers": secured.in_the_clear})
+    _let_in(admin, f"{prefix}-old", prefix)
+    cluster = Cluster(old)
+    try:
+        assert provision(superuser) == []
+        started = [cluster.launch(role) for role in ("api", "ingest", "worker")]
+        cluster.wait_ready(*started)
+        file = people(rows)
+        job_id = cluster.upload(file, rows_per_second=300)
+        cluster.wait_rows(job_id, 100)
+        _let_in(admin, f"{prefix}-new", prefix)
+        for process in started[::-1]:
+            process.stop()
+            cluster.start(process.role, settings=new)
+        gone = UserScramCredentialDeletion(f"{prefix}-old", ScramMechanism.SCRAM_SHA_256)
+        admin.alter_user_scram_credentials([gone])[f"{prefix}-old"].result(20)
+        assert cluster.job(job_id)["state"] == "RUNNING"
+        cluster.rate(job_id, None)
+        cluster.wait_state(job_id, "COMPLETED")
+        verdict = compare(superuser, job_id, "people", file)
+        assert verdict.holds, verdict
+        with pytest.raises(StackError):
+            external.require_reachable(old)
+        cluster.check()
+    finally:
+        for process in cluster.all:
+            if process.alive:
+                process.kill()
+        cluster.show()
+        forget(superuser)
+
+
+def _let_in(admin: AdminClient, user: str, prefix: str) -> None:
+    """A user of Kafka who may do everything with the topics, groups and transactions of an installation."""
+    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
+    secret = SCRAM_PASSWORD.get_secret_value().encode()
+    admin.alter_user_scram_credentials([UserScramCredentialUpsertion(user, info, secret)])[user].result(20)
+    kinds = (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID)
+    rights = [
+        AclBinding(kind, prefix, ResourcePatternType.PREFIXED, f"User:{user}", "*", AclOperation.ALL,
+                   AclPermissionType.ALLOW)
+        for kind in kinds
+    ]  # fmt: skip
+    for future in admin.create_acls(rights).values():
+        future.result(20)
 
 
 def _refuses(settings: Settings, topic: str) -> bool:
