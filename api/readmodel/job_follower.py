@@ -82,6 +82,7 @@ class OlderHistory:
             self._thread.join(timeout=2)
 
     def _run(self) -> None:
+        return_freed_memory()  # of the start
         while self._since is not None and not self._stopping.is_set():
             consumer = groupless_consumer(self._settings)
             try:
