@@ -20,7 +20,14 @@ ROWS = st.lists(
     max_size=4,
 )
 ACTIONS = st.one_of(
-    st.tuples(st.just("job"), st.sampled_from(MODES), ROWS, st.sampled_from(("keep", "clear")), st.integers(0, 30), st.booleans()),
+    st.tuples(
+        st.just("job"),
+        st.sampled_from(MODES),
+        ROWS,
+        st.sampled_from(("keep", "clear")),
+        st.integers(0, 30),
+        st.booleans(),
+    ),
     st.tuples(st.just("abandon"), st.sampled_from(MODES), ROWS, st.just("keep"), st.integers(0, 12)),
     st.tuples(
         st.just("interrupted"),
