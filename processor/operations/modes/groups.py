@@ -29,7 +29,7 @@ from schemas.messages.blocks import RowBlock
 from schemas.messages.formats import IMAGE_GROUPS
 
 GROUP_ROWS: Final = 100
-"""So many rows of a block have their images in one document. Whoever looks for the image of one reads those of all."""
+"""So many rows of a block have their images in one document. A search for the image of one reads those of all."""
 ROUNDS: Final = 10
 """So often a group is read anew that another worker changes."""
 

@@ -26,7 +26,9 @@ async def left_over(work: Work, documents: Documents) -> tuple[int, int]:
         hit["sort"][0] for hit in await _all(work, work.data_index, {"sluice.job_id": job.id}, "sluice.row_number")
     }
     pending = marked | {hit["sort"][0] for hit in await _all(work, images, {"job_id": job.id}, "row")}
-    for hit in await _all(work, images, {"job_id": job.id}, "first_row", "entries", source={"includes": ["images.row"]}):
+    for hit in await _all(
+        work, images, {"job_id": job.id}, "first_row", "entries", source={"includes": ["images.row"]}
+    ):
         pending.update(image["row"] for image in hit["_source"]["images"])
     if not pending:
         return 0, 0
@@ -38,7 +40,13 @@ async def left_over(work: Work, documents: Documents) -> tuple[int, int]:
 
 
 async def _all(
-    work: Work, index: str, terms: dict[str, Any], order: str, having: str = "", *, source: bool | dict[str, Any] = False
+    work: Work,
+    index: str,
+    terms: dict[str, Any],
+    order: str,
+    having: str = "",
+    *,
+    source: bool | dict[str, Any] = False,
 ) -> list[dict[str, Any]]:
     """Every document with these values, by `order`, a field of its own number each; those without it, or without the
     field `having`, are left out."""
