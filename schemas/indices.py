@@ -133,7 +133,8 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
         "properties": {
             "job_id": {"type": "keyword"},
             "document": {"type": "keyword", "doc_values": False},
-            **dict.fromkeys(("row", "first_row", "last_row"), _LONG),
+            **dict.fromkeys(("row", "first_row", "last_row", "entries"), _LONG),
+            "images": {"type": "object", "enabled": False},
         },
     },
     "undone": {

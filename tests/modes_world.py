@@ -23,6 +23,7 @@ from schemas.descriptors.datasets import Dataset, parse_dataset
 from schemas.descriptors.modes import Mode
 from schemas.job import Job, LaneTotals, Options, State
 from schemas.messages.blocks import RowBlock, UndoBlock
+from schemas.messages.formats import IMAGE_GROUPS
 
 ORGANISATION = "acme"
 THINGS = parse_dataset(
@@ -114,7 +115,10 @@ class Things:
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
-    def start(self, name: str, mode: Mode, rows: Sequence[Mapping[str, str]], **options: Any) -> Ran:
+    def start(
+        self, name: str, mode: Mode, rows: Sequence[Mapping[str, str]], grouped: bool = True, **options: Any
+    ) -> Ran:
+        """`grouped`: its images may be in groups; else it is a job that an older version has begun."""
         self.time += 10
         job = Job(
             id=name,
@@ -127,6 +131,7 @@ class Things:
             command_offset=self.time,
             partitions=1,
             mode=mode,
+            needs=IMAGE_GROUPS if grouped else 0,
             options=Options(mode=mode, **options),
             exclusive_key=f"organisation={ORGANISATION},dataset={self.dataset.name}",
         )

@@ -12,10 +12,11 @@ from control.creation.same_file import applied_meanwhile, same_file_problem
 from control.creation.starting import real_job
 from control.errors import Rejected
 from control.machine.context import Context
+from schemas.descriptors.modes import RESTORING
 from schemas.job import Job, State
 from schemas.messages.commands import CreateJob, StartDraft, StartJob
 from schemas.messages.events import Created, Event, Failed, FileReceived, Started
-from schemas.messages.formats import INSPECTION_FORMAT, SEALED_FORMAT, TIMERS, WRITE_MODES
+from schemas.messages.formats import IMAGE_GROUPS, INSPECTION_FORMAT, SEALED_FORMAT, TIMERS, WRITE_MODES
 
 S = State
 
@@ -46,6 +47,7 @@ def made(
     # A control agent that does not know the time to start would start the job at once.
     needs = max(
         WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0,
+        IMAGE_GROUPS if mode in RESTORING else 0,
         TIMERS if later is not None else 0,
         SEALED_FORMAT if sealed else 0,
         INSPECTION_FORMAT if to_inspect(command) else 0,

@@ -45,6 +45,7 @@ from schemas.messages.events import (
     TimerSet,
     UndoFinished,
 )
+from schemas.messages.formats import IMAGE_GROUPS
 
 S = State
 
@@ -137,6 +138,8 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 undone=job.undone if again else None,
                 ended_at=None,
                 keep_rows=False,
+                # What was there before may have to go to a job whose images an older process does not find.
+                needs=job.needs if job.mode is None else max(job.needs, IMAGE_GROUPS),
             )
         case UndoFinished():
             return replace(job, checking=True, undone=(job.undone or LaneTotals()).another_round(event.totals))

@@ -6,12 +6,14 @@ from typing import Final
 
 SEALED_FORMAT: Final = 2
 """From this one on a process can open blocks that are sealed: see decision 0040."""
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Every record carries it in the header `FORMAT_HEADER`. Raised by a change that older processes must not overlook."""
 WRITE_MODES: Final = 2
 """The first format whose processes know of write modes: older ones would make documents of such a job's rows."""
 INSPECTION_FORMAT: Final = 3
 """From this one on, processes write no row of a new file before its first rows have been looked at."""
+IMAGE_GROUPS: Final = 4
+"""From this one on, processes find before-images in groups: older ones would take a group for no image at all."""
 FORMAT_HEADER: Final = "sluice-format"
 TIMERS: Final = 2
 """The format with which a job may have a time to start."""

@@ -22,6 +22,7 @@ from tests.e2e.browser import fill_upload, launched, opened, state
 from tests.e2e.commandline import CommandLine
 from tests.faults.bad_rows import spoil
 from tests.faults.evidence import assert_loaded, count
+from tests.faults.modes_evidence import documents, send, teams, write
 
 expect.set_options(timeout=60_000)
 
@@ -203,6 +204,50 @@ def test_a_dry_run_shows_what_would_change(page: Page, organisation: str, tmp_pa
     expect(state(page)).to_have_text("Completed")
     expect(page.locator("#changes")).to_contain_text("0 new, 20 updated, 0 unchanged")
     expect(page.locator("#preview tbody tr").first).to_contain_text("+49301110000")
+
+
+@pytest.mark.parametrize(
+    ("mode", "tried", "done"),
+    [
+        ("create", "1 new, 0 updated, 0 unchanged", {"new": 1, "failed": 3}),
+        ("upsert", "1 new, 2 updated, 1 unchanged", {"new": 1, "updated": 2, "unchanged": 1}),
+        ("replace", "1 new, 2 updated, 1 unchanged", {"new": 1, "updated": 2, "unchanged": 1}),
+        ("update", "0 new, 2 updated, 1 unchanged", {"updated": 2, "unchanged": 1, "failed": 1}),
+        ("delete", "3 deleted", {"deleted": 3, "failed": 1}),
+    ],
+)
+def test_a_mode_is_chosen_tried_started_and_taken_back(
+    page: Page, cluster: Cluster, organisation: str, tmp_path: Path, mode: str, tried: str, done: dict[str, int]
+) -> None:
+    file, other = tmp_path / "teams.csv", tmp_path / "others.csv"
+    rows = teams(4)
+    sent = send(cluster, write(file, rows[:3]), organisation)
+    cluster.wait_state(sent, "COMPLETED")
+    before = documents(cluster.settings, organisation)
+    write(other, [*({**row, "manager_phone": f"+4930111000{at}"} for at, row in enumerate(rows[:2])), *rows[2:]])
+
+    form = fill_upload(page, other, organisation, **{"Dry run": "on"})
+    form.get_by_label("Dataset", exact=True).select_option("teams")
+    form.get_by_label("Documents that the keys of rows name").select_option(mode)
+    form.get_by_role("button", name="Upload").click()
+    page.wait_for_url("**/jobs/*")
+    expect(page.locator("#changes")).to_contain_text(tried)
+    assert documents(cluster.settings, organisation) == before
+    page.get_by_role("button", name="Start the real job").click()
+    expect(page.locator("#head")).to_contain_text("The real job of dry run")
+    expect(state(page)).to_contain_text("Completed")
+    for name, rows_so in done.items():
+        assert number(page, name) == rows_so, name
+    after = documents(cluster.settings, organisation)
+    assert len(after) == len(before) + done.get("new", 0) - done.get("deleted", 0)
+    assert sum(key in before and it != before[key] for key, it in after.items()) == done.get("updated", 0)
+
+    page.get_by_text("Roll back", exact=True).click()
+    panel = page.locator("#actions details[open]")
+    panel.get_by_label("Why?").fill("the wrong file")
+    panel.get_by_role("button", name="Roll this job back").click()
+    expect(state(page)).to_have_text("Rolled back")
+    assert documents(cluster.settings, organisation) == before
 
 
 def test_an_export_is_downloaded(page: Page, cluster: Cluster, people: People, organisation: str) -> None:

@@ -20,7 +20,14 @@ ROWS = st.lists(
     max_size=4,
 )
 ACTIONS = st.one_of(
-    st.tuples(st.just("job"), st.sampled_from(MODES), ROWS, st.sampled_from(("keep", "clear")), st.integers(0, 30)),
+    st.tuples(
+        st.just("job"),
+        st.sampled_from(MODES),
+        ROWS,
+        st.sampled_from(("keep", "clear")),
+        st.integers(0, 30),
+        st.booleans(),
+    ),
     st.tuples(st.just("abandon"), st.sampled_from(MODES), ROWS, st.just("keep"), st.integers(0, 12)),
     st.tuples(
         st.just("interrupted"),
@@ -54,8 +61,8 @@ class Story:
 
     def act(self, action: Any) -> None:
         match action:
-            case ("job", mode, rows, empty, at):
-                self.job(mode, rows, empty if mode in ("upsert", "update") else "keep", at)
+            case ("job", mode, rows, empty, at, grouped):
+                self.job(mode, rows, empty if mode in ("upsert", "update") else "keep", at, grouped)
             case ("interrupted", mode, rows, at, key, how):
                 self.interrupted(mode, rows, at, key, how)
             case ("abandon", mode, rows, _, at):
@@ -67,9 +74,9 @@ class Story:
                     self.undo(self.names.pop(number % len(self.names)), at)
         self.things.check()
 
-    def job(self, mode: Any, rows: Any, empty: str, at: int) -> None:
+    def job(self, mode: Any, rows: Any, empty: str, at: int, grouped: bool = True) -> None:
         name = f"job-{len(self.things.jobs)}"
-        ran = self.things.start(name, mode, rows, empty=empty)
+        ran = self.things.start(name, mode, rows, grouped, empty=empty)
         blocks = self.things.blocks(ran)
         first = self.things.apply(ran, blocks, broken(at))
         if first is None:

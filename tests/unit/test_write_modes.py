@@ -23,13 +23,13 @@ from ingest.inbox.records import RowMaker
 from processor.elastic.bulk import BulkSink
 from processor.operations.modes.decisions import Row, Rules
 from processor.operations.modes.found import Found
-from processor.operations.modes.images import created_by, made_receipt, read_image
+from processor.operations.modes.images import ImageGroup, created_by, made_receipt, read_image
 from processor.operations.modes.retention import sweep_images
 from runtime.datasets import load_datasets
 from schemas.descriptors.datasets import Dataset, DatasetError, parse_dataset
 from schemas.descriptors.modes import MODES, Mode
 from schemas.job import Job, LaneTotals, Options, Source, State
-from schemas.messages.blocks import ABSENT, RowBlock
+from schemas.messages.blocks import ABSENT, RowBlock, UndoBlock
 from schemas.messages.commands import CreateJob, RollbackJob
 from tests.control_world import Catalog
 from tests.modes_world import Things
@@ -260,6 +260,79 @@ def test_a_repeat_does_not_take_an_older_document_for_what_was_there_before() ->
     assert things.apply(ran, [two])
     assert things.undo(ran)
     assert things.documents()["a"] == {"key": "a", "size": 7, "note": "meanwhile"}
+
+
+def images_of(things: Things) -> list[Any]:
+    return [read_image(msgspec.json.encode(it)) for it in things.store.client.contents()["trial-images"].values()]
+
+
+def groups_of(things: Things) -> dict[int, int]:
+    """First row -> how many images there are, of each group."""
+    return {it.first_row: it.entries for it in images_of(things) if isinstance(it, ImageGroup)}
+
+
+def test_of_two_rows_with_a_key_that_two_workers_have_at_once_one_counts() -> None:
+    things = Things()
+    things.edit("a", {"key": "a", "size": 1, "note": None})
+    ran = things.start("j", "upsert", [{"key": "a", "size": "2"}, {"key": "a", "size": "3"}])
+    work = things.work(ran.job)
+
+    async def at_once() -> list[Any]:
+        return await asyncio.gather(*[things.operation.apply(work, [block]) for block in things.blocks(ran, size=1)])
+
+    results = asyncio.run(at_once())
+    assert sorted(result.outcomes[0].updated for result in results) == [0, 1]
+    (error,) = [error for result in results for error in result.errors]
+    assert f"is in row {3 - error.row} of the file already" in error.reason
+    assert groups_of(things) == {3 - error.row: 1}, "the other row has nothing to give back"
+    assert things.undo(ran) and things.left_over(ran) == (0, 0)
+    assert things.documents() == {"a": {"key": "a", "size": 1, "note": None}}
+
+
+def test_the_image_of_a_row_that_was_overtaken_after_a_crash_goes() -> None:
+    things = Things()
+    things.edit("a", {"key": "a", "size": 1, "note": None})
+    ran = things.start("j", "upsert", [{"key": "a", "size": "2"}, {"key": "a", "size": "3"}])
+    one, two = things.blocks(ran, size=1)
+    assert things.apply(ran, [two], Wire(dies_after=1)) is None
+    assert groups_of(things) == {2: 1} and things.documents()["a"]["size"] == 1
+    assert things.apply(ran, [one])
+    assert counts_of(things.apply(ran, [two]))["failed"] == 1
+    assert groups_of(things) == {1: 1}
+    undone = things.undo(ran)
+    assert undone and sum(outcome.restored for outcome in undone.outcomes) == 1
+    assert things.left_over(ran) == (0, 0)
+
+
+def test_images_go_from_their_group_as_their_rows_are_restored() -> None:
+    things = Things()
+    keys = [f"key-{number:03}" for number in range(250)]
+    for key in keys:
+        things.edit(key, {"key": key, "size": 1, "note": None})
+    before = things.documents()
+    ran = things.start("j", "replace", [{"key": key, "size": "2"} for key in keys])
+    assert things.apply(ran, things.blocks(ran, size=250))
+    assert groups_of(things) == {1: 100, 101: 100, 201: 50}
+    job = things.undoing(ran, force=False)
+    for block, (first, last), left in (
+        (0, (1, 130), {131: 70, 201: 50}),
+        (1, (131, 210), {211: 40}),
+        (2, (211, 250), {}),
+    ):
+        undo = UndoBlock(job_id="j", block=block, first_row=first, last_row=last, run=job.run)
+        # The one after the first begins with what a search has seen before it.
+        (outcome,) = asyncio.run(things.operation.undo(things.work(job), [undo])).outcomes
+        assert outcome.restored == last - first + 1
+        assert groups_of(things) == left
+    assert things.documents() == before
+
+
+def test_a_job_that_an_older_version_has_begun_keeps_an_image_a_row() -> None:
+    things = Things()
+    things.edit("a", {"key": "a", "size": 1, "note": None})
+    ran = things.start("j", "upsert", [{"key": "a", "size": "2"}], grouped=False)
+    assert things.apply(ran, things.blocks(ran))
+    assert groups_of(things) == {} and [it.row for it in images_of(things)] == [1]
 
 
 def test_images_of_jobs_that_ended_long_ago_go() -> None:

@@ -66,8 +66,15 @@ async def partial_problem(parts: Services, job: Job) -> str | None:
     index = index_name(parts.settings.prefix, "images")
     try:
         await parts.elasticsearch.indices.refresh(index=index, ignore_unavailable=True)
-        query = {"bool": {"filter": [{"term": {"job_id": job.id}}, {"exists": {"field": "row"}}]}}
-        kept = int((await parts.elasticsearch.count(index=index, query=query, ignore_unavailable=True))["count"])
+        found = await parts.elasticsearch.search(
+            index=index,
+            query={"term": {"job_id": job.id}},
+            size=0,
+            aggs={"alone": {"value_count": {"field": "row"}}, "grouped": {"sum": {"field": "entries"}}},
+            ignore_unavailable=True,
+        )
+        sums = found.get("aggregations", {})
+        kept = sum(int(sums.get(name, {}).get("value") or 0) for name in ("alone", "grouped"))
     except NotFoundError:
         kept = 0
     except (TransportError, ElasticsearchError):

@@ -37,7 +37,7 @@ async def apply_mode(work: Work, blocks: Sequence[RowBlock], documents: Document
     if work.dry_run:
         written = await try_rows(work, documents, rules, rows, reports)
     else:
-        written = await Writer(work, documents, rules).write(rows, reports)
+        written = await Writer(work, documents, rules, blocks).write(rows, reports)
     plain = [plain_block(block) for block in blocks] if written.refused else []
     refused = {at: _error(work, plain, rows[at], decision) for at, decision in written.refused.items()}
     await work.record(list(refused.values()))

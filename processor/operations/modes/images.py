@@ -1,7 +1,7 @@
-"""Before-images: what a job's row found under its key, kept before the row is written. See decision 0033.
+"""Before-images: what a job's row found under its key, kept before the row is written. See decisions 0033 and 0081.
 
-Each good row of a job in a mode that writes over documents leaves one document in the index ``images``, under an id
-made of the job and the key, so a key is claimed once in a job: an image, or a claim for a row that changes nothing.
+The index ``images`` has them in two forms. A group is one document with the images of some rows of a block; an image by
+itself is a document whose id is made of the job and the key, and counts in place of the one of the same row in a group.
 Jobs that only create leave receipts instead, one for a block: nothing was there before.
 """
 
@@ -47,6 +47,29 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         return None if raw == b"null" else raw
 
 
+class GroupedImage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An image in a group, which has the rest of it; fields as those of an image."""
+
+    row: int
+    after: str | None
+    before: msgspec.Raw
+    seq: int
+
+
+class ImageGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """The images of some rows of a block, as they were kept at first."""
+
+    job_id: str
+    order: int
+    first_row: int
+    last_row: int
+    entries: int
+    """How many images there are."""
+    document: list[str]
+    """The documents' ids, in the order of the images."""
+    images: list[GroupedImage]
+
+
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """The key of a row that changes nothing."""
 
@@ -72,7 +95,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 class _Kept(msgspec.Struct, frozen=True):
     job_id: str = ""
     row: int | None = None
-    document: str = ""
+    document: str | list[str] = ""
     order: int = 0
     after: str | None = None
     before: msgspec.Raw = msgspec.Raw(b"null")
@@ -84,6 +107,8 @@ class _Kept(msgspec.Struct, frozen=True):
     last_row: int = 0
     rows: list[int] = []
     written: str | None = None
+    entries: int = 0
+    images: list[GroupedImage] | None = None
 
 
 _kept = msgspec.json.Decoder(_Kept).decode
@@ -104,9 +129,20 @@ def receipt_id(job_id: str, run: int, block: int) -> str:
     return f"{job_id}:@{run}-{block}"
 
 
-def read_image(raw: bytes) -> Image | Claim | Receipt:
+def read_image(raw: bytes) -> Image | ImageGroup | Claim | Receipt:
     """What a document of the index is."""
     kept = _kept(raw)
+    if kept.images is not None:
+        assert isinstance(kept.document, list)
+        return ImageGroup(
+            job_id=kept.job_id,
+            order=kept.order,
+            first_row=kept.first_row,
+            last_row=kept.last_row,
+            entries=kept.entries,
+            document=kept.document,
+            images=kept.images,
+        )
     if kept.unchanged is not None:
         return Claim(job_id=kept.job_id, unchanged=kept.unchanged, order=kept.order)
     if kept.row is None:
@@ -118,6 +154,7 @@ def read_image(raw: bytes) -> Image | Claim | Receipt:
             rows=kept.rows,
             written=kept.written or "",
         )
+    assert isinstance(kept.document, str)
     return Image(
         job_id=kept.job_id,
         row=kept.row,
@@ -131,8 +168,8 @@ def read_image(raw: bytes) -> Image | Claim | Receipt:
     )
 
 
-def image_line(image: Image | Claim | Receipt) -> bytes:
-    """The document of an image, a claim or a receipt, as a line of a bulk request."""
+def image_line(image: Image | ImageGroup | Claim | Receipt) -> bytes:
+    """The document of an image, a group, a claim or a receipt, as a line of a bulk request."""
     return _encode(image)
 
 
@@ -174,31 +211,3 @@ def created_by(receipt: Receipt, organisation: str) -> list[Image]:
         )
         for row, part in zip(receipt.rows, parts, strict=True)
     ]
-
-
-class Conditional(msgspec.Struct, frozen=True, gc=False):
-    """A bulk item on one document, carried out only if it is as it was when it was read."""
-
-    index: str
-    id: str
-    seq: int | None = None
-    """Sequence number of what was read; None: there was nothing."""
-    term: int = 0
-
-    def write(self, line: bytes) -> bytes:
-        """Write the document, whose JSON is `line`."""
-        if self.seq is None:
-            return b'{"create":{"_index":%b,"_id":%b}}\n%b' % (_encode(self.index), _encode(self.id), line)
-        return b'{"index":%b}\n%b' % (self._head(), line)
-
-    def delete(self) -> bytes:
-        """Take it out."""
-        return b'{"delete":%b}' % self._head()
-
-    def _head(self) -> bytes:
-        return b'{"_index":%b,"_id":%b,"if_seq_no":%d,"if_primary_term":%d}' % (
-            _encode(self.index),
-            _encode(self.id),
-            self.seq if self.seq is not None else -1,
-            self.term,
-        )

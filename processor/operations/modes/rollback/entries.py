@@ -9,7 +9,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from processor.operations.modes.found import Documents, Found, Hit, digest, mark_of
-from processor.operations.modes.images import Image, Receipt, created_by, images_index, read_image
+from processor.operations.modes.groups import KeptGroup, images_in
+from processor.operations.modes.images import Image, ImageGroup, Receipt, created_by, images_index, read_image
 from processor.operations.modes.rollback.outcomes import Undone, numbers, read_undone, undone_id, undone_index
 from processor.operations.work import Work
 from schemas.messages.blocks import UndoBlock
@@ -25,9 +26,16 @@ class Entry:
 
     image: Image
     held: Hit | None = None
-    """The image's own document; None: it has none, a receipt or the document itself stands for it."""
+    """The image's own document; None: it has none."""
+    group: KeptGroup | None = None
+    """The group that has an image of the row, older than the one of its own where there is such a one."""
     reason: str = ""
     """Why it can't be restored; empty: nothing is known against it."""
+
+    @property
+    def imaged(self) -> bool:
+        """Whether there is an image of the row; else a receipt or the document itself stands for it."""
+        return self.held is not None or self.group is not None
 
 
 class Entries:
@@ -48,14 +56,19 @@ class Entries:
         receipts = False
         for block in blocks:
             for hit in await self._hits(block.first_row, block.last_row):
-                image = read_image(hit.source)
-                if isinstance(image, Image):
-                    _add(found, Entry(image, hit))
-                elif isinstance(image, Receipt):
-                    receipts = True
-                    for made in created_by(image, self._work.job.organisation):
-                        if block.first_row <= made.row <= block.last_row:
-                            _add(found, Entry(made))
+                match read_image(hit.source):
+                    case Image() as image:
+                        _add(found, Entry(image, hit))
+                    case ImageGroup() as group:
+                        kept = KeptGroup(hit.id, group, hit.seq, hit.term)
+                        for image in images_in(group):
+                            if block.first_row <= image.row <= block.last_row:
+                                _add(found, Entry(image, group=kept))
+                    case Receipt() as receipt:
+                        receipts = True
+                        for made in created_by(receipt, self._work.job.organisation):
+                            if block.first_row <= made.row <= block.last_row:
+                                _add(found, Entry(made))
         job = self._work.job
         # Of a job that only creates the documents themselves say what it wrote; of others a late one may.
         if job.undone is not None or (job.mode == "create" and not receipts):
@@ -132,11 +145,17 @@ async def fresh_images(work: Work, documents: Documents, index: str, *, again: b
 
 
 def _add(found: dict[tuple[str, int], Entry], entry: Entry) -> None:
-    """Note an entry; where a receipt and an image are of one row, what was there before is in the image."""
+    """Note an entry; where a receipt and an image are of one row, what was there before is in the image, and where two
+    images are, the one by itself counts."""
     key = entry.image.document, entry.image.row
     known = found.get(key)
     if known is None:
         found[key] = entry
+        return
+    if entry.group is not None or known.group is not None:
+        found[key] = Entry(
+            (entry if entry.held is not None else known).image, entry.held or known.held, entry.group or known.group
+        )
         return
     image, receipt = (entry, known) if entry.held is not None else (known, entry)
     image.image = replace(image.image, after=receipt.image.after)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from processor.operations.modes.conditional import Conditional
 from processor.operations.modes.found import Documents, Hit
-from processor.operations.modes.images import Conditional, Image, image_id, image_line, images_index, read_image
+from processor.operations.modes.groups import images_of
+from processor.operations.modes.images import Image, image_id, image_line, images_index, read_image
 from processor.operations.modes.rollback.entries import MOST, filtered, fresh_images
 from processor.operations.modes.rollback.verdicts import Verdict, judge
 from processor.operations.work import Work
@@ -39,13 +41,22 @@ class LaterImages:
         found: dict[str, list[Image]] = {}
         documents = list(since)
         for at in range(0, len(documents), _TERMS):
-            for hit in await self._images_of(documents[at : at + _TERMS]):
-                image = read_image(hit.source)
-                assert isinstance(image, Image)
-                own = since[image.document]
-                if image.job_id != own.job_id and image.order > own.order:
+            for image in images_of(await self._images_of(documents[at : at + _TERMS])):
+                own = since.get(image.document)
+                if own is not None and image.job_id != own.job_id and image.order > own.order:
                     found.setdefault(image.document, []).append(image)
         return {document: sorted(images, key=lambda image: image.order) for document, images in found.items()}
+
+    async def own(self, documents: Sequence[str]) -> dict[tuple[str, int], Image]:
+        """(document, row) -> the image that the job itself has made of it."""
+        if not documents:
+            return {}
+        await self._documents.refresh(self._work, self._images)
+        return {
+            (image.document, image.row): image
+            for at in range(0, len(documents), _TERMS)
+            for image in images_of(await self._images_of(documents[at : at + _TERMS], self._work.job.id))
+        }
 
     async def orders_of(self, jobs: Collection[str]) -> dict[str, int]:
         """Job -> the order of an image or a receipt of it, of those jobs that have any."""
@@ -56,14 +67,15 @@ class LaterImages:
                 found[job_id] = read_image(hit.source).order
         return found
 
-    async def _images_of(self, documents: Sequence[str]) -> list[Hit]:
-        """The images that any job has made of these documents."""
-        query = filtered({"terms": {"document": list(documents)}})
+    async def _images_of(self, documents: Sequence[str], job_id: str | None = None) -> list[Hit]:
+        """What has the images that any job, or this one, has made of these documents."""
+        of_job = [{"term": {"job_id": job_id}}] if job_id is not None else []
+        query = filtered({"terms": {"document": list(documents)}}, *of_job)
         found = await self._documents.search(self._work, self._images, query, MOST)
         if len(found) < MOST or len(documents) == 1:
             return found
         half = len(documents) // 2
-        return await self._images_of(documents[:half]) + await self._images_of(documents[half:])
+        return await self._images_of(documents[:half], job_id) + await self._images_of(documents[half:], job_id)
 
     async def give(self, verdicts: Sequence[Verdict]) -> list[bool]:
         """Have the heirs of each verdict take the place of the images that there are; False: one has changed."""

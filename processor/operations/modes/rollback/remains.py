@@ -26,6 +26,10 @@ async def left_over(work: Work, documents: Documents) -> tuple[int, int]:
         hit["sort"][0] for hit in await _all(work, work.data_index, {"sluice.job_id": job.id}, "sluice.row_number")
     }
     pending = marked | {hit["sort"][0] for hit in await _all(work, images, {"job_id": job.id}, "row")}
+    for hit in await _all(
+        work, images, {"job_id": job.id}, "first_row", "entries", source={"includes": ["images.row"]}
+    ):
+        pending.update(image["row"] for image in hit["_source"]["images"])
     if not pending:
         return 0, 0
     known: set[int] = set()
@@ -36,12 +40,19 @@ async def left_over(work: Work, documents: Documents) -> tuple[int, int]:
 
 
 async def _all(
-    work: Work, index: str, terms: dict[str, Any], order: str, *, source: bool = False
+    work: Work,
+    index: str,
+    terms: dict[str, Any],
+    order: str,
+    having: str = "",
+    *,
+    source: bool | dict[str, Any] = False,
 ) -> list[dict[str, Any]]:
-    """Every document with these values, by `order`, a field of its own number each; those without it are left out."""
+    """Every document with these values, by `order`, a field of its own number each; those without it, or without the
+    field `having`, are left out."""
     client, found, after = work.sink.client, list[dict[str, Any]](), None
     filters = [{"term": {name: value}} for name, value in terms.items()]
-    query = {"bool": {"filter": [*filters, {"exists": {"field": order}}]}}
+    query = {"bool": {"filter": [*filters, {"exists": {"field": having or order}}]}}
     while True:
         answer = await work.sink.ask(
             lambda: client.search(

@@ -19,8 +19,10 @@ from msgspec.structs import replace
 
 from processor.elastic.documents import bulk_item
 from processor.errors import CannotGoOnError
+from processor.operations.modes.conditional import Conditional
 from processor.operations.modes.found import Documents, Found, mark_of
-from processor.operations.modes.images import Conditional, Image, image_id, image_line, images_index
+from processor.operations.modes.groups import KeptGroup, take_out
+from processor.operations.modes.images import Image, image_id, image_line, images_index
 from processor.operations.modes.rollback.entries import Entries, Entry
 from processor.operations.modes.rollback.later import LaterImages
 from processor.operations.modes.rollback.outcomes import Left, Undone, numbers, undone_id, undone_index
@@ -68,7 +70,7 @@ class Undoer:
         batch = _Batch()
         found = await self._entries.of(blocks, any(recorded))
         # What stands for a receipt does not go when its row is restored.
-        left = [entry for entry in found if entry.held or entry.image.row not in done]
+        left = [entry for entry in found if entry.imaged or entry.image.row not in done]
         for number in range(ROUNDS):
             left = await self._round(left, batch, first=number == 0, repeated=number > 0 or any(recorded))
             if not left:
@@ -90,6 +92,7 @@ class Undoer:
         now = await self._now(entries, first)
         others = [found for found in now if not found[3]]
         refused = await self._refused([(entry, raw) for entry, _, raw, _ in others])
+        batch.untouched += [found[0] for found in now if found[0].image.row in refused]
         now = [found for found in now if found[0].image.row not in refused]
         later = await self._later.of([entry.image for entry, _, _, as_left in now if not as_left], again=repeated)
         items: list[bytes] = []
@@ -149,19 +152,25 @@ class Undoer:
         return found
 
     async def _refused(self, found: Sequence[tuple[Entry, bytes | None]]) -> set[int]:
-        """Rows of receipts that were refused, as their key was taken, where a worker could not correct the receipt; of
-        those whose documents are not as the job has left them.
+        """Rows of receipts and groups that were refused, as their key was taken, where a worker could not correct the
+        receipt or the group; of those whose documents are not as the job has left them.
 
         What is under the key was written by another row of the job, or by a job that was at work before it.
         """
         marks = {entry.image.row: mark_of(raw) for entry, raw in found if entry.held is None and raw is not None}
         marks = {row: mark for row, mark in marks.items() if mark.job_id}
         own, order = self._work.job.id, {entry.image.row: entry.image.order for entry, _ in found}
-        orders = await self._later.orders_of({mark.job_id for mark in marks.values()} - {own})
+        grouped = {entry.image.row for entry, _ in found if entry.group is not None}
+        strange = {mark.job_id for row, mark in marks.items() if row not in grouped} - {own}
+        orders = await self._later.orders_of(strange)
         return {
             row
             for row, mark in marks.items()
-            if (mark.row_number != row if mark.job_id == own else orders.get(mark.job_id, -1) < order[row])
+            if (
+                mark.row_number != row
+                if mark.job_id == own
+                else row not in grouped and orders.get(mark.job_id, -1) < order[row]
+            )
         }
 
     def _item(self, image: Image, there: Found | None, verdict: Verdict) -> bytes | None:
@@ -218,7 +227,14 @@ class Undoer:
         return outcomes
 
     async def _forget(self, batch: _Batch) -> None:
-        """Take out the images of what is restored."""
+        """Take out the images of what is restored; those in groups first, since they count again without the others."""
+        rows: dict[str, set[int]] = {}
+        groups: dict[str, KeptGroup] = {}
+        for entry in (*batch.restored.values(), *batch.untouched):
+            if entry.group is not None:
+                rows.setdefault(entry.group.id, set()).add(entry.image.row)
+                groups[entry.group.id] = entry.group
+        await take_out(self._work, self._documents, rows, groups.values())
         items = [
             Conditional(self._images, entry.held.id, entry.held.seq, entry.held.term).delete()
             for entry in (*batch.restored.values(), *batch.untouched)

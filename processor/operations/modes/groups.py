@@ -1,0 +1,146 @@
+"""Groups of before-images: one document of the index has those of some rows of a block. See decision 0081.
+
+A document costs Elasticsearch about as much with a hundred images in it as with one. A group is made once, and after
+that only loses images: of rows that were not written after all, and of rows that a rollback has restored. Whatever else
+is to be noted about an image is noted in one by itself, which counts in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from processor.errors import CannotGoOnError
+from processor.operations.modes.conditional import Conditional
+from processor.operations.modes.found import Documents, Found, Hit
+from processor.operations.modes.images import (
+    GroupedImage,
+    Image,
+    ImageGroup,
+    image_line,
+    images_index,
+    read_image,
+)
+from processor.operations.work import Work
+from schemas.job import Job
+from schemas.messages.blocks import RowBlock
+from schemas.messages.formats import IMAGE_GROUPS
+
+GROUP_ROWS: Final = 100
+"""So many rows of a block have their images in one document. A search for the image of one reads those of all."""
+ROUNDS: Final = 10
+"""So often a group is read anew that another worker changes."""
+
+
+class KeptGroup(msgspec.Struct, frozen=True):
+    """A group as it was read."""
+
+    id: str
+    group: ImageGroup
+    seq: int
+    term: int
+
+
+class Groups:
+    """Which group the rows of a batch belong to."""
+
+    def __init__(self, job: Job, blocks: Sequence[RowBlock]) -> None:
+        self._heads = [f"{job.id}:@{block.run}-{block.block}." for block in blocks]
+        self._places = [{number: at for at, number in enumerate(block.row_numbers)} for block in blocks]
+
+    def id_of(self, place: int, number: int) -> str:
+        """The id of the group of a row; `place` is its block's in the batch. A repeat finds the same."""
+        return f"{self._heads[place]}{self._places[place][number] // GROUP_ROWS}"
+
+
+def in_groups(job: Job) -> bool:
+    """Whether the job's images are kept in groups. Processes that know of none may work on older jobs; and once a row
+    has taken its document out, only an image under the key tells the next row so."""
+    return job.needs >= IMAGE_GROUPS and job.mode != "delete"
+
+
+def made_group(images: Sequence[Image]) -> ImageGroup:
+    """The group of these images, of which there is at least one."""
+    rows = [image.row for image in images]
+    return ImageGroup(
+        job_id=images[0].job_id,
+        order=images[0].order,
+        first_row=min(rows),
+        last_row=max(rows),
+        entries=len(images),
+        document=[image.document for image in images],
+        images=[GroupedImage(row=image.row, after=image.after, before=image.before, seq=image.seq) for image in images],
+    )
+
+
+def images_in(group: ImageGroup) -> list[Image]:
+    """The images of a group."""
+    return [
+        Image(
+            job_id=group.job_id,
+            row=it.row,
+            document=document,
+            order=group.order,
+            after=it.after,
+            before=it.before,
+            seq=it.seq,
+        )
+        for document, it in zip(group.document, group.images, strict=True)
+    ]
+
+
+def images_of(hits: Iterable[Hit]) -> list[Image]:
+    """The images that documents of the index have, those of a group that count; receipts and claims have none."""
+    found: dict[tuple[str, str, int], Image] = {}
+    for hit in hits:
+        match read_image(hit.source):
+            case ImageGroup() as group:
+                for image in images_in(group):
+                    found.setdefault((image.job_id, image.document, image.row), image)
+            case Image() as image:
+                found[image.job_id, image.document, image.row] = image
+    return list(found.values())
+
+
+async def read_groups(work: Work, documents: Documents, ids: Collection[str]) -> list[KeptGroup]:
+    """Those of these groups that there are. Raises as `BulkSink.ask`."""
+    ids = list(ids)
+    found = await documents.get(work, images_index(work.prefix), ids)
+    return [_kept(key, there) for key, there in zip(ids, found, strict=True) if there is not None]
+
+
+async def take_out(work: Work, documents: Documents, rows: Mapping[str, set[int]], known: Iterable[KeptGroup]) -> None:
+    """Take the images of rows out of groups, each named by its id; one that has no other goes.
+
+    `known`: these groups as they were read. Raises as `BulkSink.send`.
+    """
+    index = images_index(work.prefix)
+    for _ in range(ROUNDS):
+        changed: list[str] = []
+        items: list[bytes] = []
+        for it in known:
+            images = images_in(it.group)
+            left = [image for image in images if image.row not in rows[it.id]]
+            if len(left) == len(images):
+                continue
+            target = Conditional(index, it.id, it.seq, it.term)
+            items.append(target.write(image_line(made_group(left))) if left else target.delete())
+            changed.append(it.id)
+        again = []
+        for key, answer in zip(changed, await documents.send(work, items), strict=True):
+            if answer.status == 409:
+                again.append(key)
+            elif not answer.ok and answer.status != 404:
+                raise CannotGoOnError(f"before-images can't be taken out: {answer.error}")
+        if not again:
+            return
+        known = await read_groups(work, documents, again)
+    raise CannotGoOnError("before-images can't be taken out: others change them again and again; try again")
+
+
+def _kept(key: str, there: Found) -> KeptGroup:
+    group = read_image(there.raw)
+    assert isinstance(group, ImageGroup)
+    return KeptGroup(key, group, there.seq, there.term)

@@ -1,0 +1,257 @@
+"""Keeps the before-images of a batch's rows: in groups where nothing is known of them yet, by themselves after that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from processor.elastic.answers import Answer
+from processor.errors import CannotGoOnError
+from processor.operations.modes.conditional import Conditional
+from processor.operations.modes.decisions import Decision, Row, twice
+from processor.operations.modes.found import Documents, Found
+from processor.operations.modes.groups import Groups, images_in, in_groups, made_group, read_groups, take_out
+from processor.operations.modes.images import (
+    Claim,
+    Image,
+    ImageGroup,
+    Receipt,
+    image_id,
+    image_line,
+    images_index,
+    read_image,
+)
+from processor.operations.modes.rollback.later import LaterImages
+from processor.operations.work import Work
+from schemas.messages.blocks import RowBlock
+
+Kept = Image | Claim
+
+
+class Plan(msgspec.Struct, gc=False):
+    """A row in one round: what was found, what is to be done, and the image of it."""
+
+    at: int
+    row: Row
+    found: Found | None
+    decision: Decision
+    image: Image
+    held: tuple[Kept, Found] | None = None
+    """What the index of images has under its id already."""
+
+
+class Round(msgspec.Struct):
+    """What becomes of the rows of a round whose image can't be kept now."""
+
+    again: list[int]
+    """They are to be decided anew."""
+    refused: dict[int, Decision]
+    made: set[int]
+    """Rows whose image was made in this try, or in an earlier one by a row that another with its key has overtaken: if
+    they come to write nothing, it goes."""
+
+
+class Keeper:
+    """Keeps the images of one batch. Everything here raises as `BulkSink.send`."""
+
+    def __init__(self, work: Work, documents: Documents, blocks: Sequence[RowBlock]) -> None:
+        self._work = work
+        self._documents = documents
+        self._images = images_index(work.prefix)
+        self._groups = Groups(work.job, blocks) if in_groups(work.job) else None
+        self._first = True
+        self._replaced: dict[int, Image] = {}
+        """Images in groups of an earlier try, in whose place another one comes, by the index of their row."""
+
+    async def keep(self, plans: Sequence[Plan], reports: Sequence[bytes], now: Round, seen: bool) -> list[Plan]:
+        """Keep the images of these, in a request with the bulk items of `reports`; answers those that are kept.
+
+        `seen`: documents are known as a search sees them.
+        """
+        if self._groups is None or not self._first:
+            return await self._by_itself(plans, reports, now, seen)
+        self._first = False
+        own: dict[str, list[Plan]] = {}
+        items = list(reports)
+        async with self._work.making:
+            for plan in plans:
+                own.setdefault(self._groups.id_of(plan.row.place, plan.row.number), []).append(plan)
+            items += [
+                Conditional(self._images, key).write(image_line(made_group([plan.image for plan in some])))
+                for key, some in own.items()
+            ]
+            await asyncio.sleep(0)
+        kept: list[Plan] = []
+        there: list[Plan] = []
+        for some, answer in zip(own.values(), await self._sent(items, len(reports)), strict=True):
+            if answer.ok:
+                kept += some
+                now.made.update(plan.at for plan in some)
+            else:
+                there += some
+        return kept + await self._kept_before(there, now, seen) if there else kept
+
+    async def _kept_before(self, plans: Sequence[Plan], now: Round, seen: bool) -> list[Plan]:
+        """As `keep`, of rows whose groups an earlier try has kept."""
+        entries = await self._entries([plan.row for plan in plans])
+        newer = await self._documents.get(
+            self._work, self._images, [image_id(plan.image.job_id, plan.row.document) for plan in plans]
+        )
+        kept, left = [], []
+        for plan, other in zip(plans, newer, strict=True):
+            image = entries.get((plan.row.place, plan.row.number))
+            if image is None or other is not None:
+                left.append(plan)
+            elif _same(image, plan.image):
+                kept.append(plan)
+            else:
+                # The document has changed since that image was made, and was not written: it could not have been.
+                self._replaced[plan.at] = image
+                # The image may be of a newer document than a search sees.
+                (now.again.append(plan.at) if seen else left.append(plan))
+        return kept + await self._by_itself(left, (), now, seen)
+
+    async def _by_itself(self, plans: Sequence[Plan], reports: Sequence[bytes], now: Round, seen: bool) -> list[Plan]:
+        """As `keep`, each image in a document of its own."""
+        replaced = [self._replaced.pop(plan.at) for plan in plans if plan.at in self._replaced]
+        await LaterImages(self._work, self._documents).hand_down(replaced)
+        items: list[bytes] = list(reports)
+        async with self._work.making:
+            items += [self._item(plan) for plan in plans]
+            await asyncio.sleep(0)
+        answers = await self._sent(items, len(reports))
+        now.made.update(plan.at for plan, answer in zip(plans, answers, strict=True) if answer.ok)
+        kept = [plan for plan, answer in zip(plans, answers, strict=True) if answer.ok]
+        held = [plan for plan, answer in zip(plans, answers, strict=True) if not answer.ok]
+        return kept + await self._held_before(held, now, seen) if held else kept
+
+    async def _held_before(self, plans: Sequence[Plan], now: Round, seen: bool) -> list[Plan]:
+        """As `keep`, of rows under whose key the job has an image already."""
+        ids = [image_id(plan.image.job_id, plan.row.document) for plan in plans]
+        found = await self._documents.get(self._work, self._images, ids)
+        kept: list[Plan] = []
+        replaced = []
+        for plan, there in zip(plans, found, strict=True):
+            if there is None:
+                now.again.append(plan.at)
+                continue
+            image = _by_key(there)
+            if (owner := row_of(image)) != plan.row.number:
+                now.refused[plan.at] = twice(plan.row, owner)
+            elif isinstance(image, Image) and _same(image, plan.image):
+                kept.append(plan)
+            elif seen:
+                now.again.append(plan.at)  # the image may be of a newer document than a search sees
+            else:
+                # The document has changed since that image was made, and was not written: it could not have been.
+                plan.held = (image, there)
+                replaced.append(plan)
+        # Where a later job has written over what an earlier try of the row wrote, it takes over what was there before.
+        stale = [plan.held[0] for plan in replaced if plan.held is not None and isinstance(plan.held[0], Image)]
+        await LaterImages(self._work, self._documents).hand_down(stale)
+        items = [self._item(plan) for plan in replaced]
+        for plan, answer in zip(replaced, await self._documents.send(self._work, items), strict=True):
+            if answer.ok:
+                kept.append(plan)
+            else:
+                now.again.append(plan.at)
+        return kept
+
+    async def held(self, rows: Sequence[tuple[int, Row, int | None]], now: Round) -> dict[int, Kept]:
+        """The images of rows, each by its index: that of the row itself, or of the other one that has written what its
+        key names, where a number is given."""
+        if not rows:
+            return {}
+        ids = [image_id(self._work.job.id, row.document) for _, row, _ in rows]
+        by_key = await self._documents.get(self._work, self._images, ids)
+        held = {at: _by_key(there) for (at, _, _), there in zip(rows, by_key, strict=True) if there is not None}
+        if self._groups is None:
+            return held
+        entries = await self._entries([row for _, row, _ in rows])
+        others = []
+        for at, row, other in rows:
+            own = entries.get((row.place, row.number))
+            if own is not None and other is not None:
+                now.made.add(at)
+            if (image := held.get(at)) is not None and row_of(image) == (other or row.number):
+                continue
+            if other is not None:
+                others.append((at, row, other))
+            elif own is not None:
+                held[at] = own
+        found = await LaterImages(self._work, self._documents).own([row.document for _, row, _ in others])
+        held.update((at, found[row.document, other]) for at, row, other in others if (row.document, other) in found)
+        return held
+
+    async def give_up(self, rows: Sequence[Row]) -> None:
+        """Rows that may have images, and that are refused all the same: there is nothing to undo."""
+        if not rows:
+            return
+        if self._groups is not None:
+            own: dict[str, set[int]] = {}
+            for row in rows:
+                own.setdefault(self._groups.id_of(row.place, row.number), set()).add(row.number)
+            known = await read_groups(self._work, self._documents, own)
+            await take_out(self._work, self._documents, own, known)
+        ids = [image_id(self._work.job.id, row.document) for row in rows]
+        found = await self._documents.get(self._work, self._images, ids)
+        items = [
+            Conditional(self._images, key, there.seq, there.term).delete()
+            for key, row, there in zip(ids, rows, found, strict=True)
+            if there is not None and row_of(_by_key(there)) == row.number
+        ]
+        answers = await self._documents.send(self._work, items)
+        require([answer for answer in answers if answer.status not in (404, 409)], "an image stays")
+
+    async def _entries(self, rows: Sequence[Row]) -> dict[tuple[int, int], Image]:
+        """(place of the block, row) -> the image in a group, of those of these rows that have one."""
+        assert self._groups is not None
+        places = {self._groups.id_of(row.place, row.number): row.place for row in rows}
+        return {
+            (places[it.id], image.row): image
+            for it in await read_groups(self._work, self._documents, places)
+            for image in images_in(it.group)
+        }
+
+    async def _sent(self, items: Sequence[bytes], reports: int) -> Sequence[Answer]:
+        """The answers to images; the first items are so many reports. What is there already is answered with 409."""
+        answers = await self._documents.send(self._work, items)
+        require(answers[:reports], "row errors can't be recorded in Elasticsearch")
+        for answer in answers[reports:]:
+            if not answer.ok and answer.status != 409:
+                raise CannotGoOnError(f"a before-image can't be kept in Elasticsearch: {answer.error}")
+        return answers[reports:]
+
+    def _item(self, plan: Plan) -> bytes:
+        target = Conditional(self._images, image_id(plan.image.job_id, plan.row.document))
+        if plan.held is not None:
+            target = Conditional(target.index, target.id, plan.held[1].seq, plan.held[1].term)
+        return target.write(image_line(plan.image))
+
+
+def row_of(image: Kept) -> int:
+    """The row that an image, or a claim, is of."""
+    return image.row if isinstance(image, Image) else image.unchanged
+
+
+def require(answers: Sequence[Answer], problem: str) -> None:
+    """
+    Raises:
+        CannotGoOnError: something was refused.
+    """
+    for answer in answers:
+        if not answer.ok:
+            raise CannotGoOnError(f"{problem}: {answer.error}")
+
+
+def _by_key(there: Found) -> Kept:
+    image = read_image(there.raw)
+    assert not isinstance(image, Receipt | ImageGroup)  # these have ids of another form
+    return image
+
+
+def _same(image: Image, wanted: Image) -> bool:
+    """Whether an image of an earlier try has what this one would have; the job's state may have moved on since."""
+    return (image.after, image.previous, image.seq) == (wanted.after, wanted.previous, wanted.seq)
