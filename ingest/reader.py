@@ -190,7 +190,9 @@ class Reader:
             else:
                 start = starting_point(plan, job)
                 self._sealer.prepare(job)
-                taken.work = PlanRun(plan, start, self._surroundings, self._publisher, time.monotonic(), taken.trace)
+                taken.work = PlanRun(
+                    plan, start, self._surroundings.of(job), self._publisher, time.monotonic(), taken.trace
+                )
                 self._active.append(taken)
                 busy_jobs.add(plan.job_id)
         self._waiting = still

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -26,7 +27,7 @@ from ingest.export.counting import BackgroundQueries
 from schemas.descriptors.datasets import Dataset
 from schemas.descriptors.modes import needs_key_only
 from schemas.generations import data_indices
-from schemas.job import Input, Phase
+from schemas.job import Input, Job, Phase
 from schemas.messages.blocks import Block, RowBlock, UndoBlock
 from schemas.messages.codec import encode
 from schemas.messages.plans import CutExport, Plan, ReadFile, UndoRows
@@ -54,6 +55,13 @@ class SourceContext:
     organisation: Callable[[str], str] = lambda _: "default"
     """Of a job, by its id."""
     quotas: QuotaBook = field(default_factory=QuotaBook)
+
+    def of(self, job: Job) -> SourceContext:
+        """This one, with the limits that the job began with."""
+        its = job.limits
+        if its is None:
+            return self
+        return dataclasses.replace(self, limits=Limits(its.rows, its.bytes), slice_rows=its.slice_rows)
 
 
 BlockSource = Generator[Step | Waiting | None, None, Input]

@@ -13,6 +13,7 @@ from processor.operations.upload import Upload
 from runtime.datasets import load_datasets
 from runtime.files.storage import Storage
 from runtime.settings import Settings
+from schemas.job import BlockLimits
 
 
 def operations(settings: Settings, storage: Storage, undecoded: AsyncElasticsearch) -> dict[str, Operation]:
@@ -32,4 +33,5 @@ def catalog(settings: Settings) -> Catalog:
         datasets=load_datasets(settings.datasets_folder),
         quotas=settings.quotas,
         sealing=settings.seal_blocks,
+        limits=BlockLimits(rows=settings.block_rows, bytes=settings.block_bytes, slice_rows=settings.slice_rows),
     )

@@ -200,6 +200,21 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All rows there are to read, where that is known before they are read."""
 
 
+class BlockLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a job's rows are divided, from its first block to its last, whatever readers are set to meanwhile.
+
+    A reader publishes again what a dead one published after its last report. Lanes know blocks by their numbers, so
+    these have to be the same rows.
+    """
+
+    rows: RowCount
+    """Rows in a block, at most."""
+    bytes: ByteCount
+    """Bytes of a block, at most."""
+    slice_rows: RowCount
+    """Rows in a slice of an export, at most."""
+
+
 class LaneTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Cumulative counts of one lane, or their sum over a job's lanes."""
 
@@ -346,6 +361,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When it came into its state; None: an older version wrote it."""
     sealed: bool = False
     """Its blocks in Kafka are encrypted with a key of its own."""
+    limits: BlockLimits | None = None
+    """Of its blocks; None: an older version has made it, and each reader takes its own."""
     needs: Counter = 0
     """The least `FORMAT` of a process that may work on this job, see docs/decisions/0044-messages-of-other-versions.md.
     """

@@ -22,7 +22,7 @@ from control.predicates import holds_key
 from csvfile.text.encodings import encoding_named, is_utf8
 from schemas.descriptors.datasets import Dataset
 from schemas.descriptors.modes import MERGING, Mode
-from schemas.job import BUSY, COLUMN_OPTIONS, FORMAT_OPTIONS, Job, Options, State, given
+from schemas.job import BUSY, COLUMN_OPTIONS, FORMAT_OPTIONS, BlockLimits, Job, Options, State, given
 from schemas.messages.commands import CreateJob
 from schemas.policies.quotas import QuotaBook
 
@@ -67,6 +67,8 @@ class Catalog:
     quotas: QuotaBook = field(default_factory=QuotaBook)
     sealing: bool = False
     """The blocks of new jobs are encrypted, so that only processes that can open them may work on these jobs."""
+    limits: BlockLimits | None = None
+    """How the rows of new jobs are divided; only the control agent has to know."""
 
 
 def is_organisation(name: str) -> bool:

@@ -67,6 +67,7 @@ def made(
         mode=mode,
         sealed=sealed,
         needs=needs,
+        limits=context.catalog.limits,
         start_at=later,
         source=command.source,
         request=request_digest(command),

@@ -1,4 +1,5 @@
-"""The reader dies in the middle of a file; the next one goes on from the last report, with the same blocks."""
+"""The reader dies in the middle of a file; the next one goes on from the last report, with the same blocks, whatever
+size of blocks it is set to itself."""
 
 from __future__ import annotations
 
@@ -14,8 +15,10 @@ BLOCK_ROWS = 1
 ATTEMPTS = 5
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_an_upload_survives_the_death_of_its_reader(make_cluster: MakeCluster, people: People, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "next_rows"), [(0, BLOCK_ROWS), (1, 3)])
+def test_an_upload_survives_the_death_of_its_reader(
+    make_cluster: MakeCluster, people: People, seed: int, next_rows: int
+) -> None:
     file = people(ROWS)
     cluster = make_cluster(block_rows=BLOCK_ROWS)  # many records, which take the reader a while
     blocks = random.Random(seed).randrange(1, ROWS // BLOCK_ROWS // 4)
@@ -25,7 +28,7 @@ def test_an_upload_survives_the_death_of_its_reader(make_cluster: MakeCluster, p
         cluster.wait(lambda: published(cluster.settings, "rows") >= before + blocks, 60, f"{blocks} blocks are there")  # noqa: B023
         reader = cluster.reader
         reader.kill()
-        cluster.start("ingest")
+        cluster.start("ingest", settings=cluster.settings.model_copy(update={"block_rows": next_rows}))
         cluster.wait_state(job_id, "COMPLETED")
         assert_loaded(cluster, job_id, file)
         if "apply ended" not in reader.log:
