@@ -91,7 +91,7 @@ def test(args: Annotated[list[str] | None, typer.Argument(help="For pytest, as t
     """
     _require("pytest", "test")
     os.chdir(ROOT)
-    words = args or ["-n", "3", "--durations", "10"]
+    words = args or ["-n", "4", "--durations", "10"]
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])  # noqa: S606
 
 

@@ -417,7 +417,7 @@ class Shared:
         return self._cluster
 
     def close(self) -> None:
-        """Stop it, for a test that kills servers; the next `get` starts a new one."""
+        """Stop it; the next `get` starts a new one."""
         if self._cluster is not None:
             self._cluster.close()
         self._cluster = None

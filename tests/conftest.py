@@ -10,8 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import hypothesis
 import psutil
@@ -20,13 +19,13 @@ import pytest
 from devstack.ephemeral import Servers
 from devstack.errors import StackError
 from devstack.ports import free_port
-from devstack.servers.external import require_reachable
 from runtime.settings import Settings
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from tests.cluster import Cluster, Shared, forget
 from tests.e2e.commandline import CommandLine
 from tests.scheduling import FilesInTurn, is_beside, is_unit, turn
+from tests.servers import named_servers, own_servers, shared_servers
 
 KEPT = ("SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS", "SLUICE_TEST_IMAGE", "SLUICE_TEST_ROWS")
 """Variables of the shell that a run heeds."""
@@ -36,6 +35,8 @@ MEMORY_BYTES = 8 * 2**30
 """Free memory with which a run's servers may have their files there."""
 DATASETS = Path(__file__).parent / "datasets"
 """Datasets of the shared cluster, besides those that come with Sluice."""
+RUN = pytest.StashKey[Path]()
+"""A folder for what the processes of a run tell each other."""
 MakeSettings = Callable[..., Settings]
 MakeCluster = Callable[..., Cluster]
 People = Callable[..., Path]
@@ -53,6 +54,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesInTurn:
     config.option.loadscopereorder = False
     return FilesInTurn(config, log)
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Each process of the run knows the folder that they have in common."""
+    node.workerinput["run"] = str(node.config.stash[RUN])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if RUN in config.stash:
+        shutil.rmtree(config.stash[RUN], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -100,6 +111,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith("SLUICE_") and name not in KEPT:
             del os.environ[name]
+    if config.getoption("numprocesses", None):
+        config.stash[RUN] = Path(tempfile.mkdtemp(prefix="sluice-run-"))
 
 
 @pytest.fixture(scope="session")
@@ -129,48 +142,29 @@ def _memory() -> str | None:
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest, test_home: Path) -> Iterator[Servers]:
-    """A running Kafka and Elasticsearch, shared by the whole run.
+    """A running Kafka and Elasticsearch, shared by all processes of the run: a file that kills or freezes one has a
+    `stack` of its own.
 
     ``SLUICE_TEST_SERVERS=KAFKA_PORT,ELASTICSEARCH_PORT`` names servers that run already, so that a single test begins
-    at once; tests that kill a server need a run of their own. Without servers the whole run ends, not each test.
+    at once. Without servers the whole run ends, not each test.
     """
-    named = os.environ.get("SLUICE_TEST_SERVERS")
+    named, keep = os.environ.get("SLUICE_TEST_SERVERS"), "SLUICE_TEST_HOME" in os.environ
+    run = getattr(request.config, "workerinput", {}).get("run")
     why = ""
-    try:
-        servers = named_servers(named, test_home) if named else _own_servers(test_home)
-    except (StackError, OSError) as error:
-        why = f"the tests' Kafka and Elasticsearch can't be had: {error}"
-    if why:  # outside of the except clause, so that pytest shows no chained exceptions
-        request.session.shouldstop = why
-        pytest.fail(why, pytrace=False)
-    yield servers
-    if named:
-        return
-    servers.stop()
-    if "SLUICE_TEST_HOME" not in os.environ:
-        servers.remove()
-
-
-def named_servers(ports: str, home: Path) -> Servers:
-    """The settings of servers that run already. Raises StackError if they do not answer."""
-    found = re.fullmatch(r"(\d+),(\d+)", ports)
-    if found is None:
-        raise StackError(f"SLUICE_TEST_SERVERS is KAFKA_PORT,ELASTICSEARCH_PORT, not {ports!r}.")
-    kafka, elasticsearch = f"127.0.0.1:{found[1]}", f"http://127.0.0.1:{found[2]}"
-    settings = Settings(
-        home=home / "stack", kafka_bootstrap=kafka, elasticsearch_url=elasticsearch, api_port=free_port()
-    )
-    require_reachable(settings)
-    return cast(Servers, SimpleNamespace(settings=settings))
-
-
-def _own_servers(home: Path) -> Servers:
-    """Raises StackError if they can't be downloaded or started."""
-    servers = Servers(
-        Settings(home=home / "stack", kafka_port=free_port(), elasticsearch_port=free_port(), api_port=free_port())
-    )
-    servers.start()
-    return servers
+    with contextlib.ExitStack() as until:
+        try:
+            if named:
+                servers = named_servers(named, test_home / "stack")
+            elif run:
+                servers = until.enter_context(shared_servers(test_home / "stack", Path(run), keep))
+            else:
+                servers = until.enter_context(own_servers(test_home / "stack", keep))
+        except (StackError, OSError) as error:
+            why = f"the tests' Kafka and Elasticsearch can't be had: {error}"
+        if why:  # outside of the except clause, so that pytest shows no chained exceptions
+            request.session.shouldstop = why
+            pytest.fail(why, pytrace=False)
+        yield servers
 
 
 @pytest.fixture

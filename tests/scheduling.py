@@ -8,9 +8,23 @@ from typing import Any
 from xdist.scheduler import LoadScopeScheduling
 
 LONGEST = (
+    "tests/faults/test_purge.py",
+    "tests/e2e/test_page_glance.py",
+    "tests/integration/test_secured_servers.py",
+    "tests/integration/test_ingest.py",
     "tests/faults/test_servers_killed.py",
     "tests/integration/test_api_bounds.py",
+    "tests/integration/test_descriptors.py",
+    "tests/e2e/test_command_line.py",
+    "tests/e2e/test_page.py",
+    "tests/faults/test_exports.py",
+    "tests/faults/test_inbox_killed.py",
     "tests/faults/test_workers_come_and_go.py",
+    "tests/faults/test_write_modes.py",
+    "tests/upgrade/test_side_by_side.py",
+    "tests/integration/test_api_kafka.py",
+    "tests/faults/test_timers.py",
+    "tests/integration/test_inbox_strangers.py",
 )
 """Files that take a minute or more: they begin first, so that the run does not end with one process at work."""
 
@@ -18,9 +32,8 @@ LONGEST = (
 class FilesInTurn(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
     """Each process takes file after file, in the order of the collection.
 
-    A process starts a Kafka and an Elasticsearch of its own with the first test that asks for them. Where there are
-    three processes or more, the last one begins with the unit tests: it uses the time for which tests with servers
-    wait. Then it takes its part of those that are left.
+    Where there are three processes or more, the last one begins with the unit tests: it uses the time for which tests
+    with servers wait. Then it takes its part of those that are left.
     """
 
     def _split_scope(self, nodeid: str) -> str:

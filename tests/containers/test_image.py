@@ -21,6 +21,7 @@ from tests.cluster import Cluster, forget
 from tests.conftest import People
 from tests.containers.podman import IMAGE_USER, STOP_SECONDS, Container, missing, podman
 from tests.kibana_stub import kibana_stub
+from tests.servers import own_servers
 from tests.waiting import wait_until
 from verify.compare import compare
 
@@ -44,6 +45,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 Run = Callable[..., Container]
+
+
+@pytest.fixture(scope="module")
+def stack(test_home: Path) -> Iterator[Servers]:
+    """Servers of this file alone: a test freezes one."""
+    with own_servers(test_home / "image-servers") as servers:
+        yield servers
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,13 @@ from typing import Any, Final
 from playwright.sync_api import Browser, Page, expect
 
 from devstack.ephemeral import Servers
-from devstack.ports import free_port
-from runtime.settings import Settings
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from tests.cluster import ROOT, Cluster
-from tests.conftest import named_servers, own_settings
+from tests.conftest import own_settings
 from tests.e2e.browser import fill_upload, launched, opened, state
 from tests.faults.bad_rows import spoil
+from tests.servers import named_servers, own_servers
 from tests.webhook_receiver import receiver
 
 PICTURES: Final = ROOT / "docs" / "pictures"
@@ -86,15 +85,8 @@ def servers(home: Path) -> Iterator[Servers]:
     if named:
         yield named_servers(named, home)
         return
-    found = Servers(
-        Settings(home=home / "stack", kafka_port=free_port(), elasticsearch_port=free_port(), api_port=free_port())
-    )
-    found.start()
-    try:
+    with own_servers(home / "stack") as found:
         yield found
-    finally:
-        found.stop()
-        found.remove()
 
 
 def take(browser: Browser, cluster: Cluster, folder: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -11,22 +13,22 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from devstack.ephemeral import Servers
 from runtime.clients import elasticsearch, librdkafka_config
-from tests.cluster import Shared
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, assert_still, count
+from tests.servers import own_servers
 
 ROWS = 6000
 
 
-@pytest.fixture
-def servers(shared_cluster: Shared, stack: Servers) -> Servers:
-    """The session's servers, once nobody else uses them."""
-    shared_cluster.close()
-    return stack
+@pytest.fixture(scope="module")
+def stack(test_home: Path) -> Iterator[Servers]:
+    """Servers of this file alone."""
+    with own_servers(test_home / "killed") as servers:
+        yield servers
 
 
-def test_data_survives_the_death_of_both_servers(servers: Servers) -> None:
-    settings = servers.settings
+def test_data_survives_the_death_of_both_servers(stack: Servers) -> None:
+    settings = stack.settings
     admin = AdminClient(librdkafka_config(settings))
     admin.create_topics([NewTopic("crash", 1, 1)])["crash"].result(timeout=20)
     producer = Producer(librdkafka_config(settings))
@@ -37,9 +39,9 @@ def test_data_survives_the_death_of_both_servers(servers: Servers) -> None:
         for number in range(20):
             client.index(index="crash", id=str(number), document={"number": number})
 
-    servers.kafka.kill()
-    servers.elasticsearch.kill()
-    servers.start()
+    stack.kafka.kill()
+    stack.elasticsearch.kill()
+    stack.start()
 
     consumer = Consumer(librdkafka_config(settings, group_id="crash"))
     assert consumer.get_watermark_offsets(TopicPartition("crash", 0), timeout=20) == (0, 1000)
@@ -52,7 +54,7 @@ def test_data_survives_the_death_of_both_servers(servers: Servers) -> None:
 
 
 def test_an_upload_survives_the_death_of_elasticsearch_and_control_works_meanwhile(
-    servers: Servers, make_cluster: MakeCluster, people: People
+    stack: Servers, make_cluster: MakeCluster, people: People
 ) -> None:
     file = people(ROWS)
     cluster = make_cluster()
@@ -61,7 +63,7 @@ def test_an_upload_survives_the_death_of_elasticsearch_and_control_works_meanwhi
     stopped = cluster.upload(people(2000), "other", rows_per_second=100)
     for uploading in (job_id, left_alone):
         cluster.wait_rows(uploading, ROWS // 10)
-    servers.elasticsearch.kill()
+    stack.elasticsearch.kill()
     try:
         cluster.wait(lambda: "Elasticsearch can't be reached" in cluster.worker.log, 60, "the worker has noticed")
         for uploading in (job_id, left_alone, stopped):
@@ -71,8 +73,8 @@ def test_an_upload_survives_the_death_of_elasticsearch_and_control_works_meanwhi
         assert cluster.act(job_id, "resume")["state"] == "RUNNING"
         assert cluster.act(stopped, "terminate", wait=None)["state"] == "TERMINATING"
     finally:
-        servers.elasticsearch.start()
-        servers.elasticsearch.wait_ready()
+        stack.elasticsearch.start()
+        stack.elasticsearch.wait_ready()
     cluster.wait_state(stopped, "ROLLED_BACK")
     assert count(cluster.settings, stopped) == 0
     for uploading in (job_id, left_alone):
@@ -81,7 +83,7 @@ def test_an_upload_survives_the_death_of_elasticsearch_and_control_works_meanwhi
 
 
 def test_a_pause_waits_for_what_an_elasticsearch_that_stands_still_may_do_yet(
-    servers: Servers, make_cluster: MakeCluster, people: People
+    stack: Servers, make_cluster: MakeCluster, people: People
 ) -> None:
     """It has requests that nobody waits for any more, and carries them out when it goes on."""
     late = "Elasticsearch takes too long to answer"
@@ -89,7 +91,7 @@ def test_a_pause_waits_for_what_an_elasticsearch_that_stands_still_may_do_yet(
     cluster = make_cluster()
     job_id = cluster.upload(file, rows_per_second=600)
     cluster.wait_rows(job_id, ROWS // 10)
-    os.kill(servers.elasticsearch.pid, signal.SIGSTOP)
+    os.kill(stack.elasticsearch.pid, signal.SIGSTOP)
     try:
         cluster.wait(lambda: late in cluster.worker.log, 60, "a request has taken too long")
         cluster.act(job_id, "pause", wait=None)
@@ -97,7 +99,7 @@ def test_a_pause_waits_for_what_an_elasticsearch_that_stands_still_may_do_yet(
         cluster.wait(lambda: cluster.worker.log.count(late) >= tries + 4, 180, "it has been made again and again")
         assert cluster.job(job_id)["state"] == "PAUSING"
     finally:
-        os.kill(servers.elasticsearch.pid, signal.SIGCONT)
+        os.kill(stack.elasticsearch.pid, signal.SIGCONT)
     cluster.wait_state(job_id, "PAUSED")
     assert_still(cluster.settings, job_id, count(cluster.settings, job_id))
     cluster.rate(job_id, None)
@@ -106,15 +108,15 @@ def test_a_pause_waits_for_what_an_elasticsearch_that_stands_still_may_do_yet(
     assert_loaded(cluster, job_id, file)
 
 
-def test_an_upload_survives_the_death_of_kafka(servers: Servers, make_cluster: MakeCluster, people: People) -> None:
+def test_an_upload_survives_the_death_of_kafka(stack: Servers, make_cluster: MakeCluster, people: People) -> None:
     """A process may end when it has lost Kafka: its supervisor starts another one, and so does this cluster."""
     file = people(ROWS)
     cluster = make_cluster(auto_restart=True)
     cluster.expect(".*")
     job_id = cluster.upload(file, rows_per_second=600)
     cluster.wait_rows(job_id, ROWS // 10)
-    servers.kafka.kill()
-    servers.kafka.start()
-    servers.kafka.wait_ready()
+    stack.kafka.kill()
+    stack.kafka.start()
+    stack.kafka.wait_ready()
     cluster.wait_state(job_id, "COMPLETED", seconds=240)
     assert_loaded(cluster, job_id, file)
