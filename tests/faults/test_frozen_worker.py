@@ -70,4 +70,4 @@ def test_a_rollback_leaves_nothing_when_the_frozen_worker_wakes_in_it(
     wake(cluster, frozen)
     cluster.wait_state(job_id, "ROLLED_BACK")
     assert_still(cluster.settings, job_id, 0)
-    assert second.alive
+    cluster.wait_ready(second)

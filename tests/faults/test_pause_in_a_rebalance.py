@@ -32,7 +32,7 @@ def test_a_pause_while_a_worker_lies_dead(cluster: Cluster, people: People, orga
     second.kill()
     assert cluster.act(job_id, "pause", wait=60)["state"] == "PAUSED"
     assert_still(cluster.settings, job_id, count(cluster.settings, job_id))
-    assert first.alive
+    cluster.wait_ready(first)
     cluster.rate(job_id, None)
     cluster.act(job_id, "resume")
     cluster.wait_state(job_id, "COMPLETED")
