@@ -15,6 +15,8 @@ on, until the partition is revoked; and only what the worker acknowledges is com
   been fetched; only fetching stops.
 - Each record is handed out by a task, beside three more that wait for the end, and are cancelled. -> `wait_first` makes
   tasks only if the record can't be handed out at once.
+- A stream that has read nothing for five minutes is logged as an error: of the control table, which no stream reads, and
+  of partitions whose jobs are paused as well. -> `verify_event_path` asks nothing; the rows that wait are in the metrics.
 - Uncommitted records are read, unless Faust itself writes with transactions, which the workers have no use for
   (decision 0015). -> Committed records only; the offsets of transaction markers are gaps that need no acknowledgement.
 """
@@ -184,6 +186,9 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
             other.close()
             return WaitResults([first], [begun.result], False)
         return await super().wait_first(begun, other, timeout=timeout)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: a partition that stands still is no error here."""
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Drop what has come under this assignment; Faust has dropped some of it already."""
