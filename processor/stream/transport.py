@@ -15,8 +15,8 @@ on, until the partition is revoked; and only what the worker acknowledges is com
   been fetched; only fetching stops.
 - Each record is handed out by a task, beside three more that wait for the end, and are cancelled. -> `wait_first` makes
   tasks only if the record can't be handed out at once.
-- A stream that has read nothing for five minutes is logged as an error: of the control table, which no stream reads, and
-  of partitions whose jobs are paused as well. -> `verify_event_path` asks nothing; the rows that wait are in the metrics.
+- A stream that has read nothing for five minutes is logged as an error, for the control table, which no stream reads,
+  and for partitions whose jobs are paused as well. -> `verify_event_path` does nothing; metrics tell which rows wait.
 - Uncommitted records are read, unless Faust itself writes with transactions, which the workers have no use for
   (decision 0015). -> Committed records only; the offsets of transaction markers are gaps that need no acknowledgement.
 """
