@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused, unavailable
 from api.models.mappings import MappingBody, MappingView
+from control.creation.admission import Catalog
 from control.creation.limits import columns_problem
-from control.creation.quotas import exceeded
+from control.creation.quotas import room_problem
 from runtime.text.formatting import iso_time
-from schemas.descriptors.datasets import Dataset
 from schemas.ids import mapping_name_problem
 from schemas.indices import index_name
 from schemas.job import Job, Options, Source
@@ -39,22 +39,22 @@ class Mappings:
         body: MappingBody,
         by: str,
         at: int,
-        datasets: Mapping[str, Dataset],
-        most: int,
+        catalog: Catalog,
     ) -> MappingView:
-        """Keep a mapping, in place of one of this name. `most`: as many may the organisation have.
+        """Keep a mapping, in place of one of this name.
 
         Raises:
             ApiError: 400, the name or the mapping can't be used; 429, there are too many; 503.
         """
         require_name(name)
+        datasets = catalog.datasets
         if body.dataset not in datasets:
             raise invalid(f"dataset {body.dataset[:80]!r} is not known; use one of {', '.join(sorted(datasets))}")
         options = Options(columns=body.columns, set=body.set, ignore_extra=body.ignore_extra)
         problem = columns_problem(options, datasets[body.dataset], Source(kind="file"))
         if problem is not None:
             raise invalid(problem)
-        await self._require_room(organisation, name, most)
+        await self._require_room(organisation, name, catalog.quotas.of(organisation).mappings)
         view = MappingView(
             name=name,
             organisation=organisation,
@@ -116,13 +116,13 @@ class Mappings:
 
     async def _require_room(self, organisation: str, name: str, most: int) -> None:
         """Two that are saved at the same moment may both find room: the limit is no lock."""
-        had = await self._count(organisation)
-        if had < most:
+        problem = room_problem("mappings", organisation, await self._count(organisation), most)
+        if problem is None:
             return
         with _Answers():
             known = await self._client.exists(index=self._index, id=_id(organisation, name))
         if not known:
-            raise refused(exceeded("mappings", organisation, most, f"there are {had:,} already"))
+            raise refused(problem)
 
     async def remove(self, organisation: str, name: str) -> None:
         """Forget a mapping; there may be none. Raises ApiError 503."""

@@ -12,7 +12,7 @@ from api.models.principals import KeyMade, KeyRequest, KeyView
 from api.principals.audit import Audit
 from api.principals.caller import Caller
 from api.principals.store import PrincipalStore
-from control.creation.quotas import exceeded
+from control.creation.quotas import room_problem
 from control.principals.keys import NewKey, new_key
 from control.principals.registry import counted_for, end_of, ended_at
 from control.principals.rules import WantedKey, key_problem, may_manage
@@ -65,9 +65,9 @@ async def make_key(
     if len(usable) >= MOST_KEYS:
         raise ApiError(409, f"there are {MOST_KEYS:,} keys, which is as many as there can be: revoke some")
     for organisation in wanted.organisations or ():
-        had, most = counted_for(usable, organisation), quotas.of(organisation).keys
-        if had >= most:
-            raise refused(exceeded("keys", organisation, most, f"there are {had:,} already"))
+        full = room_problem("keys", organisation, counted_for(usable, organisation), quotas.of(organisation).keys)
+        if full is not None:
+            raise refused(full)
     _sweep(store, now)
     record = ApiKey(
         id=key.id,

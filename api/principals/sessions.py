@@ -11,7 +11,7 @@ from typing import Final
 from api.errors import refused
 from api.principals.caller import Caller, caller_by_session
 from api.principals.store import PrincipalStore
-from control.creation.quotas import exceeded
+from control.creation.quotas import room_problem
 from control.principals.keys import digest
 from control.principals.registry import counted_for
 from runtime.clock import now_ms
@@ -83,13 +83,13 @@ def open_sessions(store: PrincipalStore, now: int) -> list[Session]:
 def _require_room(sessions: list[Session], caller: Caller, quotas: QuotaBook) -> None:
     """Those for all organisations have a limit among themselves, so that no organisation keeps the admin out."""
     if caller.organisations is None:
-        had, most = sum(one.organisations is None for one in sessions), quotas.default.sessions
-        if had >= most:
-            raise refused(exceeded("sessions", "", most, f"there are {had:,} already, for all organisations"))
-    for organisation in sorted(caller.organisations or ()):
-        had, most = counted_for(sessions, organisation), quotas.of(organisation).sessions
-        if had >= most:
-            raise refused(exceeded("sessions", organisation, most, f"there are {had:,} already"))
+        found = {"": (sum(one.organisations is None for one in sessions), quotas.default.sessions)}
+    else:
+        found = {one: (counted_for(sessions, one), quotas.of(one).sessions) for one in sorted(caller.organisations)}
+    for organisation, (had, most) in found.items():
+        problem = room_problem("sessions", organisation, had, most)
+        if problem is not None:
+            raise refused(problem)
 
 
 async def end_session(store: PrincipalStore, caller: Caller) -> None:

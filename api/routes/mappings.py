@@ -55,8 +55,7 @@ async def save_mapping(request: Request) -> Response:
         body,
         caller(request).name,
         now_ms(),
-        parts.catalog.datasets,
-        parts.catalog.quotas.of(whose).mappings,
+        parts.catalog,
     )
     return json_answer(view)
 

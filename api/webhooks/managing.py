@@ -24,7 +24,7 @@ from api.webhooks.models import (
 from api.webhooks.store import WebhookStore
 from api.webhooks.views import delivery_view, webhook_made, webhook_view
 from control.creation.admission import Catalog, is_organisation
-from control.creation.quotas import exceeded
+from control.creation.quotas import room_problem
 from control.webhooks.rules import ADDRESSES, address_problem, is_address, name_problem, notify_problem
 from control.webhooks.schedule import DAY_MS, anew
 from control.webhooks.signing import id_for_addresses, new_secret, new_webhook_id
@@ -106,9 +106,9 @@ async def make_webhook(
             created_by=asking.caller.name,
             since=await store.end_of_events(),
         )
-    most = asking.catalog.quotas.of(organisation).webhooks
-    if len(own) >= most:
-        raise refused(exceeded("webhooks", organisation, most, f"there are {len(own):,} already"))
+    full = room_problem("webhooks", organisation, len(own), asking.catalog.quotas.of(organisation).webhooks)
+    if full is not None:
+        raise refused(full)
     await store.put(webhook)
     _note(asking, "webhook-created", webhook)
     return webhook_made(store, webhook)

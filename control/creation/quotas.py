@@ -78,6 +78,17 @@ def exceeded(name: QuotaName, organisation: str, most: float, found: str) -> Rej
     )
 
 
+def room_problem(name: QuotaName, organisation: str, had: int, most: int) -> Rejected | None:
+    """Why there can't be one more of what stays until someone takes it away; None: there is room.
+
+    Without an organisation those are counted that are for all organisations.
+    """
+    if had < most:
+        return None
+    whose = "" if organisation else ", for all organisations"
+    return exceeded(name, organisation, most, f"there are {had:,} already{whose}")
+
+
 def size_problem(source: Source, organisation: str, quotas: Quotas) -> Rejected | None:
     """Which limit of its own a source exceeds; None: none."""
     columns = source.columns

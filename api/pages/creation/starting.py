@@ -67,8 +67,7 @@ async def _keep_columns(request: Request, job: Job, name: str) -> None:
             body,
             caller(request).name,
             now_ms(),
-            parts.catalog.datasets,
-            parts.catalog.quotas.of(job.organisation).mappings,
+            parts.catalog,
         )
     except ApiError as error:
         again = "send this form again to keep them: no second job is made"
