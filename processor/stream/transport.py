@@ -13,8 +13,6 @@ on, until the partition is revoked; and only what the worker acknowledges is com
 - An event that a stream skips is acknowledged, even with `noack()`. -> `ack` does nothing; `acknowledge` does.
 - A full queue of one agent stops the delivery to all others, and of the control table. -> `OpenQueue` takes what has
   been fetched; only fetching stops.
-- Each record is handed out by a task, beside three more that wait for the end, and are cancelled. -> `wait_first` makes
-  tasks only if the record can't be handed out at once.
 - A stream that has read nothing for five minutes is logged as an error, for the control table, which no stream reads,
   and for partitions whose jobs are paused as well. -> `verify_event_path` does nothing; metrics tell which rows wait.
 - Uncommitted records are read, unless Faust itself writes with transactions, which the workers have no use for
@@ -23,7 +21,6 @@ on, until the partition is revoked; and only what the worker acknowledges is com
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 from collections.abc import AsyncIterator, Callable
@@ -32,11 +29,8 @@ from typing import Any
 import faust
 from faust.transport.drivers.aiokafka import DEFAULT_GENERATION_ID, AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, Message
-from mode.services import WaitResults
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
-
-from processor.stream.at_once import Ended, run_at_once
 
 FETCH_WAIT_MS = 100
 """How long a fetch waits for records. There is one at a time: a partition that has room again waits for its end."""
@@ -171,21 +165,6 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
             message = self._to_message(tp, record)
             message.generation_id = generation
             yield tp, message
-
-    async def wait_first(self, *awaited: Any, timeout: float | None = None) -> Any:
-        """As Faust's, which calls it to hand out a record (the first of two) unless the flow is suspended before."""
-        if len(awaited) != 2 or not all(map(inspect.iscoroutine, awaited)):
-            return await super().wait_first(*awaited, timeout=timeout)
-        first, other = awaited
-        try:
-            begun = run_at_once(first)
-        except BaseException:
-            other.close()
-            raise
-        if isinstance(begun, Ended):
-            other.close()
-            return WaitResults([first], [begun.result], False)
-        return await super().wait_first(begun, other, timeout=timeout)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: a partition that stands still is no error here."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
 from mode.utils.queues import FlowControlQueue
 
@@ -123,6 +124,13 @@ def test_the_rest_of_a_batch_is_not_delivered_once_its_partitions_are_revoked() 
         assert records.consumer.lost
 
     asyncio.run(story())
+
+
+def test_a_partition_that_stands_still_is_no_error() -> None:
+    """As that of the control table, which no stream reads, and those of paused jobs; Faust logs one otherwise."""
+    records = Records([1])
+    records.thread.verify_event_path = lambda *_: pytest.fail("Faust looks for streams that stand still")
+    records.consumer.verify_event_path(1e9, PARTITION)
 
 
 def test_a_batch_waits_while_the_flow_is_stopped() -> None:
