@@ -20,8 +20,9 @@ from runtime.settings import Settings
 
 @contextmanager
 def own_servers(home: Path, keep: bool = False) -> Iterator[Servers]:
-    """Servers that nobody else uses: for tests that kill or stop one, or for a run of one process. `keep`: leave their
-    files.
+    """Servers of the caller alone, for tests that kill or stop one, and for a run of one process.
+
+    They are stopped at the end, and their files removed unless `keep` is set.
 
     Raises:
         StackError: they can't be downloaded or started.

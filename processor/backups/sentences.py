@@ -11,7 +11,7 @@ from runtime.text.formatting import counted, number
 NAMED: Final = 10
 """Jobs that are named for each kind of difference."""
 
-_MEANINGS: Final[dict[Kind, str]] = {
+MEANINGS: Final[dict[Kind, str]] = {
     "fewer": "Elasticsearch lacks rows that are written by what Kafka says: its backup is the older one, or rows were "
     "deleted. They do not come back by themselves. Take out what is left of these jobs (`sluice rollback ID`; of those "
     "that have not ended `sluice terminate ID`), and apply their files again (`sluice upload --again ID`):",
@@ -27,8 +27,8 @@ _MEANINGS: Final[dict[Kind, str]] = {
     "Delete the index of jobs' reports (`DELETE /<SLUICE_PREFIX>-jobs`), and run `sluice rebuild` once more:",
     "no_file": "The storage lacks the files of jobs that are not read to their end: its backup is the older one. "
     "Restore them (`sources/ID`), or terminate these jobs and send the files again:",
-    "no_key": "The storage lacks the keys of jobs whose rows wait in Kafka, so nobody can read these rows. Restore "
-    "them (`keys/ID`), or terminate these jobs and send the files again:",
+    "no_key": "The storage lacks the keys of jobs whose rows wait in Kafka, so workers can't read these rows. Restore "
+    "the keys (`keys/ID`), or terminate these jobs and send the files again:",
     "no_result": "The storage lacks the results of these exports. Restore them (`results/ID.csv`), or export again:",
 }
 
@@ -38,7 +38,7 @@ def sentences(jobs: int, differences: Iterable[Difference]) -> Iterator[str]:
     found = list(differences)
     if not found:
         yield f"Kafka, Elasticsearch and the storage agree about {counted(jobs, 'job')}."
-    for kind, meaning in _MEANINGS.items():
+    for kind, meaning in MEANINGS.items():
         lines = [_line(one) for one in found if one.kind == kind]
         if lines:
             yield meaning

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -195,14 +194,14 @@ def test_sigterm_ends_each_role_while_elasticsearch_is_frozen(
 ) -> None:
     job_id = api.upload(people(ROWS, 2))
     api.wait_rows(job_id, ROWS // 10)
-    os.kill(stack.elasticsearch.pid, signal.SIGSTOP)
+    stack.elasticsearch.freeze()
     try:
         waiting = run("migrate")
         with ThreadPoolExecutor() as pool:
             took = dict(zip(roles, pool.map(Container.stop, roles.values()), strict=True))
         took["migrate"] = waiting.stop()
     finally:
-        os.kill(stack.elasticsearch.pid, signal.SIGCONT)
+        stack.elasticsearch.wake()
     print(took)
     late = {role: seconds for role, (_, seconds) in took.items() if seconds >= STOP_SECONDS}
     assert late == {}, "\n".join(roles[role].log[-3000:] for role in late if role in roles)

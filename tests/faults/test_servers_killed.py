@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,7 +89,7 @@ def test_a_pause_waits_for_what_an_elasticsearch_that_stands_still_may_do_yet(
     cluster = make_cluster()
     job_id = cluster.upload(file, rows_per_second=600)
     cluster.wait_rows(job_id, ROWS // 10)
-    os.kill(stack.elasticsearch.pid, signal.SIGSTOP)
+    stack.elasticsearch.freeze()
     try:
         cluster.wait(lambda: late in cluster.worker.log, 60, "a request has taken too long")
         cluster.act(job_id, "pause", wait=None)
@@ -99,7 +97,7 @@ def test_a_pause_waits_for_what_an_elasticsearch_that_stands_still_may_do_yet(
         cluster.wait(lambda: cluster.worker.log.count(late) >= tries + 4, 180, "it has been made again and again")
         assert cluster.job(job_id)["state"] == "PAUSING"
     finally:
-        os.kill(stack.elasticsearch.pid, signal.SIGCONT)
+        stack.elasticsearch.wake()
     cluster.wait_state(job_id, "PAUSED")
     assert_still(cluster.settings, job_id, count(cluster.settings, job_id))
     cluster.rate(job_id, None)

@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -177,7 +178,7 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
     }
     cluster = Cluster(settings["api"])
     superuser = _settings(secured, tmp_path, **{**shared, "api_port": settings["api"].api_port})
-    try:
+    with _ended(cluster, superuser):
         assert provision(settings["migrate"]) == []
         for role in ("api", "ingest", "worker"):
             cluster.all.append(Process(role, 1, settings[role]))
@@ -226,12 +227,6 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
         for process in list(cluster.all):
             process.stop()
         cluster.check()
-    finally:
-        for process in cluster.all:
-            if process.alive:
-                process.kill()
-        cluster.show()
-        forget(superuser)
 
 
 def test_the_credentials_of_kafka_and_elasticsearch_rotate_while_a_job_runs(
@@ -252,12 +247,12 @@ def test_the_credentials_of_kafka_and_elasticsearch_rotate_while_a_job_runs(
     admin = AdminClient({"bootstrap.servers": secured.in_the_clear})
     _let_in(admin, f"{prefix}-old", prefix)
     cluster = Cluster(old)
-    try:
+    with _ended(cluster, superuser):
         assert provision(superuser) == []
         started = [cluster.launch(role) for role in ("api", "ingest", "worker")]
         cluster.wait_ready(*started)
         file = people(rows)
-        job_id = cluster.upload(file, rows_per_second=300)
+        job_id = cluster.upload(file, rows_per_second=20)
         cluster.wait_rows(job_id, 100)
         _let_in(admin, f"{prefix}-new", prefix)
         for process in started[::-1]:
@@ -273,6 +268,13 @@ def test_the_credentials_of_kafka_and_elasticsearch_rotate_while_a_job_runs(
         with pytest.raises(StackError):
             external.require_reachable(old)
         cluster.check()
+
+
+@contextmanager
+def _ended(cluster: Cluster, superuser: Settings) -> Iterator[None]:
+    """At the end its processes are killed, their logs printed, and its data removed by one who may."""
+    try:
+        yield
     finally:
         for process in cluster.all:
             if process.alive:

@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from devstack.cli import app
-from processor.backups.sentences import _MEANINGS
+from processor.backups.sentences import MEANINGS
 from runtime.settings import Settings
 from schemas.topics import TopicName
 
@@ -143,5 +143,5 @@ def test_every_role_of_the_table_is_a_command() -> None:
 def test_every_answer_of_the_comparison_is_explained() -> None:
     """The guide's table has a line for each kind, but for files, keys and results, which share one."""
     (table,) = re.findall(r"\| it says \| what happened \|\n\|---\|---\|\n((?:\|.*\n)+)", GUIDES["operations-guide"])
-    kinds = len(_MEANINGS) - 2 + 1  # and that all agree
+    kinds = len(MEANINGS) - 2 + 1  # and that all agree
     assert table.count("\n") == kinds

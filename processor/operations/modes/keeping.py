@@ -109,8 +109,10 @@ class Keeper:
             else:
                 # The document has changed since that image was made, and was not written: it could not have been.
                 self._replaced[plan.at] = image
-                # The image may be of a newer document than a search sees.
-                (now.again.append(plan.at) if seen else left.append(plan))
+                if seen:
+                    now.again.append(plan.at)  # the image may be of a newer document than a search sees
+                else:
+                    left.append(plan)
         return kept + await self._by_itself(left, (), now, seen)
 
     async def _by_itself(self, plans: Sequence[Plan], reports: Sequence[bytes], now: Round, seen: bool) -> list[Plan]:
