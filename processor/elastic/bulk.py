@@ -28,6 +28,8 @@ Gate = Callable[[], None]
 """Called right before a request goes out, with nothing awaited in between; raises FencedError if it must not."""
 
 BACKOFF: Final = Backoff(first=0.1, longest=5.0)
+LIGHT_BYTES: Final = 64 * 1024
+"""A bulk request of at most so many bytes does not wait for the larger ones."""
 
 
 class BulkSink:
@@ -74,7 +76,8 @@ class BulkSink:
         pauses = self._backoff.pauses()
         while left:
             body = text_of([items[i] for i in left] if answers else items)
-            response = await self.ask(partial(self._bulk, body), gate, writes=True)
+            light = len(body) <= LIGHT_BYTES
+            response = await self.ask(partial(self._bulk, body), gate, writes=True, light=light)
             found = read_answers(response, len(left))
             if answers:
                 for index, answer in zip(left, found, strict=True):
@@ -94,8 +97,12 @@ class BulkSink:
         answer = await self._writer.bulk(operations=cast(Any, body), filter_path=FILTER)
         return decoded(answer.body)
 
-    async def ask(self, request: Callable[[], Awaitable[T]], gate: Gate, writes: bool = False) -> T:
+    async def ask(
+        self, request: Callable[[], Awaitable[T]], gate: Gate, writes: bool = False, light: bool = False
+    ) -> T:
         """The answer to one request, which is made again, after pauses, until Elasticsearch answers it.
+
+        A `light` one takes Elasticsearch little time, as does any that does not write.
 
         One that `writes`, and that may have been sent, is unanswered until the same request has an answer, or until
         `late_seconds` after its last try: Elasticsearch may carry it out later. So long it is made again although the
@@ -112,7 +119,7 @@ class BulkSink:
         while True:
             try:
                 if refusal is None and tries.worthwhile(self._clock.monotonic()):
-                    async with self._pace.slot(writes):
+                    async with self._pace.slot(light or not writes):
                         self._require(gate, tries, reason)
                         return await self._timed(request, writes)
                 self._require(gate, tries, reason)

@@ -2,6 +2,10 @@
 
 With two allowed in flight, the second does not help while Elasticsearch is at work on the first: it waits in a queue
 there, and a job that is paused meanwhile has to wait for it. So it is sent shortly before the first is due.
+
+A light request, one that only reads or writes little, has slots of its own. It takes Elasticsearch little time, so a
+pause hardly waits for it; and a batch that has to read first, or to note what it has done, does not wait for the large
+writes of the others.
 """
 
 from __future__ import annotations
@@ -23,7 +27,6 @@ REMEMBERED = 9
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    writes: bool
     begun_at: float | None
     """When Elasticsearch is thought to have begun; None: it waits for another one."""
 
@@ -32,8 +35,11 @@ class Pace:
     """Slots for requests, given out in the order in which they are asked for. Times are seconds of `clock`."""
 
     def __init__(self, in_flight: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`in_flight`: slots. The last of them is open only when the oldest request is due, if there is another."""
+        """`in_flight`: slots, and as many for light requests. The last of them is open only when the oldest request is
+        due, if there is another.
+        """
         self._most = in_flight
+        self._light = asyncio.Semaphore(in_flight)
         self._clock = clock
         self._door = asyncio.Lock()
         self._answered = asyncio.Event()
@@ -41,34 +47,35 @@ class Pace:
         self._times: deque[float] = deque(maxlen=REMEMBERED)
 
     @contextlib.asynccontextmanager
-    async def slot(self, writes: bool) -> AsyncIterator[None]:
-        """Wait for a slot, and have it until the request is answered or has failed.
-
-        A request that only reads takes the last slot at once: a pause of a job does not wait for it.
-        """
+    async def slot(self, light: bool = False) -> AsyncIterator[None]:
+        """Wait for a slot, and have it until the request is answered or has failed."""
+        if light:
+            async with self._light:
+                yield
+            return
         async with self._door:
-            while (wait := self.wait_seconds(writes)) > 0:
+            while (wait := self.wait_seconds()) > 0:
                 self._answered.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(None if math.isinf(wait) else wait):
                         await self._answered.wait()
-            waits = writes and self._free() == 1 and any(other.writes for other in self._requests)
-            request = _Request(writes, None if waits else self._clock())
+            waits = self._free() == 1 and bool(self._requests)
+            request = _Request(None if waits else self._clock())
             self._requests.append(request)
         try:
             yield
-            if writes and request.begun_at is not None:
+            if request.begun_at is not None:
                 self._times.append(self._clock() - request.begun_at)
         finally:
             self._end(request)
 
-    def wait_seconds(self, writes: bool) -> float:
+    def wait_seconds(self) -> float:
         """How long until the next slot opens, if nothing is answered meanwhile; infinity: not before that."""
         free = self._free()
         if free == 0:
             return math.inf
-        begun = [other.begun_at for other in self._requests if other.writes and other.begun_at is not None]
-        if not writes or free > 1 or not begun or not self._times:
+        begun = [other.begun_at for other in self._requests if other.begun_at is not None]
+        if free > 1 or not begun or not self._times:
             return 0.0
         return min(begun) + statistics.median(self._times) - LEAD_SECONDS - self._clock()
 

@@ -36,8 +36,9 @@ from schemas.messages.codec import encode
 from schemas.messages.dead_letters import DeadLetter
 from schemas.messages.progress import RowError
 
-PREPARED = 1
-"""Requests that are made while others are in flight, so that Elasticsearch never waits for the next one."""
+PREPARED = 3
+"""Batches that read, are made ready, or note what they have done, while the large requests of others are in flight, so
+that Elasticsearch never waits for the next one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -45,7 +46,7 @@ class Batches:
     """One worker's. `run` applies batches for as long as it is not cancelled."""
 
     in_flight: int
-    """Requests that Elasticsearch is given at once; `PREPARED` more are made meanwhile."""
+    """Large requests that Elasticsearch is given at once; `PREPARED` more batches are under way meanwhile."""
     jobs: JobTable
     lanes: Lanes
     scheduler: Scheduler

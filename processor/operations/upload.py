@@ -20,6 +20,7 @@ from processor.errors import CannotGoOnError
 from processor.operations import keyed
 from processor.operations.dry_run_keys import make_claims_index
 from processor.operations.dry_run_preview import preview_items
+from processor.operations.early_refreshes import EarlyRefreshes
 from processor.operations.modes.applying import apply_mode, receipt_item
 from processor.operations.modes.found import Documents
 from processor.operations.modes.rollback.remains import left_over
@@ -47,6 +48,7 @@ class Upload:
     def __init__(self, undecoded: AsyncElasticsearch | None = None) -> None:
         """`undecoded`: a client whose answers are bytes, for documents that go back as they were."""
         self._documents = Documents(undecoded)
+        self._refreshes = EarlyRefreshes()
 
     async def apply(self, work: Work, blocks: Sequence[Block]) -> Result:
         """See Operation. One bulk request for all blocks, their rejected rows included."""
@@ -92,18 +94,21 @@ class Upload:
         return Result(outcomes, errors + [error for _, error in refused])
 
     async def undo(self, work: Work, blocks: Sequence[Block]) -> Result:
-        """See Operation. Unless there is a key, ids follow from the row numbers, and nothing has to be searched."""
+        """See Operation."""
+        outcomes = await self._undo(work, cast(Sequence[UndoBlock], blocks))
+        self._refreshes.given_back(work, sum(outcome.undone for outcome in outcomes))
+        return Result(outcomes)
+
+    async def _undo(self, work: Work, blocks: Sequence[UndoBlock]) -> list[Outcome]:
+        """Unless there is a key, ids follow from the row numbers, and nothing has to be searched."""
         index = work.data_index
         if work.job.mode is not None:
-            return Result(await Undoer(work, self._documents).undo(cast(Sequence[UndoBlock], blocks)))
-        ranges = [(block.first_row, cast(UndoBlock, block).last_row) for block in blocks]
+            return await Undoer(work, self._documents).undo(blocks)
+        ranges = [(block.first_row, block.last_row) for block in blocks]
         if self._scope(work) is not None:
-            return Result(
-                [
-                    Outcome(undone=await keyed.undo_rows(work, index, first, last), last_row=last)
-                    for first, last in ranges
-                ]
-            )
+            return [
+                Outcome(undone=await keyed.undo_rows(work, index, first, last), last_row=last) for first, last in ranges
+            ]
         head = f'{{"delete":{{"_index":"{index}","_id":"{work.job.id}:'
         items = [f'{head}{row}"}}}}'.encode() for first, last in ranges for row in range(first, last + 1)]
         answers = iter(await work.sink.send(items, work.gate))
@@ -116,7 +121,7 @@ class Upload:
                     raise CannotGoOnError(f"row {row} can't be taken out: {answer.error}")
                 deleted += answer.ok
             outcomes.append(Outcome(undone=deleted, last_row=last))
-        return Result(outcomes)
+        return outcomes
 
     async def left_over(self, work: Work) -> tuple[int, int]:
         """See Operation."""

@@ -30,10 +30,10 @@ class Server:
         self._answers: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def ask(self, name: str, writes: bool = True) -> None:
+    async def ask(self, name: str, light: bool = False) -> None:
         """Begin a request; it goes out as soon as it may."""
         self._answers[name] = asyncio.Event()
-        self._tasks[name] = asyncio.create_task(self._request(name, writes))
+        self._tasks[name] = asyncio.create_task(self._request(name, light))
         await settle()
 
     async def answer(self, name: str, after: float = 0.0) -> None:
@@ -43,8 +43,8 @@ class Server:
         await self._tasks[name]
         await settle()
 
-    async def _request(self, name: str, writes: bool) -> None:
-        async with self.pace.slot(writes):
+    async def _request(self, name: str, light: bool) -> None:
+        async with self.pace.slot(light):
             self.sent.append(name)
             await self._answers[name].wait()
 
@@ -69,9 +69,9 @@ def test_of_two_the_second_waits_until_the_first_is_due() -> None:
         await server.ask("a")
         await server.ask("b")
         assert server.sent == ["a"]
-        assert server.pace.wait_seconds(writes=True) == pytest.approx(10.0 - LEAD_SECONDS)
+        assert server.pace.wait_seconds() == pytest.approx(10.0 - LEAD_SECONDS)
         server.clock.now += 10.0
-        assert server.pace.wait_seconds(writes=True) <= 0
+        assert server.pace.wait_seconds() <= 0
 
     asyncio.run(story())
 
@@ -97,10 +97,10 @@ def test_what_had_to_wait_for_another_is_due_a_whole_time_after_that_one() -> No
         await server.ask("b")
         assert server.sent == ["a", "b"]
         await server.ask("c")
-        assert math.isinf(server.pace.wait_seconds(writes=True))
+        assert math.isinf(server.pace.wait_seconds())
         await server.answer("a")
         assert server.sent == ["a", "b"]
-        assert server.pace.wait_seconds(writes=True) == pytest.approx(10.0 - LEAD_SECONDS)
+        assert server.pace.wait_seconds() == pytest.approx(10.0 - LEAD_SECONDS)
 
     asyncio.run(story())
 
@@ -144,7 +144,7 @@ def test_a_single_request_that_takes_long_changes_little() -> None:
             await server.ask(f"r{number}")
             await server.answer(f"r{number}", seconds)
         await server.ask("a")
-        assert server.pace.wait_seconds(writes=True) == pytest.approx(1.0 - LEAD_SECONDS)
+        assert server.pace.wait_seconds() == pytest.approx(1.0 - LEAD_SECONDS)
 
     asyncio.run(story())
 
@@ -153,7 +153,7 @@ def test_a_request_that_fails_gives_its_slot_back() -> None:
     async def story() -> None:
         server = await taught(2)
         with pytest.raises(RuntimeError):
-            async with server.pace.slot(writes=True):
+            async with server.pace.slot():
                 raise RuntimeError
         await server.ask("a")
         assert server.sent == ["a"]
@@ -161,26 +161,28 @@ def test_a_request_that_fails_gives_its_slot_back() -> None:
     asyncio.run(story())
 
 
-def test_what_only_reads_is_not_held_back_and_holds_nobody_back() -> None:
+def test_light_requests_and_large_ones_do_not_wait_for_each_other() -> None:
     async def story() -> None:
         server = await taught(2)
-        await server.ask("a write")
-        await server.ask("a read", writes=False)
-        assert server.sent == ["a write", "a read"]
+        for name in ("a write", "a read", "a note", "another read"):
+            await server.ask(name, light=name != "a write")
+        assert server.sent == ["a write", "a read", "a note"]
+        await server.answer("a read", 1.0)
+        assert server.sent == ["a write", "a read", "a note", "another read"]
         await server.answer("a write", 1.0)
         await server.ask("another write")
-        assert server.sent == ["a write", "a read", "another write"]
+        assert server.sent[-1] == "another write"
 
     asyncio.run(story())
 
 
-def test_how_long_reads_take_says_nothing_of_writes() -> None:
+def test_how_long_light_requests_take_says_nothing_of_large_ones() -> None:
     async def story() -> None:
         server = await taught(2, seconds=1.0)
         for number in range(9):
-            await server.ask(f"read {number}", writes=False)
+            await server.ask(f"read {number}", light=True)
             await server.answer(f"read {number}", 60.0)
         await server.ask("a write")
-        assert server.pace.wait_seconds(writes=True) == pytest.approx(1.0 - LEAD_SECONDS)
+        assert server.pace.wait_seconds() == pytest.approx(1.0 - LEAD_SECONDS)
 
     asyncio.run(story())

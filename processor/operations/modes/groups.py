@@ -121,9 +121,10 @@ async def take_out(work: Work, documents: Documents, rows: Mapping[str, set[int]
         changed: list[str] = []
         items: list[bytes] = []
         for it in known:
-            images = images_in(it.group)
-            left = [image for image in images if image.row not in rows[it.id]]
-            if len(left) == len(images):
+            going = rows[it.id]
+            all_go = going.issuperset(image.row for image in it.group.images)
+            left = [] if all_go else [image for image in images_in(it.group) if image.row not in going]
+            if len(left) == len(it.group.images):
                 continue
             target = Conditional(index, it.id, it.seq, it.term)
             items.append(target.write(image_line(made_group(left))) if left else target.delete())

@@ -1,0 +1,50 @@
+"""Refreshes of an index while a rollback is under way.
+
+The count at its end needs a refresh, which writes out what has been changed since the last one: a second for 100,000
+documents, in which nothing else is left to do. Most of it is done before, beside the rollback's own work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from processor.errors import FencedError
+from processor.operations.work import Work
+from runtime.telemetry.log_events import as_event
+
+log = logging.getLogger(__name__)
+
+ROWS: Final = 20_000
+"""After so many rows that were given back an index is refreshed."""
+
+
+class EarlyRefreshes:
+    """One worker's."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+        """Index -> rows given back in it since the last refresh from here."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def given_back(self, work: Work, rows: int) -> None:
+        """Note that a rollback has changed so many documents; nobody waits for the refresh that this may begin."""
+        index = work.data_index
+        count = self._rows.get(index, 0) + rows
+        if count >= ROWS:
+            count = 0
+            task = asyncio.create_task(_refresh(work, index))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self._rows[index] = count
+
+
+async def _refresh(work: Work, index: str) -> None:
+    client = work.sink.client
+    try:
+        await work.sink.ask(lambda: client.indices.refresh(index=index, ignore_unavailable=True), work.gate)
+    except FencedError:
+        return
+    except Exception as error:  # nothing is lost: the count at the end asks again, and fails the job if it has to
+        log.warning("%s can't be refreshed: %s", index, error, extra=as_event("elasticsearch.trouble"))
