@@ -28,7 +28,7 @@ Gate = Callable[[], None]
 """Called right before a request goes out, with nothing awaited in between; raises FencedError if it must not."""
 
 BACKOFF: Final = Backoff(first=0.1, longest=5.0)
-LIGHT_BYTES: Final = 64 * 1024
+LITTLE_BYTES: Final = 64 * 1024
 """A bulk request of at most so many bytes does not wait for the larger ones."""
 
 
@@ -76,8 +76,8 @@ class BulkSink:
         pauses = self._backoff.pauses()
         while left:
             body = text_of([items[i] for i in left] if answers else items)
-            light = len(body) <= LIGHT_BYTES
-            response = await self.ask(partial(self._bulk, body), gate, writes=True, light=light)
+            little = len(body) <= LITTLE_BYTES
+            response = await self.ask(partial(self._bulk, body), gate, writes=True, little=little)
             found = read_answers(response, len(left))
             if answers:
                 for index, answer in zip(left, found, strict=True):
@@ -98,11 +98,11 @@ class BulkSink:
         return decoded(answer.body)
 
     async def ask(
-        self, request: Callable[[], Awaitable[T]], gate: Gate, writes: bool = False, light: bool = False
+        self, request: Callable[[], Awaitable[T]], gate: Gate, writes: bool = False, little: bool = False
     ) -> T:
         """The answer to one request, which is made again, after pauses, until Elasticsearch answers it.
 
-        A `light` one takes Elasticsearch little time, as does any that does not write.
+        One that writes `little` goes out at once.
 
         One that `writes`, and that may have been sent, is unanswered until the same request has an answer, or until
         `late_seconds` after its last try: Elasticsearch may carry it out later. So long it is made again although the
@@ -119,7 +119,7 @@ class BulkSink:
         while True:
             try:
                 if refusal is None and tries.worthwhile(self._clock.monotonic()):
-                    async with self._pace.slot(light or not writes):
+                    async with self._pace.slot(writes, little):
                         self._require(gate, tries, reason)
                         return await self._timed(request, writes)
                 self._require(gate, tries, reason)

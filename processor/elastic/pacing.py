@@ -3,9 +3,9 @@
 With two allowed in flight, the second does not help while Elasticsearch is at work on the first: it waits in a queue
 there, and a job that is paused meanwhile has to wait for it. So it is sent shortly before the first is due.
 
-A light request, one that only reads or writes little, has slots of its own. It takes Elasticsearch little time, so a
-pause hardly waits for it; and a batch that has to read first, or to note what it has done, does not wait for the large
-writes of the others.
+Requests that only read have as many slots of their own, and those that write little need none. They take Elasticsearch
+little time, so a pause hardly waits for them; and a batch that has to read first, or to note what it has done, does not
+wait for the large writes of the others.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Pace:
     """Slots for requests, given out in the order in which they are asked for. Times are seconds of `clock`."""
 
     def __init__(self, in_flight: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`in_flight`: slots, and as many for light requests. The last of them is open only when the oldest request is
-        due, if there is another.
+        """`in_flight`: slots, and as many for requests that only read. The last of them is open only when the oldest
+        request is due, if there is another.
         """
         self._most = in_flight
-        self._light = asyncio.Semaphore(in_flight)
+        self._reads = asyncio.Semaphore(in_flight)
         self._clock = clock
         self._door = asyncio.Lock()
         self._answered = asyncio.Event()
@@ -47,11 +47,14 @@ class Pace:
         self._times: deque[float] = deque(maxlen=REMEMBERED)
 
     @contextlib.asynccontextmanager
-    async def slot(self, light: bool = False) -> AsyncIterator[None]:
+    async def slot(self, writes: bool = True, little: bool = False) -> AsyncIterator[None]:
         """Wait for a slot, and have it until the request is answered or has failed."""
-        if light:
-            async with self._light:
+        if not writes:
+            async with self._reads:
                 yield
+            return
+        if little:
+            yield
             return
         async with self._door:
             while (wait := self.wait_seconds()) > 0:

@@ -9,6 +9,9 @@ import pytest
 
 from processor.elastic.pacing import LEAD_SECONDS, Pace
 
+READS = (False, False)
+WRITES_LITTLE = (True, True)
+
 
 class Clock:
     """Seconds, moved by hand."""
@@ -30,10 +33,10 @@ class Server:
         self._answers: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def ask(self, name: str, light: bool = False) -> None:
+    async def ask(self, name: str, *kind: bool) -> None:
         """Begin a request; it goes out as soon as it may."""
         self._answers[name] = asyncio.Event()
-        self._tasks[name] = asyncio.create_task(self._request(name, light))
+        self._tasks[name] = asyncio.create_task(self._request(name, *kind))
         await settle()
 
     async def answer(self, name: str, after: float = 0.0) -> None:
@@ -43,8 +46,8 @@ class Server:
         await self._tasks[name]
         await settle()
 
-    async def _request(self, name: str, light: bool) -> None:
-        async with self.pace.slot(light):
+    async def _request(self, name: str, *kind: bool) -> None:
+        async with self.pace.slot(*kind):
             self.sent.append(name)
             await self._answers[name].wait()
 
@@ -161,14 +164,15 @@ def test_a_request_that_fails_gives_its_slot_back() -> None:
     asyncio.run(story())
 
 
-def test_light_requests_and_large_ones_do_not_wait_for_each_other() -> None:
+def test_reads_and_large_writes_do_not_wait_for_each_other() -> None:
     async def story() -> None:
         server = await taught(2)
-        for name in ("a write", "a read", "a note", "another read"):
-            await server.ask(name, light=name != "a write")
-        assert server.sent == ["a write", "a read", "a note"]
+        await server.ask("a write")
+        for name in ("a read", "another read", "a third"):
+            await server.ask(name, *READS)
+        assert server.sent == ["a write", "a read", "another read"]
         await server.answer("a read", 1.0)
-        assert server.sent == ["a write", "a read", "a note", "another read"]
+        assert server.sent[-1] == "a third"
         await server.answer("a write", 1.0)
         await server.ask("another write")
         assert server.sent[-1] == "another write"
@@ -176,12 +180,27 @@ def test_light_requests_and_large_ones_do_not_wait_for_each_other() -> None:
     asyncio.run(story())
 
 
-def test_how_long_light_requests_take_says_nothing_of_large_ones() -> None:
+def test_what_writes_little_waits_for_nothing() -> None:
+    async def story() -> None:
+        server = await taught(2)
+        for number in range(2):
+            await server.ask(f"write {number}")
+            await server.ask(f"read {number}", *READS)
+        server.sent.clear()
+        for number in range(3):
+            await server.ask(f"note {number}", *WRITES_LITTLE)
+        assert server.sent == ["note 0", "note 1", "note 2"]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("kind", [READS, WRITES_LITTLE])
+def test_how_long_other_requests_take_says_nothing_of_large_ones(kind: tuple[bool, bool]) -> None:
     async def story() -> None:
         server = await taught(2, seconds=1.0)
         for number in range(9):
-            await server.ask(f"read {number}", light=True)
-            await server.answer(f"read {number}", 60.0)
+            await server.ask(f"request {number}", *kind)
+            await server.answer(f"request {number}", 60.0)
         await server.ask("a write")
         assert server.pace.wait_seconds() == pytest.approx(1.0 - LEAD_SECONDS)
 
