@@ -78,9 +78,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         os.nice(BESIDE)  # tests with servers go first: some must be done in a time
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection() -> None:
     """Thousands of tests stay to the end: the collector of garbage need not look at them again and again."""
-    gc.collect()
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """It looks only at what is made from now on."""
+    gc.enable()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
 
