@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import shutil
@@ -75,6 +76,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item.get_closest_marker("fuzz") is not None]
     if is_beside(getattr(config, "workerinput", {}), [item.nodeid for item in items]):
         os.nice(BESIDE)  # tests with servers go first: some must be done in a time
+
+
+def pytest_collection() -> None:
+    """Thousands of tests stay to the end: the collector of garbage need not look at them again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """It looks only at what is made from now on."""
+    gc.enable()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,20 +1,28 @@
-"""The command line as its users have it: a process for each command, its output and its exit code."""
+"""The command line: a process for each command, its output and its exit code.
+
+`up` and `down` run as users have them; the others are forks of a process that has imported them (`tests/forking.py`).
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import httpx2
 
 from runtime.settings import Settings
 from tests.cluster import ROOT, environment
+from tests.forking import Forked
 from tests.waiting import wait_until
 
 COMMAND_SECONDS = 300.0
+STARTING: Final = ("up", "down", "demo")
+"""Commands that start processes which outlive them, or end such ones."""
 
 
 class CommandLine:
@@ -26,8 +34,15 @@ class CommandLine:
 
     def __call__(self, *words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, which must be this exit code, without a traceback whatever it is."""
-        done = subprocess.run(
-            [sys.executable, "-m", "devstack.cli", *map(str, words)],
+        done = (self._run if words[0] in STARTING else self._fork)(*map(str, words))
+        told = f"sluice {' '.join(map(str, words))}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == code, told
+        assert "Traceback" not in done.stderr, told
+        return done
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "devstack.cli", *words],
             cwd=ROOT,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -36,10 +51,16 @@ class CommandLine:
             timeout=COMMAND_SECONDS,
             check=False,
         )
-        told = f"sluice {' '.join(map(str, words))}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert done.returncode == code, told
-        assert "Traceback" not in done.stderr, told
-        return done
+
+    def _fork(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """The same. Raises TimeoutError if it takes too long."""
+        with tempfile.TemporaryDirectory(prefix="sluice-command-") as folder:
+            output, errors = Path(folder) / "output", Path(folder) / "errors"
+            process = Forked("devstack.cli", self._environment, output, *words, errors=errors)
+            if (code := process.wait(COMMAND_SECONDS)) is None:
+                process.kill()
+                raise TimeoutError(f"sluice {' '.join(words)} takes more than {COMMAND_SECONDS:g} s")
+            return subprocess.CompletedProcess(words, code, output.read_text("utf-8"), errors.read_text("utf-8"))
 
     def json(self, *words: object, code: int = 0) -> Any:
         """The JSON that a command prints on standard output, where nothing else may be."""

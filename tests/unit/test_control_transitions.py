@@ -79,10 +79,11 @@ def sweep() -> set[Step]:
             state = job.state if job else None
             job = evolve(job, event, at(7), 7)
             found.add((type(event), state, job.state, command, number == 0))
-        if job is not None and events and outline(job) not in known:
-            known.add(outline(job))
+        if job is not None and events and (seen := outline(job)) not in known:
+            known.add(seen)
             todo.append(job)
 
+    contexts = {(holder, second): context(holder, second) for holder in (None, "other") for second in (7, 8)}
     while todo:
         job = todo.popleft()
         if job is not None and job.state is State.QUEUED:
@@ -94,7 +95,7 @@ def sweep() -> set[Step]:
                 take(job, (TimerSet(None), Failed("applied meanwhile")), early)
         for command in commands(job):
             for holder in (None, "other") if job is None else (None,):
-                verdict = decide(job, command, context(holder, 8 if isinstance(command, TimerDue) else 7))
+                verdict = decide(job, command, contexts[holder, 8 if isinstance(command, TimerDue) else 7])
                 if not isinstance(verdict, Rejected):
                     take(job, verdict, type(command))
     return found

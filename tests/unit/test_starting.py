@@ -16,14 +16,15 @@ from devstack.ports import free_port
 from runtime.process import CannotStartError
 from runtime.readiness import Readiness
 from runtime.settings import Settings
+from tests.forking import Forked
 from tests.waiting import wait_until
 
 ROLES = ("processor", "ingest", "api.server")
 COMMANDS = (*ROLES, "runtime.provision")
 
 
-def started(module: str, home: Path, **more: str) -> subprocess.Popen[str]:
-    """A process of a role, whose Kafka can't be reached."""
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """That of a process whose Kafka can't be reached."""
     given = {
         "SLUICE_HOME": str(home / "home"),
         "SLUICE_READY_FILE": str(home / "ready"),
@@ -31,16 +32,21 @@ def started(module: str, home: Path, **more: str) -> subprocess.Popen[str]:
         "SLUICE_API_PORT": str(free_port()),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    return subprocess.Popen(
-        [sys.executable, "-m", module], env={**os.environ, **given, **more}, stderr=subprocess.PIPE, text=True
-    )
+    return {**os.environ, **given, **more}
+
+
+def started(module: str, home: Path, **more: str) -> subprocess.Popen[str]:
+    """A process of a role, from its first moment on."""
+    command = [sys.executable, "-m", module]
+    return subprocess.Popen(command, env=environment(home, **more), stderr=subprocess.PIPE, text=True)
 
 
 def refused(module: str, home: Path, **more: str) -> str:
     """The last line of a start that fails."""
-    process = started(module, home, **more)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 1 and "Traceback" not in told, told
+    log = home / "log"
+    process = Forked(module, environment(home, **more), log)
+    code, told = process.wait(60), log.read_text("utf-8")
+    assert code == 1 and "Traceback" not in told, told
     return told.strip().splitlines()[-1]
 
 
