@@ -70,7 +70,14 @@ class ViewConsumer:
         self._end = -1  # the offset at which the end of the topic was reported last
         self.caught_up = False
         """Whether the end of the topic has been reached once."""
-        self._consumer = _consumer(settings, "ingest-view", enable_partition_eof=True)
+        # Small buffers: of a long table librdkafka would hold 64 megabytes, and what is freed stays with the process.
+        self._consumer = _consumer(
+            settings,
+            "ingest-view",
+            enable_partition_eof=True,
+            queued_max_messages_kbytes=2048,
+            fetch_queue_backoff_ms=5,
+        )
         self._topic = topic_name(settings.prefix, "jobs")
         self._commands = TopicPartition(topic_name(settings.prefix, "commands"), 0)
         self._newest = -1
@@ -81,7 +88,9 @@ class ViewConsumer:
 
     def follow(self, seconds: float = 0) -> None:
         """Take in the records that have come, or wait up to `seconds` for the first one."""
-        records = list(_records(self._consumer, seconds))
+        first = self._consumer.poll(seconds)
+        # One call for all the others; alone it would wait for a whole batch.
+        records = [] if first is None else [first, *self._consumer.consume(_AT_ONCE - 1, 0)]
         if not self.caught_up:
             # At the start most states are replaced by a later one: these need not be decoded.
             newest = {record.key(): record.offset() for record in records if record.error() is None}

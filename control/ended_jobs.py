@@ -6,10 +6,10 @@ What many jobs have alike (options, columns, names) is kept once, and what only 
 from __future__ import annotations
 
 import sys
-import zlib
 from collections.abc import Iterator, MutableMapping
 from typing import Any, Final, TypeVar
 
+import cramjam
 import msgspec
 from msgspec.structs import replace
 
@@ -33,6 +33,7 @@ class _Cold(msgspec.Struct, array_like=True):
     request: str | None
 
 
+_encoder = msgspec.msgpack.Encoder()
 _cold = msgspec.msgpack.Decoder(_Cold)
 
 
@@ -46,16 +47,17 @@ class Shared:
         """An equal value that was given before, or this one."""
         if value is None or value == () or value == {}:
             return value
-        key = value if isinstance(value, str) else (type(value), msgspec.msgpack.encode(value))
+        key = value if isinstance(value, str) else (type(value), _encoder.encode(value))
         if len(self._known) >= _MOST_SHARED:
             self._known.clear()
         return self._known.setdefault(key, value)  # type: ignore[no-any-return]
 
-    def slim(self, job: Job) -> Job:
-        """The same job without what is cold, and with what others have as well shared."""
+    def slim(self, job: Job, job_id: str) -> Job:
+        """The same job without what is cold, and with what others have as well shared; `job_id` is its id."""
         source = job.source
         return replace(
             job,
+            id=job_id,
             lanes_done=_NONE,
             request=None,
             lanes_rested=job.lanes_rested or _NONE,
@@ -74,7 +76,10 @@ class Shared:
 
 
 class Jobs(MutableMapping[str, Job]):
-    """Job id -> job. Of ended jobs `values` leaves out `lanes_done`, `input` and `request`, which `get` has."""
+    """Job id -> job. Of ended jobs `values` and `brief` leave out `lanes_done`, `input` and `request`, which `get` has.
+
+    A job that was terminated has all of them.
+    """
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
@@ -88,7 +93,7 @@ class Jobs(MutableMapping[str, Job]):
         packed = self._packed.get(job_id)
         if packed is None:
             return job
-        cold = _cold.decode(zlib.decompress(packed))
+        cold = _cold.decode(bytes(cramjam.lz4.decompress_block(packed)))
         return replace(job, lanes_done=cold.lanes_done, input=cold.input, request=cold.request)
 
     def __setitem__(self, job_id: str, job: Job) -> None:
@@ -127,12 +132,12 @@ class Jobs(MutableMapping[str, Job]):
             self.open[job_id] = job
         if job.state in _COLD and job.applied is not None:
             cold = _Cold(job.lanes_done, job.input, job.request)
-            self._packed[job_id] = zlib.compress(msgspec.msgpack.encode(cold), 1)
-            job = self._shared.slim(job)
+            self._packed[job_id] = bytes(cramjam.lz4.compress_block(_encoder.encode(cold)))
+            job = self._shared.slim(job, job_id)
         self._jobs[job_id] = job
 
     def remove(self, job_id: str) -> Job | None:
-        """Take out a job."""
+        """Take out a job; answers it in brief."""
         self._packed.pop(job_id, None)
         self.open.pop(job_id, None)
         return self._jobs.pop(job_id, None)
