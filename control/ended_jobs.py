@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, MutableMapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import cramjam
 import msgspec
@@ -37,42 +37,55 @@ _encoder = msgspec.msgpack.Encoder()
 _cold = msgspec.msgpack.Decoder(_Cold)
 
 
+class Brief(NamedTuple):
+    """A job that has ended."""
+
+    job: Job
+    """Without `lanes_done`, `input` and `request`."""
+    cold: bytes
+    """These."""
+
+
 class Shared:
-    """Values that are equal become one."""
+    """Values that are equal become one. For one thread."""
 
     def __init__(self) -> None:
         self._known: dict[Any, Any] = {}
 
-    def one(self, value: T) -> T:
-        """An equal value that was given before, or this one."""
-        if value is None or value == () or value == {}:
-            return value
-        key = value if isinstance(value, str) else (type(value), _encoder.encode(value))
-        if len(self._known) >= _MOST_SHARED:
-            self._known.clear()
-        return self._known.setdefault(key, value)  # type: ignore[no-any-return]
-
-    def slim(self, job: Job, job_id: str) -> Job:
-        """The same job without what is cold, and with what others have as well shared; `job_id` is its id."""
+    def brief(self, job: Job) -> Brief | None:
+        """The job in brief, with what others have as well shared; None: all of it has to be at hand."""
+        if job.state not in _COLD or job.applied is None:
+            return None
         source = job.source
-        return replace(
+        slim = replace(
             job,
-            id=job_id,
+            id=sys.intern(job.id),
             lanes_done=_NONE,
             request=None,
             lanes_rested=job.lanes_rested or _NONE,
             lanes_counted=job.lanes_counted or _NONE,
             expired=job.expired or _NONE,
-            operation=self.one(job.operation),
-            dataset=self.one(job.dataset),
-            organisation=self.one(job.organisation),
-            created_by=self.one(job.created_by),
-            exclusive_key=self.one(job.exclusive_key),
-            options=self.one(job.options),
-            source=replace(source, columns=self.one(source.columns), format=self.one(source.format)),
+            operation=sys.intern(job.operation),
+            dataset=sys.intern(job.dataset),
+            organisation=sys.intern(job.organisation),
+            created_by=sys.intern(job.created_by),
+            exclusive_key=job.exclusive_key and sys.intern(job.exclusive_key),
+            options=self._one(job.options),
+            source=replace(source, columns=self._one(source.columns), format=self._one(source.format)),
             input=_NO_INPUT,
             state_since=job.ended_at if job.state_since == job.ended_at else job.state_since,
         )
+        cold = _encoder.encode(_Cold(job.lanes_done, job.input, job.request))
+        return Brief(slim, bytes(cramjam.lz4.compress_block(cold)))
+
+    def _one(self, value: T) -> T:
+        """An equal value that was given before, or this one."""
+        if not value:
+            return value
+        key = type(value), _encoder.encode(value)
+        if len(self._known) >= _MOST_SHARED:
+            self._known.clear()
+        return self._known.setdefault(key, value)  # type: ignore[no-any-return]
 
 
 class Jobs(MutableMapping[str, Job]):
@@ -98,7 +111,7 @@ class Jobs(MutableMapping[str, Job]):
 
     def __setitem__(self, job_id: str, job: Job) -> None:
         """Take in a state."""
-        self._put(sys.intern(job_id), job)
+        self.put(job)
 
     def __delitem__(self, job_id: str) -> None:
         if self.remove(job_id) is None:
@@ -123,18 +136,22 @@ class Jobs(MutableMapping[str, Job]):
 
     def put(self, job: Job) -> None:
         """Take in a state."""
-        self[job.id] = job
-
-    def _put(self, job_id: str, job: Job) -> None:
+        brief = self._shared.brief(job)
+        if brief is not None:
+            self.put_brief(*brief)
+            return
+        job_id = sys.intern(job.id)
         self._packed.pop(job_id, None)
         self.open.pop(job_id, None)
         if job.state not in ENDED:
             self.open[job_id] = job
-        if job.state in _COLD and job.applied is not None:
-            cold = _Cold(job.lanes_done, job.input, job.request)
-            self._packed[job_id] = bytes(cramjam.lz4.compress_block(_encoder.encode(cold)))
-            job = self._shared.slim(job, job_id)
         self._jobs[job_id] = job
+
+    def put_brief(self, job: Job, cold: bytes) -> None:
+        """Take in the state of a job that has ended, as `Shared.brief` has made it."""
+        self.open.pop(job.id, None)
+        self._packed[job.id] = cold
+        self._jobs[job.id] = job
 
     def remove(self, job_id: str) -> Job | None:
         """Take out a job; answers it in brief."""

@@ -41,6 +41,8 @@ class JobSeen(msgspec.Struct, frozen=True):
 
     job_id: str
     job: Job | None
+    cold: bytes | None = None
+    """The job is in brief (`Brief`), and no request waits for it."""
 
 
 class LaneSeen(msgspec.Struct, frozen=True):
@@ -151,14 +153,17 @@ class JobIndex:
                 self.ended.leave(self.jobs.remove(job_id))
                 for table in (self._lanes, self._rates, self._events, self._older):
                     table.pop(job_id, None)
-            case JobSeen(job_id, job):
+            case JobSeen(job_id, job, cold):
                 assert job is not None
                 before = self.jobs.brief(job_id)
                 if is_newer(job, before):
                     self.ended.leave(before)
-                    self.jobs.put(job)
+                    if cold is None:
+                        self.jobs.put(job)
+                        self._remember(job_id, job.command_offset, job)
+                    else:
+                        self.jobs.put_brief(job, cold)
                     self.ended.join(job)
-                    self._remember(job_id, job.command_offset, job)
             case LaneSeen(job_id, partition, phase, lane):
                 self._fold_lane(job_id, (phase, partition), lane)
             case OldEventSeen(job_id, offset):
