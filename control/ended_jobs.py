@@ -111,7 +111,16 @@ class Jobs(MutableMapping[str, Job]):
 
     def __setitem__(self, job_id: str, job: Job) -> None:
         """Take in a state."""
-        self.put(job)
+        brief = self._shared.brief(job)
+        if brief is not None:
+            self._put_brief(sys.intern(job_id), *brief)
+            return
+        job_id = sys.intern(job_id)
+        self._packed.pop(job_id, None)
+        self.open.pop(job_id, None)
+        if job.state not in ENDED:
+            self.open[job_id] = job
+        self._jobs[job_id] = job
 
     def __delitem__(self, job_id: str) -> None:
         if self.remove(job_id) is None:
@@ -136,22 +145,16 @@ class Jobs(MutableMapping[str, Job]):
 
     def put(self, job: Job) -> None:
         """Take in a state."""
-        brief = self._shared.brief(job)
-        if brief is not None:
-            self.put_brief(*brief)
-            return
-        job_id = sys.intern(job.id)
-        self._packed.pop(job_id, None)
-        self.open.pop(job_id, None)
-        if job.state not in ENDED:
-            self.open[job_id] = job
-        self._jobs[job_id] = job
+        self[job.id] = job
 
     def put_brief(self, job: Job, cold: bytes) -> None:
         """Take in the state of a job that has ended, as `Shared.brief` has made it."""
-        self.open.pop(job.id, None)
-        self._packed[job.id] = cold
-        self._jobs[job.id] = job
+        self._put_brief(job.id, job, cold)
+
+    def _put_brief(self, job_id: str, job: Job, cold: bytes) -> None:
+        self.open.pop(job_id, None)
+        self._packed[job_id] = cold
+        self._jobs[job_id] = job
 
     def remove(self, job_id: str) -> Job | None:
         """Take out a job; answers it in brief."""
