@@ -134,6 +134,23 @@ class _Rate:
         return round(max(0, after - before) * 1000 / max(1, end - first), 1)
 
 
+def with_offset(packed: bytes, offset: int) -> bytes:
+    """Offsets of six bytes each, in rising order, and this one among them; each is there once."""
+    entry = offset.to_bytes(_OFFSET, "big")
+    if packed[-_OFFSET:] < entry:
+        return packed + entry
+    # What lies before the records that are read at the start comes after these.
+    first, end = 0, len(packed) // _OFFSET
+    while first < end:
+        middle = (first + end) // 2
+        if packed[middle * _OFFSET : (middle + 1) * _OFFSET] < entry:
+            first = middle + 1
+        else:
+            end = middle
+    at = first * _OFFSET
+    return packed if packed[at : at + _OFFSET] == entry else packed[:at] + entry + packed[at:]
+
+
 class JobIndex:
     """Every job, its lanes, and the offsets of its history. Folding the same records twice changes nothing."""
 
@@ -167,9 +184,8 @@ class JobIndex:
             case LaneSeen(job_id, partition, phase, lane):
                 self._fold_lane(job_id, (phase, partition), lane)
             case OldEventSeen(job_id, offset):
-                known = self._older.get(job_id, b"")
-                if job_id in self.jobs and (not known or offset > int.from_bytes(known[-_OFFSET:], "big")):
-                    self._older[sys.intern(job_id)] = known + offset.to_bytes(_OFFSET, "big")
+                if job_id in self.jobs:
+                    self._older[sys.intern(job_id)] = with_offset(self._older.get(job_id, b""), offset)
             case EventSeen(job_id, offset, None) if self._is_over(job_id):
                 self.fold(OldEventSeen(job_id, offset))
             case EventSeen(job_id, offset, rejection):

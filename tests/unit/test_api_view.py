@@ -18,7 +18,7 @@ from api.jobs.reading.paging import Query, page, query_of
 from api.readmodel.decoding import Decoder, lane_seen
 from api.readmodel.encoded_views import EncodedViews
 from api.readmodel.job_feed import JobFeed
-from api.readmodel.job_index import EventSeen, JobIndex, JobSeen, LaneSeen, lane_state
+from api.readmodel.job_index import EventSeen, JobIndex, JobSeen, LaneSeen, OldEventSeen, lane_state
 from api.web.auth import ADMIN, Caller
 from runtime.text.formatting import iso_time
 from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State
@@ -289,6 +289,17 @@ def test_a_kept_view_of_an_ended_job_is_that_of_its_newest_state_and_lanes() -> 
     assert shown()["state"] == "ROLLING_BACK"
     view.fold(JobSeen("j1", None))
     assert views.of(ended, encoded)
+
+
+@given(st.lists(st.integers(0, 2**40), max_size=30), st.lists(st.integers(0, 2**40), max_size=30))
+def test_the_history_of_a_job_that_has_ended_is_whole_in_whatever_order_it_is_found(
+    first: list[int], older: list[int]
+) -> None:
+    """Its last records are read at the start, and those before them, and some once more, while the API serves."""
+    view = view_of(JobSeen("j1", ended_as("j1")), *(EventSeen("j1", offset) for offset in first))
+    for offset in older:
+        view.fold(OldEventSeen("j1", offset))
+    assert view.event_offsets("j1") == sorted({*first, *older})
 
 
 def ended_as(job_id: str) -> Job:
