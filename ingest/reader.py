@@ -51,7 +51,7 @@ OPEN_PLANS = 32
 TURN_BLOCKS = 4
 """Blocks of one plan before the next has its turn."""
 IDLE_SECONDS = 0.01
-NO_PLAN_SECONDS = 0.2
+NO_PLAN_SECONDS = 0.5
 """How long it waits at a time for the first plan: a plan that comes ends the wait."""
 COMMIT_SECONDS = 0.1
 MEASURE_SECONDS = 2.0
