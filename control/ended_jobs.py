@@ -31,6 +31,8 @@ class _Cold(msgspec.Struct, array_like=True):
     lanes_done: dict[int, LaneTotals]
     input: Input
     request: str | None
+    digest: bytes
+    """Instead of `request`, if that is hexadecimal: half as many bytes."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -73,9 +75,10 @@ class Shared:
             options=self._one(job.options),
             source=replace(source, columns=self._one(source.columns), format=self._one(source.format)),
             input=_NO_INPUT,
+            started_at=job.created_at if job.started_at == job.created_at else job.started_at,
             state_since=job.ended_at if job.state_since == job.ended_at else job.state_since,
         )
-        cold = _encoder.encode(_Cold(job.lanes_done, job.input, job.request))
+        cold = _encoder.encode(_Cold(job.lanes_done, job.input, *_digest(job.request)))
         return Brief(slim, bytes(cramjam.lz4.compress_block(cold)))
 
     def _one(self, value: T) -> T:
@@ -86,6 +89,15 @@ class Shared:
         if len(self._known) >= _MOST_SHARED:
             self._known.clear()
         return self._known.setdefault(key, value)  # type: ignore[no-any-return]
+
+
+def _digest(text: str | None) -> tuple[str | None, bytes]:
+    """The text, or the bytes that it is hexadecimal for, which give back the same text."""
+    try:
+        found = bytes.fromhex(text or "")
+    except ValueError:
+        return text, b""
+    return (None, found) if found and found.hex() == text else (text, b"")
 
 
 class Jobs(MutableMapping[str, Job]):
@@ -107,7 +119,8 @@ class Jobs(MutableMapping[str, Job]):
         if packed is None:
             return job
         cold = _cold.decode(bytes(cramjam.lz4.decompress_block(packed)))
-        return replace(job, lanes_done=cold.lanes_done, input=cold.input, request=cold.request)
+        request = cold.digest.hex() if cold.digest else cold.request
+        return replace(job, lanes_done=cold.lanes_done, input=cold.input, request=request)
 
     def __setitem__(self, job_id: str, job: Job) -> None:
         """Take in a state."""

@@ -13,6 +13,7 @@ from control.jobtable import JobTable
 from ingest.errors import PublishError
 from ingest.metrics import ReaderMetrics
 from runtime.clients import librdkafka_config
+from runtime.process import return_freed_memory
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from schemas.messages.codec import UndecodableError
@@ -70,14 +71,7 @@ class ViewConsumer:
         self._end = -1  # the offset at which the end of the topic was reported last
         self.caught_up = False
         """Whether the end of the topic has been reached once."""
-        # Small buffers: of a long table librdkafka would hold 64 megabytes, and what is freed stays with the process.
-        self._consumer = _consumer(
-            settings,
-            "ingest-view",
-            enable_partition_eof=True,
-            queued_max_messages_kbytes=2048,
-            fetch_queue_backoff_ms=5,
-        )
+        self._consumer = _consumer(settings, "ingest-view", enable_partition_eof=True)
         self._topic = topic_name(settings.prefix, "jobs")
         self._commands = TopicPartition(topic_name(settings.prefix, "commands"), 0)
         self._newest = -1
@@ -100,7 +94,9 @@ class ViewConsumer:
             if error is None:
                 self._take(record)
             elif error.code() == KafkaError._PARTITION_EOF:
-                self.caught_up = True
+                if not self.caught_up:
+                    self.caught_up = True
+                    return_freed_memory()
                 self._end = record.offset()
             else:
                 log.warning("control table: %s", error, extra=as_event("kafka.trouble"))
@@ -233,6 +229,10 @@ def _consumer(settings: Settings, group: str, **more: Any) -> Any:
         group_id=f"{settings.prefix}-{group}",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        # Small buffers: of a long topic librdkafka would hold 64 megabytes, and what is freed stays with the process.
+        queued_max_messages_kbytes=4096,
+        # With the default of a second small buffers would limit it to some thousand records a second.
+        fetch_queue_backoff_ms=5,
         **more,
     )
     return Consumer({**config, "error_cb": _on_error})

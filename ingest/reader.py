@@ -33,7 +33,6 @@ from ingest.sources import SourceContext
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
 from runtime.files.sealing import JobKeys
-from runtime.process import return_freed_memory
 from runtime.readiness import Readiness
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
@@ -116,7 +115,6 @@ class Reader:
             self._jobs = opened.enter_context(closing(ViewConsumer(self._settings, self._view)))
             while not (self._jobs.caught_up or self._stopping()):
                 self._jobs.follow(0.1)
-            return_freed_memory()
             self._plans = opened.enter_context(closing(PlanConsumer(self._settings, self._on_revoked, self._metrics)))
             self._readiness.mark()
             log.info("ready: reading plans of %s", self._settings.prefix, extra=as_event("process.ready"))

@@ -12,6 +12,7 @@ from schemas.job import ENDED, Input, Job, LaneTotals, Options, RestedLane, Sour
 from schemas.messages.codec import encode
 from schemas.messages.formats import FORMAT
 
+REQUESTS = ["0f" * 32, "F" * 64, "a digest", None]
 KINDS = [("upload", "people"), ("upload", "teams"), ("export", "people")]
 
 
@@ -25,7 +26,8 @@ def jobs() -> list[Job]:
             made.append(
                 Job(
                     id=job_id, operation=operation, dataset=dataset, organisation=f"Größe-{number % 3}", state=state,
-                    created_by="ada", created_at=number, command_offset=number, partitions=3, epoch=2, request="f" * 64,
+                    created_by="ada", created_at=number, command_offset=number, partitions=3, epoch=2,
+                    request=REQUESTS[number % 4],
                     options=Options(max_errors="5%", set={"color": "naïve"}), started_at=5, ended_at=9, state_since=9,
                     source=Source(name="ä.csv", path=f"sources/{job_id}/ä.csv", sha256="a" * 64, columns={"n": None}),
                     input=Input(blocks=7, rows=10**11, ended=True, blocks_per_partition=(3, 2, 2)),
