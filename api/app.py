@@ -143,7 +143,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
 
         feed = principals.feed
         followers: list[Follower[Any]] = [
-            job_follower(settings, loop, live.take, caught_up),
+            job_follower(settings, loop, live.take, caught_up, lambda: not live.caught_up),
             Follower(settings, loop, ["principals"], lambda: decode_principal, feed.take, feed.set_caught_up),
             Follower(settings, loop, ["security-events"], lambda: decode_event, audit.take, newest=KEPT),
         ]

@@ -1,18 +1,22 @@
 """The control table as a process sees it: the newest state of each job, and the listeners to its changes.
 
 Nearly all jobs in the table have ended. A rule that is checked for each command therefore goes through the jobs that
-have not (`not_over`), or through those of one organisation, and never through the whole table.
+have not (`not_over`), or through those of one organisation, and never through the whole table. Those that have ended
+come in brief where many are asked for; `get` has all of a job.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 
+from control.ended_jobs import Jobs
 from control.newer_states import newer_state
+from control.packed_jobs import PackedJobs
 from control.predicates import is_newer, understood
 from runtime.telemetry.log_events import as_event
-from schemas.job import ENDED, Job
+from schemas.job import Job
 from schemas.messages.codec import UndecodableError, decode
 
 log = logging.getLogger(__name__)
@@ -51,10 +55,10 @@ def read_record(key: bytes | None, value: bytes | None) -> tuple[str, Job | None
 class JobTable:
     """Job id -> state. Records may come twice or late: a newer state is never replaced by an older one."""
 
-    def __init__(self) -> None:
-        self._jobs: dict[str, Job] = {}
-        self._not_over: dict[str, Job] = {}
-        self._of: dict[str, dict[str, Job]] = {}
+    def __init__(self, jobs: Jobs | PackedJobs | None = None) -> None:
+        """`jobs` keeps them; None: `Jobs`, of which `__iter__` and `of` have those that have ended in brief."""
+        self._jobs = Jobs() if jobs is None else jobs
+        self._of: dict[str, dict[str, None]] = {}
         self._listeners: list[Listener] = []
         self.not_understood: set[str] = set()
         """Jobs that a newer version has written in a way that this process does not know."""
@@ -71,11 +75,12 @@ class JobTable:
 
     def not_over(self) -> list[Job]:
         """The jobs that have not ended."""
-        return list(self._not_over.values())
+        return list(self._jobs.open.values())
 
     def of(self, organisation: str) -> list[Job]:
         """The jobs of one organisation."""
-        return list(self._of.get(organisation, {}).values())
+        found = (self._jobs.brief(job_id) for job_id in self._of.get(organisation, ()))
+        return [job for job in found if job is not None]
 
     def listen(self, listener: Listener) -> None:
         """Have `listener(job id, state)` called on each change; the state is None once the job has left the table."""
@@ -96,18 +101,14 @@ class JobTable:
 
     def put(self, job: Job) -> bool:
         """Take in a state; False: it is known, or an older one."""
-        before = self._jobs.get(job.id)
+        before = self._jobs.brief(job.id)
         if not is_newer(job, before):
             # An older state can only come from a control agent that lost its partition and did not notice yet.
             return False
         if before is not None and before.organisation != job.organisation:
             self._leaves(before)
-        self._jobs[job.id] = job
-        self._of.setdefault(job.organisation, {})[job.id] = job
-        if job.state in ENDED:
-            self._not_over.pop(job.id, None)
-        else:
-            self._not_over[job.id] = job
+        self._jobs.put(job)
+        self._of.setdefault(job.organisation, {}).setdefault(sys.intern(job.id))
         if understood(job):
             self.not_understood.discard(job.id)
         else:
@@ -118,9 +119,8 @@ class JobTable:
     def remove(self, job_id: str) -> None:
         """The job has left the table."""
         self.not_understood.discard(job_id)
-        job = self._jobs.pop(job_id, None)
+        job = self._jobs.remove(job_id)
         if job is not None:
-            self._not_over.pop(job_id, None)
             self._leaves(job)
             self._tell(job_id, None)
 

@@ -13,6 +13,7 @@ from control.jobtable import JobTable
 from ingest.errors import PublishError
 from ingest.metrics import ReaderMetrics
 from runtime.clients import librdkafka_config
+from runtime.process import return_freed_memory
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from schemas.messages.codec import UndecodableError
@@ -81,7 +82,9 @@ class ViewConsumer:
 
     def follow(self, seconds: float = 0) -> None:
         """Take in the records that have come, or wait up to `seconds` for the first one."""
-        records = list(_records(self._consumer, seconds))
+        first = self._consumer.poll(seconds)
+        # One call for all the others; alone it would wait for a whole batch.
+        records = [] if first is None else [first, *self._consumer.consume(_AT_ONCE - 1, 0)]
         if not self.caught_up:
             # At the start most states are replaced by a later one: these need not be decoded.
             newest = {record.key(): record.offset() for record in records if record.error() is None}
@@ -91,7 +94,9 @@ class ViewConsumer:
             if error is None:
                 self._take(record)
             elif error.code() == KafkaError._PARTITION_EOF:
-                self.caught_up = True
+                if not self.caught_up:
+                    self.caught_up = True
+                    return_freed_memory()
                 self._end = record.offset()
             else:
                 log.warning("control table: %s", error, extra=as_event("kafka.trouble"))
@@ -224,6 +229,10 @@ def _consumer(settings: Settings, group: str, **more: Any) -> Any:
         group_id=f"{settings.prefix}-{group}",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        # Small buffers: of a long topic librdkafka would hold 64 megabytes, and what is freed stays with the process.
+        queued_max_messages_kbytes=4096,
+        # With the default of a second small buffers would limit it to some thousand records a second.
+        fetch_queue_backoff_ms=5,
         **more,
     )
     return Consumer({**config, "error_cb": _on_error})

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from control.jobtable import JobTable
+from control.packed_jobs import PackedJobs
 from csvfile.cutter import Limits
 from ingest.blocks.files import Roots
 from ingest.blocks.sealer import BlockSealer
@@ -49,7 +50,7 @@ OPEN_PLANS = 32
 TURN_BLOCKS = 4
 """Blocks of one plan before the next has its turn."""
 IDLE_SECONDS = 0.01
-NO_PLAN_SECONDS = 0.2
+NO_PLAN_SECONDS = 0.5
 """How long it waits at a time for the first plan: a plan that comes ends the wait."""
 COMMIT_SECONDS = 0.1
 MEASURE_SECONDS = 2.0
@@ -92,7 +93,7 @@ class Reader:
             organisation=self._organisation,
             quotas=settings.quotas,
         )
-        self._view = JobTable()
+        self._view = JobTable(PackedJobs())
         self._acks = OffsetTracker()
         self._waiting: list[PendingPlan] = []
         self._active: deque[PendingPlan] = deque()

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
+from confluent_kafka import KafkaException
 from faust.types import TP, EventT, Message
 
 from control.agent import ControlAgent
@@ -18,7 +19,9 @@ from processor.engine import Engine
 from processor.metrics import WorkerMetrics
 from processor.reporter import Reporter
 from processor.stream.acknowledgement import Acknowledgeable
+from processor.stream.control_table import read_ahead
 from processor.stream.faust_app import make_app
+from processor.stream.job_records import JobRecords
 from processor.stream.lease import Lease
 from processor.stream.report_copies import NO_OLD_REPORTS, ReportCopies
 from runtime.clock import now_ms
@@ -32,16 +35,8 @@ from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)
 
-_UNREAD = 2000
-"""States of jobs that wait to be decoded at the start, at most."""
 CATCH_UP_SECONDS = 10.0
 """How long the control table may stand still before the worker logs it."""
-
-
-def _looks_like_a_state(message: Message) -> bool:
-    """Whether a record of the control table is surely no dead letter, as far as a glance at it tells."""
-    key, value = message.key or b"", message.value
-    return value is None or (value.startswith(b'{"id":"' + key + b'"') and value.endswith(b"}"))
 
 
 class Receipt:
@@ -100,8 +95,8 @@ class WorkerApp:
         self._bury = bury
         self._copies = copies
         self._metrics = metrics or WorkerMetrics()
-        self._rejected_states: list[RejectedRecord] = []
-        self._unread: dict[bytes | None, Message] = {}
+        self._table = TP(topic_name(settings.prefix, "jobs"), 0)
+        self._records = JobRecords(jobs, self._table.topic)
         self._begun = False
         """Whether the control table has been read to its end once."""
         lease.last_heartbeat = lambda: self.app.consumer.last_heartbeat
@@ -109,8 +104,6 @@ class WorkerApp:
         self._rows = topic_name(settings.prefix, "rows")
         self._commands = topic_name(settings.prefix, "commands")
         self._command_log = TP(self._commands, 0)
-        self._table = TP(topic_name(settings.prefix, "jobs"), 0)
-        self._table_next = 0
         self._table_moved = asyncio.Event()
         self._table_read = asyncio.Event()
         self._catching_up: asyncio.Task[None] | None = None
@@ -125,7 +118,7 @@ class WorkerApp:
 
     def _bind(self) -> None:
         app = self.app
-        app.GlobalTable(
+        table = app.GlobalTable(
             "jobs",
             partitions=1,
             recovery_buffer_size=1,
@@ -134,6 +127,7 @@ class WorkerApp:
             key_type=bytes,
             value_type=bytes,
         )
+        table.reads_from(lambda: self._records.next)
         agents: tuple[tuple[TopicName, str, Handler, Skip, Callable[[], asyncio.Event]], ...] = (
             ("commands", "control", self._on_command, self._skip_command, lambda: self._table_read),
             ("reports", "reports", self._on_report, self._skip_command, lambda: self._held),
@@ -184,26 +178,24 @@ class WorkerApp:
         log.error("this record is a dead letter now: %s", record, extra=as_event("record.unreadable"))
         await self._bury([record.dead_letter()])
 
+    def read_ahead(self, stopping: Callable[[], bool]) -> None:
+        """Read the control table to its end, before Faust starts; to be called once, in a thread. Return early when
+        `stopping`. Where Kafka does not answer, Faust has more to read.
+        """
+        try:
+            read_ahead(self._settings, self._records.take, stopping)
+        except KafkaException as error:
+            log.warning("the control table can't be read ahead: %s", error, extra=as_event("kafka.trouble"))
+        self._records.apply()
+
     async def _on_job_record(self, event: EventT) -> None:
         message = event.message
-        # At the start most states are replaced by a later one: these need not be decoded.
-        if message.key in self._unread and not _looks_like_a_state(self._unread[message.key]):
-            await self._read_states()
-        self._unread[message.key] = message
-        if self._begun or len(self._unread) >= _UNREAD:
-            await self._read_states()
-        self._table_next = message.offset + 1
+        self._records.take(message.offset, message.key, message.value)
+        if self._begun:
+            self._records.apply()
+            if self._table_read.is_set():
+                await self._reject_states()
         self._table_moved.set()
-
-    async def _read_states(self) -> None:
-        unread, self._unread = self._unread, {}
-        for message in unread.values():
-            try:
-                self._jobs.apply(message.key, message.value)
-            except UndecodableError as error:
-                self._rejected_states.append(rejected(message, error))
-        if self._rejected_states and self._table_read.is_set():
-            await self._reject_states()
 
     async def _reject_states(self) -> None:
         """Make dead letters of records of the control table, as the owner of the commands; every worker reads them.
@@ -211,8 +203,7 @@ class WorkerApp:
         A worker that takes the commands over finds records that its predecessor has reported as well: a repeat names
         the same place.
         """
-        found, self._rejected_states = self._rejected_states, []
-        for record in found:
+        for record in self._records.rejected():
             if self._owns_commands:
                 await self._reject(record)
             else:
@@ -342,7 +333,7 @@ class WorkerApp:
         try:
             end = (await self.app.consumer.highwaters(self._table))[self._table]
             logged_at = time.monotonic()
-            while self._table_next < end:
+            while self._records.next < end:
                 self._table_moved.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CATCH_UP_SECONDS):
@@ -351,11 +342,11 @@ class WorkerApp:
                     logged_at = time.monotonic()
                     log.warning(
                         "this worker waits for the control table: it is at offset %d of %d",
-                        self._table_next,
+                        self._records.next,
                         end,
                         extra=as_event("table.behind"),
                     )
-            await self._read_states()
+            self._records.apply()
             self._begun = True
             if self.engine is not None:
                 self.engine.recovered()

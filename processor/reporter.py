@@ -130,6 +130,8 @@ class Reporter:
         self._prefix = prefix
         self._sink = sink
         self._waiting: list[tuple[bytes | None, Acknowledgeable]] = []
+        self._some = asyncio.Event()
+        """Whether something waits."""
         self._room = asyncio.Event()
         self._room.set()
 
@@ -159,7 +161,9 @@ class Reporter:
     async def run(self) -> None:
         """Send what has been gathered, again and again."""
         while True:
+            await self._some.wait()
             await asyncio.sleep(FLUSH_SECONDS)
+            self._some.clear()
             batch, self._waiting = self._waiting, []
             self._room.set()
             items = [item for item, _ in batch if item is not None]
@@ -186,5 +190,6 @@ class Reporter:
     async def _take_in(self, item: bytes | None, event: Acknowledgeable) -> None:
         await self._room.wait()
         self._waiting.append((item, event))
+        self._some.set()
         if len(self._waiting) >= BATCH:
             self._room.clear()

@@ -33,7 +33,7 @@ from runtime.clients import async_elasticsearch
 from runtime.clock import SYSTEM_CLOCK, now_ms
 from runtime.datasets import require_datasets
 from runtime.files.storage import open_storage
-from runtime.process import collect_seldom, end_within
+from runtime.process import collect_seldom, end_within, return_freed_memory
 from runtime.readiness import Readiness
 from runtime.settings import Settings
 from runtime.telemetry.exporter import serve
@@ -112,6 +112,9 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     worker.engine = engine
     app = worker.app
     app.finalize()
+    await asyncio.to_thread(worker.read_ahead, stopped.done)
+    collect_seldom()  # nor what has come of the control table
+    return_freed_memory()
     leased = asyncio.create_task(lease.run())
     await app.start()
     ready = asyncio.create_task(_announce(engine, readiness))

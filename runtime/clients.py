@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 from elastic_transport import AiohttpHttpNode, BaseAsyncNode, ConnectionTimeout
@@ -12,6 +12,10 @@ from elasticsearch import AsyncElasticsearch, Elasticsearch
 from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
 
 from runtime.settings import Settings
+
+LOOK_MS: Final = 1000
+"""How often an aiokafka consumer looks for something to fetch when nothing has woken it: each look goes through all
+partitions. What has come, what is to be read, and an assignment wake it."""
 
 
 def librdkafka_config(settings: Settings, **more: Any) -> dict[str, Any]:

@@ -157,7 +157,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     comment: Sign | None = None
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Where a job's rows come from."""
 
     kind: Literal["file", "topic", "query"] = "file"
@@ -180,7 +180,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None: as it is in storage it was sent, in UTF-8 and with commas; or nobody has recorded it."""
 
 
-class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """How far the reader has read: the checkpoint at which another reader goes on, and at the end the block counts."""
 
     blocks: RowCount = 0
@@ -215,7 +215,7 @@ class BlockLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Rows in a slice of an export, at most."""
 
 
-class LaneTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LaneTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Cumulative counts of one lane, or their sum over a job's lanes."""
 
     rows_applied: RowCount = 0
@@ -284,7 +284,7 @@ class RestedLane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parked_blocks: RowCount = 0
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One job's state. Only the control agent writes it; times are milliseconds since 1970, UTC."""
 
     id: str

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import msgspec
 
 from api.readmodel.job_index import EventSeen, JobSeen, LaneSeen, Seen, lane_state
+from control.ended_jobs import Shared
 from control.jobtable import read_record
 from runtime.telemetry.log_events import as_event
+from schemas.job import Job
 from schemas.messages.codec import UndecodableError, decode
 from schemas.messages.events import CommandRejected
 from schemas.messages.lanes import OWNER_KEY, LaneRecord, lane_of_key
@@ -28,10 +31,13 @@ class _Kind(msgspec.Struct, frozen=True):
 class Decoder:
     """Decodes only what the view needs: of events only recent rejections, for which a request may be waiting."""
 
-    def __init__(self, prefix: str, now_ms: int) -> None:
+    def __init__(self, prefix: str, now_ms: int, starting: Callable[[], bool] = lambda: False) -> None:
+        """`starting`: whether the view has not caught up yet, so that no request waits for any job."""
         self._jobs = topic_name(prefix, "jobs")
         self._lanes = topic_name(prefix, "lanes")
         self._recent_from = now_ms - _RECENT_MS
+        self._starting = starting
+        self._shared = Shared()
 
     def seen(
         self, topic: str, key: bytes | None, value: bytes | None, offset: int, at: int, partition: int = 0
@@ -39,7 +45,7 @@ class Decoder:
         """The decoded record; None: the view has no use for it, or it can't be read. Errors are logged, not raised."""
         try:
             if topic == self._jobs:
-                return JobSeen(*read_record(key, value))
+                return self._job_seen(*read_record(key, value))
             name = (key or b"").decode()
             if topic == self._lanes:
                 if name.startswith(OWNER_KEY.decode()):
@@ -64,6 +70,11 @@ class Decoder:
                 extra=as_event("record.unreadable", partition=partition),
             )
         return None
+
+    def _job_seen(self, job_id: str, job: Job | None) -> JobSeen:
+        # The event loop is to have little to do with each of very many jobs.
+        brief = self._shared.brief(job) if job is not None and self._starting() else None
+        return JobSeen(job_id, job) if brief is None else JobSeen(brief.job.id, *brief)
 
     def _rejection(self, value: bytes | None, at: int) -> CommandRejected | None:
         if at < self._recent_from or decode(value, _Kind).type != "rejected":

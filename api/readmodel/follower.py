@@ -12,7 +12,6 @@ from typing import Any, Generic, TypeVar
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from runtime.clients import librdkafka_config
-from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from schemas.topics import TopicName, topic_name
@@ -27,6 +26,8 @@ nothing."""
 _BATCH = 500
 _RETRY_SECONDS = 1.0
 _KAFKA_SECONDS = 10.0
+_LAST = 1000
+"""So many records before the end of a `Later` topic are read, if no more are needed: of jobs that are made just now."""
 MARGIN_MS = 3600 * 1000
 """Clocks of the processes that write records may differ by so much."""
 _LOST = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
@@ -51,7 +52,8 @@ def groupless_consumer(settings: Settings, **more: Any) -> Consumer:
 
 @dataclass(frozen=True)
 class Later(Generic[T]):
-    """A topic that is read once the others are at their end: from the earliest time on that their records need."""
+    """A topic that is read once the others are at their end: from the earliest time on that their records need, or
+    near its end if none needs any."""
 
     topic: TopicName
     needed_since: Callable[[T], int | None]
@@ -116,7 +118,7 @@ class Follower(Generic[T]):
         first = [place for place in wanted if place.topic != held]
         consumer.assign(first)
         behind = {(partition.topic, partition.partition) for partition in wanted}
-        decode, oldest = self._decoder(), now_ms()
+        decode, needed = self._decoder(), _Needed()
         while not self._stopping.is_set():
             records: list[Any] = []
             # `consume` alone would wait for a whole batch, and one message at a time takes a third of a start.
@@ -137,14 +139,15 @@ class Follower(Generic[T]):
                 seen = decode(*place, _at(record), record.partition())
                 if seen is not None:
                     batch.append(seen)
-                    oldest = min(oldest, self._needed_since(seen, oldest))
+                    if self._later is not None:
+                        needed.note(self._later.needed_since(seen))
             if batch:
                 self._hand_over(batch)
             if later and all(topic == held for topic, _ in behind):
                 positions = consumer.position(first)
                 for place in positions:
                     place.offset = max(place.offset, OFFSET_BEGINNING)  # without a record there is no position
-                consumer.assign([*positions, *_since(consumer, later, oldest - MARGIN_MS)])
+                consumer.assign([*positions, *needed.places(consumer, later)])
                 later = []
             if not behind and self._caught_up is not _done:
                 self._loop.call_soon_threadsafe(self._caught_up)
@@ -152,16 +155,13 @@ class Follower(Generic[T]):
 
     def _newest_of(self, records: list[Any]) -> list[Any]:
         """The records without those of compacted topics that a later one replaces."""
-        newest = {(record.topic(), record.key()): place for place, record in enumerate(records)}
+        keys = [(record.topic(), record.key()) for record in records]
+        newest = {key: place for place, key in enumerate(keys)}
         return [
             record
-            for place, record in enumerate(records)
-            if record.topic() not in self._compacted or newest[record.topic(), record.key()] == place
+            for place, (record, key) in enumerate(zip(records, keys, strict=True))
+            if newest[key] == place or key[0] not in self._compacted
         ]
-
-    def _needed_since(self, seen: T, otherwise: int) -> int:
-        since = self._later.needed_since(seen) if self._later else None
-        return otherwise if since is None else since
 
     def _hand_over(self, batch: list[T]) -> None:
         """Give a batch to the event loop, and wait until it is folded in: else a long topic would pile up in memory."""
@@ -197,15 +197,28 @@ class Follower(Generic[T]):
         return int(max(first, end - self._newest))
 
 
-def _since(consumer: Consumer, places: list[TopicPartition], at: int) -> list[TopicPartition]:
-    """Where to begin so that every record from this time on is read."""
-    # The ends are looked up first: where no record is of this time, those that come meanwhile are not missed.
-    ends = {place.partition: consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)[1] for place in places}
-    asked = [TopicPartition(place.topic, place.partition, max(0, at)) for place in places]
-    return [
-        TopicPartition(found.topic, found.partition, found.offset if found.offset >= 0 else ends[found.partition])
-        for found in consumer.offsets_for_times(asked, timeout=_KAFKA_SECONDS)
-    ]
+class _Needed:
+    """From where on a `Later` topic is needed."""
+
+    def __init__(self) -> None:
+        self._since: int | None = None
+
+    def note(self, since: int | None) -> None:
+        """It is needed from this time on, or from an earlier one; None: no more than it was."""
+        if since is not None:
+            self._since = since if self._since is None else min(self._since, since)
+
+    def places(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """Where to begin on each partition."""
+        # The ends are looked up first: where no record is of that time, those that come meanwhile are not missed.
+        found = {place.partition: consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS) for place in partitions}
+        starts = {number: max(first, end - _LAST) for number, (first, end) in found.items()}
+        if self._since is not None:
+            at = max(0, self._since - MARGIN_MS)
+            asked = [TopicPartition(place.topic, place.partition, at) for place in partitions]
+            for timed in consumer.offsets_for_times(asked, timeout=_KAFKA_SECONDS):
+                starts[timed.partition] = timed.offset if timed.offset >= 0 else found[timed.partition][1]
+        return [TopicPartition(place.topic, place.partition, starts[place.partition]) for place in partitions]
 
 
 def _done() -> None:

@@ -39,13 +39,14 @@ def job_follower(
     loop: asyncio.AbstractEventLoop,
     deliver: Callable[[list[Seen]], None],
     caught_up: Callable[[], None],
+    starting: Callable[[], bool] = lambda: False,
 ) -> Follower[Seen]:
-    """The follower; see Follower for its arguments."""
+    """The follower; see Follower for its arguments, and Decoder for `starting`."""
     return Follower(
         settings,
         loop,
         ("job-events", "jobs", "lanes"),
-        lambda: Decoder(settings.prefix, now_ms()).seen,
+        lambda: Decoder(settings.prefix, now_ms(), starting).seen,
         deliver,
         caught_up,
         later=Later("job-events", _needed_since),

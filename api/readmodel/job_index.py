@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from api.readmodel.ended_jobs import Jobs
 from api.readmodel.totals import applied_totals, dealt_with
+from control.ended_jobs import Jobs
 from control.predicates import is_newer
 from schemas.job import ENDED, Job, LaneTotals, Phase, State
 from schemas.messages.events import CommandRejected
@@ -41,6 +41,8 @@ class JobSeen(msgspec.Struct, frozen=True):
 
     job_id: str
     job: Job | None
+    cold: bytes | None = None
+    """The job is in brief (`Brief`), and no request waits for it."""
 
 
 class LaneSeen(msgspec.Struct, frozen=True):
@@ -132,6 +134,23 @@ class _Rate:
         return round(max(0, after - before) * 1000 / max(1, end - first), 1)
 
 
+def with_offset(packed: bytes, offset: int) -> bytes:
+    """Offsets of six bytes each, in rising order, and this one among them; each is there once."""
+    entry = offset.to_bytes(_OFFSET, "big")
+    if packed[-_OFFSET:] < entry:
+        return packed + entry
+    # What lies before the records that are read at the start comes after these.
+    first, end = 0, len(packed) // _OFFSET
+    while first < end:
+        middle = (first + end) // 2
+        if packed[middle * _OFFSET : (middle + 1) * _OFFSET] < entry:
+            first = middle + 1
+        else:
+            end = middle
+    at = first * _OFFSET
+    return packed if packed[at : at + _OFFSET] == entry else packed[:at] + entry + packed[at:]
+
+
 class JobIndex:
     """Every job, its lanes, and the offsets of its history. Folding the same records twice changes nothing."""
 
@@ -151,20 +170,22 @@ class JobIndex:
                 self.ended.leave(self.jobs.remove(job_id))
                 for table in (self._lanes, self._rates, self._events, self._older):
                     table.pop(job_id, None)
-            case JobSeen(job_id, job):
+            case JobSeen(job_id, job, cold):
                 assert job is not None
                 before = self.jobs.brief(job_id)
                 if is_newer(job, before):
                     self.ended.leave(before)
-                    self.jobs.put(job)
+                    if cold is None:
+                        self.jobs.put(job)
+                        self._remember(job_id, job.command_offset, job)
+                    else:
+                        self.jobs.put_brief(job, cold)
                     self.ended.join(job)
-                    self._remember(job_id, job.command_offset, job)
             case LaneSeen(job_id, partition, phase, lane):
                 self._fold_lane(job_id, (phase, partition), lane)
             case OldEventSeen(job_id, offset):
-                known = self._older.get(job_id, b"")
-                if job_id in self.jobs and (not known or offset > int.from_bytes(known[-_OFFSET:], "big")):
-                    self._older[sys.intern(job_id)] = known + offset.to_bytes(_OFFSET, "big")
+                if job_id in self.jobs:
+                    self._older[sys.intern(job_id)] = with_offset(self._older.get(job_id, b""), offset)
             case EventSeen(job_id, offset, None) if self._is_over(job_id):
                 self.fold(OldEventSeen(job_id, offset))
             case EventSeen(job_id, offset, rejection):

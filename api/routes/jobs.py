@@ -17,7 +17,7 @@ from api.jobs.reading.queries import job_page
 from api.models.jobs import JobPage, JobView
 from api.models.requests import JobRequest
 from api.routes.answers import JOB, JOBS, job_answer, made_answer
-from api.web.responses import json_answer
+from api.web.responses import encoded_answer
 from api.web.routing import CSV, Answer, Body, Endpoint, Parameter, Part, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
 from schemas.bounds import MOST_KEY
@@ -34,7 +34,7 @@ async def list_jobs(request: Request) -> Response:
     parts, requester = services(request), caller(request)
     query = query_of(request.query_params.multi_items(), parts.catalog.operations, requester.scope)
     await caught_up(parts)
-    return json_answer(await job_page(parts, query, requester))
+    return encoded_answer(await job_page(parts, query, requester))
 
 
 async def create_job(request: Request) -> Response:

@@ -6,6 +6,7 @@ import asyncio
 import http
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, Final
@@ -23,6 +24,7 @@ from api.web.ending import BREAK_OFF
 MOST_HEAD_BYTES: Final = 32 * 1024
 """In a request's line and headers together."""
 MOST_HEADERS: Final = 100
+TICK_SECONDS: Final = 1.0
 _HEAD_END = re.compile(rb"\n\r?\n")
 _EVENTS_A_TURN = 256
 """Events of h11 that a connection handles before the event loop serves the others: a chunk may hold one byte."""
@@ -41,6 +43,31 @@ class BoundedServer(Server):
 
     stopping: Callable[[], object] = staticmethod(lambda: None)
     """Called with the first signal to stop."""
+    _wake: Callable[[], object] = staticmethod(lambda: None)
+    _should_exit = False
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether it is to stop. Any thread, and a handler of a signal, may set it."""
+        return self._should_exit
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        self._should_exit = value
+        self._wake()
+
+    async def main_loop(self) -> None:
+        """Once a second do what uvicorn's own loop, which wakes ten times a second, does at each tenth of its turns."""
+        told, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._wake = partial(loop.call_soon_threadsafe, told.set)
+        try:
+            while not await self.on_tick(0):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TICK_SECONDS):
+                        await told.wait()
+                told.clear()
+        finally:
+            del self._wake  # the loop may be closed before the server is told again
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal tells the server to stop."""
@@ -49,12 +76,11 @@ class BoundedServer(Server):
         super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second."""
-        if counter % 10 == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, Connection):
-                    connection.check_timeouts(now)
+        """Called once a second, and when it is to stop."""
+        now = asyncio.get_running_loop().time()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Connection):
+                connection.check_timeouts(now)
         return await super().on_tick(counter)
 
 

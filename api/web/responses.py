@@ -20,7 +20,12 @@ log = logging.getLogger(__name__)
 
 def json_answer(value: Any, code: int = 200, headers: dict[str, str] | None = None) -> Response:
     """An answer with a struct or a dict as JSON."""
-    return Response(msgspec.json.encode(value), code, headers, "application/json")
+    return encoded_answer(msgspec.json.encode(value), code, headers)
+
+
+def encoded_answer(value: bytes, code: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """An answer with what is JSON already."""
+    return Response(value, code, headers, "application/json")
 
 
 def refusal(error: ApiError) -> Response:

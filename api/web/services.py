@@ -16,6 +16,7 @@ from api.mappings import Mappings
 from api.principals.audit import Audit
 from api.principals.store import PrincipalStore
 from api.readmodel.command_log import CommandLog
+from api.readmodel.encoded_views import EncodedViews
 from api.readmodel.event_loop import CachedValue
 from api.readmodel.group_members import GroupMembers
 from api.readmodel.history import HistoryReader
@@ -71,8 +72,10 @@ class Services:
     """How long a request waits for a view that is not complete yet."""
     elasticsearch_state: CachedValue[str] = field(init=False)
     mappings: Mappings = field(init=False)
+    views: EncodedViews = field(init=False)
 
     def __post_init__(self) -> None:
+        self.views = EncodedViews(self.view)
         self.mappings = Mappings(self.elasticsearch, self.settings.prefix)
         self.elasticsearch_state = CachedValue(lambda: elasticsearch_state(self.elasticsearch))
 

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException
 
 from control.door.principals import FollowedPrincipals
 from control.jobtable import JobTable
+from control.packed_jobs import PackedJobs
 from control.predicates import understood
 from csvfile.cutter import Limits
 from ingest.blocks.sealer import BlockSealer
@@ -64,7 +65,7 @@ class Inbox:
         self._open: dict[str, Job] = {}  # jobs whose rows are still to become blocks
         self._given_up: dict[str, str] = {}
         self._principals = FollowedPrincipals(settings)
-        self._view = JobTable()
+        self._view = JobTable(PackedJobs())
         self._view.listen(self._job_changed)
         self._announcer = Announcer()
         self._rests_at = 0.0

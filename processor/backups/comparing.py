@@ -11,6 +11,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 from elasticsearch import Elasticsearch
 
+from control.ended_jobs import Jobs
 from control.jobtable import JobTable
 from processor.backups.counts import Difference, rows_apart
 from runtime.clients import elasticsearch, librdkafka_config
@@ -60,13 +61,14 @@ def compare(settings: Settings) -> Comparison:
 
 
 def _jobs(settings: Settings) -> dict[str, Job]:
-    table = JobTable()
+    jobs = Jobs()
+    table = JobTable(jobs)
     for message in TopicReading(settings, topic_name(settings.prefix, "jobs")):
         try:
             table.apply(message.key(), message.value())
         except UndecodableError:
             continue  # a worker has made a dead letter of it
-    return {job.id: job for job in table}
+    return {job_id: jobs[job_id] for job_id in jobs}  # whole, and not in brief
 
 
 def _lanes(settings: Settings) -> dict[str, list[LaneRecord]]:

@@ -96,7 +96,7 @@ class Conclusions:
                 await self._sweep_images()
             await self._roll()
             await self._retire()
-            for job in self.jobs if self.lanes.open and CONCLUDING in self.lanes.owned else ():
+            for job in self.jobs.not_over() if self.lanes.open and CONCLUDING in self.lanes.owned else ():
                 if not self.works.makes_file(job) or job.phase != "apply" or job.state not in BUSY:
                     continue
                 # A FencedError says that the job has moved on meanwhile.

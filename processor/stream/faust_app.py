@@ -6,6 +6,7 @@ from typing import Any
 
 import faust
 
+from processor.stream.control_table import ControlTable
 from processor.stream.transport import SteadyApp, WorkerTransport
 from runtime.clients import kafka_ssl_context
 from runtime.settings import Settings
@@ -55,11 +56,3 @@ def make_app(settings: Settings) -> faust.App:
     )
     app.transport = WorkerTransport(app.conf.broker_consumer, app)
     return app
-
-
-class ControlTable(faust.GlobalTable):  # type: ignore[misc]  # Faust has no types
-    """The control table, under the name of Sluice's own topic."""
-
-    def _changelog_topic_name(self) -> str:
-        # Faust's assignor looks here for the topic, not at the changelog_topic argument.
-        return str(self.changelog_topic.get_topic_name())

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from processor.errors import FencedError
 
-TICK_SECONDS = 0.25
+TICK_SECONDS = 0.5
 
 
 class LostLeaseError(Exception):

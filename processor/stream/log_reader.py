@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from processor.metrics import WorkerMetrics
-from runtime.clients import aiokafka_config
+from runtime.clients import LOOK_MS, aiokafka_config
 from runtime.settings import Settings
 from schemas.job import Phase
 from schemas.messages.codec import UndecodableError, decode
@@ -102,6 +102,7 @@ class LogReader:
             isolation_level="read_committed",
             max_partition_fetch_bytes=512 * 1024,
             fetch_max_wait_ms=100,
+            consumer_timeout_ms=LOOK_MS,
             check_crcs=False,
         )
 

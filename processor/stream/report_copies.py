@@ -17,7 +17,7 @@ from control.door.senders import Headers
 from processor.stream.acknowledgement import Acknowledgeable
 from processor.stream.lease import Lease
 from processor.stream.publisher import Publisher
-from runtime.clients import aiokafka_config
+from runtime.clients import LOOK_MS, aiokafka_config
 from runtime.settings import Settings
 from schemas.bounds import LAST_MOMENT
 from schemas.messages.codec import encode
@@ -168,7 +168,10 @@ class KafkaReportLog:
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
             consumer = AIOKafkaConsumer(
-                **aiokafka_config(self._settings), auto_offset_reset="earliest", enable_auto_commit=False
+                **aiokafka_config(self._settings),
+                auto_offset_reset="earliest",
+                enable_auto_commit=False,
+                consumer_timeout_ms=LOOK_MS,
             )
             await consumer.start()
             consumer.assign([self._place])

@@ -14,7 +14,8 @@ on, until the partition is revoked; and only what the worker acknowledges is com
 - A full queue of one agent stops the delivery to all others, and of the control table. -> `OpenQueue` takes what has
   been fetched; only fetching stops.
 - A stream that has read nothing for five minutes is logged as an error, for the control table, which no stream reads,
-  and for partitions whose jobs are paused as well. -> `verify_event_path` does nothing; metrics tell which rows wait.
+  and for partitions whose jobs are paused as well. -> `verify_all_partitions_active` does nothing; metrics tell which
+  rows wait.
 - Uncommitted records are read, unless Faust itself writes with transactions, which the workers have no use for
   (decision 0015). -> Committed records only; the offsets of transaction markers are gaps that need no acknowledgement.
 """
@@ -32,13 +33,15 @@ from faust.types import TP, Message
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
+from runtime.clients import LOOK_MS
+
 FETCH_WAIT_MS = 100
 """How long a fetch waits for records. There is one at a time: a partition that has room again waits for its end."""
 POLL_SECONDS = 0.1
 """So soon a partition whose agent has caught up is looked at again, while the others have no records."""
 IDLE_SECONDS = 2.0
 """After so long without a record, and with none held back, a worker waits for longer at a time."""
-IDLE_TIMES = 5
+IDLE_TIMES = 10
 """The waits above are so many times as long then. A record that comes ends them at once."""
 
 
@@ -67,6 +70,7 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
         assert consumer._isolation_level == "read_uncommitted"
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._consumer_timeout = LOOK_MS / 1000
         return consumer
 
     def __post_init__(self) -> None:
@@ -166,7 +170,7 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
             message.generation_id = generation
             yield tp, message
 
-    def verify_event_path(self, now: float, tp: TP) -> None:
+    async def verify_all_partitions_active(self) -> None:
         """Nothing: a partition that stands still is no error here."""
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:

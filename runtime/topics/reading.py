@@ -53,6 +53,9 @@ class TopicReading:
                 enable_auto_commit=False,
                 enable_partition_eof=True,
                 isolation_level="read_committed",
+                # Small buffers: of a long topic librdkafka would hold 64 megabytes beside what is made of it.
+                queued_max_messages_kbytes=8192,
+                fetch_queue_backoff_ms=5,
             )
         )
         try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +16,9 @@ from api.errors import ApiError
 from api.jobs.reading.job_view import job_view
 from api.jobs.reading.paging import Query, page, query_of
 from api.readmodel.decoding import Decoder, lane_seen
+from api.readmodel.encoded_views import EncodedViews
 from api.readmodel.job_feed import JobFeed
-from api.readmodel.job_index import EventSeen, JobIndex, JobSeen, LaneSeen, lane_state
+from api.readmodel.job_index import EventSeen, JobIndex, JobSeen, LaneSeen, OldEventSeen, lane_state
 from api.web.auth import ADMIN, Caller
 from runtime.text.formatting import iso_time
 from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State
@@ -241,3 +244,63 @@ def test_bad_parameters_are_refused(parameter: tuple[str, str]) -> None:
 def test_times_are_iso_8601() -> None:
     assert iso_time(0) == "1970-01-01T00:00:00.000Z"
     assert iso_time(None) is None
+
+
+def test_jobs_that_end_while_a_process_starts_are_kept_as_those_that_end_later() -> None:
+    """At the start they are made brief where they are decoded, and no answer is kept for anyone."""
+    ended = job(9, state=State.COMPLETED, ended_at=NOW, applied=LaneTotals(rows_applied=4), request="f" * 64,
+                lanes_done={1: LaneTotals(rows_applied=4)}, input=Input(rows=4, ended=True))  # fmt: skip
+    starting = True
+    decoder = Decoder("sluice", NOW, lambda: starting)
+    at_start = decoder.seen("sluice.jobs", b"j1", encode(ended), 0, NOW)
+    starting = False
+    later = decoder.seen("sluice.jobs", b"j1", encode(ended), 0, NOW)
+    views = [view_of(at_start), view_of(later), view_of(at_start, later), view_of(later, at_start)]
+    assert [view.jobs["j1"] for view in views] == [ended] * 4
+    assert {str(view.ended) for view in views} == {str(views[0].ended)}
+    assert (views[0].answer("j1", 9), views[1].answer("j1", 9)) == (None, ended)
+    again = job(10, state=State.ROLLING_BACK)
+    for view in views:
+        view.fold(JobSeen("j1", again))
+        assert view.jobs["j1"] == again and list(view.jobs.open) == ["j1"] and view.ended == JobIndex().ended
+
+
+def test_a_kept_view_of_an_ended_job_is_that_of_its_newest_state_and_lanes() -> None:
+    ended = job(9, state=State.COMPLETED, ended_at=NOW, applied=LaneTotals(rows_applied=4))
+    view = view_of(JobSeen("j1", job()), JobSeen("j2", ended_as("j2")))
+    views, made = EncodedViews(view, most=1), Counter[str]()
+
+    def encoded(one: Job) -> bytes:
+        made[one.id] += 1
+        return msgspec.json.encode(job_view(one, view, NOW))
+
+    def shown(job_id: str = "j1") -> Any:
+        return msgspec.json.decode(views.of(view.jobs.brief(job_id) or job(), encoded))
+
+    assert [shown()["state"], shown()["state"], made["j1"]] == ["RUNNING", "RUNNING", 2]
+    for seen in (JobSeen("j1", ended), lane(0, 4), LaneSeen("j1", 0, "apply", None)):
+        view.fold(seen)
+        before = made["j1"]
+        assert shown() == shown() == msgspec.json.decode(msgspec.json.encode(job_view(ended, view, NOW)))
+        assert made["j1"] == before + 1
+    view.fold(JobSeen("j1", replace(ended, command_offset=10, purging=True)))
+    assert shown()["purging"] and shown("j2")["id"] == "j2" and len(views._kept) == 1
+    view.fold(JobSeen("j1", job(11, state=State.ROLLING_BACK)))
+    assert shown()["state"] == "ROLLING_BACK"
+    view.fold(JobSeen("j1", None))
+    assert views.of(ended, encoded)
+
+
+@given(st.lists(st.integers(0, 2**40), max_size=30), st.lists(st.integers(0, 2**40), max_size=30))
+def test_the_history_of_a_job_that_has_ended_is_whole_in_whatever_order_it_is_found(
+    first: list[int], older: list[int]
+) -> None:
+    """Its last records are read at the start, and those before them, and some once more, while the API serves."""
+    view = view_of(JobSeen("j1", ended_as("j1")), *(EventSeen("j1", offset) for offset in first))
+    for offset in older:
+        view.fold(OldEventSeen("j1", offset))
+    assert view.event_offsets("j1") == sorted({*first, *older})
+
+
+def ended_as(job_id: str) -> Job:
+    return replace(job(1, state=State.COMPLETED, ended_at=NOW, applied=LaneTotals(rows_applied=4)), id=job_id)

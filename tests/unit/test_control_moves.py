@@ -149,7 +149,7 @@ def test_a_refusal_changes_nothing_and_names_the_states_that_allow_it(state: Sta
     before = world.job()
     ask(world, request_name)
     refusal = world.rejection()
-    assert world.job() is before
+    assert world.job() == before
     assert (refusal.code, refusal.command_offset, refusal.by) == (409, len(world.log) - 1, "bob")
     assert refusal.command == type(REQUESTS[request_name]).__name__
     assert f"job j1 is {state}" in refusal.message
@@ -165,7 +165,7 @@ def test_a_terminate_that_wants_the_other_thing_with_the_rows_is_refused(state: 
     world = world_in(state)
     before = world.job()
     ask(world, request_name)
-    assert world.job() is before
+    assert world.job() == before
     assert world.rejection().code == 409
     assert ("rows kept" if state is State.TERMINATED else "rows taken out") in world.rejection().message
 
@@ -208,7 +208,7 @@ def test_another_job_under_the_same_id_is_refused(state: State) -> None:
     other = CreateJob(job_id="j1", operation="upload", dataset="teams", source=upload().source)
     world.send(other)
     assert world.rejection().code == 409
-    assert world.job() is before
+    assert world.job() == before
 
 
 @pytest.mark.parametrize("rate", [0, -1])

@@ -7,12 +7,15 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException
 from faust.types import TP
 
 from control.jobtable import JobTable
 from processor.app import WorkerApp
 from processor.stream.lease import Lease
 from runtime.settings import Settings
+from schemas.job import Job, State
+from schemas.messages.codec import encode
 from schemas.messages.dead_letters import DeadLetter
 
 COMMANDS, ROWS = TP("sluice.commands", 0), TP("sluice.rows", 3)
@@ -154,5 +157,48 @@ def test_a_state_that_cannot_be_read_is_buried_by_the_owner_of_the_commands(assi
         places = [headers["offset"] for _, _, headers in parts.letters]
         assert places == (["0", "1"] if COMMANDS in assigned else [])
         assert all(headers["topic"] == "sluice.jobs" and headers["reason"] for _, _, headers in parts.letters)
+
+    tell(story)
+
+
+def state(job_id: str, offset: int) -> bytes:
+    return encode(
+        Job(
+            id=job_id, operation="upload", dataset="people", organisation="acme", created_by="ada",
+            state=State.COMPLETED, created_at=1, command_offset=offset, partitions=1,
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("error", [None, KafkaException("no answer")], ids=["to its end", "Kafka goes away"])
+def test_faust_reads_on_where_the_reading_ahead_has_stopped(
+    monkeypatch: pytest.MonkeyPatch, error: KafkaException | None
+) -> None:
+    records = [(3, b"a", state("a", 1)), (4, b"b", b"{"), (6, b"b", state("b", 2)), (7, b"a", state("a", 3))]
+
+    def read(_: Settings, take: Any, stopping: Callable[[], bool]) -> None:
+        for record in records:
+            take(*record)
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr("processor.app.read_ahead", read)
+
+    async def story(worker: Any, parts: Parts) -> None:
+        table, place = worker.app.tables["jobs"], TP("sluice.jobs", 0)
+        assert table.persisted_offset(place) is None, "Faust begins at the earliest record"
+        worker.read_ahead(lambda: False)
+        assert {job.id: job.command_offset for job in worker._jobs} == {"a": 3, "b": 2}
+        assert table.persisted_offset(place) == 7
+        message = type("Message", (), {"key": b"c", "offset": 9, "value": state("c", 4)})()
+        event = type("Event", (), {"message": message})()
+        await worker._on_job_record(event)
+        table.apply_changelog_batch([event])
+        assert table.persisted_offset(place) == 9 and not table.data.data, "Faust keeps no second copy"
+        await worker._on_assigned(None, {COMMANDS, ROWS})
+        await worker._on_recovered(None)
+        await turns()
+        assert [headers["offset"] for _, _, headers in parts.letters] == ["4"]
+        assert worker._jobs.get("c") is not None
 
     tell(story)

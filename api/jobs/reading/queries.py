@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+import msgspec
 from confluent_kafka import KafkaException
 
 from api.errors import KafkaUnavailableError, unavailable
@@ -13,7 +14,7 @@ from api.jobs.reading.job_view import job_view
 from api.jobs.reading.paging import Query, newest, page_of
 from api.jobs.reading.row_errors import error_page
 from api.models.installation import DatasetView, FieldView
-from api.models.jobs import HistoryEntry, JobPage
+from api.models.jobs import HistoryEntry
 from api.models.reports import RowErrorPage
 from api.readmodel.event_loop import time_slices
 from api.web.auth import Caller
@@ -31,23 +32,39 @@ _JOBS_A_TURN = 1000
 _SHOWN_A_TURN = 10
 
 
+class _EncodedPage(msgspec.Struct, frozen=True):
+    """`JobPage`, with jobs that are JSON already."""
+
+    jobs: list[msgspec.Raw]
+    next: str | None
+
+
 async def page_of_all(parts: Services, query: Query, asking: Caller) -> tuple[list[Job], str | None]:
     """A page of all jobs, as `page` answers it."""
+    shown, following = await _brief_page(parts, query, asking)
+    return [parts.view.jobs.get(job.id, job) for job in shown], following
+
+
+async def _brief_page(parts: Services, query: Query, asking: Caller) -> tuple[list[Job], str | None]:
+    """The same, with those that have ended in brief."""
     found: list[Job] = []
     async with parts.listing:
         async for some in time_slices(parts.view.jobs.values(), _JOBS_A_TURN):
             found = newest(found, some, query, asking)
-    shown, following = page_of(found, query)
-    return [parts.view.jobs.get(job.id, job) for job in shown], following  # of ended ones the list has them in brief
+    return page_of(found, query)
 
 
-async def job_page(parts: Services, query: Query, asking: Caller) -> JobPage:
-    """A page of all jobs, as callers see them."""
-    jobs, following = await page_of_all(parts, query, asking)
+async def job_page(parts: Services, query: Query, asking: Caller) -> bytes:
+    """A page of all jobs, as callers see them: a `JobPage` in JSON."""
+    jobs, following = await _brief_page(parts, query, asking)
     now, shown = now_ms(), []
+
+    def encoded(job: Job) -> bytes:
+        return msgspec.json.encode(job_view(job, parts.view, now))
+
     async for some in time_slices(jobs, _SHOWN_A_TURN):
-        shown += [job_view(job, parts.view, now) for job in some]
-    return JobPage(jobs=shown, next=following)
+        shown += [parts.views.of(job, encoded) for job in some]
+    return msgspec.json.encode(_EncodedPage(shown, following))
 
 
 async def history_of(parts: Services, job: Job) -> list[HistoryEntry]:

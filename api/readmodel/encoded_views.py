@@ -1,0 +1,45 @@
+"""Views of jobs as JSON. Those of jobs that have ended are kept: of most pages of a list nothing has changed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from api.readmodel.job_index import JobIndex, LaneState
+from schemas.job import ENDED, Job
+
+MOST_KEPT: Final = 2000
+"""Of some two kilobytes each: two pages of the longest that there are."""
+
+
+class _Kept(NamedTuple):
+    job: Job
+    """As `Jobs.brief` had it: a newer state is another object."""
+    lanes: list[LaneState]
+    view: msgspec.Raw
+
+
+class EncodedViews:
+    """For one event loop."""
+
+    def __init__(self, view: JobIndex, most: int = MOST_KEPT) -> None:
+        self._view = view
+        self._most = most
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+
+    def of(self, job: Job, encoded: Callable[[Job], bytes]) -> msgspec.Raw:
+        """The view of a job, which may be given in brief; `encoded` makes it of the whole job and its lanes."""
+        brief = self._view.jobs.brief(job.id)
+        if brief is None or brief.state not in ENDED:  # its rate changes while nothing else does
+            return msgspec.Raw(encoded(brief or job))
+        kept, lanes = self._kept.get(job.id), list(self._view.lanes(job.id))
+        if kept is None or kept.job is not brief or kept.lanes != lanes:
+            whole = self._view.jobs[job.id]
+            kept = self._kept[job.id] = _Kept(brief, lanes, msgspec.Raw(encoded(whole)))
+        self._kept.move_to_end(job.id)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return kept.view
