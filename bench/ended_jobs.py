@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from control.agent import ControlAgent
 from control.creation.admission import Catalog
 from control.creation.kinds import kinds
 from control.jobtable import JobTable
+from control.outbox import Written as Record
 from runtime.datasets import load_datasets
 from schemas.job import Input, LaneTotals, Options, RestedLane, Source
 from schemas.messages.codec import encode
@@ -60,8 +61,8 @@ def _carried_out(count: int, now_ms: int, seed: int) -> Iterator[list[Written]]:
     chance = random.Random(seed)
     written: list[Written] = []
 
-    async def publish(topic: TopicName, key: bytes, value: bytes | None) -> None:
-        written.append(Written(topic, key, value))
+    async def publish(records: Sequence[Record]) -> None:
+        written.extend(Written(record.topic, record.key, record.value) for record in records)
 
     jobs = JobTable()
     agent = ControlAgent(jobs, Catalog(kinds(""), load_datasets()), PARTITIONS, publish)

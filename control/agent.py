@@ -1,7 +1,8 @@
 """The control agent: it takes commands in the order of their offsets, and alone writes the states of jobs.
 
 For each command it writes the history, then the plan, then the state; its caller acknowledges the command after that. A
-crash in between repeats the first two: each carries the command's offset, and its readers tolerate a repeat.
+crash in between repeats the first two: each carries the command's offset, and its readers tolerate a repeat. What
+follows from commands that come together is written together (`control/outbox.py`).
 """
 
 from __future__ import annotations
@@ -20,20 +21,19 @@ from control.entry import Head, head_of, job_named, readable, surplus_problem
 from control.errors import Rejected
 from control.jobtable import JobTable
 from control.machine.context import Context
+from control.outbox import Outbox, Publish, StatesAhead, Written
 from control.predicates import holds_key
 from control.reaction import Reaction, react, rejection, start, unreadable
 from runtime.telemetry.log_events import as_event
+from runtime.telemetry.tracing import trace_headers
 from schemas.bounds import LAST_MOMENT, moment
 from schemas.job import ENDED, Job
-from schemas.messages.codec import UndecodableError, decode, encode
+from schemas.messages.codec import UndecodableError, decode
 from schemas.messages.commands import Command
 from schemas.messages.events import CommandRejected, JobEvent
-from schemas.topics import DAY_MS, TopicName
+from schemas.topics import DAY_MS
 
 log = logging.getLogger(__name__)
-
-Publish = Callable[[TopicName, bytes, bytes | None], Awaitable[None]]
-"""Write (topic, key, value or, for a tombstone, None), and return once Kafka has it for good."""
 
 _KEY_BYTES = 64
 """Of a record that is no command, the history names the first bytes of the key: as many as a job id may have."""
@@ -66,6 +66,9 @@ class ControlAgent:
         every record as what it says it is.
         """
         self._jobs = jobs
+        self._states = StatesAhead(jobs)
+        self._outbox = Outbox()
+        self._writing = asyncio.Lock()
         self._catalog = catalog
         self._partitions = partitions
         self._publish = publish
@@ -77,7 +80,7 @@ class ControlAgent:
         self._put_back: set[bytes] = set()
         self._swept_at = 0
         self._newest_offset = -1
-        """Offset of the newest command that a state has taken in: the agent has carried out all commands before it."""
+        """Offset of the newest command that a state has taken in: the agent has decided on all commands before it."""
 
     async def take_over(self, at: int, end: int) -> None:
         """Go on where the agent before this one stopped; `end` is the offset that the next command will have.
@@ -88,13 +91,45 @@ class ControlAgent:
         if self._door is not None:
             self._door.opened()
         self._newest_offset = max((job.command_offset for job in self._jobs if job.command_offset < end), default=-1)
-        await self._start_next(-1, at)
+        self._start_next(-1, at)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Write what follows from the commands that have been taken. Raises the errors of `publish`.
+
+        Once it has returned, all commands that were taken before the call may be acknowledged.
+        """
+        async with self._writing:
+            outbox, self._outbox = self._outbox, Outbox()
+            for record in outbox.history:
+                _log(record)
+            for step in outbox.steps:
+                if step:
+                    await self._publish(step)
+            for record in outbox.history:
+                self._on_history(record)
+            for job in outbox.states:
+                self._states.written(job)
+
+    def forget(self) -> None:
+        """Commands that have been taken and not settled are another agent's: it gets them again, and decides anew."""
+        self._outbox = Outbox()
+        self._states.forget()
 
     async def handle(self, offset: int, at: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
-        """Carry out the command record at `offset`, whose timestamp is `at` (milliseconds since 1970).
+        """Carry out one command, as `take` and `settle` do for several."""
+        try:
+            await self.take(offset, at, key, value, headers)
+        except UndecodableError:
+            await self.settle()
+            raise
+        await self.settle()
 
-        The agent answers every command, and can then handle the next one: besides UndecodableError only the errors of
-        `publish` are raised.
+    async def take(self, offset: int, at: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
+        """Decide on the command record at `offset`, whose timestamp is `at` (milliseconds since 1970).
+
+        The agent answers every command, and can then take the next one: besides UndecodableError only the errors of
+        `publish` are raised. Nothing shows of it until it is settled.
 
         Raises:
             UndecodableError: the record is no command of any job. Its refusal stands in the history.
@@ -120,14 +155,14 @@ class ControlAgent:
             )
             head = head_of(value)
             if head is not None:
-                await self._carry_out(Reaction(history=(unreadable(head.job_id, str(error), context, head.type),)))
+                self._carry_out(Reaction(history=(unreadable(head.job_id, str(error), context, head.type),)))
                 return
             job_id = (key or b"?")[:_KEY_BYTES].decode("utf-8", "replace")
-            await self._carry_out(Reaction(history=(unreadable(job_id, f"not a command: {error}", context),)))
+            self._carry_out(Reaction(history=(unreadable(job_id, f"not a command: {error}", context),)))
             raise
         if not (is_report or is_asked(command)):
             raise UndecodableError("a report whose type can't be told at a glance")  # it would come in unseen
-        before = self._jobs.get(command.job_id)
+        before = self._states.get(command.job_id)
         surplus = surplus_problem(value or b"", command)
         if surplus is not None:
             reaction = _refusing(command, surplus, context)
@@ -139,10 +174,10 @@ class ControlAgent:
             else:
                 command = admitted
                 reaction = self._judged(before, command, context)
-        await self._carry_out(reaction)
+        self._carry_out(reaction)
         after = reaction.job
         if before is not None and after is not None and holds_key(before) and not holds_key(after):
-            await self._start_next(offset, at)
+            self._start_next(offset, at)
         # The clock is asked as well: a record with a timestamp in the far future must not remove jobs.
         today = min(at, self._clock())
         if today - self._swept_at > SWEEP_MS:
@@ -154,7 +189,7 @@ class ControlAgent:
         if isinstance(verdict, bool):
             return verdict
         refusal = unreadable(named.job_id, verdict.message, context, named.type, verdict.code)
-        await self._carry_out(Reaction(history=(refusal,)))
+        self._carry_out(Reaction(history=(refusal,)))
         return False
 
     async def _admitted(self, record: CommandRecord, command: Command) -> Command | Rejected:
@@ -164,7 +199,7 @@ class ControlAgent:
         return await self._door.asked(record, command, self._organisation_of)
 
     def _organisation_of(self, job_id: str) -> str | None:
-        job = self._jobs.get(job_id)
+        job = self._states.get(job_id)
         return None if job is None else job.organisation
 
     async def _left_alone(self, value: bytes | None, named: Head, context: Context) -> bool:
@@ -180,14 +215,14 @@ class ControlAgent:
                 f"a newer version of Sluice has written job {job_id}, and the worker in control does not know what it "
                 f"is to do: end the rollout, or go forward again, and ask again"
             )
-            await self._carry_out(Reaction(history=(unreadable(job_id, problem, context, named.type, 409),)))
+            self._carry_out(Reaction(history=(unreadable(job_id, problem, context, named.type, 409),)))
             return True
         if value in self._put_back:  # the topic has been gone through once
             self._put_back.clear()
             await self._sleep(PUT_BACK_SECONDS)
         self._put_back.add(value)
         log.info("job %s: a report waits for a newer worker", job_id, extra=as_event("job.deferred", job=job_id))
-        await self._publish("reports", job_id.encode(), value)
+        await self._publish([Written("reports", job_id.encode(), value)])
         return True
 
     def _judged(self, before: Job | None, command: Command, context: Context) -> Reaction:
@@ -208,7 +243,7 @@ class ControlAgent:
     async def _sweep(self, at: int) -> None:
         # The newest state stays: if Kafka loses the offsets of the group, it tells which commands were carried out.
         expired = [
-            job.id
+            job
             for job in self._jobs
             if job.command_offset < self._newest_offset
             and job.state in ENDED
@@ -217,15 +252,18 @@ class ControlAgent:
             and job.id not in self._jobs.not_understood
             and at - job.ended_at > self._retention_ms
         ]
-        for job_id in expired[:SWEEP_JOBS]:
-            await self._publish("jobs", job_id.encode(), None)
-            self._jobs.remove(job_id)
+        if expired:
+            await self.settle()  # what is written later than that state may not be lost either
+            leaving = [job for job in expired[:SWEEP_JOBS] if self._jobs.get(job.id) is job]
+            await self._publish([Written("jobs", job.id.encode(), None) for job in leaving])
+            for job in leaving:
+                self._jobs.remove(job.id)
         if len(expired) <= SWEEP_JOBS:
             self._swept_at = at
 
-    async def _start_next(self, offset: int, at: int) -> None:
+    def _start_next(self, offset: int, at: int) -> None:
         context = self._context(offset, at)
-        for job in startable(self._jobs.not_over(), self._catalog.quotas):
+        for job in startable(self._states.not_over(), self._catalog.quotas):
             if job.id in self._jobs.not_understood:
                 continue
             try:
@@ -233,9 +271,9 @@ class ControlAgent:
             except Exception:
                 log.exception("job %s can't be started", job.id, extra=as_event("job.stuck", job=job.id))
                 continue
-            await self._carry_out(reaction)
+            self._carry_out(reaction)
             if reaction.job is not None and not holds_key(reaction.job):
-                await self._start_next(offset, at)  # it has failed instead: the next one has its turn
+                self._start_next(offset, at)  # it has failed instead: the next one has its turn
 
     def _context(self, offset: int, at: int) -> Context:
         return Context(
@@ -243,23 +281,17 @@ class ControlAgent:
             at,
             self._partitions,
             self._catalog,
-            lambda key: holder(self._jobs.not_over(), key),
-            self._jobs.get,
-            lambda new: applied_before(self._jobs.of(new.organisation), new, self._catalog),
-            self._jobs.of,
-            self._jobs.not_over,
+            lambda key: holder(self._states.not_over(), key),
+            self._states.get,
+            lambda new: applied_before(self._states.of(new.organisation), new, self._catalog),
+            self._states.of,
+            self._states.not_over,
         )
 
-    async def _carry_out(self, reaction: Reaction) -> None:
-        for record in reaction.history:
-            _log(record)
-            await self._publish("job-events", record.job_id.encode(), encode(record))
-            self._on_history(record)
-        if reaction.plan is not None:
-            await self._publish("plans", reaction.plan.job_id.encode(), encode(reaction.plan))
+    def _carry_out(self, reaction: Reaction) -> None:
+        self._outbox.add(reaction, tuple(trace_headers()))
         if reaction.job is not None:
-            await self._publish("jobs", reaction.job.id.encode(), encode(reaction.job))
-            self._jobs.put(reaction.job)
+            self._states.put(reaction.job)
             self._newest_offset = max(self._newest_offset, reaction.job.command_offset)
 
 

@@ -163,7 +163,7 @@ class Reader:
 
     def _begin(self) -> None:
         """Begin the plans that may begin, drop those that are void, and leave the others waiting."""
-        if not self._waiting:
+        if not self._waiting or len(self._active) >= OPEN_PLANS:
             return
         busy_jobs = {taken.plan.job_id for taken in self._active}
         still: list[PendingPlan] = []

@@ -19,6 +19,7 @@ from processor.engine import Engine
 from processor.metrics import WorkerMetrics
 from processor.reporter import Reporter
 from processor.stream.acknowledgement import Acknowledgeable
+from processor.stream.command_intake import CommandIntake
 from processor.stream.control_table import read_ahead
 from processor.stream.faust_app import make_app
 from processor.stream.job_records import JobRecords
@@ -27,7 +28,7 @@ from processor.stream.report_copies import NO_OLD_REPORTS, ReportCopies
 from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
-from runtime.telemetry.tracing import parent_in, span
+from runtime.telemetry.tracing import parent_in
 from schemas.messages.codec import UndecodableError, decode
 from schemas.messages.commands import Command
 from schemas.messages.dead_letters import DeadLetter, RejectedRecord
@@ -97,6 +98,7 @@ class WorkerApp:
         self._metrics = metrics or WorkerMetrics()
         self._table = TP(topic_name(settings.prefix, "jobs"), 0)
         self._records = JobRecords(jobs, self._table.topic)
+        self.intake = CommandIntake(control, self._metrics.commands.observe)
         self._begun = False
         """Whether the control table has been read to its end once."""
         lease.last_heartbeat = lambda: self.app.consumer.last_heartbeat
@@ -110,7 +112,6 @@ class WorkerApp:
         self._held = asyncio.Event()
         self._taking_over: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
-        self._commanding = asyncio.Lock()
         self._bind()
 
     def _topic(self, name: TopicName) -> Any:
@@ -129,8 +130,8 @@ class WorkerApp:
         )
         table.reads_from(lambda: self._records.next)
         agents: tuple[tuple[TopicName, str, Handler, Skip, Callable[[], asyncio.Event]], ...] = (
-            ("commands", "control", self._on_command, self._skip_command, lambda: self._table_read),
-            ("reports", "reports", self._on_report, self._skip_command, lambda: self._held),
+            ("commands", "control", self._on_command, self.intake.skip, lambda: self._table_read),
+            ("reports", "reports", self._on_report, self._skip_report, lambda: self._held),
             ("rows", "dispatcher", self._on_block, self._skip_block, self._engine_ready),
             ("progress", "progress-reports", self._on_progress, self._reporter.skip, lambda: self._held),
             ("job-events", "job-reports", self._on_job_event, self._reporter.skip, lambda: self._held),
@@ -236,12 +237,8 @@ class WorkerApp:
 
     async def _on_command(self, event: EventT, receipt: Receipt) -> None:
         message = event.message
-        async with self._commanding:
-            with span("command", parent_in(_headers(message))):
-                at, headers = int(message.timestamp * 1000), _headers(message) or ()
-                await self._control.handle(message.offset, at, message.key, message.value, headers)
-        self._metrics.commands.observe(max(0.0, time.time() - message.timestamp))
-        receipt.ack()
+        at, headers = int(message.timestamp * 1000), _headers(message) or ()
+        await self.intake.take(message.offset, at, message.key, message.value, headers, receipt)
 
     async def _on_report(self, event: EventT, receipt: Receipt) -> None:
         assert self._copies is not None
@@ -261,8 +258,9 @@ class WorkerApp:
     async def _on_progress(self, event: EventT, receipt: Receipt) -> None:
         await self._reporter.progress(event.message.partition, event.message.offset, event.message.value, receipt)
 
-    async def _skip_command(self, receipt: Acknowledgeable) -> None:
-        receipt.ack()
+    async def _skip_report(self, receipt: Acknowledgeable) -> None:
+        assert self._copies is not None
+        await self._copies.skip(receipt)
 
     async def _skip_block(self, receipt: Acknowledgeable) -> None:
         assert self.engine is not None
@@ -287,8 +285,7 @@ class WorkerApp:
             self._reporter.forget()
             if self.engine is not None:
                 await self.engine.revoked(lost, patience)
-        async with self._commanding:
-            pass  # the command under way is carried out: another worker may get the next one
+        await self.intake.release(lost)  # the commands under way are carried out: another worker may get the next one
 
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         self._rebalancing()  # a recovery of the time before may have ended since
@@ -351,7 +348,7 @@ class WorkerApp:
             if self.engine is not None:
                 self.engine.recovered()
             if self._owns_commands:
-                async with self._commanding:
+                async with self.intake.commanding:
                     end = (await self.app.consumer.highwaters(self._command_log))[self._command_log]
                     if self._copies is not None:
                         await self._copies.begin(end)

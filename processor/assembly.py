@@ -19,6 +19,7 @@ from processor.execution.conclusions import Conclusions
 from processor.execution.failures import JobFailures
 from processor.execution.inspections import Inspections
 from processor.execution.job_states import JobStates
+from processor.execution.searching import SharedSearches
 from processor.execution.tasks import WorkerTasks
 from processor.execution.work_factory import WorkFactory
 from processor.gates import Gates
@@ -81,6 +82,7 @@ def make_engine(
         works=works,
         failures=failures,
         publisher=publisher,
+        searches=SharedSearches(sink),
         tasks=tasks.of_partitions,
         key_of=keys.find,
     )

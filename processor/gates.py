@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from control.jobtable import JobTable
@@ -60,6 +60,16 @@ class Gates:
         self.lease.require()
         if not (self.lanes.open and owned):
             raise FencedError
+
+
+def for_several(some_pass: Callable[[], bool]) -> Gate:
+    """For a request that several jobs have a part in: closed where none of them passes its own gate."""
+
+    def gate() -> None:
+        if not some_pass():
+            raise FencedError
+
+    return gate
 
 
 def unguarded() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Hashable
 from typing import Any
 
 import msgspec
@@ -129,7 +130,7 @@ class Reporter:
     def __init__(self, prefix: str, sink: BulkSink) -> None:
         self._prefix = prefix
         self._sink = sink
-        self._waiting: list[tuple[bytes | None, Acknowledgeable]] = []
+        self._waiting: list[tuple[Hashable, bytes | None, Acknowledgeable]] = []
         self._some = asyncio.Event()
         """Whether something waits."""
         self._room = asyncio.Event()
@@ -141,17 +142,17 @@ class Reporter:
         Raises:
             UndecodableError: it is none. It is to be skipped.
         """
-        await self._take_in(progress_item(self._prefix, partition, offset, value), event)
+        await self._take_in((partition, offset), progress_item(self._prefix, partition, offset, value), event)
 
     async def job_event(self, value: bytes | None, event: Acknowledgeable) -> None:
         """Take in one record of the job-events topic. Raises as `progress`."""
         record = read_history(value)
         item = None if isinstance(record, CommandRejected) else job_item(self._prefix, record.job)
-        await self._take_in(item, event)
+        await self._take_in(record.job_id, item, event)
 
     async def skip(self, event: Acknowledgeable) -> None:
         """Acknowledge a record that is no report, in its turn."""
-        await self._take_in(None, event)
+        await self._take_in(None, None, event)
 
     def forget(self) -> None:
         """The partitions may be another worker's: what was not sent yet comes again, to that worker."""
@@ -166,10 +167,11 @@ class Reporter:
             self._some.clear()
             batch, self._waiting = self._waiting, []
             self._room.set()
-            items = [item for item, _ in batch if item is not None]
+            # of a job's states the last one stands for all
+            items = list({key: item for key, item, _ in batch if item is not None}.values())
             if items:
                 await self._send(items)
-            for _, event in batch:
+            for *_, event in batch:
                 event.ack()
 
     async def _send(self, items: list[bytes]) -> None:
@@ -187,9 +189,9 @@ class Reporter:
             if not answer.ok and answer.status != 409:
                 log.warning("Elasticsearch refused a report: %s", answer.error, extra=as_event("report.lost"))
 
-    async def _take_in(self, item: bytes | None, event: Acknowledgeable) -> None:
+    async def _take_in(self, key: Hashable, item: bytes | None, event: Acknowledgeable) -> None:
         await self._room.wait()
-        self._waiting.append((item, event))
+        self._waiting.append((key, item, event))
         self._some.set()
         if len(self._waiting) >= BATCH:
             self._room.clear()

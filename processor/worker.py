@@ -6,16 +6,18 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import uvloop
 
-from control.agent import ControlAgent, Publish
+from control.agent import ControlAgent
 from control.door.door import Door
 from control.door.principals import FollowedPrincipals
 from control.door.senders import Headers
 from control.jobtable import JobTable
+from control.outbox import Publish, Written
 from processor.app import WorkerApp
 from processor.assembly import make_engine
 from processor.catalog import catalog, operations
@@ -39,7 +41,7 @@ from runtime.settings import Settings
 from runtime.telemetry.exporter import serve
 from runtime.telemetry.log_events import as_event
 from runtime.topics.reading import TopicReading
-from schemas.topics import TopicName, topic_name
+from schemas.topics import topic_name
 
 log = logging.getLogger("processor")
 
@@ -81,7 +83,7 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     await reader.start()
     reporter = Reporter(config.prefix, BulkSink(elastic))
     lease = Lease(config.session_timeout_seconds * 0.8)
-    publish = fenced(publisher.publish, lease)
+    publish = fenced(publisher.write, lease)
     report_log, principals = KafkaReportLog(config), FollowedPrincipals(config)
     copies = ReportCopies(publisher, report_log, lease, config.old_reports_hours)
     door = Door(
@@ -119,7 +121,11 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     await app.start()
     ready = asyncio.create_task(_announce(engine, readiness))
     timers = Timers(jobs, publish, lambda: worker.commands, SYSTEM_CLOCK)
-    parts = [leased, *(asyncio.create_task(part.run()) for part in (engine, reporter, timers, copies)), ready]
+    parts = [
+        leased,
+        *(asyncio.create_task(part.run()) for part in (engine, reporter, timers, copies, worker.intake)),
+        ready,
+    ]
     parts.append(asyncio.create_task(_measure(worker)))
     tasks: list[asyncio.Task[Any]] = [*parts, stopped, asyncio.create_task(app.wait_until_stopped())]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -173,9 +179,9 @@ def end_at_once(lease: Lease) -> None:
 def fenced(publish: Publish, lease: Lease) -> Publish:
     """The same, but only while the lease is valid: a control agent that was replaced must not write states."""
 
-    async def write(topic: TopicName, key: bytes, value: bytes | None) -> None:
+    async def write(records: Sequence[Written]) -> None:
         lease.require()
-        await publish(topic, key, value)
+        await publish(records)
 
     return write
 

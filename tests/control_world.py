@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from control.agent import ControlAgent
 from control.creation.admission import Catalog, Kind
 from control.jobtable import JobTable
+from control.outbox import Written
 from runtime.datasets import load_datasets
 from schemas.job import Input, Job, LaneTotals, Options, RestedLane, Source, State
 from schemas.messages.codec import UndecodableError, decode, encode
@@ -75,14 +76,15 @@ class World:
             self.jobs, dataclasses.replace(CATALOG, quotas=quotas or QuotaBook()), PARTITIONS, self._publish
         )
 
-    async def _publish(self, topic: str, key: bytes, value: bytes) -> None:
-        match topic:
-            case "job-events":
-                self.history.append(decode(value, History))
-            case "plans":
-                self.plans.append(decode(value, Plan))
-            case "jobs":
-                self.states.append(decode(value, Job))
+    async def _publish(self, records: Sequence[Written]) -> None:
+        for topic, _, value, _ in records:
+            match topic:
+                case "job-events":
+                    self.history.append(decode(value, History))
+                case "plans":
+                    self.plans.append(decode(value, Plan))
+                case "jobs":
+                    self.states.append(decode(value, Job))
 
     def send(self, command: Command | bytes) -> None:
         """Put a command at the end of the topic and have it carried out."""

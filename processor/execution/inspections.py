@@ -22,6 +22,7 @@ from control.jobtable import JobTable
 from processor.errors import CannotGoOnError, FencedError
 from processor.execution.failures import JobFailures
 from processor.execution.own_rows import fields_of, own_rows, with_found
+from processor.execution.searching import SharedSearches
 from processor.execution.tasks import BackgroundTasks
 from processor.execution.work_factory import WorkFactory
 from processor.lanes.owned_lanes import CONCLUDING, Lanes
@@ -64,6 +65,7 @@ class Inspections:
     works: WorkFactory
     failures: JobFailures
     publisher: Publisher
+    searches: SharedSearches
     tasks: BackgroundTasks
     """The inspections that are under way."""
     key_of: Callable[[str], bytes]
@@ -92,15 +94,15 @@ class Inspections:
 
     def begin_due(self) -> None:
         """Look at the first blocks that have come."""
-        for job_id, lanes in self.lanes.by_job.items():
-            job, lane = self.jobs.get(job_id), lanes.get(CONCLUDING)
-            if job is None or lane is None or not awaits_inspection(job) or not self.lanes.may_work(job):
+        for job_id, begun in list(self.begun.items()):
+            if begun.first.done():
                 continue
-            begun = self._begun(job)
-            if not begun.first.done():
-                first = next((loaded for loaded in lane.ready if loaded.block == 0), None)
-                if first is not None:
-                    _give(begun, first.value)
+            lane = self.lanes.get(job_id, CONCLUDING)
+            first = next((loaded for loaded in lane.ready if loaded.block == 0), None) if lane is not None else None
+            job = self.jobs.get(job_id)
+            if first is None or job is None or not awaits_inspection(job) or not self.lanes.may_work(job):
+                continue
+            _give(self._begun(job), first.value)
 
     def _begun(self, job: Job) -> _Inspection:
         known = self.begun.get(job.id)
@@ -135,12 +137,13 @@ class Inspections:
         """The rows to compare with; none, where Elasticsearch refuses to tell."""
         names = fields_of(work)
         try:
-            own = await own_rows(work, self.jobs, names)
+            own = await own_rows(work, self.jobs, names, self.searches)
         except CannotGoOnError as error:
             _log_refusal(work, error)
             return OwnRows({})
-        with _noted(work):
-            await asyncio.to_thread(learn, own, work.dataset, names)
+        if own.rows:
+            with _noted(work):
+                await asyncio.to_thread(learn, own, work.dataset, names)
         return own
 
     async def _looked_at(self, work: Work, block: RowBlock, own: OwnRows) -> Suspicion | None:
@@ -154,7 +157,7 @@ class Inspections:
 
     async def _with_found(self, work: Work, own: OwnRows, probe: Probe) -> OwnRows:
         try:
-            return await with_found(work, own, probe)
+            return await with_found(work, own, probe, self.searches)
         except CannotGoOnError as error:
             _log_refusal(work, error)
             return own

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from control.creation.inspection import OWN_ROWS
 from control.jobtable import JobTable
+from processor.execution.searching import SharedSearches
 from processor.operations.work import Work
 from processor.suspicion.known_rows import LOOKED_UP, values_to_look_up
 from processor.suspicion.probe import OwnRows, Probe
@@ -36,7 +37,7 @@ def fields_of(work: Work) -> list[str]:
     return [meant for meant in columns.values() if meant is not None]
 
 
-async def own_rows(work: Work, jobs: JobTable, names: Sequence[str]) -> OwnRows:
+async def own_rows(work: Work, jobs: JobTable, names: Sequence[str], searches: SharedSearches) -> OwnRows:
     """The sample for this job, with these fields. A refresh is asked for only where too few of them are seen.
 
     Raises:
@@ -44,7 +45,7 @@ async def own_rows(work: Work, jobs: JobTable, names: Sequence[str]) -> OwnRows:
         CannotGoOnError: Elasticsearch refuses a request.
     """
     before = _before(work.job, jobs)
-    found = await _sampled(work, jobs, names, before)
+    found = await _sampled(work, jobs, names, before, searches)
     enough = found.known >= OWN_ROWS and found.rows >= SAMPLE // 2
     lately = any(job.ended_at is None or job.ended_at > work.at - _LATELY_MS for job in before)
     if enough or not lately:
@@ -53,20 +54,20 @@ async def own_rows(work: Work, jobs: JobTable, names: Sequence[str]) -> OwnRows:
     await work.sink.ask(
         lambda: work.sink.client.indices.refresh(index=work.data_index, ignore_unavailable=True), work.gate
     )
-    return await _sampled(work, jobs, names, before)
+    return await _sampled(work, jobs, names, before, searches)
 
 
-async def _sampled(work: Work, jobs: JobTable, names: Sequence[str], before: Sequence[Job]) -> OwnRows:
+async def _sampled(
+    work: Work, jobs: JobTable, names: Sequence[str], before: Sequence[Job], searches: SharedSearches
+) -> OwnRows:
     """The sample of what a search finds now, of the rows of these jobs."""
     written = [(job, rows) for job in before if (rows := _written(job))][:JOBS]
     picked = _picked(written, Random(work.job.id))  # noqa: S311
-    of_jobs, anywhere = await _search(
-        work,
-        names,
-        (_any_of(picked), SAMPLE if picked else 0),
-        (None, SAMPLE if sum(rows for _, rows in written) < SAMPLE else 0),
-    )
-    hits = {hit["_id"]: hit["_source"] for hit in (*of_jobs["hits"], *anywhere["hits"])}
+    wanted: list[Search] = [(None, SAMPLE if sum(rows for _, rows in written) < SAMPLE else 0)]
+    if picked:
+        wanted.append((_any_of(picked), SAMPLE))
+    anywhere, *of_jobs = await _search(work, names, searches, *wanted)
+    hits = {hit["_id"]: hit["_source"] for found in (*of_jobs, anywhere) for hit in found["hits"]}
     known: int = anywhere["total"]["value"]
     sample = list(hits.values())[:SAMPLE]
     made = {job_id: jobs.get(job_id) for job_id in {row["sluice"]["job_id"] for row in sample}}
@@ -77,16 +78,18 @@ async def _sampled(work: Work, jobs: JobTable, names: Sequence[str], before: Seq
     )
 
 
-async def with_found(work: Work, own: OwnRows, probe: Probe) -> OwnRows:
+async def with_found(work: Work, own: OwnRows, probe: Probe, searches: SharedSearches) -> OwnRows:
     """The sample, with own rows that have values of the file where hardly two rows have the same one.
 
     Raises as `own_rows`.
     """
+    if not own.rows:
+        return own
     names = [name for name in probe.fields.values() if name in probe.stored]
     wanted = [{"terms": {name: values}} for name, values in values_to_look_up(probe, names).items()]
-    if not wanted or not own.rows:
+    if not wanted:
         return own
-    (found,) = await _search(work, names, (_any_of(wanted), LOOKED_UP))
+    (found,) = await _search(work, names, searches, (_any_of(wanted), LOOKED_UP))
     return replace(own, found=[hit["_source"] for hit in found["hits"]])
 
 
@@ -130,7 +133,7 @@ def _any_of(filters: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"bool": {"should": list(filters), "minimum_should_match": 1}}
 
 
-async def _search(work: Work, names: Sequence[str], *wanted: Search) -> list[dict[str, Any]]:
+async def _search(work: Work, names: Sequence[str], searches: SharedSearches, *wanted: Search) -> list[dict[str, Any]]:
     """The hits of each search, in the order of the index."""
     own = {"term": {"sluice.organisation": work.job.organisation}}
     not_this = {"term": {"sluice.job_id": work.job.id}}
@@ -146,8 +149,5 @@ async def _search(work: Work, names: Sequence[str], *wanted: Search) -> list[dic
                 "_source": [*names, "sluice.job_id"],
             }
         )
-    client, index = work.sink.client, work.data_index
-    answer = await work.sink.ask(
-        lambda: client.msearch(index=index, searches=asked, ignore_unavailable=True), work.gate
-    )
-    return [response.get("hits", _NOTHING) for response in answer.body["responses"]]
+    answers = await searches.ask(work.data_index, asked, work.gate)
+    return [answer.get("hits", _NOTHING) for answer in answers]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 from control.jobtable import JobTable
+from control.outbox import Publish, Written
 from control.timers import due
 from runtime.clock import Clock
 from schemas.messages.codec import encode
-from schemas.topics import TopicName
 
 LOOK_SECONDS: Final = 0.5
 AGAIN_SECONDS: Final = 5.0
 """A command that has had no effect by then is appended once more: the clocks of two machines may differ."""
-
-Publish = Callable[[TopicName, bytes, bytes | None], Awaitable[None]]
 
 
 class Timers:
@@ -45,7 +43,7 @@ class Timers:
             (command.job_id, command.due_at): command for command in due(self._jobs.not_over(), self._clock.now_ms())
         }
         self._sent = {key: at for key, at in self._sent.items() if key in commands and now - at < AGAIN_SECONDS}
-        for key, command in commands.items():
-            if key not in self._sent:
-                self._sent[key] = now
-                await self._publish("reports", command.job_id.encode(), encode(command))
+        news = {key: command for key, command in commands.items() if key not in self._sent}
+        if news:
+            self._sent.update(dict.fromkeys(news, now))
+            await self._publish([Written("reports", one.job_id.encode(), encode(one)) for one in news.values()])

@@ -6,10 +6,10 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 
-from control.budget import overspent
+from control.budget import overspent, watched
 from control.creation.inspection import rows_within
 from control.jobtable import JobTable
-from control.predicates import halting
+from control.predicates import halting, over, runnable
 from processor.lanes.lane import Lane
 from processor.lanes.owned_lanes import Lanes
 from processor.stream.acknowledgement import Acknowledgeable
@@ -57,6 +57,8 @@ class Checkpoints:
         self._done: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
         self._counted: defaultdict[str, dict[int, LaneTotals]] = defaultdict(dict)
         self._stopping: set[str] = set()
+        self._changed: set[str] = set()
+        """Jobs of which there may be something to report besides that their lanes have stopped."""
         self._progress: set[Lane] = set()
         self._progress_at_ms = 0
 
@@ -64,6 +66,7 @@ class Checkpoints:
         """The lane has changed."""
         self._dirty.add(lane)
         self._progress.add(lane)
+        self._changed.add(lane.job_id)
         job = self._jobs.get(lane.job_id)
         if lane.job_id in self._stopping or (job is not None and rows_within(job)):
             self._urgent.set()
@@ -80,12 +83,15 @@ class Checkpoints:
         self._due.set()
 
     def job_changed(self, job: Job) -> None:
-        """A job may have to be reported on."""
+        """A job may have to be reported on; at once, if the control agent waits for it."""
+        self._changed.add(job.id)
         if halting(job):
             self._stopping.add(job.id)
+            self._urgent.set()
         else:
             self._stopping.discard(job.id)
-        self._urgent.set()
+            if self._lanes.done(job, self._done[job.id, job.run]):
+                self._urgent.set()
         self._due.set()
 
     def drop(self, lanes: list[Lane]) -> None:
@@ -105,6 +111,7 @@ class Checkpoints:
         self._rested.clear()
         self._done.clear()
         self._counted.clear()
+        self._changed.clear()
 
     async def run(self) -> None:
         """Write what is due, for ever. Raises KafkaError when Kafka does not take it: the process should end then."""
@@ -146,7 +153,9 @@ class Checkpoints:
         records: list[Record] = []
         for lane in lanes:
             job = self._jobs.get(lane.job_id)
-            if job is not None:
+            if job is not None and runnable(job) and lane.fresh:
+                self._progress.add(lane)  # its blocks have just come, and will have their turn
+            elif job is not None:
                 progress = LaneProgress(
                     job_id=job.id,
                     operation=job.operation,
@@ -179,10 +188,13 @@ class Checkpoints:
                 seen.update(rested)
                 report = LanesRested(job_id=job.id, phase=job.phase, run=job.run, epoch=job.epoch, lanes=rested)
                 reports.append(("reports", job.id.encode(), encode(report), None))
-        for job_id in list(self._lanes.by_job):
+        changed, self._changed = self._changed, set()
+        for job_id in changed:
             job = self._jobs.get(job_id)
-            if job is None:
+            if job is None or job_id not in self._lanes.by_job:
                 continue
+            if watched(job) and not over(job):
+                self._changed.add(job_id)  # what is counted may be reported later
             if counts := self._news_of_counts(job, counts_due):
                 self._counted[job.id].update(counts)
                 reports.append(("reports", job.id.encode(), encode(LanesCounted(job_id=job.id, lanes=counts)), None))

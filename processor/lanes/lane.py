@@ -133,6 +133,16 @@ class Lane:
                     return offset, min(last, offset + free - 1)
         return None
 
+    @property
+    def parked(self) -> bool:
+        """Whether there are blocks to do that are not in memory."""
+        return len(self._loaded) < len(self.todo)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing has been counted yet, and every block that has come is in memory."""
+        return self.totals == LaneTotals() and not self.parked
+
     def has_next(self, within: int | None = None) -> bool:
         """Whether `take` has a block to look at."""
         return bool(self.ready) and (within is None or self.ready[0].first_row <= within)

@@ -20,6 +20,9 @@ ROOM_BYTES = 64 * 1024 * 1024
 """What they may take up, where blocks are large."""
 REMEMBERED = 64
 """The size of a block is an exponential mean over so many."""
+COUNTED_AGAIN = 8
+"""The lanes at work are counted again after a share of 1 / `COUNTED_AGAIN` of as many questions as there were lanes:
+else many jobs at once would count each other all the time."""
 CHUNK_BLOCKS = 8
 """Blocks read again in one go: so many, then the next lane has its turn."""
 
@@ -45,6 +48,7 @@ class Refill:
         self._on_broken = on_broken
         self._wakeups: dict[int, asyncio.Event] = {}
         self._mean_bytes = 0.0
+        self._active, self._asked = 1, 0
 
     def met(self, size: int) -> None:
         """Take note of a block's size, in bytes."""
@@ -52,9 +56,12 @@ class Refill:
 
     def room(self) -> int:
         """Blocks that one lane may have in memory now: fewer, the more lanes are at work and the larger blocks are."""
-        active = sum(len(lanes) for job_id, lanes in self._lanes.by_job.items() if self._running(job_id)) or 1
+        self._asked -= 1
+        if self._asked < 0:
+            self._active = sum(len(lanes) for job, lanes in self._lanes.by_job.items() if self._running(job)) or 1
+            self._asked = self._active // COUNTED_AGAIN
         most = min(ROOM_BLOCKS, int(ROOM_BYTES / max(self._mean_bytes, 1.0)))
-        return max(2, min(self._lane_blocks, most // active))
+        return max(2, min(self._lane_blocks, most // self._active))
 
     def wake(self, partition: int | None = None) -> None:
         """Lanes of this partition (None: of any) may want blocks."""
@@ -81,6 +88,7 @@ class Refill:
             lane
             for job_id, lanes in self._lanes.by_job.items()
             if (lane := lanes.get(partition)) is not None
+            and lane.parked
             and len(lane.ready) <= room // 2
             and self._running(job_id)
             and lane.wanted(room) is not None

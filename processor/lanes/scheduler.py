@@ -52,6 +52,8 @@ class Scheduler:
         waiting: dict[str, str] = {}
         pause: float | None = None
         for job_id, lanes in self._lanes.by_job.items():
+            if not any(lane.ready for lane in lanes.values()):
+                continue
             job = self._jobs.get(job_id)
             if job is None or not self._lanes.may_work(job):
                 continue

@@ -7,12 +7,16 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaProducer
 
+from control.outbox import Written
 from runtime.clients import aiokafka_config
 from runtime.settings import Settings
 from runtime.telemetry.tracing import trace_headers
 from schemas.messages.dead_letters import DeadLetter
 from schemas.messages.formats import format_headers
 from schemas.topics import TopicName, topic_name
+
+_BATCH_BYTES = 256 * 1024
+"""Of one partition, a request carries so many bytes at most."""
 
 
 class Publisher:
@@ -25,6 +29,7 @@ class Publisher:
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
+            max_batch_size=_BATCH_BYTES,
             compression_type="lz4",
             max_request_size=4 * 1024 * 1024,
             request_timeout_ms=30_000,
@@ -57,6 +62,24 @@ class Publisher:
                 headers=[*format_headers(), *trace_headers()],
             )
             for topic, key, value, partition in records
+        ]
+        if sent:
+            await asyncio.gather(*sent)
+
+    async def write(self, records: Iterable[Written]) -> None:
+        """Write records, those of a partition in this order, and wait until all are safe.
+
+        Raises:
+            aiokafka.errors.KafkaError: as `publish_all`.
+        """
+        sent = [
+            await self._producer.send(
+                topic_name(self._prefix, record.topic),
+                key=record.key,
+                value=record.value,
+                headers=[*format_headers(), *(record.headers or trace_headers())],
+            )
+            for record in records
         ]
         if sent:
             await asyncio.gather(*sent)

@@ -52,7 +52,7 @@ class ReportCopies:
         self._lease = lease
         self._old_ms = int(old_hours * _HOUR_MS)
         self._copied: OrderedDict[int, bytes] = OrderedDict()
-        self._waiting: deque[tuple[int, bytes | None, bytes, Headers, Acknowledgeable]] = deque()
+        self._waiting: deque[tuple[int, bytes | None, bytes | None, Headers, Acknowledgeable]] = deque()
         self._woken = asyncio.Event()
         self._old_until: int | None = None
 
@@ -71,6 +71,11 @@ class ReportCopies:
         self._waiting.append((offset, key, value or b"", headers, receipt))
         self._woken.set()
 
+    async def skip(self, receipt: Acknowledgeable) -> None:
+        """Acknowledge a record that is no report, once those before it are copied."""
+        self._waiting.append((-1, None, None, (), receipt))
+        self._woken.set()
+
     async def run(self) -> None:
         """Copy what has come, in its order, as many at once as there are. Raises KafkaError: the worker must end."""
         while True:
@@ -78,8 +83,12 @@ class ReportCopies:
             self._woken.clear()
             some = list(self._waiting)
             self._waiting.clear()
-            copies = [one for one in some if one[2] != NO_OLD_REPORTS]
-            for offset, _, value, _, _ in copies:
+            copies = [
+                (offset, key, value, headers)
+                for offset, key, value, headers, _ in some
+                if value is not None and value != NO_OLD_REPORTS
+            ]
+            for offset, _, value, _ in copies:
                 self._copied[offset] = value  # before it is sent: its copy may come at once
                 if len(self._copied) > _KEPT:
                     self._copied.popitem(last=False)
@@ -88,7 +97,7 @@ class ReportCopies:
                 "commands",
                 [
                     (key, value, [*headers, (REPORT_HEADER, str(offset).encode())])
-                    for offset, key, value, headers, _ in copies
+                    for offset, key, value, headers in copies
                 ],
             )
             for *_, receipt in some:

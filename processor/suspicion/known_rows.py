@@ -68,6 +68,8 @@ def links_to_known(probe: Probe, own: OwnRows, names: Sequence[str]) -> Links:
 
 def known_by(probe: Probe, own: OwnRows, names: Sequence[str]) -> Iterator[tuple[str, Sequence[Known]]]:
     """The columns by which some rows are known again, each with the places of these rows and the own rows."""
+    if not own.rows and not own.found:
+        return
     stored = probe.stored
     for link in linking(probe.dataset.primary_key, [(name, stored[name]) for name in names]):
         rows = {row[link]: row for row in (*own_sample(own), *own.found) if row.get(link) is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,11 @@ class Lags:
 
     def note(self, distances: Iterable[int]) -> None:
         """One row, and the distances at which it fits."""
-        self.told += 1
+        self.note_rows(1, distances)
+
+    def note_rows(self, rows: int, distances: Iterable[int]) -> None:
+        """So many rows, and the distances at which they fit, of one after the other."""
+        self.told += rows
         self.counts.update(distances)
 
     @property
@@ -57,5 +62,6 @@ def places_of(values: Sequence[Hashable]) -> Mapping[Hashable, list[int]]:
 
 
 def near(places: Sequence[int], row: int) -> list[int]:
-    """The distances of those of `places` that are not too far from `row`."""
-    return [place - row for place in places if -MOST_ROWS <= place - row <= MOST_ROWS]
+    """The distances of those of `places`, which are in order, that are not too far from `row`."""
+    first, end = bisect_left(places, row - MOST_ROWS), bisect_right(places, row + MOST_ROWS)
+    return [place - row for place in places[first:end]]

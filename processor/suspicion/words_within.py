@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import permutations
 from typing import Any
 
@@ -37,12 +37,20 @@ def links_of_words(probe: Probe, own: OwnRows, names: Sequence[str]) -> Links:
     """(column, another) -> at which distances a row of the other has a word of it."""
     some = word_columns(probe.dataset, names)
     expected = shares(own, some)
-    found = {name: list(map(words, probe.stored[name])) for name in some if any(name in pair for pair in expected)}
-    # Other words in each row, or else the same few words come again and again and fit everywhere.
-    telling = {name for name, rows in found.items() if len(set(rows)) > len(rows) / 2}
+    found: dict[str, Sequence[frozenset[str]]] = {}
+    places: dict[str, Mapping[str, Sequence[int]]] = {}
+    for name in some:
+        values = probe.stored[name]
+        # Other words in each row, or else the same few words come again and again and fit everywhere.
+        if any(name in pair for pair in expected) and _differ(values):
+            rows = list(map(words, values))
+            if _differ(rows):
+                found[name] = rows
     for (one, other), share in expected.items():
-        if one in telling and other in telling:
-            lags = _lags(found[one], found[other])
+        if one in found and other in found:
+            if other not in places:
+                places[other] = _places(found[other])
+            lags = _lags(found[one], found[other], places[other])
             if lags.told >= len(found[one]) / 4:
                 yield (one, other), (lags, share)
 
@@ -73,20 +81,31 @@ def _share(one: Sequence[frozenset[str]], other: Sequence[frozenset[str]]) -> fl
     return sum(not first.isdisjoint(second) for first, second in both) / len(both) if both else 0.0
 
 
-def _lags(one: Sequence[frozenset[str]], other: Sequence[frozenset[str]]) -> Lags:
+def _differ(values: Sequence[Hashable]) -> bool:
+    """Whether more than half of the values are different ones."""
+    return len(set(values)) > len(values) / 2
+
+
+def _places(rows: Sequence[frozenset[str]]) -> Mapping[str, Sequence[int]]:
+    """Word -> the rows that have it, in order, for words that tell rows apart."""
     places: dict[str, list[int]] = {}
-    for place, found in enumerate(other):
+    for place, found in enumerate(rows):
         for word in found:
             places.setdefault(word, []).append(place)
-    lags = Lags()
+    return {word: rows for word, rows in places.items() if len(rows) <= _MOST_PLACES}
+
+
+def _lags(one: Sequence[frozenset[str]], other: Sequence[frozenset[str]], places: Mapping[str, Sequence[int]]) -> Lags:
+    """`places`: those of the other's words."""
+    told, distances = 0, list[int]()
     for place, found in enumerate(one):
         if found and other[place]:
-            lags.note(
-                {
-                    lag
-                    for word in found
-                    if len(near_places := places.get(word, ())) <= _MOST_PLACES
-                    for lag in near(near_places, place)
-                }
-            )
+            told += 1
+            known = [places[word] for word in found if word in places]
+            if len(known) == 1:
+                distances += near(known[0], place)
+            elif known:
+                distances += {lag for rows in known for lag in near(rows, place)}
+    lags = Lags()
+    lags.note_rows(told, distances)
     return lags

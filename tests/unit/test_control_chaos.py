@@ -7,7 +7,7 @@ left out, the same history and plans.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import hypothesis.strategies as st
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from control.agent import ControlAgent
 from control.jobtable import JobTable
+from control.outbox import Written
 from control.predicates import halting
 from schemas.job import BUSY, RESTING, Input, Job, LaneTotals, State
 from schemas.messages.codec import decode, encode
@@ -104,18 +105,19 @@ class Disturbed:
         self.agent = ControlAgent(jobs, CATALOG, PARTITIONS, self._publish)
         run(self.agent.take_over(moment, 2**62))
 
-    async def _publish(self, topic: str, key: bytes, value: bytes) -> None:
-        if self.writes_left is not None:
-            if self.writes_left == 0:
-                raise CrashError
-            self.writes_left -= 1
-        match topic:
-            case "job-events":
-                self.history.append(decode(value, History))
-            case "plans":
-                self.plans.append(decode(value, Plan))
-            case "jobs":
-                self.durable[key.decode()] = decode(value, Job)
+    async def _publish(self, records: Sequence[Written]) -> None:
+        for topic, key, value, _ in records:
+            if self.writes_left is not None:
+                if self.writes_left == 0:
+                    raise CrashError
+                self.writes_left -= 1
+            match topic:
+                case "job-events":
+                    self.history.append(decode(value, History))
+                case "plans":
+                    self.plans.append(decode(value, Plan))
+                case "jobs":
+                    self.durable[key.decode()] = decode(value, Job)
 
 
 class Chaos(RuleBasedStateMachine):
@@ -145,6 +147,23 @@ class Chaos(RuleBasedStateMachine):
             self.wild.restart(at(offset))
             self.deliver_again(redelivered)
         self.wild.writes_left = None
+
+    def send_together(self, commands: Sequence[Command]) -> None:
+        """Commands that come together: the agent decides on all of them before it writes any of what follows."""
+        first = len(self.calm.log)
+        for command in commands:
+            self.calm.send(command)
+        try:
+            for offset in range(first, len(self.calm.log)):
+                self.take(offset)
+            run(self.wild.agent.settle())
+        except CrashError:
+            self.wild.restart(at(len(self.calm.log) - 1))
+            self.deliver_again(len(commands))
+        self.wild.writes_left = None
+
+    def take(self, offset: int) -> None:
+        run(self.wild.agent.take(offset, at(offset), b"?", self.calm.log[offset]))
 
     def deliver(self, offset: int) -> None:
         run(self.wild.agent.handle(offset, at(offset), b"?", self.calm.log[offset]))
@@ -190,6 +209,14 @@ class Chaos(RuleBasedStateMachine):
         """Somebody asks for something, and the agent dies after so many of its writes, if it has that many."""
         self.wild.writes_left = writes
         self.send(ASK[request](job), back)
+
+    @rule(
+        asked=st.lists(st.tuples(JOBS, st.sampled_from(list(ASK))), min_size=2, max_size=5), writes=st.integers(0, 12)
+    )
+    def ask_much_at_once(self, asked: list[tuple[str, str]], writes: int) -> None:
+        """The same for requests that come together."""
+        self.wild.writes_left = writes
+        self.send_together([ASK[request](job) for job, request in asked])
 
     # -- readers and workers -----------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ from control.agent import ControlAgent
 from control.door.door import REPORT_HEADER, Door
 from control.door.senders import Headers
 from control.jobtable import JobTable
+from control.outbox import Written
 from control.principals.keys import NewKey, new_key
 from control.principals.registry import Registry
 from ingest.inbox.senders import Senders
@@ -81,9 +82,8 @@ class Agent:
         self.agent = ControlAgent(self.jobs, CATALOG, 2, self._publish, door=door)
         self.offset = first
 
-    async def _publish(self, topic: str, key: bytes, value: bytes | None) -> None:
-        if topic == "job-events":
-            self.history.append(decode(value, History))
+    async def _publish(self, records: Sequence[Written]) -> None:
+        self.history.extend(decode(record.value, History) for record in records if record.topic == "job-events")
 
     def send(self, command: Command, headers: Headers = (), at: int = NOW) -> JobEvent | CommandRejected | None:
         """Have a command carried out; what the history says of it first."""

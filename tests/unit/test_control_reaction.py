@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from msgspec.structs import replace
 
 from control.creation.inspection import INSPECTED_ROWS
 from control.jobtable import JobTable
 from control.machine.context import Context
+from control.outbox import Written
 from control.reaction import Reaction, react
 from schemas.job import Input, Job, Source, State
 from schemas.messages.commands import CreateJob, InputAdvanced, InputFailed, PauseJob, SetRate
@@ -77,9 +80,9 @@ def test_history_comes_before_the_plan_and_the_plan_before_the_state() -> None:
     world = World()
     order: list[str] = []
 
-    async def publish(topic: str, key: bytes, value: bytes) -> None:
-        order.append(topic)
-        assert key == b"j1"
+    async def publish(records: Sequence[Written]) -> None:
+        order.extend(record.topic for record in records)
+        assert {record.key for record in records} == {b"j1"}
 
     world.agent._publish = publish
     world.create()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from control.agent import ControlAgent
 from control.jobtable import JobTable
+from control.outbox import Written
 from schemas.job import Job, State
 from schemas.messages.codec import encode
 from schemas.messages.commands import PauseJob
-from schemas.topics import DAY_MS, TopicName
+from schemas.topics import DAY_MS
 from tests.api_stub import CATALOG
 
 NOW = 100 * DAY_MS
@@ -32,8 +34,8 @@ OLD = Job(
 def test_an_ended_job_leaves_after_its_time() -> None:
     jobs, written = JobTable(), []
 
-    async def publish(topic: TopicName, key: bytes, value: bytes | None) -> None:
-        written.append((topic, key, value))
+    async def publish(records: Sequence[Written]) -> None:
+        written.extend(records)
 
     for job in (
         OLD,
@@ -45,7 +47,7 @@ def test_an_ended_job_leaves_after_its_time() -> None:
     agent = ControlAgent(jobs, CATALOG, 2, publish, retention_days=30)
     asyncio.run(agent.handle(9, NOW, b"running", encode(PauseJob(job_id="running"))))
     assert {job.id for job in jobs} == {"recent", "failed", "running"}
-    assert [(topic, key) for topic, key, value in written if value is None] == [("jobs", b"old")]
+    assert [(topic, key) for topic, key, value, _ in written if value is None] == [("jobs", b"old")]
 
 
 def test_the_newest_state_stays_so_that_old_commands_are_not_carried_out_again() -> None:
@@ -53,7 +55,7 @@ def test_the_newest_state_stays_so_that_old_commands_are_not_carried_out_again()
     jobs.put(OLD)
     jobs.put(replace(OLD, id="newest", command_offset=5))
 
-    async def publish(_topic: TopicName, _key: bytes, _value: bytes | None) -> None: ...
+    async def publish(_: Sequence[Written]) -> None: ...
 
     agent = ControlAgent(jobs, CATALOG, 2, publish, retention_days=30)
     asyncio.run(agent.take_over(NOW, 9))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from control.outbox import Written
 from control.timers import due, timer_of
 from processor.execution.timers import AGAIN_SECONDS, Timers
 from runtime.clock import Clock
@@ -121,8 +123,8 @@ def test_the_worker_appends_what_is_due_again_only_after_a_while() -> None:
     world, clock, sent = paused(at(10)), Ticking(), []
     owns = True
 
-    async def publish(_topic: str, _key: bytes, value: bytes | None) -> None:
-        sent.append(decode(value, Command))
+    async def publish(records: Sequence[Written]) -> None:
+        sent.extend(decode(record.value, Command) for record in records)
 
     timers = Timers(world.jobs, publish, lambda: owns, clock.clock())
     clock.now = at(10) - 1

@@ -50,9 +50,12 @@ class Parts:
     async def take_over(self, *_: int) -> None:
         self.done.append("take over")
 
-    async def handle(self, offset: int, *_: Any) -> None:
+    async def take(self, offset: int, *_: Any) -> None:
         await self.go.wait()
         self.done.append(f"command {offset}")
+
+    async def settle(self) -> None:
+        pass
 
 
 Story = Callable[[Any, Parts], Coroutine[Any, Any, None]]

@@ -85,6 +85,17 @@ def test_no_more_is_kept_in_memory_than_there_is_room_for() -> None:
     assert list(lane.todo) == [1, 2, 3, 4], "the others are parked: Kafka has them"
 
 
+def test_a_lane_is_fresh_until_something_is_counted_or_parked() -> None:
+    lane = lane_with(3, 5)
+    assert lane.fresh and not lane.parked
+    loaded = lane.take()
+    assert loaded is not None and lane.fresh
+    lane.settle(loaded, GOOD)
+    assert not lane.fresh and not lane.parked
+    crowded = lane_with(3, 5, room=1)
+    assert crowded.parked and not crowded.fresh
+
+
 def test_without_room_everything_is_parked() -> None:
     lane = lane_with(1, 2, room=0)
     assert lane.take() is None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import asyncio
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from processor.elastic.answers import Answer
+from processor.elastic.bulk import BulkSink
 from processor.lanes.lane import Lane, Loaded
 from processor.outcome import Outcome
-from processor.reporter import job_document, progress_document
+from processor.reporter import Reporter, job_document, progress_document
 from schemas.indices import REPORT_MAPPINGS
 from schemas.job import LaneTotals, State
+from schemas.messages.codec import encode
 from schemas.messages.progress import LaneProgress
 from tests.control_world import world_in
 
@@ -78,6 +83,32 @@ def test_a_lane_has_its_share_of_the_job_where_its_rows_are_known(rows_total: in
 )
 def test_a_retry_takes_what_it_applies_off_the_refused_rows(more: dict[str, Any], refused: int) -> None:
     assert progress_document(progress(**more))["refused"] == refused
+
+
+def test_of_a_jobs_states_the_last_one_is_reported_and_every_record_acknowledged() -> None:
+    sent: list[bytes] = []
+    acknowledged: list[int] = []
+
+    async def send(items: Sequence[bytes], _: object) -> list[Answer]:
+        sent.extend(items)
+        return []
+
+    async def story() -> None:
+        world = world_in(State.COMPLETED)
+        reporter = Reporter("s", cast(BulkSink, SimpleNamespace(send=send)))
+        for number, record in enumerate(world.history):
+            receipt = SimpleNamespace(ack=lambda number=number: acknowledged.append(number))
+            await reporter.job_event(encode(record), receipt)
+        all_acknowledged = asyncio.Event()
+        await reporter.skip(cast(Any, SimpleNamespace(ack=all_acknowledged.set)))
+        running = asyncio.create_task(reporter.run())
+        await all_acknowledged.wait()
+        running.cancel()
+        assert len(world.history) > 1 and acknowledged == list(range(len(world.history)))
+
+    asyncio.run(asyncio.wait_for(story(), 10))
+    (document,) = sent
+    assert b'"state":"COMPLETED"' in document
 
 
 def test_every_field_of_the_reports_is_mapped() -> None:

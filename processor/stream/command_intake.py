@@ -1,0 +1,74 @@
+"""Hands commands to the control agent in their order, and acknowledges them once what follows from them is written.
+
+Commands that come while others are being written are written together, after them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from control.agent import ControlAgent
+from control.door.senders import Headers
+from processor.stream.acknowledgement import Acknowledgeable
+from runtime.telemetry.tracing import parent_in, span
+
+
+class CommandIntake:
+    """One worker's."""
+
+    def __init__(self, control: ControlAgent, on_settled: Callable[[float], None]) -> None:
+        """`on_settled` is told of each command how many seconds after its record what follows from it was written."""
+        self.commanding = asyncio.Lock()
+        """Held while the agent decides on a command, and while it takes over."""
+        self._control = control
+        self._on_settled = on_settled
+        self._taken: list[tuple[Acknowledgeable, int | None]] = []
+        self._woken = asyncio.Event()
+
+    async def take(
+        self, offset: int, at: int, key: bytes | None, value: bytes | None, headers: Headers, receipt: Acknowledgeable
+    ) -> None:
+        """Have a command decided on; `at`: when Kafka took it in, milliseconds since 1970.
+
+        Raises:
+            UndecodableError: it is no command. It is to be skipped.
+        """
+        async with self.commanding:
+            with span("command", parent_in(headers)):
+                await self._control.take(offset, at, key, value, headers)
+        self._note(receipt, at)
+
+    async def skip(self, receipt: Acknowledgeable) -> None:
+        """Acknowledge a record that is no command, in its turn."""
+        self._note(receipt, None)
+
+    def _note(self, receipt: Acknowledgeable, at: int | None) -> None:
+        self._taken.append((receipt, at))
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Write what has been decided on, again and again. Raises KafkaError, and FencedError without a lease."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Write and acknowledge what has been decided on. Raises as `run`."""
+        taken, self._taken = self._taken, []
+        await self._control.settle()
+        now = time.time()
+        for receipt, at in taken:
+            if at is not None:
+                self._on_settled(max(0.0, now - at / 1000))
+            receipt.ack()
+
+    async def release(self, lost: bool) -> None:
+        """The next command may be another worker's. `lost`: those that are not written are, too."""
+        async with self.commanding:
+            if lost:
+                self._taken.clear()
+                self._control.forget()
+            await self.settle()
