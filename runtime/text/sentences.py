@@ -137,8 +137,15 @@ def _wrong_usage(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         return USAGE  # the help is shown already
     path = error.ctx.command_path if error.ctx is not None else "sluice"
-    say(f"sluice: {_cut(_without_secrets(error.format_message()))} See `{path} --help`.")
+    say(f"sluice: {_cut(_without_secrets(_plain(error.format_message())))} See `{path} --help`.")
     return USAGE
+
+
+def _plain(message: str) -> str:
+    """What is wrong with an argument, as a whole sentence: the checks of values speak of inputs and errors."""
+    said = message.replace(": Value error, ", ": ").replace(": Input should be ", ": it should be ")
+    said = said.partition(", unable to parse ")[0]
+    return said if said.endswith((".", "?", "!")) else f"{said}."
 
 
 def _cut(line: str) -> str:
