@@ -421,7 +421,7 @@ def test_words() -> None:
         "rows_per_second": 2.0, "eta_seconds": 3,
     }  # fmt: skip
     text = line({"state": "RUNNING", "phase": "apply", "progress": progress})
-    assert text == "RUNNING: 5 of 10 rows done (50%), 1 row errors, 2 rows/s, 0:03 left"
+    assert text == "RUNNING: 5 of 10 rows done (50%), 1 row error, 2 rows/s, 0:03 left"
 
 
 def test_limits_are_a_table_or_json(terminal: Terminal) -> None:
