@@ -132,7 +132,7 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
         "dynamic": False,
         "properties": {
             "job_id": {"type": "keyword"},
-            "document": {"type": "keyword", "doc_values": False},
+            **{name: {"type": "keyword", "doc_values": False} for name in ("document", "created")},
             **dict.fromkeys(("row", "first_row", "last_row", "entries"), _LONG),
             "images": {"type": "object", "enabled": False},
         },

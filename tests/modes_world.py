@@ -98,8 +98,11 @@ class Things:
 
     # -- what others do ----------------------------------------------------------------------------------------------
 
-    def edit(self, key: str, document: Values | None) -> None:
-        """Another program writes a document, or takes it out."""
+    def edit(self, key: str, document: Values | None, taken_for: str | None = None) -> None:
+        """Another program writes a document, or takes it out.
+
+        `taken_for`: the job that will take this for what it has done itself.
+        """
         item = (
             bulk_item("delete", self.index, key_id(ORGANISATION, [key]))
             if document is None
@@ -107,7 +110,9 @@ class Things:
         )
         asyncio.run(self.store.client.bulk(operations=item + b"\n"))
         layers = self.layers.setdefault(key, [])
-        if (layers[-1].document if layers else None) != document:
+        if taken_for is not None:
+            self._push(key, Layer(taken_for, document))
+        elif (layers[-1].document if layers else None) != document:
             if layers and layers[-1].job is None:
                 layers.pop()  # only the last state that others have left can be told from the job's
             layers.append(Layer(None, document))

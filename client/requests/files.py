@@ -22,10 +22,12 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     """Open a file to be sent.
 
     Raises:
-        FileProblem: the file can't be read, or is a pipe or a device, which has no size.
+        FileProblem: the file can't be read, or is a folder, or a pipe or a device, which has no size.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        if path.is_dir():
+            raise FileProblem(f"{path} is a folder: name a file in it")
+        if not stat.S_ISREG(path.stat().st_mode):
             raise FileProblem(f"{path} is a pipe or a device: write what comes from it to a file, and name that")
         file = path.open("rb")
     except FileNotFoundError:

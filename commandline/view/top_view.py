@@ -271,6 +271,10 @@ def changes(before: Sequence[Json], now: Sequence[Json]) -> list[str]:
             found.append(
                 f"{job['id']} of {job['organisation']}: {job['state']}, {number(done)} of {number(total)} rows"
                 + (f", {number(speed)} a second" if speed else "")
-                + (f", {number(job['progress']['rows_failed'])} row errors" if job["progress"]["rows_failed"] else "")
+                + (
+                    f", {counted(job['progress']['rows_failed'], 'row error')}"
+                    if job["progress"]["rows_failed"]
+                    else ""
+                )
             )
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.text.formatting import duration, format_words, number
+from runtime.text.formatting import counted, duration, format_words, number
 
 Json = dict[str, Any]
 
@@ -25,7 +25,7 @@ def line(job: Json) -> str:
     verb = "taken out" if job["phase"] == "undo" else "done"
     text = f"{job['state']}: {number(done)} of {number(total)} rows {verb} ({progress['percent']:g}%)"
     if progress["rows_failed"]:
-        text += f", {number(progress['rows_failed'])} row errors"
+        text += f", {counted(progress['rows_failed'], 'row error')}"
     if progress["rows_per_second"]:
         text += f", {number(progress['rows_per_second'])} rows/s"
     if progress["eta_seconds"]:

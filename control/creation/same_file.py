@@ -49,7 +49,8 @@ def same_file_problem(new: Job, find: Find, *, queued: bool = False) -> Rejected
     way = "terminate it" if earlier.state in _AT_WORK else "roll it back"
     return Rejected(
         409,
-        f'{_told(earlier)}; {way} first, or allow that the file is applied once more (if_same: "allow")',
+        f"{_told(earlier)}; {way} first, or allow that the file is applied once more "
+        f'(if_same: "allow"; --if-same allow)',
         {"job_id": earlier.id, "state": earlier.state},
     )
 

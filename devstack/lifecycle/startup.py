@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from devstack import descriptors, processes, state
@@ -18,6 +18,7 @@ from devstack.layout import Layout
 from devstack.lifecycle import follow
 from devstack.lifecycle.shutdown import down
 from devstack.processes import Identity
+from devstack.program import Program
 from devstack.servers import external
 from devstack.state import Addresses, Wanted
 from devstack.supervision import roles
@@ -49,9 +50,10 @@ def up(settings: Settings, detach: bool, workers: int | None = None, servers_onl
             return
         left = _left_running(settings, layout)
         _want(layout, workers, servers_only, fresh=not left)
-        for program in roles.servers(settings, layout):
-            if program.name not in left:
-                program.check()  # here its error can be shown on the terminal
+        # Here an error can be shown on the terminal; that of a port before anything is downloaded.
+        if not servers_only:
+            _check(roles.own(settings, layout, workers=1), left)
+        _check(roles.servers(settings, layout), left)
         if detach:
             _detached(settings, layout)
             return
@@ -88,6 +90,13 @@ def _require_same_addresses(settings: Settings, layout: Layout) -> None:
             f"{now.addresses.api}, Kafka at {now.addresses.kafka}, Elasticsearch at {now.addresses.elasticsearch}): "
             "run `./sluice down` first, or name another SLUICE_HOME."
         )
+
+
+def _check(programs: Iterable[Program], left: Mapping[str, Identity]) -> None:
+    """Check that these can be started, unless they run. Raises as `up`."""
+    for program in programs:
+        if program.name not in left:
+            program.check()
 
 
 def _left_running(settings: Settings, layout: Layout) -> dict[str, Identity]:

@@ -21,8 +21,9 @@ from processor.operations import keyed
 from processor.operations.dry_run_keys import make_claims_index
 from processor.operations.dry_run_preview import preview_items
 from processor.operations.early_refreshes import EarlyRefreshes
-from processor.operations.modes.applying import apply_mode, receipt_item
+from processor.operations.modes.applying import apply_mode
 from processor.operations.modes.found import Documents
+from processor.operations.modes.receipts import receipt_item
 from processor.operations.modes.rollback.remains import left_over
 from processor.operations.modes.rollback.undoing import Undoer
 from processor.operations.row_errors import error_items

@@ -32,6 +32,7 @@ _LONGEST_LINE: Final = 2000
 _NARROW: Final = 70
 """Columns below which help is shown without frames: frames would cut the names of options."""
 _SECRET: Final = re.compile(r"^SLUICE_.*(_KEY|_PASSWORD|_SECRET)", re.IGNORECASE)
+_PYDANTIC: Final = re.compile(r"(^|: )(?:Value error, |(Input should ))")
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Of the click that this typer has: some versions bring their own."""
 
@@ -96,7 +97,7 @@ def sentence(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return "interrupted", INTERRUPTED
     if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic's: the settings
-        problems = ((p["loc"], p["msg"].removeprefix("Value error, ")) for p in error.errors())
+        problems = ((p["loc"], _plain(p["msg"])) for p in error.errors())
         return "; ".join(f"SLUICE_{'_'.join(map(str, where)).upper()}: {what}" for where, what in problems), USAGE
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         needed = f"pip install 'sluice[{_EXTRAS[error.name]}]'"
@@ -137,8 +138,16 @@ def _wrong_usage(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         return USAGE  # the help is shown already
     path = error.ctx.command_path if error.ctx is not None else "sluice"
-    say(f"sluice: {_cut(_without_secrets(error.format_message()))} See `{path} --help`.")
+    said = _without_secrets(_plain(error.format_message()))
+    end = "" if said.endswith((".", "?", "!")) else "."
+    say(f"sluice: {_cut(said)}{end} See `{path} --help`.")
     return USAGE
+
+
+def _plain(message: str) -> str:
+    """What is wrong with an argument or a setting, where Pydantic speaks of inputs, errors and parsing."""
+    said = _PYDANTIC.sub(lambda found: f"{found[1]}it should " if found[2] else found[1], message)
+    return said.partition(", unable to parse ")[0].partition(", unable to interpret ")[0]
 
 
 def _cut(line: str) -> str:

@@ -69,6 +69,13 @@ def edit(settings: Settings, changed: Documents, dataset: str = "teams") -> None
         bulk(client, [{"_index": index, "_id": key, "_source": source} for key, source in changed.items()])
 
 
+def remove(settings: Settings, ids: Iterable[str], dataset: str = "teams") -> None:
+    """Another program deletes these documents."""
+    index = data_index(settings.prefix, dataset)
+    with elasticsearch(settings) as client:
+        bulk(client, [{"_op_type": "delete", "_index": index, "_id": key} for key in ids])
+
+
 def edited(found: Documents, ids: Iterable[str], **values: Any) -> Documents:
     """The documents with these ids, with other values."""
     return {key: {**found[key], **values} for key in ids}

@@ -26,6 +26,7 @@ from tests.faults.modes_evidence import (
     documents,
     edit,
     hashed,
+    remove,
     send,
     state,
     teams,
@@ -184,6 +185,25 @@ def test_jobs_on_top_of_one_another_are_undone_in_any_order(
         assert documents(settings, owner) == before[owner]
         assert cluster.act(stacks[owner][0], "rollback")["progress"]["rows_restored"] == 300
         assert documents(settings, owner) == {}
+
+
+def test_what_another_program_deletes_stays_deleted(cluster: Cluster, organisation: str, tmp_path: Path) -> None:
+    """Also when a deletion is undone beneath a job that has made the documents anew, and that keeps no images."""
+    settings, rows = cluster.settings, teams(60)
+    file = write(tmp_path / "teams.csv", rows)
+    cluster.wait_state(send(cluster, file, organisation), "COMPLETED")
+    before = documents(settings, organisation)
+    jobs: dict[str, str] = {}
+    for mode in ("delete", "create"):
+        jobs[mode] = send(cluster, file, organisation, mode=mode, if_same="allow")
+        cluster.wait_state(jobs[mode], "COMPLETED")
+    deleted = sorted(before)[:20]
+    remove(settings, deleted)
+    assert cluster.act(jobs["delete"], "rollback")["progress"]["rows_kept"] == 60
+    assert len(documents(settings, organisation)) == 40
+    done = cluster.act(jobs["create"], "rollback")["progress"]
+    assert (done["rows_restored"], done["rows_kept"]) == (40, 20)
+    assert documents(settings, organisation) == {key: it for key, it in before.items() if key not in deleted}
 
 
 def test_organisations_and_workers_share_a_dataset(cluster: Cluster, organisation: str, tmp_path: Path) -> None:

@@ -328,7 +328,7 @@ def test_every_action_on_a_job_is_a_command_and_a_method_of_both_clients() -> No
 
 def test_wrong_usage_is_2(terminal: Terminal, people: str, tmp_path: Path) -> None:
     assert "there is no file" in terminal.run("upload", str(tmp_path / "none.csv"), "--dataset", "people", code=2)
-    assert "can't be read" in terminal.run("upload", str(tmp_path), "--dataset", "people", code=2)
+    assert "is a folder: name a file in it" in terminal.run("upload", str(tmp_path), "--dataset", "people", code=2)
     assert f"use one of {', '.join(CATALOG.datasets)}" in terminal.run("upload", people, "--dataset", "cats", code=2)
     assert "does not fit" in terminal.run("teams", people, code=2)
     assert "has no date" in terminal.run("export", "--dataset", "teams", "--from", "2026-01-01", code=2)
@@ -336,6 +336,7 @@ def test_wrong_usage_is_2(terminal: Terminal, people: str, tmp_path: Path) -> No
     assert "there is no job" in terminal.run("pause", "zzz", code=2)
     assert "not a job id" in terminal.run("job", "../x", code=2)
     assert "is not a number" in terminal.run("rate", "last", "fast", code=2)
+    assert "'--limit': it should be a valid integer. See" in terminal.run("jobs", "--limit", "x", code=2)
     terminal.run("upload", people, code=2)
 
 
@@ -420,7 +421,7 @@ def test_words() -> None:
         "rows_per_second": 2.0, "eta_seconds": 3,
     }  # fmt: skip
     text = line({"state": "RUNNING", "phase": "apply", "progress": progress})
-    assert text == "RUNNING: 5 of 10 rows done (50%), 1 row errors, 2 rows/s, 0:03 left"
+    assert text == "RUNNING: 5 of 10 rows done (50%), 1 row error, 2 rows/s, 0:03 left"
 
 
 def test_limits_are_a_table_or_json(terminal: Terminal) -> None:

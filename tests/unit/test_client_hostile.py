@@ -115,6 +115,8 @@ class Terminal:
             # What was asked for may say it itself: what came of a job, or that nothing runs.
             asked = (result.exit_code == 1 and "Job " in result.stdout) or (words[0] == "status" and result.stdout)
             assert len(sentences) == 1 or asked, told
+            odd = re.search(r"Value error|Input should|unable to parse|[^.?!] See `", result.stderr)
+            assert odd is None, told
         self.found.add(result.exit_code)
         return result.stderr
 

@@ -23,7 +23,8 @@ from ingest.inbox.records import RowMaker
 from processor.elastic.bulk import BulkSink
 from processor.operations.modes.decisions import Row, Rules
 from processor.operations.modes.found import Found
-from processor.operations.modes.images import ImageGroup, created_by, made_receipt, read_image
+from processor.operations.modes.images import ImageGroup, Receipt, read_image
+from processor.operations.modes.receipts import created_by, without, written_in
 from processor.operations.modes.retention import sweep_images
 from runtime.datasets import load_datasets
 from schemas.descriptors.datasets import Dataset, DatasetError, parse_dataset
@@ -32,7 +33,7 @@ from schemas.job import Job, LaneTotals, Options, Source, State
 from schemas.messages.blocks import ABSENT, RowBlock, UndoBlock
 from schemas.messages.commands import CreateJob, RollbackJob
 from tests.control_world import Catalog
-from tests.modes_world import Things
+from tests.modes_world import THINGS, Things
 
 TEAMS = load_datasets()["teams"]
 CATALOG = Catalog(BUILT_IN, load_datasets())
@@ -160,13 +161,17 @@ def test_another_program_may_write_documents_in_any_form() -> None:
 
 def test_a_receipt_stands_for_its_rows() -> None:
     ids, digests = [f"acme:{number:032x}" for number in (1, 2)], ["0a" * 12, "0b" * 12]
-    receipt = made_receipt("j", 7, 3, 9, [3, 9], ids, digests)
+    receipt = Receipt(
+        job_id="j", first_row=3, last_row=9, order=7, rows=[3, 9], written=written_in(ids, digests), created=ids
+    )
     images = created_by(receipt, "acme")
     assert [(image.row, image.document, image.after, image.previous) for image in images] == [
         (3, ids[0], digests[0], None),
         (9, ids[1], digests[1], None),
     ]
     assert read_image(msgspec.json.encode(receipt)) == receipt
+    left = without(receipt, {3})
+    assert (left.created, created_by(left, "acme")) == (ids[1:], images[1:])
 
 
 def test_a_row_of_the_inbox_tells_absent_fields_from_empty_ones() -> None:
@@ -333,6 +338,38 @@ def test_a_job_that_an_older_version_has_begun_keeps_an_image_a_row() -> None:
     ran = things.start("j", "upsert", [{"key": "a", "size": "2"}], grouped=False)
     assert things.apply(ran, things.blocks(ran))
     assert groups_of(things) == {} and [it.row for it in images_of(things)] == [1]
+
+
+def test_receipts_lose_the_rows_that_a_rollback_takes_out() -> None:
+    things = Things()
+    ran = things.start("j", "create", [{"key": key, "size": "1"} for key in "abcd"])
+    assert things.apply(ran, things.blocks(ran, size=4))
+    job = things.undoing(ran, force=False)
+    for block, (first, last), left in ((0, (1, 3), [[4]]), (0, (1, 3), [[4]]), (1, (4, 4), [])):
+        undo = UndoBlock(job_id="j", block=block, first_row=first, last_row=last, run=job.run)
+        (outcome,) = asyncio.run(things.operation.undo(things.work(job), [undo])).outcomes
+        assert outcome.restored == last - first + 1
+        receipts = [it for it in images_of(things) if isinstance(it, Receipt)]
+        assert [it.rows for it in receipts] == [[row.row for row in created_by(it, "acme")] for it in receipts] == left
+    assert things.documents() == {} and things.left_over(ran) == (0, 0)
+
+
+@pytest.mark.parametrize("mode", ["create", "upsert"])
+def test_datasets_with_the_same_keys_do_not_get_each_other_s_documents(mode: Mode) -> None:
+    """Ids are made of the organisation and the key: those of two datasets may be the same."""
+    clubs = Things()
+    teams = Things(dataset=dataclasses.replace(THINGS, name="teams"), store=clubs.store, time=100)
+    club = {"key": "7", "size": 1, "note": "club"}
+    clubs.edit("7", club)
+    gone = clubs.start("gone", "delete", [{"key": "7"}])
+    assert clubs.apply(gone, clubs.blocks(gone))
+    made = teams.start("made", mode, [{"key": "7", "size": "3"}])
+    assert teams.apply(made, teams.blocks(made))
+    undone = clubs.undo(gone)
+    assert undone and undone.outcomes[0].restored == 1
+    assert clubs.documents() == {"7": club}
+    assert teams.undo(made)
+    assert teams.documents() == {}
 
 
 def test_images_of_jobs_that_ended_long_ago_go() -> None:

@@ -33,7 +33,8 @@ async def preview_of(parts: Services, job: Job) -> Preview:
         ApiError: 404, the job is no dry run; 503, Elasticsearch does not answer.
     """
     if not job.options.dry_run:
-        raise ApiError(404, f"job {job.id} is no dry run, so it has no preview", {"state": job.state})
+        problem = f"job {job.id} is no dry run, so it has no preview: a job with dry_run (--dry-run) has one"
+        raise ApiError(404, problem, {"state": job.state})
     prefix, client = parts.settings.prefix, parts.elasticsearch
     errors = await error_page(client, index_name(prefix, "errors"), job.id, SHOWN, None)
     hits, _ = await anext(row_pages(client, index_name(prefix, "previews"), job.id, limit=SHOWN))

@@ -6,10 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-from processor.elastic.documents import bulk_item
 from processor.operations.modes.decisions import Decision, Row
-from processor.operations.modes.found import Documents, digest
-from processor.operations.modes.images import images_index, made_receipt, receipt_id
+from processor.operations.modes.found import Documents
 from processor.operations.modes.rows import check, plain_block, rows_of, rules_of
 from processor.operations.modes.trying import try_rows
 from processor.operations.modes.writing import Writer
@@ -47,18 +45,6 @@ async def apply_mode(work: Work, blocks: Sequence[RowBlock], documents: Document
         for end, block, good in zip(ends, blocks, checked, strict=True)
     ]
     return Result(outcomes, errors + list(refused.values()))
-
-
-def receipt_item(work: Work, block: RowBlock, rows: Sequence[int], lines: Sequence[bytes]) -> bytes:
-    """The bulk item of the receipt of a block that only creates; `lines` are the items of its good rows."""
-    ids, digests = [], []
-    for line in lines:
-        head, _, document = line.partition(b"\n")
-        ids.append(head.rpartition(b'"_id":"')[2].partition(b'"')[0].decode())
-        digests.append(digest(document))
-    job = work.job
-    receipt = made_receipt(job.id, job.command_offset, block.first_row, block.last_row, rows, ids, digests)
-    return bulk_item("index", images_index(work.prefix), receipt_id(job.id, block.run, block.block), receipt)
 
 
 def _error(work: Work, blocks: Sequence[RowBlock], row: Row, decision: Decision) -> RowError:

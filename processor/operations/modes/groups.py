@@ -19,10 +19,12 @@ from processor.operations.modes.images import (
     GroupedImage,
     Image,
     ImageGroup,
+    Receipt,
     image_line,
     images_index,
     read_image,
 )
+from processor.operations.modes.receipts import created_by, without
 from processor.operations.work import Work
 from schemas.job import Job
 from schemas.messages.blocks import RowBlock
@@ -35,10 +37,10 @@ ROUNDS: Final = 10
 
 
 class KeptGroup(msgspec.Struct, frozen=True):
-    """A group as it was read."""
+    """A group, or a receipt, as it was read."""
 
     id: str
-    group: ImageGroup
+    group: ImageGroup | Receipt
     seq: int
     term: int
 
@@ -72,6 +74,7 @@ def made_group(images: Sequence[Image]) -> ImageGroup:
         entries=len(images),
         document=[image.document for image in images],
         images=[GroupedImage(row=image.row, after=image.after, before=image.before, seq=image.seq) for image in images],
+        index=images[0].index,
     )
 
 
@@ -86,18 +89,21 @@ def images_in(group: ImageGroup) -> list[Image]:
             after=it.after,
             before=it.before,
             seq=it.seq,
+            index=group.index,
         )
         for document, it in zip(group.document, group.images, strict=True)
     ]
 
 
-def images_of(hits: Iterable[Hit]) -> list[Image]:
-    """The images that documents of the index have, those of a group that count; receipts and claims have none."""
+def images_of(hits: Iterable[Hit], organisation: str) -> list[Image]:
+    """The images that documents of the index have or stand for, those of a group or a receipt that count; claims have
+    none. `organisation` is that of their jobs.
+    """
     found: dict[tuple[str, str, int], Image] = {}
     for hit in hits:
         match read_image(hit.source):
-            case ImageGroup() as group:
-                for image in images_in(group):
+            case ImageGroup() | Receipt() as group:
+                for image in images_in(group) if isinstance(group, ImageGroup) else created_by(group, organisation):
                     found.setdefault((image.job_id, image.document, image.row), image)
             case Image() as image:
                 found[image.job_id, image.document, image.row] = image
@@ -112,22 +118,20 @@ async def read_groups(work: Work, documents: Documents, ids: Collection[str]) ->
 
 
 async def take_out(work: Work, documents: Documents, rows: Mapping[str, set[int]], known: Iterable[KeptGroup]) -> None:
-    """Take the images of rows out of groups, each named by its id; one that has no other goes.
+    """Take rows out of groups and receipts, each named by its id; one that has no other row goes.
 
-    `known`: these groups as they were read. Raises as `BulkSink.send`.
+    `known`: these as they were read. Raises as `BulkSink.send`.
     """
     index = images_index(work.prefix)
     for _ in range(ROUNDS):
         changed: list[str] = []
         items: list[bytes] = []
         for it in known:
-            going = rows[it.id]
-            all_go = going.issuperset(image.row for image in it.group.images)
-            left = [] if all_go else [image for image in images_in(it.group) if image.row not in going]
-            if len(left) == len(it.group.images):
+            left = _left(it.group, rows[it.id])
+            if left is it.group:
                 continue
             target = Conditional(index, it.id, it.seq, it.term)
-            items.append(target.write(image_line(made_group(left))) if left else target.delete())
+            items.append(target.write(image_line(left)) if left is not None else target.delete())
             changed.append(it.id)
         again = []
         for key, answer in zip(changed, await documents.send(work, items), strict=True):
@@ -141,7 +145,18 @@ async def take_out(work: Work, documents: Documents, rows: Mapping[str, set[int]
     raise CannotGoOnError("before-images can't be taken out: others change them again and again; try again")
 
 
+def _left(group: ImageGroup | Receipt, rows: Collection[int]) -> ImageGroup | Receipt | None:
+    """What is left of a group without these rows: itself if it has none of them, None if it has no other."""
+    own = group.rows if isinstance(group, Receipt) else [image.row for image in group.images]
+    gone = [row for row in own if row in rows]
+    if not gone or len(gone) == len(own):
+        return None if gone else group
+    if isinstance(group, Receipt):
+        return without(group, rows)
+    return made_group([image for image in images_in(group) if image.row not in rows])
+
+
 def _kept(key: str, there: Found) -> KeptGroup:
     group = read_image(there.raw)
-    assert isinstance(group, ImageGroup)
+    assert isinstance(group, ImageGroup | Receipt)
     return KeptGroup(key, group, there.seq, there.term)

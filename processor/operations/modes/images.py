@@ -7,15 +7,10 @@ Jobs that only create leave receipts instead, one for a block: nothing was there
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from collections.abc import Sequence
-
 import msgspec
 
 from schemas.indices import index_name
 
-_ID_BYTES = 16
-_DIGEST_BYTES = 12
 _encode = msgspec.json.Encoder().encode
 
 
@@ -39,6 +34,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs that were rolled back beneath this one, whose before-images it has taken over; `before` is the last's."""
     handed: str | None = None
     """The job is rolled back, and this was given to the image of the job that has written over the document since."""
+    index: str = ""
+    """The index of the document; empty: an older version has made the image. Datasets may have the same ids."""
 
     @property
     def previous(self) -> bytes | None:
@@ -68,6 +65,8 @@ class ImageGroup(msgspec.Struct, frozen=True, kw_only=True):
     document: list[str]
     """The documents' ids, in the order of the images."""
     images: list[GroupedImage]
+    index: str = ""
+    """As that of an image."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +89,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[int]
     written: str
     """Of each row the key's part of its document's id, and the digest of the document; base64."""
+    created: list[str] = []
+    """The documents' ids, for searches; those of an older version have none."""
+    index: str = ""
+    """As that of an image."""
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -109,6 +112,8 @@ class _Kept(msgspec.Struct, frozen=True):
     written: str | None = None
     entries: int = 0
     images: list[GroupedImage] | None = None
+    created: list[str] = []
+    index: str = ""
 
 
 _kept = msgspec.json.Decoder(_Kept).decode
@@ -124,11 +129,6 @@ def image_id(job_id: str, document: str) -> str:
     return f"{job_id}:{document.rpartition(':')[2]}"
 
 
-def receipt_id(job_id: str, run: int, block: int) -> str:
-    """The id of a block's receipt."""
-    return f"{job_id}:@{run}-{block}"
-
-
 def read_image(raw: bytes) -> Image | ImageGroup | Claim | Receipt:
     """What a document of the index is."""
     kept = _kept(raw)
@@ -142,6 +142,7 @@ def read_image(raw: bytes) -> Image | ImageGroup | Claim | Receipt:
             entries=kept.entries,
             document=kept.document,
             images=kept.images,
+            index=kept.index,
         )
     if kept.unchanged is not None:
         return Claim(job_id=kept.job_id, unchanged=kept.unchanged, order=kept.order)
@@ -153,6 +154,8 @@ def read_image(raw: bytes) -> Image | ImageGroup | Claim | Receipt:
             order=kept.order,
             rows=kept.rows,
             written=kept.written or "",
+            created=kept.created,
+            index=kept.index,
         )
     assert isinstance(kept.document, str)
     return Image(
@@ -165,49 +168,10 @@ def read_image(raw: bytes) -> Image | ImageGroup | Claim | Receipt:
         seq=kept.seq,
         took=kept.took,
         handed=kept.handed,
+        index=kept.index,
     )
 
 
 def image_line(image: Image | ImageGroup | Claim | Receipt) -> bytes:
     """The document of an image, a group, a claim or a receipt, as a line of a bulk request."""
     return _encode(image)
-
-
-def made_receipt(
-    job_id: str,
-    order: int,
-    first_row: int,
-    last_row: int,
-    rows: Sequence[int],
-    ids: Sequence[str],
-    digests: Sequence[str],
-) -> Receipt:
-    """The receipt of a block."""
-    written = b"".join(
-        bytes.fromhex(document.rpartition(":")[2]) + bytes.fromhex(after)
-        for document, after in zip(ids, digests, strict=True)
-    )
-    return Receipt(
-        job_id=job_id,
-        first_row=first_row,
-        last_row=last_row,
-        order=order,
-        rows=list(rows),
-        written=b64encode(written).decode(),
-    )
-
-
-def created_by(receipt: Receipt, organisation: str) -> list[Image]:
-    """The images that a receipt stands for."""
-    written, size = b64decode(receipt.written), _ID_BYTES + _DIGEST_BYTES
-    parts = [written[at : at + size] for at in range(0, len(written), size)]
-    return [
-        Image(
-            job_id=receipt.job_id,
-            row=row,
-            document=f"{organisation}:{part[:_ID_BYTES].hex()}",
-            order=receipt.order,
-            after=part[_ID_BYTES:].hex(),
-        )
-        for row, part in zip(receipt.rows, parts, strict=True)
-    ]

@@ -214,6 +214,7 @@ class Keeper:
         return {
             (places[it.id], image.row): image
             for it in await read_groups(self._work, self._documents, places)
+            if isinstance(it.group, ImageGroup)
             for image in images_in(it.group)
         }
 

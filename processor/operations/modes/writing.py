@@ -170,6 +170,7 @@ class Writer:
             after=digest(decision.line) if decision.line is not None else None,
             before=msgspec.Raw(found.raw if found is not None else b"null"),
             seq=found.seq if found is not None else -1,
+            index=self._work.data_index,
         )
 
     def _item(self, plan: Plan) -> bytes:

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from processor.operations.modes.found import Documents, Found, Hit, digest, mark_of
 from processor.operations.modes.groups import KeptGroup, images_in
-from processor.operations.modes.images import Image, ImageGroup, Receipt, created_by, images_index, read_image
+from processor.operations.modes.images import Image, ImageGroup, Receipt, images_index, read_image
+from processor.operations.modes.receipts import created_by
 from processor.operations.modes.rollback.outcomes import Undone, numbers, read_undone, undone_id, undone_index
 from processor.operations.work import Work
 from schemas.messages.blocks import UndoBlock
@@ -29,6 +30,8 @@ class Entry:
     """The image's own document; None: it has none."""
     group: KeptGroup | None = None
     """The group that has an image of the row, older than the one of its own where there is such a one."""
+    receipts: tuple[KeptGroup, ...] = ()
+    """The receipts that name the row: each run of the job has its own."""
     reason: str = ""
     """Why it can't be restored; empty: nothing is known against it."""
 
@@ -66,9 +69,10 @@ class Entries:
                                 _add(found, Entry(image, group=kept))
                     case Receipt() as receipt:
                         receipts = True
+                        its = KeptGroup(hit.id, receipt, hit.seq, hit.term)
                         for made in created_by(receipt, self._work.job.organisation):
                             if block.first_row <= made.row <= block.last_row:
-                                _add(found, Entry(made))
+                                _add(found, Entry(made, receipts=(its,)))
         job = self._work.job
         # Of a job that only creates the documents themselves say what it wrote; of others a late one may.
         if job.undone is not None or (job.mode == "create" and not receipts):
@@ -152,14 +156,17 @@ def _add(found: dict[tuple[str, int], Entry], entry: Entry) -> None:
     if known is None:
         found[key] = entry
         return
+    receipts = (*known.receipts, *entry.receipts)
     if entry.group is not None or known.group is not None:
         found[key] = Entry(
-            (entry if entry.held is not None else known).image, entry.held or known.held, entry.group or known.group
+            (entry if entry.held is not None else known).image,
+            entry.held or known.held,
+            entry.group or known.group,
+            receipts,
         )
         return
     image, receipt = (entry, known) if entry.held is not None else (known, entry)
-    image.image = replace(image.image, after=receipt.image.after)
-    found[key] = image
+    found[key] = Entry(replace(image.image, after=receipt.image.after), image.held, receipts=receipts)
 
 
 def filtered(*filters: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from processor.operations.modes.conditional import Conditional
 from processor.operations.modes.found import Documents, Hit
@@ -29,21 +30,28 @@ class LaterImages:
         later = await self.of(images, again=True)
         await self.give([judge(image, None, later.get(image.document, ())) for image in images])
 
-    async def of(self, images: Sequence[Image], *, again: bool) -> dict[str, list[Image]]:
+    async def of(self, images: Sequence[Image], *, again: bool, created: Sequence[str] = ()) -> dict[str, list[Image]]:
         """Document -> the images that other jobs have made of it after these, the earliest first.
 
-        `again`: one may have been changed by the job itself, or by a job that is at work.
+        `again`: one may have been changed by the job itself, or by a job that is at work. `created`: of these documents
+        receipts count as well, which are larger than groups.
         """
         if not images:
             return {}
         since = {image.document: image for image in images}
         await fresh_images(self._work, self._documents, self._images, again=again)
         found: dict[str, list[Image]] = {}
-        documents = list(since)
+        documents, anew = list(since), set(created)
         for at in range(0, len(documents), _TERMS):
-            for image in images_of(await self._images_of(documents[at : at + _TERMS])):
+            some = documents[at : at + _TERMS]
+            hits = await self._images_of(some)
+            if made := [document for document in some if document in anew]:
+                hits += await self._hits("created", made)
+            for image in images_of(hits, self._work.job.organisation):
                 own = since.get(image.document)
-                if own is not None and image.job_id != own.job_id and image.order > own.order:
+                # Another dataset may have a document with the same id.
+                here = image.index in ("", self._work.data_index)
+                if own is not None and here and image.job_id != own.job_id and image.order > own.order:
                     found.setdefault(image.document, []).append(image)
         return {document: sorted(images, key=lambda image: image.order) for document, images in found.items()}
 
@@ -55,7 +63,9 @@ class LaterImages:
         return {
             (image.document, image.row): image
             for at in range(0, len(documents), _TERMS)
-            for image in images_of(await self._images_of(documents[at : at + _TERMS], self._work.job.id))
+            for image in images_of(
+                await self._images_of(documents[at : at + _TERMS], self._work.job.id), self._work.job.organisation
+            )
         }
 
     async def orders_of(self, jobs: Collection[str]) -> dict[str, int]:
@@ -70,12 +80,16 @@ class LaterImages:
     async def _images_of(self, documents: Sequence[str], job_id: str | None = None) -> list[Hit]:
         """What has the images that any job, or this one, has made of these documents."""
         of_job = [{"term": {"job_id": job_id}}] if job_id is not None else []
-        query = filtered({"terms": {"document": list(documents)}}, *of_job)
+        return await self._hits("document", documents, *of_job)
+
+    async def _hits(self, name: str, documents: Sequence[str], *filters: dict[str, Any]) -> list[Hit]:
+        """What names these documents in a field, by searches that do not cut anything off."""
+        query = filtered({"terms": {name: list(documents)}}, *filters)
         found = await self._documents.search(self._work, self._images, query, MOST)
         if len(found) < MOST or len(documents) == 1:
             return found
         half = len(documents) // 2
-        return await self._images_of(documents[:half], job_id) + await self._images_of(documents[half:], job_id)
+        return await self._hits(name, documents[:half], *filters) + await self._hits(name, documents[half:], *filters)
 
     async def give(self, verdicts: Sequence[Verdict]) -> list[bool]:
         """Have the heirs of each verdict take the place of the images that there are; False: one has changed."""

@@ -6,7 +6,8 @@ The steps of a batch, and what a crash after each leaves:
 2. Before-images go to the images of jobs that have written over a document since. A repeat finds that they have them.
 3. Documents become what they were, on the condition that they are as they were read. A repeat finds them so.
 4. What became of each row is recorded, under an id of the block. A repeat adds to it.
-5. The images of documents that are restored go. A row without an image counts as it is recorded.
+5. The images of documents that are restored go, and their rows from receipts. A row without an image counts as it is
+   recorded.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class _Batch:
 
     restored: dict[int, Entry] = field(default_factory=dict)
     untouched: list[Entry] = field(default_factory=list)
-    """Rows whose image was kept, and that were never written."""
+    """Rows whose image was kept, and that were never written; rows of receipts that were restored by an earlier try."""
     kept: dict[int, Left] = field(default_factory=dict)
     failed: dict[int, Left] = field(default_factory=dict)
     handed: list[tuple[Entry, str]] = field(default_factory=list)
@@ -69,8 +70,9 @@ class Undoer:
         done = await self._entries.restored_before(blocks, recorded)
         batch = _Batch()
         found = await self._entries.of(blocks, any(recorded))
-        # What stands for a receipt does not go when its row is restored.
+        # A row of a receipt that was restored is not judged again: another job may have made the document anew since.
         left = [entry for entry in found if entry.imaged or entry.image.row not in done]
+        batch.untouched += [entry for entry in found if not entry.imaged and entry.image.row in done]
         for number in range(ROUNDS):
             left = await self._round(left, batch, first=number == 0, repeated=number > 0 or any(recorded))
             if not left:
@@ -94,7 +96,10 @@ class Undoer:
         refused = await self._refused([(entry, raw) for entry, _, raw, _ in others])
         batch.untouched += [found[0] for found in now if found[0].image.row in refused]
         now = [found for found in now if found[0].image.row not in refused]
-        later = await self._later.of([entry.image for entry, _, _, as_left in now if not as_left], again=repeated)
+        changed = [(entry.image, raw) for entry, _, raw, as_left in now if not as_left]
+        # That a job has made anew what this one took out says the mark in it, or else the receipt of that job.
+        anew = [it.document for it, raw in changed if it.after is None and (raw is None or not mark_of(raw).job_id)]
+        later = await self._later.of([image for image, _ in changed], again=repeated, created=anew)
         items: list[bytes] = []
         doing: list[tuple[Entry, bool]] = []
         again: list[Entry] = []
@@ -227,13 +232,15 @@ class Undoer:
         return outcomes
 
     async def _forget(self, batch: _Batch) -> None:
-        """Take out the images of what is restored; those in groups first, since they count again without the others."""
+        """Take out the images of what is restored, and its rows from receipts: groups and receipts first, since they
+        count again without an image by itself.
+        """
         rows: dict[str, set[int]] = {}
         groups: dict[str, KeptGroup] = {}
         for entry in (*batch.restored.values(), *batch.untouched):
-            if entry.group is not None:
-                rows.setdefault(entry.group.id, set()).add(entry.image.row)
-                groups[entry.group.id] = entry.group
+            for group in (*entry.receipts, *([entry.group] if entry.group is not None else [])):
+                rows.setdefault(group.id, set()).add(entry.image.row)
+                groups[group.id] = group
         await take_out(self._work, self._documents, rows, groups.values())
         items = [
             Conditional(self._images, entry.held.id, entry.held.seq, entry.held.term).delete()

@@ -103,6 +103,7 @@ def _heirs(image: Image, now: bytes | None, later: Sequence[Image]) -> tuple[Ima
         after=digest(made),
         before=image.before,
         took=(image.job_id,),
+        index=image.index,
     )
     return (made_by,)
 
