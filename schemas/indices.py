@@ -132,7 +132,8 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
         "dynamic": False,
         "properties": {
             "job_id": {"type": "keyword"},
-            **{name: {"type": "keyword", "doc_values": False} for name in ("document", "created")},
+            "document": {"type": "keyword", "doc_values": False},
+            "created": {"type": "integer", "doc_values": False},
             **dict.fromkeys(("row", "first_row", "last_row", "entries"), _LONG),
             "images": {"type": "object", "enabled": False},
         },

@@ -97,13 +97,16 @@ def images_in(group: ImageGroup) -> list[Image]:
 
 def images_of(hits: Iterable[Hit], organisation: str) -> list[Image]:
     """The images that documents of the index have or stand for, those of a group or a receipt that count; claims have
-    none. `organisation` is that of their jobs.
+    none. A search may find receipts of other organisations than this one, which do not count.
     """
     found: dict[tuple[str, str, int], Image] = {}
     for hit in hits:
         match read_image(hit.source):
-            case ImageGroup() | Receipt() as group:
-                for image in images_in(group) if isinstance(group, ImageGroup) else created_by(group, organisation):
+            case ImageGroup() as group:
+                for image in images_in(group):
+                    found.setdefault((image.job_id, image.document, image.row), image)
+            case Receipt() as receipt if receipt.organisation == organisation:
+                for image in created_by(receipt, organisation):
                     found.setdefault((image.job_id, image.document, image.row), image)
             case Image() as image:
                 found[image.job_id, image.document, image.row] = image

@@ -89,8 +89,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[int]
     written: str
     """Of each row the key's part of its document's id, and the digest of the document; base64."""
-    created: list[str] = []
-    """The documents' ids, for searches; those of an older version have none."""
+    created: list[int] = []
+    """What searches find it by: of each row `receipts.number_of` its document. Those of an older version have none."""
+    organisation: str = ""
+    """Whose documents they are; empty in those of an older version."""
     index: str = ""
     """As that of an image."""
 
@@ -112,7 +114,8 @@ class _Kept(msgspec.Struct, frozen=True):
     written: str | None = None
     entries: int = 0
     images: list[GroupedImage] | None = None
-    created: list[str] = []
+    created: list[int] = []
+    organisation: str = ""
     index: str = ""
 
 
@@ -155,6 +158,7 @@ def read_image(raw: bytes) -> Image | ImageGroup | Claim | Receipt:
             rows=kept.rows,
             written=kept.written or "",
             created=kept.created,
+            organisation=kept.organisation,
             index=kept.index,
         )
     assert isinstance(kept.document, str)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Sequence
+from zlib import crc32
 
 from msgspec.structs import replace
 
@@ -40,10 +41,16 @@ def receipt_item(work: Work, block: RowBlock, rows: Sequence[int], lines: Sequen
         order=job.command_offset,
         rows=list(rows),
         written=written_in(ids, digests),
-        created=ids,
+        created=[number_of(document) for document in ids],
+        organisation=job.organisation,
         index=work.data_index,
     )
     return bulk_item("index", images_index(work.prefix), receipt_id(job.id, block.run, block.block), receipt)
+
+
+def number_of(document: str) -> int:
+    """The number by which searches find the receipt of a document: 32 bits of its id, so that few others have it."""
+    return crc32(document.encode()) - (1 << 31)
 
 
 def created_by(receipt: Receipt, organisation: str) -> list[Image]:

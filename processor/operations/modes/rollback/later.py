@@ -9,6 +9,7 @@ from processor.operations.modes.conditional import Conditional
 from processor.operations.modes.found import Documents, Hit
 from processor.operations.modes.groups import images_of
 from processor.operations.modes.images import Image, image_id, image_line, images_index, read_image
+from processor.operations.modes.receipts import number_of
 from processor.operations.modes.rollback.entries import MOST, filtered, fresh_images
 from processor.operations.modes.rollback.verdicts import Verdict, judge
 from processor.operations.work import Work
@@ -46,7 +47,7 @@ class LaterImages:
             some = documents[at : at + _TERMS]
             hits = await self._images_of(some)
             if made := [document for document in some if document in anew]:
-                hits += await self._hits("created", made)
+                hits += await self._hits("created", [number_of(document) for document in made])
             for image in images_of(hits, self._work.job.organisation):
                 own = since.get(image.document)
                 # Another dataset may have a document with the same id.
@@ -82,14 +83,14 @@ class LaterImages:
         of_job = [{"term": {"job_id": job_id}}] if job_id is not None else []
         return await self._hits("document", documents, *of_job)
 
-    async def _hits(self, name: str, documents: Sequence[str], *filters: dict[str, Any]) -> list[Hit]:
-        """What names these documents in a field, by searches that do not cut anything off."""
-        query = filtered({"terms": {name: list(documents)}}, *filters)
+    async def _hits(self, name: str, values: Sequence[str] | Sequence[int], *filters: dict[str, Any]) -> list[Hit]:
+        """What has one of these values in a field, by searches that do not cut anything off."""
+        query = filtered({"terms": {name: list(values)}}, *filters)
         found = await self._documents.search(self._work, self._images, query, MOST)
-        if len(found) < MOST or len(documents) == 1:
+        if len(found) < MOST or len(values) == 1:
             return found
-        half = len(documents) // 2
-        return await self._hits(name, documents[:half], *filters) + await self._hits(name, documents[half:], *filters)
+        half = len(values) // 2
+        return await self._hits(name, values[:half], *filters) + await self._hits(name, values[half:], *filters)
 
     async def give(self, verdicts: Sequence[Verdict]) -> list[bool]:
         """Have the heirs of each verdict take the place of the images that there are; False: one has changed."""
