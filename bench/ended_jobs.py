@@ -13,7 +13,7 @@ from control.creation.kinds import kinds
 from control.jobtable import JobTable
 from control.outbox import Written as Record
 from runtime.datasets import load_datasets
-from schemas.job import Input, LaneTotals, Options, RestedLane, Source
+from schemas.job import FileIdentity, Input, LaneTotals, Options, RestedLane, Source
 from schemas.messages.codec import encode
 from schemas.messages.commands import (
     Command,
@@ -86,10 +86,11 @@ def _commands(job_id: str, number: int, chance: random.Random) -> Iterator[Comma
     rows = chance.randint(1_000, 200_000)
     blocks = tuple(rows // 500 // PARTITIONS + 1 for _ in range(PARTITIONS))
     totals = LaneTotals(rows_applied=rows // PARTITIONS, blocks=blocks[0], last_row=rows)
+    now = chance.randint(1_700_000_000, 1_800_000_000) * 10**9
     columns: dict[str, str | None] = {name: name for name in load_datasets()["people"].columns}
     source = Source(
         name=f"people-{number}.csv", path=f"sources/{job_id}/people.csv", bytes=rows * 70, sha256=_digits(chance, 64),
-        lines=rows + 1, columns=columns,
+        lines=rows + 1, columns=columns, identity=FileIdentity(inode=number, modified_ns=now, changed_ns=now + number),
     )  # fmt: skip
     yield CreateJob(
         job_id=job_id, by="loader", operation="upload", dataset="people", organisation=f"team-{number % 100}",

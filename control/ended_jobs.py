@@ -13,7 +13,7 @@ import cramjam
 import msgspec
 from msgspec.structs import replace
 
-from schemas.job import ENDED, Input, Job, LaneTotals, State
+from schemas.job import ENDED, FileIdentity, Input, Job, LaneTotals, State
 
 T = TypeVar("T")
 
@@ -33,6 +33,8 @@ class _Cold(msgspec.Struct, array_like=True):
     request: str | None
     digest: bytes
     """Instead of `request`, if that is hexadecimal: half as many bytes."""
+    identity: FileIdentity | None
+    """Of its source."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -43,7 +45,7 @@ class Brief(NamedTuple):
     """A job that has ended."""
 
     job: Job
-    """Without `lanes_done`, `input` and `request`."""
+    """Without `lanes_done`, `input`, `request` and the identity of its source."""
     cold: bytes
     """These."""
 
@@ -73,12 +75,13 @@ class Shared:
             created_by=sys.intern(job.created_by),
             exclusive_key=job.exclusive_key and sys.intern(job.exclusive_key),
             options=self._one(job.options),
-            source=replace(source, columns=self._one(source.columns), format=self._one(source.format)),
+            source=replace(source, columns=self._one(source.columns), format=self._one(source.format), identity=None),
+            limits=self._one(job.limits),
             input=_NO_INPUT,
             started_at=job.created_at if job.started_at == job.created_at else job.started_at,
             state_since=job.ended_at if job.state_since == job.ended_at else job.state_since,
         )
-        cold = _encoder.encode(_Cold(job.lanes_done, job.input, *_digest(job.request)))
+        cold = _encoder.encode(_Cold(job.lanes_done, job.input, *_digest(job.request), source.identity))
         return Brief(slim, bytes(cramjam.lz4.compress_block(cold)))
 
     def _one(self, value: T) -> T:
@@ -101,7 +104,7 @@ def _digest(text: str | None) -> tuple[str | None, bytes]:
 
 
 class Jobs(MutableMapping[str, Job]):
-    """Job id -> job. Of ended jobs `values` and `brief` leave out `lanes_done`, `input` and `request`, which `get` has.
+    """Job id -> job. Of ended jobs `values` and `brief` leave out what is in `Brief.cold`, which `get` has.
 
     A job that was terminated has all of them.
     """
@@ -120,7 +123,8 @@ class Jobs(MutableMapping[str, Job]):
             return job
         cold = _cold.decode(bytes(cramjam.lz4.decompress_block(packed)))
         request = cold.digest.hex() if cold.digest else cold.request
-        return replace(job, lanes_done=cold.lanes_done, input=cold.input, request=request)
+        source = job.source if cold.identity is None else replace(job.source, identity=cold.identity)
+        return replace(job, lanes_done=cold.lanes_done, input=cold.input, request=request, source=source)
 
     def __setitem__(self, job_id: str, job: Job) -> None:
         """Take in a state."""
