@@ -18,7 +18,7 @@ from control.creation.same_file import applied_before
 from control.door.door import CommandRecord, Door
 from control.door.senders import BY_TOPIC, Headers, is_asked
 from control.entry import Head, head_of, job_named, readable, surplus_problem
-from control.errors import Rejected
+from control.errors import Rejected, UnwrittenError
 from control.jobtable import JobTable
 from control.machine.context import Context
 from control.outbox import Outbox, Publish, StatesAhead, Written
@@ -69,6 +69,8 @@ class ControlAgent:
         self._states = StatesAhead(jobs)
         self._outbox = Outbox()
         self._writing = asyncio.Lock()
+        self._broken = False
+        """A write has failed: what has been decided since follows from states that nobody has."""
         self._catalog = catalog
         self._partitions = partitions
         self._publish = publish
@@ -88,6 +90,7 @@ class ControlAgent:
         It starts the queued jobs whose turn has come: the agent before this one may have died before it could.
         """
         # A state may claim an offset beyond the end of the topic. It must not hide the commands that will have it.
+        self.forget()
         if self._door is not None:
             self._door.opened()
         self._newest_offset = max((job.command_offset for job in self._jobs if job.command_offset < end), default=-1)
@@ -98,14 +101,22 @@ class ControlAgent:
         """Write what follows from the commands that have been taken. Raises the errors of `publish`.
 
         Once it has returned, all commands that were taken before the call may be acknowledged.
+
+        Raises:
+            UnwrittenError: an earlier call has failed.
         """
         async with self._writing:
+            self._require_written()
             outbox, self._outbox = self._outbox, Outbox()
             for record in outbox.history:
                 _log(record)
-            for step in outbox.steps:
-                if step:
-                    await self._publish(step)
+            try:
+                for step in outbox.steps:
+                    if step:
+                        await self._publish(step)
+            except BaseException:
+                self._broken = True
+                raise
             for record in outbox.history:
                 self._on_history(record)
             for job in outbox.states:
@@ -115,6 +126,11 @@ class ControlAgent:
         """Commands that have been taken and not settled are another agent's: it gets them again, and decides anew."""
         self._outbox = Outbox()
         self._states.forget()
+        self._broken = False
+
+    def _require_written(self) -> None:
+        if self._broken:
+            raise UnwrittenError("an earlier command could not be carried out; it comes again, with those behind it")
 
     async def handle(self, offset: int, at: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Carry out one command, as `take` and `settle` do for several."""
@@ -133,7 +149,9 @@ class ControlAgent:
 
         Raises:
             UndecodableError: the record is no command of any job. Its refusal stands in the history.
+            UnwrittenError: as `settle`.
         """
+        self._require_written()
         if offset <= self._newest_offset:
             return  # Kafka delivers it again. Judged anew, a command that was refused then could be carried out now.
         at = moment(at)
@@ -254,7 +272,7 @@ class ControlAgent:
         ]
         if expired:
             await self.settle()  # what is written later than that state may not be lost either
-            leaving = [job for job in expired[:SWEEP_JOBS] if self._jobs.get(job.id) is job]
+            leaving = [job for job in expired[:SWEEP_JOBS] if self._jobs.is_newest(job)]
             await self._publish([Written("jobs", job.id.encode(), None) for job in leaving])
             for job in leaving:
                 self._jobs.remove(job.id)

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+class UnwrittenError(Exception):
+    """What follows from an earlier command could not be written, so nothing that was decided after it may be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """A command that changes nothing."""

@@ -99,6 +99,11 @@ class JobTable:
             self.put(job)
         return job
 
+    def is_newest(self, job: Job) -> bool:
+        """Whether this state, which may be in brief, is the one that the table has."""
+        now = self._jobs.brief(job.id)
+        return now is not None and not is_newer(job, now) and not is_newer(now, job)
+
     def put(self, job: Job) -> bool:
         """Take in a state; False: it is known, or an older one."""
         before = self._jobs.brief(job.id)

@@ -134,7 +134,7 @@ REPORT_MAPPINGS: dict[str, dict[str, Any]] = {
             "job_id": {"type": "keyword"},
             "document": {"type": "keyword", "doc_values": False},
             "created": {"type": "integer", "doc_values": False},
-            **dict.fromkeys(("row", "first_row", "last_row", "entries"), _LONG),
+            **dict.fromkeys(("row", "first_row", "last_row", "entries", "order"), _LONG),
             "images": {"type": "object", "enabled": False},
         },
     },

@@ -11,8 +11,8 @@ import msgspec
 from api.readmodel.job_index import JobIndex, LaneState
 from schemas.job import ENDED, Job
 
-MOST_KEPT: Final = 2000
-"""Of some two kilobytes each: two pages of the longest that there are."""
+MOST_BYTES: Final = 8 * 1024 * 1024
+"""Of views that are kept: some 4,000, of which a page has at most 1,000."""
 
 
 class _Kept(NamedTuple):
@@ -25,21 +25,29 @@ class _Kept(NamedTuple):
 class EncodedViews:
     """For one event loop."""
 
-    def __init__(self, view: JobIndex, most: int = MOST_KEPT) -> None:
+    def __init__(self, view: JobIndex, most_bytes: int = MOST_BYTES) -> None:
         self._view = view
-        self._most = most
+        self._most = most_bytes
+        self._bytes = 0
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
     def of(self, job: Job, encoded: Callable[[Job], bytes]) -> msgspec.Raw:
         """The view of a job, which may be given in brief; `encoded` makes it of the whole job and its lanes."""
         brief = self._view.jobs.brief(job.id)
         if brief is None or brief.state not in ENDED:  # its rate changes while nothing else does
+            self._drop(job.id)
             return msgspec.Raw(encoded(brief or job))
         kept, lanes = self._kept.get(job.id), list(self._view.lanes(job.id))
         if kept is None or kept.job is not brief or kept.lanes != lanes:
-            whole = self._view.jobs[job.id]
-            kept = self._kept[job.id] = _Kept(brief, lanes, msgspec.Raw(encoded(whole)))
+            self._drop(job.id)
+            kept = self._kept[job.id] = _Kept(brief, lanes, msgspec.Raw(encoded(self._view.jobs[job.id])))
+            self._bytes += len(memoryview(kept.view))
         self._kept.move_to_end(job.id)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        while self._bytes > self._most:
+            self._drop(next(iter(self._kept)))
         return kept.view
+
+    def _drop(self, job_id: str) -> None:
+        kept = self._kept.pop(job_id, None)
+        if kept is not None:
+            self._bytes -= len(memoryview(kept.view))

@@ -102,7 +102,7 @@ class BulkSink:
     ) -> T:
         """The answer to one request, which is made again, after pauses, until Elasticsearch answers it.
 
-        One that writes `little` goes out at once.
+        A `little` one goes out at once.
 
         One that `writes`, and that may have been sent, is unanswered until the same request has an answer, or until
         `late_seconds` after its last try: Elasticsearch may carry it out later. So long it is made again although the
@@ -183,6 +183,10 @@ class BulkSink:
             raise
         else:
             tries.goes_on()
+
+    async def rest(self, seconds: float) -> None:
+        """Wait before something is tried again that others were faster with."""
+        await self._clock.sleep(seconds)
 
     async def _wait(self, reason: str, seconds: float) -> None:
         self.on_degraded(reason)

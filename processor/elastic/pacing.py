@@ -3,7 +3,7 @@
 With two allowed in flight, the second does not help while Elasticsearch is at work on the first: it waits in a queue
 there, and a job that is paused meanwhile has to wait for it. So it is sent shortly before the first is due.
 
-Requests that only read have as many slots of their own, and those that write little need none. They take Elasticsearch
+Requests that only read have as many slots of their own, and little ones need none. They take Elasticsearch
 little time, so a pause hardly waits for them; and a batch that has to read first, or to note what it has done, does not
 wait for the large writes of the others.
 """
@@ -49,12 +49,12 @@ class Pace:
     @contextlib.asynccontextmanager
     async def slot(self, writes: bool = True, little: bool = False) -> AsyncIterator[None]:
         """Wait for a slot, and have it until the request is answered or has failed."""
+        if little:
+            yield
+            return
         if not writes:
             async with self._reads:
                 yield
-            return
-        if little:
-            yield
             return
         async with self._door:
             while (wait := self.wait_seconds()) > 0:

@@ -28,6 +28,10 @@ class _Asked:
             self.answer.set_exception(error)
 
 
+class _NotTogetherError(Exception):
+    """A request of several jobs was not answered at once."""
+
+
 class SharedSearches:
     """One worker's."""
 
@@ -35,6 +39,7 @@ class SharedSearches:
         self._sink = sink
         self._waiting: list[_Asked] = []
         self._sending: asyncio.Task[None] | None = None
+        self._alone: set[asyncio.Task[None]] = set()
 
     async def ask(self, index: str, searches: Sequence[Mapping[str, Any]], gate: Gate) -> Answers:
         """The answer to each search; `searches` as in `_msearch`, a header and a body for each. An index that is
@@ -64,20 +69,27 @@ class SharedSearches:
     async def _send(self, index: str, some: Sequence[_Asked]) -> None:
         try:
             await self._send_together(index, some)
-        except CannotGoOnError as error:
+        except (CannotGoOnError, _NotTogetherError) as error:
             if len(some) == 1:
                 some[0].fail(error)
                 return
-            for one in some:  # whose search it is that is refused can't be told
-                await self._send(index, [one])
+            for one in some:  # whose search it is that is refused, or takes too long, can't be told
+                task = asyncio.create_task(self._send(index, [one]))
+                self._alone.add(task)
+                task.add_done_callback(self._alone.discard)
         except Exception as error:
             for one in some:
                 one.fail(error)
 
     async def _send_together(self, index: str, some: Sequence[_Asked]) -> None:
         passed = list(some)
+        tries = 0
 
         def some_pass() -> bool:
+            nonlocal tries
+            tries += 1
+            if tries > 1 and len(some) > 1:
+                raise _NotTogetherError
             passed.clear()
             for one in some:
                 if not one.answer.done():

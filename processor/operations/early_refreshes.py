@@ -26,24 +26,26 @@ class EarlyRefreshes:
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
         """Index -> rows given back in it since the last refresh from here."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        """Index -> the refresh that is under way."""
 
     def given_back(self, work: Work, rows: int) -> None:
         """Note that a rollback has changed so many documents; nobody waits for the refresh that this may begin."""
         index = work.data_index
         count = self._rows.get(index, 0) + rows
-        if count >= ROWS:
+        if count >= ROWS and index not in self._tasks:
             count = 0
-            task = asyncio.create_task(_refresh(work, index))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task = self._tasks[index] = asyncio.create_task(_refresh(work, index))
+            task.add_done_callback(lambda _: self._tasks.pop(index))
         self._rows[index] = count
 
 
 async def _refresh(work: Work, index: str) -> None:
     client = work.sink.client
     try:
-        await work.sink.ask(lambda: client.indices.refresh(index=index, ignore_unavailable=True), work.gate)
+        await work.sink.ask(
+            lambda: client.indices.refresh(index=index, ignore_unavailable=True), work.gate, little=True
+        )
     except FencedError:
         return
     except Exception as error:  # nothing is lost: the count at the end asks again, and fails the job if it has to

@@ -8,11 +8,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Final
 
 from control.agent import ControlAgent
 from control.door.senders import Headers
+from control.errors import UnwrittenError
 from processor.stream.acknowledgement import Acknowledgeable
 from runtime.telemetry.tracing import parent_in, span
+
+MOST_TAKEN: Final = 1000
+"""Commands that wait to be written: no more are taken until they are."""
 
 
 class CommandIntake:
@@ -26,6 +31,10 @@ class CommandIntake:
         self._on_settled = on_settled
         self._taken: list[tuple[Acknowledgeable, int | None]] = []
         self._woken = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._released = 0
+        """How often the commands have been another worker's, or may have been."""
 
     async def take(
         self, offset: int, at: int, key: bytes | None, value: bytes | None, headers: Headers, receipt: Acknowledgeable
@@ -34,8 +43,13 @@ class CommandIntake:
 
         Raises:
             UndecodableError: it is no command. It is to be skipped.
+            UnwrittenError: an earlier one could not be carried out.
         """
+        released = self._released
+        await self._room.wait()
         async with self.commanding:
+            if released != self._released:
+                return  # its owner gets it again
             with span("command", parent_in(headers)):
                 await self._control.take(offset, at, key, value, headers)
         self._note(receipt, at)
@@ -47,6 +61,8 @@ class CommandIntake:
     def _note(self, receipt: Acknowledgeable, at: int | None) -> None:
         self._taken.append((receipt, at))
         self._woken.set()
+        if len(self._taken) >= MOST_TAKEN:
+            self._room.clear()
 
     async def run(self) -> None:
         """Write what has been decided on, again and again. Raises KafkaError, and FencedError without a lease."""
@@ -58,7 +74,10 @@ class CommandIntake:
     async def settle(self) -> None:
         """Write and acknowledge what has been decided on. Raises as `run`."""
         taken, self._taken = self._taken, []
-        await self._control.settle()
+        try:
+            await self._control.settle()
+        finally:
+            self._room.set()
         now = time.time()
         for receipt, at in taken:
             if at is not None:
@@ -67,8 +86,21 @@ class CommandIntake:
 
     async def release(self, lost: bool) -> None:
         """The next command may be another worker's. `lost`: those that are not written are, too."""
+        self._released += 1
         async with self.commanding:
             if lost:
-                self._taken.clear()
-                self._control.forget()
-            await self.settle()
+                self._forget()
+            try:
+                await self.settle()
+            except UnwrittenError:  # its next owner gets them again
+                self._forget()
+
+    async def take_over(self, at: int, end: int) -> None:
+        """Have the agent take over, with `commanding` held; see there."""
+        self._forget()
+        await self._control.take_over(at, end)
+
+    def _forget(self) -> None:
+        self._taken.clear()
+        self._room.set()
+        self._control.forget()

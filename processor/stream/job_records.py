@@ -29,6 +29,8 @@ class JobRecords:
 
     def take(self, offset: int, key: bytes | None, value: bytes | None) -> None:
         """Take a record. It is in the table after the next `apply`, if none of the same job comes until then."""
+        if offset < self.next:
+            return  # it has been taken before
         before = self._unread.get(key)
         if before is not None and not _looks_like_a_state(key, before[1]):
             self.apply()  # a dead letter is to be made of it

@@ -268,7 +268,7 @@ def test_jobs_that_end_while_a_process_starts_are_kept_as_those_that_end_later()
 def test_a_kept_view_of_an_ended_job_is_that_of_its_newest_state_and_lanes() -> None:
     ended = job(9, state=State.COMPLETED, ended_at=NOW, applied=LaneTotals(rows_applied=4))
     view = view_of(JobSeen("j1", job()), JobSeen("j2", ended_as("j2")))
-    views, made = EncodedViews(view, most=1), Counter[str]()
+    views, made = EncodedViews(view, most_bytes=1500), Counter[str]()
 
     def encoded(one: Job) -> bytes:
         made[one.id] += 1

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from control.agent import ControlAgent
 from control.jobtable import JobTable
 from control.outbox import Written
-from schemas.job import Job, State
+from schemas.job import Job, LaneTotals, State
 from schemas.messages.codec import encode
 from schemas.messages.commands import PauseJob
 from schemas.topics import DAY_MS
@@ -28,6 +28,9 @@ OLD = Job(
     command_offset=1,
     partitions=2,
     ended_at=NOW - 31 * DAY_MS,
+    lanes_done={0: LaneTotals(rows_applied=5)},
+    applied=LaneTotals(rows_applied=5),
+    request="5f" * 32,
 )
 
 
@@ -39,6 +42,7 @@ def test_an_ended_job_leaves_after_its_time() -> None:
 
     for job in (
         OLD,
+        replace(OLD, id="never-ran", applied=None),
         replace(OLD, id="recent", ended_at=NOW - 29 * DAY_MS),
         replace(OLD, id="failed", state=State.FAILED),
         replace(OLD, id="running", state=State.RUNNING, ended_at=None),
@@ -47,7 +51,10 @@ def test_an_ended_job_leaves_after_its_time() -> None:
     agent = ControlAgent(jobs, CATALOG, 2, publish, retention_days=30)
     asyncio.run(agent.handle(9, NOW, b"running", encode(PauseJob(job_id="running"))))
     assert {job.id for job in jobs} == {"recent", "failed", "running"}
-    assert [(topic, key) for topic, key, value, _ in written if value is None] == [("jobs", b"old")]
+    assert [(topic, key) for topic, key, value, _ in written if value is None] == [
+        ("jobs", b"old"),
+        ("jobs", b"never-ran"),
+    ]
 
 
 def test_the_newest_state_stays_so_that_old_commands_are_not_carried_out_again() -> None:

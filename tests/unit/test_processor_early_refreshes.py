@@ -35,11 +35,15 @@ def work(client: Indices, name: str = "pets", gate: Callable[[], None] = lambda:
     return Work(world_in(State.ROLLING_BACK).job(), Dataset(name, ()), "sluice", BulkSink(client), gate, at=17)  # type: ignore[arg-type]
 
 
-def rolled_back(works: list[Work], rows: int) -> None:
+def rolled_back(works: list[Work], rows: int, turns: int = 20) -> None:
+    """Give back so many rows of each, one after the other; after each others have so many turns."""
+
     async def story() -> None:
         refreshes = EarlyRefreshes()
         for one in works:
             refreshes.given_back(one, rows)
+            for _ in range(turns):
+                await asyncio.sleep(0)
         for _ in range(20):
             await asyncio.sleep(0)
 
@@ -51,6 +55,12 @@ def test_each_index_is_refreshed_once_enough_of_it_was_given_back() -> None:
     pets, cars = work(client), work(client, "cars")
     rolled_back([pets, cars, pets, pets, pets], ROWS // 2)
     assert client.refreshed == ["sluice-data-pets", "sluice-data-pets"]
+
+
+def test_there_is_one_refresh_of_an_index_at_a_time() -> None:
+    client = Indices()
+    rolled_back([work(client)] * 9, ROWS, turns=0)
+    assert client.refreshed == ["sluice-data-pets"]
 
 
 def test_a_job_that_is_stopped_refreshes_nothing() -> None:

@@ -20,10 +20,16 @@ class Elastic:
         self.go = asyncio.Event()
         self.requests: list[tuple[str, list[str]]] = []
         self.client = self
+        self.overloaded: set[str] = set()
+        """Searches that are never answered."""
 
     async def ask(self, request: Callable[[], Coroutine[Any, Any, Any]], gate: Callable[[], None]) -> Any:
         gate()
-        return await request()
+        answer = await request()
+        if not self.overloaded.intersection(self.requests[-1][1]):
+            return answer
+        gate()  # before it is tried again
+        return await asyncio.Event().wait()
 
     async def msearch(self, index: str, searches: Sequence[Mapping[str, str]], **_: Any) -> Any:
         asked = [search["query"] for search in searches[1::2]]
@@ -89,5 +95,22 @@ def test_a_refusal_is_told_to_the_one_whose_search_is_refused() -> None:
         assert await first and await right == [{"hits": "right"}]
         with pytest.raises(CannotGoOnError):
             await wrong
+
+    tell(story)
+
+
+def test_a_search_that_is_not_answered_holds_up_nobody_else() -> None:
+    async def story(elastic: Elastic, shared: SharedSearches) -> None:
+        elastic.overloaded = {"endless"}
+        elastic.go.set()
+        first = asyncio.create_task(shared.ask("people", searches("first"), lambda: None))
+        endless = asyncio.create_task(shared.ask("people", searches("endless"), lambda: None))
+        others = [asyncio.create_task(shared.ask("people", searches(text), lambda: None)) for text in ("one", "two")]
+        await turns()
+        late = asyncio.create_task(shared.ask("people", searches("late"), lambda: None))
+        for waiting in (first, *others, late):
+            assert await waiting
+        assert not endless.done()
+        endless.cancel()
 
     tell(story)

@@ -26,14 +26,17 @@ from processor.operations.modes.images import (
 )
 from processor.operations.modes.receipts import created_by, without
 from processor.operations.work import Work
+from runtime.retrying import Backoff
 from schemas.job import Job
 from schemas.messages.blocks import RowBlock
 from schemas.messages.formats import IMAGE_GROUPS
 
 GROUP_ROWS: Final = 100
 """So many rows of a block have their images in one document. A search for the image of one reads those of all."""
-ROUNDS: Final = 10
-"""So often a group is read anew that another worker changes."""
+ROUNDS: Final = 100
+"""So often a group is read anew that other batches change."""
+BACKOFF: Final = Backoff(first=0.01, longest=0.5)
+"""Pauses before that: else they would get into each other's way again and again."""
 
 
 class KeptGroup(msgspec.Struct, frozen=True):
@@ -125,7 +128,7 @@ async def take_out(work: Work, documents: Documents, rows: Mapping[str, set[int]
 
     `known`: these as they were read. Raises as `BulkSink.send`.
     """
-    index = images_index(work.prefix)
+    index, pauses = images_index(work.prefix), BACKOFF.pauses()
     for _ in range(ROUNDS):
         changed: list[str] = []
         items: list[bytes] = []
@@ -144,6 +147,7 @@ async def take_out(work: Work, documents: Documents, rows: Mapping[str, set[int]
                 raise CannotGoOnError(f"before-images can't be taken out: {answer.error}")
         if not again:
             return
+        await work.sink.rest(next(pauses))
         known = await read_groups(work, documents, again)
     raise CannotGoOnError("before-images can't be taken out: others change them again and again; try again")
 
