@@ -11,3 +11,7 @@ class StackError(CliError):
     """An error of the local stack; its sentence says what to do, and a log's last lines may follow."""
 
     lines = True
+
+
+class SupervisorEndedError(StackError):
+    """The supervisor ended while a command waited for it."""

@@ -22,6 +22,7 @@ from runtime.clients import librdkafka_config
 from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from runtime.topics.callbacks import GroupCallbacks
 from schemas.topics import DAY_MS, TopicName, topic_name
 
 log = logging.getLogger(__name__)
@@ -119,9 +120,12 @@ class Ownership:
         self._uncommitted = None
         self._polled_at = time.monotonic()
         wanted = topic_name(self._settings.prefix, "job-events")
-        consumer.subscribe([wanted], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+        callbacks = GroupCallbacks()
+        assigned, revoked = callbacks.kept(self._assigned), callbacks.kept(self._revoked)
+        consumer.subscribe([wanted], on_assign=assigned, on_revoke=revoked, on_lost=revoked)
         while not self._stopping.is_set():
             messages = consumer.consume(_BATCH, _POLL_SECONDS)
+            callbacks.require()
             self._stood_still()
             if self._delivering is not None and self._delivering.done():
                 raise RuntimeError("the deliveries have ended")

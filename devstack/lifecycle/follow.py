@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from devstack import processes, state
-from devstack.errors import StackError
+from devstack.errors import StackError, SupervisorEndedError
 from devstack.layout import Layout
 from devstack.state import Record, State
 from runtime.text.terminal import say, visible
@@ -39,7 +39,7 @@ def until_ready(
     with _changing_line() as show:
         while not (giving_up and giving_up.is_set()):
             if not supervised():
-                raise StackError(_with_log("The supervisor ended", layout.log("supervisor")))
+                raise SupervisorEndedError(_with_log("The supervisor ended", layout.log("supervisor")))
             now = state.read_state(layout.state_file)
             if now and processes.Identity(now.supervisor_pid, now.supervisor_created).alive():
                 show(_summary(now))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from devstack import descriptors, processes, state
-from devstack.errors import StackError
+from devstack.errors import StackError, SupervisorEndedError
 from devstack.layout import Layout
 from devstack.lifecycle import follow
 from devstack.lifecycle.shutdown import down
@@ -46,8 +46,13 @@ def up(settings: Settings, detach: bool, workers: int | None = None, servers_onl
         if supervised(layout):
             _require_same_addresses(settings, layout)
             _want(layout, workers, servers_only, fresh=False)
-            follow.until_ready(layout, lambda: supervised(layout))
-            return
+            try:
+                follow.until_ready(layout, lambda: supervised(layout))
+                return
+            except SupervisorEndedError:
+                if supervised(layout):
+                    raise
+                # It was ending already when it was met: what it has left is taken over.
         left = _left_running(settings, layout)
         _want(layout, workers, servers_only, fresh=not left)
         # Here an error can be shown on the terminal; that of a port before anything is downloaded.

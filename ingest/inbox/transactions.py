@@ -31,6 +31,7 @@ from ingest.publisher import MESSAGE_BYTES
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from runtime.topics.callbacks import GroupCallbacks
 from runtime.topics.reading import TopicReading
 from schemas.messages.codec import UndecodableError, decode, encode
 from schemas.messages.dead_letters import RejectedRecord
@@ -87,9 +88,9 @@ class InboxConsumer:
         self._consumer: Any = Consumer({**config, "error_cb": self._on_error})
         known = self._consumer.list_topics(self._topic, timeout=_KAFKA_SECONDS)
         self._around = around(len(known.topics[self._topic].partitions))
-        self._consumer.subscribe(
-            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
-        )
+        self._callbacks = GroupCallbacks()
+        assigned, revoked = self._callbacks.kept(self._on_assign), self._callbacks.kept(self._on_revoke)
+        self._consumer.subscribe([self._topic], on_assign=assigned, on_revoke=revoked, on_lost=revoked)
 
     @property
     def partitions(self) -> int:
@@ -111,7 +112,9 @@ class InboxConsumer:
             KafkaException: a new partition's checkpoints can't be read.
         """
         count = size = 0
-        for record in self._consumer.consume(most, seconds):
+        records = self._consumer.consume(most, seconds)
+        self._callbacks.require()
+        for record in records:
             error = record.error()
             if error is not None:
                 log.warning("inbox: %s", error, extra=as_event("kafka.trouble"))

@@ -123,6 +123,14 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
         return Batch(records, self.current_assignment)
 
     @property
+    def broken(self) -> bool:
+        """Whether aiokafka's member of the group has ended with an error: it joins no more, and nobody is told."""
+        if self._consumer is None:
+            return False
+        task = getattr(self._consumer._coordinator, "_coordination_task", None)
+        return task is not None and task.done() and not task.cancelled() and task.exception() is not None
+
+    @property
     def is_member(self) -> bool:
         """Whether this worker is a member of the group, as far as it knows. One that is not has lost its partitions."""
         return bool(self._ensure_consumer()._coordinator.generation != DEFAULT_GENERATION_ID)
@@ -146,8 +154,8 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
 
     @property
     def last_heartbeat(self) -> float:
-        """See the thread's."""
-        return float(self._thread.last_heartbeat)
+        """See the thread's; minus infinity once the member of the group has broken down: it can't recover."""
+        return -math.inf if self._thread.broken else float(self._thread.last_heartbeat)
 
     def _new_consumer_thread(self) -> Any:
         return _Thread(self, loop=self.loop, beacon=self.beacon)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from control.creation.starting import real_job
 from control.jobtable import JobTable
 from control.newer_states import read_history
+from control.outbox import Written
 from control.predicates import halting, runnable, understood
 from ingest.inbox.acceptance import takes_rows
 from ingest.plan_validity import PlanValidity, judge
@@ -88,9 +90,9 @@ def test_the_control_agent_refuses_requests_and_puts_reports_back(caplog: pytest
     written: list[tuple[str, bytes, bytes | None]] = []
     publish = world.agent._publish
 
-    async def noted(topic: Any, key: bytes, value: bytes | None) -> None:
-        written.append((topic, key, value))
-        await publish(topic, key, value)
+    async def noted(records: Sequence[Written]) -> None:
+        written.extend((topic, key, value) for topic, key, value, _ in records)
+        await publish(records)
 
     world.agent._publish = noted
     world.agent._sleep = sleep

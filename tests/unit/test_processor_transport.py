@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from faust.types import TP
 from mode.utils.queues import FlowControlQueue
 
 from processor.stream.faust_app import make_app
-from processor.stream.transport import Batch, NoReadOffsets, SteadyFlow, WorkerConsumer
+from processor.stream.transport import Batch, NoReadOffsets, SteadyFlow, WorkerConsumer, _Thread
 from runtime.settings import Settings
 
 PARTITION = TP("rows", 0)
@@ -207,3 +208,31 @@ def message_at(app: Any, offset: int) -> Any:
     more = dict.fromkeys(names.split())
     record = SimpleNamespace(topic="rows", partition=0, offset=offset, key=b"", value=b"", **more)
     return app.consumer._to_message(PARTITION, record)
+
+
+def test_a_worker_whose_membership_has_broken_down_has_no_lease() -> None:
+    """aiokafka's coordinator can end with an error, when Kafka has no broker to name for a moment, and tells nobody."""
+
+    async def story() -> None:
+        thread: Any = object.__new__(_Thread)
+        thread.__dict__.update(last_heartbeat=math.inf, _consumer=None)
+        consumer: Any = object.__new__(WorkerConsumer)
+        object.__setattr__(consumer, "_thread", thread)
+        assert consumer.last_heartbeat == math.inf
+
+        async def breaks() -> None:
+            raise AssertionError("Did we not perform bootstrap?")
+
+        async def ends() -> None: ...
+
+        for work, heartbeat in ((breaks, -math.inf), (ends, math.inf)):
+            task = asyncio.create_task(work())
+            await asyncio.wait([task])
+            thread._consumer = SimpleNamespace(_coordinator=SimpleNamespace(_coordination_task=task))
+            assert consumer.last_heartbeat == heartbeat
+        running = asyncio.create_task(asyncio.sleep(60))
+        thread._consumer = SimpleNamespace(_coordinator=SimpleNamespace(_coordination_task=running))
+        assert consumer.last_heartbeat == math.inf
+        running.cancel()
+
+    asyncio.run(story())
