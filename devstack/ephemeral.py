@@ -133,6 +133,6 @@ class Servers:
 
 
 def _short_lived(program: Program) -> Program:
-    """The program with the JVM's first compiler alone."""
+    """The program with the JVM's first compiler alone, and no nicer than the tests: they all wait for it."""
     java, *flags = program.command
-    return replace(program, command=(java, jvm.FIRST_COMPILER_ONLY, *flags))
+    return replace(program, command=(java, jvm.FIRST_COMPILER_ONLY, *flags), niceness=0)

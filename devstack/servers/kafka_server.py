@@ -37,8 +37,9 @@ PROPERTIES: Final = {
     "share.coordinator.state.topic.num.partitions": "1",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
-    # After a crash the controller waits this long before it lets the same broker in again.
-    "broker.session.timeout.ms": "4000",
+    # After a crash the controller waits this long before it lets the same broker in again; and a broker that gets no
+    # processor for so long, on a very busy machine, is taken for dead.
+    "broker.session.timeout.ms": "9000",
     "broker.heartbeat.interval.ms": "1000",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
