@@ -53,18 +53,10 @@ class Publisher:
         Raises:
             aiokafka.errors.KafkaError: Kafka did not take one in time. Its fate is unknown; writing it again is safe.
         """
-        sent = [
-            await self._producer.send(
-                topic_name(self._prefix, topic),
-                key=key,
-                value=value,
-                partition=partition,
-                headers=[*format_headers(), *trace_headers()],
-            )
+        await self._send(
+            (topic, key, value, partition, [*format_headers(), *trace_headers()])
             for topic, key, value, partition in records
-        ]
-        if sent:
-            await asyncio.gather(*sent)
+        )
 
     async def write(self, records: Iterable[Written]) -> None:
         """Write records, those of a partition in this order, and wait until all are safe.
@@ -72,17 +64,10 @@ class Publisher:
         Raises:
             aiokafka.errors.KafkaError: as `publish_all`.
         """
-        sent = [
-            await self._producer.send(
-                topic_name(self._prefix, record.topic),
-                key=record.key,
-                value=record.value,
-                headers=[*format_headers(), *(record.headers or trace_headers())],
-            )
-            for record in records
-        ]
-        if sent:
-            await asyncio.gather(*sent)
+        await self._send(
+            (topic, key, value, None, [*format_headers(), *(headers or trace_headers())])
+            for topic, key, value, headers in records
+        )
 
     async def copy(
         self, topic: TopicName, records: Iterable[tuple[bytes | None, bytes, Iterable[tuple[str, bytes]]]]
@@ -92,13 +77,7 @@ class Publisher:
         Raises:
             aiokafka.errors.KafkaError: as `publish_all`.
         """
-        name = topic_name(self._prefix, topic)
-        sent = [
-            await self._producer.send(name, key=key, value=value, headers=list(headers))
-            for key, value, headers in records
-        ]
-        if sent:
-            await asyncio.gather(*sent)
+        await self._send((topic, key, value, None, list(headers)) for key, value, headers in records)
 
     async def bury(self, letters: Iterable[DeadLetter]) -> None:
         """Write dead letters and wait until all are safe.
@@ -106,15 +85,27 @@ class Publisher:
         Raises:
             aiokafka.errors.KafkaError: as `publish_all`.
         """
-        topic = topic_name(self._prefix, "dead-letters")
-        sent = [
-            await self._producer.send(
-                topic,
-                key=key,
-                value=value,
-                headers=[*format_headers(), *((name, text.encode()) for name, text in headers.items())],
+        await self._send(
+            (
+                "dead-letters",
+                key,
+                value,
+                None,
+                [*format_headers(), *((name, text.encode()) for name, text in headers.items())],
             )
             for key, value, headers in letters
+        )
+
+    async def _send(
+        self,
+        records: Iterable[tuple[TopicName, bytes | None, bytes | None, int | None, list[tuple[str, bytes]]]],
+    ) -> None:
+        """Write records (topic, key, value, partition, headers), and wait until all are safe."""
+        sent = [
+            await self._producer.send(
+                topic_name(self._prefix, topic), key=key, value=value, partition=partition, headers=headers
+            )
+            for topic, key, value, partition, headers in records
         ]
         if sent:
             await asyncio.gather(*sent)
