@@ -49,7 +49,7 @@ class Upload:
     def __init__(self, undecoded: AsyncElasticsearch | None = None) -> None:
         """`undecoded`: a client whose answers are bytes, for documents that go back as they were."""
         self._documents = Documents(undecoded)
-        self._refreshes = EarlyRefreshes()
+        self._refreshes = EarlyRefreshes(self._documents)
 
     async def apply(self, work: Work, blocks: Sequence[Block]) -> Result:
         """See Operation. One bulk request for all blocks, their rejected rows included."""

@@ -11,6 +11,7 @@ import pytest
 from processor.elastic.bulk import BulkSink
 from processor.errors import FencedError
 from processor.operations.early_refreshes import ROWS, EarlyRefreshes
+from processor.operations.modes.found import Documents
 from processor.operations.work import Work
 from schemas.descriptors.datasets import Dataset
 from schemas.job import State
@@ -39,7 +40,7 @@ def rolled_back(works: list[Work], rows: int, turns: int = 20) -> None:
     """Give back so many rows of each, one after the other; after each others have so many turns."""
 
     async def story() -> None:
-        refreshes = EarlyRefreshes()
+        refreshes = EarlyRefreshes(Documents())
         for one in works:
             refreshes.given_back(one, rows)
             for _ in range(turns):

@@ -161,10 +161,12 @@ class Documents:
         """The answers to bulk items; none for none. Raises as `BulkSink.send`."""
         return await work.sink.send(items, work.gate) if items else []
 
-    async def refresh(self, work: Work, index: str) -> None:
-        """Have searches of an index see what is there now. Raises as `BulkSink.ask`."""
+    async def refresh(self, work: Work, index: str, *, little: bool = False) -> None:
+        """Have searches of an index see what is there now. `little` and what it raises: as `BulkSink.ask`."""
         client = work.sink.client
-        await work.sink.ask(lambda: client.indices.refresh(index=index, ignore_unavailable=True), work.gate)
+        await work.sink.ask(
+            lambda: client.indices.refresh(index=index, ignore_unavailable=True), work.gate, little=little
+        )
 
     async def refresh_once(self, work: Work, index: str) -> None:
         """As `refresh`, unless this worker has done it in this epoch and run of the job."""
