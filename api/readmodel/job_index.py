@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from bisect import bisect_left
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -140,14 +141,8 @@ def with_offset(packed: bytes, offset: int) -> bytes:
     if packed[-_OFFSET:] < entry:
         return packed + entry
     # What lies before the records that are read at the start comes after these.
-    first, end = 0, len(packed) // _OFFSET
-    while first < end:
-        middle = (first + end) // 2
-        if packed[middle * _OFFSET : (middle + 1) * _OFFSET] < entry:
-            first = middle + 1
-        else:
-            end = middle
-    at = first * _OFFSET
+    places = range(0, len(packed), _OFFSET)
+    at = places[bisect_left(places, entry, key=lambda place: packed[place : place + _OFFSET])]
     return packed if packed[at : at + _OFFSET] == entry else packed[:at] + entry + packed[at:]
 
 
