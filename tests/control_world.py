@@ -51,6 +51,18 @@ SOME = LaneTotals(rows_applied=5, blocks=1, last_row=10)
 T = TypeVar("T")
 
 
+def noted(record: Written, history: list[History], plans: list[Plan]) -> list[Job]:
+    """Adds what the agent has written to the history or to the plans; answers the state, if it is one."""
+    match record.topic:
+        case "job-events":
+            history.append(decode(record.value, History))
+        case "plans":
+            plans.append(decode(record.value, Plan))
+        case "jobs":
+            return [decode(record.value, Job)]
+    return []
+
+
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine that never really waits."""
     try:
@@ -77,14 +89,8 @@ class World:
         )
 
     async def _publish(self, records: Sequence[Written]) -> None:
-        for topic, _, value, _ in records:
-            match topic:
-                case "job-events":
-                    self.history.append(decode(value, History))
-                case "plans":
-                    self.plans.append(decode(value, Plan))
-                case "jobs":
-                    self.states.append(decode(value, Job))
+        for record in records:
+            self.states += noted(record, self.history, self.plans)
 
     def send(self, command: Command | bytes) -> None:
         """Put a command at the end of the topic and have it carried out."""

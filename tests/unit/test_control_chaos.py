@@ -20,7 +20,7 @@ from control.jobtable import JobTable
 from control.outbox import Written
 from control.predicates import halting
 from schemas.job import BUSY, RESTING, Input, Job, LaneTotals, State
-from schemas.messages.codec import decode, encode
+from schemas.messages.codec import encode
 from schemas.messages.commands import (
     Command,
     InputAdvanced,
@@ -45,6 +45,7 @@ from tests.control_world import (
     corrections,
     input_ended,
     lanes_done,
+    noted,
     rested,
     run,
     upload,
@@ -106,18 +107,12 @@ class Disturbed:
         run(self.agent.take_over(moment, 2**62))
 
     async def _publish(self, records: Sequence[Written]) -> None:
-        for topic, key, value, _ in records:
+        for record in records:
             if self.writes_left is not None:
                 if self.writes_left == 0:
                     raise CrashError
                 self.writes_left -= 1
-            match topic:
-                case "job-events":
-                    self.history.append(decode(value, History))
-                case "plans":
-                    self.plans.append(decode(value, Plan))
-                case "jobs":
-                    self.durable[key.decode()] = decode(value, Job)
+            self.durable.update((job.id, job) for job in noted(record, self.history, self.plans))
 
 
 class Chaos(RuleBasedStateMachine):
