@@ -70,7 +70,7 @@ class ControlAgent:
         self._outbox = Outbox()
         self._writing = asyncio.Lock()
         self._broken = False
-        """A write has failed: what has been decided since follows from states that nobody has."""
+        """A write has failed. The agent may have decided on later commands by a state that is not in Kafka."""
         self._catalog = catalog
         self._partitions = partitions
         self._publish = publish
@@ -89,10 +89,10 @@ class ControlAgent:
 
         It starts the queued jobs whose turn has come: the agent before this one may have died before it could.
         """
-        # A state may claim an offset beyond the end of the topic. It must not hide the commands that will have it.
         self.forget()
         if self._door is not None:
             self._door.opened()
+        # A state may claim an offset beyond the end of the topic. It must not hide the commands that will have it.
         self._newest_offset = max((job.command_offset for job in self._jobs if job.command_offset < end), default=-1)
         self._start_next(-1, at)
         await self.settle()

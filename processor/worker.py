@@ -115,7 +115,7 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     app = worker.app
     app.finalize()
     await asyncio.to_thread(worker.read_ahead, stopped.done)
-    collect_seldom()  # nor what has come of the control table
+    collect_seldom()  # the garbage collector need not look through the control table's jobs either
     return_freed_memory()
     leased = asyncio.create_task(lease.run())
     await app.start()

@@ -124,7 +124,8 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
 
     @property
     def broken(self) -> bool:
-        """Whether aiokafka's member of the group has ended with an error: it joins no more, and nobody is told."""
+        """Whether aiokafka's group coordinator task has ended with an error. It does not join the group again, and
+        aiokafka raises the error to nobody who reads records the way Faust does."""
         if self._consumer is None:
             return False
         task = getattr(self._consumer._coordinator, "_coordination_task", None)

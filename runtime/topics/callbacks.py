@@ -1,7 +1,7 @@
 """Callbacks of a consumer's group whose errors reach the caller.
 
-confluent-kafka hands a KafkaException of a callback on as its bare KafkaError. That is no subclass of BaseException, so
-no `except` with a class catches it, and it ends the thread that called `consume`.
+When a callback raises a KafkaException, confluent-kafka raises the KafkaError inside it from `consume`. KafkaError is
+no subclass of BaseException, so `except Exception` does not catch it, and the thread that called `consume` ends.
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ def message_at(app: Any, offset: int) -> Any:
 
 
 def test_a_worker_whose_membership_has_broken_down_has_no_lease() -> None:
-    """aiokafka's coordinator can end with an error, when Kafka has no broker to name for a moment, and tells nobody."""
+    """aiokafka's coordinator task ends with an error when Kafka's metadata names no broker for a moment."""
 
     async def story() -> None:
         thread: Any = object.__new__(_Thread)
