@@ -22,7 +22,7 @@ from runtime.clients import elasticsearch, librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
 from tests.forking import Forked, end_with_parent
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -32,8 +32,7 @@ ROOT = Path(__file__).parent.parent
 MODULES: dict[Role, str] = {"api": "api.server", "ingest": "ingest", "worker": "processor"}
 REQUEST_SECONDS = "4"
 """Time limit of the processes' requests to Elasticsearch, short because some tests wait for it."""
-READY_SECONDS = 180.0
-STOP_SECONDS = 50.0
+STOP_SECONDS = 120.0
 ENDED = ("COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "ROLLED_BACK", "FAILED")
 
 _ENTRY = re.compile(r"^(?=\d{4}-\d\d-\d\d )", re.MULTILINE)
@@ -190,9 +189,9 @@ class Cluster:
 
     def wait_ready(self, *processes: Process) -> None:
         for process in processes:
-            wait_until(lambda p=process: p.ready or not p.alive, READY_SECONDS, f"{process.name} is ready")  # type: ignore[misc]
+            wait_until(lambda p=process: p.ready or not p.alive, f"{process.name} is ready")  # type: ignore[misc]
             if not process.alive and (process.excused or process.lost_its_lease):
-                again = wait_until(lambda r=process.role: self.living(r), READY_SECONDS, f"another {process.role}")  # type: ignore[misc]
+                again = wait_until(lambda r=process.role: self.living(r), f"another {process.role}")  # type: ignore[misc]
                 self.wait_ready(again[-1])
                 continue
             assert process.alive, f"{process.name} has ended:\n{process.log}"
@@ -213,14 +212,14 @@ class Cluster:
     def api(self) -> Process:
         return self.living("api")[0]
 
-    def wait(self, condition: Callable[[], T], seconds: float, what: str) -> T:
+    def wait(self, condition: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
         """As `wait_until`; it fails at once if a process ends by itself."""
 
         def tended() -> T:
             self._tend()
             return condition()
 
-        return wait_until(tended, seconds, what)
+        return wait_until(tended, what, seconds)
 
     def _supervise(self) -> None:
         """Restart processes that end because the machine is overloaded, as the supervisor would."""
@@ -329,7 +328,7 @@ class Cluster:
         answer = self.request("PUT", f"/v1/jobs/{job_id}/rate", json={"rows_per_second": rows_per_second})
         assert answer.is_success or (rows_per_second is None and answer.status_code == 409), answer.text
 
-    def wait_state(self, job_id: str, *states: str, seconds: float = 240) -> Json:
+    def wait_state(self, job_id: str, *states: str, seconds: float = PATIENCE_SECONDS) -> Json:
         """Wait until the job is in one of these states; fails at once when it has ended in another."""
 
         def there() -> Json | None:
@@ -339,9 +338,9 @@ class Cluster:
             assert job["state"] not in ENDED, f"wanted {states}: {job}\n{self.history(job_id)}"
             return None
 
-        return self.wait(there, seconds, f"job {job_id} is {' or '.join(states)}") or {}
+        return self.wait(there, f"job {job_id} is {' or '.join(states)}", seconds) or {}
 
-    def wait_rows(self, job_id: str, rows: int, seconds: float = 120) -> Json:
+    def wait_rows(self, job_id: str, rows: int) -> Json:
         """Wait until so many rows are dealt with (in a rollback: taken out)."""
 
         def there() -> Json | None:
@@ -353,7 +352,7 @@ class Cluster:
             done = counts["rows_rolled_back"] if undo else counts["rows_applied"] + counts["rows_failed"]
             return job if done >= rows else None
 
-        return self.wait(there, seconds, f"{rows} rows of job {job_id} are dealt with") or {}
+        return self.wait(there, f"{rows} rows of job {job_id} are dealt with") or {}
 
     def history(self, job_id: str) -> list[Json]:
         found: list[Json] = self.call("GET", f"/v1/jobs/{job_id}/history")["history"]
@@ -375,9 +374,9 @@ class Cluster:
 def forget(settings: Settings) -> None:
     """Delete the topics and indices, so that the servers do not keep those of every test."""
     admin = AdminClient(librdkafka_config(settings))
-    names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(f"{settings.prefix}.")]
+    names = [name for name in admin.list_topics(timeout=60).topics if name.startswith(f"{settings.prefix}.")]
     for future in (admin.delete_topics(names) if names else {}).values():
-        future.result(timeout=30)
+        future.result(timeout=60)
     with elasticsearch(settings) as client:
         indices = list(client.indices.get(index=f"{settings.prefix}-*", filter_path="*.aliases").body)
         if indices:
@@ -386,7 +385,7 @@ def forget(settings: Settings) -> None:
 
 def _asked(url: str) -> httpx2.Response:
     # Without `verify` each request reads all authorities of the system first, which takes longer than the request.
-    return httpx2.get(url, timeout=5, trust_env=False, verify=False)
+    return httpx2.get(url, timeout=20, trust_env=False, verify=False)
 
 
 def _started(code: Code, module: str, variables: dict[str, str], log: Path) -> subprocess.Popen[bytes]:

@@ -80,7 +80,10 @@ def owners_aggregation() -> dict[str, Any]:
 
 
 def points(span: Span, buckets: Iterable[Mapping[str, Any]]) -> list[Point]:
-    """Every stretch of the span, those without records included, from the buckets of `aggregation`."""
+    """Every stretch of the span, those without records included, from the buckets of `aggregation`.
+
+    The last rows of a job are reported around its end, perhaps after it: they belong to the last stretch.
+    """
     counted = {
         int(bucket["key"]): (
             _rows(bucket, _COUNTS),
@@ -92,7 +95,7 @@ def points(span: Span, buckets: Iterable[Mapping[str, Any]]) -> list[Point]:
     found: list[Point] = []
     done = undone = 0
     for begins, ends in _stretches(span):
-        added = [counted.pop(key) for key in [*counted] if key < ends]
+        added = [counted.pop(key) for key in [*counted] if key < ends or ends == span.until]
         rows = sum(every for every, _, _ in added)
         done += sum(first for _, first, _ in added)
         undone += sum(out for _, _, out in added)

@@ -241,15 +241,20 @@ function lineOf(row, heads) {
   return element("tr", {}, number, ...cells);
 }
 
+/** What was chosen for the columns becomes what is sent, and is looked at anew. */
+function takeChoices(form) {
+  const chosen = [...form.querySelectorAll("[data-column]")].filter((select) => select.value !== "?");
+  const pairs = chosen.map((select) => [select.dataset.column, select.value === "-" ? null : select.value.slice(1)]);
+  form.elements.columns.value = JSON.stringify(Object.fromEntries(pairs));
+  showColumns(form);
+}
+
 document.addEventListener("change", (event) => {
   const form = event.target.closest("form");
   if (!form?.querySelector(".columns")) return;
   const { name } = event.target;
   if (event.target.matches("[data-column]")) {
-    const chosen = [...form.querySelectorAll("[data-column]")].filter((select) => select.value !== "?");
-    const pairs = chosen.map((select) => [select.dataset.column, select.value === "-" ? null : select.value.slice(1)]);
-    form.elements.columns.value = JSON.stringify(Object.fromEntries(pairs));
-    showColumns(form);
+    takeChoices(form);
   } else if (event.target.matches("input[type=file]") || ["dataset", "mode", "mapping", ...FORMAT].includes(name)) {
     if (form.elements.columns) form.elements.columns.value = "";
     showColumns(form);
@@ -300,4 +305,10 @@ document.addEventListener("drop", (event) => {
 // A browser that loads a page again may keep the file that was chosen.
 for (const input of document.querySelectorAll("form:has(.columns) input[type=file]")) {
   if (input.files.length) showColumns(input.closest("form"));
+}
+
+// On a slow connection, a column's field may have been chosen before this script was there.
+for (const form of document.querySelectorAll("form:has([data-column])")) {
+  const selects = [...form.querySelectorAll("[data-column]")];
+  if (selects.some((select) => ![...select.options].find((option) => option.selected)?.defaultSelected)) takeChoices(form);
 }

@@ -17,8 +17,11 @@ from devstack.servers.lockfile import locked
 from devstack.servers.packages import fetch
 from runtime.settings import Settings
 
-_NICENESS: Final[dict[Role, int]] = {"ingest": 15}
-"""The reader is far ahead of the worker anyway, and commands and rows wait for the worker and Elasticsearch."""
+_NICENESS: Final[dict[Role, int]] = {"ingest": 5}
+"""The reader is far ahead of the worker anyway, and commands and rows wait for the worker and Elasticsearch.
+
+On a machine that has other work to do as well, much more than this would keep it from running at all.
+"""
 
 
 def servers(settings: Settings, layout: Layout) -> list[Program]:
@@ -70,7 +73,6 @@ def _python(role: Role, number: int, settings: Settings, layout: Layout) -> Prog
         check=partial(_require_api_port, settings) if is_api else lambda: None,
         probe=partial(_api_answers, settings) if is_api else ready_file.exists,
         ready_file=ready_file,
-        ready_seconds=60.0,
         niceness=_NICENESS.get(role, 0),
     )
 

@@ -110,7 +110,7 @@ def roles(run: Run, stack: Servers) -> dict[str, Container]:
 
 
 def await_health(container: Container) -> None:
-    wait_until(lambda: container.healthy or not container.running, 120, f"the {container.role} is healthy")
+    wait_until(lambda: container.healthy or not container.running, f"the {container.role} is healthy")
     assert container.running, container.log
 
 

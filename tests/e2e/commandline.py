@@ -70,5 +70,5 @@ class CommandLine:
         """The job, once it is as wanted. It asks REST, since a process for each look takes long."""
         address = f"{self.settings.api}/v1/jobs/{job_id}"
         with httpx2.Client(trust_env=False) as client:
-            wait_until(lambda: condition(client.get(address).raise_for_status().json()), 180, what)
+            wait_until(lambda: condition(client.get(address).raise_for_status().json()), what)
         return self.json("job", job_id)

@@ -141,7 +141,7 @@ def take(browser: Browser, cluster: Cluster, folder: Path) -> None:
             cluster.call("POST", f"/v1/webhooks/{made}/test")
         cluster.wait_state(cluster.upload(folder / "people-2026-10.csv", ORGANISATION), "COMPLETED")
         failing = f"/v1/webhooks/{made}"
-        cluster.wait(lambda: cluster.call("GET", failing)["condition"] == "failing", 60, "a receiver is seen to fail")
+        cluster.wait(lambda: cluster.call("GET", failing)["condition"] == "failing", "a receiver is seen to fail")
         on("webhooks", "/webhooks", lambda page: expect(page.get_by_text("Send now").first).to_be_visible())
 
 

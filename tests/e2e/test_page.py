@@ -24,8 +24,6 @@ from tests.faults.bad_rows import spoil
 from tests.faults.evidence import assert_loaded, count
 from tests.faults.modes_evidence import documents, send, teams, write
 
-expect.set_options(timeout=60_000)
-
 ROWS = 10_000
 PHONE = {"width": 375, "height": 740}
 

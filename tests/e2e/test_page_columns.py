@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from sample_csv.accidents import swap_columns
 from sample_csv.datasets import Dataset
@@ -108,6 +108,21 @@ def test_a_mapping_made_by_hand_is_what_is_stored(
     expect(state(page)).to_have_text("Completed")
     assert cluster.job(again)["source"]["columns"] == {**chosen, "Land": None, "Notes": "country"}
     assert cluster.job(again)["progress"]["rows_applied"] == 500
+
+
+def test_a_choice_made_before_the_scripts_are_there_counts(
+    page: Page, cluster: Cluster, organisation: str, tmp_path: Path
+) -> None:
+    job_id = send(page, fill_upload(page, legacy(tmp_path, 20), organisation))
+    expect(state(page)).to_have_text("Completed")
+    held: list[Route] = []
+    page.route("**/static/columns.js", lambda route: held.append(route))
+    page.goto(f"{cluster.settings.api}/jobs/{job_id}/again", wait_until="commit")
+    form = page.locator("#again")
+    field_of(form, "Phone number").select_option("passed over")
+    expect(form.locator(".columns .notice.bad")).to_have_count(0)
+    held[0].continue_()
+    expect(form.locator(".columns .notice.bad")).to_contain_text("Missing: phone")
 
 
 def test_a_mapping_is_kept_and_chosen(page: Page, cluster: Cluster, organisation: str, tmp_path: Path) -> None:

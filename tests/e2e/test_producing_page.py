@@ -109,7 +109,7 @@ def test_the_programs_of_the_page_on_signing_do_what_it_says(cluster: Cluster, p
     helped, plain = PROGRAM.findall((ROOT / "docs" / "signing.md").read_text(encoding="utf-8"))
     job_id = output_of(plain, tmp_path, cluster, SLUICE_KEY=key)
     path = f"/v1/jobs/{job_id}"
-    cluster.wait(lambda: cluster.request("GET", path).json().get("ended"), 60, "the job of the plain program has ended")
+    cluster.wait(lambda: cluster.request("GET", path).json().get("ended"), "the job of the plain program has ended")
     assert {entry["by"] for entry in cluster.history(job_id) if entry["by"]} == {"crm"}
     job_id = output_of(helped, tmp_path, cluster, SLUICE_KEY=key, PYTHONPATH=str(ROOT))
     job = cluster.wait_state(job_id, "COMPLETED")

@@ -56,7 +56,7 @@ def test_teams_with_shifted_phones_are_taken_back_and_created_again(sluice: Comm
     first = sluice.json("teams", wrong, *acme, "--rate", 200)["id"]
     sluice.wait_job(first, lambda job: job["progress"]["rows_applied"] > BEFORE, "teams are being created")
     # Blocks are applied in any order.
-    errors = wait_until(lambda: first_errors(sluice, first), 120, "those of the first block are known")
+    errors = wait_until(lambda: first_errors(sluice, first), "those of the first block are known")
     assert (errors[0]["row"], errors[0]["line"], errors[0]["column"]) == (1, 2, "manager_phone")
     assert errors[0]["reason"] == "manager_phone is required, but empty"
     assert f"exists already (created by job {old})" in errors[1]["reason"]

@@ -60,7 +60,7 @@ class Team:
         self.sluice = CommandLine(cluster.settings.model_copy(update={"api_port": port, "api_key": self.key}))
         self.http = httpx2.Client(base_url=api, headers={"Authorization": f"Bearer {self.key}"}, trust_env=False)
         # The other API process has read it within a second.
-        wait_until(lambda: self.http.get("/v1/principal").status_code == 200, 30, f"{name} is known")
+        wait_until(lambda: self.http.get("/v1/principal").status_code == 200, f"{name} is known")
 
     def upload(self, file: Path, code: int = 0) -> Any:
         return self.sluice.json("upload", file, "--dataset", "people", "--wait", code=code)
@@ -226,11 +226,11 @@ def test_each_team_has_its_page_and_signing_out_ends_the_session_everywhere(
         page.keyboard.press("Enter")
         key = page.get_by_label("Key", exact=True).input_value()
         asked = {"url": f"{api}/v1/jobs", "headers": {"X-API-Key": key}, "trust_env": False}
-        wait_until(lambda: httpx2.get(**asked).status_code == 200, 30, "the key is known")
+        wait_until(lambda: httpx2.get(**asked).status_code == 200, "the key is known")
         row = page.get_by_role("row", name="night shift")
         row.get_by_text("Revoke", exact=True).focus()
         page.keyboard.press("Enter")
         row.get_by_role("button", name="Revoke night shift").focus()
         page.keyboard.press("Enter")
         expect(page.get_by_role("row", name="night shift")).to_have_count(0)
-        wait_until(lambda: httpx2.get(**asked).status_code == 401, 30, "the key is refused")
+        wait_until(lambda: httpx2.get(**asked).status_code == 401, "the key is refused")

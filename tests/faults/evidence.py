@@ -79,8 +79,8 @@ def published(settings: Settings, topic: TopicName) -> int:
     name = topic_name(settings.prefix, topic)
     consumer = Consumer(librdkafka_config(settings, group_id="evidence"))
     try:
-        partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
-        return sum(consumer.get_watermark_offsets(TopicPartition(name, number), timeout=10)[1] for number in partitions)
+        partitions = consumer.list_topics(name, timeout=60).topics[name].partitions
+        return sum(consumer.get_watermark_offsets(TopicPartition(name, number), timeout=60)[1] for number in partitions)
     finally:
         consumer.close()
 

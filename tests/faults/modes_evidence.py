@@ -125,7 +125,7 @@ class Killing:
     def see(self, moments: int) -> None:
         """Wait for so many of these moments, and start another worker after each."""
         for number in range(moments):
-            self._cluster.wait(lambda: self._killed.acquire(blocking=False), 240, f"kill {number + 1} of {moments}")
+            self._cluster.wait(lambda: self._killed.acquire(blocking=False), f"kill {number + 1} of {moments}")
             self._cluster.launch("worker", settings=self._settings)
             self._replaced.release()
 

@@ -51,7 +51,7 @@ def test_a_post_repeated_after_a_crash_makes_no_second_job(cluster: Cluster, peo
     commands = published(cluster.settings, "commands")
     with ThreadPoolExecutor(1) as pool:
         sent = pool.submit(cluster.send, file, organisation, key=organisation)
-        cluster.wait(lambda: published(cluster.settings, "commands") > commands, 60, "the command is on its topic")
+        cluster.wait(lambda: published(cluster.settings, "commands") > commands, "the command is on its topic")
         cluster.api.kill()
         assert isinstance(sent.exception(60), httpx2.TransportError)
     cluster.wait_ready(cluster.launch("api"), cluster.launch("worker"))

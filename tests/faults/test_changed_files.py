@@ -74,7 +74,7 @@ def test_while_it_is_paused(make_cluster: MakeCluster, people: People, change: C
     slow = [sys.executable, "-m", "tests.faults.slow_ingest"]
     reader = subprocess.Popen(slow, cwd=ROOT, env=environment(cluster.settings), stderr=subprocess.DEVNULL)
     try:
-        cluster.wait(lambda: cluster.job(job_id)["progress"]["rows_applied"] or None, 30, "some of it is applied")
+        cluster.wait(lambda: cluster.job(job_id)["progress"]["rows_applied"] or None, "some of it is applied")
         cluster.act(job_id, "pause")
     finally:
         reader.kill()
@@ -161,7 +161,7 @@ def test_a_command_that_tells_no_identity_is_held_to_its_sha256(cluster: Cluster
         )  # fmt: skip
         commanded(cluster.settings, command.job_id, encode(command))
         cluster.wait(
-            lambda at=command.job_id: cluster.request("GET", f"/v1/jobs/{at}").status_code == 200, 30, "it is there"
+            lambda at=command.job_id: cluster.request("GET", f"/v1/jobs/{at}").status_code == 200, "it is there"
         )  # type: ignore[misc]
     cluster.wait_state("direct-right", "COMPLETED")
     assert_loaded(cluster, "direct-right", file)

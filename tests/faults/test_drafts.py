@@ -35,16 +35,14 @@ def test_a_file_in_parts_goes_on_where_it_broke_off(
         for at in range(first, until, 64 * 1024):
             yield data[at : min(at + 64 * 1024, until)]
         if kill:
-            cluster.wait(
-                lambda: stored.stat().st_size >= first + 1024 * 1024 or until - first < 1024 * 1024, 60, "bytes"
-            )
+            cluster.wait(lambda: stored.stat().st_size >= first + 1024 * 1024 or until - first < 1024 * 1024, "bytes")
             cluster.api.kill()
             yield b""
         raise ConnectionError("the sender dies")
 
     with pytest.raises(ConnectionError):
         cluster.request("PATCH", path, content=broken(0, len(data) // 3, False), headers={"Upload-Offset": "0"})
-    offset = cluster.wait(lambda: cluster.call("GET", path)["offset"], 60, "what has come is stored")
+    offset = cluster.wait(lambda: cluster.call("GET", path)["offset"], "what has come is stored")
     assert data[:offset] == stored.read_bytes()
     with pytest.raises((ConnectionError, httpx2.TransportError)):
         cluster.request(

@@ -25,7 +25,7 @@ def test_a_gzip_file_survives_the_death_of_its_reader_and_of_a_worker(
     cluster = make_cluster(block_rows=BLOCK_ROWS)  # many records, which take the reader a while
     before = published(cluster.settings, "rows")
     job_id = cluster.upload(packed, "gzip")
-    cluster.wait(lambda: published(cluster.settings, "rows") >= before + 500, 60, "some blocks are there")
+    cluster.wait(lambda: published(cluster.settings, "rows") >= before + 500, "some blocks are there")
     reader = cluster.reader
     reader.kill()
     assert "apply ended" not in reader.log, "the reader was faster than the test"

@@ -15,14 +15,14 @@ def take_over_from(cluster: Cluster, frozen: Process, second: Process) -> None:
     """Wait until the second worker owns every partition, the first one's included."""
     frozen.freeze()
     all_of_them = f"this worker owns partitions {list(range(cluster.settings.topic_partitions))}"
-    cluster.wait(lambda: all_of_them in second.log, 60, "the second worker has taken over")
+    cluster.wait(lambda: all_of_them in second.log, "the second worker has taken over")
 
 
 def wake(cluster: Cluster, frozen: Process) -> None:
     """Wake it: it has to notice what it has missed, and to end; a supervisor would start another one."""
     frozen.excused = frozen.ended_by_test = True
     frozen.wake()
-    cluster.wait(lambda: not frozen.alive, 60, "the woken worker has ended")
+    cluster.wait(lambda: not frozen.alive, "the woken worker has ended")
     assert frozen.child.returncode == 1
 
 

@@ -115,4 +115,4 @@ def test_a_dry_run_finds_the_same_and_leaves_nothing(cluster: Cluster, organisat
     cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
     assert_each_key_once(cluster, job_id, file)
     assert documents(cluster, job_id) == 0
-    cluster.wait(lambda: not claims(cluster, job_id), 60, "the keys of the dry run are gone")
+    cluster.wait(lambda: not claims(cluster, job_id), "the keys of the dry run are gone")

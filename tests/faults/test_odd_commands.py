@@ -41,7 +41,7 @@ def test_commands_twice_and_out_of_place(cluster: Cluster, people: People, organ
     produce(cluster, resume, resume)
     cluster.wait_state(job_id, "COMPLETED")
     produce(cluster, pause, resume)
-    cluster.wait(lambda: cluster.events(job_id)[-2:] == ["!PauseJob", "!ResumeJob"], 60, "both are refused")
+    cluster.wait(lambda: cluster.events(job_id)[-2:] == ["!PauseJob", "!ResumeJob"], "both are refused")
     assert cluster.events(job_id).count("Resumed") == 1
     assert_loaded(cluster, job_id, file)
 
@@ -55,9 +55,7 @@ def test_reports_of_another_epoch_prove_nothing(cluster: Cluster, people: People
     reports = LanesDone(job_id=job_id, run=7, lanes=done), LanesRested(job_id=job_id, epoch=0, lanes=rested)
     produce(cluster, *reports, topic="reports")
     produce(cluster, *reports)  # as a service could: they are refused
-    cluster.wait(
-        lambda: "!LanesRested" in cluster.events(job_id), 60, "reports by the topic of the commands are refused"
-    )
+    cluster.wait(lambda: "!LanesRested" in cluster.events(job_id), "reports by the topic of the commands are refused")
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)
 
@@ -79,5 +77,5 @@ def test_an_impossible_rate_is_refused(cluster: Cluster, people: People, organis
     job_id = cluster.upload(file, organisation)
     produce(cluster, SetRate(job_id=job_id, rows_per_second=0), SetRate(job_id=job_id, rows_per_second=-5))
     cluster.wait_state(job_id, "COMPLETED")
-    cluster.wait(lambda: cluster.events(job_id).count("!SetRate") == 2, 60, "both rates are refused")
+    cluster.wait(lambda: cluster.events(job_id).count("!SetRate") == 2, "both rates are refused")
     assert_loaded(cluster, job_id, file)

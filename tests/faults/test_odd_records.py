@@ -117,7 +117,7 @@ def assert_others_are_served(cluster: Cluster, people: People, victim: str) -> N
     sender.rows(produced, rows_of(file))
     end(cluster, produced, ROWS)
     for job_id in (uploaded, produced):
-        cluster.wait_state(job_id, "COMPLETED", seconds=60)
+        cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, uploaded, file)
     assert_loaded(cluster, produced, file)
     jobs = cluster.call("GET", "/v1/jobs", params={"organisation": victim})["jobs"]
@@ -160,7 +160,6 @@ def test_whatever_is_on_the_topics_the_jobs_of_others_complete(
     assert_others_are_served(cluster, people, f"{organisation[:40]}-restarted")
     cluster.wait(
         lambda: not (missing := stranger.garbage - dead_places(cluster)) or print(sorted(missing)[:5]),
-        30,
         "every record that is no message is a dead letter",
     )
     assert len(cluster.living("worker")) == 2

@@ -13,7 +13,7 @@ def test_a_pause_while_a_worker_joins(cluster: Cluster, people: People, organisa
     file = people(ROWS)
     job_id = cluster.upload(file, organisation, rows_per_second=160)
     joining = cluster.launch("worker")
-    cluster.wait(lambda: "Starting" in joining.log, 60, "the second worker asks for partitions")
+    cluster.wait(lambda: "Starting" in joining.log, "the second worker asks for partitions")
     assert cluster.act(job_id, "pause")["state"] == "PAUSED"
     assert_still(cluster.settings, job_id, count(cluster.settings, job_id))
     cluster.wait_ready(joining)

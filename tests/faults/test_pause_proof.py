@@ -52,14 +52,14 @@ def test_a_pause_waits_for_a_write_that_has_no_answer(
     job_id = cluster.upload(file, rows_per_second=1000)
     cluster.wait_rows(job_id, ROWS // 10)
     proxy.hold(ending)
-    cluster.wait(proxy.held.is_set, 60, "a request is held back")
+    cluster.wait(proxy.held.is_set, "a request is held back")
     assert cluster.act(job_id, "pause", wait=None)["state"] == "PAUSING"
-    seen = cluster.wait(lambda: waiting(cluster, job_id), 60, "the job tells what it waits for")
+    seen = cluster.wait(lambda: waiting(cluster, job_id), "the job tells what it waits for")
     assert seen["state"] == "PAUSING"
 
     before = count(directly, job_id)
     proxy.release()
-    cluster.wait(proxy.carried_out.is_set, 60, "the request is carried out")
+    cluster.wait(proxy.carried_out.is_set, "the request is carried out")
     assert count(directly, job_id) > before, "late, but carried out: the proof would prove nothing otherwise"
     if comes_back:
         proxy.open()

@@ -158,14 +158,12 @@ def test_a_purge_leaves_no_value_in_any_store_though_its_worker_is_killed(
     cluster.worker.kill()
     cluster.start("worker")  # it goes on with all of them
     for job_id in jobs:
-        cluster.wait(
-            lambda job_id=job_id: not cluster.job(job_id)["purging"], 240, f"the purge of job {job_id} is over"
-        )
+        cluster.wait(lambda job_id=job_id: not cluster.job(job_id)["purging"], f"the purge of job {job_id} is over")
         done = cluster.job(job_id)
         assert (done["purge_problem"], done["purged_at"] is not None) == (None, True), done
     assert in_topics(cluster.settings, gone) == in_indices(cluster.settings, gone) == set()
     # Kafka removes the files of segments a few seconds later.
-    wait_until(lambda: not in_files(whole_disk, cluster, gone), 60, "no file has a value of the purged jobs")
+    wait_until(lambda: not in_files(whole_disk, cluster, gone), "no file has a value of the purged jobs")
 
     assert everywhere(whole_disk, cluster, stays) >= {f"index {prefix}-errors", "topic dead-letters"}
     assert in_indices(cluster.settings, loaded) == {f"index {prefix}-data-people"}, "what was loaded stays"
@@ -190,7 +188,7 @@ def test_what_is_kept_no_longer_goes_and_a_job_that_is_not_over_keeps_all(
     cluster.act(paused, "pause")
     over = send(cluster, f"{organisation}-1", file, [bad_row(value), good_row("Ann")])
     stores = {"uploaded_files", "row_errors", "dead_letters"}
-    cluster.wait(lambda: set(cluster.job(over)["expired"]) == stores, 120, "what the job has left is removed")
+    cluster.wait(lambda: set(cluster.job(over)["expired"]) == stores, "what the job has left is removed")
     assert cluster.events(over).count("Expired") == 3
     answer = cluster.request("GET", f"/v1/jobs/{over}/errors")
     assert (answer.status_code, "retention" in answer.text) == (404, True)

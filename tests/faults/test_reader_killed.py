@@ -25,7 +25,7 @@ def test_an_upload_survives_the_death_of_its_reader(
     for attempt in range(ATTEMPTS):
         before = published(cluster.settings, "rows")
         job_id = cluster.upload(file, f"acme-{attempt}")
-        cluster.wait(lambda: published(cluster.settings, "rows") >= before + blocks, 60, f"{blocks} blocks are there")  # noqa: B023
+        cluster.wait(lambda: published(cluster.settings, "rows") >= before + blocks, f"{blocks} blocks are there")  # noqa: B023
         reader = cluster.reader
         reader.kill()
         cluster.start("ingest", settings=cluster.settings.model_copy(update={"block_rows": next_rows}))

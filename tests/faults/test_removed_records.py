@@ -75,7 +75,7 @@ def test_a_worker_goes_on_whatever_retention_has_removed(make_cluster: MakeClust
     remove(cluster, "commands", "job-events")
     commanded(cluster.settings, ended, kept)
     cluster.start("worker")
-    cluster.wait(lambda: cluster.events(ended) == ["!SetRate"], 60, "the worker has gone on behind the gap")
+    cluster.wait(lambda: cluster.events(ended) == ["!SetRate"], "the worker has gone on behind the gap")
     assert cluster.job(ended)["state"] == "COMPLETED"
     cluster.api.stop()
     cluster.start("api")

@@ -147,6 +147,8 @@ def test_everything_goes_on_after_a_restore_and_a_backup_that_is_too_old_is_told
     assert cluster.request("GET", f"/v1/jobs/{lost}").status_code == 404
 
     # The other way round: rows that Kafka counts are not in the snapshot.
+    for process in cluster.all:
+        process.kill()
     with elasticsearch(settings) as client:
         client.indices.delete(index=",".join(client.indices.get(index=f"{settings.prefix}-*").body))
     restore(settings, servers, "too-old")
@@ -154,6 +156,7 @@ def test_everything_goes_on_after_a_restore_and_a_backup_that_is_too_old_is_told
     said = "\n".join(told(settings))
     assert "Elasticsearch lacks rows" in said
     assert f"{older} (upload of older, ROLLED_BACK): 300 rows instead of 0" in said
+    cluster.heal()
     for job_id in (paused, running):
         lacking = count(settings, job_id)
         assert 0 < lacking < ROWS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from tests.faults.evidence import assert_loaded, assert_still, count
 
 ROWS = 6000
 _AHEAD_SECONDS = 4.0
+"""In which a job is paused and another one made, on a machine that has nothing else to do."""
 
 
 def iso(at: float) -> str:
@@ -27,7 +29,7 @@ def test_a_worker_that_dies_around_the_moment_of_two_timers(
     file = people(ROWS)
     paused = cluster.upload(file, organisation, rows_per_second=1000)
     cluster.wait_rows(paused, 500)
-    at = time.time() + _AHEAD_SECONDS
+    at = time.time() + _AHEAD_SECONDS * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     assert cluster.act(paused, "pause", resume_at=iso(at), reason="lunch")["state"] == "PAUSED"
     written = count(cluster.settings, paused)
     job = {"operation": "teams", "dataset": "teams", "organisation": organisation, "source": "topic"}
@@ -35,10 +37,10 @@ def test_a_worker_that_dies_around_the_moment_of_two_timers(
     assert (later["state"], later["start_at"][:19]) == ("QUEUED", iso(at)[:19])
     if time.time() < at:
         assert_still(cluster.settings, paused, written)
-    cluster.wait(lambda: time.time() >= at + moment, 30, "the moment")
+    cluster.wait(lambda: time.time() >= at + moment, "the moment")
     cluster.worker.kill()
     cluster.start("worker")
-    cluster.wait(lambda: "Resumed" in cluster.events(paused), 60, "the job goes on")
+    cluster.wait(lambda: "Resumed" in cluster.events(paused), "the job goes on")
     cluster.rate(paused, None)
     cluster.wait_state(paused, "COMPLETED")
     cluster.wait_state(later["id"], "RUNNING")

@@ -61,20 +61,20 @@ def test_a_receiver_that_dies_gets_everything_when_it_is_back(
         own = {"notify": f"{well.url}/own", "if_same": "allow"}
         first = cluster.upload(people(50), organisation, **own)
         cluster.wait_state(first, "COMPLETED")
-        cluster.wait(lambda: of_job(away, first) == STARTED_TYPES, 60, "the first job's events have come")
+        cluster.wait(lambda: of_job(away, first) == STARTED_TYPES, "the first job's events have come")
         away.stop()
         second = cluster.upload(people(50), organisation, if_same="allow")
         cluster.wait_state(second, "COMPLETED")
-        cluster.wait(lambda: condition(cluster, dying)["condition"] == "failing", 60, "it is shown as failing")
+        cluster.wait(lambda: condition(cluster, dying)["condition"] == "failing", "it is shown as failing")
         third = cluster.upload(people(50), other)
         cluster.wait_state(third, "COMPLETED")
-        cluster.wait(lambda: of_job(well, third) == STARTED_TYPES, 30, "the other organisation waits for no one")
+        cluster.wait(lambda: of_job(well, third) == STARTED_TYPES, "the other organisation waits for no one")
         shown = cluster.call("GET", f"/v1/webhooks/{dying['id']}/deliveries", params={"status": "pending"})
         assert {one["job_id"] for one in shown["deliveries"]} == {second}
         assert any("can't be reached" in (one["error"] or "") for one in shown["deliveries"])
         away.start()
-        cluster.wait(lambda: of_job(away, second) == STARTED_TYPES, 90, "what it missed comes when it is back")
-        cluster.wait(lambda: condition(cluster, dying)["condition"] == "working", 30, "it is shown as working")
+        cluster.wait(lambda: of_job(away, second) == STARTED_TYPES, "what it missed comes when it is back")
+        cluster.wait(lambda: condition(cluster, dying)["condition"] == "working", "it is shown as working")
         told = [one for one in well.got if one.path == "/own"]
         assert [one.event["type"] for one in told] == ["sluice.job.completed"], "a job's own address hears of its end"
     for one in away.got:
@@ -102,12 +102,12 @@ def test_an_api_that_dies_between_a_delivery_and_its_record_delivers_it_again(
     job_id = cluster.upload(people(50), organisation)
     assert killed.wait(60), "the job has completed, and the receiver was told"
     cluster.start("api")
-    cluster.wait(lambda: away.types.count("sluice.job.completed") == 2, 60, "it is delivered again")
+    cluster.wait(lambda: away.types.count("sluice.job.completed") == 2, "it is delivered again")
     twice = [one for one in away.got if one.event["type"] == "sluice.job.completed"]
     assert len({one.id for one in twice}) == 1, "with the same id, by which a receiver knows it"
     assert len({one.body for one in twice}) == 1
     assert of_job(away, job_id) == STARTED_TYPES
-    cluster.wait(lambda: condition(cluster, hook)["pending"] == 0, 30, "nothing waits any more")
+    cluster.wait(lambda: condition(cluster, hook)["pending"] == 0, "nothing waits any more")
     for one in away.got:
         verify(hook["secret"], one)
 
@@ -145,7 +145,7 @@ def second_api(cluster: Cluster) -> Iterator[Process]:
     settings = cluster.settings.model_copy(update={"api_port": free_port()})
     process = Process("api", 90, settings)
     try:
-        cluster.wait(lambda: process.ready, 60, "the second API is ready")
+        cluster.wait(lambda: process.ready, "the second API is ready")
         yield process
     finally:
         process.kill()
@@ -155,13 +155,13 @@ def test_a_thousand_events_come_while_senders_are_killed(cluster: Cluster, organ
     hook = make(cluster, away, organisation)
     with second_api(cluster) as second:
         publish(cluster, organisation, range(1000))
-        cluster.wait(lambda: len(away.got) > 200, 60, "some have come")
+        cluster.wait(lambda: len(away.got) > 200, "some have come")
         cluster.api.kill()
-        cluster.wait(lambda: len(away.ids()) > 500, 60, "the other process delivers")
+        cluster.wait(lambda: len(away.ids()) > 500, "the other process delivers")
         cluster.start("api")
         second.kill()
-        cluster.wait(lambda: len(away.ids()) == 1000, 120, "all have come")
-    cluster.wait(lambda: condition(cluster, hook)["pending"] == 0, 60, "nothing waits any more")
+        cluster.wait(lambda: len(away.ids()) == 1000, "all have come")
+    cluster.wait(lambda: condition(cluster, hook)["pending"] == 0, "nothing waits any more")
     assert {one.event["subject"] for one in away.got} == {named(organisation, number) for number in range(1000)}
     for one in away.got:
         verify(hook["secret"], one)
@@ -174,7 +174,7 @@ def test_a_thousand_events_come_while_senders_are_killed(cluster: Cluster, organ
         kept = cluster.call("GET", f"/v1/webhooks/{hook['id']}/deliveries", params={"limit": 1000})
         return bool(0 < kept["total"] < 200)
 
-    cluster.wait(pruned, 60, "the newest are kept to be looked at, not all")
+    cluster.wait(pruned, "the newest are kept to be looked at, not all")
 
 
 def test_a_frozen_sender_sends_no_more_when_it_wakes(cluster: Cluster, organisation: str, away: Receiver) -> None:
@@ -185,14 +185,14 @@ def test_a_frozen_sender_sends_no_more_when_it_wakes(cluster: Cluster, organisat
         frozen.freeze()
         try:
             publish(cluster, organisation, range(100))
-            cluster.wait(lambda: len(away.ids()) == 100, 60, "the other process has taken over, or had it before")
+            cluster.wait(lambda: len(away.ids()) == 100, "the other process has taken over, or had it before")
         finally:
             frozen.wake()
         publish(cluster, organisation, range(100, 200))
-        cluster.wait(lambda: len(away.ids()) == 200, 60, "all have come")
+        cluster.wait(lambda: len(away.ids()) == 200, "all have come")
         assert len(away.got) == 200, "each by one process"
         assert second.alive
-    cluster.wait(lambda: condition(cluster, hook)["pending"] == 0, 60, "nothing waits any more")
+    cluster.wait(lambda: condition(cluster, hook)["pending"] == 0, "nothing waits any more")
 
 
 def test_a_webhook_hears_only_of_what_it_asked_for(cluster: Cluster, organisation: str, away: Receiver) -> None:
@@ -200,7 +200,7 @@ def test_a_webhook_hears_only_of_what_it_asked_for(cluster: Cluster, organisatio
     hook = make(cluster, away, organisation, states=["FAILED"], name="failures")
     everything = make(cluster, away, organisation, name="everything")
     publish(cluster, organisation, range(1, 2))
-    cluster.wait(lambda: len(away.got) == 1, 30, "the newer event has come")
+    cluster.wait(lambda: len(away.got) == 1, "the newer event has come")
     verify(everything["secret"], away.got[0])
     assert away.got[0].event["subject"] == named(organisation, 1), "and not what was there before the webhook"
     assert condition(cluster, hook)["condition"] == "unused"

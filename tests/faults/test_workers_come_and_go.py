@@ -57,12 +57,12 @@ def test_an_upload_started_without_any_worker_waits_for_one(
     commands = published(cluster.settings, "commands")
     with ThreadPoolExecutor(1) as pool:
         sent = pool.submit(cluster.send, file, organisation)
-        cluster.wait(lambda: published(cluster.settings, "commands") > commands, 60, "the command is on its topic")
+        cluster.wait(lambda: published(cluster.settings, "commands") > commands, "the command is on its topic")
         assert not sent.done(), "nobody can answer it"
         cluster.start("worker")
         assert sent.result().status_code in (201, 503), "503: it has taken effect, but too late for this answer"
     asked = {"organisation": organisation}
-    (job,) = cluster.wait(lambda: cluster.call("GET", "/v1/jobs", params=asked)["jobs"], 60, "the job is made")
+    (job,) = cluster.wait(lambda: cluster.call("GET", "/v1/jobs", params=asked)["jobs"], "the job is made")
     job_id = job["id"]
     cluster.wait_state(job_id, "COMPLETED")
     assert_loaded(cluster, job_id, file)

@@ -33,11 +33,12 @@ from tests.faults.modes_evidence import (
     write,
 )
 from tests.upstream import Sender, end
+from tests.waiting import PATIENCE_SECONDS
 
 ROWS = int(os.environ.get("SLUICE_TEST_ROWS", "1200"))
 MANY = ROWS > 10_000
 EDITS = ROWS // 100 if MANY else 40
-SECONDS = 240 + ROWS / 50
+SECONDS = PATIENCE_SECONDS + ROWS / 50
 RATE = 1000 if MANY else 300
 """Of each job, until the worker has been killed often enough."""
 MODES = ("create", "upsert", "replace", "update", "delete")
@@ -139,7 +140,7 @@ def test_the_first_state_comes_back_but_for_what_others_have_changed(
     for owner in owners:
         cluster.act(owner.job_id, "rollback", force=True, wait=None)
     for owner in owners:
-        cluster.wait(partial(none_is_kept, cluster, owner.job_id), SECONDS, "none is kept")
+        cluster.wait(partial(none_is_kept, cluster, owner.job_id), "none is kept", SECONDS)
         assert cluster.wait_state(owner.job_id, "ROLLED_BACK", seconds=SECONDS)["progress"]["rows_kept"] == 0
         assert state(settings, owner.name) == owner.before, owner.mode
 

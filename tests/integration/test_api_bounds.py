@@ -102,7 +102,7 @@ def api(stack: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ap
     try:
         api = Api(settings, {**_jobs(settings), **_files(files)})
         try:
-            wait_until(lambda: api.process.poll() is not None or _is_ready(api), 120, "the API has read its topics")
+            wait_until(lambda: api.process.poll() is not None or _is_ready(api), "the API has read its topics")
             yield api
         finally:
             api.process.kill()
@@ -220,7 +220,7 @@ def test_no_request_hurts_the_others(api: Api, kind: Kind) -> None:
     before, logged = api.worst()["rss"], api.log.stat().st_size
     with Honest(api).at_work() as honest:
         found = asyncio.run(send(api.settings.api_port, kind, api.places))
-        wait_until(lambda: honest.answered > 2, 60, "the honest client has been answered")
+        wait_until(lambda: honest.answered > 2, "the honest client has been answered")
     worst = api.worst()
     print(f"{kind.name}: {dict(found)}, stall {worst['stall']:.3f} s, memory {(worst['rss'] - before) / 2**20:+.0f} MB")
     assert not honest.refused

@@ -99,7 +99,7 @@ def agent(own: Settings) -> Iterator[Agent]:
 @pytest.fixture
 def client(own: Settings) -> Iterator[TestClient]:
     with TestClient(create_app(own)) as served:
-        wait_until(lambda: served.get("/readyz").status_code == 200, 60, "the API is ready")
+        wait_until(lambda: served.get("/readyz").status_code == 200, "the API is ready")
         yield served
 
 
@@ -112,7 +112,7 @@ def test_a_job_is_made_followed_and_remembered(own: Settings, agent: Agent, clie
     record = LaneRecord(job_id=job_id, partition=1, partitions=2, totals=LaneTotals(rows_applied=1), at=1)
     agent.put("lanes", lane_key(job_id, 1, "apply"), encode(record))
     path = f"/v1/jobs/{job_id}"
-    wait_until(lambda: client.get(path).json()["progress"]["rows_applied"] == 1, 60, "the lane is seen")
+    wait_until(lambda: client.get(path).json()["progress"]["rows_applied"] == 1, "the lane is seen")
     assert client.post(f"{path}/pause", json={"reason": "lunch"}).json()["state"] == "PAUSING"
     assert client.post(f"{path}/resume").status_code == 409
     before = client.get(path).json()
@@ -134,7 +134,7 @@ def test_a_command_that_nobody_takes_is_on_record(
     job_id = answer.json()["error"]["details"]["job_id"]
     late = Agent(own)
     late.start()
-    wait_until(lambda: client.get(f"/v1/jobs/{job_id}").status_code == 200, 60, "the command has taken effect")
+    wait_until(lambda: client.get(f"/v1/jobs/{job_id}").status_code == 200, "the command has taken effect")
     late.stop()
 
 
@@ -181,7 +181,7 @@ def take_senders_times(config: Settings, topic: str) -> None:
         (future,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
         return bool(future.result(20)["message.timestamp.type"].value == "CreateTime")
 
-    wait_until(taken, 20, "the broker takes the new setting")
+    wait_until(taken, "the broker takes the new setting")
 
 
 def test_a_start_does_not_read_the_history_of_jobs_that_left_long_ago(own: Settings) -> None:

@@ -66,7 +66,7 @@ def secured(tmp_path: Path) -> Iterator[Settings]:
     server = BoundedServer(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    wait_until(lambda: server.started, 20, "the server has started")
+    wait_until(lambda: server.started, "the server has started")
     yield settings
     server.should_exit = True
     thread.join(20)

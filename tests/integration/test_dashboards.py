@@ -77,7 +77,7 @@ def jobs(shared_cluster: Shared, people: People, tmp_path_factory: pytest.TempPa
     cluster.act(paused, "pause")
     with elasticsearch(cluster.settings) as client:
         ids = (mended, undone, paused)
-        wait_until(lambda: all(_reported(client, cluster.job(job_id), cluster) for job_id in ids), 90, "reports")
+        wait_until(lambda: all(_reported(client, cluster.job(job_id), cluster) for job_id in ids), "reports")
         charts = {line["id"].removeprefix(f"{cluster.settings.prefix}-"): line for line in _lines(cluster)}
         yield Jobs(cluster, client, charts, *map(cluster.job, ids))
     cluster.act(paused, "terminate", keep_rows=True)
@@ -99,7 +99,7 @@ def _mended(cluster: Cluster, people: People, organisation: str, folder: Path) -
         job = cluster.job(job_id)
         return job["progress"]["rows_failed"] == 1 and job["state"] == "COMPLETED_WITH_ERRORS"
 
-    cluster.wait(tried, 90, "the retry is over")
+    cluster.wait(tried, "the retry is over")
     return job_id
 
 

@@ -87,7 +87,6 @@ def test_a_supervised_stack_over_its_life(supervised: Settings) -> None:
         os.kill(victim, signal.SIGKILL)
         again = wait_until(
             lambda: (now := running(supervised).get("worker-2")) and now.phase == "ready" and now.pid != victim and now,
-            90,
             "the supervisor has started the dead worker again",
         )
         assert again.restarts == 1

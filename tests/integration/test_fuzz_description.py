@@ -66,7 +66,7 @@ def served(folder: Path, **more: Any) -> Iterator[tuple[str, StubLog]]:
     server = BoundedServer(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    wait_until(lambda: server.started, 20, "the server has started")
+    wait_until(lambda: server.started, "the server has started")
     make_jobs(settings.api, log)
     yield settings.api, log
     server.should_exit = True

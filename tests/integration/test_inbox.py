@@ -38,7 +38,7 @@ def test_a_job_says_which_rows_it_waits_for(cluster: Cluster, people: People, or
     sender.rows(job_id, [row for row in rows if row[0] not in missing])
     end(cluster, job_id, 500)
     wanted = "3 of 500 rows; the first that is missing is row 17"
-    cluster.wait(lambda: cluster.job(job_id)["awaits"] == wanted, 90, "the job says what it waits for")
+    cluster.wait(lambda: cluster.job(job_id)["awaits"] == wanted, "the job says what it waits for")
     assert cluster.job(job_id)["state"] == "RUNNING"
     refusal = cluster.request("POST", f"/v1/jobs/{job_id}/end", json={"rows": 400})
     assert refusal.status_code == 409 and "500 rows, not 400" in refusal.text
@@ -87,7 +87,7 @@ def test_what_cannot_be_a_row_is_a_dead_letter_with_its_reason(
     def letters() -> dict[str, str]:
         return {value.decode("utf-8", "replace"): reason for value, reason in refused(cluster.settings)}
 
-    cluster.wait(lambda: letters().keys() >= bad.keys(), 90, "every bad record is a dead letter")
+    cluster.wait(lambda: letters().keys() >= bad.keys(), "every bad record is a dead letter")
     assert {value: reason for value, reason in letters().items() if value in bad and bad[value] not in reason} == {}
     assert dead_rows(cluster.settings, job_id) == {19, 20}
 
@@ -116,7 +116,6 @@ def test_a_paused_job_does_not_hold_up_another_and_can_be_taken_back(
     sender.rows(first, rows[:1])
     cluster.wait(
         lambda: any(f"job {first} is ROLLED_BACK" in reason for _, reason in refused(cluster.settings)),
-        90,
         "the late row is refused",
     )
 

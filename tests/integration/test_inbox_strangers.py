@@ -13,6 +13,7 @@ from tests.cluster import Cluster
 from tests.conftest import DATASETS, MakeCluster, People
 from tests.faults.evidence import assert_each_row_once, dead_rows
 from tests.upstream import Sender, commanded, end, refused, rows_of, topic_job, unknown_rows
+from tests.waiting import PATIENCE_SECONDS
 from verify.compare import compare
 
 ROWS = 400
@@ -55,7 +56,7 @@ def test_rows_without_a_job_hold_up_nobody(make_cluster: MakeCluster, people: Pe
     )
     commanded(cluster.settings, late, encode(made))
     sender.rows(late, rows[ROWS // 2 :])
-    cluster.wait(lambda: cluster.request("GET", f"/v1/jobs/{late}").status_code == 200, 30, "the late job is there")
+    cluster.wait(lambda: cluster.request("GET", f"/v1/jobs/{late}").status_code == 200, "the late job is there")
     end(cluster, late, ROWS)
     cluster.wait_state(late, "COMPLETED")
     assert compare(cluster.settings, late, "people", file).holds
@@ -65,15 +66,16 @@ def test_rows_without_a_job_hold_up_nobody(make_cluster: MakeCluster, people: Pe
 
 
 def test_each_waits_for_itself_and_is_refused(make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(unknown_job_seconds=3)
+    wait = 3
+    cluster = make_cluster(unknown_job_seconds=wait)
     sender = Sender(cluster.settings)
-    jobs = unknown_rows(sender, 12)
+    jobs = unknown_rows(sender, int(PATIENCE_SECONDS / wait) + 20)
 
     def all_refused() -> bool:
         reasons = " ".join(letters(cluster).values())
         return all(f"there is no job {job_id}" in reasons for job_id in jobs)
 
-    cluster.wait(all_refused, 20, "each of twelve was refused; one after the other would take 36 s")
+    cluster.wait(all_refused, "each was refused; one after the other would take longer than this waits")
 
 
 def test_odd_values_and_odd_clocks_cost_no_row(cluster: Cluster, people: People, organisation: str) -> None:

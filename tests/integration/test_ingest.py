@@ -90,7 +90,7 @@ class Bench:
         with (self._logs / f"reader-{len(self._processes)}.log").open("wb") as log:
             process = subprocess.Popen([sys.executable, "-m", "ingest"], env=env, stderr=log)
         self._processes.append(process)
-        wait_until(lambda: ready.exists() or process.poll() is not None, 120, "the reader is ready")
+        wait_until(lambda: ready.exists() or process.poll() is not None, "the reader is ready")
         assert ready.exists(), "the reader has ended at once"
         return process
 
@@ -131,19 +131,19 @@ class Bench:
                 if report.input.blocks >= getattr(job, field).blocks:
                     self.set_job(job, **{field: report.input}, command_offset=job.command_offset + 1)
 
-    def report(self, job_id: str, kind: type, timeout: float = 120) -> Any:
+    def report(self, job_id: str, kind: type) -> Any:
         def found() -> Command | None:
             self.pump()
             return next((item for item in self.reports if item.job_id == job_id and isinstance(item, kind)), None)
 
-        return wait_until(found, timeout, f"{kind.__name__} of job {job_id}")
+        return wait_until(found, f"{kind.__name__} of job {job_id}")
 
     def wait_published(self, count: int) -> None:
         def enough() -> bool:
             self.pump(0.001)
             return self.published >= count
 
-        wait_until(enough, 120, f"{count} blocks are published")
+        wait_until(enough, f"{count} blocks are published")
 
     def settle(self) -> None:
         """Take in all there is: up to the end that each topic has now."""
@@ -155,7 +155,7 @@ class Bench:
             now = self._consumer.position(places)
             return all(max(place.offset, 0) >= ends[place.topic, place.partition] for place in now)
 
-        wait_until(there, 120, "all there is has been read")
+        wait_until(there, "all there is has been read")
 
     def backlog(self) -> int:
         """Plans that are not acknowledged."""
@@ -163,8 +163,8 @@ class Bench:
         left = 0
         for partition in range(PARTITIONS):
             place = TopicPartition(self.topic("plans"), partition)
-            _low, high = consumer.get_watermark_offsets(place, timeout=10)
-            left += high - max(0, consumer.committed([place], timeout=10)[0].offset)
+            _low, high = consumer.get_watermark_offsets(place, timeout=60)
+            left += high - max(0, consumer.committed([place], timeout=60)[0].offset)
         consumer.close()
         return left
 
@@ -240,7 +240,7 @@ def test_a_file_becomes_blocks(bench: Bench) -> None:
     assert ended.input is not None
     assert (ended.input.rows, ended.input.bytes, ended.input.blocks) == (20_000, path.stat().st_size, 40)
     assert ended.input.blocks_per_partition == (5,) * 8
-    wait_until(lambda: bench.backlog() == 0, 60, "the plan is acknowledged")
+    wait_until(lambda: bench.backlog() == 0, "the plan is acknowledged")
 
 
 @pytest.mark.parametrize("bench", [{"block_rows": 10, "session_timeout_seconds": 3}], indirect=True)
@@ -274,7 +274,7 @@ def test_a_paused_job_is_not_read_on_and_a_later_plan_goes_on(bench: Bench) -> N
     job = bench.run_file("job1", path)
     bench.wait_published(500)
     bench.set_job(bench.jobs["job1"], state=State.PAUSING, epoch=1, command_offset=1000)
-    wait_until(lambda: bench.backlog() == 0, 60, "the plan is acknowledged")
+    wait_until(lambda: bench.backlog() == 0, "the plan is acknowledged")
     bench.settle()
     stopped_at = len(bench.blocks["job1"])
     assert stopped_at < 6000
@@ -320,7 +320,7 @@ def test_a_plan_waits_for_its_job_and_holds_up_no_other(bench: Bench) -> None:
     assert "early" not in bench.blocks
     bench.set_job(early)
     bench.report("early", InputEnded)
-    wait_until(lambda: bench.backlog() == 0, 60, "both plans are acknowledged")
+    wait_until(lambda: bench.backlog() == 0, "both plans are acknowledged")
 
 
 def test_void_plans_are_acknowledged_without_a_block(bench: Bench) -> None:
@@ -339,7 +339,7 @@ def test_void_plans_are_acknowledged_without_a_block(bench: Bench) -> None:
     bench.send("plans", "gone", plan_for(gone))
     bench.run_file("good", path)
     bench.report("good", InputEnded)
-    wait_until(lambda: bench.backlog() == 0, 60, "all plans are acknowledged")
+    wait_until(lambda: bench.backlog() == 0, "all plans are acknowledged")
     assert list(bench.blocks) == ["good"]
     assert {report.job_id for report in bench.reports} == {"good"}
 
@@ -362,7 +362,7 @@ def test_a_repeated_plan_is_worked_on_once(bench: Bench) -> None:
     bench.send("plans", "job1", plan_for(job))
     bench.start_reader()
     bench.report("job1", InputEnded)
-    wait_until(lambda: bench.backlog() == 0, 60, "both plans are acknowledged")
+    wait_until(lambda: bench.backlog() == 0, "both plans are acknowledged")
     bench.settle()
     assert bench.published == 10
 
@@ -382,7 +382,7 @@ def test_a_file_that_cannot_be_read_fails_with_its_reason(bench: Bench, content:
     bench.run_file("job1", bench.settings.storage_root / "bad.csv")
     failed: InputFailed = bench.report("job1", InputFailed)
     assert failed.reason.startswith(reason)
-    wait_until(lambda: bench.backlog() == 0, 60, "the plan is acknowledged")
+    wait_until(lambda: bench.backlog() == 0, "the plan is acknowledged")
 
 
 def test_a_rollback_becomes_ranges(bench: Bench) -> None:
@@ -412,4 +412,4 @@ def test_a_second_reader_takes_over_partitions_and_nothing_is_lost(bench: Bench)
     bench.settle()
     for job in jobs:
         assert bench.blocks[job.id] == expected(plan_for(job), bench.settings)
-    wait_until(lambda: bench.backlog() == 0, 60, "all plans are acknowledged")
+    wait_until(lambda: bench.backlog() == 0, "all plans are acknowledged")

@@ -44,7 +44,7 @@ def changes(config: Settings, log: pytest.LogCaptureFixture, **more: Any) -> lis
 
 
 def counts(config: Settings) -> dict[str, int]:
-    found = AdminClient(librdkafka_config(config)).list_topics(timeout=10).topics
+    found = AdminClient(librdkafka_config(config)).list_topics(timeout=60).topics
     return {topic.name: len(found[topic.name].partitions) for topic in topics(config.prefix, 2)}
 
 

@@ -47,7 +47,7 @@ def provider(node: str, port: int, folder: Path) -> Iterator[None]:
     words = [node, FOLDER / "provider.js", str(port), file, "http://testserver"]
     child = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
-        wait_until(lambda: answers(port) or child.poll() is not None, 60, "the provider answers")
+        wait_until(lambda: answers(port) or child.poll() is not None, "the provider answers")
         assert child.poll() is None, (folder / "provider.log").read_text()
         yield
     finally:

@@ -47,7 +47,7 @@ def test_deleted_reports_come_back_as_they_were(cluster: Cluster, people: People
         done = sum(document["totals"]["rows_failed"] for document in _newest(now["progress"]))
         return done == 200 and any(job["state"] == "COMPLETED_WITH_ERRORS" for job in now["jobs"].values())
 
-    wait_until(complete, 90, "the reports to be complete")
+    wait_until(complete, "the reports to be complete")
     before = reports(cluster.settings, job_id)
     assert len(before["errors"]) == 200
     with elasticsearch(cluster.settings) as client:
@@ -67,8 +67,8 @@ def test_after_the_loss_of_elasticsearch_all_comes_back_that_is_promised(
     settings, file = cluster.settings, people(300)
     job_id = cluster.upload(file, organisation)
     cluster.wait_state(job_id, "COMPLETED")
-    wait_until(lambda: reports(settings, job_id)["jobs"], 60, "the job's report")
-    wait_until(lambda: _done(reports(settings, job_id)) == 300, 60, "the job's progress")
+    wait_until(lambda: reports(settings, job_id)["jobs"], "the job's report")
+    wait_until(lambda: _done(reports(settings, job_id)) == 300, "the job's progress")
     before = reports(settings, job_id)
     with elasticsearch(settings) as client:
         indices = list(client.indices.get(index=f"{settings.prefix}-*", filter_path="*.aliases").body)

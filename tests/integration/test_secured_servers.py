@@ -130,7 +130,7 @@ def secured(test_home: Path, certificates: Certificates) -> Iterator[Secured]:
             SCRAM_PASSWORD.get_secret_value().encode(),
         )
         admin = AdminClient(librdkafka_config(own))
-        admin.alter_user_scram_credentials([user])[USER].result(timeout=20)
+        admin.alter_user_scram_credentials([user])[USER].result(timeout=60)
         del admin  # it would complain when Kafka stops
         yield Secured(
             bootstrap, own.bootstrap, url, f"https://localhost:{proxy.server_address[1]}", certificates.authority
@@ -214,7 +214,6 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
                 [one for one in rejections(settings["worker"]) if one.job_id == "rights-none"][1:]
                 and [one for one in rejections(settings["worker"]) if one.job_id == "rights-none"]
             ),
-            60,
             "the service's commands are answered",
         )
         assert [(one.code, one.by) for one in answers] == [(404, "topic"), (404, "topic")]
@@ -319,7 +318,7 @@ def _refuses_to_show(settings: Settings, topic: str) -> bool:
     )
     refusals = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
     try:
-        described = consumer.list_topics(topic, timeout=20).topics[topic].error
+        described = consumer.list_topics(topic, timeout=60).topics[topic].error
         if described is not None:  # the user may not even know that there is such a topic
             return described.code() in refusals
         consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])

@@ -163,7 +163,7 @@ def test_the_documented_receiver_posts_into_a_chat(away: Receiver, tmp_path: Pat
     record = JobEvent(job_id="j1", command_offset=7, at=0, event="Failed", state=State.FAILED, job=job)
     body, url = job_event(record, "sluice.job.failed", "http://sluice"), f"http://127.0.0.1:{port}/"
     try:
-        wait_until(lambda: post(url, body, "j1-7-Failed").delivered, 20, "the receiver takes an event")
+        wait_until(lambda: post(url, body, "j1-7-Failed").delivered, "the receiver takes an event")
         assert post(url, body, "j1-7-Failed").delivered, "once more, as after a crash of its sender"
         assert [one.event for one in away.got] == [{"text": "Job j1 is FAILED: the file is gone"}]
         test = check_event("test-1", now_ms(), "acme", "http://sluice")

@@ -65,6 +65,12 @@ def test_a_short_stretch_at_an_edge_makes_no_peak() -> None:
     assert [point.rows_per_second for point in found] == [100.0]
 
 
+def test_rows_that_are_reported_after_the_end_are_there() -> None:
+    span = Span(START, START + 3990, 2000)
+    found = points(span, [bucket(START, 50), bucket(START + 4000, undone=50), bucket(START + 6000, undone=1)])
+    assert (found[-1].rows_done, found[-1].rows_undone, len(found)) == (50, 51, 2)
+
+
 def test_what_is_not_found_yet_is_not_drawn_as_a_fall() -> None:
     span = Span(START, START + 20_000, 2000)
     assert known_part(span, [bucket(START + 12_000, 5)]).until == START + 14_000

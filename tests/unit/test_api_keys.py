@@ -346,7 +346,7 @@ def test_a_session_whose_time_is_over_is_none_and_leaves_the_topic(locked: Serve
     registry.sessions[session.sha256] = replace(session, ends_at=now_ms())
     assert client.get("/").status_code == 303
     sign_in(client, "secret")
-    wait_until(lambda: session.sha256 not in registry.sessions, 10, "it is removed, which nobody waits for")
+    wait_until(lambda: session.sha256 not in registry.sessions, "it is removed, which nobody waits for")
     assert len(registry.sessions) == 1
 
 

@@ -154,7 +154,7 @@ class Screen:
 
     def shows(self, text: str) -> None:
         """Wait until it is on the screen."""
-        wait_until(lambda: text in self._read(), 60, f"the screen shows {text!r}")
+        wait_until(lambda: text in self._read(), f"the screen shows {text!r}")
 
     def press(self, keys: str) -> None:
         """Press keys; what was written before them is forgotten."""

@@ -93,7 +93,7 @@ def test_a_signal_counts_from_the_first_moment_on(module: str, tmp_path: Path) -
         return bool(int(masks[0], 16) & bit)
 
     begun = time.monotonic()
-    wait_until(handled, 30, "the process handles SIGTERM")
+    wait_until(handled, "the process handles SIGTERM")
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 0 and "Traceback" not in told, (told, time.monotonic() - begun)
@@ -105,7 +105,7 @@ def test_a_process_is_not_ready_because_an_earlier_one_was(module: str, tmp_path
     ready.touch()
     process = started(module, tmp_path)
     try:
-        wait_until(lambda: not ready.exists(), 30, "the file of the earlier process is gone")
+        wait_until(lambda: not ready.exists(), "the file of the earlier process is gone")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
         assert not ready.exists()
