@@ -11,9 +11,9 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 
-from control.ended_jobs import Jobs
+from control.memory.brief_jobs import Jobs
+from control.memory.packed_jobs import PackedJobs
 from control.newer_states import newer_state
-from control.packed_jobs import PackedJobs
 from control.predicates import is_newer, understood
 from runtime.telemetry.log_events import as_event
 from schemas.job import Job

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from control.jobtable import JobTable
-from control.packed_jobs import PackedJobs
+from control.memory.packed_jobs import PackedJobs
 from csvfile.cutter import Limits
 from ingest.blocks.files import Roots
 from ingest.blocks.sealer import BlockSealer

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import msgspec
 
 from api.readmodel.job_index import EventSeen, JobSeen, LaneSeen, Seen, lane_state
-from control.ended_jobs import Shared
 from control.jobtable import read_record
+from control.memory.brief_jobs import Shared
 from runtime.telemetry.log_events import as_event
 from schemas.job import Job
 from schemas.messages.codec import UndecodableError, decode

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from api.readmodel.totals import applied_totals, dealt_with
-from control.ended_jobs import Jobs
+from control.memory.brief_jobs import Jobs
 from control.predicates import is_newer
 from schemas.job import ENDED, Job, LaneTotals, Phase, State
 from schemas.messages.events import CommandRejected

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException
 
 from control.door.principals import FollowedPrincipals
 from control.jobtable import JobTable
-from control.packed_jobs import PackedJobs
+from control.memory.packed_jobs import PackedJobs
 from control.predicates import understood
 from csvfile.cutter import Limits
 from ingest.blocks.sealer import BlockSealer

@@ -11,8 +11,8 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 from elasticsearch import Elasticsearch
 
-from control.ended_jobs import Jobs
 from control.jobtable import JobTable
+from control.memory.brief_jobs import Jobs
 from processor.backups.counts import Difference, rows_apart
 from runtime.clients import elasticsearch, librdkafka_config
 from runtime.files.sealing import JobKeys, SealError

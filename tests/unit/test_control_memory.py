@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from control.ended_jobs import Jobs
 from control.jobtable import JobTable
-from control.packed_jobs import PackedJobs
+from control.memory.brief_jobs import Jobs
+from control.memory.packed_jobs import PackedJobs
 from schemas.job import ENDED, BlockLimits, FileIdentity, Input, Job, LaneTotals, Options, RestedLane, Source, State
 from schemas.messages.codec import encode
 from schemas.messages.formats import FORMAT
