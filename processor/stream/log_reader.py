@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from processor.metrics import WorkerMetrics
+from processor.stream.disconnecting import disconnect
 from runtime.clients import LOOK_MS, aiokafka_config
 from runtime.settings import Settings
 from schemas.job import Phase
@@ -52,7 +53,7 @@ async def read_lane_records(settings: Settings, partitions: Collection[int]) -> 
                 if await consumer.position(tp) >= ends[tp]:
                     left.discard(tp)
     finally:
-        await consumer.stop()
+        await disconnect(consumer)
     return inheritance_of(topic, [record for record in newest.values() if record.value is not None])
 
 
@@ -112,7 +113,7 @@ class LogReader:
 
     async def stop(self) -> None:
         """Disconnect."""
-        await self._consumer.stop()
+        await disconnect(self._consumer)
 
     def assign(self, partitions: Iterable[int]) -> None:
         """Be ready to read these partitions; nothing is fetched until `read` asks."""

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from control.door.door import REPORT_HEADER
 from control.door.senders import Headers
 from processor.stream.acknowledgement import Acknowledgeable
+from processor.stream.disconnecting import disconnect
 from processor.stream.lease import Lease
 from processor.stream.publisher import Publisher
 from runtime.clients import LOOK_MS, aiokafka_config
@@ -167,7 +168,7 @@ class KafkaReportLog:
     async def close(self) -> None:
         """Disconnect."""
         if self._consumer is not None:
-            await self._consumer.stop()
+            await disconnect(self._consumer)
 
     async def _extent(self) -> tuple[int, int]:
         consumer = await self._connected()

@@ -1,0 +1,46 @@
+"""Stops clients of aiokafka without waiting for Kafka's goodbye.
+
+Over TLS, a connection is closed once both sides have said so. If Kafka does not, asyncio waits for thirty seconds: a
+worker that closes a connection while it takes over partitions would let their rows wait for so long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final, Protocol
+
+from runtime.telemetry.log_events import as_event
+
+log = logging.getLogger(__name__)
+
+_SECONDS: Final = 1.0
+_closing: set[asyncio.Task[None]] = set()
+"""A loop keeps no reference to its tasks."""
+
+
+class Client(Protocol):
+    """A consumer or a producer."""
+
+    async def stop(self) -> None:
+        """Leave the group, and close all connections."""
+
+
+async def disconnect(client: Client, seconds: float = _SECONDS) -> None:
+    """Stop a client. What it has not done after `seconds`, it does in the background.
+
+    Raises:
+        aiokafka.errors.KafkaError: the client could not be stopped, and has said so within the time.
+    """
+    task = asyncio.ensure_future(client.stop())
+    _closing.add(task)
+    task.add_done_callback(_closed)
+    await asyncio.wait({task}, timeout=seconds)
+    if task.done():
+        task.result()
+
+
+def _closed(task: asyncio.Task[None]) -> None:
+    _closing.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.debug("a connection to Kafka was not closed in order: %s", error, extra=as_event("kafka.trouble"))
