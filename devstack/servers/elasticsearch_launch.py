@@ -10,6 +10,8 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
+from devstack.servers import jvm
+
 MAIN = "org.elasticsearch.server/org.elasticsearch.bootstrap.Elasticsearch"
 _KEYSTORE = "org.elasticsearch.common.settings.KeyStoreWrapper"
 _KEYSTORE_FORMAT = 7
@@ -43,7 +45,7 @@ def jvm_flags(distribution: Path, temporary: Path, heap: str) -> tuple[str, ...]
         "-XX:+EnableDynamicAgentLoading",
         "-XX:-OmitStackTraceInFastThrow",
         "-XX:+ExitOnOutOfMemoryError",
-        "-XX:+UseG1GC",
+        jvm.CONCURRENT_COLLECTOR,
         "-XX:G1HeapRegionSize=4m",
         "-XX:InitiatingHeapOccupancyPercent=30",
         "-XX:G1ReservePercent=15",

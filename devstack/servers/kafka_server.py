@@ -98,7 +98,7 @@ def program(settings: Settings, layout: Layout, cache: Path) -> Program:
             java,
             "-Xms256m",
             "-Xmx512m",
-            "-XX:+UseG1GC",
+            jvm.CONCURRENT_COLLECTOR,
             jvm.FIRST_COMPILER_ONLY,
             "-XX:+ExitOnOutOfMemoryError",
             "--sun-misc-unsafe-memory-access=allow",  # Kafka unmaps its files by it, and Java 25 warns of that

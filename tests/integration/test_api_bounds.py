@@ -180,7 +180,7 @@ def _jobs(settings: Settings) -> dict[str, str]:
     result = settings.storage_root / result_path(export)
     result.parent.mkdir(parents=True)
     with result.open("wb") as content:
-        content.truncate(50_000_000)
+        content.truncate(8_000_000)
     return {"one": one, "errors": errors, "export": export, "dry": dry}
 
 
