@@ -166,7 +166,7 @@ def outline(job: Job) -> Any:
         job = replace(job, lanes_counted={}, budget="open")
     done = job.lanes_done.values()
     return (
-        (job.operation, job.options.max_errors, job.source.kind, job.draft, job.started_at is None, min(job.run, 1)),
+        (job.operation, job.options.max_errors, job.source.kind, job.started_at is None, min(job.run, 1)),
         (job.state, job.phase, job.halting, job.checking, job.finishing, job.budget, _inspection(job)),
         (job.resume_at is not None, job.start_at is not None),
         job.keep_rows and job.state is State.TERMINATING,
