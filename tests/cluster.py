@@ -372,7 +372,7 @@ class Cluster:
 
 
 def forget(settings: Settings) -> None:
-    """Delete the topics and indices, so that the servers do not keep those of every test."""
+    """Delete the topics, indices and templates, so that the servers do not keep those of every test."""
     admin = AdminClient(librdkafka_config(settings))
     names = [name for name in admin.list_topics(timeout=60).topics if name.startswith(f"{settings.prefix}.")]
     for future in (admin.delete_topics(names) if names else {}).values():
@@ -381,6 +381,7 @@ def forget(settings: Settings) -> None:
         indices = list(client.indices.get(index=f"{settings.prefix}-*", filter_path="*.aliases").body)
         if indices:
             client.indices.delete(index=indices)
+        client.options(ignore_status=404).indices.delete_index_template(name=f"{settings.prefix}-*")
 
 
 def _asked(url: str) -> httpx2.Response:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from elasticsearch import ApiError, BadRequestError, Elasticsearch, NotFoundError
 
@@ -21,6 +22,9 @@ from schemas.generations import SINCE, alias_actions, data_indices, generations_
 from schemas.indices import KEPT_MAPPINGS, REPORT_MAPPINGS, data_index, data_mapping, index_name, index_settings
 
 Properties = dict[str, dict[str, object]]
+
+_AT_ONCE: Final = 6
+"""Indices that are made side by side."""
 
 log = logging.getLogger(__name__)
 
@@ -41,30 +45,40 @@ def provision_indices(settings: Settings) -> list[str]:
     mappings = {index_name(settings.prefix, name): mapping for name, mapping in own_mappings.items()}
     datasets = {data_index(settings.prefix, it.name): it for it in load_datasets(settings.datasets_folder).values()}
     mappings |= {name: data_mapping(dataset) for name, dataset in datasets.items()}
-    differences = []
     with client:
-        for name, mapping in mappings.items():
-            shards = settings.elasticsearch_shards if "-data-" in name else 1
-            own = index_settings(settings.elasticsearch_replicas, shards)
-            with _refusals(name):
-                _put_template(client, name, {"mappings": mapping, "settings": own})
-                try:
-                    client.indices.create(index=name)
-                    _changed("index %s is made", name)
-                except BadRequestError as error:
-                    if error.error != "resource_already_exists_exception":
-                        raise
-                    found = client.indices.get_mapping(index=f"{name},{name}.*").body
-                    for index, there in sorted(found.items()):
-                        if name in datasets:
-                            _require_scope(client, index, datasets[name], there["mappings"].get("_meta", {}))
-                        actual = _with_new_fields(
-                            client, index, mapping["properties"], there["mappings"].get("properties", {})
-                        )
-                        differences += _mapping_differences(index, mapping["properties"], actual)
-                    differences += _setting_differences(client, index, shards, settings.elasticsearch_replicas)
+        # Side by side: Elasticsearch changes its state for several of them at once.
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = pool.map(
+                lambda name: _provision_index(client, settings, name, mappings[name], datasets.get(name)), mappings
+            )
+            differences = [difference for told in found for difference in told]
         for dataset in datasets.values():
             _set_aliases(client, settings.prefix, dataset.name, now_ms())
+    return differences
+
+
+def _provision_index(
+    client: Elasticsearch, settings: Settings, name: str, mapping: dict[str, Any], dataset: Dataset | None
+) -> list[str]:
+    """`provision_indices` for one index, and those after it; `dataset`: whose rows it has."""
+    shards = 1 if dataset is None else settings.elasticsearch_shards
+    own = index_settings(settings.elasticsearch_replicas, shards)
+    differences = []
+    with _refusals(name):
+        _put_template(client, name, {"mappings": mapping, "settings": own})
+        try:
+            client.indices.create(index=name)
+            _changed("index %s is made", name)
+        except BadRequestError as error:
+            if error.error != "resource_already_exists_exception":
+                raise
+            found = client.indices.get_mapping(index=f"{name},{name}.*").body
+            for index, there in sorted(found.items()):
+                if dataset is not None:
+                    _require_scope(client, index, dataset, there["mappings"].get("_meta", {}))
+                actual = _with_new_fields(client, index, mapping["properties"], there["mappings"].get("properties", {}))
+                differences += _mapping_differences(index, mapping["properties"], actual)
+            differences += _setting_differences(client, index, shards, settings.elasticsearch_replicas)
     return differences
 
 
