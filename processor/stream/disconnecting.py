@@ -1,6 +1,6 @@
-"""Stops clients of aiokafka without waiting for Kafka's goodbye.
+"""Stops clients of aiokafka without waiting for Kafka to close its end of their connections.
 
-Over TLS, a connection is closed once both sides have said so. If Kafka does not, asyncio waits for thirty seconds: a
+Over TLS, a connection is closed once both ends have said so. If Kafka does not, asyncio waits for thirty seconds: a
 worker that closes a connection while it takes over partitions would let their rows wait for so long.
 """
 
