@@ -40,6 +40,8 @@ _TROUBLE = re.compile(r" (ERROR|CRITICAL) |Traceback \(most recent call last\)")
 _HARMLESS = re.compile(r"OffsetCommit failed .*(IllegalGeneration|RebalanceInProgress|UnknownMember)")
 """aiokafka's message when a commit comes too late for a rebalance: the records come again, and are dropped."""
 
+_LOST_ITS_LEASE = re.compile(r"Error.*this process (had no heartbeat answered by Kafka|stood still) for more than")
+"""What a worker says as it ends (`processor/stream/lease.py`)."""
 OVERLOADED = 1.5
 """Runnable processes per core (load average) above which a process may miss its heartbeats for a session of 3 s."""
 
@@ -117,7 +119,7 @@ class Process:
     def lost_its_lease(self) -> bool:
         """Whether it has ended as an overloaded machine makes it: the supervisor would start another."""
         overloaded = os.getloadavg()[0] > OVERLOADED * (os.cpu_count() or 1)
-        return overloaded and not self.alive and "LostLeaseError" in self.log
+        return overloaded and not self.alive and _LOST_ITS_LEASE.search(self.log) is not None
 
     def kill(self) -> None:
         """End it at once, as a crash would."""

@@ -41,14 +41,17 @@ class Lease:
     def require(self) -> None:
         """Raises FencedError when the lease is over."""
         if not self.valid:
-            raise FencedError
+            raise FencedError(self._reason())
+
+    def _reason(self) -> str:
+        runs = self._clock() - self._seen_at < self._seconds
+        what = "had no heartbeat answered by Kafka" if runs else "stood still"
+        return f"this process {what} for more than {self._seconds:.1f} s"
 
     async def run(self) -> None:
         """Renew the lease for ever. Raises LostLeaseError once it was over: it can't be had back."""
         while True:
             if not self.valid:
-                runs = self._clock() - self._seen_at < self._seconds
-                what = "had no heartbeat answered by Kafka" if runs else "stood still"
-                raise LostLeaseError(f"this process {what} for more than {self._seconds:.1f} s")
+                raise LostLeaseError(self._reason())
             self._seen_at = self._clock()
             await asyncio.sleep(TICK_SECONDS)

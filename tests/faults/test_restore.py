@@ -39,7 +39,8 @@ def servers(test_home: Path) -> Iterator[Servers]:
 
 @pytest.fixture
 def cluster(servers: Servers, tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(own_settings(servers, tmp_path))
+    # Kafka stands still while it is copied.
+    cluster = Cluster(own_settings(servers, tmp_path, session_timeout_seconds=10))
     cluster.up()
     yield cluster
     cluster.close()
