@@ -21,7 +21,7 @@ from api.pages.routes import page_routes
 from api.principals.audit import KEPT, Audit, KafkaEventWriter, decode_event
 from api.principals.feed import PrincipalFeed, decode_principal
 from api.principals.signer import CommandSigner
-from api.principals.store import KafkaWriter, PrincipalStore
+from api.principals.store import KafkaPrincipalWriter, PrincipalStore
 from api.readmodel.appender import Appender
 from api.readmodel.command_log import CommandLog
 from api.readmodel.follower import Follower
@@ -42,8 +42,7 @@ from api.web.routing import starlette_routes
 from api.web.services import Services
 from api.webhooks.metrics import WebhookMetrics
 from api.webhooks.sending import Sending, connections_by
-from api.webhooks.store import KafkaWriter as WebhookWriter
-from api.webhooks.store import WebhookStore
+from api.webhooks.store import KafkaWebhookWriter, WebhookStore
 from api.webhooks.trying import Trials
 from control.creation.admission import Catalog
 from control.creation.kinds import kinds
@@ -105,10 +104,10 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         appender, history = Appender(settings, loop), HistoryReader(settings)
-        writer = KafkaWriter(appender)
+        writer = KafkaPrincipalWriter(appender)
         principals = PrincipalStore(PrincipalFeed(), writer)
         audit = Audit(KafkaEventWriter(appender))
-        webhooks = WebhookStore(WebhookWriter(appender))
+        webhooks = WebhookStore(KafkaWebhookWriter(appender))
         sending = Sending(settings, loop, webhooks, connections, webhook_metrics)
         client = async_elasticsearch(settings, node=LimitedNode)
         app.state.services = Services(

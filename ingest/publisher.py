@@ -30,7 +30,7 @@ _QUEUE_KBYTES = 32 * 1024
 _KAFKA_SECONDS = 10.0
 
 
-class Publisher:
+class BlockPublisher:
     """One process's producer. Every method may raise PublishError: Kafka refused a record, and the process must end."""
 
     def __init__(self, settings: Settings, metrics: ReaderMetrics | None = None) -> None:

@@ -28,7 +28,7 @@ from ingest.metrics import ReaderMetrics
 from ingest.offset_tracker import OffsetTracker
 from ingest.plan_run import PlanRun, Stage
 from ingest.plan_validity import PlanValidity, judge, starting_point
-from ingest.publisher import Publisher
+from ingest.publisher import BlockPublisher
 from ingest.sources import SourceContext
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
@@ -94,7 +94,7 @@ class Reader:
             quotas=settings.quotas,
         )
         self._view = JobTable(PackedJobs())
-        self._acks = OffsetTracker()
+        self._offsets = OffsetTracker()
         self._waiting: list[PendingPlan] = []
         self._active: deque[PendingPlan] = deque()
         self._ended: dict[str, int] = {}  # job id -> command offset of its plan that was worked on to the end
@@ -110,7 +110,7 @@ class Reader:
         wait_for_topics(self._settings, self._stopping)
         if self._stopping():
             return
-        self._publisher = Publisher(self._settings, self._metrics)
+        self._publisher = BlockPublisher(self._settings, self._metrics)
         with ExitStack() as opened:
             self._jobs = opened.enter_context(closing(ViewConsumer(self._settings, self._view)))
             while not (self._jobs.caught_up or self._stopping()):
@@ -146,7 +146,7 @@ class Reader:
 
     def _take(self, record: Any) -> None:
         partition, offset, value = record.partition(), record.offset(), record.value()
-        if not self._acks.received(partition, offset):
+        if not self._offsets.received(partition, offset):
             return
         try:
             plan: Plan = decode(value, Plan)
@@ -157,7 +157,7 @@ class Reader:
                 return  # it is not acknowledged
             rejected = RejectedRecord(record.topic(), partition, offset, record.key(), value, str(error))
             log.error("this is no plan: %s", rejected, extra=as_event("record.unreadable", partition=partition))
-            self._publisher.reject(rejected, lambda: self._acks.done(partition, offset))
+            self._publisher.reject(rejected, lambda: self._offsets.done(partition, offset))
             return
         self._waiting.append(PendingPlan(plan, partition, offset, parent_in(record.headers())))
 
@@ -180,7 +180,7 @@ class Reader:
                     plan.command_offset,
                     extra=as_event("plan.void", job=plan.job_id, epoch=plan.epoch),
                 )
-                self._acks.done(taken.partition, taken.offset)
+                self._offsets.done(taken.partition, taken.offset)
             elif (
                 verdict is PlanValidity.WAIT
                 or plan.job_id in busy_jobs
@@ -230,12 +230,12 @@ class Reader:
                 taken.work.tend(now)
             if taken.work.stage is Stage.DONE:
                 self._active.remove(taken)
-                self._acks.done(taken.partition, taken.offset)
+                self._offsets.done(taken.partition, taken.offset)
                 if taken.work.at_end:
                     self._ended[taken.plan.job_id] = taken.plan.command_offset
         if now >= self._next_commit:
             self._next_commit = now + COMMIT_SECONDS
-            self._plans.commit(self._acks.positions())
+            self._plans.commit(self._offsets.positions())
         if now >= self._next_measure:
             self._next_measure = now + MEASURE_SECONDS
             self._plans.measure()
@@ -245,13 +245,13 @@ class Reader:
     def _on_revoked(self, partition: int, lost: bool) -> None:
         """Drop the plans of a partition: another reader goes on with them, from their last reports."""
         if not lost:
-            self._plans.commit(self._acks.positions(), wait=True)
+            self._plans.commit(self._offsets.positions(), wait=True)
         for taken in [taken for taken in self._active if taken.partition == partition]:
             if taken.work:
                 taken.work.stop()
             self._active.remove(taken)
         self._waiting = [taken for taken in self._waiting if taken.partition != partition]
-        self._acks.revoked(partition)
+        self._offsets.revoked(partition)
 
     def _finish_plans(self) -> None:
         """Stop reading, report how far each plan came, and acknowledge those that are done."""
@@ -269,6 +269,6 @@ class Reader:
                 if taken.work.stage is Stage.DONE:
                     self._active.remove(taken)
                     if taken not in unfinished:
-                        self._acks.done(taken.partition, taken.offset)
+                        self._offsets.done(taken.partition, taken.offset)
         self._publisher.flush(1.0)
-        self._plans.commit(self._acks.positions(), wait=True)
+        self._plans.commit(self._offsets.positions(), wait=True)

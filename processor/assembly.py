@@ -32,7 +32,7 @@ from processor.metrics import WorkerMetrics
 from processor.operations.base import Operation
 from processor.stream.lease import Lease
 from processor.stream.log_reader import LogReader
-from processor.stream.publisher import Publisher
+from processor.stream.publisher import RecordPublisher
 from runtime.clock import SYSTEM_CLOCK, Clock
 from runtime.files.sealing import JobKeys
 from runtime.files.storage import Storage
@@ -48,7 +48,7 @@ def make_engine(
     operations: Mapping[str, Operation],
     datasets: Mapping[str, Dataset],
     sink: BulkSink,
-    publisher: Publisher,
+    publisher: RecordPublisher,
     reader: LogReader,
     read_lane_records: ReadLaneRecords,
     lease: Lease,

@@ -28,7 +28,7 @@ from processor.metrics import WorkerMetrics
 from processor.reporter import Reporter
 from processor.stream.lease import Lease
 from processor.stream.log_reader import LogReader, read_lane_records
-from processor.stream.publisher import Publisher
+from processor.stream.publisher import RecordPublisher
 from processor.stream.report_copies import KafkaReportLog, ReportCopies
 from processor.stream.tested_versions import untested_libraries
 from runtime.clients import async_elasticsearch
@@ -77,7 +77,7 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     undecoded = async_elasticsearch(config, once=True, undecoded=True)
     metrics = WorkerMetrics(lambda: readiness.ready)
     serve(config, metrics.registry, lambda: readiness.ready)
-    publisher = Publisher(config)
+    publisher = RecordPublisher(config)
     await publisher.start()
     reader = LogReader(config, metrics)
     await reader.start()

@@ -27,7 +27,7 @@ class Writer(Protocol):
         """Append a record, or a tombstone; returns its offset. Raises KafkaUnavailableError."""
 
 
-class KafkaWriter:
+class KafkaPrincipalWriter:
     """Appends to the topic ``principals``."""
 
     def __init__(self, appender: Appender) -> None:

@@ -102,7 +102,7 @@ class WebhookStore:
         self.delivery_feed.written(offset, name, None)
 
 
-class KafkaWriter:
+class KafkaWebhookWriter:
     """Appends to the topics of Kafka."""
 
     def __init__(self, appender: Appender) -> None:

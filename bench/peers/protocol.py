@@ -17,11 +17,11 @@ from typing import Any
 Request = dict[str, Any]
 """Of a run: ``job_id``, ``organisation``, ``rows``, ``file``, ``index``, ``elasticsearch`` (a URL), ``kafka``
 (host:port), ``topic``, ``scratch`` (a folder)."""
-Work = Callable[[], float | None]
+PeerRun = Callable[[], float | None]
 """Does the run; returns its seconds where the program itself knows when it began, else None."""
 
 
-def serve(prepare: Callable[[Request], Work]) -> None:
+def serve(prepare: Callable[[Request], PeerRun]) -> None:
     """Answer requests until standard input ends. `prepare` does what is not measured, and returns what is."""
     # Whatever else writes to standard output goes to the log instead.
     answers = os.fdopen(os.dup(1), "w", buffering=1)

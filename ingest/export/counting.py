@@ -38,7 +38,7 @@ class BackgroundQueries:
         self._client: Elasticsearch | None = None
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="asking")
 
-    def ask(self, question: Callable[[Elasticsearch], T]) -> Generator[Waiting, None, T]:
+    def answer_to(self, question: Callable[[Elasticsearch], T]) -> Generator[Waiting, None, T]:
         """The answer; the request is repeated until Elasticsearch answers it.
 
         Raises:

@@ -26,9 +26,9 @@ def begin(
     No slice may be published before the control table has this input. A reader may die right after it has frozen the
     dataset, and its successor freezes it again: the table keeps the first of the two, and slices are cut in that only.
     """
-    frozen = yield from asking.ask(partial(freeze, index=index))
+    frozen = yield from asking.answer_to(partial(freeze, index=index))
     counting = Counting(frozen, date_field, plan.organisation)
-    _, rows = yield from asking.ask(partial(counting.whole, first_day=plan.date_from, last_day=plan.date_till))
+    _, rows = yield from asking.answer_to(partial(counting.whole, first_day=plan.date_from, last_day=plan.date_till))
     yield Step(None, Input(frozen=frozen, rows_total=rows))
     while (known := recorded(plan.job_id)) is None or known.frozen is None:
         yield WAITING
@@ -43,7 +43,9 @@ def cut(
     """The slices, each with at most `most` rows; those before the checkpoint are counted again and passed over."""
     assert start.frozen is not None, "the dataset is frozen before it is cut"
     counting = Counting(start.frozen, date_field, plan.organisation)
-    span, total = yield from asking.ask(partial(counting.whole, first_day=plan.date_from, last_day=plan.date_till))
+    span, total = yield from asking.answer_to(
+        partial(counting.whole, first_day=plan.date_from, last_day=plan.date_till)
+    )
     blocks = rows = 0
     cutting = slices(span, total, most)
     answer: Any = None
@@ -52,7 +54,7 @@ def cut(
             found = cutting.send(answer)
             answer = None
             if not isinstance(found, Slice):
-                answer = yield from asking.ask(partial(counting.answer, question=found))
+                answer = yield from asking.answer_to(partial(counting.answer, question=found))
                 continue
             first, rows = rows + 1, rows + found.rows
             blocks += 1

@@ -30,7 +30,7 @@ from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.senders import Senders
 from ingest.inbox.transactions import InboxConsumer, InterruptedSessionError, Transactions
 from ingest.metrics import ReaderMetrics
-from ingest.publisher import Publisher
+from ingest.publisher import BlockPublisher
 from runtime.datasets import load_datasets
 from runtime.files.sealing import JobKeys
 from runtime.settings import Settings
@@ -82,7 +82,7 @@ class Inbox:
         if self._stopping():
             return
         self._jobs = ViewConsumer(self._settings, self._view)
-        self._publisher = Publisher(self._settings, self._metrics)
+        self._publisher = BlockPublisher(self._settings, self._metrics)
         try:
             while not self._stopping():
                 try:
@@ -142,11 +142,14 @@ class Inbox:
                 self._metrics.transactions.labels("aborted").inc()
                 raise
             self._count(batches)
-            letters = [letter for batch in batches.values() for letter in batch.letters]
-            if letters:
-                told = as_event("record.refused", records=len(letters))
+            dead_letters = [letter for batch in batches.values() for letter in batch.dead_letters]
+            if dead_letters:
+                told = as_event("record.refused", records=len(dead_letters))
                 log.warning(
-                    "inbox: %d records refused, the first because: %s", len(letters), letters[0].reason, extra=told
+                    "inbox: %d records refused, the first because: %s",
+                    len(dead_letters),
+                    dead_letters[0].reason,
+                    extra=told,
                 )
         self._publisher.poll()
         if now >= self._next_reports:
@@ -160,7 +163,7 @@ class Inbox:
         for batch in batches.values():
             rows = sum(len(block.rows) for _, block in batch.blocks)
             self._metrics.published("inbox", len(batch.blocks), rows, sum(map(len, batch.values)))
-            self._metrics.refused.inc(len(batch.letters))
+            self._metrics.refused.inc(len(batch.dead_letters))
 
     def _reports(self, consumer: InboxConsumer) -> Iterator[Report]:
         for job in self._open.values():

@@ -50,8 +50,8 @@ def home_partition(job_id: str, partitions: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A record that is refused, and why."""
+class InboxDeadLetter:
+    """A record of the inbox that becomes a dead letter, and why."""
 
     record: Record
     reason: str
@@ -69,7 +69,7 @@ class Batch:
     """The blocks, encoded."""
     states: list[tuple[str, InboxRecord | None]] = field(default_factory=list)
     """Job id, checkpoint; None: it is not needed any more."""
-    letters: list[Letter] = field(default_factory=list)
+    dead_letters: list[InboxDeadLetter] = field(default_factory=list)
     moved: list[tuple[int, str, Record]] = field(default_factory=list)
     """Partition of the inbox, job id, record."""
     rejected: list[RejectedRecord] = field(default_factory=list)
@@ -200,7 +200,9 @@ class InboxPartition:
         self._rejected = []
         first = self._aside.first
         batch.position = self._next if first is None else first
-        if batch.position == self._position and not (batch.states or batch.letters or batch.moved or batch.rejected):
+        if batch.position == self._position and not (
+            batch.states or batch.dead_letters or batch.moved or batch.rejected
+        ):
             return None
         self._position = batch.position
         self._batch = Batch(batch.position)
@@ -275,7 +277,7 @@ class InboxPartition:
         return job is not None and not understood(job)
 
     def _refuse(self, record: Record, reason: str) -> None:
-        self._batch.letters.append(Letter(record, reason[:MOST_REASON]))
+        self._batch.dead_letters.append(InboxDeadLetter(record, reason[:MOST_REASON]))
 
     def _desk(self, job_id: str) -> _JobIntake | None:
         """Where this job's rows are dealt with; None: it is not known, or its dataset is not."""

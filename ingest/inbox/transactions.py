@@ -289,7 +289,7 @@ class Transactions:
         inbox = topic_name(self._prefix, "inbox")
         refused = [
             RejectedRecord(inbox, partition, record.offset, record.key, record.value, letter.reason)
-            for letter in batch.letters
+            for letter in batch.dead_letters
             for record in (letter.record,)
         ]
         for rejected in (*batch.rejected, *refused):

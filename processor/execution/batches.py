@@ -27,7 +27,7 @@ from processor.lanes.scheduler import Batch, Scheduler, put_back
 from processor.metrics import WorkerMetrics
 from processor.operations.resolved_errors import end_errors
 from processor.outcome import Outcome
-from processor.stream.publisher import Publisher
+from processor.stream.publisher import RecordPublisher
 from runtime.clock import Clock
 from runtime.telemetry.tracing import span
 from schemas.job import Job
@@ -55,7 +55,7 @@ class Batches:
     works: WorkFactory
     failures: JobFailures
     inspections: Inspections
-    publisher: Publisher
+    publisher: RecordPublisher
     metrics: WorkerMetrics
     tasks: BackgroundTasks
     """The batches that are under way."""

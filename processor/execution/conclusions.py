@@ -28,7 +28,7 @@ from processor.operations.base import FileOperation, Operation, file_operation
 from processor.operations.dry_run_keys import sweep_claims
 from processor.operations.modes.retention import sweep_images
 from processor.operations.work import Work
-from processor.stream.publisher import Publisher
+from processor.stream.publisher import RecordPublisher
 from runtime.clock import Clock
 from runtime.telemetry.log_events import as_event
 from schemas.bounds import MOST_REASON
@@ -57,7 +57,7 @@ class Conclusions:
     checkpoints: Checkpoints
     works: WorkFactory
     failures: JobFailures
-    publisher: Publisher
+    publisher: RecordPublisher
     tasks: BackgroundTasks
     """The conclusions that are under way."""
     clock: Clock

@@ -17,7 +17,7 @@ from processor.errors import CannotGoOnError, FencedError
 from processor.execution.tasks import BackgroundTasks
 from processor.lanes.lane import Lane
 from processor.lanes.owned_lanes import Lanes
-from processor.stream.publisher import Publisher
+from processor.stream.publisher import RecordPublisher
 from runtime.telemetry.log_events import as_event
 from schemas.bounds import MOST_REASON
 from schemas.job import Job
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class JobFailures:
     """One worker's. A job that has failed here gets no further turn in its epoch (`Lanes.give_up`)."""
 
-    def __init__(self, jobs: JobTable, lanes: Lanes, publisher: Publisher, background: BackgroundTasks) -> None:
+    def __init__(self, jobs: JobTable, lanes: Lanes, publisher: RecordPublisher, background: BackgroundTasks) -> None:
         self._jobs = jobs
         self._lanes = lanes
         self._publisher = publisher

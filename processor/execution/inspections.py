@@ -27,7 +27,7 @@ from processor.execution.tasks import BackgroundTasks
 from processor.execution.work_factory import WorkFactory
 from processor.lanes.owned_lanes import CONCLUDING, Lanes
 from processor.operations.work import Work
-from processor.stream.publisher import Publisher
+from processor.stream.publisher import RecordPublisher
 from processor.suspicion.judging import learn, looks_of, suspicion_of
 from processor.suspicion.probe import OwnRows, Probe
 from processor.validation.rows import CheckedRows
@@ -64,7 +64,7 @@ class Inspections:
     lanes: Lanes
     works: WorkFactory
     failures: JobFailures
-    publisher: Publisher
+    publisher: RecordPublisher
     searches: SharedSearches
     tasks: BackgroundTasks
     """The inspections that are under way."""

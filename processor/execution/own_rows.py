@@ -149,5 +149,5 @@ async def _search(work: Work, names: Sequence[str], searches: SharedSearches, *w
                 "_source": [*names, "sluice.job_id"],
             }
         )
-    answers = await searches.ask(work.data_index, asked, work.gate)
+    answers = await searches.search(work.data_index, asked, work.gate)
     return [answer.get("hits", _NOTHING) for answer in answers]

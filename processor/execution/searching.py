@@ -41,7 +41,7 @@ class SharedSearches:
         self._sending: asyncio.Task[None] | None = None
         self._alone: set[asyncio.Task[None]] = set()
 
-    async def ask(self, index: str, searches: Sequence[Mapping[str, Any]], gate: Gate) -> Answers:
+    async def search(self, index: str, searches: Sequence[Mapping[str, Any]], gate: Gate) -> Answers:
         """The answer to each search; `searches` as in `_msearch`, a header and a body for each. An index that is
         missing has no hits.
 

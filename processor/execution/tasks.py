@@ -16,7 +16,7 @@ from runtime.telemetry.log_events import as_event
 
 log = logging.getLogger(__name__)
 
-Work = Coroutine[Any, Any, None]
+TaskBody = Coroutine[Any, Any, None]
 
 
 class WorkerFailure:
@@ -52,7 +52,7 @@ class BackgroundTasks:
         """The tasks that have not ended."""
         return frozenset(self._tasks)
 
-    def start(self, work: Work) -> None:
+    def start(self, work: TaskBody) -> None:
         """Have `work` done in a task. An error of it ends the worker."""
         task = asyncio.create_task(self._supervised(work))
         self._tasks.add(task)
@@ -68,14 +68,14 @@ class BackgroundTasks:
         self.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _supervised(self, work: Work) -> None:
+    async def _supervised(self, work: TaskBody) -> None:
         try:
             await work
         except Exception as error:
             log.exception("this worker can't go on", extra=as_event("process.failed"))
             self._failure.report(error)
 
-    def _ended(self, work: Work, task: asyncio.Task[None]) -> None:
+    def _ended(self, work: TaskBody, task: asyncio.Task[None]) -> None:
         work.close()  # a task that was cancelled before its first turn has not begun it
         self._tasks.discard(task)
         if self._on_done is not None:
@@ -102,7 +102,7 @@ class WorkerTasks:
         return self.batches.running | self.conclusions.running
 
 
-async def drain(tasks: Collection[asyncio.Task[None]], patience: Work) -> None:
+async def drain(tasks: Collection[asyncio.Task[None]], patience: TaskBody) -> None:
     """Wait until all of one or more tasks have ended, or until `patience` (a sleep) is over; cancels no task."""
     timer = asyncio.create_task(patience)
     ended = asyncio.create_task(asyncio.wait(tasks))

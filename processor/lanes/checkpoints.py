@@ -14,7 +14,7 @@ from processor.lanes.lane import Lane
 from processor.lanes.owned_lanes import Lanes
 from processor.stream.acknowledgement import Acknowledgeable
 from processor.stream.lease import Lease
-from processor.stream.publisher import Publisher
+from processor.stream.publisher import RecordPublisher
 from schemas.job import Job, LaneTotals
 from schemas.messages.codec import encode
 from schemas.messages.commands import LanesCounted, LanesDone, LanesRested
@@ -35,7 +35,7 @@ class Checkpoints:
         self,
         jobs: JobTable,
         lanes: Lanes,
-        publisher: Publisher,
+        publisher: RecordPublisher,
         now_ms: Callable[[], int],
         lease: Lease,
         worker: str = "",

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection
 from processor.lanes.lane import Lane
 from processor.lanes.owned_lanes import Lanes
 from processor.stream.log_reader import RestoredPartitions
-from processor.stream.publisher import Publisher
+from processor.stream.publisher import RecordPublisher
 from runtime.clock import Clock
 from runtime.telemetry.log_events import as_event
 from schemas.messages.codec import encode
@@ -27,7 +27,9 @@ ReadLaneRecords = Callable[[Collection[int]], Awaitable[RestoredPartitions]]
 class Ownership:
     """One worker's."""
 
-    def __init__(self, lanes: Lanes, publisher: Publisher, read_lane_records: ReadLaneRecords, clock: Clock) -> None:
+    def __init__(
+        self, lanes: Lanes, publisher: RecordPublisher, read_lane_records: ReadLaneRecords, clock: Clock
+    ) -> None:
         self._lanes = lanes
         self._publisher = publisher
         self._read_lane_records = read_lane_records

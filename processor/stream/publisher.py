@@ -19,7 +19,7 @@ _BATCH_BYTES = 256 * 1024
 """Of one partition, a request carries so many bytes at most."""
 
 
-class Publisher:
+class RecordPublisher:
     """An idempotent producer for what workers and the control agent write."""
 
     def __init__(self, settings: Settings) -> None:

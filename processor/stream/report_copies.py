@@ -17,7 +17,7 @@ from control.door.senders import Headers
 from processor.stream.acknowledgement import Acknowledgeable
 from processor.stream.disconnecting import disconnect
 from processor.stream.lease import Lease
-from processor.stream.publisher import Publisher
+from processor.stream.publisher import RecordPublisher
 from runtime.clients import LOOK_MS, aiokafka_config
 from runtime.settings import Settings
 from schemas.bounds import LAST_MOMENT
@@ -46,7 +46,7 @@ class ReportLog(Protocol):
 class ReportCopies:
     """One worker's."""
 
-    def __init__(self, publisher: Publisher, reports: ReportLog, lease: Lease, old_hours: float) -> None:
+    def __init__(self, publisher: RecordPublisher, reports: ReportLog, lease: Lease, old_hours: float) -> None:
         """`old_hours`: for so long after the first report reports are taken that were written to ``commands``."""
         self._publisher = publisher
         self._reports = reports

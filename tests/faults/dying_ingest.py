@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from ingest.__main__ import main
-from ingest.inbox import transactions as inbox_kafka
+from ingest.inbox import transactions
 
 
 class Mortal:
@@ -41,8 +41,8 @@ class Mortal:
 
 def start() -> None:
     step, count = sys.argv[1], int(sys.argv[2])
-    real = inbox_kafka.Producer
-    inbox_kafka.Producer = lambda config: Mortal(real(config), step, count)  # type: ignore[assignment, misc]
+    real = transactions.Producer
+    transactions.Producer = lambda config: Mortal(real(config), step, count)  # type: ignore[assignment, misc]
     main()
 
 

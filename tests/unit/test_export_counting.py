@@ -28,7 +28,7 @@ def asked(*script: Any) -> tuple[Any, int]:
         return step
 
     queries = BackgroundQueries(lambda: cast(Any, None), Backoff(first=0.0, longest=0.0))
-    return answer_of(queries.ask(question)), len(script) - len(left)
+    return answer_of(queries.answer_to(question)), len(script) - len(left)
 
 
 def answer_of(asking: Generator[Waiting, None, Any]) -> Any:

@@ -65,12 +65,12 @@ async def turns() -> None:
 def test_what_is_asked_meanwhile_goes_together_and_each_has_its_own_answers() -> None:
     async def story(elastic: Elastic, shared: SharedSearches) -> None:
         texts = [[f"{number}"] * (1 + number % 2) for number in range(MOST_TOGETHER + 3)]
-        first = asyncio.create_task(shared.ask("people", searches("first"), lambda: None))
+        first = asyncio.create_task(shared.search("people", searches("first"), lambda: None))
         await turns()
-        others = [asyncio.create_task(shared.ask("people", searches(*some), lambda: None)) for some in texts]
-        teams = asyncio.create_task(shared.ask("teams", searches("team"), lambda: None))
-        stopped = asyncio.create_task(shared.ask("people", searches("stopped"), fenced))
-        given_up = asyncio.create_task(shared.ask("people", searches("given up"), lambda: None))
+        others = [asyncio.create_task(shared.search("people", searches(*some), lambda: None)) for some in texts]
+        teams = asyncio.create_task(shared.search("teams", searches("team"), lambda: None))
+        stopped = asyncio.create_task(shared.search("people", searches("stopped"), fenced))
+        given_up = asyncio.create_task(shared.search("people", searches("given up"), lambda: None))
         await turns()
         given_up.cancel()
         elastic.go.set()
@@ -87,10 +87,10 @@ def test_what_is_asked_meanwhile_goes_together_and_each_has_its_own_answers() ->
 
 def test_a_refusal_is_told_to_the_one_whose_search_is_refused() -> None:
     async def story(elastic: Elastic, shared: SharedSearches) -> None:
-        first = asyncio.create_task(shared.ask("people", searches("first"), lambda: None))
+        first = asyncio.create_task(shared.search("people", searches("first"), lambda: None))
         await turns()
-        wrong = asyncio.create_task(shared.ask("people", searches("wrong"), lambda: None))
-        right = asyncio.create_task(shared.ask("people", searches("right"), lambda: None))
+        wrong = asyncio.create_task(shared.search("people", searches("wrong"), lambda: None))
+        right = asyncio.create_task(shared.search("people", searches("right"), lambda: None))
         elastic.go.set()
         assert await first and await right == [{"hits": "right"}]
         with pytest.raises(CannotGoOnError):
@@ -103,11 +103,11 @@ def test_a_search_that_is_not_answered_holds_up_nobody_else() -> None:
     async def story(elastic: Elastic, shared: SharedSearches) -> None:
         elastic.overloaded = {"endless"}
         elastic.go.set()
-        first = asyncio.create_task(shared.ask("people", searches("first"), lambda: None))
-        endless = asyncio.create_task(shared.ask("people", searches("endless"), lambda: None))
-        others = [asyncio.create_task(shared.ask("people", searches(text), lambda: None)) for text in ("one", "two")]
+        first = asyncio.create_task(shared.search("people", searches("first"), lambda: None))
+        endless = asyncio.create_task(shared.search("people", searches("endless"), lambda: None))
+        others = [asyncio.create_task(shared.search("people", searches(text), lambda: None)) for text in ("one", "two")]
         await turns()
-        late = asyncio.create_task(shared.ask("people", searches("late"), lambda: None))
+        late = asyncio.create_task(shared.search("people", searches("late"), lambda: None))
         for waiting in (first, *others, late):
             assert await waiting
         assert not endless.done()

@@ -12,23 +12,23 @@ from api.pages.creation.forms import Fields
 from api.uploads.receiving import MOST_FIELDS, MOST_JSON_BYTES, Part, TextPart, no_file_chosen
 from api.uploads.upload import Upload
 
-Ask = Callable[[Fields], JobRequest]
+JobRequestOf = Callable[[Fields], JobRequest]
 """Turns a form's fields into the request for the job; raises ApiError to refuse them."""
 
 
 class FileForm(JobForm):
-    """Fields of any name; as soon as the file begins, `ask` turns them into the request for the job."""
+    """Fields of any name; as soon as the file begins, `job_request_of` turns them into the request for the job."""
 
-    def __init__(self, admission: Admission, upload: Upload, ask: Ask) -> None:
+    def __init__(self, admission: Admission, upload: Upload, job_request_of: JobRequestOf) -> None:
         super().__init__(admission, upload)
-        self._ask = ask
+        self._job_request_of = job_request_of
         self._fields: dict[str, str] = {}
 
     def begin(self, name: str, filename: str | None) -> Part:
         """The sink of a part that begins. Raises as `JobForm.begin`, and if no file was chosen."""
         if name == "file":
             if self.asked is None:
-                self.asked = self._ask(self._fields)
+                self.asked = self._job_request_of(self._fields)
             address = isinstance(self.asked.source, Elsewhere)
             if address and filename:
                 raise invalid("give the address of a file, or choose one; not both")

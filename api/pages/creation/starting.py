@@ -80,14 +80,14 @@ def _with_file(request: Request, operation: str, kind: Kind) -> Receive:
     if boundary is None:
         raise invalid("the form was sent without its file; open the page anew and send it again")
 
-    def ask(fields: Fields) -> JobRequest:
+    def requested(fields: Fields) -> JobRequest:
         keep = fields.get("keep", "").strip()
         if keep:
             require_name(keep)
         request.state.keep = keep  # what was chosen is kept once the job is made
         return job_request(fields, operation=operation, kind=kind)
 
-    return partial(receive_form, boundary=boundary, kind=partial(FileForm, ask=ask))
+    return partial(receive_form, boundary=boundary, kind=partial(FileForm, job_request_of=requested))
 
 
 def _without_file(operation: str, kind: Kind) -> Receive:

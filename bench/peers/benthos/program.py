@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.peers.protocol import Request, Work, serve
+from bench.peers.protocol import PeerRun, Request, serve
 
 BATCH_ROWS = 5000
 IN_FLIGHT = 2
@@ -16,7 +16,7 @@ def main(program: str) -> None:
     """Serve runs of the program built from `main.go`."""
     template = Path(__file__).with_name("pipeline.yaml").read_text(encoding="utf-8")
 
-    def prepare(request: Request) -> Work:
+    def prepare(request: Request) -> PeerRun:
         values = {name.upper(): str(value) for name, value in request.items()}
         values |= {"BATCH_ROWS": str(BATCH_ROWS), "IN_FLIGHT": str(IN_FLIGHT)}
         for name, value in values.items():

@@ -10,7 +10,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from bench.peers.protocol import Request, Work, documents, serve
+from bench.peers.protocol import PeerRun, Request, documents, serve
 
 CHUNK_ROWS = 500
 PROCESSES = 2
@@ -53,8 +53,8 @@ def main(redis: str, port: int, folder: str) -> None:
             process.wait(20)
 
 
-def prepare(request: Request) -> Work:
-    """See Work."""
+def prepare(request: Request) -> PeerRun:
+    """See PeerRun."""
     from celery.result import ResultSet
 
     from bench.peers.celery.tasks import write

@@ -10,11 +10,11 @@ from confluent_kafka import Consumer
 from elasticsearch import Elasticsearch
 
 from bench.peers.consumers.blocks import REQUEST_BLOCKS, REQUESTS_AT_ONCE, lines
-from bench.peers.protocol import Request, Work, serve
+from bench.peers.protocol import PeerRun, Request, serve
 
 
-def prepare(request: Request) -> Work:
-    """See Work: the time counts from the first records on, not from the joining of the group."""
+def prepare(request: Request) -> PeerRun:
+    """See PeerRun: the time counts from the first records on, not from the joining of the group."""
     return lambda: _consume(request)
 
 

@@ -11,7 +11,7 @@ from elasticsearch import Elasticsearch
 from quixstreams import Application
 from quixstreams.sinks.community.elasticsearch import ElasticsearchSink
 
-from bench.peers.protocol import Request, Work, serve
+from bench.peers.protocol import PeerRun, Request, serve
 
 
 class TimedSink(ElasticsearchSink):  # type: ignore[misc]  # the package has no types
@@ -34,7 +34,7 @@ class TimedSink(ElasticsearchSink):  # type: ignore[misc]  # the package has no 
 def main(kind: str) -> None:
     """Serve runs; `kind`: "rows" (a record a row, as services produce them to Sluice's inbox) or "blocks"."""
 
-    def prepare(request: Request) -> Work:
+    def prepare(request: Request) -> PeerRun:
         return lambda: _run(request, _rows_of_block if kind == "blocks" else _row)
 
     serve(prepare)

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from elasticsearch import Elasticsearch
 
-from bench.peers.protocol import Request, Work, documents, serve
+from bench.peers.protocol import PeerRun, Request, documents, serve
 
 REQUEST_ROWS = 5000
 
@@ -22,7 +22,7 @@ REQUEST_ROWS = 5000
 def main(connections: int, made: str) -> None:
     """Serve runs over so many connections; `made`: "ready" (lines are made before) or "csv" (on the way)."""
 
-    def prepare(request: Request) -> Work:
+    def prepare(request: Request) -> PeerRun:
         client = Elasticsearch(request["elasticsearch"], connections_per_node=connections)
         batches = iter(list(_batches(request))) if made == "ready" else _batches(request)
         taking = threading.Lock()

@@ -11,7 +11,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import parallel_bulk, streaming_bulk
 
-from bench.peers.protocol import Request, Work, documents, serve
+from bench.peers.protocol import PeerRun, Request, documents, serve
 
 HELPERS = {"streaming_bulk": streaming_bulk, "parallel_bulk": parallel_bulk}
 
@@ -20,7 +20,7 @@ def main(name: str) -> None:
     """Serve runs of the helper named."""
     helper: Any = HELPERS[name]
 
-    def prepare(request: Request) -> Work:
+    def prepare(request: Request) -> PeerRun:
         client = Elasticsearch(request["elasticsearch"])
 
         def work() -> None:

@@ -68,7 +68,7 @@ def test_a_block_has_so_many_bytes_at_most() -> None:
     huge = batch_of(intake(job()), record(0, 1, values={"name": "x" * 5000}))
     assert "more than 4096 bytes" in huge.blocks[0][1].unreadable[0]
     refused = batch_of(intake(job()), record(0, 1, values={"name": "x" * MOST_BYTES}))
-    assert not refused.blocks and "at most 1,000,000 bytes" in refused.letters[0].reason
+    assert not refused.blocks and "at most 1,000,000 bytes" in refused.dead_letters[0].reason
 
 
 def test_values_become_the_text_that_a_file_would_have() -> None:
@@ -92,12 +92,12 @@ def test_values_become_the_text_that_a_file_would_have() -> None:
 def test_a_row_that_its_job_does_not_take_is_refused(state: dict[str, object], row: int, reason: str) -> None:
     batch = batch_of(intake(job(**state)), record(0, row))
     assert not batch.blocks and batch.position == 1
-    assert [reason in letter.reason for letter in batch.letters] == [True]
+    assert [reason in letter.reason for letter in batch.dead_letters] == [True]
 
 
 def test_the_repeat_of_a_row_of_a_job_that_has_all_is_no_news() -> None:
     batch = batch_of(intake(job(input=Input(rows=3, ended=True), state=State.COMPLETED)), record(0, 3))
-    assert not batch.blocks and not batch.letters and batch.position == 1
+    assert not batch.blocks and not batch.dead_letters and batch.position == 1
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.PAUSING, State.PAUSED, State.FAILED])
@@ -215,7 +215,7 @@ class Inbox(RuleBasedStateMachine):
         for name, state in batch.states:
             assert state is not None
             self.states[partition][name] = state
-        for letter in batch.letters:
+        for letter in batch.dead_letters:
             arrival = read_record(letter.record.value, 4096)
             self.refused[arrival.job_id] |= {number for number, _, _ in arrival.rows()}
         self.committed[partition] = batch.position

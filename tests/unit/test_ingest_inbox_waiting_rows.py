@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from csvfile.cutter import Limits
-from ingest.inbox import partition as intakes
-from ingest.inbox import waiting_rows as aside
+from ingest.inbox import partition, waiting_rows
 from ingest.inbox.partition import GivenUpError, InboxContext, InboxPartition
 from ingest.inbox.records import Arrival, read_record
 from ingest.inbox.reports import report_on
@@ -44,7 +43,7 @@ def test_waits_do_not_add_up() -> None:
     for second in range(6):
         records = record(2 * second, 1, f"u{second}"), record(2 * second + 1, second + 1, "victim")
         assert numbers(batch_of(taker, *records, now=second).blocks) == [[second + 1]]
-    refused = [batch_of(taker, now=PATIENCE + second).letters for second in range(6)]
+    refused = [batch_of(taker, now=PATIENCE + second).dead_letters for second in range(6)]
     assert [[letter.reason.split(":")[0] for letter in letters] for letters in refused] == [
         [f"there is no job u{second}"] for second in range(6)
     ]
@@ -52,21 +51,21 @@ def test_waits_do_not_add_up() -> None:
 
 
 def test_a_flood_of_rows_without_a_job_has_bounds_and_its_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aside, "MOST_RECORDS", 4)
+    monkeypatch.setattr(waiting_rows, "MOST_RECORDS", 4)
     jobs: dict[str, Job] = {}
     taker = InboxPartition(0, 0, (), world(jobs))
     batch = batch_of(taker, *[record(offset, offset + 1) for offset in range(6)], now=0)
     assert batch.position == -1 and taker.backlog == 2, "they may be those of a job that is just being made"
-    assert batch_of(taker, now=aside.GRACE_SECONDS - 0.1).position == -1
-    batch = batch_of(taker, now=aside.GRACE_SECONDS)
-    assert [letter.record.offset for letter in batch.letters] == [0, 1] and taker.backlog == 0
-    assert all("too many rows wait" in letter.reason for letter in batch.letters) and batch.position == 2
+    assert batch_of(taker, now=waiting_rows.GRACE_SECONDS - 0.1).position == -1
+    batch = batch_of(taker, now=waiting_rows.GRACE_SECONDS)
+    assert [letter.record.offset for letter in batch.dead_letters] == [0, 1] and taker.backlog == 0
+    assert all("too many rows wait" in letter.reason for letter in batch.dead_letters) and batch.position == 2
     jobs["j1"] = job()
-    assert numbers(batch_of(taker, now=aside.GRACE_SECONDS).blocks) == [[3, 4, 5], [6]]
+    assert numbers(batch_of(taker, now=waiting_rows.GRACE_SECONDS).blocks) == [[3, 4, 5], [6]]
 
 
 def test_large_rows_without_a_job_have_bounds_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aside, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(waiting_rows, "MOST_BYTES", 10_000)
     taker = intake()
     batch_of(taker, *[record(offset, 1, f"u{offset}", values={}) for offset in range(20)], now=0)
     for offset in range(20, 40):
@@ -79,16 +78,16 @@ def test_a_job_of_an_unknown_dataset_fails_and_takes_nobody_with_it() -> None:
     surroundings = world(jobs)
     taker = InboxPartition(0, 0, (), surroundings)
     batch = batch_of(taker, record(0, 1), record(1, 1, "other"), now=0)
-    assert numbers(batch.blocks) == [[1]] and not batch.letters and batch.position == 0
+    assert numbers(batch.blocks) == [[1]] and not batch.dead_letters and batch.position == 0
     assert report_on(jobs["j1"], RowBuffer(InboxRecord(job_id="j1")), surroundings.given_up.get("j1")) is None
     newer = dataclasses.replace(surroundings, datasets={**DATASETS, "gone": DATASETS["people"]}, given_up={})
     knows = batch_of(InboxPartition(0, 0, (), newer), record(0, 1), record(1, 1, "other"))
     assert len(knows.blocks) == 2, "a reader that knows it takes them"
     late = batch_of(taker, now=PATIENCE)
-    assert ["dataset 'gone' of job j1 is not known" in letter.reason for letter in late.letters] == [True]
+    assert ["dataset 'gone' of job j1 is not known" in letter.reason for letter in late.dead_letters] == [True]
     report = report_on(jobs["j1"], RowBuffer(InboxRecord(job_id="j1")), surroundings.given_up.get("j1"))
     assert isinstance(report, InputFailed) and "give the readers the dataset" in report.reason
-    assert len(batch_of(taker, record(2, 2), now=PATIENCE).letters) == 1, "what comes now need not wait"
+    assert len(batch_of(taker, record(2, 2), now=PATIENCE).dead_letters) == 1, "what comes now need not wait"
 
 
 def test_what_nobody_has_thought_of_refuses_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,10 +96,10 @@ def test_what_nobody_has_thought_of_refuses_one_record(monkeypatch: pytest.Monke
             raise ZeroDivisionError("a bug")
         return read_record(value, most)
 
-    monkeypatch.setattr(intakes, "read_record", read)
+    monkeypatch.setattr(partition, "read_record", read)
     batch = batch_of(intake(job()), *[record(offset, offset + 1) for offset in range(3)])
     assert numbers(batch.blocks) == [[1], [3]] and batch.position == 3
-    assert ["a bug" in letter.reason for letter in batch.letters] == [True]
+    assert ["a bug" in letter.reason for letter in batch.dead_letters] == [True]
 
 
 def test_what_nobody_has_thought_of_fails_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,19 +117,19 @@ def test_what_nobody_has_thought_of_fails_one_job(monkeypatch: pytest.MonkeyPatc
         batch_of(InboxPartition(0, 0, (), surroundings), *records)
     batch = batch_of(InboxPartition(0, 0, (), surroundings), *records)
     assert [block.job_id for _, block in batch.blocks] == ["other"]
-    assert ["a bug" in letter.reason for letter in batch.letters] == [True]
+    assert ["a bug" in letter.reason for letter in batch.dead_letters] == [True]
     report = report_on(job(), RowBuffer(InboxRecord(job_id="j1")), surroundings.given_up.get("j1"))
     assert isinstance(report, InputFailed) and "a bug" in report.reason
 
 
 def test_a_block_that_kafka_would_not_take_fails_its_job_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intakes, "MOST_BLOCK_BYTES", 400)
+    monkeypatch.setattr(partition, "MOST_BLOCK_BYTES", 400)
     surroundings = around(job(), job("other"))
     records = [record(0, 1, values={"name": "x" * 500}), record(1, 1, "other")]
     with pytest.raises(GivenUpError):
         batch_of(InboxPartition(0, 0, (), surroundings), *records)
     batch = batch_of(InboxPartition(0, 0, (), surroundings), *records)
-    assert [block.job_id for _, block in batch.blocks] == ["other"] and "Kafka takes" in batch.letters[0].reason
+    assert [block.job_id for _, block in batch.blocks] == ["other"] and "Kafka takes" in batch.dead_letters[0].reason
 
 
 def test_blocks_stay_small_though_rows_are_short() -> None:
@@ -167,5 +166,5 @@ def test_rows_taken_behind_a_waiting_one_are_no_rows_again_for_the_next_owner(
         jobs["j1"] = job(**changes)
     again = batch_of(InboxPartition(0, 0, states, world(jobs)), *records, now=100)
     assert not again.blocks
-    assert [letter.record.offset for letter in again.letters] == ([1, 2] if reason else [])
-    assert all(reason in letter.reason for letter in again.letters if reason)
+    assert [letter.record.offset for letter in again.dead_letters] == ([1, 2] if reason else [])
+    assert all(reason in letter.reason for letter in again.dead_letters if reason)
