@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
+from typing import Final
 
 from schemas.bounds import JOB_ID_PATTERN
 
@@ -32,12 +33,20 @@ def job_id_for_key(caller: str, idempotency_key: str) -> str:
     return "k" + _base32(int.from_bytes(digest[:16], "big"), 25)
 
 
-MAPPING_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+SHORT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+"""To be matched: the names of organisations, operations, mappings and webhooks."""
+_SIGNS: Final = "1 to 64 letters, digits, dots, - and _"
+SHORT_NAME_RULE: Final = f"{_SIGNS}, the first a letter or digit"
+"""What a name that `SHORT_NAME` matches is."""
+
+
+def short_name_problem(what: str, name: str) -> str | None:
+    """Why something, such as "a mapping", can't be called so; None: it can."""
+    if SHORT_NAME.match(name):
+        return None
+    return f"{what} can't be called {name[:80]!r}: it takes {_SIGNS}, and begins with a letter or a digit"
 
 
 def mapping_name_problem(name: str) -> str | None:
     """Why a mapping of columns can't be called so; None: it can."""
-    if MAPPING_NAME.match(name):
-        return None
-    takes = "it takes 1 to 64 letters, digits, dots, - and _, and begins with a letter or a digit"
-    return f"a mapping can't be called {name[:80]!r}: {takes}"
+    return short_name_problem("a mapping", name)

@@ -22,11 +22,11 @@ from control.predicates import holds_key
 from csvfile.text.encodings import encoding_named, is_utf8
 from schemas.descriptors.datasets import Dataset
 from schemas.descriptors.modes import MERGING, Mode
+from schemas.ids import SHORT_NAME, SHORT_NAME_RULE
 from schemas.job import BUSY, COLUMN_OPTIONS, FORMAT_OPTIONS, BlockLimits, Job, Options, State, given
 from schemas.messages.commands import CreateJob
 from schemas.policies.quotas import QuotaBook
 
-_ORGANISATION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _DAY = re.compile(r"^\d{4}-\d\d-\d\d\Z", re.ASCII)
 _SOURCES: Final = {"file": "a file", "topic": "the inbox (topic)", "query": "the dataset (query)"}
 """Kind of source -> what a person calls it."""
@@ -219,12 +219,9 @@ def _listed(names: Iterable[str]) -> str:
 
 def organisation_problem(name: str) -> str | None:
     """Why this can't be the name of an organisation; None: it can."""
-    if _ORGANISATION.match(name):
+    if SHORT_NAME.match(name):
         return None
-    return (
-        f"organisation {name[:80]!r} is not a name that can be used: 1 to 64 letters, digits, "
-        f"dots, - and _, the first a letter or digit"
-    )
+    return f"organisation {name[:80]!r} is not a name that can be used: {SHORT_NAME_RULE}"
 
 
 def makes_file(operation: str, catalog: Catalog) -> bool:

@@ -6,7 +6,6 @@ The API and the control agent need only the kind of an operation; workers load t
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 from control.creation.admission import Kind
 from runtime.process import CannotStartError
 from schemas.descriptors.modes import MODES
+from schemas.ids import SHORT_NAME, SHORT_NAME_RULE
 
 BUILT_IN: Final[Mapping[str, Kind]] = {
     "upload": Kind(sources=frozenset({"file", "topic"}), modes=MODES, title="Upload a CSV", button="Upload"),
@@ -40,9 +40,6 @@ INTERFACE: Final = 1
 _SOURCES: Final = frozenset({"file", "topic", "query"})
 _METHODS: Final = ("apply", "undo", "left_over")
 _FILE_METHODS: Final = ("finish", "discard", "keep")
-
-
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
 class OperationError(CannotStartError, ValueError):
@@ -88,9 +85,8 @@ def _loaded(reference: str) -> Any:
 
 def _problem(operation: Any) -> str | None:
     """What keeps an operation with a name and a kind from being used."""
-    if not _NAME.match(operation.name):
-        rule = "1 to 64 letters, digits, dots, - and _, the first a letter or digit"
-        return f"its name is {operation.name!r}; a name is {rule}"
+    if not SHORT_NAME.match(operation.name):
+        return f"its name is {operation.name!r}; a name is {SHORT_NAME_RULE}"
     interface = getattr(operation, "interface", 1)
     if type(interface) is not int or interface < 1:
         return f"its interface is {interface!r}; write the number of the version that it is written for"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Final, get_args
+from typing import Final
 from urllib.parse import urlsplit
 
 from runtime.network import is_public
-from schemas.ids import MAPPING_NAME
+from schemas.ids import short_name_problem
 from schemas.job import Options
-from schemas.messages.webhooks import MOST_URL, EventType
+from schemas.messages.webhooks import MOST_URL
 
 ADDRESSES: Final = "addresses"
 """The name of the webhook that has no address: the one for addresses that jobs name themselves."""
@@ -53,20 +53,9 @@ def address_problem(url: str, allow_private: bool) -> str | None:
 
 def name_problem(name: str) -> str | None:
     """Why a webhook can't be called so; None: it can."""
-    if not MAPPING_NAME.match(name):
-        takes = "it takes 1 to 64 letters, digits, dots, - and _, and begins with a letter or a digit"
-        return f"a webhook can't be called {name[:80]!r}: {takes}"
     if name == ADDRESSES:
         return f"{ADDRESSES!r} is the webhook without an address, for those that jobs name; use another name"
-    return None
-
-
-def events_problem(events: tuple[str, ...]) -> str | None:
-    """Why these types of events can't be asked for; None: they can."""
-    odd = next((name for name in events if name not in get_args(EventType)), None)
-    if odd is None:
-        return None
-    return f"event {odd[:80]!r} is not known; use some of {', '.join(get_args(EventType))}"
+    return short_name_problem("a webhook", name)
 
 
 def notify_problem(options: Options) -> str | None:
