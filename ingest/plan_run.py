@@ -10,13 +10,13 @@ from typing import Any, Final, Literal, Protocol
 from ingest.block_source import Waiting
 from ingest.delivery_watermark import DeliveryWatermark, with_counts
 from ingest.errors import PublishError, SourceError
-from ingest.publisher import MESSAGE_BYTES
 from ingest.sources import SourceContext, block_source, phase_of
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import begin
 from schemas.job import Input
 from schemas.messages.commands import InputAdvanced, InputEnded, InputFailed, Report
 from schemas.messages.plans import CutExport, Plan, ReadFile, UndoRows
+from schemas.topics import MOST_RECORD_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -109,10 +109,10 @@ class PlanRun:
                 self._advance()
                 return True
             value = self._encoded(step.block)
-            if len(value) > MESSAGE_BYTES - _RECORD_OVERHEAD_BYTES:
+            if len(value) > MOST_RECORD_BYTES - _RECORD_OVERHEAD_BYTES:
                 raise SourceError(
                     f"block {step.block.block} (from row {step.block.first_row}) has {len(value)} bytes as a message, "
-                    f"Kafka takes {MESSAGE_BYTES}: lower SLUICE_BLOCK_BYTES or SLUICE_BLOCK_ROWS"
+                    f"Kafka takes {MOST_RECORD_BYTES}: lower SLUICE_BLOCK_BYTES or SLUICE_BLOCK_ROWS"
                 )
             partition, after = step.block.block % self.plan.partitions, step.after
             if partition >= self._outlet.partitions:

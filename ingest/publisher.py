@@ -18,12 +18,10 @@ from schemas.messages.codec import encode
 from schemas.messages.commands import Report
 from schemas.messages.dead_letters import RejectedRecord
 from schemas.messages.formats import format_headers
-from schemas.topics import topic_name
+from schemas.topics import MOST_RECORD_BYTES, topic_name
 
 log = logging.getLogger(__name__)
 
-MESSAGE_BYTES = 4 * 1024 * 1024
-"""The largest record the topics take."""
 UNCONFIRMED_BYTES = 8 * 1024 * 1024
 """Blocks on their way to Kafka, at most: enough to keep Kafka busy, and few enough for a quick pause."""
 _QUEUE_KBYTES = 32 * 1024
@@ -48,7 +46,7 @@ class BlockPublisher:
             # Sealed blocks are compressed already, and what is encrypted can't be compressed once more.
             compression_type="none" if settings.seal_blocks else "lz4",
             linger_ms=5,
-            message_max_bytes=MESSAGE_BYTES,
+            message_max_bytes=MOST_RECORD_BYTES,
             queue_buffering_max_kbytes=_QUEUE_KBYTES,
         )
         self._producer = Producer({**config, "error_cb": self._on_error})

@@ -43,11 +43,14 @@ remove them before they are read, and commands would seem to come at that time."
 FOREVER: Final = "-1"
 """Kafka's word for it, in `retention.ms`."""
 UNLIMITED = {"retention.bytes": "-1"}
+MOST_RECORD_BYTES: Final = 4 * 1024 * 1024
+"""Of a record of the topics with the large ones. Producers take as much."""
+_LARGE = {"max.message.bytes": str(MOST_RECORD_BYTES)}
 _COMPACTED = {
     "cleanup.policy": "compact",
     "min.cleanable.dirty.ratio": "0.1",
     "segment.ms": str(6 * 3600 * 1000),
-    "max.message.bytes": str(4 * 1024 * 1024),
+    **_LARGE,
 }
 
 
@@ -86,19 +89,18 @@ def topics(
     Blocks are kept for 14 days: longer than the longest pause. A record may be 4 MiB, since a block's 256 KiB of
     values can grow when they are escaped.
     """
-    large = {"max.message.bytes": str(4 * 1024 * 1024)}
     table: tuple[tuple[TopicName, int, dict[str, str]], ...] = (
         ("commands", 1, {**_kept(commands_days), **UNLIMITED}),
         ("reports", 1, _kept(14)),
         ("jobs", 1, _COMPACTED),
-        ("job-events", 1, {**_kept(history_days), **UNLIMITED, **large}),
+        ("job-events", 1, {**_kept(history_days), **UNLIMITED, **_LARGE}),
         ("plans", partitions, _kept(14)),
-        ("rows", partitions, {**_kept(14), **large}),
+        ("rows", partitions, {**_kept(14), **_LARGE}),
         ("inbox", partitions, _kept(14)),
         ("inbox-state", partitions, _COMPACTED),
         ("lanes", partitions, _COMPACTED),
         ("progress", 4, _kept(7)),
-        ("dead-letters", 4, {**_kept(30), **large}),
+        ("dead-letters", 4, {**_kept(30), **_LARGE}),
         ("principals", 1, _COMPACTED),
         ("security-events", 1, _kept(400)),
         ("webhooks", 1, _COMPACTED),

@@ -24,7 +24,6 @@ from ingest.inbox.records import Arrival, RowMaker, read_record
 from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.senders import SenderProblem, anyone
 from ingest.inbox.waiting_rows import Aside, Record
-from ingest.publisher import MESSAGE_BYTES
 from runtime.telemetry.log_events import as_event
 from schemas.bounds import MOST_REASON
 from schemas.descriptors.datasets import Dataset
@@ -35,12 +34,13 @@ from schemas.messages.codec import UndecodableError, encode
 from schemas.messages.dead_letters import RejectedRecord
 from schemas.messages.inbox import InboxRecord
 from schemas.policies.quotas import QuotaBook
+from schemas.topics import MOST_RECORD_BYTES
 
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 1_000_000
 """Bytes of a record, at most, so that it can be moved to another partition: topics take a little more by default."""
-MOST_BLOCK_BYTES = MESSAGE_BYTES - 1024
+MOST_BLOCK_BYTES = MOST_RECORD_BYTES - 1024
 
 
 @lru_cache(maxsize=65_536)

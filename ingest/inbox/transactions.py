@@ -27,7 +27,6 @@ from confluent_kafka import (
 from ingest.inbox.partition import Batch, InboxContext, InboxPartition
 from ingest.inbox.waiting_rows import Record
 from ingest.metrics import ReaderMetrics
-from ingest.publisher import MESSAGE_BYTES
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
@@ -37,7 +36,7 @@ from schemas.messages.codec import UndecodableError, decode, encode
 from schemas.messages.dead_letters import RejectedRecord
 from schemas.messages.formats import format_headers
 from schemas.messages.inbox import InboxRecord
-from schemas.topics import topic_name
+from schemas.topics import MOST_RECORD_BYTES, topic_name
 from signing import HEADER
 
 log = logging.getLogger(__name__)
@@ -243,7 +242,7 @@ class Transactions:
                 acks="all",
                 compression_type="lz4",
                 linger_ms=1,
-                message_max_bytes=MESSAGE_BYTES,
+                message_max_bytes=MOST_RECORD_BYTES,
                 queue_buffering_max_kbytes=64 * 1024,
             )
         )

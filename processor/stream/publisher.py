@@ -13,7 +13,7 @@ from runtime.settings import Settings
 from runtime.telemetry.tracing import trace_headers
 from schemas.messages.dead_letters import DeadLetter
 from schemas.messages.formats import format_headers
-from schemas.topics import TopicName, topic_name
+from schemas.topics import MOST_RECORD_BYTES, TopicName, topic_name
 
 _BATCH_BYTES = 256 * 1024
 """Of one partition, a request carries so many bytes at most."""
@@ -31,7 +31,7 @@ class RecordPublisher:
             linger_ms=0,
             max_batch_size=_BATCH_BYTES,
             compression_type="lz4",
-            max_request_size=4 * 1024 * 1024,
+            max_request_size=MOST_RECORD_BYTES,
             request_timeout_ms=30_000,
         )
 
