@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
@@ -36,6 +36,13 @@ def rate(text: str) -> float:
 def rate_or_none(text: str) -> float:
     """Rows a second, or `NO_LIMIT`."""
     return NO_LIMIT if text.lower() == "none" else rate(text)
+
+
+def one_of(text: str, known: Sequence[str]) -> str:
+    """`text`, if it is one of these words. Raises ClientError: it is not."""
+    if text not in known:
+        raise usage(f"{text[:60]!r} is not known; use one of {', '.join(known)}")
+    return text
 
 
 def when(text: str | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str | None:

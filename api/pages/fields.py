@@ -17,7 +17,12 @@ def no_form() -> ApiError:
 
 
 async def fields_of(request: Request) -> dict[str, str]:
-    """Name -> value; where a name comes twice the last value counts.
+    """Name -> value; where a name comes twice the last value counts. Raises as `pairs_of`."""
+    return dict(await pairs_of(request))
+
+
+async def pairs_of(request: Request, most: int = MOST_FIELDS) -> list[tuple[str, str]]:
+    """Names and values, of at most so many fields.
 
     Raises:
         ApiError: 400, the body is no form; 413, it is longer than any form of the page.
@@ -27,6 +32,6 @@ async def fields_of(request: Request) -> dict[str, str]:
         raise no_form()
     body = await short_body(request)
     try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+        return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=most)
     except ValueError as error:
         raise invalid(f"the form can't be read: {error}") from error

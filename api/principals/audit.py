@@ -17,6 +17,7 @@ from api.readmodel.appender import Appender
 from control.principals.rules import within
 from runtime.clock import now_ms
 from runtime.telemetry.log_events import as_event
+from runtime.topics.unreadable import log_unreadable
 from schemas.bounds import MOST_PATH
 from schemas.messages.codec import UndecodableError, decode, encode
 from schemas.policies.security import Occurrence, SecurityEvent
@@ -54,9 +55,7 @@ def decode_event(
     try:
         event: SecurityEvent = decode(value, SecurityEvent)
     except UndecodableError as error:
-        log.warning(
-            "record at offset %s of %s can't be read: %s", offset, topic, error, extra=as_event("principals.trouble")
-        )
+        log_unreadable(log, topic, offset, error, as_event("principals.trouble"))
         return None
     return offset, event
 

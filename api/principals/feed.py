@@ -7,6 +7,7 @@ import logging
 from api.readmodel.table_feed import RecordSeen, TableFeed
 from control.principals.registry import Registry, read_principal
 from runtime.telemetry.log_events import as_event
+from runtime.topics.unreadable import log_unreadable
 from schemas.messages.codec import UndecodableError
 from schemas.policies.principals import PrincipalRecord
 
@@ -20,9 +21,7 @@ def decode_principal(
     try:
         return RecordSeen(offset, *read_principal(key, value))
     except UndecodableError as error:
-        log.warning(
-            "record at offset %s of %s can't be read: %s", offset, topic, error, extra=as_event("principals.trouble")
-        )
+        log_unreadable(log, topic, offset, error, as_event("principals.trouble"))
         return None
 
 

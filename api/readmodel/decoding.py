@@ -11,6 +11,7 @@ from api.readmodel.job_index import EventSeen, JobSeen, LaneSeen, Seen, lane_sta
 from control.jobtable import read_record
 from control.memory.brief_jobs import Shared
 from runtime.telemetry.log_events import as_event
+from runtime.topics.unreadable import log_unreadable
 from schemas.job import Job
 from schemas.messages.codec import UndecodableError, decode
 from schemas.messages.events import CommandRejected
@@ -53,14 +54,8 @@ class Decoder:
                 return lane_seen(name, value)
             return EventSeen(name, offset, self._rejection(value, at))
         except (UndecodableError, ValueError) as error:
-            log.warning(
-                "record at offset %s of %s, partition %s, can't be read: %s",
-                offset,
-                topic,
-                partition,
-                error,
-                extra=as_event("record.unreadable", partition=partition),
-            )
+            place = f"{topic}, partition {partition},"
+            log_unreadable(log, place, offset, error, as_event("record.unreadable", partition=partition))
         except Exception:
             log.exception(
                 "record at offset %s of %s, partition %s, can't be taken in",

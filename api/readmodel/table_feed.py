@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from runtime.telemetry.log_events import as_event
+from runtime.topics.unreadable import log_unreadable
 from schemas.messages.codec import UndecodableError
 
 log = logging.getLogger(__name__)
@@ -39,9 +40,7 @@ def decoder(
         try:
             return RecordSeen(offset, *read(key, value))
         except UndecodableError as error:
-            log.warning(
-                "record at offset %s of %s can't be read: %s", offset, topic, error, extra=as_event("record.unreadable")
-            )
+            log_unreadable(log, topic, offset, error, as_event("record.unreadable"))
             return RecordSeen(offset, None)
 
     return lambda: decode

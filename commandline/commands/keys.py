@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from commandline.arguments import one_of
 from commandline.errors import plain_errors, usage
 from commandline.parameters import AsJson
 from runtime.text.sentences import Sentences
@@ -42,8 +43,8 @@ def create(
 
     if bool(organisation) == all_organisations:
         raise usage("say for which organisation the key is (--organisation ORG), or --all-organisations")
-    role_named: Any = _one_of(role, ROLES)
-    kind_named: Any = _one_of(kind, KINDS)
+    role_named: Any = one_of(role, ROLES)
+    kind_named: Any = one_of(kind, KINDS)
     made = Api().json(create_key(name, role_named, organisations=organisation, kind=kind_named, expires_days=expires))
     if as_json:
         print_json(made)
@@ -88,9 +89,3 @@ def revoke(
         print_json(key)
     else:
         out(f"Key {key['id']} of {key['name']} is revoked.")
-
-
-def _one_of(text: str, known: tuple[str, ...]) -> str:
-    if text not in known:
-        raise usage(f"{text[:60]!r} is not known; use one of {', '.join(known)}")
-    return text

@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from commandline.arguments import one_of
 from commandline.errors import plain_errors, usage
 from commandline.parameters import AsJson
 from runtime.text.sentences import Sentences
@@ -62,9 +63,9 @@ def create(
         _one("URL", [word for word in words or [] if "://" in word], url),
         name=_one("name", [word for word in words or [] if "://" not in word], name),
         organisation=organisation,
-        states=[_one_of(text.upper().replace("-", "_"), states) for text in state or []],
+        states=[one_of(text.upper().replace("-", "_"), states) for text in state or []],
         operations=operation or [],
-        events=[_one_of(_typed(text), list(get_args(EventType))) for text in event or []],
+        events=[one_of(_typed(text), get_args(EventType)) for text in event or []],
     )
     _show_secret(Api().json(asked), as_json)
 
@@ -221,9 +222,3 @@ def _one(what: str, words: list[str], option: str | None) -> str | None:
 
 def _typed(text: str) -> str:
     return text if text.startswith("sluice.") else f"sluice.job.{text}"
-
-
-def _one_of(text: str, known: list[str]) -> str:
-    if text not in known:
-        raise usage(f"{text[:60]!r} is not known; use one of {', '.join(known)}")
-    return text

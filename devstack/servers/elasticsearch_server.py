@@ -24,15 +24,7 @@ from runtime.settings import Settings
 
 HEAP: Final = "1g"
 
-LOG4J: Final = """\
-status = error
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = [%d{ISO8601}][%-5p][%c{1.}] %m%n
-rootLogger.level = info
-rootLogger.appenderRef.console.ref = console
-"""
+LOG4J: Final = jvm.console_log("[%d{ISO8601}][%-5p][%c{1.}] %m%n", "info")
 
 
 def program(settings: Settings, layout: Layout, cache: Path) -> Program:

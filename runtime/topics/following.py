@@ -13,6 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from runtime.topics.unreadable import log_unreadable
 from schemas.messages.codec import UndecodableError
 from schemas.topics import TopicName, topic_name
 
@@ -100,7 +101,4 @@ class TopicFollowing:
         try:
             self._take(record.key(), record.value())
         except UndecodableError as problem:
-            log.warning(
-                "record at offset %s of %s can't be read: %s", record.offset(), self._topic, problem,
-                extra=as_event("record.unreadable"),
-            )  # fmt: skip
+            log_unreadable(log, self._topic, record.offset(), problem, as_event("record.unreadable"))

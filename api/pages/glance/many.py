@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,9 +12,8 @@ from api.glance.many import act_on_many
 from api.glance.models import ManyRequest, Outcome
 from api.jobs.creation.job_request import values_as
 from api.pages import rendering
-from api.pages.fields import no_form
+from api.pages.fields import pairs_of
 from api.pages.words import tone
-from api.web.bodies import short_body
 from api.web.services import caller, caught_up, services
 from schemas.job import State
 
@@ -41,14 +39,7 @@ async def show_stop(request: Request) -> Response:
 
 async def act_on_jobs(request: Request) -> Response:
     """What the command concerns; once that is confirmed, what came of it."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        raise no_form()
-    body = await short_body(request)
-    try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-    except ValueError as error:
-        raise invalid(f"the form can't be read: {error}") from error
+    pairs = await pairs_of(request, _MOST_FIELDS)
     return await _asked(request, pairs, sure=("sure", "yes") in pairs)
 
 
