@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from control.jobtable import JobTable
 from ingest.errors import PublishError
 from ingest.metrics import ReaderMetrics
-from runtime.clients import librdkafka_config
+from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
 from runtime.process import return_freed_memory
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
@@ -21,7 +21,6 @@ from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)
 
-_KAFKA_SECONDS = 10.0
 _MOST_CLAIMED = 1000
 _AT_ONCE = 500
 """Records that one call takes, at most: blocks don't wait for a long backlog."""
@@ -130,7 +129,7 @@ class ViewConsumer:
 
     def _compare_claims(self) -> None:
         try:
-            _, end = self._ends.get_watermark_offsets(self._commands, timeout=_KAFKA_SECONDS)
+            _, end = self._ends.get_watermark_offsets(self._commands, timeout=KAFKA_ANSWER_SECONDS)
         except KafkaException as error:
             log.warning(
                 "control table: the end of the commands is not known: %s", error, extra=as_event("kafka.trouble")
@@ -142,7 +141,7 @@ class ViewConsumer:
     def catch_up(self, stopping: Callable[[], bool]) -> None:
         """Take in every record up to the end that the topic has now; return early when `stopping`."""
         place = TopicPartition(self._topic, 0)
-        _, end = self._ends.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
+        _, end = self._ends.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS)
         while max(self._end, self._consumer.position([place])[0].offset) < end and not stopping():
             self.follow(0.1)
 

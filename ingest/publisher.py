@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from ingest.errors import PublishError
 from ingest.metrics import ReaderMetrics, Source
-from runtime.clients import librdkafka_config
+from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import trace_headers
@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 UNCONFIRMED_BYTES = 8 * 1024 * 1024
 """Blocks on their way to Kafka, at most: enough to keep Kafka busy, and few enough for a quick pause."""
 _QUEUE_KBYTES = 32 * 1024
-_KAFKA_SECONDS = 10.0
 
 
 class BlockPublisher:
@@ -75,7 +74,7 @@ class BlockPublisher:
     def partitions(self) -> int:
         """Partitions of the topic of the rows."""
         if not self._rows_partitions:
-            known = self._producer.list_topics(self._rows, timeout=_KAFKA_SECONDS).topics[self._rows]
+            known = self._producer.list_topics(self._rows, timeout=KAFKA_ANSWER_SECONDS).topics[self._rows]
             self._rows_partitions = len(known.partitions)
         return self._rows_partitions
 

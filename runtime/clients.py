@@ -13,6 +13,8 @@ from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
 
 from runtime.settings import Settings
 
+KAFKA_ANSWER_SECONDS: Final = 10.0
+"""How long Kafka has for an answer about topics, partitions or offsets."""
 LOOK_MS: Final = 1000
 """How often an aiokafka consumer looks for something to fetch when nothing has woken it: each look goes through all
 partitions. What has come, what is to be read, and an assignment wake it."""

@@ -11,13 +11,13 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from api.errors import KafkaUnavailableError
-from runtime.clients import librdkafka_config
+from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.tracing import trace_headers
 from schemas.messages.formats import format_headers
 from schemas.topics import TopicName, topic_name
 
-_KAFKA_SECONDS = 10.0
+_APPEND_SECONDS = 10.0
 
 
 class Appender:
@@ -32,7 +32,7 @@ class Appender:
             enable_idempotence=True,
             acks="all",
             linger_ms=0,
-            message_timeout_ms=int(_KAFKA_SECONDS * 1000),
+            message_timeout_ms=int(_APPEND_SECONDS * 1000),
             queue_buffering_max_kbytes=4096,
         )
         self._producer = Producer({**config, "log_level": 2})
@@ -85,7 +85,7 @@ class Appender:
         place = TopicPartition(topic_name(self._prefix, topic), 0)
         try:
             admin = AdminClient(self._config)  # to be held until it has answered
-            found = admin.list_offsets({place: OffsetSpec.latest()}, request_timeout=_KAFKA_SECONDS)
+            found = admin.list_offsets({place: OffsetSpec.latest()}, request_timeout=KAFKA_ANSWER_SECONDS)
             return int(found[place].result().offset)
         except KafkaException as error:
             raise KafkaUnavailableError(str(error)) from error

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from runtime.clients import librdkafka_config
+from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from schemas.topics import TopicName, topic_name
@@ -25,7 +25,6 @@ nothing."""
 
 _BATCH = 500
 _RETRY_SECONDS = 1.0
-_KAFKA_SECONDS = 10.0
 _LAST = 1000
 """So many records before the end of a `Later` topic are read, if no more are needed: of jobs that are made just now."""
 MARGIN_MS = 3600 * 1000
@@ -211,12 +210,14 @@ class _Needed:
     def places(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Where to begin on each partition."""
         # The ends are looked up first: where no record is of that time, those that come meanwhile are not missed.
-        found = {place.partition: consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS) for place in partitions}
+        found = {
+            place.partition: consumer.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS) for place in partitions
+        }
         starts = {number: max(first, end - _LAST) for number, (first, end) in found.items()}
         if self._since is not None:
             at = max(0, self._since - MARGIN_MS)
             asked = [TopicPartition(place.topic, place.partition, at) for place in partitions]
-            for timed in consumer.offsets_for_times(asked, timeout=_KAFKA_SECONDS):
+            for timed in consumer.offsets_for_times(asked, timeout=KAFKA_ANSWER_SECONDS):
                 starts[timed.partition] = timed.offset if timed.offset >= 0 else found[timed.partition][1]
         return [TopicPartition(place.topic, place.partition, starts[place.partition]) for place in partitions]
 

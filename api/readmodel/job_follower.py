@@ -19,6 +19,7 @@ from api.readmodel.decoding import Decoder
 from api.readmodel.follower import MARGIN_MS, Follower, Later, groupless_consumer
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobSeen, OldEventSeen, Seen
+from runtime.clients import KAFKA_ANSWER_SECONDS
 from runtime.clock import now_ms
 from runtime.process import return_freed_memory
 from runtime.settings import Settings
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 _BATCH: Final = 1000
 _BREATH_SECONDS: Final = 0.005
 _RETRY_SECONDS: Final = 1.0
-_KAFKA_SECONDS: Final = 10.0
 
 
 def job_follower(
@@ -101,9 +101,9 @@ class OlderHistory:
 
     def _read(self, consumer: Consumer, since: int) -> None:
         place = TopicPartition(topic_name(self._settings.prefix, "job-events"), 0)
-        _, end = consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
+        _, end = consumer.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS)
         place.offset = max(0, since - MARGIN_MS)
-        (first,) = consumer.offsets_for_times([place], timeout=_KAFKA_SECONDS)
+        (first,) = consumer.offsets_for_times([place], timeout=KAFKA_ANSWER_SECONDS)
         if first.offset < 0 or first.offset >= end:
             return
         consumer.assign([first])

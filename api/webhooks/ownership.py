@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from api.webhooks.delivering import Deliverer
 from api.webhooks.intake import EventRecord, Intake
-from runtime.clients import librdkafka_config
+from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
 from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
@@ -31,7 +31,6 @@ T = TypeVar("T")
 
 _BATCH: Final = 200
 _POLL_SECONDS: Final = 0.5
-_KAFKA_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 2.0
 _CALL_SECONDS: Final = 60.0
 _GROUP_CHANGES: Final = frozenset({KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION})
@@ -170,7 +169,7 @@ class Ownership:
             return
         ends = self._end(consumer, "webhooks"), self._end(consumer, "webhook-deliveries")
         self._call(self._intake.ready(*ends))
-        starts = [self._start(consumer, place) for place in consumer.committed(places, timeout=_KAFKA_SECONDS)]
+        starts = [self._start(consumer, place) for place in consumer.committed(places, timeout=KAFKA_ANSWER_SECONDS)]
         consumer.incremental_assign(starts)
         self._polled_at = time.monotonic()
         if not _decides(places):
@@ -183,10 +182,10 @@ class Ownership:
         if committed.offset >= 0:
             return committed
         # The end is asked for first: an event that comes meanwhile is behind it, and is read.
-        _, end = consumer.get_watermark_offsets(committed, timeout=_KAFKA_SECONDS)
+        _, end = consumer.get_watermark_offsets(committed, timeout=KAFKA_ANSWER_SECONDS)
         since = now_ms() - _LOST_OFFSETS_DAYS * DAY_MS
         asked = TopicPartition(committed.topic, committed.partition, since)
-        found = consumer.offsets_for_times([asked], timeout=_KAFKA_SECONDS)[0]
+        found = consumer.offsets_for_times([asked], timeout=KAFKA_ANSWER_SECONDS)[0]
         first = TopicPartition(committed.topic, committed.partition, found.offset if found.offset >= 0 else end)
         # It is committed as well: after a crash before the first batch is done no other beginning is looked for.
         self._uncommitted = first
@@ -221,7 +220,7 @@ class Ownership:
     def _end(self, consumer: Any, topic: TopicName) -> int:
         """The offset behind the last record."""
         place = TopicPartition(topic_name(self._settings.prefix, topic), 0)
-        _, end = consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
+        _, end = consumer.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS)
         return int(end)
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:

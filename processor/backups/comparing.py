@@ -14,7 +14,7 @@ from elasticsearch import Elasticsearch
 from control.jobtable import JobTable
 from control.memory.brief_jobs import Jobs
 from processor.backups.counts import Difference, rows_apart
-from runtime.clients import elasticsearch, librdkafka_config
+from runtime.clients import KAFKA_ANSWER_SECONDS, elasticsearch, librdkafka_config
 from runtime.files.sealing import JobKeys, SealError
 from runtime.files.storage import open_storage
 from runtime.settings import Settings
@@ -27,7 +27,6 @@ from schemas.messages.lanes import LaneRecord
 from schemas.topics import topic_name
 
 _PAGE = 1000
-_KAFKA_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ def _end_of_commands(settings: Settings) -> int:
     consumer = Consumer(librdkafka_config(settings, group_id=f"{settings.prefix}-reading", enable_auto_commit=False))
     try:
         place = TopicPartition(topic_name(settings.prefix, "commands"), 0)
-        return int(consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)[1])
+        return int(consumer.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS)[1])
     finally:
         consumer.close()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from runtime.clients import librdkafka_config
+from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.topics.unreadable import log_unreadable
@@ -19,7 +19,8 @@ from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)
 
-_KAFKA_SECONDS = 10.0
+_SILENT_SECONDS = 10.0
+"""So long it waits for the next record."""
 _BATCH = 500
 
 
@@ -47,7 +48,7 @@ class TopicFollowing:
         with self._lock:
             consumer = self._connected()
             place = TopicPartition(self._topic, 0)
-            _, end = consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
+            _, end = consumer.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS)
             if self._position >= end:
                 return
             consumer.resume([place])
@@ -57,7 +58,7 @@ class TopicFollowing:
                 consumer.pause([place])  # between two calls nothing is fetched
 
     def _read_to(self, end: int, consumer: Any, place: TopicPartition) -> None:
-        deadline = time.monotonic() + _KAFKA_SECONDS
+        deadline = time.monotonic() + _SILENT_SECONDS
         while self._position < end:
             records = consumer.consume(_BATCH, 0.1)
             for record in records:
@@ -65,7 +66,7 @@ class TopicFollowing:
             reached = consumer.position([place])[0].offset
             self._position = max(self._position, reached)
             if records:
-                deadline = time.monotonic() + _KAFKA_SECONDS
+                deadline = time.monotonic() + _SILENT_SECONDS
             elif time.monotonic() > deadline:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{self._topic} can't be read to its end"))
 

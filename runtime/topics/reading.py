@@ -15,11 +15,10 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from runtime.clients import librdkafka_config
+from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
 from runtime.settings import Settings
 
 _BATCH = 1000
-_KAFKA_SECONDS = 10.0
 
 
 class TopicReading:
@@ -59,7 +58,7 @@ class TopicReading:
             )
         )
         try:
-            known = self._consumer.list_topics(topic, timeout=_KAFKA_SECONDS).topics[topic]
+            known = self._consumer.list_topics(topic, timeout=KAFKA_ANSWER_SECONDS).topics[topic]
             if known.error is not None:
                 raise KafkaException(known.error)
             wanted = [TopicPartition(topic, number) for number in (partitions or known.partitions)]
@@ -109,10 +108,10 @@ class TopicReading:
             asked = [TopicPartition(place.topic, place.partition, since_ms) for place in wanted]
             timed = {
                 place.partition: place.offset
-                for place in self._consumer.offsets_for_times(asked, timeout=_KAFKA_SECONDS)
+                for place in self._consumer.offsets_for_times(asked, timeout=KAFKA_ANSWER_SECONDS)
             }
         for place in wanted:
-            low, high = self._consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS)
+            low, high = self._consumer.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS)
             first = timed.get(place.partition, low)
             end = latest.get(place.partition, high)
             if 0 <= first < end:
@@ -127,6 +126,6 @@ def _latest(settings: Settings, places: list[TopicPartition]) -> dict[int, int]:
     found = admin.list_offsets(
         {place: OffsetSpec.latest() for place in places},
         isolation_level=IsolationLevel.READ_UNCOMMITTED,
-        request_timeout=_KAFKA_SECONDS,
+        request_timeout=KAFKA_ANSWER_SECONDS,
     )
     return {place.partition: future.result().offset for place, future in found.items()}
