@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from control.errors import Rejected
-from control.timers import held
+from control.predicates import held
 from control.transitions import moved_by
 from schemas.descriptors.modes import RESTORING
 from schemas.job import Job, State

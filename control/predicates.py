@@ -1,11 +1,11 @@
 """What a job's state allows: one rule each, for the control agent, the readers, the workers and the API. Pure.
 
-The sets of states in `schemas/job.py` (ENDED, RESTING, BUSY) are the rules that need the state alone.
+The sets of states in `schemas/job.py` (ENDED, RESTING, BUSY and the like) are the rules that need the state alone.
 """
 
 from __future__ import annotations
 
-from schemas.job import BUSY, ENDED, Job, State
+from schemas.job import BUSY, ENDED, PAUSES, UNDOING, Job, State
 from schemas.messages.blocks import BlockHead
 from schemas.messages.formats import FORMAT
 
@@ -59,6 +59,11 @@ def pausing(job: Job) -> bool:
     return job.state is State.PAUSING or job.halting
 
 
+def held(job: Job) -> bool:
+    """Whether the job is paused, or about to be: only then does it have a time at which it goes on."""
+    return pausing(job) or job.state in PAUSES
+
+
 def halting(job: Job) -> bool:
     """Whether the control agent waits for proof that the job's lanes have stopped."""
     return job.state in (State.TERMINATING, State.FAILED) or pausing(job)
@@ -67,6 +72,16 @@ def halting(job: Job) -> bool:
 def over(job: Job) -> bool:
     """Whether workers and readers do no more work in the run that the job is in."""
     return job.state in ENDED or job.state is State.TERMINATING
+
+
+def terminated(job: Job) -> bool:
+    """Whether the job is terminated, or about to be, with its rows kept or with none to take out."""
+    return job.state in (State.TERMINATING, State.TERMINATED)
+
+
+def taken_out(job: Job) -> bool:
+    """Whether the job's rows are taken out, or about to be."""
+    return job.state in UNDOING or job.state is State.ROLLED_BACK
 
 
 def under_way(job: Job) -> bool:

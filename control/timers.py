@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from control.predicates import pausing
+from control.predicates import held, pausing
 from schemas.job import Job, State
 from schemas.messages.commands import CreateJob, PauseJob, Request, StartJob, TimerDue
 from schemas.topics import DAY_MS
@@ -30,11 +30,6 @@ def timer_of(job: Job) -> int | None:
     if job.start_at is None and job.resume_at is None:
         return None
     return job.start_at if job.state is State.QUEUED else job.resume_at if held(job) else None
-
-
-def held(job: Job) -> bool:
-    """Whether the job is paused, or about to be: only then does it have a time at which it goes on."""
-    return pausing(job) or job.state in (State.PAUSED, State.ROLLBACK_PAUSED)
 
 
 def asked_time(request: Request) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.job import State
+from schemas.job import APPLYING, ENDED, UNDOING, State
 from schemas.messages.commands import (
     CreateJob,
     FileFinished,
@@ -94,9 +94,9 @@ class Transition:
     """The commands after whose own event it follows in the same step."""
 
 
-_APPLYING = (S.RUNNING, S.PAUSING, S.PAUSED)
-_UNDOING = (S.ROLLING_BACK, S.ROLLBACK_PAUSED)
-_OVER = (S.COMPLETED, S.COMPLETED_WITH_ERRORS, S.TERMINATED, S.ROLLED_BACK)
+_APPLYING = tuple(state for state in S if state in APPLYING)
+_UNDOING = tuple(state for state in S if state in UNDOING)
+_OVER = tuple(state for state in S if state in ENDED)
 _ENDS_OF_WORK = (LanesDone, InputEnded, ResumeJob, TimerDue)
 
 TRANSITIONS: Final[tuple[Transition, ...]] = (

@@ -63,6 +63,15 @@ BUSY = frozenset(
 )
 """States in which a job holds its exclusive key."""
 
+APPLYING = frozenset({State.RUNNING, State.PAUSING, State.PAUSED})
+"""States in which a job applies its rows, or goes on with that once it is resumed."""
+
+UNDOING = frozenset({State.ROLLING_BACK, State.ROLLBACK_PAUSED})
+"""The same of a job whose rows are taken out."""
+
+PAUSES = frozenset({State.PAUSED, State.ROLLBACK_PAUSED})
+"""States of a job that is paused."""
+
 Phase = Literal["apply", "undo"]
 
 

@@ -19,7 +19,7 @@ from api.web.auth import Caller
 from api.web.services import Services, services
 from runtime.clock import now_ms
 from runtime.text.formatting import iso_time
-from schemas.job import Job, State
+from schemas.job import PAUSES, Job, State
 
 _MEMBERS_SECONDS: Final = 5.0
 _STORED_SECONDS: Final = 60.0
@@ -28,7 +28,6 @@ _WAIT_SECONDS: Final = 0.3
 """So long a page waits for what is being asked: on its first look it would know nothing else."""
 _JOBS_A_TURN: Final = 250
 _MOST_CALLERS: Final = 100
-_PAUSED: Final = (State.PAUSED, State.ROLLBACK_PAUSED)
 
 
 @dataclass(slots=True)
@@ -88,7 +87,7 @@ async def _installation(parts: Services, around: Surroundings, asking: Caller) -
                 failed += done.rows_failed
                 rolled_back += done.rows_rolled_back
                 rate += done.rows_per_second or 0.0
-                if job.state in _PAUSED and (oldest is None or _since(job) < _since(oldest)):
+                if job.state in PAUSES and (oldest is None or _since(job) < _since(oldest)):
                     oldest = job
     members, reached = await asyncio.gather(around.members.within(_WAIT_SECONDS), around.reached.within(_WAIT_SECONDS))
     return Installation(

@@ -17,11 +17,11 @@ from api.models.jobs import JobView
 from api.web.services import Services
 from runtime.clock import now_ms
 from runtime.text.formatting import iso_time
-from schemas.job import ENDED, Job, State
+from schemas.job import ENDED, PAUSES, Job, State
 from schemas.messages.events import History, JobEvent
 
 MOST_REASONS: Final = 20
-_WAITING: Final = frozenset({State.PAUSED, State.ROLLBACK_PAUSED, State.FAILED})
+_WAITING: Final = PAUSES | {State.FAILED}
 
 
 async def report_of(parts: Services, job: Job) -> JobReport:

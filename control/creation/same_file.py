@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterable
 
 from control.creation.admission import Catalog
 from control.errors import Rejected
-from schemas.job import Job, Source, State
+from schemas.job import APPLYING, Job, Source, State
 
 Find = Callable[[Job], Job | None]
 """`applied_before`, of the jobs that there are."""
-
-_AT_WORK = frozenset({State.RUNNING, State.PAUSING, State.PAUSED})
 
 
 def applied_before(jobs: Iterable[Job], new: Job, catalog: Catalog) -> Job | None:
@@ -44,9 +42,9 @@ def same_file_problem(new: Job, find: Find, *, queued: bool = False) -> Rejected
     then, so what is at work until then does not count.
     """
     earlier = find(new)
-    if earlier is None or (queued and earlier.state in _AT_WORK):
+    if earlier is None or (queued and earlier.state in APPLYING):
         return None
-    way = "terminate it" if earlier.state in _AT_WORK else "roll it back"
+    way = "terminate it" if earlier.state in APPLYING else "roll it back"
     return Rejected(
         409,
         f"{_told(earlier)}; {way} first, or allow that the file is applied once more "
@@ -63,7 +61,7 @@ def applied_meanwhile(job: Job, find: Find) -> str | None:
 
 def _told(earlier: Job) -> str:
     return (
-        f"this file {'is being' if earlier.state in _AT_WORK else 'has been'} applied already: job {earlier.id} of "
+        f"this file {'is being' if earlier.state in APPLYING else 'has been'} applied already: job {earlier.id} of "
         f"organisation {earlier.organisation} is {earlier.state} with the same bytes for dataset {earlier.dataset}"
     )
 
@@ -80,7 +78,7 @@ def _rows_stay(job: Job) -> bool:
     if job.options.dry_run or job.mode == "delete":
         return False
     match job.state:
-        case state if state in _AT_WORK:
+        case state if state in APPLYING:
             return True
         case State.TERMINATING:
             return job.keep_rows

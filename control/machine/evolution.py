@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from control.creation.inspection import looked_at
 from control.machine.context import Context
 from control.machine.totals import settled
-from control.timers import held
+from control.predicates import held
 from schemas.job import Input, Job, LaneTotals, State
 from schemas.messages.events import (
     Completed,

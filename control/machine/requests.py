@@ -18,8 +18,8 @@ from control.machine.consequences import all_rested, consequences, rollback
 from control.machine.context import Context
 from control.machine.creations import busy_message, file_received, turn
 from control.machine.evolution import evolve_all
-from control.predicates import pausing
-from control.timers import held, timer_of
+from control.predicates import held, pausing
+from control.timers import timer_of
 from runtime.text.formatting import iso_time
 from schemas.job import Job, State
 from schemas.messages.commands import (

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from control.creation.quotas import exceeded
-from schemas.job import Job, State
+from control.predicates import terminated
+from schemas.job import Job
 from schemas.policies.quotas import QuotaBook
-
-_STOPPED = frozenset({State.TERMINATING, State.TERMINATED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ def terms_of(job: Job, quotas: QuotaBook | None = None) -> Terms:
     """
     if job.source.kind != "topic":
         return Terms(f"job {job.id} reads its rows from a {job.source.kind}, not from the inbox")
-    if job.phase == "undo" or job.state in _STOPPED:
+    if job.phase == "undo" or terminated(job):
         return Terms(f"job {job.id} is {job.state}: it takes no more rows")
     if job.input.ended:
         return Terms(last=job.input.rows, complete=True)

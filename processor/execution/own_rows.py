@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from control.creation.inspection import OWN_ROWS
 from control.jobtable import JobTable
+from control.predicates import taken_out
 from processor.execution.searching import SharedSearches
 from processor.operations.work import Work
 from processor.suspicion.known_rows import LOOKED_UP, values_to_look_up
 from processor.suspicion.probe import OwnRows, Probe
-from schemas.job import Job, State
+from schemas.job import Job
 
 SAMPLE: Final = 500
 """Rows that are read."""
@@ -21,7 +22,6 @@ JOBS: Final = 8
 """The newest jobs, of which rows from all over their files are read, beside the oldest rows there are."""
 _LATELY_MS = 15_000
 """What was written longer ago can be found without a refresh of its own."""
-_GONE = (State.ROLLED_BACK, State.ROLLING_BACK, State.ROLLBACK_PAUSED)
 
 Hit = Mapping[str, Any]
 Search = tuple[dict[str, Any] | None, int]
@@ -102,7 +102,7 @@ def _before(job: Job, jobs: JobTable) -> list[Job]:
         and other.id != job.id
         and other.source.kind != "query"
         and not other.options.dry_run
-        and other.state not in _GONE
+        and not taken_out(other)
     )
     return sorted(others, key=lambda other: other.created_at, reverse=True)
 

@@ -11,7 +11,9 @@ from api.glance.installation import installation, surroundings
 from api.pages import rendering
 from api.pages.words import tone
 from api.web.services import caller, services
+from control.moves import allowed_states
 from schemas.job import ENDED, State
+from schemas.messages.commands import PauseJob
 from schemas.policies.principals import Role
 
 
@@ -30,6 +32,6 @@ async def head(request: Request) -> dict[str, Any]:
         "all": found,
         "states_now": [(state, found.states[state], tone(state)) for state in State if found.states[state]],
         "stoppable": caller(request).role.covers(Role.OPERATOR)
-        and bool(found.states[State.RUNNING] + found.states[State.ROLLING_BACK]),
+        and any(found.states[state] for state in allowed_states(PauseJob)),
         "at_work": any(found.states[state] for state in State if state not in ENDED),
     }
