@@ -6,7 +6,6 @@ import threading
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
 from api.errors import ApiError
@@ -21,15 +20,6 @@ from schemas.job import COLUMN_OPTIONS, Format, Job, Options, Source
 
 _ANEW: Final = ("dry_run", "if_busy", "if_same")
 """Options that count only if they are given."""
-
-
-class _Given(msgspec.Struct):
-    options: dict[str, msgspec.Raw] = {}
-
-
-def given_options(data: bytes) -> frozenset[str]:
-    """Names of the options in the JSON of a request that could be read."""
-    return frozenset(msgspec.json.decode(data, type=_Given).options)
 
 
 def asked_again(asked: JobRequest, given: frozenset[str], earlier: Job) -> JobRequest:

@@ -14,12 +14,11 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from api.errors import ApiError, invalid, no_such_job, refused, unavailable
-from api.jobs.creation.again import asked_again, given_options, stored_again
+from api.jobs.creation.again import asked_again, stored_again
 from api.jobs.creation.estimates import export_rows, require_confirmed
 from api.jobs.creation.job_form import JobForm
 from api.jobs.creation.job_query import request_in_query
 from api.jobs.creation.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
-from api.jobs.creation.option_names import with_first_names
 from api.models.requests import Elsewhere, JobRequest
 from api.readmodel.command_log import submit
 from api.remote.addresses import allowed_address, parsed
@@ -115,9 +114,8 @@ def _receiver(request: Request) -> Receive:
 
 
 async def _receive_json(request: Request, admission: Admission, upload: Upload) -> CreateJob:
-    data = with_first_names(await short_body(request))
-    asked = request_in(data)
-    return await receive_elsewhere(request, admission, upload, asked, given_options(data))
+    asked, given = request_in(await short_body(request))
+    return await receive_elsewhere(request, admission, upload, asked, given)
 
 
 async def receive_elsewhere(

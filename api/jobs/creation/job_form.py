@@ -5,9 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from api.errors import ApiError, invalid
-from api.jobs.creation.again import given_options
 from api.jobs.creation.job_request import Admission, request_in
-from api.jobs.creation.option_names import with_first_names
 from api.models.requests import JobRequest
 from api.uploads.receiving import Part, TextPart
 from api.uploads.upload import Upload
@@ -66,9 +64,7 @@ class JobForm:
 
     def said(self, data: bytes) -> None:
         """The part ``job`` is this. Raises ApiError 400."""
-        data = with_first_names(data)
-        self.asked = request_in(data)
-        self.given = given_options(data)
+        self.asked, self.given = request_in(data)
 
     async def admit(self) -> None:
         """Make the command, once the job is said and the file has begun. Raises as `Admission.command`."""

@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused
+from api.jobs.creation.option_names import given_options, with_first_names
 from api.jobs.reading.times import time_in
 from api.mappings import Mappings
 from api.models.requests import Elsewhere, EstimateRequest, JobRequest
@@ -73,11 +74,16 @@ def values_as(values: dict[str, Any], kind: type[T]) -> T:
         raise invalid(f"the request does not fit: {error}") from error
 
 
-def request_in(data: bytes) -> JobRequest:
-    """The request for a new job in a JSON body. Raises as `body_as`."""
+def request_in(data: bytes) -> tuple[JobRequest, frozenset[str]]:
+    """The request for a new job in a JSON body, and the names of the options that it says.
+
+    Raises:
+        ApiError: as `body_as` and `with_first_names`.
+    """
+    data = with_first_names(data)
     if not data.strip():
         raise invalid(f"the request is empty; send a JSON object with the {_ALLOWED}")
-    return body_as(data, JobRequest, _ALLOWED)
+    return body_as(data, JobRequest, _ALLOWED), given_options(data)
 
 
 def estimate_in(data: bytes) -> EstimateRequest:

@@ -1,4 +1,4 @@
-"""A second name of an option in a request's JSON. Pure."""
+"""Names of options in a request's JSON, and the second name of one. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ from api.errors import invalid
 
 _OTHER: Final = "constants"
 _NAME: Final = "set"
+
+
+class _Given(msgspec.Struct):
+    options: dict[str, msgspec.Raw] = {}
+
+
+def given_options(data: bytes) -> frozenset[str]:
+    """Names of the options in the JSON of a request that could be read."""
+    return frozenset(msgspec.json.decode(data, type=_Given).options)
 
 
 def with_first_names(data: bytes) -> bytes:

@@ -46,7 +46,7 @@ async def act_on_jobs(request: Request) -> Response:
 async def _asked(request: Request, pairs: list[tuple[str, str]], *, sure: bool) -> Response:
     parts = services(request)
     await caught_up(parts)
-    asked = request_in(pairs, preview=not sure)
+    asked = many_request_in(pairs, preview=not sure)
     answer = await act_on_many(parts, caller(request), asked, _WAIT_SECONDS if sure else 0.0)
     left_out = ("sure", "reason", "rows")
     return rendering.page(
@@ -63,7 +63,7 @@ async def _asked(request: Request, pairs: list[tuple[str, str]], *, sure: bool) 
     )
 
 
-def request_in(pairs: list[tuple[str, str]], *, preview: bool) -> ManyRequest:
+def many_request_in(pairs: list[tuple[str, str]], *, preview: bool) -> ManyRequest:
     """The request that a form's fields stand for.
 
     Raises:
