@@ -42,6 +42,8 @@ EVENTS: Final[dict[str, str]] = {
     "plan.void": "A plan is not wanted any more.",
     "file.compared": "A file is not as it was when its job was made: its content is compared.",
     "uploads.cleaned": "Parts of uploads that broke off were removed, or could not be.",
+    "drafts.trouble": "Drafts can't be looked after now; it is tried again in a few minutes.",
+    "figures.trouble": "A figure of the page's head can't be had now; it is left out, and asked for again.",
     "request.failed": "A request to the API failed unexpectedly.",
     "request.answered": "A request to the API is over: principal, route, status and time.",
     "request.broken_off": "An answer breaks off: the caller's key or session has ended.",
