@@ -92,11 +92,6 @@ class Outcome:
         """Rows written."""
         return self.rows_written / self.seconds
 
-    @property
-    def saturated(self) -> str:
-        """The part that was the busiest."""
-        return max(self.busy, key=lambda part: self.busy[part])
-
     def percentile(self, percent: float) -> float:
         """Seconds to the end of a job that so many percent of them did not exceed; infinite: none has ended."""
         if not self.ended_after:

@@ -23,7 +23,6 @@ from runtime.clients import elasticsearch
 from runtime.settings import Settings
 from verify.compare import compare
 
-ROUNDS: Final = 5
 SMALLER: Final = (10, 100)
 """The plot's other sizes: the largest one divided by these."""
 COMPARED_ROWS: Final = 10_000

@@ -39,11 +39,6 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         """Median over the runs."""
         return statistics.median(run.cpu_seconds[kind] for run in self.runs) / self.rows * 1e6
 
-    @property
-    def all_counted(self) -> bool:
-        """Whether every run has loaded every row, once."""
-        return all(run.rows_counted == self.rows for run in self.runs)
-
 
 class WayResult(msgspec.Struct, kw_only=True):
     """One way: a line of the table."""

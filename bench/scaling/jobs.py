@@ -25,7 +25,6 @@ LISTS: Final[dict[str, dict[str, Any]]] = {
     "by state": {"state": "COMPLETED"},
 }
 """What is asked for -> the parameters of `GET /v1/jobs`."""
-OVER: Final = ("COMPLETED", "FAILED")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, Final
@@ -23,7 +23,6 @@ JOBS: Final = 8
 _LATELY_MS = 15_000
 """What was written longer ago can be found without a refresh of its own."""
 
-Hit = Mapping[str, Any]
 Search = tuple[dict[str, Any] | None, int]
 """A filter, and how many hits."""
 _NOTHING: Final = {"hits": [], "total": {"value": 0}}

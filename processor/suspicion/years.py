@@ -23,7 +23,6 @@ PART = 0.05
 FAR_YEARS = 10
 _SLACK = timedelta(days=31)
 _NARROW = timedelta(days=330)
-_YEAR = timedelta(days=365.25)
 
 Span = tuple[datetime, datetime]
 

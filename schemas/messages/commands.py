@@ -5,8 +5,6 @@ Readers and workers write their reports to the topic ``reports``; the control ag
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from schemas.bounds import (
@@ -254,5 +252,3 @@ Report = (
     | StoresEmptied
 )
 Command = Request | Report | TimerDue
-
-RequestName = Literal["pause", "resume", "terminate", "rollback"]
