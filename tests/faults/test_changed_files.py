@@ -16,7 +16,7 @@ from schemas.messages.codec import encode
 from schemas.messages.commands import CreateJob
 from tests.cluster import ROOT, Cluster, Json, environment
 from tests.conftest import MakeCluster, People
-from tests.faults import test_retry_errors as retries
+from tests.faults import corrections
 from tests.faults.evidence import assert_loaded, count
 from tests.upstream import commanded
 
@@ -132,11 +132,11 @@ def test_between_a_dry_run_and_its_start(cluster: Cluster, people: People, organ
 def test_corrected_rows_before_they_are_read(
     cluster: Cluster, people: People, organisation: str, tmp_path: Path
 ) -> None:
-    good = people(retries.ROWS)
-    job_id = retries.job_with_errors(cluster, people, organisation, tmp_path, [3, 900])
-    content = retries.corrected(retries.errors_csv(cluster, job_id), good)
+    good = people(corrections.ROWS)
+    job_id = corrections.job_with_errors(cluster, people, organisation, tmp_path, [3, 900])
+    content = corrections.corrected(corrections.errors_csv(cluster, job_id), good)
     cluster.reader.stop()
-    assert retries.retry(cluster, job_id, content).status_code == 202
+    assert corrections.retry(cluster, job_id, content).status_code == 202
     (path,) = (cluster.settings.storage_root / "sources" / job_id).glob("retry-*.csv")
     move_in(path, content.swapcase())
     cluster.start("ingest")
@@ -144,7 +144,7 @@ def test_corrected_rows_before_they_are_read(
     move_in(path, content)
     cluster.act(job_id, "resume", wait=None)
     cluster.wait_state(job_id, "COMPLETED")
-    retries.assert_all_stored(cluster, job_id, good)
+    corrections.assert_all_stored(cluster, job_id, good)
 
 
 def test_a_command_that_tells_no_identity_is_held_to_its_sha256(cluster: Cluster, people: People) -> None:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from tests.cluster import Cluster
 from tests.conftest import People
-from tests.faults.bad_rows import error_rows, spoil
-from tests.faults.corrections import as_csv, corrected, counts, errors_csv, retry
+from tests.faults.bad_rows import error_rows
+from tests.faults.corrections import (
+    ROWS,
+    as_csv,
+    assert_all_stored,
+    corrected,
+    counts,
+    errors_csv,
+    job_with_errors,
+    retry,
+)
 from tests.faults.evidence import assert_still, count, documents
-
-ROWS = 3000
-
-
-def job_with_errors(cluster: Cluster, people: People, organisation: str, folder: Path, bad: list[int]) -> str:
-    file = folder / "spoilt.csv"
-    file.write_bytes(spoil(people(ROWS).read_bytes(), bad))
-    job_id = cluster.upload(file, organisation)
-    cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
-    return job_id
 
 
 def begin_slowly(cluster: Cluster, job_id: str, content: bytes) -> None:
@@ -31,16 +29,6 @@ def begin_slowly(cluster: Cluster, job_id: str, content: bytes) -> None:
     before = cluster.job(job_id)["progress"]["rows_applied"]
     cluster.start("ingest")
     cluster.wait(lambda: cluster.job(job_id)["progress"]["rows_applied"] > before, "rows are applied")
-
-
-def assert_all_stored(cluster: Cluster, job_id: str, good: Path) -> None:
-    """Every row of the good file is a document of the job, under its number."""
-    with good.open(encoding="utf-8", newline="") as lines:
-        file = list(csv.DictReader(lines))
-    found = documents(cluster.settings, job_id)
-    assert found.keys() == {f"{job_id}:{row}" for row in range(1, len(file) + 1)}
-    for row, values in enumerate(file, start=1):
-        assert found[f"{job_id}:{row}"][2]["email"] == values["email"]
 
 
 def test_corrected_rows_join_the_job_under_their_numbers_and_the_rest_stay_errors(

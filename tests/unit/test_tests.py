@@ -15,7 +15,6 @@ TESTS = Path(__file__).parents[1]
 FILES = sorted(file for part in ("e2e", "faults", "integration") for file in (TESTS / part).glob("test_*.py"))
 
 SLEEPS = re.compile(r"\bsleep\((?!900\))")  # a stand-in for a process that does nothing
-TESTS_AS_HELPERS = re.compile(r"from tests\.(?:\w+\.)*test_\w+ import")
 PATCHED_CLOCKS = re.compile(
     r"""setattr\([^)]*?(\btime\b|\bclock\b|sleep|monotonic|perf_counter)|\b(time|asyncio)\.\w+ = """
 )
@@ -39,10 +38,36 @@ def test_nothing_is_waited_for_by_the_clock(file: Path) -> None:
     assert SLEEPS.findall(file.read_text("utf-8")) == []
 
 
+def imported_tests(source: str) -> list[str]:
+    """What a module imports of modules of tests, with dots."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            place = f"tests.{node.module or ''}" if node.level else node.module or ""
+            found += [f"{place}.{name.name}" for name in node.names]
+    return [name for name in found if name.startswith("tests.") and ".test_" in name]
+
+
 @pytest.mark.parametrize("file", sorted(TESTS.rglob("*.py")), ids=lambda file: file.stem)
 def test_helpers_stand_in_modules_of_their_own(file: Path) -> None:
     """A change of one test is not a change of another; pytest does not find a helper's tests twice."""
-    assert TESTS_AS_HELPERS.findall(file.read_text("utf-8")) == []
+    assert imported_tests(file.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from tests.x.test_y import z",
+        "from tests.x import test_y",
+        "from tests.x import (\n    a,\n    test_y as b,\n)",
+        "import tests.x.test_y",
+        "from . import test_y",
+    ],
+)
+def test_each_way_to_import_a_test_is_seen(line: str) -> None:
+    assert len(imported_tests(line)) == 1 and imported_tests("from tests.x import y, testing") == []
 
 
 @pytest.mark.parametrize("file", sorted((TESTS / "unit").glob("test_*.py")), ids=lambda file: file.stem)
