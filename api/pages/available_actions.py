@@ -11,7 +11,7 @@ from control.creation.admission import Catalog, makes_file
 from control.creation.starting import real_job
 from control.errors import Rejected
 from control.moves import legality
-from control.timers import held
+from control.predicates import held
 from schemas.job import Job, Source, State
 from schemas.messages.commands import Request, RetryErrors, SetRate, StartJob
 from schemas.policies.principals import Role
