@@ -46,7 +46,7 @@ def around(*jobs: Job, partitions: int = 1, limits: Limits = LIMITS) -> InboxCon
     return InboxContext({job.id: job for job in jobs}.get, DATASETS, limits, PATIENCE, partitions)
 
 
-def intake(*jobs: Job, states: tuple[InboxRecord, ...] = (), limits: Limits = LIMITS) -> InboxPartition:
+def inbox_partition(*jobs: Job, states: tuple[InboxRecord, ...] = (), limits: Limits = LIMITS) -> InboxPartition:
     return InboxPartition(0, 0, states, around(*jobs, limits=limits))
 
 

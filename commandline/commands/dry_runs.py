@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from commandline.arguments import rate, when
+from commandline.arguments import when
 from commandline.concluding import conclude
 from commandline.errors import plain_errors
-from commandline.job_parameters import options_of
+from commandline.job_parameters import Rate, options_of
 from commandline.parameters import AsJson, JobId, Notify, Reason, StartAt, Wait
 from schemas.job import FILE_OPTIONS, MODE_OPTIONS
 
@@ -19,7 +19,6 @@ _AS_TRIED = frozenset((*FILE_OPTIONS, *MODE_OPTIONS))
 """Options that the real job has as the dry run had them: they are not sent again."""
 
 MaxErrors = Annotated[str | None, typer.Option(metavar="N|N%", help="Row errors at which the job pauses itself.")]
-Rate = Annotated[float | None, typer.Option(parser=rate, metavar="N", help="Rows applied per second, at most.")]
 IfBusy = Annotated[str | None, typer.Option(metavar="refuse|queue", help="When another job has the data.")]
 Suspicions = Annotated[
     str | None, typer.Option(metavar="pause|note|off", help="When its first rows look like an accident.")

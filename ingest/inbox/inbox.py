@@ -122,7 +122,9 @@ class Inbox:
         )
 
     def _round(self, consumer: InboxConsumer, transactions: Transactions) -> None:
-        resting = time.monotonic() >= self._rests_at and all(intake.at_rest for intake in consumer.intakes.values())
+        resting = time.monotonic() >= self._rests_at and all(
+            partition.at_rest for partition in consumer.assigned.values()
+        )
         count, size = consumer.receive(1, RESTING_SECONDS) if resting else consumer.receive(self._most, ROUND_SECONDS)
         if count:
             self._rests_at = time.monotonic() + RESTS_AFTER_SECONDS
@@ -131,10 +133,10 @@ class Inbox:
         if count and (consumer.signed or self._settings.require_signed_commands):
             self._principals.be_current()
         now = time.monotonic()
-        for intake in consumer.intakes.values():
-            intake.work(now)
+        for partition in consumer.assigned.values():
+            partition.work(now)
         consumer.hold()
-        batches = {number: batch for number, intake in consumer.intakes.items() if (batch := intake.gather())}
+        batches = {number: batch for number, partition in consumer.assigned.items() if (batch := partition.gather())}
         if batches:
             try:
                 transactions.write(batches, consumer.group)
@@ -167,9 +169,9 @@ class Inbox:
 
     def _reports(self, consumer: InboxConsumer) -> Iterator[Report]:
         for job in self._open.values():
-            intake = consumer.intakes.get(home_partition(job.id, consumer.partitions))
-            if intake is not None:
-                fill = intake.fills.get(job.id) or RowBuffer(InboxRecord(job_id=job.id))
+            partition = consumer.assigned.get(home_partition(job.id, consumer.partitions))
+            if partition is not None:
+                fill = partition.fills.get(job.id) or RowBuffer(InboxRecord(job_id=job.id))
                 report = report_on(job, fill, self._given_up.get(job.id))
                 if report is not None:
                     yield report

@@ -137,7 +137,7 @@ class InboxPartition:
             around.given_up[_job_id(record)] = f"which of its rows have come is not known any more ({record})"
         self._backlog: deque[Record] = deque()
         self._aside = Aside(around.unknown_job_seconds)
-        self._desks: dict[str, _JobIntake | None] = {}
+        self._intakes: dict[str, _JobIntake | None] = {}
         self._batch = Batch(position)
         self._position = self._next = position
 
@@ -157,9 +157,9 @@ class InboxPartition:
 
     def work(self, now: float) -> None:
         """Deal with the records that have come while there is room for rows without a job; `now`: of a steady clock."""
-        self._desks.clear()
+        self._intakes.clear()
         for job_id in self._aside.jobs():
-            if self._desk(job_id) is not None:
+            if self._intake(job_id) is not None:
                 for record in self._aside.take(job_id):
                     self._deal_with(record, now)
         for job_id, record in self._aside.overdue(now, self._left_alone):
@@ -228,12 +228,12 @@ class InboxPartition:
             home = home_partition(job_id, self._around.partitions)
             if home != self.partition:
                 self._batch.moved.append((home, job_id, record))
-            elif (desk := self._desk(job_id)) is not None:
-                stranger = self._around.sender_problem(record, desk.job)
+            elif (intake := self._intake(job_id)) is not None:
+                stranger = self._around.sender_problem(record, intake.job)
                 if stranger is not None:
                     self._refuse(record, stranger)
                 else:
-                    self._take_in(record, arrival, desk)
+                    self._take_in(record, arrival, intake)
             else:
                 return self._set_aside(job_id, record, now)
         except UndecodableError as error:
@@ -258,18 +258,18 @@ class InboxPartition:
         self._aside.put(job_id, record, now)
         return True
 
-    def _take_in(self, record: Record, arrival: Arrival, desk: _JobIntake) -> None:
+    def _take_in(self, record: Record, arrival: Arrival, intake: _JobIntake) -> None:
         # the bytes of a row in a block: an empty text takes three, and a problem takes its length
-        size = max(len(record.value or b"") // len(arrival.values), desk.maker.least_bytes)
+        size = max(len(record.value or b"") // len(arrival.values), intake.maker.least_bytes)
         for number, values, problem in arrival.rows():
-            objection = desk.terms.objection(number)
+            objection = intake.terms.objection(number)
             if objection is not None:
                 self._refuse(record, objection)
                 return
-            if not desk.terms.complete:
-                texts, wrong = desk.maker.texts(values, plain=arrival.plain)
+            if not intake.terms.complete:
+                texts, wrong = intake.maker.texts(values, plain=arrival.plain)
                 problem = problem or wrong
-                desk.fill.take(number, texts, problem, size + len(problem) if problem else size)
+                intake.fill.take(number, texts, problem, size + len(problem) if problem else size)
 
     def _left_alone(self, job_id: str) -> bool:
         """Whether a newer version has written this job: its rows wait for a reader that understands it."""
@@ -279,11 +279,11 @@ class InboxPartition:
     def _refuse(self, record: Record, reason: str) -> None:
         self._batch.dead_letters.append(InboxDeadLetter(record, reason[:MOST_REASON]))
 
-    def _desk(self, job_id: str) -> _JobIntake | None:
+    def _intake(self, job_id: str) -> _JobIntake | None:
         """Where this job's rows are dealt with; None: it is not known, or its dataset is not."""
-        if job_id not in self._desks:
-            self._desks[job_id] = self._look_up(job_id)
-        return self._desks[job_id]
+        if job_id not in self._intakes:
+            self._intakes[job_id] = self._look_up(job_id)
+        return self._intakes[job_id]
 
     def _look_up(self, job_id: str) -> _JobIntake | None:
         job = self._around.job(job_id)

@@ -52,7 +52,7 @@ class InterruptedSessionError(Exception):
 
 
 class InboxConsumer:
-    """One member of the group that shares the inbox; `intakes` are the partitions assigned to it."""
+    """One member of the group that shares the inbox; `assigned` are its partitions."""
 
     def __init__(
         self,
@@ -61,12 +61,12 @@ class InboxConsumer:
         refresh: Callable[[], None],
         metrics: ReaderMetrics,
     ) -> None:
-        """`around(partitions)` makes the context of the intakes; `refresh` brings the control table up to date."""
+        """`around(partitions)` makes the context of the partitions; `refresh` brings the control table up to date."""
         self._settings = settings
         self._refresh = refresh
         self._metrics = metrics
         self._topic = topic_name(settings.prefix, "inbox")
-        self.intakes: dict[int, InboxPartition] = {}
+        self.assigned: dict[int, InboxPartition] = {}
         self._held: set[int] = set()
         self._failure: str | None = None
         self.signed = False
@@ -102,7 +102,7 @@ class InboxConsumer:
         return self._consumer.consumer_group_metadata()
 
     def receive(self, most: int, seconds: float) -> tuple[int, int]:
-        """Give the records that have come to their intakes; waits up to `seconds` for `most` records.
+        """Give the records that have come to their partitions; waits up to `seconds` for `most` records.
 
         Answers how many records came, and their bytes.
 
@@ -118,22 +118,22 @@ class InboxConsumer:
             if error is not None:
                 log.warning("inbox: %s", error, extra=as_event("kafka.trouble"))
                 continue
-            intake = self.intakes.get(record.partition())
-            if intake is not None:
+            partition = self.assigned.get(record.partition())
+            if partition is not None:
                 value = record.value()
                 count, size = count + 1, size + len(value or b"")
                 given = record.headers()
                 headers = [pair for pair in given if pair[0] == HEADER] if given else ()
                 if headers:
                     self.signed = True
-                intake.come(Record(record.offset(), record.key(), value, headers, record.timestamp()[1]))
+                partition.come(Record(record.offset(), record.key(), value, headers, record.timestamp()[1]))
         if self._failure:
             raise InterruptedSessionError(self._failure)
         return count, size
 
     def hold(self) -> None:
         """Stop fetching for the partitions without room, and go on fetching for those that have room again."""
-        waiting = {partition for partition, intake in self.intakes.items() if intake.backlog}
+        waiting = {number for number, partition in self.assigned.items() if partition.backlog}
         if waiting - self._held:
             self._consumer.pause([TopicPartition(self._topic, number) for number in waiting - self._held])
         if self._held - waiting:
@@ -142,7 +142,7 @@ class InboxConsumer:
 
     def measure(self) -> None:
         """Bring the lag up to date."""
-        places = self._consumer.position([TopicPartition(self._topic, number) for number in self.intakes])
+        places = self._consumer.position([TopicPartition(self._topic, number) for number in self.assigned])
         self._metrics.behind(self._consumer, self._topic, {p.partition: p.offset for p in places if p.offset >= 0})
 
     def close(self) -> None:
@@ -160,7 +160,7 @@ class InboxConsumer:
                 raise KafkaException(place.error)
             number, offset = place.partition, place.offset if place.offset >= 0 else OFFSET_BEGINNING
             found = states.get(number, States())
-            self.intakes[number] = InboxPartition(number, max(offset, 0), found.records, self._around, found.rejected)
+            self.assigned[number] = InboxPartition(number, max(offset, 0), found.records, self._around, found.rejected)
             places.append(TopicPartition(self._topic, number, offset))
         consumer.incremental_assign(places)
         log.info(
@@ -173,7 +173,7 @@ class InboxConsumer:
         numbers = sorted(item.partition for item in partitions)
         log.info("inbox: released partitions %s", numbers, extra=as_event("partitions.released", partitions=numbers))
         for item in partitions:
-            self.intakes.pop(item.partition, None)
+            self.assigned.pop(item.partition, None)
             self._held.discard(item.partition)
 
     def _on_error(self, error: KafkaError) -> None:

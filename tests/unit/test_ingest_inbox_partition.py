@@ -19,14 +19,25 @@ from schemas.job import Input, Options, Source, State
 from schemas.messages.blocks import RowBlock
 from schemas.messages.commands import InputAdvanced, InputEnded, InputFailed
 from schemas.messages.inbox import InboxRecord
-from tests.inbox_world import COLUMNS, DATASETS, LIMITS, PARTITIONS, PATIENCE, batch_of, intake, job, numbers, record
+from tests.inbox_world import (
+    COLUMNS,
+    DATASETS,
+    LIMITS,
+    PARTITIONS,
+    PATIENCE,
+    batch_of,
+    inbox_partition,
+    job,
+    numbers,
+    record,
+)
 
 
 def test_a_row_that_leaves_a_field_out_has_its_default_and_none_has_what_the_job_sets() -> None:
     made = replace(job(), options=Options(set={"country": "NL"}), created_at=1_790_000_000_000)
     values = {"name": "Ada", "email": "a@example.org", "phone": "12345", "favorite_color": None}
     rows = [values, {**values, "created_at": "2026-01-01"}, {**values, "created_at": None}, {**values, "country": "DE"}]
-    batch = batch_of(intake(made), *(record(n, n + 1, values=row) for n, row in enumerate(rows)))
+    batch = batch_of(inbox_partition(made), *(record(n, n + 1, values=row) for n, row in enumerate(rows)))
     block = RowBlock(**{f: getattr(batch.blocks[0][1], f) for f in RowBlock.__struct_fields__})
     assert block.columns == ["name", "email", "phone", "favorite_color", "created_at"]
     assert [row[-1] for row in block.rows] == ["2026-09-21T14:13:20Z", "2026-01-01", ""]
@@ -35,7 +46,7 @@ def test_a_row_that_leaves_a_field_out_has_its_default_and_none_has_what_the_job
 
 
 def test_blocks_hold_consecutive_rows_and_are_numbered_on() -> None:
-    taker = intake(job())
+    taker = inbox_partition(job())
     first = batch_of(taker, *[record(offset, row) for offset, row in enumerate([5, 1, 2, 4, 9, 3, 6])])
     assert numbers(first.blocks) == [[1, 2, 3], [4, 5, 6], [9]]
     assert [(number, block.block) for number, block in first.blocks] == [(0, 0), (1, 1), (0, 2)]
@@ -46,28 +57,28 @@ def test_blocks_hold_consecutive_rows_and_are_numbered_on() -> None:
 
 
 def test_a_row_that_comes_again_is_counted_once_also_by_the_next_owner() -> None:
-    taker = intake(job())
+    taker = inbox_partition(job())
     first = batch_of(taker, record(0, 1), record(1, 1), record(2, 2))
     assert numbers(first.blocks) == [[1, 2]]
-    heir = intake(job(), states=(first.states[0][1] or InboxRecord(job_id=""),))
+    heir = inbox_partition(job(), states=(first.states[0][1] or InboxRecord(job_id=""),))
     again = batch_of(heir, record(3, 2), record(4, 3))
     assert numbers(again.blocks) == [[3]] and again.blocks[0][1].block == 1
 
 
 def test_a_list_of_rows_is_as_many_rows() -> None:
     values = [{"name": "Ada"}, {"name": "Bob"}]
-    batch = batch_of(intake(job()), record(0, 7, values=values))
+    batch = batch_of(inbox_partition(job()), record(0, 7, values=values))
     assert numbers(batch.blocks) == [[7, 8]]
     assert [row[COLUMNS.index("name")] for row in batch.blocks[0][1].rows] == ["Ada", "Bob"]
 
 
 def test_a_block_has_so_many_bytes_at_most() -> None:
     long = {"name": "x" * 1500}
-    batch = batch_of(intake(job()), *[record(row, row, values=long) for row in (1, 2, 3, 4)])
+    batch = batch_of(inbox_partition(job()), *[record(row, row, values=long) for row in (1, 2, 3, 4)])
     assert numbers(batch.blocks) == [[1, 2], [3, 4]]
-    huge = batch_of(intake(job()), record(0, 1, values={"name": "x" * 5000}))
+    huge = batch_of(inbox_partition(job()), record(0, 1, values={"name": "x" * 5000}))
     assert "more than 4096 bytes" in huge.blocks[0][1].unreadable[0]
-    refused = batch_of(intake(job()), record(0, 1, values={"name": "x" * MOST_BYTES}))
+    refused = batch_of(inbox_partition(job()), record(0, 1, values={"name": "x" * MOST_BYTES}))
     assert not refused.blocks and "at most 1,000,000 bytes" in refused.dead_letters[0].reason
 
 
@@ -90,25 +101,25 @@ def test_values_become_the_text_that_a_file_would_have() -> None:
     ],
 )
 def test_a_row_that_its_job_does_not_take_is_refused(state: dict[str, object], row: int, reason: str) -> None:
-    batch = batch_of(intake(job(**state)), record(0, row))
+    batch = batch_of(inbox_partition(job(**state)), record(0, row))
     assert not batch.blocks and batch.position == 1
     assert [reason in letter.reason for letter in batch.dead_letters] == [True]
 
 
 def test_the_repeat_of_a_row_of_a_job_that_has_all_is_no_news() -> None:
-    batch = batch_of(intake(job(input=Input(rows=3, ended=True), state=State.COMPLETED)), record(0, 3))
+    batch = batch_of(inbox_partition(job(input=Input(rows=3, ended=True), state=State.COMPLETED)), record(0, 3))
     assert not batch.blocks and not batch.dead_letters and batch.position == 1
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.PAUSING, State.PAUSED, State.FAILED])
 def test_a_job_that_may_go_on_takes_rows(state: State) -> None:
-    assert numbers(batch_of(intake(job(state=state)), record(0, 1)).blocks) == [[1]]
+    assert numbers(batch_of(inbox_partition(job(state=state)), record(0, 1)).blocks) == [[1]]
 
 
 def test_the_checkpoint_of_a_job_that_is_over_goes() -> None:
     state = InboxRecord(job_id="j1", blocks=1, rows=((1, 3),))
     for over in (job(state=State.TERMINATED), job(input=Input(rows=3, ended=True)), job("another")):
-        assert batch_of(intake(over, states=(state,))).states == [("j1", None)]
+        assert batch_of(inbox_partition(over, states=(state,))).states == [("j1", None)]
 
 
 def test_rows_too_far_out_of_order_fail_the_job() -> None:

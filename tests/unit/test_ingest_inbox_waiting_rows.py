@@ -17,7 +17,7 @@ from schemas.job import Input, Job, State
 from schemas.messages.blocks import RowBlock
 from schemas.messages.commands import InputFailed
 from schemas.messages.inbox import InboxRecord
-from tests.inbox_world import DATASETS, LIMITS, PATIENCE, around, batch_of, intake, job, numbers, record
+from tests.inbox_world import DATASETS, LIMITS, PATIENCE, around, batch_of, inbox_partition, job, numbers, record
 
 
 def world(jobs: dict[str, Job]) -> InboxContext:
@@ -39,7 +39,7 @@ def test_a_row_waits_a_while_for_its_job_and_nothing_waits_for_it() -> None:
 
 
 def test_waits_do_not_add_up() -> None:
-    taker = intake(job("victim"))
+    taker = inbox_partition(job("victim"))
     for second in range(6):
         records = record(2 * second, 1, f"u{second}"), record(2 * second + 1, second + 1, "victim")
         assert numbers(batch_of(taker, *records, now=second).blocks) == [[second + 1]]
@@ -66,7 +66,7 @@ def test_a_flood_of_rows_without_a_job_has_bounds_and_its_oldest_go_first(monkey
 
 def test_large_rows_without_a_job_have_bounds_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting_rows, "MOST_BYTES", 10_000)
-    taker = intake()
+    taker = inbox_partition()
     batch_of(taker, *[record(offset, 1, f"u{offset}", values={}) for offset in range(20)], now=0)
     for offset in range(20, 40):
         batch_of(taker, record(offset, 1, f"u{offset}", values={"name": "x" * 3000}), now=offset)
@@ -97,7 +97,7 @@ def test_what_nobody_has_thought_of_refuses_one_record(monkeypatch: pytest.Monke
         return read_record(value, most)
 
     monkeypatch.setattr(partition, "read_record", read)
-    batch = batch_of(intake(job()), *[record(offset, offset + 1) for offset in range(3)])
+    batch = batch_of(inbox_partition(job()), *[record(offset, offset + 1) for offset in range(3)])
     assert numbers(batch.blocks) == [[1], [3]] and batch.position == 3
     assert ["a bug" in letter.reason for letter in batch.dead_letters] == [True]
 
@@ -137,7 +137,7 @@ def test_blocks_stay_small_though_rows_are_short() -> None:
     limits = Limits(rows=10_000, bytes=4096)
     for values in ({}, {"nmae": "x"}):
         rows = [record(index, 1 + 100 * index, values=[values] * 100) for index in range(10)]
-        batch = batch_of(intake(job(), limits=limits), *rows)
+        batch = batch_of(inbox_partition(job(), limits=limits), *rows)
         assert max(map(len, batch.values)) < 2 * limits.bytes
         assert sum(len(block.rows) for _, block in batch.blocks) == 1000
 
