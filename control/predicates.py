@@ -75,7 +75,7 @@ def over(job: Job) -> bool:
 
 
 def terminated(job: Job) -> bool:
-    """Whether the job is terminated, or about to be, with its rows kept or with none to take out."""
+    """Whether the job is terminated, or being terminated; that its rows are taken out may follow."""
     return job.state in (State.TERMINATING, State.TERMINATED)
 
 

@@ -11,35 +11,50 @@ from control.predicates import (
     counting,
     halting,
     has_caught_up,
+    held,
     holds_key,
     is_newer,
     over,
     pausing,
     runnable,
+    taken_out,
     takes_more_rows,
+    terminated,
     under_way,
 )
 from schemas.job import Job, State
 from tests.control_world import world_in
 
 RULES = """
-                       holds_key  runnable  pausing  halting  over  under_way  takes_more_rows
-DRAFT                  -          -         -        -        -     -          yes
-QUEUED                 -          -         -        -        -     -          yes
-RUNNING                yes        yes       -        -        -     yes        yes
-PAUSING                yes        -         yes      yes      -     yes        yes
-PAUSED                 yes        -         -        -        -     yes        yes
-TERMINATING            yes        -         -        yes      yes   -          -
-TERMINATED             -          -         -        -        yes   -          -
-COMPLETED              -          -         -        -        yes   -          -
-COMPLETED_WITH_ERRORS  -          -         -        -        yes   -          -
-FAILED                 -          -         -        yes      -     yes        yes
-ROLLING_BACK           yes        yes       -        -        -     yes        -
-ROLLBACK_PAUSED        yes        -         -        -        -     yes        -
-ROLLED_BACK            -          -         -        -        yes   -          -
+                       holds_key  runnable  pausing  halting  over  under_way  takes_more_rows  held  terminated  taken_out
+DRAFT                  -          -         -        -        -     -          yes              -     -           -
+QUEUED                 -          -         -        -        -     -          yes              -     -           -
+RUNNING                yes        yes       -        -        -     yes        yes              -     -           -
+PAUSING                yes        -         yes      yes      -     yes        yes              yes   -           -
+PAUSED                 yes        -         -        -        -     yes        yes              yes   -           -
+TERMINATING            yes        -         -        yes      yes   -          -                -     yes         -
+TERMINATED             -          -         -        -        yes   -          -                -     yes         -
+COMPLETED              -          -         -        -        yes   -          -                -     -           -
+COMPLETED_WITH_ERRORS  -          -         -        -        yes   -          -                -     -           -
+FAILED                 -          -         -        yes      -     yes        yes              -     -           -
+ROLLING_BACK           yes        yes       -        -        -     yes        -                -     -           yes
+ROLLBACK_PAUSED        yes        -         -        -        -     yes        -                yes   -           yes
+ROLLED_BACK            -          -         -        -        yes   -          -                -     -           yes
 """
 NAMED: dict[str, Callable[[Job], bool]] = {
-    rule.__name__: rule for rule in (holds_key, runnable, pausing, halting, over, under_way, takes_more_rows)
+    rule.__name__: rule
+    for rule in (
+        holds_key,
+        runnable,
+        pausing,
+        halting,
+        over,
+        under_way,
+        takes_more_rows,
+        held,
+        terminated,
+        taken_out,
+    )
 }
 
 
