@@ -26,20 +26,20 @@ from schemas.job import Job, State
 from tests.control_world import world_in
 
 RULES = """
-                       holds_key  runnable  pausing  halting  over  under_way  takes_more_rows  held  terminated  taken_out
-DRAFT                  -          -         -        -        -     -          yes              -     -           -
-QUEUED                 -          -         -        -        -     -          yes              -     -           -
-RUNNING                yes        yes       -        -        -     yes        yes              -     -           -
-PAUSING                yes        -         yes      yes      -     yes        yes              yes   -           -
-PAUSED                 yes        -         -        -        -     yes        yes              yes   -           -
-TERMINATING            yes        -         -        yes      yes   -          -                -     yes         -
-TERMINATED             -          -         -        -        yes   -          -                -     yes         -
-COMPLETED              -          -         -        -        yes   -          -                -     -           -
-COMPLETED_WITH_ERRORS  -          -         -        -        yes   -          -                -     -           -
-FAILED                 -          -         -        yes      -     yes        yes              -     -           -
-ROLLING_BACK           yes        yes       -        -        -     yes        -                -     -           yes
-ROLLBACK_PAUSED        yes        -         -        -        -     yes        -                yes   -           yes
-ROLLED_BACK            -          -         -        -        yes   -          -                -     -           yes
+                      holds_key runnable pausing halting over under_way takes_more_rows held terminated taken_out
+DRAFT                 -         -        -       -       -    -         yes             -    -          -
+QUEUED                -         -        -       -       -    -         yes             -    -          -
+RUNNING               yes       yes      -       -       -    yes       yes             -    -          -
+PAUSING               yes       -        yes     yes     -    yes       yes             yes  -          -
+PAUSED                yes       -        -       -       -    yes       yes             yes  -          -
+TERMINATING           yes       -        -       yes     yes  -         -               -    yes        -
+TERMINATED            -         -        -       -       yes  -         -               -    yes        -
+COMPLETED             -         -        -       -       yes  -         -               -    -          -
+COMPLETED_WITH_ERRORS -         -        -       -       yes  -         -               -    -          -
+FAILED                -         -        -       yes     -    yes       yes             -    -          -
+ROLLING_BACK          yes       yes      -       -       -    yes       -               -    -          yes
+ROLLBACK_PAUSED       yes       -        -       -       -    yes       -               yes  -          yes
+ROLLED_BACK           -         -        -       -       yes  -         -               -    -          yes
 """
 NAMED: dict[str, Callable[[Job], bool]] = {
     rule.__name__: rule
