@@ -42,7 +42,7 @@ PUT_BACK_SECONDS = 1.0
 SWEEP_MS = 3600 * 1000
 """How often the agent looks for jobs that ended long ago."""
 SWEEP_JOBS = 100
-"""The agent removes at most so many of them at a time: the sender of the next command waits meanwhile."""
+"""Ended jobs that the agent removes at a time, at most: the sender of the next command waits meanwhile."""
 
 
 class ControlAgent:

@@ -1,7 +1,7 @@
 """States and history of jobs that a newer version has written, as far as this one can read them. Pure.
 
 The rule for messages of other versions is in docs/decisions/0044-messages-of-other-versions.md: requests are read
-strictly, states tolerantly; and a process that does not understand a state keeps its hands off that job.
+strictly, states tolerantly; and a process that does not understand a state leaves that job alone.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ from schemas.bounds import MOST_COLUMNS
 from schemas.descriptors.datasets import Dataset
 
 _NAMED = 10
-"""So many columns of a header are named in a message, and so many characters of a name from a file."""
+"""Columns of a header that a message names, at most."""
 _NAME_CHARACTERS = 80
+"""Characters of a name from a file that a message shows."""
 _WRITTEN_CHARACTERS = 40
 """A longer name is not written out in an example of what to write."""
 

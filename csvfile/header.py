@@ -22,7 +22,7 @@ from csvfile.text.kinds import other_kind, other_text
 from schemas.descriptors.datasets import Dataset
 
 HEAD_BYTES = 256 * 1024
-"""A header has to lie within so many bytes, the blank lines in front of it included."""
+"""A header must end within these bytes, which include the blank lines in front of it."""
 
 _BLANK_LINES = re.compile(rb"(?:[ \t]*+[\r\n])*+")
 _FIRST_LINE = re.compile(rb"[^\r\n]*+[\r\n]")

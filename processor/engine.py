@@ -43,11 +43,11 @@ from schemas.messages.codec import decode
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
-"""So much longer than one request may take does a revocation wait for what is in flight."""
+"""A revocation waits for this many seconds beyond one request's longest time."""
 
 
 class Engine:
-    """One worker's. `assigned`, `revoked` and `dispatch` are called by the Faust app; `run` does the work."""
+    """Does a worker's work in `run`. The Faust app calls `assigned`, `revoked` and `dispatch`."""
 
     def __init__(
         self,

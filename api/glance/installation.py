@@ -25,7 +25,7 @@ _MEMBERS_SECONDS: Final = 5.0
 _STORED_SECONDS: Final = 60.0
 _REACHED_SECONDS: Final = 2.0
 _WAIT_SECONDS: Final = 0.3
-"""So long a page waits for what is being asked: on its first look it would know nothing else."""
+"""A page waits this long for Kafka's and Elasticsearch's numbers before it is shown without them."""
 _JOBS_A_TURN: Final = 250
 _MOST_CALLERS: Final = 100
 _PAUSED: Final = (State.PAUSED, State.ROLLBACK_PAUSED)
@@ -33,7 +33,7 @@ _PAUSED: Final = (State.PAUSED, State.ROLLBACK_PAUSED)
 
 @dataclass(slots=True)
 class Surroundings:
-    """What is asked of others, in the background: no page waits for it."""
+    """Numbers that the API gets from Kafka, Elasticsearch and the storage folder in the background."""
 
     members: Lately[Members]
     reached: Lately[tuple[bool, str]]
@@ -45,7 +45,7 @@ class Surroundings:
 
 
 def surroundings(request: Request) -> Surroundings:
-    """Those of the app that serves this request."""
+    """The surroundings of the app that serves this request."""
     state, parts = request.app.state, services(request)
     if not hasattr(state, "surroundings"):
         state.surroundings = Surroundings(

@@ -146,7 +146,7 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
         case State.ROLLING_BACK if job.checking:
             return "Every row is taken out; a count shows that none is left."
         case State.ROLLING_BACK if job.mode is not None:
-            return "Documents are given back."
+            return "Sluice restores the documents that the job wrote over."
         case State.ROLLING_BACK:
             return "What is left of the export is being removed." if export else "Its rows are being taken out again."
         case State.ROLLBACK_PAUSED:

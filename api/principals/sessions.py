@@ -23,7 +23,7 @@ _TOKEN_BYTES: Final = 32
 _COOKIE: Final = re.compile(r"(\d{1,18})\.([\w-]{43})", re.ASCII)
 """The offset of the session's record, and the token."""
 _NEWS_SECONDS: Final = 1.0
-"""So long may a session that another API process has begun be on its way here."""
+"""A session that another API process has begun may take this long to arrive in this one."""
 _SWEPT_AT_ONCE: Final = 100
 
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 _READ_SECONDS: Final = 10.0
 USE_MS: Final = 3_600_000
-"""So far apart are the recorded uses of a key."""
+"""The store records a key's use at most once in this time."""
 
 
 class Writer(Protocol):

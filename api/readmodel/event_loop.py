@@ -16,7 +16,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _SHARE: Final = 10
-"""A value is kept for so many times the time it took to compute: computing takes a tenth of the time at most."""
+"""A value is kept this many times as long as computing it took: computing takes a tenth of the time at most."""
 _LONGEST_SECONDS: Final = 1.0
 
 

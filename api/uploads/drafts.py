@@ -112,7 +112,9 @@ class DraftFile:
             raise storage_problem(error) from error
         try:
             if not try_lock(descriptor):
-                raise ApiError(409, "another request is at this file; wait until it has ended, and ask for the offset")
+                raise ApiError(
+                    409, "another request is sending this file; wait until it has ended, and ask for the offset"
+                )
             size = os.fstat(descriptor).st_size
             if offset is not None and offset != size:
                 raise ApiError(

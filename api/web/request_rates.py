@@ -19,7 +19,7 @@ class RequestRates:
 
     clock: Callable[[], float] = time.monotonic
     _buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
-    """Whose -> tokens, and when they were counted."""
+    """Caller -> its tokens, and when they were counted."""
 
     def wait_seconds(self, whose: str, rate: float) -> float:
         """Take in a request; 0: it may be served, else the seconds after which the next one may be."""

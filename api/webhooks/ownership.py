@@ -36,9 +36,9 @@ _RETRY_SECONDS: Final = 2.0
 _CALL_SECONDS: Final = 60.0
 _GROUP_CHANGES: Final = frozenset({KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION})
 _HELD: Final = 0.8
-"""Of the session's time-out: a process that stood still for longer may have been put out of the group."""
+"""A process that stood still for this share of the session's time-out may have been removed from the group."""
 _LOST_OFFSETS_DAYS: Final = 7
-"""Without a committed offset so many days are read: what was recorded is known, and webhooks have their beginning."""
+"""Without a committed offset the process reads the events of these days: it knows which deliveries are recorded."""
 
 
 class Ownership:

@@ -28,7 +28,8 @@ class Writer(Protocol):
 
 
 class WebhookStore:
-    """Both tables. What is written counts in this process as soon as Kafka has acknowledged it."""
+    """The tables of webhooks and of deliveries. A record counts in this process as soon as Kafka has acknowledged
+    it."""
 
     def __init__(self, writer: Writer) -> None:
         self.webhooks = Webhooks()

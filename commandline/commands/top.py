@@ -29,7 +29,7 @@ app = typer.Typer()
 
 _EVERY_SECONDS: Final = 1.0
 _TOLD_SECONDS: Final = 5.0
-"""What came of a key stands so long; the next look shows the job's own state."""
+"""The line shows the outcome of a key press for this time."""
 _MOST: Final = 500
 _STYLES: Final = {
     "head": "bold",

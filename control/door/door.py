@@ -73,7 +73,7 @@ Recent = Callable[[int], Awaitable[Iterable[tuple[int, Headers]]]]
 
 
 class Door:
-    """Of one control agent."""
+    """Checks who wrote each record that the control agent takes."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ class Outcome:
     error: str | None
     """Why it failed; None: it was taken."""
     retry_after_ms: int = 0
-    """The receiver asks for so long a pause."""
+    """The pause that the receiver asks for."""
 
     @property
     def delivered(self) -> bool:

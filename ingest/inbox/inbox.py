@@ -88,7 +88,11 @@ class Inbox:
                 try:
                     self._session()
                 except (InterruptedSessionError, GivenUpError, KafkaException) as error:
-                    log.warning("inbox: the session begins anew: %s", error, extra=as_event("inbox.restarted"))
+                    log.warning(
+                        "inbox: the reader restarts its Kafka session after: %s",
+                        error,
+                        extra=as_event("inbox.restarted"),
+                    )
                     time.sleep(_PAUSE_SECONDS)
         finally:
             self._publisher.flush(1.0)

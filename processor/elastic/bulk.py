@@ -29,7 +29,7 @@ Gate = Callable[[], None]
 
 BACKOFF: Final = Backoff(first=0.1, longest=5.0)
 LITTLE_BYTES: Final = 64 * 1024
-"""A bulk request of at most so many bytes does not wait for the larger ones."""
+"""A bulk request of at most these bytes does not wait for larger ones."""
 
 
 class BulkSink:

@@ -49,7 +49,7 @@ LEAST_ROWS = 50
 
 @dataclass(slots=True, eq=False)
 class _Inspection:
-    """One that has begun."""
+    """An inspection that the worker has begun."""
 
     epoch: int
     first: asyncio.Future[bytes | None]
@@ -58,7 +58,7 @@ class _Inspection:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Inspections:
-    """One worker's. A worker that does not own partition 0 begins none."""
+    """Inspects the first rows of new files, in the worker that owns partition 0."""
 
     jobs: JobTable
     lanes: Lanes
@@ -71,7 +71,7 @@ class Inspections:
     key_of: Callable[[str], bytes]
     """The key of a job whose blocks are sealed. Raises SealError."""
     begun: dict[str, _Inspection] = field(default_factory=dict)
-    """By job: the one of its newest epoch that has any."""
+    """Job id -> the inspection of the job's newest epoch that has one."""
 
     def follow(self, job: Job) -> None:
         """Begin with the own rows where the job has started: its first block comes soon."""

@@ -20,7 +20,7 @@ from schemas.job import ENDED, Job
 
 
 class JobStates:
-    """One worker's."""
+    """Reacts to each new state of a job: unloads its lanes, and begins the steps that the state asks for."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from schemas.indices import index_name
 from schemas.topics import DAY_MS
 
 MOST_PAGES: Final = 50
-"""So many pages at a time, at most: the rest has its turn an hour later."""
+"""Pages that are deleted at a time, at most; the rest follows an hour later."""
 REPORTS: Final = ("progress", "errors")
 _MOST_TERMS: Final = 10_000
 

@@ -33,7 +33,7 @@ class _NotTogetherError(Exception):
 
 
 class SharedSearches:
-    """One worker's."""
+    """Sends searches that several jobs ask for at the same time in one request."""
 
     def __init__(self, sink: BulkSink) -> None:
         self._sink = sink

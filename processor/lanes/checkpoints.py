@@ -29,7 +29,7 @@ PROGRESS_SECONDS = 0.5
 
 
 class Checkpoints:
-    """One worker's. `touch` and `acknowledge_later` note what has to be written; `run` does it."""
+    """Writes a worker's lane records. `touch` and `acknowledge_later` note what has to be written; `run` writes it."""
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ Batch = list[tuple[Lane, Loaded, OpenBlock]]
 
 
 class Scheduler:
-    """One worker's. Times are seconds of any steady clock."""
+    """Chooses the blocks of a worker's next batch. Times are seconds of any steady clock."""
 
     def __init__(
         self,

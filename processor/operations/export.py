@@ -23,7 +23,7 @@ from schemas.messages.blocks import Block, SliceBlock
 log = logging.getLogger(__name__)
 
 PAGE_BYTES = 8 * 1024 * 1024
-"""Of one answer, about: a slice of usual rows is less."""
+"""The size of one answer, about: a slice of usual rows is smaller."""
 GUESSED_ROW_BYTES = 4000
 """A document in an answer, until one has been seen."""
 WHOLE_BYTES = 8 * 1024 * 1024
@@ -45,7 +45,8 @@ class Export:
         late_seconds: float = 0.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`client` answers with undecoded bytes. So long after an error may a bucket still do what it was asked."""
+        """`client` answers with undecoded bytes. `late_seconds`: a bucket may still carry out a request this long after
+        an error."""
         self._storage = storage
         self._late_seconds = late_seconds
         self._sleep = sleep

@@ -20,11 +20,11 @@ FIRST_LOOK = 80
 MOST_COMPARED = 12
 """Of wider files those columns are compared which are least like their own rows."""
 LEAST_GAIN = 1.0
-"""By so much, in logarithms of likelihoods, must a row on average be more likely the other way round."""
+"""The least mean gain of a row the other way round, in logarithms of likelihoods."""
 FIT = 0.85
-"""So many of the rows have to be."""
+"""At least this share of the rows must be more likely the other way round."""
 PASSING = 0.9
-"""Of the values of a column, so many have to be possible in the other field."""
+"""At least this share of a column's values must be possible in the other field."""
 LEAST_MOVED = 3
 """Columns that are moved by some places; two are exchanged."""
 _MOST_TOLD = 8.0

@@ -16,9 +16,9 @@ from schemas.suspicion import MOST_NAMED, Suspicion
 
 LEAST_ROWS = 3
 REFUSED = 0.5
-"""Only a file that has so many of its rows refused, at least, is looked at."""
+"""A file is looked at only if at least this share of its rows is refused."""
 FIT = 0.95
-"""So many of its rows have to be good otherwise."""
+"""At least this share of the rows must be good once the columns are put right."""
 _MOST_FOUND = 200
 _NEARLY = 0.01
 _LOOKED_AT = 50

@@ -18,7 +18,7 @@ LEAST_SHARE = 0.25
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _LEAST_OWN = 20
 _OWN_ROWS = 200
-"""So many own rows tell how many share a word."""
+"""Own rows that are read to tell how many share a word."""
 _MOST = 12
 _MOST_PLACES = 60
 """A word that more rows have tells no row from the others."""

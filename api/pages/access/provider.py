@@ -77,7 +77,7 @@ async def come_back(request: Request) -> Response:
             services(request).audit.note("refused", None, address_of(request), route_of(request), error.message)
             return form(request, own_path(unquote(following)), error.message, 401)
         raise
-    # A redirect would belong to the way that began at the provider: the browser would not send the new cookie on it.
+    # A redirect would count as part of the provider's navigation, and the browser would not send the new cookie.
     answer = page(request, "signed_in.html", following=own_path(unquote(following)), name=user.name)
     await signed_in(request, user, answer, provider.issuer)
     for name, secure in ((_SECURE_COOKIE, True), (_COOKIE, False)):

@@ -23,15 +23,15 @@ from runtime.telemetry.log_events import as_event
 log = logging.getLogger(__name__)
 
 _KEPT_SECONDS: Final = 600.0
-"""So long are keys used before they are asked for again: one that the provider has withdrawn ends then."""
+"""The API uses the provider's keys this long before it asks for them again; a withdrawn key works until then."""
 _LONGEST_SECONDS: Final = 3600.0
-"""So long are keys used while the provider can't be asked again."""
+"""The API uses the keys this long if the provider does not answer."""
 _LEAST_SECONDS: Final = 10.0
-"""So long is not asked again: anyone may send tokens that name unknown keys."""
+"""The API asks the provider for keys at most this often: anyone may send tokens that name unknown keys."""
 _SECONDS: Final = 10.0
 _MOST_BYTES: Final = 1024 * 1024
 _LEEWAY_SECONDS: Final = 30
-"""By which clocks may differ."""
+"""The provider's clock and this one may differ by this much."""
 
 
 class Provider:
@@ -60,7 +60,7 @@ class Provider:
         return self._caller(claims, int(claims["exp"]) * 1000)
 
     async def caller_of_code(self, code: str, verifier: str, nonce: str, redirect: str) -> Caller:
-        """Who has just signed in at the provider, which gave this code for that.
+        """The person whom the provider signed in and returned with this code.
 
         Raises:
             ApiError: 401, code or token can't be used; 503, the provider does not answer.

@@ -25,7 +25,7 @@ from processor.operations.work import Work
 from schemas.messages.blocks import RowBlock
 
 ROUNDS = 10
-"""So often a row is decided anew that others keep changing."""
+"""How often the worker decides on a row again whose document others keep changing."""
 
 
 @dataclass(slots=True)

@@ -34,7 +34,7 @@ from schemas.descriptors.intervals import merged
 from schemas.messages.blocks import UndoBlock
 
 ROUNDS = 10
-"""So often a document is judged anew that others keep changing."""
+"""How often the worker judges a document again that others keep changing."""
 
 
 _Now = tuple[Entry, Found | None, bytes | None, bool]
