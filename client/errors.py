@@ -124,7 +124,7 @@ class _OfAJob(SluiceError):
     def __init__(self, message: str, job: Job) -> None:
         super().__init__(message)
         self.job = job
-        """As it was seen last."""
+        """The job as the client last saw it."""
 
 
 class NotReached(_OfAJob):

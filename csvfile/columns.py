@@ -50,7 +50,7 @@ class Match:
     """A header's columns, and the field of each."""
 
     names: tuple[str, ...]
-    """As the file has them."""
+    """The names of the columns as the file has them."""
     fields: tuple[str, ...]
     """For each of `names` its field, one of `ERROR_COLUMNS` as it is, or `PASSED_OVER`."""
     missing: tuple[str, ...] = ()

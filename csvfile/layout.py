@@ -35,7 +35,7 @@ class Layout:
 
     @property
     def delimiters(self) -> tuple[bytes, ...]:
-        """Those that the header may have."""
+        """The delimiters that the header may have."""
         return DELIMITERS if self.delimiter is None else (self.delimiter,)
 
 

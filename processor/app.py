@@ -158,7 +158,7 @@ class WorkerApp:
             async for event in stream.noack().events():
                 try:
                     await when().wait()
-                    # What was fetched before a rebalance comes again to the worker that owns the partition now.
+                    # Records that were fetched before a rebalance come again to the worker that now owns the partition.
                     if event.message.generation_id != self.app.consumer_generation_id:
                         continue
                     self._lease.require()

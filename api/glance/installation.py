@@ -122,7 +122,7 @@ async def _reached(parts: Services) -> tuple[bool, str]:
 
 
 def _out_of_reach(members: Members | None, reached: tuple[bool, str] | None) -> list[str]:
-    """What does not answer, or is not there, a sentence each."""
+    """A sentence for each part that does not answer or does not run."""
     kafka, elasticsearch = reached or (True, "ok")
     found = [] if kafka else ["Kafka does not answer: no command can be given, and no row moves."]
     if elasticsearch != "ok":

@@ -188,7 +188,7 @@ class Ownership:
         asked = TopicPartition(committed.topic, committed.partition, since)
         found = consumer.offsets_for_times([asked], timeout=_KAFKA_SECONDS)[0]
         first = TopicPartition(committed.topic, committed.partition, found.offset if found.offset >= 0 else end)
-        # It is committed as well: after a crash before the first batch is done no other beginning is looked for.
+        # Commit this offset as well: a crash before the end of the first batch must not choose another beginning.
         self._uncommitted = first
         return first
 

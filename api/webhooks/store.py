@@ -68,7 +68,7 @@ class WebhookStore:
         await self._write(webhook_id, None)
         names = [delivery_key(delivery) for delivery in self.deliveries.of(webhook_id)]
         for first in range(0, len(names), _AT_ONCE):
-            # What is left is removed by the process that delivers next.
+            # The process that delivers next removes what is left.
             forgetting = (self.forget(name) for name in names[first : first + _AT_ONCE])
             await asyncio.gather(*forgetting, return_exceptions=True)
 

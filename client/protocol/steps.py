@@ -23,7 +23,7 @@ class Call(Generic[T]):
     answer: Any = None
     """A msgspec struct; None: the answer has no body that counts."""
     params: Mapping[str, Any] = field(default_factory=dict)
-    """Those that are None are left out."""
+    """The client leaves out parameters that are None."""
     json: Any = None
     """The body; None: there is none."""
     content: bytes | None = None

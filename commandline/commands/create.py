@@ -48,7 +48,8 @@ def upload(
     *,
     dataset: Annotated[str | None, typer.Option(help="What the rows are; `sluice datasets` lists them.")] = None,
     again: Annotated[
-        str | None, typer.Option(metavar="ID", help="No file: that of this job, with its options but for those given.")
+        str | None,
+        typer.Option(metavar="ID", help="Read this job's file again, with its options unless others are given."),
     ] = None,
     resumable: Annotated[
         bool,

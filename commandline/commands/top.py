@@ -54,7 +54,9 @@ def top(
         bool, typer.Option("--plain", help="Print a line for each change, and never move the cursor.")
     ] = False,
     once: Annotated[bool, typer.Option("--once", help="Print the jobs as they are now, and end.")] = False,
-    reason: Annotated[str | None, typer.Option(help="Why, for the audit trail, of what is done by keys.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Why, for the audit trail, for everything that you do by keys.")
+    ] = None,
 ) -> None:
     """Show all jobs, live; keys pause, resume and terminate. Where there is no terminal it prints them once."""
     from commandline.connection import Api

@@ -29,7 +29,7 @@ from schemas.policies.principals import ApiKey, Signer
 from signing import HEADER, Signature, read_signature
 
 REPORT_HEADER: Final = "sluice-report"
-"""Of a copy in ``commands``: the offset of the report in ``reports``."""
+"""The header of a copy in ``commands`` with the offset of its report in ``reports``."""
 
 
 @dataclass(frozen=True, slots=True)

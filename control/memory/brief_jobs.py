@@ -114,7 +114,7 @@ class Jobs(MutableMapping[str, Job]):
         self._packed: dict[str, bytes] = {}
         self._shared = Shared()
         self.open: dict[str, Job] = {}
-        """Those that have not ended."""
+        """The jobs that have not ended."""
 
     def __getitem__(self, job_id: str) -> Job:
         job = self._jobs[job_id]

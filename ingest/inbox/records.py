@@ -38,7 +38,7 @@ class Arrival(msgspec.Struct, gc=False):
     row: int
     """Number of its first row."""
     values: Sequence[Mapping[str, Value]]
-    """Of each row."""
+    """The values of each row."""
     problems: Mapping[int, str] | None = None
     """Index in `values` -> why that row can't be read, though it is known which one it is."""
     plain: bool = False

@@ -190,7 +190,7 @@ class States:
 
     records: list[InboxRecord] = field(default_factory=list)
     rejected: list[RejectedRecord] = field(default_factory=list)
-    """Those that can't be read."""
+    """Checkpoints that can't be read."""
 
 
 def read_states(settings: Settings, partitions: Sequence[int]) -> dict[int, States]:

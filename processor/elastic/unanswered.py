@@ -16,7 +16,7 @@ from runtime.clients import NotSentError
 
 
 class Fate(Enum):
-    """What an error says of the request that it is about."""
+    """Whether Elasticsearch may still carry out a request that ended with an error."""
 
     NOT_TAKEN = "it is not carried out"
     CUT_OFF = "it may be carried out: the connection broke, or something in between gave up"

@@ -78,7 +78,7 @@ class Checkpoints:
         self._due.set()
 
     def report_soon(self) -> None:
-        """What the control agent waits for may have become true."""
+        """Report at once: a state that the control agent waits for may have come about."""
         self._urgent.set()
         self._due.set()
 

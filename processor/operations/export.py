@@ -138,13 +138,14 @@ class Export:
             end = page.end
             left -= len(page.documents)
             for chunk in reader.lines(page, work.job.options.raw):
-                # They take milliseconds: heartbeats and commands get their turn in between.
+                # The lines of a chunk take milliseconds: heartbeats and commands get their turn in between.
                 await asyncio.sleep(0)
                 work.gate()
                 yield chunk
 
     async def _search(self, work: Work, frozen: str, **more: Any) -> bytes:
-        # Of several shards one that has lost its part would be left out without a word, if that were allowed.
+        # If partial results were allowed, Elasticsearch would silently leave out a shard that has lost its point in
+        # time.
         search = partial(
             self._client.search,
             pit={"id": frozen, "keep_alive": KEEP_ALIVE},

@@ -212,7 +212,7 @@ async def _with_file(request: Request, admission: Admission, command: CreateJob,
     """The command with its source as it is: the file that has come, or the server's own that it names."""
     if upload.begun:
         return replace(command, source=upload.source())
-    # That of another job is known already.
+    # If the file is another job's, its source is known already.
     if command.source.kind == "file" and command.source.path is not None and command.source.sha256 is None:
         return replace(command, source=await _named_file(request, admission, command, upload))
     return command

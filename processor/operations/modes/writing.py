@@ -133,7 +133,8 @@ class Writer:
             row = rows[at]
             image = held.get(at)
             if decision.missing and isinstance(image, Image):
-                # It has taken this document out: a repeat of the same row, or another row with the same key.
+                # The job has taken this document out: this is a repeat of the same row, or another row with the same
+                # key.
                 decision = rules.decide(row, None, deleted=True) if image.row == row.number else twice(row, image.row)
             elif decision.other is not None and isinstance(image, Image) and image.row == decision.other:
                 decision = _beside(rules, row, image, decision)
