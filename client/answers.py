@@ -182,13 +182,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     COMPLETED_WITH_ERRORS, FAILED, ROLLING_BACK, ROLLBACK_PAUSED, ROLLED_BACK.
     """
     ended: bool
-    """Nothing more happens by itself: it has ended, or failed."""
+    """The job has ended or failed: it does not go on by itself."""
     phase: str
     """One of apply, undo."""
     epoch: int
     mode: str | None = None
-    """What it does with documents that its rows' keys name; null: keys do not reach further than the job, if it
-    has any. One of create, upsert, replace, update, delete.
+    """What the job does with documents that its rows' keys name; null: it has no keys, or they do not reach
+    further than the job. One of create, upsert, replace, update, delete.
     """
     budget: str
     """How the row errors stand against `max_errors`. Probing: only the first rows are written, until they have

@@ -87,7 +87,7 @@ class Transition:
     """The state that it leads to; None: the state stays what it was."""
     who: str
     cause: str
-    """What `who` does: together they are a sentence."""
+    """What `who` does; `who` and `cause` together are a sentence."""
     by: tuple[type | None, ...] = ()
     """The commands that stand for this event; None: no command, since the turn of a queued job comes by itself."""
     upon: tuple[type, ...] = ()

@@ -124,9 +124,9 @@ class Engine:
     async def revoked(self, lost: bool = False, patience: float | None = None) -> None:
         """The partitions may become another worker's: stop, wait for what is in flight, write the checkpoints.
 
-        `lost`: they may be another's already, whose checkpoints this worker's must not replace. `patience`: so many
-        seconds it waits, at most; None: as long as a request may take. What is in flight then leaves its partitions
-        unclosed.
+        `lost`: another worker may own them already, whose checkpoints this worker must not replace. `patience`: seconds
+        that it waits, at most; None: as long as a request may take. Requests that are in flight after that leave their
+        partitions unclosed.
         """
         self._assigned = False
         self.ready.clear()

@@ -116,12 +116,12 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str
     state: State
     ended: bool
-    """Nothing more happens by itself: it has ended, or failed."""
+    """The job has ended or failed: it does not go on by itself."""
     phase: Phase
     epoch: int
     mode: Mode | None
-    """What it does with documents that its rows' keys name; null: keys do not reach further than the job, if it has
-    any."""
+    """What the job does with documents that its rows' keys name; null: it has no keys, or they do not reach further
+    than the job."""
     budget: Literal["probing", "open", "spent", "waived"]
     """How the row errors stand against `max_errors`. Probing: only the first rows are written, until they have been
     judged; spent: the job paused itself for its row errors; waived: someone then resumed it."""

@@ -35,8 +35,8 @@ class Upload:
     """
 
     def __init__(self, root: Path, job_id: str, most_bytes: int, allowance: Allowance = UNBOUNDED) -> None:
-        """It is to lie below the storage root `root`, in the folder of its job. A compressed one may unpack to so many
-        bytes; what else it may be, `allow` may narrow.
+        """The API stores the file below the storage root `root`, in the folder of its job. A compressed file may unpack
+        to `most_bytes`; `allow` may narrow the other bounds.
         """
         self._allowance = allowance
         self._lengths = LineLengths(allowance.line_bytes)

@@ -10,7 +10,7 @@ from typing import Final
 
 _SAVED_SECONDS: Final = 2.0
 _MOST: Final = 10_000
-"""Callers that are remembered; one that is forgotten has a full bucket, as one has that has been quiet."""
+"""Callers whose buckets are kept, at most; the quietest is forgotten first, and has a full bucket again."""
 
 
 @dataclass(slots=True)

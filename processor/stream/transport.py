@@ -40,7 +40,7 @@ FETCH_WAIT_MS = 100
 POLL_SECONDS = 0.1
 """The worker looks again at a partition whose agent has caught up after this time, if the others have no records."""
 IDLE_SECONDS = 2.0
-"""After so long without a record, and with none held back, a worker waits for longer at a time."""
+"""A worker that has received no record for this time, and holds none back, makes its waits longer."""
 IDLE_TIMES = 10
 """An idle worker's waits are this many times as long. A record that comes ends them at once."""
 

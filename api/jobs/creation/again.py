@@ -33,7 +33,8 @@ def given_options(data: bytes) -> frozenset[str]:
 
 
 def asked_again(asked: JobRequest, given: frozenset[str], earlier: Job) -> JobRequest:
-    """The request with all that it does not say as `earlier` has it; `given`: names of the options that it says.
+    """The request, with everything that it does not say taken from `earlier`; `given`: names of the options that it
+    says.
 
     Raises:
         ApiError: 409, `earlier` has no file.

@@ -51,8 +51,8 @@ async def events(
 ) -> AsyncIterator[ServerSentEvent]:
     """Events until the job has ended; for a job that is PAUSED, FAILED or QUEUED the stream stays open.
 
-    A caller that comes again names the `last_id` that it has: a state that it has seen is no `state` event once more.
-    Meanwhile it counts among its organisation's `streams`.
+    `last_id`: the newest event that a returning caller has; the stream does not repeat its state. While the stream is
+    open, it counts among the organisation's `streams`.
     """
     streams[job.organisation] += 1
     try:

@@ -95,7 +95,7 @@ async def show_columns(request: Request) -> Response:
 
 
 async def _wanted(request: Request, fields: Mapping[str, str], dataset: str, said: dict[str, str | None]) -> Wanted:
-    """What is said of the columns: by hand, and by a mapping. Raises as `Mappings.resolved`."""
+    """The columns that the form names by hand and by a mapping. Raises as `Mappings.resolved`."""
     options = Options(columns=said, mapping=fields.get("mapping", "").strip() or None)
     organisation = fields.get("organisation", "").strip() or "default"
     if options.mapping is not None and not caller(request).may_see(organisation):

@@ -219,7 +219,8 @@ class Keeper:
         }
 
     async def _sent(self, items: Sequence[bytes], reports: int) -> Sequence[Answer]:
-        """The answers to images; the first items are so many reports. What is there already is answered with 409."""
+        """Send `items`, of which the first `reports` are reports; returns the answers to the images. 409: the image is
+        there already."""
         answers = await self._documents.send(self._work, items)
         require(answers[:reports], "row errors can't be recorded in Elasticsearch")
         for answer in answers[reports:]:
