@@ -21,7 +21,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     if_busy: str = "refuse"
     """One of refuse, queue."""
     if_same: str = "refuse"
-    """Of a file that another job has applied for this organisation and dataset. One of refuse, allow."""
+    """What to do with a file that another job has applied for this organisation and dataset. One of refuse,
+    allow.
+    """
     raw: bool = False
     """Cells are taken and written as they are: no apostrophe before what a spreadsheet would take for a
     formula.

@@ -36,7 +36,7 @@ class Refused(SluiceError):
         super().__init__(message)
         self.message = message
         self.http_status = http_status
-        """Such as 409."""
+        """The HTTP status, such as 409."""
         self.status = status
         """The kind of refusal, such as FAILED_PRECONDITION; empty where a proxy has answered."""
         self.details = details

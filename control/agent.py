@@ -36,7 +36,7 @@ from schemas.topics import DAY_MS
 log = logging.getLogger(__name__)
 
 _KEY_BYTES = 64
-"""Of a record that is no command, the history names the first bytes of the key: as many as a job id may have."""
+"""If a record is no command, the history names this many bytes of its key: as many as a job id may have."""
 PUT_BACK_SECONDS = 1.0
 """How often a report is put back about a job that this version does not understand."""
 SWEEP_MS = 3600 * 1000

@@ -249,7 +249,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
         Inspected, (S.RUNNING,), None, WORKER, "finds nothing odd in the first rows", (RowsInspected,),
     ),
 )  # fmt: skip
-"""In the order of a job's life; the events that leave the state as it is and only take note come last."""
+"""The transitions in the order of a job's life; events that do not change the state come last."""
 
 
 def moved_by(request: type) -> frozenset[State]:

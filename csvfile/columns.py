@@ -54,7 +54,7 @@ class Match:
     fields: tuple[str, ...]
     """For each of `names` its field, one of `ERROR_COLUMNS` as it is, or `PASSED_OVER`."""
     missing: tuple[str, ...] = ()
-    """Fields that come from nowhere."""
+    """Fields that have no column, no constant and no default."""
     problem: str | None = None
     """Why the header does not fit, in words; None: it does."""
     broken: bool = False

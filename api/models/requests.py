@@ -58,7 +58,7 @@ class Elsewhere(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     upload: bounds.FilePath | None = None
     """The name of a file that comes in parts: the job is DRAFT until it has come, and is started."""
     bytes: bounds.ByteCount | None = None
-    """With `upload`: how many it has."""
+    """With `upload`: the size of the file."""
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -133,7 +133,7 @@ class Upload:
             await self._flush()
 
     async def end(self) -> None:
-        """It is complete. Raises as `take`."""
+        """The file is complete. Raises as `take`."""
         await self._flush(last=True)
         await asyncio.to_thread(self._spooled.close)
         self._ended = True

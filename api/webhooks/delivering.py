@@ -257,7 +257,7 @@ class Deliverer:
 
 
 class NotOwnerError(Exception):
-    """This process may not deliver any more: another one may do so already."""
+    """This process may not deliver any more: another process may own the topic already."""
 
 
 class _Receiver:

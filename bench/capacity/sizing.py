@@ -31,7 +31,7 @@ class Load:
     name: str
     jobs: int
     rows: int
-    """Of a job."""
+    """Rows of a job."""
     kept_days: float = 30.0
     """`SLUICE_JOB_RETENTION_DAYS`."""
     peak: float = PEAK
@@ -39,7 +39,7 @@ class Load:
 
     @property
     def rows_a_day(self) -> int:
-        """Of all jobs."""
+        """Rows of all jobs of a day."""
         return self.jobs * self.rows
 
     @property

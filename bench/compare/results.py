@@ -70,7 +70,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     memory_gigabytes: int
     python: str
     load: float
-    """Of the last minute, at the start: of programs that ran beside it."""
+    """The machine's load in the minute before the start: of programs that ran beside the comparison."""
     versions: dict[str, str]
 
 

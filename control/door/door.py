@@ -51,7 +51,8 @@ class Reports(Protocol):
         ...
 
     def old_until(self) -> int:
-        """Until when reports are taken that processes of the version before have written to ``commands`` themselves."""
+        """Until when the door takes reports that processes of the version before have written to ``commands``
+        themselves."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""To whom an event goes: the deliveries that a record of the history stands for. Pure."""
+"""Which webhooks get an event: the deliveries that follow from a record of the history. Pure."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Arrival(msgspec.Struct, gc=False):
     problems: Mapping[int, str] | None = None
     """Index in `values` -> why that row can't be read, though it is known which one it is."""
     plain: bool = False
-    """It is one row, and every value is a text."""
+    """The record is one row, and every value is a text."""
 
     def rows(self) -> Iterable[tuple[int, Mapping[str, Value], str | None]]:
         """Each row with its number, and why it can't be read."""

@@ -32,7 +32,7 @@ _KAFKA_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Of all jobs in the control table."""
+    """Compares the stores for all jobs in the control table."""
 
     jobs: int
     differences: list[Difference]

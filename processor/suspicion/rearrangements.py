@@ -55,7 +55,7 @@ def moves(places: Sequence[int], odd: Collection[int] = ()) -> Iterator[Rearrang
 
 
 def moved_words(named: Sequence[str], by: int) -> str:
-    """That the values of these columns are in the wrong ones."""
+    """A sentence: the values of these columns are in the wrong ones."""
     way = "right" if by > 0 else "left"
     return f"the values from {named[0]} to {named[-1]} look moved by {_columns(abs(by))} to the {way}"
 

@@ -23,9 +23,9 @@ _MOST_FOUND = 200
 _NEARLY = 0.01
 _LOOKED_AT = 50
 _TELLING = 2.0
-"""In logarithms of likelihoods, a row: less than that tells nothing."""
+"""A smaller gain than this for each row, in logarithms of likelihoods, tells nothing."""
 _WIDE = 60
-"""Of wider files only columns near those that are refused are tried."""
+"""In files with more columns only those near refused columns are tried."""
 
 
 def refused_rows(probe: Probe, own: OwnRows) -> Suspicion | None:

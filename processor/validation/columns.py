@@ -37,7 +37,7 @@ class Column:
     pattern: re.Pattern[str] | None
     pattern_reason: str
     choices: frozenset[str] | None
-    """Of texts that are stored as they are."""
+    """The allowed texts, if they are stored as they are."""
     min_length: int
     max_length: int
     missing: frozenset[str]

@@ -63,6 +63,6 @@ EVENTS: Final[dict[str, str]] = {
 
 
 def as_event(name: str, **fields: Any) -> dict[str, Any]:
-    """For the argument `extra` of a log call. `fields`: `job`, `partition` or `partitions`, `epoch`, and others."""
+    """The argument `extra` of a log call. `fields`: `job`, `partition` or `partitions`, `epoch`, and others."""
     assert name in EVENTS, name
     return {"event": name, "fields": fields}

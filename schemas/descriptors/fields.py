@@ -38,7 +38,8 @@ class Field:
     name: str
     type: FieldType = "string"
     format: str = "default"
-    """Of texts: ``email``, ``phone`` or ``default``. Of dates: ``default``, ``any``, or a pattern as of `strptime`."""
+    """For texts: ``email``, ``phone`` or ``default``. For dates: ``default``, ``any``, or a pattern as of
+    `strptime`."""
     required: bool = False
     unique: bool = False
     pattern: str | None = None

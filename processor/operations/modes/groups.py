@@ -117,7 +117,7 @@ def images_of(hits: Iterable[Hit], organisation: str) -> list[Image]:
 
 
 async def read_groups(work: Work, documents: Documents, ids: Collection[str]) -> list[KeptGroup]:
-    """Those of these groups that there are. Raises as `BulkSink.ask`."""
+    """The groups among `ids` that exist. Raises as `BulkSink.ask`."""
     ids = list(ids)
     found = await documents.get(work, images_index(work.prefix), ids)
     return [_kept(key, there) for key, there in zip(ids, found, strict=True) if there is not None]

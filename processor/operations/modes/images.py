@@ -88,7 +88,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     order: int
     rows: list[int]
     written: str
-    """Of each row the key's part of its document's id, and the digest of the document; base64."""
+    """For each row the key's part of its document's id, and the digest of the document; base64."""
     created: list[int] = []
     """What searches find it by: of each row `receipts.number_of` its document. Those of an older version have none."""
     organisation: str = ""

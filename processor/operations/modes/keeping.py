@@ -39,14 +39,14 @@ class Plan(msgspec.Struct, gc=False):
     decision: Decision
     image: Image
     held: tuple[Kept, Found] | None = None
-    """What the index of images has under its id already."""
+    """The image that the index has under the same id already."""
 
 
 class Round(msgspec.Struct):
     """What becomes of the rows of a round whose image can't be kept now."""
 
     again: list[int]
-    """They are to be decided anew."""
+    """Indices of rows that are to be decided again."""
     refused: dict[int, Decision]
     made: set[int]
     """Rows whose image was made in this try, or in an earlier one by a row that another with its key has overtaken: if

@@ -33,7 +33,7 @@ class Written:
     """What became of the rows of a batch, each by its index."""
 
     kinds: dict[int, str] = field(default_factory=dict)
-    """Of applied rows: created, updated, unchanged or deleted."""
+    """Index of an applied row -> created, updated, unchanged or deleted."""
     refused: dict[int, Decision] = field(default_factory=dict)
 
 
@@ -182,7 +182,7 @@ class Writer:
 
 
 def _first_of_each_key(plans: Sequence[Plan], waiting: list[int]) -> Sequence[Plan]:
-    """Those that come first with their key; the indices of the others are added to `waiting`."""
+    """The plans that come first with their key; adds the indices of the others to `waiting`."""
     first: dict[str, Plan] = {}
     for plan in plans:
         first.setdefault(plan.row.document, plan)

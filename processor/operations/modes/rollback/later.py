@@ -19,7 +19,7 @@ _TERMS = 1000
 
 
 class LaterImages:
-    """Those of one job's documents. Everything here raises as `BulkSink.send`."""
+    """The images that later jobs have made of one job's documents. All methods raise as `BulkSink.send`."""
 
     def __init__(self, work: Work, documents: Documents) -> None:
         self._work = work
