@@ -73,7 +73,7 @@ def look_at_header(
         CsvFileError: there is no header at all.
     """
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise CsvFileError("the file is UTF-16, and was not made UTF-8 when it was taken in; send it again")
+        raise CsvFileError("the file is UTF-16, and was not converted to UTF-8 when it was sent; send it again")
     if (other := other_kind(head)) is not None:
         raise CsvFileError(other)
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0

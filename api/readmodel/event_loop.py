@@ -87,6 +87,6 @@ class Lately(Generic[T]):
             self._value = await self._compute()
         except Exception as error:
             self._value = None
-            log.info("a number can't be had now: %s", error, extra=as_event("elasticsearch.trouble"))
+            log.info("a number could not be computed: %s", error, extra=as_event("elasticsearch.trouble"))
         finally:
             self._due_at = time.monotonic() + self._seconds

@@ -216,7 +216,7 @@ class Ownership:
             self._call(ended())
         except Exception as error:
             log.warning("deliveries did not end: %r", error, extra=as_event("webhooks.trouble"))
-        log.info("this process delivers webhooks no more", extra=as_event("webhooks.owned", owned=False))
+        log.info("this process no longer delivers webhooks", extra=as_event("webhooks.owned", owned=False))
 
     def _end(self, consumer: Any, topic: TopicName) -> int:
         """The offset behind the last record."""

@@ -147,7 +147,7 @@ def _wait(job_id: str, reached: Callable[[Job], bool], timeout: float | None) ->
             pause = min(pause, began + timeout - (yield Now()))
         if pause <= 0:
             job = decoded(reply.content, Job)
-            raise WaitTimeout(f"job {job.id} is still {job.state} after {timeout:g} s; it goes on", job)
+            raise WaitTimeout(f"job {job.id} is still {job.state} after {timeout:g} s; the job goes on", job)
         yield Pause(pause)
 
 

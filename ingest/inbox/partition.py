@@ -239,12 +239,12 @@ class InboxPartition:
         except Exception as error:
             # A bug, or a record of an unforeseen kind: it is refused, and the records behind it are taken.
             log.exception(
-                "inbox: the record at offset %d of partition %d",
+                "inbox: the record at offset %d of partition %d failed unexpectedly",
                 record.offset,
                 self.partition,
                 extra=as_event("record.unreadable", partition=self.partition),
             )
-            self._refuse(record, f"it can't be dealt with: {error!r}")
+            self._refuse(record, f"the reader failed on this record: {error!r}")
         return True
 
     def _set_aside(self, job_id: str, record: Record, now: float) -> bool:

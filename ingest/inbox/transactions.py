@@ -332,4 +332,4 @@ class Transactions:
         try:
             self._producer.abort_transaction(self._seconds)
         except KafkaException as error:
-            log.debug("no transaction was aborted: %s", error)  # Kafka aborts it after its time limit
+            log.debug("the open transaction could not be aborted: %s", error)  # Kafka aborts it after its time limit

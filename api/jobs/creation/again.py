@@ -120,7 +120,7 @@ def text_left(earlier: Job, options: Options) -> Text:
     redone = encoding is not None and had.encoding is not None
     if redone or (had.quoting is not None and wanted.quoting != had.quoting):
         what = "encoding" if redone else "quote, escape or delimiter"
-        text = f"job {earlier.id} has read its file with another {what}, and keeps what it has made of it"
+        text = f"job {earlier.id} has read its file with another {what}, and has kept the converted file alone"
         raise ApiError(409, f"{text}: send the file again", _of(earlier))
     return Text(encoding, quoting)
 

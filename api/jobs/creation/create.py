@@ -108,7 +108,9 @@ def _receiver(request: Request) -> Receive:
     if boundary is not None:
         return partial(receive_form, boundary=boundary, kind=partial(JobForm, asked=asked))
     if asked is not None:
-        raise invalid("the query of the address says the job only of a form with a file; say it in the JSON")
+        raise invalid(
+            "the query of the address can give the job only with a form that has a file; give the job in the JSON"
+        )
     if content_type.partition(";")[0].strip().lower() == "application/json":
         return _receive_json
     raise invalid(f"the Content-Type {content_type[:80]!r} can't be used here: {HOW_TO_SEND}; or send application/json")

@@ -31,7 +31,7 @@ def event_source(parts: Services, job: Job, last_id: str | None = None) -> Event
         ApiError: 429 or 503, there are as many such answers as there may be.
     """
     if parts.live.waiting >= parts.settings.api_connections // 2:
-        text = "as many callers watch jobs as the API has room for; ask for the job now and then instead"
+        text = "the API has no room for another event stream; ask for the job now and then instead"
         raise errors.unavailable(text)
     most = parts.catalog.quotas.of(job.organisation).event_streams
     if parts.streams[job.organisation] >= most:

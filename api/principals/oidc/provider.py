@@ -134,11 +134,11 @@ class Provider:
                     self._keys = KeySet.import_key_set(await self._published_keys())
                     self._read_at = now
                 except (ApiError, JoseError, OSError, ValueError, TypeError, KeyError) as error:
-                    self._trouble("its keys can't be had", error)
+                    self._trouble("its keys can't be read", error)
                     if now - self._read_at >= _LONGEST_SECONDS:
                         self._keys = None
             if self._keys is None:
-                raise unavailable("the OpenID provider's keys can't be had now")
+                raise unavailable("the OpenID provider's keys can't be read now")
             return self._keys
 
     async def _published_keys(self) -> Any:
@@ -161,7 +161,7 @@ class Provider:
                 raise ValueError
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError) as error:
             self._trouble(f"it does not answer at {url.partition('?')[0]}", error)
-            raise unavailable("the OpenID provider does not answer as it should; try again in a moment") from error
+            raise unavailable("the OpenID provider gave an answer that can't be read; try again in a moment") from error
         return found
 
     def _trouble(self, what: str, error: Exception) -> None:
