@@ -133,7 +133,7 @@ class Servers:
 
 
 def _short_lived(program: Program) -> Program:
-    """The program with the least work for its JVM, and no nicer than the tests: they all wait for it."""
+    """The program with the least work for its JVM."""
     java, *flags = program.command
     flags = [jvm.SERIAL_COLLECTOR if flag == jvm.CONCURRENT_COLLECTOR else flag for flag in flags]
-    return replace(program, command=(java, jvm.FIRST_COMPILER_ONLY, *flags), niceness=0)
+    return replace(program, command=(java, jvm.FIRST_COMPILER_ONLY, *flags))

@@ -99,21 +99,20 @@ def start(program: Program, mark: Path, die_with_parent: bool = False) -> Runnin
         for descriptor in (reading, writing):
             if descriptor is not None:
                 os.close(descriptor)
-    _set_niceness(child.pid, program.niceness)
     return Running(Identity(child.pid, psutil.Process(child.pid).create_time()), child)
 
 
-def _set_niceness(pid: int, niceness: int) -> None:
-    """Lower a process's priority, where the system allows it.
+def stand_back(running: Running, niceness: int) -> None:
+    """Lower the priority of a process and of all its threads, where the system allows it; 0: leave it.
 
     Linux by default shares the processors among sessions first: a process that leads one, as ours do, is compared with
     others by its session's niceness, and its own counts only among the threads of that session.
     """
     if niceness:
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, pid, niceness)
+            os.setpriority(os.PRIO_PGRP, running.identity.pid, niceness)
         with contextlib.suppress(OSError):
-            Path(f"/proc/{pid}/autogroup").write_text(str(niceness), encoding="ascii")
+            Path(f"/proc/{running.identity.pid}/autogroup").write_text(str(niceness), encoding="ascii")
 
 
 def stop(running: Iterable[tuple[Running, float]]) -> None:

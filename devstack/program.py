@@ -16,7 +16,7 @@ class Program:
 
     `user` is the uid and gid it runs as (None: ours). `stdin` is its standard input, at most 60 KiB. `check` is called
     right before each start and raises StackError to refuse it. `probe` returns whether the process is ready, and never
-    raises. `niceness` is 0 to 19, as for setpriority(2).
+    raises. `niceness` is 0 to 19, as for setpriority(2), from when the process is ready.
     """
 
     role: Role

@@ -22,7 +22,7 @@ from runtime.clients import elasticsearch, librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
 from tests.forking import Forked, end_with_parent
-from tests.waiting import PATIENCE_SECONDS, wait_until
+from tests.waiting import PATIENCE, wait_until
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -42,6 +42,8 @@ _HARMLESS = re.compile(r"OffsetCommit failed .*(IllegalGeneration|RebalanceInPro
 
 _LOST_ITS_LEASE = re.compile(r"Error.*this process (had no heartbeat answered by Kafka|stood still) for more than")
 """What a worker says as it ends (`processor/stream/lease.py`)."""
+_ANSWER_SECONDS = 2 * PATIENCE
+"""Time limit of a test's request; one that waits until a job rests is answered after `PATIENCE`."""
 OVERLOADED = 1.5
 """Runnable processes per core (load average) above which a process may miss its heartbeats for a session of 3 s."""
 
@@ -153,7 +155,7 @@ class Cluster:
         self._reported: set[str] = set()
         self._closing = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
-        self._http = httpx2.Client(base_url=settings.api, timeout=60, trust_env=False)
+        self._http = httpx2.Client(base_url=settings.api, timeout=_ANSWER_SECONDS, trust_env=False)
 
     # -- processes ---------------------------------------------------------------------------------------------------
 
@@ -214,7 +216,7 @@ class Cluster:
     def api(self) -> Process:
         return self.living("api")[0]
 
-    def wait(self, condition: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+    def wait(self, condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
         """As `wait_until`; it fails at once if a process ends by itself."""
 
         def tended() -> T:
@@ -291,9 +293,7 @@ class Cluster:
         body: Json = response.json()
         return body
 
-    def send(
-        self, file: Path, organisation: str = "acme", key: str | None = None, timeout: float = 60, **options: Any
-    ) -> httpx2.Response:
+    def send(self, file: Path, organisation: str = "acme", key: str | None = None, **options: Any) -> httpx2.Response:
         """Send an upload of people; returns the answer, also a refusal. `key`: the Idempotency-Key.
 
         Tests share files, so the same file is applied again unless `if_same` says otherwise.
@@ -304,7 +304,7 @@ class Cluster:
         job["options"] = {name: value for name, value in {"if_same": "allow", **options}.items() if value is not None}
         with file.open("rb") as content:
             parts = {"job": (None, json.dumps(job), "application/json"), "file": (file.name, content, "text/csv")}
-            return self.request("POST", "/v1/jobs", files=parts, headers=headers, timeout=timeout)
+            return self.request("POST", "/v1/jobs", files=parts, headers=headers)
 
     def upload(self, file: Path, organisation: str = "acme", **options: Any) -> str:
         """Start an upload of people; the job's id."""
@@ -320,7 +320,7 @@ class Cluster:
     def job(self, job_id: str) -> Json:
         return self.call("GET", f"/v1/jobs/{job_id}")
 
-    def act(self, job_id: str, action: str, wait: float | None = 40, **body: Any) -> Json:
+    def act(self, job_id: str, action: str, wait: float | None = PATIENCE, **body: Any) -> Json:
         """Pause, resume, terminate or roll back; with `wait`, until the job rests."""
         params = {} if wait is None else {"wait": wait}
         return self.call("POST", f"/v1/jobs/{job_id}/{action}", params=params, json=body)
@@ -330,7 +330,7 @@ class Cluster:
         answer = self.request("PUT", f"/v1/jobs/{job_id}/rate", json={"rows_per_second": rows_per_second})
         assert answer.is_success or (rows_per_second is None and answer.status_code == 409), answer.text
 
-    def wait_state(self, job_id: str, *states: str, seconds: float = PATIENCE_SECONDS) -> Json:
+    def wait_state(self, job_id: str, *states: str, seconds: float = PATIENCE) -> Json:
         """Wait until the job is in one of these states; fails at once when it has ended in another."""
 
         def there() -> Json | None:
@@ -376,9 +376,9 @@ class Cluster:
 def forget(settings: Settings) -> None:
     """Delete the topics, indices and templates, so that the servers do not keep those of every test."""
     admin = AdminClient(librdkafka_config(settings))
-    names = [name for name in admin.list_topics(timeout=60).topics if name.startswith(f"{settings.prefix}.")]
+    names = [name for name in admin.list_topics(timeout=PATIENCE).topics if name.startswith(f"{settings.prefix}.")]
     for future in (admin.delete_topics(names) if names else {}).values():
-        future.result(timeout=60)
+        future.result(timeout=PATIENCE)
     with elasticsearch(settings) as client:
         indices = list(client.indices.get(index=f"{settings.prefix}-*", filter_path="*.aliases").body)
         if indices:
@@ -388,7 +388,7 @@ def forget(settings: Settings) -> None:
 
 def _asked(url: str) -> httpx2.Response:
     # Without `verify` each request reads all authorities of the system first, which takes longer than the request.
-    return httpx2.get(url, timeout=20, trust_env=False, verify=False)
+    return httpx2.get(url, timeout=PATIENCE, trust_env=False, verify=False)
 
 
 def _started(code: Code, module: str, variables: dict[str, str], log: Path) -> subprocess.Popen[bytes]:

@@ -16,6 +16,7 @@ import yaml
 
 from devstack.foreground.roles import ROLES
 from schemas.policies.rights import User, rights_of
+from tests.waiting import PATIENCE
 
 Json = dict[str, Any]
 
@@ -91,7 +92,7 @@ def render(folder: Path) -> list[Json]:
     """The objects of a kustomization."""
     command = builder()
     assert command is not None
-    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return [document for document in yaml.safe_load_all(done.stdout) if document]
 

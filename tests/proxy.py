@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from tests.waiting import PATIENCE
+
 T = TypeVar("T")
 Ending = Literal["silence", "504", "reset"]
 """What the sender of a held request gets: no answer, a 504, or a reset connection."""
@@ -88,7 +90,7 @@ class Proxy:
         self._place.close()
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     async def _open(self) -> None:
         if self._server is None:

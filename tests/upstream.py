@@ -15,6 +15,7 @@ from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from schemas.topics import topic_name
 from tests.cluster import Cluster
+from tests.waiting import PATIENCE
 from verify.topic_records import messages
 
 Row = tuple[int, dict[str, Any]]
@@ -62,7 +63,7 @@ class Sender:
                 self._producer.poll(0.1)
 
     def flush(self) -> None:
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(PATIENCE) == 0
 
 
 def unknown_rows(sender: Sender, count: int) -> list[str]:
@@ -78,7 +79,7 @@ def commanded(settings: Settings, job_id: str, command: bytes) -> None:
     """Produce a command."""
     producer = Producer(librdkafka_config(settings))
     producer.produce(topic_name(settings.prefix, "commands"), command, job_id)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE) == 0
 
 
 def refused(settings: Settings) -> list[tuple[bytes, str]]:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 300.0
+PATIENCE = 300.0
 """When a test gives up. What it waits for takes seconds; on a machine with other work to do, it may take many more."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.1
 """Seconds between two looks, which take processor time from what is waited for; most conditions are met soon."""
 
 
-def wait_until(condition: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+def wait_until(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
     """Wait up to `seconds` until `condition` returns something true; returns that.
 
     Raises:

@@ -82,7 +82,8 @@ def owners_aggregation() -> dict[str, Any]:
 def points(span: Span, buckets: Iterable[Mapping[str, Any]]) -> list[Point]:
     """Every stretch of the span, those without records included, from the buckets of `aggregation`.
 
-    The last rows of a job are reported around its end, perhaps after it: they belong to the last stretch.
+    The last rows of a job are reported around its end, perhaps after it: they count in the last stretch, whose rate may
+    be too high by that.
     """
     counted = {
         int(bucket["key"]): (

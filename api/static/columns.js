@@ -245,7 +245,7 @@ function lineOf(row, heads) {
 function takeChoices(form) {
   const chosen = [...form.querySelectorAll("[data-column]")].filter((select) => select.value !== "?");
   const pairs = chosen.map((select) => [select.dataset.column, select.value === "-" ? null : select.value.slice(1)]);
-  form.elements.columns.value = JSON.stringify(Object.fromEntries(pairs));
+  if (form.elements.columns) form.elements.columns.value = JSON.stringify(Object.fromEntries(pairs));
   showColumns(form);
 }
 

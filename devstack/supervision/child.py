@@ -106,6 +106,8 @@ class Child:
         ready = problem is None and self._probing.result()
         self._probing, self._next_probe = None, now + PROBE_PAUSE_SECONDS
         if ready:
+            if self.phase != "ready" and self.running is not None:
+                processes.stand_back(self.running, self.program.niceness)
             self.phase, self._error, self._failures = "ready", None, 0
         elif now - self._began > self.program.ready_seconds:
             self.phase = "late"

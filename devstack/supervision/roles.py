@@ -17,11 +17,8 @@ from devstack.servers.lockfile import locked
 from devstack.servers.packages import fetch
 from runtime.settings import Settings
 
-_NICENESS: Final[dict[Role, int]] = {"ingest": 5}
-"""The reader is far ahead of the worker anyway, and commands and rows wait for the worker and Elasticsearch.
-
-On a machine that has other work to do as well, much more than this would keep it from running at all.
-"""
+_NICENESS: Final[dict[Role, int]] = {"ingest": 15}
+"""The reader is far ahead of the worker anyway, and commands and rows wait for the worker and Elasticsearch."""
 
 
 def servers(settings: Settings, layout: Layout) -> list[Program]:

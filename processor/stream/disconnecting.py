@@ -16,28 +16,22 @@ log = logging.getLogger(__name__)
 
 _SECONDS: Final = 1.0
 _closing: set[asyncio.Task[None]] = set()
-"""A loop keeps no reference to its tasks."""
+"""asyncio keeps only weak references to tasks."""
 
 
 class Client(Protocol):
-    """A consumer or a producer."""
+    """A consumer outside of any group."""
 
     async def stop(self) -> None:
-        """Leave the group, and close all connections."""
+        """Close all connections."""
 
 
 async def disconnect(client: Client, seconds: float = _SECONDS) -> None:
-    """Stop a client. What it has not done after `seconds`, it does in the background.
-
-    Raises:
-        aiokafka.errors.KafkaError: the client could not be stopped, and has said so within the time.
-    """
+    """Stop a client. What it has not done after `seconds`, it does in the background; an error of it is only logged."""
     task = asyncio.ensure_future(client.stop())
     _closing.add(task)
     task.add_done_callback(_closed)
     await asyncio.wait({task}, timeout=seconds)
-    if task.done():
-        task.result()
 
 
 def _closed(task: asyncio.Task[None]) -> None:

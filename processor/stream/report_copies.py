@@ -184,7 +184,11 @@ class KafkaReportLog:
                 enable_auto_commit=False,
                 consumer_timeout_ms=LOOK_MS,
             )
-            await consumer.start()
+            try:
+                await consumer.start()  # which a revocation may end
+            except BaseException:
+                await disconnect(consumer)
+                raise
             consumer.assign([self._place])
             self._consumer = consumer
         return self._consumer

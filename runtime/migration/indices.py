@@ -60,7 +60,7 @@ def provision_indices(settings: Settings) -> list[str]:
 def _provision_index(
     client: Elasticsearch, settings: Settings, name: str, mapping: dict[str, Any], dataset: Dataset | None
 ) -> list[str]:
-    """`provision_indices` for one index, and those after it; `dataset`: whose rows it has."""
+    """`provision_indices` for one index, and the further ones of its dataset; `dataset`: whose rows it has."""
     shards = 1 if dataset is None else settings.elasticsearch_shards
     own = index_settings(settings.elasticsearch_replicas, shards)
     differences = []

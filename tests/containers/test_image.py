@@ -21,7 +21,7 @@ from tests.conftest import People
 from tests.containers.podman import IMAGE_USER, STOP_SECONDS, Container, missing, podman
 from tests.kibana_stub import kibana_stub
 from tests.servers import own_servers
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 from verify.compare import compare
 
 IMAGE = os.environ.get("SLUICE_TEST_IMAGE", "")
@@ -102,7 +102,7 @@ def run(settings: Settings) -> Iterator[Run]:
 def roles(run: Run, stack: Servers) -> dict[str, Container]:
     """Everything that has to run, healthy; one is named as older manifests did, one without the word `sluice`."""
     provisioned = run("migrate")
-    assert provisioned.wait(120) == 0, provisioned.log
+    assert provisioned.wait(PATIENCE) == 0, provisioned.log
     started = {"api": run("api"), "ingest": run("ingest", "python", "-m", "ingest"), "worker": run("worker", "worker")}
     for container in started.values():
         await_health(container)
@@ -133,7 +133,7 @@ def test_the_size_is_bounded() -> None:
 
 def test_it_has_what_a_role_needs_and_no_more(run: Run) -> None:
     container = run("python", "python", "-c", LOOK)
-    assert container.wait(60) == 0, container.log
+    assert container.wait(PATIENCE) == 0, container.log
     found, installed, listed = json.loads(container.log)
     assert found == []
     assert listed == [name for name in installed if name != "sluice"], "the list of components is that of the packages"
@@ -151,7 +151,7 @@ def test_every_process_is_locked_down(roles: dict[str, Container]) -> None:
 def test_the_dashboards_are_imported(run: Run) -> None:
     with kibana_stub() as kibana:
         done = run("kibana", SLUICE_KIBANA_URL=kibana.url)
-        assert done.wait(60) == 0, done.log
+        assert done.wait(PATIENCE) == 0, done.log
         assert kibana.taken
 
 

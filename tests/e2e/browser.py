@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE
 
 FLAGS = [
     "--no-sandbox",
@@ -33,9 +33,9 @@ def launched() -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None:
         pytest.skip("no Chromium is installed; on Debian and Ubuntu: apt-get install chromium")
-    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+    expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=PATIENCE_SECONDS * 1000)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=PATIENCE * 1000)
         try:
             yield browser
         finally:
@@ -49,7 +49,7 @@ def opened(browser: Browser, excused: str = _REFUSED, **more: Any) -> Iterator[P
     `excused`: a further complaint of the browser that belongs to the story.
     """
     context = browser.new_context(**more)
-    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    context.set_default_timeout(PATIENCE * 1000)
     page, complaints = context.new_page(), []
 
     def on_console(message: ConsoleMessage) -> None:

@@ -18,9 +18,8 @@ import httpx2
 from runtime.settings import Settings
 from tests.cluster import ROOT, environment
 from tests.forking import Forked
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
-COMMAND_SECONDS = 300.0
 STARTING: Final = ("up", "down", "demo")
 """Commands that start processes which outlive them, or end such ones."""
 
@@ -48,7 +47,7 @@ class CommandLine:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=COMMAND_SECONDS,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -57,9 +56,9 @@ class CommandLine:
         with tempfile.TemporaryDirectory(prefix="sluice-command-") as folder:
             output, errors = Path(folder) / "output", Path(folder) / "errors"
             process = Forked("devstack.cli", self._environment, output, *words, errors=errors)
-            if (code := process.wait(COMMAND_SECONDS)) is None:
+            if (code := process.wait(PATIENCE)) is None:
                 process.kill()
-                raise TimeoutError(f"sluice {' '.join(words)} takes more than {COMMAND_SECONDS:g} s")
+                raise TimeoutError(f"sluice {' '.join(words)} takes more than {PATIENCE:g} s")
             return subprocess.CompletedProcess(words, code, output.read_text("utf-8"), errors.read_text("utf-8"))
 
     def json(self, *words: object, code: int = 0) -> Any:
@@ -69,6 +68,6 @@ class CommandLine:
     def wait_job(self, job_id: str, condition: Callable[[Any], bool], what: str) -> Any:
         """The job, once it is as wanted. It asks REST, since a process for each look takes long."""
         address = f"{self.settings.api}/v1/jobs/{job_id}"
-        with httpx2.Client(trust_env=False) as client:
+        with httpx2.Client(trust_env=False, timeout=PATIENCE) as client:
             wait_until(lambda: condition(client.get(address).raise_for_status().json()), what)
         return self.json("job", job_id)

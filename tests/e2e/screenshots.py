@@ -52,7 +52,6 @@ Eva Horváth;eva@example.org;+36 1 234 5678;Hungary;yellow;
 
 def main() -> None:
     """Start everything, bring it into states worth showing, and take the pictures."""
-    expect.set_options(timeout=120_000)
     PICTURES.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="sluice-pictures-") as name,

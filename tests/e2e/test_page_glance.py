@@ -20,7 +20,7 @@ from tests.conftest import People
 from tests.e2e.browser import fill_upload, launched, opened, state
 from tests.faults.bad_rows import spoil
 from tests.faults.evidence import assert_loaded
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE
 from tests.webhook_receiver import Receiver, receiver
 
 ROWS = 3000
@@ -64,6 +64,8 @@ def everywhere(page: Page) -> dict[str, list[str]]:
             page.set_viewport_size(size)
             if told := violations(page, rules):
                 found[f"{scheme} {size['width']}"] = told
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(SIZES[0])
     return found
 
 
@@ -225,7 +227,7 @@ def opened_by_space(page: Page) -> FileChooser:
     """
     for _ in range(TRIES):
         with suppress(PlaywrightTimeoutError):
-            with page.expect_file_chooser(timeout=PATIENCE_SECONDS * 1000 / TRIES) as chooser:
+            with page.expect_file_chooser(timeout=PATIENCE * 1000 / TRIES) as chooser:
                 page.keyboard.press("Space")
             return chooser.value
     raise AssertionError("no file chooser opens")

@@ -14,6 +14,7 @@ import pytest
 
 from tests.cluster import ROOT, Cluster, environment
 from tests.conftest import People
+from tests.waiting import PATIENCE
 from verify.compare import compare
 
 TYPESCRIPT = ROOT / "tests" / "typescript"
@@ -23,7 +24,12 @@ PROGRAM = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def output_of(program: str, folder: Path, cluster: Cluster, **more: str) -> str:
     environment = {**os.environ, **more, "KAFKA": cluster.settings.bootstrap, "SLUICE_PREFIX": cluster.settings.prefix}
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -55,7 +61,7 @@ def test_the_examples_of_the_python_client_print_what_the_page_says(
         env=environment(cluster.settings, PYTHONPATH=str(ROOT)),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -87,7 +93,9 @@ def test_a_client_in_typescript_is_made_from_the_description_and_runs_a_job(
     (tmp_path / "people.csv").write_bytes(header + b"".join(rows))
 
     def node(*words: str) -> str:
-        done = subprocess.run(["node", *words], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
+        done = subprocess.run(
+            ["node", *words], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
         assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
         return done.stdout
 

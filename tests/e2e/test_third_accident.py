@@ -16,7 +16,7 @@ from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from schemas.indices import data_index
 from tests.e2e.commandline import CommandLine
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 from verify.compare import compare
 
 TEAMS = 4_000
@@ -105,7 +105,7 @@ def test_shifted_phones_of_teams_that_exist_are_seen_in_a_dry_run_and_given_back
         assert change["before"] == {"manager_phone": before[team]} != change["after"]
     lines = list(csv.DictReader(io.StringIO(sluice("changes", tried, "--csv").stdout)))
     assert len(lines) == 1000 and {line["column"] for line in lines} == {"manager_phone"}
-    shown = httpx2.get(f"{sluice.settings.api}/jobs/{tried}/preview", trust_env=False).text
+    shown = httpx2.get(f"{sluice.settings.api}/jobs/{tried}/preview", trust_env=False, timeout=PATIENCE).text
     assert "0 new, 1,000 updated, 0 unchanged" in shown, "the page says the same"
     assert phones(sluice, "stacked") == before, "a dry run changes nothing"
 

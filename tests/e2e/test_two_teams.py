@@ -24,7 +24,7 @@ from tests.cluster import Cluster, Process
 from tests.conftest import People
 from tests.e2e.browser import launched, opened
 from tests.e2e.commandline import CommandLine
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 ROWS = 2_000
 CELL = "sentinel-of-a-cell"
@@ -58,7 +58,9 @@ class Team:
         self.id, self.key, self.organisation = made["id"], made["key"], organisation
         port = urlsplit(api).port
         self.sluice = CommandLine(cluster.settings.model_copy(update={"api_port": port, "api_key": self.key}))
-        self.http = httpx2.Client(base_url=api, headers={"Authorization": f"Bearer {self.key}"}, trust_env=False)
+        self.http = httpx2.Client(
+            base_url=api, headers={"Authorization": f"Bearer {self.key}"}, trust_env=False, timeout=PATIENCE
+        )
         # The other API process has read it within a second.
         wait_until(lambda: self.http.get("/v1/principal").status_code == 200, f"{name} is known")
 
@@ -144,7 +146,7 @@ def test_two_teams_see_nothing_of_each_other_and_a_revoked_key_ends_at_once(
     paused = acme.sluice.json("export", "--dataset", "people", "--from", "2000-01-01", "--rate", "0.001")["id"]
     os.truncate(cluster.settings.storage_root / result_path(export["id"]), 64 * 1024**2)  # more than sockets hold
     connection, begun, whole = download(acme, export["id"])
-    with acme.http.stream("GET", f"/v1/jobs/{paused}/watch", timeout=60) as events:
+    with acme.http.stream("GET", f"/v1/jobs/{paused}/watch", timeout=PATIENCE) as events:
         watched = events.iter_raw()
         assert b"event: state" in next(watched)
         CommandLine(cluster.settings)("keys", "revoke", acme.id)
@@ -201,7 +203,7 @@ def test_each_team_has_its_page_and_signing_out_ends_the_session_everywhere(
             page.goto(f"{api}/jobs/{own}")
             page.get_by_role("button", name="Sign out").click()
             expect(page.get_by_label("API key")).to_be_visible()
-            assert httpx2.get(f"{api}/jobs/{own}", cookies=cookie, trust_env=False).status_code == 303
+            assert httpx2.get(f"{api}/jobs/{own}", cookies=cookie, trust_env=False, timeout=PATIENCE).status_code == 303
 
     viewer = Team(cluster, api, "a-viewer", teams[0].organisation, "viewer")
     with opened(browser) as page:

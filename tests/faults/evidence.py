@@ -21,6 +21,7 @@ from schemas.messages.formats import FORMAT_HEADER
 from schemas.messages.progress import RowError
 from schemas.topics import TopicName, topic_name
 from tests.cluster import Cluster
+from tests.waiting import PATIENCE
 from verify.compare import compare
 from verify.topic_records import messages, records
 
@@ -79,8 +80,10 @@ def published(settings: Settings, topic: TopicName) -> int:
     name = topic_name(settings.prefix, topic)
     consumer = Consumer(librdkafka_config(settings, group_id="evidence"))
     try:
-        partitions = consumer.list_topics(name, timeout=60).topics[name].partitions
-        return sum(consumer.get_watermark_offsets(TopicPartition(name, number), timeout=60)[1] for number in partitions)
+        partitions = consumer.list_topics(name, timeout=PATIENCE).topics[name].partitions
+        return sum(
+            consumer.get_watermark_offsets(TopicPartition(name, number), timeout=PATIENCE)[1] for number in partitions
+        )
     finally:
         consumer.close()
 

@@ -21,6 +21,7 @@ from sample_csv.rows import generate_bytes
 from schemas.indices import data_index
 from tests.cluster import Cluster
 from tests.proxy import Proxy
+from tests.waiting import PATIENCE
 
 Moment = Literal["image", "write", "restore", "record"]
 """After which request of a job the worker dies: a before-image is kept, a document is written or given back, what
@@ -138,4 +139,4 @@ class Killing:
     def _kill(self) -> None:
         self._cluster.worker.kill()
         self._killed.release()
-        self._replaced.acquire(timeout=60)
+        self._replaced.acquire(timeout=PATIENCE)

@@ -11,6 +11,7 @@ import httpx2
 from tests.cluster import ROOT, Cluster, environment
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, published
+from tests.waiting import PATIENCE
 
 ROWS = 6000
 
@@ -27,7 +28,7 @@ def test_a_watch_goes_on_when_the_api_is_back(cluster: Cluster, people: People, 
         cluster.wait_rows(job_id, ROWS // 10)
         cluster.api.kill()
         cluster.start("api")
-        out, err = watch.communicate(timeout=240)
+        out, err = watch.communicate(timeout=PATIENCE)
     assert (watch.returncode, f"is COMPLETED: {ROWS:,} rows applied" in out) == (0, True), out + err
     assert "the API does not answer" in err
     assert_loaded(cluster, job_id, file)

@@ -18,6 +18,7 @@ from tests.cluster import Cluster, Json
 from tests.conftest import People, own_settings
 from tests.faults.evidence import rejections
 from tests.upstream import refused, rows_of
+from tests.waiting import PATIENCE
 from verify.compare import compare
 
 ROWS = 60
@@ -50,7 +51,7 @@ class Service:
         if headers is None:
             headers = sign(self._key, "inbox" if topic == "inbox" else "commands", job_id, value) if signed else []
         self._producer.produce(topic_name(self._cluster.settings.prefix, topic), value, job_id, headers=headers)
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(PATIENCE) == 0
         return headers
 
     def create(self, job_id: str, organisation: str, **more: Any) -> Any:

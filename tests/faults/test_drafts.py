@@ -15,6 +15,7 @@ import pytest
 from tests.cluster import ROOT, Cluster, environment
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded
+from tests.waiting import PATIENCE
 
 ROWS = int(os.environ.get("DRAFT_ROWS", "20000"))
 
@@ -54,7 +55,13 @@ def test_a_file_in_parts_goes_on_where_it_broke_off(
 
     command = [sys.executable, "-m", "devstack.cli", "upload", str(packed), "--continue", job_id, "--wait"]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(cluster.settings), capture_output=True, text=True, timeout=300, check=False
+        command,
+        cwd=ROOT,
+        env=environment(cluster.settings),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert (done.returncode, f"{ROWS:,} rows applied" in done.stdout) == (0, True), done.stdout + done.stderr
     assert_loaded(cluster, job_id, file)
@@ -64,7 +71,13 @@ def test_a_file_in_parts_goes_on_where_it_broke_off(
     again = [sys.executable, "-m", "devstack.cli", "upload", str(packed), "--resumable"]
     again += ["--dataset", "people", "--organisation", organisation]
     refused = subprocess.run(
-        again, cwd=ROOT, env=environment(cluster.settings), capture_output=True, text=True, timeout=300, check=False
+        again,
+        cwd=ROOT,
+        env=environment(cluster.settings),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert (refused.returncode, f"job {job_id}" in refused.stderr) == (1, True), refused.stdout + refused.stderr
     drafts = cluster.call("GET", "/v1/jobs", params={"organisation": organisation, "state": "DRAFT"})["jobs"]

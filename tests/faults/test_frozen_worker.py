@@ -47,7 +47,7 @@ def test_a_pause_holds_when_the_frozen_worker_wakes(cluster: Cluster, people: Pe
     job_id = cluster.upload(file, organisation, rows_per_second=200)  # it goes on while the first is frozen
     cluster.wait_rows(job_id, 1)
     take_over_from(cluster, frozen, second)
-    assert cluster.act(job_id, "pause", wait=60)["state"] == "PAUSED"
+    assert cluster.act(job_id, "pause")["state"] == "PAUSED"
     written = count(cluster.settings, job_id)
     assert 0 < written < ROWS
     wake(cluster, frozen)

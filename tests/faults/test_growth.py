@@ -80,7 +80,7 @@ def test_jobs_under_way_go_on_when_partitions_and_an_index_are_added(
     assert exported.rows == exported.documents == 2 * ROWS and not exported.different
 
     for job_id in (paused, fresh):
-        assert cluster.act(job_id, "rollback", wait=60)["state"] == "ROLLED_BACK"
+        assert cluster.act(job_id, "rollback")["state"] == "ROLLED_BACK"
     with elasticsearch(cluster.settings) as client:
         client.indices.refresh(index=f"{first}.read")
         assert client.count(index=f"{first}.read")["count"] == ROWS  # those of the inbox

@@ -13,6 +13,7 @@ from tests.cluster import ROOT, environment
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_each_row_once
 from tests.upstream import Sender, end, rows_of, topic_job, unknown_rows
+from tests.waiting import PATIENCE
 from verify.compare import compare
 
 ROWS = 3500
@@ -45,7 +46,7 @@ def test_no_row_is_lost_or_doubled_wherever_a_reader_dies(
             stderr=subprocess.DEVNULL,
         )
         try:
-            assert dying.wait(180) == -signal.SIGKILL
+            assert dying.wait(PATIENCE) == -signal.SIGKILL
         finally:
             dying.kill()
     first = cluster.launch("ingest")

@@ -16,6 +16,7 @@ from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from tests.cluster import ROOT, Cluster
 from tests.faults.legacy_files import legacy
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="runs the document's commands with curl")
 BLOCKS = re.findall(r"^```sh\n(.*?)# -> (\d+)(?: (\w+))?\n```$", (ROOT / "docs/migrating.md").read_text(), re.M | re.S)
@@ -43,7 +44,13 @@ def test_each_call_does_what_the_document_says(cluster: Cluster, organisation: s
         own = re.sub(r"(organisation=|\"organisation\": \")(\w+)", rf"\g<1>{organisation[-6:]}-\g<2>", command)
         script = f"curl() {{ command curl -sS -w '\\n%{{http_code}}' \"$@\"; }}\n{own}"
         done = subprocess.run(
-            ["bash", "-c", script], cwd=tmp_path, env=shell, capture_output=True, text=True, timeout=240, check=False
+            ["bash", "-c", script],
+            cwd=tmp_path,
+            env=shell,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
         )
         answer, _, status = done.stdout.rpartition("\n")
         told = f"{own}\n{done.stdout}\n{done.stderr}"

@@ -12,6 +12,7 @@ from schemas.topics import TopicName, topic_name
 from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, assert_still, count, rejections
+from tests.waiting import PATIENCE
 
 ROWS = 4000
 
@@ -23,7 +24,7 @@ def produce(
     for value in values:
         data = value if value is None or isinstance(value, bytes) else encode(value)
         producer.produce(topic_name(cluster.settings.prefix, topic), data, key)
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE) == 0
 
 
 def test_commands_twice_and_out_of_place(cluster: Cluster, people: People, organisation: str) -> None:

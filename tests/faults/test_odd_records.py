@@ -20,6 +20,7 @@ from tests.cluster import Cluster
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded
 from tests.upstream import Sender, end, rows_of, topic_job
+from tests.waiting import PATIENCE
 from verify.topic_records import messages as records_of
 
 ROWS = 300
@@ -70,7 +71,7 @@ class Stranger:
     def send(self, batch: Iterable[tuple[TopicName, bytes | None, bytes | None]]) -> None:
         for topic, key, value in batch:
             self._produce(topic, key, value)
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(PATIENCE) == 0
 
     def send_garbage(self, mark: str) -> None:
         """Every kind of garbage to every topic, under keys of its own, so that no compaction hides one."""
@@ -83,7 +84,7 @@ class Stranger:
                 self._produce(topic, key.encode(), value, places)
             if topic not in COMPACTED:
                 self._produce(topic, None, None, places)
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(PATIENCE) == 0
 
     def _produce(
         self, topic: TopicName, key: bytes | None, value: bytes | None, places: set[Any] | None = None

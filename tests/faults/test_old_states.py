@@ -13,6 +13,7 @@ from schemas.topics import topic_name
 from tests.cluster import Cluster
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, assert_still, count
+from tests.waiting import PATIENCE
 
 ROWS = 5000
 STATES = 10_000
@@ -37,7 +38,7 @@ def fill_the_table(cluster: Cluster) -> None:
             partitions=cluster.settings.topic_partitions,
         )
         producer.produce(topic, encode(job), job.id.encode())
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE) == 0
 
 
 def test_a_paused_job_is_not_moved_by_its_earlier_states(make_cluster: MakeCluster, people: People) -> None:

@@ -30,7 +30,7 @@ def test_a_pause_while_a_worker_lies_dead(cluster: Cluster, people: People, orga
     job_id = cluster.upload(file, organisation, rows_per_second=320)
     cluster.wait_rows(job_id, ROWS // 10)
     second.kill()
-    assert cluster.act(job_id, "pause", wait=60)["state"] == "PAUSED"
+    assert cluster.act(job_id, "pause")["state"] == "PAUSED"
     assert_still(cluster.settings, job_id, count(cluster.settings, job_id))
     cluster.wait_ready(first)
     cluster.rate(job_id, None)

@@ -19,7 +19,7 @@ from runtime.settings import Settings
 from schemas.topics import topic_name
 from tests.cluster import Cluster
 from tests.conftest import MakeCluster
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 from verify.topic_records import messages
 
 HEADER = "name,email,phone,country,favorite_color,created_at"
@@ -109,7 +109,7 @@ def produce(settings: Settings, job_id: str, rows: list[dict[str, str]]) -> None
     for number, values in enumerate(rows, start=1):
         record = {"job_id": job_id, "row": number, "values": values}
         producer.produce(topic_name(settings.prefix, "inbox"), json.dumps(record).encode(), job_id.encode())
-    producer.flush(10)
+    producer.flush(PATIENCE)
 
 
 @pytest.fixture

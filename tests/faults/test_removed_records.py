@@ -13,6 +13,7 @@ from tests.cluster import Cluster
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, published
 from tests.upstream import commanded
+from tests.waiting import PATIENCE
 
 ROWS = 1000
 
@@ -22,13 +23,13 @@ def remove(cluster: Cluster, *names: TopicName) -> None:
     admin = AdminClient(librdkafka_config(cluster.settings))
     ends = [TopicPartition(topic_name(cluster.settings.prefix, name), 0, -1) for name in names]
     for future in admin.delete_records(ends).values():
-        future.result(20)
+        future.result(PATIENCE)
 
 
 def forget_offsets(cluster: Cluster) -> None:
     """As Kafka does where no worker has run for a week (`offsets.retention.minutes`)."""
     group, admin = f"{cluster.settings.prefix}-workers", AdminClient(librdkafka_config(cluster.settings))
-    admin.delete_consumer_groups([group])[group].result(20)
+    admin.delete_consumer_groups([group])[group].result(PATIENCE)
 
 
 def histories(cluster: Cluster, *job_ids: str) -> list[list[str]]:

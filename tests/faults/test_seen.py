@@ -20,14 +20,14 @@ from tests.conftest import MakeCluster, People
 from tests.faults.collector import Collected, collector
 from tests.faults.evidence import assert_loaded
 from tests.faults.read_only import SITECUSTOMIZE
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 from verify.topic_records import messages
 
 ROWS = 4000
 
 
 def ask(process: Process, path: str) -> httpx2.Response:
-    return httpx2.get(f"http://127.0.0.1:{process.metrics_port}{path}", timeout=60, trust_env=False, verify=False)
+    return httpx2.get(f"http://127.0.0.1:{process.metrics_port}{path}", timeout=PATIENCE, trust_env=False, verify=False)
 
 
 def series(process: Process) -> dict[tuple[str, tuple[str, ...]], float]:

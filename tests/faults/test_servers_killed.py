@@ -14,6 +14,7 @@ from runtime.clients import elasticsearch, librdkafka_config
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, assert_still, count
 from tests.servers import own_servers
+from tests.waiting import PATIENCE
 
 ROWS = 6000
 
@@ -28,11 +29,11 @@ def stack(test_home: Path) -> Iterator[Servers]:
 def test_data_survives_the_death_of_both_servers(stack: Servers) -> None:
     settings = stack.settings
     admin = AdminClient(librdkafka_config(settings))
-    admin.create_topics([NewTopic("crash", 1, 1)])["crash"].result(timeout=60)
+    admin.create_topics([NewTopic("crash", 1, 1)])["crash"].result(timeout=PATIENCE)
     producer = Producer(librdkafka_config(settings))
     for number in range(1000):
         producer.produce("crash", str(number))
-    assert producer.flush(20) == 0
+    assert producer.flush(PATIENCE) == 0
     with elasticsearch(settings) as client:
         for number in range(20):
             client.index(index="crash", id=str(number), document={"number": number})
@@ -42,13 +43,13 @@ def test_data_survives_the_death_of_both_servers(stack: Servers) -> None:
     stack.start()
 
     consumer = Consumer(librdkafka_config(settings, group_id="crash"))
-    assert consumer.get_watermark_offsets(TopicPartition("crash", 0), timeout=60) == (0, 1000)
+    assert consumer.get_watermark_offsets(TopicPartition("crash", 0), timeout=PATIENCE) == (0, 1000)
     consumer.close()
     with elasticsearch(settings) as client:
         client.indices.refresh(index="crash")
         assert client.count(index="crash")["count"] == 20
         client.indices.delete(index="crash")
-    admin.delete_topics(["crash"])["crash"].result(timeout=60)
+    admin.delete_topics(["crash"])["crash"].result(timeout=PATIENCE)
 
 
 def test_an_upload_survives_the_death_of_elasticsearch_and_control_works_meanwhile(

@@ -18,6 +18,7 @@ from schemas.messages.events import JobEvent
 from schemas.topics import topic_name
 from tests.cluster import Cluster, Process
 from tests.conftest import People
+from tests.waiting import PATIENCE
 from tests.webhook_receiver import Received, Receiver, receiver
 
 STARTED_TYPES = ["sluice.job.created", "sluice.job.started", "sluice.job.completed"]
@@ -100,7 +101,7 @@ def test_an_api_that_dies_between_a_delivery_and_its_record_delivers_it_again(
 
     away.answer = kill
     job_id = cluster.upload(people(50), organisation)
-    assert killed.wait(60), "the job has completed, and the receiver was told"
+    assert killed.wait(PATIENCE), "the job has completed, and the receiver was told"
     cluster.start("api")
     cluster.wait(lambda: away.types.count("sluice.job.completed") == 2, "it is delivered again")
     twice = [one for one in away.got if one.event["type"] == "sluice.job.completed"]
@@ -136,7 +137,7 @@ def publish(cluster: Cluster, organisation: str, numbers: Iterable[int]) -> None
     for number in numbers:
         record = history(organisation, number)
         producer.produce(topic, encode(record), record.job_id.encode())
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE) == 0
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def test_a_worker_dies_that_has_hardly_begun(
     job_id = cluster.upload(file, organisation, rows_per_second=400)
     cluster.wait_rows(job_id, rows_before)
     second.kill()
-    cluster.act(job_id, "pause", wait=60)
+    cluster.act(job_id, "pause")
     cluster.rate(job_id, None)
     cluster.act(job_id, "resume")
     cluster.wait_state(job_id, "COMPLETED")

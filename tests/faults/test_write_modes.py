@@ -33,12 +33,12 @@ from tests.faults.modes_evidence import (
     write,
 )
 from tests.upstream import Sender, end
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE
 
 ROWS = int(os.environ.get("SLUICE_TEST_ROWS", "1200"))
 MANY = ROWS > 10_000
 EDITS = ROWS // 100 if MANY else 40
-SECONDS = PATIENCE_SECONDS + ROWS / 50
+SECONDS = PATIENCE + ROWS / 50
 RATE = 1000 if MANY else 300
 """Of each job, until the worker has been killed often enough."""
 MODES = ("create", "upsert", "replace", "update", "delete")

@@ -33,7 +33,7 @@ from schemas.topics import topic_name
 from tests.cluster import ROOT, environment, forget
 from tests.conftest import own_settings
 from tests.hostile import KEY, KINDS, Kind, send
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 JOBS = 20_000
 REJECTIONS = 3000
@@ -77,7 +77,9 @@ class Api:
 
     def get(self, path: str, **more: Any) -> httpx2.Response:
         headers = {"X-API-Key": KEY}
-        return httpx2.get(self.settings.api + path, headers=headers, trust_env=False, verify=False, timeout=20, **more)
+        return httpx2.get(
+            self.settings.api + path, headers=headers, trust_env=False, verify=False, timeout=PATIENCE, **more
+        )
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +161,7 @@ def _jobs(settings: Settings) -> dict[str, str]:
             job_id=one, command_offset=JOBS + number, at=NOW, command="PauseJob", code=409, message="no" * 500
         )
         producer.produce(events, encode(refused), one)
-    assert producer.flush(60) == 0
+    assert producer.flush(PATIENCE) == 0
     columns = ["name", "email", "phone", "country", "favorite_color", "created_at"]
     row = {"line": 2, "reason": "no", "columns": columns, "values": ["x" * ROW_BYTES, "", "", "", "", ""]}
     with elasticsearch(settings) as client:
@@ -180,7 +182,7 @@ def _jobs(settings: Settings) -> dict[str, str]:
     result = settings.storage_root / result_path(export)
     result.parent.mkdir(parents=True)
     with result.open("wb") as content:
-        content.truncate(8_000_000)
+        content.truncate(16_000_000)
     return {"one": one, "errors": errors, "export": export, "dry": dry}
 
 

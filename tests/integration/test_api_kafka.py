@@ -33,7 +33,7 @@ from schemas.messages.progress import RowError
 from schemas.topics import DAY_MS, topic_name
 from tests.api_stub import CATALOG, make_job
 from tests.conftest import MakeSettings
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 
 class Agent:
@@ -55,7 +55,7 @@ class Agent:
 
     def put(self, topic: Any, key: bytes, value: bytes | None) -> None:
         self.producer.produce(topic_name(self.settings.prefix, topic), value, key)
-        self.producer.flush(10)
+        self.producer.flush(PATIENCE)
 
     def _run(self) -> None:
         consumer = Consumer(librdkafka_config(self.settings, group_id="agent", enable_auto_commit=False))
@@ -175,11 +175,11 @@ def take_senders_times(config: Settings, topic: str) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     admin = AdminClient(librdkafka_config(config))
     for future in admin.incremental_alter_configs([resource]).values():
-        future.result(20)
+        future.result(PATIENCE)
 
     def taken() -> bool:
         (future,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
-        return bool(future.result(20)["message.timestamp.type"].value == "CreateTime")
+        return bool(future.result(PATIENCE)["message.timestamp.type"].value == "CreateTime")
 
     wait_until(taken, "the broker takes the new setting")
 
@@ -197,7 +197,7 @@ def test_a_start_does_not_read_the_history_of_jobs_that_left_long_ago(own: Setti
             state=State.RUNNING, created_at=now - 1000, command_offset=1, partitions=2,
         )  # fmt: skip
         producer.produce(names["jobs"], encode(job), job_id)
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE) == 0
 
     async def seen() -> list[Seen]:
         found: list[Seen] = []

@@ -27,7 +27,7 @@ from devstack.ports import free_port
 from runtime.settings import Settings
 from tests.api_stub import stub
 from tests.cluster import ROOT
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
@@ -69,7 +69,7 @@ def secured(tmp_path: Path) -> Iterator[Settings]:
     wait_until(lambda: server.started, "the server has started")
     yield settings
     server.should_exit = True
-    thread.join(20)
+    thread.join(PATIENCE)
 
 
 def jobs(settings: Settings, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -90,7 +90,7 @@ def test_the_command_line_trusts_the_authority_that_it_is_told_and_no_other(secu
     wrong = jobs(secured, SLUICE_API_CA_FILE="/none.pem")
     assert (wrong.returncode, "SLUICE_API_CA_FILE" in wrong.stderr) == (2, True), wrong.stderr
     with pytest.raises(httpx2.HTTPError):
-        httpx2.get(secured.api.replace("https", "http") + "/healthz", trust_env=False)
+        httpx2.get(secured.api.replace("https", "http") + "/healthz", trust_env=False, timeout=PATIENCE)
 
 
 def test_a_certificate_needs_its_key(tmp_path: Path) -> None:

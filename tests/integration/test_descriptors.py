@@ -33,6 +33,7 @@ from tests.cluster import forget
 from tests.conftest import MakeSettings
 from tests.descriptors import DESCRIPTORS
 from tests.values import CELLS, COLUMNS
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ def test_a_start_ends_with_what_elasticsearch_refuses(config: Settings, command:
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     run = [sys.executable, "-m", *command]
-    ended = subprocess.run(run, env={**os.environ, **given}, capture_output=True, text=True, timeout=100)
+    ended = subprocess.run(run, env={**os.environ, **given}, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     assert f"Elasticsearch refuses the index {data_index(config.prefix, 'people')}: " in ended.stderr.splitlines()[-1]
     assert "must be <= 1024" in ended.stderr

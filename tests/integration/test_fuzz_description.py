@@ -35,7 +35,7 @@ from schemas.messages.commands import WorkFailed
 from schemas.policies.principals import Role
 from tests.api_stub import PEOPLE, ROW, StubLog, complete, rest, stub
 from tests.api_world import RowErrors
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 CHECKS = (
     not_a_server_error,
@@ -70,7 +70,7 @@ def served(folder: Path, **more: Any) -> Iterator[tuple[str, StubLog]]:
     make_jobs(settings.api, log)
     yield settings.api, log
     server.should_exit = True
-    thread.join(20)
+    thread.join(PATIENCE)
     assert app.state.undeclared == []
 
 
@@ -80,7 +80,9 @@ def make_jobs(url: str, log: StubLog) -> None:
     def made(**options: Any) -> str:
         parts = {"file": ("people.csv", PEOPLE + ROW * 4, "text/csv")}
         query = {"operation": "upload", "dataset": "people", "organisation": f"o{len(log.sent)}", **options}
-        answer = httpx2.post(f"{url}/v1/jobs", params=query, files=parts, headers=ADMIN, trust_env=False)
+        answer = httpx2.post(
+            f"{url}/v1/jobs", params=query, files=parts, headers=ADMIN, trust_env=False, timeout=PATIENCE
+        )
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
@@ -89,7 +91,10 @@ def make_jobs(url: str, log: StubLog) -> None:
     complete(log, made(), failed=1)
     complete(log, made(dry_run="true"))
     paused, failed = made(), made()
-    assert httpx2.post(f"{url}/v1/jobs/{paused}/pause", headers=ADMIN, trust_env=False).status_code == 202
+    assert (
+        httpx2.post(f"{url}/v1/jobs/{paused}/pause", headers=ADMIN, trust_env=False, timeout=PATIENCE).status_code
+        == 202
+    )
     rest(log, paused)
     log.report(WorkFailed(job_id=failed, reason="the disk is full"))
 

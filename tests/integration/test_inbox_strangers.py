@@ -13,7 +13,7 @@ from tests.cluster import Cluster
 from tests.conftest import DATASETS, MakeCluster, People
 from tests.faults.evidence import assert_each_row_once, dead_rows
 from tests.upstream import Sender, commanded, end, refused, rows_of, topic_job, unknown_rows
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE
 from verify.compare import compare
 
 ROWS = 400
@@ -69,7 +69,7 @@ def test_each_waits_for_itself_and_is_refused(make_cluster: MakeCluster) -> None
     wait = 3
     cluster = make_cluster(unknown_job_seconds=wait)
     sender = Sender(cluster.settings)
-    jobs = unknown_rows(sender, int(PATIENCE_SECONDS / wait) + 20)
+    jobs = unknown_rows(sender, int(PATIENCE / wait) + 20)
 
     def all_refused() -> bool:
         reasons = " ".join(letters(cluster).values())

@@ -31,7 +31,7 @@ from schemas.messages.commands import Command, InputAdvanced, InputEnded, InputF
 from schemas.messages.plans import Plan, ReadFile, UndoRows
 from schemas.topics import topic_name
 from tests.conftest import MakeSettings
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 COLUMNS = ["name", "email", "phone", "country", "favorite_color", "created_at"]
 PARTITIONS = 8
@@ -64,7 +64,7 @@ class Bench:
         # A reader believes states only of commands that there are.
         for _ in range(COMMANDS):
             self._producer.produce(self.topic("commands"), b"{}")
-        assert self._producer.flush(10) == 0
+        assert self._producer.flush(PATIENCE) == 0
         self._consumer = Consumer(librdkafka_config(settings, group_id="unused", auto_offset_reset="earliest"))
         self._consumer.assign(
             [TopicPartition(self.topic("rows"), partition, 0) for partition in range(PARTITIONS)]
@@ -96,7 +96,7 @@ class Bench:
 
     def send(self, name: str, key: str, message: Any) -> None:
         self._producer.produce(self.topic(name), key=key.encode(), value=encode(message))
-        assert self._producer.flush(10) == 0
+        assert self._producer.flush(PATIENCE) == 0
 
     def set_job(self, job: Job, **changes: Any) -> Job:
         self.jobs[job.id] = job = msgspec.structs.replace(job, **changes)
@@ -163,8 +163,8 @@ class Bench:
         left = 0
         for partition in range(PARTITIONS):
             place = TopicPartition(self.topic("plans"), partition)
-            _low, high = consumer.get_watermark_offsets(place, timeout=60)
-            left += high - max(0, consumer.committed([place], timeout=60)[0].offset)
+            _low, high = consumer.get_watermark_offsets(place, timeout=PATIENCE)
+            left += high - max(0, consumer.committed([place], timeout=PATIENCE)[0].offset)
         consumer.close()
         return left
 
@@ -298,7 +298,7 @@ def test_a_reader_that_is_told_to_stop_leaves_at_once_and_records_how_far_it_cam
     job = bench.run_file("job1", path)
     bench.wait_published(500)
     reader.send_signal(signal.SIGTERM)
-    assert reader.wait(60) == 0
+    assert reader.wait(PATIENCE) == 0
     bench.settle()
     assert bench.jobs["job1"].input.blocks == len(bench.blocks["job1"]) < 6000
     assert bench.backlog() == 1

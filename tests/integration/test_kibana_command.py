@@ -14,6 +14,7 @@ from devstack.ports import free_port
 from kibana.catalog import text
 from tests.cluster import ROOT
 from tests.kibana_stub import Kibana, kibana_stub
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def sluice(url: str, *words: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "SLUICE_KIBANA_URL": url},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 

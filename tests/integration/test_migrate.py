@@ -18,6 +18,7 @@ from schemas.indices import data_index
 from schemas.topics import topic_name, topics
 from tests.cluster import forget
 from tests.conftest import MakeSettings
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def changes(config: Settings, log: pytest.LogCaptureFixture, **more: Any) -> lis
 
 
 def counts(config: Settings) -> dict[str, int]:
-    found = AdminClient(librdkafka_config(config)).list_topics(timeout=60).topics
+    found = AdminClient(librdkafka_config(config)).list_topics(timeout=PATIENCE).topics
     return {topic.name: len(found[topic.name].partitions) for topic in topics(config.prefix, 2)}
 
 

@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 from devstack.ports import free_port
 from tests.api_pages import OWN
 from tests.api_stub import stub
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 FOLDER = Path(__file__).parent.parent / "openid"
 
@@ -58,20 +58,26 @@ def provider(node: str, port: int, folder: Path) -> Iterator[None]:
 
 def answers(port: int) -> bool:
     try:
-        return httpx2.get(f"http://127.0.0.1:{port}/jwks", trust_env=False).is_success
+        return httpx2.get(f"http://127.0.0.1:{port}/jwks", trust_env=False, timeout=PATIENCE).is_success
     except httpx2.TransportError:
         return False
 
 
 def token(port: int, audience: str = "urn:sluice") -> str:
     form = {"grant_type": "client_credentials", "resource": audience}
-    answer = httpx2.post(f"http://127.0.0.1:{port}/token", data=form, auth=("loader", "of-the-tests"), trust_env=False)
+    answer = httpx2.post(
+        f"http://127.0.0.1:{port}/token",
+        data=form,
+        auth=("loader", "of-the-tests"),
+        trust_env=False,
+        timeout=PATIENCE,
+    )
     return str(answer.json()["access_token"])
 
 
 def sign_in_there(address: str, user: str) -> str:
     """What a person does at the provider's page; the address to which it sends the browser back."""
-    with httpx2.Client(follow_redirects=False, trust_env=False) as browser:
+    with httpx2.Client(follow_redirects=False, trust_env=False, timeout=PATIENCE) as browser:
         answer = browser.get(address)
         for _ in range(12):
             if answer.is_redirect:

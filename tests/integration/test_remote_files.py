@@ -17,6 +17,7 @@ from moto.server import ThreadedMotoServer
 from starlette.testclient import TestClient
 
 from tests.api_stub import PEOPLE, ROW, StubLog, stub
+from tests.waiting import PATIENCE
 from tests.web_source import WebSource, web_source
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate by openssl")
@@ -172,7 +173,7 @@ def test_a_slow_source_holds_up_its_own_organisation_alone(
         handler.end_headers()
         handler.wfile.write(PEOPLE)
         begun.release()
-        go_on.wait(60)
+        go_on.wait(PATIENCE)
         handler.wfile.write(ROW)
 
     web.answers["/slow/people.csv"] = slow
@@ -185,7 +186,7 @@ def test_a_slow_source_holds_up_its_own_organisation_alone(
     ]
     for thread in asking:
         thread.start()
-    assert begun.acquire(timeout=60) and begun.acquire(timeout=60)
+    assert begun.acquire(timeout=PATIENCE) and begun.acquire(timeout=PATIENCE)
     code, words = refusal(ask(client, web.serve("/files/people.csv", FILE)))
     assert (code, "for this organisation" in words) == (503, True)
     assert client.get("/healthz").status_code == 200

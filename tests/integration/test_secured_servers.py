@@ -56,6 +56,7 @@ from tests.conftest import People
 from tests.e2e.commandline import CommandLine
 from tests.faults.evidence import rejections
 from tests.upstream import Sender, end, rows_of, topic_job
+from tests.waiting import PATIENCE
 from verify.compare import compare
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificates by openssl")
@@ -130,7 +131,7 @@ def secured(test_home: Path, certificates: Certificates) -> Iterator[Secured]:
             SCRAM_PASSWORD.get_secret_value().encode(),
         )
         admin = AdminClient(librdkafka_config(own))
-        admin.alter_user_scram_credentials([user])[USER].result(timeout=60)
+        admin.alter_user_scram_credentials([user])[USER].result(timeout=PATIENCE)
         del admin  # it would complain when Kafka stops
         yield Secured(
             bootstrap, own.bootstrap, url, f"https://localhost:{proxy.server_address[1]}", certificates.authority
@@ -208,7 +209,7 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
         service = Producer(librdkafka_config(settings["service"]))
         for headers in (sign(signing_key, "commands", "rights-none", command), []):
             service.produce(topic_name("sluice", "commands"), command, "rights-none", headers=headers)
-        assert service.flush(30) == 0
+        assert service.flush(PATIENCE) == 0
         answers = cluster.wait(
             lambda: (
                 [one for one in rejections(settings["worker"]) if one.job_id == "rights-none"][1:]
@@ -258,7 +259,7 @@ def test_the_credentials_of_kafka_and_elasticsearch_rotate_while_a_job_runs(
             process.stop()
             cluster.start(process.role, settings=new)
         gone = UserScramCredentialDeletion(f"{prefix}-old", ScramMechanism.SCRAM_SHA_256)
-        admin.alter_user_scram_credentials([gone])[f"{prefix}-old"].result(20)
+        admin.alter_user_scram_credentials([gone])[f"{prefix}-old"].result(PATIENCE)
         assert cluster.job(job_id)["state"] == "RUNNING"
         cluster.rate(job_id, None)
         cluster.wait_state(job_id, "COMPLETED")
@@ -286,7 +287,7 @@ def _let_in(admin: AdminClient, user: str, prefix: str) -> None:
     """A user of Kafka who may do everything with the topics, groups and transactions of an installation."""
     info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
     secret = SCRAM_PASSWORD.get_secret_value().encode()
-    admin.alter_user_scram_credentials([UserScramCredentialUpsertion(user, info, secret)])[user].result(20)
+    admin.alter_user_scram_credentials([UserScramCredentialUpsertion(user, info, secret)])[user].result(PATIENCE)
     kinds = (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID)
     rights = [
         AclBinding(kind, prefix, ResourcePatternType.PREFIXED, f"User:{user}", "*", AclOperation.ALL,
@@ -294,7 +295,7 @@ def _let_in(admin: AdminClient, user: str, prefix: str) -> None:
         for kind in kinds
     ]  # fmt: skip
     for future in admin.create_acls(rights).values():
-        future.result(20)
+        future.result(PATIENCE)
 
 
 def _refuses(settings: Settings, topic: str) -> bool:
@@ -302,7 +303,7 @@ def _refuses(settings: Settings, topic: str) -> bool:
     errors: list[Any] = []
     producer = Producer({**librdkafka_config(settings, message_timeout_ms=20_000), "log_level": 0})
     producer.produce(topic, b"x", on_delivery=lambda error, _: errors.append(error))
-    producer.flush(30)
+    producer.flush(PATIENCE)
     return errors[0] is not None and errors[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
@@ -318,12 +319,12 @@ def _refuses_to_show(settings: Settings, topic: str) -> bool:
     )
     refusals = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
     try:
-        described = consumer.list_topics(topic, timeout=60).topics[topic].error
+        described = consumer.list_topics(topic, timeout=PATIENCE).topics[topic].error
         if described is not None:  # the user may not even know that there is such a topic
             return described.code() in refusals
         consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
         # What Kafka says of the group comes first, where this user is in none.
-        while (record := consumer.poll(20)) is not None:
+        while (record := consumer.poll(PATIENCE)) is not None:
             error = record.error()
             if error is None or error.code() == KafkaError._PARTITION_EOF:
                 return False
@@ -342,7 +343,7 @@ def _make_users(secured: Secured) -> None:
     for item in yaml.safe_load_all((ROOT / "k8s/components/kafka-strimzi/users.yaml").read_text("utf-8")):
         name = item["metadata"]["name"]
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
-        admin.alter_user_scram_credentials([UserScramCredentialUpsertion(name, info, secret)])[name].result(20)
+        admin.alter_user_scram_credentials([UserScramCredentialUpsertion(name, info, secret)])[name].result(PATIENCE)
         for acl in item["spec"]["authorization"]["acls"]:
             resource = acl["resource"]
             kind = {"topic": "TOPIC", "group": "GROUP", "transactionalId": "TRANSACTIONAL_ID"}[resource["type"]]
@@ -363,13 +364,13 @@ def _make_users(secured: Secured) -> None:
     info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
     admin.alter_user_scram_credentials([UserScramCredentialUpsertion("sluice-service", info, secret)])[
         "sluice-service"
-    ].result(20)
+    ].result(PATIENCE)
     for right in rights_of("service", "sluice"):
         write = AclOperation[right.operation.upper()]
         place = (ResourceType.TOPIC, right.name, ResourcePatternType.LITERAL, "User:sluice-service", "*", write)
         bindings.append(AclBinding(*place, AclPermissionType.ALLOW))
     for future in admin.create_acls(bindings).values():
-        future.result(20)
+        future.result(PATIENCE)
 
 
 @pytest.mark.parametrize(

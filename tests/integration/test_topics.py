@@ -31,7 +31,7 @@ from runtime.settings import Settings
 from schemas.topics import BROKERS_TIME, DAY_MS, topics
 from tests.cluster import forget
 from tests.conftest import MakeSettings
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 LONG_AGO, FAR_AHEAD = 1, 4_102_444_800_000
 
@@ -60,7 +60,7 @@ def produced(config: Settings, topic: str, *times: int) -> list[Message]:
             timestamp=at,
             on_delivery=lambda error, record: None if error else places.append(record.offset()),
         )
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE) == 0
     if not places:
         return []
     consumer = Consumer(librdkafka_config(config, group_id="unused"))
@@ -122,7 +122,7 @@ def test_commands_and_history_are_kept_for_as_long_as_the_settings_say(
     older = [topic for topic in topics(config.prefix, 2, commands_days=inf, history_days=inf) if topic.name in names]
     for future in admin.create_topics([NewTopic(t.name, 1, 1, config=dict(t.config)) for t in older]).values():
         future.result()
-    wait_until(lambda: set(names) <= set(admin.list_topics(timeout=60).topics), "the broker lists them")
+    wait_until(lambda: set(names) <= set(admin.list_topics(timeout=PATIENCE).topics), "the broker lists them")
 
     def kept() -> list[str]:
         asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in names])

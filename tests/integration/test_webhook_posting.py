@@ -26,7 +26,7 @@ from runtime.clock import now_ms
 from runtime.settings import Settings
 from schemas.job import Job, State
 from schemas.messages.events import JobEvent
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 from tests.web_source import web_source
 from tests.webhook_receiver import Receiver, receiver
 
@@ -87,7 +87,7 @@ def test_a_slow_receiver_is_not_waited_for(away: Receiver) -> None:
     release = threading.Event()
 
     def wait(_: Any) -> int:
-        release.wait(30)
+        release.wait(PATIENCE)
         return 200
 
     away.answer = wait

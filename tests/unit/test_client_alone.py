@@ -22,6 +22,7 @@ from runtime.version import VERSION
 from tests.api_answers import WHOLE
 from tests.cluster import ROOT
 from tests.hostile import JOB_ID
+from tests.waiting import PATIENCE
 
 CLIENT = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text("utf-8"))["project"]
 SERVER = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -90,7 +91,7 @@ def needed(name: str, found: set[str]) -> set[str]:
 
 def test_the_wheel_works_where_nothing_else_is_installed(tmp_path: Path, api: str) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT / "client", check=True, capture_output=True, timeout=120)
+    subprocess.run(build, cwd=ROOT / "client", check=True, capture_output=True, timeout=PATIENCE)
     (wheel,) = tmp_path.glob("sluice_client-*.whl")
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as packed:
@@ -107,7 +108,7 @@ def test_the_wheel_works_where_nothing_else_is_installed(tmp_path: Path, api: st
     begin = f"import sys; sys.path.insert(0, {str(site)!r})\n"
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", begin + PROGRAM, api, JOB_ID],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[]\n"

@@ -23,7 +23,7 @@ from commandline.connection import Api
 from commandline.errors import ClientError
 from tests.cluster import ROOT
 from tests.hostile import ESCAPE, JOB, JOB_ID
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 JOBS = {"jobs": [JOB, {**JOB, "state": "COMPLETED_WITH_ERRORS", "organisation": ESCAPE}], "next": None}
 RAW = b"row,value\n1,\x1b[31m\xff\n"
@@ -73,7 +73,7 @@ def run(
         env=kept,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     told = f"{words!r} {redirect} {environment}: {done.returncode}\n{done.stdout!r}\n{done.stderr!r}"
@@ -189,7 +189,7 @@ def test_all_jobs_live_in_a_terminal(api: str, wide: int, environment: dict[str,
     if environment:
         assert not re.search("\x1b\\[[0-9;]*3[0-8][;m]", screen.written), "there are no colours"
     screen.press("q")
-    assert screen.child.wait(60) == 0
+    assert screen.child.wait(PATIENCE) == 0
     screen.shows("\x1b[?1049l")
     os.close(screen.mine)
 

@@ -16,7 +16,7 @@ from devstack import ports, state
 from devstack.errors import StackError
 from devstack.layout import Layout, write_atomically
 from devstack.lifecycle import status
-from devstack.processes import Identity, last_lines, me, start, stop
+from devstack.processes import Identity, last_lines, me, stand_back, start, stop
 from devstack.program import Program
 from devstack.servers import elasticsearch_launch, lockfile, unprivileged
 from devstack.servers.cache import cache_folder
@@ -156,6 +156,8 @@ def test_a_process_stands_back_as_far_as_its_program_says(tmp_path: Path) -> Non
     program = Program("ingest", 1, ("sleep", "60"), os.environ, tmp_path / "log", lambda: True, niceness=15)
     running = start(program, tmp_path)
     try:
+        assert psutil.Process(running.identity.pid).nice() == os.nice(0), "until it is ready"
+        stand_back(running, program.niceness)
         assert psutil.Process(running.identity.pid).nice() == 15
         session = Path(f"/proc/{running.identity.pid}/autogroup")
         if session.exists() and session.read_text().strip():

@@ -39,7 +39,7 @@ def test_a_process_that_kafka_does_not_hear_of_has_no_rights() -> None:
     asyncio.run(look())  # the event loop runs on
     now = 109.5
     assert not lease.valid
-    with pytest.raises(FencedError):
+    with pytest.raises(FencedError, match="had no heartbeat answered by Kafka"):
         lease.require()
     with pytest.raises(LostLeaseError, match=r"had no heartbeat answered by Kafka for more than 8\.0 s"):
         asyncio.run(lease.run())

@@ -27,6 +27,7 @@ from schemas.indices import data_mapping
 from schemas.jsonschema import MESSAGES
 from schemas.topics import DAY_MS, topics
 from tests.descriptors import DESCRIPTORS
+from tests.waiting import PATIENCE
 
 NAME = {"name": "name"}
 
@@ -204,7 +205,7 @@ def test_every_process_ends_at_once_with_the_sentence(command: list[str], tmp_pa
     nowhere = {"SLUICE_KAFKA_BOOTSTRAP": "127.0.0.1:1", "SLUICE_ELASTICSEARCH_URL": "http://127.0.0.1:1"}
     environment = {**os.environ, **own, **nowhere, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", *command]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode != 0 and "Traceback" not in ended.stderr
     assert "dataset pets, field 'a.b': 'a' is a field, so it can't be an object" in ended.stderr
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = "\n".join(f"def test_{number}(stack): pass" for number in range(20))
 
@@ -33,7 +35,7 @@ def test_a_run_without_its_servers_ends_at_once(
         env={**kept, variable: value.format(folder=tmp_path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode not in (0, 5), done.stdout + done.stderr

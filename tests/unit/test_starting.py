@@ -17,7 +17,7 @@ from runtime.process import CannotStartError
 from runtime.readiness import Readiness
 from runtime.settings import Settings
 from tests.forking import Forked
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 ROLES = ("processor", "ingest", "api.server")
 COMMANDS = (*ROLES, "runtime.provision")
@@ -45,7 +45,7 @@ def refused(module: str, home: Path, **more: str) -> str:
     """The last line of a start that fails."""
     log = home / "log"
     process = Forked(module, environment(home, **more), log)
-    code, told = process.wait(60), log.read_text("utf-8")
+    code, told = process.wait(PATIENCE), log.read_text("utf-8")
     assert code == 1 and "Traceback" not in told, told
     return told.strip().splitlines()[-1]
 
@@ -76,7 +76,7 @@ def test_an_operation_that_is_not_there_ends_the_process(module: str, tmp_path: 
 def test_a_port_that_is_taken_ends_the_api(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = started("api.server", tmp_path, SLUICE_API_PORT=str(taken.getsockname()[1]))
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1 and "address already in use" in told and "Traceback" not in told, told
 
 
@@ -95,7 +95,7 @@ def test_a_signal_counts_from_the_first_moment_on(module: str, tmp_path: Path) -
     begun = time.monotonic()
     wait_until(handled, "the process handles SIGTERM")
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and "Traceback" not in told, (told, time.monotonic() - begun)
 
 
@@ -107,7 +107,7 @@ def test_a_process_is_not_ready_because_an_earlier_one_was(module: str, tmp_path
     try:
         wait_until(lambda: not ready.exists(), "the file of the earlier process is gone")
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
         assert not ready.exists()
     finally:
         process.kill()

@@ -123,5 +123,5 @@ def test_forward_and_back_under_load(installed: Cluster, older: Code, people: Pe
     # Forward again, to take out what either version has written.
     replace(cluster, None)
     for job_id in (fresh, paused):
-        assert cluster.act(job_id, "rollback", wait=60)["state"] == "ROLLED_BACK"
+        assert cluster.act(job_id, "rollback")["state"] == "ROLLED_BACK"
         assert count(settings, job_id) == 0
