@@ -244,7 +244,7 @@ class ControlAgent:
         return True
 
     def _judged(self, before: Job | None, command: Command, context: Context) -> Reaction:
-        """What follows from a command. An unexpected error refuses this one command."""
+        """Decide on a command; returns what follows from it. An unexpected error refuses this one command."""
         try:
             return readable(react(before, command, context))
         except UndecodableError as error:

@@ -26,7 +26,7 @@ class Written(NamedTuple):
     topic: TopicName
     key: bytes
     value: bytes | None
-    """None: a tombstone."""
+    """The record's value; None: a tombstone."""
     headers: tuple[tuple[str, bytes], ...] = ()
     """The record's own headers, beside those that every record has: the trace of the command that led to it."""
 

@@ -170,7 +170,7 @@ def _asked(names: tuple[str, ...], columns: Mapping[str, str | None]) -> tuple[d
 
 @lru_cache(maxsize=64)
 def _called(dataset: Dataset) -> Mapping[str, Sequence[str]]:
-    """What a column may be called, folded -> the fields that are called so."""
+    """A name that a column may have, folded -> the fields with this name."""
     fields: dict[str, list[str]] = defaultdict(list)
     for column in dataset.fields:
         for called in dict.fromkeys(map(folded, (column.name, *column.aliases))):

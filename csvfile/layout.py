@@ -75,7 +75,7 @@ def layout_by(options: Options) -> Layout:
 
 
 def layout_of(recorded: Format | None) -> Layout:
-    """What was decided when a file was taken in."""
+    """The layout that the API recorded when the file came."""
     return Layout() if recorded is None else _layout(recorded.delimiter, recorded.skip_lines, recorded.comment)
 
 

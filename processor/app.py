@@ -244,7 +244,7 @@ class WorkerApp:
         assert self._copies is not None
         message = event.message
         if message.value != NO_OLD_REPORTS:
-            decode(message.value or b"", Command)  # what is no report is buried here, at its own place, and not copied
+            decode(message.value or b"", Command)  # a record that is no report becomes a dead letter here, and no copy
         at, headers = int(message.timestamp * 1000), _headers(message) or ()
         await self._copies.take(message.offset, at, message.key, message.value, headers, receipt)
 

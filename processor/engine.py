@@ -91,7 +91,7 @@ class Engine:
     # -- rebalancing -------------------------------------------------------------------------------------------------
 
     async def assigned(self, partitions: Collection[int]) -> None:
-        """These partitions of the rows topic are this worker's from now on: read their lanes, then begin."""
+        """Take over these partitions of the rows topic: read their lanes, then begin."""
         inherited = await self._ownership.take_over(partitions)
         if inherited.unclosed:
             self._tasks.of_partitions.start(self._await_quiescence(inherited.unclosed))
@@ -189,7 +189,7 @@ class Engine:
         self._checkpoints.acknowledge_later(event)
 
     def _meet(self, head: BlockHead, partition: int, loaded: Loaded, job: Job | None) -> None:
-        # Of a job that is not known yet each block has a place of its own, whatever the job's partitions are.
+        # While a job is not known yet, each of its blocks has a place of its own, whatever the job's partitions are.
         lane = self.lanes.obtain(head, partition, job.partitions if job else 1)
         if lane is None:
             return

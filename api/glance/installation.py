@@ -159,5 +159,5 @@ def _folder_bytes(root: Path) -> int:
             try:
                 total += (Path(folder) / name).lstat().st_size
             except OSError:
-                continue  # it has been removed meanwhile
+                continue  # the file has been removed meanwhile
     return total

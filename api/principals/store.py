@@ -34,7 +34,7 @@ class KafkaWriter:
         self._appender = appender
 
     async def append(self, name: str, record: PrincipalRecord | None) -> int:
-        """As `Writer` says."""
+        """See `Writer`."""
         value = None if record is None else encode(record)
         return await self._appender.append("principals", name.encode(), value)
 

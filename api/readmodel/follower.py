@@ -210,7 +210,7 @@ class _Needed:
 
     def places(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Where to begin on each partition."""
-        # The ends are looked up first: where no record is of that time, those that come meanwhile are not missed.
+        # Look up the ends first: if no record is of that time, records that come meanwhile are not missed.
         found = {place.partition: consumer.get_watermark_offsets(place, timeout=_KAFKA_SECONDS) for place in partitions}
         starts = {number: max(first, end - _LAST) for number, (first, end) in found.items()}
         if self._since is not None:

@@ -225,7 +225,7 @@ class Ownership:
         return int(end)
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` answers, from the event loop. Raises what it raises, or TimeoutError."""
+        """Run `work` in the event loop; returns what it returns. Raises what it raises, or TimeoutError."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(_CALL_SECONDS)

@@ -110,9 +110,9 @@ class KafkaWriter:
         self._appender = appender
 
     async def append(self, topic: TopicName, name: str, value: bytes | None) -> int:
-        """As `Writer` says."""
+        """See `Writer`."""
         return await self._appender.append(topic, name.encode(), value)
 
     async def end_of_events(self) -> int:
-        """As `Writer` says."""
+        """See `Writer`."""
         return await self._appender.end_of("job-events")

@@ -78,7 +78,7 @@ class Points(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int
     rows_of_a_job: int
     jobs_seconds: float
-    """So many jobs begin at one time: until the last one has ended."""
+    """From the common start of these jobs until the last one has ended."""
     jobs_cores: float
     behind_rows: int
     small_rows: int

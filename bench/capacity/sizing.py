@@ -74,7 +74,7 @@ def sized(load: Load, constants: Constants = CONSTANTS) -> Sized:
 
 
 def cluster_for(workers: int, kept_jobs: int = 0, partitions: int | None = None, organisations: int = 1) -> Cluster:
-    """So many workers, and what goes with them: three cores of Elasticsearch each, a reader for each eight."""
+    """A cluster of `workers` workers: for each four cores of Elasticsearch, for each four workers a reader, and one more."""
     return Cluster(
         workers=workers,
         partitions=partitions or max(8, workers),

@@ -54,7 +54,7 @@ class WayResult(msgspec.Struct, kw_only=True):
     unavailable: str | None = None
     """Why there are no figures of it, or no more."""
     compared_rows: int = 0
-    """So many rows were compared with the file, value by value, before anything was measured."""
+    """Rows that were compared with the file, value by value, before anything was measured."""
     sizes: list[Measured] = []
 
     def at(self, rows: int) -> Measured | None:

@@ -101,7 +101,7 @@ def _one(config: Settings, rows: int, owner: str) -> tuple[float, float]:
 
 
 def _together(config: Settings, jobs: int, rows: int) -> Figure:
-    """So many jobs, each of an organisation of its own, that begin at the same time."""
+    """Measure `jobs` jobs, each of an organisation of its own, that begin at the same time."""
     settle(config)
     api, before = Api(), _own_cpu(config)
     begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_SECONDS + jobs * LEAD_SECONDS_A_JOB)

@@ -49,7 +49,7 @@ class Event:
     name: str
     """``state`` when it has come into another state, ``progress`` when more of its rows are done."""
     id: str
-    """What a later connection begins behind."""
+    """The event's id: a later connection begins behind it."""
     job: Job
     """The job as it is then."""
 

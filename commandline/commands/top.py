@@ -206,7 +206,7 @@ def _keys() -> Iterator[Callable[[float], str | None]]:
 
 
 def _read(terminal: int) -> bytes:
-    """What has come from the terminal. Raises EOFError: the terminal was closed."""
+    """The keys that the terminal has sent. Raises EOFError: the terminal was closed."""
     try:
         found = os.read(terminal, 4096)
     except OSError:

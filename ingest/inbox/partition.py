@@ -80,7 +80,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class InboxContext:
-    """What the work on a partition needs to know."""
+    """The settings and look-ups for the work on a partition."""
 
     job: Callable[[str], Job | None]
     datasets: Mapping[str, Dataset]
@@ -99,7 +99,7 @@ class InboxContext:
 
 @dataclass(frozen=True, slots=True)
 class _JobIntake:
-    """What one job's rows need, looked up once a turn."""
+    """The dataset, limits and checks for one job's rows, looked up once a turn."""
 
     job: Job
     terms: Terms
@@ -278,7 +278,7 @@ class InboxPartition:
         self._batch.letters.append(Letter(record, reason[:MOST_REASON]))
 
     def _desk(self, job_id: str) -> _JobIntake | None:
-        """Where this job's rows are dealt with; None: it is not known, or its dataset is not."""
+        """What this job's rows need; None: the job or its dataset is not known."""
         if job_id not in self._desks:
             self._desks[job_id] = self._look_up(job_id)
         return self._desks[job_id]

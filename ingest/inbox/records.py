@@ -126,7 +126,7 @@ class RowMaker:
         self._absent = absent or {}
         self._known = frozenset(columns)
         self.least_bytes = 3 * len(self._columns) + sum(len(text.encode()) for text in self._absent.values())
-        """What a row without values takes in a block, at least."""
+        """Bytes that a row without values takes in a block, at least."""
         self._get: Callable[[Any], tuple[Value, ...]] = (
             itemgetter(*columns) if len(columns) > 1 else lambda values: (values[columns[0]],)
         )

@@ -86,7 +86,7 @@ class Conclusions:
             self.tasks.start(self._purge(job))
 
     def forget(self) -> None:
-        """The partitions are another worker's: it begins anew what has not been reported."""
+        """Forget what was begun: the partitions are another worker's, which begins again what has not been reported."""
         self.begun.clear()
 
     async def keep_alive(self) -> None:

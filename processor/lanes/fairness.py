@@ -20,7 +20,7 @@ class FairTurns:
         self._floor = 0.0
 
     def next(self, waiting: Collection[str]) -> str | None:
-        """Whose turn it is, of the jobs that have work; None: none has."""
+        """The job whose turn it is, among those that have work; None: none has."""
         if not waiting:
             return None
         chosen = min(waiting, key=lambda job_id: (max(self._given.get(job_id, 0.0), self._floor), job_id))
@@ -37,14 +37,14 @@ class FairTurns:
 
 
 class SharedTurns:
-    """Organisations share by their weights, and the jobs of one share its turns alike."""
+    """Organisations share turns by their weights, and the jobs of an organisation share its turns equally."""
 
     def __init__(self) -> None:
         self._organisations = FairTurns()
         self._jobs: dict[str, FairTurns] = {}
 
     def next(self, waiting: Mapping[str, str]) -> str | None:
-        """Whose turn it is, of the jobs that have work (job id -> organisation); None: none has."""
+        """The job whose turn it is, among those that have work (job id -> organisation); None: none has."""
         organisation = self._organisations.next(set(waiting.values()))
         if organisation is None:
             return None

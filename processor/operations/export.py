@@ -182,7 +182,7 @@ class Export:
 
     async def _release(self, work: Work) -> None:
         if work.job.input.frozen is not None:
-            with suppress(ApiError, TransportError):  # it ends by itself before long
+            with suppress(ApiError, TransportError):  # the point in time ends by itself before long
                 await work.sink.client.close_point_in_time(id=work.job.input.frozen)
 
     async def _stored(self, work: Work, action: Any) -> Any:

@@ -52,6 +52,9 @@ RIDDLES = (
     "errand",
     "wind_up",
     "heard_at",
+    r'"""(?:those|that) of ',
+    r'"""so (?:long|many|much|often|far|large|old) ',
+    r"one (?:worker|process)'s\.",
     r"section \d+ of the design",
 )
 """Words that hide who does what; plain ones have replaced them. Regular expressions, without upper case."""

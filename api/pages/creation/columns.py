@@ -202,7 +202,7 @@ def _shown(header: Header, head: bytes, dataset: Dataset, wanted: Wanted) -> dic
     ]
     given = {*match.fields, *match.missing}
     filled = {field.name: _default(field.default) for field in dataset.fields if field.name not in given}
-    # What the table shows in red needs no sentence besides.
+    # The table shows this column in red already: no sentence is needed.
     seen = match.missing or not all(row.decided for row in rows)
     return {
         "rows": rows,

@@ -84,7 +84,7 @@ class Rules:
         before = _decode(found.source)
         mark = _mark(before.pop("sluice", None))
         if mark.job_id == self.job_id:
-            # Its own write, whatever others have made of it since: a repeat does not write it again.
+            # The job's own write, whatever others have made of the document since: a repeat does not write it again.
             if mark.row_number == row.number:
                 return _DONE
             return twice(row, mark.row_number)

@@ -43,7 +43,7 @@ class Plan(msgspec.Struct, gc=False):
 
 
 class Round(msgspec.Struct):
-    """What becomes of the rows of a round whose image can't be kept now."""
+    """The rows of a round whose image can't be kept now, by what is to be done with them."""
 
     again: list[int]
     """Indices of rows that are to be decided again."""
