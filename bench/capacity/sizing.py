@@ -74,7 +74,7 @@ def sized(load: Load, constants: Constants = CONSTANTS) -> Sized:
 
 
 def cluster_for(workers: int, kept_jobs: int = 0, partitions: int | None = None, organisations: int = 1) -> Cluster:
-    """A cluster of `workers` workers: for each four cores of Elasticsearch, for each four workers a reader, and one more."""
+    """A cluster of `workers` workers: four cores of Elasticsearch for each; a reader for each four, and one more."""
     return Cluster(
         workers=workers,
         partitions=partitions or max(8, workers),
