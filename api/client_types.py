@@ -34,7 +34,7 @@ ANSWERS: Final = FOLDER / "answers.py"
 OPTIONS: Final = FOLDER / "options.py"
 _MADE: Final = "Made by `python -m api.client_types`; not to be edited."
 _NAMES: Final = {"MappingView": "ColumnMapping", "TestView": "WebhookTest"}
-"""Of structs that would be called as something else is in Python."""
+"""Struct -> the class in the client, where the struct's name would mean something else in Python."""
 
 
 def answers() -> str:

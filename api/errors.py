@@ -30,7 +30,7 @@ STATUS: Final[dict[int, str]] = {
 
 
 RETRY_SECONDS: Final = "10"
-"""After so many seconds may what was too much be tried again, where nothing says better."""
+"""Retry-After of a 429 that names no time of its own."""
 
 
 class ApiError(Exception):

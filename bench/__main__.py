@@ -89,7 +89,7 @@ def upload(
 
 @app.command()
 def start(
-    jobs: Annotated[int, typer.Option(min=1, help="That have ended.")] = 100_000,
+    jobs: Annotated[int, typer.Option(min=1, help="Ended jobs in the topics.")] = 100_000,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """How long each process takes to start, and its memory, where so many jobs that have ended are in the topics."""
@@ -111,7 +111,7 @@ def export(
     rows: Annotated[int, typer.Option(min=1)] = 300_000,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
     memory_rows: Annotated[
-        int, typer.Option(min=0, help="Of the largest export; 0: memory is not measured.")
+        int, typer.Option(min=0, help="Rows of the largest export; 0: memory is not measured.")
     ] = 2_000_000,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
@@ -235,11 +235,12 @@ def inbox(
 @app.command()
 def accidents(
     seeds: Annotated[
-        list[str] | None, typer.Option(metavar="N", help="Of the generated rows: 3, 1,2,3, or 1-5; more may follow.")
+        list[str] | None,
+        typer.Option(metavar="N", help="Seeds of the generated rows: 3, 1,2,3, or 1-5; more may follow."),
     ] = None,
     more: Annotated[list[str] | None, typer.Argument(metavar="SEEDS", help="More seeds.")] = None,
     files: Annotated[int, typer.Option(min=1, help="Clean files to look at.")] = 1000,
-    rows: Annotated[int, typer.Option(min=0, help="Of the uploads whose cost is measured; 0: none is.")] = 300_000,
+    rows: Annotated[int, typer.Option(min=0, help="Rows of the uploads whose cost is measured; 0: none is.")] = 300_000,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
@@ -288,9 +289,11 @@ def scale(
 @app.command()
 def flat(
     rows: Annotated[
-        int, typer.Option(min=10_000, help="Of the largest upload; 20000000 takes half an hour.")
+        int, typer.Option(min=10_000, help="Rows of the largest upload; 20000000 takes half an hour.")
     ] = 1_000_000,
-    at_once_rows: Annotated[int, typer.Option(min=1000, help="Of all jobs together that run at once.")] = 1_000_000,
+    at_once_rows: Annotated[
+        int, typer.Option(min=1000, help="Rows of all jobs together that run at once.")
+    ] = 1_000_000,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Time a row and memory with ever more rows, and with ever more jobs at once; an export's first row."""
@@ -373,7 +376,9 @@ def index(
 @app.command()
 def growth(
     kept: Annotated[list[int] | None, typer.Option(help="Ended jobs in the table; may be repeated.")] = None,
-    paused: Annotated[int, typer.Option(min=0, help="Then so many paused jobs, with a lane on each partition.")] = 500,
+    paused: Annotated[
+        int, typer.Option(min=0, help="Paused jobs that come after that, with a lane on each partition.")
+    ] = 500,
     commands: Annotated[int, typer.Option(min=10)] = 300,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
@@ -397,7 +402,7 @@ def growth(
 
 @app.command()
 def capacity(
-    rows: Annotated[int, typer.Option(min=10_000, help="Of an upload.")] = 200_000,
+    rows: Annotated[int, typer.Option(min=10_000, help="Rows of an upload.")] = 200_000,
     jobs: Annotated[int, typer.Option(min=1, help="Small jobs that begin at once.")] = 200,
     kept: Annotated[int, typer.Option(min=1, help="Ended jobs in the table.")] = 10_000,
     paused: Annotated[int, typer.Option(min=1, help="Paused jobs, with a lane on each partition.")] = 500,

@@ -19,7 +19,7 @@ from schemas.messages.blocks import RowBlock
 BAR = 150_000
 BLOCK_ROWS = 500
 ONE_IN = 20
-"""In a file with 5% bad rows, one row in so many has swapped columns."""
+"""In a file with 5% bad rows, one row in this many has swapped columns."""
 
 
 @dataclass(frozen=True, slots=True)

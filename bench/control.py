@@ -156,7 +156,7 @@ class LastWrite:
 
     def __init__(self, config: Settings) -> None:
         self.at = 0.0
-        """On the clock of time.perf_counter."""
+        """The time of the last write, by time.perf_counter."""
         self._url = f"{config.elasticsearch}/{data_index(config.prefix, 'people')}/_stats/indexing"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch)

@@ -48,7 +48,7 @@ class ExportFigures:
     tenth_seconds: float
     tenth_of_whole: float
     cpu_seconds: dict[str, float]
-    """Of one export of all rows, by role."""
+    """Processor time of one export of all rows, by role."""
     pause_ms: tuple[float, float]
     """From the request to the proof that nothing is written any more: median and 95th percentile."""
     resume_ms: float

@@ -39,7 +39,7 @@ class InboxFigures:
     moved_rows_per_second: float
     """Rows on another partition, which the reader moves to the home partition first."""
     cpu_seconds: float
-    """Of the reader, for the rows on the home partition."""
+    """Processor time of the reader, for the rows on the home partition."""
 
 
 def measure(rows: int) -> InboxFigures:

@@ -33,7 +33,7 @@ AFTER_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Of one process."""
+    """What the start of one process took."""
 
     role: str
     seconds: float

@@ -38,7 +38,7 @@ class UploadFigures:
     sluice_rows_per_second: float
     ratio: float
     cpu_seconds: dict[str, float]
-    """Of one upload, by role."""
+    """Processor time of one upload, by role."""
     cpu_microseconds_per_row: dict[str, float]
     """The same, of one row."""
     peak_megabytes: dict[str, float]

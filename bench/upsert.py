@@ -25,7 +25,7 @@ from schemas.indices import data_index
 
 WARM_UPS = 2
 CHANGED_PERCENT = 5
-"""Of the rows in the file of which most change nothing."""
+"""Rows that change something, in the file of which most change nothing."""
 PAUSES = 10
 
 

@@ -21,7 +21,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     if_busy: str = "refuse"
     """One of refuse, queue."""
     if_same: str = "refuse"
-    """Of a file that another job has applied for this organisation and dataset. One of refuse, allow."""
+    """What to do with a file that another job has applied for this organisation and dataset. One of refuse,
+    allow.
+    """
     raw: bool = False
     """Cells are taken and written as they are: no apostrophe before what a spreadsheet would take for a
     formula.
@@ -80,22 +82,22 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     alone.
     """
     rows_created: int
-    """Of the rows applied: new documents. The next three are the others; in a dry run all four say what would
-    be.
+    """Applied rows that made new documents. The next three count the other applied rows; in a dry run all four
+    say what would be.
     """
     rows_updated: int
     rows_unchanged: int
     rows_deleted: int
     rows_conflicting: int
-    """Of the failed rows: their key exists already. Counted where keys reach the organisation."""
+    """Failed rows whose key exists already. Counted where keys reach the organisation."""
     rows_missing: int
-    """Of the failed rows: their key names no document."""
+    """Failed rows whose key names no document."""
     rows_restored: int
-    """Of a rollback: rows whose document is as before the job. The next two are the others."""
+    """Rows of a rollback whose document is as before the job. The next two count the other rows."""
     rows_kept: int
-    """Others have changed the document since, so it is left as it is."""
+    """Rows whose document others have changed since: the rollback leaves it as it is."""
     rows_not_restored: int
-    """It could not be done."""
+    """Rows whose document the rollback could not restore."""
     percent: float
     rows_per_second: float | None = None
     eta_seconds: int | None = None
@@ -122,9 +124,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     skip_lines: int
     comment: str | None = None
     stored_bytes: int | None = None
-    """Of what was made of it, which the readers read: UTF-8, not compressed; null: the file is read as it was
-    sent.
-    """
+    """Bytes of the file that the readers read: UTF-8, not compressed; null: they read the file as it was sent."""
     stored_sha256: str | None = None
 
 
@@ -184,17 +184,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     COMPLETED_WITH_ERRORS, FAILED, ROLLING_BACK, ROLLBACK_PAUSED, ROLLED_BACK.
     """
     ended: bool
-    """Nothing more happens by itself: it has ended, or failed."""
+    """The job has ended or failed: it does not go on by itself."""
     phase: str
     """One of apply, undo."""
     epoch: int
     mode: str | None = None
-    """What it does with documents that its rows' keys name; null: keys do not reach further than the job, if it
-    has any. One of create, upsert, replace, update, delete.
+    """What the job does with documents that its rows' keys name; null: it has no keys, or they do not reach
+    further than the job. One of create, upsert, replace, update, delete.
     """
     budget: str
-    """Of row errors. Probing: only the first rows, until they have been judged; spent: the job paused itself
-    for them; waived: someone then resumed it. One of probing, open, spent, waived.
+    """How the row errors stand against `max_errors`. Probing: only the first rows are written, until they have
+    been judged; spent: the job paused itself for its row errors; waived: someone then resumed it. One of
+    probing, open, spent, waived.
     """
     reason: str | None = None
     options: Options
@@ -219,17 +220,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     date_from: str | None = None
     date_till: str | None = None
     awaits: str | None = None
-    """Of a job whose rows come by the inbox: what its sender still has to send."""
+    """What the sender of a job's rows still has to send to the inbox."""
     purging: bool = False
-    """All that holds its values is being removed."""
+    """A purge is removing everything that holds values of the job."""
     purged_at: str | None = None
-    """When nothing of that was left; the rows that it wrote stay."""
+    """When the last purge ended; the rows that the job wrote stay."""
     purge_problem: str | None = None
-    """What kept the last purge from its end; one that is asked for again goes on."""
+    """What kept the last purge from its end; ask for another purge to go on."""
     expired: dict[str, str] = {}
-    """Store -> when what it had of the job was removed, as its retention was over."""
+    """Store -> when the job's data was removed from it, as its retention was over."""
     waiting_for: str | None = None
-    """After ``?wait=`` ran out: what has not answered yet."""
+    """What the job still waits for when ``?wait=`` has run out."""
 
 
 class JobPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,7 +258,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: int
     bytes: int
-    """Of its file, from some of the rows."""
+    """Bytes of its file, estimated from some of the rows."""
     largest_before: int | None = None
     """Rows of the largest export of this organisation and dataset that was completed; null: there is none."""
     needs_confirm: bool
@@ -492,9 +493,9 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     One of job, organisation.
     """
     mode: str
-    """Of jobs that name none. One of create, upsert, replace, update, delete."""
+    """The mode of jobs that name none. One of create, upsert, replace, update, delete."""
     modes: list[str]
-    """Those that a job may name. One of create, upsert, replace, update, delete."""
+    """The modes that a job may name. One of create, upsert, replace, update, delete."""
     date_field: str | None = None
     fields: list[Field]
 
@@ -522,9 +523,9 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes on disk; null: not known now."""
 
     index_bytes: int | None = None
-    """In Elasticsearch, with replicas."""
+    """Bytes in Elasticsearch, with replicas."""
     file_bytes: int | None = None
-    """In the storage folder: files that were sent, and exports unless they are in a bucket."""
+    """Bytes in the storage folder: files that were sent, and exports unless they are in a bucket."""
 
 
 class Installation(msgspec.Struct, frozen=True, kw_only=True):
@@ -542,7 +543,7 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     oldest_paused: PausedJob | None = None
     stored: Stored
     out_of_reach: list[str]
-    """What does not answer or is not there, a sentence each; empty: everything is."""
+    """A sentence for each part that does not answer or does not run; empty: all parts do."""
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
@@ -554,7 +555,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     """From its start to its end, or to now."""
     seconds_paused: float
-    """Of these, those in which it was paused, or had failed and waited for somebody."""
+    """The part of these seconds in which the job was paused, or had failed and waited for a resume."""
     rows_per_second: float | None = None
     """Rows dealt with in each of the other seconds."""
 
@@ -575,7 +576,7 @@ class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     rows: int
     share: float
-    """Of the rows that the job has dealt with, from 0 to 1."""
+    """The share of the rows that the job has dealt with, from 0 to 1."""
     like: int
     """The first of its rows: ``errors?like=`` lists all that have the column and the reason of this one."""
     first: list[FirstRow]
@@ -767,11 +768,11 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     """Deliveries that were given up and are kept, to be sent again."""
     delivered_at: str | None = None
-    """When something was taken last."""
+    """When the receiver last took an event."""
     failing_since: str | None = None
     """When the oldest event came about that is not taken."""
     error: str | None = None
-    """What the last attempt failed with; null: it did not."""
+    """Why the last attempt failed; null: it did not fail."""
 
 
 class WebhookList(msgspec.Struct, frozen=True, kw_only=True):
@@ -811,11 +812,11 @@ class WebhookMade(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     """Deliveries that were given up and are kept, to be sent again."""
     delivered_at: str | None = None
-    """When something was taken last."""
+    """When the receiver last took an event."""
     failing_since: str | None = None
     """When the oldest event came about that is not taken."""
     error: str | None = None
-    """What the last attempt failed with; null: it did not."""
+    """Why the last attempt failed; null: it did not fail."""
     secret: str
     """``whsec_`` and base64, for the libraries of Standard Webhooks."""
 
@@ -835,11 +836,11 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """An event on its way to a webhook."""
 
     event_id: str
-    """What the receiver gets as ``webhook-id``."""
+    """The id that the receiver gets as ``webhook-id``."""
     type: str
     job_id: str
     url: str | None = None
-    """Of an address that the job named; null: the webhook's."""
+    """The address that the job named; null: the delivery goes to the webhook's."""
     status: str
     """One of pending, delivered, failed."""
     attempts: int
@@ -860,7 +861,7 @@ class DeliveryList(msgspec.Struct, frozen=True, kw_only=True):
 
     webhook_id: str
     total: int
-    """As many are kept: all that wait, and the newest of the others."""
+    """Deliveries that Sluice keeps: all that wait, and the newest of the others."""
     deliveries: list[Delivery]
 
 
@@ -878,14 +879,14 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     """The limit itself; of bytes a second the least."""
     unit: str
     used: int | None = None
-    """What counts against it now; null: it is one of each request, file or job."""
+    """What counts against the limit now; null: the limit is for each single request, file or job."""
     setting: str
     """The environment variable that sets it."""
     status: int
     """HTTP's, of a refusal."""
     meaning: str
     advice: str
-    """What to do where it is exceeded."""
+    """What to do about an exceeded limit."""
 
 
 class LimitList(msgspec.Struct, frozen=True, kw_only=True):

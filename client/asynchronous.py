@@ -190,7 +190,7 @@ class AsyncSluice:
     continue_upload = Asked(parts.continue_upload)
     file_offset = Asked(parts.file_offset)
 
-    # They are looked at.
+    # Reading jobs.
     job = Asked(reports.job)
     jobs = Each(reports.jobs)
     events = Each(following.events)
@@ -212,7 +212,7 @@ class AsyncSluice:
     undone_page = Asked(reports.undone_page)
     undone_csv = Each(downloads.undone_csv)
 
-    # They are changed.
+    # Changing jobs.
     pause = Asked(acting.pause)
     resume = Asked(acting.resume)
     terminate = Asked(acting.terminate)
@@ -224,7 +224,7 @@ class AsyncSluice:
     retry_errors = Asked(acting.retry_errors)
     act_on_many = Asked(acting.act_on_many)
 
-    # Others are told.
+    # Webhooks.
     create_webhook = Asked(notifying.create_webhook)
     webhooks = Asked(notifying.webhooks)
     webhook = Asked(notifying.webhook)

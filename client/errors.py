@@ -36,7 +36,7 @@ class Refused(SluiceError):
         super().__init__(message)
         self.message = message
         self.http_status = http_status
-        """Such as 409."""
+        """The HTTP status, such as 409."""
         self.status = status
         """The kind of refusal, such as FAILED_PRECONDITION; empty where a proxy has answered."""
         self.details = details
@@ -124,7 +124,7 @@ class _OfAJob(SluiceError):
     def __init__(self, message: str, job: Job) -> None:
         super().__init__(message)
         self.job = job
-        """As it was seen last."""
+        """The job as the client last saw it."""
 
 
 class NotReached(_OfAJob):

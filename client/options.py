@@ -15,7 +15,7 @@ class JobOptions(TypedDict, total=False):
     """Rows applied per second, at most; None: no limit."""
     if_busy: Literal["refuse", "queue"]
     if_same: Literal["refuse", "allow"]
-    """Of a file that another job has applied for this organisation and dataset."""
+    """What to do with a file that another job has applied for this organisation and dataset."""
     raw: bool
     """Cells are taken and written as they are: no apostrophe before what a spreadsheet would take for a
     formula.

@@ -186,7 +186,7 @@ class Sluice:
     continue_upload = Asked(parts.continue_upload)
     file_offset = Asked(parts.file_offset)
 
-    # They are looked at.
+    # Reading jobs.
     job = Asked(reports.job)
     jobs = Each(reports.jobs)
     events = Each(following.events)
@@ -208,7 +208,7 @@ class Sluice:
     undone_page = Asked(reports.undone_page)
     undone_csv = Each(downloads.undone_csv)
 
-    # They are changed.
+    # Changing jobs.
     pause = Asked(acting.pause)
     resume = Asked(acting.resume)
     terminate = Asked(acting.terminate)
@@ -220,7 +220,7 @@ class Sluice:
     retry_errors = Asked(acting.retry_errors)
     act_on_many = Asked(acting.act_on_many)
 
-    # Others are told.
+    # Webhooks.
     create_webhook = Asked(notifying.create_webhook)
     webhooks = Asked(notifying.webhooks)
     webhook = Asked(notifying.webhook)

@@ -31,14 +31,15 @@ Delimiter = Annotated[
 ]
 SkipLines = Annotated[int, typer.Option(metavar="N", min=0, help="Lines in front of the header to pass over.")]
 Comment = Annotated[
-    str | None, typer.Option(metavar="SIGN", help="Pass over lines in front of the header that begin with it.")
+    str | None,
+    typer.Option(metavar="SIGN", help="Pass over lines in front of the header that begin with this character."),
 ]
 Quote = Annotated[
     str | None, typer.Option(metavar="SIGN", help="What values are quoted with: a character, or single, double, none.")
 ]
 Escape = Annotated[
     str | None,
-    typer.Option(metavar="SIGN", help="A character, or backslash: the one behind it is part of the value."),
+    typer.Option(metavar="SIGN", help="A character, or backslash: the character behind it is part of the value."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check every row, write nothing.")]
 MaxErrors = Annotated[

@@ -36,13 +36,13 @@ from schemas.topics import DAY_MS
 log = logging.getLogger(__name__)
 
 _KEY_BYTES = 64
-"""Of a record that is no command, the history names the first bytes of the key: as many as a job id may have."""
+"""If a record is no command, the history names this many bytes of its key: as many as a job id may have."""
 PUT_BACK_SECONDS = 1.0
 """How often a report is put back about a job that this version does not understand."""
 SWEEP_MS = 3600 * 1000
 """How often the agent looks for jobs that ended long ago."""
 SWEEP_JOBS = 100
-"""The agent removes at most so many of them at a time: the sender of the next command waits meanwhile."""
+"""Ended jobs that the agent removes at a time, at most: the sender of the next command waits meanwhile."""
 
 
 class ControlAgent:
@@ -244,7 +244,7 @@ class ControlAgent:
         return True
 
     def _judged(self, before: Job | None, command: Command, context: Context) -> Reaction:
-        """What follows from a command. An unexpected error refuses this one command."""
+        """Decide on a command; returns what follows from it. An unexpected error refuses this one command."""
         try:
             return readable(react(before, command, context))
         except UndecodableError as error:

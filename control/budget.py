@@ -10,7 +10,7 @@ from __future__ import annotations
 from schemas.job import Job, LaneTotals
 
 PROBE_ROWS = 1000
-"""Rows of the probe. A percentage means nothing before so many."""
+"""Rows of the probe. A percentage of fewer rows means nothing."""
 
 
 def watched(job: Job) -> bool:
@@ -19,7 +19,7 @@ def watched(job: Job) -> bool:
 
 
 def probe_rows(job: Job) -> int | None:
-    """Blocks that begin behind so many rows must not be applied yet; None: any may be."""
+    """Blocks that begin behind this many rows must not be applied yet; None: any block may be."""
     return PROBE_ROWS if job.budget == "probing" and watched(job) else None
 
 

@@ -1,7 +1,7 @@
 """States and history of jobs that a newer version has written, as far as this one can read them. Pure.
 
 The rule for messages of other versions is in docs/decisions/0044-messages-of-other-versions.md: requests are read
-strictly, states tolerantly; and a process that does not understand a state keeps its hands off that job.
+strictly, states tolerantly; and a process that does not understand a state leaves that job alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from schemas.messages.formats import FORMAT
 
 
 class _Known(msgspec.Struct, frozen=True):
-    """What a state has in every version. Without one of these, it is no state of any."""
+    """The fields that a state has in every version; a record that lacks one is no state."""
 
     id: str
     operation: str
@@ -34,9 +34,9 @@ class _Known(msgspec.Struct, frozen=True):
 def newer_state(value: bytes) -> Job | None:
     """The job in a state that can't be decoded, if a newer version has written it; None: it is no state of any version.
 
-    It says so itself, in `needs`; or it has an option, or is in a state, of a name that is not known here. Fields that
-    can't be read are as in a new job, an unknown state reads as PAUSED, and `needs` is a format that this process has
-    not.
+    A newer version has written a state if `needs` says so, or if an option or the state has a name that this version
+    does not know. In the answer, fields that can't be read are as in a new job, an unknown state is PAUSED, and `needs`
+    is above this process's format.
     """
     try:
         known = decode(value, _Known)

@@ -26,9 +26,9 @@ class Written(NamedTuple):
     topic: TopicName
     key: bytes
     value: bytes | None
-    """None: a tombstone."""
+    """The record's value; None: a tombstone."""
     headers: tuple[tuple[str, bytes], ...] = ()
-    """Beside those that every record has: the trace of the command that led to it."""
+    """The record's own headers, beside those that every record has: the trace of the command that led to it."""
 
 
 Publish = Callable[[Sequence[Written]], Awaitable[None]]
@@ -77,7 +77,7 @@ class StatesAhead:
             del self._ahead[job.id]
 
     def forget(self) -> None:
-        """What is not written is another agent's to decide."""
+        """Forget the effects that are not written: the next agent decides on those commands again."""
         self._ahead.clear()
 
     def get(self, job_id: str) -> Job | None:

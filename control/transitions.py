@@ -87,7 +87,7 @@ class Transition:
     """The state that it leads to; None: the state stays what it was."""
     who: str
     cause: str
-    """What `who` does: together they are a sentence."""
+    """What `who` does; `who` and `cause` together are a sentence."""
     by: tuple[type | None, ...] = ()
     """The commands that stand for this event; None: no command, since the turn of a queued job comes by itself."""
     upon: tuple[type, ...] = ()
@@ -249,7 +249,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
         Inspected, (S.RUNNING,), None, WORKER, "finds nothing odd in the first rows", (RowsInspected,),
     ),
 )  # fmt: skip
-"""In the order of a job's life; the events that leave the state as it is and only take note come last."""
+"""The transitions in the order of a job's life; events that do not change the state come last."""
 
 
 def moved_by(request: type) -> frozenset[State]:

@@ -9,14 +9,15 @@ from schemas.bounds import MOST_COLUMNS
 from schemas.descriptors.datasets import Dataset
 
 _NAMED = 10
-"""So many columns of a header are named in a message, and so many characters of a name from a file."""
+"""Columns of a header that a message names, at most."""
 _NAME_CHARACTERS = 80
+"""Characters of a name from a file that a message shows."""
 _WRITTEN_CHARACTERS = 40
 """A longer name is not written out in an example of what to write."""
 
 
 def unnamed(names: Sequence[str]) -> str:
-    """Some columns have no name."""
+    """The refusal of a header with columns that have no name."""
     numbers = [str(number) for number, name in enumerate(names, start=1) if not name]
     which = f"column {numbers[0]} has" if len(numbers) == 1 else f"columns {_listed(numbers)} have"
     return (
@@ -27,19 +28,19 @@ def unnamed(names: Sequence[str]) -> str:
 
 
 def repeated(twice: Sequence[str]) -> str:
-    """These names stand there twice."""
+    """The refusal of a header in which these names appear twice."""
     if len(twice) == 1:
         return f"the column '{shown(twice[0])}' appears twice in the header; every column may appear once"
     return f"these columns appear twice in the header: {_names(twice)}; every column may appear once"
 
 
 def too_many(count: int) -> str:
-    """There are more columns than a job can have."""
+    """The refusal of a header with more columns than a job can have."""
     return f"{count:,} columns are too many: a file has at most {MOST_COLUMNS:,}"
 
 
 def misfit(dataset: Dataset, missing: Sequence[str], extra: Sequence[str]) -> str:
-    """Fields come from nowhere, or columns are no field's. Neither: no column is a field's."""
+    """The refusal of a header that lacks fields, or has columns that no field takes. Neither: no column is a field."""
     parts = [f"missing: {_listed(missing)}"] if missing else []
     parts += [f"unknown: {_names(extra)}"] if extra else []
     todo = []

@@ -50,11 +50,11 @@ class Match:
     """A header's columns, and the field of each."""
 
     names: tuple[str, ...]
-    """As the file has them."""
+    """The names of the columns as the file has them."""
     fields: tuple[str, ...]
     """For each of `names` its field, one of `ERROR_COLUMNS` as it is, or `PASSED_OVER`."""
     missing: tuple[str, ...] = ()
-    """Fields that come from nowhere."""
+    """Fields that have no column, no constant and no default."""
     problem: str | None = None
     """Why the header does not fit, in words; None: it does."""
     broken: bool = False
@@ -170,7 +170,7 @@ def _asked(names: tuple[str, ...], columns: Mapping[str, str | None]) -> tuple[d
 
 @lru_cache(maxsize=64)
 def _called(dataset: Dataset) -> Mapping[str, Sequence[str]]:
-    """What a column may be called, folded -> the fields that are called so."""
+    """A name that a column may have, folded -> the fields with this name."""
     fields: dict[str, list[str]] = defaultdict(list)
     for column in dataset.fields:
         for called in dict.fromkeys(map(folded, (column.name, *column.aliases))):

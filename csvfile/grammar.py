@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 DELIMITERS = (b",", b";", b"\t", b"|")
-"""Those that are looked for in a header, of which the first that fits is taken."""
+"""Delimiters that the reader looks for in a header; it takes the first that fits."""
 LINE_ENDS = re.compile(rb"[\r\n]+")
 
 _LINE_BYTES = 100

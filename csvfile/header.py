@@ -22,7 +22,7 @@ from csvfile.text.kinds import other_kind, other_text
 from schemas.descriptors.datasets import Dataset
 
 HEAD_BYTES = 256 * 1024
-"""A header has to lie within so many bytes, the blank lines in front of it included."""
+"""A header must end within these bytes, which include the blank lines in front of it."""
 
 _BLANK_LINES = re.compile(rb"(?:[ \t]*+[\r\n])*+")
 _FIRST_LINE = re.compile(rb"[^\r\n]*+[\r\n]")
@@ -73,7 +73,7 @@ def look_at_header(
         CsvFileError: there is no header at all.
     """
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise CsvFileError("the file is UTF-16, and was not made UTF-8 when it was taken in; send it again")
+        raise CsvFileError("the file is UTF-16, and was not converted to UTF-8 when it was sent; send it again")
     if (other := other_kind(head)) is not None:
         raise CsvFileError(other)
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0

@@ -35,7 +35,7 @@ class Layout:
 
     @property
     def delimiters(self) -> tuple[bytes, ...]:
-        """Those that the header may have."""
+        """The delimiters that the header may have."""
         return DELIMITERS if self.delimiter is None else (self.delimiter,)
 
 
@@ -75,7 +75,7 @@ def layout_by(options: Options) -> Layout:
 
 
 def layout_of(recorded: Format | None) -> Layout:
-    """What was decided when a file was taken in."""
+    """The layout that the API recorded when the file came."""
     return Layout() if recorded is None else _layout(recorded.delimiter, recorded.skip_lines, recorded.comment)
 
 

@@ -8,7 +8,7 @@ from csvfile.errors import CsvFileError
 from csvfile.grammar import count_lines
 
 QUOTE_SPAN_BYTES = 1024 * 1024
-"""A quote that is not closed within so many bytes fails the input, with a message that says where."""
+"""A quote that is not closed within these bytes fails the input, with a message that says where it opens."""
 
 _QUOTE = ord('"')
 _ENDS = b"\r\n"

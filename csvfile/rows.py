@@ -18,7 +18,7 @@ from schemas.messages.codec import encode
 csv.field_size_limit(2**31 - 1)
 
 _LINE_BYTES = 128
-"""A guess: so long is a line, or shorter."""
+"""A guess: most lines have at most these bytes."""
 _ODD_SIGNS = (b'"', b"\\")
 _BLANK_LINE = re.compile(rb"\n\n")
 _ODD = re.compile(rb'["\\\x00-\x09\x0b\x0c\x0e-\x1f]|\r(?!\n)|\n\r?\n')

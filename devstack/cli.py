@@ -84,7 +84,9 @@ def status(
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, add_help_option=False)
-def test(args: Annotated[list[str] | None, typer.Argument(help="For pytest, as they are.")] = None) -> None:
+def test(
+    args: Annotated[list[str] | None, typer.Argument(help="Arguments that go to pytest as they are.")] = None,
+) -> None:
     """Run the tests on a Kafka and an Elasticsearch of their own; ARGS go to pytest.
 
     Without ARGS, which is all of them, those that need no server run beside the others, in a process of their own.
@@ -107,7 +109,7 @@ def check() -> None:
 @app.command()
 def migrate(
     partitions: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Raise the partitions of rows, lanes and plans to so many.")
+        int | None, typer.Option(min=1, max=256, help="Raise the partitions of rows, lanes and plans to this number.")
     ] = None,
     roll_over: Annotated[
         str | None, typer.Option(metavar="DATASET", help="Begin another index for the rows of a dataset.")

@@ -82,7 +82,7 @@ class ViewConsumer:
     def follow(self, seconds: float = 0) -> None:
         """Take in the records that have come, or wait up to `seconds` for the first one."""
         first = self._consumer.poll(seconds)
-        # One call for all the others; alone it would wait for a whole batch.
+        # One call for all the other records: a call for them alone would wait for a whole batch.
         records = [] if first is None else [first, *self._consumer.consume(_AT_ONCE - 1, 0)]
         if not self.caught_up:
             # At the start most states are replaced by a later one: these need not be decoded.

@@ -40,7 +40,7 @@ class Outlet(Protocol):
         """Publish a report."""
 
     def count(self, source: SourceKind, rows: int, size: int) -> None:
-        """A block with so many rows and bytes has been published."""
+        """Count a published block of `rows` rows and `size` bytes."""
 
 
 class Stage(Enum):

@@ -12,7 +12,7 @@ from schemas.messages.plans import Plan
 
 
 class PlanValidity(Enum):
-    """What to do with a plan now."""
+    """The decision about a plan."""
 
     WAIT = "wait"
     """The control agent sends a plan before it writes the job's state: the state is still to come."""

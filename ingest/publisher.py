@@ -67,7 +67,7 @@ class BlockPublisher:
         self._produce(topic=self._rows, partition=partition, value=value, on_delivery=delivered)
 
     def count(self, source: Source, rows: int, size: int) -> None:
-        """A block with so many rows and bytes has been published, for the metrics."""
+        """Count a published block of `rows` rows and `size` bytes in the metrics."""
         self._metrics.published(source, 1, rows, size)
 
     @property

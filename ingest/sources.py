@@ -53,11 +53,11 @@ class SourceContext:
     encoded: Callable[[Block], bytes] = encode
     """A block as a message: those with rows sealed."""
     organisation: Callable[[str], str] = lambda _: "default"
-    """Of a job, by its id."""
+    """The organisation of a job, by the job's id."""
     quotas: QuotaBook = field(default_factory=QuotaBook)
 
     def of(self, job: Job) -> SourceContext:
-        """This one, with the limits that the job began with."""
+        """This context with the limits that the job began with."""
         its = job.limits
         if its is None:
             return self

@@ -62,7 +62,7 @@ class Chart:
     """By id, in the order in which Elasticsearch splits."""
     look: Look
     query: str = ""
-    """In KQL: which documents the chart reads."""
+    """Which documents the chart reads, in KQL."""
 
     def id(self, prefix: str) -> str:
         """The saved object's id."""

@@ -158,7 +158,7 @@ class WorkerApp:
             async for event in stream.noack().events():
                 try:
                     await when().wait()
-                    # What was fetched before a rebalance comes again to the worker that owns the partition now.
+                    # Records that were fetched before a rebalance come again to the worker that now owns the partition.
                     if event.message.generation_id != self.app.consumer_generation_id:
                         continue
                     self._lease.require()
@@ -244,7 +244,7 @@ class WorkerApp:
         assert self._copies is not None
         message = event.message
         if message.value != NO_OLD_REPORTS:
-            decode(message.value or b"", Command)  # what is no report is buried here, at its own place, and not copied
+            decode(message.value or b"", Command)  # a record that is no report becomes a dead letter here, and no copy
         at, headers = int(message.timestamp * 1000), _headers(message) or ()
         await self._copies.take(message.offset, at, message.key, message.value, headers, receipt)
 

@@ -27,7 +27,7 @@ def operations(settings: Settings, storage: Storage, undecoded: AsyncElasticsear
 
 
 def catalog(settings: Settings) -> Catalog:
-    """What admission must know of the operations and datasets."""
+    """The kinds of operations and the datasets, for admission."""
     return Catalog(
         operations=kinds(settings.operations),
         datasets=load_datasets(settings.datasets_folder),

@@ -43,11 +43,11 @@ from schemas.messages.codec import decode
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
-"""So much longer than one request may take does a revocation wait for what is in flight."""
+"""A revocation waits for this many seconds beyond one request's longest time."""
 
 
 class Engine:
-    """One worker's. `assigned`, `revoked` and `dispatch` are called by the Faust app; `run` does the work."""
+    """Does a worker's work in `run`. The Faust app calls `assigned`, `revoked` and `dispatch`."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Engine:
     # -- rebalancing -------------------------------------------------------------------------------------------------
 
     async def assigned(self, partitions: Collection[int]) -> None:
-        """These partitions of the rows topic are this worker's from now on: read their lanes, then begin."""
+        """Take over these partitions of the rows topic: read their lanes, then begin."""
         inherited = await self._ownership.take_over(partitions)
         if inherited.unclosed:
             self._tasks.of_partitions.start(self._await_quiescence(inherited.unclosed))
@@ -124,9 +124,9 @@ class Engine:
     async def revoked(self, lost: bool = False, patience: float | None = None) -> None:
         """The partitions may become another worker's: stop, wait for what is in flight, write the checkpoints.
 
-        `lost`: they may be another's already, whose checkpoints this worker's must not replace. `patience`: so many
-        seconds it waits, at most; None: as long as a request may take. What is in flight then leaves its partitions
-        unclosed.
+        `lost`: another worker may own them already, whose checkpoints this worker must not replace. `patience`: seconds
+        that it waits, at most; None: as long as a request may take. Requests that are in flight after that leave their
+        partitions unclosed.
         """
         self._assigned = False
         self.ready.clear()
@@ -189,7 +189,7 @@ class Engine:
         self._checkpoints.acknowledge_later(event)
 
     def _meet(self, head: BlockHead, partition: int, loaded: Loaded, job: Job | None) -> None:
-        # Of a job that is not known yet each block has a place of its own, whatever the job's partitions are.
+        # While a job is not known yet, each of its blocks has a place of its own, whatever the job's partitions are.
         lane = self.lanes.obtain(head, partition, job.partitions if job else 1)
         if lane is None:
             return

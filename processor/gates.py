@@ -25,7 +25,7 @@ class Gates:
     lanes: Lanes
 
     def of_blocks(self, job: Job, lanes: Collection[Lane]) -> Gate:
-        """For blocks: nothing is written for a job in another epoch, nor for a lane that is another worker's."""
+        """The gate for writing blocks: closed once the job is in another epoch, or a lane is another worker's."""
 
         def gate() -> None:
             self._require(all(map(self.lanes.is_current, lanes)))
@@ -36,7 +36,7 @@ class Gates:
         return gate
 
     def of_second_half(self, gate: Gate) -> Gate:
-        """For what follows from a write that is done: open for the first try, while the lease holds; then as `gate`.
+        """The gate for a request that completes a finished write: for the first try only the lease counts, then `gate`.
 
         A pause waits for it, as for anything in flight.
         """
@@ -44,7 +44,8 @@ class Gates:
         return lambda: next(gates)()
 
     def of_conclusion(self, job: Job) -> Gate:
-        """For what is done once for a job: only the owner of partition 0 does it, in the epoch that asked for it."""
+        """The gate for steps that are done once for a job: open in the owner of partition 0, in the epoch that asked
+        for the step."""
 
         def gate() -> None:
             now = self.jobs.get(job.id)
@@ -53,7 +54,7 @@ class Gates:
         return gate
 
     def of_sweep(self) -> Gate:
-        """For deleting what jobs that are over have left: the owner of partition 0 does it."""
+        """The gate for deleting what ended jobs have left: open in the owner of partition 0."""
         return lambda: self._require(CONCLUDING in self.lanes.owned)
 
     def _require(self, owned: bool) -> None:
@@ -63,7 +64,7 @@ class Gates:
 
 
 def for_several(some_pass: Callable[[], bool]) -> Gate:
-    """For a request that several jobs have a part in: closed where none of them passes its own gate."""
+    """The gate for a request of several jobs: closed if none of the jobs passes its own gate."""
 
     def gate() -> None:
         if not some_pass():
@@ -73,4 +74,4 @@ def for_several(some_pass: Callable[[], bool]) -> Gate:
 
 
 def unguarded() -> None:
-    """For reports, which need none: their ids are fixed, and a job's report never goes back to an older state."""
+    """The gate for reports, always open: their ids are fixed, and a job's report never goes back to an older state."""

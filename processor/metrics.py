@@ -72,14 +72,14 @@ class WorkerMetrics(ProcessMetrics):
         self._pausing: dict[str, int] = {}
 
     def batch_done(self, operation: str, outcomes: Sequence[Outcome], seconds: float, size: int = 0) -> None:
-        """Some blocks of `size` bytes were applied or undone."""
+        """Count blocks of `size` bytes that were applied or undone."""
         for name in ("applied", "failed", "undone"):
             self.rows.labels(operation, name).inc(sum(getattr(outcome, name) for outcome in outcomes))
         self.bytes.labels(operation).inc(size)
         self.batch_seconds.labels(operation).observe(seconds)
 
     def rows_refused(self, operation: str, errors: Sequence[RowError]) -> None:
-        """These rows of a batch became row errors."""
+        """Count rows of a batch that became row errors."""
         for kind, count in Count(map(kind_of, errors)).items():
             self.row_errors.labels(operation, kind).inc(count)
 

@@ -14,17 +14,18 @@ class Outcome:
     undone: int = 0
     last_row: int = 0
     created: int = 0
-    """Of the applied rows, where others may change the documents: new documents. The next three are the others."""
+    """Applied rows that made new documents, where other jobs may change documents. The next three count the other
+    applied rows."""
     updated: int = 0
     unchanged: int = 0
     deleted: int = 0
     conflicting: int = 0
-    """Of the failed rows: their key exists already."""
+    """Failed rows whose key exists already."""
     missing: int = 0
-    """Of the failed rows: their key names no document."""
+    """Failed rows whose key names no document."""
     restored: int = 0
-    """Of a rollback: rows whose document is as before the job."""
+    """Rows of a rollback whose document is as before the job."""
     kept: int = 0
-    """Others have changed the document since."""
+    """Rows of a rollback whose document others have changed since."""
     not_restored: int = 0
-    """It could not be done."""
+    """Rows of a rollback whose document could not be restored."""

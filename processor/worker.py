@@ -46,8 +46,8 @@ from schemas.topics import topic_name
 log = logging.getLogger("processor")
 
 DRAIN_SECONDS = 10.0
-"""A worker that stops waits so long for requests in flight, at most. If some are not answered then, it leaves its
-partitions unclosed, and their next owner waits for what may still come of them."""
+"""Seconds that a stopping worker waits for requests in flight, at most. If Elasticsearch has not answered all of them
+by then, the worker leaves its partitions unclosed, and their next owner waits for the late requests."""
 
 
 MEASURE_SECONDS = 2.0

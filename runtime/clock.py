@@ -23,7 +23,7 @@ class Clock:
     monotonic: Callable[[], float] = time.monotonic
     """Seconds that only grow, for what is measured."""
     sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep
-    """Waits for so many seconds."""
+    """Waits for a number of seconds."""
 
 
 SYSTEM_CLOCK: Final = Clock()

@@ -38,7 +38,7 @@ def load_datasets(folder: Path | None = None) -> dict[str, Dataset]:
 
 
 def require_datasets(folder: Path | None) -> None:
-    """For the start of a process: ends it with a sentence and exit code 1 if a descriptor can't be used."""
+    """End the process with a sentence and exit code 1 if a descriptor can't be used. Call this at its start."""
     try:
         load_datasets(folder)
     except DatasetError as error:

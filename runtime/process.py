@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 FAILED: Final = 1
 STOP_SECONDS: Final = 18.0
-"""A process has ended so long after a signal, whatever hangs then. Docker and Kubernetes kill it later."""
+"""A process ends within this time after a signal, even if something hangs. Docker and Kubernetes would kill it
+later."""
 
 
 at_end: list[Callable[[], object]] = []
@@ -101,7 +102,7 @@ def end(code: int) -> NoReturn:
 
 
 def end_within(seconds: float = STOP_SECONDS, code: int = FAILED) -> None:
-    """Let the process end so long from now at the latest. To be called when it has been told to stop."""
+    """End the process `seconds` from now at the latest. Call this when the process has been told to stop."""
     watchdog = threading.Timer(seconds, _too_late, (seconds, code))
     watchdog.daemon = True
     watchdog.start()
@@ -172,7 +173,7 @@ def _end_on_signals(code: int) -> None:
 
 def _too_late(seconds: float, code: int) -> None:
     log.error(
-        "this process was to end %g s ago, and something in it hangs: it ends now",
+        "this process should have ended %g s ago; it is ended now, since something in it hangs",
         seconds,
         extra=as_event("process.hangs"),
     )

@@ -42,7 +42,7 @@ class Readiness:
         self.ready = True
 
     def clear(self) -> None:
-        """It is not ready any more: it stops, or it waits."""
+        """Note that the process is not ready any more: it stops, or it waits."""
         self.ready = False
         try:
             if self._file is not None:

@@ -325,7 +325,7 @@ class Settings(BaseSettings):
 
     @property
     def request_age_seconds(self) -> float:
-        """So long after a worker has died may a request of it still be carried out."""
+        """Elasticsearch may still carry out a request of a worker for this long after the worker's death."""
         return self.request_timeout_seconds + self.late_request_seconds
 
     @property

@@ -41,7 +41,7 @@ PartitionCount = Annotated[int, Meta(ge=1, le=MOST_PARTITIONS)]
 Counter = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 """Epochs and runs."""
 Offset = Annotated[int, Meta(ge=-1, le=2**62)]
-"""Of a record in Kafka; -1: none."""
+"""The offset of a record in Kafka; -1: none."""
 LAST_MOMENT: Final = 253_402_300_799_999
 """The end of the year 9999, milliseconds since 1970: Python has no later time."""
 Timestamp = Annotated[int, Meta(ge=0, le=LAST_MOMENT)]
@@ -84,7 +84,7 @@ JobId = Annotated[
 ]
 Reason = Annotated[str, Meta(max_length=MOST_REASON)]
 Name = Annotated[str, Meta(max_length=200)]
-"""Of a person or a service, an operation, a dataset, an organisation."""
+"""The name of a person, a service, an operation, a dataset or an organisation."""
 Day = Annotated[str, Meta(max_length=40)]
 When = Annotated[str, Meta(max_length=40, description="ISO 8601 with an offset, such as 2026-01-31T22:00:00Z")]
 """A time, as callers of REST write it."""

@@ -14,9 +14,9 @@ from typing import Any, Final
 from schemas.indices import data_index
 
 LEAD_MS: Final = 10 * 60 * 1000
-"""A generation is made so long before its time: until then every worker has learned of it."""
+"""A worker makes a generation this long before jobs write into it: by then every worker knows it."""
 KNOWN_MS: Final = 5 * 60 * 1000
-"""What a worker has looked up holds for jobs that are made so much later, at most. Clocks may differ by as much."""
+"""A worker's look-up holds for jobs that are made at most this much later. Clocks may differ by as much."""
 SINCE: Final = "sluice_since"
 """In the mapping's ``_meta``: the time from which on jobs write into the index, milliseconds since 1970."""
 

@@ -85,7 +85,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     """Rows applied per second, at most; None: no limit."""
     if_busy: Literal["refuse", "queue"] = "refuse"
     if_same: Literal["refuse", "allow"] = "refuse"
-    """Of a file that another job has applied for this organisation and dataset."""
+    """What to do with a file that another job has applied for this organisation and dataset."""
     raw: bool = False
     """Cells are taken and written as they are: no apostrophe before what a spreadsheet would take for a formula."""
     mapping: MappingName | None = None
@@ -131,7 +131,7 @@ MODE_OPTIONS: Final = ("mode", "empty")
 
 
 def given(options: Options, names: tuple[str, ...]) -> dict[str, Any]:
-    """Those of the options of these names that are not as they are by themselves."""
+    """The options of these names that differ from their defaults."""
     plain = Options()
     return {name: getattr(options, name) for name in names if getattr(options, name) != getattr(plain, name)}
 
@@ -153,9 +153,9 @@ class Format(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a file is written, as it was sent. The file in storage has no compression, and is UTF-8."""
 
     bytes: ByteCount | None = None
-    """Of the file that was sent, where another one was made of it; `Source.bytes` is that one's."""
+    """Bytes of the file that was sent, if the API converted it; `Source.bytes` is the size of the converted file."""
     sha256: Digest | None = None
-    """The same."""
+    """The SHA-256 of the file that was sent, if the API converted it."""
     compression: Compression | None = None
     """``gzip`` or ``zip``; None: it was not compressed."""
     encoding: EncodingName | None = None
@@ -204,7 +204,7 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     blocks_per_partition: tuple[RowCount, ...] = ()
     """Blocks on each partition; set when `ended`."""
     frozen: str | None = None
-    """Of an export: the point in time of Elasticsearch it reads. Once it is in the job's state it stays."""
+    """The point in time of Elasticsearch that an export reads. Once the job's state has one, it keeps it."""
     rows_total: RowCount | None = None
     """All rows there are to read, where that is known before they are read."""
 
@@ -234,24 +234,25 @@ class LaneTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     last_row: RowCount = 0
     """The highest row number that was sent to be written; 0: none."""
     rows_created: RowCount = 0
-    """Of the rows applied under keys of the organisation: new documents. The next three are the others of them."""
+    """Rows applied under keys of the organisation that made new documents. The next three count the others of these
+    rows."""
     rows_updated: RowCount = 0
     rows_unchanged: RowCount = 0
     rows_deleted: RowCount = 0
     rows_conflicting: RowCount = 0
-    """Of the failed rows: those whose key exists already."""
+    """Failed rows whose key exists already."""
     rows_missing: RowCount = 0
-    """Of the failed rows: those whose key names no document."""
+    """Failed rows whose key names no document."""
     rows_restored: RowCount = 0
-    """Of a rollback: documents that are as they were before the job, or gone if there were none. The next two are the
-    others that it was to deal with."""
+    """Documents that a rollback has made as they were before the job, or removed if there were none. The next two count
+    the other documents."""
     rows_kept: RowCount = 0
-    """Others have changed the document since."""
+    """Documents that others have changed since, which the rollback leaves as they are."""
     rows_not_restored: RowCount = 0
-    """Elasticsearch refused it, or what was there before is not kept any more."""
+    """Documents that Elasticsearch refused, or whose before-image is not kept any more."""
 
     def __add__(self, other: LaneTotals) -> LaneTotals:
-        """Both together; of a job's row numbers the highest."""
+        """The sum of both; `last_row` is the higher one."""
         sums = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
         return LaneTotals(**sums, last_row=max(self.last_row, other.last_row))
 
@@ -314,32 +315,33 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     """0 while rows are applied first; each retry of row errors, and each round of a rollback, is the next one. Blocks,
     plans and reports carry it."""
     halting: bool = False
-    """In a rollback: it is to pause as soon as every lane has stopped."""
+    """The rollback is to pause as soon as every lane has stopped."""
     checking: bool = False
-    """In a rollback: every block is undone, and a worker counts what is left."""
+    """The rollback has undone every block, and a worker counts what is left."""
     force: bool = False
-    """In a rollback: what others have changed since is restored as well."""
+    """The rollback also restores documents that others have changed since."""
     undo_rows: RowCount = 0
-    """In a rollback: the highest row number to undo."""
+    """The highest row number that the rollback has to undo."""
     finishing: bool = False
     """Every block is applied, and a worker makes the job's file of their parts."""
     budget: Literal["probing", "open", "spent", "waived"] = "open"
-    """Of row errors. Probing: rows behind the first ones wait until these have been judged; spent: the job paused
-    itself for its errors; waived: it was resumed then, so it does not do so again."""
+    """How the row errors stand against `max_errors`. Probing: rows behind the first ones wait until these have been
+    judged; spent: the job paused itself for its errors; waived: it was resumed after that, and does not pause for
+    errors again."""
     inspection: Literal["none", "due", "done", "suspicious", "waived"] = "none"
-    """Of the first rows. Due: none is written before a worker has looked at them; suspicious: the job pauses itself for
-    what they look like; waived: it was resumed then."""
+    """Whether a worker has looked at the first rows. Due: no row is written before that; suspicious: the job pauses
+    itself for what the first rows look like; waived: it was resumed after that."""
     suspicion: Suspicion | None = None
     """The accident that the first rows look like."""
     reason: str | None = None
     options: Options = Options()
     mode: Mode | None = None
-    """How it writes under keys of the organisation; None: its documents are its own, by their ids."""
+    """How the job writes under keys of the organisation; None: its documents are its own, by their ids."""
     source: Source = Source()
     request: str | None = None
-    """Digest of the request that made it: the same request again is a repeat, and any other is not."""
+    """Digest of the request that made the job: the same request again is a repeat, and any other is not."""
     draft: bool = False
-    """It was made before its file came."""
+    """The job was made before its file came."""
     started_from: str | None = None
     """The dry run that this is the real job of."""
     retry: Source | None = None
@@ -371,12 +373,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     sealed: bool = False
     """Its blocks in Kafka are encrypted with a key of its own."""
     limits: BlockLimits | None = None
-    """Of its blocks; None: an older version has made it, and each reader takes its own."""
+    """The limits of the job's blocks; None: an older version has made the job, and each reader uses its own limits."""
     needs: Counter = 0
     """The least `FORMAT` of a process that may work on this job, see docs/decisions/0044-messages-of-other-versions.md.
     """
     purging: bool = False
-    """What holds its values is being removed."""
+    """A purge is removing everything that holds values of the job."""
     purged_at: Timestamp | None = None
     """When nothing of that was left."""
     purge_problem: str | None = None

@@ -13,7 +13,7 @@ from itertools import accumulate
 
 LONGEST_NAME = 255
 MAPPING_FIELDS = 1000
-"""Of an index, objects that paths stand for included (``index.mapping.total_fields.limit``)."""
+"""Fields of an index, at most, with the objects that paths stand for (``index.mapping.total_fields.limit``)."""
 OWN_FIELDS = 4
 """The object ``sluice`` of each document, and what is in it."""
 DEEPEST = 20

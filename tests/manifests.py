@@ -98,7 +98,7 @@ def render(folder: Path) -> list[Json]:
 
 
 def of_kind(objects: list[Json], *kinds: str) -> list[Json]:
-    """Those of these kinds."""
+    """The objects of these kinds."""
     return [item for item in objects if item["kind"] in kinds]
 
 

@@ -72,7 +72,7 @@ class Things:
     time: int = 0
     operation: Upload = field(default_factory=Upload)
     sink: BulkSink | None = None
-    """That of the worker; None: it has died, another one begins."""
+    """The worker's sink; None: the worker has died, another one begins."""
 
     # -- what the store has ------------------------------------------------------------------------------------------
 

@@ -25,14 +25,14 @@ _MEMBERS_SECONDS: Final = 5.0
 _STORED_SECONDS: Final = 60.0
 _REACHED_SECONDS: Final = 2.0
 _WAIT_SECONDS: Final = 0.3
-"""So long a page waits for what is being asked: on its first look it would know nothing else."""
+"""A page waits this long for Kafka's and Elasticsearch's numbers before it is shown without them."""
 _JOBS_A_TURN: Final = 250
 _MOST_CALLERS: Final = 100
 
 
 @dataclass(slots=True)
 class Surroundings:
-    """What is asked of others, in the background: no page waits for it."""
+    """Numbers that the API gets from Kafka, Elasticsearch and the storage folder in the background."""
 
     members: Lately[Members]
     reached: Lately[tuple[bool, str]]
@@ -44,7 +44,7 @@ class Surroundings:
 
 
 def surroundings(request: Request) -> Surroundings:
-    """Those of the app that serves this request."""
+    """The surroundings of the app that serves this request."""
     state, parts = request.app.state, services(request)
     if not hasattr(state, "surroundings"):
         state.surroundings = Surroundings(
@@ -121,7 +121,7 @@ async def _reached(parts: Services) -> tuple[bool, str]:
 
 
 def _out_of_reach(members: Members | None, reached: tuple[bool, str] | None) -> list[str]:
-    """What does not answer, or is not there, a sentence each."""
+    """A sentence for each part that does not answer or does not run."""
     kafka, elasticsearch = reached or (True, "ok")
     found = [] if kafka else ["Kafka does not answer: no command can be given, and no row moves."]
     if elasticsearch != "ok":
@@ -158,5 +158,5 @@ def _folder_bytes(root: Path) -> int:
             try:
                 total += (Path(folder) / name).lstat().st_size
             except OSError:
-                continue  # it has been removed meanwhile
+                continue  # the file has been removed meanwhile
     return total

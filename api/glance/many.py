@@ -91,8 +91,8 @@ async def _chosen(
 ) -> tuple[list[Job], list[Outcome]]:
     """The jobs that the command is for, the busiest first; and what there is to say of others.
 
-    Of jobs that are not named those are left out for which the command would change nothing, unless they are at work:
-    who stops all jobs wants to know of those that can't be stopped now.
+    Leaves out jobs that are not named and that the command would not change, unless they are at work: a person who
+    stops all jobs wants to know which can't be stopped now.
     """
     found: list[Job] = []
     others: list[Outcome] = []

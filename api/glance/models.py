@@ -32,7 +32,7 @@ class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     rows: int
     share: float
-    """Of the rows that the job has dealt with, from 0 to 1."""
+    """The share of the rows that the job has dealt with, from 0 to 1."""
     like: int
     """The first of its rows: ``errors?like=`` lists all that have the column and the reason of this one."""
     first: list[FirstRow]
@@ -103,9 +103,9 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes on disk; null: not known now."""
 
     index_bytes: int | None
-    """In Elasticsearch, with replicas."""
+    """Bytes in Elasticsearch, with replicas."""
     file_bytes: int | None
-    """In the storage folder: files that were sent, and exports unless they are in a bucket."""
+    """Bytes in the storage folder: files that were sent, and exports unless they are in a bucket."""
 
 
 class Installation(Stats, frozen=True, kw_only=True):
@@ -117,7 +117,7 @@ class Installation(Stats, frozen=True, kw_only=True):
     oldest_paused: PausedJob | None
     stored: Stored
     out_of_reach: list[str]
-    """What does not answer or is not there, a sentence each; empty: everything is."""
+    """A sentence for each part that does not answer or does not run; empty: all parts do."""
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +129,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
     """From its start to its end, or to now."""
     seconds_paused: float
-    """Of these, those in which it was paused, or had failed and waited for somebody."""
+    """The part of these seconds in which the job was paused, or had failed and waited for a resume."""
     rows_per_second: float | None
     """Rows dealt with in each of the other seconds."""
 
@@ -167,13 +167,13 @@ class ManyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     all: bool = False
     reason: bounds.Reason | None = None
     keep_rows: bool = False
-    """Of terminate only: leave the rows that are written."""
+    """For terminate only: leave the rows that are written."""
     force: bool = False
-    """Of rollback only: also what others have changed since."""
+    """For rollback only: also restore documents that others have changed since."""
     partial: bool = False
-    """Of rollback only: also if some of what the jobs wrote over is not kept any more."""
+    """For rollback only: also if some before-images are not kept any more."""
     resume_at: bounds.When | None = None
-    """Of pause only: when the jobs go on by themselves."""
+    """For pause only: when the jobs go on by themselves."""
     preview: bool = False
     """Only say which jobs and how many rows it concerns."""
 

@@ -36,7 +36,7 @@ from schemas.job import RESTING, Job
 MOST_POINTS: Final = 120
 SPARK_POINTS: Final = 24
 _FRESH_MS: Final = 4000
-"""So long a job's sparkline is shown as it is."""
+"""The API computes a job's sparkline anew once it is this old."""
 _SETTLED_MS: Final = 20_000
 """After its end a job's last records are found within this time: then its sparkline stays as it is."""
 _KEPT: Final = 4096
@@ -117,7 +117,7 @@ class OverTime:
 
 
 def over_time(request: Request) -> OverTime:
-    """That of the app that serves this request."""
+    """The `OverTime` of the app that serves this request."""
     state = request.app.state
     if not hasattr(state, "over_time"):
         state.over_time = OverTime(services(request))

@@ -59,7 +59,7 @@ def span_of(job: Job, now: int, most: int) -> Span | None:
 def aggregation(span: Span) -> dict[str, Any]:
     """The aggregation of Elasticsearch that counts what was dealt with in each stretch."""
     sums = {name: {"sum": {"field": f"added.{name}"}} for name in _COUNTS}
-    # Rows of a retry count for the rate; dealt with they have been before.
+    # Rows of a retry count for the rate, though the job has dealt with them before.
     first = {"filter": {"term": {"run": 0}}, "aggs": {name: sums[name] for name in _COUNTS[:2]}}
     stretches = {"field": "at", "fixed_interval": f"{span.interval}ms", "min_doc_count": 1}
     return {"date_histogram": stretches, "aggs": {**sums, "first": first}}

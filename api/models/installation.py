@@ -36,9 +36,9 @@ class DatasetView(msgspec.Struct, frozen=True, kw_only=True):
     key_scope: KeyScope
     """How far the key reaches: in ``organisation`` there is one document a key, which later jobs may change."""
     mode: Mode
-    """Of jobs that name none."""
+    """The mode of jobs that name none."""
     modes: list[Mode]
-    """Those that a job may name."""
+    """The modes that a job may name."""
     date_field: str | None
     fields: list[FieldView]
 
@@ -57,14 +57,14 @@ class LimitView(msgspec.Struct, frozen=True, kw_only=True):
     """The limit itself; of bytes a second the least."""
     unit: str
     used: int | None
-    """What counts against it now; null: it is one of each request, file or job."""
+    """What counts against the limit now; null: the limit is for each single request, file or job."""
     setting: str
     """The environment variable that sets it."""
     status: int
     """HTTP's, of a refusal."""
     meaning: str
     advice: str
-    """What to do where it is exceeded."""
+    """What to do about an exceeded limit."""
 
 
 class LimitList(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,20 +22,21 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     rows_done: int
     """Rows that the job is done with: applied or failed; in a rollback taken out; of corrected rows, these alone."""
     rows_created: int
-    """Of the rows applied: new documents. The next three are the others; in a dry run all four say what would be."""
+    """Applied rows that made new documents. The next three count the other applied rows; in a dry run all four say what
+    would be."""
     rows_updated: int
     rows_unchanged: int
     rows_deleted: int
     rows_conflicting: int
-    """Of the failed rows: their key exists already. Counted where keys reach the organisation."""
+    """Failed rows whose key exists already. Counted where keys reach the organisation."""
     rows_missing: int
-    """Of the failed rows: their key names no document."""
+    """Failed rows whose key names no document."""
     rows_restored: int
-    """Of a rollback: rows whose document is as before the job. The next two are the others."""
+    """Rows of a rollback whose document is as before the job. The next two count the other rows."""
     rows_kept: int
-    """Others have changed the document since, so it is left as it is."""
+    """Rows whose document others have changed since: the rollback leaves it as it is."""
     rows_not_restored: int
-    """It could not be done."""
+    """Rows whose document the rollback could not restore."""
     percent: float
     rows_per_second: float | None
     eta_seconds: int | None
@@ -62,7 +63,7 @@ class FormatView(msgspec.Struct, frozen=True, kw_only=True):
     skip_lines: int
     comment: str | None
     stored_bytes: int | None
-    """Of what was made of it, which the readers read: UTF-8, not compressed; null: the file is read as it was sent."""
+    """Bytes of the file that the readers read: UTF-8, not compressed; null: they read the file as it was sent."""
     stored_sha256: str | None
 
 
@@ -115,15 +116,15 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str
     state: State
     ended: bool
-    """Nothing more happens by itself: it has ended, or failed."""
+    """The job has ended or failed: it does not go on by itself."""
     phase: Phase
     epoch: int
     mode: Mode | None
-    """What it does with documents that its rows' keys name; null: keys do not reach further than the job, if it has
-    any."""
+    """What the job does with documents that its rows' keys name; null: it has no keys, or they do not reach further
+    than the job."""
     budget: Literal["probing", "open", "spent", "waived"]
-    """Of row errors. Probing: only the first rows, until they have been judged; spent: the job paused itself for them;
-    waived: someone then resumed it."""
+    """How the row errors stand against `max_errors`. Probing: only the first rows are written, until they have been
+    judged; spent: the job paused itself for its row errors; waived: someone then resumed it."""
     reason: str | None
     options: Options
     progress: Progress
@@ -147,17 +148,17 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     date_from: str | None = None
     date_till: str | None = None
     awaits: str | None = None
-    """Of a job whose rows come by the inbox: what its sender still has to send."""
+    """What the sender of a job's rows still has to send to the inbox."""
     purging: bool = False
-    """All that holds its values is being removed."""
+    """A purge is removing everything that holds values of the job."""
     purged_at: str | None = None
-    """When nothing of that was left; the rows that it wrote stay."""
+    """When the last purge ended; the rows that the job wrote stay."""
     purge_problem: str | None = None
-    """What kept the last purge from its end; one that is asked for again goes on."""
+    """What kept the last purge from its end; ask for another purge to go on."""
     expired: dict[str, str] = {}
-    """Store -> when what it had of the job was removed, as its retention was over."""
+    """Store -> when the job's data was removed from it, as its retention was over."""
     waiting_for: str | None = None
-    """After ``?wait=`` ran out: what has not answered yet."""
+    """What the job still waits for when ``?wait=`` has run out."""
 
 
 class JobPage(msgspec.Struct, frozen=True, kw_only=True):

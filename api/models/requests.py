@@ -13,13 +13,13 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     reason: bounds.Reason | None = None
     resume_at: bounds.When | None = None
-    """Of pause only: when the job goes on by itself."""
+    """For pause only: when the job goes on by itself."""
     keep_rows: bool = False
-    """Of terminate only: leave the rows that are written."""
+    """For terminate only: leave the rows that are written."""
     force: bool = False
-    """Of rollback only: give back also what others have changed since."""
+    """For rollback only: also restore documents that others have changed since."""
     partial: bool = False
-    """Of rollback only: also where some of what the job wrote over is not kept any more."""
+    """For rollback only: also if some before-images are not kept any more."""
 
 
 class InputEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,12 +32,12 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The body of start; it may be left out."""
 
     options: Options | None = None
-    """Of the real job; null: those of the dry run. A draft has its own."""
+    """The options of the real job; null: those of the dry run. A draft has its own options."""
     sha256: bounds.Digest | None = None
-    """Of a draft: what its file has to have."""
+    """For a draft: the SHA-256 that its file must have."""
     reason: bounds.Reason | None = None
     start_at: bounds.When | None = None
-    """It does not start before this time."""
+    """The job does not start before this time."""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,17 +58,18 @@ class Elsewhere(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     upload: bounds.FilePath | None = None
     """The name of a file that comes in parts: the job is DRAFT until it has come, and is started."""
     bytes: bounds.ByteCount | None = None
-    """With `upload`: how many it has."""
+    """With `upload`: the size of the file."""
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a new job is to do."""
 
     operation: bounds.Name | None = None
-    """It may be left out where another job's file is read again."""
+    """May be left out if the job reads another job's file again."""
     dataset: bounds.Name | None = None
     organisation: bounds.Name | None = None
-    """None: that of the job whose file is read again; else the caller's own where it has just one; else ``default``."""
+    """None: the organisation of the job whose file is read again; else the caller's own if it has just one; else
+    ``default``."""
     file: bounds.FilePath | None = None
     """A path on the server, in one of its import folders; not for a file that is sent along."""
     source: bounds.Name | Elsewhere | None = None
@@ -78,13 +79,13 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     options: Options = Options()
     reason: bounds.Reason | None = None
     start_at: bounds.When | None = None
-    """It does not start before this time, and then as soon as no other job is in its way."""
+    """The job does not start before this time; after it, as soon as no other job is in its way."""
     confirm: bool = False
-    """Of an export: it is meant, although it is ten times larger than any before of its organisation and dataset."""
+    """Confirms an export that is ten times larger than any before of its organisation and dataset."""
 
 
 class EstimateRequest(JobRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an export would be of."""
+    """The export to estimate."""
 
     operation: bounds.Name = "export"
 
@@ -94,7 +95,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: int
     bytes: int
-    """Of its file, from some of the rows."""
+    """Bytes of its file, estimated from some of the rows."""
     largest_before: int | None
     """Rows of the largest export of this organisation and dataset that was completed; null: there is none."""
     needs_confirm: bool

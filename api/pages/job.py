@@ -158,7 +158,7 @@ async def show_history(request: Request) -> Response:
 async def part_of_job(
     request: Request, template: str, found: Callable[[Services, Job], Awaitable[dict[str, Any]]]
 ) -> Response:
-    """For htmx the part alone; for a browser without scripts a page around it."""
+    """Answer with the part alone to htmx, and with a page around it to a browser without scripts."""
     job, parts = await visible_job(request), services(request)
     values, problem = {}, None
     try:

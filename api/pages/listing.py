@@ -68,7 +68,7 @@ async def _limits(request: Request) -> list[LimitList]:
 
 
 async def _mappings(request: Request) -> list[MappingView]:
-    """Those to choose from; none while Elasticsearch does not answer: a name can be typed."""
+    """The mappings to choose from; none while Elasticsearch does not answer: the user can type a name."""
     asking = caller(request)
     try:
         async with asyncio.timeout(_MAPPINGS_SECONDS):

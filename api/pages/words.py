@@ -104,9 +104,9 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
     export = makes_file(job, kind)
     match job.state:
         case State.DRAFT:
-            return "It waits for its file, and starts once that has come and someone starts it."
+            return "It waits for its file. Send all of the file, then start the job."
         case State.QUEUED if view.start_at is not None:
-            return "It waits for its time. Resume it to start it now."
+            return "The job waits for its start time. Resume it to start it now."
         case State.QUEUED:
             return "Another job holds what this one needs. It starts by itself when that one has ended or failed."
         case State.PAUSING | State.TERMINATING:
@@ -146,7 +146,7 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
         case State.ROLLING_BACK if job.checking:
             return "Every row is taken out; a count shows that none is left."
         case State.ROLLING_BACK if job.mode is not None:
-            return "Documents are given back."
+            return "Sluice restores the documents that the job wrote over."
         case State.ROLLING_BACK:
             return "What is left of the export is being removed." if export else "Its rows are being taken out again."
         case State.ROLLBACK_PAUSED:
@@ -166,7 +166,7 @@ def timed(view: JobView) -> str | None:
 
 
 def said(job: Job, view: JobView) -> str:
-    """What a screen reader is told: the state, and at work the percentage in steps of ten."""
+    """The text for screen readers: the state, and for a job at work the percentage in steps of ten."""
     done = percent(job, view)
     if done is None or view.state in ENDED or view.state in (State.DRAFT, State.QUEUED):
         return state_name(view.state)

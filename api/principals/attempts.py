@@ -12,14 +12,14 @@ from control.principals.keys import key_id_in
 FREE: Final = 10
 """Wrong attempts in a row that are answered at once."""
 EVERY_SECONDS: Final = 6.0
-"""After those, one attempt in so many seconds is looked at."""
+"""After `FREE` wrong attempts the API looks at one attempt in this time."""
 _MOST_KNOWN: Final = 10_000
 _MOST_PROVED: Final = 16
 _BEGINNING: Final = 8
 
 
 class Budget:
-    """So many attempts at once, and later one every few seconds, of each of many sources."""
+    """How many wrong attempts each source has left: `free` at once, then one in `every_seconds`."""
 
     def __init__(self, free: int = FREE, every_seconds: float = EVERY_SECONDS) -> None:
         self._every = every_seconds

@@ -37,7 +37,7 @@ class Caller:
 
     @property
     def identity(self) -> str:
-        """Whose idempotency keys are whose: another name, or other organisations, are someone else."""
+        """Identifies the caller for idempotency keys: another name or other organisations make another caller."""
         if self.vouched == "setting":
             return self.name
         return f"{self.name}\n{self.scope}" if self.vouched == "key" else f"{self.name}\n{self.scope}\nprovider"

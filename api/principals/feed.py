@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def decode_principal(
     topic: str, key: bytes | None, value: bytes | None, offset: int, at: int, partition: int
 ) -> RecordSeen[PrincipalRecord] | None:
-    """What a record says; None: it can't be read, which is logged."""
+    """The decoded record; None: it can't be read, which is logged."""
     try:
         return RecordSeen(offset, *read_principal(key, value))
     except UndecodableError as error:

@@ -25,7 +25,7 @@ from schemas.topics import DAY_MS
 MOST_KEYS: Final = 10_000
 """Keys that can be used, at most: every API process keeps them in memory."""
 KEPT_DAYS: Final = 400
-"""So long a key that was revoked or has expired stays in the list; less if there are more of them than MOST_KEYS."""
+"""A revoked or expired key stays in the list for these days, or less if there are more than `MOST_KEYS` of them."""
 _SWEPT_AT_ONCE: Final = 100
 
 

@@ -23,7 +23,7 @@ _TOKEN_BYTES: Final = 32
 _COOKIE: Final = re.compile(r"(\d{1,18})\.([\w-]{43})", re.ASCII)
 """The offset of the session's record, and the token."""
 _NEWS_SECONDS: Final = 1.0
-"""So long may a session that another API process has begun be on its way here."""
+"""A session that another API process has begun may take this long to arrive in this one."""
 _SWEPT_AT_ONCE: Final = 100
 
 
@@ -58,7 +58,7 @@ async def begin_session(
 
 
 async def caller_of_session(store: PrincipalStore, cookie: str, admin_key: str | None) -> Caller | None:
-    """Whose session a cookie is of; None: no session's that holds."""
+    """The caller of a cookie's session; None: no session that holds."""
     found = _COOKIE.fullmatch(cookie)
     if found is None:
         return None
@@ -81,7 +81,7 @@ def open_sessions(store: PrincipalStore, now: int) -> list[Session]:
 
 
 def _require_room(sessions: list[Session], caller: Caller, quotas: QuotaBook) -> None:
-    """Those for all organisations have a limit among themselves, so that no organisation keeps the admin out."""
+    """Sessions for all organisations have a limit of their own, so that no organisation keeps the admin out."""
     if caller.organisations is None:
         found = {"": (sum(one.organisations is None for one in sessions), quotas.default.sessions)}
     else:

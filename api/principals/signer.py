@@ -16,9 +16,9 @@ from schemas.topics import DAY_MS
 from signing import signed_with
 
 USED_MS: Final = DAY_MS
-"""So long a key is used for; then there is another one."""
+"""A process makes a new key after this time."""
 KEPT_MS: Final = 30 * DAY_MS
-"""So long the control agent may take to come to a command."""
+"""The control agent knows a public key for this time: it may come to a command late."""
 
 
 class Writer(Protocol):
@@ -30,7 +30,8 @@ class Writer(Protocol):
 
 
 class CommandSigner:
-    """One process's. Its private key is in memory alone; the public one is in the topic before anything is signed."""
+    """Signs this process's commands. The private key is in memory alone; the public key is in the topic before the
+    first use."""
 
     def __init__(self, writer: Writer, clock: Callable[[], int] = now_ms) -> None:
         self._writer = writer

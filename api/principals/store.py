@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 _READ_SECONDS: Final = 10.0
 USE_MS: Final = 3_600_000
-"""So far apart are the recorded uses of a key."""
+"""The store records a key's use at most once in this time."""
 
 
 class Writer(Protocol):
@@ -34,7 +34,7 @@ class KafkaPrincipalWriter:
         self._appender = appender
 
     async def append(self, name: str, record: PrincipalRecord | None) -> int:
-        """As `Writer` says."""
+        """See `Writer`."""
         value = None if record is None else encode(record)
         return await self._appender.append("principals", name.encode(), value)
 

@@ -12,18 +12,18 @@ from api.readmodel.job_index import JobIndex, LaneState
 from schemas.job import ENDED, Job
 
 MOST_BYTES: Final = 8 * 1024 * 1024
-"""Of views that are kept: some 4,000, of which a page has at most 1,000."""
+"""Bytes of the views that are kept: some 4,000 views, and a page has at most 1,000."""
 
 
 class _Kept(NamedTuple):
     job: Job
-    """As `Jobs.brief` had it: a newer state is another object."""
+    """The object that `Jobs.brief` gave: a newer state is another object."""
     lanes: list[LaneState]
     view: msgspec.Raw
 
 
 class EncodedViews:
-    """For one event loop."""
+    """Keeps the JSON of jobs' views. For use in one event loop."""
 
     def __init__(self, view: JobIndex, most_bytes: int = MOST_BYTES) -> None:
         self._view = view

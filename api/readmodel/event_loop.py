@@ -16,7 +16,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _SHARE: Final = 10
-"""A value is kept for so many times the time it took to compute: computing takes a tenth of the time at most."""
+"""A value is kept this many times as long as computing it took: computing takes a tenth of the time at most."""
 _LONGEST_SECONDS: Final = 1.0
 
 
@@ -87,6 +87,6 @@ class Lately(Generic[T]):
             self._value = await self._compute()
         except Exception as error:
             self._value = None
-            log.info("a number can't be had now: %s", error, extra=as_event("figures.trouble"))
+            log.info("a number could not be computed: %s", error, extra=as_event("figures.trouble"))
         finally:
             self._due_at = time.monotonic() + self._seconds

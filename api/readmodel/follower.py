@@ -26,9 +26,9 @@ nothing."""
 _BATCH = 500
 _RETRY_SECONDS = 1.0
 _LAST = 1000
-"""So many records before the end of a `Later` topic are read, if no more are needed: of jobs that are made just now."""
+"""Records that are read before the end of a `Later` topic, if no more are needed: those of jobs made just now."""
 MARGIN_MS = 3600 * 1000
-"""Clocks of the processes that write records may differ by so much."""
+"""The clocks of the processes that write records may differ by this much."""
 _LOST = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 
 
@@ -203,13 +203,13 @@ class _Needed:
         self._since: int | None = None
 
     def note(self, since: int | None) -> None:
-        """It is needed from this time on, or from an earlier one; None: no more than it was."""
+        """The topic is needed from this time on, or from an earlier one; None: no more of it is needed."""
         if since is not None:
             self._since = since if self._since is None else min(self._since, since)
 
     def places(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Where to begin on each partition."""
-        # The ends are looked up first: where no record is of that time, those that come meanwhile are not missed.
+        # Look up the ends first: if no record is of that time, records that come meanwhile are not missed.
         found = {
             place.partition: consumer.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS) for place in partitions
         }

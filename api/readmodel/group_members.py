@@ -23,7 +23,7 @@ class Members:
     workers: int
     readers: int
     partitions: int
-    """Of the topic ``rows``."""
+    """Partitions of the topic ``rows``."""
     unowned: int
     """Partitions of it that no worker has: they are between two workers, or there is none."""
 

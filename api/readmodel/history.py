@@ -18,7 +18,7 @@ from schemas.topics import topic_name
 
 _FETCH_SECONDS = 10.0
 _NEAR = 200
-"""Up to so many records between two wanted ones the consumer reads on rather than seeks."""
+"""The consumer reads on, rather than seeks, if at most this many records lie between two wanted ones."""
 
 
 class HistoryReader:

@@ -140,7 +140,7 @@ def with_offset(packed: bytes, offset: int) -> bytes:
     entry = offset.to_bytes(_OFFSET, "big")
     if packed[-_OFFSET:] < entry:
         return packed + entry
-    # What lies before the records that are read at the start comes after these.
+    # Older records, which lie before those that are read at the start, come after these.
     places = range(0, len(packed), _OFFSET)
     at = places[bisect_left(places, entry, key=lambda place: packed[place : place + _OFFSET])]
     return packed if packed[at : at + _OFFSET] == entry else packed[:at] + entry + packed[at:]

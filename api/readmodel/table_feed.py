@@ -89,15 +89,15 @@ class TableFeed(Generic[T]):
         self._wake()
 
     async def until_offset(self, offset: int, seconds: float) -> bool:
-        """Wait until the topic has been read up to this offset; False: not within so many seconds."""
+        """Wait until the topic has been read up to this offset; False: not within `seconds`."""
         return await self.until(lambda: self._position >= offset, seconds)
 
     async def until_caught_up(self, seconds: float) -> bool:
-        """Wait until the topic has once been read to its end; False: not within so many seconds."""
+        """Wait until the topic has once been read to its end; False: not within `seconds`."""
         return await self.until(lambda: self.caught_up, seconds)
 
     async def until(self, true: Callable[[], bool], seconds: float) -> bool:
-        """Wait until something is true of the table; False: not within so many seconds."""
+        """Wait until something is true of the table; False: not within `seconds`."""
         if true():
             return True
         try:

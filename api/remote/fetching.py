@@ -87,7 +87,7 @@ class Fetches:
             whose = "this organisation" if self._running[organisation] >= _OF_ONE_ORGANISATION else "all together"
             raise ApiError(
                 503,
-                f"as many files are fetched for {whose} as may be at once; try again in a while",
+                f"the API fetches as many files for {whose} as may be at once; try again in a while",
                 headers={"Retry-After": "30"},
             )
         self._running[organisation] += 1

@@ -110,7 +110,7 @@ def _command(action: str, summary: str) -> Endpoint:
         summary,
         (
             Answer(200, "The job, at rest (with ?wait)", JobView),
-            Answer(202, "The job; it is on its way there", JobView),
+            Answer(202, "The job, which has not reached that state yet", JobView),
             _NOT_NOW,
         ),
         (WAIT,),
@@ -122,9 +122,9 @@ def _command(action: str, summary: str) -> Endpoint:
 _SUMMARIES: Final = {
     "pause": "Stop writing, keep everything, go on later",
     "resume": "Go on from the checkpoint",
-    "terminate": "Stop for good; what was written is taken out again",
+    "terminate": "Stop for good, and remove the rows that were written",
     "rollback": "Take out what the job wrote",
-    "purge": "Remove for good all that holds values of a job that is over; its history and loaded rows stay",
+    "purge": "Remove for good everything that holds values of an ended job; its history and loaded rows stay",
 }
 
 ENDPOINTS: Final = (
@@ -176,7 +176,7 @@ ENDPOINTS: Final = (
         "retryErrors",
         "Apply corrected rows, those of an errors.csv, to the same job",
         (
-            Answer(202, "The job; it is at work again", JobView),
+            Answer(202, "The job, which is at work again", JobView),
             _NOT_NOW,
             refusal(413, "The file, or what it unpacks to, exceeds a limit"),
             refusal(507, "The server's disk is full; nothing was changed"),

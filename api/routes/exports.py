@@ -46,6 +46,6 @@ ENDPOINTS: Final = (
         ),
         body=Body(EstimateRequest),
         role=Role.OPERATOR,
-        description="The body is that of the export; `operation` may be left out.",
+        description="The body is the export's; `operation` may be left out.",
     ),
 )

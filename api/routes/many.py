@@ -42,7 +42,9 @@ ENDPOINTS: Final = (
         "actOnJobs",
         "Pause, resume, terminate or roll back many jobs at once",
         (
-            Answer(200, "Nothing is under way any more; or what it would concern (with preview)", ManyAnswer),
+            Answer(
+                200, "No job is still on its way; with preview: the jobs that the command would concern", ManyAnswer
+            ),
             Answer(202, "Some jobs are on their way", ManyAnswer),
             unavailable("The API has just started, and does not know every job yet"),
         ),

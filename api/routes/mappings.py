@@ -22,7 +22,7 @@ from schemas.policies.principals import Role
 
 _PATH: Final = "/v1/mappings/{name}"
 _WHOSE: Final = Parameter(
-    "organisation", "Whose it is; left out: the caller's own if it has just one, else `default`", bounds.Name
+    "organisation", "The organisation; left out: the caller's own if it has just one, else `default`", bounds.Name
 )
 _NAMED: Final = Parameter("name", "The mapping's name", bounds.MappingName, "path")
 _FOREIGN: Final = refusal(403, "The organisation is not the caller's, or a web page of another site sends this")
@@ -106,7 +106,7 @@ ENDPOINTS: Final = (
         _PATH,
         save_mapping,
         "saveMapping",
-        "Keep a mapping under a name, in place of one that has it",
+        "Keep a mapping under a name; an earlier one of this name is replaced",
         (Answer(200, "The mapping", MappingView), _FOREIGN, _SILENT),
         (_NAMED, _WHOSE),
         Body(MappingBody),
@@ -117,7 +117,7 @@ ENDPOINTS: Final = (
         _PATH,
         remove_mapping,
         "removeMapping",
-        "Forget a mapping; jobs that it was used for have what it said",
+        "Delete a mapping; jobs that used it keep its columns",
         (Answer(204, "There is no mapping of this name"), _FOREIGN, _SILENT),
         (_NAMED, _WHOSE),
         role=Role.OPERATOR,

@@ -194,7 +194,7 @@ ENDPOINTS: Final = (
         f"{JOB}/changes.csv",
         get_changes_csv,
         "getChangesCsv",
-        "All that a dry run would change, a line for each value",
+        "Every change that a dry run would make, a line for each value",
         (
             Answer(200, "The changes", CSV, {"Content-Disposition": "What to call the file"}),
             refusal(404, "There is no such job, or it is no dry run"),
@@ -242,7 +242,7 @@ ENDPOINTS: Final = (
             refusal(416, "The range lies beyond the end of the file", _RANGE),
         ),
         (
-            Parameter("Range", "One range of bytes; several are answered with the whole file", str, "header"),
+            Parameter("Range", "One range of bytes; a request for several ranges gets the whole file", str, "header"),
             Parameter("If-Range", "The ETag that the range belongs to", str, "header"),
             Parameter("If-None-Match", "ETags of files that the caller has", str, "header"),
         ),

@@ -47,7 +47,7 @@ _WHOSE: Final = Parameter("organisation", "Whose webhooks; left out: of all that
 _ID: Final = Parameter("webhook_id", "The webhook's id", WebhookId, "path")
 _MOST: Final = 1000
 _LIMIT: Final = Parameter("limit", "Deliveries, at most", Annotated[int, Meta(ge=1, le=_MOST)])
-_STATUS: Final = Parameter("status", "Only those that are so", DeliveryStatus)
+_STATUS: Final = Parameter("status", "Only deliveries with this status", DeliveryStatus)
 _SHOWN: Final = 50
 _STATUSES: Final[tuple[DeliveryStatus, ...]] = ("pending", "delivered", "failed")
 _NONE: Final = refusal(404, "There is no such webhook")
@@ -136,7 +136,7 @@ ENDPOINTS: Final = (
         "/v1/webhooks",
         list_webhooks,
         "listWebhooks",
-        "Webhooks, and how they fare",
+        "Webhooks, and whether their receivers take events",
         (Answer(200, "The webhooks, by organisation and name", WebhookList), _SILENT),
         (_WHOSE,),
         role=Role.OPERATOR,
@@ -171,7 +171,7 @@ ENDPOINTS: Final = (
         _PATH,
         delete_webhook,
         "deleteWebhook",
-        "Remove a webhook; what waits for it is not delivered any more",
+        "Remove a webhook; Sluice does not deliver the events that wait for it",
         (Answer(204, "There is no such webhook any more"), _NONE, _SILENT),
         (_ID,),
         role=Role.OPERATOR,
@@ -183,7 +183,7 @@ ENDPOINTS: Final = (
         "testWebhook",
         "Send a test, and wait for what its receiver answers",
         (
-            Answer(200, "What the receiver made of it", TestView),
+            Answer(200, "Whether the receiver took the test", TestView),
             refusal(400, "The webhook has no address of its own"),
             _NONE,
             _SILENT,

@@ -35,7 +35,7 @@ class Allowance:
 
     @classmethod
     def of(cls, organisation: str, quotas: Quotas, usage: Usage) -> Allowance:
-        """What an organisation may send that uses so much."""
+        """What an organisation with this usage may still send."""
         return cls(quotas.body_bytes, quotas.line_bytes, max(0, quotas.stored_bytes - usage.stored_bytes), organisation)
 
     def require_body(self, received: int) -> None:

@@ -77,13 +77,13 @@ class Conversion:
             yield from self._text(piece)
 
     def end(self) -> Iterator[bytes]:
-        """What comes of the end of the file. Raises as `feed`."""
+        """The converted bytes of the end of the file. Raises as `feed`."""
         for piece in () if self._gunzip is None else self._gunzip.end():
             yield from self._text(piece)
         yield from self._text(b"", last=True)
 
     def whole(self, file: IO[bytes]) -> Iterator[bytes]:
-        """What comes of a file that is here already, and open at its beginning. Raises as `feed`."""
+        """The converted bytes of a file that is complete, and open at its beginning. Raises as `feed`."""
         while data := file.read(_READ_BYTES):
             if self._compression == "zip":
                 self._sha256.update(data)

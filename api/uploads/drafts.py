@@ -1,6 +1,6 @@
-"""The file of a job that was made before it: it comes in parts, and lies below the storage root until the job starts.
+"""The file of a draft: it comes in parts, and lies below the storage root until the job starts.
 
-It is stored as it is sent; the start makes of it what an upload is made while it comes.
+The API stores the file as it is sent. The start of the job converts it; other uploads are converted as they arrive.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class DraftFile:
     """The file of one job; every method but `append` blocks."""
 
     def __init__(self, root: Path, job_id: str, name: str | None, most_bytes: int) -> None:
-        """`most_bytes`: how many it may have."""
+        """`most_bytes`: the size that the file may have."""
         self.path = root / "sources" / job_id / NAME
         self.stored_as = f"sources/{job_id}/{safe_name(name)}"
         self._final = root / self.stored_as
@@ -42,11 +42,13 @@ class DraftFile:
         return 0
 
     async def append(self, offset: int, body: AsyncIterator[bytes]) -> int:
-        """Write what comes behind `offset`; its size after that. What has come of a body that breaks off stays.
+        """Append `body` at `offset`; returns the file's size after that. If the body breaks off, the bytes that have
+        come stay.
 
         Raises:
-            ApiError: 409, so many bytes have not come, or more, or another request sends it; 413, it becomes too large;
-                400, the body broke off; 507 or 503, the disk does not take it; and what `body` raises.
+            ApiError: 409, `offset` is not the size so far, or another request is sending the file; 413, the file
+                becomes too large; 400, the body broke off; 507 or 503, the disk does not take it; and what `body`
+                raises.
         """
         if not self.path.exists() and self._final.exists():
             raise ApiError(409, "all of the file has come, and the job is being started")
@@ -112,7 +114,9 @@ class DraftFile:
             raise storage_problem(error) from error
         try:
             if not try_lock(descriptor):
-                raise ApiError(409, "another request is at this file; wait until it has ended, and ask for the offset")
+                raise ApiError(
+                    409, "another request is sending this file; wait until it has ended, and ask for the offset"
+                )
             size = os.fstat(descriptor).st_size
             if offset is not None and offset != size:
                 raise ApiError(

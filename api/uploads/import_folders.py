@@ -21,7 +21,7 @@ from runtime.files.identity import identity_of
 from schemas.job import Format, Source
 
 _CHUNK_BYTES = 128 * 1024
-"""Lines are counted with Python's lock held: of a larger piece, for so long that the event loop would feel it."""
+"""Counting lines holds Python's lock: with larger pieces the event loop would stand still for too long."""
 _TICK_SECONDS = 0.05
 
 

@@ -13,7 +13,7 @@ from api.errors import ApiError, invalid
 
 _MOST_TYPE: Final = 1000
 MOST_PARTS: Final = 200
-"""In one body; a page's form has a dozen."""
+"""Parts of one body, at most; a page's form has a dozen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from api.uploads.multipart import FormReader, PartBegan, PartData, PartEnded, br
 
 MOST_JSON_BYTES: Final = 64 * 1024
 MOST_FIELDS: Final = 100
-"""In a form of the page."""
+"""Fields in a form of the page, at most."""
 _DRAIN_BYTES: Final = 32 * 1024 * 1024
 _DRAIN_SECONDS: Final = 5.0
 

@@ -14,7 +14,7 @@ PIECE_BYTES: Final = 1024 * 1024
 MOST_RATIO: Final = 200
 """Bytes that come of each byte of a compressed file, at most, on average."""
 _FREE_BYTES: Final = 1024 * 1024
-"""So many come of any."""
+"""Any compressed file may give this many bytes, whatever its ratio."""
 _DIRECTORY_BYTES: Final = 1024 * 1024
 _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
@@ -40,7 +40,7 @@ class Bounds:
         self._unpacked = 0
 
     def count(self, size: int) -> None:
-        """So many bytes more have come out.
+        """Count `size` more unpacked bytes.
 
         Raises:
             ApiError: 413, they are too many.
@@ -90,10 +90,10 @@ class Gunzip:
                 yield piece
 
     def end(self) -> Iterator[bytes]:
-        """What is left.
+        """The bytes that are left.
 
         Raises:
-            ApiError: 400, the file breaks off; 413, too much comes of it.
+            ApiError: 400, the file breaks off; 413, it unpacks to too many bytes.
         """
         while self._member is not None and not self._member.eof:
             piece = self._member.decompress(b"", PIECE_BYTES)

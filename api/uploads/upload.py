@@ -35,8 +35,8 @@ class Upload:
     """
 
     def __init__(self, root: Path, job_id: str, most_bytes: int, allowance: Allowance = UNBOUNDED) -> None:
-        """It is to lie below the storage root `root`, in the folder of its job. A compressed one may unpack to so many
-        bytes; what else it may be, `allow` may narrow.
+        """The API stores the file below the storage root `root`, in the folder of its job. A compressed file may unpack
+        to `most_bytes`; `allow` may narrow the other bounds.
         """
         self._allowance = allowance
         self._lengths = LineLengths(allowance.line_bytes)
@@ -75,22 +75,23 @@ class Upload:
 
     @property
     def written(self) -> Path:
-        """Where it lies until it is kept."""
+        """The path of the file before the job keeps it."""
         return self._spooled.written
 
     def source(self) -> Source:
-        """What has come of it so far, as a job's source."""
+        """The part of the file that has arrived, as a job's source."""
         return self._with_seen(self._spooled.source())
 
     def begin(self, name: str | None, stored_as: str | None = None, url: str | None = None) -> Upload:
-        """Its first byte is about to come, from `url` if it is not sent. The names are those of `SpooledFile`."""
+        """Begin the file; `url` is where the API fetches it from, None for a sent file. The names are those of
+        `SpooledFile`."""
         self._url = url
         self._names = (name, stored_as)
         self._file = self._new_file()
         return self
 
     def forget(self) -> None:
-        """No file comes after all; nothing of it is written yet."""
+        """Expect no file after all; the API has written nothing of the file yet."""
         self._file = None
 
     def allow(self, allowance: Allowance) -> None:
@@ -102,7 +103,7 @@ class Upload:
             allowance.require_room(self._spooled.digest.bytes)
 
     def expect(self, text: Text) -> None:
-        """Its text is written so. Said before it comes, it is converted as it comes."""
+        """Set the file's encoding and quotes; call this before the first bytes, which are converted as they arrive."""
         self._text = text
         self._expected = True
 
@@ -115,7 +116,7 @@ class Upload:
         self._try_look()
 
     def seen(self, seen: Seen) -> None:
-        """What is known of it besides what `look` tells."""
+        """Note what the caller knows of the file besides what `look` tells."""
         self._seen = seen
 
     async def take(self, data: bytes) -> None:
@@ -132,7 +133,7 @@ class Upload:
             await self._flush()
 
     async def end(self) -> None:
-        """It is complete. Raises as `take`."""
+        """The file is complete. Raises as `take`."""
         await self._flush(last=True)
         await asyncio.to_thread(self._spooled.close)
         self._ended = True

@@ -24,7 +24,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """Those of the settings."""
+        """The limits that the settings name."""
         return cls(
             connections=settings.api_connections,
             head_seconds=settings.api_head_seconds,
@@ -34,7 +34,7 @@ class Limits:
 
     @property
     def window_seconds(self) -> float:
-        """The least rate is averaged over so many seconds of waiting: a client can make up for an allowed pause."""
+        """Seconds of waiting over which the least rate is averaged: a client can make up for an allowed pause."""
         return 2 * self.pause_seconds
 
 

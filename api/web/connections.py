@@ -22,7 +22,7 @@ from api.web.connection_timeouts import Awaited, ConnectionTimeouts, Exceeded, L
 from api.web.ending import BREAK_OFF
 
 MOST_HEAD_BYTES: Final = 32 * 1024
-"""In a request's line and headers together."""
+"""Bytes of a request's line and headers together, at most."""
 MOST_HEADERS: Final = 100
 TICK_SECONDS: Final = 1.0
 _HEAD_END = re.compile(rb"\n\r?\n")

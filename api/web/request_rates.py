@@ -10,7 +10,7 @@ from typing import Final
 
 _SAVED_SECONDS: Final = 2.0
 _MOST: Final = 10_000
-"""Callers that are remembered; one that is forgotten has a full bucket, as one has that has been quiet."""
+"""Callers whose buckets are kept, at most; the quietest is forgotten first, and has a full bucket again."""
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class RequestRates:
 
     clock: Callable[[], float] = time.monotonic
     _buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
-    """Whose -> tokens, and when they were counted."""
+    """Caller -> its tokens, and when they were counted."""
 
     def wait_seconds(self, whose: str, rate: float) -> float:
         """Take in a request; 0: it may be served, else the seconds after which the next one may be."""

@@ -43,7 +43,7 @@ def http_problem(request: Request, error: HTTPException) -> ApiError:
     """The refusal of a request that no route takes."""
     match error.status_code:
         case 404:
-            text = f"there is nothing at {request.scope['path'][:200]}; /openapi.json describes what there is"
+            text = f"there is no route {request.scope['path'][:200]}; /openapi.json describes what there is"
         case 405:
             allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").replace(" ", "").split(",")))
             text = f"{request.method} is not possible here; use {allowed or 'another method'}"

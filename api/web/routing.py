@@ -101,7 +101,7 @@ class Endpoint:
     """One method of one path."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-    """With GET, HEAD is answered too."""
+    """A route with GET answers HEAD, too."""
     path: str
     handler: Handler
     name: str

@@ -180,7 +180,9 @@ class Deliverer:
         try:
             return await receiver.connections.post(message, now)
         except Exception:  # one event's error must not end the deliveries of all
-            log.exception("event %s met an error", message.event_id, extra=as_event("webhooks.trouble"))
+            log.exception(
+                "delivering event %s failed unexpectedly", message.event_id, extra=as_event("webhooks.trouble")
+            )
             return Outcome(None, "something went wrong inside the API; its log has the cause")
 
     def _hasten(self, receiver: _Receiver, now: int) -> None:
@@ -255,7 +257,7 @@ class Deliverer:
 
 
 class NotOwnerError(Exception):
-    """This process may not deliver any more: another one may do so already."""
+    """This process may not deliver any more: another process may own the topic already."""
 
 
 class _Receiver:

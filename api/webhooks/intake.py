@@ -88,7 +88,7 @@ class Intake:
                 await self._store.record_webhook(made.id, made)
             hooks = self._store.webhooks.of(event.job.organisation)
             found += deliveries(event, record.offset, hooks, self._source, now)
-        # One that is known has been recorded before: its event comes again after a crash.
+        # A known delivery was recorded before a crash; its event is read again.
         wanted = {
             delivery_key(delivery): delivery
             for delivery in found

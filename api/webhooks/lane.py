@@ -93,7 +93,7 @@ class Lane:
         return was_away
 
     def take(self, now_ms: int) -> Delivery | None:
-        """One that is due and may go out; None: there is none now. `settle` is to follow."""
+        """A delivery that is due and may go out; None: there is none now. Call `settle` once its request has ended."""
         while self.room:
             due_at = self.next_due()
             if due_at is None or due_at > now_ms:
@@ -127,5 +127,5 @@ class Lane:
                 self._push(held, self._offered[held].due_at)
 
     def waiting(self) -> list[Delivery]:
-        """Those that are not out."""
+        """The deliveries that are not being sent now."""
         return [delivery for key, delivery in self._offered.items() if key not in self._out]

@@ -36,7 +36,7 @@ from schemas.messages.webhooks import DeliveryStatus, Webhook
 from schemas.policies.security import Occurrence
 
 _OLD_SECRET_MS: Final = DAY_MS
-"""A secret that was replaced still signs for so long, beside the new one."""
+"""A replaced secret still signs for this long, beside the new one."""
 
 
 @dataclass(frozen=True, slots=True)

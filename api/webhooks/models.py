@@ -53,11 +53,11 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     """Deliveries that were given up and are kept, to be sent again."""
     delivered_at: str | None
-    """When something was taken last."""
+    """When the receiver last took an event."""
     failing_since: str | None
     """When the oldest event came about that is not taken."""
     error: str | None
-    """What the last attempt failed with; null: it did not."""
+    """Why the last attempt failed; null: it did not fail."""
 
 
 class WebhookMade(WebhookView, frozen=True, kw_only=True):
@@ -77,11 +77,11 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     """An event on its way to a webhook."""
 
     event_id: str
-    """What the receiver gets as ``webhook-id``."""
+    """The id that the receiver gets as ``webhook-id``."""
     type: str
     job_id: str
     url: str | None
-    """Of an address that the job named; null: the webhook's."""
+    """The address that the job named; null: the delivery goes to the webhook's."""
     status: DeliveryStatus
     attempts: int
     created_at: str
@@ -101,7 +101,7 @@ class DeliveryList(msgspec.Struct, frozen=True, kw_only=True):
 
     webhook_id: str
     total: int
-    """As many are kept: all that wait, and the newest of the others."""
+    """Deliveries that Sluice keeps: all that wait, and the newest of the others."""
     deliveries: list[DeliveryView]
 
 
@@ -109,7 +109,7 @@ class RedeliverRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Which deliveries are sent again."""
 
     event_id: EventId | None = None
-    """One of them, whether it was taken or not; null: all that were given up."""
+    """The event to send again, whether it was taken or not; null: all events that were given up."""
 
 
 class Redelivered(msgspec.Struct, frozen=True, kw_only=True):

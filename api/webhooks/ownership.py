@@ -35,9 +35,9 @@ _RETRY_SECONDS: Final = 2.0
 _CALL_SECONDS: Final = 60.0
 _GROUP_CHANGES: Final = frozenset({KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION})
 _HELD: Final = 0.8
-"""Of the session's time-out: a process that stood still for longer may have been put out of the group."""
+"""A process that stood still for this share of the session's time-out may have been removed from the group."""
 _LOST_OFFSETS_DAYS: Final = 7
-"""Without a committed offset so many days are read: what was recorded is known, and webhooks have their beginning."""
+"""Without a committed offset the process reads the events of these days: it knows which deliveries are recorded."""
 
 
 class Ownership:
@@ -187,7 +187,7 @@ class Ownership:
         asked = TopicPartition(committed.topic, committed.partition, since)
         found = consumer.offsets_for_times([asked], timeout=KAFKA_ANSWER_SECONDS)[0]
         first = TopicPartition(committed.topic, committed.partition, found.offset if found.offset >= 0 else end)
-        # It is committed as well: after a crash before the first batch is done no other beginning is looked for.
+        # Commit this offset as well: a crash before the end of the first batch must not choose another beginning.
         self._uncommitted = first
         return first
 
@@ -215,7 +215,7 @@ class Ownership:
             self._call(ended())
         except Exception as error:
             log.warning("deliveries did not end: %r", error, extra=as_event("webhooks.trouble"))
-        log.info("this process delivers webhooks no more", extra=as_event("webhooks.owned", owned=False))
+        log.info("this process no longer delivers webhooks", extra=as_event("webhooks.owned", owned=False))
 
     def _end(self, consumer: Any, topic: TopicName) -> int:
         """The offset behind the last record."""
@@ -224,7 +224,7 @@ class Ownership:
         return int(end)
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` answers, from the event loop. Raises what it raises, or TimeoutError."""
+        """Run `work` in the event loop; returns what it returns. Raises what it raises, or TimeoutError."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(_CALL_SECONDS)

@@ -20,12 +20,12 @@ from runtime.settings import Settings
 
 
 def connections_by(settings: Settings) -> Callable[[], Connections]:
-    """What makes the connections to a receiver."""
+    """A function that makes the connections to a receiver."""
     return partial(Connections, settings, tls_context(settings))
 
 
 def patience_ms(settings: Settings) -> int:
-    """For so long a delivery is tried."""
+    """How long a delivery is tried before it is given up."""
     return int(settings.webhook_retry_hours * 3600 * 1000)
 
 

@@ -28,7 +28,8 @@ class Writer(Protocol):
 
 
 class WebhookStore:
-    """Both tables. What is written counts in this process as soon as Kafka has acknowledged it."""
+    """The tables of webhooks and of deliveries. A record counts in this process as soon as Kafka has acknowledged
+    it."""
 
     def __init__(self, writer: Writer) -> None:
         self.webhooks = Webhooks()
@@ -67,7 +68,7 @@ class WebhookStore:
         await self._write(webhook_id, None)
         names = [delivery_key(delivery) for delivery in self.deliveries.of(webhook_id)]
         for first in range(0, len(names), _AT_ONCE):
-            # What is left is removed by the process that delivers next.
+            # The process that delivers next removes what is left.
             forgetting = (self.forget(name) for name in names[first : first + _AT_ONCE])
             await asyncio.gather(*forgetting, return_exceptions=True)
 
@@ -109,9 +110,9 @@ class KafkaWebhookWriter:
         self._appender = appender
 
     async def append(self, topic: TopicName, name: str, value: bytes | None) -> int:
-        """As `Writer` says."""
+        """See `Writer`."""
         return await self._appender.append(topic, name.encode(), value)
 
     async def end_of_events(self) -> int:
-        """As `Writer` says."""
+        """See `Writer`."""
         return await self._appender.end_of("job-events")

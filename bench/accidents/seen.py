@@ -51,11 +51,11 @@ class Seen:
     files: int = 0
     seen: int = 0
     named: int = 0
-    """Those of which kind, columns and distance are right."""
+    """Files of which the suspicion's kind, columns and distance are right."""
 
     @property
     def share(self) -> float:
-        """Of the files, those in which an accident was seen."""
+        """The share of the files in which an accident was seen."""
         return self.seen / self.files if self.files else 0.0
 
 

@@ -40,16 +40,16 @@ class Cluster:
     elasticsearch_cores: float = 3.0
     shards: int = 1
     cores_per_shard: float = 8.0
-    """Of a node: one shard is written by the cores of its node at most."""
+    """Cores of a node: they bound how fast one shard is written."""
     replicas: int = 1
     kept_jobs: int = 0
     """States in the control table besides those of the jobs that are simulated."""
     organisations: int = 1
-    """That these jobs are of, and have as many each."""
+    """Organisations of these jobs, each with the same number of them."""
     open_jobs: int = 0
-    """Of these jobs, those that have not ended, as paused ones."""
+    """Jobs among these that have not ended, such as paused ones."""
     shared_cores: float | None = None
-    """So many cores for everything together, as on one machine; None: each part has its own."""
+    """Cores for everything together, as on one machine; None: each part has its own."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +67,7 @@ class Job:
     ended: float | None = None
     next_report: float = 0.0
     ready: float = 0.0
-    """It is not written before."""
+    """The time before which the work is not written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Outcome:
     seconds: float
     rows_arrived: float
     rows_waiting: float
-    """Of jobs that are not started, or not read to their end."""
+    """Rows of jobs that are not started, or not read to their end."""
     rows_in_kafka: float
     rows_written: float
     jobs_ended: int

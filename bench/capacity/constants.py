@@ -15,13 +15,13 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     reader_us: float
     api_us: float
     index_bytes_per_row: float
-    """Of an index without replicas, once its segments are written out."""
+    """Bytes in an index without replicas, once its segments are written out."""
     least_seconds: float
     """A job of one row, from the request to its end."""
     job_us: float
     """What a job costs besides its rows: all processes together, from jobs of one row, one after the other."""
     job_worker_us: float
-    """Of that, the workers', without the commands in the control agent."""
+    """The workers' part of that, without the commands in the control agent."""
     job_elasticsearch_us: float
 
     # commands, starts and takeovers, with ever more jobs in the table (`bench growth`)
@@ -43,9 +43,9 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     state_us_per_lane: float
     table_bytes_per_job: float
     own_job_us: float
-    """The control agent's, for a job that is made and ends: so much for each job of its organisation in the table."""
+    """The control agent's time for a job that is made and ends, for each job of the same organisation in the table."""
     open_job_us: float
-    """... and so much for each job of anybody that has not ended."""
+    """The control agent's time for such a job, for each job of any organisation that has not ended."""
     timers_us: float
     """Twice a second, for each job that has not ended."""
     lane_record_bytes: float
@@ -78,7 +78,7 @@ class Points(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int
     rows_of_a_job: int
     jobs_seconds: float
-    """So many jobs begin at one time: until the last one has ended."""
+    """From the common start of these jobs until the last one has ended."""
     jobs_cores: float
     behind_rows: int
     small_rows: int

@@ -44,7 +44,8 @@ class Figure:
 
 
 def measure(kept: Sequence[int], paused: int, commands: int, say: Say) -> list[Figure]:
-    """With so many ended jobs in the table, one size after the other; and then with `paused` jobs and their lanes."""
+    """Measure with each of `kept` ended jobs in the table, one size after the other; then with `paused` jobs and their
+    lanes."""
     figures = []
     with bench_stack(workers=0) as config:
         seeds = Seeds(config)

@@ -41,7 +41,7 @@ class Axes:
     top: float
 
     def place(self, number: float, value: float) -> tuple[float, float]:
-        """Of a point, in the picture's units."""
+        """The place of a point, in the picture's units."""
         span = max(1, self.most - self.least)
         x = self.left + (log10(number) - self.least) / span * (WIDTH - LEFT)
         return round(x, 1), round(TOP + (1 - value / self.top) * (HEIGHT - TOP - BOTTOM), 1)

@@ -19,7 +19,7 @@ from runtime.settings import Settings
 ROUNDS, ONE_ROW, SMALLS = 3, 50, 3
 SMALL_ROWS = 1000
 LEAD_SECONDS, LEAD_SECONDS_A_JOB = 10.0, 0.1
-"""Jobs that are to begin together begin so long after the first one is sent."""
+"""Jobs that are to begin together begin this long after the first one is sent."""
 POLL_SECONDS = 0.2
 
 Say = Callable[[str], None]

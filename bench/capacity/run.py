@@ -14,7 +14,7 @@ from bench.capacity.constants import Constants, Measured
 
 Say = Callable[[str], None]
 COMMANDS_OF_A_JOB = 4
-"""Of one row: it is made, its first rows are looked at, its input has ended, its lane is done."""
+"""The commands of a job of one row: it is made, its first rows are looked at, its input has ended, its lane is done."""
 ROLES = {"worker": "worker_us", "elasticsearch": "elasticsearch_us", "kafka": "kafka_us", "ingest": "reader_us"}
 
 

@@ -31,7 +31,7 @@ class Load:
     name: str
     jobs: int
     rows: int
-    """Of a job."""
+    """Rows of a job."""
     kept_days: float = 30.0
     """`SLUICE_JOB_RETENTION_DAYS`."""
     peak: float = PEAK
@@ -39,7 +39,7 @@ class Load:
 
     @property
     def rows_a_day(self) -> int:
-        """Of all jobs."""
+        """Rows of all jobs of a day."""
         return self.jobs * self.rows
 
     @property
@@ -74,7 +74,7 @@ def sized(load: Load, constants: Constants = CONSTANTS) -> Sized:
 
 
 def cluster_for(workers: int, kept_jobs: int = 0, partitions: int | None = None, organisations: int = 1) -> Cluster:
-    """So many workers, and what goes with them: three cores of Elasticsearch each, a reader for each eight."""
+    """A cluster of `workers` workers: four cores of Elasticsearch for each; a reader for each four, and one more."""
     return Cluster(
         workers=workers,
         partitions=partitions or max(8, workers),

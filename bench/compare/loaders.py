@@ -27,7 +27,7 @@ class Loader(ABC):
 
     index: str
     job_id: str = ""
-    """Of the last run; documents carry it."""
+    """The id of the last run; its documents carry it."""
 
     @abstractmethod
     def prepare(self, source: Source, run: str) -> None:

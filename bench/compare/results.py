@@ -49,7 +49,7 @@ class WayResult(msgspec.Struct, kw_only=True):
     unavailable: str | None = None
     """Why there are no figures of it, or no more."""
     compared_rows: int = 0
-    """So many rows were compared with the file, value by value, before anything was measured."""
+    """Rows that were compared with the file, value by value, before anything was measured."""
     sizes: list[Measured] = []
 
     def at(self, rows: int) -> Measured | None:
@@ -65,7 +65,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     memory_gigabytes: int
     python: str
     load: float
-    """Of the last minute, at the start: of programs that ran beside it."""
+    """The machine's load in the minute before the start: of programs that ran beside the comparison."""
     versions: dict[str, str]
 
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 Request = dict[str, Any]
-"""Of a run: ``job_id``, ``organisation``, ``rows``, ``file``, ``index``, ``elasticsearch`` (a URL), ``kafka``
-(host:port), ``topic``, ``scratch`` (a folder)."""
+"""The fields of a run's request: ``job_id``, ``organisation``, ``rows``, ``file``, ``index``, ``elasticsearch`` (a
+URL), ``kafka`` (host:port), ``topic``, ``scratch`` (a folder)."""
 PeerRun = Callable[[], float | None]
 """Does the run; returns its seconds where the program itself knows when it began, else None."""
 

@@ -21,10 +21,10 @@ from sample_csv.datasets import Dataset
 FEWEST: Final = 10_000
 JOBS: Final = (1, 10, 100, 1000)
 SMALL_ROUNDS: Final = 3
-"""Sizes below a million are measured so often."""
+"""How often sizes below a million are measured."""
 LEAD_SECONDS: Final = 10.0
 LEAD_SECONDS_A_JOB: Final = 0.05
-"""Jobs that are to begin together begin so long after the first one is sent."""
+"""Jobs that are to begin together begin this long after the first one is sent."""
 POLL_SECONDS: Final = 0.02
 OWN_ROLES: Final = ("api", "ingest", "worker")
 ORGANISATION: Final = "flat"
@@ -41,7 +41,7 @@ class Figure:
     microseconds_per_row: float
     """From POST to COMPLETED, without what a job of one row takes; of several jobs from their start to the last end."""
     cpu_microseconds_per_row: float
-    """Of the API, the reader and the workers."""
+    """Processor time of the API, the reader and the workers."""
     peak_megabytes: dict[str, float]
     """Role -> the most memory of a process so far."""
 
@@ -101,7 +101,7 @@ def _one(config: Settings, rows: int, owner: str) -> tuple[float, float]:
 
 
 def _together(config: Settings, jobs: int, rows: int) -> Figure:
-    """So many jobs, each of an organisation of its own, that begin at the same time."""
+    """Measure `jobs` jobs, each of an organisation of its own, that begin at the same time."""
     settle(config)
     api, before = Api(), _own_cpu(config)
     begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_SECONDS + jobs * LEAD_SECONDS_A_JOB)

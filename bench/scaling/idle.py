@@ -27,7 +27,7 @@ class Figure:
 
     @property
     def own_percent(self) -> float:
-        """Of all processes but Kafka and Elasticsearch."""
+        """Processor time of all processes but Kafka and Elasticsearch."""
         return sum(value for role, value in self.percent.items() if role not in SERVERS)
 
 

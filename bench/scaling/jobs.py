@@ -33,7 +33,7 @@ class Figure:
 
     name: str
     jobs: int
-    """In the answer."""
+    """Jobs in the answer."""
     median_ms: float
     slowest_ms: float
 

@@ -28,11 +28,11 @@ class Figure:
     left_out: tuple[str, ...]
     """Fields that say ``sluice.index: false``."""
     rows_per_second: float
-    """Of a direct bulk load."""
+    """The rate of a direct bulk load."""
     elasticsearch_microseconds_per_row: float
     """Processor time of the load, and of the merges after it."""
     bytes_per_row: float
-    """On disk, in one segment."""
+    """Bytes on disk, in one segment."""
 
 
 def measure(rows: int, rounds: int) -> list[Figure]:

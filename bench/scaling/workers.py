@@ -32,7 +32,7 @@ SLOW: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """So many workers: medians over the rounds."""
+    """The figures of a number of workers: medians over the rounds."""
 
     workers: int
     rows_per_second: float
@@ -73,7 +73,7 @@ def _cpu(workers: list[psutil.Process]) -> float:
 
 @contextmanager
 def _workers(config: Settings, count: int) -> Iterator[list[psutil.Process]]:
-    """So many workers, each bound to a core where the system can do that; ended afterwards."""
+    """Start workers, each bound to a core where the system can do that; ends them afterwards."""
     running = []
     try:
         for number in range(count):

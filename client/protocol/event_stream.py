@@ -13,7 +13,7 @@ class Sent:
     name: str
     data: str
     id: str
-    """Of the newest event that had one; empty: none had."""
+    """The id of the newest event that had one; empty: none had."""
 
 
 @dataclass(slots=True)

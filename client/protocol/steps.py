@@ -23,7 +23,7 @@ class Call(Generic[T]):
     answer: Any = None
     """A msgspec struct; None: the answer has no body that counts."""
     params: Mapping[str, Any] = field(default_factory=dict)
-    """Those that are None are left out."""
+    """The client leaves out parameters that are None."""
     json: Any = None
     """The body; None: there is none."""
     content: bytes | None = None
@@ -58,7 +58,7 @@ class Coded(Generic[T]):
 
     content: bytes
     kind: Any
-    """What it is as a struct; bytes: it is this content; None: it is nothing."""
+    """The type of the decoded value; bytes: the content as it is; None: there is no value."""
     wrapped: Callable[[Any], T] | None = None
     """Makes the value of the decoded content; None: it is that."""
 
@@ -98,7 +98,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Asks for so many seconds to go by."""
+    """Asks the shell to wait for `seconds`."""
 
     seconds: float
 

@@ -64,9 +64,7 @@ class SentFile:
         except OSError as error:
             raise FileProblem(f"the file {self._path} can't be read: {error.strerror}") from error
         if changed:
-            raise FileProblem(
-                f"the file {self._path} has changed while it was sent, so nothing is made of it; send it again"
-            )
+            raise FileProblem(f"the file {self._path} has changed while it was sent, so no job was made; send it again")
         if self._progress is not None:
             self._progress(self._file.tell())
         return data

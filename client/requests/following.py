@@ -49,7 +49,7 @@ class Event:
     name: str
     """``state`` when it has come into another state, ``progress`` when more of its rows are done."""
     id: str
-    """What a later connection begins behind."""
+    """The event's id: a later connection begins behind it."""
     job: Job
     """The job as it is then."""
 
@@ -147,7 +147,7 @@ def _wait(job_id: str, reached: Callable[[Job], bool], timeout: float | None) ->
             pause = min(pause, began + timeout - (yield Now()))
         if pause <= 0:
             job = decoded(reply.content, Job)
-            raise WaitTimeout(f"job {job.id} is still {job.state} after {timeout:g} s; it goes on", job)
+            raise WaitTimeout(f"job {job.id} is still {job.state} after {timeout:g} s; the job goes on", job)
         yield Pause(pause)
 
 

@@ -25,7 +25,7 @@ File: TypeAlias = str | Path | bytes | IO[bytes]
 which is sent once and not repeated."""
 
 LARGE_BYTES: Final = 256 * 1024 * 1024
-"""Files of so many bytes are sent in parts, if nothing else is said."""
+"""The client sends a file of this size or more in parts, unless the caller says otherwise."""
 _SEND_SECONDS: Final = 120.0
 _FETCH_SECONDS: Final = 2 * 3600.0
 """The API has a limit of its own for fetching a file."""

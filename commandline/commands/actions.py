@@ -24,10 +24,10 @@ JobIds = Annotated[
 Organisation = Annotated[str | None, typer.Option(help="Every job of these organisations, with commas between.")]
 State = Annotated[str | None, typer.Option(help="Every job in these states, with commas between.")]
 Operation = Annotated[str | None, typer.Option(help="Every job of these operations, with commas between.")]
-All = Annotated[bool, typer.Option("--all", help="Every job for which it changes something.")]
+All = Annotated[bool, typer.Option("--all", help="Every job that the command would change.")]
 ResumeAt = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Go on by itself then: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d."),
+    typer.Option(metavar="TIME", help="When the job goes on by itself: 2026-01-31T22:00, 22:00, or in 90m, 2h, 1d."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before acting on many jobs.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the command has taken effect.")]
@@ -96,9 +96,11 @@ def rollback(
     state: State = None,
     operation: Operation = None,
     everything: All = False,
-    force: Annotated[bool, typer.Option("--force", help="Also what others have changed since.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also restore documents that others have changed since.")
+    ] = False,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Also if some of what it wrote over is not kept any more.")
+        bool, typer.Option("--partial", help="Also if some before-images are not kept any more.")
     ] = False,
     yes: Yes = False,
     reason: Reason = None,

@@ -36,7 +36,9 @@ Mode = Annotated[
 ]
 Empty = Annotated[
     str | None,
-    typer.Option(metavar="keep|clear", help="What an empty cell does to a value that is there (upsert, update): keep."),
+    typer.Option(
+        metavar="keep|clear", help="What an empty cell does to a value that is there (upsert, update). Default: keep."
+    ),
 ]
 
 
@@ -48,7 +50,8 @@ def upload(
     *,
     dataset: Annotated[str | None, typer.Option(help="What the rows are; `sluice datasets` lists them.")] = None,
     again: Annotated[
-        str | None, typer.Option(metavar="ID", help="No file: that of this job, with its options but for those given.")
+        str | None,
+        typer.Option(metavar="ID", help="Read this job's file again, with its options unless others are given."),
     ] = None,
     resumable: Annotated[
         bool,
@@ -146,9 +149,11 @@ def export(
     notify: Notify = None,
     if_busy: IfBusy = "refuse",
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Only say how many rows it would have, and start nothing.")
+        bool, typer.Option("--estimate", help="Only say how many rows the export would have, and start nothing.")
     ] = False,
-    confirm: Annotated[bool, typer.Option("--confirm", help="Also if it is ten times larger than any before.")] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Start an export that is ten times larger than any before.")
+    ] = False,
     starting: StartParameters,
 ) -> None:
     """Export a dataset's rows of a date range as CSV, in the order of their dates."""

@@ -22,13 +22,14 @@ KINDS = ("person", "service")
 @keys.command()
 @plain_errors
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the person or service, as the history shows it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The person or service, as the history shows it.")],
     role: Annotated[str, typer.Option(help="viewer, operator or admin.")],
     organisation: Annotated[
-        list[str] | None, typer.Option(metavar="ORG", help="Which one it is for; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(metavar="ORG", help="An organisation that the key is for; may be repeated.", show_default=False),
     ] = None,
     all_organisations: Annotated[
-        bool, typer.Option("--all-organisations", help="It is for all of them, those to come included.")
+        bool, typer.Option("--all-organisations", help="The key is for all organisations, future ones included.")
     ] = False,
     kind: Annotated[str, typer.Option(help="person or service.")] = "person",
     expires: Annotated[

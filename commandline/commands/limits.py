@@ -15,7 +15,9 @@ app = typer.Typer()
 @app.command()
 @plain_errors
 def limits(
-    organisation: Annotated[str | None, typer.Option(help="Whose; left out: your own, or `default`.")] = None,
+    organisation: Annotated[
+        str | None, typer.Option(help="The organisation; left out: your own, or `default`.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what an organisation may use, and what it uses."""

@@ -56,7 +56,7 @@ def save(
         bool, typer.Option("--ignore-extra", help="Pass over columns that are no field's.")
     ] = False,
     from_job: Annotated[
-        str | None, typer.Option("--from-job", metavar="ID", help="With the dataset and columns of this job.")
+        str | None, typer.Option("--from-job", metavar="ID", help="Take the dataset and columns of this job.")
     ] = None,
     organisation: Organisation = "default",
     as_json: AsJson = False,

@@ -21,9 +21,9 @@ def errors(
     as_csv: Annotated[bool, typer.Option("--csv", help="All of them as CSV, ready to be corrected and sent again.")] = (
         False
     ),
-    groups: Annotated[bool, typer.Option("--groups", help="By column and reason: how many, and the first rows.")] = (
-        False
-    ),
+    groups: Annotated[
+        bool, typer.Option("--groups", help="Row errors grouped by column and reason, with the first rows of each.")
+    ] = (False),
     like: Annotated[
         int | None, typer.Option(min=0, metavar="ROW", help="Only rows with the column and the reason of this one.")
     ] = None,

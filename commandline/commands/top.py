@@ -29,7 +29,7 @@ app = typer.Typer()
 
 _EVERY_SECONDS: Final = 1.0
 _TOLD_SECONDS: Final = 5.0
-"""What came of a key stands so long; the next look shows the job's own state."""
+"""The line shows the outcome of a key press for this time."""
 _MOST: Final = 500
 _STYLES: Final = {
     "head": "bold",
@@ -54,7 +54,9 @@ def top(
         bool, typer.Option("--plain", help="Print a line for each change, and never move the cursor.")
     ] = False,
     once: Annotated[bool, typer.Option("--once", help="Print the jobs as they are now, and end.")] = False,
-    reason: Annotated[str | None, typer.Option(help="Why, for the audit trail, of what is done by keys.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Why, for the audit trail, for everything that you do by keys.")
+    ] = None,
 ) -> None:
     """Show all jobs, live; keys pause, resume and terminate. Where there is no terminal it prints them once."""
     from commandline.connection import Api
@@ -204,7 +206,7 @@ def _keys() -> Iterator[Callable[[float], str | None]]:
 
 
 def _read(terminal: int) -> bytes:
-    """What has come from the terminal. Raises EOFError: the terminal was closed."""
+    """The keys that the terminal has sent. Raises EOFError: the terminal was closed."""
     try:
         found = os.read(terminal, 4096)
     except OSError:

@@ -21,7 +21,9 @@ webhooks = typer.Typer(
 app.add_typer(webhooks, name="webhooks")
 
 Json = dict[str, Any]
-Which = Annotated[str, typer.Argument(metavar="ID", help="Its id or its name, as `sluice webhooks list` shows them.")]
+Which = Annotated[
+    str, typer.Argument(metavar="ID", help="The webhook's id or name, as `sluice webhooks list` shows them.")
+]
 Organisation = Annotated[
     str | None, typer.Option(metavar="ORG", help="Whose it is.", show_default="the key's own, if it has just one")
 ]
@@ -126,7 +128,7 @@ def test(which: Which, organisation: Organisation = None, as_json: AsJson = Fals
 def deliveries(
     which: Which,
     status: Annotated[str | None, typer.Option(metavar="STATUS", help="pending, delivered or failed.")] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="So many at most.")] = 50,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="How many, at most.")] = 50,
     organisation: Organisation = None,
     as_json: AsJson = False,
 ) -> None:
@@ -152,7 +154,7 @@ def deliveries(
 def redeliver(
     which: Which,
     event_id: Annotated[
-        str | None, typer.Argument(metavar="EVENT", help="One event; left out: all that were given up.")
+        str | None, typer.Argument(metavar="EVENT", help="The event to send again; left out: all that were given up.")
     ] = None,
     organisation: Organisation = None,
     as_json: AsJson = False,

@@ -17,7 +17,7 @@ __all__ = ["live", "out", "print_json", "say", "sending", "show_errors", "show_h
 
 @contextmanager
 def sending(name: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None] | None]:
-    """A bar for a file that is being sent; the value is to be called with the bytes sent so far."""
+    """Show a bar while a file is sent; call the value with the bytes sent so far. None: there is no bar."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -124,7 +124,7 @@ def show_estimate(estimate: Json, *, as_json: bool) -> None:
     than = "it would be the first one" if before is None else f"the largest before had {number(before)} rows"
     out(f"{number(estimate['rows'])} rows, about {size(estimate['bytes'])}; {than}.")
     if estimate["needs_confirm"]:
-        out("It needs --confirm: it is ten times larger than any before.")
+        out("The export needs --confirm: it is ten times larger than any before.")
 
 
 def show_preview(preview: Json) -> None:

@@ -56,7 +56,7 @@ class View:
     asking: str | None = None
     """The id of the job whose termination is to be confirmed."""
     told: str = ""
-    """What came of the last key, or why the API does not answer."""
+    """The outcome of the last key press, or why the API does not answer."""
 
     @property
     def shown(self) -> list[Json]:

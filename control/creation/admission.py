@@ -43,13 +43,13 @@ class Kind:
     dataset: str | None = None
     """The one dataset it is for; None: any."""
     dated: bool = False
-    """It needs a dataset with a date, and a date range."""
+    """The operation needs a dataset with a date, and a date range."""
     repeatable: bool = False
-    """The same file may be applied twice without being asked for: it has rows that are there already refused."""
+    """Jobs may apply the same file twice without `if_same`: the operation refuses rows that are there already."""
     makes_file: bool = False
     """Its outcome is a file, made when every block is applied, and taken out as a whole."""
     modes: tuple[Mode, ...] = ()
-    """What it may do under a key that reaches the organisation; none: keys are its own business."""
+    """Modes that a job may have where keys reach the organisation; empty: the operation deals with keys itself."""
     title: str = ""
     """What the operator's page calls its form, e.g. "Create teams"; empty: what its name says."""
     summary: str = ""

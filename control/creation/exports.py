@@ -10,7 +10,7 @@ TIMES: Final = 10
 
 
 def far_larger(rows: int, largest_before: int | None) -> bool:
-    """Whether an export of so many rows has to be confirmed; `largest_before`: rows of the largest of the same
+    """Whether an export of `rows` rows has to be confirmed; `largest_before`: rows of the largest of the same
     organisation and dataset that was completed; None: there is none, and the first one is not asked about.
     """
     return largest_before is not None and rows >= LEAST_ASKED and rows >= TIMES * largest_before

@@ -9,9 +9,9 @@ from schemas.messages.formats import INSPECTION_FORMAT, WRITE_MODES
 from schemas.suspicion import Suspicion
 
 INSPECTED_ROWS = 1000
-"""So many of the first rows are looked at."""
+"""First rows of a file that an inspection looks at."""
 OWN_ROWS = 1000
-"""Where an organisation has so many rows of the dataset, a suspicion pauses the job unless it says otherwise."""
+"""If an organisation has this many rows of the dataset, a suspicion pauses the job unless the job says otherwise."""
 
 
 def to_inspect(command: CreateJob) -> bool:
@@ -32,7 +32,7 @@ def looked_at(job: Job) -> int:
 
 
 def rows_within(job: Job) -> int | None:
-    """Only blocks that begin within so many rows may be applied now; 0: none; None: all."""
+    """Only blocks that begin within this many rows may be applied now; 0: no block; None: all blocks."""
     return 0 if awaits_inspection(job) else probe_rows(job)
 
 

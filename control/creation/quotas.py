@@ -32,7 +32,7 @@ class Usage:
 
 
 def usage_of(organisation: str, jobs: Iterable[Job]) -> Usage:
-    """What this organisation uses."""
+    """The usage of this organisation."""
     running = queued = rows = 0
     files: dict[str, int] = {}
     for job in jobs:

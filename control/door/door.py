@@ -29,7 +29,7 @@ from schemas.policies.principals import ApiKey, Signer
 from signing import HEADER, Signature, read_signature
 
 REPORT_HEADER: Final = "sluice-report"
-"""Of a copy in ``commands``: the offset of the report in ``reports``."""
+"""The header of a copy in ``commands`` with the offset of its report in ``reports``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class Reports(Protocol):
         ...
 
     def old_until(self) -> int:
-        """Until when reports are taken that processes of the version before have written to ``commands`` themselves."""
+        """Until when the door takes reports that processes of the version before have written to ``commands``
+        themselves."""
         ...
 
 
@@ -73,7 +74,7 @@ Recent = Callable[[int], Awaitable[Iterable[tuple[int, Headers]]]]
 
 
 class Door:
-    """Of one control agent."""
+    """Checks who wrote each record that the control agent takes."""
 
     def __init__(
         self,

@@ -138,7 +138,7 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 undone=job.undone if again else None,
                 ended_at=None,
                 keep_rows=False,
-                # What was there before may have to go to a job whose images an older process does not find.
+                # The rollback may have to pass images on to another job, whose images an older process does not find.
                 needs=job.needs if job.mode is None else max(job.needs, IMAGE_GROUPS),
             )
         case UndoFinished():

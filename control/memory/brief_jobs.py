@@ -22,7 +22,7 @@ _MOST_SHARED: Final = 10_000
 _NONE: Final[dict[int, Any]] = {}
 _NO_INPUT: Final = Input()
 _COLD: Final = frozenset({State.COMPLETED, State.COMPLETED_WITH_ERRORS, State.ROLLED_BACK})
-"""Of jobs that were terminated the rules ask how far they have read."""
+"""Jobs in these states are kept in brief. Terminated jobs are not: the rules need to know how far they have read."""
 
 
 class _Cold(msgspec.Struct, array_like=True):
@@ -34,7 +34,7 @@ class _Cold(msgspec.Struct, array_like=True):
     digest: bytes
     """Instead of `request`, if that is hexadecimal: half as many bytes."""
     identity: FileIdentity | None
-    """Of its source."""
+    """The identity of the job's source file."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -47,7 +47,7 @@ class Brief(NamedTuple):
     job: Job
     """Without `lanes_done`, `input`, `request` and the identity of its source."""
     cold: bytes
-    """These."""
+    """The fields that `job` is without, a compact `_Cold`."""
 
 
 class Shared:
@@ -114,7 +114,7 @@ class Jobs(MutableMapping[str, Job]):
         self._packed: dict[str, bytes] = {}
         self._shared = Shared()
         self.open: dict[str, Job] = {}
-        """Those that have not ended."""
+        """The jobs that have not ended."""
 
     def __getitem__(self, job_id: str) -> Job:
         job = self._jobs[job_id]

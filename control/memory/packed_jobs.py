@@ -10,7 +10,7 @@ from schemas.job import ENDED, Job
 from schemas.messages.codec import decode, encode
 
 _RAW: Final = -12
-"""Of zlib: no header, and a window of four kilobytes, which is more than most states have."""
+"""zlib's `wbits`: no header, and a window of four kilobytes, which is more than most states have."""
 _MEMORY: Final = 8
 _NUMBER: Final = 2
 """Bytes of the number of a sample."""
@@ -28,7 +28,7 @@ class PackedJobs:
         self._samples: list[bytes] = []
         self._sample_of: dict[tuple[str, str], int] = {}
         self.open: dict[str, Job] = {}
-        """Those that have not ended."""
+        """The jobs that have not ended."""
 
     def __len__(self) -> int:
         return len(self.open) + len(self._packed)

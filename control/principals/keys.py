@@ -25,11 +25,11 @@ class NewKey:
 
     id: str
     text: str
-    """What its owner sends. It is shown once and kept nowhere."""
+    """The text that the key's owner sends. Sluice shows it once and keeps it nowhere."""
 
     @property
     def sha256(self) -> str:
-        """What is kept."""
+        """The digest of the key, which Sluice keeps."""
         return digest(self.text)
 
     @property

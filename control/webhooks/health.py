@@ -13,7 +13,7 @@ Condition = Literal["unused", "working", "failing", "off"]
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What an operator is shown of a webhook."""
+    """The state of a webhook that an operator sees."""
 
     condition: Condition
     """Failing: the last attempt was not taken; off: its receiver answered 410 Gone."""
@@ -21,15 +21,15 @@ class Health:
     failed: int
     """Given up, and kept to be sent again."""
     delivered_at: int | None
-    """When something was taken last, milliseconds since 1970."""
+    """When the receiver last took an event, milliseconds since 1970."""
     failing_since: int | None
     """When the oldest of what is not taken came about."""
     error: str | None
-    """What the last attempt failed with."""
+    """Why the last attempt failed."""
 
 
 def health_of(webhook: Webhook, deliveries: Collection[Delivery]) -> Health:
-    """How this webhook fares."""
+    """The health of this webhook."""
     pending = [delivery for delivery in deliveries if delivery.status == "pending"]
     failed = [delivery for delivery in deliveries if delivery.status == "failed"]
     delivered_at = max(

@@ -1,4 +1,4 @@
-"""To whom an event goes: the deliveries that a record of the history stands for. Pure."""
+"""Which webhooks get an event: the deliveries that follow from a record of the history. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def wants_own_address(record: JobEvent) -> bool:
 def deliveries(
     record: JobEvent, offset: int, webhooks: Collection[Webhook], source: str, now_ms: int
 ) -> Iterator[Delivery]:
-    """What is to be delivered of a record to its organisation's webhooks, all of them due now."""
+    """The deliveries of a record to its organisation's webhooks, all of them due now."""
     kind = event_type(record)
     if kind is None:
         return

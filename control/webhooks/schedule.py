@@ -27,7 +27,7 @@ class Outcome:
     error: str | None
     """Why it failed; None: it was taken."""
     retry_after_ms: int = 0
-    """The receiver asks for so long a pause."""
+    """The pause that the receiver asks for."""
 
     @property
     def delivered(self) -> bool:
@@ -46,7 +46,7 @@ class Outcome:
 
 
 def pause_ms(attempts: int, fraction: float) -> int:
-    """The pause after so many attempts; `fraction`: a random number from 0 to 1."""
+    """The pause after `attempts` attempts; `fraction`: a random number from 0 to 1."""
     bound = min(LONGEST_MS, FIRST_MS * 2 ** min(max(attempts, 1) - 1, 30))
     return int(bound * (1 - JITTER * fraction))
 

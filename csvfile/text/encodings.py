@@ -25,17 +25,17 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 EBCDIC: Final = frozenset({"cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140"})
-"""Encodings of mainframes, whose lines end with NEL (U+0085)."""
+"""Encodings of mainframes, in which lines end with NEL (U+0085)."""
 _UTF8: Final = ("utf-8", "utf-8-sig", "ascii")
 _LOOKED_AT: Final = 64 * 1024
 _RUNS: Final = re.compile(rb"[\x80-\xff]{2,}")
 _WORDS: Final = 0.8
-"""Of bytes that are no UTF-8, so many stand within words, at least, where the file is in another encoding."""
+"""At least this share of the bytes that are not UTF-8 must stand within words if the file is in another encoding."""
 _SEVERAL: Final = 4
 _DIFFERENT: Final = 3
-"""Or there are so many of them, and so many different ones."""
+"""Or the file must have at least `_SEVERAL` such bytes, `_DIFFERENT` of them different."""
 _SOME: Final = 1000
-"""So many are looked at."""
+"""Such bytes that are looked at, at most."""
 _NEVER: Final = 0xFE
 """Bytes from here on are letters that hardly a language has."""
 _TYPED: Final = frozenset("\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u20ac")

@@ -52,7 +52,7 @@ def up(settings: Settings, detach: bool, workers: int | None = None, servers_onl
             except SupervisorEndedError:
                 if supervised(layout):
                     raise
-                # It was ending already when it was met: what it has left is taken over.
+                # The supervisor was already ending: take over the servers that it has left.
         left = _left_running(settings, layout)
         _want(layout, workers, servers_only, fresh=not left)
         # Here an error can be shown on the terminal; that of a port before anything is downloaded.

@@ -49,7 +49,7 @@ PROPERTIES: Final = {
     "log.index.size.max.bytes": str(2 * 1024 * 1024),
     "log.cleaner.dedupe.buffer.size": str(32 * 1024 * 1024),
     "log.retention.hours": "168",
-    # What is removed by a purge is soon gone from the disk, too; by default it takes up to five minutes and a minute.
+    # Records that a purge removes soon leave the disk, too; by default that takes up to five minutes and a minute.
     "log.retention.check.interval.ms": "5000",
     "log.initial.task.delay.ms": "5000",
     "log.segment.delete.delay.ms": "1000",

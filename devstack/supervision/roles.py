@@ -89,7 +89,7 @@ def _api_answers(settings: Settings) -> bool:
     import httpx2
 
     try:
-        # Of our own child: whether its certificate is trusted is for its clients to say.
+        # This is our own child process: only its clients need to trust its certificate.
         return httpx2.get(f"{settings.api}/readyz", timeout=3, trust_env=False, verify=False).status_code == 200
     except httpx2.HTTPError:
         return False

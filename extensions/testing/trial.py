@@ -40,7 +40,7 @@ class Case:
     """Documents that are there before: name of an index without its prefix, e.g. ``data-teams`` -> id -> document."""
     organisation: str = "acme"
     mode: Mode | None = None
-    """Of an upload on a dataset whose key reaches the organisation."""
+    """The mode of an upload, if the dataset's key reaches the organisation."""
 
     @property
     def described(self) -> Dataset:

@@ -21,9 +21,9 @@ class Wire:
     """What goes out in one call of an operation."""
 
     dies_after: int | None = None
-    """The worker dies once so many bulk items are done; None: it does not."""
+    """The worker dies once this many bulk items are done; None: it does not."""
     closes_after: int | None = None
-    """So often the gate lets a request out; None: always."""
+    """How many requests the gate lets out; None: all."""
     items: int = 0
     """Bulk items that are done."""
     asked: int = 0

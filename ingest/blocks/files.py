@@ -80,7 +80,7 @@ class OpenFile:
         return self.file.read(size)
 
     def check(self) -> Iterator[None]:
-        """Make sure that it is the file which the job was made with; yields between the pieces that it reads for that.
+        """Make sure that this is the file which the job was made with; yields between the pieces that it reads.
 
         Raises:
             SourceError: it is another one.
@@ -163,7 +163,7 @@ class OpenFile:
 
 
 def open_source(source: Source, roots: Roots, checked: Checked | None = None) -> OpenFile:
-    """Open a job's file. Before it is read `OpenFile.check` is due.
+    """Open a job's file. Call `OpenFile.check` before reading it.
 
     Raises:
         SourceError: it is not there, lies outside the folders it may lie in, or has another size than it had.

@@ -8,7 +8,7 @@ from typing import Final
 from csvfile.cutter import Cut
 
 MOST_BYTES: Final = 1024 * 1024
-"""Of the first block's rows and the copy: a record stays below what Kafka takes."""
+"""Bytes of the first block's rows and the copy, at most: the record stays below Kafka's limit."""
 
 
 def with_rows_ahead(parts: Iterator[Cut | None], rows: int) -> Iterator[tuple[Cut, bytes] | None]:

@@ -22,7 +22,8 @@ _BUCKETS_A_SLICE = 8
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of a span's rows: the first and the last date, in milliseconds since 1970. The answer: a tuple of both."""
+    """Asks for the first and the last date of a span's rows, in milliseconds since 1970. The answer: a tuple of
+    both."""
 
     span: Span
 

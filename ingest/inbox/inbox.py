@@ -42,9 +42,9 @@ from schemas.messages.inbox import InboxRecord
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.05
-"""How long a round gathers records: a row waits so long, at most, before it is in a block."""
+"""How long a round gathers records, and so how long a row waits, at most, before it is in a block."""
 RESTS_AFTER_SECONDS = 2.0
-"""After so long without a record, and with nothing to do, a round waits for one record: the first ends the wait."""
+"""An idle reader that has received no record for this time waits for one record: the first ends the wait."""
 RESTING_SECONDS = 0.5
 ROUND_RECORDS = 10_000
 ROUND_BYTES = 8 * 1024 * 1024
@@ -88,7 +88,11 @@ class Inbox:
                 try:
                     self._session()
                 except (InterruptedSessionError, GivenUpError, KafkaException) as error:
-                    log.warning("inbox: the session begins anew: %s", error, extra=as_event("inbox.restarted"))
+                    log.warning(
+                        "inbox: the reader restarts its Kafka session after: %s",
+                        error,
+                        extra=as_event("inbox.restarted"),
+                    )
                     time.sleep(_PAUSE_SECONDS)
         finally:
             self._publisher.flush(1.0)

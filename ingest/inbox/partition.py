@@ -80,7 +80,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class InboxContext:
-    """What the work on a partition needs to know."""
+    """The settings and look-ups for the work on a partition."""
 
     job: Callable[[str], Job | None]
     datasets: Mapping[str, Dataset]
@@ -99,7 +99,7 @@ class InboxContext:
 
 @dataclass(frozen=True, slots=True)
 class _JobIntake:
-    """What one job's rows need, looked up once a turn."""
+    """The dataset, limits and checks for one job's rows, looked up once a turn."""
 
     job: Job
     terms: Terms
@@ -241,12 +241,12 @@ class InboxPartition:
         except Exception as error:
             # A bug, or a record of an unforeseen kind: it is refused, and the records behind it are taken.
             log.exception(
-                "inbox: the record at offset %d of partition %d",
+                "inbox: the record at offset %d of partition %d failed unexpectedly",
                 record.offset,
                 self.partition,
                 extra=as_event("record.unreadable", partition=self.partition),
             )
-            self._refuse(record, f"it can't be dealt with: {error!r}")
+            self._refuse(record, f"the reader failed on this record: {error!r}")
         return True
 
     def _set_aside(self, job_id: str, record: Record, now: float) -> bool:
@@ -280,7 +280,7 @@ class InboxPartition:
         self._batch.dead_letters.append(InboxDeadLetter(record, reason[:MOST_REASON]))
 
     def _intake(self, job_id: str) -> _JobIntake | None:
-        """Where this job's rows are dealt with; None: it is not known, or its dataset is not."""
+        """What this job's rows need; None: the job or its dataset is not known."""
         if job_id not in self._intakes:
             self._intakes[job_id] = self._look_up(job_id)
         return self._intakes[job_id]

@@ -38,11 +38,11 @@ class Arrival(msgspec.Struct, gc=False):
     row: int
     """Number of its first row."""
     values: Sequence[Mapping[str, Value]]
-    """Of each row."""
+    """The values of each row."""
     problems: Mapping[int, str] | None = None
     """Index in `values` -> why that row can't be read, though it is known which one it is."""
     plain: bool = False
-    """It is one row, and every value is a text."""
+    """The record is one row, and every value is a text."""
 
     def rows(self) -> Iterable[tuple[int, Mapping[str, Value], str | None]]:
         """Each row with its number, and why it can't be read."""
@@ -126,7 +126,7 @@ class RowMaker:
         self._absent = absent or {}
         self._known = frozenset(columns)
         self.least_bytes = 3 * len(self._columns) + sum(len(text.encode()) for text in self._absent.values())
-        """What a row without values takes in a block, at least."""
+        """Bytes that a row without values takes in a block, at least."""
         self._get: Callable[[Any], tuple[Value, ...]] = (
             itemgetter(*columns) if len(columns) > 1 else lambda values: (values[columns[0]],)
         )

@@ -39,8 +39,8 @@ def _trouble(fill: RowBuffer, announced: int | None) -> str | None:
         )
     if announced is not None and fill.last > announced:
         return (
-            f"{announced:,} rows were announced for the job, but row {fill.last:,} has come: the number is wrong, or "
-            f"the rows are; roll the job back and start another one"
+            f"{announced:,} rows were announced for the job, but row {fill.last:,} has come: either the number or "
+            f"the rows are wrong; roll the job back and start another one"
         )
     return None
 

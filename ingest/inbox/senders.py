@@ -21,7 +21,7 @@ def anyone(_record: Record, _job: Job) -> str | None:
 
 
 class Senders:
-    """Of one process. A signature's time does not matter: a row that comes again is dropped by its number."""
+    """Checks who sends rows. A signature's time does not matter: a row that comes again is dropped by its number."""
 
     def __init__(self, registry: Registry, required: bool) -> None:
         """`required`: refuse what is not signed. The registry has to be up to date when `problem` is called."""

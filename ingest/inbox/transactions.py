@@ -189,7 +189,7 @@ class States:
 
     records: list[InboxRecord] = field(default_factory=list)
     rejected: list[RejectedRecord] = field(default_factory=list)
-    """Those that can't be read."""
+    """Checkpoints that can't be read."""
 
 
 def read_states(settings: Settings, partitions: Sequence[int]) -> dict[int, States]:
@@ -331,4 +331,4 @@ class Transactions:
         try:
             self._producer.abort_transaction(self._seconds)
         except KafkaException as error:
-            log.debug("no transaction was aborted: %s", error)  # Kafka aborts it after its time limit
+            log.debug("the open transaction could not be aborted: %s", error)  # Kafka aborts it after its time limit

@@ -13,8 +13,8 @@ MOST_RECORDS = 100_000
 MOST_BYTES = 64 * 1024 * 1024
 """Bytes of memory, about, with what Python adds to each record."""
 GRACE_SECONDS = 5.0
-"""A record keeps its place at least so long. While all records are younger, no more are fetched: so no row is lost of a
-job that is just being made, however many come."""
+"""A record keeps its place at least this long. While all records are younger, the reader fetches no more: it loses no
+row of a job that is just being made, however many come."""
 _RECORD_BYTES = 250
 
 

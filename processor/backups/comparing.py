@@ -31,7 +31,7 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Of all jobs in the control table."""
+    """Compares the stores for all jobs in the control table."""
 
     jobs: int
     differences: list[Difference]

@@ -79,7 +79,7 @@ def _documents(job: Job, totals: LaneTotals) -> int:
 
 
 def _newest_writers(jobs: Iterable[Job]) -> Collection[str]:
-    """Of the jobs that write under keys of an organisation, the last one of each dataset."""
+    """The last job of each dataset among those that write under keys of an organisation."""
     newest: dict[tuple[str, str], Job] = {}
     for job in jobs:
         place = job.organisation, job.dataset

@@ -29,7 +29,7 @@ Gate = Callable[[], None]
 
 BACKOFF: Final = Backoff(first=0.1, longest=5.0)
 LITTLE_BYTES: Final = 64 * 1024
-"""A bulk request of at most so many bytes does not wait for the larger ones."""
+"""A bulk request of at most these bytes does not wait for larger ones."""
 
 
 class BulkSink:
@@ -46,9 +46,9 @@ class BulkSink:
     ) -> None:
         """`in_flight`: requests that Elasticsearch is given at once; more of them wait here, made but not sent.
 
-        `late_seconds`: so long after the sink gave up waiting for it may a request still be carried out. `client` must
-        send each request once: the sink has to know of every try. So must `writer`, which sends the bulk requests and
-        may leave their answers undecoded; None: `client` sends them.
+        `late_seconds`: Elasticsearch may still carry a request out this long after the sink gave up waiting for it.
+        `client` must send each request once: the sink has to know of every try. So must `writer`, which sends the bulk
+        requests and may leave their answers undecoded; None: `client` sends them.
         """
         self.client = client
         self._writer = writer or client
@@ -105,8 +105,8 @@ class BulkSink:
         A `little` one goes out at once.
 
         One that `writes`, and that may have been sent, is unanswered until the same request has an answer, or until
-        `late_seconds` after its last try: Elasticsearch may carry it out later. So long it is made again although the
-        job was stopped meanwhile: ids are fixed, so the late one has nothing left to write.
+        `late_seconds` after its last try: Elasticsearch may carry it out later. Until then the sink repeats it, even if
+        the job was stopped meanwhile: ids are fixed, so a late try has nothing left to write.
 
         Raises:
             FencedError: from `gate`, which is asked before each try. No try is under way any more.

@@ -20,7 +20,7 @@ from schemas.job import Job
 
 
 class Generations:
-    """One worker's."""
+    """Looks up which index a job writes into, and begins new ones."""
 
     def __init__(self, prefix: str, sink: BulkSink, now_ms: Callable[[], int]) -> None:
         self._prefix = prefix

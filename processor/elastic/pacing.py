@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 LEAD_SECONDS = 0.04
-"""So long before an answer is due the next request is sent: on its way and taken apart, it comes just in time."""
+"""The next request is sent this long before an answer is due: Elasticsearch has read it by then."""
 REMEMBERED = 9
 """Requests whose times tell when one is due; their median, since a refresh makes single ones take long."""
 
@@ -35,8 +35,8 @@ class Pace:
     """Slots for requests, given out in the order in which they are asked for. Times are seconds of `clock`."""
 
     def __init__(self, in_flight: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`in_flight`: slots, and as many for requests that only read. The last of them is open only when the oldest
-        request is due, if there is another.
+        """`in_flight`: slots for writes, and as many for reads. The last write slot opens only when the oldest write is
+        due.
         """
         self._most = in_flight
         self._reads = asyncio.Semaphore(in_flight)

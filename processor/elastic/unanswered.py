@@ -16,7 +16,7 @@ from runtime.clients import NotSentError
 
 
 class Fate(Enum):
-    """What an error says of the request that it is about."""
+    """Whether Elasticsearch may still carry out a request that ended with an error."""
 
     NOT_TAKEN = "it is not carried out"
     CUT_OFF = "it may be carried out: the connection broke, or something in between gave up"
@@ -49,7 +49,7 @@ class Tries:
     """The tries of one write that has not been answered. Times are seconds of any one clock."""
 
     late_seconds: float
-    """So long after its sender has given up may a request still be carried out."""
+    """Elasticsearch may still carry a request out for these seconds after its sender has given up."""
     until: float = -math.inf
     silent: bool = False
     stopped_at: float | None = None
@@ -61,7 +61,7 @@ class Tries:
             self.silent = fate is Fate.SILENT
 
     def may_come(self, now: float) -> bool:
-        """Whether one of them may still be carried out."""
+        """Whether Elasticsearch may still carry out one of the tries."""
         return now < self.until
 
     def stopped(self, now: float) -> None:

@@ -15,7 +15,7 @@ class Store(Protocol):
 
     @property
     def name(self) -> StoreName:
-        """What retentions call it."""
+        """The store's name in the retentions."""
 
     def has(self, job: Job) -> bool:
         """Whether it may hold something of a job of this kind, as far as the job's state tells."""

@@ -47,7 +47,7 @@ class Documents:
     async def expunge(self, gate: Gate) -> None:
         """Have Elasticsearch write the index's files anew without the documents that are deleted.
 
-        Waits until it has, for two minutes at most; after that it is Elasticsearch's own merges that do it.
+        Waits for that, for two minutes at most; after that Elasticsearch's own merges do it.
         """
         client, index = self.sink.client, self.index
         there = await self.sink.ask(lambda: client.indices.get(index=index, ignore_unavailable=True), gate)

@@ -78,7 +78,7 @@ class CorrectedFiles:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What exports have written before it was joined."""
+    """The parts that exports have written before joining them."""
 
     storage: Storage
     name: StoreName = "parts"

@@ -40,7 +40,7 @@ _BLOCK_DAYS: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Housekeeping:
-    """One worker's."""
+    """Empties the stores of a worker: of ended jobs, and of jobs that the control table has no more."""
 
     jobs: JobTable
     stores: Sequence[Store]

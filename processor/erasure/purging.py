@@ -17,7 +17,8 @@ from schemas.messages.commands import PurgeEnded
 
 @dataclass(frozen=True, slots=True)
 class Purging:
-    """One worker's. It may begin again at any time: each step finds what is left."""
+    """Empties every store of a job that is purged. A purge may begin again at any time: each step finds what is
+    left."""
 
     stores: Sequence[Store]
 

@@ -220,7 +220,12 @@ def _set_segment_ms(admin: AdminClient, topic: str, value: str | None) -> bool:
         for future in admin.incremental_alter_configs([resource], request_timeout=_KAFKA_SECONDS).values():
             future.result(_KAFKA_SECONDS)
     except KafkaException as error:
-        log.warning("the segments of %s end when Kafka ends them: %s", topic, error, extra=as_event("store.trouble"))
+        log.warning(
+            "could not make Kafka roll the segments of %s now, so its old records go later: %s",
+            topic,
+            error,
+            extra=as_event("store.trouble"),
+        )
         return False
     return True
 

@@ -43,7 +43,7 @@ that Elasticsearch never waits for the next one."""
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Batches:
-    """One worker's. `run` applies batches for as long as it is not cancelled."""
+    """Applies batches of blocks. `run` goes on until it is cancelled."""
 
     in_flight: int
     """Large requests that Elasticsearch is given at once; `PREPARED` more batches are under way meanwhile."""

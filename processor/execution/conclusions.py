@@ -1,7 +1,8 @@
-"""What is done once for a job, by the owner of partition 0 alone: its file, the count of a rollback, keeping it alive.
+"""Steps that only the owner of partition 0 does, once for a job: join its file, count after a rollback, prolong its
+point in time.
 
-A conclusion is begun once in each epoch of a job, and reported to the control agent. While it is under way, that
-partition does not count as rested (`Lanes.concluding`).
+The worker begins such a step, a conclusion, once in each epoch of a job, and reports it to the control agent. Meanwhile
+partition 0 does not count as rested (`Lanes.concluding`).
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ log = logging.getLogger(__name__)
 
 RETIRE_MS = 3600 * 1000
 KEEP_SECONDS = 60.0
-"""How often what jobs need that are not over is kept alive."""
+"""Seconds between two times that the worker prolongs what unfinished jobs need, such as a point in time."""
 SWEEP_TURNS = 60
-"""Before-images that are old enough are looked for each time after so many such turns."""
+"""The worker deletes old before-images once in this many of those turns."""
 _DAY_MS = 86_400_000
 
 Step = Callable[[Operation, Work], Awaitable[Command]]
@@ -50,7 +51,7 @@ Step = Callable[[Operation, Work], Awaitable[Command]]
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Conclusions:
-    """One worker's. A worker that does not own partition 0 begins none."""
+    """Carries out the steps that are done once for a job, in the worker that owns partition 0."""
 
     jobs: JobTable
     lanes: Lanes
@@ -65,15 +66,15 @@ class Conclusions:
     housekeeping: Housekeeping
     housekeeping_seconds: float
     image_days: float = 30.0
-    """So long are before-images kept."""
+    """Days that before-images are kept."""
     index_bytes: int | None = None
-    """So large may the newest index of a dataset be, in bytes of its primary shards; None: as large as it gets."""
+    """The worker starts a new index when the newest exceeds these bytes of primary shards; None: never."""
     report_days: float | None = None
-    """So old may reports of jobs get that have left the control table; None: as old as they get."""
+    """The worker deletes reports of jobs that have left the control table after these days; None: never."""
     retired: list[int] = field(default_factory=lambda: [0])
-    """When old reports were deleted last, milliseconds since 1970."""
+    """When the worker last deleted old reports, milliseconds since 1970."""
     begun: set[tuple[str, int]] = field(default_factory=set)
-    """Job and epoch."""
+    """The job and epoch of each conclusion that this worker has begun."""
 
     def follow(self, job: Job) -> None:
         """Begin what the job's state asks for."""
@@ -85,11 +86,11 @@ class Conclusions:
             self.tasks.start(self._purge(job))
 
     def forget(self) -> None:
-        """The partitions are another worker's: it begins anew what has not been reported."""
+        """Forget what was begun: the partitions are another worker's, which begins again what has not been reported."""
         self.begun.clear()
 
     async def keep_alive(self) -> None:
-        """Again and again, keep alive what jobs need that are not over."""
+        """Prolong what unfinished jobs need, and delete what is too old, every `KEEP_SECONDS` until cancelled."""
         for turn in itertools.count(1):
             await self.clock.sleep(KEEP_SECONDS)
             if turn % SWEEP_TURNS == 0 and self.lanes.open and CONCLUDING in self.lanes.owned:

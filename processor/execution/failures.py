@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class JobFailures:
-    """One worker's. A job that has failed here gets no further turn in its epoch (`Lanes.give_up`)."""
+    """Fails the job that an error belongs to. A failed job gets no further turn in its epoch (`Lanes.give_up`)."""
 
     def __init__(self, jobs: JobTable, lanes: Lanes, publisher: RecordPublisher, background: BackgroundTasks) -> None:
         self._jobs = jobs

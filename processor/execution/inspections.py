@@ -49,7 +49,7 @@ LEAST_ROWS = 50
 
 @dataclass(slots=True, eq=False)
 class _Inspection:
-    """One that has begun."""
+    """An inspection that the worker has begun."""
 
     epoch: int
     first: asyncio.Future[bytes | None]
@@ -58,7 +58,7 @@ class _Inspection:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Inspections:
-    """One worker's. A worker that does not own partition 0 begins none."""
+    """Inspects the first rows of new files, in the worker that owns partition 0."""
 
     jobs: JobTable
     lanes: Lanes
@@ -71,10 +71,10 @@ class Inspections:
     key_of: Callable[[str], bytes]
     """The key of a job whose blocks are sealed. Raises SealError."""
     begun: dict[str, _Inspection] = field(default_factory=dict)
-    """By job: the one of its newest epoch that has any."""
+    """Job id -> the inspection of the job's newest epoch that has one."""
 
     def follow(self, job: Job) -> None:
-        """Begin with the own rows where the job has started: its first block comes soon."""
+        """Ask for the organisation's own rows once the job has started: its first block comes soon."""
         if awaits_inspection(job) and self.lanes.may_work(job):
             if CONCLUDING in self.lanes.owned:
                 self._begun(job)
@@ -82,13 +82,14 @@ class Inspections:
             self.drop(job.id)
 
     def drop(self, job_id: str) -> None:
-        """The job's first block is not to be looked at any more."""
+        """Stop the job's inspection, if one has begun."""
         begun = self.begun.pop(job_id, None)
         if begun is not None:
             _give(begun, None)
 
     def forget(self) -> None:
-        """The partitions are another worker's: it looks at what has not been reported."""
+        """Forget what was begun: the partitions are another worker's, which repeats inspections that were not
+        reported."""
         for job_id in list(self.begun):
             self.drop(job_id)
 
@@ -147,7 +148,7 @@ class Inspections:
         return own
 
     async def _looked_at(self, work: Work, block: RowBlock, own: OwnRows) -> Suspicion | None:
-        """What the rows look like."""
+        """The accident that the rows look like; None: they look right."""
         probe = probe_of(work, block)
         with _noted(work):
             asked = self._with_found(work, own, probe)

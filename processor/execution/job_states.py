@@ -20,7 +20,7 @@ from schemas.job import ENDED, Job
 
 
 class JobStates:
-    """One worker's."""
+    """Reacts to each new state of a job: unloads its lanes, and begins the steps that the state asks for."""
 
     def __init__(
         self,
@@ -49,10 +49,10 @@ class JobStates:
         jobs.listen(self._changed)
 
     def follow_all(self) -> None:
-        """The worker has opened: look at every job."""
+        """Look at every job, once the worker has opened."""
         self._swept = False  # one sweep is enough for all jobs that ended before
         for job in self._jobs:
-            # Of ended jobs there may be very many: only those are looked at for which there is something to do.
+            # There may be very many ended jobs: look only at those for which there is something to do.
             if job.state not in ENDED or job.purging or job.id in self._lanes.by_job:
                 self._changed(job.id, job)
         self._swept = True

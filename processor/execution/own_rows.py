@@ -21,7 +21,7 @@ SAMPLE: Final = 500
 JOBS: Final = 8
 """The newest jobs, of which rows from all over their files are read, beside the oldest rows there are."""
 _LATELY_MS = 15_000
-"""What was written longer ago can be found without a refresh of its own."""
+"""Elasticsearch finds rows that were written longer ago than this without an extra refresh."""
 
 Search = tuple[dict[str, Any] | None, int]
 """A filter, and how many hits."""

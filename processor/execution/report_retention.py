@@ -11,13 +11,13 @@ from schemas.indices import index_name
 from schemas.topics import DAY_MS
 
 MOST_PAGES: Final = 50
-"""So many pages at a time, at most: the rest has its turn an hour later."""
+"""Pages that are deleted at a time, at most; the rest follows an hour later."""
 REPORTS: Final = ("progress", "errors")
 _MOST_TERMS: Final = 10_000
 
 
 async def delete_old_reports(sink: BulkSink, prefix: str, jobs: JobTable, days: float, now_ms: int, gate: Gate) -> int:
-    """Delete what is older than so many days; returns how many documents. Raises as `delete_found`."""
+    """Delete reports older than `days`; returns how many documents. Raises as `delete_found`."""
     before = int(now_ms - days * DAY_MS)
     # A document is younger than its job: those of a job made later can't be old.
     kept = [job.id for job in jobs if job.created_at <= before]

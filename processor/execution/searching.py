@@ -33,7 +33,7 @@ class _NotTogetherError(Exception):
 
 
 class SharedSearches:
-    """One worker's."""
+    """Sends searches that several jobs ask for at the same time in one request."""
 
     def __init__(self, sink: BulkSink) -> None:
         self._sink = sink
@@ -73,7 +73,7 @@ class SharedSearches:
             if len(some) == 1:
                 some[0].fail(error)
                 return
-            for one in some:  # whose search it is that is refused, or takes too long, can't be told
+            for one in some:  # the answer does not tell whose search is refused or takes too long
                 task = asyncio.create_task(self._send(index, [one]))
                 self._alone.add(task)
                 task.add_done_callback(self._alone.discard)

@@ -88,11 +88,11 @@ class WorkerTasks:
     def __init__(self, on_batch_done: Callable[[], None]) -> None:
         self.failure = WorkerFailure()
         self.batches = BackgroundTasks(self.failure, on_batch_done)
-        """Those that apply or undo blocks."""
+        """Tasks that apply or undo blocks."""
         self.conclusions = BackgroundTasks(self.failure)
-        """Those that do what is done once for a job."""
+        """Tasks for the steps that are done once for a job."""
         self.of_partitions = BackgroundTasks(self.failure)
-        """Those that end when the partitions are revoked."""
+        """Tasks that end when the partitions are revoked."""
         self.reports = BackgroundTasks(self.failure)
         """Reports and cleaning up, which outlast the partitions."""
 

@@ -17,7 +17,8 @@ AGAIN_SECONDS: Final = 5.0
 
 
 class Timers:
-    """One worker's. It knows what it has appended only to not repeat itself; a successor starts from the states."""
+    """Appends `TimerDue` for due timers. It remembers them only to avoid repeats; a successor starts from the
+    states."""
 
     def __init__(self, jobs: JobTable, publish: Publish, owns: Callable[[], bool], clock: Clock) -> None:
         """`owns`: whether this worker carries out the commands, and knows every job's state."""

@@ -29,7 +29,7 @@ class WorkFactory:
     generations: Generations
     now_ms: Callable[[], int]
     most_characters: Callable[[str], int | None] = lambda _: None
-    """Of a value of an organisation's rows; None: any fits that a block can hold."""
+    """Organisation -> characters of a value in its rows, at most; None: as many as a block can hold."""
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Shared by all batches: the first of several requests goes out before the next is made."""
 

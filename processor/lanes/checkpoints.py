@@ -29,7 +29,7 @@ PROGRESS_SECONDS = 0.5
 
 
 class Checkpoints:
-    """One worker's. `touch` and `acknowledge_later` note what has to be written; `run` does it."""
+    """Writes a worker's lane records. `touch` and `acknowledge_later` note what has to be written; `run` writes it."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Checkpoints:
         self._due.set()
 
     def report_soon(self) -> None:
-        """What the control agent waits for may have become true."""
+        """Report at once: a state that the control agent waits for may have come about."""
         self._urgent.set()
         self._due.set()
 
@@ -95,7 +95,7 @@ class Checkpoints:
         self._due.set()
 
     def drop(self, lanes: list[Lane]) -> None:
-        """These lanes are over: delete their records."""
+        """Delete the records of lanes that are over."""
         for lane in lanes:
             self._dirty.discard(lane)
             self._tombstones.append(("lanes", lane_key(lane.job_id, lane.partition, lane.phase), None, lane.partition))
@@ -181,7 +181,8 @@ class Checkpoints:
             if job is None or not halting(job):
                 continue
             seen = self._rested[job.id, job.epoch]
-            # What has changed since the records were written waits for its own: the proof must not be ahead of it.
+            # A lane that has changed since its record was written waits for the next one: the proof must not be ahead
+            # of the record.
             behind = {lane.partition for lane in self._dirty if lane.job_id == job_id}
             rested = self._lanes.rested(job, seen | behind)
             if rested:
@@ -194,7 +195,7 @@ class Checkpoints:
             if job is None or job_id not in self._lanes.by_job:
                 continue
             if watched(job) and not over(job):
-                self._changed.add(job_id)  # what is counted may be reported later
+                self._changed.add(job_id)  # counts may be reported later
             if counts := self._news_of_counts(job, counts_due):
                 self._counted[job.id].update(counts)
                 reports.append(("reports", job.id.encode(), encode(LanesCounted(job_id=job.id, lanes=counts)), None))

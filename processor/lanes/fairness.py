@@ -20,7 +20,7 @@ class FairTurns:
         self._floor = 0.0
 
     def next(self, waiting: Collection[str]) -> str | None:
-        """Whose turn it is, of the jobs that have work; None: none has."""
+        """The job whose turn it is, among those that have work; None: none has."""
         if not waiting:
             return None
         chosen = min(waiting, key=lambda job_id: (max(self._given.get(job_id, 0.0), self._floor), job_id))
@@ -28,7 +28,7 @@ class FairTurns:
         return chosen
 
     def charge(self, job_id: str, rows: float) -> None:
-        """`job_id` has been given so many rows."""
+        """Note that `job_id` has been given `rows` rows."""
         self._given[job_id] = max(self._given.get(job_id, 0.0), self._floor) + rows
 
     def forget(self, job_id: str) -> None:
@@ -37,14 +37,14 @@ class FairTurns:
 
 
 class SharedTurns:
-    """Organisations share by their weights, and the jobs of one share its turns alike."""
+    """Organisations share turns by their weights, and the jobs of an organisation share its turns equally."""
 
     def __init__(self) -> None:
         self._organisations = FairTurns()
         self._jobs: dict[str, FairTurns] = {}
 
     def next(self, waiting: Mapping[str, str]) -> str | None:
-        """Whose turn it is, of the jobs that have work (job id -> organisation); None: none has."""
+        """The job whose turn it is, among those that have work (job id -> organisation); None: none has."""
         organisation = self._organisations.next(set(waiting.values()))
         if organisation is None:
             return None
@@ -52,7 +52,7 @@ class SharedTurns:
         return jobs.next([job_id for job_id, whose in waiting.items() if whose == organisation])
 
     def charge(self, job_id: str, organisation: str, rows: int, weight: float) -> None:
-        """`job_id` has been given so many rows; of weight 3 an organisation pays a third for each."""
+        """Note that `job_id` has been given `rows` rows; an organisation of weight 3 pays a third for each."""
         self._organisations.charge(organisation, rows / weight)
         self._jobs.setdefault(organisation, FairTurns()).charge(job_id, rows)
 
@@ -76,7 +76,7 @@ class TokenBucket:
         return 0.0 if self.tokens > 0 else -self.tokens / self.rate + 0.001
 
     def take(self, rows: int, now: float) -> None:
-        """So many rows are taken; more than there are tokens is a debt that the next one waits for."""
+        """Take `rows` tokens; more than there are is a debt, which the next caller waits for."""
         self._fill(now)
         self.tokens -= rows
 

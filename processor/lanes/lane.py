@@ -102,7 +102,7 @@ class Lane:
         self.last_offset = max(self.last_offset, loaded.offset)
         if loaded.offset in self.todo or self._place(loaded.block) in self.applied:
             return False
-        # Behind older work that is not in memory it has to wait, so that a lane goes forward in the log's order.
+        # A block behind older work that is not in memory has to wait, so that a lane goes forward in the log's order.
         in_order = len(self.todo) == len(self._loaded)
         self.todo.add(loaded.offset)
         if in_order and len(self._loaded) < room:
@@ -119,7 +119,7 @@ class Lane:
             self._load(loaded)
 
     def forget(self, offset: int) -> None:
-        """This offset is not one of the job's: a joined extent covered it."""
+        """Forget an offset that is not one of the job's: a joined extent covered it."""
         self.todo.discard(offset)
 
     def wanted(self, room: int) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Who owns a partition: what its last owner left is read, and each owner signs when it begins and when it has closed.
+"""Takes partitions over: reads what the last owner left, and records when this owner begins and has closed.
 
 A partition is quiesced when nothing of an earlier owner is in flight there any more. An owner that closed it had
 waited for that. After one that did not close it, its successor waits for as long as a request can last and come late.
@@ -25,7 +25,7 @@ ReadLaneRecords = Callable[[Collection[int]], Awaitable[RestoredPartitions]]
 
 
 class Ownership:
-    """One worker's."""
+    """Opens, takes over and closes a worker's partitions."""
 
     def __init__(
         self, lanes: Lanes, publisher: RecordPublisher, read_lane_records: ReadLaneRecords, clock: Clock

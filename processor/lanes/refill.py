@@ -17,9 +17,9 @@ from schemas.messages.codec import UndecodableError, decode
 ROOM_BLOCKS = 1024
 """Blocks that a worker's lanes share, in memory. What finds no room is read from Kafka a second time."""
 ROOM_BYTES = 64 * 1024 * 1024
-"""What they may take up, where blocks are large."""
+"""Bytes that these blocks may take up; large blocks reach this bound first."""
 REMEMBERED = 64
-"""The size of a block is an exponential mean over so many."""
+"""Blocks over which the exponential mean of their size is taken."""
 COUNTED_AGAIN = 8
 """The lanes at work are counted again after a share of 1 / `COUNTED_AGAIN` of as many questions as there were lanes:
 else many jobs at once would count each other all the time."""

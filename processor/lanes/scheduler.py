@@ -22,7 +22,7 @@ Batch = list[tuple[Lane, Loaded, OpenBlock]]
 
 
 class Scheduler:
-    """One worker's. Times are seconds of any steady clock."""
+    """Chooses the blocks of a worker's next batch. Times are seconds of any steady clock."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Scheduler:
     def set_rate(self, job: Job) -> None:
         """Take in the job's rate: this worker's share of it is that of its partitions."""
         rate = job.options.rows_per_second
-        if rate is None or job.phase == "undo":  # who takes rows out wants them out
+        if rate is None or job.phase == "undo":  # a rollback has no rate: it is to end soon
             self._buckets.pop(job.id, None)
             return
         owned = sum(number < job.partitions for number in self._lanes.owned)  # the topic may have grown since

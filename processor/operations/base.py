@@ -30,19 +30,20 @@ class Operation(Protocol):
         ...
 
     async def left_over(self, work: Work) -> tuple[int, int]:
-        """After a rollback: how many of the job's rows are still there, and the highest row number of them."""
+        """How many of the job's rows are still there after a rollback, and the highest row number of these."""
         ...
 
 
 class FileOperation(Operation, Protocol):
-    """One whose `kind` says `makes_file`. All of this is done by the owner of partition 0; it raises as `apply`."""
+    """An operation whose `kind` says `makes_file`. The owner of partition 0 calls these methods; they raise as
+    `apply`."""
 
     async def finish(self, work: Work) -> None:
         """Every block is applied: make the file. A crash at any moment has it done again."""
         ...
 
     async def discard(self, work: Work) -> int:
-        """In a rollback, before what is left over is counted: take the file out; answers how many rows that were."""
+        """Remove the file in a rollback, before the count at its end; returns how many rows the file had."""
         ...
 
     async def keep(self, work: Work) -> None:

@@ -14,7 +14,7 @@ from schemas.messages.blocks import Block
 
 SHOWN_ROWS = 20
 WITHIN_ROWS = 10_000
-"""Only blocks that begin within so many rows are shown: a file without 20 good rows there needs no further look."""
+"""The preview looks for good rows only in blocks that begin within this many rows."""
 
 
 def preview_items(work: Work, block: Block, rows: CheckedRows, refused: Container[int]) -> list[bytes]:

@@ -18,11 +18,11 @@ from runtime.telemetry.log_events import as_event
 log = logging.getLogger(__name__)
 
 ROWS: Final = 20_000
-"""After so many rows that were given back an index is refreshed."""
+"""Rows that rollbacks give back in an index before it is refreshed."""
 
 
 class EarlyRefreshes:
-    """One worker's."""
+    """Refreshes an index during a rollback, after every `ROWS` documents that rollbacks have changed."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
@@ -32,7 +32,7 @@ class EarlyRefreshes:
         """Index -> the refresh that is under way."""
 
     def given_back(self, work: Work, rows: int) -> None:
-        """Note that a rollback has changed so many documents. It may begin a refresh, and does not wait for it."""
+        """Note that a rollback has changed `rows` documents. May begin a refresh, and does not wait for it."""
         index = work.data_index
         count = self._rows.get(index, 0) + rows
         if count >= ROWS and index not in self._tasks:

@@ -23,7 +23,7 @@ from schemas.messages.blocks import Block, SliceBlock
 log = logging.getLogger(__name__)
 
 PAGE_BYTES = 8 * 1024 * 1024
-"""Of one answer, about: a slice of usual rows is less."""
+"""The size of one answer, about: a slice of usual rows is smaller."""
 GUESSED_ROW_BYTES = 4000
 """A document in an answer, until one has been seen."""
 WHOLE_BYTES = 8 * 1024 * 1024
@@ -45,7 +45,8 @@ class Export:
         late_seconds: float = 0.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`client` answers with undecoded bytes. So long after an error may a bucket still do what it was asked."""
+        """`client` answers with undecoded bytes. `late_seconds`: a bucket may still carry out a request this long after
+        an error."""
         self._storage = storage
         self._late_seconds = late_seconds
         self._sleep = sleep
@@ -137,13 +138,14 @@ class Export:
             end = page.end
             left -= len(page.documents)
             for chunk in reader.lines(page, work.job.options.raw):
-                # They take milliseconds: heartbeats and commands get their turn in between.
+                # The lines of a chunk take milliseconds: heartbeats and commands get their turn in between.
                 await asyncio.sleep(0)
                 work.gate()
                 yield chunk
 
     async def _search(self, work: Work, frozen: str, **more: Any) -> bytes:
-        # Of several shards one that has lost its part would be left out without a word, if that were allowed.
+        # If partial results were allowed, Elasticsearch would silently leave out a shard that has lost its point in
+        # time.
         search = partial(
             self._client.search,
             pit={"id": frozen, "keep_alive": KEEP_ALIVE},
@@ -180,7 +182,7 @@ class Export:
 
     async def _release(self, work: Work) -> None:
         if work.job.input.frozen is not None:
-            with suppress(ApiError, TransportError):  # it ends by itself before long
+            with suppress(ApiError, TransportError):  # the point in time ends by itself before long
                 await work.sink.client.close_point_in_time(id=work.job.input.frozen)
 
     async def _stored(self, work: Work, action: Any) -> Any:

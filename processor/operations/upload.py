@@ -34,7 +34,7 @@ from schemas.messages.blocks import Block, RowBlock, UndoBlock
 from schemas.messages.progress import RowError
 
 CUT = 500
-"""What Elasticsearch says of a row is cut at so many characters."""
+"""Characters of Elasticsearch's reason that a row error keeps."""
 
 
 class Upload:

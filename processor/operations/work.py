@@ -30,15 +30,16 @@ class Work:
     """First part of every index's name."""
     sink: BulkSink
     gate: Gate
-    """To be called right before anything is written; it raises FencedError when the work is void."""
+    """Call this right before any write; it raises FencedError when the work is void."""
     at: int
     """Milliseconds since 1970, for what is recorded."""
     own_index: str | None = None
     """The index of the dataset that the job writes into; None: its first one."""
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """To be held while a request is made from blocks: the first of several goes out before the next is begun."""
+    """Hold this while making a request from blocks: the first of several requests then goes out before the next is
+    begun."""
     most_characters: int | None = None
-    """Of a value; None: any fits that a block can hold."""
+    """Characters of a value, at most; None: as many as a block can hold."""
 
     @property
     def dry_run(self) -> bool:

@@ -21,7 +21,7 @@ MOST_TAKEN: Final = 1000
 
 
 class CommandIntake:
-    """One worker's."""
+    """Passes a worker's commands to its control agent, one after the other."""
 
     def __init__(self, control: ControlAgent, on_settled: Callable[[float], None]) -> None:
         """`on_settled` is told of each command how many seconds after its record what follows from it was written."""

@@ -16,7 +16,7 @@ from schemas.messages.formats import format_headers
 from schemas.topics import MOST_RECORD_BYTES, TopicName, topic_name
 
 _BATCH_BYTES = 256 * 1024
-"""Of one partition, a request carries so many bytes at most."""
+"""Bytes for one partition that a request carries, at most."""
 
 
 class RecordPublisher:

@@ -44,10 +44,11 @@ class ReportLog(Protocol):
 
 
 class ReportCopies:
-    """One worker's."""
+    """Copies new reports into ``commands``, and tells which reports have a copy."""
 
     def __init__(self, publisher: RecordPublisher, reports: ReportLog, lease: Lease, old_hours: float) -> None:
-        """`old_hours`: for so long after the first report reports are taken that were written to ``commands``."""
+        """`old_hours`: after the first report, older processes may write reports to ``commands`` themselves for this
+        long."""
         self._publisher = publisher
         self._reports = reports
         self._lease = lease

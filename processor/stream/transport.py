@@ -38,11 +38,11 @@ from runtime.clients import LOOK_MS
 FETCH_WAIT_MS = 100
 """How long a fetch waits for records. There is one at a time: a partition that has room again waits for its end."""
 POLL_SECONDS = 0.1
-"""So soon a partition whose agent has caught up is looked at again, while the others have no records."""
+"""The worker looks again at a partition whose agent has caught up after this time, if the others have no records."""
 IDLE_SECONDS = 2.0
-"""After so long without a record, and with none held back, a worker waits for longer at a time."""
+"""A worker that has received no record for this time, and holds none back, makes its waits longer."""
 IDLE_TIMES = 10
-"""The waits above are so many times as long then. A record that comes ends them at once."""
+"""An idle worker's waits are this many times as long. A record that comes ends them at once."""
 
 
 class Batch(dict[TP, list[Any]]):

@@ -13,9 +13,9 @@ from processor.suspicion.rearrangements import Rearrangement
 from schemas.suspicion import Suspicion
 
 DISTINCT = 0.8
-"""Of a column's values, so many are different, at least, where a row can be known by it."""
+"""At least this share of a column's values must differ for the column to tell rows apart."""
 KNOWN_FIT = 0.5
-"""Of the rows that are known, so many have to fit the other way round; others may have changed since."""
+"""At least this share of the known rows must fit the other way round; others may have changed since."""
 LOOKED_UP = 240
 """Values of a file that are looked for, and own rows that are read for them."""
 _LONGEST = 256

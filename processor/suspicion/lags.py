@@ -8,12 +8,12 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 MOST_ROWS = 20
-"""Values are looked for so many rows away, at most."""
+"""How many rows away a value is looked for, at most."""
 LEAST_LINKS = 8
 FIT = 0.5
-"""Of the rows that can be told, so many have to fit at the distance that is named."""
+"""At least this share of the rows that could be told must fit at the distance that is named."""
 AHEAD = 3.0
-"""So many times as often as at any other distance."""
+"""Rows must fit at that distance at least this many times as often as at any other."""
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class Lags:
         self.note_rows(1, distances)
 
     def note_rows(self, rows: int, distances: Iterable[int]) -> None:
-        """So many rows, and the distances at which they fit, of one after the other."""
+        """Note `rows` rows, and the distances at which each of them fits, one row after the other."""
         self.told += rows
         self.counts.update(distances)
 

@@ -18,17 +18,17 @@ LEAST_ROWS = 8
 FIRST_LOOK = 80
 """Rows from which the pairs to look at are chosen."""
 MOST_COMPARED = 12
-"""Of wider files those columns are compared which are least like their own rows."""
+"""Columns that are compared, at most: in wider files those that are least like their own rows."""
 LEAST_GAIN = 1.0
-"""By so much, in logarithms of likelihoods, must a row on average be more likely the other way round."""
+"""The least mean gain of a row the other way round, in logarithms of likelihoods."""
 FIT = 0.85
-"""So many of the rows have to be."""
+"""At least this share of the rows must be more likely the other way round."""
 PASSING = 0.9
-"""Of the values of a column, so many have to be possible in the other field."""
+"""At least this share of a column's values must be possible in the other field."""
 LEAST_MOVED = 3
 """Columns that are moved by some places; two are exchanged."""
 _MOST_TOLD = 8.0
-"""However large its own gain, a row tells no more than that."""
+"""A row's gain counts as this at most."""
 _NUMBERS = ("integer", "number")
 _ORDERED = ("integer", "number", "date", "datetime")
 _SURE = 4.0
@@ -46,7 +46,7 @@ class _Compared:
         self.orders = Orders(own, [name for name in names if name in ordered])
         self._profiles = profiles_of(own, names)
         self.rows = range(0, len(probe.numbers), max(1, len(probe.numbers) // FIRST_LOOK))
-        """Those of the first look."""
+        """The rows of the first look."""
         self._means: dict[tuple[str, str], float] = {}
 
     def mean(self, name: str, meant: str) -> float:

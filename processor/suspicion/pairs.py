@@ -17,10 +17,10 @@ from processor.suspicion.profiles import text_of
 MOST_VALUES = 64
 """A column of more values than that, in the own rows, is no column of choices."""
 LEAST_TOLD = 0.7
-"""In nats: so much must the one value tell of the other in the own rows."""
+"""In nats, what one value must tell of the other in the own rows, at least."""
 LEAST_OWN = 100
 _LOST = 0.25
-"""Of that, so much, at most, is left in a file whose rows are looked at further."""
+"""A file whose rows keep more than this share of that is not looked at further."""
 _PRIOR = 0.5
 _LEAST_SEEN = 3
 

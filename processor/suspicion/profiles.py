@@ -16,7 +16,7 @@ _AFFIX = 3
 _RUNS = re.compile(r"(.)\1+")
 _CLASSES = {"Lu": "A", "Ll": "a", "Lt": "A", "Lm": "x", "Lo": "x", "Nd": "9", "Zs": " "}
 _PRIOR = 12.0
-"""So many values of the pooled columns are added to each column's own: a value that no column has tells nothing."""
+"""Values of the pooled columns that are added to each column's own: a value that no column has tells nothing."""
 _LEAST = 0.25
 """Of a part that is rare in all columns: what one column had once, and another never, tells little."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 MOST_PLACES = 3
-"""Columns are moved by so many places, at most."""
+"""Places by which columns are moved, at most."""
 _LEAST_RUN = 3
 _MOST_SPANS = 2000
 
@@ -18,8 +18,8 @@ class Rearrangement:
 
     moved: tuple[tuple[int, int], ...]
     by: int = 0
-    """By so many places to the right were all of them moved, the last to the front; less than 0: to the left; 0: two
-    were exchanged."""
+    """Places to the right by which all the columns were moved, the last to the front; negative: to the left; 0: two
+    columns were exchanged."""
 
     @property
     def places(self) -> tuple[int, ...]:
@@ -55,7 +55,7 @@ def moves(places: Sequence[int], odd: Collection[int] = ()) -> Iterator[Rearrang
 
 
 def moved_words(named: Sequence[str], by: int) -> str:
-    """That the values of these columns are in the wrong ones."""
+    """A sentence: the values of these columns are in the wrong ones."""
     way = "right" if by > 0 else "left"
     return f"the values from {named[0]} to {named[-1]} look moved by {_columns(abs(by))} to the {way}"
 

@@ -16,16 +16,16 @@ from schemas.suspicion import MOST_NAMED, Suspicion
 
 LEAST_ROWS = 3
 REFUSED = 0.5
-"""Only a file that has so many of its rows refused, at least, is looked at."""
+"""A file is looked at only if at least this share of its rows is refused."""
 FIT = 0.95
-"""So many of its rows have to be good otherwise."""
+"""At least this share of the rows must be good once the columns are put right."""
 _MOST_FOUND = 200
 _NEARLY = 0.01
 _LOOKED_AT = 50
 _TELLING = 2.0
-"""In logarithms of likelihoods, a row: less than that tells nothing."""
+"""A smaller gain than this for each row, in logarithms of likelihoods, tells nothing."""
 _WIDE = 60
-"""Of wider files only columns near those that are refused are tried."""
+"""In files with more columns only those near refused columns are tried."""
 
 
 def refused_rows(probe: Probe, own: OwnRows) -> Suspicion | None:

@@ -18,7 +18,7 @@ LEAST_SHARE = 0.25
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _LEAST_OWN = 20
 _OWN_ROWS = 200
-"""So many own rows tell how many share a word."""
+"""Own rows that are read to tell how many share a word."""
 _MOST = 12
 _MOST_PLACES = 60
 """A word that more rows have tells no row from the others."""
@@ -56,7 +56,7 @@ def links_of_words(probe: Probe, own: OwnRows, names: Sequence[str]) -> Links:
 
 
 def word_columns(dataset: Dataset, names: Sequence[str]) -> list[str]:
-    """Those of the columns that may hold words, the first of them."""
+    """The first columns that may hold words."""
     texts = {field.name for field in dataset.fields if field.type in ("string", "any")}
     return [name for name in names if name in texts][:_MOST]
 
@@ -76,7 +76,7 @@ def _found_shares(own: OwnRows, names: Sequence[str]) -> Mapping[tuple[str, str]
 
 
 def _share(one: Sequence[frozenset[str]], other: Sequence[frozenset[str]]) -> float:
-    """Of the rows that have words in both, the share of those that have one in common."""
+    """The share of the rows with words in both columns that have a word in common."""
     both = [(first, second) for first, second in zip(one, other, strict=True) if first and second]
     return sum(not first.isdisjoint(second) for first, second in both) / len(both) if both else 0.0
 

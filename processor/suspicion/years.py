@@ -16,9 +16,10 @@ DATES = ("date", "datetime")
 """Types of fields."""
 LEAST_ROWS = 8
 INSIDE = 0.9
-"""Of the dates that lie outside, so many have to lie inside once the years are added."""
+"""At least this share of the outlying dates must lie inside once the years are added."""
 WHOLE = 0.8
-"""Of all dates, so many lie outside, at least, where the years are close; a typing error of decades may be in few."""
+"""At least this share of all dates must be outlying if they are off by fewer than `FAR_YEARS`; else `PART` is
+enough."""
 PART = 0.05
 FAR_YEARS = 10
 _SLACK = timedelta(days=31)

@@ -22,7 +22,7 @@ __all__ = ["BadValueError", "Column", "compile_column"]
 
 _NO_DIGITS = str.maketrans("123456789", "000000000")
 NAMED = 8
-"""Of what a value may be, so many are named in a reason."""
+"""Allowed values that a reason names, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Column:
     pattern: re.Pattern[str] | None
     pattern_reason: str
     choices: frozenset[str] | None
-    """Of texts that are stored as they are."""
+    """The allowed texts, if they are stored as they are."""
     min_length: int
     max_length: int
     missing: frozenset[str]

@@ -16,7 +16,7 @@ from schemas.descriptors.shapes import EMAIL, PHONE, plain_number, shape_of
 Convert = Callable[[str], Any]
 
 _EMAILS = re.compile(rf"(?:{EMAIL.pattern.removeprefix('^').removesuffix(chr(92) + 'Z')}\n)*+\Z")
-"""Of email addresses, a line end behind each."""
+"""A column of email addresses, with a line end behind each."""
 UNAMBIGUOUS = (
     *("%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y", "%a, %d %b %Y"),
     *("%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%d %b %Y %H:%M:%S", "%d %b %Y %H:%M", "%a, %d %b %Y %H:%M:%S %z"),
@@ -24,7 +24,7 @@ UNAMBIGUOUS = (
 """Further ways of format ``any``: year first, or the month by its English name. 01/02/2026 would have to be guessed."""
 DIGITS = 18
 _OUTLINE = re.compile(r"^0000-00-00T00:00:00(?:\.0{1,6})?Z?\Z")
-"""Of a time without an offset in figures, or in UTC."""
+"""The outline of a time that has no offset in figures, or is in UTC."""
 _EXAMPLE = datetime(2026, 1, 31, 10, 20, 30, tzinfo=UTC)
 
 
@@ -43,11 +43,11 @@ class Reading:
     """What a text has to match, before it is converted."""
     shape_reason: str = ""
     parse: Convert | None = None
-    """For values that are stored as they are: a function in C that raises ValueError for those that make no sense."""
+    """A function in C that raises ValueError for texts that make no sense; texts that pass are stored as they are."""
     plain: re.Pattern[str] | None = None
     """With `parse`: the shape of values that are stored as they are."""
     column: re.Pattern[str] | None = None
-    """Of a whole column, a line end behind each text and none within: whether each text has the shape."""
+    """Matches a whole column, with a line end behind each text and none within, if each text has the shape."""
     outline: re.Pattern[str] | None = None
     """Of texts with 0 in the place of each digit, a few of which stand for a whole column: whether all texts with this
     outline have the shape, and are stored as they are if `parse` takes them. They hold no line end."""

@@ -42,9 +42,9 @@ class Digest:
 
 
 def read_through(descriptor: int, size: int, piece: int, update: Callable[[bytes], object]) -> Iterator[None]:
-    """Give `update` the bytes of an open file, so many at a time; yields after each piece, and blocks in between.
+    """Give `update` the bytes of an open file, `piece` at a time; yields after each piece, and blocks in between.
 
-    Of a file that has grown beyond `size` it reads one new piece: else it would read for as long as the file grows.
+    If the file has grown beyond `size`, it reads one new piece only: else it would read for as long as the file grows.
 
     Raises:
         OSError: it can't be read.

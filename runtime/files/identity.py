@@ -13,11 +13,11 @@ class Match(Enum):
     """The outcome of comparing a file's status with a source."""
 
     SAME = "same"
-    """It is the file that the job was made with, or the job has no SHA-256 to compare."""
+    """This is the file that the job was made with, or the job has no SHA-256 to compare."""
     UNSURE = "unsure"
-    """It has the right size; only its SHA-256 can tell."""
+    """The file has the right size; only its SHA-256 can tell."""
     OTHER = "other"
-    """It is another file."""
+    """This is another file."""
 
 
 def identity_of(status: os.stat_result) -> FileIdentity:

@@ -45,7 +45,7 @@ class Stored:
 
     size: int
     etag: str
-    """With its quotes, as HTTP has it; another one once the file is another one."""
+    """HTTP's ETag, with its quotes; it changes when the file changes."""
     modified: float
     """Seconds since 1970."""
 

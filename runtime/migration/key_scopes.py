@@ -10,7 +10,7 @@ from schemas.descriptors.datasets import Dataset
 from schemas.indices import SCOPE
 
 _SAMPLE = 100
-"""Documents of an index that has no note of its own are looked at, so many at most."""
+"""Documents that are read, at most, of an index that has no note of its own."""
 
 
 def scope_problem(client: Elasticsearch, index: str, dataset: Dataset, meta: dict[str, Any]) -> str | None:

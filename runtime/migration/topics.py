@@ -82,7 +82,7 @@ def provision_topics(settings: Settings) -> list[str]:
 
 
 def grow(settings: Settings, partitions: int) -> None:
-    """Have the topics that carry blocks, their lanes and the plans get so many partitions; all of them, or none.
+    """Raise the topics of blocks, lanes and plans to `partitions` partitions; all of them, or none.
 
     Jobs keep the number they began with. The inbox keeps its own: where the rows of a job meet must not change.
 

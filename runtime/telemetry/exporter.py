@@ -14,7 +14,7 @@ from runtime.process import CannotStartError
 from runtime.settings import Settings
 
 _SECONDS: Final = 10.0
-"""A client that sends nothing for so long is cut off."""
+"""The exporter cuts a client off that sends nothing for this long."""
 
 
 def serve(settings: Settings, registry: CollectorRegistry, ready: Callable[[], bool]) -> None:

@@ -12,7 +12,7 @@ EVENTS: Final[dict[str, str]] = {
     "process.ready": "The process does its work from now on.",
     "process.stopping": "A signal has told the process to stop.",
     "process.failed": "The process ends after an error. Its supervisor starts another one.",
-    "process.hangs": "The process was to end long ago, and is ended now.",
+    "process.hangs": "The process should have ended, and something in it hangs; it is ended now.",
     "process.untested_library": "A library has a version that the worker was not tested with.",
     "kafka.waiting": "The process waits for Kafka, or for topics.",
     "kafka.trouble": "Kafka or its client reports an error that goes away by itself, or leads to another line.",
@@ -33,9 +33,9 @@ EVENTS: Final[dict[str, str]] = {
     "job.stuck": "A job could not be started, or its rows can't become blocks.",
     "job.not_understood": "A newer version has written a job's state: this process leaves the job alone.",
     "job.not_inspected": "The first rows of a job could not be looked at, or not compared; the job goes on.",
-    "job.deferred": "A report about such a job is put back, for a newer worker.",
+    "job.deferred": "A report about a job of a newer version is put back for a newer worker.",
     "purge.failed": "A purge met an unexpected error; its end tells the cause.",
-    "store.emptied": "What is kept no longer was removed, as its retention is over.",
+    "store.emptied": "A worker removed data whose retention is over.",
     "store.trouble": "Something that holds values of jobs can't be removed now.",
     "plan.begun": "A reader begins with a plan.",
     "plan.ended": "A reader has come to the end of its work on a plan.",
@@ -54,8 +54,8 @@ EVENTS: Final[dict[str, str]] = {
     "webhook.not_taken": "A receiver did not take an event; it is tried again.",
     "webhook.given_up": "An event is not delivered: it was tried for long enough, or can't be.",
     "webhook.off": "A receiver has answered that it wants no more: its webhook is off.",
-    "openid.trouble": "The OpenID provider, or its keys, can't be had.",
-    "inbox.restarted": "The reader of the inbox begins its session anew.",
+    "openid.trouble": "The OpenID provider does not answer, or its keys can't be read.",
+    "inbox.restarted": "The reader of the inbox restarts its Kafka session.",
     "index.rolled": "The rows of a dataset have outgrown their index: new jobs write into the next one soon.",
     "migrate.changed": "`migrate` has made or altered a topic or an index.",
     "migrate.done": "`migrate` has ended; with the number of differences that are left.",
@@ -65,6 +65,6 @@ EVENTS: Final[dict[str, str]] = {
 
 
 def as_event(name: str, **fields: Any) -> dict[str, Any]:
-    """For the argument `extra` of a log call. `fields`: `job`, `partition` or `partitions`, `epoch`, and others."""
+    """The argument `extra` of a log call. `fields`: `job`, `partition` or `partitions`, `epoch`, and others."""
     assert name in EVENTS, name
     return {"event": name, "fields": fields}

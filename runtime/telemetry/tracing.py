@@ -68,7 +68,7 @@ class Span:
             yield
 
     def end(self, **attributes: Any) -> None:
-        """It is over."""
+        """End the span."""
         if self._span is not None:
             self._span.set_attributes(_named(attributes))
             self._span.end()

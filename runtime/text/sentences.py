@@ -34,7 +34,7 @@ _NARROW: Final = 70
 _SECRET: Final = re.compile(r"^SLUICE_.*(_KEY|_PASSWORD|_SECRET)", re.IGNORECASE)
 _PYDANTIC: Final = re.compile(r"(^|: )(?:Value error, |(Input should ))")
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-"""Of the click that this typer has: some versions bring their own."""
+"""The usage error of the click that this typer has: some versions bring their own."""
 
 
 class CliError(Exception):

@@ -13,7 +13,7 @@ Callback = Callable[[Any, list[Any]], None]
 
 
 class GroupCallbacks:
-    """Those of one consumer."""
+    """Keeps the errors that the callbacks of one consumer raise."""
 
     def __init__(self) -> None:
         self._error: Exception | None = None
@@ -30,7 +30,7 @@ class GroupCallbacks:
         return call
 
     def require(self) -> None:
-        """To be called after each `consume` and `poll`. Raises the error of a callback that has failed since."""
+        """Call this after each `consume` and `poll`. Raises the error of a callback that has failed since."""
         error, self._error = self._error, None
         if error is not None:
             raise error

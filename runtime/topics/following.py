@@ -20,7 +20,7 @@ from schemas.topics import TopicName, topic_name
 log = logging.getLogger(__name__)
 
 _SILENT_SECONDS = 10.0
-"""So long it waits for the next record."""
+"""`TopicFollowing` waits this long for the next record."""
 _BATCH = 500
 
 

@@ -43,9 +43,9 @@ class Dataset:
     key_scope: KeyScope = "job"
     """How far the key reaches. With ``organisation`` there is one document a key, which later jobs may change."""
     mode: Mode = "create"
-    """Of jobs that name none."""
+    """The mode of jobs that name none."""
     modes: tuple[Mode, ...] = ("create",)
-    """Those that a job may name."""
+    """The modes that a job may name."""
     title: str = ""
     descriptor: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 

@@ -38,7 +38,8 @@ class Field:
     name: str
     type: FieldType = "string"
     format: str = "default"
-    """Of texts: ``email``, ``phone`` or ``default``. Of dates: ``default``, ``any``, or a pattern as of `strptime`."""
+    """For texts: ``email``, ``phone`` or ``default``. For dates: ``default``, ``any``, or a pattern as of
+    `strptime`."""
     required: bool = False
     unique: bool = False
     pattern: str | None = None
@@ -87,9 +88,9 @@ _VALUES: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float
 """Type -> what its values are in JSON, where they are no texts."""
 _SAMPLE = "2024-12-31T13:45:56.000123+05:30"
 _DIGITS = 18
-"""Of whole numbers, at most."""
+"""Digits of a whole number, at most."""
 _SHOWN = 80
-"""Of a value that is refused, so many characters are quoted."""
+"""Characters of a refused value that a message quotes."""
 
 
 def parse_field(dataset: str, item: Any, missing: tuple[str, ...] = MISSING) -> Field:

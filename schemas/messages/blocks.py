@@ -54,7 +54,7 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
     """Some value may carry the apostrophe that exports put before what a spreadsheet would take for a formula."""
 
     ahead: list[list[str]] = []
-    """Of the first block of a job that is inspected: a copy of the rows behind it."""
+    """In the first block of a job that is inspected: a copy of the rows behind it."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.rows, list):

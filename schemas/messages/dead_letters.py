@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from schemas.bounds import MOST_REASON
 
 MOST_BYTES = 1_000_000
-"""A rejected record's value is cut at so many bytes, so that its dead letter always finds room in the topic."""
+"""A rejected record's value is cut to these bytes, so that its dead letter always finds room in the topic."""
 
 FIRST_WRITTEN = "first-written"
 """Header of a record that was written once more: the time of the first one, milliseconds since 1970. Records of other

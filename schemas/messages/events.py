@@ -44,7 +44,7 @@ class Paused(msgspec.Struct, frozen=True, tag=True):
 
 
 class Resumed(msgspec.Struct, frozen=True, tag=True):
-    """It goes on from its checkpoint."""
+    """The job goes on from its checkpoint."""
 
 
 class TerminationRequested(msgspec.Struct, frozen=True, tag=True):
@@ -68,7 +68,7 @@ class RollbackStarted(msgspec.Struct, frozen=True, tag=True):
 
     last_row: RowCount
     force: bool = False
-    """Those that others have changed since as well."""
+    """The rollback also restores documents that others have changed since."""
 
 
 class UndoFinished(msgspec.Struct, frozen=True, tag=True):

@@ -60,9 +60,9 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     states: tuple[State, ...] = ()
     """Events after which a job is in one of these; empty: in any."""
     operations: tuple[Name, ...] = ()
-    """Of jobs of these operations; empty: of any."""
+    """Only events of jobs of these operations; empty: of any operation."""
     events: tuple[EventType, ...] = ()
-    """Of these types; empty: of any."""
+    """Only events of these types; empty: of any type."""
     secret: Secret
     old_secret: Secret | None = None
     """The one before it, which also signs until `old_until`."""
@@ -84,7 +84,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     event_type: str
     job_id: str
     url: WebhookUrl | None = None
-    """Of an address that the job names itself; None: the webhook's."""
+    """The address that the job names itself; None: the webhook's."""
     body: str
     """The event in JSON, exactly as it is signed and sent."""
     created_at: Timestamp
@@ -92,9 +92,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     """The event's offset in the topic ``job-events``: a job's events go out in this order."""
     status: DeliveryStatus = "pending"
     begun_at: Timestamp
-    """The day in which it is tried begins here."""
+    """When the attempts began; the time until the delivery is given up counts from here."""
     attempts: Counter = 0
-    """In this day."""
+    """Attempts since `begun_at`."""
     due_at: Timestamp = 0
     """When it is tried next."""
     tried_at: Timestamp | None = None

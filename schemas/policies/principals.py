@@ -47,7 +47,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, tag="key", tag_field="ty
     organisations: Organisations
     role: Role
     sha256: Digest
-    """Of the whole key, as hexadecimal digits."""
+    """SHA-256 of the whole key, as hexadecimal digits."""
     created_at: Timestamp
     created_by: Name
     expires_at: Timestamp | None = None
@@ -71,7 +71,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, tag="session", tag_fiel
     """Someone is signed in to the page (key of the record: ``session/<sha256>``); a tombstone ends it."""
 
     sha256: Digest
-    """Of the cookie's token, as hexadecimal digits."""
+    """SHA-256 of the cookie's token, as hexadecimal digits."""
     name: Name
     kind: PrincipalKind = "person"
     organisations: Organisations
@@ -79,7 +79,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, tag="session", tag_fiel
     key_id: KeyId | None = None
     """The key that it was begun with: it ends with it. None: the admin's by setting, or a provider vouches."""
     proof: Digest | None = None
-    """Of a session that was begun with the admin's key by setting: the key's HMAC, made with the token."""
+    """For a session that was begun with the admin's key by setting: the key's HMAC, made with the token."""
     issuer: str | None = None
     """The OpenID provider that vouches for it."""
     began_at: Timestamp

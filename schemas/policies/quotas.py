@@ -109,7 +109,7 @@ class QuotaBook:
 
     default: Quotas = field(default_factory=Quotas)
     organisations: Mapping[str, Quotas] = field(default_factory=dict)
-    """Of those that have other quotas than the default."""
+    """Organisation -> its quotas, if they are not the default ones."""
 
     def of(self, organisation: str) -> Quotas:
         """One organisation's."""

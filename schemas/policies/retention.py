@@ -33,7 +33,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     uploaded_files: Days = 30.0
     corrected_files: Days = 30.0
     parts: Days = 1.0
-    """Of exports: a completed one has removed them itself."""
+    """Days that the parts of exports are kept; a completed export has removed them itself."""
     results: Days = 30.0
     previews: Days = 30.0
     row_errors: Days = 90.0
@@ -53,7 +53,7 @@ class RetentionBook:
     datasets: Mapping[str, Retention] = field(default_factory=dict)
 
     def days(self, store: StoreName, dataset: str) -> float:
-        """For how long this store keeps what it has of jobs of this dataset."""
+        """Days that this store keeps the data of jobs of this dataset."""
         return _number(getattr(self.datasets.get(dataset, self.default), store))
 
     def longest(self, store: StoreName) -> float:

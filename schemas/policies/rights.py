@@ -27,7 +27,7 @@ class Right:
     name: str
     operation: Operation
     prefixed: bool = False
-    """It is for every name that begins so."""
+    """The right is for every name that begins so."""
 
 
 READS: Final[Mapping[User, tuple[TopicName, ...]]] = {
@@ -54,7 +54,7 @@ WRITES: Final[Mapping[User, tuple[TopicName, ...]]] = {
     "service": ("commands", "inbox"),
 }
 MEMBERS: Final[frozenset[User]] = frozenset({"api", "ingest", "worker"})
-"""They are in consumer groups, whose names begin with the prefix and a hyphen."""
+"""Users that are in consumer groups, whose names begin with the prefix and a hyphen."""
 _MIGRATES: Final[tuple[Operation, ...]] = ("create", "alter", "describe-configs", "alter-configs")
 
 

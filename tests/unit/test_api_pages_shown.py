@@ -121,7 +121,7 @@ def test_that_a_job_paused_itself_is_said_as_long_as_it_can_be_resumed(served: S
     client, log = served
     for state in State:
         log.live.view.jobs["j1"] = some_job(state, budget="spent")
-        said = "Resumed, it goes on without a limit" in client.get("/jobs/j1").text
+        said = "If you resume it, it goes on without a limit" in client.get("/jobs/j1").text
         assert said == (state in (State.PAUSING, State.PAUSED)), state
 
 

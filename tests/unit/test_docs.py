@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import re
@@ -36,6 +37,8 @@ DESCRIBED = re.compile(r"^\| `(SLUICE_\w+)` \| (?:`([^`]*)`|\*.*\*) \| .+ \|$", 
 TODAY = [page for page in PAGES if page.parent.name != "decisions" and page.name != "CHANGELOG.md"]
 """Pages that say what is so now."""
 CODE = re.compile(r"`([^`\n]+)`")
+OF_OTHERS = {"AsyncElasticsearch"}
+"""Classes of libraries that docs/architecture.md names."""
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"(?:\./sluice|^ *sluice|`sluice) ([a-z]+(?:-[a-z]+)*)", re.MULTILINE)
 
@@ -49,6 +52,9 @@ RIDDLES = (
     "errand",
     "wind_up",
     "heard_at",
+    r'"""(?:those|that) of ',
+    r'"""so (?:long|many|much|often|far|large|old) ',
+    r"one (?:worker|process)'s\.",
     r"section \d+ of the design",
 )
 """Words that hide who does what; plain ones have replaced them. Regular expressions, without upper case."""
@@ -116,6 +122,65 @@ def named_in_code(page: Path, pattern: str) -> list[str]:
 def test_modules_that_are_named_exist(page: Path) -> None:
     modules = named_in_code(page, r"[a-z_]+(/[a-z_0-9]+)+\.py")
     assert [module for module in modules if not (ROOT / module).is_file()] == []
+
+
+def test_the_map_of_the_code_has_a_line_for_each_folder() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    packages = [init.parent for top in ROOT.glob("*/__init__.py") for init in top.parent.rglob("__init__.py")]
+    described = (ROOT / "tests", ROOT / "bench" / "peers")  # in a line each, with all that is in them
+    folders = [
+        folder.relative_to(ROOT)
+        for folder in packages
+        if not any(folder.is_relative_to(one) and folder != one for one in described)
+    ]
+    missing = [str(folder) for folder in folders if f"`{folder}/`" not in text and f"`{folder.name}/`" not in text]
+    assert sorted(missing) == []
+
+
+def classes() -> dict[str, set[str]]:
+    """Name of a class -> what it and its bases define: methods, fields, and attributes that methods set. Classes of one
+    name are taken together; a name that a module assigns, such as a Literal's, has nothing.
+    """
+    members: dict[str, set[str]] = {}
+    bases: dict[str, set[str]] = {}
+    for path in sources():
+        if path.is_relative_to(ROOT / "tests"):
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign):
+                members.update({target.id: set() for target in node.targets if isinstance(target, ast.Name)})
+            if not isinstance(node, ast.ClassDef):
+                continue
+            bases.setdefault(node.name, set()).update(base.id for base in node.bases if isinstance(base, ast.Name))
+            found = members.setdefault(node.name, set())
+            for inner in ast.walk(node):
+                match inner:
+                    case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                        found.add(name)
+                    case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                        found.add(name)
+                    case _:
+                        pass
+    for name in members:
+        todo, seen = {name}, {name}
+        while todo:
+            todo = {base for known in todo for base in bases.get(known, ())} - seen
+            seen |= todo
+        members[name] = set().union(*(members.get(base, set()) for base in seen))
+    return members
+
+
+def test_the_classes_and_methods_that_the_map_of_the_code_names_exist() -> None:
+    page = ROOT / "docs" / "architecture.md"
+    known = classes()
+    named = named_in_code(page, r"_?[A-Z]\w*[a-z]\w*(\.\w+)?(\(\w*\))?")
+    assert len(named) > 100, "the pattern finds the names"
+    missing = []
+    for text in named:
+        name, _, member = text.partition("(")[0].partition(".")
+        if not (name in OF_OTHERS or (name in known and (not member or member in known[name]))):
+            missing.append(text)
+    assert missing == []
 
 
 def test_what_a_newcomer_is_to_change_or_to_run_exists() -> None:

@@ -60,7 +60,7 @@ class World:
     """What the gate says, each time it is asked; at the end the last of them, for ever."""
     now: float = 0.0
     late_until: float = -math.inf
-    """So long some try may still be carried out. An answer to the same items leaves it nothing to do."""
+    """Until then Elasticsearch may still carry out some try. An answer to the same items leaves it nothing to do."""
     answered: bool = False
     told: list[str | None] = field(default_factory=list)
     sent: list[tuple[float, str]] = field(default_factory=list)

@@ -24,7 +24,7 @@ COMMANDS = (*ROLES, "runtime.provision")
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """That of a process whose Kafka can't be reached."""
+    """The settings of a process that can't reach Kafka."""
     given = {
         "SLUICE_HOME": str(home / "home"),
         "SLUICE_READY_FILE": str(home / "ready"),

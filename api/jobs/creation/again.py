@@ -23,7 +23,8 @@ _ANEW: Final = ("dry_run", "if_busy", "if_same")
 
 
 def asked_again(asked: JobRequest, given: frozenset[str], earlier: Job) -> JobRequest:
-    """The request with all that it does not say as `earlier` has it; `given`: names of the options that it says.
+    """The request, with everything that it does not say taken from `earlier`; `given`: names of the options that it
+    says.
 
     Raises:
         ApiError: 409, `earlier` has no file.
@@ -109,7 +110,7 @@ def text_left(earlier: Job, options: Options) -> Text:
     redone = encoding is not None and had.encoding is not None
     if redone or (had.quoting is not None and wanted.quoting != had.quoting):
         what = "encoding" if redone else "quote, escape or delimiter"
-        text = f"job {earlier.id} has read its file with another {what}, and keeps what it has made of it"
+        text = f"job {earlier.id} has read its file with another {what}, and has kept the converted file alone"
         raise ApiError(409, f"{text}: send the file again", _of(earlier))
     return Text(encoding, quoting)
 

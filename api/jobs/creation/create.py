@@ -107,7 +107,9 @@ def _receiver(request: Request) -> Receive:
     if boundary is not None:
         return partial(receive_form, boundary=boundary, kind=partial(JobForm, asked=asked))
     if asked is not None:
-        raise invalid("the query of the address says the job only of a form with a file; say it in the JSON")
+        raise invalid(
+            "the query of the address can give the job only with a form that has a file; give the job in the JSON"
+        )
     if content_type.partition(";")[0].strip().lower() == "application/json":
         return _receive_json
     raise invalid(f"the Content-Type {content_type[:80]!r} can't be used here: {HOW_TO_SEND}; or send application/json")
@@ -210,7 +212,7 @@ async def _with_file(request: Request, admission: Admission, command: CreateJob,
     """The command with its source as it is: the file that has come, or the server's own that it names."""
     if upload.begun:
         return replace(command, source=upload.source())
-    # That of another job is known already.
+    # If the file is another job's, its source is known already.
     if command.source.kind == "file" and command.source.path is not None and command.source.sha256 is None:
         return replace(command, source=await _named_file(request, admission, command, upload))
     return command

@@ -116,7 +116,7 @@ async def end_drafts(parts: Services) -> None:
             await end_expired(parts)
         except Exception:
             log.exception(
-                "drafts can't be looked after; trying again in five minutes", extra=as_event("drafts.trouble")
+                "old drafts could not be ended; trying again in five minutes", extra=as_event("drafts.trouble")
             )
 
 

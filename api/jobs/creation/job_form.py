@@ -84,7 +84,7 @@ class JobPart(TextPart):
         self._form = form
 
     async def end(self) -> None:
-        """It is complete."""
+        """The part is complete."""
         await super().end()
         await self._form.admit()
 
@@ -101,6 +101,6 @@ class FilePart:
         await self._form.upload.take(data)
 
     async def end(self) -> None:
-        """It is complete. Raises as `take`."""
+        """The part is complete. Raises as `take`."""
         await self._form.admit()
         await self._form.upload.end()

@@ -18,7 +18,7 @@ OPTIONS: Final = (
     "ignore_extra",
     *FORMAT_OPTIONS,
 )
-"""Those that are one value each; `columns` and `set` belong into JSON."""
+"""Options with a single value each; `columns` and `set` belong into JSON."""
 _DECIMAL: Final = re.compile(r"\d{1,18}\.\d{1,18}", re.ASCII)
 _TRUTH: Final = {"true": True, "false": False}
 _NUMBERS: Final = frozenset({"max_errors", "rows_per_second", "skip_lines"})

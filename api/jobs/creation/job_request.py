@@ -160,7 +160,7 @@ class Admission:
         return command
 
     def allowance(self, command: CreateJob) -> Allowance:
-        """What may come of the file of this command."""
+        """The limits of the file of this command."""
         quotas = self.catalog.quotas.of(command.organisation)
         usage = Usage() if self.made is not None else self._usage(command.organisation)
         return Allowance.of(command.organisation, quotas, usage)

@@ -36,7 +36,7 @@ from schemas.job import Job, Options, Source
 from schemas.messages.commands import RetryErrors
 
 _NAME: Final = "errors.csv"
-"""What a file is called whose sender does not say."""
+"""The name of a file whose sender gives none."""
 
 
 async def take_corrections(

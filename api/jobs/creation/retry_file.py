@@ -20,11 +20,11 @@ _ROW = ERROR_COLUMNS[0]
 _SEND = "send the file that `sluice errors ID --csv` writes"
 _CHUNK_BYTES = 256 * 1024
 _JSON_OF_A_BYTE = 6
-"""A byte of a file takes at most so many in a block: a control character is written as ``\\u0001``."""
+"""Bytes in a block that a byte of a file takes, at most: a control character is written as ``\\u0001``."""
 _ADDED_BYTES = 64 * 1024
 """What the columns of ``errors.csv`` add to a row, at most."""
 _NAMED = 10
-"""So many rows are named in a refusal."""
+"""Rows that a refusal names, at most."""
 _rows = msgspec.json.Decoder(list[list[str]])
 
 

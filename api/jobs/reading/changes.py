@@ -103,7 +103,7 @@ def _change(document: dict[str, Any]) -> ChangeView:
 
 def _require_dry_run(job: Job) -> None:
     if not job.options.dry_run:
-        text = f"job {job.id} is no dry run: what it has done is in its counts, and in what a rollback tells"
+        text = f"job {job.id} is no dry run: its counts say what it has done, and its rollback lists what was undone"
         raise ApiError(404, text, {"state": job.state})
 
 

@@ -31,7 +31,7 @@ def event_source(parts: Services, job: Job, last_id: str | None = None) -> Event
         ApiError: 429 or 503, there are as many such answers as there may be.
     """
     if parts.live.waiting >= parts.settings.api_connections // 2:
-        text = "as many callers watch jobs as the API has room for; ask for the job now and then instead"
+        text = "the API has no room for another event stream; ask for the job now and then instead"
         raise errors.unavailable(text)
     most = parts.catalog.quotas.of(job.organisation).event_streams
     if parts.streams[job.organisation] >= most:
@@ -51,8 +51,8 @@ async def events(
 ) -> AsyncIterator[ServerSentEvent]:
     """Events until the job has ended; for a job that is PAUSED, FAILED or QUEUED the stream stays open.
 
-    A caller that comes again names the `last_id` that it has: a state that it has seen is no `state` event once more.
-    Meanwhile it counts among its organisation's `streams`.
+    `last_id`: the newest event that a returning caller has; the stream does not repeat its state. While the stream is
+    open, it counts among the organisation's `streams`.
     """
     streams[job.organisation] += 1
     try:

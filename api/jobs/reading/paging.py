@@ -29,7 +29,7 @@ class Query:
     limit: int = DEFAULT_LIMIT
     after: tuple[int, str] | None = None
     scope: str = "*"
-    """Of the caller: a token leads on in lists of the same organisations alone."""
+    """The caller's scope: a page token works only for lists of the same organisations."""
 
 
 def query_of(parameters: Iterable[tuple[str, str]], operations: Collection[str] = BUILT_IN, scope: str = "*") -> Query:

@@ -79,7 +79,7 @@ async def records_of(parts: Services, job: Job) -> list[History]:
         ApiError: 503, Kafka does not answer.
     """
     try:
-        # One at a time: its consumer serves one, and threads that wait for it would be missing elsewhere.
+        # One request at a time: the consumer serves one, and threads that wait for it would be missing elsewhere.
         async with asyncio.timeout(_HISTORY_SECONDS), parts.reading_history:
             if job.state in ENDED:
                 await parts.live.until_history_complete()

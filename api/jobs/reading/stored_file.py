@@ -16,7 +16,7 @@ the reader of the new job, which fails the job if the file is another one."""
 
 
 class Standing(Enum):
-    """What has become of a job's file."""
+    """The state of a job's file in storage."""
 
     THERE = "there"
     GONE = "gone"

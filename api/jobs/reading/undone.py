@@ -146,4 +146,6 @@ def _require_list(job: Job) -> None:
     if job.mode is None:
         raise ApiError(404, f"job {job.id} keeps no such list: its rollback takes out all of its own rows")
     if job.phase != "undo":
-        raise ApiError(404, f"job {job.id} was not rolled back, so there is nothing to tell", {"state": job.state})
+        raise ApiError(
+            404, f"job {job.id} was not rolled back, so there is no list of what was undone", {"state": job.state}
+        )

@@ -100,7 +100,7 @@ async def caller_of_page(request: Request) -> Caller | None:
 
 
 async def session_of_page(request: Request) -> Caller | None:
-    """Whose session the browser has; None: none that holds."""
+    """The caller whose session the browser has; None: no session that holds."""
     parts = services(request)
     tokens = tokens_in(request.headers.get("cookie", ""))
     if tokens:

@@ -62,7 +62,7 @@ async def come_back(request: Request) -> Response:
     cookies = values_of(request.headers.get("cookie", ""), (_SECURE_COOKIE, _COOKIE))
     begun = next((parts for parts in (value.split(".", 3) for value in cookies) if len(parts) == 4), None)
     if begun is None or not hmac.compare_digest(begun[0].encode(), given.get("state", "").encode()):
-        text = "this browser has not begun to sign in, or too long ago; begin again"
+        text = "this browser has not begun to sign in, or did so too long ago; begin again"
         return form(request, "/", text, 400)
     _, verifier, nonce, following = begun
     code = given.get("code")
@@ -70,14 +70,14 @@ async def come_back(request: Request) -> Response:
         if not code:
             raise ApiError(401, f"the OpenID provider refuses: {given.get('error', 'no reason')[:100]}")
         if given.get("iss", provider.issuer) != provider.issuer:
-            raise ApiError(401, "another OpenID provider has answered")
+            raise ApiError(401, "the answer comes from another OpenID provider; begin again")
         user = await provider.caller_of_code(code, verifier, nonce, _redirect(request))
     except ApiError as error:
         if error.code == 401:
             services(request).audit.note("refused", None, address_of(request), route_of(request), error.message)
             return form(request, own_path(unquote(following)), error.message, 401)
         raise
-    # A redirect would belong to the way that began at the provider: the browser would not send the new cookie on it.
+    # A redirect would count as part of the provider's navigation, and the browser would not send the new cookie.
     answer = page(request, "signed_in.html", following=own_path(unquote(following)), name=user.name)
     await signed_in(request, user, answer, provider.issuer)
     for name, secure in ((_SECURE_COOKIE, True), (_COOKIE, False)):

@@ -36,7 +36,7 @@ async def sign_in(request: Request) -> Response:
     except ApiError as error:
         if error.code not in (401, 429):
             raise
-        # What REST advises behind the semicolon is not for a page, but of a limit.
+        # The advice behind the semicolon is for callers of REST; a page shows it only if a limit is exceeded.
         problem = error.message if "limit" in (error.details or {}) else error.message.partition(";")[0]
         answer = form(request, following, f"{problem[:1].upper()}{problem[1:]}.", error.code)
         answer.headers.update(error.headers)

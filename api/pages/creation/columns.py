@@ -95,7 +95,7 @@ async def show_columns(request: Request) -> Response:
 
 
 async def _wanted(request: Request, fields: Mapping[str, str], dataset: str, said: dict[str, str | None]) -> Wanted:
-    """What is said of the columns: by hand, and by a mapping. Raises as `Mappings.resolved`."""
+    """The columns that the form names by hand and by a mapping. Raises as `Mappings.resolved`."""
     options = Options(columns=said, mapping=fields.get("mapping", "").strip() or None)
     organisation = fields.get("organisation", "").strip() or "default"
     if options.mapping is not None and not caller(request).may_see(organisation):
@@ -202,7 +202,7 @@ def _shown(header: Header, head: bytes, dataset: Dataset, wanted: Wanted) -> dic
     ]
     given = {*match.fields, *match.missing}
     filled = {field.name: _default(field.default) for field in dataset.fields if field.name not in given}
-    # What the table shows in red needs no sentence besides.
+    # The table shows this column in red already: no sentence is needed.
     seen = match.missing or not all(row.decided for row in rows)
     return {
         "rows": rows,

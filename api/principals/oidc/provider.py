@@ -23,15 +23,15 @@ from runtime.telemetry.log_events import as_event
 log = logging.getLogger(__name__)
 
 _KEPT_SECONDS: Final = 600.0
-"""So long are keys used before they are asked for again: one that the provider has withdrawn ends then."""
+"""The API uses the provider's keys this long before it asks for them again; a withdrawn key works until then."""
 _LONGEST_SECONDS: Final = 3600.0
-"""So long are keys used while the provider can't be asked again."""
+"""The API uses the keys this long if the provider does not answer."""
 _LEAST_SECONDS: Final = 10.0
-"""So long is not asked again: anyone may send tokens that name unknown keys."""
+"""The API asks the provider for keys at most this often: anyone may send tokens that name unknown keys."""
 _SECONDS: Final = 10.0
 _MOST_BYTES: Final = 1024 * 1024
 _LEEWAY_SECONDS: Final = 30
-"""By which clocks may differ."""
+"""The provider's clock and this one may differ by this much."""
 
 
 class Provider:
@@ -60,7 +60,7 @@ class Provider:
         return self._caller(claims, int(claims["exp"]) * 1000)
 
     async def caller_of_code(self, code: str, verifier: str, nonce: str, redirect: str) -> Caller:
-        """Who has just signed in at the provider, which gave this code for that.
+        """The person whom the provider signed in and returned with this code.
 
         Raises:
             ApiError: 401, code or token can't be used; 503, the provider does not answer.
@@ -134,11 +134,11 @@ class Provider:
                     self._keys = KeySet.import_key_set(await self._published_keys())
                     self._read_at = now
                 except (ApiError, JoseError, OSError, ValueError, TypeError, KeyError) as error:
-                    self._trouble("its keys can't be had", error)
+                    self._trouble("its keys can't be read", error)
                     if now - self._read_at >= _LONGEST_SECONDS:
                         self._keys = None
             if self._keys is None:
-                raise unavailable("the OpenID provider's keys can't be had now")
+                raise unavailable("the OpenID provider's keys can't be read now")
             return self._keys
 
     async def _published_keys(self) -> Any:
@@ -161,7 +161,7 @@ class Provider:
                 raise ValueError
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError) as error:
             self._trouble(f"it does not answer at {url.partition('?')[0]}", error)
-            raise unavailable("the OpenID provider does not answer as it should; try again in a moment") from error
+            raise unavailable("the OpenID provider gave an answer that can't be read; try again in a moment") from error
         return found
 
     def _trouble(self, what: str, error: Exception) -> None:

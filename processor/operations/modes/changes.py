@@ -19,12 +19,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     key: list[str]
     """Values of the key's fields."""
     columns: list[str]
-    """Of an updated document: the fields whose value would be another one."""
+    """The fields of an updated document whose value would change."""
     before: dict[str, Any]
     """Field -> value, of the fields that would change; of a new document none."""
     after: dict[str, Any]
     order: int = 0
-    """As that of a before-image."""
+    """Which change of a document came first: as `Image.order`."""
 
 
 KINDS = {"create": "new", "update": "updated", "delete": "deleted"}

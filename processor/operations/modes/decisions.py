@@ -49,11 +49,11 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
     """Why the row is refused."""
     taken: bool = False
-    """It is refused since its key exists."""
+    """The row is refused since its key exists."""
     missing: bool = False
-    """It is refused since its key names no document."""
+    """The row is refused since its key names no document."""
     other: int | None = None
-    """It is refused since this row of the job has written what its key names."""
+    """The row of the same job that has written the document of this key before; so this row is refused."""
 
 
 UNCHANGED = Decision("unchanged")
@@ -71,7 +71,7 @@ class Rules:
     clears: bool = False
     """An empty cell takes the value out."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Of fields that a new document has if its row does not say them."""
+    """Field -> the value that a new document gets if its row has none."""
     required: tuple[str, ...] = ()
     """Fields that each document has to have a value of."""
 
@@ -84,7 +84,7 @@ class Rules:
         before = _decode(found.source)
         mark = _mark(before.pop("sluice", None))
         if mark.job_id == self.job_id:
-            # Its own write, whatever others have made of it since: a repeat does not write it again.
+            # The job's own write, whatever others have made of the document since: a repeat does not write it again.
             if mark.row_number == row.number:
                 return _DONE
             return twice(row, mark.row_number)

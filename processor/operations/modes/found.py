@@ -115,7 +115,7 @@ class Documents:
     refreshed: WeakKeyDictionary[BulkSink, dict[tuple[str, str], tuple[int, int]]] = field(
         default_factory=WeakKeyDictionary, repr=False, compare=False
     )
-    """Of each job and index: the run and the epoch in which the index was refreshed last."""
+    """Sink -> job and index -> the run and the epoch in which the index was refreshed last."""
 
     async def get(self, work: Work, index: str, ids: Sequence[str]) -> list[Found | None]:
         """The documents with these ids, refreshed or not, in order; None: there is none. Raises as `BulkSink.ask`."""

@@ -32,9 +32,9 @@ from schemas.messages.blocks import RowBlock
 from schemas.messages.formats import IMAGE_GROUPS
 
 GROUP_ROWS: Final = 100
-"""So many rows of a block have their images in one document. A search for the image of one reads those of all."""
+"""Rows of a block whose images share one document. A search for the image of one row reads those of all."""
 ROUNDS: Final = 100
-"""So often a group is read anew that other batches change."""
+"""How often a batch reads a group again that other batches keep changing."""
 BACKOFF: Final = Backoff(first=0.01, longest=0.5)
 """Pauses before that: else they would get into each other's way again and again."""
 
@@ -117,7 +117,7 @@ def images_of(hits: Iterable[Hit], organisation: str) -> list[Image]:
 
 
 async def read_groups(work: Work, documents: Documents, ids: Collection[str]) -> list[KeptGroup]:
-    """Those of these groups that there are. Raises as `BulkSink.ask`."""
+    """The groups among `ids` that exist. Raises as `BulkSink.ask`."""
     ids = list(ids)
     found = await documents.get(work, images_index(work.prefix), ids)
     return [_kept(key, there) for key, there in zip(ids, found, strict=True) if there is not None]

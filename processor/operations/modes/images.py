@@ -66,7 +66,7 @@ class ImageGroup(msgspec.Struct, frozen=True, kw_only=True):
     """The documents' ids, in the order of the images."""
     images: list[GroupedImage]
     index: str = ""
-    """As that of an image."""
+    """As `Image.index`."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     unchanged: int
     """The row's number."""
     order: int = 0
-    """As that of an image."""
+    """As `Image.order`."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,13 +88,13 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     order: int
     rows: list[int]
     written: str
-    """Of each row the key's part of its document's id, and the digest of the document; base64."""
+    """For each row the key's part of its document's id, and the digest of the document; base64."""
     created: list[int] = []
     """What searches find it by: of each row `receipts.number_of` its document. Those of an older version have none."""
     organisation: str = ""
     """Whose documents they are; empty in those of an older version."""
     index: str = ""
-    """As that of an image."""
+    """As `Image.index`."""
 
 
 class _Kept(msgspec.Struct, frozen=True):

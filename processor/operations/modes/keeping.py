@@ -39,14 +39,14 @@ class Plan(msgspec.Struct, gc=False):
     decision: Decision
     image: Image
     held: tuple[Kept, Found] | None = None
-    """What the index of images has under its id already."""
+    """The image that the index has under the same id already."""
 
 
 class Round(msgspec.Struct):
-    """What becomes of the rows of a round whose image can't be kept now."""
+    """The rows of a round whose image can't be kept now, by what is to be done with them."""
 
     again: list[int]
-    """They are to be decided anew."""
+    """Indices of rows that are to be decided again."""
     refused: dict[int, Decision]
     made: set[int]
     """Rows whose image was made in this try, or in an earlier one by a row that another with its key has overtaken: if
@@ -219,7 +219,8 @@ class Keeper:
         }
 
     async def _sent(self, items: Sequence[bytes], reports: int) -> Sequence[Answer]:
-        """The answers to images; the first items are so many reports. What is there already is answered with 409."""
+        """Send `items`, of which the first `reports` are reports; returns the answers to the images. 409: the image is
+        there already."""
         answers = await self._documents.send(self._work, items)
         require(answers[:reports], "row errors can't be recorded in Elasticsearch")
         for answer in answers[reports:]:

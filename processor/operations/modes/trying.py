@@ -53,7 +53,7 @@ async def try_rows(
 
 
 async def _claimed(work: Work, tried: Sequence[Tried], done: Written) -> list[Tried]:
-    """Those rows whose key no other row of the file has; the others are refused."""
+    """The rows whose key no other row of the file has; refuses the others."""
     if not tried:
         return []
     index, job = await make_claims_index(work), work.job

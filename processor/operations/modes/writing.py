@@ -25,7 +25,7 @@ from processor.operations.work import Work
 from schemas.messages.blocks import RowBlock
 
 ROUNDS = 10
-"""So often a row is decided anew that others keep changing."""
+"""How often the worker decides on a row again whose document others keep changing."""
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Written:
     """What became of the rows of a batch, each by its index."""
 
     kinds: dict[int, str] = field(default_factory=dict)
-    """Of applied rows: created, updated, unchanged or deleted."""
+    """Index of an applied row -> created, updated, unchanged or deleted."""
     refused: dict[int, Decision] = field(default_factory=dict)
 
 
@@ -133,7 +133,8 @@ class Writer:
             row = rows[at]
             image = held.get(at)
             if decision.missing and isinstance(image, Image):
-                # It has taken this document out: a repeat of the same row, or another row with the same key.
+                # The job has taken this document out: this is a repeat of the same row, or another row with the same
+                # key.
                 decision = rules.decide(row, None, deleted=True) if image.row == row.number else twice(row, image.row)
             elif decision.other is not None and isinstance(image, Image) and image.row == decision.other:
                 decision = _beside(rules, row, image, decision)
@@ -181,7 +182,7 @@ class Writer:
 
 
 def _first_of_each_key(plans: Sequence[Plan], waiting: list[int]) -> Sequence[Plan]:
-    """Those that come first with their key; the indices of the others are added to `waiting`."""
+    """The plans that come first with their key; adds the indices of the others to `waiting`."""
     first: dict[str, Plan] = {}
     for plan in plans:
         first.setdefault(plan.row.document, plan)

@@ -74,7 +74,7 @@ class Entries:
                             if block.first_row <= made.row <= block.last_row:
                                 _add(found, Entry(made, receipts=(its,)))
         job = self._work.job
-        # Of a job that only creates the documents themselves say what it wrote; of others a late one may.
+        # If a job only creates, the documents themselves say what it wrote; for other jobs a late document may say so.
         if job.undone is not None or (job.mode == "create" and not receipts):
             for block in blocks:
                 for entry in await self._strays(block, {document for document, _ in found}):

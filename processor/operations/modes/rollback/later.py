@@ -19,7 +19,7 @@ _TERMS = 1000
 
 
 class LaterImages:
-    """Those of one job's documents. Everything here raises as `BulkSink.send`."""
+    """The images that later jobs have made of one job's documents. All methods raise as `BulkSink.send`."""
 
     def __init__(self, work: Work, documents: Documents) -> None:
         self._work = work
@@ -47,7 +47,8 @@ class LaterImages:
             some = documents[at : at + _TERMS]
             hits = await self._images_of(some)
             if made := [document for document in some if document in anew]:
-                # Those of the job that first made the documents would be found as well, and read for nothing.
+                # Without this condition the search would also find the images of the job that first made the documents,
+                # for nothing.
                 after = {"range": {"order": {"gt": min(since[document].order for document in made)}}}
                 hits += await self._hits("created", [number_of(document) for document in made], after)
             for image in images_of(hits, self._work.job.organisation):

@@ -34,7 +34,7 @@ from schemas.descriptors.intervals import merged
 from schemas.messages.blocks import UndoBlock
 
 ROUNDS = 10
-"""So often a document is judged anew that others keep changing."""
+"""How often the worker judges a document again that others keep changing."""
 
 
 _Now = tuple[Entry, Found | None, bytes | None, bool]
@@ -97,7 +97,7 @@ class Undoer:
         batch.untouched += [found[0] for found in now if found[0].image.row in refused]
         now = [found for found in now if found[0].image.row not in refused]
         changed = [(entry.image, raw) for entry, _, raw, as_left in now if not as_left]
-        # That a job has made anew what this one took out says the mark in it, or else the receipt of that job.
+        # If a later job has made a document again that this job took out, its mark says so, or else that job's receipt.
         anew = [it.document for it, raw in changed if it.after is None and (raw is None or not mark_of(raw).job_id)]
         later = await self._later.of([image for image, _ in changed], again=repeated, created=anew)
         items: list[bytes] = []

@@ -31,7 +31,7 @@ class Verdict:
 
 
 RESTORE = Verdict("restore")
-"""That on a document which is as the job has left it."""
+"""The verdict on a document that is as the job left it."""
 
 
 def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool = False) -> Verdict:
