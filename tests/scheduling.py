@@ -8,25 +8,42 @@ from typing import Any
 from xdist.scheduler import LoadScopeScheduling
 
 LONGEST = (
-    "tests/faults/test_purge.py",
-    "tests/e2e/test_page_glance.py",
     "tests/integration/test_secured_servers.py",
     "tests/integration/test_ingest.py",
-    "tests/faults/test_servers_killed.py",
-    "tests/integration/test_api_bounds.py",
-    "tests/integration/test_descriptors.py",
-    "tests/e2e/test_command_line.py",
+    "tests/e2e/test_page_glance.py",
     "tests/e2e/test_page.py",
+    "tests/faults/test_servers_killed.py",
+    "tests/faults/test_purge.py",
+    "tests/integration/test_api_bounds.py",
     "tests/faults/test_exports.py",
+    "tests/faults/test_restore.py",
     "tests/faults/test_inbox_killed.py",
+    "tests/upgrade/test_side_by_side.py",
+    "tests/integration/test_inbox_strangers.py",
+    "tests/e2e/test_command_line.py",
+    "tests/faults/test_odd_records.py",
+    "tests/faults/test_timers.py",
     "tests/faults/test_workers_come_and_go.py",
     "tests/faults/test_write_modes.py",
-    "tests/upgrade/test_side_by_side.py",
+    "tests/faults/test_frozen_worker.py",
+    "tests/faults/test_pause_proof.py",
+    "tests/faults/test_changed_files.py",
+    "tests/e2e/test_first_accident.py",
+    "tests/e2e/test_page_columns.py",
+    "tests/faults/test_pause.py",
+    "tests/faults/test_rollback.py",
+    "tests/e2e/test_two_teams.py",
+    "tests/integration/test_topics.py",
+    "tests/faults/test_error_budget.py",
     "tests/integration/test_api_kafka.py",
-    "tests/faults/test_timers.py",
-    "tests/integration/test_inbox_strangers.py",
+    "tests/faults/test_webhooks.py",
+    "tests/faults/test_reader_killed.py",
+    "tests/faults/test_operations_page.py",
+    "tests/e2e/test_third_accident.py",
+    "tests/e2e/test_second_accident.py",
+    "tests/faults/test_removed_records.py",
 )
-"""Files that take a minute or more: they begin first, so that the run does not end with one process at work."""
+"""Files that take half a minute or more, the longest first, so that the run does not end with one process at work."""
 
 
 class FilesInTurn(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
