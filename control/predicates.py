@@ -75,7 +75,7 @@ def over(job: Job) -> bool:
 
 
 def terminated(job: Job) -> bool:
-    """Whether the job is terminated, or being terminated; that its rows are taken out may follow."""
+    """Whether the job is terminated, or being terminated. Its rows may be taken out after that."""
     return job.state in (State.TERMINATING, State.TERMINATED)
 
 

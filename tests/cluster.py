@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -143,6 +144,10 @@ class Process:
         self.child.send_signal(signal.SIGCONT)
 
 
+def _ready_or_ended(process: Process) -> bool:
+    return process.ready or not process.alive
+
+
 class Cluster:
     """Any number of processes that share a prefix, a home and an API port."""
 
@@ -193,9 +198,9 @@ class Cluster:
 
     def wait_ready(self, *processes: Process) -> None:
         for process in processes:
-            wait_until(lambda p=process: p.ready or not p.alive, f"{process.name} is ready")  # type: ignore[misc]
+            wait_until(partial(_ready_or_ended, process), f"{process.name} is ready")
             if not process.alive and (process.excused or process.lost_its_lease):
-                again = wait_until(lambda r=process.role: self.living(r), f"another {process.role}")  # type: ignore[misc]
+                again = wait_until(partial(self.living, process.role), f"another {process.role}")
                 self.wait_ready(again[-1])
                 continue
             assert process.alive, f"{process.name} has ended:\n{process.log}"

@@ -310,5 +310,5 @@ for (const input of document.querySelectorAll("form:has(.columns) input[type=fil
 // On a slow connection, a column's field may have been chosen before this script was there.
 for (const form of document.querySelectorAll("form:has([data-column])")) {
   const selects = [...form.querySelectorAll("[data-column]")];
-  if (selects.some((select) => ![...select.options].find((option) => option.selected)?.defaultSelected)) takeChoices(form);
+  if (selects.some((select) => !select.selectedOptions[0]?.defaultSelected)) takeChoices(form);
 }

@@ -18,7 +18,7 @@ FIRST_COMPILER_ONLY: Final = "-XX:TieredStopAtLevel=1"
 Elasticsearch takes 6 s of it to start instead of 13."""
 CONCURRENT_COLLECTOR: Final = "-XX:+UseG1GC"
 SERIAL_COLLECTOR: Final = "-XX:+UseSerialGC"
-"""Its pauses are longer, and it takes less processor time."""
+"""It works in one thread, while the program stands still."""
 
 
 def console_log(pattern: str, level: str) -> str:

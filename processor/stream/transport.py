@@ -125,7 +125,7 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no typ
     @property
     def broken(self) -> bool:
         """Whether aiokafka's group coordinator task has ended with an error. It does not join the group again, and
-        aiokafka raises the error to nobody who reads records the way Faust does."""
+        aiokafka does not raise the error to a program that reads records as Faust does."""
         if self._consumer is None:
             return False
         task = getattr(self._consumer._coordinator, "_coordination_task", None)

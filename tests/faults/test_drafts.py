@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import gzip
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.cluster import ROOT, Cluster, environment
+from tests.cluster import Cluster
 from tests.conftest import People
+from tests.e2e.commandline import CommandLine
 from tests.faults.evidence import assert_loaded
-from tests.waiting import PATIENCE
 
 ROWS = int(os.environ.get("DRAFT_ROWS", "20000"))
 
@@ -53,32 +51,13 @@ def test_a_file_in_parts_goes_on_where_it_broke_off(
     assert cluster.job(job_id)["state"] == "DRAFT"
     assert data.startswith(stored.read_bytes()) and cluster.call("GET", path)["offset"] >= offset
 
-    command = [sys.executable, "-m", "devstack.cli", "upload", str(packed), "--continue", job_id, "--wait"]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment(cluster.settings),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert (done.returncode, f"{ROWS:,} rows applied" in done.stdout) == (0, True), done.stdout + done.stderr
+    sluice = CommandLine(cluster.settings)
+    assert f"{ROWS:,} rows applied" in sluice("upload", packed, "--continue", job_id, "--wait").stdout
     assert_loaded(cluster, job_id, file)
     job = cluster.job(job_id)
     assert (job["source"]["bytes"], job["source"]["format"]["compression"]) == (len(data), "gzip")
     assert not stored.exists()
-    again = [sys.executable, "-m", "devstack.cli", "upload", str(packed), "--resumable"]
-    again += ["--dataset", "people", "--organisation", organisation]
-    refused = subprocess.run(
-        again,
-        cwd=ROOT,
-        env=environment(cluster.settings),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert (refused.returncode, f"job {job_id}" in refused.stderr) == (1, True), refused.stdout + refused.stderr
+    again = ("upload", packed, "--resumable", "--dataset", "people", "--organisation", organisation)
+    assert f"job {job_id}" in sluice(*again, code=1).stderr
     drafts = cluster.call("GET", "/v1/jobs", params={"organisation": organisation, "state": "DRAFT"})["jobs"]
     assert cluster.act(drafts[0]["id"], "terminate")["state"] == "ROLLED_BACK"
