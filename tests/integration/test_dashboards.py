@@ -104,11 +104,14 @@ def _mended(cluster: Cluster, people: People, organisation: str, folder: Path) -
 
 
 def _reported(client: Elasticsearch, job: Json, cluster: Cluster) -> bool:
-    """Whether the last state and the last progress of a job can be searched."""
+    """Whether a search finds the last state and the last progress of a job.
+
+    A `get` would not tell: it also sees what no search does before the next refresh.
+    """
     prefix = cluster.settings.prefix
     for name in REPORT_MAPPINGS:
         client.indices.refresh(index=index_name(prefix, name))
-    found = client.get(index=index_name(prefix, "jobs"), id=job["id"], _source=["state"])["_source"]
+    reports = client.search(index=index_name(prefix, "jobs"), query={"ids": {"values": [job["id"]]}})["hits"]["hits"]
     newest: dict[str, Json] = {}
     query = {"term": {"job_id": job["id"]}}
     hits = client.search(index=index_name(prefix, "progress"), query=query, sort=[{"at": "asc"}], size=10_000)
@@ -118,7 +121,7 @@ def _reported(client: Elasticsearch, job: Json, cluster: Cluster) -> bool:
     waiting = sum(lane["parked_blocks"] for lane in newest.values())
     progress = job["progress"]
     return (
-        found["state"] == job["state"]
+        [report["_source"]["state"] for report in reports] == [job["state"]]
         and totals["rows_applied"] == progress["rows_applied"]
         and totals["rows_undone"] == progress["rows_rolled_back"]
         and waiting == sum(lane["parked_blocks"] for lane in job["lanes"])
