@@ -90,11 +90,13 @@ def test(
     """Run the tests on a Kafka and an Elasticsearch of their own; ARGS go to pytest.
 
     Without ARGS, which is all of them, those that need no server run beside the others, in a process of their own.
+    Compiled code is kept in __pycache__, whatever PYTHONDONTWRITEBYTECODE says: each of the run's processes needs it.
     """
     _require("pytest", "test")
     os.chdir(ROOT)
     words = args or ["-n", "4", "--durations", "10"]
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])  # noqa: S606
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    os.execve(sys.executable, [sys.executable, "-m", "pytest", *words], environment)  # noqa: S606
 
 
 @app.command()
