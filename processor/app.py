@@ -351,7 +351,7 @@ class WorkerApp:
                 async with self.intake.commanding:
                     end = (await self.app.consumer.highwaters(self._command_log))[self._command_log]
                     if self._copies is not None:
-                        await self._copies.begin(end)
+                        await self._copies.begin(self._records.next)
                     await self.intake.take_over(now_ms(), end)
             await self._reject_states()
             self._table_read.set()

@@ -120,14 +120,14 @@ class ReportCopies:
         """Until when reports are taken that lie in ``commands`` without being copies; milliseconds since 1970."""
         return LAST_MOMENT if self._old_until is None else self._old_until
 
-    async def begin(self, commands_end: int) -> None:
+    async def begin(self, jobs_end: int) -> None:
         """Find out until when old reports are taken, as the worker that takes the commands over.
 
-        It depends on the first record of the topic ``reports``. Where no process has written to either topic yet, there
-        are no old reports, and the first record says so.
+        It depends on the first record of the topic ``reports``. Where it has none, and no job has had a state yet
+        (`jobs_end`: the end of the topic ``jobs``), there are no old reports, and the first record says so.
         """
         first, end = await self._reports.extent()
-        if end == 0 and commands_end == 0:
+        if end == 0 and jobs_end == 0:
             self._old_until = 0
             await self._publisher.publish("reports", b"", NO_OLD_REPORTS)
         elif first > 0:

@@ -12,12 +12,13 @@ from confluent_kafka import Producer
 
 from devstack.ephemeral import Servers
 from runtime.clients import librdkafka_config
+from runtime.provision import provision
 from schemas.topics import TopicName, topic_name
 from signing import sign
 from tests.cluster import Cluster, Json
 from tests.conftest import People, own_settings
 from tests.faults.evidence import rejections
-from tests.upstream import refused, rows_of
+from tests.upstream import commanded, refused, rows_of
 from tests.waiting import PATIENCE
 from verify.compare import compare
 
@@ -26,7 +27,10 @@ ROWS = 60
 
 @pytest.fixture
 def strict(stack: Servers, tmp_path: Path) -> Iterator[Cluster]:
+    """A new installation, whose first command was there before its first worker."""
     cluster = Cluster(own_settings(stack, tmp_path, require_signed_commands=True, unknown_job_seconds=15))
+    provision(cluster.settings)
+    commanded(cluster.settings, "early", b'{"type": "PauseJob", "job_id": "early"}')
     cluster.up()
     try:
         yield cluster

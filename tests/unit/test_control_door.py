@@ -312,7 +312,7 @@ HOUR = 60 * MINUTE
 
 
 @pytest.mark.parametrize(
-    ("log", "commands", "until"),
+    ("log", "jobs_end", "until"),
     [
         (Log(), 0, 0),  # a new installation
         (Log(), 7, LAST_MOMENT),  # an upgrade, whose first worker this is
@@ -321,12 +321,12 @@ HOUR = 60 * MINUTE
         (Log((NOW, b"{}"), first=9), 7, 0),  # long ago
     ],
 )
-def test_old_reports_are_taken_in_the_time_of_an_upgrade(log: Log, commands: int, until: int) -> None:
+def test_old_reports_are_taken_in_the_time_of_an_upgrade(log: Log, jobs_end: int, until: int) -> None:
     copies = log.of_worker
     assert copies.old_until() == LAST_MOMENT
-    run(copies.begin(commands))
+    run(copies.begin(jobs_end))
     assert copies.old_until() == until
-    assert log.published == ([NO_OLD_REPORTS] if until == 0 and commands == 0 else [])
+    assert log.published == ([NO_OLD_REPORTS] if until == 0 and jobs_end == 0 else [])
 
 
 def test_a_copy_names_its_report_and_keeps_its_headers() -> None:
