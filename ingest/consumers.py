@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from control.jobtable import JobTable
 from ingest.errors import PublishError
 from ingest.metrics import ReaderMetrics
-from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
+from runtime.clients import librdkafka_config
 from runtime.process import return_freed_memory
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from runtime.topics.assigned import AssignedConsumer
 from schemas.messages.codec import UndecodableError
 from schemas.topics import TopicName, topic_name
 
@@ -24,6 +25,14 @@ log = logging.getLogger(__name__)
 _MOST_CLAIMED = 1000
 _AT_ONCE = 500
 """Records that one call takes, at most: blocks don't wait for a long backlog."""
+
+
+_SMALL_BUFFERS: Final = {
+    # Of a long topic librdkafka would hold 64 megabytes, and what is freed stays with the process.
+    "queued_max_messages_kbytes": 4096,
+    # With the default of a second small buffers would limit it to some thousand records a second.
+    "fetch_queue_backoff_ms": 5,
+}
 
 
 def wait_for_topics(settings: Settings, stopping: Callable[[], bool]) -> None:
@@ -67,38 +76,34 @@ class ViewConsumer:
 
     def __init__(self, settings: Settings, jobs: JobTable) -> None:
         self._jobs = jobs
-        self._end = -1  # the offset at which the end of the topic was reported last
         self.caught_up = False
         """Whether the end of the topic has been reached once."""
-        self._consumer = _consumer(settings, "ingest-view", enable_partition_eof=True)
+        self._reading = AssignedConsumer(settings, "ingest-view", _on_error, **_SMALL_BUFFERS)
         self._topic = topic_name(settings.prefix, "jobs")
-        self._commands = TopicPartition(topic_name(settings.prefix, "commands"), 0)
+        self._commands = topic_name(settings.prefix, "commands")
         self._newest = -1
         self._claimed: list[int] = []
         # A consumer that fetches nothing: the broker answers others only after their fetch, which may wait for records.
-        self._ends = _consumer(settings, "ingest-ends")
-        self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+        self._ends = AssignedConsumer(settings, "ingest-ends", _on_error)
+        self._reading.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
 
     def follow(self, seconds: float = 0) -> None:
         """Take in the records that have come, or wait up to `seconds` for the first one."""
-        first = self._consumer.poll(seconds)
-        # One call for all the other records: a call for them alone would wait for a whole batch.
-        records = [] if first is None else [first, *self._consumer.consume(_AT_ONCE - 1, 0)]
+        try:
+            self._take_all(self._reading.next(_AT_ONCE, seconds))
+        except KafkaException as error:
+            log.warning("control table: %s", error, extra=as_event("kafka.trouble"))
+
+    def _take_all(self, records: list[Message]) -> None:
         if not self.caught_up:
             # At the start most states are replaced by a later one: these need not be decoded.
-            newest = {record.key(): record.offset() for record in records if record.error() is None}
-            records = [one for one in records if one.error() is not None or newest[one.key()] == one.offset()]
+            newest = {record.key(): record.offset() for record in records}
+            records = [one for one in records if newest[one.key()] == one.offset()]
         for record in records:
-            error = record.error()
-            if error is None:
-                self._take(record)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                if not self.caught_up:
-                    self.caught_up = True
-                    return_freed_memory()
-                self._end = record.offset()
-            else:
-                log.warning("control table: %s", error, extra=as_event("kafka.trouble"))
+            self._take(record)
+        if not self.caught_up and self._reading.ended:
+            self.caught_up = True
+            return_freed_memory()
 
     def _take(self, record: Any) -> None:
         try:
@@ -129,7 +134,7 @@ class ViewConsumer:
 
     def _compare_claims(self) -> None:
         try:
-            _, end = self._ends.get_watermark_offsets(self._commands, timeout=KAFKA_ANSWER_SECONDS)
+            end = self._ends.end_of(self._commands)
         except KafkaException as error:
             log.warning(
                 "control table: the end of the commands is not known: %s", error, extra=as_event("kafka.trouble")
@@ -140,14 +145,13 @@ class ViewConsumer:
 
     def catch_up(self, stopping: Callable[[], bool]) -> None:
         """Take in every record up to the end that the topic has now; return early when `stopping`."""
-        place = TopicPartition(self._topic, 0)
-        _, end = self._ends.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS)
-        while max(self._end, self._consumer.position([place])[0].offset) < end and not stopping():
+        end = self._ends.end_of(self._topic)
+        while self._reading.reached(self._topic, 0) < end and not stopping():
             self.follow(0.1)
 
     def close(self) -> None:
         """Close the connections."""
-        self._consumer.close()
+        self._reading.close()
         self._ends.close()
 
 
@@ -228,10 +232,7 @@ def _consumer(settings: Settings, group: str, **more: Any) -> Any:
         group_id=f"{settings.prefix}-{group}",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        # Small buffers: of a long topic librdkafka would hold 64 megabytes, and what is freed stays with the process.
-        queued_max_messages_kbytes=4096,
-        # With the default of a second small buffers would limit it to some thousand records a second.
-        fetch_queue_backoff_ms=5,
+        **_SMALL_BUFFERS,
         **more,
     )
     return Consumer({**config, "error_cb": _on_error})

@@ -11,9 +11,10 @@ from typing import Any, Generic, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
+from runtime.clients import KAFKA_ANSWER_SECONDS
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from runtime.topics.assigned import AssignedConsumer, extent_of
 from schemas.topics import TopicName, topic_name
 
 log = logging.getLogger(__name__)
@@ -29,24 +30,19 @@ _LAST = 1000
 """Records that are read before the end of a `Later` topic, if no more are needed: those of jobs made just now."""
 MARGIN_MS = 3600 * 1000
 """The clocks of the processes that write records may differ by this much."""
-_LOST = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 
 
-def groupless_consumer(settings: Settings, **more: Any) -> Consumer:
-    """A consumer for `assign`, which commits no offsets. Its buffers are small: the API has little memory."""
-    config = librdkafka_config(
+def small_consumer(settings: Settings, **more: Any) -> AssignedConsumer:
+    """A consumer whose buffers are small: the API has little memory. `more`: settings of librdkafka."""
+    return AssignedConsumer(
         settings,
-        group_id=f"{settings.prefix}-api",
-        enable_auto_commit=False,
-        enable_auto_offset_store=False,
-        auto_offset_reset="earliest",
+        "api",
         queued_min_messages=1000,
         queued_max_messages_kbytes=2048,
         # With the default of a second small buffers would limit it to a thousand records a second.
         fetch_queue_backoff_ms=5,
         **more,
     )
-    return Consumer({**config, "log_level": 2})
 
 
 @dataclass(frozen=True)
@@ -100,38 +96,27 @@ class Follower(Generic[T]):
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            consumer = groupless_consumer(self._settings, enable_partition_eof=True)
+            reading = small_consumer(self._settings)
             try:
-                self._follow(consumer)
+                self._follow(reading)
             except Exception as error:
                 # Reading again from the beginning is idempotent.
                 log.warning("following the topics failed, trying again: %s", error, extra=as_event("kafka.trouble"))
                 self._stopping.wait(_RETRY_SECONDS)
             finally:
-                consumer.close()
+                reading.close()
 
-    def _follow(self, consumer: Consumer) -> None:
-        wanted = self._partitions(consumer)
+    def _follow(self, reading: AssignedConsumer) -> None:
+        wanted = self._partitions(reading.consumer)
         held = topic_name(self._settings.prefix, self._later.topic) if self._later else None
         later = [place for place in wanted if place.topic == held]
         first = [place for place in wanted if place.topic != held]
-        consumer.assign(first)
+        reading.assign(first)
         behind = {(partition.topic, partition.partition) for partition in wanted}
         decode, needed = self._decoder(), _Needed()
         while not self._stopping.is_set():
-            records: list[Any] = []
-            # `consume` alone would wait for a whole batch, and one message at a time takes a third of a start.
-            first_one = consumer.poll(1.0)
-            for message in [first_one, *consumer.consume(_BATCH - 1, 0)] if first_one is not None else ():
-                error = message.error()
-                if error is None:
-                    records.append(message)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    behind.discard((message.topic(), message.partition()))
-                elif error.code() in _LOST or error.fatal():
-                    raise KafkaException(error)
-                else:
-                    log.warning("Kafka: %s", error, extra=as_event("kafka.trouble"))
+            records = reading.next(_BATCH, 1.0)
+            behind -= reading.ended
             batch: list[T] = []
             for record in self._newest_of(records) if behind else records:
                 place = record.topic(), record.key(), record.value(), record.offset()
@@ -143,10 +128,9 @@ class Follower(Generic[T]):
             if batch:
                 self._hand_over(batch)
             if later and all(topic == held for topic, _ in behind):
-                positions = consumer.position(first)
-                for place in positions:
-                    place.offset = max(place.offset, OFFSET_BEGINNING)  # without a record there is no position
-                consumer.assign([*positions, *needed.places(consumer, later)])
+                for place in first:
+                    place.offset = reading.reached(place.topic, place.partition)
+                reading.assign([*first, *needed.places(reading.consumer, later)])
                 later = []
             if not behind and self._caught_up is not _done:
                 self._loop.call_soon_threadsafe(self._caught_up)
@@ -192,8 +176,8 @@ class Follower(Generic[T]):
     def _start(self, consumer: Consumer, topic: str, partition: int) -> int:
         if self._newest is None:
             return int(OFFSET_BEGINNING)
-        first, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=5)
-        return int(max(first, end - self._newest))
+        first, end = extent_of(consumer, TopicPartition(topic, partition))
+        return max(first, end - self._newest)
 
 
 class _Needed:
@@ -210,9 +194,7 @@ class _Needed:
     def places(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Where to begin on each partition."""
         # Look up the ends first: if no record is of that time, records that come meanwhile are not missed.
-        found = {
-            place.partition: consumer.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS) for place in partitions
-        }
+        found = {place.partition: extent_of(consumer, place) for place in partitions}
         starts = {number: max(first, end - _LAST) for number, (first, end) in found.items()}
         if self._since is not None:
             at = max(0, self._since - MARGIN_MS)

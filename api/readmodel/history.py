@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from api.errors import KafkaUnavailableError
-from api.readmodel.follower import groupless_consumer
+from api.readmodel.follower import small_consumer
 from control.newer_states import read_history
 from runtime.settings import Settings
+from runtime.topics.assigned import AssignedConsumer
 from schemas.messages.codec import UndecodableError
 from schemas.messages.events import History
 from schemas.topics import topic_name
@@ -27,7 +28,7 @@ class HistoryReader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topic = topic_name(settings.prefix, "job-events")
-        self._consumer: Consumer | None = None
+        self._reading: AssignedConsumer | None = None
         self._lock = threading.Lock()
 
     def read(self, offsets: Sequence[int]) -> list[History]:
@@ -37,45 +38,35 @@ class HistoryReader:
             KafkaUnavailableError: Kafka did not answer in time.
         """
         with self._lock:
-            if self._consumer is None:
-                self._consumer = groupless_consumer(
-                    self._settings, enable_partition_eof=True, fetch_message_max_bytes=262144
-                )
+            if self._reading is None:
+                self._reading = small_consumer(self._settings, fetch_message_max_bytes=262144)
             try:
-                return self._read(self._consumer, offsets)
+                return self._read(self._reading, offsets)
             finally:
-                self._consumer.unassign()
+                self._reading.assign([])
 
-    def _read(self, consumer: Consumer, offsets: Sequence[int]) -> list[History]:
+    def _read(self, reading: AssignedConsumer, offsets: Sequence[int]) -> list[History]:
         found: list[History] = []
         wanted = set(offsets)
         deadline = time.monotonic() + _FETCH_SECONDS
         for start, end in ranges(offsets):
-            consumer.assign([TopicPartition(self._topic, 0, start)])
-            reached = start - 1
-            while reached < end:
-                message = consumer.poll(max(0.0, deadline - time.monotonic()))
-                if message is None:
+            reading.assign([TopicPartition(self._topic, 0, start)])
+            while reading.reached(self._topic, 0) <= end and not reading.ended:
+                left = deadline - time.monotonic()
+                if left <= 0:
                     raise KafkaUnavailableError("Kafka did not answer in time")
-                error = message.error()
-                if error is not None:
-                    if error.code() == KafkaError._PARTITION_EOF:
-                        break
-                    if error.fatal():
-                        raise KafkaException(error)
-                    continue
-                reached = message.offset()
-                if reached in wanted:
-                    record = _decoded(message.value())
-                    found += [record] if record is not None else []
+                for message in reading.next(min(_NEAR, end - start + 1), left):
+                    if message.offset() in wanted:
+                        record = _decoded(message.value())
+                        found += [record] if record is not None else []
         return found
 
     def close(self) -> None:
         """Close the consumer."""
         with self._lock:
-            if self._consumer is not None:
-                self._consumer.close()
-                self._consumer = None
+            if self._reading is not None:
+                self._reading.close()
+                self._reading = None
 
 
 def ranges(offsets: Iterable[int]) -> list[tuple[int, int]]:

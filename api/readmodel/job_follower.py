@@ -13,10 +13,10 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from api.readmodel.decoding import Decoder
-from api.readmodel.follower import MARGIN_MS, Follower, Later, groupless_consumer
+from api.readmodel.follower import MARGIN_MS, Follower, Later, small_consumer
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobSeen, OldEventSeen, Seen
 from runtime.clients import KAFKA_ANSWER_SECONDS
@@ -24,6 +24,7 @@ from runtime.clock import now_ms
 from runtime.process import return_freed_memory
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from runtime.topics.assigned import AssignedConsumer
 from schemas.job import ENDED
 from schemas.topics import topic_name
 
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 _BATCH: Final = 1000
 _BREATH_SECONDS: Final = 0.005
 _RETRY_SECONDS: Final = 1.0
+_SILENT_SECONDS: Final = 30.0
 
 
 def job_follower(
@@ -85,37 +87,32 @@ class OlderHistory:
     def _run(self) -> None:
         return_freed_memory()  # of the start
         while self._since is not None and not self._stopping.is_set():
-            consumer = groupless_consumer(self._settings)
+            reading = small_consumer(self._settings)
             try:
-                self._read(consumer, self._since)
+                self._read(reading, self._since)
                 break
             except Exception as error:
                 # Reading again from the beginning is idempotent.
                 log.warning("reading the history failed, trying again: %s", error, extra=as_event("kafka.trouble"))
                 self._stopping.wait(_RETRY_SECONDS)
             finally:
-                consumer.close()
+                reading.close()
         return_freed_memory()
         if not self._stopping.is_set():
             self._loop.call_soon_threadsafe(self._feed.set_history_complete)
 
-    def _read(self, consumer: Consumer, since: int) -> None:
-        place = TopicPartition(topic_name(self._settings.prefix, "job-events"), 0)
-        _, end = consumer.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS)
-        place.offset = max(0, since - MARGIN_MS)
-        (first,) = consumer.offsets_for_times([place], timeout=KAFKA_ANSWER_SECONDS)
-        if first.offset < 0 or first.offset >= end:
+    def _read(self, reading: AssignedConsumer, since: int) -> None:
+        topic = topic_name(self._settings.prefix, "job-events")
+        end = TopicPartition(topic, 0, reading.end_of(topic))
+        asked = TopicPartition(topic, 0, max(0, since - MARGIN_MS))
+        (first,) = reading.consumer.offsets_for_times([asked], timeout=KAFKA_ANSWER_SECONDS)
+        if first.offset < 0 or first.offset >= end.offset:
             return
-        consumer.assign([first])
-        while not self._stopping.is_set():
-            records = consumer.consume(_BATCH, 1.0)
-            found: list[Seen] = []
-            for record in records:
-                if (error := record.error()) is not None:
-                    raise KafkaException(error)
-                found.append(OldEventSeen((record.key() or b"").decode("utf-8", "replace"), record.offset() or 0))
-            if found:
-                self._loop.call_soon_threadsafe(self._feed.take, found)
-            if consumer.position([place])[0].offset >= end:
-                return
+        reading.assign([first])
+        for records in reading.read_to([end], _BATCH, _SILENT_SECONDS, self._stopping.is_set):
+            found: list[Seen] = [
+                OldEventSeen((record.key() or b"").decode("utf-8", "replace"), record.offset() or 0)
+                for record in records
+            ]
+            self._loop.call_soon_threadsafe(self._feed.take, found)
             self._stopping.wait(_BREATH_SECONDS)  # requests go first

@@ -22,6 +22,7 @@ from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
 from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from runtime.topics.assigned import extent_of
 from runtime.topics.callbacks import GroupCallbacks
 from schemas.topics import DAY_MS, TopicName, topic_name
 
@@ -182,7 +183,7 @@ class Ownership:
         if committed.offset >= 0:
             return committed
         # The end is asked for first: an event that comes meanwhile is behind it, and is read.
-        _, end = consumer.get_watermark_offsets(committed, timeout=KAFKA_ANSWER_SECONDS)
+        _, end = extent_of(consumer, committed)
         since = now_ms() - _LOST_OFFSETS_DAYS * DAY_MS
         asked = TopicPartition(committed.topic, committed.partition, since)
         found = consumer.offsets_for_times([asked], timeout=KAFKA_ANSWER_SECONDS)[0]
@@ -219,9 +220,7 @@ class Ownership:
 
     def _end(self, consumer: Any, topic: TopicName) -> int:
         """The offset behind the last record."""
-        place = TopicPartition(topic_name(self._settings.prefix, topic), 0)
-        _, end = consumer.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS)
-        return int(end)
+        return extent_of(consumer, TopicPartition(topic_name(self._settings.prefix, topic), 0))[1]
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` in the event loop; returns what it returns. Raises what it raises, or TimeoutError."""

@@ -14,10 +14,11 @@ from elasticsearch import Elasticsearch
 from control.jobtable import JobTable
 from control.memory.brief_jobs import Jobs
 from processor.backups.counts import Difference, rows_apart
-from runtime.clients import KAFKA_ANSWER_SECONDS, elasticsearch, librdkafka_config
+from runtime.clients import elasticsearch, librdkafka_config
 from runtime.files.sealing import JobKeys, SealError
 from runtime.files.storage import open_storage
 from runtime.settings import Settings
+from runtime.topics.assigned import extent_of
 from runtime.topics.reading import TopicReading
 from schemas.exports import result_path
 from schemas.indices import data_index, index_name
@@ -96,7 +97,7 @@ def _end_of_commands(settings: Settings) -> int:
     consumer = Consumer(librdkafka_config(settings, group_id=f"{settings.prefix}-reading", enable_auto_commit=False))
     try:
         place = TopicPartition(topic_name(settings.prefix, "commands"), 0)
-        return int(consumer.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS)[1])
+        return extent_of(consumer, place)[1]
     finally:
         consumer.close()
 

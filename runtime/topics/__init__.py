@@ -1,1 +1,1 @@
-"""Reads small topics: to their end once, or on and on."""
+"""Reads topics without a group: to their end once, or on and on."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
-from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
-from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from runtime.topics.assigned import AssignedConsumer
 from runtime.topics.unreadable import log_unreadable
 from schemas.messages.codec import UndecodableError
 from schemas.topics import TopicName, topic_name
@@ -35,8 +33,7 @@ class TopicFollowing:
         self._settings = settings
         self._topic = topic_name(settings.prefix, name)
         self._take = take
-        self._consumer: Any = None
-        self._position = 0
+        self._reading: AssignedConsumer | None = None
         self._lock = threading.Lock()
 
     def catch_up(self) -> None:
@@ -46,60 +43,36 @@ class TopicFollowing:
             KafkaException: Kafka does not answer. Trying again later helps.
         """
         with self._lock:
-            consumer = self._connected()
-            place = TopicPartition(self._topic, 0)
-            _, end = consumer.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS)
-            if self._position >= end:
+            reading, place = self._connected(), TopicPartition(self._topic, 0)
+            end = reading.end_of(self._topic)
+            if reading.reached(self._topic, 0) >= end:
                 return
-            consumer.resume([place])
+            reading.consumer.resume([place])
             try:
-                self._read_to(end, consumer, place)
+                for records in reading.read_to([TopicPartition(self._topic, 0, end)], _BATCH, _SILENT_SECONDS):
+                    for record in records:
+                        self._met(record)
             finally:
-                consumer.pause([place])  # between two calls nothing is fetched
-
-    def _read_to(self, end: int, consumer: Any, place: TopicPartition) -> None:
-        deadline = time.monotonic() + _SILENT_SECONDS
-        while self._position < end:
-            records = consumer.consume(_BATCH, 0.1)
-            for record in records:
-                self._met(record)
-            reached = consumer.position([place])[0].offset
-            self._position = max(self._position, reached)
-            if records:
-                deadline = time.monotonic() + _SILENT_SECONDS
-            elif time.monotonic() > deadline:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{self._topic} can't be read to its end"))
+                reading.consumer.pause([place])  # between two calls nothing is fetched
 
     def close(self) -> None:
         """Disconnect."""
         with self._lock:
-            if self._consumer is not None:
-                self._consumer.close()
-                self._consumer = None
+            if self._reading is not None:
+                self._reading.close()
+                self._reading = None
 
-    def _connected(self) -> Any:
-        if self._consumer is None:
-            config = librdkafka_config(
-                self._settings,
-                group_id=f"{self._settings.prefix}-following",
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                enable_partition_eof=True,
-                queued_max_messages_kbytes=2048,
-                fetch_wait_max_ms=10,
+    def _connected(self) -> AssignedConsumer:
+        if self._reading is None:
+            self._reading = AssignedConsumer(
+                self._settings, "following", queued_max_messages_kbytes=2048, fetch_wait_max_ms=10
             )
-            self._consumer = Consumer({**config, "log_level": 2})
-            self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
-            self._consumer.pause([TopicPartition(self._topic, 0)])
-        return self._consumer
+            self._reading.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+            self._reading.consumer.pause([TopicPartition(self._topic, 0)])
+        return self._reading
 
-    def _met(self, record: Any) -> None:
-        error = record.error()
-        if error is not None:
-            if error.code() != KafkaError._PARTITION_EOF:
-                log.warning("%s: %s", self._topic, error, extra=as_event("kafka.trouble"))
-            return
+    def _met(self, record: Message) -> None:
         try:
             self._take(record.key(), record.value())
         except UndecodableError as problem:
-            log_unreadable(log, self._topic, record.offset(), problem, as_event("record.unreadable"))
+            log_unreadable(log, self._topic, record.offset() or 0, problem, as_event("record.unreadable"))

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator
 
-from confluent_kafka import (
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import IsolationLevel, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
 from runtime.settings import Settings
+from runtime.topics.assigned import AssignedConsumer, extent_of
 
 _BATCH = 1000
 
@@ -43,80 +36,57 @@ class TopicReading:
         Raises:
             KafkaException: Kafka does not answer, or the topic is not there. Trying again later helps.
         """
-        self._topic = topic
         self._silent_seconds = silent_seconds
-        self._consumer = Consumer(
-            librdkafka_config(
-                settings,
-                group_id=f"{settings.prefix}-reading",
-                enable_auto_commit=False,
-                enable_partition_eof=True,
-                isolation_level="read_committed",
-                # Small buffers: of a long topic librdkafka would hold 64 megabytes beside what is made of it.
-                queued_max_messages_kbytes=8192,
-                fetch_queue_backoff_ms=5,
-            )
+        # Small buffers: of a long topic librdkafka would hold 64 megabytes beside what is made of it.
+        self._reading = AssignedConsumer(
+            settings,
+            "reading",
+            isolation_level="read_committed",
+            queued_max_messages_kbytes=8192,
+            fetch_queue_backoff_ms=5,
         )
         try:
-            known = self._consumer.list_topics(topic, timeout=KAFKA_ANSWER_SECONDS).topics[topic]
+            known = self._reading.consumer.list_topics(topic, timeout=KAFKA_ANSWER_SECONDS).topics[topic]
             if known.error is not None:
                 raise KafkaException(known.error)
             wanted = [TopicPartition(topic, number) for number in (partitions or known.partitions)]
             self._starts, self._ends = self._extents(settings, wanted, since_ms, pending)
         except BaseException:
-            self._consumer.close()
+            self._reading.close()
             raise
-        self.total = sum(self._ends[place.partition] - place.offset for place in self._starts)
+        self.total = sum(end.offset - start.offset for start, end in zip(self._starts, self._ends, strict=True))
         """Offsets to read: as many records, or a few less."""
 
     def __iter__(self) -> Iterator[Message]:
         """Raises KafkaException: Kafka answers with an error, or nothing has come for `silent_seconds`."""
-        left = dict(self._ends)
+        ends = {end.partition: end.offset for end in self._ends}
         try:
-            self._consumer.assign(self._starts)
-            last_progress_at = time.monotonic()
-            while left:
-                batch = self._consumer.consume(_BATCH, 0.05)
-                for record in batch:
-                    partition, offset, error = record.partition() or 0, record.offset() or 0, record.error()
-                    if error is None:
-                        if partition in left:
-                            yield record
-                            if offset + 1 >= left[partition]:
-                                del left[partition]
-                    elif error.code() != KafkaError._PARTITION_EOF:
-                        raise KafkaException(error)
-                    elif offset >= left.get(partition, 0):
-                        # the last offsets may be no records, but the ends of transactions
-                        left.pop(partition, None)
-                if batch:
-                    last_progress_at = time.monotonic()
-                elif time.monotonic() - last_progress_at > self._silent_seconds:
-                    reason = f"no record of {self._topic} for {self._silent_seconds:.0f} s; not read to the end: {left}"
-                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, reason))
+            self._reading.assign(self._starts)
+            for records in self._reading.read_to(self._ends, _BATCH, self._silent_seconds):
+                yield from (one for one in records if (one.offset() or 0) < ends.get(one.partition() or 0, 0))
         finally:
-            self._consumer.close()
+            self._reading.close()
 
     def _extents(
         self, settings: Settings, wanted: list[TopicPartition], since_ms: int, pending: bool
-    ) -> tuple[list[TopicPartition], dict[int, int]]:
+    ) -> tuple[list[TopicPartition], list[TopicPartition]]:
         """Where to begin on each partition that has something to read, and the offset behind its last record."""
-        ends, starts = {}, []
+        starts, ends = [], []
         latest = _latest(settings, wanted) if pending else {}
         timed = {}
         if since_ms:
             asked = [TopicPartition(place.topic, place.partition, since_ms) for place in wanted]
             timed = {
                 place.partition: place.offset
-                for place in self._consumer.offsets_for_times(asked, timeout=KAFKA_ANSWER_SECONDS)
+                for place in self._reading.consumer.offsets_for_times(asked, timeout=KAFKA_ANSWER_SECONDS)
             }
         for place in wanted:
-            low, high = self._consumer.get_watermark_offsets(place, timeout=KAFKA_ANSWER_SECONDS)
+            low, high = extent_of(self._reading.consumer, place)
             first = timed.get(place.partition, low)
             end = latest.get(place.partition, high)
             if 0 <= first < end:
                 starts.append(TopicPartition(place.topic, place.partition, first))
-                ends[place.partition] = end
+                ends.append(TopicPartition(place.topic, place.partition, end))
         return starts, ends
 
 
