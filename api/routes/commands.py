@@ -11,8 +11,7 @@ from starlette.responses import Response
 from api.errors import invalid
 from api.jobs.actions import COMMANDS, ROLES, announce_end, at_rest, carry_out, change_rate
 from api.jobs.creation.drafts import is_draft, start_draft
-from api.jobs.creation.job_request import body_as
-from api.jobs.creation.option_names import with_first_names
+from api.jobs.creation.job_request import body_as, options_body_as
 from api.jobs.creation.retry_errors import take_corrections
 from api.jobs.reading.dry_runs import start_real
 from api.jobs.waiting import waiting_for
@@ -83,7 +82,7 @@ async def end_input(request: Request) -> Response:
 async def start_job(request: Request) -> Response:
     """Start a draft, or make the real job of a dry run; a second start answers with the job of the first."""
     job, parts = await visible_job(request), services(request)
-    body = body_as(with_first_names(await short_body(request)), Start, "fields: options, reason, start_at, sha256")
+    body, _ = options_body_as(await short_body(request), Start, "fields: options, reason, start_at, sha256")
     if is_draft(job):
         return job_answer(parts, await start_draft(request, parts, job, caller(request), body))
     real, made = await start_real(parts, job, caller(request), body)

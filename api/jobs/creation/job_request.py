@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused
-from api.jobs.creation.option_names import given_options, with_first_names
+from api.jobs.creation.option_names import with_first_names
 from api.jobs.reading.times import time_in
 from api.mappings import Mappings
 from api.models.requests import Elsewhere, EstimateRequest, JobRequest
@@ -62,8 +62,8 @@ def body_as(data: bytes, kind: type[T], allowed: str) -> T:
     return body
 
 
-def values_as(values: dict[str, Any], kind: type[T]) -> T:
-    """A form's fields, or a query's, as a struct; named and checked as in a JSON body.
+def values_as(values: dict[str, Any], kind: type[T], allowed: str = "") -> T:
+    """A form's fields, a query's, or a JSON object's, as a struct; named and checked as by `body_as`.
 
     Raises:
         ApiError: 400, with what does not fit.
@@ -71,19 +71,32 @@ def values_as(values: dict[str, Any], kind: type[T]) -> T:
     try:
         return fit(values, kind)
     except UndecodableError as error:
-        raise invalid(f"the request does not fit: {error}") from error
+        raise invalid(f"the request does not fit: {error}{allowed and '; '}{allowed}") from error
+
+
+def options_body_as(data: bytes, kind: type[T], allowed: str) -> tuple[T, frozenset[str]]:
+    """A JSON body that has ``options`` as a struct, and the names of the options that it says.
+
+    Raises:
+        ApiError: as `body_as` and `with_first_names`.
+    """
+    try:
+        values: dict[str, Any] = with_first_names(decode(data, dict[str, Any]))
+    except UndecodableError:
+        return body_as(data, kind, allowed), frozenset()  # which says where a number is that is out of all range
+    options = values.get("options")
+    return values_as(values, kind, allowed), frozenset(options if isinstance(options, dict) else ())
 
 
 def request_in(data: bytes) -> tuple[JobRequest, frozenset[str]]:
     """The request for a new job in a JSON body, and the names of the options that it says.
 
     Raises:
-        ApiError: as `body_as` and `with_first_names`.
+        ApiError: as `options_body_as`.
     """
-    data = with_first_names(data)
     if not data.strip():
         raise invalid(f"the request is empty; send a JSON object with the {_ALLOWED}")
-    return body_as(data, JobRequest, _ALLOWED), given_options(data)
+    return options_body_as(data, JobRequest, _ALLOWED)
 
 
 def estimate_in(data: bytes) -> EstimateRequest:

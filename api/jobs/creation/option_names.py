@@ -1,10 +1,8 @@
-"""Names of options in a request's JSON, and the second name of one. Pure."""
+"""The second name of an option. Pure."""
 
 from __future__ import annotations
 
 from typing import Any, Final
-
-import msgspec
 
 from api.errors import invalid
 
@@ -12,31 +10,15 @@ _OTHER: Final = "constants"
 _NAME: Final = "set"
 
 
-class _Given(msgspec.Struct):
-    options: dict[str, msgspec.Raw] = {}
-
-
-def given_options(data: bytes) -> frozenset[str]:
-    """Names of the options in the JSON of a request that could be read."""
-    return frozenset(msgspec.json.decode(data, type=_Given).options)
-
-
-def with_first_names(data: bytes) -> bytes:
-    """The JSON of a request with ``options.set`` where it says ``options.constants``; JSON that is none stays as it is.
+def with_first_names(request: dict[str, Any]) -> dict[str, Any]:
+    """A request with ``options.set`` where it says ``options.constants``.
 
     Raises:
         ApiError: 400, it says both.
     """
-    if _OTHER.encode() not in data:
-        return data
-    try:
-        request: Any = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return data
-    options = request.get("options") if isinstance(request, dict) else None
+    options = request.get("options")
     if not isinstance(options, dict) or _OTHER not in options:
-        return data
+        return request
     if _NAME in options:
         raise invalid(f"options.{_OTHER} and options.{_NAME} are two names of one option; give one of them")
-    options[_NAME] = options.pop(_OTHER)
-    return msgspec.json.encode(request)
+    return {**request, "options": {_NAME if name == _OTHER else name: value for name, value in options.items()}}
