@@ -20,8 +20,8 @@ from api.principals.audit import Audit
 from api.principals.feed import PrincipalFeed
 from api.principals.store import PrincipalStore
 from api.readmodel.job_feed import JobFeed
-from api.readmodel.job_index import EventSeen, JobSeen
 from api.readmodel.metrics import Metrics
+from api.readmodel.seen import EventSeen, JobSeen
 from api.readmodel.table_feed import RecordSeen
 from api.web.auth import Authenticator
 from api.web.services import Services

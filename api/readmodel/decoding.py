@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from api.readmodel.job_index import EventSeen, JobSeen, LaneSeen, Seen, lane_state
+from api.readmodel.seen import EventSeen, JobSeen, LaneSeen, Seen, lane_state
 from control.jobtable import read_record
 from control.memory.brief_jobs import Shared
 from runtime.telemetry.log_events import as_event

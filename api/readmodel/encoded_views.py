@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from api.readmodel.job_index import JobIndex, LaneState
+from api.readmodel.job_index import JobIndex
+from api.readmodel.seen import LaneState
 from schemas.job import ENDED, Job
 
 MOST_BYTES: Final = 8 * 1024 * 1024

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from api.readmodel.job_index import EventSeen, JobIndex, OldEventSeen, Seen
+from api.readmodel.job_index import JobIndex
+from api.readmodel.seen import EventSeen, OldEventSeen, Seen
 from runtime.telemetry.log_events import as_event
 from schemas.job import Job, State
 from schemas.messages.events import CommandRejected

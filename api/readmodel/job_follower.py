@@ -18,7 +18,7 @@ from confluent_kafka import TopicPartition
 from api.readmodel.decoding import Decoder
 from api.readmodel.follower import MARGIN_MS, Follower, Later, small_consumer
 from api.readmodel.job_feed import JobFeed
-from api.readmodel.job_index import JobSeen, OldEventSeen, Seen
+from api.readmodel.seen import JobSeen, OldEventSeen, Seen
 from runtime.clients import KAFKA_ANSWER_SECONDS
 from runtime.clock import now_ms
 from runtime.process import return_freed_memory

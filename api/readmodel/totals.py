@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from api.readmodel.seen import LaneState
 from schemas.job import Job, LaneTotals, State
-
-if TYPE_CHECKING:  # which needs this module itself
-    from api.readmodel.job_index import LaneState
 
 
 def applied_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:

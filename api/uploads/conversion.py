@@ -14,8 +14,8 @@ from api.uploads.unpacking import Bounds, Gunzip, compression_of, unzipped
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import Text
+from csvfile.requoting import Requoter
 from csvfile.text.encodings import contradiction, is_utf8, marked
-from csvfile.text.requoting import Requoter
 from csvfile.text.transcoder import Transcoder
 from schemas.job import Format
 

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.readmodel.job_follower import job_follower
-from api.readmodel.job_index import EventSeen, JobSeen, Seen
+from api.readmodel.seen import EventSeen, JobSeen, Seen
 from control.creation.admission import holder
 from control.machine.context import Context
 from control.reaction import react

@@ -18,7 +18,8 @@ from api.jobs.reading.paging import Query, page, query_of
 from api.readmodel.decoding import Decoder, lane_seen
 from api.readmodel.encoded_views import EncodedViews
 from api.readmodel.job_feed import JobFeed
-from api.readmodel.job_index import EventSeen, JobIndex, JobSeen, LaneSeen, OldEventSeen, lane_state
+from api.readmodel.job_index import JobIndex
+from api.readmodel.seen import EventSeen, JobSeen, LaneSeen, OldEventSeen, lane_state
 from api.web.auth import ADMIN, Caller
 from runtime.text.formatting import iso_time
 from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State

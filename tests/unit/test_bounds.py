@@ -22,7 +22,8 @@ from starlette.testclient import TestClient
 
 from api.jobs.reading.job_view import job_view
 from api.models.requests import InputEnd, JobRequest, Rate, Reason, Start
-from api.readmodel.job_index import JobIndex, LaneSeen, lane_state
+from api.readmodel.job_index import JobIndex
+from api.readmodel.seen import LaneSeen, lane_state
 from control.budget import overspent
 from processor.lanes.fairness import TokenBucket
 from schemas.bounds import possible_rate

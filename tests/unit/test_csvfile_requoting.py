@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from csvfile.errors import CsvFileError
 from csvfile.layout import Layout, Quoting
-from csvfile.text.requoting import Requoter
+from csvfile.requoting import Requoter
 
 VALUE = st.text(st.sampled_from("a\u00e4'\"\\\\,;\n |"), max_size=6)
 

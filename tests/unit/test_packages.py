@@ -48,3 +48,27 @@ def test_every_package_of_ours_is_shipped_checked_and_has_its_layer() -> None:
     assert set(tools["mypy"]["packages"]) == ours
     assert set(tools["hatch"]["build"]["targets"]["wheel"]["packages"]) == ours - {"bench"}
     assert set(tools["importlinter"]["root_packages"]) == ours - {"bench"}
+
+
+def _modules(folder: Path) -> set[str]:
+    """Names of the modules and packages in a package's folder."""
+    files = {file.stem for file in folder.glob("*.py") if file.stem != "__init__"}
+    return files | {found.parent.name for found in folder.glob("*/__init__.py")}
+
+
+def test_the_modules_of_each_folder_have_their_layers() -> None:
+    config = PROJECT["tool"]["importlinter"]
+    layered = {
+        container
+        for contract in config["contracts"]
+        if contract["type"] == "layers" and contract.get("exhaustive")
+        for container in contract.get("containers", ())
+    }
+    free = {"client", "runtime"}  # their layers leave out modules that any other may import
+    folders = {
+        ".".join(file.parent.relative_to(ROOT).parts)
+        for root in config["root_packages"]
+        for file in (ROOT / root).rglob("__init__.py")
+        if len(_modules(file.parent)) >= 5
+    }
+    assert folders - layered - free == set(), "give them layers in pyproject.toml, so that no imports go in circles"

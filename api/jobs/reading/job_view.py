@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from api.jobs.reading.suspicions import suspicion_view
 from api.models.jobs import FormatView, JobView, Lane, Progress, SourceView
-from api.readmodel.job_index import JobIndex, LaneState
+from api.readmodel.job_index import JobIndex
+from api.readmodel.seen import LaneState
 from api.readmodel.totals import applied_totals, dealt_with, retried_totals, undone_totals
 from control.predicates import takes_more_rows
 from runtime.text.formatting import iso_time
