@@ -16,7 +16,7 @@ CHECKS: Final[Mapping[str, tuple[str, ...]]] = {
     "lint": ("ruff", "check", "--quiet", "."),
     "types": ("mypy",),
     "imports": ("lint-imports",),
-    "docs": ("pytest", "-q", "tests/unit/test_docs.py", "tests/unit/test_schemas_golden.py"),
+    "docs": ("pytest", "-q", "tests/unit/project/test_docs.py", "tests/unit/schemas/test_golden.py"),
 }
 """Name -> a program of the virtual environment, and its arguments."""
 

@@ -29,7 +29,6 @@ T = TypeVar("T")
 Json = dict[str, Any]
 Role = Literal["api", "ingest", "worker"]
 
-ROOT = Path(__file__).parent.parent
 MODULES: dict[Role, str] = {"api": "api.server", "ingest": "ingest", "worker": "processor"}
 REQUEST_SECONDS = "4"
 """Time limit of the processes' requests to Elasticsearch, short because some tests wait for it."""

@@ -25,6 +25,7 @@ from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from tests.cluster import Cluster, Shared, forget
 from tests.e2e.commandline import CommandLine
+from tests.places import TESTS
 from tests.scheduling import FilesInTurn, is_beside, is_unit, turn
 from tests.servers import named_servers, own_servers, shared_servers
 
@@ -34,7 +35,7 @@ BESIDE = 10
 """How much a process with unit tests stands back (nice)."""
 MEMORY_BYTES = 8 * 2**30
 """Free memory with which a run's servers may have their files there."""
-DATASETS = Path(__file__).parent / "datasets"
+DATASETS = TESTS / "datasets"
 """Datasets of the shared cluster, besides those that come with Sluice."""
 RUN = pytest.StashKey[Path]()
 """A folder for what the processes of a run tell each other."""

@@ -12,7 +12,9 @@ from typing import Any, Final
 import jsonschema
 import yaml
 
-FOLDER: Final = Path(__file__).parent / "schemas"
+from tests.places import TESTS
+
+FOLDER: Final = TESTS / "schemas"
 Json = dict[str, Any]
 
 

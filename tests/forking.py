@@ -2,7 +2,7 @@
 
 Imports take more processor time than all else that a process does until it is ready, or that a command does, and the
 tests start many of them. `tests/e2e` has processes that the supervisor starts, as a user has them;
-`tests/unit/test_client_processes.py` and `tests/unit/test_extras.py` have such commands.
+`tests/unit/commandline/test_processes.py` and `tests/unit/operating/test_extras.py` have such commands.
 """
 
 from __future__ import annotations

@@ -16,11 +16,11 @@ import yaml
 
 from devstack.foreground.roles import ROLES
 from schemas.policies.rights import User, rights_of
+from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 Json = dict[str, Any]
 
-ROOT: Final = Path(__file__).parent.parent
 K8S: Final = ROOT / "k8s"
 WORKLOADS: Final = ("Deployment", "StatefulSet", "Job")
 OURS: Final = ("sluice-api", "sluice-ingest", "sluice-worker", "sluice-migrate", "sluice-kibana")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from extensions import key_id
 from extensions.testing import Case
 from processor.operations.teams import Teams
 from processor.operations.upload import Upload
+from tests.places import ROOT
 
 PEOPLE = [
     {
@@ -37,7 +37,7 @@ OTHER_PHONES = [{**team, "manager_phone": f"+31 10 555 020{place}"} for place, t
 
 def page_code() -> tuple[str, str]:
     """The operation that docs/operations.md shows, and the test of it."""
-    page = (Path(__file__).parent.parent / "docs" / "operations.md").read_text("utf-8")
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     operation, test = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
     return operation, test
 

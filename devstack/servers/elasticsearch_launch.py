@@ -1,7 +1,7 @@
 """The way Elasticsearch 9.2's own launcher starts the server: JVM flags, and arguments as bytes on standard input.
 
 Doing the same without the launcher leaves one process instead of two, and saves the start of two more JVMs. The
-format belongs to the version that packages.lock pins; `tests/faults/test_servers_killed.py` shows it works.
+format belongs to the version that packages.lock pins; `tests/faults/processes/test_servers_killed.py` shows it works.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ from typing import Any, Final
 import httpx2
 
 from runtime.settings import Settings
-from tests.cluster import ROOT, environment
+from tests.cluster import environment
 from tests.forking import Forked
+from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
 
 STARTING: Final = ("up", "down", "demo")

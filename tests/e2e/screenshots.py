@@ -18,10 +18,11 @@ from playwright.sync_api import Browser, Page, expect
 from devstack.ephemeral import Servers
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
-from tests.cluster import ROOT, Cluster
+from tests.cluster import Cluster
 from tests.conftest import own_settings
 from tests.e2e.browser import fill_upload, launched, opened, state
 from tests.faults.bad_rows import spoil
+from tests.places import ROOT
 from tests.servers import named_servers, own_servers
 from tests.webhook_receiver import receiver
 

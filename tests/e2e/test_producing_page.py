@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import ROOT, Cluster, environment
+from tests.cluster import Cluster, environment
 from tests.conftest import People
+from tests.places import ROOT
 from tests.waiting import PATIENCE
 from verify.compare import compare
 

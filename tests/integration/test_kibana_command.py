@@ -12,8 +12,8 @@ import pytest
 
 from devstack.ports import free_port
 from kibana.catalog import text
-from tests.cluster import ROOT
 from tests.kibana_stub import Kibana, kibana_stub
+from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 

@@ -51,10 +51,11 @@ from runtime.settings import Settings
 from schemas.policies.rights import READS, WRITES, User, rights_of
 from schemas.topics import TopicName, topic_name
 from signing import sign
-from tests.cluster import ROOT, Cluster, Process, forget
+from tests.cluster import Cluster, Process, forget
 from tests.conftest import People
 from tests.e2e.commandline import CommandLine
 from tests.faults.evidence import rejections
+from tests.places import ROOT
 from tests.upstream import Sender, end, rows_of, topic_job
 from tests.waiting import PATIENCE
 from verify.compare import compare
