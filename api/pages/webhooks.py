@@ -53,11 +53,7 @@ async def create_webhook(request: Request) -> Response:
         raise invalid("this form can't be read; open the page anew")
     await parts.webhooks.caught_up()
     try:
-        # The form names the id, so that a form that is sent twice makes one webhook.
         async with parts.creating.setdefault(f"webhook/{once}", asyncio.Lock()):
-            if once in parts.webhooks.webhooks.all:
-                text = f"this form has made webhook {once} already; make a new secret of it if you don't have its own"
-                raise ApiError(409, text)
             body = values_as(_wanted(fields), WebhookRequest)
             made = await make_webhook(parts.webhooks, asking_of(request), body, once)
     except ApiError as error:

@@ -136,16 +136,22 @@ async def drafts_bytes(root: Path, jobs: Iterable[Job]) -> int:
     return await asyncio.to_thread(lambda: sum(file.size() for file in files)) if files else 0
 
 
-def remove_drafts(root: Path, kept: frozenset[str]) -> int:
-    """Remove the files of all jobs but `kept`; how many there were."""
-    removed = 0
+def kept_drafts(root: Path) -> dict[str, int]:
+    """Job id -> when a part of its file came last, milliseconds since 1970, of every draft that has a file."""
+    found = {}
     for path in (root / "sources").glob(f"*/{NAME}"):
-        if path.parent.name not in kept:
-            path.unlink(missing_ok=True)
-            removed += 1
-            with suppress(OSError):
-                path.parent.rmdir()
-    return removed
+        with suppress(FileNotFoundError):
+            found[path.parent.name] = path.stat().st_mtime_ns // 1_000_000
+    return found
+
+
+def remove_drafts(root: Path, job_ids: Iterable[str]) -> None:
+    """Remove the files of these jobs."""
+    for job_id in job_ids:
+        path = root / "sources" / job_id / NAME
+        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.parent.rmdir()
 
 
 def _write(descriptor: int, data: bytes, last: bool = False) -> None:

@@ -7,13 +7,16 @@ from starlette.requests import ClientDisconnect, Request
 from api.errors import ApiError
 from api.uploads.multipart import broken_off
 from api.uploads.receiving import MOST_JSON_BYTES
+from api.web.ending import require_holding
+from api.web.services import caller, services
 
 
 async def short_body(request: Request) -> bytes:
-    """The whole body of a request without files.
+    """The whole body of a request without files, by a caller whose key holds still at its end.
 
     Raises:
-        ApiError: 413, it has more than `MOST_JSON_BYTES`; 400, it broke off.
+        ApiError: 413, it has more than `MOST_JSON_BYTES`; 400, it broke off; 401, the key was revoked, or the session
+            ended, meanwhile.
     """
     body = bytearray()
     try:
@@ -24,4 +27,6 @@ async def short_body(request: Request) -> bytes:
                 raise ApiError(413, text)
     except ClientDisconnect as gone:
         raise broken_off() from gone
+    if hasattr(request.state, "caller"):  # a form to sign in has none yet
+        require_holding(services(request), caller(request))
     return bytes(body)

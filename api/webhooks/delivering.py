@@ -168,13 +168,17 @@ class Deliverer:
         if outcome.gone and delivery.url is None:
             text = "webhook %s of organisation %s is off: its receiver answered 410"
             log.warning(text, webhook.name, webhook.organisation, extra=as_event("webhook.off", webhook=webhook.id))
-            off = replace(webhook, off_since=now)
-            await self._until_written(lambda: self._store.record_webhook(webhook.id, off))
+            await self._until_written(lambda: self._turned_off(webhook.id, now))
         if receiver.lane.met(outcome, now, self._fraction()):
             self._hasten(receiver, now)
         if receiver.lane.away:
             await self._expire(receiver, now, outcome)
         return after
+
+    async def _turned_off(self, webhook_id: str, at: int) -> None:
+        webhook = self._store.webhooks.all.get(webhook_id)  # it may have been deleted meanwhile, or have a new secret
+        if webhook is not None:
+            await self._store.record_webhook(webhook_id, replace(webhook, off_since=at))
 
     async def _posted(self, receiver: _Receiver, message: Message, now: int) -> Outcome:
         try:

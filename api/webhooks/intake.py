@@ -70,6 +70,10 @@ class Intake:
             if end > 0 and not await feed.until_offset(end - 1, READ_SECONDS):
                 raise BehindError("the topics of the webhooks are not read to their end yet")
 
+    def _has_own(self, organisation: str) -> bool:
+        own = self._store.webhooks.all.get(id_for_addresses(organisation))
+        return own is not None and own.organisation == organisation and own.url is None
+
     async def take(self, records: Sequence[EventRecord], webhooks_end: int) -> None:
         """Record the deliveries of some events; every webhook counts that was made before them.
 
@@ -83,7 +87,7 @@ class Intake:
             event = _event_in(record)
             if event is None:
                 continue
-            if wants_own_address(event) and id_for_addresses(event.job.organisation) not in self._store.webhooks.all:
+            if wants_own_address(event) and not self._has_own(event.job.organisation):
                 made = webhook_for_addresses(event.job.organisation, "sluice", now)
                 await self._store.record_webhook(made.id, made)
             hooks = self._store.webhooks.of(event.job.organisation)

@@ -27,7 +27,7 @@ from control.creation.admission import Catalog, is_organisation
 from control.creation.quotas import room_problem
 from control.webhooks.rules import ADDRESSES, address_problem, is_address, name_problem, notify_problem
 from control.webhooks.schedule import DAY_MS, anew
-from control.webhooks.signing import id_for_addresses, new_secret, new_webhook_id
+from control.webhooks.signing import id_for_addresses, id_of_form, new_secret, new_webhook_id
 from runtime.clock import now_ms
 from runtime.network import HostNotFoundError, PrivateAddressError, network_address
 from runtime.settings import Settings
@@ -75,16 +75,20 @@ def visible_webhook(store: WebhookStore, caller: Caller, webhook_id: str) -> Web
 
 
 async def make_webhook(
-    store: WebhookStore, asking: Asking, body: WebhookRequest, webhook_id: str | None = None
+    store: WebhookStore, asking: Asking, body: WebhookRequest, once: str | None = None
 ) -> WebhookMade:
-    """A new webhook, with its secret. `webhook_id`: its id, where the caller has chosen one.
+    """A new webhook, with its secret. `once`: what a form says of itself; sent twice it makes one webhook.
 
     Raises:
-        ApiError: 400, there can be no such webhook; 403, the organisation is not the caller's; 409, its name is taken;
-            429, there are too many; 503, Kafka does not answer.
+        ApiError: 400, there can be no such webhook; 403, the organisation is not the caller's; 409, its name is taken,
+            or the form has made one; 429, there are too many; 503, Kafka does not answer.
     """
     organisation = _organisation(body, asking.caller)
     own = store.webhooks.of(organisation)
+    webhook_id = id_of_form(organisation, once) if once is not None else new_webhook_id(secrets.token_bytes)
+    if webhook_id in store.webhooks.all:
+        text = f"this form has made webhook {webhook_id} already; make a new secret of it if you don't have its own"
+        raise ApiError(409, text)
     if body.url is None:
         webhook = _for_addresses(body, organisation, own, asking.caller.name)
     else:
@@ -94,7 +98,7 @@ async def make_webhook(
                 raise invalid(f"operation {operation[:80]!r} is not known; use some of {known}")
         await require_receiver(body.url, asking.settings)
         webhook = Webhook(
-            id=webhook_id or new_webhook_id(secrets.token_bytes),
+            id=webhook_id,
             name=_name(body, body.url, own),
             organisation=organisation,
             url=body.url,

@@ -48,8 +48,9 @@ class Trials:
         finally:
             self._running.discard(webhook.organisation)
             await connections.close()
-        if outcome.delivered and webhook.off_since is not None:
-            await store.put(replace(store.webhooks.all.get(webhook.id, webhook), off_since=None))
+        now_stored = store.webhooks.all.get(webhook.id)  # it may have been deleted meanwhile, or have a new secret
+        if outcome.delivered and now_stored is not None and now_stored.off_since is not None:
+            await store.put(replace(now_stored, off_since=None))
         return TestView(
             event_id=event_id,
             delivered=outcome.delivered,

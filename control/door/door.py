@@ -6,6 +6,7 @@ topic ``reports``, and the agent copies them here, so that all commands have one
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from itertools import takewhile
@@ -28,6 +29,7 @@ from control.principals.registry import Registry
 from schemas.policies.principals import ApiKey, Signer
 from signing import HEADER, Signature, read_signature
 
+_TAKEN_KEPT: Final = 10_000
 REPORT_HEADER: Final = "sluice-report"
 """The header of a copy in ``commands`` with the offset of its report in ``reports``."""
 
@@ -94,13 +96,15 @@ class Door:
         self._required = required
         self._window_ms = int(window_seconds * 1000)
         self._roots = tuple(roots)
-        self._newest_report = -1
+        self._taken: OrderedDict[int, None] = OrderedDict()
+        """Offsets of the newest reports that were taken. Reports tolerate a repeat of an older one."""
         self._seen: dict[tuple[str, str], tuple[int, int]] | None = None
         """(signer, nonce) -> offset of the first record with it, and the signature's time."""
 
     def opened(self) -> None:
         """Another agent may have been in control before: what it has seen is read again."""
-        self._newest_report, self._seen = -1, None
+        self._taken.clear()
+        self._seen = None
 
     async def report(self, record: CommandRecord) -> Rejected | bool:
         """Whether a report is to be taken in: false for a repeat; or why it is refused."""
@@ -111,9 +115,11 @@ class Door:
         elif named.isdigit() and len(named) < 19:
             offset = int(named)
             if await self._reports.has(offset, record.value):
-                if offset <= self._newest_report:
+                if offset in self._taken:
                     return False
-                self._newest_report = offset
+                self._taken[offset] = None
+                if len(self._taken) > _TAKEN_KEPT:
+                    self._taken.popitem(last=False)
                 return True
         return Rejected(403, "reports come by the topic reports, which readers and workers alone may write to")
 

@@ -28,7 +28,17 @@ def new_webhook_id(random_bytes: Callable[[int], bytes]) -> str:
 
 def id_for_addresses(organisation: str) -> str:
     """The id of an organisation's webhook for addresses that jobs name: always the same, so that there is but one."""
-    digest = hashlib.sha256(f"addresses of jobs\n{organisation}".encode()).digest()
+    return _id_of(f"addresses of jobs\n{organisation}")
+
+
+def id_of_form(organisation: str, once: str) -> str:
+    """The id of the webhook that a form of the page makes: always the same, so that a form that is sent twice makes
+    one. `once`: what the form says, which its sender may choose; no other organisation has a webhook of this id."""
+    return _id_of(f"form\n{organisation}\n{once}")
+
+
+def _id_of(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
     return "".join(_ALPHABET[byte % 32] for byte in digest[:_ID_LENGTH])
 
 

@@ -20,7 +20,7 @@ from api.models.jobs import FilePart
 from api.models.requests import Start
 from api.readmodel.command_log import submit
 from api.uploads.conversion import beginning, plain
-from api.uploads.drafts import DraftFile, remove_drafts
+from api.uploads.drafts import DraftFile, kept_drafts, remove_drafts
 from api.uploads.import_folders import Look, digest_of
 from api.uploads.unpacking import compression_of
 from api.uploads.upload import Upload
@@ -39,6 +39,8 @@ from schemas.messages.commands import CreateJob, StartDraft, TerminateJob
 log = logging.getLogger(__name__)
 
 _EXPIRY_SECONDS: Final = 300.0
+_UNKNOWN_MS: Final = 24 * 3_600_000
+"""The file of a draft that is not known is kept for this much longer than drafts last."""
 
 
 async def take_part(parts: Services, job: Job, caller: Caller, offset: int, request: Request) -> int:
@@ -130,8 +132,21 @@ async def end_expired(parts: Services) -> None:
             reason = f"its file did not come within {parts.settings.draft_hours:g} hours"
             with suppress(KafkaUnavailableError):
                 await parts.commands.append(TerminateJob(job_id=job.id, by="sluice", reason=reason))
-    names = frozenset(job.id for job in drafts)
-    await asyncio.to_thread(remove_drafts, parts.settings.storage_root, names)
+    root = parts.settings.storage_root
+    files = await asyncio.to_thread(kept_drafts, root)
+    over = [job_id for job_id, touched_at in files.items() if _over(job_id, touched_at, parts)]
+    await asyncio.to_thread(remove_drafts, root, over)
+
+
+def _over(job_id: str, touched_at: int, parts: Services) -> bool:
+    """Whether no part of this draft's file is taken any more.
+
+    A job that is not known may be one that another API process has made, and that Kafka has not told this one of yet.
+    """
+    job = parts.view.jobs.get(job_id)
+    if job is not None:
+        return job.state is not State.DRAFT
+    return now_ms() > touched_at + round(parts.settings.draft_hours * 3_600_000) + _UNKNOWN_MS
 
 
 def file_part(parts: Services, job: Job, size: int) -> FilePart:

@@ -21,6 +21,7 @@ from control.principals.registry import Registry, end_of, read_principal
 from control.principals.rules import RESERVED, WantedKey, key_problem
 from runtime.clock import now_ms
 from schemas.messages.codec import UndecodableError, encode
+from schemas.messages.webhooks import Webhook
 from schemas.policies.principals import ApiKey, KeyUse, Role
 from schemas.topics import DAY_MS
 from tests.api_pages import OWN, Served, text_of
@@ -423,6 +424,47 @@ def test_what_a_revoked_key_was_sending_takes_no_effect(locked: Served) -> None:
     answer = client.post("/v1/jobs", content=body(), headers=headers)
     assert (answer.status_code, log.sent) == (401, [])
     assert "no more of it is taken" in answer.json()["error"]["message"]
+
+
+def test_no_body_of_a_key_that_was_revoked_meanwhile_takes_effect(locked: Served) -> None:
+    """Each route that takes JSON."""
+    client, log = locked
+    admin = make(client, name="ours", role="admin").json()
+    own = bearer(admin["key"])
+    client.headers.update(own)
+    job_id = make_job(client, organisation="acme").json()["id"]
+    client.headers.pop("Authorization")
+    places = {"job_id": job_id, "name": "ours", "webhook_id": "0123456789"}
+    store = log.webhooks
+    hook = Webhook(
+        id="0123456789", name="w", organisation="acme", url="https://93.184.216.34/", secret="whsec_AAAA",
+        created_at=1, created_by="ours",
+    )  # fmt: skip
+    store.webhooks.put(hook.id, hook)
+    routes = [
+        (method, path)
+        for path, operations in client.get("/openapi.json").json()["paths"].items()
+        for method, operation in operations.items()
+        if "application/json" in operation.get("requestBody", {}).get("content", {})
+    ]
+    assert len(routes) > 12
+    before = len(log.sent), dict(store.webhooks.all)
+    answers = {}
+    for number, (method, path) in enumerate(routes):
+        made = make(client, name=f"gone-{number}", role="admin").json()
+
+        def body(key_id: str = made["id"]) -> Iterator[bytes]:
+            yield b"{"
+            keys = log.principals.feed.registry.keys
+            keys[key_id] = replace(keys[key_id], revoked_at=now_ms())
+            yield b"}"
+
+        headers = {**bearer(made["key"]), "Content-Type": "application/json"}
+        answer = client.request(method, path.format(**places), content=body(), headers=headers)
+        answers[method, path] = answer.status_code, "no more of it is taken" in answer.text
+    assert answers == dict.fromkeys(answers, (401, True))
+    assert (len(log.sent), dict(store.webhooks.all)) == before
+    assert len(log.principals.feed.registry.keys) == 1 + len(routes), "no other keys than those of this test"
 
 
 def test_a_file_or_a_folder_of_another_organisation_can_not_be_named(tmp_path: Path) -> None:

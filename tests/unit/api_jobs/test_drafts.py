@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import os
+import time
 import zipfile
 from collections.abc import Iterator
 from io import BytesIO
@@ -138,6 +140,22 @@ def test_a_draft_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         client.portal.call(asyncio.sleep, 0)
         client.portal.call(end_expired, app.state.services)
         assert files(served[2]) == {}
+
+
+def test_the_file_of_a_draft_that_is_not_known_yet_is_kept_for_a_while(served: Served) -> None:
+    client, _, storage = served
+    parts: Any = client.app.state.services  # type: ignore[attr-defined]
+    folder = storage / "sources" / "made-by-another-process"
+    folder.mkdir(parents=True)
+    file = folder / ".draft"
+    file.write_bytes(FILE)
+    assert client.portal is not None
+    client.portal.call(end_expired, parts)
+    assert file.exists(), "its job may come from Kafka in a moment"
+    long_ago = time.time() - parts.settings.draft_hours * 3600 - 90_000
+    os.utime(file, (long_ago, long_ago))
+    client.portal.call(end_expired, parts)
+    assert not file.exists() and not folder.exists()
 
 
 @pytest.mark.parametrize("offset", ["", "x", "-1", "9" * 30])

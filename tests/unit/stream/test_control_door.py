@@ -14,7 +14,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from control.agent import ControlAgent
-from control.door.door import REPORT_HEADER, Door
+from control.door.door import REPORT_HEADER, CommandRecord, Door
 from control.door.senders import Headers
 from control.jobtable import JobTable
 from control.outbox import Written
@@ -341,6 +341,20 @@ def test_a_copy_names_its_report_and_keeps_its_headers() -> None:
         assert not await copies.has(1, b"[]") and await copies.has(1, b"{}") and not await copies.has(2, b"{}")
 
     asyncio.run(scenario())
+
+
+def test_a_report_that_is_copied_early_by_a_stranger_hides_no_other() -> None:
+    topics = Topics()
+    topics.reports = {0: b"a", 1: b"b", 2: b"c"}
+    door = Door(topics, topics, topics.recent, required=True, window_seconds=300)
+
+    def taken(position: int, offset: int) -> bool:
+        headers = [(REPORT_HEADER, str(offset).encode())]
+        found = run(door.report(CommandRecord(position, NOW, topics.reports[offset], headers)))
+        return found is True
+
+    assert [taken(0, 2), taken(1, 0), taken(2, 1)] == [True, True, True]
+    assert [taken(3, 0), taken(4, 1), taken(5, 2)] == [False, False, False], "each report once"
 
 
 def test_rows_of_the_inbox_are_for_those_of_their_jobs_organisation() -> None:

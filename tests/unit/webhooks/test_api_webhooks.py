@@ -227,20 +227,27 @@ def test_the_page_makes_one_tests_it_and_deletes_it(served: Served) -> None:
     form = {"once": once, "url": URL, "name": "ops", "organisation": "acme", "states": "FAILED, PAUSED"}
     made = client.post("/webhooks", data=form, headers=OWN)
     assert made.status_code == 200, made.text
-    secret = log.webhooks.webhooks.all[once].secret
-    assert secret in made.text
+    ((made_id, webhook),) = log.webhooks.webhooks.all.items()
+    assert webhook.secret in made.text
     assert client.post("/webhooks", data=form, headers=OWN).status_code == 409, "a form that is sent twice"
-    assert "took the test" in text_of(client.post(f"/webhooks/{once}/test", data={}, headers=OWN).text)
-    renewed = client.post(f"/webhooks/{once}/secret", data={"x": "y"}, headers=OWN)
-    assert log.webhooks.webhooks.all[once].secret in renewed.text
-    pend(log, once, 1, status="failed", tried_at=NOW, error="the receiver answered 500")
+    assert "took the test" in text_of(client.post(f"/webhooks/{made_id}/test", data={}, headers=OWN).text)
+    renewed = client.post(f"/webhooks/{made_id}/secret", data={"x": "y"}, headers=OWN)
+    assert log.webhooks.webhooks.all[made_id].secret in renewed.text
+    pend(log, made_id, 1, status="failed", tried_at=NOW, error="the receiver answered 500")
     shown = text_of(client.get("/webhooks").text)
     for words in ("failing", "the receiver answered 500", "given up: 1", "only FAILED, PAUSED"):
         assert words in shown
-    sent = client.post(f"/webhooks/{once}/redeliver", data={"event_id": "e1"}, headers=OWN)
-    assert (sent.status_code, log.webhooks.deliveries.waiting(once)) == (303, 1)
-    assert client.post(f"/webhooks/{once}/delete", data={"x": "y"}, headers=OWN).status_code == 303
+    sent = client.post(f"/webhooks/{made_id}/redeliver", data={"event_id": "e1"}, headers=OWN)
+    assert (sent.status_code, log.webhooks.deliveries.waiting(made_id)) == (303, 1)
+    assert client.post(f"/webhooks/{made_id}/delete", data={"x": "y"}, headers=OWN).status_code == 303
     assert "There are none yet" in text_of(client.get("/webhooks").text)
+
+
+def test_a_form_takes_no_other_organisations_place(served: Served) -> None:
+    client, log = served
+    form = {"once": id_for_addresses("acme"), "url": URL, "organisation": "globex"}
+    assert client.post("/webhooks", data=form, headers=OWN).status_code == 200
+    assert id_for_addresses("acme") not in log.webhooks.webhooks.all
 
 
 def test_the_page_says_what_is_wrong_and_keeps_what_was_given(served: Served) -> None:

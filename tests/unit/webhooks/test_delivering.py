@@ -18,6 +18,7 @@ from api.webhooks.lane import AT_ONCE, Lane
 from api.webhooks.metrics import WebhookMetrics
 from api.webhooks.posting import Message
 from api.webhooks.store import WebhookStore
+from api.webhooks.trying import Trials
 from control.webhooks import registry
 from control.webhooks.schedule import DAY_MS, Outcome
 from control.webhooks.signing import id_for_addresses
@@ -300,6 +301,41 @@ def test_an_event_waits_until_the_webhooks_before_it_are_known(monkeypatch: pyte
     monkeypatch.setattr("api.webhooks.intake.READ_SECONDS", 0.01)
     with pytest.raises(BehindError):
         take(World(lambda *_: TAKEN), event(1), end=5)
+
+
+def test_a_webhook_of_another_organisation_with_the_id_is_not_its_own() -> None:
+    world = World(lambda *_: TAKEN)
+    own = id_for_addresses("acme")
+    world.store.webhooks.put(own, replace(world.hook, id=own, organisation="globex"))
+    take(world, event(1, options=Options(notify="https://mine.example.org/")))
+    world.run(lambda: len(world.of("delivered")) == 2)
+    assert world.store.webhooks.all[own].organisation == "acme"
+
+
+def test_a_webhook_that_is_deleted_while_its_receiver_answers_stays_deleted() -> None:
+    def gone(message: Message, _: int) -> Outcome:
+        world.store.webhooks.put(world.hook.id, None)
+        return Outcome(410, "the receiver answered 410")
+
+    world = World(gone)
+    take(world, event(1))
+    world.run(lambda: bool(world.sent) and not world.store.deliveries.waiting(world.hook.id))
+    assert world.store.webhooks.all == {}
+
+
+def test_a_webhook_that_is_deleted_during_its_test_stays_deleted() -> None:
+    world = World(lambda *_: TAKEN, off_since=5)
+
+    class Receiver:
+        async def post(self, message: Message, at: int) -> Outcome:
+            world.store.webhooks.put(world.hook.id, None)
+            return TAKEN
+
+        async def close(self) -> None:
+            """There is nothing to close."""
+
+    told = asyncio.run(Trials(Receiver, "https://sluice.example").run(world.store, world.hook))
+    assert (told.delivered, world.store.webhooks.all) == (True, {})
 
 
 def test_the_first_address_that_a_job_names_makes_the_organisations_secret() -> None:
