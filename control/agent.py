@@ -94,7 +94,8 @@ class ControlAgent:
             self._door.opened()
         # A state may claim an offset beyond the end of the topic. It must not hide the commands that will have it.
         self._newest_offset = max((job.command_offset for job in self._jobs if job.command_offset < end), default=-1)
-        self._start_next(-1, at)
+        # With the offset of the newest command: before-images are ordered by those at which their jobs have begun.
+        self._start_next(self._newest_offset, at)
         await self.settle()
 
     async def settle(self) -> None:

@@ -86,8 +86,13 @@ def made(
 
 def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event, ...] | Rejected:
     """What becomes of a job that may begin now, as far as other jobs are concerned; `before`: what has led to this."""
-    if job.start_at is not None:
-        return before  # before its time it keeps no other job from starting
+    usage, quotas = (
+        usage_of(job.organisation, context.jobs_of(job.organisation)),
+        context.catalog.quotas.of(job.organisation),
+    )
+    if job.start_at is not None:  # before its time it keeps no other job from starting
+        full = queue_problem(usage, job.organisation, quotas)
+        return full or place_problem(job.source, usage, job.organisation, quotas, queueing=True) or before
     holder = context.holder(job.exclusive_key) if job.exclusive_key else None
     queueing = job.options.if_busy == "queue"
     if holder is not None and not queueing:
@@ -95,10 +100,6 @@ def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event
     problem = same_file_problem(job, context.applied_before, queued=holder is not None)
     if problem is not None:
         return problem
-    usage, quotas = (
-        usage_of(job.organisation, context.jobs_of(job.organisation)),
-        context.catalog.quotas.of(job.organisation),
-    )
     full = place_problem(job.source, usage, job.organisation, quotas, queueing=queueing)
     if full is None and holder is not None:
         full = queue_problem(usage, job.organisation, quotas)

@@ -108,7 +108,8 @@ def timer(job: Job, command: TimerDue, context: Context) -> tuple[Event, ...] | 
 
 def _start_now(job: Job, context: Context) -> tuple[Event, ...]:
     """The events of a job whose time to start has come: it starts, or queues as any other."""
-    free = job.exclusive_key is None or context.holder(job.exclusive_key) is None
+    alone = job.exclusive_key is None or context.holder(job.exclusive_key) is None
+    free = alone and _quota_problem(job, context) is None
     return (TimerSet(None), *turn(job, context)) if free else (TimerSet(None),)
 
 

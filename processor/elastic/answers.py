@@ -11,6 +11,9 @@ from elastic_transport import SerializationError
 
 FILTER: Final = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 """The parts of a response that `read_answers` needs: the request's ``filter_path``."""
+_OF_THE_INDEX: Final = frozenset(
+    {"cluster_block_exception", "index_closed_exception", "index_not_found_exception", "security_exception"}
+)
 _UNTROUBLED: Final = b'{"errors":false'
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -21,6 +24,14 @@ class Answer:
 
     status: int
     error: str = ""
+    kind: str = ""
+    """The error's type, as Elasticsearch names it."""
+
+    @property
+    def any_refused(self) -> bool:
+        """Whether Elasticsearch would refuse any document: the index is closed, read-only or gone, it is not permitted,
+        or the server is in trouble. Trying again helps once that is mended."""
+        return self.kind in _OF_THE_INDEX or self.status in (401, 403) or self.status >= 500
 
     @property
     def ok(self) -> bool:
@@ -65,7 +76,9 @@ def read_answers(body: dict[str, Any] | bytes, items: int) -> list[Answer]:
     for entry in body.get("items", ()):
         ((_, item),) = entry.items()
         error = item.get("error")
-        answers.append(Answer(item["status"], _explain(error) if error else ""))
+        answers.append(
+            Answer(item["status"], _explain(error), error.get("type", "")) if error else Answer(item["status"])
+        )
     _require(len(answers), items)
     return answers
 

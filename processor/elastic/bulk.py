@@ -65,11 +65,12 @@ class BulkSink:
         """Answers to `items`, in order; each is an action line, with its document's line where there is one.
 
         Items that are answered with one of `RETRIED_STATUSES` are sent again after a pause; so is a request that is
-        not answered. The caller judges 409 and other refusals.
+        not answered. The caller judges 409 and other refusals of single documents.
 
         Raises:
             FencedError: from `gate`. Some items may have been done.
-            CannotGoOnError: the request as a whole was refused (no permission, too large, ...).
+            CannotGoOnError: the request as a whole was refused (no permission, too large, ...), or the index takes no
+                documents (`Answer.any_refused`). Some items may have been done.
         """
         answers: list[Answer] = []
         left: Sequence[int] = range(len(items))
@@ -86,6 +87,10 @@ class BulkSink:
                 answers = found
             if all_done(found):
                 break
+            for answer in found:
+                if answer.any_refused and answer.status not in RETRIED_STATUSES:
+                    kind = answer.kind or f"status {answer.status}"
+                    raise CannotGoOnError(f"Elasticsearch takes no documents: {answer.error} ({kind})")
             left = [index for index in left if answers[index].status in RETRIED_STATUSES]
             if left:
                 reason = answers[left[0]].error

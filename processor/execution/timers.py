@@ -40,9 +40,9 @@ class Timers:
             self._sent.clear()
             return
         now = self._clock.monotonic()
-        commands = {
-            (command.job_id, command.due_at): command for command in due(self._jobs.not_over(), self._clock.now_ms())
-        }
+        # Those of a newer version's jobs wait for a worker that understands them.
+        ours = (job for job in self._jobs.not_over() if job.id not in self._jobs.not_understood)
+        commands = {(command.job_id, command.due_at): command for command in due(ours, self._clock.now_ms())}
         self._sent = {key: at for key, at in self._sent.items() if key in commands and now - at < AGAIN_SECONDS}
         news = {key: command for key, command in commands.items() if key not in self._sent}
         if news:

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from control.agent import ControlAgent
 from control.creation.inspection import INSPECTED_ROWS
 from control.jobtable import JobTable
 from control.machine.context import Context
 from control.outbox import Written
 from control.reaction import Reaction, react
-from schemas.job import Input, Job, Source, State
+from schemas.job import Input, Job, Options, Source, State
 from schemas.messages.commands import CreateJob, InputAdvanced, InputFailed, PauseJob, SetRate
 from schemas.messages.events import JobEvent
 from schemas.messages.plans import CutExport, ReadFile, UndoRows
-from tests.control_world import CATALOG, PARTITIONS, REQUESTS, World, at, rested, upload, world_in
+from tests.control_world import CATALOG, PARTITIONS, REQUESTS, World, at, lanes_done, rested, run, upload, world_in
 
 
 def context(offset: int) -> Context:
@@ -217,3 +218,36 @@ def test_a_proof_is_kept_as_it_was_reported() -> None:
     report = rested(world.job())
     world.send(report)
     assert world.job().lanes_rested == report.lanes
+
+
+def test_a_job_that_a_successor_starts_has_begun_behind_the_one_it_waited_for() -> None:
+    """Its before-images are ordered by that: else a rollback would give back what the other job had written."""
+    world = World()
+    world.create("a")
+    world.send(replace(upload("b"), options=Options(if_busy="queue")))
+    while len(world.log) < 9:
+        world.send(SetRate(job_id="a", rows_per_second=5))
+    world.end_input(job_id="a")
+    written = world.agent._publish
+
+    class CrashError(Exception):
+        """The agent has ended."""
+
+    async def cut(records: Sequence[Written]) -> None:
+        states = [record for record in records if record.topic == "jobs"]
+        await written(records if len(states) < 2 else records[:1])
+        if len(states) > 1:
+            raise CrashError
+
+    world.agent._publish = cut  # type: ignore[method-assign]
+    with pytest.raises(CrashError):
+        world.send(lanes_done(world.job("a")))
+    assert (world.states[-1].id, world.states[-1].state) == ("a", State.COMPLETED), "the start of b is not written"
+    jobs = JobTable()
+    for state in world.states:
+        jobs.put(state)
+    successor = ControlAgent(jobs, CATALOG, 2, written)
+    run(successor.take_over(at(60), len(world.log)))
+    ended, begun = jobs.get("a"), jobs.get("b")
+    assert ended is not None and begun is not None
+    assert (begun.state, begun.command_offset >= ended.command_offset) == (State.RUNNING, True)

@@ -15,6 +15,7 @@ from runtime.clock import Clock
 from schemas.job import State
 from schemas.messages.codec import decode
 from schemas.messages.commands import Command, PauseJob, ResumeJob, SetRate, TerminateJob, TimerDue
+from schemas.messages.formats import FORMAT
 from schemas.topics import DAY_MS
 from tests.control_world import World, at, run, upload
 
@@ -142,3 +143,17 @@ def test_the_worker_appends_what_is_due_again_only_after_a_while() -> None:
     owns = True
     run(timers.look())
     assert len(sent) == 3, "a successor knows nothing of what was appended"
+
+
+def test_a_job_of_a_newer_version_waits_for_a_worker_that_understands_it() -> None:
+    world, clock, sent = paused(at(10)), Ticking(), []
+    job = world.job()
+    world.jobs.put(replace(job, needs=FORMAT + 1, command_offset=job.command_offset + 1))
+    assert world.jobs.not_understood == {"j1"}
+
+    async def publish(records: Sequence[Written]) -> None:
+        sent.extend(records)
+
+    clock.now = at(20)
+    run(Timers(world.jobs, publish, lambda: True, clock.clock()).look())
+    assert sent == [], "its timer would come back again and again, and hold up what others ask for"

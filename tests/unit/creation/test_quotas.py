@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from control.creation.quotas import usage_of
 from runtime.settings import Settings
 from schemas.job import Input, LaneTotals, Source, State
-from schemas.messages.commands import CreateJob, InputEnded
+from schemas.messages.commands import CreateJob, InputEnded, SetRate, TimerDue
 from schemas.policies.quotas import LIMITS, QuotaBook, QuotaName, Quotas
 from schemas.policies.retention import EXPIRING, Retention
-from tests.control_world import World, corrections, upload
+from tests.control_world import World, at, corrections, upload
 from tests.processor_stub import Worker
 
 
@@ -92,6 +92,21 @@ def test_a_job_that_may_wait_starts_when_another_one_of_its_organisation_has_end
     assert world.job("j2").state is State.QUEUED
     world.send(replace(waiting, job_id="j3", options=replace(waiting.options, if_busy="queue")))
     assert refusal(world) == (429, "jobs_queued")
+    world.complete("j1")
+    assert world.job("j2").state is State.RUNNING
+
+
+def test_a_job_made_for_a_time_waits_for_its_turn_as_any_other() -> None:
+    world = World(of_acme(jobs_running=1, jobs_queued=1))
+    world.send(job("j1"))
+    later = replace(job("j2"), start_at=at(5))
+    world.send(later)
+    world.send(replace(later, job_id="j3"))
+    assert refusal(world) == (429, "jobs_queued"), "it is in the queue until its time comes"
+    while len(world.log) < 5:
+        world.send(SetRate(job_id="j1", rows_per_second=5))
+    world.send(TimerDue(job_id="j2", due_at=at(5)))
+    assert (world.job("j2").state, world.job("j2").start_at) == (State.QUEUED, None)
     world.complete("j1")
     assert world.job("j2").state is State.RUNNING
 

@@ -149,11 +149,29 @@ def test_answers_come_in_the_order_of_the_items_whatever_was_sent_again() -> Non
     assert [answer.status for answer in send(client)] == [409, 400, 201]
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 409, 500])
+@pytest.mark.parametrize("status", [400, 404, 409, 413])
 def test_a_refusal_is_not_tried_again(status: int) -> None:
     client = StubClient([answers([201, status, 201])])
     assert [answer.status for answer in send(client)] == [201, status, 201]
     assert len(client.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (403, "cluster_block_exception"),
+        (403, "security_exception"),
+        (401, ""),
+        (400, "index_closed_exception"),
+        (404, "index_not_found_exception"),
+        (500, "i_o_exception"),
+    ],
+)
+def test_an_index_that_takes_no_documents_is_no_fault_of_a_row(status: int, kind: str) -> None:
+    refused = {"index": {"status": status, "error": {"type": kind, "reason": "index write (api)"}}}
+    body = {"errors": True, "items": [{"index": {"status": 201}}, refused, refused]}
+    with pytest.raises(CannotGoOnError, match=r"takes no documents: index write \(api\)"):
+        send(StubClient([lambda _: body]))
 
 
 @pytest.mark.parametrize(

@@ -222,4 +222,4 @@ def test_undo_counts_only_rows_that_were_there() -> None:
 
 def test_a_row_that_cannot_be_taken_out_stops_the_rollback_with_its_number() -> None:
     with pytest.raises(CannotGoOnError, match="row 8"):
-        undo(StubClient([answers([200, 403, 200])]), 7, 9)
+        undo(StubClient([answers([200, 400, 200])]), 7, 9)
