@@ -28,6 +28,8 @@ class Requoter:
         self._signs = re.compile(b'["' + re.escape(quoting.quote + quoting.escape) + b"]")
         self._row_begins = True
         self._left = b""
+        self._wanted = 0
+        """Bytes that a value has to have before its end is looked for again: twice as many as the last time."""
         self._lines = LineCounter()
         self._in_front = True
 
@@ -38,6 +40,9 @@ class Requoter:
             CsvFileError: a quote is not closed.
         """
         text = self._left + data
+        if len(text) < self._wanted and not last:
+            self._left = text
+            return b""
         parts: list[bytes] = []
         at = 0
         if self._in_front:
@@ -67,6 +72,7 @@ class Requoter:
             self._row_begins = text[at - 1] in b"\r\n"
         self._lines.feed(text[:at])
         self._left = text[at:]
+        self._wanted = min(2 * len(self._left), QUOTE_SPAN_BYTES + 1)
         if (last and at < stop) or len(self._left) > QUOTE_SPAN_BYTES:
             within = "the file ends within it" if last else f"it goes on for {QUOTE_SPAN_BYTES // 1024} KiB"
             raise CsvFileError(f"the value that begins on line {self._lines.ends + 1:,} does not end: {within}")

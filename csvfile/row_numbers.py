@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-HIGHEST_ROW = 2**40
+from schemas.bounds import HIGHEST_ROW
+
 _DIGITS = len(str(HIGHEST_ROW))
 
 

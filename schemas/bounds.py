@@ -24,7 +24,8 @@ ErrorLimit = Annotated[int, Meta(ge=0, le=2**63 - 1, description=ERRORS_WORDS)]
 """Row errors that are allowed. A state may hold more than may be asked for, as with rates."""
 ErrorShare = Annotated[str, Meta(description=ERRORS_WORDS)]
 
-RowCount = Annotated[int, Meta(ge=0, le=10**12)]
+HIGHEST_ROW: Final = 10**12
+RowCount = Annotated[int, Meta(ge=0, le=HIGHEST_ROW)]
 """Rows, lines or blocks; also the number of one of them."""
 RowIndex = Annotated[int, Meta(ge=0, le=10**6)]
 """Place of a row in its block, from 0."""

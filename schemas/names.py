@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Final
 
 LONGEST_NAME = 255
 MAPPING_FIELDS = 1000
@@ -72,12 +73,18 @@ def name_problem(name: str) -> str | None:
     return None
 
 
+_LONGEST_FOLDED: Final = 1024
+
+
 def folded(name: str) -> str:
     """What names have in common that people take for the same: ``Phone  Number``, ``phone_number``, ``PHONE-NUMBER``.
 
     Case, width and the kind of space (Unicode's NFKC) do not count, nor does what can't be seen, a byte order mark
-    say; spaces, ``_`` and ``-`` are one, and none at the ends. Empty where nothing is left.
+    say; spaces, ``_`` and ``-`` are one, and none at the ends. Empty where nothing is left. A text that is too long for
+    any name stays as it is: the time that Unicode's rules take may grow with the square of its length.
     """
+    if len(name) > _LONGEST_FOLDED:
+        return name
     seen = "".join(sign for sign in unicodedata.normalize("NFKC", name) if unicodedata.category(sign) != "Cf")
     return _SEPARATORS.sub("_", unicodedata.normalize("NFKC", seen.casefold())).strip("_")
 

@@ -11,6 +11,8 @@ from api.errors import ApiError, invalid
 from csvfile.text.kinds import workbook_of
 
 PIECE_BYTES: Final = 1024 * 1024
+_SLICE_BYTES: Final = 16 * 1024
+"""Bytes that are unpacked at once: at the end of each member of a gzip file what is left of them is copied."""
 MOST_RATIO: Final = 200
 """Bytes that come of each byte of a compressed file, at most, on average."""
 _FREE_BYTES: Final = 1024 * 1024
@@ -73,6 +75,17 @@ class Gunzip:
             ApiError: 400, the file is damaged; 413, too much comes of it.
         """
         self._bounds.packed += len(data)
+        made = bytearray()
+        for at in range(0, len(data), _SLICE_BYTES):
+            for piece in self._unpacked(data[at : at + _SLICE_BYTES]):
+                made += piece
+                if len(made) >= PIECE_BYTES:
+                    yield bytes(made)
+                    made.clear()
+        if made:
+            yield bytes(made)
+
+    def _unpacked(self, data: bytes) -> Iterator[bytes]:
         while data:
             if self._member is None:
                 if not data.strip(b"\0"):

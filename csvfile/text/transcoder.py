@@ -34,7 +34,7 @@ class Transcoder:
             made = text.encode()
         except UnicodeDecodeError as error:
             self._decoder.setstate(state)
-            raise CsvFileError(self._problem(error, data)) from error
+            raise CsvFileError(self._problem(error, data, last and self._begins_well(data))) from error
         except UnicodeEncodeError as error:
             raise CsvFileError(f"the file is not valid {self._encoding}: it has half a character") from error
         except UnicodeError as error:  # no byte order mark, say
@@ -43,11 +43,25 @@ class Transcoder:
         self._lines.feed(made)
         return made
 
-    def _problem(self, error: UnicodeDecodeError, data: bytes) -> str:
+    def _begins_well(self, data: bytes) -> bool:
+        """Whether more bytes could make a text of these."""
+        state = self._decoder.getstate()
+        try:
+            self._decoder.decode(data)
+        except UnicodeError:
+            return False
+        finally:
+            self._decoder.setstate(state)
+        return True
+
+    def _problem(self, error: UnicodeDecodeError, data: bytes, broken_off: bool) -> str:
         kept = len(error.object) - len(data)  # the beginning of a character, from the piece before
         with suppress(UnicodeError):  # as it is where a byte order mark is missing
             before = self._decoder.decode(data[: max(0, error.start - kept)])
             self._lines.feed(before.encode(errors="replace"))
         place = min(error.start, len(error.object) - 1)
         where = bad_byte(error.object[place], self._lines.ends + 1, self._seen - kept + place)
+        if broken_off:
+            what = f"it breaks off within its last character, at {where}"
+            return f"the file is not valid {self._encoding}: {what}; send it whole, or name another encoding"
         return f"the file is not valid {self._encoding}: {where} is no text in it; {advice(data)}"

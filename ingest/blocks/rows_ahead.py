@@ -13,21 +13,24 @@ MOST_BYTES: Final = 1024 * 1024
 
 def with_rows_ahead(parts: Iterator[Cut | None], rows: int) -> Iterator[tuple[Cut, bytes] | None]:
     """The blocks as they are cut, the first one with a JSON array of the rows behind it, up to the block that has row
-    number `rows`; the others with nothing. It yields None where `parts` does.
+    number `rows`; the others with nothing. It yields None where `parts` does. It waits for `MOST_BYTES` at most: rows
+    behind them are not copied.
     """
-    waiting: list[Cut] = []
-    known = 0
+    waiting: list[Cut] | None = []
+    known = size = 0
     for part in parts:
         if part is None:
             yield None
-        elif known >= rows:
+        elif waiting is None:
             yield part, b""
         else:
             waiting.append(part)
             known += part.rows
-            if known >= rows:
+            size += len(part.rows_json)
+            if known >= rows or size > MOST_BYTES:
                 yield from _given(waiting)
-    if known < rows:
+                waiting = None
+    if waiting is not None:
         yield from _given(waiting)
 
 

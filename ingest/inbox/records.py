@@ -16,6 +16,7 @@ import msgspec
 from ingest.inbox.odd_records import read_odd
 from schemas.bounds import MOST_ROWS, InboxRowNumber
 from schemas.ids import JOB_ID
+from schemas.messages.blocks import ABSENT
 from schemas.messages.codec import UndecodableError, decode
 from schemas.messages.inbox import InboxRow, Value
 
@@ -125,6 +126,7 @@ class RowMaker:
         self._columns = tuple(columns)
         self._absent = absent or {}
         self._known = frozenset(columns)
+        self._marks_absent = ABSENT in self._absent.values()
         self.least_bytes = 3 * len(self._columns) + sum(len(text.encode()) for text in self._absent.values())
         """Bytes that a row without values takes in a block, at least."""
         self._get: Callable[[Any], tuple[Value, ...]] = (
@@ -142,7 +144,7 @@ class RowMaker:
             except KeyError:
                 pass
             else:
-                if plain or set(map(type, row)) == {str}:
+                if (plain or set(map(type, row)) == {str}) and not (self._marks_absent and ABSENT in row):
                     return row, None  # type: ignore[return-value]
         unknown = [name for name in values if name not in self._known]
         problem = None
@@ -152,6 +154,8 @@ class RowMaker:
         texts = []
         for name in self._columns:
             text, wrong = _text(values[name]) if name in values else (self._absent.get(name, ""), None)
+            if name in values and text == ABSENT and self._marks_absent:
+                text, wrong = "", "a text of NUL alone can't be a value; leave the field out, or send null"
             texts.append(text)
             if wrong and problem is None:
                 problem = f"column {name!r}: {wrong}"

@@ -35,8 +35,8 @@ from runtime.files.sealing import SealError, opened
 from runtime.telemetry.log_events import as_event
 from schemas.descriptors.datasets import Dataset
 from schemas.job import Job
-from schemas.messages.blocks import Block, RowBlock
-from schemas.messages.codec import decode, encode
+from schemas.messages.blocks import RowBlock
+from schemas.messages.codec import encode
 from schemas.messages.commands import RowsInspected
 from schemas.suspicion import Suspicion
 
@@ -130,7 +130,7 @@ class Inspections:
 
     def _opened(self, value: bytes) -> RowBlock:
         try:
-            return cast(RowBlock, opened(decode(value, Block), self.key_of))
+            return cast(RowBlock, opened(value, self.key_of)[0])
         except SealError as error:
             raise CannotGoOnError(str(error)) from error
 

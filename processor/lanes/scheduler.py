@@ -14,8 +14,8 @@ from runtime.files.sealing import SealError, opened
 from runtime.settings import Settings
 from schemas.bounds import possible_rate
 from schemas.job import Job
-from schemas.messages.blocks import Block, OpenBlock
-from schemas.messages.codec import UndecodableError, decode
+from schemas.messages.blocks import OpenBlock
+from schemas.messages.codec import UndecodableError
 from schemas.policies.quotas import QuotaBook
 
 Batch = list[tuple[Lane, Loaded, OpenBlock]]
@@ -96,7 +96,7 @@ class Scheduler:
                     lanes.remove(lane)
                     continue
                 try:
-                    block = opened(decode(loaded.value, Block), self._key_of)
+                    block, block_bytes = opened(loaded.value, self._key_of)
                 except (UndecodableError, SealError) as error:
                     lane.put_back([loaded])
                     lanes.remove(lane)
@@ -105,7 +105,7 @@ class Scheduler:
                     continue
                 taken.append((lane, loaded, block))
                 rows += _rows(block)
-                size += len(loaded.value)
+                size += block_bytes
                 self._on_taken(lane.partition)
         self._turns.charge(job.id, job.organisation, max(rows, 1), self._quotas.of(job.organisation).weight)
         if bucket:

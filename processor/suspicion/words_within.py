@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import permutations
-from typing import Any
+from typing import Any, Final
 
 from processor.suspicion.known_rows import Links
 from processor.suspicion.lags import Lags, near
@@ -24,10 +24,15 @@ _MOST_PLACES = 60
 """A word that more rows have tells no row from the others."""
 
 
+_LOOKED_AT: Final = 1000
+"""Characters of a text in which words are looked for."""
+
+
 def words(value: Any) -> frozenset[str]:
     """The words of a text, without case and accents."""
     if not isinstance(value, str):
         return frozenset()
+    value = value[:_LOOKED_AT]
     if not value.isascii():
         value = "".join(sign for sign in unicodedata.normalize("NFKD", value) if not unicodedata.combining(sign))
     return frozenset(_WORD.findall(value.casefold()))

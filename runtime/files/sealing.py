@@ -158,9 +158,16 @@ def seal(block: RowBlock, key: bytes) -> SealedBlock:
     )
 
 
-def opened(block: Block, key_of: Callable[[str], bytes]) -> OpenBlock:
-    """The block itself, or what was sealed as it. Raises SealError, also from `key_of`, and UndecodableError."""
-    return unseal(block, key_of(block.job_id)) if isinstance(block, SealedBlock) else block
+def opened(value: bytes, key_of: Callable[[str], bytes]) -> tuple[OpenBlock, int]:
+    """The block in a record's value, unsealed if it is sealed, and the bytes of its JSON, which a seal compresses.
+
+    Raises:
+        SealError: as `unseal`, and from `key_of`. UndecodableError: it is no block.
+    """
+    block: Block = decode(value, Block)
+    if not isinstance(block, SealedBlock):
+        return block, len(value)
+    return _unsealed(block, key_of(block.job_id))
 
 
 def unseal(block: SealedBlock, key: bytes) -> RowBlock:
@@ -169,17 +176,21 @@ def unseal(block: SealedBlock, key: bytes) -> RowBlock:
     Raises:
         SealError: it was sealed with another key, or is no block.
     """
+    return _unsealed(block, key)[0]
+
+
+def _unsealed(block: SealedBlock, key: bytes) -> tuple[RowBlock, int]:
     nonce, sealed = block.content[:_NONCE_BYTES], block.content[_NONCE_BYTES:]
     try:
-        content = AESGCM(key).decrypt(nonce, sealed, _place(block))
-        found = decode(bytes(cramjam.lz4.decompress(content)), Block)
+        content = bytes(cramjam.lz4.decompress(AESGCM(key).decrypt(nonce, sealed, _place(block))))
+        found = decode(content, Block)
     except (InvalidTag, ValueError, UndecodableError, cramjam.DecompressionError) as error:
         raise SealError(
             f"block {block.block} of job {block.job_id} was sealed with another key, or is damaged"
         ) from error
     if not isinstance(found, RowBlock):
         raise SealError(f"block {block.block} of job {block.job_id} has no rows")
-    return found
+    return found, len(content)
 
 
 def _place(block: RowBlock | SealedBlock) -> bytes:

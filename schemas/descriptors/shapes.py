@@ -12,7 +12,7 @@ EMAIL: Final = re.compile(r"^[^@\s,;<>()\[\]\\\"]++@[^@\s.,;<>()]++(?:\.[^@\s.,;
 """Deliberately wide: one @, a dotted domain, no spaces. Only sending a message proves an address."""
 PHONE: Final = re.compile(r"^\+?[0-9(][0-9 ().\-/]{3,30}[0-9]\Z")
 INTEGER: Final = re.compile(r"^[+-]?\d{1,18}\Z")
-NUMBER: Final = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\Z")
+NUMBER: Final = re.compile(r"^[+-]?(\d++\.?\d*+|\.\d++)([eE][+-]?\d{1,3})?\Z")
 LONGEST_VALUE: Final = 32_000
 """Characters of a value whose field has no maxLength."""
 

@@ -14,7 +14,7 @@ PASSED_OVER = ""
 
 ABSENT = "\0"
 """The text of a field that a row of the inbox does not have, in the modes in which the document then keeps its value.
-No file has it: NUL is refused there."""
+A row of the inbox with it as a value is refused; in a file it is a value like any other."""
 
 
 class _Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):

@@ -58,7 +58,7 @@ def check(work: Work, block: RowBlock) -> tuple[CheckedRows, list[frozenset[str]
         checker = row_checker(dataset, tuple(block.columns), fills)
     except (KeyError, BadValueError) as error:
         raise CannotGoOnError(f"block {block.block} can't be read: {error}") from error
-    rows = checker.check(block, job.organisation, work.at, job.options.raw)
+    rows = checker.check(block, job.organisation, work.at, job.options.raw, work.most_characters)
     if absent is None:
         return rows, None
     by_number = dict(zip(block.row_numbers, absent, strict=True))

@@ -269,3 +269,10 @@ def test_the_form_of_the_page_has_the_same_options(served: Served) -> None:
     assert answer.status_code == 204, answer.text
     options = last(log).options
     assert (options.encoding, options.delimiter, options.skip_lines) == ("cp1252", "semicolon", 1)
+
+
+def test_many_small_members_of_a_gzip_come_as_few_pieces() -> None:
+    """Each piece is looked at from its beginning by what comes behind: a byte at a time that would take hours."""
+    member = gzip.compress(b"x")
+    gunzip = unpacking.Gunzip(unpacking.Bounds(10**9))
+    assert list(gunzip.feed(member * 20_000)) == [b"x" * 20_000]

@@ -11,6 +11,7 @@ from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, read_header
 from runtime.datasets import load_datasets
 from schemas.descriptors.datasets import Dataset, parse_dataset
+from schemas.names import folded
 
 PEOPLE = load_datasets()["people"]
 COLUMNS = PEOPLE.columns
@@ -114,3 +115,11 @@ def test_a_head_full_of_anything_is_refused_in_a_sentence(filler: bytes, whole: 
     """A quadratic step in here would take minutes."""
     head = (filler * HEAD_BYTES)[:HEAD_BYTES]
     assert 20 < len(refusal(head, whole=whole)) < 1000
+
+
+@pytest.mark.timeout(120)
+def test_a_name_that_no_field_can_have_is_not_compared_as_people_would() -> None:
+    """Unicode's rules sort marks one by one: two hundred thousand of them would take a minute."""
+    name = "a" + "\u0300\u0316" * 100_000
+    assert folded(name) == name
+    assert folded("\ufeffPhone  Number") == "phone_number"

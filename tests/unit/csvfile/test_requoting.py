@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from csvfile.errors import CsvFileError
+from csvfile.header import HEAD_BYTES
 from csvfile.layout import Layout, Quoting
 from csvfile.requoting import Requoter
 
@@ -69,3 +71,20 @@ def test_bytes_that_are_no_text_stay_for_the_reader_to_tell() -> None:
 def test_a_quote_left_open_is_told_before_the_end(rest: bytes) -> None:
     with pytest.raises(CsvFileError, match="the value that begins on line 2 does not end: it goes on for 1024 KiB"):
         requoted(b"a,b\n1,'" + rest, Quoting(Layout(b","), b"'", b""), 2**16)
+
+
+def test_a_long_value_in_small_pieces_is_looked_at_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+    requoter = Requoter(Quoting(Layout(b","), b"'", b""))
+    value = requoter._value
+
+    class Counting:
+        def match(self, text: bytes, at: int) -> Any:
+            looked.append(len(text) - at)
+            return value.match(text, at)
+
+    requoter._value = Counting()  # type: ignore[assignment]
+    made = [requoter.feed(b"a,b\n1,'" + b"x" * HEAD_BYTES), *(requoter.feed(b"x") for _ in range(50_000))]
+    made.append(requoter.feed(b"'\n", last=True))
+    assert b"".join(made) == b"a,b\n1," + b"x" * (HEAD_BYTES + 50_000) + b"\n"
+    assert sum(looked) < 10 * HEAD_BYTES

@@ -76,3 +76,15 @@ def test_the_first_bad_byte_is_named(encoding: str, before: str, bad: bytes, whe
 )
 def test_what_an_encoding_looks_like(data: bytes, encoding: str | None) -> None:
     assert likely(data) == encoding
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "euc_kr", "utf-16"])
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_file_that_breaks_off_within_a_character_says_so(encoding: str, apart: bool) -> None:
+    data = "id,name\n1,中文".encode(encoding)[:-1] if encoding != "euc_kr" else "id,name\n1,한국".encode(encoding)[:-1]
+    transcoder = Transcoder(encoding)
+    with pytest.raises(CsvFileError, match=r"breaks off within its last character, at .* on line 2"):
+        if apart:
+            transcoder.feed(data)
+            data = b""
+        transcoder.feed(data, last=True)

@@ -42,3 +42,16 @@ def test_long_rows_are_not_copied_beyond_what_a_record_takes() -> None:
     (first, copy), *others = [one for one in with_rows_ahead(parts, 1000) if one is not None]
     assert len(first.rows_json) + len(copy) <= MOST_BYTES + 100
     assert len(others) == 19
+
+
+def test_long_rows_are_not_waited_for_beyond_what_is_copied() -> None:
+    line, read = b"x" * (MOST_BYTES // 8) + b",y\n", [0]
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(1000):
+            read[0] += 1
+            yield line
+
+    found = with_rows_ahead(cut(chunks(), Place(0, 0), b",", Limits(1, MOST_BYTES)), 1000)
+    assert next(one for one in found if one is not None)[0].rows == 1
+    assert read[0] < 20, "the first block comes before the file has been read"

@@ -6,7 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from processor.lanes.lane import Loaded
-from processor.lanes.scheduler import put_back
+from processor.lanes.scheduler import Scheduler, put_back
+from runtime.files.sealing import seal
+from runtime.settings import Settings
+from schemas.messages.blocks import RowBlock
+from schemas.messages.codec import encode
+from schemas.policies.quotas import QuotaBook
 from tests.processor_stub import Worker
 
 ROWS = 100
@@ -75,3 +80,27 @@ def test_a_rate_is_shared_among_the_partitions_that_the_job_has() -> None:
     worker.lanes.owned = frozenset(range(4 * job.partitions))
     worker.scheduler.set_rate(job)
     assert worker.scheduler._buckets["a"].rate == 100
+
+
+def test_a_batch_is_as_long_as_its_rows_are_once_they_are_unsealed() -> None:
+    worker = Worker(bulk_rows=10**6)
+    worker.add("a", 0)
+    lane, key = worker.lanes.get("a", 0), bytes(32)
+    assert lane is not None
+    worker.scheduler = Scheduler(
+        Settings(bulk_rows=10**6, bulk_bytes=10**6),
+        QuotaBook(),
+        worker.jobs,
+        worker.lanes,
+        lambda _: None,
+        lambda *_: None,
+        lambda _: key,
+    )
+    for number in range(20):
+        block = RowBlock(job_id="a", block=number, first_row=number + 1, columns=["a"], rows=[["x" * 200_000]])
+        value = encode(seal(block, key))
+        assert len(value) < 10_000, "it compresses well"
+        lane.meet(Loaded(number, number, value), 100)
+    job, _ = worker.scheduler.next(0.0)
+    assert job is not None
+    assert len(worker.scheduler.take(job, 0.0)) == 5

@@ -215,3 +215,21 @@ def test_what_is_looked_at_for_a_whole_column_lets_no_bad_value_through(field: F
 def test_one_bad_value_takes_the_fast_form_out_of_the_way(field: Field, text: str, reason: str) -> None:
     good = next((value for other, value, _ in GOOD if other == field and value), "a")
     assert compile_column(field).fast([good, text, good]) is None
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("sign", ["1", "a", ".", "@", "(", "-", " ", "+", "1.", "a@", "a.", "1e", "\u0301"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        *(Field("f", kind, "default") for kind in ("integer", "number", "date", "datetime")),
+        *(Field("f", "string", kind) for kind in ("email", "phone")),
+    ],
+    ids=lambda field: f"{field.type}-{field.format}",
+)
+def test_no_value_takes_long_to_be_refused(field: Field, sign: str) -> None:
+    """A pattern that tries again and again takes minutes for one of these, in the worker's event loop."""
+    text = sign * (31_000 // len(sign)) + "!"
+    column = compile_column(field)
+    assert column.fast([text]) is None
+    assert list(column.sift([text])[1]) == [0]

@@ -26,6 +26,7 @@ from processor.operations.modes.found import Found
 from processor.operations.modes.images import ImageGroup, Receipt, read_image
 from processor.operations.modes.receipts import created_by, number_of, without, written_in
 from processor.operations.modes.retention import sweep_images
+from processor.operations.modes.rows import check
 from runtime.datasets import load_datasets
 from schemas.descriptors.datasets import Dataset, DatasetError, parse_dataset
 from schemas.descriptors.modes import MODES, Mode
@@ -415,3 +416,29 @@ def test_a_row_of_the_inbox_changes_the_fields_that_it_has(empty: str) -> None:
         assert reasons == {2: "size is required, but empty", 3: "key 'c' does not exist"}
         assert found == {"a": (1, None), "b": (2, "y")}
     assert all(ABSENT not in "".join(error.values) for error in result.errors)
+
+
+@pytest.mark.parametrize("mode", ["create", "replace", "upsert", "update"])
+def test_a_value_that_is_too_long_for_the_organisation_is_refused_in_every_mode(mode: Mode) -> None:
+    things = Things()
+    work = dataclasses.replace(things.work(things.start("j", mode, [{"key": "a"}]).job), most_characters=5)
+    block = RowBlock(
+        job_id="j",
+        block=0,
+        first_row=1,
+        columns=["key", "size", "note"],
+        rows=[["a", "1", "much longer"], ["b", "1", "x"]],
+    )
+    rows, _ = check(work, block)
+    assert ([error.row for error in rows.errors], [row["key"] for row in rows.named]) == ([1], ["b"])
+
+
+def test_a_text_of_nul_alone_is_not_taken_for_a_field_that_is_left_out() -> None:
+    maker = RowMaker(["key", "note"], {"note": ABSENT})
+    assert maker.texts({"key": "a"}) == (["a", ABSENT], None)
+    texts, problem = maker.texts({"key": "a", "note": ABSENT})
+    assert (texts, problem) == (
+        ["a", ""],
+        "column 'note': a text of NUL alone can't be a value; leave the field out, or send null",
+    )
+    assert RowMaker(["key", "note"]).texts({"key": "a", "note": ABSENT}) == (("a", ABSENT), None)
