@@ -88,6 +88,8 @@ class Worker:
         self.written: list[Record] = []
         self.letters: list[DeadLetter] = []
         self.kafka_error: KafkaError | None = None
+        self.buries = asyncio.Event()
+        self.buries.set()
         self.asked = 0
         """Requests to Elasticsearch, of which each finds nothing."""
         self.jobs = JobTable()
@@ -120,6 +122,7 @@ class Worker:
         self.written.append((topic, key, value, None))
 
     async def _bury(self, letters: Iterable[DeadLetter]) -> None:
+        await self.buries.wait()
         if self.kafka_error is not None:
             raise self.kafka_error
         self.letters += letters
@@ -453,6 +456,21 @@ def test_a_partition_that_nobody_has_closed_is_not_closed_before_its_time() -> N
         worker = Worker()
         worker.inherited = RestoredPartitions([], frozenset({1}))
         await worker.own(world_in(State.PAUSED).job(), [0, 1])
+        await worker.engine.revoked()
+        assert worker.owners == [(0, False), (1, False), (0, True)]
+
+    tell(story)
+
+
+def test_a_takeover_that_is_ended_early_closes_no_partition_that_nobody_has_closed() -> None:
+    async def story() -> None:
+        worker = Worker()
+        worker.inherited = RestoredPartitions([], frozenset({1}))
+        worker.buries.clear()
+        taking_over = asyncio.create_task(worker.engine.assigned([0, 1]))
+        await until(lambda: worker.engine.lanes.owned)
+        taking_over.cancel()
+        await asyncio.gather(taking_over, return_exceptions=True)
         await worker.engine.revoked()
         assert worker.owners == [(0, False), (1, False), (0, True)]
 
