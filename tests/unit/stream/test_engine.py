@@ -25,7 +25,7 @@ from runtime.datasets import load_datasets
 from runtime.files.storage import Storage
 from runtime.settings import Settings
 from schemas.job import Job, State
-from schemas.messages.blocks import RowBlock
+from schemas.messages.blocks import RowBlock, UndoBlock
 from schemas.messages.codec import decode, encode
 from schemas.messages.commands import Command, FileFinished, LanesRested, RowsInspected, UndoChecked, WorkFailed
 from schemas.messages.dead_letters import DeadLetter
@@ -590,6 +590,51 @@ def test_a_lane_whose_record_is_lost_fails_its_job_in_each_epoch() -> None:
     tell(story)
 
 
+@pytest.mark.parametrize("state", [State.PAUSED, State.FAILED, State.RUNNING])
+def test_the_next_owner_of_a_lost_lane_knows_that_it_is_lost(state: State) -> None:
+    """Blocks may come after the loss was found: from the inbox, or the last ones of the reader."""
+
+    async def story() -> None:
+        job = replace(world_in(state).job(), inspection="done")
+        lane, owner = lane_key(job.id, 0, "apply"), owner_key(0)
+        topic = {lane: b"{", owner: encode(OwnerRecord(partition=0, closed=True, at=1))}
+        first, later = Worker(), Worker()
+        first.inherited = inheritance_of("sluice.lanes", [record(*found, 5) for found in topic.items()])
+        await first.own(job)
+        said = await first.meet(job, 9)
+        await first.engine.revoked()
+        assert said == ["ack"] and first.owners[-1] == (0, True)
+        topic.update((key, value or b"") for name, key, value, _ in first.written if name == "lanes")
+        later.inherited = inheritance_of("sluice.lanes", [record(*found, 5) for found in topic.items()])
+        await later.own(job)
+        later.change(job, state=State.RUNNING, epoch=job.epoch + 1)
+        await until(lambda: later.failed)
+        assert "its checkpoint of partition 0 is lost" in later.failed[-1][1]
+
+    tell(story)
+
+
+def test_the_other_lanes_of_a_job_with_a_lost_one_are_kept_and_so_is_its_rollback() -> None:
+    async def story() -> None:
+        worker = Worker()
+        job = world_in(State.PAUSED).job()
+        worker.inherited = inheritance_of("sluice.lanes", [record(lane_key(job.id, 1, "apply"), b"{", 5, 1)])
+        await worker.own(job, [0, 1])
+        await worker.meet(job, 7)
+        await worker.engine.revoked()
+        assert [(lane.partition, lane.todo) for lane in worker.lanes] == [(0, ((7, 7, 1),))]
+        undone = Worker()
+        undone.inherited = worker.inherited
+        rollback = world_in(State.ROLLBACK_PAUSED).job()
+        await undone.own(rollback, [1])
+        block = UndoBlock(job_id=job.id, block=1, first_row=1, last_row=5, run=rollback.run)
+        await undone.engine.dispatch(1, 8, encode(block), SimpleNamespace(ack=lambda: True))
+        await undone.engine.revoked()
+        assert [(lane.partition, lane.phase) for lane in undone.lanes] == [(1, "undo")] and undone.failed == []
+
+    tell(story)
+
+
 # -- what is done once for a job -------------------------------------------------------------------------------------
 
 
@@ -689,8 +734,8 @@ def test_what_a_job_needs_is_kept_alive_while_it_is_paused() -> None:
 # -- what an owner has left ------------------------------------------------------------------------------------------
 
 
-def record(key: bytes | None, value: bytes, offset: int) -> Any:
-    return SimpleNamespace(key=key, value=value, partition=0, offset=offset)
+def record(key: bytes | None, value: bytes, offset: int, partition: int = 0) -> Any:
+    return SimpleNamespace(key=key, value=value, partition=partition, offset=offset)
 
 
 def test_what_an_owner_leaves_is_found_among_records_that_cannot_be_read() -> None:
@@ -708,4 +753,4 @@ def test_what_an_owner_leaves_is_found_among_records_that_cannot_be_read() -> No
     assert found.lanes == [good]
     assert found.unclosed == {0}, "an owner that can't be read may have a request on its way"
     assert [rejected.offset for rejected in found.rejected] == [1, 2, 3, 4]
-    assert list(found.lost) == [("b", "undo")]
+    assert list(found.lost) == [("b", 0, "undo")]
