@@ -514,6 +514,28 @@ def test_an_error_of_one_job_fails_that_job_once(apply: Any, datasets: Any, reas
     tell(story)
 
 
+def test_a_worker_that_fails_late_says_in_which_epoch_and_tries_again_in_the_next() -> None:
+    """Another worker has failed the job meanwhile, and an operator has resumed it."""
+
+    async def story() -> None:
+        results = iter([raises(CannotGoOnError("the index is closed")), lambda _, blocks: applied(blocks)])
+        operation = Steps(lambda *given: next(results)(*given))
+        operation.hold.clear()
+        worker = Worker(operation)
+        job = looked_at()
+        await worker.own(job)
+        running = asyncio.create_task(worker.engine.run())
+        await worker.meet(job, 7)
+        await until(lambda: operation.done)
+        worker.change(job, epoch=job.epoch + 2)
+        operation.hold.set()
+        await until(lambda: worker.lanes and worker.lanes[-1].applied)
+        assert [report.epoch for report in worker.reports(WorkFailed)] == [job.epoch]
+        running.cancel()
+
+    tell(story)
+
+
 def test_other_jobs_go_on_when_one_fails() -> None:
     async def story() -> None:
         def apply(work: Any, blocks: Any) -> Any:
