@@ -171,7 +171,8 @@ class PlanRun:
             self._log_end("ended", now)
         elif self._failure is not None:
             self._advance()
-            self._outlet.report(InputFailed(**self._names, reason=self._failure), self._done)
+            failed = InputFailed(**self._names, epoch=self.plan.epoch, reason=self._failure)
+            self._outlet.report(failed, self._done)
             self._log_end(f"failed: {self._failure}", now)
         else:
             if not self._advance(self._done):

@@ -20,6 +20,7 @@ from schemas.messages.commands import (
     Command,
     CreateJob,
     InputEnded,
+    InputFailed,
     LanesCounted,
     LanesDone,
     LanesRested,
@@ -158,7 +159,7 @@ class World:
         self.lanes_done(job_id=job_id, totals=totals)
 
     def fail(self, reason: str = "the disk is full") -> None:
-        self.send(WorkFailed(job_id="j1", phase=self.job().phase, run=self.job().run, reason=reason))
+        self.send(work_failed(self.job(), reason))
 
     def count(self, partition: int, rows_applied: int, rows_failed: int, blocks: int = 1) -> None:
         """A worker reports what this lane has dealt with so far."""
@@ -190,6 +191,14 @@ def corrections(sha256: str = "c0", job_id: str = "j1", errors_of_run: int = 0) 
 def rested(job: Job, partitions: tuple[int, ...] = (0, 1), totals: LaneTotals = SOME) -> LanesRested:
     lanes = {number: RestedLane(epoch=job.epoch, totals=totals, last_offset=40 + number) for number in partitions}
     return LanesRested(job_id=job.id, phase=job.phase, run=job.run, epoch=job.epoch, lanes=lanes)
+
+
+def work_failed(job: Job, reason: str = "the disk is full") -> WorkFailed:
+    return WorkFailed(job_id=job.id, phase=job.phase, run=job.run, epoch=job.epoch, reason=reason)
+
+
+def input_failed(job: Job, reason: str = "the file is gone") -> InputFailed:
+    return InputFailed(job_id=job.id, phase=job.phase, run=job.run, epoch=job.epoch, reason=reason)
 
 
 def input_ended(job: Job, blocks: tuple[int, ...] = (1, 1)) -> InputEnded:

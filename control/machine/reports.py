@@ -1,4 +1,9 @@
-"""The events that reports of readers and workers stand for. Pure."""
+"""The events that reports of readers and workers stand for. Pure.
+
+A report may come late, and once more at any time: Kafka delivers it again when the offsets of the group have expired.
+It is void in another epoch or run than the one it names. Within a run, inputs and counts only grow, and a lane is done
+once.
+"""
 
 from __future__ import annotations
 
@@ -53,55 +58,52 @@ S = State
 
 def reported(job: Job, report: Report) -> tuple[Event, ...]:
     """The events a report stands for; none where it is out of date or comes a second time."""
+    if _is_void(job, report):
+        return ()
     match report:
         case UndoChecked():
-            if not counting(job) or report.epoch != job.epoch:
+            if not counting(job):
                 return ()
             if report.remaining:
                 return (RollbackRepeated(report.remaining, report.last_row),)
             return (RolledBack(report.rows_undone),)
         case PurgeEnded():
-            if not job.purging or report.epoch != job.epoch:
+            if not job.purging:
                 return ()
             return (Purged(),) if report.problem is None else (PurgeFailed(report.problem),)
         case StoresEmptied():
             emptied = [store for store in report.stores if job.lacks(store) is None]
             return (Expired(emptied),) if emptied and job.state in ENDED else ()
         case FileFinished():
-            current = making_file(job) and report.epoch == job.epoch
-            return (Completed(settled(job, summed(job))),) if current else ()
+            return (Completed(settled(job, summed(job))),) if making_file(job) else ()
         case LanesCounted():
             known, none = job.lanes_counted, LaneTotals()
             more = {p: totals for p, totals in report.lanes.items() if totals.blocks > known.get(p, none).blocks}
             return (LanesTallied(more),) if more and watched(job) and under_way(job) else ()
         case RowsInspected():
-            if not awaits_inspection(job) or report.epoch != job.epoch or job.state is not S.RUNNING:
+            if not awaits_inspection(job) or job.state is not S.RUNNING:
                 return ()
             if report.suspicion is None:
                 return (Inspected(),)
             return (Suspected(report.suspicion, pauses(job, report.suspicion, report.own_rows)),)
         case LanesRested():
             news = {p: lane for p, lane in report.lanes.items() if p not in job.lanes_rested and p < job.partitions}
-            current = report.run == job.run and report.epoch == job.epoch
-            return (LanesStopped(news),) if halting(job) and current and news else ()
+            return (LanesStopped(news),) if halting(job) and news else ()
         case InputAdvanced():
-            current = report.run == job.run and under_way(job)
             so_far = job.current_input
             moved = report.input.blocks > so_far.blocks or (report.input.frozen is not None and so_far.frozen is None)
-            return (InputMoved(report.input),) if current and moved and _goes_on(so_far, report.input) else ()
+            return (InputMoved(report.input),) if under_way(job) and moved and _goes_on(so_far, report.input) else ()
         case InputEnded():
-            current = report.run == job.run and under_way(job) and not job.current_input.ended
-            if not current or report.input is None or len(report.input.blocks_per_partition) != job.partitions:
+            if not under_way(job) or report.input is None or len(report.input.blocks_per_partition) != job.partitions:
                 return ()
             if not _goes_on(job.current_input, report.input):
                 return ()
             return (InputCompleted(replace(report.input, ended=True)),)
         case LanesDone():
-            current = report.run == job.run and under_way(job)
             finished = {p: totals for p, totals in report.lanes.items() if p not in job.lanes_done}
-            return (LanesFinished(finished),) if current and finished else ()
+            return (LanesFinished(finished),) if under_way(job) and finished else ()
         case InputFailed() | WorkFailed():
-            if report.run != job.run or not under_way(job) or job.state is S.FAILED:
+            if not under_way(job) or job.state is S.FAILED:
                 return ()
             # A job whose input has ended needs no more of its source.
             needless = isinstance(report, InputFailed) and job.current_input.ended
@@ -131,6 +133,12 @@ def announced(job: Job, rows: int | None, context: Context) -> tuple[Event, ...]
     if too_many is not None:
         return too_many
     return (InputAnnounced(rows),)
+
+
+def _is_void(job: Job, report: Report) -> bool:
+    """Whether a report is about another run or epoch than the job is in. Some name none, or did in older versions."""
+    run, epoch = getattr(report, "run", job.run), getattr(report, "epoch", None)
+    return run != job.run or epoch not in (None, job.epoch)
 
 
 def _goes_on(known: Input, news: Input) -> bool:

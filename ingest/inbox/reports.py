@@ -25,7 +25,8 @@ def report_on(job: Job, fill: RowBuffer, given_up: str | None = None) -> Report 
     announced, now = job.announced_rows, fill.input
     trouble = given_up or _trouble(fill, announced)
     if trouble is not None:
-        return None if job.state is State.FAILED else InputFailed(job_id=job.id, reason=trouble)
+        failed = InputFailed(job_id=job.id, epoch=job.epoch, reason=trouble)
+        return None if job.state is State.FAILED else failed
     if announced is not None and fill.is_whole(announced):
         return InputEnded(job_id=job.id, input=with_counts(now, job.partitions))
     return InputAdvanced(job_id=job.id, input=now) if now.blocks > job.input.blocks else None

@@ -73,7 +73,7 @@ class Housekeeping:
             await store.expunge(gate)
         for job in due:
             gate()
-            await self.report(StoresEmptied(job_id=job.id, stores=[store.name]))
+            await self.report(StoresEmptied(job_id=job.id, epoch=job.epoch, stores=[store.name]))
         text = "%s of %d jobs are removed, since their retention is over"
         log.info(text, store.name, len(due), extra=as_event("store.emptied"))
 

@@ -57,7 +57,7 @@ class JobFailures:
         """Report that the job can't go on, and give it no further turn in this epoch."""
         self._lanes.give_up(job)
         log.error("job %s can't go on: %s", job.id, reason, extra=as_event("job.failed", job=job.id, epoch=job.epoch))
-        report = WorkFailed(job_id=job.id, phase=job.phase, run=job.run, reason=reason[:MOST_REASON])
+        report = WorkFailed(job_id=job.id, phase=job.phase, run=job.run, epoch=job.epoch, reason=reason[:MOST_REASON])
         self._background.start(self._publisher.publish("reports", job.id.encode(), encode(report)))
 
     def lane_broken(self, lane: Lane, reason: str) -> None:

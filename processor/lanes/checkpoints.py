@@ -135,7 +135,7 @@ class Checkpoints:
             records, self._tombstones = self._tombstones, []
             now = self._now_ms()
             for lane in self._dirty:
-                if self._lanes.is_current(lane):
+                if self._lanes.writes_record(lane):
                     key = lane_key(lane.job_id, lane.partition, lane.phase)
                     records.append(("lanes", key, encode(lane.record(now)), lane.partition))
             self._dirty.clear()

@@ -28,8 +28,8 @@ class Lanes:
     """Partitions on which a request of an earlier owner, or one without an answer, may still be in flight."""
     failed_in: dict[str, int] = field(default_factory=dict)
     """Job -> its epoch in which this worker has reported that it can't go on: until the next one it gets no turn."""
-    lost: dict[tuple[str, Phase], str] = field(default_factory=dict)
-    """Job and phase -> why a lane of it on this worker's partitions can't go on: its record could not be read."""
+    lost: dict[tuple[str, int, Phase], str] = field(default_factory=dict)
+    """Job, partition and phase of a lane whose record could not be read -> why the job can't go on."""
     concluding: list[str] = field(default_factory=list)
     """Jobs whose file is being made or taken out, by the owner of partition 0."""
 
@@ -44,6 +44,17 @@ class Lanes:
     def is_current(self, lane: Lane) -> bool:
         """Whether this worker owns the lane's partition, and the lane is the one that counts."""
         return lane.partition in self.owned and self.get(lane.job_id, lane.partition) is lane
+
+    def writes_record(self, lane: Lane) -> bool:
+        """Whether this worker writes the lane's record. One that can't be read stays: replaced by the record of a lane
+        that began anew, it would hide from the next owner that it is lost."""
+        return self.is_current(lane) and (lane.job_id, lane.partition, lane.phase) not in self.lost
+
+    def loss(self, job: Job) -> str | None:
+        """Why the job can't go on for want of a lane's record; None: each could be read."""
+        return next(
+            (why for (job_id, _, phase), why in self.lost.items() if (job_id, phase) == (job.id, job.phase)), None
+        )
 
     def of(self, job_id: str) -> Iterable[Lane]:
         """The job's lanes."""

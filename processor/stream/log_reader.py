@@ -28,8 +28,8 @@ class RestoredPartitions:
     """Partitions that their last owner did not close."""
     rejected: list[RejectedRecord] = field(default_factory=list)
     """Records that could not be read."""
-    lost: dict[tuple[str, Phase], str] = field(default_factory=dict)
-    """Job and phase whose lane's record is one of these -> the reason, for an operator."""
+    lost: dict[tuple[str, int, Phase], str] = field(default_factory=dict)
+    """Job, partition and phase of the lane whose record is one of these -> the reason, for an operator."""
 
 
 async def read_lane_records(settings: Settings, partitions: Collection[int]) -> RestoredPartitions:
@@ -62,7 +62,7 @@ def inheritance_of(topic: str, records: Iterable[ConsumerRecord]) -> RestoredPar
     lanes: list[LaneRecord] = []
     unclosed: set[int] = set()
     rejected: list[RejectedRecord] = []
-    lost: dict[tuple[str, Phase], str] = {}
+    lost: dict[tuple[str, int, Phase], str] = {}
     for record in records:
         try:
             if record.key == owner_key(record.partition):
@@ -77,8 +77,7 @@ def inheritance_of(topic: str, records: Iterable[ConsumerRecord]) -> RestoredPar
             if record.key == owner_key(record.partition):
                 unclosed.add(record.partition)  # whether its owner has closed it is not known
             elif (lane := lane_of_key(record.key)) is not None:
-                job_id, _, phase = lane
-                lost[job_id, phase] = f"its checkpoint of partition {record.partition} is lost ({found}): roll it back"
+                lost[lane] = f"its checkpoint of partition {record.partition} is lost ({found}): roll it back"
     return RestoredPartitions(lanes, frozenset(unclosed), rejected, lost)
 
 

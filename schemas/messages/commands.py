@@ -140,6 +140,8 @@ class InputFailed(_Command, frozen=True, kw_only=True, omit_defaults=True):
 
     phase: Phase = "apply"
     run: Counter = 0
+    epoch: Counter | None = None
+    """The job's epoch in which it failed; None: a reader of an older version does not say."""
     reason: str
 
 
@@ -165,6 +167,8 @@ class WorkFailed(_Command, frozen=True, kw_only=True, omit_defaults=True):
 
     phase: Phase = "apply"
     run: Counter = 0
+    epoch: Counter | None = None
+    """The job's epoch in which it failed; None: a worker of an older version does not say."""
     reason: str
 
 
@@ -218,6 +222,8 @@ class PurgeEnded(_Command, frozen=True, kw_only=True, omit_defaults=True):
 class StoresEmptied(_Command, frozen=True, kw_only=True, omit_defaults=True):
     """Report of a worker: what these stores had of the job is removed, since its retention is over."""
 
+    epoch: Counter | None = None
+    """The job's epoch until which they are empty; None: a worker of an older version does not say."""
     stores: list[StoreName]
 
 

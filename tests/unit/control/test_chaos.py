@@ -7,7 +7,7 @@ left out, the same history and plans.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import hypothesis.strategies as st
@@ -24,7 +24,6 @@ from schemas.messages.codec import encode
 from schemas.messages.commands import (
     Command,
     InputAdvanced,
-    InputFailed,
     LanesCounted,
     PauseJob,
     Report,
@@ -33,7 +32,6 @@ from schemas.messages.commands import (
     SetRate,
     TerminateJob,
     UndoChecked,
-    WorkFailed,
 )
 from schemas.messages.events import CommandRejected, History
 from schemas.messages.plans import Plan
@@ -44,11 +42,13 @@ from tests.control_world import (
     at,
     corrections,
     input_ended,
+    input_failed,
     lanes_done,
     noted,
     rested,
     run,
     upload,
+    work_failed,
 )
 
 APPLYING = (State.RUNNING, State.PAUSING, State.PAUSED)
@@ -240,10 +240,10 @@ class Chaos(RuleBasedStateMachine):
             self.finished.update((job.id, job.run, lane) for lane in lanes)
             self.report(lanes_done(job, tuple(lanes), totals), late)
 
-    @rule(job_id=JOBS, kind=st.sampled_from([InputFailed, WorkFailed]), late=st.booleans())
-    def trouble(self, job_id: str, kind: Any, late: bool) -> None:
+    @rule(job_id=JOBS, failed=st.sampled_from([input_failed, work_failed]), late=st.booleans())
+    def trouble(self, job_id: str, failed: Callable[[Job], Report], late: bool) -> None:
         if job := self.job(job_id):
-            self.report(kind(job_id=job.id, phase=job.phase, run=job.run, reason="broken"), late)
+            self.report(failed(job), late)
 
     @rule(job_id=JOBS, lane=LANES, failed=st.sampled_from([0, 40, 400]), blocks=st.integers(1, 3), late=st.booleans())
     def lanes_are_counted(self, job_id: str, lane: int, failed: int, blocks: int, late: bool) -> None:

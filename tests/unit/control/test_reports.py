@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -10,14 +11,23 @@ from msgspec.structs import replace
 from schemas.job import Input, Job, LaneTotals, State
 from schemas.messages.commands import (
     InputAdvanced,
-    InputFailed,
     LanesCounted,
-    LanesRested,
     Report,
+    StoresEmptied,
     UndoChecked,
-    WorkFailed,
 )
-from tests.control_world import WAYS, World, input_ended, lanes_done, parsed, rested, world_in
+from tests.control_world import (
+    WAYS,
+    World,
+    corrections,
+    input_ended,
+    input_failed,
+    lanes_done,
+    parsed,
+    rested,
+    work_failed,
+    world_in,
+)
 
 MAP = """
                        advanced  ended  failed_input  failed_work  one_rested  all_rested    done   counted  checked
@@ -42,8 +52,8 @@ REPORTS: dict[str, Callable[[Job], Report]] = {
         job_id=job.id, phase=job.phase, run=job.run, input=Input(blocks=1, rows=5, bytes=200, lines=6)
     ),
     "ended": input_ended,
-    "failed_input": lambda job: InputFailed(job_id=job.id, phase=job.phase, run=job.run, reason="it is gone"),
-    "failed_work": lambda job: WorkFailed(job_id=job.id, phase=job.phase, run=job.run, reason="blocks are gone"),
+    "failed_input": input_failed,
+    "failed_work": work_failed,
     "one_rested": lambda job: rested(job, (1,)),
     "all_rested": rested,
     "done": lanes_done,
@@ -89,12 +99,47 @@ def test_a_report_about_another_run_changes_nothing(state: State, name: str, run
 
 
 @pytest.mark.parametrize("epochs", [-1, 1])
-@pytest.mark.parametrize(("state", "name"), [(state, name) for state in State for name in ("one_rested", "all_rested")])
-def test_a_proof_of_another_epoch_proves_nothing(state: State, name: str, epochs: int) -> None:
+@pytest.mark.parametrize(
+    ("state", "name"), [place for place in PLACES if place[1] not in ("advanced", "ended", "done", "counted")]
+)
+def test_a_report_about_another_epoch_changes_nothing(state: State, name: str, epochs: int) -> None:
     world = world_in(state, max_errors=5)
     report = REPORTS[name](world.job())
-    assert isinstance(report, LanesRested)
-    assert not changed(world, replace(report, epoch=abs(report.epoch + epochs)))
+    assert not changed(world, replace(report, epoch=abs(world.job().epoch + epochs)))
+
+
+@pytest.mark.parametrize("failed", [input_failed, work_failed])
+def test_an_old_failure_does_not_fail_a_job_that_was_resumed(failed: Callable[[Job], Report]) -> None:
+    """It comes again when the offsets of the group have expired, or late from a worker that met the same error."""
+    world = world_in(State.RUNNING)
+    old = failed(world.job())
+    world.send(old)
+    assert world.state is State.FAILED
+    world.resume()
+    assert not changed(world, old)
+    world.pause()
+    assert not changed(world, old)
+    world.rest()
+    assert not changed(world, old) and world.state is State.PAUSED
+    world.resume()
+    assert changed(world, failed(world.job())) and world.state is State.FAILED, "it has failed once more"
+
+
+@pytest.mark.parametrize("failed", [input_failed, work_failed])
+def test_a_failure_without_an_epoch_comes_from_an_older_version_and_counts(failed: Callable[[Job], Any]) -> None:
+    world = world_in(State.RUNNING)
+    assert changed(world, replace(failed(world.job()), epoch=None)) and world.state is State.FAILED
+
+
+def test_a_store_that_was_emptied_before_a_retry_is_not_taken_for_empty_after_it() -> None:
+    world = world_in(State.COMPLETED_WITH_ERRORS)
+    old = StoresEmptied(job_id="j1", epoch=world.job().epoch, stores=["row_errors"])
+    world.send(corrections(errors_of_run=world.job().run))
+    assert not changed(world, old)
+    world.complete(totals=LaneTotals(rows_failed=1, blocks=1))
+    assert world.state is State.COMPLETED_WITH_ERRORS
+    assert not changed(world, old), "it comes again, and the rows of the retry have errors"
+    assert changed(world, replace(old, epoch=world.job().epoch)) and world.job().lacks("row_errors") is not None
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -127,7 +172,7 @@ def test_the_checkpoint_stays_where_the_end_was_once_it_has_been_reported() -> N
 def test_a_reader_that_fails_after_it_reported_the_end_fails_nothing() -> None:
     world = world_in(State.RUNNING)
     world.end_input()
-    assert not changed(world, InputFailed(job_id="j1", reason="late"))
+    assert not changed(world, input_failed(world.job()))
 
 
 @pytest.mark.parametrize("blocks", [(3,), (1, 1, 1)])

@@ -23,7 +23,6 @@ from schemas.messages.commands import (
     FileFinished,
     InputAdvanced,
     InputEnded,
-    InputFailed,
     LanesCounted,
     PauseJob,
     PurgeEnded,
@@ -39,7 +38,6 @@ from schemas.messages.commands import (
     TerminateJob,
     TimerDue,
     UndoChecked,
-    WorkFailed,
 )
 from schemas.messages.events import Event, Failed, Started, TimerSet
 from schemas.suspicion import Suspicion
@@ -48,9 +46,11 @@ from tests.control_world import (
     PARTITIONS,
     at,
     input_ended,
+    input_failed,
     lanes_done,
     rested,
     upload,
+    work_failed,
     world_in,
 )
 
@@ -133,13 +133,13 @@ def commands(job: Job | None) -> Iterator[Command]:
     yield PurgeJob(job_id=job.id)
     yield PurgeEnded(job_id=job.id, epoch=job.epoch)
     yield PurgeEnded(job_id=job.id, epoch=job.epoch, problem="the disk is read-only")
-    yield StoresEmptied(job_id=job.id, stores=["row_errors"])
+    yield StoresEmptied(job_id=job.id, epoch=job.epoch, stores=["row_errors"])
     yield InputAdvanced(input=Input(blocks=1, rows=5), **run)
     yield InputEnded(job_id=job.id, rows=10)
     yield input_ended(job, (1, 1))
     yield input_ended(job, (0, 0))
-    yield InputFailed(reason="the file is gone", **run)
-    yield WorkFailed(reason="the disk is full", **run)
+    yield input_failed(job)
+    yield work_failed(job)
     for lanes in ((0,), (0, 1)):
         yield rested(job, lanes, NOTHING)
         yield rested(job, lanes, WRITTEN)

@@ -124,8 +124,8 @@ def test_the_checkpoint_of_a_job_that_is_over_goes() -> None:
 
 def test_rows_too_far_out_of_order_fail_the_job() -> None:
     fill = RowBuffer(InboxRecord(job_id="j1", rows=tuple((2 * n, 2 * n) for n in range(1, MOST_GAPS + 2))))
-    report = report_on(job(), fill)
-    assert isinstance(report, InputFailed) and "out of order" in report.reason
+    report = report_on(job(epoch=3), fill)
+    assert isinstance(report, InputFailed) and "out of order" in report.reason and report.epoch == 3
     assert report_on(job(state=State.FAILED), fill) is None
 
 

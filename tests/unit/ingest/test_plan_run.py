@@ -161,6 +161,7 @@ def test_a_plan_for_partitions_that_are_not_there_fails_its_job() -> None:
             confirmed()
     work.tend(0.0)
     assert isinstance(outlet.reports[-1], InputFailed) and "has no partition 2" in outlet.reports[-1].reason
+    assert outlet.reports[-1].epoch == UNDO.epoch, "the job may have been resumed since"
 
 
 def test_nothing_is_reported_before_kafka_has_it() -> None:
@@ -221,7 +222,8 @@ def test_a_source_that_cannot_be_read_fails_its_job() -> None:
     work = PlanRun(EXPORT, Input(), AROUND, outlet, 0.0)
     work.step()
     work.tend(0.0)
-    assert outlet.reports == [InputFailed(job_id="j", reason="the dataset 'people' is not known here; known: ")]
+    reason = "the dataset 'people' is not known here; known: "
+    assert outlet.reports == [InputFailed(job_id="j", epoch=EXPORT.epoch, reason=reason)]
 
 
 def test_a_bug_in_a_source_fails_its_job_and_not_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

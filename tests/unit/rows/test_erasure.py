@@ -90,14 +90,15 @@ class House:
 def test_files_go_after_the_retention_of_their_dataset_and_the_job_is_told_once(tmp_path: Path) -> None:
     house = House(
         tmp_path,
-        job("old"), job("young", 1), job("kept", dataset="teams"), job("busy", None), job("failed", state=State.FAILED),
-        uploaded_files=5, datasets={"teams": {"uploaded_files": "forever"}},
+        job("old", epoch=4), job("young", 1), job("kept", dataset="teams"), job("busy", None),
+        job("failed", state=State.FAILED), uploaded_files=5, datasets={"teams": {"uploaded_files": "forever"}},
     )  # fmt: skip
     for name in ("old", "young", "kept", "busy", "failed"):
         house.put(f"sources/{name}/a.csv", 100)
     house.run()
     assert house.left() == [f"sources/{name}/a.csv" for name in ("busy", "failed", "kept", "young")]
-    assert [(report.job_id, report.stores) for report in house.reports] == [("old", ["uploaded_files"])]
+    told = [(report.job_id, report.epoch, report.stores) for report in house.reports]
+    assert told == [("old", 4, ["uploaded_files"])]
     house.run()
     assert len(house.reports) == 1
 

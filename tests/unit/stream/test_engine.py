@@ -25,7 +25,7 @@ from runtime.datasets import load_datasets
 from runtime.files.storage import Storage
 from runtime.settings import Settings
 from schemas.job import Job, State
-from schemas.messages.blocks import RowBlock
+from schemas.messages.blocks import RowBlock, UndoBlock
 from schemas.messages.codec import decode, encode
 from schemas.messages.commands import Command, FileFinished, LanesRested, RowsInspected, UndoChecked, WorkFailed
 from schemas.messages.dead_letters import DeadLetter
@@ -88,6 +88,8 @@ class Worker:
         self.written: list[Record] = []
         self.letters: list[DeadLetter] = []
         self.kafka_error: KafkaError | None = None
+        self.buries = asyncio.Event()
+        self.buries.set()
         self.asked = 0
         """Requests to Elasticsearch, of which each finds nothing."""
         self.jobs = JobTable()
@@ -120,6 +122,7 @@ class Worker:
         self.written.append((topic, key, value, None))
 
     async def _bury(self, letters: Iterable[DeadLetter]) -> None:
+        await self.buries.wait()
         if self.kafka_error is not None:
             raise self.kafka_error
         self.letters += letters
@@ -459,6 +462,21 @@ def test_a_partition_that_nobody_has_closed_is_not_closed_before_its_time() -> N
     tell(story)
 
 
+def test_a_takeover_that_is_ended_early_closes_no_partition_that_nobody_has_closed() -> None:
+    async def story() -> None:
+        worker = Worker()
+        worker.inherited = RestoredPartitions([], frozenset({1}))
+        worker.buries.clear()
+        taking_over = asyncio.create_task(worker.engine.assigned([0, 1]))
+        await until(lambda: worker.engine.lanes.owned)
+        taking_over.cancel()
+        await asyncio.gather(taking_over, return_exceptions=True)
+        await worker.engine.revoked()
+        assert worker.owners == [(0, False), (1, False), (0, True)]
+
+    tell(story)
+
+
 # -- whose error it is -----------------------------------------------------------------------------------------------
 
 
@@ -491,6 +509,28 @@ def test_an_error_of_one_job_fails_that_job_once(apply: Any, datasets: Any, reas
         assert reason in worker.failed[0][1]
         await worker.engine.revoked()
         assert said == ["ack"] and worker.lanes[-1].todo == ((7, 8, 2),), "its blocks are kept for a resume"
+        running.cancel()
+
+    tell(story)
+
+
+def test_a_worker_that_fails_late_says_in_which_epoch_and_tries_again_in_the_next() -> None:
+    """Another worker has failed the job meanwhile, and an operator has resumed it."""
+
+    async def story() -> None:
+        results = iter([raises(CannotGoOnError("the index is closed")), lambda _, blocks: applied(blocks)])
+        operation = Steps(lambda *given: next(results)(*given))
+        operation.hold.clear()
+        worker = Worker(operation)
+        job = looked_at()
+        await worker.own(job)
+        running = asyncio.create_task(worker.engine.run())
+        await worker.meet(job, 7)
+        await until(lambda: operation.done)
+        worker.change(job, epoch=job.epoch + 2)
+        operation.hold.set()
+        await until(lambda: worker.lanes and worker.lanes[-1].applied)
+        assert [report.epoch for report in worker.reports(WorkFailed)] == [job.epoch]
         running.cancel()
 
     tell(story)
@@ -568,6 +608,51 @@ def test_a_lane_whose_record_is_lost_fails_its_job_in_each_epoch() -> None:
         assert [headers["offset"] for _, _, headers in worker.letters] == ["5", "6", "7"]
         worker.change(job, epoch=job.epoch + 1)
         await until(lambda: len(worker.failed) == 2)
+
+    tell(story)
+
+
+@pytest.mark.parametrize("state", [State.PAUSED, State.FAILED, State.RUNNING])
+def test_the_next_owner_of_a_lost_lane_knows_that_it_is_lost(state: State) -> None:
+    """Blocks may come after the loss was found: from the inbox, or the last ones of the reader."""
+
+    async def story() -> None:
+        job = replace(world_in(state).job(), inspection="done")
+        lane, owner = lane_key(job.id, 0, "apply"), owner_key(0)
+        topic = {lane: b"{", owner: encode(OwnerRecord(partition=0, closed=True, at=1))}
+        first, later = Worker(), Worker()
+        first.inherited = inheritance_of("sluice.lanes", [record(*found, 5) for found in topic.items()])
+        await first.own(job)
+        said = await first.meet(job, 9)
+        await first.engine.revoked()
+        assert said == ["ack"] and first.owners[-1] == (0, True)
+        topic.update((key, value or b"") for name, key, value, _ in first.written if name == "lanes")
+        later.inherited = inheritance_of("sluice.lanes", [record(*found, 5) for found in topic.items()])
+        await later.own(job)
+        later.change(job, state=State.RUNNING, epoch=job.epoch + 1)
+        await until(lambda: later.failed)
+        assert "its checkpoint of partition 0 is lost" in later.failed[-1][1]
+
+    tell(story)
+
+
+def test_the_other_lanes_of_a_job_with_a_lost_one_are_kept_and_so_is_its_rollback() -> None:
+    async def story() -> None:
+        worker = Worker()
+        job = world_in(State.PAUSED).job()
+        worker.inherited = inheritance_of("sluice.lanes", [record(lane_key(job.id, 1, "apply"), b"{", 5, 1)])
+        await worker.own(job, [0, 1])
+        await worker.meet(job, 7)
+        await worker.engine.revoked()
+        assert [(lane.partition, lane.todo) for lane in worker.lanes] == [(0, ((7, 7, 1),))]
+        undone = Worker()
+        undone.inherited = worker.inherited
+        rollback = world_in(State.ROLLBACK_PAUSED).job()
+        await undone.own(rollback, [1])
+        block = UndoBlock(job_id=job.id, block=1, first_row=1, last_row=5, run=rollback.run)
+        await undone.engine.dispatch(1, 8, encode(block), SimpleNamespace(ack=lambda: True))
+        await undone.engine.revoked()
+        assert [(lane.partition, lane.phase) for lane in undone.lanes] == [(1, "undo")] and undone.failed == []
 
     tell(story)
 
@@ -671,8 +756,8 @@ def test_what_a_job_needs_is_kept_alive_while_it_is_paused() -> None:
 # -- what an owner has left ------------------------------------------------------------------------------------------
 
 
-def record(key: bytes | None, value: bytes, offset: int) -> Any:
-    return SimpleNamespace(key=key, value=value, partition=0, offset=offset)
+def record(key: bytes | None, value: bytes, offset: int, partition: int = 0) -> Any:
+    return SimpleNamespace(key=key, value=value, partition=partition, offset=offset)
 
 
 def test_what_an_owner_leaves_is_found_among_records_that_cannot_be_read() -> None:
@@ -690,4 +775,4 @@ def test_what_an_owner_leaves_is_found_among_records_that_cannot_be_read() -> No
     assert found.lanes == [good]
     assert found.unclosed == {0}, "an owner that can't be read may have a request on its way"
     assert [rejected.offset for rejected in found.rejected] == [1, 2, 3, 4]
-    assert list(found.lost) == [("b", "undo")]
+    assert list(found.lost) == [("b", 0, "undo")]
