@@ -26,6 +26,7 @@ from processor.engine import Engine
 from processor.execution.timers import Timers
 from processor.metrics import WorkerMetrics
 from processor.reporter import Reporter
+from processor.stream.faust_app import pass_over_stopped_tasks
 from processor.stream.lease import Lease
 from processor.stream.log_reader import LogReader, read_lane_records
 from processor.stream.publisher import RecordPublisher
@@ -59,6 +60,7 @@ async def work(config: Settings, readiness: Readiness) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    pass_over_stopped_tasks(asyncio.get_running_loop())
     stopped = asyncio.create_task(stop.wait())
     worked = asyncio.create_task(_work(config, readiness, stopped))
     await asyncio.wait([stopped, worked], return_when=asyncio.FIRST_COMPLETED)

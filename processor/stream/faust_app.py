@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import faust
+from faust.tables.recovery import ServiceStopped
 
 from processor.stream.control_table import ControlTable
 from processor.stream.transport import SteadyApp, WorkerTransport
 from runtime.clients import kafka_ssl_context
 from runtime.settings import Settings
+
+
+def pass_over_stopped_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Have a loop log no error of a task of Faust that ends because its service was stopped, which nobody waits for.
+
+    Faust leaves such a task behind where a worker ends in the middle of a rebalance.
+    """
+
+    def told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not isinstance(context.get("exception"), ServiceStopped):
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(told)
 
 
 def broker_url(settings: Settings) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import math
 from collections import defaultdict
 from collections.abc import Callable
@@ -11,10 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.tables.recovery import ServiceStopped
 from faust.types import TP
 from mode.utils.queues import FlowControlQueue
 
-from processor.stream.faust_app import make_app
+from processor.stream.faust_app import make_app, pass_over_stopped_tasks
 from processor.stream.transport import Batch, NoReadOffsets, SteadyFlow, WorkerConsumer, _Thread
 from runtime.settings import Settings
 
@@ -236,3 +238,19 @@ def test_a_worker_whose_membership_has_broken_down_has_no_lease() -> None:
         running.cancel()
 
     asyncio.run(story())
+
+
+def test_a_task_that_ends_with_its_service_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def ended(error: Exception) -> None:
+        raise error
+
+    async def scenario() -> None:
+        pass_over_stopped_tasks(asyncio.get_running_loop())
+        for error in (ServiceStopped(), ValueError("lost")):
+            task = asyncio.create_task(ended(error))
+            await asyncio.wait([task])
+            del task
+        gc.collect()
+
+    asyncio.run(scenario())
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["lost"]
