@@ -89,7 +89,7 @@ class JobStates:
                 lane.unload()
         self._checkpoints.job_changed(job)
         self._conclusions.follow(job)
-        lost = self._lanes.lost.get((job.id, job.phase))
+        lost = self._lanes.loss(job)
         if lost is not None and self._lanes.may_work(job):
             self._failures.fail(job, lost)
         self._batches.woken.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from control.budget import watched
@@ -30,6 +30,8 @@ class Lanes:
     """Job -> its epoch in which this worker has reported that it can't go on: until the next one it gets no turn."""
     lost: dict[tuple[str, Phase], str] = field(default_factory=dict)
     """Job and phase -> why a lane of it on this worker's partitions can't go on: its record could not be read."""
+    lost_in: dict[tuple[str, Phase], int] = field(default_factory=dict)
+    """The run of the job in which this worker has found that."""
     concluding: list[str] = field(default_factory=list)
     """Jobs whose file is being made or taken out, by the owner of partition 0."""
 
@@ -86,12 +88,25 @@ class Lanes:
         """The job can't go on here: it gets no turn in this epoch any more."""
         self.failed_in[job.id] = job.epoch
 
+    def loss(self, job: Job) -> str | None:
+        """Why the job can't go on in the run that it is in: a lane's record is lost; None: none is. To be asked with
+        each state of the job, as a later run begins its lanes anew, and what is lost of the earlier one is void."""
+        place = job.id, job.phase
+        if place in self.lost and self.lost_in.setdefault(place, job.run) < job.run:
+            del self.lost[place]
+        return self.lost.get(place)
+
+    def inherit(self, owned: Iterable[int], lost: Mapping[tuple[str, Phase], str]) -> None:
+        """Own these partitions from now on; `lost` is as the field."""
+        self.owned = frozenset(owned)
+        self.lost = dict(lost)
+        self.lost_in.clear()
+
     def clear(self) -> None:
         """Release everything: the partitions are another worker's."""
         self.by_job.clear()
         self.failed_in.clear()
-        self.lost.clear()
-        self.owned = frozenset()
+        self.inherit((), {})
         self.unquiesced.clear()
 
     def rested(self, job: Job, reported: set[int]) -> dict[int, RestedLane]:

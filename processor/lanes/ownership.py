@@ -39,10 +39,9 @@ class Ownership:
         """Own these partitions from now on, with the lanes that their last owners left."""
         found = await self._read_lane_records(partitions) if partitions else RestoredPartitions([], frozenset())
         await self._sign(partitions, closed=False)
-        self._lanes.owned = frozenset(partitions)
+        self._lanes.inherit(partitions, found.lost)
         for record in found.lanes:
             self._lanes.put(Lane.restored(record))
-        self._lanes.lost = dict(found.lost)
         for rejected in found.rejected:
             log.error("this lane can't be restored: %s", rejected, extra=as_event("record.unreadable"))
         await self._publisher.bury(rejected.dead_letter() for rejected in found.rejected)

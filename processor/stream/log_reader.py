@@ -78,7 +78,8 @@ def inheritance_of(topic: str, records: Iterable[ConsumerRecord]) -> RestoredPar
                 unclosed.add(record.partition)  # whether its owner has closed it is not known
             elif (lane := lane_of_key(record.key)) is not None:
                 job_id, _, phase = lane
-                lost[job_id, phase] = f"its checkpoint of partition {record.partition} is lost ({found}): roll it back"
+                way_on = "roll it back" if phase == "apply" else "roll it back once more: that begins anew"
+                lost[job_id, phase] = f"its checkpoint of partition {record.partition} is lost ({found}): {way_on}"
     return RestoredPartitions(lanes, frozenset(unclosed), rejected, lost)
 
 
