@@ -192,6 +192,10 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
         upon=(TerminateJob, RollbackJob, LanesRested),
     ),
     Transition(RollbackRepeated, (S.ROLLING_BACK,), None, WORKER, "has counted rows that are left", (UndoChecked,)),
+    Transition(
+        Failed, (S.ROLLING_BACK,), S.FAILED, WORKER, "has counted rows that are left after a round that took none out",
+        (UndoChecked,),
+    ),
     Transition(RolledBack, (S.ROLLING_BACK,), S.ROLLED_BACK, WORKER, "has counted that no row is left", (UndoChecked,)),
     Transition(
         RolledBack, (S.ROLLING_BACK,), S.ROLLED_BACK, AGENT, "knows that the job never started",

@@ -145,10 +145,10 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
         case UndoFinished():
             return replace(job, checking=True, undone=(job.undone or LaneTotals()).another_round(event.totals))
         case RollbackRepeated():
-            return replace(_next_run(job), undo_rows=max(job.undo_rows, event.last_row))
+            return replace(_next_run(job), undo_rows=max(job.undo_rows, event.last_row), left_over=event.remaining)
         case RolledBack():
             undone = (job.undone or LaneTotals()) + LaneTotals(rows_undone=event.rows_undone)
-            return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=undone)
+            return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=undone, left_over=0)
         case PurgeBegun():
             return replace(job, epoch=job.epoch + 1, purging=True, purge_problem=None)
         case Purged():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from schemas.job import Input, LaneTotals, State
-from schemas.messages.commands import LanesDone, RollbackJob, UndoChecked, WorkFailed
+from schemas.job import Input, LaneTotals, Source, State
+from schemas.messages.commands import FileFinished, LanesDone, RollbackJob, UndoChecked, WorkFailed
+from schemas.messages.events import JobEvent
 from schemas.messages.plans import UndoRows
-from tests.control_world import SOME, World, at, input_ended, lanes_done, rested, world_in
+from tests.control_world import SOME, World, at, input_ended, lanes_done, rested, upload, world_in
 
 NONE = LaneTotals()
 
@@ -303,6 +304,80 @@ def test_a_rollback_with_force_keeps_it_while_the_lanes_stop() -> None:
     assert world.state is State.TERMINATING
     world.rest()
     assert (world.state, world.job().force) == (State.ROLLING_BACK, True)
+
+
+# -- rounds that take nothing out ------------------------------------------------------------------------------------
+
+
+def stuck() -> World:
+    """A rollback with three documents that no round takes out."""
+    world = world_in(State.ROLLING_BACK)
+    world.complete(totals=undone(5))
+    world.check(remaining=3, last_row=10)
+    assert (world.state, world.job().run, world.job().left_over) == (State.ROLLING_BACK, 2, 3)
+    world.complete(totals=undone(0))
+    world.check(remaining=3, last_row=10)
+    return world
+
+
+def test_a_rollback_fails_when_a_round_has_taken_nothing_out_and_as_much_is_left() -> None:
+    world = stuck()
+    reason = world.job().reason or ""
+    assert world.state is State.FAILED
+    assert "leaves 3 documents" in reason and "sluice.job_id j1" in reason and "then resume" in reason
+    told = world.history[-1]
+    assert isinstance(told, JobEvent) and (told.event, told.reason) == ("Failed", reason)
+
+
+def test_a_stuck_rollback_ends_once_somebody_has_taken_out_what_is_left() -> None:
+    world = stuck()
+    world.resume()
+    assert (world.state, world.job().checking, world.job().reason) == (State.ROLLING_BACK, True, None)
+    world.check(remaining=3, last_row=10)
+    assert world.state is State.FAILED
+    world.resume()
+    world.check(remaining=0)
+    job = world.job()
+    assert (job.state, job.left_over) == (State.ROLLED_BACK, 0)
+    assert job.undone is not None and job.undone.rows_undone == 10
+
+
+def test_a_stuck_rollback_that_begins_anew_has_one_round_to_take_something_out() -> None:
+    world = stuck()
+    world.rest(totals=undone(0))
+    world.rollback()
+    world.complete(totals=undone(0))
+    world.check(remaining=3, last_row=10)
+    assert (world.state, world.job().run) == (State.FAILED, 3)
+    world.rest(totals=undone(0))
+    world.rollback()
+    world.complete(totals=undone(1))
+    world.check(remaining=1, last_row=10)
+    assert (world.state, world.job().run) == (State.ROLLING_BACK, 5)
+
+
+@pytest.mark.parametrize(("rows", "remaining"), [(1, 3), (0, 2)])
+def test_a_rollback_goes_on_while_rounds_take_rows_out_or_fewer_are_left(rows: int, remaining: int) -> None:
+    world = world_in(State.ROLLING_BACK)
+    world.complete(totals=undone(5))
+    world.check(remaining=3, last_row=10)
+    world.complete(totals=undone(rows))
+    world.check(remaining=remaining, last_row=10)
+    assert (world.state, world.job().run) == (State.ROLLING_BACK, 3)
+
+
+def test_an_export_whose_files_stay_fails_with_what_to_look_at() -> None:
+    world = World()
+    world.send(replace(upload(), operation="export", source=Source(kind="query"), date_from="2026-01-01"))
+    world.complete()
+    world.send(FileFinished(job_id="j1", epoch=world.job().epoch))
+    world.rollback()
+    world.check(remaining=1)
+    assert world.state is State.ROLLING_BACK
+    world.end_input(0, 0)
+    world.check(remaining=1)
+    assert world.state is State.FAILED
+    assert "leaves 1 file that it can't remove" in (world.job().reason or "")
 
 
 def test_lanes_of_an_earlier_round_do_not_end_a_later_one() -> None:
