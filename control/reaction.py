@@ -151,6 +151,8 @@ def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
             return replace(job, reason=_cut(pause_reason(job)))
         if isinstance(event, PauseRequested) and event.budget_spent:
             return replace(job, reason=_cut(explained(job, overspent(job, counted(job)))))
+        if isinstance(event, Failed) and event.reason is not None:
+            return replace(job, reason=_cut(event.reason))
     match command:
         case InputFailed() | WorkFailed():
             return replace(job, reason=_cut(command.reason)) if audited else job
@@ -171,7 +173,10 @@ def _cut(reason: str | None) -> str | None:
     return reason if reason is None or len(reason) <= MOST_REASON else f"{reason[: MOST_REASON - 3]}..."
 
 
-def _is_own_pause(event: Event) -> bool:
+def _has_own_reason(event: Event) -> bool:
+    """Whether the control agent says why, rather than the command."""
+    if isinstance(event, Failed):
+        return event.reason is not None
     return isinstance(event, PauseRequested) and (event.budget_spent or event.suspected)
 
 
@@ -187,6 +192,6 @@ def _record(job: Job, event: Event, command: Command | None, context: Context) -
         details=details,
         state=job.state,
         by=getattr(command, "by", None),
-        reason=job.reason if _is_own_pause(event) or command is None else _cut(getattr(command, "reason", None)),
+        reason=job.reason if _has_own_reason(event) or command is None else _cut(getattr(command, "reason", None)),
         job=job,
     )

@@ -182,8 +182,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
         Resumed, (S.ROLLBACK_PAUSED,), S.ROLLING_BACK, AGENT, "finds that the time to go on has come", (TimerDue,)
     ),
     Transition(
-        Resumed, (S.FAILED,), S.ROLLING_BACK, OPERATOR, "resumes or rolls back a job that failed in a rollback",
-        (ResumeJob, RollbackJob),
+        Resumed, (S.FAILED,), S.ROLLING_BACK, OPERATOR, "resumes it, as it failed in a rollback", (ResumeJob,),
     ),
     Transition(
         UndoFinished, (S.ROLLING_BACK,), None, WORKER, "has undone the last block", upon=_ENDS_OF_WORK
@@ -193,6 +192,10 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
         upon=(TerminateJob, RollbackJob, LanesRested),
     ),
     Transition(RollbackRepeated, (S.ROLLING_BACK,), None, WORKER, "has counted rows that are left", (UndoChecked,)),
+    Transition(
+        Failed, (S.ROLLING_BACK,), S.FAILED, WORKER, "has counted rows that are left after a round that took none out",
+        (UndoChecked,),
+    ),
     Transition(RolledBack, (S.ROLLING_BACK,), S.ROLLED_BACK, WORKER, "has counted that no row is left", (UndoChecked,)),
     Transition(
         RolledBack, (S.ROLLING_BACK,), S.ROLLED_BACK, AGENT, "knows that the job never started",

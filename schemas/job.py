@@ -322,6 +322,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     """The rollback also restores documents that others have changed since."""
     undo_rows: RowCount = 0
     """The highest row number that the rollback has to undo."""
+    left_over: RowCount = 0
+    """What the last round of the rollback has left, as a worker has counted it; 0: nothing, or not counted yet."""
     finishing: bool = False
     """Every block is applied, and a worker makes the job's file of their parts."""
     budget: Literal["probing", "open", "spent", "waived"] = "open"

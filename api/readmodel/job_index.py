@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from api.readmodel.seen import EventSeen, JobSeen, LaneSeen, LaneState, OldEventSeen, Seen
-from api.readmodel.totals import applied_totals, dealt_with
+from api.readmodel.totals import applied_totals
+from control.machine.totals import dealt_with
 from control.memory.brief_jobs import Jobs
 from control.predicates import is_newer
 from schemas.job import ENDED, Job, Phase, State

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from api.readmodel.seen import LaneState
-from schemas.job import Job, LaneTotals, State
+from control.machine import totals
+from control.machine.totals import newer_totals, reported_totals
+from schemas.job import Job, LaneTotals
 
 
 def applied_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
@@ -26,11 +28,9 @@ def retried_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
 
 def undone_totals(job: Job, lanes: Iterable[LaneState]) -> LaneTotals:
     """Totals of the rollback: the finished rounds, plus the lanes of the round that is running."""
-    finished = job.undone or LaneTotals()
-    if job.phase != "undo" or job.checking or job.state is State.ROLLED_BACK:
-        return finished
-    newest = {lane.partition: lane.totals for lane in lanes if lane.phase == "undo" and lane.run == job.run}
-    return finished.another_round(sum(newer_totals(reported_totals(job), newest).values(), LaneTotals()))
+    return totals.undone_totals(
+        job, {lane.partition: lane.totals for lane in lanes if lane.phase == "undo" and lane.run == job.run}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +52,3 @@ def pending(job: Job, lanes: Iterable[LaneState]) -> Pending:
         total = published.rows if published.ended or job.run else job.rows_total
         rows = max(0, (published.rows if total is None else total) - done.rows_applied - done.rows_failed)
     return Pending(rows, max(0, published.blocks - done.blocks))
-
-
-def reported_totals(job: Job) -> dict[int, LaneTotals]:
-    return newer_totals(job.lanes_done, {partition: lane.totals for partition, lane in job.lanes_rested.items()})
-
-
-def newer_totals(one: dict[int, LaneTotals], other: dict[int, LaneTotals]) -> dict[int, LaneTotals]:
-    """Totals are cumulative, so of two for the same partition the larger one is the newer one."""
-    return {
-        partition: max(one.get(partition, LaneTotals()), other.get(partition, LaneTotals()), key=dealt_with)
-        for partition in {*one, *other}
-    }
-
-
-def dealt_with(totals: LaneTotals) -> int:
-    """Rows that a lane has dealt with, in either phase."""
-    return totals.rows_applied + totals.rows_failed + totals.rows_undone + totals.rows_kept + totals.rows_not_restored

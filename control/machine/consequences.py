@@ -29,7 +29,7 @@ def consequences(job: Job, context: Context) -> tuple[Event, ...]:
     if pausing(job) and all_rested(job):
         return (Paused(),)
     if job.state is S.TERMINATING and all_rested(job):
-        return (Terminated(),) if job.keep_rows else rollback(job, context)
+        return (Terminated(),) if job.keep_rows else rollback(job, context, job.force)
     if job.state is S.RUNNING and job.inspection == "suspicious":
         return (PauseRequested(suspected=True),)
     if job.state is S.RUNNING and watched(job) and overspent(job, counted(job)):
@@ -47,8 +47,9 @@ def consequences(job: Job, context: Context) -> tuple[Event, ...]:
 
 
 def rollback(job: Job, context: Context, force: bool = False) -> tuple[Event, ...]:
-    """The events with which the rollback of a job begins whose lanes have stopped; `force` as in `RollbackJob`."""
-    last_row = max((lane.totals.last_row for lane in job.lanes_rested.values()), default=0)
+    """The events with which the rollback of a job begins, or begins anew, once its lanes have stopped; `force` as in
+    `RollbackJob`."""
+    last_row = max((job.undo_rows, *(lane.totals.last_row for lane in job.lanes_rested.values())))
     if job.applied is not None:
         last_row = max(last_row, job.applied.last_row)
     if last_row and not makes_file(job.operation, context.catalog):

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from control.creation.inspection import looked_at
 from control.machine.context import Context
-from control.machine.totals import settled
+from control.machine.totals import settled, undone_totals
 from control.predicates import held
 from schemas.job import Input, Job, LaneTotals, State
 from schemas.messages.events import (
@@ -109,6 +109,7 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 epoch=job.epoch + 1,
                 lanes_rested=kept,
                 keep_rows=event.keep_rows,
+                force=event.force,
                 ended_at=None,
             )
         case Terminated():
@@ -126,7 +127,7 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 budget="waived" if job.options.max_errors is not None else job.budget,
             )
         case RollbackStarted():
-            again = job.state is S.ROLLED_BACK
+            again = job.phase == "undo"
             return replace(
                 _next_run(job),
                 force=event.force,
@@ -135,7 +136,7 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
                 finishing=False,
                 undo_rows=event.last_row,
                 applied=job.applied if again else settled(job, _rested_totals(job)),
-                undone=job.undone if again else None,
+                undone=undone_totals(job) if again else None,
                 ended_at=None,
                 keep_rows=False,
                 # The rollback may have to pass images on to another job, whose images an older process does not find.
@@ -144,10 +145,10 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
         case UndoFinished():
             return replace(job, checking=True, undone=(job.undone or LaneTotals()).another_round(event.totals))
         case RollbackRepeated():
-            return replace(_next_run(job), undo_rows=max(job.undo_rows, event.last_row))
+            return replace(_next_run(job), undo_rows=max(job.undo_rows, event.last_row), left_over=event.remaining)
         case RolledBack():
             undone = (job.undone or LaneTotals()) + LaneTotals(rows_undone=event.rows_undone)
-            return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=undone)
+            return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=undone, left_over=0)
         case PurgeBegun():
             return replace(job, epoch=job.epoch + 1, purging=True, purge_problem=None)
         case Purged():

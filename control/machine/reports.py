@@ -18,6 +18,7 @@ from control.errors import Rejected
 from control.machine.context import Context
 from control.machine.totals import settled, summed
 from control.predicates import counting, halting, making_file, takes_more_rows, under_way
+from runtime.text.formatting import counted
 from schemas.job import ENDED, Input, Job, LaneTotals, State
 from schemas.messages.commands import (
     FileFinished,
@@ -64,9 +65,7 @@ def reported(job: Job, report: Report) -> tuple[Event, ...]:
         case UndoChecked():
             if not counting(job):
                 return ()
-            if report.remaining:
-                return (RollbackRepeated(report.remaining, report.last_row),)
-            return (RolledBack(report.rows_undone),)
+            return (_checked(job, report),)
         case PurgeEnded():
             if not job.purging:
                 return ()
@@ -110,6 +109,29 @@ def reported(job: Job, report: Report) -> tuple[Event, ...]:
             return () if needless else (Failed(),)
         case _:
             assert_never(report)
+
+
+def _checked(job: Job, report: UndoChecked) -> Event:
+    """What follows from the count at the end of a round of a rollback."""
+    if not report.remaining:
+        return RolledBack(report.rows_undone)
+    if report.remaining >= job.left_over > 0 and not summed(job).rows_undone:
+        return Failed(_stuck(job, report.remaining))
+    return RollbackRepeated(report.remaining, report.last_row)
+
+
+def _stuck(job: Job, remaining: int) -> str:
+    """Why a rollback has failed that took nothing out in a whole round: the next one would do the same."""
+    if job.source.kind == "query":
+        return (
+            f"the rollback leaves {counted(remaining, 'file')} that it can't remove: look why the storage still has "
+            f"what was removed, then resume the job"
+        )
+    return (
+        f"the rollback leaves {counted(remaining, 'document')} that it can't take out, as another program may have "
+        f"copied or changed them: search for sluice.job_id {job.id} in the indices that the job writes into, delete "
+        f"what you find or take this mark out of it, then resume the job"
+    )
 
 
 def announced(job: Job, rows: int | None, context: Context) -> tuple[Event, ...] | Rejected:

@@ -68,11 +68,11 @@ def moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | R
             busy = _another_restores(job, context)
             if busy is not None:
                 return busy
-            if job.state is S.FAILED and job.phase == "undo":
-                return (Resumed(),)
+            # A rollback that has failed begins anew, as resolute as it was: blocks of the old one may be lost.
+            force = request.force or (job.force and job.state is S.FAILED)
             if job.state is S.FAILED and job.started_at is not None and not all_rested(job):
-                return (TerminationRequested(keep_rows=False),)
-            return rollback(job, context, request.force)
+                return (TerminationRequested(keep_rows=False, force=force),)
+            return rollback(job, context, force)
         case RetryErrors():
             return _retry(job, request, context)
         case PurgeJob():

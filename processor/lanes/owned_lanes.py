@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from control.budget import watched
@@ -30,6 +30,8 @@ class Lanes:
     """Job -> its epoch in which this worker has reported that it can't go on: until the next one it gets no turn."""
     lost: dict[tuple[str, int, Phase], str] = field(default_factory=dict)
     """Job, partition and phase of a lane whose record could not be read -> why the job can't go on."""
+    lost_in: dict[tuple[str, int, Phase], int] = field(default_factory=dict)
+    """The run of the job in which this worker has found that."""
     concluding: list[str] = field(default_factory=list)
     """Jobs whose file is being made or taken out, by the owner of partition 0."""
 
@@ -51,10 +53,16 @@ class Lanes:
         return self.is_current(lane) and (lane.job_id, lane.partition, lane.phase) not in self.lost
 
     def loss(self, job: Job) -> str | None:
-        """Why the job can't go on for want of a lane's record; None: each could be read."""
-        return next(
-            (why for (job_id, _, phase), why in self.lost.items() if (job_id, phase) == (job.id, job.phase)), None
-        )
+        """Why the job can't go on in the run that it is in: the record of a lane is lost; None: none is.
+
+        To be asked with each state of the job: a later run begins its lanes anew, and what is lost of the earlier one
+        is void.
+        """
+        own = [lane for lane in self.lost if (lane[0], lane[2]) == (job.id, job.phase)]
+        for lane in own:
+            if self.lost_in.setdefault(lane, job.run) < job.run:
+                del self.lost[lane]
+        return next((self.lost[lane] for lane in own if lane in self.lost), None)
 
     def of(self, job_id: str) -> Iterable[Lane]:
         """The job's lanes."""
@@ -97,13 +105,20 @@ class Lanes:
         """The job can't go on here: it gets no turn in this epoch any more."""
         self.failed_in[job.id] = job.epoch
 
+    def inherit(
+        self, owned: Iterable[int], lost: Mapping[tuple[str, int, Phase], str], unclosed: Iterable[int]
+    ) -> None:
+        """Own these partitions from now on. `lost` is as the field; `unclosed`: those that their last owner did not close."""
+        self.owned = frozenset(owned)
+        self.unquiesced = set(unclosed)
+        self.lost = dict(lost)
+        self.lost_in.clear()
+
     def clear(self) -> None:
         """Release everything: the partitions are another worker's."""
         self.by_job.clear()
         self.failed_in.clear()
-        self.lost.clear()
-        self.owned = frozenset()
-        self.unquiesced.clear()
+        self.inherit((), {}, ())
 
     def rested(self, job: Job, reported: set[int]) -> dict[int, RestedLane]:
         """The quiesced partitions on which a halting job has nothing in flight, and that were not reported yet."""

@@ -40,11 +40,9 @@ class Ownership:
         found = await self._read_lane_records(partitions) if partitions else RestoredPartitions([], frozenset())
         await self._sign(partitions, closed=False)
         # Together, with nothing awaited in between: a revocation that ends this signs all that is owned and quiesced.
-        self._lanes.owned = frozenset(partitions)
-        self._lanes.unquiesced = set(found.unclosed)
+        self._lanes.inherit(partitions, found.lost, found.unclosed)
         for record in found.lanes:
             self._lanes.put(Lane.restored(record))
-        self._lanes.lost = dict(found.lost)
         for rejected in found.rejected:
             log.error("this lane can't be restored: %s", rejected, extra=as_event("record.unreadable"))
         await self._publisher.bury(rejected.dead_letter() for rejected in found.rejected)

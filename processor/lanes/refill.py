@@ -107,10 +107,15 @@ class Refill:
             job = self._jobs.get(lane.job_id)
             if job is not None:
                 self._lanes.give_up(job)
+            way_on = (
+                "their rows are missing; roll the job back and send the file again"
+                if lane.phase == "apply"
+                else "roll the job back once more: that begins anew"
+            )
             self._on_broken(
                 lane,
                 f"{count} parked blocks of partition {partition}, from offset {first} on, are not in Kafka any more "
-                f"(retention of the rows topic): their rows are missing; roll the job back and send the file again",
+                f"(retention of the rows topic): {way_on}",
             )
             return
         found = set()

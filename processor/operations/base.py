@@ -30,7 +30,9 @@ class Operation(Protocol):
         ...
 
     async def left_over(self, work: Work) -> tuple[int, int]:
-        """How many of the job's rows are still there after a rollback, and the highest row number of these."""
+        """How many of the job's rows are still there after a rollback that `undo` can take out, and the highest row
+        number of these. The job fails if a round has undone nothing and no fewer are left than before it.
+        """
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,6 +16,7 @@ from processor.operations.work import Work
 from processor.validation.rows import CheckedRows
 
 PAGE = 5000
+_DIGEST = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,12 @@ def key_id(scope: str, key: Sequence[object]) -> str:
     """The document id of a key; `scope` is an organisation or a job."""
     text = str(key[0]) if len(key) == 1 else msgspec.json.encode([str(part) for part in key]).decode()
     return f"{scope}:{sha256(text.encode()).hexdigest()[:32]}"
+
+
+def is_key_id(scope: str, document_id: str) -> bool:
+    """Whether a document's id is one that `key_id` makes in this scope."""
+    head, _, digest = document_id.rpartition(":")
+    return head == scope and _DIGEST.fullmatch(digest) is not None
 
 
 def keys_of(work: Work, scope: str, checked: Sequence[CheckedRows]) -> Keys:

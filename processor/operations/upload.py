@@ -17,7 +17,7 @@ from processor.elastic.answers import DONE, Answer, all_done
 from processor.elastic.documents import document_lines
 from processor.elastic.items import BulkItems
 from processor.errors import CannotGoOnError
-from processor.operations import keyed
+from processor.operations import keyed, remaining_rows
 from processor.operations.dry_run_keys import make_claims_index
 from processor.operations.dry_run_preview import preview_items
 from processor.operations.early_refreshes import EarlyRefreshes
@@ -128,21 +128,8 @@ class Upload:
         """See Operation."""
         if work.job.mode is not None:
             return await left_over(work, self._documents)
-        index = work.data_index
-        sink = work.sink
-        await sink.ask(lambda: sink.client.indices.refresh(index=index), work.gate)
-        found = await sink.ask(
-            lambda: sink.client.search(
-                index=index,
-                size=0,
-                track_total_hits=True,
-                query={"term": {"sluice.job_id": work.job.id}},
-                aggs={"last": {"max": {"field": "sluice.row_number"}}},
-            ),
-            work.gate,
-        )
-        body = found.body
-        return int(body["hits"]["total"]["value"]), int(body["aggregations"]["last"]["value"] or 0)
+        count = remaining_rows.under_row_numbers if self._scope(work) is None else remaining_rows.under_keys
+        return await count(work, work.data_index)
 
     def _scope(self, work: Work) -> str | None:
         """What a key is unique in, and ids begin with; None: the dataset has no key."""

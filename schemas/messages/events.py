@@ -51,6 +51,8 @@ class TerminationRequested(msgspec.Struct, frozen=True, tag=True):
     """Workers stop at the next block, for good."""
 
     keep_rows: bool
+    force: bool = False
+    """The rollback that follows also restores documents that others have changed since."""
 
 
 class Terminated(msgspec.Struct, frozen=True, tag=True):

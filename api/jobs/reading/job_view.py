@@ -8,7 +8,8 @@ from api.jobs.reading.suspicions import suspicion_view
 from api.models.jobs import FormatView, JobView, Lane, Progress, SourceView
 from api.readmodel.job_index import JobIndex
 from api.readmodel.seen import LaneState
-from api.readmodel.totals import applied_totals, dealt_with, retried_totals, undone_totals
+from api.readmodel.totals import applied_totals, retried_totals, undone_totals
+from control.machine.totals import dealt_with
 from control.predicates import takes_more_rows
 from runtime.text.formatting import iso_time
 from schemas.job import ENDED, RESTING, Format, Job, LaneTotals, Source, State

@@ -15,7 +15,7 @@ from api.models.reports import UndonePage, UndoneRow
 from api.readmodel.totals import applied_totals, undone_totals
 from api.web.services import Services
 from schemas.indices import index_name
-from schemas.job import Job
+from schemas.job import Job, State
 
 Bucket = Literal["restored", "kept", "failed"]
 BUCKETS: Final[tuple[Bucket, ...]] = ("restored", "kept", "failed")
@@ -59,7 +59,8 @@ async def undone_csv(parts: Services, job: Job, buckets: tuple[Bucket, ...]) -> 
 async def partial_problem(parts: Services, job: Job) -> str | None:
     """Why a rollback of this job could give back only a part of what it wrote over; None: all of it, or that is not
     known while Elasticsearch does not answer."""
-    if not job.restores or job.options.dry_run:
+    # A rollback that has failed has been asked for in spite of it, and the images of a job that has not ended stay.
+    if not job.restores or job.options.dry_run or (job.phase == "undo" and job.state is State.FAILED):
         return None
     applied, undone = applied_totals(job, parts.view.lanes(job.id)), undone_totals(job, parts.view.lanes(job.id))
     wrote = applied.rows_created + applied.rows_updated + applied.rows_deleted - undone.rows_restored

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from schemas.job import Input, LaneTotals, State
-from schemas.messages.commands import LanesDone, UndoChecked
+from schemas.job import Input, LaneTotals, Source, State
+from schemas.messages.commands import FileFinished, LanesDone, RollbackJob, UndoChecked, WorkFailed
+from schemas.messages.events import JobEvent
 from schemas.messages.plans import UndoRows
-from tests.control_world import SOME, World, at, world_in
+from tests.control_world import SOME, World, at, input_ended, lanes_done, rested, upload, world_in
 
 NONE = LaneTotals()
 
@@ -184,16 +186,198 @@ def test_a_failed_job_that_has_proved_it_is_rolled_back_at_once() -> None:
     assert (world.state, world.job().undo_rows) == (State.ROLLING_BACK, SOME.last_row)
 
 
-@pytest.mark.parametrize("way_on", ["resume", "rollback"])
-def test_a_rollback_that_failed_goes_on_as_a_rollback(way_on: str) -> None:
+def test_a_rollback_that_failed_goes_on_when_it_is_resumed() -> None:
     world = world_in(State.ROLLING_BACK)
+    run = world.job().run
     world.fail("Elasticsearch refuses to delete")
     assert world.state is State.FAILED
-    getattr(world, way_on)()
-    assert (world.state, world.job().phase) == (State.ROLLING_BACK, "undo")
+    world.resume()
+    assert (world.state, world.job().phase, world.job().run) == (State.ROLLING_BACK, "undo", run)
     world.complete()
     world.check(remaining=0)
     assert world.state is State.ROLLED_BACK
+
+
+def undone(rows: int) -> LaneTotals:
+    return LaneTotals(rows_undone=rows, blocks=1, last_row=10)
+
+
+def test_a_rollback_whose_blocks_are_lost_begins_anew_when_the_job_is_rolled_back_once_more() -> None:
+    world = world_in(State.COMPLETED)
+    world.rollback()
+    world.end_input(3, 3)
+    world.pause()
+    world.rest(totals=undone(2))
+    assert world.state is State.ROLLBACK_PAUSED
+    world.resume()
+    world.fail("3 parked blocks are not in Kafka any more")
+    world.rest(totals=undone(2))
+    before, plans = world.job(), len(world.plans)
+    assert (before.state, before.run, before.undo_input.ended) == (State.FAILED, 1, True)
+
+    world.rollback()
+    job = world.job()
+    assert (job.state, job.run, job.undo_input, job.lanes_done) == (State.ROLLING_BACK, 2, Input(), {})
+    assert (job.applied, job.undone) == (before.applied, replace(undone(4), blocks=2)), "what is undone stays counted"
+    assert job.epoch > before.epoch and job.ended_at is None
+    assert world.events()[-1] == "RollbackStarted"
+    (plan,) = world.plans[plans:]
+    assert isinstance(plan, UndoRows)
+    assert (plan.last_row, plan.run, plan.epoch, plan.checkpoint) == (10, 2, job.epoch, Input())
+
+    for report in (input_ended(before), lanes_done(before), rested(before), WorkFailed(job_id="j1", run=1, reason="?")):
+        world.send(report)
+        assert world.job() == job, "reports of the former round are void"
+    world.complete(totals=undone(3))
+    world.check(remaining=0)
+    job = world.job()
+    assert job.state is State.ROLLED_BACK
+    assert job.undone is not None and job.undone.rows_undone == 10, "each row once"
+
+
+def test_a_rollback_begins_anew_only_once_every_lane_of_the_former_round_has_stopped() -> None:
+    """Until then something of it may be in flight, and its lanes have not said all that they have undone."""
+    world = world_in(State.ROLLING_BACK)
+    world.fail()
+    world.rollback()
+    assert (world.state, world.job().run) == (State.TERMINATING, 1)
+    world.rest(0, totals=undone(2))
+    assert world.state is State.TERMINATING
+    world.rest(1, totals=undone(1))
+    job = world.job()
+    assert (job.state, job.run, job.undone) == (State.ROLLING_BACK, 2, replace(undone(3), blocks=2))
+
+
+def test_a_round_that_was_counted_before_its_count_failed_is_not_counted_twice() -> None:
+    world = world_in(State.ROLLING_BACK)
+    world.complete(totals=undone(5))
+    world.fail("Elasticsearch refuses to search")
+    world.rest(totals=undone(5))
+    world.rollback()
+    job = world.job()
+    assert (job.state, job.run, job.checking) == (State.ROLLING_BACK, 2, False)
+    assert job.undone == replace(undone(10), blocks=2)
+
+
+def test_a_rollback_that_begins_anew_takes_in_the_rows_that_a_count_has_found() -> None:
+    world = world_in(State.ROLLING_BACK)
+    world.complete()
+    world.check(remaining=3, last_row=1200)
+    world.fail()
+    world.rest(totals=NONE)
+    world.rollback()
+    plan = world.plans[-1]
+    assert isinstance(plan, UndoRows) and (plan.run, plan.last_row) == (3, 1200)
+
+
+def test_what_a_failed_rollback_could_not_restore_is_judged_anew() -> None:
+    world = world_in(State.ROLLING_BACK)
+    world.complete(totals=LaneTotals(rows_undone=3, rows_kept=2, blocks=1, last_row=10))
+    world.fail()
+    world.rest()
+    world.rollback()
+    world.complete(totals=LaneTotals(rows_kept=2, blocks=1, last_row=10))
+    world.check(remaining=0)
+    totals = world.job().undone
+    assert totals is not None and (totals.rows_undone, totals.rows_kept) == (6, 4)
+
+
+@pytest.mark.parametrize("has_rested", [True, False])
+@pytest.mark.parametrize(("first", "again", "force"), [(True, False, True), (False, True, True), (False, False, False)])
+def test_a_rollback_that_begins_anew_does_not_lose_its_force(
+    first: bool, again: bool, force: bool, has_rested: bool
+) -> None:
+    world = world_in(State.COMPLETED)
+    world.send(RollbackJob(job_id="j1", force=first))
+    world.fail()
+    if has_rested:
+        world.rest()
+    world.send(RollbackJob(job_id="j1", force=again))
+    if not has_rested:
+        world.rest()
+    assert (world.state, world.job().run, world.job().force) == (State.ROLLING_BACK, 2, force)
+
+
+def test_a_rollback_with_force_keeps_it_while_the_lanes_stop() -> None:
+    world = world_in(State.FAILED)
+    world.send(RollbackJob(job_id="j1", force=True))
+    assert world.state is State.TERMINATING
+    world.rest()
+    assert (world.state, world.job().force) == (State.ROLLING_BACK, True)
+
+
+# -- rounds that take nothing out ------------------------------------------------------------------------------------
+
+
+def stuck() -> World:
+    """A rollback with three documents that no round takes out."""
+    world = world_in(State.ROLLING_BACK)
+    world.complete(totals=undone(5))
+    world.check(remaining=3, last_row=10)
+    assert (world.state, world.job().run, world.job().left_over) == (State.ROLLING_BACK, 2, 3)
+    world.complete(totals=undone(0))
+    world.check(remaining=3, last_row=10)
+    return world
+
+
+def test_a_rollback_fails_when_a_round_has_taken_nothing_out_and_as_much_is_left() -> None:
+    world = stuck()
+    reason = world.job().reason or ""
+    assert world.state is State.FAILED
+    assert "leaves 3 documents" in reason and "sluice.job_id j1" in reason and "then resume" in reason
+    told = world.history[-1]
+    assert isinstance(told, JobEvent) and (told.event, told.reason) == ("Failed", reason)
+
+
+def test_a_stuck_rollback_ends_once_somebody_has_taken_out_what_is_left() -> None:
+    world = stuck()
+    world.resume()
+    assert (world.state, world.job().checking, world.job().reason) == (State.ROLLING_BACK, True, None)
+    world.check(remaining=3, last_row=10)
+    assert world.state is State.FAILED
+    world.resume()
+    world.check(remaining=0)
+    job = world.job()
+    assert (job.state, job.left_over) == (State.ROLLED_BACK, 0)
+    assert job.undone is not None and job.undone.rows_undone == 10
+
+
+def test_a_stuck_rollback_that_begins_anew_has_one_round_to_take_something_out() -> None:
+    world = stuck()
+    world.rest(totals=undone(0))
+    world.rollback()
+    world.complete(totals=undone(0))
+    world.check(remaining=3, last_row=10)
+    assert (world.state, world.job().run) == (State.FAILED, 3)
+    world.rest(totals=undone(0))
+    world.rollback()
+    world.complete(totals=undone(1))
+    world.check(remaining=1, last_row=10)
+    assert (world.state, world.job().run) == (State.ROLLING_BACK, 5)
+
+
+@pytest.mark.parametrize(("rows", "remaining"), [(1, 3), (0, 2)])
+def test_a_rollback_goes_on_while_rounds_take_rows_out_or_fewer_are_left(rows: int, remaining: int) -> None:
+    world = world_in(State.ROLLING_BACK)
+    world.complete(totals=undone(5))
+    world.check(remaining=3, last_row=10)
+    world.complete(totals=undone(rows))
+    world.check(remaining=remaining, last_row=10)
+    assert (world.state, world.job().run) == (State.ROLLING_BACK, 3)
+
+
+def test_an_export_whose_files_stay_fails_with_what_to_look_at() -> None:
+    world = World()
+    world.send(replace(upload(), operation="export", source=Source(kind="query"), date_from="2026-01-01"))
+    world.complete()
+    world.send(FileFinished(job_id="j1", epoch=world.job().epoch))
+    world.rollback()
+    world.check(remaining=1)
+    assert world.state is State.ROLLING_BACK
+    world.end_input(0, 0)
+    world.check(remaining=1)
+    assert world.state is State.FAILED
+    assert "leaves 1 file that it can't remove" in (world.job().reason or "")
 
 
 def test_lanes_of_an_earlier_round_do_not_end_a_later_one() -> None:

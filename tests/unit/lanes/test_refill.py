@@ -51,6 +51,28 @@ def test_a_block_that_retention_has_removed_is_told_once() -> None:
     asyncio.run(story())
 
 
+def test_blocks_of_a_rollback_that_are_gone_are_told_with_what_helps() -> None:
+    job = world_in(State.ROLLING_BACK).job()
+    jobs, lanes, broken = JobTable(), Lanes(), list[str]()
+    jobs.put(job)
+    lane = Lane(job.id, 0, 2, "undo", job.run)
+    lane.meet(Loaded(7, 0, b""), 0)
+    lanes.put(lane)
+
+    async def story() -> None:
+        refill = Refill(jobs, lanes, Gone(), 16, lambda: None, lambda _, reason: broken.append(reason))  # type: ignore[arg-type]
+        task = asyncio.create_task(refill.run(0))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(story())
+    assert len(broken) == 1
+    assert "roll the job back once more" in broken[0] and "send the file again" not in broken[0]
+
+
 def test_large_blocks_take_up_no_more_memory_than_there_is_for_them() -> None:
     job = world_in(State.RUNNING).job()
     jobs, lanes = JobTable(), Lanes()

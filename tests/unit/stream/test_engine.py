@@ -657,6 +657,24 @@ def test_the_other_lanes_of_a_job_with_a_lost_one_are_kept_and_so_is_its_rollbac
     tell(story)
 
 
+def test_a_lane_that_is_lost_does_not_fail_the_rollback_that_begins_anew() -> None:
+    async def story() -> None:
+        worker = Worker()
+        job = replace(looked_at(), state=State.FAILED, phase="undo", run=1)
+        worker.inherited = inheritance_of("sluice.lanes", [record(lane_key(job.id, 0, "undo"), b"{", 5)])
+        await worker.own(job)
+        job = worker.change(job, state=State.ROLLING_BACK, epoch=job.epoch + 1)
+        await until(lambda: worker.failed)
+        assert "roll it back once more" in worker.failed[0][1], "a resumed one can't go on"
+        job = worker.change(job, state=State.TERMINATING, epoch=job.epoch + 1)
+        job = worker.change(job, state=State.ROLLING_BACK, epoch=job.epoch + 1, run=2)
+        worker.change(job, epoch=job.epoch + 1)
+        await turns()
+        assert len(worker.failed) == 1
+
+    tell(story)
+
+
 # -- what is done once for a job -------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from processor.operations import keyed
 from processor.operations.modes.found import Documents
 from processor.operations.modes.images import images_index
 from processor.operations.modes.rollback.outcomes import undone_index
@@ -15,16 +16,17 @@ PAGE = 5000
 async def left_over(work: Work, documents: Documents) -> tuple[int, int]:
     """How many rows the rollback has neither restored nor recorded as kept or failed, and the highest of their numbers.
 
-    It looks at documents with the job's mark, and at images: a write, or an image, may have come late. Raises as
-    `BulkSink.ask`.
+    It looks at documents with the job's mark, and at images: a write, or an image, may have come late. A copy with the
+    mark that another program has made under an id of its own is not counted. Raises as `BulkSink.ask`.
     """
     job = work.job
     images, undone = images_index(work.prefix), undone_index(work.prefix)
     for index in (work.data_index, images, undone):
         await documents.refresh(work, index)
-    marked = {
-        hit["sort"][0] for hit in await _all(work, work.data_index, {"sluice.job_id": job.id}, "sluice.row_number")
-    }
+    found = await _all(work, work.data_index, {"sluice.job_id": job.id}, "sluice.row_number")
+    # Behind the end of a page further documents of its last row are left out: that row counts in any case.
+    cut = {hit["sort"][0] for hit in found[PAGE - 1 :: PAGE]}
+    marked = {row for hit in found if (row := hit["sort"][0]) in cut or keyed.is_key_id(job.organisation, hit["_id"])}
     pending = marked | {hit["sort"][0] for hit in await _all(work, images, {"job_id": job.id}, "row")}
     for hit in await _all(
         work, images, {"job_id": job.id}, "first_row", "entries", source={"includes": ["images.row"]}
@@ -48,8 +50,8 @@ async def _all(
     *,
     source: bool | dict[str, Any] = False,
 ) -> list[dict[str, Any]]:
-    """Every document with these values, by `order`, a field of its own number each; those without it, or without the
-    field `having`, are left out."""
+    """Documents with these values, one at least of each value of `order`, a number, by which they are sorted; those
+    without it, or without the field `having`, are left out."""
     client, found, after = work.sink.client, list[dict[str, Any]](), None
     filters = [{"term": {name: value}} for name, value in terms.items()]
     query = {"bool": {"filter": [*filters, {"exists": {"field": having or order}}]}}
