@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from schemas.job import Format, Input, LaneTotals, Source, State
 from schemas.messages.commands import CreateJob, InputAdvanced, StartJob
 from schemas.messages.events import JobEvent
-from tests.control_world import WAYS, World, rested, upload
+from tests.control_world import WAYS, World, at, rested, upload
 
 FILE = Source(path="j1.csv", name="people.csv", sha256="a1", bytes=9)
 ZIPPED = replace(FILE, format=Format(sha256="ff", bytes=4, compression="gzip"))
@@ -143,6 +143,17 @@ def test_a_dry_run_is_started_once_and_is_no_load_itself() -> None:
     world.check(0)
     world.send(StartJob(job_id="real", dry_run="dry"))
     assert world.job("real").state is State.RUNNING
+
+
+def test_a_job_that_is_resumed_before_its_time_says_why_it_fails() -> None:
+    world = FileWorld()
+    world.send(replace(sent("j1"), start_at=at(1000)))
+    world.create("j2")
+    world.complete("j2")
+    world.resume("j1")
+    job, told = world.job("j1"), world.history[-1]
+    assert (job.state, "resume this job only if" in (job.reason or "")) == (State.FAILED, True)
+    assert isinstance(told, JobEvent) and (told.event, told.reason) == ("Failed", job.reason)
 
 
 def test_of_two_at_once_the_second_is_refused_or_judged_at_its_turn() -> None:
