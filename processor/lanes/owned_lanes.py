@@ -108,7 +108,7 @@ class Lanes:
     def inherit(
         self, owned: Iterable[int], lost: Mapping[tuple[str, int, Phase], str], unclosed: Iterable[int]
     ) -> None:
-        """Own these partitions from now on. `lost` is as the field; `unclosed`: those that their last owner did not close."""
+        """Own these partitions from now on. `lost`: as the field; `unclosed`: their last owner did not close them."""
         self.owned = frozenset(owned)
         self.unquiesced = set(unclosed)
         self.lost = dict(lost)
