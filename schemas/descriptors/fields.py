@@ -131,7 +131,8 @@ def parse_field(dataset: str, item: Any, missing: tuple[str, ...] = MISSING) -> 
         missing=missing_values(where, item, missing),
         true_values=_texts(where, item, "trueValues", TRUE_VALUES),
         false_values=_texts(where, item, "falseValues", FALSE_VALUES),
-        decimal_char=item.get("decimalChar", "."),
+        # A whole number has no decimals: a dot may set off its thousands.
+        decimal_char=item.get("decimalChar", "," if (kind, item.get("groupChar")) == ("integer", ".") else "."),
         group_char=item.get("groupChar", ""),
         bare_number=item.get("bareNumber", True),
         aliases=_aliases(where, item.get("title", ""), own.get("aliases", [])),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from processor.validation.columns import BadValueError, Column, compile_column
 from schemas.descriptors.datasets import Field
+from schemas.descriptors.fields import parse_field
 
 F = Field
 EURO = F("x", "number", decimal_char=",", group_char=".")
@@ -53,6 +54,7 @@ GOOD: list[tuple[Field, str, Any]] = [
     (EURO, ",5", 0.5),
     (F("x", "integer", group_char=" "), "12 345", 12_345),
     (F("x", "integer", group_char=","), "12,34,567", 1_234_567),
+    (parse_field("d", {"name": "x", "type": "integer", "groupChar": "."}), "1.234.567", 1_234_567),
     (F("x", "number", bare_number=False), "95%", 95.0),
     (F("x", "number", bare_number=False), "-$ 5.20", -5.2),
     (F("x", "integer", bare_number=False), "EUR 12", 12),
