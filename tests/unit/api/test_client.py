@@ -336,7 +336,8 @@ def test_wrong_usage_is_2(terminal: Terminal, people: str, tmp_path: Path) -> No
     assert "there is no job" in terminal.run("pause", "zzz", code=2)
     assert "not a job id" in terminal.run("job", "../x", code=2)
     assert "is not a number" in terminal.run("rate", "last", "fast", code=2)
-    assert "'--limit': it should be a valid integer. See" in terminal.run("jobs", "--limit", "x", code=2)
+    told = terminal.run("jobs", "--limit", "x", code=2)  # the words between are typer's
+    assert "'--limit'" in told and "valid integer. See" in told
     terminal.run("upload", people, code=2)
 
 
