@@ -337,7 +337,7 @@ def test_wrong_usage_is_2(terminal: Terminal, people: str, tmp_path: Path) -> No
     assert "not a job id" in terminal.run("job", "../x", code=2)
     assert "is not a number" in terminal.run("rate", "last", "fast", code=2)
     told = terminal.run("jobs", "--limit", "x", code=2)  # the words between are typer's
-    assert "'--limit'" in told and "valid integer. See" in told
+    assert "'--limit'" in told and "valid integer" in told and ". See " in told
     terminal.run("upload", people, code=2)
 
 
