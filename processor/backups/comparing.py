@@ -8,17 +8,16 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import Consumer, TopicPartition
 from elasticsearch import Elasticsearch
 
 from control.jobtable import JobTable
 from control.memory.brief_jobs import Jobs
 from processor.backups.counts import Difference, rows_apart
-from runtime.clients import elasticsearch, librdkafka_config
+from runtime.clients import elasticsearch
 from runtime.files.sealing import JobKeys, SealError
 from runtime.files.storage import open_storage
 from runtime.settings import Settings
-from runtime.topics.assigned import extent_of
+from runtime.topics.assigned import AssignedConsumer
 from runtime.topics.reading import TopicReading
 from schemas.exports import result_path
 from schemas.indices import data_index, index_name
@@ -94,12 +93,11 @@ def _in_history(settings: Settings) -> set[str]:
 
 def _end_of_commands(settings: Settings) -> int:
     """The offset of the next command."""
-    consumer = Consumer(librdkafka_config(settings, group_id=f"{settings.prefix}-reading", enable_auto_commit=False))
+    reading = AssignedConsumer(settings, "reading")
     try:
-        place = TopicPartition(topic_name(settings.prefix, "commands"), 0)
-        return extent_of(consumer, place)[1]
+        return reading.end_of(topic_name(settings.prefix, "commands"))
     finally:
-        consumer.close()
+        reading.close()
 
 
 def _stored(client: Elasticsearch, prefix: str) -> dict[str, int]:

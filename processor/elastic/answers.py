@@ -9,6 +9,8 @@ from typing import Any, Final
 import msgspec
 from elastic_transport import SerializationError
 
+from runtime.retrying import RETRIED_STATUSES
+
 FILTER: Final = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 """The parts of a response that `read_answers` needs: the request's ``filter_path``."""
 _OF_THE_INDEX: Final = frozenset(
@@ -29,9 +31,10 @@ class Answer:
 
     @property
     def any_refused(self) -> bool:
-        """Whether Elasticsearch would refuse any document: the index is closed, read-only or gone, it is not permitted,
-        or the server is in trouble. Trying again helps once that is mended."""
-        return self.kind in _OF_THE_INDEX or self.status in (401, 403) or self.status >= 500
+        """Whether Elasticsearch would refuse any document, for longer than a request is repeated: the index is closed,
+        read-only or gone, it is not permitted, or the server is in trouble."""
+        lasting = self.status not in RETRIED_STATUSES
+        return lasting and (self.kind in _OF_THE_INDEX or self.status in (401, 403) or self.status >= 500)
 
     @property
     def ok(self) -> bool:

@@ -88,7 +88,7 @@ class BulkSink:
             if all_done(found):
                 break
             for answer in found:
-                if answer.any_refused and answer.status not in RETRIED_STATUSES:
+                if answer.any_refused:
                     kind = answer.kind or f"status {answer.status}"
                     raise CannotGoOnError(f"Elasticsearch takes no documents: {answer.error} ({kind})")
             left = [index for index in left if answers[index].status in RETRIED_STATUSES]

@@ -15,9 +15,9 @@ from runtime.settings import Settings
 
 
 def pass_over_stopped_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Have a loop log no error of a task of Faust that ends because its service was stopped, which nobody waits for.
+    """Keep a loop from logging an error when one of Faust's tasks ends with ServiceStopped.
 
-    Faust leaves such a task behind where a worker ends in the middle of a rebalance.
+    Faust does not wait for such a task where a worker stops in the middle of a rebalance.
     """
 
     def told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

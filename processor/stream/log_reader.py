@@ -77,7 +77,8 @@ def inheritance_of(topic: str, records: Iterable[ConsumerRecord]) -> RestoredPar
             if record.key == owner_key(record.partition):
                 unclosed.add(record.partition)  # whether its owner has closed it is not known
             elif (lane := lane_of_key(record.key)) is not None:
-                way_on = "roll it back" if lane[2] == "apply" else "roll it back once more: that begins anew"
+                _, _, phase = lane
+                way_on = "roll it back" if phase == "apply" else "roll it back once more: that begins anew"
                 lost[lane] = f"its checkpoint of partition {record.partition} is lost ({found}): {way_on}"
     return RestoredPartitions(lanes, frozenset(unclosed), rejected, lost)
 

@@ -146,7 +146,7 @@ def _over(job_id: str, touched_at: int, parts: Services) -> bool:
     job = parts.view.jobs.get(job_id)
     if job is not None:
         return job.state is not State.DRAFT
-    return now_ms() > touched_at + round(parts.settings.draft_hours * 3_600_000) + _UNKNOWN_MS
+    return now_ms() > touched_at + _lasting_ms(parts) + _UNKNOWN_MS
 
 
 def file_part(parts: Services, job: Job, size: int) -> FilePart:
@@ -156,7 +156,12 @@ def file_part(parts: Services, job: Job, size: int) -> FilePart:
 
 def _end(job: Job, parts: Services) -> int:
     """When a draft ends by itself, in milliseconds since 1970."""
-    return job.created_at + round(parts.settings.draft_hours * 3_600_000)
+    return job.created_at + _lasting_ms(parts)
+
+
+def _lasting_ms(parts: Services) -> int:
+    """How long a draft waits for its file, in milliseconds."""
+    return round(parts.settings.draft_hours * 3_600_000)
 
 
 def _expired(job: Job, parts: Services) -> bool:

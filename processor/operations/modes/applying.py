@@ -37,7 +37,8 @@ async def apply_mode(work: Work, blocks: Sequence[RowBlock], documents: Document
     else:
         written = await Writer(work, documents, rules, blocks).write(rows, reports)
     # A file has every field, and a cell of NUL alone is a value in it.
-    plain = [plain_block(block) for block in blocks] if work.job.source.kind == "topic" else blocks
+    by_inbox = work.job.source.kind == "topic"
+    plain = [plain_block(block) for block in blocks] if written.refused and by_inbox else blocks
     refused = {at: _error(work, plain, rows[at], decision) for at, decision in written.refused.items()}
     await work.record(list(refused.values()))
     ends = list(accumulate(len(good.numbers) for good in checked))

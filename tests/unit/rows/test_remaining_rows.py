@@ -1,4 +1,4 @@
-"""The count that ends a rollback: what other programs have copied is no row of the job that is left."""
+"""The count at the end of a rollback leaves out the documents that other programs have copied."""
 
 from __future__ import annotations
 
