@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from control.budget import counted, overspent
-from control.creation.inspection import INSPECTED_ROWS, explained, pause_reason
+from control.creation.inspection import INSPECTED_ROWS, explained, looks_at_rows, pause_reason
 from control.door.senders import is_asked
 from control.errors import Rejected
 from control.machine.context import Context
@@ -110,7 +110,8 @@ def plan_for(job: Job, events: Sequence[Event]) -> Plan | None:
         return ReadFile(dataset=job.dataset, source=job.retry, mode=job.mode, numbered=True, **common)
     match job.source.kind:
         case "file":
-            ahead = 0 if job.inspection == "none" else INSPECTED_ROWS
+            looked_at = job.inspection != "none" and looks_at_rows(job.source, job.options)
+            ahead = INSPECTED_ROWS if looked_at else 0
             return ReadFile(dataset=job.dataset, source=job.source, mode=job.mode, ahead_rows=ahead, **common)
         case "query":
             return CutExport(

@@ -198,8 +198,8 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     ),
     Transition(RolledBack, (S.ROLLING_BACK,), S.ROLLED_BACK, WORKER, "has counted that no row is left", (UndoChecked,)),
     Transition(
-        RolledBack, (S.ROLLING_BACK,), S.ROLLED_BACK, AGENT, "knows that the job never started",
-        upon=(TerminateJob, RollbackJob),
+        RolledBack, (S.ROLLING_BACK,), S.ROLLED_BACK, AGENT, "knows that the job has not been allowed to write a row",
+        upon=(TerminateJob, RollbackJob, LanesRested),
     ),
     Transition(Failed, (*_APPLYING, *_UNDOING), S.FAILED, READER, "can't read the source to its end", (InputFailed,)),
     Transition(Failed, (*_APPLYING, *_UNDOING), S.FAILED, WORKER, "can't go on with it", (WorkFailed,)),

@@ -9,6 +9,7 @@ from typing import Final
 from schemas.bounds import JOB_ID_PATTERN
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_HOUR_MS: Final = 3_600_000
 JOB_ID = re.compile(JOB_ID_PATTERN)
 """What any job id must look like; services that produce CreateJob themselves may choose their own."""
 
@@ -20,6 +21,19 @@ def _base32(number: int, length: int) -> str:
 def new_job_id(at_ms: int, random_bits: int) -> str:
     """A new job's id: 16 characters, the first 9 of them the time in milliseconds, the rest from 35 random bits."""
     return _base32(at_ms, 9) + _base32(random_bits, 7)
+
+
+def is_new(job_id: str, at_ms: int) -> bool:
+    """Whether an id is like those that `new_job_id` makes at this time, give or take an hour.
+
+    No job had it before. An id that follows from a key or a dry run, or that a service has chosen, may be an old one.
+    """
+    if len(job_id) != 16 or not set(job_id) <= set(_ALPHABET):
+        return False
+    made = 0
+    for sign in job_id[:9]:
+        made = made * 32 + _ALPHABET.index(sign)
+    return abs(made - at_ms) < _HOUR_MS
 
 
 def job_id_for_start(dry_run: str) -> str:

@@ -331,8 +331,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     judged; spent: the job paused itself for its errors; waived: it was resumed after that, and does not pause for
     errors again."""
     inspection: Literal["none", "due", "done", "suspicious", "waived"] = "none"
-    """Whether a worker has looked at the first rows. Due: no row is written before that; suspicious: the job pauses
-    itself for what the first rows look like; waived: it was resumed after that."""
+    """Whether a worker has looked at the first rows, and whether the job's id is free of an earlier job's rows. Due: no
+    row is written before that; suspicious: the job pauses itself for what the first rows look like; waived: it was
+    resumed after that."""
     suspicion: Suspicion | None = None
     """The accident that the first rows look like."""
     reason: str | None = None

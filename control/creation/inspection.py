@@ -1,9 +1,10 @@
-"""Whether a job's first rows are looked at before one is written, and what follows from what they look like. Pure."""
+"""What is looked at before a job's first row is written, and what follows from what is found. Pure."""
 
 from __future__ import annotations
 
 from control.budget import probe_rows, watched
-from schemas.job import Job
+from schemas.ids import is_new
+from schemas.job import Job, Options, Source
 from schemas.messages.commands import CreateJob
 from schemas.messages.formats import INSPECTION_FORMAT, WRITE_MODES
 from schemas.suspicion import Suspicion
@@ -14,13 +15,27 @@ OWN_ROWS = 1000
 """If an organisation has this many rows of the dataset, a suspicion pauses the job unless the job says otherwise."""
 
 
-def to_inspect(command: CreateJob) -> bool:
-    """Whether the first rows of the new job are to be looked at. Rows of a topic come in any order, so none wait."""
-    return command.source.kind == "file" and command.options.suspicions != "off"
+def to_inspect(command: CreateJob, at: int) -> bool:
+    """Whether something is to be looked at before the first row of a job is written that is made at this time."""
+    source, options = command.source, command.options
+    return looks_at_rows(source, options) or looks_for_earlier(command.job_id, source, options, at)
+
+
+def looks_at_rows(source: Source, options: Options) -> bool:
+    """Whether the first rows are looked at. Those of a topic come in any order."""
+    return source.kind == "file" and options.suspicions != "off"
+
+
+def looks_for_earlier(job_id: str, source: Source, options: Options, created_at: int) -> bool:
+    """Whether there may be rows of an earlier job with the id of this one, which the control table has forgotten since.
+
+    The new job's rows would count as written where the earlier one's are, and its rollback would take those out.
+    """
+    return source.kind != "query" and not options.dry_run and not is_new(job_id, created_at)
 
 
 def awaits_inspection(job: Job) -> bool:
-    """Whether no row of the job may be written yet, since its first rows have not been looked at."""
+    """Whether no row of the job has been written, nor may be, since what is to be looked at before has not been."""
     return job.inspection == "due" and job.phase == "apply" and job.run == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from control.budget import counted, overspent, probed, watched
 from control.creation.admission import makes_file
+from control.creation.inspection import awaits_inspection
 from control.machine.context import Context
 from control.machine.totals import settled, summed
 from control.predicates import pausing
@@ -54,7 +55,7 @@ def rollback(job: Job, context: Context, force: bool = False) -> tuple[Event, ..
         last_row = max(last_row, job.applied.last_row)
     if last_row and not makes_file(job.operation, context.catalog):
         return (RollbackStarted(last_row, force),)
-    if job.started_at is None:
+    if job.started_at is None or awaits_inspection(job):  # it has not been allowed to write a row
         return (RollbackStarted(0), RolledBack())
     # A worker removes the file of an export as a whole before it counts. Of the other jobs no lane has counted a row,
     # but a worker that died before its checkpoint may have written some: a worker counts them.

@@ -45,12 +45,13 @@ def made(
     later = command.start_at if command.start_at is not None and command.start_at > context.at else None
     sealed = context.catalog.sealing and command.source.kind != "query"
     # A control agent that does not know the time to start would start the job at once.
+    inspected = to_inspect(command, context.at)
     needs = max(
         WRITE_MODES if mode is not None and len(kind.modes) > 1 else 0,
         IMAGE_GROUPS if mode in RESTORING else 0,
         TIMERS if later is not None else 0,
         SEALED_FORMAT if sealed else 0,
-        INSPECTION_FORMAT if to_inspect(command) else 0,
+        INSPECTION_FORMAT if inspected else 0,
     )
     created = Job(
         id=command.job_id,
@@ -77,7 +78,7 @@ def made(
         exclusive_key=key,
         # Rows come by a topic in any order: the first rows may be the last to come, so no row waits for them.
         budget="open" if command.options.max_errors is None or command.source.kind == "topic" else "probing",
-        inspection="due" if to_inspect(command) else "none",
+        inspection="due" if inspected else "none",
     )
     if command.draft:
         return (Created(replace(created, state=S.DRAFT, draft=True)),)

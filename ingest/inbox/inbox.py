@@ -185,6 +185,8 @@ class Inbox:
             self._open[job_id] = job
         else:
             self._open.pop(job_id, None)
+        if job is None:
+            self._given_up.pop(job_id, None)  # its id may come again
 
 
 class InboxThread:

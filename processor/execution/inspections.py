@@ -1,6 +1,7 @@
-"""The first rows of a job, looked at before one is written: by the worker that has its first block, once in each epoch.
+"""What is looked at before a job's first row is written: by the worker that owns partition 0, once in each epoch.
 
-The first block lies on partition 0, and carries a copy of the rows behind it. Until the control agent has taken in the
+It looks whether the job's id is free of an earlier job's rows, and what the first rows of its file look like. The
+first block lies on partition 0, and carries a copy of the rows behind it. Until the control agent has taken in the
 report, the lanes of the job give out no block (`rows_within` in control/creation/inspection.py). Nothing is written
 meanwhile, so no pause has to wait for it. What depends on the organisation's own rows alone is done while that block
 is on its way: as soon as the state shows that the job has started.
@@ -17,9 +18,10 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from control.creation.inspection import INSPECTED_ROWS, awaits_inspection
+from control.creation.inspection import INSPECTED_ROWS, awaits_inspection, looks_at_rows, looks_for_earlier
 from control.jobtable import JobTable
 from processor.errors import CannotGoOnError, FencedError
+from processor.execution.earlier_job import require_free_id
 from processor.execution.failures import JobFailures
 from processor.execution.own_rows import fields_of, own_rows, with_found
 from processor.execution.searching import SharedSearches
@@ -118,12 +120,16 @@ class Inspections:
         try:
             with self.failures.failing_only(job):
                 _, work = await self.works.for_conclusion(job)
-                own = await self._own_rows(work)
-                value = await first
-                if value is None:
-                    return
-                suspicion = await self._looked_at(work, self._opened(value), own)
-                report = RowsInspected(job_id=job.id, epoch=job.epoch, suspicion=suspicion, own_rows=own.known)
+                if looks_for_earlier(job.id, job.source, job.options, job.created_at):
+                    await require_free_id(work)
+                report = RowsInspected(job_id=job.id, epoch=job.epoch)
+                if looks_at_rows(job.source, job.options):
+                    own = await self._own_rows(work)
+                    value = await first
+                    if value is None:
+                        return
+                    suspicion = await self._looked_at(work, self._opened(value), own)
+                    report = replace(report, suspicion=suspicion, own_rows=own.known)
                 await self.publisher.publish("reports", job.id.encode(), encode(report))
         except FencedError:
             pass  # the job is paused, or partition 0 belongs to another worker by now

@@ -72,7 +72,7 @@ class JobStates:
         self._scheduler.forget(job_id)
         self._inspections.drop(job_id)
         self._batches.traces.pop(job_id, None)
-        self._checkpoints.drop(self._lanes.drop_job(job_id, job.run if job else None))
+        self._checkpoints.drop(job_id, self._lanes.drop_job(job_id, job.run if job else None))
         if job is not None and job.options.dry_run and self._swept:
             self._background.start(self._conclusions.sweep())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from control.budget import overspent, watched
 from control.creation.inspection import rows_within
@@ -26,6 +27,20 @@ Record = tuple[TopicName, bytes, bytes | None, int | None]
 FLUSH_SECONDS = 0.05
 """How long changes are gathered before they are written; what a pause or a probe waits for is written at once."""
 PROGRESS_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class _Reported:
+    """Partitions that were reported of one job, in one epoch or run."""
+
+    number: int = -1
+    partitions: set[int] = field(default_factory=set)
+
+    def within(self, number: int) -> set[int]:
+        """Those of this epoch or run; none yet, if it has just begun."""
+        if self.number != number:
+            self.number, self.partitions = number, set()
+        return self.partitions
 
 
 class Checkpoints:
@@ -53,8 +68,8 @@ class Checkpoints:
         self._dirty: set[Lane] = set()
         self._unacknowledged: list[Acknowledgeable] = []
         self._tombstones: list[Record] = []
-        self._rested: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
-        self._done: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+        self._rested: defaultdict[str, _Reported] = defaultdict(_Reported)
+        self._done: defaultdict[str, _Reported] = defaultdict(_Reported)
         self._counted: defaultdict[str, dict[int, LaneTotals]] = defaultdict(dict)
         self._stopping: set[str] = set()
         self._changed: set[str] = set()
@@ -90,12 +105,17 @@ class Checkpoints:
             self._urgent.set()
         else:
             self._stopping.discard(job.id)
-            if self._lanes.done(job, self._done[job.id, job.run]):
+            if self._lanes.done(job, self._done[job.id].within(job.run)):
                 self._urgent.set()
         self._due.set()
 
-    def drop(self, lanes: list[Lane]) -> None:
-        """Delete the records of lanes that are over."""
+    def drop(self, job_id: str, lanes: list[Lane]) -> None:
+        """The job has ended, or has left the table: delete the records of these lanes, and forget what was reported.
+
+        Its id may come again.
+        """
+        self._rested.pop(job_id, None)
+        self._done.pop(job_id, None)
         for lane in lanes:
             self._dirty.discard(lane)
             self._tombstones.append(("lanes", lane_key(lane.job_id, lane.partition, lane.phase), None, lane.partition))
@@ -180,7 +200,7 @@ class Checkpoints:
             job = self._jobs.get(job_id)
             if job is None or not halting(job):
                 continue
-            seen = self._rested[job.id, job.epoch]
+            seen = self._rested[job.id].within(job.epoch)
             # A lane that has changed since its record was written waits for the next one: the proof must not be ahead
             # of the record.
             behind = {lane.partition for lane in self._dirty if lane.job_id == job_id}
@@ -199,7 +219,7 @@ class Checkpoints:
             if counts := self._news_of_counts(job, counts_due):
                 self._counted[job.id].update(counts)
                 reports.append(("reports", job.id.encode(), encode(LanesCounted(job_id=job.id, lanes=counts)), None))
-            seen = self._done[job.id, job.run]
+            seen = self._done[job.id].within(job.run)
             done = self._lanes.done(job, seen)
             if done:
                 seen.update(done)

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from schemas.job import Input, LaneTotals, Source, State
-from schemas.messages.commands import FileFinished, LanesDone, RollbackJob, UndoChecked, WorkFailed
+from schemas.messages.commands import FileFinished, LanesDone, RollbackJob, RowsInspected, UndoChecked, WorkFailed
 from schemas.messages.events import JobEvent
 from schemas.messages.plans import UndoRows
 from tests.control_world import SOME, World, at, input_ended, lanes_done, rested, upload, world_in
@@ -48,7 +48,10 @@ def test_terminate_takes_the_rows_out_until_a_count_finds_none() -> None:
 
 def test_rows_that_no_checkpoint_knows_of_are_counted_before_a_job_is_rolled_back() -> None:
     """A worker that dies between Elasticsearch's answer and its checkpoint leaves rows that are in no lane's totals."""
-    world = world_in(State.TERMINATING)
+    world = World()
+    world.create()
+    world.send(RowsInspected(job_id="j1", epoch=world.job().epoch))
+    world.terminate()
     plans = len(world.plans)
     world.rest(totals=NONE)
     assert world.state is State.ROLLING_BACK

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from control.creation.inspection import rows_within
-from schemas.job import Job, LaneTotals, Source, State
+from control.creation.inspection import looks_for_earlier, rows_within
+from schemas.ids import job_id_for_key, job_id_for_start, new_job_id
+from schemas.job import Job, LaneTotals, Options, Source, State
 from schemas.messages.commands import RowsInspected
 from schemas.messages.plans import ReadFile
 from schemas.suspicion import Suspicion
-from tests.control_world import World, input_ended, lanes_done, rested, upload
+from schemas.topics import DAY_MS
+from tests.control_world import World, at, input_ended, lanes_done, rested, upload
 
 EXCHANGED = Suspicion(
     kind="exchanged",
@@ -51,15 +53,55 @@ def test_a_probe_of_row_errors_comes_after_it() -> None:
     assert rows_within(inspected(world)) == 1000
 
 
-@pytest.mark.parametrize(
+NOT_LOOKED_AT = pytest.mark.parametrize(
     ("options", "source"),
     [({"suspicions": "off"}, Source(path="uploads/j1.csv")), ({}, Source(kind="topic"))],
     ids=["who does not want it", "rows that come in any order"],
 )
+
+
+@NOT_LOOKED_AT
 def test_others_do_not_wait(options: dict[str, Any], source: Source) -> None:
     world = World()
+    job_id = new_job_id(at(0), 7)
+    world.send(replace(upload(job_id, **options), source=source))
+    assert (world.job(job_id).inspection, rows_within(world.job(job_id))) == ("none", None)
+
+
+@NOT_LOOKED_AT
+def test_an_id_that_an_earlier_job_may_have_had_is_looked_for_before_the_first_row(
+    options: dict[str, Any], source: Source
+) -> None:
+    world = World()
     world.send(replace(upload("j1", **options), source=source))
-    assert (world.job().inspection, rows_within(world.job())) == ("none", None)
+    assert rows_within(world.job()) == 0
+    assert not any(getattr(plan, "ahead_rows", 0) for plan in world.plans), "no row is looked at"
+    assert rows_within(inspected(world)) is None
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    [job_id_for_key("ada", "nightly"), job_id_for_start("j0"), "crm-17", new_job_id(at(0) - 30 * DAY_MS, 7), "0" * 16],
+)
+def test_ids_that_can_come_again(job_id: str) -> None:
+    file, nothing = Source(path="people.csv"), Options(suspicions="off")
+    assert looks_for_earlier(job_id, file, nothing, at(0))
+    assert not looks_for_earlier(job_id, Source(kind="query"), nothing, at(0)), "an export writes no rows"
+    assert not looks_for_earlier(job_id, file, replace(nothing, dry_run=True), at(0))
+
+
+@pytest.mark.parametrize("keep_rows", [False, True])
+def test_a_job_that_was_not_allowed_to_write_takes_nothing_out(keep_rows: bool) -> None:
+    """Rows with its id are an earlier job's: no worker counts them, and no reader plans to take them out."""
+    world = World()
+    world.send(replace(upload("j1"), source=Source(kind="topic")))
+    plans = len(world.plans)
+    world.fail("an earlier job had this id")
+    world.terminate(keep_rows=keep_rows)
+    world.rest(totals=LaneTotals())
+    world.rollback()
+    assert world.state is State.ROLLED_BACK
+    assert len(world.plans) == plans
 
 
 @pytest.mark.parametrize(
