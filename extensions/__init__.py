@@ -1,4 +1,4 @@
-"""All that an operation of one's own imports; docs/operations.md shows one.
+"""All that an operation of one's own imports; docs/custom-operations.md shows one.
 
 `INTERFACE` is the version of this module. An operation names the version that it is written for (``interface = 1``;
 one that names none counts as 1), and each process refuses at its start an operation that names a higher one.

@@ -36,8 +36,8 @@ OTHER_PHONES = [{**team, "manager_phone": f"+31 10 555 020{place}"} for place, t
 
 
 def page_code() -> tuple[str, str]:
-    """The operation that docs/operations.md shows, and the test of it."""
-    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    """The operation that docs/custom-operations.md shows, and the test of it."""
+    page = (ROOT / "docs" / "custom-operations.md").read_text("utf-8")
     operation, test = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
     return operation, test
 
@@ -45,7 +45,7 @@ def page_code() -> tuple[str, str]:
 def rephone() -> Any:
     """An instance of the page's operation."""
     names: dict[str, Any] = {}
-    exec(compile(page_code()[0], "docs/operations.md", "exec"), names)
+    exec(compile(page_code()[0], "docs/custom-operations.md", "exec"), names)
     return names["Rephone"]()
 
 

@@ -37,7 +37,7 @@ class _Reported:
     partitions: set[int] = field(default_factory=set)
 
     def within(self, number: int) -> set[int]:
-        """Those of this epoch or run; none yet, if it has just begun."""
+        """The partitions of this epoch or run; none yet, if it has just begun."""
         if self.number != number:
             self.number, self.partitions = number, set()
         return self.partitions

@@ -61,7 +61,7 @@ EVENTS: Final[dict[str, str]] = {
     "migrate.done": "`migrate` has ended; with the number of differences that are left.",
     "migrate.differs": "A topic or an index is not as the settings say.",
 }
-"""Name -> what it means. docs/operations-guide.md has the same table; a test compares."""
+"""Name -> what it means. docs/runbook.md has the same table; a test compares."""
 
 
 def as_event(name: str, **fields: Any) -> dict[str, Any]:

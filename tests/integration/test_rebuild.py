@@ -63,7 +63,7 @@ def test_deleted_reports_come_back_as_they_were(cluster: Cluster, people: People
 def test_after_the_loss_of_elasticsearch_all_comes_back_that_is_promised(
     cluster: Cluster, people: People, organisation: str
 ) -> None:
-    """Reports from the topics, rows from the stored file; docs/operations-guide.md says so."""
+    """Reports from the topics, rows from the stored file; docs/runbook.md says so."""
     settings, file = cluster.settings, people(300)
     job_id = cluster.upload(file, organisation)
     cluster.wait_state(job_id, "COMPLETED")

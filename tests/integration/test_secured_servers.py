@@ -233,7 +233,7 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
 def test_the_credentials_of_kafka_and_elasticsearch_rotate_while_a_job_runs(
     secured: Secured, tmp_path: Path, people: People, certificates: Certificates
 ) -> None:
-    """As docs/operations-guide.md has it: the new ones are added, each process restarts, the old ones are removed."""
+    """As docs/runbook.md has it: the new ones are added, each process restarts, the old ones are removed."""
     prefix, rows = f"r{free_port()}", 3000
     both = tmp_path / "authorities.pem"
     another = subprocess.run(

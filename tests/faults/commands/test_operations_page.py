@@ -1,4 +1,4 @@
-"""docs/operations.md: the operation that it shows is loaded, runs on real servers, pauses, and is taken back."""
+"""docs/custom-operations.md: the operation that it shows is loaded, runs on real servers, pauses, and is taken back."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def copy_kafka(servers: Servers, to: Path) -> None:
 
 
 def snapshot(settings: Settings, servers: Servers, name: str) -> None:
-    """Of Elasticsearch, as docs/operations-guide.md has it."""
+    """Of Elasticsearch, as docs/runbook.md has it."""
     folder = (servers.layout.elasticsearch / "snapshots").resolve()
     with elasticsearch(settings) as client:
         repository = {"type": "fs", "settings": {"location": str(folder)}}

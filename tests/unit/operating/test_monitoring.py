@@ -27,7 +27,7 @@ from tests.places import ROOT
 
 RULES = yaml.safe_load((ROOT / "monitoring" / "alerts.yaml").read_text("utf-8"))
 DASHBOARD = json.loads((ROOT / "monitoring" / "dashboard.json").read_text("utf-8"))
-GUIDE = ROOT / "docs" / "operations-guide.md"
+GUIDE = ROOT / "docs" / "runbook.md"
 
 ADDED = {"instance", "job"}
 """Labels that Prometheus puts on each series."""
@@ -104,7 +104,7 @@ def test_every_alert_has_an_entry_of_the_guide() -> None:
     assert sorted(headings) == sorted(rule["alert"] for rule in alerts())
     for rule in alerts():
         assert rule["labels"]["severity"] in ("warning", "critical") and rule["annotations"]["summary"]
-        assert rule["annotations"]["runbook"] == f"docs/operations-guide.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
 
 
 def test_prometheus_takes_the_rules() -> None:

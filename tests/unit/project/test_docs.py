@@ -94,6 +94,18 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
+def test_decisions_are_listed_and_say_what_has_replaced_them() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = (folder / "README.md").read_text("utf-8")
+    for record in sorted(folder.glob("[0-9]*.md")):
+        number, text = record.name[:4], record.read_text("utf-8")
+        title = text.partition("\n")[0].removeprefix(f"# {number} ")
+        assert f"| [{number}]({record.name}) | {title} |" in listed, record.name
+        for before in re.findall(r"^(?:This r|R)eplaces [^\n]*?\[(\d{4})\]", text, re.MULTILINE):
+            (old,) = folder.glob(f"{before}-*.md")
+            assert f"[{number}]({record.name})" in old.read_text("utf-8"), f"{old.name} does not name {record.name}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_that_are_named_exist(page: Path) -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]

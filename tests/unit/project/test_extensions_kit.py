@@ -58,7 +58,7 @@ def test_the_operation_of_the_page_imports_one_module() -> None:
 def test_every_name_of_the_interface_is_there() -> None:
     assert len(extensions.__all__) == len(set(extensions.__all__))
     assert all(hasattr(extensions, name) for name in extensions.__all__)
-    assert extensions.INTERFACE == 1, "docs/operations.md and the changelog tell of another one"
+    assert extensions.INTERFACE == 1, "docs/custom-operations.md and the changelog tell of another one"
 
 
 class Notes:

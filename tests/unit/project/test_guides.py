@@ -1,4 +1,4 @@
-"""docs/deploying.md and docs/operations-guide.md name only what exists: settings, topics, ports, options, files."""
+"""docs/deploying.md and docs/runbook.md name only what exists: settings, topics, ports, options, files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.settings import Settings
 from schemas.topics import TopicName
 from tests.places import ROOT
 
-GUIDES = {name: (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("deploying", "operations-guide")}
+GUIDES = {name: (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("deploying", "runbook")}
 COMPOSE = (ROOT / "docker-compose.yml").read_text("utf-8")
 
 
@@ -127,7 +127,7 @@ def test_every_secret_is_one_of_the_manifests(guide: str) -> None:
 
 def test_every_topic_of_the_guides_exists() -> None:
     topics = set(get_args(TopicName))
-    text = GUIDES["operations-guide"]
+    text = GUIDES["runbook"]
     named = set(re.findall(r"the topics? `([a-z-]+)`", text)) | set(re.findall(r"`([a-z-]+)` of `[a-z-]+`, ", text))
     named |= set(re.findall(r"`retention\.ms` of `([a-z-]+)`, `([a-z-]+)`", text)[0])
     assert named <= topics
@@ -141,6 +141,6 @@ def test_every_role_of_the_table_is_a_command() -> None:
 
 def test_every_answer_of_the_comparison_is_explained() -> None:
     """The guide's table has a line for each kind, but for files, keys and results, which share one."""
-    (table,) = re.findall(r"\| it says \| what happened \|\n\|---\|---\|\n((?:\|.*\n)+)", GUIDES["operations-guide"])
+    (table,) = re.findall(r"\| it says \| what happened \|\n\|---\|---\|\n((?:\|.*\n)+)", GUIDES["runbook"])
     kinds = len(MEANINGS) - 2 + 1  # and that all agree
     assert table.count("\n") == kinds
