@@ -1,4 +1,4 @@
-"""A test kit for operations of one's own: what docs/custom-operations.md promises, tried without servers or against real ones.
+"""A test kit for operations of one's own: what docs/custom-operations.md promises, with servers or without.
 
 With pytest::
 

@@ -16,7 +16,7 @@ from typing import Any
 from processor.validation.parsing import BadValueError, Convert, Reading, reading
 from schemas.descriptors.dates import moment
 from schemas.descriptors.fields import Field
-from schemas.descriptors.shapes import LONGEST_VALUE
+from schemas.descriptors.shapes import longest, own_pattern, shortest, too_high, too_low
 
 __all__ = ["BadValueError", "Column", "compile_column"]
 
@@ -151,7 +151,7 @@ class Column:
 
 def compile_column(field: Field) -> Column:
     """The checks that a field's type, format and constraints stand for."""
-    how = reading(field)
+    how, own = reading(field), own_pattern(field)
     convert = how.convert
     if field.minimum is not None or field.maximum is not None:
         convert = _bounded(convert, field)
@@ -165,11 +165,11 @@ def compile_column(field: Field) -> Column:
         required=field.required,
         reading=how,
         convert=convert,
-        pattern=re.compile(field.pattern) if field.pattern else None,
-        pattern_reason=field.pattern_reason or f"does not match the pattern {field.pattern}",
+        pattern=None if own is None else own.pattern,
+        pattern_reason="" if own is None else own.reason,
         choices=choices,
-        min_length=field.min_length or 0,
-        max_length=field.max_length if field.max_length is not None else LONGEST_VALUE,
+        min_length=shortest(field),
+        max_length=longest(field),
         missing=frozenset(field.missing),
         shape_decides=how.shape is not None
         and not (field.pattern or field.enum)
@@ -213,9 +213,9 @@ def _bounded(convert: Convert | None, field: Field) -> Convert:
         value = text if convert is None else convert(text)
         measured = measure(value)
         if low is not None and measured < low:
-            raise BadValueError(f"is less than {field.minimum}, the least allowed")
+            raise BadValueError(too_low(field.minimum))
         if high is not None and measured > high:
-            raise BadValueError(f"is more than {field.maximum}, the most allowed")
+            raise BadValueError(too_high(field.maximum))
         return value
 
     return check

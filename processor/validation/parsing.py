@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from schemas.descriptors.dates import DATE, PLAIN_DATETIME, require_offset, stored_date, stored_datetime
-from schemas.descriptors.fields import Field
+from schemas.descriptors.fields import MOST_DIGITS, Field
 from schemas.descriptors.shapes import EMAIL, PHONE, plain_number, shape_of
 
 Convert = Callable[[str], Any]
@@ -22,7 +22,6 @@ UNAMBIGUOUS = (
     *("%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%d %b %Y %H:%M:%S", "%d %b %Y %H:%M", "%a, %d %b %Y %H:%M:%S %z"),
 )
 """Further ways of format ``any``: year first, or the month by its English name. 01/02/2026 would have to be guessed."""
-DIGITS = 18
 _OUTLINE = re.compile(r"^0000-00-00T00:00:00(?:\.0{1,6})?Z?\Z")
 """The outline of a time that has no offset in figures, or is in UTC."""
 _EXAMPLE = datetime(2026, 1, 31, 10, 20, 30, tzinfo=UTC)
@@ -87,8 +86,8 @@ def _numbers(field: Field, shape: re.Pattern[str], reason: str) -> Reading:
         found = shape.match(text)
         assert found is not None, "the shape is checked first"
         plain = found[1] + found[2].replace(field.group_char, "").replace(field.decimal_char, ".")
-        if whole and len(plain) > DIGITS + len(found[1]):
-            raise BadValueError(f"has more than {DIGITS} digits")
+        if whole and len(plain) > MOST_DIGITS + len(found[1]):
+            raise BadValueError(f"has more than {MOST_DIGITS} digits")
         return int(plain) if whole else _number(plain)
 
     return Reading(convert, shape, reason)

@@ -87,7 +87,7 @@ _CONSTRAINTS = frozenset({"required", "unique", "pattern", "enum", "minimum", "m
 _VALUES: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "boolean": (bool,)}
 """Type -> what its values are in JSON, where they are no texts."""
 _SAMPLE = "2024-12-31T13:45:56.000123+05:30"
-_DIGITS = 18
+MOST_DIGITS = 18
 """Digits of a whole number, at most."""
 _SHOWN = 80
 """Characters of a refused value that a message quotes."""
@@ -306,8 +306,8 @@ def _require_value(where: str, kind: str, name: str, value: Any) -> None:
             stored(value)
         except ValueError as error:
             raise DatasetError(f"{where}: {name} {shown(value)} is no {kind}; write it as 2026-01-31") from error
-    if kind == "integer" and abs(value) >= 10**_DIGITS:
-        raise DatasetError(f"{where}: {name} {shown(value)} has more than {_DIGITS} digits")
+    if kind == "integer" and abs(value) >= 10**MOST_DIGITS:
+        raise DatasetError(f"{where}: {name} {shown(value)} has more than {MOST_DIGITS} digits")
     if kind == "number" and not _finite(value):
         raise DatasetError(f"{where}: {name} {shown(value)} is too large for a number")
 

@@ -6,15 +6,15 @@ import re
 from typing import Final, NamedTuple
 
 from schemas.descriptors.dates import DATE, DATETIME
-from schemas.descriptors.fields import Field
+from schemas.descriptors.fields import MOST_DIGITS, Field
 
 EMAIL: Final = re.compile(r"^[^@\s,;<>()\[\]\\\"]++@[^@\s.,;<>()]++(?:\.[^@\s.,;<>()]++)+\Z")
 """Deliberately wide: one @, a dotted domain, no spaces. Only sending a message proves an address."""
 PHONE: Final = re.compile(r"^\+?[0-9(][0-9 ().\-/]{3,30}[0-9]\Z")
-INTEGER: Final = re.compile(r"^[+-]?\d{1,18}\Z")
+INTEGER: Final = re.compile(rf"^[+-]?\d{{1,{MOST_DIGITS}}}\Z")
 NUMBER: Final = re.compile(r"^[+-]?(\d++\.?\d*+|\.\d++)([eE][+-]?\d{1,3})?\Z")
 LONGEST_VALUE: Final = 32_000
-"""Characters of a value whose field has no maxLength."""
+"""Characters of a value whose field has no maxLength, at most."""
 
 
 class Shape(NamedTuple):
@@ -39,6 +39,33 @@ def shape_of(field: Field) -> Shape | None:
             return Shape(DATETIME, "is not a date and time; write it YYYY-MM-DDTHH:MM:SSZ")
         case _:
             return None
+
+
+def shortest(field: Field) -> int:
+    """Characters of a value, at least."""
+    return field.min_length or 0
+
+
+def longest(field: Field) -> int:
+    """Characters of a value, at most."""
+    return LONGEST_VALUE if field.max_length is None else field.max_length
+
+
+def own_pattern(field: Field) -> Shape | None:
+    """The pattern that the descriptor gives, which the whole text has to match; None: it gives none."""
+    if not field.pattern:
+        return None
+    return Shape(re.compile(field.pattern), field.pattern_reason or f"does not match the pattern {field.pattern}")
+
+
+def too_low(least: object) -> str:
+    """What is wrong with a value below the least one."""
+    return f"is less than {least}, the least allowed"
+
+
+def too_high(most: object) -> str:
+    """What is wrong with a value above the highest one."""
+    return f"is more than {most}, the most allowed"
 
 
 def plain_number(field: Field) -> bool:

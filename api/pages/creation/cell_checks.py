@@ -6,15 +6,14 @@ a browser can't check (dates in other formats, a pattern with Python's own signs
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from api.pages.creation.browser_patterns import browser_pattern
 from schemas.descriptors.datasets import Dataset
 from schemas.descriptors.fields import Field
 from schemas.descriptors.modes import MERGING, Mode
-from schemas.descriptors.shapes import LONGEST_VALUE, plain_number, shape_of
+from schemas.descriptors.shapes import longest, own_pattern, plain_number, shape_of, shortest, too_high, too_low
 
 
 def checks_of(dataset: Dataset, mode: Mode, *, keeps: bool) -> dict[str, dict[str, Any]]:
@@ -34,15 +33,15 @@ def _rules(field: Field, lenient: bool) -> dict[str, Any]:
         "type": field.type,
         "required": field.required and not lenient,
         "missing": field.missing,
-        "shortest": field.min_length or 0,
-        "longest": field.max_length if field.max_length is not None else LONGEST_VALUE,
+        "shortest": shortest(field),
+        "longest": longest(field),
         "patterns": list(_patterns(field)),
         "choices": field.enum,
         "words": [field.true_values, field.false_values] if field.type == "boolean" else None,
         "iso": field.type in ("date", "datetime") and field.format == "default",
         "number": None,
-        "least": _bound(field.minimum, "less", "least"),
-        "most": _bound(field.maximum, "more", "most"),
+        "least": _bound(field.minimum, too_low),
+        "most": _bound(field.maximum, too_high),
     }
     if numeric and shape is not None and not plain_number(field):
         found["number"] = {"source": browser_pattern(shape.pattern), "group": field.group_char}
@@ -50,18 +49,13 @@ def _rules(field: Field, lenient: bool) -> dict[str, Any]:
     return found
 
 
-def _bound(value: Any, than: str, which: str) -> dict[str, Any] | None:
-    return None if value is None else {"value": value, "reason": f"is {than} than {value}, the {which} allowed"}
+def _bound(value: Any, beyond: Callable[[object], str]) -> dict[str, Any] | None:
+    return None if value is None else {"value": value, "reason": beyond(value)}
 
 
 def _patterns(field: Field) -> Iterable[tuple[str, str]]:
     """Pairs of a pattern that the whole text has to match, and what is wrong with one that does not."""
-    shape = shape_of(field)
-    told = [] if shape is None else [(shape.pattern, shape.reason)]
-    if field.pattern:
-        reason = field.pattern_reason or f"does not match the pattern {field.pattern}"
-        told.append((re.compile(field.pattern), reason))
-    for pattern, reason in told:
-        source = browser_pattern(pattern)
-        if source is not None:
-            yield f"^(?:{source})$", reason
+    for shape in (shape_of(field), own_pattern(field)):
+        source = None if shape is None else browser_pattern(shape.pattern)
+        if shape is not None and source is not None:
+            yield f"^(?:{source})$", shape.reason
