@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from control.outbox import Written
 from control.timers import due, timer_of
-from processor.execution.timers import AGAIN_SECONDS, Timers
+from processor.execution.timers import AGAIN_SECONDS, MOST_SENT, Timers
 from runtime.clock import Clock
 from schemas.job import State
 from schemas.messages.codec import decode
@@ -143,6 +143,36 @@ def test_the_worker_appends_what_is_due_again_only_after_a_while() -> None:
     owns = True
     run(timers.look())
     assert len(sent) == 3, "a successor knows nothing of what was appended"
+
+
+def test_of_many_timers_of_one_time_some_are_appended_and_the_others_when_these_have_had_their_effect() -> None:
+    world, clock, sent = World(), Ticking(), list[Command]()
+    names = [f"j{number:03d}" for number in range(2 * MOST_SENT + 5)]
+    for name in reversed(names):
+        world.send(replace(upload(name, dry_run=True), start_at=at(10_000 + int(name[1:]))))
+
+    async def publish(records: Sequence[Written]) -> None:
+        sent.extend(decode(record.value, Command) for record in records)
+
+    timers = Timers(world.jobs, publish, lambda: True, clock.clock())
+    clock.now = at(20_000)
+    while len(world.log) < 20_000:
+        world.log.append(b"")
+    run(timers.look())
+    run(timers.look())
+    assert [command.job_id for command in sent] == names[:MOST_SENT], "those that are due for the longest time"
+    for command in sent[:7]:
+        world.send(command)
+    run(timers.look())
+    assert [command.job_id for command in sent[MOST_SENT:]] == names[MOST_SENT : MOST_SENT + 7]
+    clock.seconds += AGAIN_SECONDS
+    run(timers.look())
+    assert [command.job_id for command in sent[MOST_SENT + 7 :]] == names[7 : MOST_SENT + 7], "once more"
+    for _ in range(3):
+        for command in sent:
+            world.send(command)
+        run(timers.look())
+    assert all(world.job(name).state is S.RUNNING for name in names), "none is forgotten"
 
 
 def test_a_job_of_a_newer_version_waits_for_a_worker_that_understands_it() -> None:
