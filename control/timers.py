@@ -43,10 +43,14 @@ def asked_time(request: Request) -> int | None:
             return None
 
 
-def time_problem(request: Request, now: int) -> str | None:
-    """Why a request can't have the time that it asks for; None: it can, or asks for none."""
+def time_problem(request: Request, job: Job | None, now: int) -> str | None:
+    """Why a request can't have the time that it asks for; None: it can, or asks for none. `job`: the one that it names,
+    if it is there.
+
+    The creation of a job that is there has had its time judged: it comes again, perhaps once that time has gone by.
+    """
     at = asked_time(request)
-    if at is None:
+    if at is None or (job is not None and isinstance(request, CreateJob | StartJob)):
         return None
     name = "resume_at" if isinstance(request, PauseJob) else "start_at"
     if at < now - _LATE_MS:

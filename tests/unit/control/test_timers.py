@@ -12,9 +12,9 @@ from control.outbox import Written
 from control.timers import due, timer_of
 from processor.execution.timers import AGAIN_SECONDS, MOST_SENT, Timers
 from runtime.clock import Clock
-from schemas.job import State
+from schemas.job import Source, State
 from schemas.messages.codec import decode
-from schemas.messages.commands import Command, PauseJob, ResumeJob, SetRate, TerminateJob, TimerDue
+from schemas.messages.commands import Command, PauseJob, ResumeJob, SetRate, StartJob, TerminateJob, TimerDue
 from schemas.messages.formats import FORMAT
 from schemas.topics import DAY_MS
 from tests.control_world import World, at, run, upload
@@ -111,6 +111,57 @@ def test_a_time_that_can_not_be_is_refused(resume_at: int, words: str) -> None:
     assert world.state is S.RUNNING
 
 
+def later(world: World, offset: int) -> World:
+    """The same, when the next command has this offset and its time."""
+    world.log += [b""] * (offset - len(world.log))
+    return world
+
+
+def _dry(world: World) -> None:
+    world.create("dry", dry_run=True)
+    world.complete("dry")
+
+
+CREATIONS: list[Any] = [
+    upload(),
+    upload(dry_run=True),
+    replace(upload(), draft=True, source=Source(name="people.csv")),
+    StartJob(job_id="j1", dry_run="dry"),
+]
+
+
+@pytest.mark.parametrize("creation", CREATIONS)
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_creation_that_comes_again_when_its_time_has_gone_by_is_the_same_request(
+    creation: Any, has_begun: bool
+) -> None:
+    world = World()
+    _dry(world)
+    asked = replace(creation, start_at=at(50))
+    world.send(asked)
+    if has_begun:
+        later(world, 50)
+        for timer in due(world.jobs, at(50)):
+            world.send(timer)
+    before, told = world.job(), len(world.history)
+    world = later(world, 5000)
+    world.send(asked)
+    assert world.history[told:] == []
+    assert replace(world.job(), command_offset=before.command_offset) == before
+    changed = {"dry_run": "else"} if isinstance(creation, StartJob) else {"organisation": "else"}
+    world.send(replace(creation, start_at=at(40), **changed))
+    assert world.rejection().code in (404, 409), "of another one the time is no matter either"
+
+
+@pytest.mark.parametrize("creation", CREATIONS)
+def test_a_time_that_has_gone_by_makes_no_job(creation: Any) -> None:
+    world = World()
+    _dry(world)
+    later(world, 5000).send(replace(creation, start_at=at(50)))
+    assert world.rejection().code == 400 and "has gone by" in world.rejection().message
+    assert world.jobs.get("j1") is None
+
+
 class Ticking:
     """A clock that stands until it is set."""
 
@@ -156,8 +207,7 @@ def test_of_many_timers_of_one_time_some_are_appended_and_the_others_when_these_
 
     timers = Timers(world.jobs, publish, lambda: True, clock.clock())
     clock.now = at(20_000)
-    while len(world.log) < 20_000:
-        world.log.append(b"")
+    later(world, 20_000)
     run(timers.look())
     run(timers.look())
     assert [command.job_id for command in sent] == names[:MOST_SENT], "those that are due for the longest time"
