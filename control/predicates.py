@@ -64,6 +64,12 @@ def held(job: Job) -> bool:
     return pausing(job) or job.state in PAUSES
 
 
+def paused_since(job: Job) -> int | None:
+    """When the job's pause began; None: it has none, or that is not known. A job that is paused has been since its last
+    lane was proved to have stopped."""
+    return job.state_since if job.state is State.PAUSING or job.state in PAUSES else None
+
+
 def halting(job: Job) -> bool:
     """Whether the control agent waits for proof that the job's lanes have stopped."""
     return job.state in (State.TERMINATING, State.FAILED) or pausing(job)

@@ -13,11 +13,11 @@ from control.timers import due, timer_of
 from processor.execution.timers import AGAIN_SECONDS, MOST_SENT, Timers
 from runtime.clock import Clock
 from schemas.job import Source, State
-from schemas.messages.codec import decode
+from schemas.messages.codec import decode, encode
 from schemas.messages.commands import Command, PauseJob, ResumeJob, SetRate, StartJob, TerminateJob, TimerDue
 from schemas.messages.formats import FORMAT
 from schemas.topics import DAY_MS
-from tests.control_world import World, at, run, upload
+from tests.control_world import World, at, rested, run, upload, world_in
 
 S = State
 
@@ -101,7 +101,7 @@ def test_a_job_made_for_a_time_can_be_started_before_or_terminated() -> None:
 
 @pytest.mark.parametrize(
     ("resume_at", "words"),
-    [(at(0) - 120_000, "has gone by"), (at(0) + 14 * DAY_MS, "at most 13 days ahead")],
+    [(at(0) - 120_000, "has gone by"), (at(0) + 14 * DAY_MS, "at most 13 days after")],
 )
 def test_a_time_that_can_not_be_is_refused(resume_at: int, words: str) -> None:
     world = World()
@@ -109,6 +109,56 @@ def test_a_time_that_can_not_be_is_refused(resume_at: int, words: str) -> None:
     world.send(PauseJob(job_id="j1", resume_at=resume_at))
     assert words in world.rejection().message
     assert world.state is S.RUNNING
+
+
+HELD: dict[str, Any] = {
+    "pausing": lambda: world_in(S.PAUSING),
+    "paused": lambda: world_in(S.PAUSED),
+    "rollback paused": lambda: world_in(S.ROLLBACK_PAUSED),
+    "proved late": lambda: proved_after(world_in(S.PAUSING), DAY_MS // 2),
+}
+
+
+def send_at(world: World, when: int, command: Command) -> None:
+    """Have a command carried out whose record is of this time."""
+    world.log.append(encode(command))
+    run(world.agent.handle(len(world.log) - 1, when, b"j1", world.log[-1]))
+
+
+def proved_after(world: World, length: int) -> World:
+    send_at(world, (world.job().state_since or 0) + length, rested(world.job()))
+    return world
+
+
+@pytest.mark.parametrize("way", list(HELD))
+@pytest.mark.parametrize("hours", [1, 24, 300, 311])
+def test_a_pause_is_not_longer_than_rows_are_kept_however_often_its_time_is_set(way: str, hours: int) -> None:
+    world = HELD[way]()
+    asked_at = next(record.at for record in world.history if getattr(record, "event", "") == "PauseRequested")
+    since, pause = world.job().state_since, PauseJob(job_id="j1", by="ada")
+    for step in range(1, 40 * 24 // hours + 1):
+        now = since + step * hours * 3_600_000
+        for ahead in (13 * DAY_MS, 6 * DAY_MS, 3_600_000):
+            before, wanted = world.job().resume_at, now + ahead
+            send_at(world, now, replace(pause, resume_at=wanted))
+            may_be = wanted <= since + 13 * DAY_MS
+            assert world.job().resume_at == (wanted if may_be else before)
+            if not may_be:
+                assert (
+                    world.rejection().code == 400
+                    and "at most 13 days after the pause begins" in world.rejection().message
+                )
+        assert (world.job().resume_at or 0) < asked_at + 14 * DAY_MS
+    send_at(world, since + 50 * DAY_MS, pause)
+    assert world.job().resume_at is None, "without a time it may stay"
+
+
+def test_a_job_that_has_gone_on_meanwhile_may_be_paused_for_as_long_again() -> None:
+    world = world_in(S.PAUSED)
+    since = world.job().state_since or 0
+    send_at(world, since + 12 * DAY_MS, ResumeJob(job_id="j1"))
+    send_at(world, since + 13 * DAY_MS, PauseJob(job_id="j1", resume_at=since + 25 * DAY_MS))
+    assert world.job().resume_at == since + 25 * DAY_MS
 
 
 def later(world: World, offset: int) -> World:
