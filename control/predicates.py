@@ -70,6 +70,11 @@ def paused_since(job: Job) -> int | None:
     return job.state_since if job.state is State.PAUSING or job.state in PAUSES else None
 
 
+def paused_itself(job: Job) -> bool:
+    """Whether the job is paused, or about to be, for its row errors or for what its first rows look like."""
+    return held(job) and job.phase == "apply" and (job.budget == "spent" or job.inspection == "suspicious")
+
+
 def halting(job: Job) -> bool:
     """Whether the control agent waits for proof that the job's lanes have stopped."""
     return job.state in (State.TERMINATING, State.FAILED) or pausing(job)

@@ -6,16 +6,29 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from control.outbox import Written
+from control.predicates import paused_itself
 from control.timers import due, timer_of
 from processor.execution.timers import AGAIN_SECONDS, MOST_SENT, Timers
 from runtime.clock import Clock
 from schemas.job import Source, State
 from schemas.messages.codec import decode, encode
-from schemas.messages.commands import Command, PauseJob, ResumeJob, SetRate, StartJob, TerminateJob, TimerDue
+from schemas.messages.commands import (
+    Command,
+    PauseJob,
+    ResumeJob,
+    RowsInspected,
+    SetRate,
+    StartJob,
+    TerminateJob,
+    TimerDue,
+)
 from schemas.messages.formats import FORMAT
+from schemas.suspicion import Suspicion
 from schemas.topics import DAY_MS
 from tests.control_world import World, at, rested, run, upload, world_in
 
@@ -159,6 +172,65 @@ def test_a_job_that_has_gone_on_meanwhile_may_be_paused_for_as_long_again() -> N
     send_at(world, since + 12 * DAY_MS, ResumeJob(job_id="j1"))
     send_at(world, since + 13 * DAY_MS, PauseJob(job_id="j1", resume_at=since + 25 * DAY_MS))
     assert world.job().resume_at == since + 25 * DAY_MS
+
+
+def spent(world: World) -> None:
+    world.count(0, 0, 1000)
+
+
+def suspected(world: World) -> None:
+    odd = Suspicion(kind="exchanged", columns=("name", "email"), fit=1.0, rows=1000, message="they look exchanged")
+    world.send(RowsInspected(job_id="j1", epoch=world.job().epoch, suspicion=odd, own_rows=1000))
+
+
+STOPS: dict[str, Any] = {"for its row errors": spent, "for its first rows": suspected}
+
+
+@pytest.mark.parametrize("cause", list(STOPS))
+@pytest.mark.parametrize("has_rested", [False, True])
+def test_a_job_that_has_paused_itself_takes_no_time(cause: str, has_rested: bool) -> None:
+    """It may have come between a look at the job and a pause until a time."""
+    world = World(max_errors=0)
+    world.create()
+    STOPS[cause](world)
+    if has_rested:
+        world.rest()
+    before = world.job()
+    world.send(PauseJob(job_id="j1", by="bob", reason="lunch", resume_at=at(900)))
+    refused = world.rejection()
+    assert (refused.code, world.job()) == (409, before)
+    assert before.reason and before.reason in refused.message and "resume it and then pause it" in refused.message
+    world.pause()
+    assert world.job() == replace(before, command_offset=world.job().command_offset), "without a time it is a repeat"
+    if not has_rested:
+        world.rest()
+    world.resume()
+    world.send(PauseJob(job_id="j1", by="bob", resume_at=at(900)))
+    assert (world.state, world.job().resume_at) == (S.PAUSING, at(900))
+
+
+@settings(deadline=None, max_examples=200)
+@given(steps=st.lists(st.sampled_from(["pause", "pause until", "timer", "rest", *STOPS]), max_size=12))
+def test_only_somebody_who_resumes_it_has_a_job_go_on_that_has_paused_itself(steps: list[str]) -> None:
+    world = World(max_errors=0)
+    world.create()
+    for step in steps:
+        job = world.job()
+        match step:
+            case "pause until":
+                world.send(PauseJob(job_id="j1", by="bob", resume_at=at(len(world.log) + 2)))
+            case "timer":
+                later(world, len(world.log) + 5)
+                for timer in due(world.jobs, at(len(world.log))):
+                    world.send(timer)
+            case "rest" if job.state is S.PAUSING:
+                world.rest()
+            case "pause":
+                world.pause()
+            case _ if step in STOPS:
+                STOPS[step](world)
+        assert "waived" not in (world.job().budget, world.job().inspection)
+        assert not paused_itself(world.job()) or world.job().resume_at is None
 
 
 def later(world: World, offset: int) -> World:
