@@ -95,6 +95,11 @@ def taken_out(job: Job) -> bool:
     return job.state in UNDOING or job.state is State.ROLLED_BACK
 
 
+def taking_out(job: Job) -> bool:
+    """Whether the job's rows are being taken out: now, once its lanes have stopped, or when it is resumed."""
+    return job.state in UNDOING or (job.state is State.TERMINATING and not job.keep_rows)
+
+
 def under_way(job: Job) -> bool:
     """Whether reports about the job's rows still count: it has started and is not over. A failed job may be resumed."""
     return job.state not in (State.DRAFT, State.QUEUED) and not over(job)
