@@ -19,7 +19,7 @@ from control.creation.queue import take_turns
 from control.creation.same_file import AppliedFiles
 from control.door.door import CommandRecord, Door
 from control.door.senders import BY_TOPIC, Headers, is_asked
-from control.entry import Head, head_of, job_named, readable, surplus_problem
+from control.entry import Head, job_named, readable, surplus_problem
 from control.errors import Rejected, UnwrittenError
 from control.jobtable import JobTable
 from control.machine.context import Context
@@ -192,9 +192,8 @@ class ControlAgent:
                 error,
                 extra=as_event("command.unreadable", offset=offset),
             )
-            head = head_of(value)
-            if head is not None:
-                self._carry_out(Reaction(history=(unreadable(head.job_id, str(error), context, head.type),)))
+            if named is not None and named.is_command:
+                self._carry_out(Reaction(history=(unreadable(named.job_id, str(error), context, named.type),)))
                 return
             job_id = (key or b"?")[:_KEY_BYTES].decode("utf-8", "replace")
             self._carry_out(Reaction(history=(unreadable(job_id, f"not a command: {error}", context),)))
