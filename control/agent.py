@@ -8,16 +8,18 @@ follows from commands that come together is written together (`control/outbox.py
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
-from control.creation.admission import Catalog, holder, startable
-from control.creation.same_file import applied_before
+from control.creation.admission import Catalog, holder
+from control.creation.queue import take_turns
+from control.creation.same_file import AppliedFiles
 from control.door.door import CommandRecord, Door
 from control.door.senders import BY_TOPIC, Headers, is_asked
-from control.entry import Head, head_of, job_named, readable, surplus_problem
+from control.entry import Head, job_named, readable, surplus_problem
 from control.errors import Rejected, UnwrittenError
 from control.jobtable import JobTable
 from control.machine.context import Context
@@ -43,6 +45,8 @@ SWEEP_MS = 3600 * 1000
 """How often the agent looks for jobs that ended long ago."""
 SWEEP_JOBS = 100
 """Ended jobs that the agent removes at a time, at most: the sender of the next command waits meanwhile."""
+START_JOBS = 100
+"""Queued jobs that have their turn at a time, at most, for the same reason."""
 
 
 class ControlAgent:
@@ -83,6 +87,8 @@ class ControlAgent:
         self._swept_at = 0
         self._newest_offset = -1
         """Offset of the newest command that a state has taken in: the agent has decided on all commands before it."""
+        self._turns_at: int | None = None
+        """The time of the command behind which further queued jobs have their turn; None: none has."""
 
     async def take_over(self, at: int, end: int) -> None:
         """Go on where the agent before this one stopped; `end` is the offset that the next command will have.
@@ -94,9 +100,21 @@ class ControlAgent:
             self._door.opened()
         # A state may claim an offset beyond the end of the topic. It must not hide the commands that will have it.
         self._newest_offset = max((job.command_offset for job in self._jobs if job.command_offset < end), default=-1)
-        # With the offset of the newest command: before-images are ordered by those at which their jobs have begun.
-        self._start_next(self._newest_offset, at)
+        self._start_next(at)
         await self.settle()
+
+    @property
+    def has_turns_left(self) -> bool:
+        """Whether queued jobs have their turn that have not begun: `continue_turns` goes on with them."""
+        return self._turns_at is not None
+
+    def continue_turns(self) -> bool:
+        """Have further queued jobs begin, as the next command would; answers whether there were any. Nothing shows of
+        it until it is settled."""
+        if self._turns_at is None:
+            return False
+        self._start_next(self._turns_at)
+        return True
 
     async def settle(self) -> None:
         """Write what follows from the commands that have been taken. Raises the errors of `publish`.
@@ -124,8 +142,10 @@ class ControlAgent:
                 self._states.written(job)
 
     def forget(self) -> None:
-        """Commands that have been taken and not settled are another agent's: it gets them again, and decides anew."""
+        """Commands that have been taken and not settled are another agent's: it gets them again, and decides anew. So
+        are the turns of queued jobs that are left."""
         self._outbox = Outbox()
+        self._turns_at = None
         self._states.forget()
         self._broken = False
 
@@ -172,9 +192,8 @@ class ControlAgent:
                 error,
                 extra=as_event("command.unreadable", offset=offset),
             )
-            head = head_of(value)
-            if head is not None:
-                self._carry_out(Reaction(history=(unreadable(head.job_id, str(error), context, head.type),)))
+            if named is not None and named.is_command:
+                self._carry_out(Reaction(history=(unreadable(named.job_id, str(error), context, named.type),)))
                 return
             job_id = (key or b"?")[:_KEY_BYTES].decode("utf-8", "replace")
             self._carry_out(Reaction(history=(unreadable(job_id, f"not a command: {error}", context),)))
@@ -195,8 +214,9 @@ class ControlAgent:
                 reaction = self._judged(before, command, context)
         self._carry_out(reaction)
         after = reaction.job
-        if before is not None and after is not None and holds_key(before) and not holds_key(after):
-            self._start_next(offset, at)
+        has_ended = before is not None and after is not None and holds_key(before) and not holds_key(after)
+        if has_ended or self.has_turns_left:
+            self._start_next(at)
         # The clock is asked as well: a record with a timestamp in the far future must not remove jobs.
         today = min(at, self._clock())
         if today - self._swept_at > SWEEP_MS:
@@ -280,19 +300,26 @@ class ControlAgent:
         if len(expired) <= SWEEP_JOBS:
             self._swept_at = at
 
-    def _start_next(self, offset: int, at: int) -> None:
-        context = self._context(offset, at)
-        for job in startable(self._states.not_over(), self._catalog.quotas):
+    def _start_next(self, at: int) -> None:
+        # With the offset of the newest command: before-images are ordered by those at which their jobs have begun.
+        files = AppliedFiles(self._states.of, self._catalog)
+        context = dataclasses.replace(self._context(self._newest_offset, at), applied_before=files.before)
+
+        def begin(job: Job) -> Job | None:
             if job.id in self._jobs.not_understood:
-                continue
+                return None
             try:
                 reaction = readable(start(job, context))
             except Exception:
                 log.exception("job %s can't be started", job.id, extra=as_event("job.stuck", job=job.id))
-                continue
+                return None
             self._carry_out(reaction)
-            if reaction.job is not None and not holds_key(reaction.job):
-                self._start_next(offset, at)  # it has failed instead: the next one has its turn
+            if reaction.job is not None:
+                files.add(reaction.job)
+            return reaction.job
+
+        left = take_turns(self._states.not_over(), self._catalog.quotas, begin, START_JOBS)
+        self._turns_at = at if left else None
 
     def _context(self, offset: int, at: int) -> Context:
         return Context(
@@ -302,7 +329,7 @@ class ControlAgent:
             self._catalog,
             lambda key: holder(self._states.not_over(), key),
             self._states.get,
-            lambda new: applied_before(self._states.of(new.organisation), new, self._catalog),
+            AppliedFiles(self._states.of, self._catalog).before,
             self._states.of,
             self._states.not_over,
         )

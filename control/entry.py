@@ -29,10 +29,13 @@ class Head(msgspec.Struct, frozen=True):
         """Whether readers and workers alone may send it. Who sends rows to the inbox says how many there are, too."""
         return self.type in REPORTS and (self.type != InputEnded.__name__ or self.input is not None)
 
+    @property
+    def is_command(self) -> bool:
+        """Whether this version knows commands of this type."""
+        return self.type in _COMMANDS
 
-_NAMES = frozenset(kind.__name__ for kind in get_args(Command))
 
-
+_COMMANDS = frozenset(kind.__name__ for kind in get_args(Command))
 REPORTS = frozenset(kind.__name__ for kind in get_args(Report | TimerDue))
 """The names of the reports. Those of a newer version are unknown, and so are its requests: both are refused."""
 
@@ -44,15 +47,6 @@ def job_named(data: bytes | None) -> Head | None:
     except UndecodableError:
         return None
     return head
-
-
-def head_of(data: bytes | None) -> Head | None:
-    """The job and the type of the command that a record names; None: they can't be read either."""
-    try:
-        head: Head = decode(data, Head)
-    except UndecodableError:
-        return None
-    return head if head.type in _NAMES else None
 
 
 def surplus_problem(data: bytes, command: Command) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from control.errors import Rejected
-from control.predicates import held
+from control.predicates import held, paused_itself
 from control.transitions import moved_by
 from schemas.descriptors.modes import RESTORING
 from schemas.job import Job, State
@@ -86,7 +86,7 @@ def legality(job: Job, request: Request) -> Answer | Rejected:
         if job.purging and moved:
             return Rejected(409, f"job {job.id} is being purged; wait until that is over", {"state": job.state})
     if isinstance(request, PauseJob) and held(job):
-        return "already" if request.resume_at == job.resume_at else "move"
+        return _timed(job, request)
     if isinstance(request, ResumeJob) and job.state is S.QUEUED and job.start_at is not None:
         return "move"
     if isinstance(request, TerminateJob) and job.state in _ALREADY[kind] and request.keep_rows != job.keep_rows:
@@ -116,6 +116,21 @@ def legality(job: Job, request: Request) -> Answer | Rejected:
     if job.state in _ALREADY[kind]:
         return "already"
     return _refused(job, request)
+
+
+def _timed(job: Job, request: PauseJob) -> Answer | Rejected:
+    """A pause of a job that is paused: it sets or cancels the time at which the job goes on. To go on waives what a job
+    has paused itself for, and the sender may not have seen that."""
+    if request.resume_at == job.resume_at:
+        return "already"
+    if request.resume_at is None or not paused_itself(job):
+        return "move"
+    return Rejected(
+        409,
+        f"job {job.id} has paused itself, and goes on only when somebody resumes it: {job.reason or 'look at it'}. "
+        f"If it is to wait until a time nevertheless, resume it and then pause it until that time",
+        {"state": job.state},
+    )
 
 
 def _forced(job: Job) -> Answer | Rejected:

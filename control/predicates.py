@@ -64,6 +64,17 @@ def held(job: Job) -> bool:
     return pausing(job) or job.state in PAUSES
 
 
+def paused_since(job: Job) -> int | None:
+    """When the job's pause began; None: it has none, or that is not known. A job that is paused has been since its last
+    lane was proved to have stopped."""
+    return job.state_since if job.state is State.PAUSING or job.state in PAUSES else None
+
+
+def paused_itself(job: Job) -> bool:
+    """Whether the job is paused, or about to be, for its row errors or for what its first rows look like."""
+    return held(job) and job.phase == "apply" and (job.budget == "spent" or job.inspection == "suspicious")
+
+
 def halting(job: Job) -> bool:
     """Whether the control agent waits for proof that the job's lanes have stopped."""
     return job.state in (State.TERMINATING, State.FAILED) or pausing(job)
@@ -82,6 +93,11 @@ def terminated(job: Job) -> bool:
 def taken_out(job: Job) -> bool:
     """Whether the job's rows are taken out, or about to be."""
     return job.state in UNDOING or job.state is State.ROLLED_BACK
+
+
+def taking_out(job: Job) -> bool:
+    """Whether the job's rows are being taken out: now, once its lanes have stopped, or when it is resumed."""
+    return job.state in UNDOING or (job.state is State.TERMINATING and not job.keep_rows)
 
 
 def under_way(job: Job) -> bool:

@@ -57,7 +57,8 @@ One that is DRAFT waits for its file, and is terminated `SLUICE_DRAFT_HOURS` aft
 While a rollback is about to pause (`halting`), `pause` is a repeat and `resume` is refused.
 
 A `pause` with another time to go on (`resume_at`) than a paused job has sets this time, and one without a time cancels
-it. A job that was made for a later time (`start_at`) is QUEUED until then; `resume` starts it before.
+it; a job that has paused itself takes no time. A job that was made for a later time (`start_at`) is QUEUED until then;
+`resume` starts it before.
 
 ## Events
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from control.predicates import held, pausing
+from control.predicates import held, paused_since, pausing
+from runtime.text.formatting import iso_time
 from schemas.job import Job, State
 from schemas.messages.commands import CreateJob, PauseJob, Request, StartJob, TimerDue
 from schemas.topics import DAY_MS
 
 LONGEST_PAUSE_MS: Final = 13 * DAY_MS
-"""Kafka keeps a job's rows for 14 days."""
+"""From the beginning of the pause, however often its time is set. Kafka keeps a job's rows for 14 days; a day of them
+is for what pausing takes."""
 LATEST_START_MS: Final = 366 * DAY_MS
 _LATE_MS: Final = 60_000
 """A time that has gone by this recently was meant: the request was on its way."""
@@ -43,19 +45,31 @@ def asked_time(request: Request) -> int | None:
             return None
 
 
-def time_problem(request: Request, now: int) -> str | None:
-    """Why a request can't have the time that it asks for; None: it can, or asks for none."""
+def time_problem(request: Request, job: Job | None, now: int) -> str | None:
+    """Why a request can't have the time that it asks for; None: it can, or asks for none. `job`: the one that it names,
+    if it is there.
+
+    The creation of a job that is there has had its time judged: it comes again, perhaps once that time has gone by.
+    """
     at = asked_time(request)
-    if at is None:
+    if at is None or (job is not None and isinstance(request, CreateJob | StartJob)):
         return None
     name = "resume_at" if isinstance(request, PauseJob) else "start_at"
     if at < now - _LATE_MS:
         return f"{name} has gone by already; name a time to come, or leave it out"
-    if name == "resume_at" and at > now + LONGEST_PAUSE_MS:
-        return "resume_at is at most 13 days ahead, as rows are kept for 14 days; pause it without a time"
+    if isinstance(request, PauseJob) and at > (last := _latest_resume(job, now)):
+        return (
+            f"resume_at is at most 13 days after the pause begins, here {iso_time(last)}, as rows are kept for 14; "
+            f"name an earlier time, or leave it out: the job then goes on when somebody resumes it"
+        )
     if at > now + LATEST_START_MS:
         return f"{name} is at most 366 days ahead"
     return None
+
+
+def _latest_resume(job: Job | None, now: int) -> int:
+    since = None if job is None else paused_since(job)
+    return (now if since is None else since) + LONGEST_PAUSE_MS
 
 
 def due(jobs: Iterable[Job], now: int) -> list[TimerDue]:

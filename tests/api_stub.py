@@ -29,7 +29,7 @@ from api.webhooks.posting import Message
 from api.webhooks.store import WebhookStore
 from api.webhooks.trying import Trials
 from control.creation.admission import Catalog, Kind, holder
-from control.creation.same_file import applied_before
+from control.creation.same_file import AppliedFiles
 from control.machine.context import Context
 from control.principals.keys import new_key
 from control.reaction import react
@@ -38,7 +38,7 @@ from runtime.datasets import load_datasets
 from runtime.files.storage import open_storage
 from runtime.settings import Settings
 from schemas.descriptors.modes import MODES
-from schemas.job import ENDED, Input, LaneTotals, RestedLane
+from schemas.job import ENDED, Input, Job, LaneTotals, RestedLane
 from schemas.messages.codec import decode, encode
 from schemas.messages.commands import Command, InputEnded, LanesDone, LanesRested
 from schemas.messages.events import CommandRejected, History
@@ -93,6 +93,10 @@ class StubLog:
     def react(self, offset: int) -> None:
         command = self.sent[offset]
         jobs = self.live.view.jobs
+
+        def jobs_of(organisation: str) -> list[Job]:
+            return [job for job in jobs.values() if job.organisation == organisation]
+
         context = Context(
             offset=offset,
             at=1_790_000_000_000 + offset,
@@ -100,9 +104,9 @@ class StubLog:
             catalog=self.catalog,
             holder=lambda key: holder(jobs.values(), key),
             find=jobs.get,
-            jobs_of=lambda _: jobs.values(),
+            jobs_of=jobs_of,
             not_over=lambda: [job for job in jobs.values() if job.state not in ENDED],
-            applied_before=lambda new: applied_before(jobs.values(), new, self.catalog),
+            applied_before=AppliedFiles(jobs_of, self.catalog).before,
         )
         effect = react(jobs.get(command.job_id), command, context)
         for record in effect.history:

@@ -11,7 +11,7 @@ from control.creation.admission import Catalog, makes_file
 from control.creation.starting import real_job
 from control.errors import Rejected
 from control.moves import legality
-from control.predicates import held
+from control.predicates import held, paused_itself
 from schemas.job import Job, Source, State
 from schemas.messages.commands import Request, RetryErrors, SetRate, StartJob
 from schemas.policies.principals import Role
@@ -29,7 +29,7 @@ def available_actions(job: Job, catalog: Catalog, role: Role = Role.ADMIN) -> fr
     found = {name for name in ALL if role.covers(ROLES.get(name, Role.OPERATOR)) and _moves(job, name)}
     if "terminate" in found and not makes_file(job.operation, catalog):
         found.add("keep-rows")
-    if held(job):
+    if held(job) and not paused_itself(job):
         found.add("timer")
     if job.ended_at is not None and job.source.kind == "file" and job.source.sha256 is not None:
         found.add("again")

@@ -59,7 +59,8 @@ async def submit(log: CommandLog, live: JobFeed, command: Command, timeout: floa
             agent does not answer.
     """
     if isinstance(command, Request):
-        problem, late = request_problem(command), time_problem(command, now_ms())
+        job = live.view.jobs.get(command.job_id)
+        problem, late = request_problem(command), time_problem(command, job, now_ms())
         if problem is not None:
             raise refused(problem)
         if late is not None:

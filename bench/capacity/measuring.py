@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from control.creation.admission import Catalog, holder, startable
+from control.creation.admission import Catalog, holder
 from control.creation.kinds import BUILT_IN
+from control.creation.queue import take_turns
 from control.creation.quotas import usage_of
-from control.creation.same_file import applied_before
+from control.creation.same_file import AppliedFiles
 from control.jobtable import JobTable
 from control.timers import due
 from runtime.datasets import load_datasets
@@ -128,9 +129,9 @@ def _commands() -> list[Figure]:
 
     def look(jobs: JobTable) -> None:
         usage_of(new.organisation, jobs.of(new.organisation))
-        applied_before(jobs.of(new.organisation), new, catalog)
+        AppliedFiles(jobs.of, catalog).before(new)
         holder(jobs.not_over(), "organisation=another,dataset=people")
-        startable(jobs.not_over(), catalog.quotas)
+        take_turns(jobs.not_over(), catalog.quotas, lambda job: job, 1)
 
     return [
         Figure("own_job_us", _seconds(lambda: look(own)) / KEPT_JOBS * 1e6, "µs"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -23,7 +22,7 @@ from csvfile.text.encodings import encoding_named, is_utf8
 from schemas.descriptors.datasets import Dataset
 from schemas.descriptors.modes import MERGING, Mode
 from schemas.ids import SHORT_NAME, SHORT_NAME_RULE
-from schemas.job import BUSY, COLUMN_OPTIONS, FORMAT_OPTIONS, BlockLimits, Job, Options, State, given
+from schemas.job import COLUMN_OPTIONS, FORMAT_OPTIONS, BlockLimits, Job, Options, given
 from schemas.messages.commands import CreateJob
 from schemas.policies.quotas import QuotaBook
 
@@ -241,20 +240,3 @@ def exclusive_key(command: CreateJob, catalog: Catalog) -> str | None:
 def holder(jobs: Iterable[Job], key: str) -> str | None:
     """The id of the job that holds this exclusive key; None: it is free."""
     return next((job.id for job in jobs if job.exclusive_key == key and holds_key(job)), None)
-
-
-def startable(jobs: Iterable[Job], quotas: QuotaBook) -> list[Job]:
-    """The queued jobs that may start now, the oldest of each exclusive key, as many as their organisation may have."""
-    known = list(jobs)
-    taken = {job.exclusive_key for job in known if holds_key(job) and job.exclusive_key}
-    running = Counter(job.organisation for job in known if job.state in BUSY)
-    chosen = []
-    waiting = (job for job in known if job.state is State.QUEUED and job.start_at is None)
-    for job in sorted(waiting, key=lambda job: (job.created_at, job.id)):
-        full = running[job.organisation] >= quotas.of(job.organisation).jobs_running
-        if job.exclusive_key not in taken and not full:
-            chosen.append(job)
-            running[job.organisation] += 1
-            if job.exclusive_key:
-                taken.add(job.exclusive_key)
-    return chosen

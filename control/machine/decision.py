@@ -26,7 +26,7 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
     problem = request_problem(command) if isinstance(command, Request) else None
     if problem is not None:
         return problem
-    late = time_problem(command, context.at) if isinstance(command, Request) else None
+    late = time_problem(command, job, context.at) if isinstance(command, Request) else None
     if late is not None:
         return Rejected(400, late)
     if isinstance(command, CreateJob):

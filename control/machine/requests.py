@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from control.creation.admission import makes_file
 from control.creation.limits import source_problem
@@ -18,7 +18,7 @@ from control.machine.consequences import all_rested, consequences, rollback
 from control.machine.context import Context
 from control.machine.creations import busy_message, file_received, turn
 from control.machine.evolution import evolve_all
-from control.predicates import held, pausing
+from control.predicates import held, holds_key, pausing, taking_out
 from control.timers import timer_of
 from runtime.text.formatting import iso_time
 from schemas.job import Job, State
@@ -49,6 +49,7 @@ from schemas.messages.events import (
 )
 
 S = State
+_ROLL_BACK_THEN: Final = "wait for it or terminate it, then roll back"
 
 
 def moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | Rejected:
@@ -65,7 +66,7 @@ def moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | R
         case TerminateJob():
             return _terminate(job, request, context)
         case RollbackJob():
-            busy = _another_restores(job, context)
+            busy = _another_restores(job, context, _ROLL_BACK_THEN)
             if busy is not None:
                 return busy
             # A rollback that has failed begins anew, as resolute as it was: blocks of the old one may be lost.
@@ -92,7 +93,7 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
     if job.state is S.FAILED and job.phase == "apply" and (full := _quota_problem(job, context)) is not None:
         return full
     if job.state is S.FAILED and job.phase == "undo":
-        busy = _another_restores(job, context)
+        busy = _another_restores(job, context, _ROLL_BACK_THEN)
         if busy is not None:
             return busy
     resumed: tuple[Event, ...] = (Resumed(),)
@@ -113,19 +114,25 @@ def _start_now(job: Job, context: Context) -> tuple[Event, ...]:
     return (TimerSet(None), *turn(job, context)) if free else (TimerSet(None),)
 
 
-def _another_restores(job: Job, context: Context) -> Rejected | None:
-    """Why documents can't be given back, or taken out, now: another job may write over them, or gives them back."""
-    holder = context.holder(job.exclusive_key) if job.exclusive_key and job.mode is not None else None
-    if holder is None or holder == job.id:
+def _another_restores(job: Job, context: Context, advice: str) -> Rejected | None:
+    """Why documents can't be given back, or taken out, now: another job may write over them, or gives them back.
+
+    `advice`: what to do about it.
+    """
+    if not job.exclusive_key or job.mode is None:
         return None
-    other = context.find(holder)
-    if not job.restores and not (other is not None and other.restores and other.phase == "undo"):
+    beside = (other for other in context.not_over() if other.exclusive_key == job.exclusive_key and holds_key(other))
+    busy = next(
+        (other for other in beside if other.id != job.id and (job.restores or (other.restores and taking_out(other)))),
+        None,
+    )
+    if busy is None:
         return None
     return Rejected(
         409,
-        f"job {holder} of organisation {job.organisation} is at work on dataset {job.dataset}, and documents are not "
-        f"given back meanwhile: wait for it or terminate it, then roll back",
-        {"job_id": holder},
+        f"job {busy.id} of organisation {job.organisation} is at work on dataset {job.dataset}, and documents are not "
+        f"given back meanwhile: {advice}",
+        {"job_id": busy.id},
     )
 
 
@@ -178,6 +185,11 @@ def _quota_problem(job: Job, context: Context) -> Rejected | None:
 def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event, ...] | Rejected:
     if request.keep_rows and makes_file(job.operation, context.catalog):
         return Rejected(400, f"job {job.id} makes a file, and half of one is not kept: terminate it without keep_rows")
+    if not request.keep_rows and job.started_at is not None:
+        advice = f"pause job {job.id} until that is over, or terminate it with its rows kept (keep_rows; --keep-rows)"
+        busy = _another_restores(job, context, advice)
+        if busy is not None:
+            return busy
     requested: tuple[Event, ...] = (TerminationRequested(request.keep_rows),)
     # Nothing of a queued or a paused job is in flight: no further proof is needed.
     if job.state in (S.DRAFT, S.QUEUED):

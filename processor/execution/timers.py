@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from control.jobtable import JobTable
@@ -14,6 +15,9 @@ from schemas.messages.codec import encode
 LOOK_SECONDS: Final = 0.5
 AGAIN_SECONDS: Final = 5.0
 """A command that has had no effect by then is appended once more: the clocks of two machines may differ."""
+MOST_SENT: Final = 250
+"""Commands that are appended and have had no effect yet, at most. Where ten thousand jobs wait, each takes the control
+agent some 20 ms: people do not wait behind all of them, and none is appended again before it has had its turn."""
 
 
 class Timers:
@@ -42,9 +46,11 @@ class Timers:
         now = self._clock.monotonic()
         # Those of a newer version's jobs wait for a worker that understands them.
         ours = (job for job in self._jobs.not_over() if job.id not in self._jobs.not_understood)
-        commands = {(command.job_id, command.due_at): command for command in due(ours, self._clock.now_ms())}
+        first = sorted(due(ours, self._clock.now_ms()), key=lambda command: command.due_at)
+        commands = {(command.job_id, command.due_at): command for command in first}
         self._sent = {key: at for key, at in self._sent.items() if key in commands and now - at < AGAIN_SECONDS}
-        news = {key: command for key, command in commands.items() if key not in self._sent}
+        waiting = ((key, command) for key, command in commands.items() if key not in self._sent)
+        news = dict(islice(waiting, MOST_SENT - len(self._sent)))
         if news:
             self._sent.update(dict.fromkeys(news, now))
             await self._publish([Written("reports", one.job_id.encode(), encode(one)) for one in news.values()])

@@ -1,6 +1,7 @@
 """Hands commands to the control agent in their order, and acknowledges them once what follows from them is written.
 
-Commands that come while others are being written are written together, after them.
+Commands that come while others are being written are written together, after them. If more queued jobs have their turn
+than begin with one command, the others follow, whether or not a command comes.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from control.agent import ControlAgent
@@ -70,6 +72,10 @@ class CommandIntake:
             await self._woken.wait()
             self._woken.clear()
             await self.settle()
+            if self._control.has_turns_left:
+                async with self.commanding:
+                    if self._control.continue_turns():
+                        self._woken.set()
 
     async def settle(self) -> None:
         """Write and acknowledge what has been decided on. Raises as `run`."""
@@ -90,15 +96,15 @@ class CommandIntake:
         async with self.commanding:
             if lost:
                 self._forget()
-            try:
+            with suppress(UnwrittenError):  # its next owner gets them again
                 await self.settle()
-            except UnwrittenError:  # its next owner gets them again
-                self._forget()
+            self._forget()
 
     async def take_over(self, at: int, end: int) -> None:
         """Have the agent take over, with `commanding` held; see there."""
         self._forget()
         await self._control.take_over(at, end)
+        self._woken.set()
 
     def _forget(self) -> None:
         self._taken.clear()

@@ -155,7 +155,7 @@ class Admission:
             start_at=time_in("start_at", asked.start_at),
             draft=_draft_of(asked) is not None,
         )
-        late = time_problem(command, now_ms())
+        late = time_problem(command, self.made, now_ms())
         if late is not None:
             raise invalid(late)
         problem = creation_problem(command, self.catalog)

@@ -7,13 +7,19 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from starlette.testclient import TestClient
 
 from api.readmodel import command_log as command_module
-from schemas.job import Input, LaneTotals, RestedLane
-from schemas.messages.commands import FileFinished, InputAdvanced, InputEnded, LanesDone, LanesRested
+from api.readmodel.seen import JobSeen
+from control.creation.repeats import request_digest
+from runtime.clock import now_ms
+from runtime.text.formatting import iso_time
+from schemas.job import Input, LaneTotals, RestedLane, State
+from schemas.messages.commands import CreateJob, FileFinished, InputAdvanced, InputEnded, LanesDone, LanesRested
 from tests.api_stub import CATALOG, PEOPLE, ROW, StubLog, make_job, stub
 
 
@@ -116,6 +122,30 @@ def test_a_repeat_with_the_same_key_returns_the_first_job(served: Served, tmp_pa
     assert other.status_code == 422
     assert "another file" in other.json()["error"]["message"]
     assert len(files(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("way", ["file", "inbox", "again"])
+def test_a_repeat_returns_the_first_job_once_its_time_to_start_has_gone_by(served: Served, way: str) -> None:
+    client, log = served
+    other = make_job(client, key="other").json()["id"]
+
+    def made(**more: Any) -> Any:
+        if way == "file":
+            return make_job(client, organisation="acme", key="nightly", **more)
+        source = "topic" if way == "inbox" else {"job": other}
+        body = {"operation": "upload", "dataset": "people", "organisation": "acme", "source": source, **more}
+        return client.post("/v1/jobs", json=body, headers={"Idempotency-Key": "nightly"})
+
+    first = made(start_at=iso_time(now_ms() + 3_600_000))
+    assert (first.status_code, first.json()["state"]) == (201, "QUEUED"), first.text
+    job, asked = log.live.view.jobs[first.json()["id"]], log.sent[-1]
+    assert isinstance(asked, CreateJob)
+    then = replace(asked, start_at=1_767_225_600_000)  # as if it had been asked for a while ago
+    began = replace(job, request=request_digest(then), start_at=None, state=State.RUNNING)
+    log.live.take([JobSeen(job.id, replace(began, command_offset=job.command_offset + 1))])
+    again = made(start_at="2026-01-01T00:00:00Z")
+    assert (again.status_code, again.json().get("id")) == (201, job.id), again.text
+    assert made(start_at="2026-01-01T00:00:01Z").status_code == 422, "that is another request"
 
 
 def test_a_repeat_while_the_first_is_under_way_waits_for_its_answer(served: Served, tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from control.creation.admission import creation_problem, exclusive_key, holder, startable
+from control.creation.admission import creation_problem, exclusive_key, holder
 from schemas.job import BUSY, Format, Job, Options, Source, State
 from schemas.messages.commands import CreateJob
-from schemas.policies.quotas import QuotaBook
 from tests.control_world import CATALOG, World, upload, world_in
 
 EXPORT = CreateJob(
@@ -193,21 +192,6 @@ def _job(name: str, state: State, created_at: int, key: str | None = "k") -> Job
         partitions=2,
         exclusive_key=key,
     )
-
-
-def test_the_oldest_queued_job_of_each_key_is_next() -> None:
-    queued = State.QUEUED
-    jobs = [
-        _job("b", queued, 2),
-        _job("a", queued, 2),
-        _job("late", queued, 9),
-        _job("held", queued, 1, "taken"),
-        _job("at-work", State.PAUSED, 0, "taken"),
-        _job("free", queued, 5, None),
-        _job("free-too", queued, 6, None),
-        _job("over", State.COMPLETED, 0),
-    ]
-    assert [job.id for job in startable(jobs, QuotaBook())] == ["a", "free", "free-too"]
 
 
 @pytest.mark.parametrize("state", State)

@@ -83,6 +83,14 @@ def test_a_rollback_that_is_about_to_pause_offers_nothing() -> None:
     )
 
 
+@pytest.mark.parametrize("stopped", [{"budget": "spent"}, {"inspection": "suspicious"}])
+@pytest.mark.parametrize("state", [State.PAUSING, State.PAUSED])
+def test_a_time_is_offered_for_a_paused_job_unless_it_has_paused_itself(state: State, stopped: dict[str, Any]) -> None:
+    assert "timer" in available_actions(some_job(state), CATALOG)
+    assert "timer" not in available_actions(some_job(state, **stopped), CATALOG)
+    assert "timer" in available_actions(some_job(State.ROLLBACK_PAUSED, phase="undo", **stopped), CATALOG)
+
+
 @pytest.mark.parametrize("state", State)
 def test_every_state_has_words_and_a_page(served: Served, state: State) -> None:
     client, log = served

@@ -103,8 +103,8 @@ def test_files_may_leave_out_columns_where_documents_keep_their_values() -> None
     assert match_columns(("size",), TEAMS, Wanted(key_only=True)).missing == ("team",)
 
 
-def context(holder: str | None = None) -> Context:
-    return Context(9, 9, 2, CATALOG, lambda _: holder)
+def context(*others: Job) -> Context:
+    return Context(9, 9, 2, CATALOG, lambda _: None, not_over=lambda: others)
 
 
 def ended(mode: Any, **more: Any) -> Job:
@@ -117,15 +117,16 @@ def ended(mode: Any, **more: Any) -> Job:
 
 
 def test_a_job_that_gives_documents_back_takes_its_turn() -> None:
-    refused = decide(ended("upsert"), RollbackJob(job_id="j"), context("other"))
+    """More of it is in tests/unit/control/test_restoring.py."""
+    other = ended("create", id="other", state=State.RUNNING)
+    refused = decide(ended("upsert"), RollbackJob(job_id="j"), context(other))
     assert isinstance(refused, Rejected) and refused.code == 409
     assert refused.details == {"job_id": "other"}
-    assert not isinstance(decide(ended("create"), RollbackJob(job_id="j"), context("other")), Rejected)
-    assert not isinstance(decide(ended("upsert"), RollbackJob(job_id="j"), context("j")), Rejected)
+    assert not isinstance(decide(ended("create"), RollbackJob(job_id="j"), context(other)), Rejected)
+    assert not isinstance(decide(ended("upsert"), RollbackJob(job_id="j"), context(replace(other, id="j"))), Rejected)
     # What is given back may have to go to images of a job that has created, and the other way round.
     giving = ended("upsert", id="other", state=State.ROLLING_BACK, phase="undo", run=1)
-    meanwhile = dataclasses.replace(context("other"), find={"other": giving}.get)
-    beside = decide(ended("create"), RollbackJob(job_id="j"), meanwhile)
+    beside = decide(ended("create"), RollbackJob(job_id="j"), context(giving))
     assert isinstance(beside, Rejected) and beside.details == {"job_id": "other"}
 
 

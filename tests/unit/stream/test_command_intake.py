@@ -9,7 +9,7 @@ import pytest
 from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 
-from control.agent import ControlAgent
+from control.agent import START_JOBS, ControlAgent
 from control.errors import UnwrittenError
 from control.jobtable import JobTable
 from control.outbox import Written
@@ -151,6 +151,51 @@ def test_what_a_takeover_that_was_broken_off_has_decided_is_decided_anew() -> No
         assert [job.state for job in slow.jobs] == [State.RUNNING] and f"jobs {slow.told[-1].split()[1]}" == slow.told[
             -1
         ]
+
+    asyncio.run(story())
+
+
+def queue_up(slow: Slow, count: int) -> None:
+    """Put `count` queued jobs into the table, none of which is in the way of another one."""
+    waiting = replace(world_in(State.QUEUED).job(), exclusive_key=None)
+    for number in range(count):
+        slow.jobs.put(replace(waiting, id=f"queued{number}"))
+
+
+def begun(slow: Slow) -> int:
+    return sum(job.state is State.RUNNING for job in slow.jobs)
+
+
+def test_queued_jobs_whose_turn_has_come_begin_though_no_command_comes() -> None:
+    async def story() -> None:
+        slow = Slow()
+        slow.go.set()
+        queue_up(slow, 3 * START_JOBS)
+        running = asyncio.create_task(slow.intake.run())
+        async with slow.intake.commanding:
+            await slow.intake.take_over(at(5), 5)
+            await turns()
+            assert begun(slow) == START_JOBS, "one after the other"
+        for _ in range(5):
+            await turns()
+        assert begun(slow) == 3 * START_JOBS and not slow.agent.has_turns_left
+        running.cancel()
+
+    asyncio.run(story())
+
+
+def test_no_further_job_begins_once_the_commands_may_be_another_workers() -> None:
+    async def story() -> None:
+        slow = Slow()
+        slow.go.set()
+        queue_up(slow, 3 * START_JOBS)
+        await slow.intake.take_over(at(5), 5)
+        assert slow.agent.has_turns_left
+        await slow.intake.release(lost=False)
+        running = asyncio.create_task(slow.intake.run())
+        await turns()
+        assert begun(slow) == START_JOBS
+        running.cancel()
 
     asyncio.run(story())
 
