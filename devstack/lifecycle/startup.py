@@ -14,15 +14,16 @@ from typing import Final
 
 from devstack import descriptors, processes, state
 from devstack.errors import StackError, SupervisorEndedError
+from devstack.identity import Identity
 from devstack.layout import Layout
 from devstack.lifecycle import follow
 from devstack.lifecycle.shutdown import down
-from devstack.processes import Identity
 from devstack.program import Program
 from devstack.servers import external
 from devstack.state import Addresses, Wanted
 from devstack.supervision import roles
 from devstack.supervision.supervisor import Supervisor, stop_on_signals
+from devstack.supervisor_lock import supervised
 from runtime.settings import Settings
 from runtime.text.terminal import say
 
@@ -65,18 +66,6 @@ def up(settings: Settings, detach: bool, workers: int | None = None, servers_onl
     _foreground(settings, layout)
 
 
-def supervised(layout: Layout) -> bool:
-    """Whether a supervisor runs this home."""
-    try:
-        with layout.supervisor_lock.open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 def _want(layout: Layout, workers: int | None, servers_only: bool, fresh: bool) -> None:
     """Write down what is wanted. Processes that run already stay wanted, except for workers beyond a given number."""
     before = Wanted(servers_only=True) if fresh else state.read_wanted(layout.wanted_file) or Wanted()
@@ -109,7 +98,7 @@ def _left_running(settings: Settings, layout: Layout) -> dict[str, Identity]:
     earlier = state.read_state(layout.state_file)
     left: dict[str, Identity] = {}
     if earlier and earlier.addresses == Addresses.of(settings):
-        recorded = {record.name: Identity(record.pid, record.created) for record in earlier.processes if record.pid}
+        recorded = {record.name: record.identity for record in earlier.processes if record.identity}
         left = {name: identity for name, identity in recorded.items() if identity.alive()}
     else:
         layout.state_file.unlink(missing_ok=True)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from devstack import ports, state
 from devstack.errors import StackError
+from devstack.identity import me
 from devstack.layout import Layout, write_atomically
 from devstack.lifecycle import status
-from devstack.processes import Identity, last_lines, me, stand_back, start, stop
+from devstack.processes import last_lines, stand_back, start, stop
 from devstack.program import Program
 from devstack.servers import elasticsearch_launch, lockfile, unprivileged
 from devstack.servers.cache import cache_folder
@@ -144,12 +145,6 @@ def test_no_state_or_a_broken_one_is_none(tmp_path: Path, content: str | None) -
 def test_an_unprepared_stack_is_not_ready() -> None:
     assert not State(1, 2.5, ADDRESSES, Wanted()).ready
     assert State(1, 2.5, ADDRESSES, Wanted(), prepared=True).ready
-
-
-def test_a_pid_that_is_used_again_is_another_process() -> None:
-    mine = me()
-    assert mine.alive()
-    assert not Identity(mine.pid, mine.created - 60).alive()
 
 
 def test_a_process_stands_back_as_far_as_its_program_says(tmp_path: Path) -> None:
