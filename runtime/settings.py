@@ -6,10 +6,10 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, DirectoryPath, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from runtime.tables_in_settings import table_in
 from runtime.urls import server_key, server_url
@@ -59,10 +59,22 @@ Key = Annotated[SecretStr, AfterValidator(_key)]
 Days = Annotated[float, BeforeValidator(lambda value: "inf" if value == "forever" else value)]
 
 
-class Settings(BaseSettings):
-    """One process's settings. Every field is the variable ``SLUICE_<FIELD>``, in capitals."""
+class _SecretFiles(SecretsSettingsSource):
+    """The folder of secrets; an empty file counts as none."""
 
-    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    def __call__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__call__().items() if value != ""}
+
+
+class Settings(BaseSettings):
+    """One process's settings. Every field is the variable ``SLUICE_<FIELD>``, in capitals.
+
+    An empty variable counts as unset: an empty path would be the current folder.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SLUICE_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -76,7 +88,8 @@ class Settings(BaseSettings):
         """Arguments, the environment, a folder of secrets. No .env file is read, and to look for each setting in none
         would take half the time.
         """
-        return init_settings, env_settings, file_secret_settings
+        assert isinstance(file_secret_settings, SecretsSettingsSource)
+        return init_settings, env_settings, _SecretFiles(settings_cls, file_secret_settings.secrets_dir)
 
     home: Path = Field(
         Path(".sluice"), description="folder of the local stack: data, logs, spooled files, the admin's key"
@@ -390,5 +403,5 @@ def settings() -> Settings:
         pydantic.ValidationError: a variable has a value that can't be used; its message names the variable's field.
     """
     # A folder that is missing is refused as the value of its own variable.
-    folder = os.environ.get("SLUICE_SECRETS_FOLDER", "")
-    return Settings(_secrets_dir=folder if Path(folder).is_dir() else None)
+    folder = os.environ.get("SLUICE_SECRETS_FOLDER")
+    return Settings(_secrets_dir=folder if folder and Path(folder).is_dir() else None)

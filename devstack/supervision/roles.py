@@ -48,8 +48,8 @@ def _python(role: Role, number: int, settings: Settings, layout: Layout) -> Prog
     name = name_of(role, number)
     ready_file = layout.run / f"{role}-{number}.ready"
     environment = {
-        "SLUICE_API_REQUIRE_KEY": "false",
         **os.environ,
+        "SLUICE_API_REQUIRE_KEY": os.environ.get("SLUICE_API_REQUIRE_KEY") or "false",
         "SLUICE_HOME": str(layout.home),
         "SLUICE_READY_FILE": str(ready_file),
         # Its logs are files that people read.

@@ -178,7 +178,7 @@ def stop_on_signals(supervisor: Supervisor) -> None:
 
 def main() -> None:
     """Run detached; errors go to the log, which `up` quotes."""
-    keep_files_private(settings().home)
+    keep_files_private()
     supervisor = Supervisor(settings())
     stop_on_signals(supervisor)
     try:

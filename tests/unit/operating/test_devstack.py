@@ -208,6 +208,17 @@ def test_a_home_gets_its_folders_and_a_key_of_its_own(tmp_path: Path) -> None:
     assert stat.S_IMODE(layout.admin_key.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o755, 0o2775])
+def test_a_folder_that_is_there_keeps_its_mode_as_a_home(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    Layout(tmp_path).prepare()
+    made = {path.name: stat.S_IMODE(path.stat().st_mode) & 0o777 for path in tmp_path.iterdir()}
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == mode
+    assert made == {"run": 0o700, "logs": 0o700, "kafka": 0o700, "admin.key": 0o600}
+    Layout(tmp_path / "made" / "home").prepare()
+    assert stat.S_IMODE((tmp_path / "made" / "home").stat().st_mode) & 0o777 == 0o700
+
+
 def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "home").touch()
     with pytest.raises(StackError, match="SLUICE_HOME"):
