@@ -30,10 +30,11 @@ from runtime.text.terminal import say
 LOCK_SECONDS: Final = 300.0
 
 
-def up(settings: Settings, detach: bool, workers: int | None = None, servers_only: bool = False) -> None:
+def up(settings: Settings, detach: bool, workers: int | None = None, servers_only: bool = False) -> bool:
     """Start what is missing. Detached, or with a supervisor running already, returns once all of it is ready.
 
-    In the foreground it returns when a signal has stopped it and every process has ended.
+    In the foreground it returns when a signal has stopped it and every process has ended. The answer is whether this
+    call started the supervisor: who did not start it leaves it running.
 
     Raises:
         StackError: a process can't be started; if this call started the supervisor, it has stopped it again.
@@ -49,7 +50,7 @@ def up(settings: Settings, detach: bool, workers: int | None = None, servers_onl
             _want(layout, workers, servers_only, fresh=False)
             try:
                 follow.until_ready(layout, lambda: supervised(layout))
-                return
+                return False
             except SupervisorEndedError:
                 if supervised(layout):
                     raise
@@ -62,8 +63,9 @@ def up(settings: Settings, detach: bool, workers: int | None = None, servers_onl
         _check(roles.servers(settings, layout), left)
         if detach:
             _detached(settings, layout)
-            return
+            return True
     _foreground(settings, layout)
+    return True
 
 
 def _want(layout: Layout, workers: int | None, servers_only: bool, fresh: bool) -> None:

@@ -1,7 +1,8 @@
-"""Which process is meant, whatever the clock says; and `down`, which finds the supervisor by its state or its lock."""
+"""Which process is meant, whatever the clock says; and what `down` and the demo stop."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import msgspec
 import psutil
 import pytest
 
-from devstack import processes, state, supervisor_lock
+from devstack import demo, processes, state, supervisor_lock
 from devstack.errors import StackError
 from devstack.identity import Identity, me
 from devstack.layout import Layout
@@ -47,9 +48,12 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return step
 
 
-def state_of(process: Identity, *processes: Record) -> State:
+ADDRESSES = Addresses("http://127.0.0.1:1", "127.0.0.1:2", "http://127.0.0.1:3")
+
+
+def state_of(process: Identity, *processes: Record, addresses: Addresses = ADDRESSES) -> State:
     return State(
-        process.pid, process.created, Addresses("a", "k", "e"), Wanted(), processes, prepared=True,
+        process.pid, process.created, addresses, Wanted(), processes, prepared=True,
         supervisor_since_boot=process.since_boot,
     )  # fmt: skip
 
@@ -170,3 +174,51 @@ def test_down_says_so_when_the_supervisor_is_another_users(
         with pytest.raises(StackError, match=f"process {supervisor.pid}, is another user's"):
             down(settings)
     assert supervisor.alive()
+
+
+@pytest.fixture
+def demo_of(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], int]], int]:
+    """Runs `sluice demo --exit` in this home, with something else to show."""
+    monkeypatch.setattr(demo, "settings", lambda: settings)
+
+    def run(show: Callable[[], int]) -> int:
+        monkeypatch.setattr(demo, "_show", lambda _: show())
+        return demo.run(exit_at_end=True)
+
+    return run
+
+
+def test_the_demo_leaves_a_stack_that_it_was_refused(
+    settings: Settings, supervisor: Identity, demo_of: Callable[[Callable[[], int]], int]
+) -> None:
+    state.write(Layout.of(settings).state_file, state_of(supervisor))
+    with pytest.raises(StackError, match="at other addresses"):
+        demo_of(lambda: 0)
+    assert supervisor.alive()
+
+
+def test_the_demo_leaves_a_stack_that_ran_before(
+    settings: Settings, supervisor: Identity, demo_of: Callable[[Callable[[], int]], int]
+) -> None:
+    state.write(Layout.of(settings).state_file, state_of(supervisor, addresses=Addresses.of(settings)))
+    assert demo_of(lambda: 7) == 7
+    assert supervisor.alive()
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt, StackError])
+def test_the_demo_stops_what_it_has_started(
+    error: type[BaseException] | None,
+    supervisor: Identity,
+    demo_of: Callable[[Callable[[], int]], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo, "up", lambda *_, **__: True)
+
+    def show() -> int:
+        if error:
+            raise error("it ends early")
+        return 0
+
+    with pytest.raises(error) if error else contextlib.nullcontext():
+        demo_of(show)
+    assert not supervisor.alive()
