@@ -75,9 +75,11 @@ def _python(role: Role, number: int, settings: Settings, layout: Layout) -> Prog
 
 
 def metrics_port(settings: Settings, role: Role, number: int = 1) -> int | None:
-    """Each process's own port, from the one of the settings on: the API, the reader, the workers."""
-    if settings.metrics_port is None:
-        return None
+    """Each process's own port, from the one of the settings on: the API, the reader, the workers. With 0 the system
+    chooses each.
+    """
+    if not settings.metrics_port:
+        return settings.metrics_port
     return settings.metrics_port + {"api": 0, "ingest": 1}.get(role, 1 + number)
 
 
