@@ -15,6 +15,8 @@ def base_url(environment: Mapping[str, str] = os.environ) -> str:
     values = _given(environment)
     scheme = "https" if values.get("SLUICE_API_TLS_CERT_FILE") else "http"
     host, port = values.get("SLUICE_API_HOST", "127.0.0.1"), values.get("SLUICE_API_PORT", "8080")
+    if ":" in host:  # an address of IPv6
+        host = f"[{host}]"
     return values.get("SLUICE_API_URL") or f"{scheme}://{host}:{port}"
 
 

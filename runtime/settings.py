@@ -26,7 +26,7 @@ from runtime.bounds import (
     Within,
 )
 from runtime.tables_in_settings import table_in
-from runtime.urls import server_key, server_url
+from runtime.urls import is_ipv6, server_key, server_url
 from schemas.policies.principals import Role
 from schemas.policies.quotas import QuotaBook, quota_book
 from schemas.policies.retention import RetentionBook, retention_book
@@ -385,7 +385,8 @@ class Settings(BaseSettings):
     def api(self) -> str:
         """The API's base URL, without a slash at its end."""
         scheme = "http" if self.api_tls_cert_file is None else "https"
-        return (self.api_url or f"{scheme}://{self.api_host}:{self.api_port}").rstrip("/")
+        host = f"[{self.api_host}]" if is_ipv6(self.api_host) else self.api_host
+        return (self.api_url or f"{scheme}://{host}:{self.api_port}").rstrip("/")
 
     @property
     def storage_root(self) -> Path:
