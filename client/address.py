@@ -12,9 +12,11 @@ from client.errors import WrongArgument
 
 def base_url(environment: Mapping[str, str] = os.environ) -> str:
     """The API's address: SLUICE_API_URL, or that of SLUICE_API_HOST and SLUICE_API_PORT on this machine."""
-    values = {name.upper(): value for name, value in environment.items()}
+    values = _given(environment)
     scheme = "https" if values.get("SLUICE_API_TLS_CERT_FILE") else "http"
     host, port = values.get("SLUICE_API_HOST", "127.0.0.1"), values.get("SLUICE_API_PORT", "8080")
+    if ":" in host:  # an address of IPv6
+        host = f"[{host}]"
     return values.get("SLUICE_API_URL") or f"{scheme}://{host}:{port}"
 
 
@@ -24,7 +26,7 @@ def key_source(environment: Mapping[str, str] = os.environ) -> tuple[str, str] |
     Raises:
         ValueError: the API's address can't be read.
     """
-    values = {name.upper(): value for name, value in environment.items()}
+    values = _given(environment)
     if given := values.get("SLUICE_API_KEY"):
         return given, "SLUICE_API_KEY"
     # The key of a local stack is for this machine only; it must not be sent to another server.
@@ -36,6 +38,11 @@ def key_source(environment: Mapping[str, str] = os.environ) -> tuple[str, str] |
     except (OSError, ValueError):
         return None
     return (key, str(file)) if key else None
+
+
+def _given(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables, by their names in capitals; an empty one counts as unset."""
+    return {name.upper(): value for name, value in environment.items() if value}
 
 
 def headers_for(key: str | None) -> dict[str, str]:

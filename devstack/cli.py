@@ -29,7 +29,9 @@ app = typer.Typer(
 
 @app.command()
 def demo(
-    exit_at_end: Annotated[bool, typer.Option("--exit", help="Stop everything at the end.")] = False,
+    exit_at_end: Annotated[
+        bool, typer.Option("--exit", help="Stop the stack at the end, unless it ran before.")
+    ] = False,
 ) -> None:
     """Start everything and show the main job: upload 100,000 rows, pause, resume."""
     try:

@@ -31,14 +31,18 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 def run(exit_at_end: bool) -> int:
     """Run the demo; returns 0 if every row arrived as it is in the file, 1 if not.
 
+    `exit_at_end` stops what the demo has started; a stack that ran before goes on.
+
     Raises:
         StackError: the local stack can't be started.
     """
     config = settings()
+    step("Starting Kafka, Elasticsearch, the API, a reader and a worker")
+    started = up(config, detach=True)
     try:
         return _show(config)
     finally:
-        if exit_at_end:
+        if exit_at_end and started:
             step("Stopping everything")
             down(config)
 
@@ -49,8 +53,6 @@ def step(text: str) -> None:
 
 
 def _show(config: Settings) -> int:
-    step("Starting Kafka, Elasticsearch, the API, a reader and a worker")
-    up(config, detach=True)
     file = _sample(config)
     api = Api()
     step(f"Uploading {file.name}, {file.stat().st_size / 1e6:.1f} MB: POST {config.api}/v1/jobs")

@@ -66,7 +66,7 @@ class Layout:
         return self.run / f"{name}.ready"
 
     def prepare(self) -> None:
-        """Make the folders and the admin's key where they are missing.
+        """Make the folders and the admin's key where they are missing. A home that is there keeps its mode.
 
         Raises:
             StackError: the home can't be written.
@@ -74,7 +74,6 @@ class Layout:
         try:
             # As root, Elasticsearch's files lie elsewhere: its unprivileged user does not get into this folder.
             self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.home.chmod(0o700)
             for folder in (self.run, self.logs, self.kafka):
                 folder.mkdir(exist_ok=True, mode=0o700)
             if not self.admin_key.exists():

@@ -1,4 +1,4 @@
-"""Ports on 127.0.0.1: whether one is free, and which program listens on it."""
+"""Ports of this machine: whether one is free, and which program listens on it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 from devstack.errors import StackError
 from devstack.layout import write_atomically
+from runtime.urls import is_ipv6
 
 HOST = "127.0.0.1"
 
 
 def is_free(port: int, host: str = HOST) -> bool:
     """Whether a server could listen there now; a port in TIME_WAIT counts as free, as servers set SO_REUSEADDR."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    with socket.socket(socket.AF_INET6 if is_ipv6(host) else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -15,32 +15,14 @@ from typing import Final
 
 import psutil
 
+from devstack.identity import Identity
 from devstack.program import Program
 
 # An environment variable of each process that we start, which its children inherit: it finds processes that are not in
 # the state file.
 MARK: Final = "SLUICE_SUPERVISED"
-_CLOCK_SLACK_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.05
 _PR_SET_PDEATHSIG: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A process, identified beyond doubt: pids are used again, start times are not."""
-
-    pid: int
-    created: float
-
-    def alive(self) -> bool:
-        try:
-            process = psutil.Process(self.pid)
-            return (
-                abs(process.create_time() - self.created) < _CLOCK_SLACK_SECONDS
-                and process.status() != psutil.STATUS_ZOMBIE
-            )
-        except psutil.Error:
-            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +42,6 @@ class Running:
         if code is None:
             return "it ended"
         return f"it was killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
-
-
-def me() -> Identity:
-    return Identity(os.getpid(), psutil.Process().create_time())
 
 
 def start(program: Program, mark: Path, die_with_parent: bool = False) -> Running:
@@ -99,7 +77,7 @@ def start(program: Program, mark: Path, die_with_parent: bool = False) -> Runnin
         for descriptor in (reading, writing):
             if descriptor is not None:
                 os.close(descriptor)
-    return Running(Identity(child.pid, psutil.Process(child.pid).create_time()), child)
+    return Running(Identity.of(child.pid), child)
 
 
 def stand_back(running: Running, niceness: int) -> None:
@@ -144,7 +122,7 @@ def marked(mark: Path) -> list[Identity]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get(MARK) == str(mark) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(Identity(process.pid, process.create_time()))
+                found.append(Identity.of(process.pid))
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Literal, Self, TypeVar
 
 import msgspec
 
+from devstack.identity import Identity
 from devstack.layout import write_atomically
 from devstack.program import Role, name_of
 from runtime.settings import Settings
@@ -16,7 +17,7 @@ Phase = Literal["waiting", "starting", "late", "ready", "stopped"]
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One supervised process. `created` is its start time: a later process may have the same pid."""
+    """One supervised process; `identity` says what tells it from a later one with the same pid."""
 
     role: Role
     number: int
@@ -27,6 +28,12 @@ class Record(msgspec.Struct, frozen=True):
     restarts: int = 0
     failures: int = 0
     error: str | None = None
+    since_boot: str = ""
+
+    @property
+    def identity(self) -> Identity | None:
+        """Its process, if it has had one."""
+        return None if self.pid is None else Identity(self.pid, self.created, self.since_boot)
 
     @property
     def name(self) -> str:
@@ -64,6 +71,11 @@ class State(msgspec.Struct, frozen=True):
     error: str | None = None
     hopeless: bool = False
     prepared: bool = False
+    supervisor_since_boot: str = ""
+
+    @property
+    def supervisor(self) -> Identity:
+        return Identity(self.supervisor_pid, self.supervisor_created, self.supervisor_since_boot)
 
     def record(self, name: str) -> Record | None:
         return next((record for record in self.processes if record.name == name), None)

@@ -73,7 +73,7 @@ def run(role: str, service: str, work: Callable[[Settings], int | None], interru
         from runtime.version import VERSION
 
         chosen = settings()
-        keep_files_private(chosen.home)
+        keep_files_private()
         configure_logging(chosen)
         _require_files(chosen)
         told = as_event("process.started", role=role, version=VERSION)

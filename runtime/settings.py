@@ -6,13 +6,27 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, DirectoryPath, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, DirectoryPath, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
+from runtime.bounds import (
+    LEAST_SECONDS,
+    MOST_SESSION_SECONDS,
+    Bytes,
+    Count,
+    Days,
+    DaysOrForever,
+    Hours,
+    HoursOrZero,
+    Port,
+    Seconds,
+    SecondsOrZero,
+    Within,
+)
 from runtime.tables_in_settings import table_in
-from runtime.urls import server_key, server_url
+from runtime.urls import is_ipv6, server_key, server_url
 from schemas.policies.principals import Role
 from schemas.policies.quotas import QuotaBook, quota_book
 from schemas.policies.retention import RetentionBook, retention_book
@@ -56,13 +70,24 @@ def role_names(text: str) -> dict[str, Role]:
 
 Url = Annotated[str, AfterValidator(server_url)]
 Key = Annotated[SecretStr, AfterValidator(_key)]
-Days = Annotated[float, BeforeValidator(lambda value: "inf" if value == "forever" else value)]
+
+
+class _SecretFiles(SecretsSettingsSource):
+    """The folder of secrets; an empty file counts as none."""
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__call__().items() if value != ""}
 
 
 class Settings(BaseSettings):
-    """One process's settings. Every field is the variable ``SLUICE_<FIELD>``, in capitals."""
+    """One process's settings. Every field is the variable ``SLUICE_<FIELD>``, in capitals.
 
-    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    An empty variable counts as unset: an empty path would be the current folder.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SLUICE_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -76,7 +101,8 @@ class Settings(BaseSettings):
         """Arguments, the environment, a folder of secrets. No .env file is read, and to look for each setting in none
         would take half the time.
         """
-        return init_settings, env_settings, file_secret_settings
+        assert isinstance(file_secret_settings, SecretsSettingsSource)
+        return init_settings, env_settings, _SecretFiles(settings_cls, file_secret_settings.secrets_dir)
 
     home: Path = Field(
         Path(".sluice"), description="folder of the local stack: data, logs, spooled files, the admin's key"
@@ -86,7 +112,7 @@ class Settings(BaseSettings):
     )
 
     kafka_bootstrap: str | None = Field(None, description="Kafka's host:port list; unset: the local stack's own Kafka")
-    kafka_port: int = Field(29092, ge=1, le=65535, description="port of the local stack's Kafka")
+    kafka_port: Port = Field(29092, description="port of the local stack's Kafka")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how to talk to Kafka"
     )
@@ -102,24 +128,27 @@ class Settings(BaseSettings):
     elasticsearch_url: Url | None = Field(
         None, description="Elasticsearch's URL; unset: the local stack's own Elasticsearch"
     )
-    elasticsearch_port: int = Field(29200, ge=1, le=65535, description="port of the local stack's Elasticsearch")
+    elasticsearch_port: Port = Field(29200, description="port of the local stack's Elasticsearch")
     elasticsearch_api_key: Key | None = Field(None, description="Elasticsearch API key (encoded form)")
     elasticsearch_username: str | None = Field(None, description="user name, when no API key is used")
     elasticsearch_password: SecretStr | None = Field(None, description="password, when no API key is used")
     elasticsearch_ca_file: Path | None = Field(None, description="PEM file of the authorities to trust")
-    request_timeout_seconds: float = Field(
-        20.0, gt=0, description="time limit of a request to Elasticsearch; bounds how long a lost worker's may go on"
+    request_timeout_seconds: Seconds = Field(
+        20.0, description="time limit of a request to Elasticsearch; bounds how long a lost worker's may go on"
     )
-    late_request_seconds: float = Field(
+    late_request_seconds: SecondsOrZero = Field(
         20.0,
-        ge=0,
         description="so long after its sender gave up waiting may a request to Elasticsearch still be carried out",
     )
-    elasticsearch_replicas: int = Field(0, ge=0, description="replicas of each index that is created")
-    elasticsearch_shards: int = Field(1, ge=1, description="primary shards of each data index that is created")
+    elasticsearch_replicas: Annotated[int, Within(0, 1000)] = Field(
+        0, description="replicas of each index that is created"
+    )
+    elasticsearch_shards: Annotated[int, Within(1, 1024)] = Field(
+        1, description="primary shards of each data index that is created"
+    )
 
-    index_bytes: int | None = Field(
-        None, ge=1, description="bytes of an index from which on new jobs of its dataset get the next one; unset: never"
+    index_bytes: Bytes | None = Field(
+        None, description="bytes of an index from which on new jobs of its dataset get the next one; unset: never"
     )
 
     kibana_url: Url = Field("http://127.0.0.1:5601", description="Kibana's URL, for the import of the dashboards")
@@ -130,7 +159,7 @@ class Settings(BaseSettings):
     kibana_ca_file: Path | None = Field(None, description="PEM file of the authorities to trust, for Kibana over TLS")
 
     api_host: str = Field("127.0.0.1", description="address the API listens on")
-    api_port: int = Field(8080, ge=1, le=65535, description="port the API listens on")
+    api_port: Port = Field(8080, description="port the API listens on")
     api_url: Url | None = Field(None, description="where clients find the API; unset: http://api_host:api_port")
     api_key: Key | None = Field(None, description="the admin's API key; unset: read from admin.key in the home folder")
     api_require_key: bool = Field(True, description="refuse calls without an API key; the local stack sets it to false")
@@ -142,15 +171,17 @@ class Settings(BaseSettings):
         None, description="PEM file of the authorities that the command line trusts; unset: the system's"
     )
     api_access_log: bool = Field(True, description="log a line for each request: who asked for which route")
-    api_connections: int = Field(500, ge=10, description="connections that the API holds open at once, at most")
-    api_head_seconds: float = Field(
-        20.0, gt=0, description="time limit of a request's line and headers, from the opening of the connection on"
+    api_connections: Annotated[int, Within(10, 1_000_000)] = Field(
+        500, description="connections that the API holds open at once, at most"
     )
-    api_pause_seconds: float = Field(
-        60.0, gt=0, description="longest pause in the sending of a body, or in the fetching of an answer"
+    api_head_seconds: Seconds = Field(
+        20.0, description="time limit of a request's line and headers, from the opening of the connection on"
     )
-    api_least_bytes_per_second: float = Field(
-        500.0, gt=0, description="least rate of a body or an answer, on average over twice that pause"
+    api_pause_seconds: Seconds = Field(
+        60.0, description="longest pause in the sending of a body, or in the fetching of an answer"
+    )
+    api_least_bytes_per_second: Annotated[float, Within(0, 1_000_000, above=True)] = Field(
+        500.0, description="least rate of a body or an answer, on average over twice that pause"
     )
 
     oidc_issuer: Url | None = Field(None, description="the OpenID provider's issuer; unset: none")
@@ -171,12 +202,16 @@ class Settings(BaseSettings):
     oidc_client_id: str | None = Field(None, description="client id for signing in on the page; unset: keys alone")
     oidc_client_secret: SecretStr | None = Field(None, description="its secret; unset: a public client")
     oidc_scope: str = Field("openid", description="scopes to ask for, with spaces between")
-    oidc_session_seconds: float = Field(
-        3600.0, gt=0, le=12 * 3600, description="how long someone whom the provider has signed in stays so"
+    oidc_session_seconds: Annotated[float, Within(LEAST_SECONDS, 12 * 3600)] = Field(
+        3600.0, description="how long someone whom the provider has signed in stays so"
     )
 
-    topic_partitions: int = Field(8, ge=1, le=256, description="partitions of the topics that carry rows and plans")
-    topic_replication: int = Field(1, ge=1, description="replication factor of each topic that is created")
+    topic_partitions: Annotated[int, Within(1, 256)] = Field(
+        8, description="partitions of the topics that carry rows and plans"
+    )
+    topic_replication: Annotated[int, Within(1, 1000)] = Field(
+        1, description="replication factor of each topic that is created"
+    )
 
     storage: Path | None = Field(
         None, description="folder for spooled files and results; unset: storage in the home folder"
@@ -194,8 +229,8 @@ class Settings(BaseSettings):
         description="beginnings of addresses that jobs may read, with spaces between; {organisation} in one stands for "
         "the job's, as in s3://bucket/{organisation}; empty: none",
     )
-    source_bytes: int = Field(64 * 1024**3, ge=1, description="bytes of a file at such an address, at most")
-    source_seconds: float = Field(3600.0, gt=0, description="time limit for the reading of such a file")
+    source_bytes: Bytes = Field(64 * 1024**3, description="bytes of a file at such an address, at most")
+    source_seconds: Seconds = Field(3600.0, description="time limit for the reading of such a file")
     source_private_addresses: bool = Field(
         False, description="whether https addresses may lead to hosts in private networks, or this one"
     )
@@ -203,9 +238,11 @@ class Settings(BaseSettings):
     webhook_allow_private: bool = Field(
         False, description="whether webhooks may lead to hosts in private networks, or this one, and do without TLS"
     )
-    webhook_seconds: float = Field(15.0, gt=0, le=300, description="time limit of a request to a webhook's receiver")
-    webhook_retry_hours: float = Field(
-        24.0, gt=0, le=24 * 30, description="hours for which a delivery that is not taken is tried again"
+    webhook_seconds: Annotated[float, Within(LEAST_SECONDS, 300)] = Field(
+        15.0, description="time limit of a request to a webhook's receiver"
+    )
+    webhook_retry_hours: Annotated[float, Within(0, 24 * 30, above=True)] = Field(
+        24.0, description="hours for which a delivery that is not taken is tried again"
     )
     webhook_ca_file: Path | None = Field(
         None, description="PEM file of the authorities to trust, for webhooks; unset: the system's"
@@ -216,8 +253,8 @@ class Settings(BaseSettings):
         "", description="further operations, each as module:Class, with commas between; empty: none"
     )
 
-    unpacked_bytes: int = Field(
-        64 * 1024**3, ge=1024**2, description="bytes that a compressed file unpacks to, at most"
+    unpacked_bytes: Annotated[int, Within(1024**2, 2**50)] = Field(
+        64 * 1024**3, description="bytes that a compressed file unpacks to, at most"
     )
 
     limits: Annotated[str, AfterValidator(_limits)] = Field(
@@ -226,8 +263,8 @@ class Settings(BaseSettings):
     retention: Annotated[str, AfterValidator(_retention)] = Field(
         "", description="how long what holds values of jobs is kept, a table: JSON, or the path of such a file"
     )
-    housekeeping_seconds: float = Field(
-        3600.0, gt=0, description="pause between two looks for what is to be removed by its retention"
+    housekeeping_seconds: Seconds = Field(
+        3600.0, description="pause between two looks for what is to be removed by its retention"
     )
     seal_blocks: bool = Field(
         True, description="encrypt the blocks of new jobs in Kafka, each job's with a key of its own, for purges"
@@ -236,49 +273,50 @@ class Settings(BaseSettings):
         None, description="a folder with a file for each secret setting, named like its variable; unset: none"
     )
 
-    draft_hours: float = Field(24.0, gt=0, description="hours after which a draft whose job was not started ends")
-    job_retention_days: float = Field(30.0, gt=0, description="days after which an ended job leaves the control table")
-    command_retention_days: Days = Field(
-        COMMANDS_DAYS, ge=1, description="days for which Kafka keeps what was asked for, or forever; migrate sets it"
+    draft_hours: Hours = Field(24.0, description="hours after which a draft whose job was not started ends")
+    job_retention_days: Days = Field(30.0, description="days after which an ended job leaves the control table")
+    command_retention_days: DaysOrForever = Field(
+        COMMANDS_DAYS, description="days for which Kafka keeps what was asked for, or forever; migrate sets it"
     )
-    history_retention_days: Days = Field(
+    history_retention_days: DaysOrForever = Field(
         HISTORY_DAYS,
-        ge=1,
         description="days for which Kafka keeps what has happened to jobs, or forever; migrate sets it",
     )
-    image_retention_days: float = Field(
-        30.0, gt=0, description="days after a job's end for which what it wrote over is kept, for its rollback"
+    image_retention_days: Days = Field(
+        30.0, description="days after a job's end for which what it wrote over is kept, for its rollback"
     )
-    report_retention_days: float | None = Field(
-        None, gt=0, description="days after which reports of jobs that are gone are deleted; unset: never"
+    report_retention_days: Days | None = Field(
+        None, description="days after which reports of jobs that are gone are deleted; unset: never"
     )
-    block_rows: int = Field(500, ge=1, le=5000, description="rows in a block, at most")
-    block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")
-    slice_rows: int = Field(10_000, ge=1, le=10_000, description="rows in a slice of an export, at most")
-    bulk_rows: int = Field(2000, ge=1, description="rows in one bulk request, at most")
-    bulk_bytes: int = Field(8 * 1024 * 1024, ge=65536, description="bytes of one bulk request, at most")
-    bulk_in_flight: int = Field(2, ge=1, le=16, description="bulk requests a worker keeps in flight")
-    lane_blocks: int = Field(128, ge=1, description="blocks of one lane that a worker holds in memory, at most")
+    block_rows: Annotated[int, Within(1, 5000)] = Field(500, description="rows in a block, at most")
+    block_bytes: Annotated[int, Within(4096, 640 * 1024)] = Field(
+        256 * 1024, description="bytes of a block's values, at most"
+    )
+    slice_rows: Annotated[int, Within(1, 10_000)] = Field(10_000, description="rows in a slice of an export, at most")
+    bulk_rows: Count = Field(2000, description="rows in one bulk request, at most")
+    bulk_bytes: Annotated[int, Within(65536, 1024**3)] = Field(
+        8 * 1024 * 1024, description="bytes of one bulk request, at most"
+    )
+    bulk_in_flight: Annotated[int, Within(1, 16)] = Field(2, description="bulk requests a worker keeps in flight")
+    lane_blocks: Count = Field(128, description="blocks of one lane that a worker holds in memory, at most")
     require_signed_commands: bool = Field(
         False, description="refuse requests, and rows of the inbox, that services write to Kafka without a signature"
     )
-    signed_command_seconds: float = Field(
-        300.0, gt=0, description="how far apart the time of a signature and that of its record in Kafka may be"
+    signed_command_seconds: Seconds = Field(
+        300.0, description="how far apart the time of a signature and that of its record in Kafka may be"
     )
-    old_reports_hours: float = Field(
-        24.0, ge=0, description="for so long after the upgrade, reports in the topic of the commands are taken"
+    old_reports_hours: HoursOrZero = Field(
+        24.0, description="for so long after the upgrade, reports in the topic of the commands are taken"
     )
-    unknown_job_seconds: float = Field(
-        30.0, ge=0, description="a row on the inbox waits so long for its job to be made, then it is refused"
+    unknown_job_seconds: SecondsOrZero = Field(
+        30.0, description="a row on the inbox waits so long for its job to be made, then it is refused"
     )
-    session_timeout_seconds: float = Field(
-        10.0, ge=1, description="a worker not heard of for so long loses its partitions"
+    session_timeout_seconds: Annotated[float, Within(1, MOST_SESSION_SECONDS)] = Field(
+        10.0, description="a worker not heard of for so long loses its partitions"
     )
 
-    metrics_port: int | None = Field(
+    metrics_port: Annotated[int, Within(0, 65535)] | None = Field(
         None,
-        ge=0,
-        le=65535,
         description="port on which a process answers GET /metrics, /readyz and /healthz; unset: none",
     )
     metrics_host: str = Field("127.0.0.1", description="address of that port")
@@ -347,7 +385,8 @@ class Settings(BaseSettings):
     def api(self) -> str:
         """The API's base URL, without a slash at its end."""
         scheme = "http" if self.api_tls_cert_file is None else "https"
-        return (self.api_url or f"{scheme}://{self.api_host}:{self.api_port}").rstrip("/")
+        host = f"[{self.api_host}]" if is_ipv6(self.api_host) else self.api_host
+        return (self.api_url or f"{scheme}://{host}:{self.api_port}").rstrip("/")
 
     @property
     def storage_root(self) -> Path:
@@ -390,5 +429,5 @@ def settings() -> Settings:
         pydantic.ValidationError: a variable has a value that can't be used; its message names the variable's field.
     """
     # A folder that is missing is refused as the value of its own variable.
-    folder = os.environ.get("SLUICE_SECRETS_FOLDER", "")
-    return Settings(_secrets_dir=folder if Path(folder).is_dir() else None)
+    folder = os.environ.get("SLUICE_SECRETS_FOLDER")
+    return Settings(_secrets_dir=folder if folder and Path(folder).is_dir() else None)

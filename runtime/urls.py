@@ -24,6 +24,11 @@ def server_url(url: str) -> str:
     return url
 
 
+def is_ipv6(host: str) -> bool:
+    """Whether a host is an address of IPv6, which stands in brackets in a URL."""
+    return ":" in host
+
+
 def server_key(key: str) -> str:
     """A key that a request's header can carry.
 

@@ -41,7 +41,7 @@ def until_ready(
             if not supervised():
                 raise SupervisorEndedError(_with_log("The supervisor ended", layout.log("supervisor")))
             now = state.read_state(layout.state_file)
-            if now and processes.Identity(now.supervisor_pid, now.supervisor_created).alive():
+            if now and now.supervisor.alive():
                 show(_summary(now))
                 if now.wanted == wanted and now.ready:
                     break

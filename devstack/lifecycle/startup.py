@@ -14,25 +14,27 @@ from typing import Final
 
 from devstack import descriptors, processes, state
 from devstack.errors import StackError, SupervisorEndedError
+from devstack.identity import Identity
 from devstack.layout import Layout
 from devstack.lifecycle import follow
 from devstack.lifecycle.shutdown import down
-from devstack.processes import Identity
 from devstack.program import Program
 from devstack.servers import external
 from devstack.state import Addresses, Wanted
 from devstack.supervision import roles
 from devstack.supervision.supervisor import Supervisor, stop_on_signals
+from devstack.supervisor_lock import supervised
 from runtime.settings import Settings
 from runtime.text.terminal import say
 
 LOCK_SECONDS: Final = 300.0
 
 
-def up(settings: Settings, detach: bool, workers: int | None = None, servers_only: bool = False) -> None:
+def up(settings: Settings, detach: bool, workers: int | None = None, servers_only: bool = False) -> bool:
     """Start what is missing. Detached, or with a supervisor running already, returns once all of it is ready.
 
-    In the foreground it returns when a signal has stopped it and every process has ended.
+    In the foreground it returns when a signal has stopped it and every process has ended. The answer is whether this
+    call started the supervisor: who did not start it leaves it running.
 
     Raises:
         StackError: a process can't be started; if this call started the supervisor, it has stopped it again.
@@ -48,7 +50,7 @@ def up(settings: Settings, detach: bool, workers: int | None = None, servers_onl
             _want(layout, workers, servers_only, fresh=False)
             try:
                 follow.until_ready(layout, lambda: supervised(layout))
-                return
+                return False
             except SupervisorEndedError:
                 if supervised(layout):
                     raise
@@ -61,20 +63,9 @@ def up(settings: Settings, detach: bool, workers: int | None = None, servers_onl
         _check(roles.servers(settings, layout), left)
         if detach:
             _detached(settings, layout)
-            return
+            return True
     _foreground(settings, layout)
-
-
-def supervised(layout: Layout) -> bool:
-    """Whether a supervisor runs this home."""
-    try:
-        with layout.supervisor_lock.open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return True
 
 
 def _want(layout: Layout, workers: int | None, servers_only: bool, fresh: bool) -> None:
@@ -109,7 +100,7 @@ def _left_running(settings: Settings, layout: Layout) -> dict[str, Identity]:
     earlier = state.read_state(layout.state_file)
     left: dict[str, Identity] = {}
     if earlier and earlier.addresses == Addresses.of(settings):
-        recorded = {record.name: Identity(record.pid, record.created) for record in earlier.processes if record.pid}
+        recorded = {record.name: record.identity for record in earlier.processes if record.identity}
         left = {name: identity for name, identity in recorded.items() if identity.alive()}
     else:
         layout.state_file.unlink(missing_ok=True)

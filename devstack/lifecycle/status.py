@@ -7,7 +7,6 @@ from typing import Any
 
 from devstack import state
 from devstack.layout import Layout
-from devstack.processes import Identity
 from devstack.state import Addresses, Record
 from runtime.settings import Settings
 from runtime.text import tables
@@ -25,7 +24,7 @@ def report(settings: Settings) -> tuple[Addresses, tuple[Record, ...]]:
 
 
 def runs(record: Record) -> bool:
-    return record.pid is not None and Identity(record.pid, record.created).alive()
+    return record.identity is not None and record.identity.alive()
 
 
 def as_json(addresses: Addresses, records: tuple[Record, ...]) -> str:

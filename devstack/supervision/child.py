@@ -9,7 +9,7 @@ from typing import Final
 
 from devstack import processes
 from devstack.errors import StackError
-from devstack.processes import Identity, Running
+from devstack.processes import Running
 from devstack.program import Program
 from devstack.state import Phase, Record
 from devstack.supervision.backoff import delay_seconds, failures_after
@@ -39,10 +39,8 @@ class Child:
 
     def adopt(self, record: Record) -> None:
         """Take over the process that an earlier supervisor started, if it still runs."""
-        if record.pid is None:
-            return
-        identity = Identity(record.pid, record.created)
-        if identity.alive():
+        identity = record.identity
+        if identity and identity.alive():
             self.running = Running(identity, None)
             self._began = time.monotonic()
             self._restarts = record.restarts
@@ -63,13 +61,15 @@ class Child:
         return [(self.running, self.program.stop_seconds)] if self.running else []
 
     def record(self) -> Record:
+        identity = self.running.identity if self.running else None
         return Record(
             role=self.program.role,
             number=self.program.number,
             log=str(self.program.log),
             phase=self.phase,
-            pid=self.running.identity.pid if self.running else None,
-            created=self.running.identity.created if self.running else 0.0,
+            pid=identity.pid if identity else None,
+            created=identity.created if identity else 0.0,
+            since_boot=identity.since_boot if identity else "",
             restarts=self._restarts,
             failures=self._failures,
             error=self._error,

@@ -48,8 +48,8 @@ def _python(role: Role, number: int, settings: Settings, layout: Layout) -> Prog
     name = name_of(role, number)
     ready_file = layout.run / f"{role}-{number}.ready"
     environment = {
-        "SLUICE_API_REQUIRE_KEY": "false",
         **os.environ,
+        "SLUICE_API_REQUIRE_KEY": os.environ.get("SLUICE_API_REQUIRE_KEY") or "false",
         "SLUICE_HOME": str(layout.home),
         "SLUICE_READY_FILE": str(ready_file),
         # Its logs are files that people read.
@@ -75,9 +75,11 @@ def _python(role: Role, number: int, settings: Settings, layout: Layout) -> Prog
 
 
 def metrics_port(settings: Settings, role: Role, number: int = 1) -> int | None:
-    """Each process's own port, from the one of the settings on: the API, the reader, the workers."""
-    if settings.metrics_port is None:
-        return None
+    """Each process's own port, from the one of the settings on: the API, the reader, the workers. With 0 the system
+    chooses each.
+    """
+    if not settings.metrics_port:
+        return settings.metrics_port
     return settings.metrics_port + {"api": 0, "ingest": 1}.get(role, 1 + number)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import signal
 import sys
 import threading
@@ -11,10 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 from typing import Final
 
-from devstack import processes, state
+from devstack import processes, state, supervisor_lock
 from devstack.errors import StackError
+from devstack.identity import me
 from devstack.layout import Layout
-from devstack.processes import Identity, Running
+from devstack.processes import Running
 from devstack.program import Program
 from devstack.state import Addresses, State, Wanted
 from devstack.supervision import roles
@@ -34,7 +34,7 @@ class Supervisor:
         self.settings = settings
         self.layout = Layout.of(settings)
         self.stopping = threading.Event()
-        self._identity = processes.me()
+        self._identity = me()
         self._addresses = Addresses.of(settings)
         self._wanted = state.read_wanted(self.layout.wanted_file) or Wanted()
         self._servers: list[Program] = []
@@ -55,11 +55,7 @@ class Supervisor:
         Raises:
             StackError: another supervisor runs this home.
         """
-        with self.layout.supervisor_lock.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise StackError(f"Another supervisor already runs {self.layout.home}.") from error
+        with supervisor_lock.held(self.layout):
             try:
                 self._run()
             finally:
@@ -97,7 +93,7 @@ class Supervisor:
         for name, child in self._children.items():
             if record := recorded.pop(name, None):
                 child.adopt(record)
-        surplus = [Identity(record.pid, record.created) for record in recorded.values() if record.pid]
+        surplus = [record.identity for record in recorded.values() if record.identity]
         processes.stop((Running(identity, None), SURPLUS_SECONDS) for identity in surplus)
 
     def _tick(self) -> None:
@@ -137,6 +133,7 @@ class Supervisor:
         current = State(
             supervisor_pid=self._identity.pid,
             supervisor_created=self._identity.created,
+            supervisor_since_boot=self._identity.since_boot,
             addresses=self._addresses,
             wanted=self._wanted,
             processes=tuple(child.record() for child in self._children.values()),
@@ -181,7 +178,7 @@ def stop_on_signals(supervisor: Supervisor) -> None:
 
 def main() -> None:
     """Run detached; errors go to the log, which `up` quotes."""
-    keep_files_private(settings().home)
+    keep_files_private()
     supervisor = Supervisor(settings())
     stop_on_signals(supervisor)
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -12,6 +13,7 @@ from prometheus_client.exposition import MetricsHandler
 
 from runtime.process import CannotStartError
 from runtime.settings import Settings
+from runtime.urls import is_ipv6
 
 _SECONDS: Final = 10.0
 """The exporter cuts a client off that sends nothing for this long."""
@@ -62,6 +64,10 @@ def serve(settings: Settings, registry: CollectorRegistry, ready: Callable[[], b
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if is_ipv6(address[0]) else socket.AF_INET
+        super().__init__(address, handler)
 
     def server_bind(self) -> None:
         """Without the lookup of the machine's own name, which may take seconds."""

@@ -97,8 +97,7 @@ def sentence(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return "interrupted", INTERRUPTED
     if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic's: the settings
-        problems = ((p["loc"], _plain(p["msg"])) for p in error.errors())
-        return "; ".join(f"SLUICE_{'_'.join(map(str, where)).upper()}: {what}" for where, what in problems), USAGE
+        return "; ".join(_of_settings(p["loc"], _plain(p["msg"])) for p in error.errors()), USAGE
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         needed = f"pip install 'sluice[{_EXTRAS[error.name]}]'"
         return f"this command needs the package {error.name}, which is not installed: {needed} brings it", USAGE
@@ -110,6 +109,11 @@ def sentence(error: BaseException) -> tuple[str, int]:
         f"(SLUICE_LOG_LEVEL=DEBUG shows where)",
         FAILED,
     )
+
+
+def _of_settings(where: Sequence[Any], what: str) -> str:
+    """What is wrong with a setting, named by its variable; a text about several names them itself."""
+    return f"SLUICE_{'_'.join(map(str, where)).upper()}: {what}" if where else what
 
 
 def _named(error: OSError) -> bool:

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-Days = Annotated[float, Meta(gt=0, le=100_000)] | Literal["forever"]
+MOST_DAYS: Final = 100_000
+"""What is to be kept longer is kept for ever."""
+Days = Annotated[float, Meta(gt=0, le=MOST_DAYS)] | Literal["forever"]
 StoreName = Literal[
     "uploaded_files",
     "corrected_files",

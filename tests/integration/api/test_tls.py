@@ -103,14 +103,15 @@ def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize("umask", [0o000, 0o022])
 def test_the_home_and_its_files_are_their_users_alone_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     home = tmp_path / "home"
-    home.mkdir(mode=0o777)
+    home.mkdir()
+    home.chmod(0o755)
     code = (
         "from runtime.privacy import keep_files_private as keep; from pathlib import Path; import sys; "
-        "home = Path(sys.argv[1]); keep(home); (home / 'folder').mkdir(); (home / 'folder' / 'file').write_text('x')"
+        "home = Path(sys.argv[1]); keep(); (home / 'folder').mkdir(); (home / 'folder' / 'file').write_text('x')"
     )
     subprocess.run([sys.executable, "-c", code, str(home)], cwd=ROOT, check=True, umask=umask)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (home, *home.rglob("*"))}
-    assert modes == {"home": 0o700, "folder": 0o700, "file": 0o600}
+    assert modes == {"home": 0o755, "folder": 0o700, "file": 0o600}, "a folder of the user's keeps its mode"
     before = os.umask(umask)
     try:
         Layout(tmp_path / "made").prepare()

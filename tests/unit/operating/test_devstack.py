@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from devstack import ports, state
 from devstack.errors import StackError
+from devstack.identity import me
 from devstack.layout import Layout, write_atomically
 from devstack.lifecycle import status
-from devstack.processes import Identity, last_lines, me, stand_back, start, stop
+from devstack.processes import last_lines, stand_back, start, stop
 from devstack.program import Program
 from devstack.servers import elasticsearch_launch, lockfile, unprivileged
 from devstack.servers.cache import cache_folder
@@ -146,12 +147,6 @@ def test_an_unprepared_stack_is_not_ready() -> None:
     assert State(1, 2.5, ADDRESSES, Wanted(), prepared=True).ready
 
 
-def test_a_pid_that_is_used_again_is_another_process() -> None:
-    mine = me()
-    assert mine.alive()
-    assert not Identity(mine.pid, mine.created - 60).alive()
-
-
 def test_a_process_stands_back_as_far_as_its_program_says(tmp_path: Path) -> None:
     program = Program("ingest", 1, ("sleep", "60"), os.environ, tmp_path / "log", lambda: True, niceness=15)
     running = start(program, tmp_path)
@@ -211,6 +206,17 @@ def test_a_home_gets_its_folders_and_a_key_of_its_own(tmp_path: Path) -> None:
     assert layout.admin_key.read_text(encoding="utf-8") == key
     assert len(key.strip()) >= 43
     assert stat.S_IMODE(layout.admin_key.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o755, 0o2775])
+def test_a_folder_that_is_there_keeps_its_mode_as_a_home(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    Layout(tmp_path).prepare()
+    made = {path.name: stat.S_IMODE(path.stat().st_mode) & 0o777 for path in tmp_path.iterdir()}
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == mode
+    assert made == {"run": 0o700, "logs": 0o700, "kafka": 0o700, "admin.key": 0o600}
+    Layout(tmp_path / "made" / "home").prepare()
+    assert stat.S_IMODE((tmp_path / "made" / "home").stat().st_mode) & 0o777 == 0o700
 
 
 def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
