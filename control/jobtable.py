@@ -1,8 +1,9 @@
 """The control table as a process sees it: the newest state of each job, and the listeners to its changes.
 
 Nearly all jobs in the table have ended. A rule that is checked for each command therefore goes through the jobs that
-have not (`not_over`), or through those of one organisation, and never through the whole table. Those that have ended
-come in brief where many are asked for; `get` has all of a job.
+have not (`not_over`), or through those of one organisation, and never through the whole table; what is seldom looked
+for goes through it once, and not once for each job. Those that have ended come in brief where many are asked for; `get`
+has all of a job.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 Report = Callable[[StoresEmptied], Awaitable[None]]
 LEAST_ORPHAN_DAYS: Final = 1.0
 """A file that no job is known for may be one of a request under way, or of a command that is not carried out yet."""
+JOBS_AT_ONCE: Final = 1000
+"""Jobs that are looked at in one turn of the event loop: the table may have a hundred thousand of them."""
 _MOST_TERMS: Final = 60_000
 """Ids that one query may name."""
 _BLOCK_DAYS: Final = 15.0
@@ -65,7 +67,7 @@ class Housekeeping:
             log.warning("%s can't be removed now: %s", what, error, extra=as_event("store.trouble"))
 
     async def _expire(self, store: Store, gate: Gate) -> None:
-        due = [job for job in self.jobs if self.is_due(store, job)]
+        due = await self._due(store)
         if not due:
             return
         await store.remove(due, gate)
@@ -77,17 +79,28 @@ class Housekeeping:
         text = "%s of %d jobs are removed, since their retention is over"
         log.info(text, store.name, len(due), extra=as_event("store.emptied"))
 
-    def is_due(self, store: Store, job: Job) -> bool:
-        """Whether what a store has of a job is kept no longer, and no other job needs it."""
-        if job.lacks(store.name) is not None or not store.has(job) or not self._past(store.name, job):
-            return False
+    async def _due(self, store: Store) -> list[Job]:
+        """The jobs of which a store has something that is kept no longer, and that no other job needs."""
+        over: list[Job] = []
+        needed: set[str] = set()
+        async for job in self._each_job():
+            if not self._past(store.name, job):
+                needed.update(path for path, _ in stored_files(job))
+            elif job.lacks(store.name) is None and store.has(job):
+                over.append(job)
+        # What has come or begun again meanwhile is not over.
+        needed.update(path for job in self.jobs.not_over() for path, _ in stored_files(job))
+        over = [job for job in over if self.jobs.is_newest(job)]
         if store.name not in ("uploaded_files", "corrected_files"):
-            return True
-        paths = {path for path, _ in stored_files(job)}
-        others = (
-            other for other in self.jobs if other.id != job.id and paths & {path for path, _ in stored_files(other)}
-        )
-        return all(self._past(store.name, other) for other in others)
+            return over
+        return [job for job in over if needed.isdisjoint(path for path, _ in stored_files(job))]
+
+    async def _each_job(self) -> AsyncIterator[Job]:
+        """Every job of the table, for one walk through it; what else the worker does has its turn in between."""
+        for number, job in enumerate(self.jobs):
+            if number % JOBS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            yield job
 
     def _past(self, store: StoreName, job: Job) -> bool:
         if job.state not in ENDED or job.purging or job.ended_at is None:
@@ -96,7 +109,8 @@ class Housekeeping:
 
     async def _orphans(self, gate: Gate) -> None:
         """Files, keys and documents of jobs that have left the control table."""
-        for path in await asyncio.to_thread(lambda: list(self._old_files())):
+        needed = {path async for job in self._each_job() for path, _ in stored_files(job)}
+        for path in await asyncio.to_thread(lambda: list(self._old_files(needed))):
             gate()
             await asyncio.to_thread(_unlink, path)
         for folder, store in (("parts/", "parts"), ("results/", "results")):
@@ -120,23 +134,20 @@ class Housekeeping:
         unknown = {"terms": {"job_id": [job.id for job in self.jobs]}}
         await store.delete({"bool": {"filter": aged, "must_not": [unknown]}}, gate)
 
-    def _old_files(self) -> Iterator[Path]:
+    def _old_files(self, needed: Collection[str]) -> Iterator[Path]:
+        """Old files and keys of jobs that are not known; a known one, a dry run's real job, may read such a file."""
         for folder in (self.root / "sources").glob("*"):
             if not self._unknown(folder.name) or folder.is_symlink():
                 continue
             for path in folder.iterdir():
                 store: StoreName = "corrected_files" if path.name.startswith("retry-") else "uploaded_files"
-                if path.is_file() and self._older(store, path.lstat().st_mtime) and not self._read_elsewhere(path):
+                old = path.is_file() and self._older(store, path.lstat().st_mtime)
+                if old and path.relative_to(self.root).as_posix() not in needed:
                     yield path
         for job_id in self.keys.jobs():
             path = self.root / "keys" / job_id
             if self._unknown(job_id) and self._older_than(_BLOCK_DAYS, path.lstat().st_mtime):
                 yield path
-
-    def _read_elsewhere(self, path: Path) -> bool:
-        """Whether a job that is known reads the file of one that is not: a dry run's."""
-        name = path.relative_to(self.root).as_posix()
-        return any(name == other for job in self.jobs for other, _ in stored_files(job))
 
     def _unknown(self, job_id: str) -> bool:
         return JOB_ID.match(job_id) is not None and self.jobs.get(job_id) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from control.jobtable import JobTable
 from processor.erasure.base import Store
 from processor.erasure.files import Blocks, CorrectedFiles, Parts, Results, UploadedFiles
-from processor.erasure.housekeeping import Housekeeping
+from processor.erasure.housekeeping import JOBS_AT_ONCE, Housekeeping
 from processor.erasure.purging import Purging
 from processor.erasure.topics import belongs
 from processor.errors import CannotGoOnError, FencedError
@@ -70,6 +70,9 @@ class House:
             raise FencedError
 
     def run(self) -> None:
+        asyncio.run(self.keeping().run(self.gate))
+
+    def keeping(self) -> Housekeeping:
         async def report(found: StoresEmptied) -> None:
             self.reports.append(found)
             known = self.jobs.get(found.job_id)
@@ -77,11 +80,10 @@ class House:
             expired = {**known.expired, **dict.fromkeys(found.stores, NOW * 1000)}
             self.jobs.put(replace(known, expired=expired, command_offset=known.command_offset + 1))
 
-        keeping = Housekeeping(
+        return Housekeeping(
             self.jobs, self.stores, self.book, self.storage, self.root, self.keys,
             Clock(now_ms=lambda: NOW * 1000), report,
         )  # fmt: skip
-        asyncio.run(keeping.run(self.gate))
 
     def left(self) -> list[str]:
         return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
@@ -159,6 +161,70 @@ def test_a_worker_that_has_lost_the_partition_removes_nothing(tmp_path: Path) ->
     with pytest.raises(FencedError):
         house.run()
     assert house.left() == ["sources/old/a.csv"]
+
+
+class WatchedTable(JobTable):
+    """Counts the jobs that are looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+        self.halfway: Callable[[], object] = lambda: None
+        """What happens while the table is walked through."""
+
+    def __iter__(self) -> Iterator[Job]:
+        for number, each in enumerate(super().__iter__()):
+            if number == len(self) // 2:
+                self.halfway()
+            self.looks += 1
+            yield each
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_look_walks_the_table_once_for_each_store_and_lets_others_have_their_turns(
+    tmp_path: Path, known: bool
+) -> None:
+    """Of many jobs the files are due, or there are files of many that are not known any more."""
+    house = House(tmp_path, uploaded_files=5, corrected_files=5)
+    house.jobs = table = WatchedTable()
+    jobs, due = 4 * JOBS_AT_ONCE, 50
+    for number in range(jobs):
+        corrected = Source(path=f"sources/j{number}/retry-1.csv", bytes=1)
+        table.put(job(f"j{number}", 10 if known and number < due else 1, retry=corrected))
+    for number in range(due):
+        for name in ("a.csv", "retry-1.csv"):
+            house.put(f"sources/{'j' if known else 'gone'}{number}/{name}", 100)
+    most = 0
+
+    async def watched() -> None:
+        nonlocal most
+        running = asyncio.create_task(house.keeping().run(house.gate))
+        while not running.done():
+            before = table.looks
+            await asyncio.sleep(0)
+            most = max(most, table.looks - before)
+        await running
+
+    asyncio.run(watched())
+    assert house.left() == [] and most <= JOBS_AT_ONCE
+    assert table.looks <= jobs * (len(house.stores) + 1)
+
+
+def test_a_file_that_a_job_begins_to_read_during_the_look_stays(tmp_path: Path) -> None:
+    house = House(tmp_path, uploaded_files=5)
+    house.jobs = table = WatchedTable()
+    for number in range(9):
+        table.put(job(f"j{number}"))
+    for number in range(3):
+        house.put(f"sources/j{number}/a.csv", 100)
+
+    def begin() -> None:
+        table.put(job("real", None, source=Source(path="sources/j0/a.csv", bytes=1)))
+        table.put(job("j1", None, command_offset=2, retry=Source(path="sources/j1/retry-1.csv")))
+
+    table.halfway = begin
+    house.run()
+    assert house.left() == ["sources/j0/a.csv", "sources/j1/a.csv"]
 
 
 class Stubborn:
