@@ -63,12 +63,18 @@ class JobTable:
         self._listeners: list[Listener] = []
         self.not_understood: set[str] = set()
         """Jobs that a newer version has written in a way that this process does not know."""
+        self.newest_offset = -1
+        """The offset of the newest command that a state names, of those that have come. That state never leaves the
+        topic."""
 
     def __iter__(self) -> Iterator[Job]:
         return iter(list(self._jobs.values()))
 
     def __len__(self) -> int:
         return len(self._jobs)
+
+    def __contains__(self, job_id: str) -> bool:
+        return self._jobs.brief(job_id) is not None
 
     def get(self, job_id: str) -> Job | None:
         """The job's newest state; None: there is no such job."""
@@ -114,6 +120,7 @@ class JobTable:
         if before is not None and before.organisation != job.organisation:
             self._leaves(before)
         self._jobs.put(job)
+        self.newest_offset = max(self.newest_offset, job.command_offset)
         self._of.setdefault(job.organisation, {}).setdefault(sys.intern(job.id))
         if understood(job):
             self.not_understood.discard(job.id)

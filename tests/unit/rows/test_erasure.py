@@ -20,11 +20,11 @@ from processor.erasure.topics import belongs
 from processor.errors import CannotGoOnError, FencedError
 from runtime.clock import Clock
 from runtime.files.sealing import JobKeys
-from runtime.files.storage import Storage, open_storage
+from runtime.files.storage import Storage, StorageError, open_storage
 from runtime.settings import Settings
 from schemas.job import Job, Source, State
 from schemas.messages.commands import StoresEmptied
-from schemas.policies.retention import RetentionBook, retention_book
+from schemas.policies.retention import RetentionBook, StoreName, retention_book
 
 DAY = 86_400
 NOW = 1_790_000_000
@@ -227,16 +227,44 @@ def test_a_file_that_a_job_begins_to_read_during_the_look_stays(tmp_path: Path) 
     assert house.left() == ["sources/j0/a.csv", "sources/j1/a.csv"]
 
 
+class Broken(Storage):
+    """A storage whose parts can't be listed."""
+
+    def __init__(self, whole: Storage, error: Exception) -> None:
+        self.__dict__.update(whole.__dict__)
+        self.error = error
+
+    async def dated(self, folder: str) -> list[tuple[str, float]]:
+        if folder == "parts/":
+            raise self.error
+        return await super().dated(folder)
+
+
+@pytest.mark.parametrize("error", [StorageError("403"), CannotGoOnError("no"), OSError("no"), ValueError("odd")])
+def test_an_error_of_one_store_leaves_the_others_to_be_emptied(tmp_path: Path, error: Exception) -> None:
+    house = House(tmp_path, job("old"), uploaded_files=5, results=2)
+    house.put("parts/gone/1.csv", 100)
+    result = house.put("results/gone.csv", 100)
+    house.put("sources/old/a.csv", 100)
+    house.storage = Broken(house.storage, error)
+    house.stores = (Stubborn(error), *house.stores)
+    house.run()
+    assert house.left() == ["parts/gone/1.csv"] and not result.exists()
+
+
 class Stubborn:
     """A store that can't be emptied."""
 
-    name = "results"
+    name: StoreName = "results"
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
     def has(self, job: Job) -> bool:
         return True
 
     async def remove(self, jobs: Sequence[Job], gate: Any) -> None:
-        raise CannotGoOnError("the disk is read-only")
+        raise self.error
 
 
 def test_a_purge_empties_what_it_can_and_tells_what_it_can_not(tmp_path: Path) -> None:
@@ -246,7 +274,7 @@ def test_a_purge_empties_what_it_can_and_tells_what_it_can_not(tmp_path: Path) -
     house.put("sources/j1/retry-1.csv")
     house.put("results/j1.csv")
     house.put("sources/j2/a.csv")
-    stores: list[Any] = [Stubborn(), *house.stores]
+    stores: list[Any] = [Stubborn(CannotGoOnError("the disk is read-only")), *house.stores]
     report = asyncio.run(Purging(stores).purge(job("j1"), house.gate))
     assert report.problem == "results: the disk is read-only"
     assert house.left() == ["sources/j2/a.csv"]
