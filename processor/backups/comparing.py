@@ -10,9 +10,8 @@ from pathlib import Path
 
 from elasticsearch import Elasticsearch
 
-from control.jobtable import JobTable
-from control.memory.brief_jobs import Jobs
 from processor.backups.counts import Difference, rows_apart
+from processor.stream.job_records import read_jobs
 from runtime.clients import elasticsearch
 from runtime.files.sealing import JobKeys, SealError
 from runtime.files.storage import open_storage
@@ -60,14 +59,9 @@ def compare(settings: Settings) -> Comparison:
 
 
 def _jobs(settings: Settings) -> dict[str, Job]:
-    jobs = Jobs()
-    table = JobTable(jobs)
-    for message in TopicReading(settings, topic_name(settings.prefix, "jobs")):
-        try:
-            table.apply(message.key(), message.value())
-        except UndecodableError:
-            continue  # a worker has made a dead letter of it
-    return {job_id: jobs[job_id] for job_id in jobs}  # whole, and not in brief
+    table = read_jobs(settings)
+    whole = (table.get(brief.id) for brief in table)
+    return {job.id: job for job in whole if job is not None}
 
 
 def _lanes(settings: Settings) -> dict[str, list[LaneRecord]]:

@@ -17,6 +17,7 @@ from processor.elastic.bulk import Gate
 from processor.elastic.orphans import delete_orphans
 from processor.erasure.base import Store
 from processor.erasure.documents import Documents
+from processor.erasure.expiry import Expiry
 from processor.erasure.files import CORRECTED
 from processor.errors import CannotGoOnError, FencedError
 from runtime.clock import Clock
@@ -24,7 +25,7 @@ from runtime.files.sealing import JobKeys
 from runtime.files.storage import Storage, StorageError
 from runtime.telemetry.log_events import as_event
 from schemas.ids import JOB_ID
-from schemas.job import ENDED, Job
+from schemas.job import Job
 from schemas.messages.commands import StoresEmptied
 from schemas.policies.retention import EXPIRING, RetentionBook, StoreName
 from schemas.topics import DAY_MS
@@ -93,9 +94,10 @@ class Housekeeping:
     async def _due(self, store: Store) -> list[Job]:
         """The jobs of which a store has something that is kept no longer, and that no other job needs."""
         over: list[Job] = []
+        expiry = self._expiry
         needed: set[str] = set()
         async for job in self._each_job():
-            if not self._past(store.name, job):
+            if not expiry.has_passed(store.name, job):
                 needed.update(path for path, _ in stored_files(job))
             elif job.lacks(store.name) is None and store.has(job):
                 over.append(job)
@@ -112,11 +114,6 @@ class Housekeeping:
             if number % JOBS_AT_ONCE == 0:
                 await asyncio.sleep(0)
             yield job
-
-    def _past(self, store: StoreName, job: Job) -> bool:
-        if job.state not in ENDED or job.purging or job.ended_at is None:
-            return False
-        return self.clock.now_ms() - job.ended_at > self.retentions.days(store, job.dataset) * DAY_MS
 
     async def _remove_orphaned_files(self, gate: Gate) -> None:
         needed = {path async for job in self._each_job() for path, _ in stored_files(job)}
@@ -153,10 +150,14 @@ class Housekeeping:
 
     async def _delete_orphans(self, store: Documents, gate: Gate) -> None:
         """Previews go with their job; row errors stay for as long as those of any dataset do."""
-        days = self.retentions.longest(store.name)
-        if days != float("inf"):
-            before = self.clock.now_ms() - int(days * DAY_MS) if store.name == "row_errors" else None
+        oldest = self._expiry.oldest(store.name)
+        if oldest is not None:
+            before = oldest if store.name == "row_errors" else None
             await delete_orphans(store.sink, store.index, self.jobs, gate, before)
+
+    @property
+    def _expiry(self) -> Expiry:
+        return Expiry(self.retentions, self.clock.now_ms)
 
     def _is_gone(self, job_id: str) -> bool:
         return JOB_ID.match(job_id) is not None and job_id not in self.jobs
