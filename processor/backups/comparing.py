@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elasticsearch import Elasticsearch
+from elasticsearch.helpers import scan
 
-from processor.backups.counts import Difference, rows_apart
+from processor.backups.counts import Difference, rows_apart, without_copies
 from processor.stream.job_records import read_jobs
 from runtime.clients import elasticsearch
 from runtime.files.sealing import JobKeys, SealError
@@ -26,6 +27,7 @@ from schemas.messages.lanes import LaneRecord
 from schemas.topics import topic_name
 
 _PAGE = 1000
+_SCANNED = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,10 @@ def compare(settings: Settings) -> Comparison:
     with elasticsearch(settings) as client:
         stored = _stored(client, settings.prefix)
         reports = _reports_from(client, settings, _end_of_commands(settings))
-    now = _jobs(settings)
-    still = {job_id: job for job_id, job in before.items() if job == now.get(job_id)}
-    found = [*rows_apart(still, lanes, stored), *_files_lacking(settings, still.values())]
+        now = _jobs(settings)
+        still = {job_id: job for job_id, job in before.items() if job == now.get(job_id)}
+        found = list(_rows_apart(client, settings.prefix, rows_apart(still, lanes, stored)))
+    found += _files_lacking(settings, still.values())
     strangers = [job_id for job_id in stored if job_id not in before and job_id not in now]
     if strangers:
         known = _in_history(settings)
@@ -109,6 +112,19 @@ def _stored(client: Elasticsearch, prefix: str) -> dict[str, int]:
         after = page.get("after_key") or {}
         if not after:
             return counts
+
+
+def _rows_apart(client: Elasticsearch, prefix: str, differences: Iterable[Difference]) -> Iterator[Difference]:
+    """The differences, without the copies of documents that other programs have made."""
+    for one in differences:
+        if one.kind != "more":
+            yield one
+            continue
+        query = {"query": {"term": {"sluice.job_id": one.job_id}}, "_source": False}
+        hits = scan(client, index=data_index(prefix, "*"), query=query, size=_SCANNED)
+        rest = without_copies(one, (hit["_id"] for hit in hits))
+        if rest is not None:
+            yield rest
 
 
 def _reports_from(client: Elasticsearch, settings: Settings, offset: int) -> list[str]:
