@@ -19,6 +19,7 @@ from processor.execution.conclusions import Conclusions
 from processor.execution.failures import JobFailures
 from processor.execution.inspections import Inspections
 from processor.execution.job_states import JobStates
+from processor.execution.maintenance import Duties, Maintenance
 from processor.execution.searching import SharedSearches
 from processor.execution.tasks import WorkerTasks
 from processor.execution.work_factory import WorkFactory
@@ -108,23 +109,21 @@ def make_engine(
         await publisher.publish("reports", report.job_id.encode(), encode(report))
 
     conclusions = Conclusions(
-        jobs=jobs,
         lanes=lanes,
         checkpoints=checkpoints,
         works=works,
         failures=failures,
         publisher=publisher,
         tasks=tasks.conclusions,
-        clock=clock,
         purging=Purging(kept),
-        housekeeping=Housekeeping(
-            jobs, kept, settings.retentions, storage, settings.storage_root, keys, clock, report_emptied
-        ),
-        housekeeping_seconds=settings.housekeeping_seconds,
-        image_days=settings.image_retention_days,
-        index_bytes=settings.index_bytes,
-        report_days=settings.report_retention_days,
     )
+    housekeeping = Housekeeping(
+        jobs, kept, settings.retentions, storage, settings.storage_root, keys, clock, report_emptied
+    )
+    duties = Duties(
+        jobs=jobs, works=works, failures=failures, clock=clock, housekeeping=housekeeping, settings=settings
+    )
+    maintenance = Maintenance(lanes, gates.of_sweep(), clock, duties.periodic, duties.claims)
     states = JobStates(
         jobs,
         lanes,
@@ -133,13 +132,26 @@ def make_engine(
         checkpoints,
         batches,
         conclusions,
+        maintenance,
         failures,
         inspections,
         background=tasks.reports,
     )
     ownership = Ownership(lanes, publisher, read_lane_records, clock)
     engine = Engine(
-        settings, jobs, lanes, reader, ownership, refill, checkpoints, batches, conclusions, states, tasks, clock
+        settings,
+        jobs,
+        lanes,
+        reader,
+        ownership,
+        refill,
+        checkpoints,
+        batches,
+        conclusions,
+        maintenance,
+        states,
+        tasks,
+        clock,
     )
     sink.on_degraded = engine.show_degraded
     sink.on_request = metrics.request_done

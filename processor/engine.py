@@ -24,6 +24,7 @@ from control.predicates import void
 from processor.execution.batches import Batches
 from processor.execution.conclusions import Conclusions
 from processor.execution.job_states import JobStates
+from processor.execution.maintenance import Maintenance
 from processor.execution.tasks import WorkerTasks, drain
 from processor.lanes.checkpoints import Checkpoints
 from processor.lanes.lane import Loaded
@@ -60,6 +61,7 @@ class Engine:
         checkpoints: Checkpoints,
         batches: Batches,
         conclusions: Conclusions,
+        maintenance: Maintenance,
         states: JobStates,
         tasks: WorkerTasks,
         clock: Clock,
@@ -73,6 +75,7 @@ class Engine:
         self._checkpoints = checkpoints
         self._batches = batches
         self._conclusions = conclusions
+        self._maintenance = maintenance
         self._states = states
         self._tasks = tasks
         self._clock = clock
@@ -84,8 +87,7 @@ class Engine:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._batches.run())
             tasks.create_task(self._checkpoints.run())
-            tasks.create_task(self._conclusions.keep_alive())
-            tasks.create_task(self._conclusions.housekeep())
+            tasks.create_task(self._maintenance.run())
             tasks.create_task(self._tasks.failure.watch())
 
     # -- rebalancing -------------------------------------------------------------------------------------------------

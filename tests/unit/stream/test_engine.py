@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from control.jobtable import JobTable
 from processor.assembly import make_engine
 from processor.errors import CannotGoOnError, FencedError, UnansweredError
-from processor.execution.conclusions import KEEP_SECONDS
+from processor.execution.maintenance import MINUTE
 from processor.metrics import WorkerMetrics
 from processor.operations.work import Result
 from processor.outcome import Outcome
@@ -725,8 +725,8 @@ def test_owners_of_other_partitions_conclude_nothing(job: Job) -> None:
         worker = Worker(operation)
         await worker.own(job, [1])
         running = asyncio.create_task(worker.engine.run())
-        await until(lambda: KEEP_SECONDS in worker.sleeps.seconds)
-        worker.sleeps.end(KEEP_SECONDS)
+        await until(lambda: MINUTE in worker.sleeps.seconds)
+        worker.sleeps.end(MINUTE)
         await turns()
         assert operation.done == [] and worker.reports(object) == []
         running.cancel()
@@ -761,9 +761,9 @@ def test_what_a_job_needs_is_kept_alive_while_it_is_paused() -> None:
         worker = Worker(operation)
         await worker.own(replace(world_in(State.PAUSED).job(), operation="export"), [0])
         running = asyncio.create_task(worker.engine.run())
-        await until(lambda: KEEP_SECONDS in worker.sleeps.seconds)
+        await until(lambda: MINUTE in worker.sleeps.seconds)
         assert operation.done == []
-        worker.sleeps.end(KEEP_SECONDS)
+        worker.sleeps.end(MINUTE)
         await until(lambda: operation.done)
         assert operation.done == ["keep"]
         running.cancel()
