@@ -22,6 +22,7 @@ from processor.execution.job_states import JobStates
 from processor.execution.maintenance import Duties, Maintenance
 from processor.execution.searching import SharedSearches
 from processor.execution.tasks import WorkerTasks
+from processor.execution.troubles import Troubles
 from processor.execution.work_factory import WorkFactory
 from processor.gates import Gates
 from processor.lanes.checkpoints import Checkpoints
@@ -76,7 +77,18 @@ def make_engine(
         return most if most < settings.block_bytes else None
 
     generations = Generations(settings.prefix, sink, clock.now_ms)
-    works = WorkFactory(operations, datasets, settings.prefix, sink, gates, generations, clock.now_ms, most_characters)
+    troubles = Troubles(jobs, lanes, checkpoints)
+    works = WorkFactory(
+        operations,
+        datasets,
+        settings.prefix,
+        sink,
+        gates,
+        generations,
+        clock.now_ms,
+        most_characters,
+        troubles=troubles.of_job,
+    )
     inspections = Inspections(
         jobs=jobs,
         lanes=lanes,
@@ -153,6 +165,6 @@ def make_engine(
         tasks,
         clock,
     )
-    sink.on_degraded = engine.show_degraded
+    sink.on_degraded = troubles.of_elasticsearch
     sink.on_request = metrics.request_done
     return engine

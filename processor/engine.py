@@ -18,7 +18,6 @@ import asyncio
 import logging
 from collections.abc import Collection
 
-from control.creation.inspection import awaits_inspection
 from control.jobtable import JobTable
 from control.predicates import void
 from processor.execution.batches import Batches
@@ -79,7 +78,7 @@ class Engine:
         self._states = states
         self._tasks = tasks
         self._clock = clock
-        self._assigned = self._recovered = self._degraded = False
+        self._assigned = self._recovered = False
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -211,17 +210,3 @@ class Engine:
         metrics.lanes.set(len(lanes))
         metrics.parked.set(sum(len(lane.todo) for lane in lanes))
         metrics.in_flight.set(len(self._tasks.batches))
-
-    # -- Elasticsearch ------------------------------------------------------------------------------------------------
-
-    def show_degraded(self, reason: str | None) -> None:
-        """Show in the lanes of the jobs at work why Elasticsearch does not answer, and that it answers again: None."""
-        if reason is None and not self._degraded:
-            return
-        self._degraded = reason is not None
-        for lane in self.lanes:
-            job = self._jobs.get(lane.job_id)
-            waits = lane.flying or (job is not None and awaits_inspection(job))
-            if lane.error != reason and (waits or lane.error is not None):
-                lane.error = reason
-                self._checkpoints.touch(lane)
