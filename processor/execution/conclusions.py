@@ -6,7 +6,6 @@ partition 0 does not count as rested (`Lanes.concluding`).
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -21,13 +20,9 @@ from processor.lanes.owned_lanes import CONCLUDING, Lanes
 from processor.operations.base import Operation, file_operation, required_file_operation
 from processor.operations.work import Work
 from processor.stream.publisher import RecordPublisher
-from runtime.telemetry.log_events import as_event
-from schemas.bounds import MOST_REASON
 from schemas.job import Job
 from schemas.messages.codec import encode
-from schemas.messages.commands import Command, FileFinished, PurgeEnded, UndoChecked
-
-log = logging.getLogger(__name__)
+from schemas.messages.commands import Command, FileFinished, UndoChecked
 
 Step = Callable[[Operation, Work], Awaitable[Command]]
 
@@ -76,10 +71,6 @@ class Conclusions:
             report = await self.purging.purge(job, self.works.gates.of_conclusion(job))
         except FencedError:
             return  # partition 0 belongs to another worker by now, which goes on with it
-        except Exception as error:
-            log.exception("job %s: a purge met an unexpected error", job.id, extra=as_event("purge.failed", job=job.id))
-            problem = f"a worker met an error that it is not made for: {error!r}; its log has more"
-            report = PurgeEnded(job_id=job.id, epoch=job.epoch, problem=problem[:MOST_REASON])
         await self.publisher.publish("reports", job.id.encode(), encode(report))
 
     async def _conclude(self, job: Job, step: Step) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from msgspec.structs import replace
 
 from control.jobtable import JobTable
+from processor.erasure import topics
 from processor.erasure.base import Store
 from processor.erasure.files import Blocks, CorrectedFiles, Parts, Results, UploadedFiles
 from processor.erasure.housekeeping import JOBS_AT_ONCE, Housekeeping
@@ -279,6 +281,31 @@ def test_a_purge_empties_what_it_can_and_tells_what_it_can_not(tmp_path: Path) -
     assert report.problem == "results: the disk is read-only"
     assert house.left() == ["sources/j2/a.csv"]
     assert asyncio.run(Purging(stores[1:]).purge(job("j1"), house.gate)).problem is None
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), KafkaException(KafkaError(7)), ValueError("odd"), OSError("no")])
+@pytest.mark.parametrize("place", [0, 2, 5])
+def test_whatever_one_store_meets_the_others_are_emptied(tmp_path: Path, error: Exception, place: int) -> None:
+    house = House(tmp_path)
+    house.keys.obtain("j1")
+    for path in ("sources/j1/a.csv", "results/j1.csv", "parts/j1/1.csv"):
+        house.put(path)
+    stores: list[Any] = list(house.stores)
+    stores.insert(place, Stubborn(error))
+    report = asyncio.run(Purging(stores).purge(job("j1"), house.gate))
+    assert report.problem is not None and report.problem.startswith("results: ") and repr(error) in report.problem
+    assert house.left() == []
+    with pytest.raises(FencedError):
+        asyncio.run(Purging([Stubborn(FencedError()), *stores]).purge(job("j1"), house.gate))
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), KafkaException(KafkaError(KafkaError._TIMED_OUT))])
+def test_a_silent_kafka_is_no_unexpected_error(error: Exception) -> None:
+    def silent() -> None:
+        raise error
+
+    with pytest.raises(CannotGoOnError, match="Kafka does not"):
+        asyncio.run(topics._in_thread(silent))
 
 
 def test_a_path_that_leads_out_of_the_storage_is_left_alone(tmp_path: Path) -> None:
