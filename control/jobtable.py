@@ -1,8 +1,9 @@
 """The control table as a process sees it: the newest state of each job, and the listeners to its changes.
 
 Nearly all jobs in the table have ended. A rule that is checked for each command therefore goes through the jobs that
-have not (`not_over`), or through those of one organisation, and never through the whole table. Those that have ended
-come in brief where many are asked for; `get` has all of a job.
+have not (`not_over`), or through those of one organisation, and never through the whole table; what is seldom looked
+for goes through it once, and not once for each job. Those that have ended come in brief where many are asked for; `get`
+has all of a job.
 """
 
 from __future__ import annotations
@@ -62,12 +63,18 @@ class JobTable:
         self._listeners: list[Listener] = []
         self.not_understood: set[str] = set()
         """Jobs that a newer version has written in a way that this process does not know."""
+        self.newest_offset = -1
+        """The offset of the newest command that a state names, of those that have come. That state never leaves the
+        topic."""
 
     def __iter__(self) -> Iterator[Job]:
         return iter(list(self._jobs.values()))
 
     def __len__(self) -> int:
         return len(self._jobs)
+
+    def __contains__(self, job_id: str) -> bool:
+        return self._jobs.brief(job_id) is not None
 
     def get(self, job_id: str) -> Job | None:
         """The job's newest state; None: there is no such job."""
@@ -113,6 +120,7 @@ class JobTable:
         if before is not None and before.organisation != job.organisation:
             self._leaves(before)
         self._jobs.put(job)
+        self.newest_offset = max(self.newest_offset, job.command_offset)
         self._of.setdefault(job.organisation, {}).setdefault(sys.intern(job.id))
         if understood(job):
             self.not_understood.discard(job.id)

@@ -19,8 +19,10 @@ from processor.execution.conclusions import Conclusions
 from processor.execution.failures import JobFailures
 from processor.execution.inspections import Inspections
 from processor.execution.job_states import JobStates
+from processor.execution.maintenance import Duties, Maintenance
 from processor.execution.searching import SharedSearches
 from processor.execution.tasks import WorkerTasks
+from processor.execution.troubles import Troubles
 from processor.execution.work_factory import WorkFactory
 from processor.gates import Gates
 from processor.lanes.checkpoints import Checkpoints
@@ -75,7 +77,18 @@ def make_engine(
         return most if most < settings.block_bytes else None
 
     generations = Generations(settings.prefix, sink, clock.now_ms)
-    works = WorkFactory(operations, datasets, settings.prefix, sink, gates, generations, clock.now_ms, most_characters)
+    troubles = Troubles(jobs, lanes, checkpoints)
+    works = WorkFactory(
+        operations,
+        datasets,
+        settings.prefix,
+        sink,
+        gates,
+        generations,
+        clock.now_ms,
+        most_characters,
+        troubles=troubles.of_job,
+    )
     inspections = Inspections(
         jobs=jobs,
         lanes=lanes,
@@ -108,23 +121,21 @@ def make_engine(
         await publisher.publish("reports", report.job_id.encode(), encode(report))
 
     conclusions = Conclusions(
-        jobs=jobs,
         lanes=lanes,
         checkpoints=checkpoints,
         works=works,
         failures=failures,
         publisher=publisher,
         tasks=tasks.conclusions,
-        clock=clock,
         purging=Purging(kept),
-        housekeeping=Housekeeping(
-            jobs, kept, settings.retentions, storage, settings.storage_root, keys, clock, report_emptied
-        ),
-        housekeeping_seconds=settings.housekeeping_seconds,
-        image_days=settings.image_retention_days,
-        index_bytes=settings.index_bytes,
-        report_days=settings.report_retention_days,
     )
+    housekeeping = Housekeeping(
+        jobs, kept, settings.retentions, storage, settings.storage_root, keys, clock, report_emptied
+    )
+    duties = Duties(
+        jobs=jobs, works=works, failures=failures, clock=clock, housekeeping=housekeeping, settings=settings
+    )
+    maintenance = Maintenance(lanes, gates.of_sweep(), clock, duties.periodic, duties.claims)
     states = JobStates(
         jobs,
         lanes,
@@ -133,14 +144,27 @@ def make_engine(
         checkpoints,
         batches,
         conclusions,
+        maintenance,
         failures,
         inspections,
         background=tasks.reports,
     )
     ownership = Ownership(lanes, publisher, read_lane_records, clock)
     engine = Engine(
-        settings, jobs, lanes, reader, ownership, refill, checkpoints, batches, conclusions, states, tasks, clock
+        settings,
+        jobs,
+        lanes,
+        reader,
+        ownership,
+        refill,
+        checkpoints,
+        batches,
+        conclusions,
+        maintenance,
+        states,
+        tasks,
+        clock,
     )
-    sink.on_degraded = engine.show_degraded
+    sink.on_degraded = troubles.of_elasticsearch
     sink.on_request = metrics.request_done
     return engine

@@ -18,12 +18,12 @@ import asyncio
 import logging
 from collections.abc import Collection
 
-from control.creation.inspection import awaits_inspection
 from control.jobtable import JobTable
 from control.predicates import void
 from processor.execution.batches import Batches
 from processor.execution.conclusions import Conclusions
 from processor.execution.job_states import JobStates
+from processor.execution.maintenance import Maintenance
 from processor.execution.tasks import WorkerTasks, drain
 from processor.lanes.checkpoints import Checkpoints
 from processor.lanes.lane import Loaded
@@ -60,6 +60,7 @@ class Engine:
         checkpoints: Checkpoints,
         batches: Batches,
         conclusions: Conclusions,
+        maintenance: Maintenance,
         states: JobStates,
         tasks: WorkerTasks,
         clock: Clock,
@@ -73,10 +74,11 @@ class Engine:
         self._checkpoints = checkpoints
         self._batches = batches
         self._conclusions = conclusions
+        self._maintenance = maintenance
         self._states = states
         self._tasks = tasks
         self._clock = clock
-        self._assigned = self._recovered = self._degraded = False
+        self._assigned = self._recovered = False
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -84,8 +86,7 @@ class Engine:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._batches.run())
             tasks.create_task(self._checkpoints.run())
-            tasks.create_task(self._conclusions.keep_alive())
-            tasks.create_task(self._conclusions.housekeep())
+            tasks.create_task(self._maintenance.run())
             tasks.create_task(self._tasks.failure.watch())
 
     # -- rebalancing -------------------------------------------------------------------------------------------------
@@ -209,17 +210,3 @@ class Engine:
         metrics.lanes.set(len(lanes))
         metrics.parked.set(sum(len(lane.todo) for lane in lanes))
         metrics.in_flight.set(len(self._tasks.batches))
-
-    # -- Elasticsearch ------------------------------------------------------------------------------------------------
-
-    def show_degraded(self, reason: str | None) -> None:
-        """Show in the lanes of the jobs at work why Elasticsearch does not answer, and that it answers again: None."""
-        if reason is None and not self._degraded:
-            return
-        self._degraded = reason is not None
-        for lane in self.lanes:
-            job = self._jobs.get(lane.job_id)
-            waits = lane.flying or (job is not None and awaits_inspection(job))
-            if lane.error != reason and (waits or lane.error is not None):
-                lane.error = reason
-                self._checkpoints.touch(lane)

@@ -55,7 +55,7 @@ class Gates:
 
     def of_sweep(self) -> Gate:
         """The gate for deleting what ended jobs have left: open in the owner of partition 0."""
-        return lambda: self._require(CONCLUDING in self.lanes.owned)
+        return lambda: self._require(self.lanes.concludes)
 
     def _require(self, owned: bool) -> None:
         self.lease.require()

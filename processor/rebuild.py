@@ -9,12 +9,16 @@ from itertools import chain
 
 from confluent_kafka import Message
 
+from control.jobtable import JobTable
 from control.newer_states import read_history
 from processor.elastic.bulk import BulkSink
+from processor.erasure.expiry import Expiry
 from processor.gates import unguarded
 from processor.operations.row_errors import error_item
 from processor.reporter import job_item, progress_item
+from processor.stream.job_records import read_jobs
 from runtime.clients import async_elasticsearch
+from runtime.clock import now_ms
 from runtime.provision import provision_indices
 from runtime.settings import Settings
 from runtime.topics.reading import TopicReading
@@ -43,13 +47,13 @@ def rebuild(settings: Settings, on_progress: Callable[[int, int], None]) -> Coun
 
 async def _rebuild(settings: Settings, on_progress: Callable[[int, int], None]) -> Counter[str]:
     counts: Counter[str] = Counter()
+    reports = Reports(settings.prefix, read_jobs(settings), Expiry(settings.retentions, now_ms))
     client = async_elasticsearch(settings, once=True)
     sink = BulkSink(client)
     try:
         batch: list[bytes] = []
-        corrected: set[tuple[str, int]] = set()
         for message, done, total in _records(settings):
-            name, item = _item(settings.prefix, message, corrected)
+            name, item = reports.item(message)
             counts[name] += 1
             if item is not None:
                 batch.append(item)
@@ -64,28 +68,52 @@ async def _rebuild(settings: Settings, on_progress: Callable[[int, int], None]) 
         await client.close()
 
 
-def _item(prefix: str, message: Message, corrected: set[tuple[str, int]]) -> tuple[str, bytes | None]:
-    topic, value = message.topic(), message.value()
-    partition, offset = message.partition() or 0, message.offset() or 0
-    try:
-        if topic == topic_name(prefix, "job-events"):
-            record = read_history(value)
-            return (
-                ("rejections", None) if isinstance(record, CommandRejected) else ("jobs", job_item(prefix, record.job))
-            )
-        if topic == topic_name(prefix, "progress"):
-            return "progress", progress_item(prefix, partition, offset, value)
-        if any(name == "topic" for name, _ in message.headers() or []):
-            return "refused", None  # no row of a job, but a record that could not be taken for one
-        error = decode(value, RowError)
+class Reports:
+    """What becomes of each record of the topics, in their order."""
+
+    def __init__(self, prefix: str, jobs: JobTable, expiry: Expiry) -> None:
+        """`jobs` says of which jobs the row errors have been removed."""
+        self._prefix = prefix
+        self._jobs = jobs
+        self._expiry = expiry
+        self._corrected: set[tuple[str, int]] = set()
+
+    def item(self, message: Message) -> tuple[str, bytes | None]:
+        """What a record is counted as, and the bulk item of its document; None: it has none, or none any more."""
+        topic, value = message.topic(), message.value()
+        partition, offset = message.partition() or 0, message.offset() or 0
+        try:
+            if topic == topic_name(self._prefix, "job-events"):
+                record = read_history(value)
+                if isinstance(record, CommandRejected):
+                    return "rejections", None
+                return "jobs", job_item(self._prefix, record.job)
+            if topic == topic_name(self._prefix, "progress"):
+                return "progress", progress_item(self._prefix, partition, offset, value)
+            headers = {name for name, _ in message.headers() or []}
+            if "topic" in headers:
+                return "refused", None  # no row of a job, but a record that could not be taken for one
+            return self._row_error(decode(value, RowError), FIRST_WRITTEN in headers)
+        except UndecodableError:
+            return "unreadable", None
+
+    def _row_error(self, error: RowError, written_again: bool) -> tuple[str, bytes | None]:
         row = (error.job_id, error.row)
         if error.corrected:
-            corrected.add(row)
-        elif row in corrected and any(name == FIRST_WRITTEN for name, _ in message.headers() or []):
+            self._corrected.add(row)
+        elif row in self._corrected and written_again:
             return "errors", None  # it was written once more, behind its correction
-        return "errors", error_item(prefix, error)
-    except UndecodableError:
-        return "unreadable", None
+        elif self._is_removed(error):
+            return "expired", None
+        return "errors", error_item(self._prefix, error)
+
+    def _is_removed(self, error: RowError) -> bool:
+        """Whether workers have removed a row error from the index, or would: dead letters may be kept for longer."""
+        job = self._jobs.get(error.job_id)
+        if job is None:
+            oldest = self._expiry.oldest("row_errors")
+            return oldest is not None and error.at < oldest
+        return job.purging or job.lacks("row_errors") is not None or self._expiry.has_passed("row_errors", job)
 
 
 def _records(settings: Settings) -> Iterator[tuple[Message, int, int]]:

@@ -179,10 +179,22 @@ def _aggregated(asked: Mapping[str, Any], sources: list[dict[str, Any]], mapped:
         found = Counter(value for source in sources for value in values_of(source, body["field"], mapped))
         most = found.most_common(body.get("size", 10))
         return {"buckets": [{"key": value, "doc_count": count} for value, count in most]}
+    if kind == "composite":
+        return _composite(body, sources, mapped)
     if kind not in ("max", "min"):
         raise NotImplementedError(f"the memory of the tests does not understand the aggregation {kind!r}")
     values = [value for source in sources for value in values_of(source, body["field"], mapped)]
     return {"value": float((max if kind == "max" else min)(values)) if values else None}
+
+
+def _composite(body: Mapping[str, Any], sources: list[dict[str, Any]], mapped: Any) -> dict[str, Any]:
+    """One page of the values of one field, in their order, from behind the value `after` on."""
+    (((name, by),),) = (source.items() for source in body["sources"])
+    found = Counter(value for source in sources for value in values_of(source, by["terms"]["field"], mapped))
+    after = body.get("after")
+    values = sorted(value for value in found if after is None or value > after[name])[: body.get("size", 10)]
+    page = {"buckets": [{"key": {name: value}, "doc_count": found[value]} for value in values]}
+    return {"after_key": {name: values[-1]}, **page} if values else page
 
 
 def _no_index(name: str) -> dict[str, str]:

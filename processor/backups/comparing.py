@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elasticsearch import Elasticsearch
+from elasticsearch.helpers import scan
 
-from control.jobtable import JobTable
-from control.memory.brief_jobs import Jobs
-from processor.backups.counts import Difference, rows_apart
+from processor.backups.counts import Difference, rows_apart, without_copies
+from processor.stream.job_records import read_jobs
 from runtime.clients import elasticsearch
 from runtime.files.sealing import JobKeys, SealError
 from runtime.files.storage import open_storage
@@ -27,6 +27,7 @@ from schemas.messages.lanes import LaneRecord
 from schemas.topics import topic_name
 
 _PAGE = 1000
+_SCANNED = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,10 @@ def compare(settings: Settings) -> Comparison:
     with elasticsearch(settings) as client:
         stored = _stored(client, settings.prefix)
         reports = _reports_from(client, settings, _end_of_commands(settings))
-    now = _jobs(settings)
-    still = {job_id: job for job_id, job in before.items() if job == now.get(job_id)}
-    found = [*rows_apart(still, lanes, stored), *_files_lacking(settings, still.values())]
+        now = _jobs(settings)
+        still = {job_id: job for job_id, job in before.items() if job == now.get(job_id)}
+        found = list(_rows_apart(client, settings.prefix, rows_apart(still, lanes, stored)))
+    found += _files_lacking(settings, still.values())
     strangers = [job_id for job_id in stored if job_id not in before and job_id not in now]
     if strangers:
         known = _in_history(settings)
@@ -60,14 +62,9 @@ def compare(settings: Settings) -> Comparison:
 
 
 def _jobs(settings: Settings) -> dict[str, Job]:
-    jobs = Jobs()
-    table = JobTable(jobs)
-    for message in TopicReading(settings, topic_name(settings.prefix, "jobs")):
-        try:
-            table.apply(message.key(), message.value())
-        except UndecodableError:
-            continue  # a worker has made a dead letter of it
-    return {job_id: jobs[job_id] for job_id in jobs}  # whole, and not in brief
+    table = read_jobs(settings)
+    whole = (table.get(brief.id) for brief in table)
+    return {job.id: job for job in whole if job is not None}
 
 
 def _lanes(settings: Settings) -> dict[str, list[LaneRecord]]:
@@ -115,6 +112,19 @@ def _stored(client: Elasticsearch, prefix: str) -> dict[str, int]:
         after = page.get("after_key") or {}
         if not after:
             return counts
+
+
+def _rows_apart(client: Elasticsearch, prefix: str, differences: Iterable[Difference]) -> Iterator[Difference]:
+    """The differences, without the copies of documents that other programs have made."""
+    for one in differences:
+        if one.kind != "more":
+            yield one
+            continue
+        query = {"query": {"term": {"sluice.job_id": one.job_id}}, "_source": False}
+        hits = scan(client, index=data_index(prefix, "*"), query=query, size=_SCANNED)
+        rest = without_copies(one, (hit["_id"] for hit in hits))
+        if rest is not None:
+            yield rest
 
 
 def _reports_from(client: Elasticsearch, settings: Settings, offset: int) -> list[str]:

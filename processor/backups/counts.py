@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from schemas.job import ENDED, Job, LaneTotals, State
@@ -72,6 +72,18 @@ def expected(job: Job, lanes: Iterable[LaneRecord], newest: bool) -> Rows | None
     own = (lane.totals for lane in lanes if lane.phase == "apply" and lane.run == job.run)
     under_way = sum(own, LaneTotals())
     return Rows(_documents(job, applied if job.run else LaneTotals()) + _documents(job, under_way), None)
+
+
+def without_copies(difference: Difference, ids: Iterable[str]) -> Difference | None:
+    """What is left of a difference of the kind ``more``, given the ids of the documents found; None: nothing.
+
+    Copies that other programs have made under ids of their own have the job's mark too. No rollback takes them out, and
+    none counts them.
+    """
+    assert difference.job is not None
+    scopes = (difference.job.id, difference.job.organisation)
+    own = sum(document_id.rpartition(":")[0] in scopes for document_id in ids)
+    return replace(difference, found=own) if own > difference.expected else None
 
 
 def _documents(job: Job, totals: LaneTotals) -> int:

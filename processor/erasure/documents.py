@@ -38,11 +38,7 @@ class Documents:
     async def remove(self, jobs: Sequence[Job], gate: Gate) -> None:
         """See Store."""
         for job in jobs:
-            await self.delete({"term": {"job_id": job.id}}, gate)
-
-    async def delete(self, query: dict[str, Any], gate: Gate) -> int:
-        """Delete what a query finds; see `delete_found`."""
-        return await delete_found(self.sink, self.index, query, gate)
+            await delete_found(self.sink, self.index, {"term": {"job_id": job.id}}, gate)
 
     async def expunge(self, gate: Gate) -> None:
         """Have Elasticsearch write the index's files anew without the documents that are deleted.

@@ -6,23 +6,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from control.creation.quotas import stored_files
 from control.jobtable import JobTable
 from processor.elastic.bulk import Gate
+from processor.elastic.orphans import delete_orphans
 from processor.erasure.base import Store
 from processor.erasure.documents import Documents
-from processor.errors import CannotGoOnError
+from processor.erasure.expiry import Expiry
+from processor.erasure.files import CORRECTED
+from processor.errors import CannotGoOnError, FencedError
 from runtime.clock import Clock
 from runtime.files.sealing import JobKeys
 from runtime.files.storage import Storage, StorageError
 from runtime.telemetry.log_events import as_event
 from schemas.ids import JOB_ID
-from schemas.job import ENDED, Job
+from schemas.job import Job
 from schemas.messages.commands import StoresEmptied
 from schemas.policies.retention import EXPIRING, RetentionBook, StoreName
 from schemas.topics import DAY_MS
@@ -32,8 +35,8 @@ log = logging.getLogger(__name__)
 Report = Callable[[StoresEmptied], Awaitable[None]]
 LEAST_ORPHAN_DAYS: Final = 1.0
 """A file that no job is known for may be one of a request under way, or of a command that is not carried out yet."""
-_MOST_TERMS: Final = 60_000
-"""Ids that one query may name."""
+JOBS_AT_ONCE: Final = 1000
+"""Jobs that are looked at in one turn of the event loop: the table may have a hundred thousand of them."""
 _BLOCK_DAYS: Final = 15.0
 """Longer than the topic of the rows keeps blocks: then the key opens nothing any more."""
 
@@ -56,16 +59,27 @@ class Housekeeping:
         for store in self.stores:
             if store.name in EXPIRING:
                 await self._tried(store.name, self._expire(store, gate))
-        await self._tried("files of jobs that are not known", self._orphans(gate))
+        await self._tried("files of jobs that are gone", self._remove_orphaned_files(gate))
+        await self._tried("keys of jobs that are gone", self._remove_all(self._old_keys, gate))
+        for name in ("parts", "results"):
+            await self._tried(f"{name} of jobs that are gone", self._remove_orphaned_exports(name, gate))
+        for store in self.stores:
+            if isinstance(store, Documents) and store.name in EXPIRING:
+                await self._tried(f"{store.name} of jobs that are gone", self._delete_orphans(store, gate))
 
     async def _tried(self, what: str, work: Awaitable[None]) -> None:
         try:
             await work
+        except FencedError:
+            raise
         except (CannotGoOnError, StorageError, OSError) as error:
             log.warning("%s can't be removed now: %s", what, error, extra=as_event("store.trouble"))
+        except Exception:
+            text = "%s can't be removed now: an unexpected error; the next look is in its turn"
+            log.exception(text, what, extra=as_event("store.trouble"))
 
     async def _expire(self, store: Store, gate: Gate) -> None:
-        due = [job for job in self.jobs if self.is_due(store, job)]
+        due = await self._due(store)
         if not due:
             return
         await store.remove(due, gate)
@@ -77,69 +91,76 @@ class Housekeeping:
         text = "%s of %d jobs are removed, since their retention is over"
         log.info(text, store.name, len(due), extra=as_event("store.emptied"))
 
-    def is_due(self, store: Store, job: Job) -> bool:
-        """Whether what a store has of a job is kept no longer, and no other job needs it."""
-        if job.lacks(store.name) is not None or not store.has(job) or not self._past(store.name, job):
-            return False
+    async def _due(self, store: Store) -> list[Job]:
+        """The jobs of which a store has something that is kept no longer, and that no other job needs."""
+        over: list[Job] = []
+        expiry = self._expiry
+        needed: set[str] = set()
+        async for job in self._each_job():
+            if not expiry.has_passed(store.name, job):
+                needed.update(path for path, _ in stored_files(job))
+            elif job.lacks(store.name) is None and store.has(job):
+                over.append(job)
+        # What has come or begun again meanwhile is not over.
+        needed.update(path for job in self.jobs.not_over() for path, _ in stored_files(job))
+        over = [job for job in over if self.jobs.is_newest(job)]
         if store.name not in ("uploaded_files", "corrected_files"):
-            return True
-        paths = {path for path, _ in stored_files(job)}
-        others = (
-            other for other in self.jobs if other.id != job.id and paths & {path for path, _ in stored_files(other)}
-        )
-        return all(self._past(store.name, other) for other in others)
+            return over
+        return [job for job in over if needed.isdisjoint(path for path, _ in stored_files(job))]
 
-    def _past(self, store: StoreName, job: Job) -> bool:
-        if job.state not in ENDED or job.purging or job.ended_at is None:
-            return False
-        return self.clock.now_ms() - job.ended_at > self.retentions.days(store, job.dataset) * DAY_MS
+    async def _each_job(self) -> AsyncIterator[Job]:
+        """Every job of the table, for one walk through it; what else the worker does has its turn in between."""
+        for number, job in enumerate(self.jobs):
+            if number % JOBS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            yield job
 
-    async def _orphans(self, gate: Gate) -> None:
-        """Files, keys and documents of jobs that have left the control table."""
-        for path in await asyncio.to_thread(lambda: list(self._old_files())):
+    async def _remove_orphaned_files(self, gate: Gate) -> None:
+        needed = {path async for job in self._each_job() for path, _ in stored_files(job)}
+        await self._remove_all(lambda: self._old_files(needed), gate)
+
+    async def _remove_all(self, found: Callable[[], Iterator[Path]], gate: Gate) -> None:
+        for path in await asyncio.to_thread(lambda: list(found())):
             gate()
             await asyncio.to_thread(_unlink, path)
-        for folder, store in (("parts/", "parts"), ("results/", "results")):
-            for name, modified in await self.storage.dated(folder):
-                job_id = name.split("/")[1].removesuffix(".csv")
-                if self._unknown(job_id) and self._older(store, modified):  # type: ignore[arg-type]
-                    gate()
-                    await self.storage.remove([name])
-        if len(self.jobs) <= _MOST_TERMS:
-            for each in self.stores:
-                if isinstance(each, Documents) and each.name in EXPIRING:
-                    await self._orphaned_documents(each, gate)
 
-    async def _orphaned_documents(self, store: Documents, gate: Gate) -> None:
-        """Previews go with their job; row errors stay for as long as those of any dataset do."""
-        days = self.retentions.longest(store.name)
-        if days == float("inf"):
-            return
-        oldest = self.clock.now_ms() - int(days * DAY_MS)
-        aged = [{"range": {"at": {"lt": oldest, "format": "epoch_millis"}}}] if store.name == "row_errors" else []
-        unknown = {"terms": {"job_id": [job.id for job in self.jobs]}}
-        await store.delete({"bool": {"filter": aged, "must_not": [unknown]}}, gate)
-
-    def _old_files(self) -> Iterator[Path]:
+    def _old_files(self, needed: Collection[str]) -> Iterator[Path]:
+        """Old files of jobs that are gone; another one, a dry run's real job, may still need such a file."""
         for folder in (self.root / "sources").glob("*"):
-            if not self._unknown(folder.name) or folder.is_symlink():
+            if not self._is_gone(folder.name) or folder.is_symlink():
                 continue
             for path in folder.iterdir():
-                store: StoreName = "corrected_files" if path.name.startswith("retry-") else "uploaded_files"
-                if path.is_file() and self._older(store, path.lstat().st_mtime) and not self._read_elsewhere(path):
+                store: StoreName = "corrected_files" if path.name.startswith(CORRECTED) else "uploaded_files"
+                old = path.is_file() and self._older(store, path.lstat().st_mtime)
+                if old and path.relative_to(self.root).as_posix() not in needed:
                     yield path
+
+    def _old_keys(self) -> Iterator[Path]:
         for job_id in self.keys.jobs():
             path = self.root / "keys" / job_id
-            if self._unknown(job_id) and self._older_than(_BLOCK_DAYS, path.lstat().st_mtime):
+            if self._is_gone(job_id) and self._older_than(_BLOCK_DAYS, path.lstat().st_mtime):
                 yield path
 
-    def _read_elsewhere(self, path: Path) -> bool:
-        """Whether a job that is known reads the file of one that is not: a dry run's."""
-        name = path.relative_to(self.root).as_posix()
-        return any(name == other for job in self.jobs for other, _ in stored_files(job))
+    async def _remove_orphaned_exports(self, name: Literal["parts", "results"], gate: Gate) -> None:
+        for path, modified in await self.storage.dated(f"{name}/"):
+            job_id = path.split("/")[1].removesuffix(".csv")
+            if self._is_gone(job_id) and self._older(name, modified):
+                gate()
+                await self.storage.remove([path])
 
-    def _unknown(self, job_id: str) -> bool:
-        return JOB_ID.match(job_id) is not None and self.jobs.get(job_id) is None
+    async def _delete_orphans(self, store: Documents, gate: Gate) -> None:
+        """Previews go with their job; row errors stay for as long as those of any dataset do."""
+        oldest = self._expiry.oldest(store.name)
+        if oldest is not None:
+            before = oldest if store.name == "row_errors" else None
+            await delete_orphans(store.sink, store.index, self.jobs, gate, before)
+
+    @property
+    def _expiry(self) -> Expiry:
+        return Expiry(self.retentions, self.clock.now_ms)
+
+    def _is_gone(self, job_id: str) -> bool:
+        return JOB_ID.match(job_id) is not None and job_id not in self.jobs
 
     def _older(self, store: StoreName, modified: float) -> bool:
         return self._older_than(max(self.retentions.longest(store), LEAST_ORPHAN_DAYS), modified)

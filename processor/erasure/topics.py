@@ -240,5 +240,7 @@ def _has_records(settings: Settings, topic: str, partition: int, end: int, commi
 async def _in_thread(remove: Callable[[], None]) -> None:
     try:
         await asyncio.to_thread(remove)
+    except TimeoutError as error:
+        raise CannotGoOnError("Kafka does not answer; purge again") from error
     except KafkaException as error:
         raise CannotGoOnError(f"Kafka does not let records be removed: {error}") from error

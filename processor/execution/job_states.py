@@ -11,6 +11,7 @@ from processor.execution.batches import Batches
 from processor.execution.conclusions import Conclusions
 from processor.execution.failures import JobFailures
 from processor.execution.inspections import Inspections
+from processor.execution.maintenance import Maintenance
 from processor.execution.tasks import BackgroundTasks
 from processor.lanes.checkpoints import Checkpoints
 from processor.lanes.owned_lanes import Lanes
@@ -31,6 +32,7 @@ class JobStates:
         checkpoints: Checkpoints,
         batches: Batches,
         conclusions: Conclusions,
+        maintenance: Maintenance,
         failures: JobFailures,
         inspections: Inspections,
         background: BackgroundTasks,
@@ -42,6 +44,7 @@ class JobStates:
         self._checkpoints = checkpoints
         self._batches = batches
         self._conclusions = conclusions
+        self._maintenance = maintenance
         self._failures = failures
         self._inspections = inspections
         self._background = background
@@ -56,7 +59,7 @@ class JobStates:
             if job.state not in ENDED or job.purging or job.id in self._lanes.by_job:
                 self._changed(job.id, job)
         self._swept = True
-        self._background.start(self._conclusions.sweep())
+        self._background.start(self._maintenance.opened())
 
     def _changed(self, job_id: str, job: Job | None) -> None:
         if not self._lanes.open:
@@ -74,7 +77,7 @@ class JobStates:
         self._batches.traces.pop(job_id, None)
         self._checkpoints.drop(job_id, self._lanes.drop_job(job_id, job.run if job else None))
         if job is not None and job.options.dry_run and self._swept:
-            self._background.start(self._conclusions.sweep())
+            self._background.start(self._maintenance.dry_run_over())
 
     def _follow(self, job: Job) -> None:
         if job.state in ENDED:

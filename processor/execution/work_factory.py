@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-from processor.elastic.bulk import BulkSink
+from processor.elastic.bulk import BulkSink, Gate
 from processor.elastic.generations import Generations
 from processor.errors import CannotGoOnError
 from processor.gates import Gates
@@ -30,6 +32,8 @@ class WorkFactory:
     now_ms: Callable[[], int]
     most_characters: Callable[[str], int | None] = lambda _: None
     """Organisation -> characters of a value in its rows, at most; None: as many as a block can hold."""
+    troubles: Callable[[Job, str], AbstractContextManager[object]] = lambda *_: nullcontext()
+    """Shows what keeps a job from going on as long as the context lasts."""
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Shared by all batches: the first of several requests goes out before the next is made."""
 
@@ -41,17 +45,19 @@ class WorkFactory:
                 may have it; or Elasticsearch refuses to tell of the dataset's indices.
             FencedError: from the gate.
         """
-        operation, dataset = self._parts_of(job)
-        gate = self.gates.of_blocks(job, lanes)
-        index, most = await self.generations.of(job, gate), self.most_characters(job.organisation)
-        return operation, Work(job, dataset, self.prefix, self.sink, gate, self.now_ms(), index, self.making, most)
+        operation, work = await self._work(job, self.gates.of_blocks(job, lanes))
+        most = self.most_characters(job.organisation)
+        return operation, replace(work, making=self.making, most_characters=most)
 
     async def for_conclusion(self, job: Job) -> tuple[Operation, Work]:
         """The job's operation, and the work of what is done once for the job in its epoch. Raises as `for_blocks`."""
+        return await self._work(job, self.gates.of_conclusion(job))
+
+    async def _work(self, job: Job, gate: Gate) -> tuple[Operation, Work]:
         operation, dataset = self._parts_of(job)
-        gate = self.gates.of_conclusion(job)
         index = await self.generations.of(job, gate)
-        return operation, Work(job, dataset, self.prefix, self.sink, gate, self.now_ms(), index)
+        trouble = partial(self.troubles, job)
+        return operation, Work(job, dataset, self.prefix, self.sink, gate, self.now_ms(), index, trouble=trouble)
 
     def makes_file(self, job: Job) -> bool:
         """Whether the job's operation makes a file; no, where this worker does not have that operation."""

@@ -39,6 +39,11 @@ class Lanes:
         for lanes in self.by_job.values():
             yield from lanes.values()
 
+    @property
+    def concludes(self) -> bool:
+        """Whether this worker does what is done once for a job, and once for all."""
+        return self.open and CONCLUDING in self.owned
+
     def get(self, job_id: str, partition: int) -> Lane | None:
         """The job's lane on a partition, if it has met a block there."""
         return self.by_job.get(job_id, {}).get(partition)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, cast
 
 from control.creation.admission import Kind
+from processor.errors import CannotGoOnError
 from processor.operations.work import Result, Work
 from schemas.messages.blocks import Block
 
@@ -51,6 +52,20 @@ class FileOperation(Operation, Protocol):
     async def keep(self, work: Work) -> None:
         """Every minute as long as the job is not over, a pause included: keep alive what its work needs."""
         ...
+
+
+def required_file_operation(operation: Operation) -> FileOperation:
+    """The operation as one that makes a file.
+
+    Raises:
+        CannotGoOnError: it makes none here, though it does in another process.
+    """
+    making = file_operation(operation)
+    if making is None:
+        raise CannotGoOnError(
+            f"operation {operation.name} makes no file in this worker: give all processes the same version of it"
+        )
+    return making
 
 
 def file_operation(operation: Operation) -> FileOperation | None:

@@ -190,8 +190,8 @@ class Export:
             return await action
         except StorageError as error:
             if error.may_come:  # the blocks are in flight until it can't: a stop of the job waits
-                work.sink.on_degraded(f"{error}. It may still do so for {self._late_seconds:g} s; then the job fails")
-                await self._sleep(self._late_seconds)
+                with work.trouble(f"{error}. It may still do so for {self._late_seconds:g} s; then the job fails"):
+                    await self._sleep(self._late_seconds)
             raise CannotGoOnError(str(error)) from error
 
 

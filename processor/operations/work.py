@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +41,8 @@ class Work:
     begun."""
     most_characters: int | None = None
     """Characters of a value, at most; None: as many as a block can hold."""
+    trouble: Callable[[str], AbstractContextManager[object]] = nullcontext
+    """Shows in the job's lanes what keeps it from going on, as a sentence, as long as the context lasts."""
 
     @property
     def dry_run(self) -> bool:

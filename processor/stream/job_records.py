@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from control.jobtable import JobTable
+from runtime.settings import Settings
+from runtime.topics.reading import TopicReading
 from schemas.messages.codec import UndecodableError
 from schemas.messages.dead_letters import RejectedRecord
+from schemas.topics import topic_name
 
 _UNREAD = 2000
 """Records that wait to be decoded at the start, at most."""
@@ -52,3 +55,18 @@ class JobRecords:
         """The records that could not be read since this was last asked."""
         found, self._rejected = self._rejected, []
         return found
+
+
+def read_jobs(settings: Settings) -> JobTable:
+    """The control table up to the end that it has now, for a command. Records that can't be read are left out: a worker
+    makes dead letters of them.
+
+    Raises:
+        KafkaException: Kafka does not answer, or the topic is not there.
+    """
+    jobs, topic = JobTable(), topic_name(settings.prefix, "jobs")
+    records = JobRecords(jobs, topic)
+    for record in TopicReading(settings, topic):
+        records.take(record.offset() or 0, record.key(), record.value())
+    records.apply()
+    return jobs

@@ -37,6 +37,7 @@ EVENTS: Final[dict[str, str]] = {
     "purge.failed": "A purge met an unexpected error; its end tells the cause.",
     "store.emptied": "A worker removed data whose retention is over.",
     "store.trouble": "Something that holds values of jobs can't be removed now.",
+    "maintenance.trouble": "Something that a worker does again and again can't be done now; its next turn comes.",
     "plan.begun": "A reader begins with a plan.",
     "plan.ended": "A reader has come to the end of its work on a plan.",
     "plan.void": "A plan is not wanted any more.",

@@ -121,6 +121,9 @@ async def told(client: AsyncElasticsearch, prefix: str) -> list[Any]:
     last = {"last": {"max": {"field": "sluice.row_number"}}}
     await find(teams, size=0, track_total_hits=True, aggs=last)
     await find(teams, {"term": {"sluice.job_id": "none"}}, size=0, track_total_hits=True, aggs=last)
+    jobs: dict[str, Any] = {"size": 1, "sources": [{"job": {"terms": {"field": "job.keyword"}}}]}
+    for after in ({}, {"after": {"job": "job-0"}}, {"after": {"job": "job-1"}}):
+        await find(own, {"range": {"row": {"gt": 2}}}, size=0, aggs={"jobs": {"composite": {**jobs, **after}}})
     await ask(client.mget(index=teams, ids=["a", "nobody"], source_includes="sluice"))
     await ask(client.mget(index=absent, ids=["a"]))
     await ask(client.indices.create(index=own))

@@ -37,6 +37,9 @@ def test_jobs_of_an_organisation_and_those_not_over_are_those_of_the_whole_table
         else:
             table.put(job(job_id, organisation, state, offset))
         known = {one.id: one for one in table}
+        assert {one for one in IDS if one in table} == set(known)
+        newest = max((one.command_offset for one in known.values()), default=-1)
+        assert newest <= table.newest_offset <= max([-1, *(offset for *_, state, offset in records if state)])
         for name in ORGANISATIONS:
             assert {one.id: one for one in table.of(name)} == {
                 one.id: one for one in known.values() if one.organisation == name

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from processor.backups.counts import Difference, rows_apart
+from processor.backups.counts import Difference, rows_apart, without_copies
 from processor.backups.sentences import NAMED, sentences
 from schemas.job import Job, LaneTotals, Options, State
 from schemas.messages.lanes import LaneRecord
@@ -57,6 +57,22 @@ def test_documents_are_compared_with_what_kafka_counts(
 ) -> None:
     told = list(rows_apart({"j": state}, {"j": lanes}, {"j": found}))
     assert [one.kind for one in told] == ([kind] if kind else [])
+
+
+@pytest.mark.parametrize(
+    ("ids", "found"),
+    [
+        (["j:1", "j:2", "x8Kd", "copy-of-j:1"], None),
+        (["x8Kd", "copy:3", "jj:4", "k:5"], None),
+        (["j:1", "j:2", "j:3", "x8Kd"], 3),
+        (["acme:00ff", "j:00ff", "acme:01", "x"], 3),
+    ],
+)
+def test_copies_that_other_programs_have_made_are_not_counted(ids: list[str], found: int | None) -> None:
+    state = job(State.ROLLED_BACK, phase="undo", undone=LaneTotals(rows_kept=2))
+    (difference,) = rows_apart({"j": state}, {}, {"j": len(ids)})
+    rest = without_copies(difference, ids)
+    assert (rest.found if rest else None) == found
 
 
 def test_of_jobs_that_write_over_documents_the_newest_alone_is_counted() -> None:

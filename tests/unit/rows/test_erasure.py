@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from msgspec.structs import replace
 
 from control.jobtable import JobTable
+from processor.erasure import topics
 from processor.erasure.base import Store
 from processor.erasure.files import Blocks, CorrectedFiles, Parts, Results, UploadedFiles
-from processor.erasure.housekeeping import Housekeeping
+from processor.erasure.housekeeping import JOBS_AT_ONCE, Housekeeping
 from processor.erasure.purging import Purging
 from processor.erasure.topics import belongs
 from processor.errors import CannotGoOnError, FencedError
 from runtime.clock import Clock
 from runtime.files.sealing import JobKeys
-from runtime.files.storage import Storage, open_storage
+from runtime.files.storage import Storage, StorageError, open_storage
 from runtime.settings import Settings
 from schemas.job import Job, Source, State
 from schemas.messages.commands import StoresEmptied
-from schemas.policies.retention import RetentionBook, retention_book
+from schemas.policies.retention import RetentionBook, StoreName, retention_book
 
 DAY = 86_400
 NOW = 1_790_000_000
@@ -70,6 +72,9 @@ class House:
             raise FencedError
 
     def run(self) -> None:
+        asyncio.run(self.keeping().run(self.gate))
+
+    def keeping(self) -> Housekeeping:
         async def report(found: StoresEmptied) -> None:
             self.reports.append(found)
             known = self.jobs.get(found.job_id)
@@ -77,11 +82,10 @@ class House:
             expired = {**known.expired, **dict.fromkeys(found.stores, NOW * 1000)}
             self.jobs.put(replace(known, expired=expired, command_offset=known.command_offset + 1))
 
-        keeping = Housekeeping(
+        return Housekeeping(
             self.jobs, self.stores, self.book, self.storage, self.root, self.keys,
             Clock(now_ms=lambda: NOW * 1000), report,
         )  # fmt: skip
-        asyncio.run(keeping.run(self.gate))
 
     def left(self) -> list[str]:
         return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
@@ -161,16 +165,108 @@ def test_a_worker_that_has_lost_the_partition_removes_nothing(tmp_path: Path) ->
     assert house.left() == ["sources/old/a.csv"]
 
 
+class WatchedTable(JobTable):
+    """Counts the jobs that are looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+        self.halfway: Callable[[], object] = lambda: None
+        """What happens while the table is walked through."""
+
+    def __iter__(self) -> Iterator[Job]:
+        for number, each in enumerate(super().__iter__()):
+            if number == len(self) // 2:
+                self.halfway()
+            self.looks += 1
+            yield each
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_look_walks_the_table_once_for_each_store_and_lets_others_have_their_turns(
+    tmp_path: Path, known: bool
+) -> None:
+    """Of many jobs the files are due, or there are files of many that are not known any more."""
+    house = House(tmp_path, uploaded_files=5, corrected_files=5)
+    house.jobs = table = WatchedTable()
+    jobs, due = 4 * JOBS_AT_ONCE, 50
+    for number in range(jobs):
+        corrected = Source(path=f"sources/j{number}/retry-1.csv", bytes=1)
+        table.put(job(f"j{number}", 10 if known and number < due else 1, retry=corrected))
+    for number in range(due):
+        for name in ("a.csv", "retry-1.csv"):
+            house.put(f"sources/{'j' if known else 'gone'}{number}/{name}", 100)
+    most = 0
+
+    async def watched() -> None:
+        nonlocal most
+        running = asyncio.create_task(house.keeping().run(house.gate))
+        while not running.done():
+            before = table.looks
+            await asyncio.sleep(0)
+            most = max(most, table.looks - before)
+        await running
+
+    asyncio.run(watched())
+    assert house.left() == [] and most <= JOBS_AT_ONCE
+    assert table.looks <= jobs * (len(house.stores) + 1)
+
+
+def test_a_file_that_a_job_begins_to_read_during_the_look_stays(tmp_path: Path) -> None:
+    house = House(tmp_path, uploaded_files=5)
+    house.jobs = table = WatchedTable()
+    for number in range(9):
+        table.put(job(f"j{number}"))
+    for number in range(3):
+        house.put(f"sources/j{number}/a.csv", 100)
+
+    def begin() -> None:
+        table.put(job("real", None, source=Source(path="sources/j0/a.csv", bytes=1)))
+        table.put(job("j1", None, command_offset=2, retry=Source(path="sources/j1/retry-1.csv")))
+
+    table.halfway = begin
+    house.run()
+    assert house.left() == ["sources/j0/a.csv", "sources/j1/a.csv"]
+
+
+class Broken(Storage):
+    """A storage whose parts can't be listed."""
+
+    def __init__(self, whole: Storage, error: Exception) -> None:
+        self.__dict__.update(whole.__dict__)
+        self.error = error
+
+    async def dated(self, folder: str) -> list[tuple[str, float]]:
+        if folder == "parts/":
+            raise self.error
+        return await super().dated(folder)
+
+
+@pytest.mark.parametrize("error", [StorageError("403"), CannotGoOnError("no"), OSError("no"), ValueError("odd")])
+def test_an_error_of_one_store_leaves_the_others_to_be_emptied(tmp_path: Path, error: Exception) -> None:
+    house = House(tmp_path, job("old"), uploaded_files=5, results=2)
+    house.put("parts/gone/1.csv", 100)
+    result = house.put("results/gone.csv", 100)
+    house.put("sources/old/a.csv", 100)
+    house.storage = Broken(house.storage, error)
+    house.stores = (Stubborn(error), *house.stores)
+    house.run()
+    assert house.left() == ["parts/gone/1.csv"] and not result.exists()
+
+
 class Stubborn:
     """A store that can't be emptied."""
 
-    name = "results"
+    name: StoreName = "results"
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
     def has(self, job: Job) -> bool:
         return True
 
     async def remove(self, jobs: Sequence[Job], gate: Any) -> None:
-        raise CannotGoOnError("the disk is read-only")
+        raise self.error
 
 
 def test_a_purge_empties_what_it_can_and_tells_what_it_can_not(tmp_path: Path) -> None:
@@ -180,11 +276,36 @@ def test_a_purge_empties_what_it_can_and_tells_what_it_can_not(tmp_path: Path) -
     house.put("sources/j1/retry-1.csv")
     house.put("results/j1.csv")
     house.put("sources/j2/a.csv")
-    stores: list[Any] = [Stubborn(), *house.stores]
+    stores: list[Any] = [Stubborn(CannotGoOnError("the disk is read-only")), *house.stores]
     report = asyncio.run(Purging(stores).purge(job("j1"), house.gate))
     assert report.problem == "results: the disk is read-only"
     assert house.left() == ["sources/j2/a.csv"]
     assert asyncio.run(Purging(stores[1:]).purge(job("j1"), house.gate)).problem is None
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), KafkaException(KafkaError(7)), ValueError("odd"), OSError("no")])
+@pytest.mark.parametrize("place", [0, 2, 5])
+def test_whatever_one_store_meets_the_others_are_emptied(tmp_path: Path, error: Exception, place: int) -> None:
+    house = House(tmp_path)
+    house.keys.obtain("j1")
+    for path in ("sources/j1/a.csv", "results/j1.csv", "parts/j1/1.csv"):
+        house.put(path)
+    stores: list[Any] = list(house.stores)
+    stores.insert(place, Stubborn(error))
+    report = asyncio.run(Purging(stores).purge(job("j1"), house.gate))
+    assert report.problem is not None and report.problem.startswith("results: ") and repr(error) in report.problem
+    assert house.left() == []
+    with pytest.raises(FencedError):
+        asyncio.run(Purging([Stubborn(FencedError()), *stores]).purge(job("j1"), house.gate))
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), KafkaException(KafkaError(KafkaError._TIMED_OUT))])
+def test_a_silent_kafka_is_no_unexpected_error(error: Exception) -> None:
+    def silent() -> None:
+        raise error
+
+    with pytest.raises(CannotGoOnError, match="Kafka does not"):
+        asyncio.run(topics._in_thread(silent))
 
 
 def test_a_path_that_leads_out_of_the_storage_is_left_alone(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from datetime import date
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csvfile.cutter import Limits, Place, cut
+from processor.errors import CannotGoOnError
 from processor.operations.csv_cells import documents
 from processor.validation.rows import row_checker
 from runtime.datasets import load_datasets
@@ -66,7 +68,10 @@ DOCUMENTS = st.lists(
 
 def exported(rows: list[dict[str, Any]], raw: bool) -> bytes:
     sources = [{**row, "sluice": {"job_id": "j"}} for row in rows]
-    hits = [{"_id": "x", "_source": source, "sort": [1, "j", number]} for number, source in enumerate(sources)]
+    hits = [
+        {"_index": "data", "_id": f"x{number}", "_source": source, "sort": [1, "j", number]}
+        for number, source in enumerate(sources)
+    ]
     reader = documents(THINGS)
     page = reader.read(json.dumps({"took": 1, "hits": {"hits": hits}}).encode())
     assert (len(page.documents), page.end) == (len(rows), [1, "j", len(rows) - 1])
@@ -120,3 +125,54 @@ def test_a_phone_number_is_guarded_and_read_again() -> None:
     assert checker.check(block, "o", 0).values[0][2] == "+4912345"
     (error,) = checker.check(block, "o", 0, raw=True).errors
     assert (error.column, error.values) == ("phone", row)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+    | st.sampled_from(["true", "false", "", "5", "-5", "+1.5", "2026", "2026-01-01", "2026-01-01T10:00:00Z", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=3,
+)  # fmt: skip
+
+
+UNWRITABLE = re.compile(
+    r"document '(.*)' of index data has in field '(.*)' (?:a list|an object|a text|a truth value|a number) that "
+    r"can't be written as [a-z]+: another program has written it. Mend the document, and start the export again"
+)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@given(rows=DOCUMENTS, field=st.sampled_from(THINGS.columns), value=JSON, place=st.integers(0, 9))
+def test_a_document_of_another_program_is_written_or_named(
+    raw: bool, rows: list[dict[str, Any]], field: str, value: Any, place: int
+) -> None:
+    """Whatever it has: no list and no object gets into a cell, and the others are as they were."""
+    place = min(place, len(rows))
+    mixed = [*rows[:place], {field: value}, *rows[place:]]
+    try:
+        written = list(csv.reader(io.StringIO(exported(mixed, raw).decode(), newline="")))
+    except CannotGoOnError as error:
+        assert UNWRITABLE.fullmatch(str(error)).groups() == (f"x{place}", field)  # type: ignore[union-attr]
+        return
+    assert value is None or isinstance(value, bool | int | float | str)
+    own = written.pop(1 + place)
+    assert [cell for name, cell in zip(THINGS.columns, own, strict=True) if name != field and cell] == []
+    assert uploaded(exported(rows, raw), raw) == rows
+    assert written == list(csv.reader(io.StringIO(exported(rows, raw).decode(), newline="")))
+    cell = own[THINGS.columns.index(field)]
+    if field == "text" and value is not None:
+        expected = value if isinstance(value, str) else json.dumps(value)
+        assert (cell if raw else unguard(cell)) == (expected if raw else unguard(guard(expected)))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "cell"),
+    [
+        ("text", 5, "5"), ("text", True, "true"), ("text", -1.5, "'-1.5"), ("whole", "7", "7"), ("whole", "-7", "'-7"),
+        ("price", "1.5", "1,5"), ("new", "true", "'+"), ("new", "false", "'-"), ("flag", "true", "true"),
+        ("listed", "2026-03-01", "01/03/2026"), ("day", 2026, "2026"),
+    ],
+)  # fmt: skip
+def test_what_elasticsearch_takes_for_a_value_of_the_field_is_written_as_one(field: str, value: Any, cell: str) -> None:
+    (_, row) = csv.reader(io.StringIO(exported([{field: value}], False).decode(), newline=""))
+    assert row[THINGS.columns.index(field)] == cell

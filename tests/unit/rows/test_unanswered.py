@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -236,8 +236,15 @@ def test_a_job_fails_only_when_a_bucket_can_not_write_its_part_any_more(
     monkeypatch.setattr(storage_module.obstore, "put_async", put)
     storage = Storage(cast(Any, None), None if bucket else Path())
     export = Export(storage, cast(Any, None), LATE_SECONDS, sleep)
-    work: Any = SimpleNamespace(sink=SimpleNamespace(on_degraded=told.append))
+
+    @contextlib.contextmanager
+    def trouble(reason: str) -> Iterator[None]:
+        told.append(reason)
+        yield
+        told.append(None)
+
+    work: Any = SimpleNamespace(trouble=trouble)
     with pytest.raises(CannotGoOnError, match="no answer"):
         run(export._stored(work, storage.put("parts/j1/1.csv", b"x")))
     assert slept == waited
-    assert [f"for {LATE_SECONDS:g} s" in str(trouble) for trouble in told] == [True] * len(waited)
+    assert [f"for {LATE_SECONDS:g} s" in str(each) for each in told] == [True, False] * len(waited)

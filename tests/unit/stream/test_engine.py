@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from control.jobtable import JobTable
 from processor.assembly import make_engine
 from processor.errors import CannotGoOnError, FencedError, UnansweredError
-from processor.execution.conclusions import KEEP_SECONDS
+from processor.execution.maintenance import MINUTE
 from processor.metrics import WorkerMetrics
 from processor.operations.work import Result
 from processor.outcome import Outcome
@@ -97,7 +97,7 @@ class Worker:
         self.reader = Parked()
         self.inherited = RestoredPartitions([], frozenset())
         publisher: Any = SimpleNamespace(publish_all=self._write, publish=self._write_one, bury=self._bury)
-        sink: Any = SimpleNamespace(ask=self._answer, client=None)
+        self.sink: Any = SimpleNamespace(ask=self._answer, client=None)
         reader: Any = self.reader
         operations = {} if operation is None else {"upload": operation, "export": operation}
         self.engine = make_engine(
@@ -105,7 +105,7 @@ class Worker:
             self.jobs,
             operations,
             datasets,
-            sink,
+            self.sink,
             publisher,
             reader,
             self._inherit,
@@ -725,8 +725,8 @@ def test_owners_of_other_partitions_conclude_nothing(job: Job) -> None:
         worker = Worker(operation)
         await worker.own(job, [1])
         running = asyncio.create_task(worker.engine.run())
-        await until(lambda: KEEP_SECONDS in worker.sleeps.seconds)
-        worker.sleeps.end(KEEP_SECONDS)
+        await until(lambda: MINUTE in worker.sleeps.seconds)
+        worker.sleeps.end(MINUTE)
         await turns()
         assert operation.done == [] and worker.reports(object) == []
         running.cancel()
@@ -761,12 +761,93 @@ def test_what_a_job_needs_is_kept_alive_while_it_is_paused() -> None:
         worker = Worker(operation)
         await worker.own(replace(world_in(State.PAUSED).job(), operation="export"), [0])
         running = asyncio.create_task(worker.engine.run())
-        await until(lambda: KEEP_SECONDS in worker.sleeps.seconds)
+        await until(lambda: MINUTE in worker.sleeps.seconds)
         assert operation.done == []
-        worker.sleeps.end(KEEP_SECONDS)
+        worker.sleeps.end(MINUTE)
         await until(lambda: operation.done)
         assert operation.done == ["keep"]
         running.cancel()
+
+    tell(story)
+
+
+# -- troubles that are shown -----------------------------------------------------------------------------------------
+
+
+def shown(worker: Worker) -> dict[str, str | None]:
+    return {lane.job_id: lane.error for lane in worker.engine.lanes}
+
+
+def test_a_trouble_of_one_job_is_shown_in_its_lanes_alone_and_as_long_as_it_lasts() -> None:
+    async def story() -> None:
+        lasts = asyncio.Event()
+
+        class InTrouble(Steps):
+            async def apply(self, work: Any, blocks: Any) -> Any:
+                self.done.append(work.job.id)
+                if work.job.id == "j1":
+                    with work.trouble("bucket acme-exports: timed out"):
+                        await lasts.wait()
+                await self.hold.wait()
+                return applied(blocks)
+
+        operation = InTrouble()
+        operation.hold.clear()
+        worker = Worker(operation)
+        own = looked_at()
+        worker.jobs.put(replace(own, id="j2", organisation="other"))
+        await worker.own(own)
+        running = asyncio.create_task(worker.engine.run())
+        await worker.meet(own, 7)
+        await worker.meet(replace(own, id="j2"), 8)
+        await until(lambda: len(operation.done) == 2)
+        assert shown(worker) == {"j1": "bucket acme-exports: timed out", "j2": None}
+        worker.sink.on_degraded("Elasticsearch can't be reached")
+        assert shown(worker) == {"j1": "bucket acme-exports: timed out", "j2": "Elasticsearch can't be reached"}
+        worker.sink.on_degraded(None)
+        assert shown(worker) == {"j1": "bucket acme-exports: timed out", "j2": None}
+        lasts.set()
+        await until(lambda: shown(worker) == {"j1": None, "j2": None})
+        worker.sink.on_degraded("Elasticsearch can't be reached")
+        operation.hold.set()
+        await until(lambda: worker.lanes and all(lane.applied for lane in worker.lanes))
+        worker.sink.on_degraded("Elasticsearch takes too long to answer")
+        assert set(shown(worker).values()) == {"Elasticsearch takes too long to answer"}, "until one is answered"
+        worker.sink.on_degraded(None)
+        assert set(shown(worker).values()) == {None}
+        running.cancel()
+
+    tell(story)
+
+
+def waiting(kind: str) -> Job:
+    """A job that waits for an answer of Elasticsearch, with no block in flight."""
+    return {"its first rows": world_in(State.RUNNING).job(), "its count": checking(), "its file": finishing()}[kind]
+
+
+@pytest.mark.parametrize("kind", ["its first rows", "its count", "its file"])
+def test_a_job_that_waits_for_elasticsearch_says_so_whatever_it_waits_for(kind: str) -> None:
+    async def story() -> None:
+        worker = Worker(Steps(makes_file=True))
+        answered = asyncio.Event()
+
+        async def ask(*_: Any, **__: Any) -> Any:
+            await answered.wait()
+            return SimpleNamespace(body=FoundNothing())
+
+        worker.sink.ask = ask
+        job, idle = waiting(kind), replace(looked_at(), id="idle")
+        for each in (job, idle):
+            worker.inherited.lanes.append(
+                LaneRecord(job_id=each.id, partition=0, partitions=2, phase=each.phase, run=each.run)
+            )
+        worker.jobs.put(idle)
+        await worker.own(job)
+        await turns()
+        worker.sink.on_degraded("Elasticsearch can't be reached")
+        assert shown(worker) == {job.id: "Elasticsearch can't be reached", "idle": None}
+        answered.set()
+        await turns()
 
     tell(story)
 
