@@ -1,4 +1,5 @@
-"""Slows those who try wrong keys: per address, and per beginning of a key. Pure; the time is handed in."""
+"""Slows those who try wrong keys: per address, and per beginning of a key; and records refusals of known callers within
+a budget. Pure; the time is handed in."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ _BEGINNING: Final = 8
 
 
 class Budget:
-    """How many wrong attempts each source has left: `free` at once, then one in `every_seconds`."""
+    """How many attempts each source has left: `free` at once, then one in `every_seconds`."""
 
     def __init__(self, free: int = FREE, every_seconds: float = EVERY_SECONDS) -> None:
         self._every = every_seconds
@@ -31,7 +32,7 @@ class Budget:
         return max(0.0, self._paid_until.get(source, now) + self._every - now - self._burst)
 
     def spend(self, source: str, now: float) -> None:
-        """Count a wrong attempt."""
+        """Count an attempt."""
         self._paid_until[source] = max(now, self._paid_until.get(source, now)) + self._every
         self._paid_until.move_to_end(source)
         while len(self._paid_until) > _MOST_KNOWN:
@@ -47,14 +48,17 @@ class Attempts:
         self.unlogged = 0
         """Attempts that were not looked at since the last one that was logged."""
 
-    def wait(self, address: str, text: str, now: float) -> float:
-        """Seconds until another key of this beginning, from this address, is looked at; 0: now."""
-        return max(self._addresses.wait(network(address), now), self._beginnings.wait(beginning(text), now))
+    def wait(self, address: str, text: str | None, now: float) -> float:
+        """Seconds until another key of this beginning (None: something that is no key), from this address, is looked
+        at; 0: now."""
+        by_address = self._addresses.wait(network(address), now)
+        return by_address if text is None else max(by_address, self._beginnings.wait(beginning(text), now))
 
-    def wrong(self, address: str, text: str, now: float) -> None:
-        """Count a wrong key."""
+    def wrong(self, address: str, text: str | None, now: float) -> None:
+        """Count a wrong key, or something wrong that is no key."""
         self._addresses.spend(network(address), now)
-        self._beginnings.spend(beginning(text), now)
+        if text is not None:
+            self._beginnings.spend(beginning(text), now)
 
     def prove(self, sha256_of_key: str) -> None:
         """Remember that this key was right: from now on it is never made to wait."""
@@ -65,6 +69,24 @@ class Attempts:
     def proved(self, sha256_of_key: str) -> bool:
         """Whether this key was right before, in this process."""
         return sha256_of_key in self._proved
+
+
+class Refusals:
+    """What callers are refused whose keys are right. Each has a budget of refusals that are recorded one by one."""
+
+    def __init__(self) -> None:
+        self._budget = Budget()
+        self._unlogged: OrderedDict[str, int] = OrderedDict()
+
+    def refused(self, source: str, now: float) -> int | None:
+        """How many refusals of this source were not recorded since the last one that was; None: nor is this one."""
+        if self._budget.wait(source, now) == 0:
+            self._budget.spend(source, now)
+            return self._unlogged.pop(source, 0)
+        self._unlogged[source] = self._unlogged.pop(source, 0) + 1
+        while len(self._unlogged) > _MOST_KNOWN:
+            self._unlogged.popitem(last=False)
+        return None
 
 
 def network(address: str) -> str:

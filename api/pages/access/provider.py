@@ -73,10 +73,13 @@ async def come_back(request: Request) -> Response:
             raise ApiError(401, "the answer comes from another OpenID provider; begin again")
         user = await provider.caller_of_code(code, verifier, nonce, _redirect(request))
     except ApiError as error:
-        if error.code == 401:
-            services(request).audit.note("refused", None, address_of(request), route_of(request), error.message)
-            return form(request, own_path(unquote(following)), error.message, 401)
-        raise
+        if error.code != 401:
+            raise
+        authenticator = services(request).authenticator
+        refused = authenticator.refused(None, address_of(request), route_of(request), error.message)
+        answer = form(request, own_path(unquote(following)), refused.message, refused.code)
+        answer.headers.update(refused.headers)
+        return answer
     # A redirect would count as part of the provider's navigation, and the browser would not send the new cookie.
     answer = page(request, "signed_in.html", following=own_path(unquote(following)), name=user.name)
     await signed_in(request, user, answer, provider.issuer)
