@@ -103,7 +103,7 @@ def test_the_keys_rotate_and_one_that_is_withdrawn_ends(served: tuple[TestClient
     client, file = served
     provider = client.app.state.services.authenticator.provider  # type: ignore[attr-defined]
     now = [10_000.0]
-    provider._clock = Clock(monotonic=lambda: now[0])
+    provider._keys._clock = Clock(monotonic=lambda: now[0])
     assert code(client, token()) == 200
     file.write_text(key_set(OTHER))
     assert code(client, token(OTHER, kid="two")) == 401, "it was asked a moment ago"
