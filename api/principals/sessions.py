@@ -35,13 +35,11 @@ async def begin_session(
     It ends with the caller's key or token at the latest, and one that was begun with `admin_key` once that is another.
 
     Raises:
-        ApiError: 429, there are too many; as `PrincipalStore.put`.
+        ApiError: 429, there are too many; as `PrincipalStore.put` and `OrganisationLocks.alone`.
     """
-    now = now_ms()
-    _sweep(store, now)
-    _require_room(open_sessions(store, now), caller, quotas)
-    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    now, token = now_ms(), secrets.token_urlsafe(_TOKEN_BYTES)
     end = now + SESSION_SECONDS * 1000
+    _sweep(store, now)
     session = Session(
         sha256=digest(token),
         name=caller.name,
@@ -54,7 +52,9 @@ async def begin_session(
         began_at=now,
         ends_at=end if caller.ends_at is None else min(end, caller.ends_at),
     )
-    return f"{await store.put(session)}.{token}", session
+    async with store.making.alone(session.organisations):
+        _require_room(open_sessions(store, now_ms()), caller, quotas)
+        return f"{await store.put(session)}.{token}", session
 
 
 async def caller_of_session(store: PrincipalStore, cookie: str, admin_key: str | None) -> Caller | None:

@@ -6,12 +6,12 @@ import asyncio
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from weakref import WeakValueDictionary
 
 from elasticsearch import AsyncElasticsearch
 from starlette.requests import Request
 
 from api.errors import ApiError, no_such_job, unavailable
+from api.locks import NamedLocks
 from api.mappings import Mappings
 from api.principals.audit import Audit
 from api.principals.store import PrincipalStore
@@ -58,8 +58,8 @@ class Services:
     trials: Trials
     members: GroupMembers | None = None
     """None: the number of workers is not known."""
-    creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
-    """Job id -> lock, while a request makes that job; an entry disappears with the last request that uses its lock."""
+    creating: NamedLocks = field(default_factory=NamedLocks)
+    """The lock of a job's id is held while a request makes that job."""
     fetches: Fetches = field(default_factory=Fetches)
     files: FileReaders = field(default_factory=FileReaders)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
