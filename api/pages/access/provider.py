@@ -20,7 +20,7 @@ from api.principals.oidc.provider import Provider
 from api.web.services import address_of, route_of, services
 
 _COOKIE: Final = "sluice_signing_in"
-_SECURE_COOKIE: Final = "__Host-sluice_signing_in"
+_SECURE_COOKIE: Final = f"__Host-{_COOKIE}"
 _SECONDS: Final = 600
 CALLBACK: Final = "/sign-in/callback"
 
@@ -59,7 +59,7 @@ async def begin(request: Request) -> Response:
 async def come_back(request: Request) -> Response:
     """Take the provider's code, and begin a session."""
     provider, given = _provider(request), request.query_params
-    cookies = values_of(request.headers.get("cookie", ""), (_SECURE_COOKIE, _COOKIE))
+    cookies = values_of(request.headers.get("cookie", ""), _COOKIE)
     begun = next((parts for parts in (value.split(".", 3) for value in cookies) if len(parts) == 4), None)
     if begun is None or not hmac.compare_digest(begun[0].encode(), given.get("state", "").encode()):
         text = "this browser has not begun to sign in, or did so too long ago; begin again"
