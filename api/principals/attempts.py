@@ -8,7 +8,7 @@ from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-from control.principals.keys import key_id_in
+from control.principals.keys import key_id_in, looks_like_token
 
 FREE: Final = 10
 """Wrong attempts in a row that are answered at once."""
@@ -49,16 +49,16 @@ class Attempts:
         """Attempts that were not looked at since the last one that was logged."""
 
     def wait(self, address: str, text: str | None, now: float) -> float:
-        """Seconds until another key of this beginning (None: something that is no key), from this address, is looked
-        at; 0: now."""
-        by_address = self._addresses.wait(network(address), now)
-        return by_address if text is None else max(by_address, self._beginnings.wait(beginning(text), now))
+        """Seconds until another key of this beginning, from this address, is looked at; 0: now. None: it is no key."""
+        named, by_address = beginning(text), self._addresses.wait(network(address), now)
+        return by_address if named is None else max(by_address, self._beginnings.wait(named, now))
 
     def wrong(self, address: str, text: str | None, now: float) -> None:
         """Count a wrong key, or something wrong that is no key."""
         self._addresses.spend(network(address), now)
-        if text is not None:
-            self._beginnings.spend(beginning(text), now)
+        named = beginning(text)
+        if named is not None:
+            self._beginnings.spend(named, now)
 
     def prove(self, sha256_of_key: str) -> None:
         """Remember that this key was right: from now on it is never made to wait."""
@@ -98,7 +98,12 @@ def network(address: str) -> str:
     return str(IPv6Address(int(known) >> 64 << 64)) if isinstance(known, IPv6Address) else str(known)
 
 
-def beginning(text: str) -> str:
-    """What is kept of a wrong key: the id that it names; of anything else a hash of its first characters."""
+def beginning(text: str | None) -> str | None:
+    """What is kept of a wrong key: the id that it names; of anything else a hash of its first characters.
+
+    None: it has no beginning of its own. Everybody's tokens begin alike.
+    """
+    if text is None or looks_like_token(text):
+        return None
     named = key_id_in(text)
     return named or sha256(text[:_BEGINNING].encode("utf-8", "surrogateescape")).hexdigest()

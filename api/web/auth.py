@@ -14,9 +14,9 @@ from api.errors import ApiError, unavailable
 from api.principals.attempts import Attempts
 from api.principals.audit import Audit
 from api.principals.caller import ADMIN, Caller, caller_by_key
-from api.principals.oidc.provider import Provider, looks_like_token
+from api.principals.oidc.provider import Provider
 from api.principals.store import PrincipalStore
-from control.principals.keys import PREFIX, digest, key_id_in
+from control.principals.keys import PREFIX, digest, key_id_in, looks_like_token
 from control.principals.registry import end_of
 from runtime.clock import now_ms
 from runtime.settings import Settings

@@ -82,7 +82,7 @@ async def come_back(request: Request) -> Response:
         return answer
     # A redirect would count as part of the provider's navigation, and the browser would not send the new cookie.
     answer = page(request, "signed_in.html", following=own_path(unquote(following)), name=user.name)
-    await signed_in(request, user, answer, provider.issuer)
+    await signed_in(request, user, answer)
     for name, secure in ((_SECURE_COOKIE, True), (_COOKIE, False)):
         answer.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
     return answer

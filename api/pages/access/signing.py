@@ -43,11 +43,11 @@ async def sign_in(request: Request) -> Response:
         return answer
 
 
-async def signed_in(request: Request, user: Caller, answer: Response, issuer: str | None = None) -> Response:
+async def signed_in(request: Request, user: Caller, answer: Response) -> Response:
     """Begin a session of this user, whose cookie comes with the answer. Raises as `begin_session`."""
     parts = services(request)
     cookie, session = await begin_session(
-        parts.principals, parts.catalog.quotas, user, parts.authenticator.admin_key, issuer
+        parts.principals, parts.catalog.quotas, user, parts.authenticator.admin_key, parts.settings.oidc_issuer
     )
     parts.audit.note("signed-in", user, address_of(request), why=f"until {iso_time(session.ends_at)}")
     secure = over_https(request.headers, request.scope["scheme"])
