@@ -38,6 +38,12 @@ class Caller:
         return "*" if self.organisations is None else ",".join(sorted(self.organisations))
 
     @property
+    def whose(self) -> str:
+        """Whose its requests are where they are counted: callers of the same organisations share what there is, and one
+        that may act for all has its own."""
+        return self.name if self.organisations is None else self.scope
+
+    @property
     def identity(self) -> str:
         """Identifies the caller for idempotency keys: another name or other organisations make another caller."""
         if self.vouched == "setting":
