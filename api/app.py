@@ -73,7 +73,7 @@ def application(settings: Settings, lifespan: Lifespan) -> Starlette:
         middleware.insert(0, Middleware(AccessLog))
     if not settings.api_require_key:
         # A web page may let its own host name resolve to 127.0.0.1 (DNS rebinding); the Host header shows that.
-        hosts = ["localhost", "127.0.0.1", "::1", "testserver", settings.api_host]
+        hosts = ["localhost", "127.0.0.1", "::1", settings.api_host]
         middleware.append(Middleware(KnownHosts, hosts=frozenset(hosts)))
     return Starlette(
         routes=routes(),
