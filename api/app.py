@@ -18,8 +18,9 @@ from api.errors import ApiError
 from api.jobs.creation.drafts import end_drafts
 from api.pages.access.gate import on_http_error
 from api.pages.routes import page_routes
-from api.principals.audit import KEPT, Audit, KafkaEventWriter, decode_event
+from api.principals.audit import Audit, KafkaEventWriter, decode_event
 from api.principals.feed import PrincipalFeed, decode_principal
+from api.principals.recent_events import KEPT_IN_ALL
 from api.principals.signer import CommandSigner
 from api.principals.store import KafkaPrincipalWriter, PrincipalStore
 from api.readmodel.appender import Appender
@@ -72,7 +73,7 @@ def application(settings: Settings, lifespan: Lifespan) -> Starlette:
         middleware.insert(0, Middleware(AccessLog))
     if not settings.api_require_key:
         # A web page may let its own host name resolve to 127.0.0.1 (DNS rebinding); the Host header shows that.
-        hosts = ["localhost", "127.0.0.1", "::1", "testserver", settings.api_host]
+        hosts = ["localhost", "127.0.0.1", "::1", settings.api_host]
         middleware.append(Middleware(KnownHosts, hosts=frozenset(hosts)))
     return Starlette(
         routes=routes(),
@@ -144,7 +145,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
         followers: list[Follower[Any]] = [
             job_follower(settings, loop, live.take, caught_up, lambda: not live.caught_up),
             Follower(settings, loop, ["principals"], lambda: decode_principal, feed.take, feed.set_caught_up),
-            Follower(settings, loop, ["security-events"], lambda: decode_event, audit.take, newest=KEPT),
+            Follower(settings, loop, ["security-events"], lambda: decode_event, audit.take, newest=KEPT_IN_ALL),
         ]
         for follower in followers:
             follower.start()

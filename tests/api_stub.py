@@ -229,7 +229,8 @@ def stub(
 
     When the app ends it fails the test if an answer differed from its declaration. `more`: settings.
     """
-    values = {"home": folder, "api_require_key": False, "api_key": "secret", **more}
+    # The host is the one that Starlette's client calls.
+    values = {"home": folder, "api_host": "testserver", "api_require_key": False, "api_key": "secret", **more}
     settings = Settings(**values)
     catalog = replace(catalog, quotas=settings.quotas)
     live = JobFeed()

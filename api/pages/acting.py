@@ -59,4 +59,4 @@ async def retry_errors(request: Request) -> Response:
 def _job(request: Request, job: Job) -> Response:
     if not rendering.wants_fragment(request):
         return rendering.go_to(request, f"/jobs/{job.id}")
-    return live(request, services(request).view.jobs.get(job.id, job), changed=True)
+    return live(request, services(request).view.jobs.get(job.id, job))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from typing import Any
 
 from starlette.requests import Request
@@ -32,7 +33,6 @@ from api.pages.words import (
     written,
 )
 from api.web.services import Services, caller, services, visible_job
-from control.timers import timer_of
 from runtime.clock import now_ms
 from schemas.ids import job_id_for_start
 from schemas.job import ENDED, RESTING, Job
@@ -44,14 +44,14 @@ _UNDONE_SHOWN = 10
 async def show_job(request: Request) -> Response:
     """The whole page."""
     job = await visible_job(request)
-    return rendering.page(request, "job.html", **shown(request, job))
+    values = shown(request, job)
+    return rendering.page(request, "job.html", mark=mark(job, values), **values)
 
 
 async def show_live(request: Request) -> Response:
     """What moves: progress, lanes, what is waited for; all the rest, if the page has another state (``seen``)."""
-    job, parts = await visible_job(request), services(request)
-    changed = request.query_params.get("seen") != mark(job, real_of(parts, job))
-    return live(request, job, changed=changed, told=request.query_params.get("told") != newest_record(parts, job))
+    job, parts, seen = await visible_job(request), services(request), request.query_params
+    return live(request, job, seen=seen.get("seen"), told=seen.get("told") != newest_record(parts, job))
 
 
 async def watch_job(request: Request) -> Response:
@@ -59,13 +59,17 @@ async def watch_job(request: Request) -> Response:
     return event_source(services(request), await visible_job(request))
 
 
-def live(request: Request, job: Job, *, changed: bool, told: bool = True) -> Response:
-    """The parts that htmx puts in the places of the old ones; the event has the slower parts ask for themselves, also
-    when the history alone has been `told` more: a refusal stays beside its form then."""
+def live(request: Request, job: Job, *, seen: str | None = None, told: bool = True) -> Response:
+    """The parts that htmx puts in the places of the old ones: all of them, unless the page has `seen` this mark. The
+    event has the slower parts ask for themselves, also when the history alone has been `told` more: a refusal stays
+    beside its form then."""
+    values = shown(request, job)
+    now = mark(job, values)
+    changed = seen != now
     headers = {"HX-Retarget": "#live", "HX-Reswap": "outerHTML"}
     if changed or told:
         headers["HX-Trigger-After-Settle"] = "job-changed"
-    return rendering.fragment("live.html", headers=headers, changed=changed, **shown(request, job))
+    return rendering.fragment("live.html", headers=headers, changed=changed, mark=now, **values)
 
 
 def shown(request: Request, job: Job) -> dict[str, Any]:
@@ -90,7 +94,6 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "who": caller(request).name,
         "keyless": not parts.settings.api_require_key and caller(request).session is None,
         "reads_only": not caller(request).role.covers(Role.OPERATOR),
-        "mark": mark(job, real),
         "newest": newest_record(parts, job),
         "moving": job.state not in RESTING,
         "ended": job.state in ENDED,
@@ -113,10 +116,11 @@ def real_of(parts: Services, job: Job) -> Job | None:
     return parts.view.jobs.get(job_id_for_start(job.id))
 
 
-def mark(job: Job, real: Job | None) -> str:
-    """Tells apart what the page shows besides numbers: it changes whenever a command or a report has had an effect."""
-    options = f"{timer_of(job)}-{job.options.rows_per_second}-{int(job.halting)}{int(job.checking)}{int(job.finishing)}"
-    return f"{job.state}-{job.epoch}-{job.run}-{options}-{job.inspection}-{int(real is not None)}"
+def mark(job: Job, values: dict[str, Any]) -> str:
+    """Tells apart what the page shows besides what moves. It is made of the very parts, with all that they show but the
+    sentence, which each answer has. `values`: as `shown` has them."""
+    text = rendering.html_of("job_standing.html", **{**values, "sentence": ""})
+    return f"{job.epoch}-{job.run}-{sha256(text.encode()).hexdigest()[:16]}"
 
 
 def newest_record(parts: Services, job: Job) -> str:

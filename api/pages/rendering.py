@@ -29,7 +29,7 @@ def page(request: Request, template: str, code: int = 200, **values: Any) -> Res
     user: Caller | None = getattr(request.state, "caller", None)
     keyless = not services(request).settings.api_require_key
     common = {"user": user, "may": _powers(user), "keyless": keyless}
-    return HTMLResponse(_environment().get_template(template).render(**{**common, **values}), code)
+    return HTMLResponse(html_of(template, **{**common, **values}), code)
 
 
 def _powers(user: Caller | None) -> dict[str, bool]:
@@ -39,7 +39,12 @@ def _powers(user: Caller | None) -> dict[str, bool]:
 
 def fragment(template: str, code: int = 200, headers: dict[str, str] | None = None, **values: Any) -> Response:
     """A part of a page."""
-    return HTMLResponse(_environment().get_template(template).render(**values), code, headers)
+    return HTMLResponse(html_of(template, **values), code, headers)
+
+
+def html_of(template: str, **values: Any) -> str:
+    """What a template makes of these values."""
+    return _environment().get_template(template).render(**values)
 
 
 def go_to(request: Request, path: str) -> Response:

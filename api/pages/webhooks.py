@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
 from typing import Any, Final, get_args
@@ -53,9 +52,8 @@ async def create_webhook(request: Request) -> Response:
         raise invalid("this form can't be read; open the page anew")
     await parts.webhooks.caught_up()
     try:
-        async with parts.creating.setdefault(f"webhook/{once}", asyncio.Lock()):
-            body = values_as(_wanted(fields), WebhookRequest)
-            made = await make_webhook(parts.webhooks, asking_of(request), body, once)
+        body = values_as(_wanted(fields), WebhookRequest)
+        made = await make_webhook(parts.webhooks, asking_of(request), body, once)
     except ApiError as error:
         if error.code not in (400, 403, 409, 429):
             raise

@@ -1,4 +1,5 @@
-"""Slows those who try wrong keys: per address, and per beginning of a key. Pure; the time is handed in."""
+"""Slows those who try wrong keys: per address, and per beginning of a key; and records refusals of known callers within
+a budget. Pure; the time is handed in."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-from control.principals.keys import key_id_in
+from control.principals.keys import key_id_in, looks_like_token
 
 FREE: Final = 10
 """Wrong attempts in a row that are answered at once."""
@@ -19,7 +20,7 @@ _BEGINNING: Final = 8
 
 
 class Budget:
-    """How many wrong attempts each source has left: `free` at once, then one in `every_seconds`."""
+    """How many attempts each source has left: `free` at once, then one in `every_seconds`."""
 
     def __init__(self, free: int = FREE, every_seconds: float = EVERY_SECONDS) -> None:
         self._every = every_seconds
@@ -31,7 +32,7 @@ class Budget:
         return max(0.0, self._paid_until.get(source, now) + self._every - now - self._burst)
 
     def spend(self, source: str, now: float) -> None:
-        """Count a wrong attempt."""
+        """Count an attempt."""
         self._paid_until[source] = max(now, self._paid_until.get(source, now)) + self._every
         self._paid_until.move_to_end(source)
         while len(self._paid_until) > _MOST_KNOWN:
@@ -47,14 +48,17 @@ class Attempts:
         self.unlogged = 0
         """Attempts that were not looked at since the last one that was logged."""
 
-    def wait(self, address: str, text: str, now: float) -> float:
-        """Seconds until another key of this beginning, from this address, is looked at; 0: now."""
-        return max(self._addresses.wait(network(address), now), self._beginnings.wait(beginning(text), now))
+    def wait(self, address: str, text: str | None, now: float) -> float:
+        """Seconds until another key of this beginning, from this address, is looked at; 0: now. None: it is no key."""
+        named, by_address = beginning(text), self._addresses.wait(network(address), now)
+        return by_address if named is None else max(by_address, self._beginnings.wait(named, now))
 
-    def wrong(self, address: str, text: str, now: float) -> None:
-        """Count a wrong key."""
+    def wrong(self, address: str, text: str | None, now: float) -> None:
+        """Count a wrong key, or something wrong that is no key."""
         self._addresses.spend(network(address), now)
-        self._beginnings.spend(beginning(text), now)
+        named = beginning(text)
+        if named is not None:
+            self._beginnings.spend(named, now)
 
     def prove(self, sha256_of_key: str) -> None:
         """Remember that this key was right: from now on it is never made to wait."""
@@ -67,6 +71,24 @@ class Attempts:
         return sha256_of_key in self._proved
 
 
+class Refusals:
+    """What callers are refused whose keys are right. Each has a budget of refusals that are recorded one by one."""
+
+    def __init__(self) -> None:
+        self._budget = Budget()
+        self._unlogged: OrderedDict[str, int] = OrderedDict()
+
+    def refused(self, source: str, now: float) -> int | None:
+        """How many refusals of this source were not recorded since the last one that was; None: nor is this one."""
+        if self._budget.wait(source, now) == 0:
+            self._budget.spend(source, now)
+            return self._unlogged.pop(source, 0)
+        self._unlogged[source] = self._unlogged.pop(source, 0) + 1
+        while len(self._unlogged) > _MOST_KNOWN:
+            self._unlogged.popitem(last=False)
+        return None
+
+
 def network(address: str) -> str:
     """Whose address it is: of IPv6 one customer has a /64 at least."""
     try:
@@ -76,7 +98,12 @@ def network(address: str) -> str:
     return str(IPv6Address(int(known) >> 64 << 64)) if isinstance(known, IPv6Address) else str(known)
 
 
-def beginning(text: str) -> str:
-    """What is kept of a wrong key: the id that it names; of anything else a hash of its first characters."""
+def beginning(text: str | None) -> str | None:
+    """What is kept of a wrong key: the id that it names; of anything else a hash of its first characters.
+
+    None: it has no beginning of its own. Everybody's tokens begin alike.
+    """
+    if text is None or looks_like_token(text):
+        return None
     named = key_id_in(text)
     return named or sha256(text[:_BEGINNING].encode("utf-8", "surrogateescape")).hexdigest()

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from api.errors import KafkaUnavailableError
+from api.principals.attempts import Refusals
 from api.principals.caller import Caller
+from api.principals.recent_events import RecentEvents
 from api.readmodel.appender import Appender
-from control.principals.rules import within
-from runtime.clock import now_ms
+from runtime.clock import SYSTEM_CLOCK, Clock
 from runtime.telemetry.log_events import as_event
 from runtime.topics.unreadable import log_unreadable
 from schemas.bounds import MOST_PATH
@@ -24,8 +24,6 @@ from schemas.policies.security import Occurrence, SecurityEvent
 
 log = logging.getLogger("sluice.security")
 
-KEPT: Final = 1000
-"""Newest events that a process keeps to show."""
 _MOST_WAITING: Final = 1000
 """Events that Kafka has not taken yet: those beyond are in the log alone."""
 
@@ -63,10 +61,11 @@ def decode_event(
 class Audit:
     """Notes security events, and knows the newest ones of all API processes."""
 
-    def __init__(self, writer: EventWriter) -> None:
+    def __init__(self, writer: EventWriter, clock: Clock = SYSTEM_CLOCK) -> None:
         self._writer = writer
-        self._newest: deque[SecurityEvent] = deque(maxlen=KEPT)
-        self._position = -1
+        self._clock = clock
+        self._recent = RecentEvents()
+        self._refusals = Refusals()
         self._writing: set[asyncio.Task[None]] = set()
 
     def note(
@@ -80,7 +79,7 @@ class Audit:
     ) -> None:
         """Log an event at once, and append it to the topic without waiting for it."""
         record = SecurityEvent(
-            at=now_ms(),
+            at=self._clock.now_ms(),
             event=event,
             by=by.name if by else None,
             key_id=by.key_id if by else more.pop("key_id", None),
@@ -101,6 +100,13 @@ class Audit:
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
 
+    def note_refusal(self, event: Occurrence, by: Caller, address: str, about: str) -> None:
+        """Note that a caller whose key is right was refused something. Refusals beyond its budget are counted, and the
+        next one that is noted says how many they were."""
+        unlogged = self._refusals.refused(by.key_id or by.identity, self._clock.monotonic())
+        if unlogged is not None:
+            self.note(event, by, address, about, unlogged=unlogged)
+
     async def _write(self, record: SecurityEvent) -> None:
         try:
             await self._writer.append(record)
@@ -113,16 +119,8 @@ class Audit:
 
     def take(self, events: Iterable[tuple[int, SecurityEvent]]) -> None:
         """Take in events from the topic, each with its offset: one that comes again is known."""
-        for offset, event in events:
-            if offset > self._position:
-                self._position = offset
-                self._newest.append(event)
+        self._recent.take(events)
 
     def newest(self, asking: Caller, limit: int) -> list[SecurityEvent]:
-        """The newest events that an admin may see, newest first: those of principals within its organisations."""
-        seen = [
-            event
-            for event in reversed(self._newest)
-            if asking.organisations is None or (event.by and within(event.organisations, asking.organisations))
-        ]
-        return seen[:limit]
+        """The newest events that an admin may see, newest first."""
+        return self._recent.newest(asking.organisations, limit)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
+
+import msgspec
 
 from control.principals.registry import Registry, end_of
-from schemas.policies.principals import ApiKey, PrincipalKind, Role, Session
+from schemas.policies.principals import ApiKey, PrincipalKind, Role, Session, Vouched
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +20,8 @@ class Caller:
     """None: every one."""
     role: Role = Role.ADMIN
     kind: PrincipalKind = "person"
-    vouched: Literal["setting", "key", "provider"] = "setting"
-    """How its name is known: by the admin's key, which is a setting; by a key; by an OpenID provider."""
+    vouched: Vouched = "setting"
+    """Set where it is found out who the caller is; a session keeps what the caller had that began it."""
     key_id: str | None = None
     session: str | None = None
     """SHA-256 of its session's token; None: it sends a key or a token with each request."""
@@ -34,6 +36,12 @@ class Caller:
     def scope(self) -> str:
         """The organisations as one text: two callers of the same scope see the same."""
         return "*" if self.organisations is None else ",".join(sorted(self.organisations))
+
+    @property
+    def whose(self) -> str:
+        """Whose its requests are where they are counted: callers of the same organisations share what there is, and one
+        that may act for all has its own."""
+        return self.name if self.organisations is None else self.scope
 
     @property
     def identity(self) -> str:
@@ -83,8 +91,14 @@ def caller_by_session(session: Session) -> Caller:
         None if session.organisations is None else frozenset(session.organisations),
         session.role,
         session.kind,
-        "key" if session.key_id else "provider" if session.issuer else "setting",
+        _vouched(session),
         key_id=session.key_id,
         session=session.sha256,
         ends_at=session.ends_at,
     )
+
+
+def _vouched(session: Session) -> Vouched:
+    if session.vouched is not msgspec.UNSET:
+        return session.vouched
+    return "key" if session.key_id else "setting" if session.proof else "provider"

@@ -23,7 +23,8 @@ from schemas.policies.quotas import QuotaBook
 from schemas.topics import DAY_MS
 
 MOST_KEYS: Final = 10_000
-"""Keys that can be used, at most: every API process keeps them in memory."""
+"""Keys that can be used, at most: every API process keeps them in memory. Of requests for different organisations at
+the same moment each may find the last room."""
 KEPT_DAYS: Final = 400
 """A revoked or expired key stays in the list for these days, or less if there are more than `MOST_KEYS` of them."""
 _SWEPT_AT_ONCE: Final = 100
@@ -61,13 +62,6 @@ async def make_key(
     problem = key_problem(wanted, asking.organisations)
     if problem is not None:
         raise refused(problem)
-    usable = store.feed.registry.usable_keys(now)
-    if len(usable) >= MOST_KEYS:
-        raise ApiError(409, f"there are {MOST_KEYS:,} keys, which is as many as there can be: revoke some")
-    for organisation in wanted.organisations or ():
-        full = room_problem("keys", organisation, counted_for(usable, organisation), quotas.of(organisation).keys)
-        if full is not None:
-            raise refused(full)
     _sweep(store, now)
     record = ApiKey(
         id=key.id,
@@ -81,9 +75,21 @@ async def make_key(
         created_by=asking.name,
         expires_at=None if wanted.expires_days is None else now + int(wanted.expires_days * DAY_MS),
     )
-    await store.put(record)
+    async with store.making.alone(record.organisations):
+        _require_room(store, record.organisations, quotas)
+        await store.put(record)
     audit.note("key-created", asking, address, record.id, f"{record.role} {record.name} of {_of(record.organisations)}")
     return KeyMade(**_fields(store, record), key=key.text)
+
+
+def _require_room(store: PrincipalStore, organisations: Organisations, quotas: QuotaBook) -> None:
+    usable = store.feed.registry.usable_keys(now_ms())
+    if len(usable) >= MOST_KEYS:
+        raise ApiError(409, f"there are {MOST_KEYS:,} keys, which is as many as there can be: revoke some")
+    for organisation in organisations or ():
+        full = room_problem("keys", organisation, counted_for(usable, organisation), quotas.of(organisation).keys)
+        if full is not None:
+            raise refused(full)
 
 
 async def revoke_key(store: PrincipalStore, audit: Audit, asking: Caller, address: str, key_id: str) -> KeyView:

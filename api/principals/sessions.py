@@ -28,20 +28,19 @@ _SWEPT_AT_ONCE: Final = 100
 
 
 async def begin_session(
-    store: PrincipalStore, quotas: QuotaBook, caller: Caller, admin_key: str | None, issuer: str | None = None
+    store: PrincipalStore, quotas: QuotaBook, caller: Caller, admin_key: str | None, issuer: str | None
 ) -> tuple[str, Session]:
     """The cookie of a new session of this caller, and the session.
 
     It ends with the caller's key or token at the latest, and one that was begun with `admin_key` once that is another.
+    `issuer`: the OpenID provider that vouches for callers here.
 
     Raises:
-        ApiError: 429, there are too many; as `PrincipalStore.put`.
+        ApiError: 429, there are too many; as `PrincipalStore.put` and `OrganisationLocks.alone`.
     """
-    now = now_ms()
-    _sweep(store, now)
-    _require_room(open_sessions(store, now), caller, quotas)
-    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    now, token = now_ms(), secrets.token_urlsafe(_TOKEN_BYTES)
     end = now + SESSION_SECONDS * 1000
+    _sweep(store, now)
     session = Session(
         sha256=digest(token),
         name=caller.name,
@@ -50,11 +49,14 @@ async def begin_session(
         role=caller.role,
         key_id=caller.key_id,
         proof=_proof(token, admin_key) if caller.vouched == "setting" else None,
-        issuer=issuer,
+        issuer=issuer if caller.vouched == "provider" else None,
+        vouched=caller.vouched,
         began_at=now,
         ends_at=end if caller.ends_at is None else min(end, caller.ends_at),
     )
-    return f"{await store.put(session)}.{token}", session
+    async with store.making.alone(session.organisations):
+        _require_room(open_sessions(store, now_ms()), caller, quotas)
+        return f"{await store.put(session)}.{token}", session
 
 
 async def caller_of_session(store: PrincipalStore, cookie: str, admin_key: str | None) -> Caller | None:
@@ -68,9 +70,9 @@ async def caller_of_session(store: PrincipalStore, cookie: str, admin_key: str |
     session = registry.session_of(token)
     if session is None:
         return None
-    if session.proof is not None and not hmac.compare_digest(session.proof, _proof(token, admin_key) or ""):
-        return None
     caller = caller_by_session(session)
+    if caller.vouched == "setting" and not hmac.compare_digest(session.proof or "none", _proof(token, admin_key) or ""):
+        return None
     return caller if caller.holds(registry, now_ms()) else None
 
 

@@ -7,6 +7,7 @@ import logging
 from typing import Final, Protocol
 
 from api.errors import KafkaUnavailableError, unavailable
+from api.locks import OrganisationLocks
 from api.principals.feed import PrincipalFeed
 from api.readmodel.appender import Appender
 from runtime.telemetry.log_events import as_event
@@ -44,6 +45,7 @@ class PrincipalStore:
 
     def __init__(self, feed: PrincipalFeed, writer: Writer) -> None:
         self.feed = feed
+        self.making = OrganisationLocks()
         self._writer = writer
         self._noted: dict[str, int] = {}
         self._background: set[asyncio.Task[None]] = set()

@@ -102,11 +102,6 @@ class JobFeed:
         job = self.view.jobs.brief(job_id)
         return job.state if job else None
 
-    @property
-    def waiting(self) -> int:
-        """The number of waiters now."""
-        return sum(map(len, self._watches.values()))
-
     @contextmanager
     def watch(self, job_id: str) -> Iterator[Watch]:
         """A `Watch` of one job; it gets changes as long as the context is open."""

@@ -28,7 +28,7 @@ from schemas.policies.principals import Role
 _LONGEST_WAIT_SECONDS = 600.0
 WAIT: Final = Parameter(
     "wait",
-    "Seconds to wait for the state in which the job rests",
+    "Seconds to wait for the state in which the job rests, at most: where as many requests wait as may, it is none",
     Annotated[float, Meta(ge=0, le=_LONGEST_WAIT_SECONDS)],
 )
 _REASON: Final = Parameter("reason", "Why, for the audit trail", bounds.Reason)
@@ -42,10 +42,11 @@ def commanding(action: str) -> Handler:
         job, parts = await visible_job(request), services(request)
         wait = wait_seconds(request)
         body = body_as(await short_body(request), Reason, "fields: reason, keep_rows, resume_at, force, partial")
-        job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, wait or 0))
-        if wait is None:
-            return job_answer(parts, job, 202)
-        job, rests = await at_rest(parts, job, action, wait)
+        with parts.waiting.granted(caller(request).whose, wait) as seconds:
+            job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, seconds))
+            if wait is None:
+                return job_answer(parts, job, 202)
+            job, rests = await at_rest(parts, job, action, seconds)
         return job_answer(parts, job, 200) if rests else job_answer(parts, job, 202, waiting_for(job))
 
     return command_job

@@ -19,8 +19,8 @@ from api.models.principals import (
     SecurityEventList,
     SecurityEventView,
 )
-from api.principals.audit import KEPT
 from api.principals.issuing import keys_of, make_key, revoke_key
+from api.principals.recent_events import KEPT
 from api.web.bodies import short_body
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable

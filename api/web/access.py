@@ -45,7 +45,7 @@ async def watched(request: Request, handler: Handler) -> Response:
     except ApiError as error:
         if error.code == 403 and "organisation" in error.details:
             where = address_of(request), route_of(request)
-            services(request).audit.note("organisation-refused", caller(request), *where)
+            services(request).audit.note_refusal("organisation-refused", caller(request), *where)
         raise
 
 
@@ -58,7 +58,7 @@ def require_role(request: Request, needed: Role) -> None:
     asking = caller(request)
     if asking.role.covers(needed):
         return
-    services(request).audit.note("role-refused", asking, address_of(request), route_of(request))
+    services(request).audit.note_refusal("role-refused", asking, address_of(request), route_of(request))
     raise ApiError(
         403,
         f"{asking.name} is a {asking.role}, and this needs the role {needed}; ask an admin for a key with that role",

@@ -14,9 +14,9 @@ from api.errors import ApiError, unavailable
 from api.principals.attempts import Attempts
 from api.principals.audit import Audit
 from api.principals.caller import ADMIN, Caller, caller_by_key
-from api.principals.oidc.provider import Provider, looks_like_token
+from api.principals.oidc.provider import Provider
 from api.principals.store import PrincipalStore
-from control.principals.keys import PREFIX, digest, key_id_in
+from control.principals.keys import PREFIX, digest, key_id_in, looks_like_token
 from control.principals.registry import end_of
 from runtime.clock import now_ms
 from runtime.settings import Settings
@@ -86,7 +86,7 @@ class Authenticator:
         if key is not None:
             ended = end_of(key, now_ms())
             if ended is not None:
-                raise self._refused(given, address, about, f"this API key {ended}; ask an admin for another one")
+                raise self.refused(given, address, about, f"this API key {ended}; ask an admin for another one")
             self.principals.used(key.id, now_ms())
             return caller_by_key(key)
         if self.provider is not None and looks_like_token(given):
@@ -98,7 +98,7 @@ class Authenticator:
         if self.admin_key is not None and hmac.compare_digest(given.encode(), self.admin_key.encode()):
             self.attempts.prove(digest(given))
             return ADMIN
-        raise self._refused(given, address, about, f"this API key is not known; {_HINT}")
+        raise self.refused(given, address, about, f"this API key is not known; {_HINT}")
 
     async def caught_up(self) -> None:
         """Wait until every key and every revocation is known, which is so soon after the start of the process.
@@ -117,9 +117,11 @@ class Authenticator:
         except ApiError as error:
             if error.code != 401:
                 raise
-            raise self._refused(given, address, about, error.message) from error
+            raise self.refused(given, address, about, error.message) from error
 
-    def _refused(self, given: str, address: str, about: str, why: str) -> ApiError:
+    def refused(self, given: str | None, address: str, about: str, why: str) -> ApiError:
+        """The refusal of a caller whom nothing vouches for, 401 or 429, which is noted within the budget. `given`: its
+        wrong key; None: it sent something else that is wrong."""
         now, attempts = monotonic(), self.attempts
         wait = attempts.wait(address, given, now)
         if wait > 0:
@@ -134,7 +136,7 @@ class Authenticator:
             address,
             about,
             why.partition(";")[0],
-            key_id=key_id_in(given),
+            key_id=key_id_in(given or ""),
             unlogged=unlogged,
         )
         return _unauthenticated(why)

@@ -6,12 +6,13 @@ import asyncio
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from weakref import WeakValueDictionary
+from typing import Final
 
 from elasticsearch import AsyncElasticsearch
 from starlette.requests import Request
 
 from api.errors import ApiError, no_such_job, unavailable
+from api.locks import NamedLocks
 from api.mappings import Mappings
 from api.principals.audit import Audit
 from api.principals.store import PrincipalStore
@@ -28,6 +29,7 @@ from api.uploads.file_readers import FileReaders
 from api.web.auth import Authenticator, Caller
 from api.web.readiness import elasticsearch_state
 from api.web.request_rates import RequestRates
+from api.web.waiting_requests import WaitingRequests
 from api.webhooks.managing import Asking, require_notify
 from api.webhooks.store import WebhookStore
 from api.webhooks.trying import Trials
@@ -37,6 +39,9 @@ from runtime.files.storage import Storage
 from runtime.settings import Settings
 from schemas.ids import JOB_ID
 from schemas.job import Job, Options
+
+_WAITING_SHARE: Final = 4
+"""One connection in so many may be one of a request that waits for a job."""
 
 
 @dataclass(slots=True)
@@ -58,23 +63,25 @@ class Services:
     trials: Trials
     members: GroupMembers | None = None
     """None: the number of workers is not known."""
-    creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
-    """Job id -> lock, while a request makes that job; an entry disappears with the last request that uses its lock."""
+    creating: NamedLocks = field(default_factory=NamedLocks)
+    """The lock of a job's id is held while a request makes that job."""
     fetches: Fetches = field(default_factory=Fetches)
     files: FileReaders = field(default_factory=FileReaders)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """A request that goes through all jobs holds it: one at a time leaves the event loop free for other requests."""
     rates: RequestRates = field(default_factory=RequestRates)
     streams: Counter[str] = field(default_factory=Counter)
-    """Organisation -> its open event streams."""
+    """Organisation -> its open event streams, if it has any."""
     reading_history: asyncio.Lock = field(default_factory=asyncio.Lock)
     catch_up_seconds: float = 5.0
     """How long a request waits for a view that is not complete yet."""
+    waiting: WaitingRequests = field(init=False)
     elasticsearch_state: CachedValue[str] = field(init=False)
     mappings: Mappings = field(init=False)
     views: EncodedViews = field(init=False)
 
     def __post_init__(self) -> None:
+        self.waiting = WaitingRequests(max(1, self.settings.api_connections // _WAITING_SHARE))
         self.views = EncodedViews(self.view)
         self.mappings = Mappings(self.elasticsearch, self.settings.prefix)
         self.elasticsearch_state = CachedValue(lambda: elasticsearch_state(self.elasticsearch))
@@ -113,15 +120,14 @@ def count_request(parts: Services, user: Caller) -> None:
     Raises:
         ApiError: 429, requests come too fast.
     """
-    whose = user.name if user.organisations is None else ",".join(sorted(user.organisations))
     quotas = parts.catalog.quotas
     everywhere = user.organisations is None
     rate = (
         quotas.default.requests_per_second if everywhere else quotas.widest("requests_per_second", user.organisations)
     )
-    wait = parts.rates.wait_seconds(whose, rate)
+    wait = parts.rates.wait_seconds(user.whose, rate)
     if wait > 0:
-        problem = exceeded("requests_per_second", "" if everywhere else whose, rate, "requests come too fast")
+        problem = exceeded("requests_per_second", "" if everywhere else user.scope, rate, "requests come too fast")
         raise ApiError(problem.code, problem.message, problem.details, {"Retry-After": str(math.ceil(wait))})
 
 

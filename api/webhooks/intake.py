@@ -74,6 +74,13 @@ class Intake:
         own = self._store.webhooks.all.get(id_for_addresses(organisation))
         return own is not None and own.organisation == organisation and own.url is None
 
+    async def _make_own(self, organisation: str, now: int) -> None:
+        """Make the webhook for addresses, unless a request makes it now: it has shown its secret then."""
+        async with self._store.making.alone((organisation,), seconds=None):
+            if not self._has_own(organisation):
+                made = webhook_for_addresses(organisation, "sluice", now)
+                await self._store.record_webhook(made.id, made)
+
     async def take(self, records: Sequence[EventRecord], webhooks_end: int) -> None:
         """Record the deliveries of some events; every webhook counts that was made before them.
 
@@ -88,8 +95,7 @@ class Intake:
             if event is None:
                 continue
             if wants_own_address(event) and not self._has_own(event.job.organisation):
-                made = webhook_for_addresses(event.job.organisation, "sluice", now)
-                await self._store.record_webhook(made.id, made)
+                await self._make_own(event.job.organisation, now)
             hooks = self._store.webhooks.of(event.job.organisation)
             found += deliveries(event, record.offset, hooks, self._source, now)
         # A known delivery was recorded before a crash; its event is read again.

@@ -84,36 +84,18 @@ async def make_webhook(
             or the form has made one; 429, there are too many; 503, Kafka does not answer.
     """
     organisation = _organisation(body, asking.caller)
-    own = store.webhooks.of(organisation)
     webhook_id = id_of_form(organisation, once) if once is not None else new_webhook_id(secrets.token_bytes)
-    if webhook_id in store.webhooks.all:
-        text = f"this form has made webhook {webhook_id} already; make a new secret of it if you don't have its own"
-        raise ApiError(409, text)
-    if body.url is None:
-        webhook = _for_addresses(body, organisation, own, asking.caller.name)
-    else:
+    if body.url is not None:
         for operation in body.operations:
             if operation not in asking.catalog.operations:
                 known = ", ".join(sorted(asking.catalog.operations))
                 raise invalid(f"operation {operation[:80]!r} is not known; use some of {known}")
         await require_receiver(body.url, asking.settings)
-        webhook = Webhook(
-            id=webhook_id,
-            name=_name(body, body.url, own),
-            organisation=organisation,
-            url=body.url,
-            states=tuple(dict.fromkeys(body.states)),
-            operations=tuple(dict.fromkeys(body.operations)),
-            events=tuple(dict.fromkeys(body.events)),
-            secret=new_secret(secrets.token_bytes),
-            created_at=now_ms(),
-            created_by=asking.caller.name,
-            since=await store.end_of_events(),
-        )
-    full = room_problem("webhooks", organisation, len(own), asking.catalog.quotas.of(organisation).webhooks)
-    if full is not None:
-        raise refused(full)
-    await store.put(webhook)
+    async with store.making.alone((organisation,)):
+        webhook = _new_webhook(store, asking, body, organisation, webhook_id)
+        if webhook.url is not None:
+            webhook = replace(webhook, since=await store.end_of_events())
+        await store.put(webhook)
     _note(asking, "webhook-created", webhook)
     return webhook_made(store, webhook)
 
@@ -218,6 +200,35 @@ def _organisation(body: WebhookRequest, caller: Caller) -> str:
         text = f"this API key may not act for organisation {organisation}"
         raise ApiError(403, text, {"organisation": organisation})
     return organisation
+
+
+def _new_webhook(
+    store: WebhookStore, asking: Asking, body: WebhookRequest, organisation: str, webhook_id: str
+) -> Webhook:
+    """Raises ApiError: 400, 409 or 429."""
+    if webhook_id in store.webhooks.all:
+        text = f"this form has made webhook {webhook_id} already; make a new secret of it if you don't have its own"
+        raise ApiError(409, text)
+    own = store.webhooks.of(organisation)
+    if body.url is None:
+        webhook = _for_addresses(body, organisation, own, asking.caller.name)
+    else:
+        webhook = Webhook(
+            id=webhook_id,
+            name=_name(body, body.url, own),
+            organisation=organisation,
+            url=body.url,
+            states=tuple(dict.fromkeys(body.states)),
+            operations=tuple(dict.fromkeys(body.operations)),
+            events=tuple(dict.fromkeys(body.events)),
+            secret=new_secret(secrets.token_bytes),
+            created_at=now_ms(),
+            created_by=asking.caller.name,
+        )
+    full = room_problem("webhooks", organisation, len(own), asking.catalog.quotas.of(organisation).webhooks)
+    if full is not None:
+        raise refused(full)
+    return webhook
 
 
 def _for_addresses(body: WebhookRequest, organisation: str, own: Collection[Webhook], by: str) -> Webhook:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Final, Protocol
 
 from api.errors import KafkaUnavailableError, unavailable
+from api.locks import OrganisationLocks
 from api.readmodel.appender import Appender
 from api.readmodel.table_feed import TableFeed
 from control.webhooks.registry import Deliveries, Webhooks
@@ -36,6 +37,7 @@ class WebhookStore:
         self.deliveries = Deliveries()
         self.webhook_feed: TableFeed[Webhook] = TableFeed(self.webhooks.put)
         self.delivery_feed: TableFeed[Delivery] = TableFeed(self.deliveries.put)
+        self.making = OrganisationLocks()
         self._writer = writer
 
     async def caught_up(self) -> None:

@@ -60,6 +60,11 @@ def key_id_in(text: str) -> str | None:
     return found[1] if found else None
 
 
+def looks_like_token(text: str) -> bool:
+    """Whether a text has the form of a signed JWT, as an OpenID provider makes them, and no key of ours."""
+    return text.startswith("ey") and text.count(".") == 2
+
+
 def is_id(text: str) -> bool:
     """Whether a text has the form of a key's id."""
     return _ID.fullmatch(text) is not None

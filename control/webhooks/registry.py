@@ -64,8 +64,8 @@ class Webhooks:
             self._of.setdefault(record.organisation, {})[name] = record
 
     def of(self, organisation: str) -> Collection[Webhook]:
-        """An organisation's."""
-        return self._of.get(organisation, {}).values()
+        """An organisation's, as they are now."""
+        return tuple(self._of.get(organisation, {}).values())
 
     def named(self, organisation: str, name: str) -> Webhook | None:
         """An organisation's webhook of this name, the oldest if there are several; None: there is none."""

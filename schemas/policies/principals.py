@@ -31,6 +31,8 @@ class Role(StrEnum):
 
 _ORDER: Final = (Role.VIEWER, Role.OPERATOR, Role.ADMIN)
 PrincipalKind = Literal["person", "service"]
+Vouched = Literal["setting", "key", "provider"]
+"""How a caller's name is known: by the admin's key, which is a setting; by a key; by an OpenID provider."""
 Organisations = tuple[Name, ...] | None
 """None: every one."""
 KEY_ID_PATTERN: Final = r"^[0-9a-z]{10}\Z"
@@ -84,6 +86,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, tag="session", tag_fiel
     """The OpenID provider that vouches for it."""
     began_at: Timestamp
     ends_at: Timestamp
+    vouched: Vouched | msgspec.UnsetType = msgspec.UNSET
+    """Who vouches for it; unset: the session is of a version that did not say so."""
 
 
 class Signer(msgspec.Struct, frozen=True, kw_only=True, tag="signer", tag_field="type"):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -270,7 +268,8 @@ async def _require_rows(request: Request, admission: Admission, command: CreateJ
 
 
 async def _submit_once(parts: Services, command: CreateJob, upload: Upload) -> Job:
-    async with _alone(parts, command.job_id):
+    # The repeat of a request that is under way waits for its answer.
+    async with parts.creating.held(command.job_id):
         known = parts.view.jobs.get(command.job_id)
         if known is not None:
             problem = repeat_problem(known, command)
@@ -281,10 +280,3 @@ async def _submit_once(parts: Services, command: CreateJob, upload: Upload) -> J
             return await submit(parts.commands, parts.live, command)
         async with upload.kept(unless=lambda: command.job_id in parts.view.jobs) as source:
             return await submit(parts.commands, parts.live, replace(command, source=source))
-
-
-@asynccontextmanager
-async def _alone(parts: Services, job_id: str) -> AsyncIterator[None]:
-    """One request at a time for a job: the repeat of one that is under way waits for its answer."""
-    async with parts.creating.setdefault(job_id, asyncio.Lock()):
-        yield

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from weakref import finalize
 
 import msgspec
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -25,12 +26,12 @@ _SEND_SECONDS = 60
 
 
 def event_source(parts: Services, job: Job, last_id: str | None = None) -> EventSourceResponse:
-    """The answer that has a job's `events`.
+    """The answer that has a job's `events`. It counts among the organisation's streams until it is sent.
 
     Raises:
         ApiError: 429 or 503, there are as many such answers as there may be.
     """
-    if parts.live.waiting >= parts.settings.api_connections // 2:
+    if parts.streams.total() >= parts.settings.api_connections // 2:
         text = "the API has no room for another event stream; ask for the job now and then instead"
         raise errors.unavailable(text)
     most = parts.catalog.quotas.of(job.organisation).event_streams
@@ -38,7 +39,7 @@ def event_source(parts: Services, job: Job, last_id: str | None = None) -> Event
         found = f"organisation {job.organisation} has {parts.streams[job.organisation]} open event streams"
         raise errors.refused(exceeded("event_streams", job.organisation, most, found))
     return EventSourceResponse(
-        events(parts.live, job, parts.streams, last_id),
+        _counted(_Place(parts.streams, job.organisation), events(parts.live, job, last_id)),
         ping=_HEARTBEAT_SECONDS,
         ping_message_factory=lambda: ServerSentEvent(comment="still here"),
         send_timeout=_SEND_SECONDS,
@@ -46,23 +47,34 @@ def event_source(parts: Services, job: Job, last_id: str | None = None) -> Event
     )
 
 
-async def events(
-    live: JobFeed, job: Job, streams: Counter[str], last_id: str | None = None
-) -> AsyncIterator[ServerSentEvent]:
-    """Events until the job has ended; for a job that is PAUSED, FAILED or QUEUED the stream stays open.
+class _Place:
+    """Counts a stream from now on, since many requests may come before the first event is sent. It counts until it is
+    given up, or until nobody has it: an answer may be made and not be sent."""
 
-    `last_id`: the newest event that a returning caller has; the stream does not repeat its state. While the stream is
-    open, it counts among the organisation's `streams`.
-    """
-    streams[job.organisation] += 1
+    def __init__(self, streams: Counter[str], organisation: str) -> None:
+        streams[organisation] += 1
+        self.give_up = finalize(self, _uncount, streams, organisation)
+
+
+def _uncount(streams: Counter[str], organisation: str) -> None:
+    streams[organisation] -= 1
+    if not streams[organisation]:
+        del streams[organisation]
+
+
+async def _counted(place: _Place, sent: AsyncIterator[ServerSentEvent]) -> AsyncIterator[ServerSentEvent]:
     try:
-        async for event in _events(live, job, last_id):
+        async for event in sent:
             yield event
     finally:
-        streams[job.organisation] -= 1
+        place.give_up()
 
 
-async def _events(live: JobFeed, job: Job, last_id: str | None) -> AsyncIterator[ServerSentEvent]:
+async def events(live: JobFeed, job: Job, last_id: str | None = None) -> AsyncIterator[ServerSentEvent]:
+    """Events until the job has ended; for a job that is PAUSED, FAILED or QUEUED the stream stays open.
+
+    `last_id`: the newest event that a returning caller has; the stream does not repeat its state.
+    """
     with live.watch(job.id) as watch:
         shown, shown_at = live.view.jobs.get(job.id, job), time.monotonic()
         yield _event(live, "progress" if last_id == _id(shown) else "state", shown)

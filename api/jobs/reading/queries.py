@@ -79,12 +79,13 @@ async def records_of(parts: Services, job: Job) -> list[History]:
         ApiError: 503, Kafka does not answer.
     """
     try:
-        # One request at a time: the consumer serves one, and threads that wait for it would be missing elsewhere.
-        async with asyncio.timeout(_HISTORY_SECONDS), parts.reading_history:
+        async with asyncio.timeout(_HISTORY_SECONDS):
             if job.state in ENDED:
                 await parts.live.until_history_complete()
-            offsets = parts.view.event_offsets(job.id)[-MOST_HISTORY:]
-            return await asyncio.to_thread(parts.history.read, offsets)
+            # One request at a time: the consumer serves one, and threads that wait for it would be missing elsewhere.
+            async with parts.reading_history:
+                offsets = parts.view.event_offsets(job.id)[-MOST_HISTORY:]
+                return await asyncio.to_thread(parts.history.read, offsets)
     except TimeoutError as error:
         raise unavailable("the history is kept in Kafka, which is slow to answer; try again") from error
     except (KafkaUnavailableError, KafkaException) as error:

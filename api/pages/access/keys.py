@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from typing import Any, Final
 
@@ -50,7 +49,7 @@ async def create_key(request: Request) -> Response:
         raise invalid("this form can't be read; open the page anew")
     try:
         # The form names the id, so that a form that is sent twice makes one key.
-        async with parts.creating.setdefault(f"key/{once}", asyncio.Lock()):
+        async with parts.creating.held(f"key/{once}"):
             if once in parts.principals.feed.registry.keys:
                 text = f"this form has made key {once} already; revoke it if you don't have its text, and make another"
                 raise ApiError(409, text)

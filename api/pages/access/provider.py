@@ -20,7 +20,7 @@ from api.principals.oidc.provider import Provider
 from api.web.services import address_of, route_of, services
 
 _COOKIE: Final = "sluice_signing_in"
-_SECURE_COOKIE: Final = "__Host-sluice_signing_in"
+_SECURE_COOKIE: Final = f"__Host-{_COOKIE}"
 _SECONDS: Final = 600
 CALLBACK: Final = "/sign-in/callback"
 
@@ -59,7 +59,7 @@ async def begin(request: Request) -> Response:
 async def come_back(request: Request) -> Response:
     """Take the provider's code, and begin a session."""
     provider, given = _provider(request), request.query_params
-    cookies = values_of(request.headers.get("cookie", ""), (_SECURE_COOKIE, _COOKIE))
+    cookies = values_of(request.headers.get("cookie", ""), _COOKIE)
     begun = next((parts for parts in (value.split(".", 3) for value in cookies) if len(parts) == 4), None)
     if begun is None or not hmac.compare_digest(begun[0].encode(), given.get("state", "").encode()):
         text = "this browser has not begun to sign in, or did so too long ago; begin again"
@@ -73,13 +73,16 @@ async def come_back(request: Request) -> Response:
             raise ApiError(401, "the answer comes from another OpenID provider; begin again")
         user = await provider.caller_of_code(code, verifier, nonce, _redirect(request))
     except ApiError as error:
-        if error.code == 401:
-            services(request).audit.note("refused", None, address_of(request), route_of(request), error.message)
-            return form(request, own_path(unquote(following)), error.message, 401)
-        raise
+        if error.code != 401:
+            raise
+        authenticator = services(request).authenticator
+        refused = authenticator.refused(None, address_of(request), route_of(request), error.message)
+        answer = form(request, own_path(unquote(following)), refused.message, refused.code)
+        answer.headers.update(refused.headers)
+        return answer
     # A redirect would count as part of the provider's navigation, and the browser would not send the new cookie.
     answer = page(request, "signed_in.html", following=own_path(unquote(following)), name=user.name)
-    await signed_in(request, user, answer, provider.issuer)
+    await signed_in(request, user, answer)
     for name, secure in ((_SECURE_COOKIE, True), (_COOKIE, False)):
         answer.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
     return answer

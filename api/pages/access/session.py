@@ -8,25 +8,26 @@ from typing import Final
 from api.web.auth import origin_is_host
 
 COOKIE: Final = "sluice_session"
-SECURE_COOKIE: Final = "__Host-sluice_session"
+SECURE_COOKIE: Final = f"__Host-{COOKIE}"
 """The cookie's name over https: browsers accept it only with Secure, for this host and every path."""
-_MOST_COOKIES: Final = 16 * 1024
-"""Characters of the header; a browser sends at most 4 KiB a cookie."""
-_MOST_TOKENS: Final = 4
+_MOST_VALUES: Final = 4
 
 
 def tokens_in(cookies: str) -> list[str]:
-    """The values in a Cookie header that could be session tokens: there may be an old one, from https or from http.
+    """The values in a Cookie header that could be session tokens."""
+    return values_of(cookies, COOKIE)
 
-    Other cookies are not parsed: to unquote a long one can take the standard library seconds (CVE-2024-7592).
+
+def values_of(cookies: str, name: str) -> list[str]:
+    """The values of the cookies of this name, as they are; of the one of this host alone (``__Host-``), if it is there:
+    under the plain name a page of any host of the same domain may have set another one, which may come first.
+
+    All of the header is looked at, whose length the server bounds: what is cut off could be that one. Other cookies are
+    not parsed: to unquote a long one can take the standard library seconds (CVE-2024-7592).
     """
-    return values_of(cookies, (SECURE_COOKIE, COOKIE))
-
-
-def values_of(cookies: str, names: tuple[str, ...]) -> list[str]:
-    """The values of the cookies of these names, as they are."""
-    pairs = [pair.strip().partition("=") for pair in cookies[:_MOST_COOKIES].split(";")]
-    return [value for name, _, value in pairs if name in names][:_MOST_TOKENS]
+    pairs = [pair.strip().partition("=") for pair in cookies.split(";")]
+    own, plain = ([value for found, _, value in pairs if found == wanted] for wanted in (f"__Host-{name}", name))
+    return (own or plain)[:_MOST_VALUES]
 
 
 def from_own_page(headers: Mapping[str, str]) -> bool:

@@ -43,11 +43,11 @@ async def sign_in(request: Request) -> Response:
         return answer
 
 
-async def signed_in(request: Request, user: Caller, answer: Response, issuer: str | None = None) -> Response:
+async def signed_in(request: Request, user: Caller, answer: Response) -> Response:
     """Begin a session of this user, whose cookie comes with the answer. Raises as `begin_session`."""
     parts = services(request)
     cookie, session = await begin_session(
-        parts.principals, parts.catalog.quotas, user, parts.authenticator.admin_key, issuer
+        parts.principals, parts.catalog.quotas, user, parts.authenticator.admin_key, parts.settings.oidc_issuer
     )
     parts.audit.note("signed-in", user, address_of(request), why=f"until {iso_time(session.ends_at)}")
     secure = over_https(request.headers, request.scope["scheme"])
@@ -60,7 +60,13 @@ async def signed_in(request: Request, user: Caller, answer: Response, issuer: st
         httponly=True,
         samesite="strict",
     )
+    if not secure and SECURE_COOKIE in request.headers.get("cookie", ""):
+        _forget(answer, SECURE_COOKIE)  # it counts before the new one; browsers send it to http://localhost as well
     return answer
+
+
+def _forget(answer: Response, cookie: str) -> None:
+    answer.delete_cookie(cookie, path="/", secure=cookie == SECURE_COOKIE, httponly=True, samesite="strict")
 
 
 async def sign_out(request: Request) -> Response:
@@ -70,8 +76,8 @@ async def sign_out(request: Request) -> Response:
         await end_session(parts.principals, user)
         parts.audit.note("signed-out", user, address_of(request))
     answer = RedirectResponse("/sign-in", 303)
-    answer.delete_cookie(SECURE_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
-    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    for cookie in (SECURE_COOKIE, COOKIE):
+        _forget(answer, cookie)
     return answer
 
 

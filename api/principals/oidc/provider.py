@@ -1,34 +1,30 @@
-"""An OpenID provider: its description, its keys as they rotate, and the exchange of a code for a token."""
+"""An OpenID provider: its description, tokens that it has signed, and the exchange of a code for a token."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwk import KeySet
 
 from api.errors import ApiError, unavailable
 from api.principals.caller import Caller
 from api.principals.oidc.claims import ClaimsError, caller_in
+from api.principals.oidc.provider_keys import ProviderKeys
 from runtime.clock import SYSTEM_CLOCK, Clock
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 
 log = logging.getLogger(__name__)
 
-_KEPT_SECONDS: Final = 600.0
-"""The API uses the provider's keys this long before it asks for them again; a withdrawn key works until then."""
-_LONGEST_SECONDS: Final = 3600.0
-"""The API uses the keys this long if the provider does not answer."""
-_LEAST_SECONDS: Final = 10.0
-"""The API asks the provider for keys at most this often: anyone may send tokens that name unknown keys."""
 _SECONDS: Final = 10.0
+"""The API waits this long for an answer, to its last byte."""
 _MOST_BYTES: Final = 1024 * 1024
 _LEEWAY_SECONDS: Final = 30
 """The provider's clock and this one may differ by this much."""
@@ -43,9 +39,7 @@ class Provider:
         self.issuer = settings.oidc_issuer
         self._clock = clock
         self._http = httpx2.AsyncClient(timeout=_SECONDS)
-        self._keys: KeySet | None = None
-        self._asked_at = self._read_at = -_LONGEST_SECONDS
-        self._asking = asyncio.Lock()
+        self._keys = ProviderKeys(self._published_keys, self._trouble, clock)
         self._description: dict[str, Any] | None = None
 
     async def caller_of(self, token: str) -> Caller:
@@ -57,7 +51,8 @@ class Provider:
         if self._settings.oidc_audience is None:
             raise _refused("this API takes no tokens of an OpenID provider (SLUICE_OIDC_AUDIENCE)")
         claims = await self._claims(token, self._settings.oidc_audience)
-        return self._caller(claims, int(claims["exp"]) * 1000)
+        # As long as it would be taken: what one request of it began is not refused in the middle.
+        return self._caller(claims, (math.ceil(claims["exp"]) + _LEEWAY_SECONDS) * 1000)
 
     async def caller_of_code(self, code: str, verifier: str, nonce: str, redirect: str) -> Caller:
         """The person whom the provider signed in and returned with this code.
@@ -114,32 +109,15 @@ class Provider:
         )
         try:
             try:
-                found = jwt.decode(token, await self._key_set(), [self._settings.oidc_algorithm])
+                found = jwt.decode(token, await self._keys.get(), [self._settings.oidc_algorithm])
             except InvalidKeyIdError:
                 # The provider may have a new key.
-                found = jwt.decode(token, await self._key_set(anew=True), [self._settings.oidc_algorithm])
+                found = jwt.decode(token, await self._keys.get(anew=True), [self._settings.oidc_algorithm])
             rules.validate(found.claims)
         except (JoseError, ValueError, TypeError, KeyError) as error:
             # Of the error only its kind: its text may hold what the token holds.
             raise _refused(f"this token can't be used ({type(error).__name__.removesuffix('Error')})") from error
         return dict(found.claims)
-
-    async def _key_set(self, anew: bool = False) -> KeySet:
-        async with self._asking:
-            now = self._clock.monotonic()
-            old = now - self._read_at >= _KEPT_SECONDS
-            if (self._keys is None or old or anew) and now - self._asked_at >= _LEAST_SECONDS:
-                self._asked_at = now
-                try:
-                    self._keys = KeySet.import_key_set(await self._published_keys())
-                    self._read_at = now
-                except (ApiError, JoseError, OSError, ValueError, TypeError, KeyError) as error:
-                    self._trouble("its keys can't be read", error)
-                    if now - self._read_at >= _LONGEST_SECONDS:
-                        self._keys = None
-            if self._keys is None:
-                raise unavailable("the OpenID provider's keys can't be read now")
-            return self._keys
 
     async def _published_keys(self) -> Any:
         place = self._settings.oidc_jwks
@@ -151,7 +129,7 @@ class Provider:
         """The JSON object of an answer. Raises ApiError, 503."""
         body = bytearray()
         try:
-            async with self._http.stream(method, url, **more) as answer:
+            async with asyncio.timeout(_SECONDS), self._http.stream(method, url, **more) as answer:
                 async for chunk in answer.aiter_bytes():
                     body += chunk
                     if len(body) > _MOST_BYTES:
@@ -159,7 +137,7 @@ class Provider:
             found = json.loads(body)
             if answer.status_code >= 500 or not isinstance(found, dict):
                 raise ValueError
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, ValueError, RecursionError) as error:
             self._trouble(f"it does not answer at {url.partition('?')[0]}", error)
             raise unavailable("the OpenID provider gave an answer that can't be read; try again in a moment") from error
         return found
@@ -169,13 +147,9 @@ class Provider:
         log.warning("the OpenID provider: %s (%s)", what, kind, extra=as_event("openid.trouble"))
 
     async def close(self) -> None:
-        """Close the connections."""
+        """End what is under way, and close the connections."""
+        self._keys.close()
         await self._http.aclose()
-
-
-def looks_like_token(text: str) -> bool:
-    """Whether a text has the form of a signed JWT."""
-    return text.startswith("ey") and text.count(".") == 2
 
 
 def _refused(message: str) -> ApiError:

@@ -98,7 +98,7 @@ def agent(own: Settings) -> Iterator[Agent]:
 
 @pytest.fixture
 def client(own: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(own)) as served:
+    with TestClient(create_app(own), base_url="http://localhost") as served:
         wait_until(lambda: served.get("/readyz").status_code == 200, "the API is ready")
         yield served
 
@@ -116,7 +116,7 @@ def test_a_job_is_made_followed_and_remembered(own: Settings, agent: Agent, clie
     assert client.post(f"{path}/pause", json={"reason": "lunch"}).json()["state"] == "PAUSING"
     assert client.post(f"{path}/resume").status_code == 409
     before = client.get(path).json()
-    with TestClient(create_app(own)) as restarted:
+    with TestClient(create_app(own), base_url="http://localhost") as restarted:
         assert restarted.get(path).json() == before
         happened = restarted.get(f"{path}/history").json()["history"]
     assert [entry["event"] or entry["command"] for entry in happened] == [

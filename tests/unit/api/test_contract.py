@@ -52,8 +52,7 @@ def taken_out(world: World, query: str) -> Response:
 
 def crowded(world: World) -> Response:
     world.start(api_connections=10)
-    for _ in range(5):
-        world.open.enter_context(world.log.live.watch("another job"))
+    world.client.app.state.services.streams["another"] = 5  # type: ignore[attr-defined]
     return world.ask("watchJob", world.running())
 
 

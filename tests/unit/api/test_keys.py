@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
+from dataclasses import replace as replace_caller
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from api.principals.attempts import FREE, Attempts, Budget, network
+from api.principals.caller import Caller
+from api.principals.sessions import begin_session, caller_of_session
+from api.principals.store import PrincipalStore
 from api.readmodel.table_feed import RecordSeen
 from commandline import connection
 from commandline.cli import app as cli
@@ -22,7 +28,8 @@ from control.principals.rules import RESERVED, WantedKey, key_problem
 from runtime.clock import now_ms
 from schemas.messages.codec import UndecodableError, encode
 from schemas.messages.webhooks import Webhook
-from schemas.policies.principals import ApiKey, KeyUse, Role
+from schemas.policies.principals import ApiKey, KeyUse, Role, Vouched
+from schemas.policies.quotas import QuotaBook
 from schemas.topics import DAY_MS
 from tests.api_pages import OWN, Served, text_of
 from tests.api_stub import StubPrincipals, make_job, rest, stub
@@ -336,6 +343,48 @@ def test_a_session_of_the_admin_ends_when_the_key_by_setting_is_another(locked: 
     assert sign_in(client, "secret").status_code == 303
     assert client.get("/").status_code == 200
     client.app.state.services.authenticator.admin_key = "another"  # type: ignore[attr-defined]
+    assert client.get("/").status_code == 303
+
+
+CALLERS = {
+    "setting": Caller("admin"),
+    "key": Caller("ada", frozenset({"acme"}), Role.VIEWER, "service", "key"),
+    "provider": Caller("ada", frozenset({"acme", "globex"}), Role.OPERATOR, "person", "provider"),
+}
+
+
+@pytest.mark.parametrize("vouched", get_args(Vouched))
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_a_session_is_of_the_caller_that_began_it(locked: Served, vouched: Vouched, everywhere: bool) -> None:
+    """With each of those who may vouch for it: its jobs and idempotency keys are the same on the page and by REST."""
+    _, log = locked
+    store, begun = PrincipalStore(log.principals.feed, log.principals), CALLERS[vouched]
+    if vouched == "key":
+        begun = replace_caller(begun, key_id=log.principals.key("viewer", "acme").split("_")[1])
+    if everywhere:
+        begun = replace_caller(begun, organisations=None)
+
+    async def sessions() -> list[Caller | None]:
+        cookie, _ = await begin_session(store, QuotaBook(), begun, "secret", "https://login.example")
+        (session,) = log.principals.feed.registry.sessions.values()
+        assert (session.issuer is not None, session.proof is not None) == (vouched == "provider", vouched == "setting")
+        found = [await caller_of_session(store, cookie, "secret"), await caller_of_session(store, cookie, "another")]
+        # As versions wrote it that did not say who vouches.
+        log.principals.feed.registry.sessions[session.sha256] = replace(session, vouched=msgspec.UNSET)
+        return [*found, await caller_of_session(store, cookie, "secret")]
+
+    found, elsewhere, old = asyncio.run(sessions())
+    assert found is not None and found == old
+    assert replace_caller(found, session=None, ends_at=None) == begun and found.identity == begun.identity
+    assert elsewhere == (None if vouched == "setting" else found), "the admin's ends with the key by setting"
+
+
+def test_a_session_that_says_it_is_the_admins_and_proves_nothing_is_none(locked: Served) -> None:
+    client, log = locked
+    sign_in(client, "secret")
+    registry = log.principals.feed.registry
+    (session,) = registry.sessions.values()
+    registry.sessions[session.sha256] = replace(session, proof=None)
     assert client.get("/").status_code == 303
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -14,7 +15,12 @@ from joserfc.jwk import OctKey, RSAKey
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
+from api.errors import ApiError
+from api.principals.attempts import FREE
+from api.principals.caller import caller_by_session
 from api.principals.oidc.claims import ClaimsError, caller_in
+from api.principals.oidc.provider import Provider
+from control.principals.registry import Registry
 from runtime.clock import Clock
 from runtime.settings import Settings, role_names
 from schemas.policies.principals import Role
@@ -99,11 +105,71 @@ def test_a_token_that_is_not_all_right_is_refused(served: tuple[TestClient, Path
     assert code(client, made()) == 401
 
 
+def test_tokens_of_strangers_slow_nobody_at_another_address(served: tuple[TestClient, Path]) -> None:
+    client, _ = served
+    stranger = TestClient(client.app, client=("203.0.113.9", 5))
+    others = (token(OTHER), token(OTHER, kid="two"), token(iss="x"), "ey.ey.ey", "ey.1." + "x" * 500)
+    codes = [code(stranger, others[number % len(others)]) for number in range(FREE + 5)]
+    assert codes == [401] * FREE + [429] * 5, "of its address"
+    for number, refused in enumerate((token(exp=int(time.time()) - 100), token(aud="x"), *others)):
+        ada = TestClient(client.app, client=(f"198.51.100.{number}", 5))
+        assert code(ada, refused) == 401
+        assert code(ada, token()) == 200
+    assert code(client, "wrong") == 401
+
+
+@pytest.mark.parametrize("exp", [1_790_000_000, 1_790_000_000.25, 1_790_000_000.999])
+def test_a_caller_holds_as_long_as_its_token_is_taken(tmp_path: Path, exp: float) -> None:
+    """What it may begin it may also end, within the leeway for other clocks too."""
+    file = tmp_path / "keys.json"
+    file.write_text(key_set(KEY))
+    settings = Settings(oidc_issuer=ISSUER, oidc_audience="urn:sluice", oidc_jwks=str(file))
+    now = [0]
+    provider = Provider(settings, Clock(now_ms=lambda: now[0]))
+    given = token(exp=exp)
+
+    async def ask() -> dict[int, tuple[bool, int | None]]:
+        found = {}
+        for now[0] in range(1_789_999_999_000, 1_790_000_034_000, 250):
+            try:
+                asking = await provider.caller_of(given)
+                found[now[0]] = asking.holds(Registry(), now[0]), asking.ends_at
+            except ApiError as error:
+                assert error.code == 401
+                found[now[0]] = False, None
+        await provider.close()
+        return found
+
+    found = asyncio.run(ask())
+    taken = [at for at, (_, ends_at) in found.items() if ends_at is not None]
+    assert taken == [at for at, (holds, _) in found.items() if holds]
+    assert max(taken) >= (exp + 29) * 1000
+    assert {ends_at for _, ends_at in found.values()} == {None, max(taken) + 250}
+
+
+def test_a_token_in_the_form_for_keys_makes_a_session_that_the_provider_vouches_for(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text(key_set(KEY))
+    settings = {"oidc_issuer": ISSUER, "oidc_audience": "urn:sluice", "oidc_jwks": str(file)}
+    app, log = stub(tmp_path, api_require_key=True, **settings)
+    with TestClient(app) as client:
+        client.post("/sign-in", data={"key": token()}, headers={"Sec-Fetch-Site": "same-origin"})
+        (session,) = log.principals.feed.registry.sessions.values()
+        assert (session.vouched, session.issuer, session.proof) == ("provider", ISSUER, None)
+        assert caller_by_session(session).identity == caller_in(RIGHTS, Settings(), 5).identity
+
+
+def test_a_token_that_has_just_expired_may_change_something_too(served: tuple[TestClient, Path]) -> None:
+    client, _ = served
+    client.headers["Authorization"] = f"Bearer {token(exp=int(time.time()) - 5)}"
+    assert make_job(client).status_code == 201
+
+
 def test_the_keys_rotate_and_one_that_is_withdrawn_ends(served: tuple[TestClient, Path]) -> None:
     client, file = served
     provider = client.app.state.services.authenticator.provider  # type: ignore[attr-defined]
     now = [10_000.0]
-    provider._clock = Clock(monotonic=lambda: now[0])
+    provider._keys._clock = Clock(monotonic=lambda: now[0])
     assert code(client, token()) == 200
     file.write_text(key_set(OTHER))
     assert code(client, token(OTHER, kid="two")) == 401, "it was asked a moment ago"

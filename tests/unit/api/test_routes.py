@@ -392,6 +392,22 @@ def test_watch_ends_with_the_ended_state(served: Served) -> None:
     assert ("event: state" in again.text, "event: progress" in again.text) == (False, True), "it has been seen"
 
 
+FOREIGN = ("testserver", "testclient", "test", "example.org", "localhost.example.org", "", "127.0.0.2", "0.0.0.0")
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/", "/healthz"])
+def test_without_keys_the_api_is_called_by_its_own_hosts_alone(tmp_path: Path, path: str) -> None:
+    """Another name may be one of a web page that leads to this machine; no name is let in because tests use it."""
+    app, _ = stub(tmp_path, api_host="sluice.internal")
+    with TestClient(app) as client:
+        for host in FOREIGN:
+            for port in ("", ":8080"):
+                answer = client.get(path, headers={"Host": f"{host}{port}"})
+                assert (answer.status_code, "Host is not known" in answer.text) == (400, True), host
+        for host in ("localhost", "127.0.0.1:8080", "[::1]:8080", "sluice.internal", "SLUICE.internal:80"):
+            assert client.get(path, headers={"Host": host}).status_code == 200, host
+
+
 def test_pages_and_metrics(served: Served) -> None:
     client, _ = served
     make_job(client)

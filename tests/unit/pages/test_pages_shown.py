@@ -14,7 +14,6 @@ from starlette.testclient import TestClient
 from api.jobs.reading.job_view import job_view
 from api.models.jobs import HistoryEntry
 from api.models.reports import Preview, PreviewRow
-from api.pages.access.session import COOKIE, SECURE_COOKIE
 from api.pages.available_actions import available_actions
 from api.pages.rendering import fragment
 from api.pages.words import happened, sentence
@@ -222,21 +221,6 @@ def test_a_browser_gets_a_page_where_there_is_none(served: Served) -> None:
         assert client.get(path).json()["error"]["code"] == code, "for programs as before"
     assert client.get("/start/upload", headers=browser).headers["allow"] == "POST"
     assert client.get("/v1/nothing", headers=browser).json()["error"]["code"] == 404
-
-
-def test_an_old_cookie_of_https_does_not_hide_a_session(tmp_path: Path) -> None:
-    app, _ = stub(tmp_path, api_require_key=True)
-    with TestClient(app, follow_redirects=False) as client:
-        client.post("/sign-in", data={"key": "secret"}, headers=OWN)
-        good = f"{COOKIE}={client.cookies.get(COOKIE)}"
-        client.cookies.clear()
-        for cookies, code in (
-            (good, 200),
-            (f"{SECURE_COOKIE}=old; {good}", 200),
-            (f"{SECURE_COOKIE}=old; {COOKIE}=old", 303),
-            (f"{SECURE_COOKIE}=", 303),
-        ):
-            assert client.get("/", headers={"Cookie": cookies}).status_code == code, cookies
 
 
 def test_an_open_page_is_told_of_news_in_the_history(served: Served) -> None:

@@ -124,6 +124,9 @@ GOLDEN: dict[str, list[str]] = {
         """{"type": "session", "sha256": "ab12", "name": "ada", "kind": "person", "organisations": null,
             "role": "viewer", "key_id": "0123456789", "proof": null, "issuer": null, "began_at": 1767225600000,
             "ends_at": 1767268800000}""",
+        """{"type": "session", "sha256": "ab12", "name": "ada", "kind": "person", "organisations": ["acme"],
+            "role": "viewer", "key_id": null, "proof": null, "issuer": "https://login.example",
+            "began_at": 1767225600000, "ends_at": 1767268800000, "vouched": "provider"}""",
     ],
     "webhooks": [
         """{"type": "webhook", "id": "0123456789", "name": "on-call", "organisation": "acme",

@@ -1,0 +1,43 @@
+"""The histories of jobs that have ended come late after a start of the API: nobody else waits for that."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import httpx2
+
+from schemas.job import ENDED
+from schemas.messages.commands import FileFinished
+from tests.api_stub import complete, stub
+from tests.api_world import EXPORT
+
+
+def test_a_history_that_is_not_read_yet_holds_up_no_other(tmp_path: Path) -> None:
+    async def run() -> None:
+        app, log = stub(tmp_path, api_require_key=True)
+        transport = httpx2.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client,
+        ):
+            acme, globex = (
+                {"Authorization": f"Bearer {log.principals.key('operator', name)}"} for name in ("acme", "globex")
+            )
+            old, mine = [
+                (await client.post("/v1/jobs", headers=one, json=EXPORT)).json()["id"] for one in (acme, globex)
+            ]
+            complete(log, old, frozen="a point in time", rows_total=4)
+            log.report(FileFinished(job_id=old, epoch=log.live.view.jobs[old].epoch))
+            assert log.live.view.jobs[old].state in ENDED
+            log.live.set_history_incomplete()
+            waiting = [asyncio.create_task(client.get(f"/v1/jobs/{old}/history", headers=acme)) for _ in range(3)]
+            for _ in range(100):
+                await asyncio.sleep(0)
+            answer = await client.get(f"/v1/jobs/{mine}/history", headers=globex)
+            assert answer.status_code == 200 and answer.json()["history"], answer.text
+            assert not any(task.done() for task in waiting)
+            log.live.set_history_complete()
+            assert {one.status_code for one in await asyncio.gather(*waiting)} == {200}
+
+    asyncio.run(run())
