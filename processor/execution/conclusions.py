@@ -39,8 +39,8 @@ class Conclusions:
     tasks: BackgroundTasks
     """The conclusions that are under way."""
     purging: Purging
-    begun: set[tuple[str, int]] = field(default_factory=set)
-    """The job and epoch of each conclusion that this worker has begun."""
+    begun: dict[str, int] = field(default_factory=dict)
+    """Job id -> the epoch of the newest conclusion that this worker has begun."""
 
     def follow(self, job: Job) -> None:
         """Begin what the job's state asks for."""
@@ -50,6 +50,10 @@ class Conclusions:
             self._begin(job, _finish)
         if job.purging and self._may_begin(job):
             self.tasks.start(self._purge(job))
+
+    def drop(self, job_id: str) -> None:
+        """The job has left the table: its id may come again."""
+        self.begun.pop(job_id, None)
 
     def forget(self) -> None:
         """Forget what was begun: the partitions are another worker's, which begins again what has not been reported."""
@@ -61,9 +65,9 @@ class Conclusions:
             self.tasks.start(self._conclude(job, step))
 
     def _may_begin(self, job: Job) -> bool:
-        if CONCLUDING not in self.lanes.owned or (job.id, job.epoch) in self.begun:
+        if CONCLUDING not in self.lanes.owned or self.begun.get(job.id) == job.epoch:
             return False
-        self.begun.add((job.id, job.epoch))
+        self.begun[job.id] = job.epoch
         return True
 
     async def _purge(self, job: Job) -> None:

@@ -76,7 +76,9 @@ class JobStates:
         self._inspections.drop(job_id)
         self._batches.traces.pop(job_id, None)
         self._checkpoints.drop(job_id, self._lanes.drop_job(job_id, job.run if job else None))
-        if job is not None and job.options.dry_run and self._swept:
+        if job is None:
+            self._conclusions.drop(job_id)
+        elif job.options.dry_run and self._swept:
             self._background.start(self._maintenance.dry_run_over())
 
     def _follow(self, job: Job) -> None:
