@@ -38,6 +38,8 @@ class Api:
     ) -> None:
         self.url = api_url()
         connection = Connection(url=self.url, key=api_key(), trusted=tls_context(), retry=RETRY)
+        self.sleep = sleep
+        """Waits for so many seconds, between two looks at a job."""
         with plainly():
             self._shell = Shell(connection, transport, clock, sleep)
 

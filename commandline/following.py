@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from client.requests.following import events, waits_to_be_resumed
+from client.requests.states import ENDED
 from commandline.connection import Api, Json
 from commandline.errors import FAILED
 
-_OVER: Final = frozenset({"COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "ROLLED_BACK", "FAILED"})
+_OVER: Final = ENDED | {"FAILED"}
 
 
 def is_over(job: Json) -> bool:

@@ -30,8 +30,8 @@ from client.protocol.steps import (
     Steps,
 )
 from client.requests.naming import JobLike, id_of
+from client.requests.states import ENDED, at_rest
 
-_ENDED: Final = frozenset({"COMPLETED", "COMPLETED_WITH_ERRORS", "TERMINATED", "ROLLED_BACK"})
 _SILENCE_SECONDS: Final = 40.0
 """The API sends something every 15 seconds."""
 _LOOK_SECONDS: Final = 0.5
@@ -83,7 +83,7 @@ def _events(job_id: str, say: Callable[[str], None]) -> Generator[Effect, Any, N
                     if lost_at is not None:
                         say("the API answers again")
                     lost_at, pauses = None, retry.pauses()
-                    ended = decoded(sent.data.encode(), _Brief).state in _ENDED
+                    ended = decoded(sent.data.encode(), _Brief).state in ENDED
                     if sent.data != last:
                         last = sent.data
                         yield Emit(_coded(sent))
@@ -181,7 +181,7 @@ def _reached(until: Until) -> Callable[[Job], bool]:
         case "ended":
             return lambda job: job.ended
         case "resting":
-            return lambda job: not job.state.endswith("ING")
+            return lambda job: at_rest(job.state)
         case str():
             return lambda job: job.state == until
     if callable(until):
