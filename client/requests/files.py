@@ -8,13 +8,15 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Final, TypeAlias
 
 from client.errors import FileProblem
 
 Progress: TypeAlias = Callable[[int], None]
 """Is called with the bytes sent so far."""
-_PIECE_BYTES = 64 * 1024
+READ_SECONDS: Final = 2 * 3600.0
+"""For an answer that comes once the API has read a whole file. The API ends the read when its client goes away."""
+_PIECE_BYTES: Final = 64 * 1024
 
 
 @contextmanager
