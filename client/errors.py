@@ -7,6 +7,7 @@ SluiceError
     Unreachable         the API does not answer
     UnreadableAnswer    what answers is not Sluice's API, or is one of a version with other answers
     FileProblem         a file here can't be read or written
+        UnwritableFile
     WrongArgument       what no request can carry
     NotReached          `wait`: the job has ended in another state
     WaitTimeout         `wait`: the time is over
@@ -15,7 +16,7 @@ SluiceError
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
@@ -43,6 +44,10 @@ class Refused(SluiceError):
         """What the refusal is about, by name: the job in the way, the states that allow it."""
         self.retry_after = retry_after
         """Seconds after which the server says that a try may succeed; None: it does not say."""
+
+    def with_advice(self, advice: str) -> Self:
+        """The same refusal, which also says what the caller can do about it."""
+        return type(self)(f"{self.message}; {advice}", self.http_status, self.status, self.details, self.retry_after)
 
 
 class BadRequest(Refused):
@@ -114,6 +119,10 @@ class UnreadableAnswer(SluiceError):
 
 class FileProblem(SluiceError):
     """A file here can't be read or written, or changes while it is sent."""
+
+
+class UnwritableFile(FileProblem):
+    """A file here can't be written."""
 
 
 class WrongArgument(SluiceError, ValueError):

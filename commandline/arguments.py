@@ -45,6 +45,12 @@ def one_of(text: str, known: Sequence[str]) -> str:
     return text
 
 
+def csv_or_json(as_csv: bool, as_json: bool) -> None:
+    """Require one form of what is printed, at most. Raises ClientError: there are two."""
+    if as_csv and as_json:
+        raise usage("--csv and --json are two forms of one list; use one of them")
+
+
 def when(text: str | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str | None:
     """A time as REST takes it: from one with or without a date and an offset (here, in this machine's zone), or from a
     length such as ``90m``, ``2h`` or ``1d``, counted from now. A time of the day that has gone by is tomorrow's.
@@ -64,9 +70,14 @@ def when(text: str | None, now: Callable[[], datetime] = lambda: datetime.now(UT
 
 def _clock_time(text: str, now: datetime) -> datetime:
     try:
-        if re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", text, re.ASCII):
-            at = datetime.combine(now.date(), time.fromisoformat(text.rjust(5, "0"))).astimezone()
-            return at if at > now else at + timedelta(days=1)
+        clock = re.fullmatch(r"(\d{1,2})(:\d\d(?::\d\d)?)", text, re.ASCII)
+        if clock is not None:
+            at = time.fromisoformat(f"{clock[1]:0>2}{clock[2]}")
+            # Each day has an offset of its own, which it may change: the offset of today is not tomorrow's.
+            today, tomorrow = (
+                datetime.combine(day, at).astimezone() for day in (now.date(), now.date() + timedelta(days=1))
+            )
+            return today if today > now else tomorrow
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise usage(f"{text[:60]!r} is no time; write 2026-01-31T22:00, 22:00, or 90m, 2h, 1d from now on") from None

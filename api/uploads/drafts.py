@@ -21,6 +21,9 @@ from schemas.job import Job, State
 
 NAME: Final = ".draft"
 """No `safe_name` is like this."""
+FILE_BUSY: Final = "FILE_BUSY"
+OFFSET_MISMATCH: Final = "OFFSET_MISMATCH"
+"""The two are reasons, in the details of a 409, after which a client asks for the offset and goes on from there."""
 _WRITE_BYTES: Final = 1024 * 1024
 
 
@@ -115,14 +118,16 @@ class DraftFile:
         try:
             if not try_lock(descriptor):
                 raise ApiError(
-                    409, "another request is sending this file; wait until it has ended, and ask for the offset"
+                    409,
+                    "another request is sending this file; wait until it has ended, and ask for the offset",
+                    {"reason": FILE_BUSY},
                 )
             size = os.fstat(descriptor).st_size
             if offset is not None and offset != size:
                 raise ApiError(
                     409,
                     f"{size:,} bytes of the file have come: go on from there, not from {offset:,}",
-                    {"offset": size},
+                    {"reason": OFFSET_MISMATCH, "offset": size},
                     {"Upload-Offset": str(size)},
                 )
             yield descriptor

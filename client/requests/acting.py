@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from client.answers import Job, ManyAnswer
 from client.protocol.exchange import answered, asked, path
 from client.protocol.steps import Call, Coded, Steps
-from client.requests.files import SentFile, opened, part_of, shown_name
+from client.requests.files import READ_SECONDS, SentFile, opened, part_of, shown_name
 from client.requests.naming import JobLike, id_of
 
 _SEND_SECONDS: Final = 120.0
@@ -108,7 +108,14 @@ def start(
     """
     given = {"reason": reason, "start_at": start_at, "options": options}
     body = {name: value for name, value in given.items() if value is not None}
-    return asked(Call(method="POST", path=path("jobs", id_of(job), "start"), answer=Job, json=body))
+    return asked(starting(id_of(job), body))
+
+
+def starting(job_id: str, body: Mapping[str, Any]) -> Call[Job]:
+    """The request that starts a job, with REST's own JSON."""
+    return Call(
+        method="POST", path=path("jobs", job_id, "start"), answer=Job, json=dict(body), timeout_seconds=READ_SECONDS
+    )
 
 
 def retry_errors(job: JobLike, file: str | Path | bytes, *, reason: str | None = None) -> Steps[Job]:

@@ -16,7 +16,7 @@ from client.errors import WrongArgument
 from client.options import JobOptions
 from client.protocol.exchange import asked, decoded
 from client.protocol.steps import Call, Coded, Steps
-from client.requests.files import Progress, SentFile, SentStream, opened, part_of, shown_name
+from client.requests.files import READ_SECONDS, Progress, SentFile, SentStream, opened, part_of, shown_name
 from client.requests.naming import JobLike, id_of
 from client.requests.parts import continue_upload
 
@@ -27,8 +27,6 @@ which is sent once and not repeated."""
 LARGE_BYTES: Final = 256 * 1024 * 1024
 """The client sends a file of this size or more in parts, unless the caller says otherwise."""
 _SEND_SECONDS: Final = 120.0
-_FETCH_SECONDS: Final = 2 * 3600.0
-"""The API has a limit of its own for fetching a file."""
 
 
 def upload(
@@ -158,15 +156,18 @@ def estimate_of(body: Mapping[str, Any]) -> Steps[Estimate]:
     return asked(Call(method="POST", path="/v1/exports/estimate", answer=Estimate, json=dict(body)))
 
 
-def create(job: Mapping[str, Any], idempotency_key: str | None = None, *, fetches: bool = False) -> Steps[Job]:
-    """Make a job of REST's own JSON: ``operation``, ``dataset``, ``organisation``, ``source``, ``options`` ...
-
-    `fetches`: the API gets a file from an address first, which may take long.
-    """
+def create(job: Mapping[str, Any], idempotency_key: str | None = None) -> Steps[Job]:
+    """Make a job of REST's own JSON: ``operation``, ``dataset``, ``organisation``, ``source``, ``options`` ..."""
     headers = key_header(idempotency_key)
-    limit = _FETCH_SECONDS if fetches else None
+    limit = READ_SECONDS if _names_a_file(job) else None
     body = dict(job)
     return asked(Call(method="POST", path="/v1/jobs", answer=Job, json=body, headers=headers, timeout_seconds=limit))
+
+
+def _names_a_file(job: Mapping[str, Any]) -> bool:
+    """Whether the API has to read a file that is there already, or fetch one, before the job is made."""
+    source = job.get("source")
+    return job.get("file") is not None or (isinstance(source, Mapping) and not {"job", "url"}.isdisjoint(source))
 
 
 def send_file(
@@ -180,14 +181,14 @@ def send_file(
 ) -> Steps[Job]:
     """Make a job of a file, and of what is to be done with it in REST's own JSON. Raises as `upload`."""
     if isinstance(file, str) and re.match(r"[a-z0-9]+://", file):
-        return (yield from create({**job, "source": {"url": file}}, idempotency_key, fetches=True))
+        return (yield from create({**job, "source": {"url": file}}, idempotency_key))
     headers = key_header(idempotency_key)
     described = ("job", (None, json.dumps(dict(job), ensure_ascii=False).encode(), "application/json"))
     if isinstance(file, bytes):
         return (yield from _form(lambda: [described, part_of(name or "rows.csv", file)], headers))
     if not isinstance(file, str | Path):
         stream = part_of(name or "stream.csv", SentStream(file, name or "the stream"))
-        return (yield from _form(lambda: [described, stream], headers, repeatable=False))
+        return (yield from _form(lambda: [described, stream], headers, read_once=True))
     path = Path(file)
     with ExitStack() as stack:
         content = stack.enter_context(opened(path))
@@ -209,7 +210,7 @@ def draft(name: str, size: int | None, job: Mapping[str, Any], idempotency_key: 
     return create({**job, "source": source}, idempotency_key)
 
 
-def _form(parts: Any, headers: Mapping[str, str], *, repeatable: bool = True) -> Steps[Job]:
+def _form(parts: Any, headers: Mapping[str, str], *, read_once: bool = False) -> Steps[Job]:
     call: Call[Job] = Call(
         method="POST",
         path="/v1/jobs",
@@ -217,7 +218,7 @@ def _form(parts: Any, headers: Mapping[str, str], *, repeatable: bool = True) ->
         form=parts,
         headers=headers,
         timeout_seconds=_SEND_SECONDS,
-        repeatable=repeatable,
+        read_once=read_once,
     )
     reply: Coded[Job] = yield from asked(call)
     return reply

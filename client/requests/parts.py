@@ -12,20 +12,25 @@ from typing import Any, Final
 from client.answers import FilePart, Job
 from client.errors import Conflict, FileProblem, Unavailable, Unreachable
 from client.protocol.exchange import answered, asked, decoded, path
-from client.protocol.steps import Call, Now, Part, Pause, Policy, Retry, Steps
+from client.protocol.steps import Call, Coded, Now, Part, Pause, Policy, Retry, Steps
+from client.requests.acting import starting
 from client.requests.files import Progress, SentFile, opened
 from client.requests.naming import JobLike, id_of
 
 PART_BYTES: Final = 8 * 1024 * 1024
 _SEND_SECONDS: Final = 120.0
+_ELSEWHERE: Final = frozenset({"FILE_BUSY", "OFFSET_MISMATCH"})
+"""Reasons of a refused part or start after which the offset is to be asked for anew."""
 
 
 def continue_upload(job: JobLike, file: str | Path, *, progress: Progress | None = None) -> Steps[Job]:
     """Send the rest of a draft's file, from the offset that the server has, and start the job.
 
+    A job that has been started with this very file is returned as it is, whatever has become of it since.
+
     Raises:
         FileProblem: the file can't be read, or is shorter than the server's offset.
-        Conflict: the file is another one than the one whose beginning the server has.
+        Conflict: the file is another one than the one whose beginning the server has, or the job has ended without it.
         Unreachable, Unavailable: the API does not answer for long (twice `Retry.give_up_seconds`). The server keeps the
             bytes that it has.
     """
@@ -45,14 +50,19 @@ def _sent(job_id: str, file: Path, progress: Progress | None) -> Steps[Job]:
         sent = _Hashed(SentFile(file, content, progress), file.stat().st_size)
         while True:
             try:
-                reply = yield from answered(_asking(job_id))
-                offset = decoded(reply.content, FilePart).offset
-                if offset > sent.size:
-                    raise FileProblem(f"the server has more bytes than {file}: it is not the file of job {job_id}")
-                while offset < sent.size:
-                    offset = yield from _append(job_id, offset, sent.part(offset))
-                    failing_since, pauses = None, retry.pauses()
-                return (yield from asked(_starting(job_id, sent.digest(sent.size))))
+                try:
+                    reply = yield from answered(_asking(job_id))
+                    offset = decoded(reply.content, FilePart).offset
+                    if offset > sent.size:
+                        raise FileProblem(f"the server has more bytes than {file}: it is not the file of job {job_id}")
+                    while offset < sent.size:
+                        offset = yield from _append(job_id, offset, sent.part(offset))
+                        failing_since, pauses = None, retry.pauses()
+                    return (yield from asked(starting(job_id, {"sha256": sent.digest(sent.size)})))
+                except Conflict as error:
+                    if error.details.get("state", "DRAFT") == "DRAFT":
+                        raise
+                    return (yield from _started(job_id, sent.digest(sent.size), error))
             except (Unreachable, Unavailable, Conflict) as error:
                 if isinstance(error, Conflict) and not _elsewhere(error):
                     raise
@@ -83,14 +93,22 @@ def _asking(job_id: str) -> Call[FilePart]:
     return Call(method="GET", path=path("jobs", job_id, "file"), answer=FilePart)
 
 
-def _starting(job_id: str, digest: str) -> Call[Job]:
-    body = {"sha256": digest}
-    return Call(method="POST", path=path("jobs", job_id, "start"), answer=Job, json=body, timeout_seconds=_SEND_SECONDS)
+def _started(job_id: str, digest: str, refused: Conflict) -> Steps[Job]:
+    """The job, which is no draft any more: an earlier start, whose answer may have been lost, was with this file.
+
+    Raises:
+        Conflict: `refused`; it has another file, or none.
+    """
+    reply = yield from answered(Call(method="GET", path=path("jobs", job_id)))
+    if decoded(reply.content, Job).source.sha256 != digest:
+        raise refused
+    return Coded(reply.content, Job)
 
 
 def _elsewhere(error: Conflict) -> bool:
     """Whether another request is still sending the file, or has sent more of it: this one goes on behind it."""
-    return "another request" in error.message or "go on from there" in error.message
+    words = ("another request", "go on from there")  # of servers that give no reason
+    return error.details.get("reason") in _ELSEWHERE or any(some in error.message for some in words)
 
 
 class _Hashed:

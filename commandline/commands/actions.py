@@ -178,6 +178,7 @@ def _act(
 
 def _act_on_one(name: str, action: str, body: dict[str, Any], *, wait: bool, as_json: bool) -> None:
     from client.requests.acting import act
+    from client.requests.states import at_rest
     from commandline.connection import Api
     from commandline.following import follow
     from commandline.view.output import out, print_json, say
@@ -190,7 +191,9 @@ def _act_on_one(name: str, action: str, body: dict[str, Any], *, wait: bool, as_
         if wait and job["waiting_for"]:
             say(f"{line(job)}; waiting for {job['waiting_for']}")
             # From here on only watch: a repeated command could undo what another user does meanwhile.
-            job = next((now for now in follow(api, job_id, say) if not now["state"].endswith("ING")), job)
+            for job in follow(api, job_id, say):
+                if at_rest(job["state"]):
+                    break
     except KeyboardInterrupt:
         say(f"The command is on record and takes effect all the same. See it with `sluice watch {job_id}`.")
         raise typer.Exit(INTERRUPTED) from None

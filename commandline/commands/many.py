@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,9 +12,10 @@ import typer
 
 from client.requests.acting import many
 from client.requests.reports import job
+from client.requests.states import at_rest
 from commandline import connection
 from commandline.connection import Api, Json
-from commandline.errors import FAILED, INTERRUPTED, usage
+from commandline.errors import FAILED, INTERRUPTED, UNREACHABLE, usage
 from commandline.view.output import out, print_json, say
 from runtime.text.formatting import counted, number
 from runtime.text.tables import Column, show
@@ -72,58 +73,101 @@ def act(action: str, chosen: Chosen, body: Json, *, sure: bool, wait: bool, as_j
     """Send the command; ask first where it can't be taken back; show what came of it."""
     api = connection.Api()
     asked = {"action": action, **chosen.body(api), **{name: value for name, value in body.items() if value}}
-    if action in _ASKED_BEFORE and not sure and not _confirmed(api, asked):
-        raise typer.Exit(FAILED)
-    answer = _send(api, asked, _ASK_SECONDS if wait else None)
-    left = [item["id"] for item in answer["outcomes"] if item["outcome"] in ("under_way", "unanswered")]
+    answer = _answer(api, asked, _ASK_SECONDS if wait else None, sure=sure)
+    left = [item["id"] for item in answer["outcomes"] if item["outcome"] in _NOT_YET]
     if wait and left:
         say(f"{number(len(left))} of {number(answer['jobs'])} jobs are still under way: {', '.join(left[:5])} ...")
         try:
-            _follow(api, left)
+            _follow(api, answer)
         except KeyboardInterrupt:
             say("The commands are on record and take effect all the same. See them with `sluice jobs`.")
             raise typer.Exit(INTERRUPTED) from None
-        _renew(api, answer, left)
     if as_json:
         print_json(answer)
     else:
         show_answer(answer)
-    if answer["refused"]:
-        raise typer.Exit(FAILED)
+    code = exit_code(answer, waited=wait)
+    if code:
+        raise typer.Exit(code)
+
+
+def exit_code(answer: Json, *, waited: bool) -> int:
+    """The exit code of a command for many jobs. `waited`: it was to last until each job rests."""
+    if answer["refused"] or any(_has_failed(item) for item in answer["outcomes"]):
+        return FAILED
+    if answer["unanswered"]:
+        return UNREACHABLE
+    return FAILED if waited and answer["under_way"] else 0
 
 
 def _send(api: Api, asked: Json, wait: float | None) -> Json:
     return api.json(many(asked, wait))
 
 
-def _confirmed(api: Api, asked: Json) -> bool:
-    found = _send(api, {**asked, "preview": True}, None)
+def _answer(api: Api, asked: Json, wait: float | None, *, sure: bool) -> Json:
+    """What came of the command; its user is asked first where it can't be taken back."""
+    if asked["action"] in _ASKED_BEFORE and not sure:
+        found = _send(api, {**asked, "preview": True}, None)
+        if found["jobs"]:
+            asked = _confirmed(asked, found)
+        elif "jobs" not in asked:
+            return found  # nobody was asked about jobs that come to fit meanwhile
+    return _send(api, asked, wait)
+
+
+def _confirmed(asked: Json, found: Json) -> Json:
+    """The command for the jobs that were found, by their ids, once its user has said yes to them.
+
+    Raises:
+        ClientError: nobody is there to be asked, or the jobs are too many to be named.
+        typer.Exit: the answer was no.
+    """
     what = f"{asked['action']} {counted(found['jobs'], 'job')} with {counted(found['rows_applied'], 'row')} written"
-    if not found["jobs"]:
-        return True
     if not sys.stdin.isatty():
         raise usage(f"this would {what}; add --yes to do it")
-    return typer.confirm(f"{what[:1].upper()}{what[1:]}?", err=True)
+    named = asked.get("jobs") or [item["id"] for item in found["outcomes"] if item["outcome"] == "concerned"]
+    if "jobs" not in asked and len(named) < found["jobs"]:
+        raise usage(f"this would {what}, more than can be asked about; choose fewer, or add --yes to do it unasked")
+    if not typer.confirm(f"{what[:1].upper()}{what[1:]}?", err=True):
+        raise typer.Exit(FAILED)
+    return {name: value for name, value in asked.items() if name not in ("filter", "all")} | {"jobs": named}
 
 
-def _follow(api: Api, left: Sequence[str], sleep: Callable[[float], None] = time.sleep) -> None:
-    """Look at the jobs until each of them rests."""
-    waiting = list(left)
-    while waiting:
-        sleep(_LOOK_SECONDS)
-        waiting = [job_id for job_id in waiting if api.json(job(job_id))["state"].endswith("ING")]
+def _follow(api: Api, answer: Json) -> None:
+    """Look at the jobs that are under way until each of them rests, and write what came of the command into the answer.
+
+    A job that no worker has taken the command for is looked at as long as others are waited for.
+    """
+    left = [item for item in answer["outcomes"] if item["outcome"] in _NOT_YET]
+    before = Counter(item["outcome"] for item in left)
+    while True:
+        api.sleep(_LOOK_SECONDS)
+        for item in left:
+            if item["outcome"] in _NOT_YET:
+                item |= _looked_at(item, api.json(job(item["id"])), answer["action"])
+        if not any(item["outcome"] == "under_way" for item in left):
+            break
+    now = Counter(item["outcome"] for item in left)
+    for name in {*before, *now}:  # the answer counts jobs that it does not name as well
+        answer[name] += now[name] - before[name]
 
 
-def _renew(api: Api, answer: Json, looked_at: Sequence[str]) -> None:
-    """The answer once these jobs rest."""
-    for item in answer["outcomes"]:
-        if item["id"] in looked_at:
-            item["state"] = api.json(job(item["id"]))["state"]
-            item |= {"outcome": "done", "message": None}
-    for name in ("done", "under_way", "unanswered", "left"):
-        answer[name] = sum(item["outcome"] == name for item in answer["outcomes"])
+def _looked_at(item: Json, found: Json, action: str) -> Json:
+    """What changes in the outcome of a command, now that its job looks like this."""
+    if item["outcome"] == "unanswered" and found["state"] == item["state"]:
+        return {}
+    if action != "resume" and not at_rest(found["state"]):
+        return {"outcome": "under_way", "state": found["state"]}
+    message = found["reason"] if found["state"] == "FAILED" else None
+    return {"outcome": "done", "state": found["state"], "message": message}
 
 
+def _has_failed(item: Json) -> bool:
+    return bool(item["outcome"] == "done" and item["state"] == "FAILED")
+
+
+_NOT_YET: Final = ("under_way", "unanswered")
+"""Outcomes of a command that has not taken effect."""
 _TOLD: Final[dict[str, str]] = {
     "done": "done",
     "under_way": "still under way",
@@ -138,13 +182,20 @@ def show_answer(answer: dict[str, Any]) -> None:
     if not answer["outcomes"]:
         out("There is no such job for which this would change anything.")
         return
-    counts = ", ".join(f"{number(answer[name])} {words}" for name, words in _TOLD.items() if answer[name])
+    failed = sum(map(_has_failed, answer["outcomes"]))
+    told = [(failed, "FAILED"), (answer["done"] - failed, _TOLD["done"])]
+    told += [(answer[name], words) for name, words in _TOLD.items() if name != "done"]
+    counts = ", ".join(f"{number(count)} {words}" for count, words in told if count)
     jobs, rows_left = counted(answer["jobs"], "job"), counted(answer["rows_left"], "row")
     out(f"{answer['action']}: {jobs}, {rows_left} left to do: {counts}.")
     rows = [
-        (item["id"], item["state"] or "-", _TOLD.get(item["outcome"], item["outcome"]), item["message"] or "")
-        for item in answer["outcomes"]
+        (item["id"], item["state"] or "-", "FAILED" if _has_failed(item) else _told(item), item["message"] or "")
+        for item in sorted(answer["outcomes"], key=_has_failed, reverse=True)
     ]
     show((Column("job"), Column("state"), Column("this command"), Column("", fold=True)), rows[:_SHOWN])
     if len(rows) > _SHOWN:
         out(f"and {number(len(rows) - _SHOWN)} more; --json prints them all")
+
+
+def _told(item: Json) -> str:
+    return _TOLD.get(item["outcome"], str(item["outcome"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +55,6 @@ def _until_done(api: Api, job: Json, say: Callable[[str], None]) -> Json:
     if job["purging"]:
         say(f"Waiting until nothing of job {job['id']} is left: Elasticsearch and Kafka may take a minute or two.")
     while job["purging"]:
-        time.sleep(_LOOK_SECONDS)
+        api.sleep(_LOOK_SECONDS)
         job = api.job(job["id"])
     return job

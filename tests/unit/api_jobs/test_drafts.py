@@ -17,6 +17,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.jobs.creation.drafts import end_expired
+from api.uploads.drafts import DraftFile
 from schemas.job import Job
 from schemas.messages.commands import WorkFailed
 from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
@@ -64,7 +65,7 @@ def test_a_file_comes_in_parts_and_is_what_was_sent(served: Served) -> None:
     first = append(served, job_id, 0, FILE[:50])
     assert (first.status_code, first.headers["upload-offset"]) == (204, "50")
     wrong = append(served, job_id, 0, FILE)
-    assert (wrong.status_code, wrong.json()["error"]["details"]["offset"]) == (409, 50)
+    assert (wrong.status_code, wrong.json()["error"]["details"]) == (409, {"reason": "OFFSET_MISMATCH", "offset": 50})
     assert "50 of 2" in message(start(served, job_id))
     assert append(served, job_id, 50, FILE[50:]).headers["upload-offset"] == str(len(FILE))
     assert client.get(f"/v1/jobs/{job_id}/file").json()["offset"] == len(FILE)
@@ -96,6 +97,15 @@ def test_what_is_not_plain_is_made_so_at_the_start(served: Served, kind: str) ->
     source = start(served, job_id, sha256=hashlib.sha256(sent).hexdigest()).json()["source"]
     assert (source["bytes"], source["format"]["stored_bytes"]) == (len(sent), len(FILE))
     assert list(files(served[2]).values()) == [FILE]
+
+
+def test_a_file_that_another_request_is_at_is_told_as_such(served: Served) -> None:
+    job_id = draft(served)
+    append(served, job_id, 0, FILE)
+    with DraftFile(served[2], job_id, None, 10**6).locked():
+        for refused in (append(served, job_id, len(FILE), b"x"), start(served, job_id)):
+            assert (refused.status_code, refused.json()["error"]["details"]) == (409, {"reason": "FILE_BUSY"})
+    assert start(served, job_id).json()["state"] == "RUNNING"
 
 
 def test_a_wrong_header_is_refused_early_and_at_the_start(served: Served) -> None:
