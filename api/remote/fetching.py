@@ -11,12 +11,12 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from api.errors import ApiError, unavailable
-from api.remote.addresses import Address
 from api.remote.bucket import read_bucket
 from api.remote.web import read_web, too_large
 from api.uploads.file_readers import disconnected
 from api.uploads.multipart import broken_off
 from api.uploads.receiving import Part
+from runtime.addresses import Address
 from runtime.settings import Settings
 
 _AT_ONCE: Final = 8

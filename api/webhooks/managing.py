@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -25,9 +25,10 @@ from api.webhooks.store import WebhookStore
 from api.webhooks.views import delivery_view, webhook_made, webhook_view
 from control.creation.admission import Catalog, is_organisation
 from control.creation.quotas import room_problem
-from control.webhooks.rules import ADDRESSES, address_problem, is_address, name_problem, notify_problem
+from control.webhooks.rules import ADDRESSES, SETTING, is_address, name_problem, notify_problem, receiver_address
 from control.webhooks.schedule import DAY_MS, anew
 from control.webhooks.signing import id_for_addresses, id_of_form, new_secret, new_webhook_id
+from runtime.addresses import AddressError
 from runtime.clock import now_ms
 from runtime.network import HostNotFoundError, PrivateAddressError, network_address
 from runtime.settings import Settings
@@ -96,10 +97,10 @@ async def make_webhook(
             if operation not in asking.catalog.operations:
                 known = ", ".join(sorted(asking.catalog.operations))
                 raise invalid(f"operation {operation[:80]!r} is not known; use some of {known}")
-        await require_receiver(body.url, asking.settings)
+        host = await require_receiver(body.url, asking.settings)
         webhook = Webhook(
             id=webhook_id,
-            name=_name(body, body.url, own),
+            name=_name(body, host, own),
             organisation=organisation,
             url=body.url,
             states=tuple(dict.fromkeys(body.states)),
@@ -169,26 +170,22 @@ async def redeliver(store: WebhookStore, webhook: Webhook, event_id: str | None)
     return Redelivered(deliveries=len(wanted))
 
 
-async def require_receiver(url: str, settings: Settings) -> None:
-    """Require that something may be sent to an address. Each request asks again: names may lead elsewhere by then.
+async def require_receiver(url: str, settings: Settings) -> str:
+    """The host of an address that something may be sent to. Each request asks again: names may lead elsewhere by then.
 
     Raises:
-        ApiError: 400, it may not.
+        ApiError: 400, nothing may be sent there.
     """
-    problem = address_problem(url, settings.webhook_allow_private)
-    if problem is not None:
-        raise invalid(problem)
-    parts = urlsplit(url)
+    allowed = settings.webhook_allow_private
     try:
-        await network_address(
-            parts.hostname or "",
-            parts.port or (443 if parts.scheme == "https" else 80),
-            allow_private=settings.webhook_allow_private,
-        )
+        address = receiver_address(url, allowed)
+        with suppress(HostNotFoundError):  # it may be found by the time of the first delivery; a test tells
+            await network_address(address.host, address.port, allow_private=allowed)
+    except AddressError as error:
+        raise invalid(str(error)) from error
     except PrivateAddressError as error:
-        raise invalid(f"{error} (see SLUICE_WEBHOOK_ALLOW_PRIVATE)") from error
-    except HostNotFoundError:
-        return  # it may be found by the time that there is something to deliver; a test tells
+        raise invalid(f"{error} (see {SETTING})") from error
+    return address.host
 
 
 async def require_notify(store: WebhookStore, options: Options, organisation: str, settings: Settings) -> None:
@@ -233,7 +230,7 @@ def _for_addresses(body: WebhookRequest, organisation: str, own: Collection[Webh
     return webhook_for_addresses(organisation, by, now_ms())
 
 
-def _name(body: WebhookRequest, url: str, own: Collection[Webhook]) -> str:
+def _name(body: WebhookRequest, host: str, own: Collection[Webhook]) -> str:
     taken = {webhook.name for webhook in own} | {ADDRESSES}
     if body.name is not None:
         problem = name_problem(body.name)
@@ -242,7 +239,7 @@ def _name(body: WebhookRequest, url: str, own: Collection[Webhook]) -> str:
         if body.name in taken:
             raise ApiError(409, f"there is a webhook {body.name!r} already; use another name, or delete it first")
         return body.name
-    plain = "".join(sign if sign.isalnum() or sign in ".-" else "-" for sign in urlsplit(url).hostname or "")
+    plain = "".join(sign if sign.isalnum() or sign in ".-" else "-" for sign in host)
     plain = plain.strip(".-")[:56] or "webhook"
     names = (plain if number == 1 else f"{plain}-{number}" for number in range(1, len(taken) + 2))
     return next(name for name in names if name not in taken)

@@ -6,19 +6,18 @@ import asyncio
 import ssl
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx2
 
+from api.outgoing.requests import request_to
 from control.webhooks.events import CONTENT_TYPE
-from control.webhooks.rules import SETTING, address_problem
+from control.webhooks.rules import SETTING, receiver_address
 from control.webhooks.schedule import Outcome
 from control.webhooks.signing import signed_headers
+from runtime.addresses import AddressError
 from runtime.network import HostNotFoundError, PrivateAddressError, network_address
 from runtime.settings import Settings
-from runtime.version import VERSION
 
-_PORTS: Final = {"https": 443, "http": 80}
 _MOST_ANSWER: Final = 16 * 1024
 """Bytes of an answer's body that are read, so that its connection can serve again; nothing is made of them."""
 _MOST_RETRY_AFTER: Final = 24 * 3600
@@ -64,27 +63,15 @@ class Connections:
 
     async def _post(self, message: Message, at_ms: int) -> Outcome:
         allowed = self._settings.webhook_allow_private
-        problem = address_problem(message.url, allowed)
-        if problem is not None:
-            return Outcome(None, problem)
-        parts = urlsplit(message.url)
-        host, port = (parts.hostname or "").lower(), parts.port or _PORTS[parts.scheme]
+        try:
+            address = receiver_address(message.url, allowed)
+        except AddressError as error:
+            return Outcome(None, str(error))
         # The name is resolved here, and the connection is made to the address that was looked at.
-        address = await network_address(host, port, allow_private=allowed)
-        path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-        request = self._client.build_request(
-            "POST",
-            httpx2.URL(scheme=parts.scheme, host=address, port=port, raw_path=path.encode("ascii")),
-            content=message.body,
-            headers={
-                "Host": _authority(host, port, parts.scheme),
-                "Content-Type": CONTENT_TYPE,
-                "User-Agent": f"sluice/{VERSION}",
-                "Accept-Encoding": "identity",
-                **signed_headers(message.secrets, message.event_id, at_ms // 1000, message.body),
-            },
-            extensions={"sni_hostname": host},
-        )
+        network = await network_address(address.host, address.port, allow_private=allowed)
+        signed = signed_headers(message.secrets, message.event_id, at_ms // 1000, message.body)
+        headers = {"Content-Type": CONTENT_TYPE, **signed}
+        request = request_to(self._client, "POST", address, network, headers, message.body)
         answer = await self._client.send(request, stream=True)
         try:
             await _read_away(answer)
@@ -129,11 +116,6 @@ def _outcome(answer: httpx2.Response) -> Outcome:
 def _retry_after_ms(text: str) -> int:
     fits = text.isascii() and text.isdigit() and len(text) < 9
     return min(int(text), _MOST_RETRY_AFTER) * 1000 if fits else 0
-
-
-def _authority(host: str, port: int, scheme: str) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return name if port == _PORTS[scheme] else f"{name}:{port}"
 
 
 def _reason(error: Exception) -> str:
