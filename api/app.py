@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 
 from api.errors import ApiError
 from api.jobs.creation.drafts import end_drafts
+from api.outgoing.lookups import Lookups
 from api.pages.access.gate import on_http_error
 from api.pages.routes import page_routes
 from api.principals.audit import KEPT, Audit, KafkaEventWriter, decode_event
@@ -96,7 +97,8 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
     metrics = Metrics(live.view, lambda: live.caught_up)
     webhook_metrics = WebhookMetrics(metrics.registry)
     serve(settings, metrics.registry, lambda: live.caught_up)
-    connections = connections_by(settings)
+    lookups = Lookups()
+    connections = connections_by(settings, lookups)
     # Made and thrown away: it reads the files of certificates, and refuses what does not fit.
     AdminClient({**librdkafka_config(settings), "log_level": 2})
 
@@ -125,6 +127,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             authenticator=Authenticator(settings, principals, audit, admin_key(settings)),
             webhooks=webhooks,
             trials=Trials(connections, settings.api),
+            lookups=lookups,
         )
 
         older = OlderHistory(settings, loop, live)
@@ -161,6 +164,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
                 task.cancel()
             app.state.services.files.close()
             await sending.stop()
+            lookups.close()
             await asyncio.gather(*(asyncio.to_thread(stop) for stop in (older.stop, *(one.stop for one in followers))))
             await asyncio.to_thread(appender.stop)
             await asyncio.to_thread(history.close)

@@ -10,26 +10,26 @@ from typing import Final
 import httpx2
 
 from api.errors import ApiError, invalid, unavailable
+from api.outgoing.lookups import HostNotFoundError, Lookups, PrivateAddressError
 from api.outgoing.requests import request_to
 from api.remote.addresses import allowed_address
 from runtime.addresses import Address
-from runtime.network import HostNotFoundError, PrivateAddressError, network_address
 from runtime.settings import Settings
 
 _REDIRECTS: Final = 5
 _QUIET_SECONDS: Final = 30.0
 
 
-async def read_web(address: Address, settings: Settings, organisation: str) -> AsyncIterator[bytes]:
+async def read_web(address: Address, settings: Settings, organisation: str, lookups: Lookups) -> AsyncIterator[bytes]:
     """The bytes of the file at an address, as they are sent.
 
     Raises:
         ApiError: 400, the server has no such file; 403, it leads to an address that is not allowed; 413, it says that
-            the file is too large; 503, it can't be reached, or breaks off.
+            the file is too large; 503, it can't be reached, or breaks off; and as `Lookups.network_address`.
     """
     context = _context(settings.source_ca_file)
     for _ in range(_REDIRECTS + 1):
-        host = await _checked_host(address, settings.source_private_addresses)
+        host = await _checked_host(lookups, address, organisation, settings.source_private_addresses)
         client = httpx2.AsyncClient(verify=context, trust_env=False, timeout=httpx2.Timeout(_QUIET_SECONDS, connect=10))
         request = request_to(client, "GET", address, host)
         try:
@@ -52,10 +52,10 @@ async def read_web(address: Address, settings: Settings, organisation: str) -> A
     raise invalid(f"{address.shown} leads on more than {_REDIRECTS} times")
 
 
-async def _checked_host(address: Address, private: bool) -> str:
+async def _checked_host(lookups: Lookups, address: Address, organisation: str, private: bool) -> str:
     """The network address to connect to."""
     try:
-        return await network_address(address.host, address.port, allow_private=private)
+        return await lookups.network_address(address, organisation, allow_private=private)
     except HostNotFoundError as error:
         raise unavailable(str(error)) from error
     except PrivateAddressError as error:

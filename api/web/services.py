@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from api.errors import ApiError, no_such_job, unavailable
 from api.mappings import Mappings
+from api.outgoing.lookups import Lookups
 from api.principals.audit import Audit
 from api.principals.store import PrincipalStore
 from api.readmodel.command_log import CommandLog
@@ -60,7 +61,7 @@ class Services:
     """None: the number of workers is not known."""
     creating: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """Job id -> lock, while a request makes that job; an entry disappears with the last request that uses its lock."""
-    fetches: Fetches = field(default_factory=Fetches)
+    lookups: Lookups = field(default_factory=Lookups)
     files: FileReaders = field(default_factory=FileReaders)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """A request that goes through all jobs holds it: one at a time leaves the event loop free for other requests."""
@@ -70,18 +71,20 @@ class Services:
     reading_history: asyncio.Lock = field(default_factory=asyncio.Lock)
     catch_up_seconds: float = 5.0
     """How long a request waits for a view that is not complete yet."""
+    fetches: Fetches = field(init=False)
     elasticsearch_state: CachedValue[str] = field(init=False)
     mappings: Mappings = field(init=False)
     views: EncodedViews = field(init=False)
 
     def __post_init__(self) -> None:
+        self.fetches = Fetches(self.lookups)
         self.views = EncodedViews(self.view)
         self.mappings = Mappings(self.elasticsearch, self.settings.prefix)
         self.elasticsearch_state = CachedValue(lambda: elasticsearch_state(self.elasticsearch))
 
     async def notified(self, options: Options, organisation: str) -> None:
-        """Require that a job can tell those whom its options name. Raises ApiError 400."""
-        await require_notify(self.webhooks, options, organisation, self.settings)
+        """Require that a job can tell those whom its options name. Raises ApiError 400 or 503."""
+        await require_notify(self.webhooks, self.lookups, options, organisation, self.settings)
 
     @property
     def view(self) -> JobIndex:
@@ -104,7 +107,7 @@ def caller(request: Request) -> Caller:
 def asking_of(request: Request) -> Asking:
     """Who asks, and what it may be, for what is done about webhooks."""
     parts = services(request)
-    return Asking(caller(request), address_of(request), parts.settings, parts.catalog, parts.audit)
+    return Asking(caller(request), address_of(request), parts.settings, parts.catalog, parts.audit, parts.lookups)
 
 
 def count_request(parts: Services, user: Caller) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused
+from api.outgoing.lookups import HostNotFoundError, Lookups, PrivateAddressError
 from api.principals.audit import Audit
 from api.principals.caller import Caller
 from api.webhooks.intake import webhook_for_addresses
@@ -30,7 +31,6 @@ from control.webhooks.schedule import DAY_MS, anew
 from control.webhooks.signing import id_for_addresses, id_of_form, new_secret, new_webhook_id
 from runtime.addresses import AddressError
 from runtime.clock import now_ms
-from runtime.network import HostNotFoundError, PrivateAddressError, network_address
 from runtime.settings import Settings
 from schemas.job import Options
 from schemas.messages.webhooks import DeliveryStatus, Webhook
@@ -50,6 +50,7 @@ class Asking:
     settings: Settings
     catalog: Catalog
     audit: Audit
+    lookups: Lookups
 
 
 def webhooks_of(store: WebhookStore, caller: Caller, organisation: str | None) -> WebhookList:
@@ -82,7 +83,7 @@ async def make_webhook(
 
     Raises:
         ApiError: 400, there can be no such webhook; 403, the organisation is not the caller's; 409, its name is taken,
-            or the form has made one; 429, there are too many; 503, Kafka does not answer.
+            or the form has made one; 429, there are too many; 503, Kafka does not answer, or as `require_receiver`.
     """
     organisation = _organisation(body, asking.caller)
     own = store.webhooks.of(organisation)
@@ -97,7 +98,7 @@ async def make_webhook(
             if operation not in asking.catalog.operations:
                 known = ", ".join(sorted(asking.catalog.operations))
                 raise invalid(f"operation {operation[:80]!r} is not known; use some of {known}")
-        host = await require_receiver(body.url, asking.settings)
+        host = await require_receiver(asking.lookups, body.url, organisation, asking.settings)
         webhook = Webhook(
             id=webhook_id,
             name=_name(body, host, own),
@@ -170,17 +171,17 @@ async def redeliver(store: WebhookStore, webhook: Webhook, event_id: str | None)
     return Redelivered(deliveries=len(wanted))
 
 
-async def require_receiver(url: str, settings: Settings) -> str:
+async def require_receiver(lookups: Lookups, url: str, organisation: str, settings: Settings) -> str:
     """The host of an address that something may be sent to. Each request asks again: names may lead elsewhere by then.
 
     Raises:
-        ApiError: 400, nothing may be sent there.
+        ApiError: 400, nothing may be sent there; 503, too many names are looked up.
     """
     allowed = settings.webhook_allow_private
     try:
         address = receiver_address(url, allowed)
         with suppress(HostNotFoundError):  # it may be found by the time of the first delivery; a test tells
-            await network_address(address.host, address.port, allow_private=allowed)
+            await lookups.network_address(address, organisation, allow_private=allowed)
     except AddressError as error:
         raise invalid(str(error)) from error
     except PrivateAddressError as error:
@@ -188,11 +189,13 @@ async def require_receiver(url: str, settings: Settings) -> str:
     return address.host
 
 
-async def require_notify(store: WebhookStore, options: Options, organisation: str, settings: Settings) -> None:
+async def require_notify(
+    store: WebhookStore, lookups: Lookups, options: Options, organisation: str, settings: Settings
+) -> None:
     """Require that a job can tell those whom its options name.
 
     Raises:
-        ApiError: 400, there is no such webhook, or nothing may be sent to the address.
+        ApiError: 400, there is no such webhook, or nothing may be sent to the address; 503 as `require_receiver`.
     """
     named, problem = options.notify, notify_problem(options)
     if problem is not None:
@@ -200,7 +203,7 @@ async def require_notify(store: WebhookStore, options: Options, organisation: st
     if named is None:
         return
     if is_address(named):
-        await require_receiver(named, settings)
+        await require_receiver(lookups, named, organisation, settings)
         return
     await store.caught_up()
     if store.webhooks.named(organisation, named) is None:

@@ -9,13 +9,14 @@ from typing import Final
 
 import httpx2
 
+from api.errors import ApiError
+from api.outgoing.lookups import HostNotFoundError, Lookups, PrivateAddressError
 from api.outgoing.requests import request_to
 from control.webhooks.events import CONTENT_TYPE
 from control.webhooks.rules import SETTING, receiver_address
 from control.webhooks.schedule import Outcome
 from control.webhooks.signing import signed_headers
 from runtime.addresses import AddressError
-from runtime.network import HostNotFoundError, PrivateAddressError, network_address
 from runtime.settings import Settings
 
 _MOST_ANSWER: Final = 16 * 1024
@@ -27,6 +28,7 @@ _MOST_RETRY_AFTER: Final = 24 * 3600
 class Message:
     """What a receiver is sent."""
 
+    organisation: str
     url: str
     event_id: str
     body: bytes
@@ -36,8 +38,9 @@ class Message:
 class Connections:
     """The connections to one receiver. They are not shared: each was made to the host of its own address."""
 
-    def __init__(self, settings: Settings, context: ssl.SSLContext) -> None:
+    def __init__(self, settings: Settings, context: ssl.SSLContext, lookups: Lookups) -> None:
         self._settings = settings
+        self._lookups = lookups
         self._client = httpx2.AsyncClient(
             verify=context,
             trust_env=False,
@@ -54,7 +57,7 @@ class Connections:
                 return await self._post(message, at_ms)
         except TimeoutError:
             return Outcome(None, f"the receiver has not answered within {seconds:g} s")
-        except HostNotFoundError as error:
+        except (HostNotFoundError, ApiError) as error:
             return Outcome(None, str(error))
         except PrivateAddressError as error:
             return Outcome(None, f"{error} (see {SETTING})")
@@ -68,7 +71,9 @@ class Connections:
         except AddressError as error:
             return Outcome(None, str(error))
         # The name is resolved here, and the connection is made to the address that was looked at.
-        network = await network_address(address.host, address.port, allow_private=allowed)
+        network = await self._lookups.network_address(
+            address, message.organisation, allow_private=allowed, patient=True
+        )
         signed = signed_headers(message.secrets, message.event_id, at_ms // 1000, message.body)
         headers = {"Content-Type": CONTENT_TYPE, **signed}
         request = request_to(self._client, "POST", address, network, headers, message.body)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from api.errors import ApiError
-from api.remote import web
+from api.outgoing.lookups import Lookups
 from api.remote.addresses import allowed_address, file_name, job_address
 from api.remote.web import read_web
 from control.webhooks.rules import receiver_address
@@ -26,6 +26,7 @@ from tests.wire import Wire
 PREFIXES = ("s3://in/{organisation}", "https://Files.example.org/out/", "https://other.example.org:8443")
 BEGINNING = "https://files.example.org/acme"
 NETWORK = "93.184.216.34"
+LOOKUPS = Lookups(lambda host, port: [NETWORK])
 
 
 @pytest.mark.parametrize(
@@ -140,17 +141,13 @@ AUTHORITIES = st.sampled_from(
 
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
-    """The network below `read_web`, which finds a public address for every name."""
+    """The network below `read_web`."""
     found = Wire()
 
     async def send(_: object, request: httpx2.Request) -> httpx2.Response:
         return await found.handle(request)
 
-    async def network_address(host: str, port: int, *, allow_private: bool) -> str:
-        return NETWORK
-
     monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", send)
-    monkeypatch.setattr(web, "network_address", network_address)
     return found
 
 
@@ -164,7 +161,7 @@ def asked_for(text: str, wire: Wire) -> bytes | None:
         return None
 
     async def read_it() -> None:
-        async for _ in read_web(address, read, "acme"):
+        async for _ in read_web(address, read, "acme", LOOKUPS):
             pass
 
     with pytest.raises(ApiError, match="answers 204"):
@@ -217,7 +214,7 @@ def test_a_redirect_leads_nowhere_else(wire: Wire, location: str) -> None:
     address = allowed_address(f"{BEGINNING}/a.csv", read.source_prefixes, "acme")
 
     async def read_it() -> None:
-        async for _ in read_web(address, read, "acme"):
+        async for _ in read_web(address, read, "acme", LOOKUPS):
             pass
 
     with pytest.raises(ApiError) as refused:

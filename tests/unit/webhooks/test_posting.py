@@ -7,16 +7,14 @@ import asyncio
 import httpx2
 import pytest
 
-from api.webhooks import posting
+from api.outgoing.lookups import Lookups
 from api.webhooks.posting import Message
 from api.webhooks.sending import connections_by
 from control.webhooks.schedule import Outcome
 from runtime.settings import Settings
 from tests.wire import Wire
 
-
-async def network_address(host: str, port: int, *, allow_private: bool) -> str:
-    return "93.184.216.34"
+LOOKUPS = Lookups(lambda host, port: ["93.184.216.34"])
 
 
 @pytest.mark.parametrize(
@@ -38,12 +36,11 @@ def test_a_receiver_is_asked_for_the_path_as_it_was_given(
         return await wire.handle(request)
 
     monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", send)
-    monkeypatch.setattr(posting, "network_address", network_address)
 
     async def post() -> Outcome:
-        connections = connections_by(Settings())()
+        connections = connections_by(Settings(), LOOKUPS)()
         try:
-            return await connections.post(Message(url, "e1", b"{}", ("whsec_c2VjcmV0",)), 0)
+            return await connections.post(Message("acme", url, "e1", b"{}", ("whsec_c2VjcmV0",)), 0)
         finally:
             await connections.close()
 
