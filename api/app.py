@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
+from api.elastic.answer_limit import LimitedNode
+from api.elastic.documents import Documents
 from api.errors import ApiError
 from api.jobs.creation.drafts import end_drafts
 from api.outgoing.lookups import Lookups
@@ -35,7 +37,6 @@ from api.routes.rest import ENDPOINTS
 from api.uploads.abandoned_parts import clean_up
 from api.web.access import guarded
 from api.web.access_log import AccessLog
-from api.web.answer_limit import LimitedNode
 from api.web.auth import Authenticator, admin_key
 from api.web.middleware import KnownHosts, UnexpectedErrors
 from api.web.responses import on_api_error
@@ -118,7 +119,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             live=live,
             commands=CommandLog(appender, CommandSigner(writer).headers),
             history=history,
-            elasticsearch=client,
+            documents=Documents(client),
             storage=storage,
             metrics=metrics,
             members=GroupMembers(settings),

@@ -8,9 +8,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
-from elasticsearch import AsyncElasticsearch
 from starlette.requests import Request
 
+from api.elastic.documents import Documents
 from api.errors import ApiError, no_such_job, unavailable
 from api.mappings import Mappings
 from api.outgoing.lookups import Lookups
@@ -27,7 +27,6 @@ from api.readmodel.metrics import Metrics
 from api.remote.fetching import Fetches
 from api.uploads.file_readers import FileReaders
 from api.web.auth import Authenticator, Caller
-from api.web.readiness import elasticsearch_state
 from api.web.request_rates import RequestRates
 from api.webhooks.managing import Asking, require_notify
 from api.webhooks.store import WebhookStore
@@ -49,7 +48,7 @@ class Services:
     live: JobFeed
     commands: CommandLog
     history: HistoryReader
-    elasticsearch: AsyncElasticsearch
+    documents: Documents
     storage: Storage
     metrics: Metrics
     principals: PrincipalStore
@@ -79,8 +78,8 @@ class Services:
     def __post_init__(self) -> None:
         self.fetches = Fetches(self.lookups)
         self.views = EncodedViews(self.view)
-        self.mappings = Mappings(self.elasticsearch, self.settings.prefix)
-        self.elasticsearch_state = CachedValue(lambda: elasticsearch_state(self.elasticsearch))
+        self.mappings = Mappings(self.documents, self.settings.prefix)
+        self.elasticsearch_state = CachedValue(self.documents.state)
 
     async def notified(self, options: Options, organisation: str) -> None:
         """Require that a job can tell those whom its options name. Raises ApiError 400 or 503."""
