@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import posixpath
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from urllib.parse import unquote
 
 import httpx2
@@ -244,11 +245,42 @@ def test_a_key_that_is_allowed_is_asked_for_as_it_stands(path: str) -> None:
 @pytest.mark.parametrize(
     ("address", "public"),
     [
-        ("93.184.216.34", True), ("2606:2800:220:1::1946", True), ("127.0.0.1", False), ("10.1.2.3", False),
+        ("93.184.216.34", True), ("2606:2800:220:1::1946", True), ("64:ff9b::5db8:d822", True),
+        ("::ffff:93.184.216.34", True), ("2002:5db8:d822::1", True), ("127.0.0.1", False), ("10.1.2.3", False),
         ("169.254.169.254", False), ("100.64.0.1", False), ("0.0.0.0", False), ("224.0.0.1", False), ("::1", False),
-        ("fe80::1", False), ("fd00::1", False), ("::ffff:127.0.0.1", False), ("::ffff:10.0.0.1", False),
-        ("2002:7f00:1::", False),
+        ("::", False), ("fe80::1", False), ("fd00::1", False), ("fec0::1", False), ("ff0e::1", False),
+        ("100::1", False), ("2001:db8::1", False), ("3fff::1", False), ("5f00::1", False), ("4000::1", False),
+        ("2001:0:5db8:d822::1", False),
     ],
 )  # fmt: skip
 def test_public_network_addresses(address: str, public: bool) -> None:
     assert is_public(address) is public
+
+
+FORMS = {
+    "mapped": lambda bits: (0xFFFF << 32) | bits,
+    "compatible": lambda bits: bits,
+    "translated": lambda bits: (0xFFFF << 48) | bits,
+    "of a gateway": lambda bits: (0x64FF9B << 96) | bits,
+    "of a gateway of one's own": lambda bits: (0x64FF9B0001 << 80) | bits,
+    "6to4": lambda bits: (0x2002 << 112) | (bits << 80) | 1,
+    "Teredo's server": lambda bits: (0x20010000 << 96) | (bits << 64),
+    "Teredo's client": lambda bits: (0x20010000 << 96) | (0x5DB8D822 << 64) | (bits ^ 0xFFFFFFFF),
+}
+"""Ways in which an IPv6 address holds one of IPv4."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(st.ip_addresses(v=4))
+@example(IPv4Address("10.0.0.1"))
+@example(IPv4Address("127.0.0.1"))
+@example(IPv4Address("169.254.169.254"))
+def test_a_private_address_in_another_is_private(form: str, inner: IPv4Address) -> None:
+    if not is_public(str(inner)):
+        assert not is_public(str(IPv6Address(FORMS[form](int(inner)))))
+
+
+@given(st.ip_addresses(v=6))
+def test_outside_of_what_is_given_out_nothing_is_public(address: IPv6Address) -> None:
+    stands_for_ipv4 = address in IPv6Network("::ffff:0:0/96") or address in IPv6Network("64:ff9b::/96")
+    assert not is_public(str(address)) or stands_for_ipv4 or address in IPv6Network("2000::/3")
