@@ -27,7 +27,7 @@ from api.readmodel.metrics import Metrics
 from api.remote.fetching import Fetches
 from api.uploads.file_readers import FileReaders
 from api.web.auth import Authenticator, Caller
-from api.web.request_rates import RequestRates
+from api.web.request_rates import RequestRates, bucket_of
 from api.webhooks.managing import Asking, require_notify
 from api.webhooks.store import WebhookStore
 from api.webhooks.trying import Trials
@@ -110,20 +110,19 @@ def asking_of(request: Request) -> Asking:
 
 
 def count_request(parts: Services, user: Caller) -> None:
-    """Count a request. Those of an organisation's callers share its rate; a caller that may act for all has its own.
+    """Count a request, in the bucket of its caller.
 
     Raises:
         ApiError: 429, requests come too fast.
     """
-    whose = user.name if user.organisations is None else ",".join(sorted(user.organisations))
     quotas = parts.catalog.quotas
     everywhere = user.organisations is None
     rate = (
         quotas.default.requests_per_second if everywhere else quotas.widest("requests_per_second", user.organisations)
     )
-    wait = parts.rates.wait_seconds(whose, rate)
+    wait = parts.rates.wait_seconds(bucket_of(user), rate)
     if wait > 0:
-        problem = exceeded("requests_per_second", "" if everywhere else whose, rate, "requests come too fast")
+        problem = exceeded("requests_per_second", "" if everywhere else user.scope, rate, "requests come too fast")
         raise ApiError(problem.code, problem.message, problem.details, {"Retry-After": str(math.ceil(wait))})
 
 
