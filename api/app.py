@@ -14,8 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
+from api.elastic.answer_limit import LimitedNode
+from api.elastic.documents import Documents
 from api.errors import ApiError
 from api.jobs.creation.drafts import end_drafts
+from api.outgoing.lookups import Lookups
 from api.pages.access.gate import on_http_error
 from api.pages.routes import page_routes
 from api.principals.audit import Audit, KafkaEventWriter, decode_event
@@ -35,7 +38,6 @@ from api.routes.rest import ENDPOINTS
 from api.uploads.abandoned_parts import clean_up
 from api.web.access import guarded
 from api.web.access_log import AccessLog
-from api.web.answer_limit import LimitedNode
 from api.web.auth import Authenticator, admin_key
 from api.web.middleware import KnownHosts, UnexpectedErrors
 from api.web.responses import on_api_error
@@ -97,7 +99,8 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
     metrics = Metrics(live.view, lambda: live.caught_up)
     webhook_metrics = WebhookMetrics(metrics.registry)
     serve(settings, metrics.registry, lambda: live.caught_up)
-    connections = connections_by(settings)
+    lookups = Lookups()
+    connections = connections_by(settings, lookups)
     # Made and thrown away: it reads the files of certificates, and refuses what does not fit.
     AdminClient({**librdkafka_config(settings), "log_level": 2})
 
@@ -117,7 +120,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             live=live,
             commands=CommandLog(appender, CommandSigner(writer).headers),
             history=history,
-            elasticsearch=client,
+            documents=Documents(client),
             storage=storage,
             metrics=metrics,
             members=GroupMembers(settings),
@@ -126,6 +129,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             authenticator=Authenticator(settings, principals, audit, admin_key(settings)),
             webhooks=webhooks,
             trials=Trials(connections, settings.api),
+            lookups=lookups,
         )
 
         older = OlderHistory(settings, loop, live)
@@ -162,6 +166,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
                 task.cancel()
             app.state.services.files.close()
             await sending.stop()
+            lookups.close()
             await asyncio.gather(*(asyncio.to_thread(stop) for stop in (older.stop, *(one.stop for one in followers))))
             await asyncio.to_thread(appender.stop)
             await asyncio.to_thread(history.close)

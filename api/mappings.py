@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from elastic_transport import TransportError
-from elasticsearch import ApiError as ElasticsearchError
-from elasticsearch import AsyncElasticsearch, NotFoundError
 from msgspec.structs import replace
 
-from api.errors import ApiError, invalid, refused, unavailable
+from api.elastic.documents import Documents, Hits
+from api.errors import ApiError, invalid, refused
 from api.models.mappings import MappingBody, MappingView
 from control.creation.admission import Catalog
 from control.creation.limits import columns_problem
@@ -22,14 +22,26 @@ from schemas.indices import index_name
 from schemas.job import Job, Options, Source
 
 INDEX: Final = "mappings"
-_LISTED: Final = 1000
+NAMED: Final = 1000
+"""Names that are listed, at most."""
+_WHAT: Final = "mappings of columns are"
+
+
+@dataclass(frozen=True, slots=True)
+class MappingName:
+    """A mapping that can be chosen."""
+
+    name: str
+    organisation: str
+    dataset: str
+    """Empty: the mapping was kept by an older version."""
 
 
 class Mappings:
     """The mappings of all organisations."""
 
-    def __init__(self, client: AsyncElasticsearch, prefix: str) -> None:
-        self._client = client
+    def __init__(self, documents: Documents, prefix: str) -> None:
+        self._documents = documents
         self._index = index_name(prefix, INDEX)
 
     async def save(
@@ -66,10 +78,9 @@ class Mappings:
             updated_by=by,
         )
         # Names of columns may be any text, and values null: kept as they are, and not looked into.
-        document = {"organisation": organisation, "name": name, "mapping": msgspec.json.encode(view).decode()}
-        with _Answers():
-            # Forced: waiting for the next refresh takes up to five seconds, and this index is small.
-            await self._client.index(index=self._index, id=_id(organisation, name), document=document, refresh=True)
+        text = msgspec.json.encode(view).decode()
+        document = {"organisation": organisation, "name": name, "dataset": body.dataset, "mapping": text}
+        await self._documents.put(_WHAT, self._index, _id(organisation, name), document)
         return view
 
     async def find(self, organisation: str, name: str) -> MappingView:
@@ -79,26 +90,33 @@ class Mappings:
             ApiError: 404, there is none; 400, no mapping has such a name; 503.
         """
         require_name(name)
-        with _Answers():
-            try:
-                answer = await self._client.get(index=self._index, id=_id(organisation, name))
-            except NotFoundError:
-                raise no_such_mapping(organisation, name) from None
-        return _view(answer["_source"])
+        document = await self._documents.get(_WHAT, self._index, _id(organisation, name))
+        if document is None:
+            raise no_such_mapping(organisation, name)
+        return _view(document)
 
-    async def listed(self, organisations: Collection[str] | None) -> list[MappingView]:
-        """The mappings of these organisations, or of all, by name. Raises ApiError 503."""
-        with _Answers():
-            answer = await self._client.search(
-                index=self._index,
-                query={"match_all": {}}
-                if organisations is None
-                else {"terms": {"organisation": sorted(organisations)}},
-                sort=[{"name": "asc"}],
-                size=_LISTED,
-                ignore_unavailable=True,
-            )
-        return [_view(hit["_source"]) for hit in answer["hits"]["hits"]]
+    async def names(self, organisations: Collection[str] | None) -> list[MappingName]:
+        """The first `NAMED` mappings of these organisations, or of all, by name. Raises ApiError 503."""
+        found = self._pages(organisations, ("name", "organisation", "dataset"), limit=NAMED, first=NAMED)
+        sources = [hit["_source"] async for hits in found for hit in hits]
+        return [MappingName(one["name"], one["organisation"], one.get("dataset", "")) for one in sources]
+
+    async def listed(self, organisation: str) -> AsyncIterator[list[MappingView]]:
+        """The mappings of an organisation, by name, some at a time: together they may be long. Raises ApiError 503."""
+        async for hits in self._pages([organisation]):
+            yield [_view(hit["_source"]) for hit in hits]
+
+    async def _pages(
+        self, organisations: Collection[str] | None, included: Collection[str] = (), **more: Any
+    ) -> AsyncIterator[Hits]:
+        everyone: dict[str, Any] = {"match_all": {}}
+        query = everyone if organisations is None else {"terms": {"organisation": sorted(organisations)}}
+        body: dict[str, Any] = {"query": query, "sort": [{"name": "asc"}, {"organisation": "asc"}]}
+        if included:
+            body["source_includes"] = list(included)
+        async with aclosing(self._documents.pages(_WHAT, self._index, body, **more)) as pages:
+            async for hits, _ in pages:
+                yield hits
 
     async def count(self, organisation: str) -> int | None:
         """How many the organisation has; None: Elasticsearch does not answer."""
@@ -109,28 +127,17 @@ class Mappings:
 
     async def _count(self, organisation: str) -> int:
         """Raises ApiError 503."""
-        with _Answers():
-            query = {"term": {"organisation": organisation}}
-            answer = await self._client.count(index=self._index, query=query, ignore_unavailable=True)
-        return int(answer["count"])
+        return await self._documents.count(_WHAT, self._index, {"term": {"organisation": organisation}})
 
     async def _require_room(self, organisation: str, name: str, most: int) -> None:
         """Two that are saved at the same moment may both find room: the limit is no lock."""
         problem = room_problem("mappings", organisation, await self._count(organisation), most)
-        if problem is None:
-            return
-        with _Answers():
-            known = await self._client.exists(index=self._index, id=_id(organisation, name))
-        if not known:
+        if problem is not None and not await self._documents.exists(_WHAT, self._index, _id(organisation, name)):
             raise refused(problem)
 
     async def remove(self, organisation: str, name: str) -> None:
         """Forget a mapping; there may be none. Raises ApiError 503."""
-        with _Answers():
-            try:
-                await self._client.delete(index=self._index, id=_id(organisation, name), refresh=True)
-            except NotFoundError:
-                return
+        await self._documents.remove(_WHAT, self._index, _id(organisation, name))
 
     async def resolved(self, options: Options, organisation: str, dataset: str | None, made: Job | None) -> Options:
         """The options with what their mapping says; what they say themselves counts more.
@@ -182,14 +189,3 @@ def _id(organisation: str, name: str) -> str:
 
 def _view(source: dict[str, Any]) -> MappingView:
     return msgspec.json.decode(source["mapping"], type=MappingView)
-
-
-class _Answers:
-    """Turns Elasticsearch's silence and refusals into 503."""
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, TransportError | ElasticsearchError):
-            raise unavailable("Elasticsearch does not answer, and the mappings are kept there; try again") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, DirectoryPath, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
+from runtime.addresses import SOURCE_SCHEMES, read_address
 from runtime.bounds import (
     LEAST_SECONDS,
     MOST_SESSION_SECONDS,
@@ -347,8 +347,8 @@ class Settings(BaseSettings):
     @classmethod
     def _addresses(cls, value: str) -> str:
         for prefix in value.split():
-            if not re.match(r"(s3|https)://[^/@?#]+(/[^?#]*)?\Z", prefix):
-                raise ValueError("one is not the beginning of an address; write s3://bucket/... or https://host/...")
+            if read_address(prefix.replace("{organisation}", "default"), SOURCE_SCHEMES).query:
+                raise ValueError("the beginning of an address has no query; write s3://bucket/... or https://host/...")
         return value
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+
+from runtime.addresses import read_address
 
 
 def server_url(url: str) -> str:
@@ -12,15 +13,7 @@ def server_url(url: str) -> str:
     Raises:
         ValueError: it can't; the message, which never holds the URL, says why.
     """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ValueError("the port or the host of the URL can't be read; write it as http://host:port") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("a server's URL begins with http:// or https:// and a host, as in http://host:port")
-    if port == 0 or not re.fullmatch(r"[!-~]+", url) or not re.fullmatch(r"[\w.:%-]+", parts.hostname):
-        raise ValueError("a URL has no spaces, control characters or letters other than ASCII, and no port 0")
+    read_address(url, ("http", "https"), login=True)
     return url
 
 

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from api.app import application
+from api.elastic.documents import Documents
 from api.errors import KafkaUnavailableError
 from api.principals.audit import Audit
 from api.principals.feed import PrincipalFeed
@@ -256,7 +257,7 @@ def stub(
             live=live,
             commands=log,  # type: ignore[arg-type]
             history=StubHistory(log),  # type: ignore[arg-type]
-            elasticsearch=elasticsearch or StubElasticsearch(),
+            documents=Documents(elasticsearch or StubElasticsearch()),
             storage=open_storage(settings),
             metrics=Metrics(live.view),
             principals=store,

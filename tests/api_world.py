@@ -88,7 +88,8 @@ class RowErrors:
             return {"hits": {"hits": [{"_source": block, "sort": [1, 1]}], "total": {"value": 1}}}
         error = {"line": 2, "reason": "odd", "columns": ["name"], "values": ["Ann"]}
         change = {"kind": "updated", "key": ["Ann"], "before": {"size": 2}, "after": {"size": 3}}
-        source = {"mapping": MAPPING, "row": 1, "document": {"name": "Ann"}, **error, **change}
+        kept = {"mapping": MAPPING, "name": "old", "organisation": "default"}
+        source = {**kept, "row": 1, "document": {"name": "Ann"}, **error, **change}
         hits = [] if search_after else [{"_source": source, "sort": [1]}]
         if "term" in str(more.get("query")) and "'row': 999" in str(more["query"]):
             return {"hits": {"hits": [], "total": {"value": 0}}}

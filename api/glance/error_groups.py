@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from elasticsearch import ApiError as ElasticsearchError
-from elasticsearch import AsyncElasticsearch, NotFoundError, TransportError
-
-from api.errors import unavailable
+from api.elastic.documents import Documents
 from api.glance.models import ErrorGroup, ErrorGroups, FirstRow
 from api.jobs.reading.job_view import progress
-from api.jobs.reading.row_pages import no_answer
+from api.jobs.reading.row_pages import WHAT
 from api.web.services import Services
 from schemas.indices import index_name
 from schemas.job import Job
@@ -19,7 +16,8 @@ from schemas.job import Job
 MOST_GROUPS: Final = 100
 _MOST_COLUMNS: Final = 20
 """A reason nearly always names its column; one of an operation of your own may come with several."""
-_FIRST_ROWS: Final = 5
+_FIRST_ROWS: Final = ((5, True), (1, True), (1, False))
+"""Rows of a group that are shown, and whether with the value that is wrong: fewer where they are long."""
 TOO_LONG: Final = "(reasons that are too long to be compared)"
 """Stands for reasons beyond the mapping's `ignore_above`, which Elasticsearch keeps and does not index."""
 _NONE: Final = ""
@@ -29,32 +27,21 @@ async def groups_of(parts: Services, job: Job, most: int = MOST_GROUPS) -> Error
     """The groups of a job's row errors. Raises as `error_groups`."""
     done = progress(job, parts.view.lanes(job.id), None)
     index = index_name(parts.settings.prefix, "errors")
-    return await error_groups(parts.elasticsearch, index, job.id, done.rows_applied + done.rows_failed, most)
+    return await error_groups(parts.documents, index, job.id, done.rows_applied + done.rows_failed, most)
 
 
 async def error_groups(
-    client: AsyncElasticsearch, index: str, job_id: str, rows_done: int, most: int = MOST_GROUPS
+    documents: Documents, index: str, job_id: str, rows_done: int, most: int = MOST_GROUPS
 ) -> ErrorGroups:
     """The groups, at most `most`; `rows_done`: rows that the job has dealt with.
 
     Raises:
         ApiError: 503, Elasticsearch does not answer.
     """
-    try:
-        await client.indices.refresh(index=index, ignore_unavailable=True)
-        answer = await client.search(
-            index=index,
-            query={"term": {"job_id": job_id}},
-            size=0,
-            track_total_hits=True,
-            aggs=_aggregations(most),
-            ignore_unavailable=True,
-        )
-    except NotFoundError:
-        return ErrorGroups(job_id=job_id, total=0, rows_done=rows_done, groups=[], others=0)
-    except (TransportError, ElasticsearchError) as error:
-        raise unavailable(no_answer("row errors are kept in Elasticsearch", error)) from error
-    if "aggregations" not in answer:
+    rest = {"query": {"term": {"job_id": job_id}}, "size": 0, "track_total_hits": True}
+    bodies = [{**rest, "aggs": _aggregations(most, rows, values)} for rows, values in _FIRST_ROWS]
+    answer = await documents.search(WHAT, index, *bodies, fresh=True)
+    if answer is None or "aggregations" not in answer:
         return ErrorGroups(job_id=job_id, total=0, rows_done=rows_done, groups=[], others=0)
     total, reasons = int(answer["hits"]["total"]["value"]), answer["aggregations"]["reasons"]
     # A row that is applied between the two looks at the numbers counts as dealt with a moment later.
@@ -64,8 +51,9 @@ async def error_groups(
     return ErrorGroups(job_id=job_id, total=total, rows_done=rows_done, groups=found, others=others)
 
 
-def _aggregations(most: int) -> dict[str, Any]:
-    first = {"top_hits": {"size": _FIRST_ROWS, "sort": [{"row": "asc"}], "_source": ["row", "line", "value", "reason"]}}
+def _aggregations(most: int, rows: int, values: bool) -> dict[str, Any]:
+    shown = ["row", "line", "reason", *(["value"] if values else [])]
+    first = {"top_hits": {"size": rows, "sort": [{"row": "asc"}], "_source": shown}}
     columns = {"terms": {"field": "column", "size": _MOST_COLUMNS, "missing": _NONE}, "aggs": {"first": first}}
     # Breadth first: the rows of a group are looked up for the groups that are shown, not for all there are.
     reasons = {"field": "reason", "size": most, "missing": _NONE, "collect_mode": "breadth_first"}

@@ -7,7 +7,7 @@ import os
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 
@@ -144,10 +144,7 @@ async def _members(parts: Services) -> Members:
 
 async def _index_bytes(parts: Services) -> int:
     """Bytes of every index of this installation."""
-    answer: Any = await parts.elasticsearch.options(request_timeout=5).indices.stats(
-        index=f"{parts.settings.prefix}-*", metric="store", filter_path="_all.total.store.size_in_bytes"
-    )
-    return int(answer["_all"]["total"]["store"]["size_in_bytes"]) if "_all" in answer else 0
+    return await parts.documents.stored_bytes("sizes of indices are", f"{parts.settings.prefix}-*")
 
 
 def _folder_bytes(root: Path) -> int:

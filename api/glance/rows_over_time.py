@@ -8,11 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from elasticsearch import ApiError as ElasticsearchError
-from elasticsearch import NotFoundError, TransportError
 from starlette.requests import Request
 
-from api.errors import ApiError, unavailable
+from api.errors import ApiError
 from api.glance.models import Mark, Series
 from api.glance.series import (
     Span,
@@ -26,7 +24,6 @@ from api.glance.series import (
     span_of,
 )
 from api.jobs.reading.queries import records_of
-from api.jobs.reading.row_pages import no_answer
 from api.web.services import Services, services
 from runtime.clock import now_ms
 from runtime.text.formatting import iso_time
@@ -163,12 +160,7 @@ async def _search(parts: Services, query: dict[str, Any], wanted: dict[str, Any]
         ApiError: 503, Elasticsearch does not answer.
     """
     index = index_name(parts.settings.prefix, "progress")
-    try:
-        client = parts.elasticsearch.options(request_timeout=_SECONDS)
-        answer = await client.search(index=index, query=query, size=0, aggs=wanted, ignore_unavailable=True)
-    except NotFoundError:
-        return {}
-    except (TransportError, ElasticsearchError) as error:
-        raise unavailable(no_answer("progress over time is kept in Elasticsearch", error)) from error
-    found: dict[str, Any] = answer.get("aggregations", {})
+    body = {"query": query, "size": 0, "aggs": wanted}
+    answer = await parts.documents.search("rows over time are", index, body, seconds=_SECONDS)
+    found: dict[str, Any] = (answer or {}).get("aggregations", {})
     return found

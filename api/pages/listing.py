@@ -17,9 +17,9 @@ from api.jobs.limits import limits_of
 from api.jobs.reading.job_view import job_view
 from api.jobs.reading.paging import Query, query_of
 from api.jobs.reading.queries import page_of_all
+from api.mappings import MappingName
 from api.models.installation import LimitList
 from api.models.jobs import JobView
-from api.models.mappings import MappingView
 from api.pages import rendering
 from api.pages.glance.drawing import spark
 from api.pages.glance.head import head
@@ -67,12 +67,12 @@ async def _limits(request: Request) -> list[LimitList]:
     return [replace(one, limits=[limit for limit in one.limits if limit.used is not None]) for one in lists]
 
 
-async def _mappings(request: Request) -> list[MappingView]:
+async def _mappings(request: Request) -> list[MappingName]:
     """The mappings to choose from; none while Elasticsearch does not answer: the user can type a name."""
     asking = caller(request)
     try:
         async with asyncio.timeout(_MAPPINGS_SECONDS):
-            found = await services(request).mappings.listed(asking.organisations)
+            found = await services(request).mappings.names(asking.organisations)
     except (ApiError, TimeoutError):
         return []
     return [mapping for mapping in found if asking.may_see(mapping.organisation)]

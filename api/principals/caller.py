@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from control.principals.registry import Registry, end_of
 from schemas.policies.principals import ApiKey, PrincipalKind, Role, Session, Vouched
+
+Bucket = tuple[Literal["organisations", "caller"], str]
+"""Whose requests count together: what kind of name it is, and the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,10 @@ class Caller:
         return "*" if self.organisations is None else ",".join(sorted(self.organisations))
 
     @property
-    def whose(self) -> str:
-        """Whose its requests are where they are counted: callers of the same organisations share what there is, and one
-        that may act for all has its own."""
-        return self.name if self.organisations is None else self.scope
+    def bucket(self) -> Bucket:
+        """Where its requests are counted: callers of the same organisations share a bucket, and one that may act for
+        all has its own."""
+        return ("caller", self.identity) if self.organisations is None else ("organisations", self.scope)
 
     @property
     def identity(self) -> str:

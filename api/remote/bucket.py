@@ -8,8 +8,8 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
 from api.errors import ApiError, invalid, unavailable
-from api.remote.addresses import Address
 from api.remote.web import too_large
+from runtime.addresses import Address
 from runtime.files.storage import CHUNK_BYTES, s3_store
 from runtime.settings import Settings
 
@@ -23,7 +23,7 @@ async def read_bucket(address: Address, settings: Settings) -> AsyncIterator[byt
     """
     try:
         found = await obstore.get_async(
-            s3_store(settings, address.host, request_seconds=settings.source_seconds), address.path
+            s3_store(settings, address.host, request_seconds=settings.source_seconds), address.key
         )
         if found.meta["size"] > settings.source_bytes:
             raise too_large(address, settings.source_bytes)

@@ -11,12 +11,13 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from api.errors import ApiError, unavailable
-from api.remote.addresses import Address
+from api.outgoing.lookups import Lookups
 from api.remote.bucket import read_bucket
 from api.remote.web import read_web, too_large
 from api.uploads.file_readers import disconnected
 from api.uploads.multipart import broken_off
 from api.uploads.receiving import Part
+from runtime.addresses import Address
 from runtime.settings import Settings
 
 _AT_ONCE: Final = 8
@@ -26,8 +27,9 @@ _OF_ONE_ORGANISATION: Final = 2
 class Fetches:
     """The fetches of one process. A slow source holds a connection and none of the threads."""
 
-    def __init__(self, quiet_seconds: float = 60.0) -> None:
+    def __init__(self, lookups: Lookups, quiet_seconds: float = 60.0) -> None:
         """`quiet_seconds`: longest pause of a source."""
+        self._lookups = lookups
         self._quiet_seconds = quiet_seconds
         self._running: Counter[str] = Counter()
 
@@ -55,7 +57,10 @@ class Fetches:
                 await asyncio.gather(*both, return_exceptions=True)
 
     async def _fetch(self, address: Address, settings: Settings, organisation: str, sink: Part) -> None:
-        chunks = read_bucket(address, settings) if address.scheme == "s3" else read_web(address, settings, organisation)
+        if address.scheme == "s3":
+            chunks = read_bucket(address, settings)
+        else:
+            chunks = read_web(address, settings, organisation, self._lookups)
         size = 0
         try:
             async with asyncio.timeout(settings.source_seconds):

@@ -10,35 +10,28 @@ from typing import Final
 import httpx2
 
 from api.errors import ApiError, invalid, unavailable
-from api.remote.addresses import Address, allowed_address
-from runtime.network import HostNotFoundError, PrivateAddressError, network_address
+from api.outgoing.lookups import HostNotFoundError, Lookups, PrivateAddressError
+from api.outgoing.requests import request_to
+from api.remote.addresses import allowed_address
+from runtime.addresses import Address
 from runtime.settings import Settings
 
 _REDIRECTS: Final = 5
 _QUIET_SECONDS: Final = 30.0
 
 
-async def read_web(address: Address, settings: Settings, organisation: str) -> AsyncIterator[bytes]:
+async def read_web(address: Address, settings: Settings, organisation: str, lookups: Lookups) -> AsyncIterator[bytes]:
     """The bytes of the file at an address, as they are sent.
 
     Raises:
         ApiError: 400, the server has no such file; 403, it leads to an address that is not allowed; 413, it says that
-            the file is too large; 503, it can't be reached, or breaks off.
+            the file is too large; 503, it can't be reached, or breaks off; and as `Lookups.network_address`.
     """
     context = _context(settings.source_ca_file)
     for _ in range(_REDIRECTS + 1):
-        host = await _checked_host(address, settings.source_private_addresses)
-        target = httpx2.URL(
-            scheme="https", host=host, port=address.port, raw_path=_target(address).encode("ascii", "ignore")
-        )
+        host = await _checked_host(lookups, address, organisation, settings.source_private_addresses)
         client = httpx2.AsyncClient(verify=context, trust_env=False, timeout=httpx2.Timeout(_QUIET_SECONDS, connect=10))
-        # The name is resolved once: a second answer of its name server can't lead elsewhere.
-        request = client.build_request(
-            "GET",
-            target,
-            headers={"Host": _authority(address), "Accept-Encoding": "identity", "User-Agent": "sluice"},
-            extensions={"sni_hostname": address.host},
-        )
+        request = request_to(client, "GET", address, host)
         try:
             async with client:
                 answer = await client.send(request, stream=True)
@@ -59,10 +52,10 @@ async def read_web(address: Address, settings: Settings, organisation: str) -> A
     raise invalid(f"{address.shown} leads on more than {_REDIRECTS} times")
 
 
-async def _checked_host(address: Address, private: bool) -> str:
+async def _checked_host(lookups: Lookups, address: Address, organisation: str, private: bool) -> str:
     """The network address to connect to."""
     try:
-        return await network_address(address.host, address.port, allow_private=private)
+        return await lookups.network_address(address, organisation, allow_private=private)
     except HostNotFoundError as error:
         raise unavailable(str(error)) from error
     except PrivateAddressError as error:
@@ -82,15 +75,6 @@ def _require_file(answer: httpx2.Response, address: Address, most_bytes: int) ->
 def too_large(address: Address, most_bytes: int) -> ApiError:
     """413: the file has more bytes than one may have."""
     return ApiError(413, f"{address.shown} has more than {most_bytes:,} bytes (SLUICE_SOURCE_BYTES)")
-
-
-def _target(address: Address) -> str:
-    return f"{address.path}?{address.query}" if address.query else address.path
-
-
-def _authority(address: Address) -> str:
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return host if address.port == 443 else f"{host}:{address.port}"
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:

@@ -42,7 +42,7 @@ def commanding(action: str) -> Handler:
         job, parts = await visible_job(request), services(request)
         wait = wait_seconds(request)
         body = body_as(await short_body(request), Reason, "fields: reason, keep_rows, resume_at, force, partial")
-        with parts.waiting.granted(caller(request).whose, wait) as seconds:
+        with parts.waiting.granted(caller(request).bucket, wait) as seconds:
             job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, seconds))
             if wait is None:
                 return job_answer(parts, job, 202)

@@ -30,7 +30,7 @@ async def act_on_jobs(request: Request) -> Response:
     await caught_up(parts)
     wait = wait_seconds(request)
     asked = body_as(await short_body(request), ManyRequest, _FIELDS)
-    with parts.waiting.granted(asking.whose, wait) as seconds:
+    with parts.waiting.granted(asking.bucket, wait) as seconds:
         answer = await act_on_many(parts, asking, asked, seconds)
     return json_answer(answer, 202 if answer.under_way or answer.unanswered else 200)
 

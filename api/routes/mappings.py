@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from api.errors import ApiError, invalid
 from api.jobs.creation.job_request import body_as
@@ -13,7 +15,7 @@ from api.mappings import no_such_mapping
 from api.models.mappings import MappingBody, MappingList, MappingView
 from api.web.bodies import short_body
 from api.web.responses import json_answer
-from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
+from api.web.routing import JSON, Answer, Body, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, services
 from control.creation.admission import is_organisation
 from runtime.clock import now_ms
@@ -32,8 +34,19 @@ _SILENT: Final = unavailable("Elasticsearch does not answer")
 async def list_mappings(request: Request) -> Response:
     """The mappings of an organisation."""
     whose = _organisation(request)
-    mine = caller(request).may_see(whose)
-    return json_answer(MappingList(mappings=await services(request).mappings.listed([whose]) if mine else []))
+    if not caller(request).may_see(whose):
+        return json_answer(MappingList(mappings=[]))
+    pages = services(request).mappings.listed(whose)
+    # The first page is fetched before the answer begins, so that a failure can still become an error status.
+    return StreamingResponse(_list(await anext(pages), pages), media_type=JSON)
+
+
+async def _list(first: list[MappingView], rest: AsyncIterator[list[MappingView]]) -> AsyncIterator[bytes]:
+    """A `MappingList` in JSON, in pieces."""
+    yield b'{"mappings":[' + b",".join(map(msgspec.json.encode, first))
+    async for page in rest:
+        yield b"".join(b"," + msgspec.json.encode(mapping) for mapping in page)
+    yield b"]}"
 
 
 async def get_mapping(request: Request) -> Response:

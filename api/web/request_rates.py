@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from api.principals.caller import Bucket
+
 _SAVED_SECONDS: Final = 2.0
 _MOST: Final = 10_000
 """Callers whose buckets are kept, at most; the quietest is forgotten first, and has a full bucket again."""
@@ -18,10 +20,10 @@ class RequestRates:
     """The buckets of one process."""
 
     clock: Callable[[], float] = time.monotonic
-    _buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
-    """Caller -> its tokens, and when they were counted."""
+    _buckets: OrderedDict[Bucket, tuple[float, float]] = field(default_factory=OrderedDict)
+    """Bucket -> its tokens, and when they were counted."""
 
-    def wait_seconds(self, whose: str, rate: float) -> float:
+    def wait_seconds(self, whose: Bucket, rate: float) -> float:
         """Take in a request; 0: it may be served, else the seconds after which the next one may be."""
         now = self.clock()
         most = max(1.0, rate * _SAVED_SECONDS)

@@ -8,12 +8,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from elasticsearch import AsyncElasticsearch
 from starlette.requests import Request
 
+from api.elastic.documents import Documents
 from api.errors import ApiError, no_such_job, unavailable
 from api.locks import NamedLocks
 from api.mappings import Mappings
+from api.outgoing.lookups import Lookups
 from api.principals.audit import Audit
 from api.principals.store import PrincipalStore
 from api.readmodel.command_log import CommandLog
@@ -27,7 +28,6 @@ from api.readmodel.metrics import Metrics
 from api.remote.fetching import Fetches
 from api.uploads.file_readers import FileReaders
 from api.web.auth import Authenticator, Caller
-from api.web.readiness import elasticsearch_state
 from api.web.request_rates import RequestRates
 from api.web.waiting_requests import WaitingRequests
 from api.webhooks.managing import Asking, require_notify
@@ -53,7 +53,7 @@ class Services:
     live: JobFeed
     commands: CommandLog
     history: HistoryReader
-    elasticsearch: AsyncElasticsearch
+    documents: Documents
     storage: Storage
     metrics: Metrics
     principals: PrincipalStore
@@ -65,7 +65,7 @@ class Services:
     """None: the number of workers is not known."""
     creating: NamedLocks = field(default_factory=NamedLocks)
     """The lock of a job's id is held while a request makes that job."""
-    fetches: Fetches = field(default_factory=Fetches)
+    lookups: Lookups = field(default_factory=Lookups)
     files: FileReaders = field(default_factory=FileReaders)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """A request that goes through all jobs holds it: one at a time leaves the event loop free for other requests."""
@@ -75,20 +75,22 @@ class Services:
     reading_history: asyncio.Lock = field(default_factory=asyncio.Lock)
     catch_up_seconds: float = 5.0
     """How long a request waits for a view that is not complete yet."""
+    fetches: Fetches = field(init=False)
     waiting: WaitingRequests = field(init=False)
     elasticsearch_state: CachedValue[str] = field(init=False)
     mappings: Mappings = field(init=False)
     views: EncodedViews = field(init=False)
 
     def __post_init__(self) -> None:
+        self.fetches = Fetches(self.lookups)
         self.waiting = WaitingRequests(max(1, self.settings.api_connections // _WAITING_SHARE))
         self.views = EncodedViews(self.view)
-        self.mappings = Mappings(self.elasticsearch, self.settings.prefix)
-        self.elasticsearch_state = CachedValue(lambda: elasticsearch_state(self.elasticsearch))
+        self.mappings = Mappings(self.documents, self.settings.prefix)
+        self.elasticsearch_state = CachedValue(self.documents.state)
 
     async def notified(self, options: Options, organisation: str) -> None:
-        """Require that a job can tell those whom its options name. Raises ApiError 400."""
-        await require_notify(self.webhooks, options, organisation, self.settings)
+        """Require that a job can tell those whom its options name. Raises ApiError 400 or 503."""
+        await require_notify(self.webhooks, self.lookups, options, organisation, self.settings)
 
     @property
     def view(self) -> JobIndex:
@@ -111,11 +113,11 @@ def caller(request: Request) -> Caller:
 def asking_of(request: Request) -> Asking:
     """Who asks, and what it may be, for what is done about webhooks."""
     parts = services(request)
-    return Asking(caller(request), address_of(request), parts.settings, parts.catalog, parts.audit)
+    return Asking(caller(request), address_of(request), parts.settings, parts.catalog, parts.audit, parts.lookups)
 
 
 def count_request(parts: Services, user: Caller) -> None:
-    """Count a request. Those of an organisation's callers share its rate; a caller that may act for all has its own.
+    """Count a request, in the bucket of its caller.
 
     Raises:
         ApiError: 429, requests come too fast.
@@ -125,7 +127,7 @@ def count_request(parts: Services, user: Caller) -> None:
     rate = (
         quotas.default.requests_per_second if everywhere else quotas.widest("requests_per_second", user.organisations)
     )
-    wait = parts.rates.wait_seconds(user.whose, rate)
+    wait = parts.rates.wait_seconds(user.bucket, rate)
     if wait > 0:
         problem = exceeded("requests_per_second", "" if everywhere else user.scope, rate, "requests come too fast")
         raise ApiError(problem.code, problem.message, problem.details, {"Retry-After": str(math.ceil(wait))})

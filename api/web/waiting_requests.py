@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from api.principals.caller import Bucket
+
 
 class WaitingRequests:
     """The requests of one process that wait now, `most` at once: one more of the same callers may wait only while there
@@ -13,10 +15,10 @@ class WaitingRequests:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._waiting: Counter[str] = Counter()
+        self._waiting: Counter[Bucket] = Counter()
 
     @contextmanager
-    def granted(self, whose: str, seconds: float | None) -> Iterator[float]:
+    def granted(self, whose: Bucket, seconds: float | None) -> Iterator[float]:
         """How many seconds a request may wait, while the context is open: those that it asks for, or none."""
         left = self._most - self._waiting.total()
         if not seconds or self._waiting[whose] >= left:

@@ -160,7 +160,9 @@ class Deliverer:
             return given_up(delivery, now, "the webhook is off: its receiver answered 410")
         if not self._owns():
             raise NotOwnerError
-        message = Message(url, delivery.event_id, delivery.body.encode(), secrets_of(webhook, now))
+        message = Message(
+            webhook.organisation, url, delivery.event_id, delivery.body.encode(), secrets_of(webhook, now)
+        )
         outcome = await self._posted(receiver, message, now)
         now = self._clock.now_ms()
         after = after_attempt(delivery, outcome, now, self._fraction(), self._patience_ms)

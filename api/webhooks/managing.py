@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused
+from api.outgoing.lookups import HostNotFoundError, Lookups, PrivateAddressError
 from api.principals.audit import Audit
 from api.principals.caller import Caller
 from api.webhooks.intake import webhook_for_addresses
@@ -25,11 +26,11 @@ from api.webhooks.store import WebhookStore
 from api.webhooks.views import delivery_view, webhook_made, webhook_view
 from control.creation.admission import Catalog, is_organisation
 from control.creation.quotas import room_problem
-from control.webhooks.rules import ADDRESSES, address_problem, is_address, name_problem, notify_problem
+from control.webhooks.rules import ADDRESSES, SETTING, is_address, name_problem, notify_problem, receiver_address
 from control.webhooks.schedule import DAY_MS, anew
 from control.webhooks.signing import id_for_addresses, id_of_form, new_secret, new_webhook_id
+from runtime.addresses import AddressError
 from runtime.clock import now_ms
-from runtime.network import HostNotFoundError, PrivateAddressError, network_address
 from runtime.settings import Settings
 from schemas.job import Options
 from schemas.messages.webhooks import DeliveryStatus, Webhook
@@ -49,6 +50,7 @@ class Asking:
     settings: Settings
     catalog: Catalog
     audit: Audit
+    lookups: Lookups
 
 
 def webhooks_of(store: WebhookStore, caller: Caller, organisation: str | None) -> WebhookList:
@@ -81,7 +83,7 @@ async def make_webhook(
 
     Raises:
         ApiError: 400, there can be no such webhook; 403, the organisation is not the caller's; 409, its name is taken,
-            or the form has made one; 429, there are too many; 503, Kafka does not answer.
+            or the form has made one; 429, there are too many; 503, Kafka does not answer, or as `require_receiver`.
     """
     organisation = _organisation(body, asking.caller)
     webhook_id = id_of_form(organisation, once) if once is not None else new_webhook_id(secrets.token_bytes)
@@ -90,7 +92,7 @@ async def make_webhook(
             if operation not in asking.catalog.operations:
                 known = ", ".join(sorted(asking.catalog.operations))
                 raise invalid(f"operation {operation[:80]!r} is not known; use some of {known}")
-        await require_receiver(body.url, asking.settings)
+        await require_receiver(asking.lookups, body.url, organisation, asking.settings)
     async with store.making.alone((organisation,)):
         webhook = _new_webhook(store, asking, body, organisation, webhook_id)
         if webhook.url is not None:
@@ -151,33 +153,31 @@ async def redeliver(store: WebhookStore, webhook: Webhook, event_id: str | None)
     return Redelivered(deliveries=len(wanted))
 
 
-async def require_receiver(url: str, settings: Settings) -> None:
-    """Require that something may be sent to an address. Each request asks again: names may lead elsewhere by then.
+async def require_receiver(lookups: Lookups, url: str, organisation: str, settings: Settings) -> str:
+    """The host of an address that something may be sent to. Each request asks again: names may lead elsewhere by then.
 
     Raises:
-        ApiError: 400, it may not.
+        ApiError: 400, nothing may be sent there; 503, too many names are looked up.
     """
-    problem = address_problem(url, settings.webhook_allow_private)
-    if problem is not None:
-        raise invalid(problem)
-    parts = urlsplit(url)
+    allowed = settings.webhook_allow_private
     try:
-        await network_address(
-            parts.hostname or "",
-            parts.port or (443 if parts.scheme == "https" else 80),
-            allow_private=settings.webhook_allow_private,
-        )
+        address = receiver_address(url, allowed)
+        with suppress(HostNotFoundError):  # it may be found by the time of the first delivery; a test tells
+            await lookups.network_address(address, organisation, allow_private=allowed)
+    except AddressError as error:
+        raise invalid(str(error)) from error
     except PrivateAddressError as error:
-        raise invalid(f"{error} (see SLUICE_WEBHOOK_ALLOW_PRIVATE)") from error
-    except HostNotFoundError:
-        return  # it may be found by the time that there is something to deliver; a test tells
+        raise invalid(f"{error} (see {SETTING})") from error
+    return address.host
 
 
-async def require_notify(store: WebhookStore, options: Options, organisation: str, settings: Settings) -> None:
+async def require_notify(
+    store: WebhookStore, lookups: Lookups, options: Options, organisation: str, settings: Settings
+) -> None:
     """Require that a job can tell those whom its options name.
 
     Raises:
-        ApiError: 400, there is no such webhook, or nothing may be sent to the address.
+        ApiError: 400, there is no such webhook, or nothing may be sent to the address; 503 as `require_receiver`.
     """
     named, problem = options.notify, notify_problem(options)
     if problem is not None:
@@ -185,7 +185,7 @@ async def require_notify(store: WebhookStore, options: Options, organisation: st
     if named is None:
         return
     if is_address(named):
-        await require_receiver(named, settings)
+        await require_receiver(lookups, named, organisation, settings)
         return
     await store.caught_up()
     if store.webhooks.named(organisation, named) is None:
@@ -215,7 +215,7 @@ def _new_webhook(
     else:
         webhook = Webhook(
             id=webhook_id,
-            name=_name(body, body.url, own),
+            name=_name(body, receiver_address(body.url, asking.settings.webhook_allow_private).host, own),
             organisation=organisation,
             url=body.url,
             states=tuple(dict.fromkeys(body.states)),
@@ -244,7 +244,7 @@ def _for_addresses(body: WebhookRequest, organisation: str, own: Collection[Webh
     return webhook_for_addresses(organisation, by, now_ms())
 
 
-def _name(body: WebhookRequest, url: str, own: Collection[Webhook]) -> str:
+def _name(body: WebhookRequest, host: str, own: Collection[Webhook]) -> str:
     taken = {webhook.name for webhook in own} | {ADDRESSES}
     if body.name is not None:
         problem = name_problem(body.name)
@@ -253,7 +253,7 @@ def _name(body: WebhookRequest, url: str, own: Collection[Webhook]) -> str:
         if body.name in taken:
             raise ApiError(409, f"there is a webhook {body.name!r} already; use another name, or delete it first")
         return body.name
-    plain = "".join(sign if sign.isalnum() or sign in ".-" else "-" for sign in urlsplit(url).hostname or "")
+    plain = "".join(sign if sign.isalnum() or sign in ".-" else "-" for sign in host)
     plain = plain.strip(".-")[:56] or "webhook"
     names = (plain if number == 1 else f"{plain}-{number}" for number in range(1, len(taken) + 2))
     return next(name for name in names if name not in taken)

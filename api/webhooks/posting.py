@@ -6,19 +6,19 @@ import asyncio
 import ssl
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx2
 
+from api.errors import ApiError
+from api.outgoing.lookups import HostNotFoundError, Lookups, PrivateAddressError
+from api.outgoing.requests import request_to
 from control.webhooks.events import CONTENT_TYPE
-from control.webhooks.rules import SETTING, address_problem
+from control.webhooks.rules import SETTING, receiver_address
 from control.webhooks.schedule import Outcome
 from control.webhooks.signing import signed_headers
-from runtime.network import HostNotFoundError, PrivateAddressError, network_address
+from runtime.addresses import AddressError
 from runtime.settings import Settings
-from runtime.version import VERSION
 
-_PORTS: Final = {"https": 443, "http": 80}
 _MOST_ANSWER: Final = 16 * 1024
 """Bytes of an answer's body that are read, so that its connection can serve again; nothing is made of them."""
 _MOST_RETRY_AFTER: Final = 24 * 3600
@@ -28,6 +28,7 @@ _MOST_RETRY_AFTER: Final = 24 * 3600
 class Message:
     """What a receiver is sent."""
 
+    organisation: str
     url: str
     event_id: str
     body: bytes
@@ -37,8 +38,9 @@ class Message:
 class Connections:
     """The connections to one receiver. They are not shared: each was made to the host of its own address."""
 
-    def __init__(self, settings: Settings, context: ssl.SSLContext) -> None:
+    def __init__(self, settings: Settings, context: ssl.SSLContext, lookups: Lookups) -> None:
         self._settings = settings
+        self._lookups = lookups
         self._client = httpx2.AsyncClient(
             verify=context,
             trust_env=False,
@@ -55,7 +57,7 @@ class Connections:
                 return await self._post(message, at_ms)
         except TimeoutError:
             return Outcome(None, f"the receiver has not answered within {seconds:g} s")
-        except HostNotFoundError as error:
+        except (HostNotFoundError, ApiError) as error:
             return Outcome(None, str(error))
         except PrivateAddressError as error:
             return Outcome(None, f"{error} (see {SETTING})")
@@ -64,27 +66,17 @@ class Connections:
 
     async def _post(self, message: Message, at_ms: int) -> Outcome:
         allowed = self._settings.webhook_allow_private
-        problem = address_problem(message.url, allowed)
-        if problem is not None:
-            return Outcome(None, problem)
-        parts = urlsplit(message.url)
-        host, port = (parts.hostname or "").lower(), parts.port or _PORTS[parts.scheme]
+        try:
+            address = receiver_address(message.url, allowed)
+        except AddressError as error:
+            return Outcome(None, str(error))
         # The name is resolved here, and the connection is made to the address that was looked at.
-        address = await network_address(host, port, allow_private=allowed)
-        path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-        request = self._client.build_request(
-            "POST",
-            httpx2.URL(scheme=parts.scheme, host=address, port=port, raw_path=path.encode("ascii")),
-            content=message.body,
-            headers={
-                "Host": _authority(host, port, parts.scheme),
-                "Content-Type": CONTENT_TYPE,
-                "User-Agent": f"sluice/{VERSION}",
-                "Accept-Encoding": "identity",
-                **signed_headers(message.secrets, message.event_id, at_ms // 1000, message.body),
-            },
-            extensions={"sni_hostname": host},
+        network = await self._lookups.network_address(
+            address, message.organisation, allow_private=allowed, patient=True
         )
+        signed = signed_headers(message.secrets, message.event_id, at_ms // 1000, message.body)
+        headers = {"Content-Type": CONTENT_TYPE, **signed}
+        request = request_to(self._client, "POST", address, network, headers, message.body)
         answer = await self._client.send(request, stream=True)
         try:
             await _read_away(answer)
@@ -129,11 +121,6 @@ def _outcome(answer: httpx2.Response) -> Outcome:
 def _retry_after_ms(text: str) -> int:
     fits = text.isascii() and text.isdigit() and len(text) < 9
     return min(int(text), _MOST_RETRY_AFTER) * 1000 if fits else 0
-
-
-def _authority(host: str, port: int, scheme: str) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return name if port == _PORTS[scheme] else f"{name}:{port}"
 
 
 def _reason(error: Exception) -> str:

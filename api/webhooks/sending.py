@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from api.outgoing.lookups import Lookups
 from api.readmodel.follower import Follower
 from api.readmodel.table_feed import decoder
 from api.webhooks.delivering import Deliverer
@@ -19,9 +20,9 @@ from control.webhooks.registry import read_delivery, read_webhook
 from runtime.settings import Settings
 
 
-def connections_by(settings: Settings) -> Callable[[], Connections]:
+def connections_by(settings: Settings, lookups: Lookups) -> Callable[[], Connections]:
     """A function that makes the connections to a receiver."""
-    return partial(Connections, settings, tls_context(settings))
+    return partial(Connections, settings, tls_context(settings), lookups)
 
 
 def patience_ms(settings: Settings) -> int:

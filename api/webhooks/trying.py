@@ -43,7 +43,8 @@ class Trials:
             now, begun = now_ms(), time.monotonic()
             event_id = f"test-{secrets.token_hex(8)}"
             body = check_event(event_id, now, webhook.organisation, self._source)
-            outcome = await connections.post(Message(webhook.url, event_id, body, secrets_of(webhook, now)), now)
+            message = Message(webhook.organisation, webhook.url, event_id, body, secrets_of(webhook, now))
+            outcome = await connections.post(message, now)
             seconds = time.monotonic() - begun
         finally:
             self._running.discard(webhook.organisation)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
+from api.elastic.documents import Documents
 from api.glance.error_groups import error_groups
 from api.glance.models import ErrorGroups
 from api.jobs.reading.row_errors import error_page
@@ -280,10 +281,11 @@ def test_groups_of_row_errors_are_those_that_are_left_and_hold_reasons_of_any_le
 
     async def found() -> tuple[ErrorGroups, ErrorGroups, RowErrorPage]:
         async with async_elasticsearch(jobs.cluster.settings) as client:
+            documents = Documents(client)
             return (
-                await error_groups(client, index, odd, 10),
-                await error_groups(client, index, odd, 10, most=1),
-                await error_page(client, index, odd, 10, None, like=4),
+                await error_groups(documents, index, odd, 10),
+                await error_groups(documents, index, odd, 10, most=1),
+                await error_page(documents, index, odd, 10, None, like=4),
             )
 
     every, one, like = asyncio.run(found())

@@ -19,7 +19,7 @@ from api.jobs.creation.job_query import request_in_query
 from api.jobs.creation.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
 from api.models.requests import Elsewhere, JobRequest
 from api.readmodel.command_log import submit
-from api.remote.addresses import allowed_address, parsed
+from api.remote.addresses import allowed_address, file_name, job_address
 from api.uploads.allowance import Allowance
 from api.uploads.conversion import plain
 from api.uploads.import_folders import allowed_path, digest_of, folders_for, size_of, unchanged
@@ -144,10 +144,10 @@ async def _receive_url(
     """
     parts = services(request)
     settings = parts.settings
-    address = parsed(url)
+    address = job_address(url)
     if asked.file is not None:
         raise invalid("a job reads its rows from one place: leave out file, or source")
-    upload.begin(address.name, url=address.shown)
+    upload.begin(file_name(address), url=address.shown)
     command = admission.command(replace(asked, source=None), upload.source())
     address = allowed_address(url, settings.source_prefixes, command.organisation)
     made = admission.made

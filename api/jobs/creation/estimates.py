@@ -7,13 +7,10 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from elasticsearch import ApiError as ElasticsearchError
-from elasticsearch import AsyncElasticsearch, NotFoundError, TransportError
-
+from api.elastic.documents import Documents
 from api.errors import ApiError, invalid, unavailable
 from api.jobs.creation.job_request import Admission
 from api.models.requests import Estimate, JobRequest
-from api.web.answer_limit import AnswerTooLongError
 from api.web.services import Services
 from control.creation.exports import confirmation_words, far_larger
 from runtime.text.formatting import size as size_words
@@ -26,6 +23,7 @@ from schemas.messages.commands import CreateJob
 _SAMPLES: Final = (200, 5)
 """Rows that the size is estimated from; fewer where they are long."""
 _SECONDS: Final = 5.0
+_WHAT: Final = "the rows of a dataset are"
 
 
 async def estimate_of(parts: Services, admission: Admission, asked: JobRequest) -> Estimate:
@@ -46,9 +44,8 @@ async def export_rows(parts: Services, command: CreateJob) -> int | None:
         return None
     index, query = _range(parts, command)
     try:
-        answer = await parts.elasticsearch.count(index=index, query=query, ignore_unavailable=True)
-        return int(answer["count"])
-    except (ElasticsearchError, TransportError, LookupError, TypeError, ValueError):
+        return await parts.documents.count(_WHAT, index, query)
+    except ApiError:
         return None
 
 
@@ -90,9 +87,8 @@ def _range(parts: Services, command: CreateJob) -> tuple[str, dict[str, Any]]:
 async def _estimate(parts: Services, command: CreateJob) -> Estimate:
     dataset = parts.catalog.datasets[command.dataset]
     index, query = _range(parts, command)
-    client = parts.elasticsearch.options(request_timeout=_SECONDS, max_retries=0, retry_on_timeout=False)
-    rows, sample = await _asked(_counted(client, index, query, dataset.columns))
-    recorded = await _asked(_largest_recorded(client, index_name(parts.settings.prefix, "jobs"), command))
+    rows, sample = await _counted(parts.documents, index, query, dataset.columns)
+    recorded = await _largest_recorded(parts.documents, index_name(parts.settings.prefix, "jobs"), command)
     known = [found for job in parts.view.jobs.values() if (found := _exported(job, command))]
     largest = max([*known, *([recorded] if recorded else [])], default=None)
     header = len(_line(dataset.columns))
@@ -116,23 +112,29 @@ def _exported(job: Job, command: CreateJob) -> int:
 
 
 async def _counted(
-    client: AsyncElasticsearch, index: str, query: Mapping[str, Any], columns: Sequence[str]
+    documents: Documents, index: str, query: Mapping[str, Any], columns: Sequence[str]
 ) -> tuple[int, list[bytes]]:
-    """The number of rows, and some of them as lines of the file."""
-    for size in _SAMPLES:
-        try:
-            found = await client.search(
-                index=index, query=query, size=size, sort="_doc", track_total_hits=True, source_includes=list(columns)
-            )
-        except AnswerTooLongError:
-            continue
-        hits = found["hits"]
-        lines = [_line([_cell(hit["_source"].get(name)) for name in columns]) for hit in hits["hits"]]
-        return int(hits["total"]["value"]), lines
-    raise unavailable("the rows are too long for an estimate; start the export without one")
+    """The number of rows, and some of them as lines of the file.
+
+    Raises:
+        ApiError: 503, Elasticsearch does not answer, or there is no index.
+    """
+    rest = {
+        "query": query,
+        "sort": "_doc",
+        "track_total_hits": True,
+        "source_includes": list(columns),
+        "ignore_unavailable": False,
+    }
+    found = await documents.search(_WHAT, index, *({**rest, "size": size} for size in _SAMPLES), seconds=_SECONDS)
+    if found is None:
+        raise unavailable("the dataset has no index yet; start the stack, or python -m runtime.provision")
+    hits = found["hits"]
+    lines = [_line([_cell(hit["_source"].get(name)) for name in columns]) for hit in hits["hits"]]
+    return int(hits["total"]["value"]), lines
 
 
-async def _largest_recorded(client: AsyncElasticsearch, index: str, command: CreateJob) -> int:
+async def _largest_recorded(documents: Documents, index: str, command: CreateJob) -> int:
     """Rows of the largest export that the reports have: jobs leave the control table after a time, reports stay."""
     terms = {
         "operation": command.operation,
@@ -140,24 +142,13 @@ async def _largest_recorded(client: AsyncElasticsearch, index: str, command: Cre
         "dataset": command.dataset,
         "state": str(State.COMPLETED),
     }
-    found = await client.search(
-        index=index,
-        size=0,
-        query={"bool": {"filter": [{"term": {name: text}} for name, text in terms.items()]}},
-        aggs={"largest": {"max": {"field": "rows_applied"}}},
-        ignore_unavailable=True,
-    )
-    return int(found.get("aggregations", {}).get("largest", {}).get("value") or 0)
-
-
-async def _asked(asking: Any) -> Any:
-    """The answer of Elasticsearch. Raises ApiError 503 if it has none."""
-    try:
-        return await asking
-    except NotFoundError as error:
-        raise unavailable("the dataset has no index yet; start the stack, or python -m runtime.provision") from error
-    except (ElasticsearchError, TransportError) as error:
-        raise unavailable("Elasticsearch does not answer, so the rows can't be counted; try again later") from error
+    body = {
+        "query": {"bool": {"filter": [{"term": {name: text}} for name, text in terms.items()]}},
+        "size": 0,
+        "aggs": {"largest": {"max": {"field": "rows_applied"}}},
+    }
+    found = await documents.search("reports of jobs are", index, body, seconds=_SECONDS)
+    return int((found or {}).get("aggregations", {}).get("largest", {}).get("value") or 0)
 
 
 def _line(cells: Sequence[str]) -> bytes:

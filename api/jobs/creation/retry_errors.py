@@ -91,7 +91,7 @@ async def _check(request: Request, path: Path, job: Job, parts: Services) -> See
         ApiError: 400, they are not corrected rows of this job; 503, that can't be known now.
     """
     wrong = RowSet()
-    async for numbers in error_numbers(parts.elasticsearch, index_name(parts.settings.prefix, "errors"), job.id):
+    async for numbers in error_numbers(parts.documents, index_name(parts.settings.prefix, "errors"), job.id):
         for number in numbers:
             wrong.add(number)
     dataset = parts.catalog.datasets[job.dataset]

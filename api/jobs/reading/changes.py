@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, Final
 
-from elastic_transport import TransportError
-from elasticsearch import ApiError as ElasticsearchError
-
-from api.errors import ApiError, unavailable
+from api.elastic.documents import PAGE_BYTES
+from api.errors import ApiError
 from api.jobs.reading.row_errors import csv_lines
-from api.jobs.reading.row_pages import PAGE_BYTES, length, row_pages
+from api.jobs.reading.row_pages import length, row_pages
 from api.models.reports import ChangePage, Changes, ChangeView
 from api.readmodel.totals import applied_totals
 from api.web.services import Services
@@ -22,6 +20,7 @@ from schemas.job import Job
 SHOWN: Final = 50
 """Changes in a preview, at most."""
 _MOST_COLUMNS: Final = 1000
+_WHAT: Final = "changes are"
 
 
 async def changes_of(parts: Services, job: Job) -> Changes | None:
@@ -55,7 +54,7 @@ async def change_page(parts: Services, job: Job, limit: int, after: int | None) 
     _require_dry_run(job)
     changes: list[ChangeView] = []
     total, room = 0, PAGE_BYTES
-    async with aclosing(row_pages(parts.elasticsearch, _index(parts), job.id, after, limit)) as pages:
+    async with aclosing(row_pages(parts.documents, _WHAT, _index(parts), job.id, after, limit)) as pages:
         async for hits, found in pages:
             total = found
             changes += [_change(hit["_source"]) for hit in hits]
@@ -76,7 +75,7 @@ async def changes_csv(parts: Services, job: Job) -> AsyncIterator[bytes]:
     dataset = parts.catalog.datasets.get(job.dataset)
     key = list(dataset.primary_key) if dataset else []
     begun = False
-    async for hits, _ in row_pages(parts.elasticsearch, _index(parts), job.id):
+    async for hits, _ in row_pages(parts.documents, _WHAT, _index(parts), job.id):
         lines = [] if begun else [["sluice_row", "change", *key, "column", "before", "after"]]
         begun = True
         for hit in hits:
@@ -109,18 +108,13 @@ def _require_dry_run(job: Job) -> None:
 
 async def _columns(parts: Services, job: Job) -> dict[str, int]:
     """Field -> how many documents would have another value in it."""
-    try:
-        answer = await parts.elasticsearch.search(
-            index=_index(parts),
-            query={"term": {"job_id": job.id}},
-            size=0,
-            aggs={"columns": {"terms": {"field": "columns", "size": _MOST_COLUMNS}}},
-            ignore_unavailable=True,
-        )
-    except (TransportError, ElasticsearchError) as error:
-        text = f"changes are kept in Elasticsearch, which does not answer ({type(error).__name__}); try again"
-        raise unavailable(text) from error
-    buckets = answer["aggregations"]["columns"]["buckets"] if "aggregations" in answer else []
+    body = {
+        "query": {"term": {"job_id": job.id}},
+        "size": 0,
+        "aggs": {"columns": {"terms": {"field": "columns", "size": _MOST_COLUMNS}}},
+    }
+    answer = await parts.documents.search(_WHAT, _index(parts), body)
+    buckets = answer["aggregations"]["columns"]["buckets"] if answer and "aggregations" in answer else []
     return {bucket["key"]: int(bucket["doc_count"]) for bucket in buckets}
 
 

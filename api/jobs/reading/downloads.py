@@ -38,7 +38,7 @@ async def errors_csv(parts: Services, job: Job) -> Response:
     dataset = parts.catalog.datasets.get(job.dataset)
     columns = dataset.columns if dataset else ()
     index = index_name(parts.settings.prefix, "errors")
-    pages = csv_pages(parts.elasticsearch, index, job.id, columns, job.options.raw)
+    pages = csv_pages(parts.documents, index, job.id, columns, job.options.raw)
     return await _csv(job, "errors", pages)
 
 

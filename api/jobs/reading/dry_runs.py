@@ -35,9 +35,10 @@ async def preview_of(parts: Services, job: Job) -> Preview:
     if not job.options.dry_run:
         problem = f"job {job.id} is no dry run, so it has no preview: a job with dry_run (--dry-run) has one"
         raise ApiError(404, problem, {"state": job.state})
-    prefix, client = parts.settings.prefix, parts.elasticsearch
-    errors = await error_page(client, index_name(prefix, "errors"), job.id, SHOWN, None)
-    hits, _ = await anext(row_pages(client, index_name(prefix, "previews"), job.id, limit=SHOWN))
+    prefix, documents = parts.settings.prefix, parts.documents
+    errors = await error_page(documents, index_name(prefix, "errors"), job.id, SHOWN, None)
+    previews = row_pages(documents, "rows of dry runs are", index_name(prefix, "previews"), job.id, limit=SHOWN)
+    hits, _ = await anext(previews)
     totals = applied_totals(job, parts.view.lanes(job.id))
     return Preview(
         job_id=job.id,

@@ -97,7 +97,7 @@ async def errors_of(
 ) -> RowErrorPage:
     """A page of a job's row errors. Raises as `error_page`."""
     index = index_name(parts.settings.prefix, "errors")
-    return await error_page(parts.elasticsearch, index, job.id, limit, after, like)
+    return await error_page(parts.documents, index, job.id, limit, after, like)
 
 
 def dataset_view(dataset: Dataset) -> DatasetView:

@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from elasticsearch import AsyncElasticsearch
-
+from api.elastic.documents import PAGE_BYTES, Documents
 from api.errors import ApiError
-from api.jobs.reading.row_pages import PAGE_BYTES, Clause, length, row_pages, rows_of
+from api.jobs.reading.row_pages import WHAT, Clause, length, row_pages, row_query
 from api.models.reports import RowErrorPage, RowErrorView
 from schemas.descriptors.datasets import ERROR_COLUMNS
 from schemas.descriptors.formulas import guard, unguard
@@ -21,7 +20,7 @@ _NUMBERS_PAGE = 10_000
 
 
 async def error_page(
-    client: AsyncElasticsearch, index: str, job_id: str, limit: int, after: int | None, like: int | None = None
+    documents: Documents, index: str, job_id: str, limit: int, after: int | None, like: int | None = None
 ) -> RowErrorPage:
     """Row errors with a row number above `after`, by row number: `limit` of them, fewer if their rows are long.
 
@@ -30,10 +29,10 @@ async def error_page(
     Raises:
         ApiError: 503, Elasticsearch does not answer; 404, the row `like` is no row error (any more).
     """
-    only = [] if like is None else await _same_reason(client, index, job_id, like)
+    only = [] if like is None else await _same_reason(documents, index, job_id, like)
     errors: list[RowErrorView] = []
     total, room = 0, PAGE_BYTES
-    async with aclosing(row_pages(client, index, job_id, after, limit, only)) as pages:
+    async with aclosing(row_pages(documents, WHAT, index, job_id, after, limit, only)) as pages:
         async for hits, found in pages:
             total = found
             errors += [row_error(hit["_source"]) for hit in hits]
@@ -44,9 +43,11 @@ async def error_page(
     return RowErrorPage(job_id=job_id, total=total, errors=errors, next=errors[-1].row if more else None)
 
 
-async def _same_reason(client: AsyncElasticsearch, index: str, job_id: str, row: int) -> list[Clause]:
+async def _same_reason(documents: Documents, index: str, job_id: str, row: int) -> list[Clause]:
     """What row errors fit that have the column and the reason of this one. Raises as `error_page`."""
-    hits, _ = await rows_of(client, index, job_id, 1, None, only=[{"term": {"row": row}}])
+    body = {**row_query(job_id, [{"term": {"row": row}}]), "size": 1}
+    found = await documents.search(WHAT, index, body, fresh=True)
+    hits = found["hits"]["hits"] if found is not None else []
     if not hits:
         raise ApiError(404, f"row {row} is no row error of job {job_id} any more; list its row errors anew")
     error = row_error(hits[0]["_source"])
@@ -61,7 +62,7 @@ def _is(field: str, value: str | None) -> Clause:
 
 
 async def csv_pages(
-    client: AsyncElasticsearch, index: str, job_id: str, columns: Sequence[str], raw: bool = False
+    documents: Documents, index: str, job_id: str, columns: Sequence[str], raw: bool = False
 ) -> AsyncIterator[bytes]:
     """All row errors as CSV, a page at a time: the file's own columns in its order, then `ERROR_COLUMNS`.
 
@@ -73,7 +74,7 @@ async def csv_pages(
         ApiError: 503, Elasticsearch does not answer.
     """
     begun = False
-    async for hits, _ in row_pages(client, index, job_id):
+    async for hits, _ in row_pages(documents, WHAT, index, job_id):
         if not begun:
             begun = True
             named = hits[0]["_source"].get("columns", []) if hits else columns
@@ -118,10 +119,8 @@ def csv_lines(rows: Sequence[Sequence[str]]) -> bytes:
     return text.getvalue().encode(errors="replace")
 
 
-async def error_numbers(client: AsyncElasticsearch, index: str, job_id: str) -> AsyncIterator[list[int]]:
-    """The numbers of all rows that are row errors, in order, a page at a time. Raises as `rows_of`."""
-    after: int | None = None
-    while hits := (await rows_of(client, index, job_id, _NUMBERS_PAGE, after, source=False))[0]:
-        numbers = [int(hit["sort"][0]) for hit in hits]
-        yield numbers
-        after = numbers[-1]
+async def error_numbers(documents: Documents, index: str, job_id: str) -> AsyncIterator[list[int]]:
+    """The numbers of all rows that are row errors, in order, a page at a time. Raises ApiError 503."""
+    body = {**row_query(job_id), "source": False}
+    async for hits, _ in documents.pages(WHAT, index, body, first=_NUMBERS_PAGE, most=_NUMBERS_PAGE, fresh=True):
+        yield [int(hit["sort"][0]) for hit in hits]

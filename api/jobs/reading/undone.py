@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any, Final, Literal
 
-from elastic_transport import TransportError
-from elasticsearch import ApiError as ElasticsearchError
-from elasticsearch import NotFoundError
-
-from api.errors import ApiError, unavailable
+from api.errors import ApiError
 from api.jobs.reading.row_errors import csv_lines
 from api.models.reports import UndonePage, UndoneRow
 from api.readmodel.totals import applied_totals, undone_totals
@@ -19,8 +16,8 @@ from schemas.job import Job, State
 
 Bucket = Literal["restored", "kept", "failed"]
 BUCKETS: Final[tuple[Bucket, ...]] = ("restored", "kept", "failed")
-_BLOCKS: Final = 20
-"""Blocks of a rollback in one request to Elasticsearch."""
+_BLOCKS: Final = (5, 50)
+"""Blocks of a rollback in the first request to Elasticsearch, and in any: one has up to `SLUICE_BLOCK_ROWS` rows."""
 
 
 async def undone_page(
@@ -51,9 +48,11 @@ async def undone_page(
 async def undone_csv(parts: Services, job: Job, buckets: tuple[Bucket, ...]) -> AsyncIterator[bytes]:
     """The same as CSV, all of it. Raises as `undone_page`."""
     _require_list(job)
-    yield csv_lines([["sluice_row", "outcome", "document", "reason", "job"]])
-    async for rows in _rows(parts, job, buckets, 0):
-        yield csv_lines([[str(it.row), it.outcome, it.document or "", it.reason or "", it.job_id or ""] for it in rows])
+    lines = [["sluice_row", "outcome", "document", "reason", "job"]]
+    async for rows in _rows(parts, job, buckets, 0):  # the header goes out once the first rows are known
+        lines += [[str(it.row), it.outcome, it.document or "", it.reason or "", it.job_id or ""] for it in rows]
+        yield csv_lines(lines)
+        lines = []
 
 
 async def partial_problem(parts: Services, job: Job) -> str | None:
@@ -65,21 +64,17 @@ async def partial_problem(parts: Services, job: Job) -> str | None:
     applied, undone = applied_totals(job, parts.view.lanes(job.id)), undone_totals(job, parts.view.lanes(job.id))
     wrote = applied.rows_created + applied.rows_updated + applied.rows_deleted - undone.rows_restored
     index = index_name(parts.settings.prefix, "images")
+    body = {
+        "query": {"term": {"job_id": job.id}},
+        "size": 0,
+        "aggs": {"alone": {"value_count": {"field": "row"}}, "grouped": {"sum": {"field": "entries"}}},
+    }
     try:
-        await parts.elasticsearch.indices.refresh(index=index, ignore_unavailable=True)
-        found = await parts.elasticsearch.search(
-            index=index,
-            query={"term": {"job_id": job.id}},
-            size=0,
-            aggs={"alone": {"value_count": {"field": "row"}}, "grouped": {"sum": {"field": "entries"}}},
-            ignore_unavailable=True,
-        )
-        sums = found.get("aggregations", {})
-        kept = sum(int(sums.get(name, {}).get("value") or 0) for name in ("alone", "grouped"))
-    except NotFoundError:
-        kept = 0
-    except (TransportError, ElasticsearchError):
+        found = await parts.documents.search("before-images are", index, body, fresh=True)
+    except ApiError:
         return None
+    sums = (found or {}).get("aggregations", {})
+    kept = sum(int(sums.get(name, {}).get("value") or 0) for name in ("alone", "grouped"))
     if kept >= wrote:
         return None
     return (
@@ -91,35 +86,22 @@ async def partial_problem(parts: Services, job: Job) -> str | None:
 async def _rows(parts: Services, job: Job, buckets: tuple[Bucket, ...], after: int) -> AsyncIterator[list[UndoneRow]]:
     """The rows above `after`, some at a time."""
     index = index_name(parts.settings.prefix, "undone")
-    place: list[Any] | None = None
+    body = {
+        "query": {"bool": {"filter": [{"term": {"job_id": job.id}}, {"range": {"last_row": {"gt": after}}}]}},
+        "sort": [{"first_row": "asc"}, {"run": "asc"}],
+    }
+    first, most = _BLOCKS
     waiting: dict[int, UndoneRow] = {}
-    try:
-        await parts.elasticsearch.indices.refresh(index=index, ignore_unavailable=True)
-        while True:
-            answer = await parts.elasticsearch.search(
-                index=index,
-                query={"bool": {"filter": [{"term": {"job_id": job.id}}, {"range": {"last_row": {"gt": after}}}]}},
-                sort=[{"first_row": "asc"}, {"run": "asc"}],
-                size=_BLOCKS,
-                search_after=place,
-                ignore_unavailable=True,
-            )
-            hits = answer["hits"]["hits"]
+    blocks = parts.documents.pages("what a rollback did is", index, body, first=first, most=most, fresh=True)
+    async with aclosing(blocks) as pages:
+        async for hits, _ in pages:
             for hit in hits:
-                first = int(hit["sort"][0])
+                begins = int(hit["sort"][0])
                 # Later rounds of a rollback have the same ranges: a range is complete when the next one begins.
-                ready = [number for number in waiting if number < first]
+                ready = [number for number in waiting if number < begins]
                 yield [waiting.pop(number) for number in sorted(ready)]
                 _take(waiting, hit["_source"], job.run, buckets, after)
-            if len(hits) < _BLOCKS:
-                yield [waiting[number] for number in sorted(waiting)]
-                return
-            place = hits[-1]["sort"]
-    except (TransportError, ElasticsearchError) as error:
-        text = (
-            f"what a rollback did is kept in Elasticsearch, which does not answer ({type(error).__name__}); try again"
-        )
-        raise unavailable(text) from error
+    yield [waiting[number] for number in sorted(waiting)]
 
 
 def _take(

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook as Verifier
 
+from api.outgoing.lookups import Lookups
 from api.webhooks.posting import Message
 from api.webhooks.sending import connections_by
 from control.webhooks.events import check_event, job_event
@@ -44,9 +45,9 @@ def post(url: str, body: bytes = b'{"a": 1}', event_id: str = "e1", secret: str 
     values: dict[str, Any] = {"webhook_allow_private": True, "webhook_seconds": 5.0, **settings}
 
     async def once() -> Outcome:
-        connections = connections_by(Settings(**values))()
+        connections = connections_by(Settings(**values), Lookups())()
         try:
-            return await connections.post(Message(url, event_id, body, (secret,)), now_ms())
+            return await connections.post(Message("acme", url, event_id, body, (secret,)), now_ms())
         finally:
             await connections.close()
 

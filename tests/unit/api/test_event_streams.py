@@ -106,14 +106,14 @@ def test_places_to_wait_are_shared(most: int) -> None:
     with ExitStack() as held:
 
         def grant(whose: str) -> bool:
-            return held.enter_context(places.granted(whose, 5)) == 5
+            return held.enter_context(places.granted(("organisations", whose), 5)) == 5
 
         first = sum(grant("acme") for _ in range(2 * most))
         assert first == (most + 1) // 2
         for number in range(most):  # each newcomer finds one while there is one
             assert grant(f"o{number}") == (first + number < most)
         assert places._waiting.total() == most
-        with places.granted("acme", None) as seconds, places.granted("acme", 0) as none:
+        with places.granted(("caller", "x"), None) as seconds, places.granted(("caller", "x"), 0) as none:
             assert (seconds, none) == (0, 0)
     assert not places._waiting
 

@@ -15,6 +15,7 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from api.jobs.limits import CONNECTION_LIMITS
+from api.principals.caller import Caller
 from api.web.request_rates import RequestRates
 from csvfile.line_lengths import LineLengths
 from schemas.policies.quotas import LIMITS
@@ -184,10 +185,30 @@ def test_requests_that_come_too_fast_are_told_when_to_come_again(tmp_path: Path)
 def test_a_bucket_holds_the_requests_of_two_seconds() -> None:
     now = 0.0
     rates = RequestRates(lambda: now)
-    assert [rates.wait_seconds("a", 2) for _ in range(5)] == [0, 0, 0, 0, 0.5]
-    assert rates.wait_seconds("b", 2) == 0
+    ours, theirs = Caller("ada", frozenset({"a"})).bucket, Caller("ada", frozenset({"b"})).bucket
+    assert [rates.wait_seconds(ours, 2) for _ in range(5)] == [0, 0, 0, 0, 0.5]
+    assert rates.wait_seconds(theirs, 2) == 0
     now = 0.5
-    assert [rates.wait_seconds("a", 2), rates.wait_seconds("a", 2)] == [0, 0.5]
+    assert [rates.wait_seconds(ours, 2), rates.wait_seconds(ours, 2)] == [0, 0.5]
+
+
+def test_callers_share_a_bucket_with_their_organisations_and_with_no_name_that_is_the_same() -> None:
+    own = [
+        Caller("acme"),
+        *(Caller(name, None, vouched=how) for name in ("acme", "admin", "acme,globex") for how in ("key", "provider")),
+        *(Caller("acme", frozenset(names)) for names in (["acme"], ["globex"], ["acme", "globex"])),
+    ]
+    assert len({caller.bucket for caller in own}) == len(own)
+    assert Caller("ada", frozenset({"acme"})).bucket == Caller("bob", frozenset({"acme"}), vouched="key").bucket
+
+
+def test_an_admin_of_all_who_is_called_as_an_organisation_does_not_wait_for_it(tmp_path: Path) -> None:
+    app, log = stub(tmp_path, api_require_key=True, limits='{"requests_per_second": 0.5}')
+    with TestClient(app, raise_server_exceptions=False) as client:
+        theirs = {"X-API-Key": log.principals.key("viewer", "acme")}
+        assert [client.get("/v1/principal", headers=theirs).status_code for _ in "12"] == [200, 429]
+        admin = {"X-API-Key": log.principals.key("admin", name="acme")}
+        assert client.get("/v1/principal", headers=admin).status_code == 200
 
 
 def test_limits_are_shown_with_what_is_used(serve: Callable[..., Served]) -> None:

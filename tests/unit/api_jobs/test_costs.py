@@ -10,14 +10,15 @@ from typing import Any, cast
 import pytest
 from starlette.testclient import TestClient
 
+from api.elastic.answer_limit import AnswerTooLongError
+from api.elastic.documents import PAGE_BYTES, Documents
 from api.errors import ApiError, invalid
 from api.jobs.reading.row_errors import error_page
-from api.jobs.reading.row_pages import PAGE_BYTES, row_pages
+from api.jobs.reading.row_pages import WHAT, row_pages
 from api.pages.access.session import COOKIE, tokens_in
 from api.readmodel.event_loop import CachedValue, time_slices
 from api.uploads.import_folders import digest_of
 from api.uploads.multipart import MOST_PARTS, FormReader
-from api.web.answer_limit import AnswerTooLongError
 from tests.api_stub import stub
 
 
@@ -50,14 +51,15 @@ class LongRows:
         if len(numbers) * self.row_bytes > self.most:
             raise AnswerTooLongError
         self.longest = max(self.longest, len(numbers) * self.row_bytes)
-        hits = [{"_source": {"row": row, "columns": ["a"], "values": ["x" * self.row_bytes]}} for row in numbers]
+        value = "x" * self.row_bytes
+        hits = [{"_source": {"row": row, "columns": ["a"], "values": [value]}, "sort": [row]} for row in numbers]
         return {"hits": {"hits": hits, "total": {"value": self.rows}}}
 
 
 @pytest.mark.parametrize(("rows", "row_bytes"), [(300, 250_000), (5000, 100), (3, 10), (0, 0)])
 def test_pages_hold_every_row_once_and_few_bytes(rows: int, row_bytes: int) -> None:
     async def found() -> list[int]:
-        pages = row_pages(cast(Any, index), "errors", "j1")
+        pages = row_pages(Documents(cast(Any, index)), WHAT, "errors", "j1")
         return [hit["_source"]["row"] async for hits, _ in pages for hit in hits]
 
     index = LongRows(rows, row_bytes)
@@ -70,7 +72,8 @@ def test_a_page_of_long_rows_is_shorter_and_says_where_the_next_begins() -> None
         found: list[int] = []
         after: int | None = None
         while True:
-            page = await error_page(cast(Any, LongRows(60, 250_000)), "errors", "j1", 1000, after)
+            index = Documents(cast(Any, LongRows(60, 250_000)))
+            page = await error_page(index, "errors", "j1", 1000, after)
             assert sum(len(error.values[0]) for error in page.errors) < 5 * PAGE_BYTES
             found += [error.row for error in page.errors]
             if page.next is None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
+from api.elastic.documents import Documents
 from api.jobs.reading.undone import partial_problem
 from schemas.job import Job, LaneTotals, State
 from tests.control_world import world_in
@@ -31,7 +32,7 @@ def problem(job: Job) -> str | None:
     parts: Any = SimpleNamespace(
         view=SimpleNamespace(lanes=lambda _: ()),
         settings=SimpleNamespace(prefix="sluice"),
-        elasticsearch=KeepsNothing(),
+        documents=Documents(cast(Any, KeepsNothing())),
     )
     return asyncio.run(partial_problem(parts, job))
 

@@ -7,6 +7,7 @@ import csv
 import io
 from typing import Any, cast
 
+from api.elastic.documents import Documents
 from api.jobs.reading.row_errors import csv_pages
 from csvfile.header import read_header
 from runtime.datasets import load_datasets
@@ -31,7 +32,7 @@ class StubIndex:
     async def search(self, *, size: int, search_after: list[int] | None, **_: Any) -> Any:
         self.asked.append(search_after)
         after = search_after[0] if search_after else 0
-        found = [{"_source": document} for document in self.documents if document["row"] > after][:size]
+        found = [{"_source": one, "sort": [one["row"]]} for one in self.documents if one["row"] > after][:size]
         return {"hits": {"hits": found, "total": {"value": len(self.documents)}}}
 
 
@@ -48,7 +49,7 @@ def error(row: int, values: list[str] = VALUES, columns: list[str] = COLUMNS) ->
 
 def errors_csv(*documents: dict[str, Any], raw: bool = False) -> tuple[bytes, list[list[str]]]:
     async def whole() -> bytes:
-        pages = csv_pages(cast(Any, StubIndex(*documents)), "sluice-errors", "j1", PEOPLE.columns, raw)
+        pages = csv_pages(Documents(cast(Any, StubIndex(*documents))), "sluice-errors", "j1", PEOPLE.columns, raw)
         return b"".join([page async for page in pages])
 
     data = asyncio.run(whole())

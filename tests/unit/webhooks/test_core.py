@@ -19,9 +19,10 @@ from control.webhooks.events import KINDS, STOPS, check_event, event_id, job_eve
 from control.webhooks.health import health_of
 from control.webhooks.recipients import deliveries, takes
 from control.webhooks.registry import KEPT_DELIVERED, Deliveries, Webhooks, read_delivery, read_webhook
-from control.webhooks.rules import address_problem, name_problem, notify_problem
+from control.webhooks.rules import name_problem, notify_problem, receiver_address
 from control.webhooks.schedule import DAY_MS, LONGEST_MS, Outcome, after_attempt, anew, pause_ms
 from control.webhooks.signing import id_for_addresses, new_secret, new_webhook_id, secrets_of, signed_headers
+from runtime.addresses import AddressError
 from runtime.clock import now_ms
 from schemas.job import Job, LaneTotals, Options, Source, State
 from schemas.messages.codec import UndecodableError, encode
@@ -160,18 +161,20 @@ def test_ids_look_like_ids() -> None:
     ],
 )  # fmt: skip
 def test_an_address_that_is_refused(url: str) -> None:
-    assert address_problem(url, allow_private=False)
+    with pytest.raises(AddressError):
+        receiver_address(url, allow_private=False)
 
 
 @pytest.mark.parametrize("url", ["https://example.org", "https://example.org:8443/a/b?c=d", "https://8.8.8.8/"])
 def test_an_address_that_is_taken(url: str) -> None:
-    assert address_problem(url, allow_private=False) is None
+    assert receiver_address(url, allow_private=False).scheme == "https"
 
 
 def test_with_the_setting_private_addresses_and_http_are_taken() -> None:
     for url in ("http://127.0.0.1:9000/", "http://localhost/", "https://10.0.0.8/"):
-        assert address_problem(url, allow_private=True) is None
-    assert address_problem("ftp://10.0.0.8/", allow_private=True)
+        assert receiver_address(url, allow_private=True).host in url
+    with pytest.raises(AddressError):
+        receiver_address("ftp://10.0.0.8/", allow_private=True)
 
 
 @pytest.mark.parametrize("notify", ["ftp://x/", "http://", "two words", "-x", "addresses", "https://u:p@example.org"])

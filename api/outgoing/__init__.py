@@ -1,0 +1,1 @@
+"""Requests to hosts that callers name."""
