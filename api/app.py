@@ -48,6 +48,7 @@ from control.creation.admission import Catalog
 from control.creation.kinds import kinds
 from runtime.clients import async_elasticsearch, librdkafka_config
 from runtime.datasets import load_datasets
+from runtime.files.shared_folder import mark
 from runtime.files.storage import open_storage
 from runtime.process import CannotStartError, end
 from runtime.readiness import Readiness
@@ -92,6 +93,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
         kinds(settings.operations), load_datasets(settings.datasets_folder), settings.quotas, settings.seal_blocks
     )
     storage = open_storage(settings)
+    mark(settings.storage_root)
     live = JobFeed()
     metrics = Metrics(live.view, lambda: live.caught_up)
     webhook_metrics = WebhookMetrics(metrics.registry)

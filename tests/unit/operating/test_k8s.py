@@ -51,7 +51,7 @@ apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: sluice
 resources: [../prod]
-components: [../../components/s3, ../../components/datasets]
+components: [../../components/s3, ../../components/one-node, ../../components/datasets]
 """
 FROM_OPERATORS = {
     "sluice-cluster-ca-cert": "Strimzi",
@@ -300,13 +300,33 @@ def test_there_are_never_more_workers_than_partitions(rendered: dict[str, list[J
     assert "replicas" not in worker["spec"]
 
 
-def test_with_a_bucket_no_volume_is_written_by_several_nodes(rendered: dict[str, list[Json]]) -> None:
-    (claim,) = of_kind(rendered["everything"], "PersistentVolumeClaim")
-    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
-    for item in of_kind(rendered["everything"], "Deployment"):
-        has_it = any("persistentVolumeClaim" in volume for volume in pod_of(item)["spec"]["volumes"])
-        assert has_it == (role_of(item) != "sluice-worker")
-        assert ("affinity" in pod_of(item)["spec"]) == has_it
+def test_the_api_the_readers_and_the_workers_have_one_storage_folder(objects: list[Json]) -> None:
+    """Files go through it, and the keys that readers seal blocks with and workers open them with."""
+    (folder,) = re.findall(r"SLUICE_STORAGE=(\S+)", (ROOT / "Dockerfile").read_text("utf-8"))
+    roles = {role_of(item): item for item in of_kind(objects, "Deployment")}
+    assert roles.keys() == {"sluice-api", "sluice-ingest", "sluice-worker"}
+    for item in roles.values():
+        spec = pod_of(item)["spec"]
+        claims = {volume["name"]: volume.get("persistentVolumeClaim") for volume in spec["volumes"]}
+        mounts = {mount["mountPath"]: mount for mount in spec["containers"][0]["volumeMounts"]}
+        assert claims[mounts[folder]["name"]] == {"claimName": "sluice-storage"}, name(item)
+        assert not mounts[folder].keys() & {"subPath", "readOnly"}
+
+
+def test_a_volume_that_one_node_can_write_keeps_its_pods_to_this_node(rendered: dict[str, list[Json]]) -> None:
+    modes = {}
+    for overlay in ("prod", "everything"):  # `dev` is for a cluster of one node
+        objects = rendered[overlay]
+        (claim,) = of_kind(objects, "PersistentVolumeClaim")
+        (modes[overlay],) = claim["spec"]["accessModes"]
+        for item in of_kind(objects, "Deployment"):
+            near = pod_of(item)["spec"].get("affinity", {}).get("podAffinity", {})
+            terms = near.get("requiredDuringSchedulingIgnoredDuringExecution", [])
+            assert len(terms) == (modes[overlay] == "ReadWriteOnce"), name(item)
+            for term in terms:
+                assert term["topologyKey"] == "kubernetes.io/hostname"
+                assert all(selects(term["labelSelector"], labels_of(other)) for other in of_kind(objects, "Deployment"))
+    assert modes == {"prod": "ReadWriteMany", "everything": "ReadWriteOnce"}
 
 
 @pytest.mark.parametrize("overlay", ["dev", "prod"])
