@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from devstack.foreground.roles import ROLES
+from runtime.provision import arguments
 from runtime.settings import Settings
 from schemas.topics import topics
 from tests.crd_schema import custom_schemas, problems
@@ -338,6 +339,27 @@ def test_a_new_tag_makes_jobs_of_its_own(tree: Path, tmp_path: Path, overlay: st
     names = [{name(item) for item in of_kind(objects, "Job")} for objects in (before, after)]
     assert all(each.endswith(f"-{VERSION}") for each in names[0]) and all(each.endswith("-9.8.7") for each in names[1])
     assert all(container["image"].endswith("sluice:9.8.7") for item in own(after) for container in containers(item))
+
+
+@pytest.mark.parametrize("overlay", ["dev", "prod"])
+def test_the_documented_patch_has_migrate_add_partitions(tree: Path, tmp_path: Path, overlay: str) -> None:
+    guide = (ROOT / "docs" / "deploying.md").read_text("utf-8")
+    (patch,) = re.findall(r"### More partitions.*?```yaml\npatches:\n(.*?)```", guide, re.DOTALL)
+    folder = tmp_path / "k8s"
+    shutil.copytree(tree, folder)
+    file = folder / "overlays" / overlay / "kustomization.yaml"
+    text = file.read_text("utf-8")
+    file.write_text(
+        text.replace("patches:\n", f"patches:\n{patch}") if "\npatches:" in text else f"{text}patches:\n{patch}"
+    )
+    before, after = render(tree / "overlays" / overlay), render(folder / "overlays" / overlay)
+    changed = [item for old, item in zip(before, after, strict=True) if old != item]
+    (migrate,) = changed
+    (container,) = containers(migrate)
+    role, *options = container["args"]
+    assert role == "migrate"
+    asked = arguments().parse_args(options)
+    assert asked.partitions == 16 and f"SLUICE_TOPIC_PARTITIONS={asked.partitions}" in guide
 
 
 @pytest.mark.parametrize("overlay", ["dev", "prod"])
