@@ -76,7 +76,7 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     jobs = JobTable()
     known = catalog(config)
     storage = open_storage(config)
-    metrics = WorkerMetrics(lambda: readiness.ready)
+    metrics = WorkerMetrics(lambda: readiness.ready, known.operations)
     serve(config, metrics.registry, lambda: readiness.ready)
     await asyncio.to_thread(wait_for_shared_folder, config.storage_root, stopped.done)
     if stopped.done():
