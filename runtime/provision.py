@@ -37,7 +37,9 @@ def provision(settings: Settings) -> list[str]:
         DatasetError, RefusedError: trying again does not help.
     """
     load_datasets(settings.datasets_folder)  # before anything is made
-    return [*provision_topics(settings), *provision_indices(settings)]
+    # Processes begin once the topics are there: what they write has to find its index, with its mapping.
+    indices = provision_indices(settings)
+    return [*provision_topics(settings), *indices]
 
 
 def migrate(settings: Settings, partitions: int | None = None, rolled: str | None = None) -> int:
