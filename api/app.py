@@ -37,6 +37,7 @@ from api.web.access_log import AccessLog
 from api.web.answer_limit import LimitedNode
 from api.web.auth import Authenticator, admin_key
 from api.web.middleware import KnownHosts, UnexpectedErrors
+from api.web.readiness import ControlWatch
 from api.web.responses import on_api_error
 from api.web.routing import starlette_routes
 from api.web.services import Services
@@ -95,9 +96,10 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
     storage = open_storage(settings)
     mark(settings.storage_root)
     live = JobFeed()
-    metrics = Metrics(live.view, lambda: live.caught_up)
+    control = ControlWatch(live)
+    metrics = Metrics(live.view, lambda: control.works)
     webhook_metrics = WebhookMetrics(metrics.registry)
-    serve(settings, metrics.registry, lambda: live.caught_up)
+    serve(settings, metrics.registry, lambda: control.works)
     connections = connections_by(settings)
     # Made and thrown away: it reads the files of certificates, and refuses what does not fit.
     AdminClient({**librdkafka_config(settings), "log_level": 2})
@@ -155,6 +157,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             asyncio.create_task(clean_up(settings.storage_root)),
             asyncio.create_task(end_drafts(app.state.services)),
             asyncio.create_task(metrics.keep_fresh()),
+            asyncio.create_task(control.run(app.state.services.commands.answers)),
         ]
         try:
             yield
