@@ -332,6 +332,30 @@ def test_a_volume_that_one_node_can_write_keeps_its_pods_to_this_node(rendered: 
     assert modes == {"prod": "ReadWriteMany", "everything": "ReadWriteOnce"}
 
 
+MINIKUBE = {"cpu": 2.0, "memory": 4 * 2.0**30}
+"""The processors that minikube gives its node by default, and the memory that docs/deploying.md asks for."""
+KUBERNETES_OWN = {"cpu": 0.75, "memory": 0.3 * 2.0**30}
+"""What the pods of such a node's kube-system request: etcd, the API server, its controllers, the scheduler, CoreDNS."""
+
+
+def quantity(text: object) -> float:
+    """A quantity of Kubernetes as a number."""
+    number, unit = re.fullmatch(r"([\d.]+)(m|Ki|Mi|Gi)?", str(text)).groups()  # type: ignore[union-attr]
+    return float(number) * {None: 1, "m": 1e-3, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}[unit]
+
+
+@pytest.mark.parametrize("what", ["cpu", "memory"])
+def test_all_pods_of_the_trial_fit_a_small_node_also_during_a_rollout(
+    rendered: dict[str, list[Json]], what: str
+) -> None:
+    wanted = KUBERNETES_OWN[what]
+    for item in of_kind(rendered["dev"], *WORKLOADS):
+        pods = item["spec"].get("replicas", 1)
+        pods += item["spec"].get("strategy", {}).get("rollingUpdate", {}).get("maxSurge", 0)
+        wanted += pods * sum(quantity(container["resources"]["requests"][what]) for container in containers(item))
+    assert round(wanted, 3) <= MINIKUBE[what]
+
+
 @pytest.mark.parametrize("overlay", ["dev", "prod"])
 def test_a_new_tag_makes_jobs_of_its_own(tree: Path, tmp_path: Path, overlay: str) -> None:
     """A Job's pods can't be changed: applied under the same name, Kubernetes would refuse them."""
