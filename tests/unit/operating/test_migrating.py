@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from elasticsearch import ConnectionError as Unreachable
 
 import runtime.provision
+from runtime.migration.topics import _config_differences, wanted_topics
 from runtime.provision import migrate, provision
 from runtime.settings import Settings
+from schemas.topics import topics
 
 
 def test_processes_find_no_topic_before_the_indices_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +31,30 @@ def test_processes_find_no_topic_before_the_indices_are_there(monkeypatch: pytes
     monkeypatch.setattr(runtime.provision, "provision_indices", unreachable)
     done.clear()
     assert (migrate(Settings()), done) == (1, [])
+
+
+def test_no_topic_loses_records_by_its_size() -> None:
+    """Whatever the brokers' `log.retention.bytes` is: a paused job needs its blocks for as long as they are kept."""
+    for topic in topics("s", 8, replication=3):
+        if "delete" in topic.config["cleanup.policy"]:
+            assert topic.config["retention.bytes"] == "-1", topic.name
+
+
+def test_a_topic_that_its_broker_bounds_is_told() -> None:
+    class Admin:
+        def describe_configs(self, resources: list[Any]) -> dict[Any, Any]:
+            found = {topic.name: topic.config for topic in wanted_topics(Settings())}
+            return {one: Future({**found[one.name], "retention.bytes": str(2**30)}) for one in resources}
+
+    class Future:
+        def __init__(self, config: dict[str, str]) -> None:
+            self._config = config
+
+        def result(self) -> Any:
+            return {key: SimpleNamespace(value=value) for key, value in self._config.items()}
+
+    wanted = [topic for topic in wanted_topics(Settings()) if topic.config["cleanup.policy"] == "delete"]
+    admin: Any = Admin()
+    told = _config_differences(admin, wanted, Settings())
+    assert [line.split()[1] for line in told] == [topic.name for topic in wanted]
+    assert all("has retention.bytes=1073741824, expected -1: alter it" in line for line in told)
