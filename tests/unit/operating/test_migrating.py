@@ -9,10 +9,10 @@ import pytest
 from elasticsearch import ConnectionError as Unreachable
 
 import runtime.provision
-from runtime.migration.topics import _config_differences, wanted_topics
+from runtime.migration.topics import _config_differences, _is_ours_to_alter, wanted_topics
 from runtime.provision import migrate, provision
 from runtime.settings import Settings
-from schemas.topics import topics
+from schemas.topics import DAY_MS, topics
 
 
 def test_processes_find_no_topic_before_the_indices_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,3 +58,20 @@ def test_a_topic_that_its_broker_bounds_is_told() -> None:
     told = _config_differences(admin, wanted, Settings())
     assert [line.split()[1] for line in told] == [topic.name for topic in wanted]
     assert all("has retention.bytes=1073741824, expected -1: alter it" in line for line in told)
+
+
+KEPT = {"sluice.commands": {"command_retention_days": 7}, "sluice.job-events": {"history_retention_days": 7}}
+"""Topic -> the setting that says how long it keeps its records."""
+
+
+@pytest.mark.parametrize("upgrading", [True, False])
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("by_hand", ["-1", "1", str(90 * DAY_MS)])
+@pytest.mark.parametrize("topic", [topic.name for topic in topics("sluice", 1)])
+def test_a_retention_that_somebody_has_altered_stays_until_the_setting_is_given(
+    topic: str, by_hand: str, given: bool, upgrading: bool
+) -> None:
+    """Also one for ever, which versions up to 0.2 have made: these are known by the topic that they lack."""
+    settings = Settings(**KEPT.get(topic, {})) if given else Settings()  # type: ignore[arg-type]
+    ours = _is_ours_to_alter(settings, topic, "retention.ms", by_hand, upgrading)
+    assert ours == (topic in KEPT and (given or (upgrading and by_hand == "-1")))
