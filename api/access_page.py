@@ -10,7 +10,7 @@ from typing import Final, get_args
 from api.pages.routes import PAGES
 from api.routes.rest import ENDPOINTS
 from schemas.policies.principals import Role
-from schemas.policies.rights import READS, WRITES, User
+from schemas.policies.rights import DESCRIBES, ERASES, READS, WRITES, User
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "security.md"
 BEGIN: Final = "<!-- Made by `python -m api.access_page`: do not edit by hand. -->"
@@ -31,8 +31,11 @@ def rights() -> str:
     def names(some: Iterable[str]) -> str:
         return ", ".join(f"`{name}`" for name in some)
 
-    head = ("user", "reads", "writes")
-    rows = [(f"`{user}`", names(READS[user]), names(WRITES[user])) for user in get_args(User)]
+    head = ("user", "reads", "writes", "describes alone", "removes records from")
+    rows = [
+        (f"`{user}`", *(names(right.get(user, ())) for right in (READS, WRITES, DESCRIBES, ERASES)))
+        for user in get_args(User)
+    ]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows))
 
 

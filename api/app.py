@@ -40,6 +40,7 @@ from api.web.access import guarded
 from api.web.access_log import AccessLog
 from api.web.auth import Authenticator, admin_key
 from api.web.middleware import KnownHosts, UnexpectedErrors
+from api.web.readiness import ControlWatch
 from api.web.responses import on_api_error
 from api.web.routing import starlette_routes
 from api.web.services import Services
@@ -51,6 +52,7 @@ from control.creation.admission import Catalog
 from control.creation.kinds import kinds
 from runtime.clients import async_elasticsearch, librdkafka_config
 from runtime.datasets import load_datasets
+from runtime.files.shared_folder import mark
 from runtime.files.storage import open_storage
 from runtime.process import CannotStartError, end
 from runtime.readiness import Readiness
@@ -95,10 +97,12 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
         kinds(settings.operations), load_datasets(settings.datasets_folder), settings.quotas, settings.seal_blocks
     )
     storage = open_storage(settings)
+    mark(settings.storage_root)
     live = JobFeed()
-    metrics = Metrics(live.view, lambda: live.caught_up)
+    control = ControlWatch(live)
+    metrics = Metrics(live.view, lambda: control.works)
     webhook_metrics = WebhookMetrics(metrics.registry)
-    serve(settings, metrics.registry, lambda: live.caught_up)
+    serve(settings, metrics.registry, lambda: control.works)
     lookups = Lookups()
     connections = connections_by(settings, lookups)
     # Made and thrown away: it reads the files of certificates, and refuses what does not fit.
@@ -158,6 +162,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             asyncio.create_task(clean_up(settings.storage_root)),
             asyncio.create_task(end_drafts(app.state.services)),
             asyncio.create_task(metrics.keep_fresh()),
+            asyncio.create_task(control.run(app.state.services.commands.answers)),
         ]
         try:
             yield

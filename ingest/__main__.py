@@ -22,6 +22,7 @@ def work(config: Settings) -> int:
     from ingest.metrics import ReaderMetrics
     from ingest.reader import Reader
     from runtime.datasets import require_datasets
+    from runtime.files.shared_folder import wait_for_shared_folder
     from runtime.readiness import Readiness
     from runtime.telemetry.exporter import serve
 
@@ -36,6 +37,7 @@ def work(config: Settings) -> int:
     handle_signals(stopping)
     metrics = ReaderMetrics(lambda: readiness.ready)
     serve(config, metrics.registry, lambda: readiness.ready)
+    wait_for_shared_folder(config.storage_root, lambda: stop)
     inbox = InboxThread(config, lambda: stop, metrics)
     inbox.start()
     try:

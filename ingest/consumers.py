@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -25,6 +24,8 @@ log = logging.getLogger(__name__)
 _MOST_CLAIMED = 1000
 _AT_ONCE = 500
 """Records that one call takes, at most: blocks don't wait for a long backlog."""
+_LOOK_SECONDS: Final = 0.25
+"""The pause between two looks for Kafka and its topics."""
 
 
 _SMALL_BUFFERS: Final = {
@@ -35,8 +36,9 @@ _SMALL_BUFFERS: Final = {
 }
 
 
-def wait_for_topics(settings: Settings, stopping: Callable[[], bool]) -> None:
-    """Return once Kafka answers and has the topics this process uses, or when it is to stop.
+def wait_for_topics(settings: Settings, stopping: Callable[[], bool], say: bool = True) -> None:
+    """Return once Kafka answers and has the topics this process uses, or when it is to stop. `say`: log what it waits
+    for; of the two threads of a process one does so.
 
     librdkafka looks again for a topic that was missing only every five minutes, which would be a slow start.
     """
@@ -53,7 +55,14 @@ def wait_for_topics(settings: Settings, stopping: Callable[[], bool]) -> None:
     )
     wanted = {topic_name(settings.prefix, name) for name in names}
     said = ""
-    consumer = _consumer(settings, "ingest-view")
+    told: set[str] = set()
+
+    def on_error(error: KafkaError) -> None:
+        if error.fatal() or (say and error.name() not in told):  # the client makes the same one for each try
+            told.add(error.name())
+            _on_error(error)
+
+    consumer = _consumer(settings, "ingest-view", on_error)
     try:
         while not stopping():
             try:
@@ -63,10 +72,10 @@ def wait_for_topics(settings: Settings, stopping: Callable[[], bool]) -> None:
                 problem = f"waiting for Kafka at {settings.bootstrap}: {error.args[0].str()}"
             if not problem:
                 return
-            if problem != said:
+            if say and problem != said:
                 log.warning(problem, extra=as_event("kafka.waiting"))
                 said = problem
-            time.sleep(0.25)
+            consumer.poll(_LOOK_SECONDS)  # it gives out the client's errors, which would else come all at once
     finally:
         consumer.close()
 
@@ -226,7 +235,7 @@ class PlanConsumer:
             self._committed.pop(item.partition, None)
 
 
-def _consumer(settings: Settings, group: str, **more: Any) -> Any:
+def _consumer(settings: Settings, group: str, on_error: Callable[[KafkaError], None] | None = None, **more: Any) -> Any:
     config = librdkafka_config(
         settings,
         group_id=f"{settings.prefix}-{group}",
@@ -235,7 +244,7 @@ def _consumer(settings: Settings, group: str, **more: Any) -> Any:
         **_SMALL_BUFFERS,
         **more,
     )
-    return Consumer({**config, "error_cb": _on_error})
+    return Consumer({**config, "error_cb": on_error or _on_error})
 
 
 def _records(consumer: Any, seconds: float) -> Iterator[Any]:

@@ -29,9 +29,8 @@ _RECORD_OVERHEAD_BYTES = 1024
 class Outlet(Protocol):
     """Where blocks and reports go."""
 
-    @property
-    def partitions(self) -> int:
-        """Partitions of the topic of the rows."""
+    def has_partition(self, partition: int) -> bool:
+        """Whether the topic of the rows has this partition now."""
 
     def block(self, partition: int, value: bytes, confirmed: Callable[[], None]) -> None:
         """Publish a block."""
@@ -115,9 +114,11 @@ class PlanRun:
                     f"Kafka takes {MOST_RECORD_BYTES}: lower SLUICE_BLOCK_BYTES or SLUICE_BLOCK_ROWS"
                 )
             partition, after = step.block.block % self.plan.partitions, step.after
-            if partition >= self._outlet.partitions:
+            if not self._outlet.has_partition(partition):
                 raise SourceError(
-                    f"the topic of the rows has no partition {partition}: the job was made for {self.plan.partitions}"
+                    f"the topic of the rows has no partition {partition}, and the job was made for "
+                    f"{self.plan.partitions}: `sluice migrate --partitions {self.plan.partitions}` adds them, "
+                    f"and a resume goes on"
                 )
             self._coverage.sent(after)
             self._outlet.block(partition, value, lambda: self._coverage.confirmed(after))

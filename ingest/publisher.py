@@ -70,13 +70,17 @@ class BlockPublisher:
         """Count a published block of `rows` rows and `size` bytes in the metrics."""
         self._metrics.published(source, 1, rows, size)
 
-    @property
-    def partitions(self) -> int:
-        """Partitions of the topic of the rows."""
-        if not self._rows_partitions:
-            known = self._producer.list_topics(self._rows, timeout=KAFKA_ANSWER_SECONDS).topics[self._rows]
+    def has_partition(self, partition: int) -> bool:
+        """Whether the topic of the rows has this partition. Kafka is asked again for one that is not known: it may be
+        new, and by the answer the producer learns of it as well.
+        """
+        if partition >= self._rows_partitions:
+            try:
+                known = self._producer.list_topics(self._rows, timeout=KAFKA_ANSWER_SECONDS).topics[self._rows]
+            except KafkaException as error:
+                raise PublishError(f"Kafka does not tell the partitions of {self._rows}: {error}") from error
             self._rows_partitions = len(known.partitions)
-        return self._rows_partitions
+        return partition < self._rows_partitions
 
     def reject(self, record: RejectedRecord, confirmed: Callable[[], None]) -> None:
         """Make a dead letter of a record that can't be read."""

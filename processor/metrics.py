@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter as Count
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from control.creation.kinds import BUILT_IN
+from processor.elastic.answers import RequestOutcome
 from processor.outcome import Outcome
 from processor.validation.error_kinds import kind_of
 from runtime.telemetry.metrics import ProcessMetrics
-from schemas.messages.events import CommandRejected, JobEvent
+from schemas.messages.events import CommandRejected, Event, JobEvent
 from schemas.messages.progress import RowError
 
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 _PAUSE = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 80)
+_ROWS: Final = ("applied", "failed", "undone")
 
 
 class WorkerMetrics(ProcessMetrics):
-    """Labels have few values each: operations, outcomes, kinds of errors, events; never a job, an id or a text."""
+    """Labels have few values each: operations, outcomes, kinds of errors, events; never a job, an id or a text.
 
-    def __init__(self, ready: Callable[[], bool] = lambda: False) -> None:
+    Series that alerts look at are there from the start: one that begins with its first event has no increase by it.
+    """
+
+    def __init__(self, ready: Callable[[], bool] = lambda: False, operations: Iterable[str] = BUILT_IN) -> None:
         super().__init__("worker", ready)
         registry = self.registry
         self.rows = Counter("sluice_worker_rows", "Rows dealt with", ("operation", "outcome"), registry=registry)
@@ -70,10 +77,18 @@ class WorkerMetrics(ProcessMetrics):
         self.job_events = Counter("sluice_job_events", "What happened to jobs", ("event",), registry=registry)
         self.refusals = Counter("sluice_commands_refused", "Commands that were refused", ("code",), registry=registry)
         self._pausing: dict[str, int] = {}
+        for operation in operations:
+            for name in _ROWS:
+                self.rows.labels(operation, name)
+        for outcome in get_args(RequestOutcome):
+            for kind in ("write", "read"):
+                self.requests.labels(kind, outcome)
+        for event in get_args(Event):
+            self.job_events.labels(event.__name__)
 
     def batch_done(self, operation: str, outcomes: Sequence[Outcome], seconds: float, size: int = 0) -> None:
         """Count blocks of `size` bytes that were applied or undone."""
-        for name in ("applied", "failed", "undone"):
+        for name in _ROWS:
             self.rows.labels(operation, name).inc(sum(getattr(outcome, name) for outcome in outcomes))
         self.bytes.labels(operation).inc(size)
         self.batch_seconds.labels(operation).observe(seconds)
@@ -83,9 +98,8 @@ class WorkerMetrics(ProcessMetrics):
         for kind, count in Count(map(kind_of, errors)).items():
             self.row_errors.labels(operation, kind).inc(count)
 
-    def request_done(self, writes: bool, answered: bool, seconds: float) -> None:
-        """A request to Elasticsearch is answered, or failed."""
-        outcome = "answered" if answered else "failed"
+    def request_done(self, writes: bool, outcome: RequestOutcome, seconds: float) -> None:
+        """A request to Elasticsearch is over."""
         self.requests.labels("write" if writes else "read", outcome).observe(seconds)
 
     def history(self, record: JobEvent | CommandRejected) -> None:

@@ -35,6 +35,7 @@ from processor.stream.tested_versions import untested_libraries
 from runtime.clients import async_elasticsearch
 from runtime.clock import SYSTEM_CLOCK, now_ms
 from runtime.datasets import require_datasets
+from runtime.files.shared_folder import wait_for_shared_folder
 from runtime.files.storage import open_storage
 from runtime.process import collect_seldom, end_within, return_freed_memory
 from runtime.readiness import Readiness
@@ -75,10 +76,13 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     jobs = JobTable()
     known = catalog(config)
     storage = open_storage(config)
+    metrics = WorkerMetrics(lambda: readiness.ready, known.operations)
+    serve(config, metrics.registry, lambda: readiness.ready)
+    await asyncio.to_thread(wait_for_shared_folder, config.storage_root, stopped.done)
+    if stopped.done():
+        return 0
     elastic = async_elasticsearch(config, once=True)
     undecoded = async_elasticsearch(config, once=True, undecoded=True)
-    metrics = WorkerMetrics(lambda: readiness.ready)
-    serve(config, metrics.registry, lambda: readiness.ready)
     publisher = RecordPublisher(config)
     await publisher.start()
     reader = LogReader(config, metrics)

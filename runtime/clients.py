@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from elastic_transport import AiohttpHttpNode, BaseAsyncNode, ConnectionTimeout
@@ -11,6 +12,7 @@ from elastic_transport import ConnectionError as ConnectionFailed
 from elasticsearch import AsyncElasticsearch, Elasticsearch
 from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
 
+from runtime.authorities import FollowingContext
 from runtime.settings import Settings
 
 KAFKA_ANSWER_SECONDS: Final = 10.0
@@ -122,6 +124,11 @@ def async_elasticsearch(
     with NotSentError. `node`: what talks to the server, if not one of these.
     """
     config = _elasticsearch_config(settings)
+    url = urlsplit(settings.elasticsearch)
+    if settings.elasticsearch_ca_file and url.scheme == "https":
+        # The blocking client reads the file for each connection by itself; this one would do so once.
+        del config["ca_certs"]
+        config["ssl_context"] = FollowingContext.of(settings.elasticsearch_ca_file, url.hostname or "")
     if once:
         config["node_class"] = _OnceNode
     elif node is not None:

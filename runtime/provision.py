@@ -37,7 +37,9 @@ def provision(settings: Settings) -> list[str]:
         DatasetError, RefusedError: trying again does not help.
     """
     load_datasets(settings.datasets_folder)  # before anything is made
-    return [*provision_topics(settings), *provision_indices(settings)]
+    # Processes begin once the topics are there: what they write has to find its index, with its mapping.
+    indices = provision_indices(settings)
+    return [*provision_topics(settings), *indices]
 
 
 def migrate(settings: Settings, partitions: int | None = None, rolled: str | None = None) -> int:
@@ -69,12 +71,17 @@ def migrate(settings: Settings, partitions: int | None = None, rolled: str | Non
     return 0
 
 
-def work(settings: Settings) -> int:
-    """What the command line asks for; answers the exit code."""
+def arguments() -> argparse.ArgumentParser:
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser("migrate", description="Make the topics and indices, and say what differs.")
     parser.add_argument("--partitions", type=int, help="raise the partitions of rows, lanes and plans to so many")
     parser.add_argument("--roll-over", metavar="DATASET", help="begin another index for the rows of a dataset")
-    asked = parser.parse_args(sys.argv[1:])
+    return parser
+
+
+def work(settings: Settings) -> int:
+    """What the command line asks for; answers the exit code."""
+    asked = arguments().parse_args(sys.argv[1:])
     return migrate(settings, asked.partitions, asked.roll_over)
 
 

@@ -1,4 +1,7 @@
-"""How a process says that it is ready: by a file, for probes and the supervisor; see also `runtime/monitoring.py`."""
+"""How a process says that it is ready: by a file, for probes and the supervisor.
+
+`runtime/telemetry/exporter.py` says it over HTTP.
+"""
 
 from __future__ import annotations
 

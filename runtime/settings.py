@@ -337,10 +337,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _tls(self) -> Settings:
-        if (self.api_tls_cert_file is None) != (self.api_tls_key_file is None):
-            raise ValueError(
-                "SLUICE_API_TLS_CERT_FILE and SLUICE_API_TLS_KEY_FILE belong together; give both, or neither"
-            )
+        for side in ("api_tls", "kafka"):
+            certificate, key = f"{side}_cert_file", f"{side}_key_file"
+            if (getattr(self, certificate) is None) != (getattr(self, key) is None):
+                pair = f"SLUICE_{certificate.upper()} and SLUICE_{key.upper()}"
+                raise ValueError(f"{pair} belong together; give both, or neither")
         return self
 
     @field_validator("source_urls")

@@ -42,7 +42,9 @@ BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}
 remove them before they are read, and commands would seem to come at that time."""
 FOREVER: Final = "-1"
 """Kafka's word for it, in `retention.ms`."""
-UNLIMITED = {"retention.bytes": "-1"}
+_UNLIMITED = {"retention.bytes": "-1"}
+"""Time alone removes records. Else the topic would follow the broker's `log.retention.bytes`, and lose blocks that no
+worker has applied yet."""
 MOST_RECORD_BYTES: Final = 4 * 1024 * 1024
 """Of a record of the topics with the large ones. Producers take as much."""
 _LARGE = {"max.message.bytes": str(MOST_RECORD_BYTES)}
@@ -60,7 +62,7 @@ HISTORY_DAYS: Final = 400.0
 
 def _kept(days: float) -> dict[str, str]:
     kept = FOREVER if isinf(days) else str(int(days * DAY_MS))
-    return {"cleanup.policy": "delete", "retention.ms": kept, **BROKERS_TIME}
+    return {"cleanup.policy": "delete", "retention.ms": kept, **_UNLIMITED, **BROKERS_TIME}
 
 
 def topic_name(prefix: str, name: TopicName) -> str:
@@ -90,10 +92,10 @@ def topics(
     values can grow when they are escaped.
     """
     table: tuple[tuple[TopicName, int, dict[str, str]], ...] = (
-        ("commands", 1, {**_kept(commands_days), **UNLIMITED}),
+        ("commands", 1, _kept(commands_days)),
         ("reports", 1, _kept(14)),
         ("jobs", 1, _COMPACTED),
-        ("job-events", 1, {**_kept(history_days), **UNLIMITED, **_LARGE}),
+        ("job-events", 1, {**_kept(history_days), **_LARGE}),
         ("plans", partitions, _kept(14)),
         ("rows", partitions, {**_kept(14), **_LARGE}),
         ("inbox", partitions, _kept(14)),

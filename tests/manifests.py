@@ -71,7 +71,8 @@ def kafka_users() -> str:
             kind = {"topic": "topic", "group": "group", "transactional-id": "transactionalId"}[right.resource]
             resource = (kind, right.name, "prefix" if right.prefixed else "literal")
             named = "".join(part.capitalize() for part in right.operation.split("-"))
-            operations.setdefault(resource, ["Describe"]).append(named)
+            allowed = operations.setdefault(resource, ["Describe"])
+            allowed += [named] if named not in allowed else []
         lines = [
             f"      - resource: {{type: {kind}, name: {name}, patternType: {pattern}}}\n"
             f"        operations: [{', '.join(allowed)}]\n"

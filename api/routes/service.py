@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.models.installation import Health, Readiness
+from api.web.readiness import control_now
 from api.web.responses import json_answer
 from api.web.routing import Answer, Endpoint
 from api.web.services import services
@@ -22,15 +23,16 @@ async def healthz(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """200 once control works: the view is complete and Kafka answers."""
     parts = services(request)
-    kafka, elasticsearch = await asyncio.gather(parts.commands.answers(), parts.elasticsearch_state.get())
-    ready = kafka and parts.live.caught_up
+    control, elasticsearch = await asyncio.gather(
+        control_now(parts.commands, parts.live), parts.elasticsearch_state.get()
+    )
     body = Readiness(
-        ready=ready,
-        caught_up=parts.live.caught_up,
-        kafka="ok" if kafka else "Kafka does not answer",
+        ready=control.works,
+        caught_up=control.caught_up,
+        kafka="ok" if control.kafka else "Kafka does not answer",
         elasticsearch=elasticsearch,
     )
-    return json_answer(body, 200 if ready else 503)
+    return json_answer(body, 200 if control.works else 503)
 
 
 async def metrics(request: Request) -> Response:

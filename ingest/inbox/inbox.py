@@ -78,7 +78,7 @@ class Inbox:
         Raises:
             PublishError: Kafka refused a report. The process must end; starting it again is safe.
         """
-        wait_for_topics(self._settings, self._stopping)
+        wait_for_topics(self._settings, self._stopping, say=False)
         if self._stopping():
             return
         self._jobs = ViewConsumer(self._settings, self._view)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from elastic_transport import SerializationError
 
 from runtime.retrying import RETRIED_STATUSES
 
+RequestOutcome = Literal["answered", "put_off", "failed"]
+"""What becomes of a request: an answer, one that puts items off, or none, which a refusal counts as."""
 FILTER: Final = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 """The parts of a response that `read_answers` needs: the request's ``filter_path``."""
 _OF_THE_INDEX: Final = frozenset(
@@ -63,6 +65,14 @@ def decoded(body: Any) -> dict[str, Any] | bytes:
         return _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SerializationError(f"the answer to a bulk request can't be read: {error}", errors=(error,)) from error
+
+
+def outcome_of(answer: object) -> RequestOutcome:
+    """The outcome of a request with this answer. An overloaded Elasticsearch, or one whose disk is full, answers a bulk
+    request with 200 and each of its items with 429."""
+    entries = answer.get("items", ()) if isinstance(answer, dict) and answer.get("errors") else ()
+    put_off = any(item.get("status") in RETRIED_STATUSES for entry in entries for item in entry.values())
+    return "put_off" if put_off else "answered"
 
 
 def read_answers(body: dict[str, Any] | bytes, items: int) -> list[Answer]:

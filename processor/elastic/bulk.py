@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, cast
 from elastic_transport import ConnectionTimeout
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
-from processor.elastic.answers import FILTER, Answer, all_done, decoded, read_answers
+from processor.elastic.answers import FILTER, Answer, RequestOutcome, all_done, decoded, outcome_of, read_answers
 from processor.elastic.items import text_of
 from processor.elastic.pacing import Pace
 from processor.elastic.unanswered import Fate, Tries, fate_of
@@ -58,8 +58,8 @@ class BulkSink:
         self._backoff = backoff
         self.on_degraded: Callable[[str | None], None] = lambda _: None
         """Called with a sentence about what keeps a request from being answered, and with None once one is answered."""
-        self.on_request: Callable[[bool, bool, float], None] = lambda *_: None
-        """Called after each try with whether it writes, whether it was answered, and the seconds it took."""
+        self.on_request: Callable[[bool, RequestOutcome, float], None] = lambda *_: None
+        """Called after each try with whether it writes, what became of it, and the seconds it took."""
 
     async def send(self, items: Sequence[bytes], gate: Gate) -> list[Answer]:
         """Answers to `items`, in order; each is an action line, with its document's line where there is one.
@@ -154,14 +154,15 @@ class BulkSink:
             await self._wait(f"{reason}. {self._waiting}" if late else reason, next(pauses))
 
     async def _timed(self, request: Callable[[], Awaitable[T]], writes: bool) -> T:
-        begun, answered = self._clock.monotonic(), False
+        begun = self._clock.monotonic()
+        outcome: RequestOutcome = "failed"
         try:
             with span("bulk" if writes else "search"):
                 answer = await request()
-            answered = True
+            outcome = outcome_of(answer) if writes else "answered"
             return answer
         finally:
-            self.on_request(writes, answered, self._clock.monotonic() - begun)
+            self.on_request(writes, outcome, self._clock.monotonic() - begun)
 
     @property
     def _waiting(self) -> str:

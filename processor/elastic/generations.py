@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from processor.elastic.bulk import BulkSink, Gate
+from processor.errors import CannotGoOnError
 from schemas.generations import (
     KNOWN_MS,
     SINCE,
@@ -18,6 +19,9 @@ from schemas.generations import (
 )
 from schemas.job import Job
 
+_MADE: Final = "*.mappings._meta,*.mappings.dynamic"
+"""The part of a mapping that one of `migrate` has, and none that Elasticsearch has guessed."""
+
 
 class Generations:
     """Looks up which index a job writes into, and begins new ones."""
@@ -29,10 +33,15 @@ class Generations:
         self._known: dict[str, tuple[int, list[Generation]]] = {}
 
     async def of(self, job: Job, gate: Gate) -> str:
-        """The index that the job writes into. Raises as `BulkSink.ask`."""
+        """The index that the job writes into.
+
+        Raises:
+            CannotGoOnError: it is not there, and Elasticsearch would make one with a mapping that it guesses; and as
+                `BulkSink.ask`.
+        """
         looked_up_at, found = self._known.get(job.dataset, (-1, []))
         if looked_up_at < 0 or job.created_at >= looked_up_at + KNOWN_MS:
-            found = await self._look_up(job.dataset, gate)
+            found = await self._look_up(job.dataset, job.created_at, gate)
         return index_of(found, job.created_at)
 
     async def roll(self, dataset: str, most_bytes: int, gate: Gate) -> Generation | None:
@@ -41,7 +50,7 @@ class Generations:
         The aliases follow. Several workers may do so at once: the name of the index decides.
         """
         client, now = self._sink.client, self._now_ms()
-        found = await self._look_up(dataset, gate)
+        found = await self._look_up(dataset, now, gate)
         actions = alias_actions(self._prefix, dataset, found, now)
         await self._sink.ask(lambda: client.indices.update_aliases(actions=actions), gate)
         newest = found[-1]
@@ -54,14 +63,19 @@ class Generations:
         self._known.pop(dataset, None)
         return begun
 
-    async def _look_up(self, dataset: str, gate: Gate) -> list[Generation]:
+    async def _look_up(self, dataset: str, at: int, gate: Gate) -> list[Generation]:
+        """The generations of a dataset; the one that jobs of this time write into is there. Raises as `of`."""
         asked_at = self._now_ms()
         client, indices = self._sink.client, data_indices(self._prefix, dataset)
         answer = await self._sink.ask(
-            lambda: client.indices.get_mapping(index=indices, ignore_unavailable=True, filter_path="*.mappings._meta"),
-            gate,
+            lambda: client.indices.get_mapping(index=indices, ignore_unavailable=True, filter_path=_MADE), gate
         )
         found = generations_in(self._prefix, dataset, answer.body)
+        if (index := index_of(found, at)) not in answer.body:
+            raise CannotGoOnError(
+                f"Elasticsearch has no index {index} with the mapping of dataset {dataset}: run `sluice migrate`, "
+                f"then resume"
+            )
         self._known[dataset] = asked_at, found
         return found
 

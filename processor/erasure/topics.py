@@ -29,6 +29,7 @@ from schemas.job import Job
 from schemas.messages.codec import UndecodableError, decode
 from schemas.messages.dead_letters import FIRST_WRITTEN
 from schemas.policies.retention import StoreName
+from schemas.policies.rights import erasure_marker
 from schemas.topics import DAY_MS, TopicName, topic_name, topics
 
 log = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ def _marked(settings: Settings, topic: str, partitions: Collection[int]) -> dict
         else:
             errors.append(error)
 
-    marker = f"{settings.prefix}-erasure-{topic}"
+    marker = erasure_marker(settings.prefix, topic)
     producer = Producer(librdkafka_config(settings, transactional_id=marker, acks="all"))
     producer.init_transactions(_KAFKA_SECONDS)
     producer.begin_transaction()

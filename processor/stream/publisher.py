@@ -101,11 +101,19 @@ class RecordPublisher:
         records: Iterable[tuple[TopicName, bytes | None, bytes | None, int | None, list[tuple[str, bytes]]]],
     ) -> None:
         """Write records (topic, key, value, partition, headers), and wait until all are safe."""
-        sent = [
-            await self._producer.send(
-                topic_name(self._prefix, topic), key=key, value=value, partition=partition, headers=headers
-            )
-            for topic, key, value, partition, headers in records
-        ]
+        sent = []
+        for topic, key, value, partition, headers in records:
+            name = topic_name(self._prefix, topic)
+            await self._learn(name, partition)
+            sent.append(await self._producer.send(name, key=key, value=value, partition=partition, headers=headers))
         if sent:
             await asyncio.gather(*sent)
+
+    async def _learn(self, topic: str, partition: int | None) -> None:
+        """Have the producer know a partition that the topic has got lately: by itself it looks every five minutes, and
+        until then it would end the worker that owns the partition.
+        """
+        client = self._producer.client
+        known = client.cluster.partitions_for_topic(topic)
+        if partition is not None and known is not None and partition not in known:
+            await client.force_metadata_update()

@@ -77,7 +77,7 @@ def provision_topics(settings: Settings) -> list[str]:
     return [
         *_count_differences(settings, present, {name: len(topic.partitions) for name, topic in found.items()}),
         *_replication_differences(settings, found),
-        *_config_differences(admin, present, settings),
+        *_config_differences(admin, present, settings, topic_name(settings.prefix, "reports") not in existing),
     ]
 
 
@@ -144,20 +144,24 @@ def _replication_differences(settings: Settings, found: dict[str, Any]) -> list[
     return differences
 
 
-def _is_ours_to_alter(settings: Settings, topic: str, key: str, found: str | None) -> bool:
+def _is_ours_to_alter(settings: Settings, topic: str, key: str, found: str | None, upgrading: bool) -> bool:
     """Whether a topic's setting follows ours. A retention that somebody has altered by hand stays as it is, unless the
-    setting has been given: what Kafka removes does not come back."""
+    setting has been given: what Kafka removes does not come back. `upgrading`: the topics are those of a version up to
+    0.2, which kept both of these for ever, and had no topic `reports`.
+    """
     if key != "retention.ms":
         return key in BROKERS_TIME
     following = {
         topic_name(settings.prefix, "commands"): "command_retention_days",
         topic_name(settings.prefix, "job-events"): "history_retention_days",
     }
-    # Versions up to 0.2 made both topics so.
-    return topic in following and (found == FOREVER or following[topic] in settings.model_fields_set)
+    made_so = upgrading and found == FOREVER
+    return topic in following and (made_so or following[topic] in settings.model_fields_set)
 
 
-def _config_differences(admin: AdminClient, wanted: list[Topic], settings: Settings) -> list[str]:
+def _config_differences(
+    admin: AdminClient, wanted: list[Topic], settings: Settings, upgrading: bool = False
+) -> list[str]:
     if not wanted:
         return []
     resources = {ConfigResource(ResourceType.TOPIC, topic.name): topic for topic in wanted}
@@ -168,9 +172,8 @@ def _config_differences(admin: AdminClient, wanted: list[Topic], settings: Setti
         for key, value in topic.config.items():
             if key not in actual or actual[key].value == value:
                 continue
-            if _is_ours_to_alter(settings, topic.name, key, actual[key].value) and _altered(
-                admin, topic.name, key, value
-            ):
+            ours = _is_ours_to_alter(settings, topic.name, key, actual[key].value, upgrading)
+            if ours and _altered(admin, topic.name, key, value):
                 log.info(
                     "topic %s had %s=%s, and has %s now", topic.name, key, actual[key].value, value,
                     extra=as_event("migrate.changed", topic=topic.name),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -19,14 +19,14 @@ _SECONDS: Final = 10.0
 """The exporter cuts a client off that sends nothing for this long."""
 
 
-def serve(settings: Settings, registry: CollectorRegistry, ready: Callable[[], bool]) -> None:
-    """Answer from a thread, if the settings name a port. `ready`: whether the process does its work.
+def serve(settings: Settings, registry: CollectorRegistry, ready: Callable[[], bool]) -> int | None:
+    """Answer from a thread, if the settings name a port; answers the port. `ready`: whether the process does its work.
 
     Raises:
         CannotStartError: the port is taken, or the address is not this machine's.
     """
     if settings.metrics_port is None:
-        return
+        return None
 
     class Handler(MetricsHandler):
         timeout = _SECONDS
@@ -53,21 +53,22 @@ def serve(settings: Settings, registry: CollectorRegistry, ready: Callable[[], b
 
     Handler.registry = registry
     try:
-        server = _Server((settings.metrics_host, settings.metrics_port), Handler)
+        server = _Server(settings.metrics_host, settings.metrics_port, Handler)
     except OSError as error:
         raise CannotStartError(
             f"SLUICE_METRICS_PORT {settings.metrics_port} at {settings.metrics_host} can't be listened on "
             f"({error.strerror or error}): each process of one machine needs a port of its own"
         ) from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server.server_port
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        self.address_family = socket.AF_INET6 if is_ipv6(address[0]) else socket.AF_INET
-        super().__init__(address, handler)
+    def __init__(self, host: str, port: int, handler: type[MetricsHandler]) -> None:
+        self.address_family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
+        super().__init__((host, port), handler)
 
     def server_bind(self) -> None:
         """Without the lookup of the machine's own name, which may take seconds."""

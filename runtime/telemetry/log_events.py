@@ -15,6 +15,7 @@ EVENTS: Final[dict[str, str]] = {
     "process.hangs": "The process should have ended, and something in it hangs; it is ended now.",
     "process.untested_library": "A library has a version that the worker was not tested with.",
     "kafka.waiting": "The process waits for Kafka, or for topics.",
+    "storage.waiting": "The process waits until it sees the storage folder of the API.",
     "kafka.trouble": "Kafka or its client reports an error that goes away by itself, or leads to another line.",
     "elasticsearch.trouble": "Elasticsearch does not answer, or puts requests off; they are made again.",
     "partitions.assigned": "The process owns these partitions from now on.",

@@ -16,12 +16,12 @@ from schemas.topics import TopicName, topic_name
 User = Literal["api", "ingest", "worker", "migrate", "service"]
 """The processes, and a service that produces commands and rows."""
 Resource = Literal["topic", "group", "transactional-id"]
-Operation = Literal["read", "write", "create", "alter", "describe-configs", "alter-configs"]
+Operation = Literal["describe", "read", "write", "delete", "create", "alter", "describe-configs", "alter-configs"]
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One right. Each of them includes the right to describe the resource."""
+    """One right. Each of them includes the right to describe the resource, and `describe` is that alone."""
 
     resource: Resource
     name: str
@@ -42,26 +42,53 @@ READS: Final[Mapping[User, tuple[TopicName, ...]]] = {
         "webhook-deliveries",
     ),
     "ingest": ("commands", "jobs", "plans", "rows", "inbox", "inbox-state", "principals"),
-    "worker": ("commands", "reports", "jobs", "job-events", "rows", "lanes", "progress", "dead-letters", "principals"),
+    "worker": (
+        "commands",
+        "reports",
+        "jobs",
+        "job-events",
+        "rows",
+        "inbox",
+        "lanes",
+        "progress",
+        "dead-letters",
+        "principals",
+    ),
     "migrate": (),
     "service": (),
 }
 WRITES: Final[Mapping[User, tuple[TopicName, ...]]] = {
     "api": ("commands", "principals", "security-events", "webhooks", "webhook-deliveries"),
     "ingest": ("reports", "rows", "inbox", "inbox-state", "dead-letters"),
-    "worker": ("commands", "reports", "jobs", "job-events", "plans", "lanes", "progress", "dead-letters"),
+    "worker": ("commands", "reports", "jobs", "job-events", "plans", "inbox", "lanes", "progress", "dead-letters"),
     "migrate": (),
     "service": ("commands", "inbox"),
 }
+DESCRIBES: Final[Mapping[User, tuple[TopicName, ...]]] = {"api": ("rows",)}
+"""Topics of which the user sees the partitions alone."""
+ERASES: Final[Mapping[User, tuple[TopicName, ...]]] = {"worker": ("inbox", "dead-letters")}
+"""Topics that a purge and housekeeping remove records from: for that the user also writes a marker in a transaction,
+and alters the topic's configuration for a moment (`processor/erasure/topics.py`)."""
 MEMBERS: Final[frozenset[User]] = frozenset({"api", "ingest", "worker"})
 """Users that are in consumer groups, whose names begin with the prefix and a hyphen."""
 _MIGRATES: Final[tuple[Operation, ...]] = ("create", "alter", "describe-configs", "alter-configs")
+_ERASES: Final[tuple[Operation, ...]] = ("delete", "alter-configs")
+
+
+def erasure_marker(prefix: str, topic: str) -> str:
+    """The transactional id with which records are removed from a topic; without a topic, what such ids begin with."""
+    return f"{prefix}-erasure-{topic}"
 
 
 def rights_of(user: User, prefix: str) -> list[Right]:
     """What this user may do in Kafka, and nothing else."""
     rights = [Right("topic", topic_name(prefix, name), "read") for name in READS[user]]
     rights += [Right("topic", topic_name(prefix, name), "write") for name in WRITES[user]]
+    rights += [Right("topic", topic_name(prefix, name), "describe") for name in DESCRIBES.get(user, ())]
+    erased = ERASES.get(user, ())
+    rights += [Right("topic", topic_name(prefix, name), operation) for name in erased for operation in _ERASES]
+    if erased:
+        rights.append(Right("transactional-id", erasure_marker(prefix, ""), "write", prefixed=True))
     if user in MEMBERS:
         rights.append(Right("group", f"{prefix}-", "read", prefixed=True))
     if user == "ingest":

@@ -22,6 +22,7 @@ from ingest.blocks.files import Roots
 from ingest.sources import SourceContext, Step, block_source
 from runtime.clients import librdkafka_config
 from runtime.datasets import load_datasets
+from runtime.files.shared_folder import mark
 from runtime.provision import provision_topics
 from runtime.settings import Settings
 from schemas.job import Input, Job, Source, State
@@ -58,6 +59,7 @@ class Bench:
 
     def __init__(self, settings: Settings, tmp_path: Path) -> None:
         provision_topics(settings)
+        mark(settings.storage_root)
         self.settings = settings
         self._logs = tmp_path
         self._producer = Producer(librdkafka_config(settings, linger_ms=0))
@@ -376,7 +378,7 @@ def test_a_repeated_plan_is_worked_on_once(bench: Bench) -> None:
     ],
 )
 def test_a_file_that_cannot_be_read_fails_with_its_reason(bench: Bench, content: bytes, reason: str) -> None:
-    bench.settings.storage_root.mkdir(parents=True)
+    bench.settings.storage_root.mkdir(parents=True, exist_ok=True)
     (bench.settings.storage_root / "bad.csv").write_bytes(content)
     bench.start_reader()
     bench.run_file("job1", bench.settings.storage_root / "bad.csv")

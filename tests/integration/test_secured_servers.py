@@ -59,6 +59,7 @@ from tests.places import ROOT
 from tests.upstream import Sender, end, rows_of, topic_job
 from tests.waiting import PATIENCE
 from verify.compare import compare
+from verify.topic_records import records
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificates by openssl")
 
@@ -199,6 +200,7 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
         end(cluster, by_inbox, 100)
         cluster.wait_state(by_inbox, "COMPLETED")
         assert cluster.act(job_id, "rollback")["state"] == "ROLLED_BACK"
+        _purge(cluster, settings["worker"], by_inbox)
         assert rebuild(settings["worker"], lambda done, total: None)["unreadable"] == 0
         assert cluster.history(job_id)
         key = cluster.call("POST", "/v1/keys", json={"name": "ada", "organisation": "rights", "role": "viewer"})["key"]
@@ -228,6 +230,28 @@ def test_each_role_does_its_work_with_the_rights_that_the_manifests_give_it(
         for process in list(cluster.all):
             process.stop()
         cluster.check()
+
+
+def _purge(cluster: Cluster, worker: Settings, by_inbox: str) -> None:
+    """Purge a job with row errors and one of the inbox; another job's dead letter has to be written once more."""
+    file, jobs = worker.home / "refused.csv", []
+    file.write_text(
+        "name,email,phone,country,favorite_color,created_at\n"
+        "Ann,ann@example.org,+31201234567,Netherlands,blue,2026-99-99T00:00:00Z\n"
+    )
+    for organisation in ("rights-gone", "rights-stay"):
+        jobs.append(cluster.upload(file, organisation))
+        cluster.wait_state(jobs[-1], "COMPLETED_WITH_ERRORS")
+    for job_id in (jobs[0], by_inbox):
+        cluster.act(job_id, "purge", wait=None)
+        cluster.wait(lambda job_id=job_id: not cluster.job(job_id)["purging"], f"the purge of job {job_id} is over")
+        done = cluster.job(job_id)
+        assert (done["purge_problem"], done["purged_at"] is not None) == (None, True), done
+    left = [value.decode() for _, _, value in records(worker, "dead-letters")]
+    assert [[job_id for job_id in jobs if job_id in value] for value in left if "ann@example.org" in value] == [
+        jobs[1:]
+    ]
+    assert "could not make Kafka roll" not in cluster.worker.log
 
 
 def test_the_credentials_of_kafka_and_elasticsearch_rotate_while_a_job_runs(

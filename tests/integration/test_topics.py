@@ -129,19 +129,27 @@ def test_commands_and_history_are_kept_for_as_long_as_the_settings_say(
         found = {resource.name: future.result()["retention.ms"].value for resource, future in asked.items()}
         return [found[name] for name in names]
 
+    def alter(topic: str, kept_ms: str) -> None:
+        entry = ConfigEntry("retention.ms", kept_ms, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        for future in admin.incremental_alter_configs([resource]).values():
+            future.result()
+
     with caplog.at_level(logging.INFO):
         assert provision_topics(config) == []
     wait_until(lambda: kept() == [str(30 * DAY_MS), str(400 * DAY_MS)], "topics of older versions follow")
     assert f"topic {commands} had retention.ms=-1, and has {30 * DAY_MS} now" in caplog.text
 
-    entry = ConfigEntry("retention.ms", str(900 * DAY_MS), incremental_operation=AlterConfigOpType.SET)
-    for future in admin.incremental_alter_configs(
-        [ConfigResource(ResourceType.TOPIC, history, incremental_configs=[entry])]
-    ).values():
-        future.result()
+    alter(history, str(900 * DAY_MS))
     wait_until(lambda: kept()[1] == str(900 * DAY_MS), "someone has altered it by hand")
     (left,) = provision_topics(config)
     assert f"topic {history} has retention.ms={900 * DAY_MS}" in left
-    asked = Settings(**{**config.model_dump(exclude_unset=True), "history_retention_days": 500})
+    alter(commands, "-1")
+    wait_until(lambda: kept()[0] == "-1", "someone keeps the commands for ever")
+    assert f"topic {commands} has retention.ms=-1, expected {30 * DAY_MS}" in "\n".join(provision_topics(config))
+    assert kept()[0] == "-1"
+    asked = Settings(
+        **{**config.model_dump(exclude_unset=True), "history_retention_days": 500, "command_retention_days": "forever"}
+    )
     assert provision_topics(asked) == []
     wait_until(lambda: kept()[1] == str(500 * DAY_MS), "a setting that is given counts")

@@ -71,7 +71,8 @@ def test_a_job_as_metrics_logs_traces_and_topics_show_it(contained: Cluster, peo
     cluster, file = contained, people(ROWS)
     processes = (cluster.api, cluster.reader, cluster.worker)
     for process in processes:
-        assert ask(process, "/readyz").status_code == ask(process, "/healthz").status_code == 200
+        wait_until(lambda process=process: ask(process, "/readyz").status_code == 200, "its port says that it is ready")
+        assert ask(process, "/healthz").status_code == 200
         assert ask(process, "/no").status_code == 404
         roles = [labels for name, labels in series(process) if name == "sluice_build_info"]
         assert len(roles) == 1 and VERSION in roles[0]

@@ -51,6 +51,9 @@ def test_jobs_under_way_go_on_when_partitions_and_an_index_are_added(
         (old,) = cluster.living(role)  # type: ignore[arg-type]
         cluster.start(role)  # type: ignore[arg-type]
         old.stop()
+        if role == "worker":  # it makes jobs for five partitions, and the reader has begun with two
+            early = cluster.upload(file, "early")
+            cluster.wait_state(early, "COMPLETED")
     cluster.api.stop()
     cluster.start("api")
     assert_still(before, paused, written)
@@ -79,7 +82,7 @@ def test_jobs_under_way_go_on_when_partitions_and_an_index_are_added(
     exported = compare_export(cluster.settings, result, "people", "grown", "2000-01-01", None)
     assert exported.rows == exported.documents == 2 * ROWS and not exported.different
 
-    for job_id in (paused, fresh):
+    for job_id in (paused, fresh, early):
         assert cluster.act(job_id, "rollback")["state"] == "ROLLED_BACK"
     with elasticsearch(cluster.settings) as client:
         client.indices.refresh(index=f"{first}.read")

@@ -45,10 +45,13 @@ class FakeOutlet:
     """Kafka, which confirms when it is told to."""
 
     def __init__(self, partitions: int = 16) -> None:
-        self.partitions = partitions
+        self._partitions = partitions
         self.blocks: list[tuple[int, Callable[[], None]]] = []
         self.reports: list[Report] = []
         self.unconfirmed: list[Callable[[], None]] = []
+
+    def has_partition(self, partition: int) -> bool:
+        return partition < self._partitions
 
     def block(self, partition: int, value: bytes, confirmed: Callable[[], None]) -> None:
         self.blocks.append((partition, confirmed))
@@ -161,6 +164,7 @@ def test_a_plan_for_partitions_that_are_not_there_fails_its_job() -> None:
             confirmed()
     work.tend(0.0)
     assert isinstance(outlet.reports[-1], InputFailed) and "has no partition 2" in outlet.reports[-1].reason
+    assert "`sluice migrate --partitions 4`" in outlet.reports[-1].reason
     assert outlet.reports[-1].epoch == UNDO.epoch, "the job may have been resumed since"
 
 

@@ -85,6 +85,14 @@ def test_prometheus_and_grafana_come_with_a_profile() -> None:
     assert {job["dns_sd_configs"][0]["names"][0] for job in scraping["scrape_configs"]} == {"api", "ingest", "worker"}
 
 
+def test_health_is_asked_at_the_port_of_the_metrics() -> None:
+    """The API's own port may speak TLS alone, and has a limit of connections."""
+    (port,) = re.findall(r"SLUICE_METRICS_PORT=(\d+)", DOCKERFILE)
+    for service, spec in OURS.items():
+        for word in spec.get("healthcheck", {}).get("test", []):
+            assert re.findall(r"https?://[^/]+", word) in ([], [f"http://127.0.0.1:{port}"]), service
+
+
 def test_the_version_is_the_projects() -> None:
     version = re.findall(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)[0]
     assert {spec["image"] for spec in OURS.values()} == {f"sluice:${{SLUICE_VERSION:-{version}}}"}

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from devstack.foreground.roles import ROLES
+from runtime.provision import arguments
 from runtime.settings import Settings
 from schemas.topics import topics
 from tests.crd_schema import custom_schemas, problems
@@ -51,7 +52,7 @@ apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: sluice
 resources: [../prod]
-components: [../../components/s3, ../../components/datasets]
+components: [../../components/s3, ../../components/one-node, ../../components/datasets]
 """
 FROM_OPERATORS = {
     "sluice-cluster-ca-cert": "Strimzi",
@@ -159,7 +160,9 @@ def test_roles_ports_and_probes_are_those_of_the_code(objects: list[Json]) -> No
         )
         probes = {probe: container[probe]["httpGet"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")}
         assert [probes[probe]["path"] for probe in probes] == ["/healthz", "/readyz", "/healthz"]
-        assert {probe["port"] for probe in probes.values()} == {"http" if role == "api" else "metrics"}
+        # The API's own port may speak TLS, and has a limit of connections.
+        assert {probe["port"] for probe in probes.values()} == {"metrics"}
+        assert not any("scheme" in probe for probe in probes.values())
         assert pod_of(item)["spec"]["terminationGracePeriodSeconds"] >= 20
 
 
@@ -271,7 +274,7 @@ def test_every_topic_has_those_who_may_write_and_read_it(rendered: dict[str, lis
                 allowed.setdefault(acl["resource"]["name"], set()).update(acl["operations"])
     prefix = Settings.model_fields["prefix"].default
     assert set(allowed) == {topic.name for topic in topics(prefix, 1)}
-    assert [topic for topic, operations in allowed.items() if operations != {"Describe", "Read", "Write"}] == []
+    assert [topic for topic, operations in allowed.items() if not operations >= {"Describe", "Read", "Write"}] == []
     for item in own(rendered["prod"]):
         if role_of(item) != "sluice-kibana":
             assert settings_of(rendered["prod"], item)["SLUICE_KAFKA_USERNAME"] in users
@@ -300,13 +303,57 @@ def test_there_are_never_more_workers_than_partitions(rendered: dict[str, list[J
     assert "replicas" not in worker["spec"]
 
 
-def test_with_a_bucket_no_volume_is_written_by_several_nodes(rendered: dict[str, list[Json]]) -> None:
-    (claim,) = of_kind(rendered["everything"], "PersistentVolumeClaim")
-    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
-    for item in of_kind(rendered["everything"], "Deployment"):
-        has_it = any("persistentVolumeClaim" in volume for volume in pod_of(item)["spec"]["volumes"])
-        assert has_it == (role_of(item) != "sluice-worker")
-        assert ("affinity" in pod_of(item)["spec"]) == has_it
+def test_the_api_the_readers_and_the_workers_have_one_storage_folder(objects: list[Json]) -> None:
+    """Files go through it, and the keys that readers seal blocks with and workers open them with."""
+    (folder,) = re.findall(r"SLUICE_STORAGE=(\S+)", (ROOT / "Dockerfile").read_text("utf-8"))
+    roles = {role_of(item): item for item in of_kind(objects, "Deployment")}
+    assert roles.keys() == {"sluice-api", "sluice-ingest", "sluice-worker"}
+    for item in roles.values():
+        spec = pod_of(item)["spec"]
+        claims = {volume["name"]: volume.get("persistentVolumeClaim") for volume in spec["volumes"]}
+        mounts = {mount["mountPath"]: mount for mount in spec["containers"][0]["volumeMounts"]}
+        assert claims[mounts[folder]["name"]] == {"claimName": "sluice-storage"}, name(item)
+        assert not mounts[folder].keys() & {"subPath", "readOnly"}
+
+
+def test_a_volume_that_one_node_can_write_keeps_its_pods_to_this_node(rendered: dict[str, list[Json]]) -> None:
+    modes = {}
+    for overlay in ("prod", "everything"):  # `dev` is for a cluster of one node
+        objects = rendered[overlay]
+        (claim,) = of_kind(objects, "PersistentVolumeClaim")
+        (modes[overlay],) = claim["spec"]["accessModes"]
+        for item in of_kind(objects, "Deployment"):
+            near = pod_of(item)["spec"].get("affinity", {}).get("podAffinity", {})
+            terms = near.get("requiredDuringSchedulingIgnoredDuringExecution", [])
+            assert len(terms) == (modes[overlay] == "ReadWriteOnce"), name(item)
+            for term in terms:
+                assert term["topologyKey"] == "kubernetes.io/hostname"
+                assert all(selects(term["labelSelector"], labels_of(other)) for other in of_kind(objects, "Deployment"))
+    assert modes == {"prod": "ReadWriteMany", "everything": "ReadWriteOnce"}
+
+
+MINIKUBE = {"cpu": 2.0, "memory": 4 * 2.0**30}
+"""The processors that minikube gives its node by default, and the memory that docs/deploying.md asks for."""
+KUBERNETES_OWN = {"cpu": 0.75, "memory": 0.3 * 2.0**30}
+"""What the pods of such a node's kube-system request: etcd, the API server, its controllers, the scheduler, CoreDNS."""
+
+
+def quantity(text: object) -> float:
+    """A quantity of Kubernetes as a number."""
+    number, unit = re.fullmatch(r"([\d.]+)(m|Ki|Mi|Gi)?", str(text)).groups()  # type: ignore[union-attr]
+    return float(number) * {None: 1, "m": 1e-3, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}[unit]
+
+
+@pytest.mark.parametrize("what", ["cpu", "memory"])
+def test_all_pods_of_the_trial_fit_a_small_node_also_during_a_rollout(
+    rendered: dict[str, list[Json]], what: str
+) -> None:
+    wanted = KUBERNETES_OWN[what]
+    for item in of_kind(rendered["dev"], *WORKLOADS):
+        pods = item["spec"].get("replicas", 1)
+        pods += item["spec"].get("strategy", {}).get("rollingUpdate", {}).get("maxSurge", 0)
+        wanted += pods * sum(quantity(container["resources"]["requests"][what]) for container in containers(item))
+    assert round(wanted, 3) <= MINIKUBE[what]
 
 
 @pytest.mark.parametrize("overlay", ["dev", "prod"])
@@ -318,6 +365,27 @@ def test_a_new_tag_makes_jobs_of_its_own(tree: Path, tmp_path: Path, overlay: st
     names = [{name(item) for item in of_kind(objects, "Job")} for objects in (before, after)]
     assert all(each.endswith(f"-{VERSION}") for each in names[0]) and all(each.endswith("-9.8.7") for each in names[1])
     assert all(container["image"].endswith("sluice:9.8.7") for item in own(after) for container in containers(item))
+
+
+@pytest.mark.parametrize("overlay", ["dev", "prod"])
+def test_the_documented_patch_has_migrate_add_partitions(tree: Path, tmp_path: Path, overlay: str) -> None:
+    guide = (ROOT / "docs" / "deploying.md").read_text("utf-8")
+    (patch,) = re.findall(r"### More partitions.*?```yaml\npatches:\n(.*?)```", guide, re.DOTALL)
+    folder = tmp_path / "k8s"
+    shutil.copytree(tree, folder)
+    file = folder / "overlays" / overlay / "kustomization.yaml"
+    text = file.read_text("utf-8")
+    file.write_text(
+        text.replace("patches:\n", f"patches:\n{patch}") if "\npatches:" in text else f"{text}patches:\n{patch}"
+    )
+    before, after = render(tree / "overlays" / overlay), render(folder / "overlays" / overlay)
+    changed = [item for old, item in zip(before, after, strict=True) if old != item]
+    (migrate,) = changed
+    (container,) = containers(migrate)
+    role, *options = container["args"]
+    assert role == "migrate"
+    asked = arguments().parse_args(options)
+    assert asked.partitions == 16 and f"SLUICE_TOPIC_PARTITIONS={asked.partitions}" in guide
 
 
 @pytest.mark.parametrize("overlay", ["dev", "prod"])

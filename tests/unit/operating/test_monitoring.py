@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -18,8 +18,11 @@ from api.readmodel.job_index import JobIndex
 from api.readmodel.metrics import Metrics
 from api.webhooks.metrics import WebhookMetrics
 from ingest.metrics import ReaderMetrics
+from processor.elastic.answers import RequestOutcome
+from processor.elastic.bulk import BACKOFF
 from processor.metrics import WorkerMetrics
 from processor.validation.error_kinds import KINDS, kind_of
+from runtime.settings import Settings
 from runtime.telemetry.log_events import EVENTS
 from runtime.version import VERSION
 from schemas.messages.progress import RowError
@@ -34,17 +37,17 @@ ADDED = {"instance", "job"}
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 
 
-def exported() -> dict[str, set[str]]:
-    """Name of a series -> its labels, of all roles."""
+def fresh() -> list[CollectorRegistry]:
+    """The registries of all roles, as they are when a process has started."""
     api = Metrics(JobIndex()).registry
     WebhookMetrics(api)
-    registries: list[CollectorRegistry] = [
-        WorkerMetrics().registry,
-        ReaderMetrics().registry,
-        api,
-    ]
+    return [WorkerMetrics().registry, ReaderMetrics().registry, api]
+
+
+def exported() -> dict[str, set[str]]:
+    """Name of a series -> its labels, of all roles."""
     found: dict[str, set[str]] = {}
-    for registry in registries:
+    for registry in fresh():
         for collector in list(registry._collector_to_names):
             labels = set(getattr(collector, "_labelnames", ()))
             for metric in collector.collect():
@@ -97,6 +100,68 @@ def test_every_metric_is_on_the_dashboard_or_in_a_rule() -> None:
     for name in exported():
         plain = re.sub(r"_(bucket|count|sum|total)$", "", name)
         assert plain in shown | apart or plain.startswith("process_"), plain
+
+
+def there_at_the_start(name: str, matchers: str) -> bool:
+    """Whether a process that has just started exports a series with this name and these labels."""
+    wanted = re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers)
+
+    def matches(labels: dict[str, str]) -> bool:
+        return all(
+            (operator in ("=", "=~"))
+            == (re.fullmatch(value if "~" in operator else re.escape(value), labels.get(label, "")) is not None)
+            for label, operator, value in wanted
+        )
+
+    samples = (sample for registry in fresh() for metric in registry.collect() for sample in metric.samples)
+    return any(sample.name == name and matches(sample.labels) for sample in samples)
+
+
+def counted(expression: str) -> list[tuple[str, str]]:
+    """The series, each with its matchers, whose first event decides whether an expression is true.
+
+    An increase that is compared with a number above zero loses one event of a series that begins with it, and what
+    stands behind `unless` may be absent.
+    """
+    expression = re.sub(r"unless on\(\) \(.*\)", "", expression)
+    if re.search(r"[<>]=?\s*(0\.\d*[1-9]|[1-9]\d*(\.\d+)?)\s*$", expression):
+        return []
+    return re.findall(r"\b(?:rate|increase)\((sluice_\w+)(\{[^}]*\})?\[", expression)
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
+def test_what_an_alert_counts_is_there_before_the_first_event(rule: dict[str, Any]) -> None:
+    for name, matchers in counted(rule["expr"]):
+        assert there_at_the_start(name, matchers), f"{name}{matchers} begins with its first event"
+
+
+def test_series_are_matched_as_prometheus_does() -> None:
+    events = [name for name, _ in counted('sum(increase(sluice_job_events_total{event="Failed"}[15m])) > 0')]
+    assert events == ["sluice_job_events_total"]
+    assert counted("sum(rate(sluice_worker_rows_total[10m])) == 0") and not counted("increase(sluice_x_total[1m]) > 30")
+    assert there_at_the_start("sluice_job_events_total", '{event="Failed"}')
+    assert not there_at_the_start("sluice_job_events_total", '{event="Fallen"}')
+    assert there_at_the_start("sluice_job_events_total", '{event=~"F.+",event!="FileBegun"}')
+    assert not there_at_the_start("sluice_job_events_total", '{event!~".+"}')
+
+
+def rule(alert: str) -> str:
+    (found,) = [rule["expr"] for rule in alerts() if rule["alert"] == alert]
+    return str(found)
+
+
+def test_a_stalled_installation_is_told_whatever_workers_have_exported() -> None:
+    assert "unless on() (sum(rate(sluice_worker_rows_total[10m])) > 0)" in rule("SluiceStalled")
+    assert counted(rule("SluiceStalled")) == []
+
+
+def test_the_least_that_one_hanging_worker_fails_is_told() -> None:
+    (threshold,) = re.findall(r"> ([\d.]+)$", rule("SluiceElasticsearchFails"))
+    least = 1 / (Settings().request_timeout_seconds + BACKOFF.longest)
+    assert float(threshold) < least, "with one request in flight"
+    matchers = rule("SluiceElasticsearchFails").partition("{")[2].partition("}")[0]
+    outcomes = set(get_args(RequestOutcome)) - {"answered"}
+    assert all(re.fullmatch(re.findall(r'outcome=~"(.+)"', matchers)[0], outcome) for outcome in outcomes)
 
 
 def test_every_alert_has_an_entry_of_the_guide() -> None:

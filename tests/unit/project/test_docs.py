@@ -130,6 +130,17 @@ def named_in_code(page: Path, pattern: str) -> list[str]:
     return [text for text in CODE.findall(page.read_text(encoding="utf-8")) if re.fullmatch(pattern, text)]
 
 
+def test_modules_that_docstrings_name_exist() -> None:
+    named = {
+        (place, str(path.relative_to(ROOT)))
+        for path in sources()
+        for place in re.findall(r"(?<!`)`([a-z_]+(?:/[a-z_0-9]+)+\.py)`", path.read_text(encoding="utf-8"))
+        if (ROOT / place.partition("/")[0]).is_dir()
+    }
+    assert len(named) > 20, "the pattern finds the names"
+    assert [found for found in sorted(named) if not (ROOT / found[0]).exists()] == []
+
+
 @pytest.mark.parametrize("page", TODAY, ids=lambda page: page.name)
 def test_modules_that_are_named_exist(page: Path) -> None:
     modules = named_in_code(page, r"[a-z_]+(/[a-z_0-9]+)+\.py")

@@ -15,6 +15,7 @@ from processor.elastic.documents import bulk_item, document_lines
 from processor.elastic.items import BulkItems
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from runtime.clients import NotSentError
+from runtime.retrying import RETRIED_STATUSES
 from tests.processor_stub import StubClient, answers, api_error, run, sink
 
 ITEMS = [b'{"create":{"_index":"i","_id":"j1:%d"}}\n{"n":%d}' % (row, row) for row in range(1, 4)]
@@ -147,6 +148,22 @@ def test_only_the_items_that_were_put_off_are_sent_again() -> None:
 def test_answers_come_in_the_order_of_the_items_whatever_was_sent_again() -> None:
     client = StubClient([answers([429, 400, 503]), answers([409, 201])])
     assert [answer.status for answer in send(client)] == [409, 400, 201]
+
+
+@pytest.mark.parametrize("status", sorted(RETRIED_STATUSES))
+@pytest.mark.parametrize("encoded", [False, True])
+def test_requests_are_counted_by_what_becomes_of_them(status: int, encoded: bool) -> None:
+    def body_of(statuses: list[int]) -> Callable[[Any], Any]:
+        return lambda items: msgspec.json.encode(answers(statuses)(items)) if encoded else answers(statuses)(items)
+
+    client = StubClient(
+        [body_of([201, status, 201]), api_error(status), Unreachable("x"), body_of([status]), body_of([409])]
+    )
+    outcomes: list[tuple[bool, str]] = []
+    counting = sink(client)
+    counting.on_request = lambda writes, outcome, _seconds: outcomes.append((writes, outcome))
+    run(counting.send(ITEMS, lambda: None))
+    assert outcomes == [(True, outcome) for outcome in ("put_off", "failed", "failed", "put_off", "answered")]
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 413])

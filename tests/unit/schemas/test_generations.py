@@ -6,8 +6,12 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from processor.elastic.bulk import BulkSink
-from processor.elastic.generations import Generations, rolling
+from processor.elastic.generations import _MADE, Generations, rolling
+from processor.errors import CannotGoOnError
+from runtime.datasets import load_datasets
 from schemas.generations import (
     KNOWN_MS,
     LEAD_MS,
@@ -19,6 +23,7 @@ from schemas.generations import (
     index_of,
     next_generation,
 )
+from schemas.indices import data_mapping
 
 FIRST = "s-data-people"
 NOW = 1_000_000_000
@@ -78,6 +83,38 @@ class Indices:
         self.mappings[index] = {"mappings": mappings}
 
     async def update_aliases(self, actions: Any) -> None: ...
+
+
+def test_nothing_is_written_into_an_index_that_migrate_has_not_made() -> None:
+    """Elasticsearch would make it with the first row, and guess its mapping."""
+
+    async def story() -> None:
+        indices = Indices()
+        client: Any = SimpleNamespace(indices=indices, options=indices.options)
+        generations = Generations("s", BulkSink(client), lambda: NOW)
+        job: Any = SimpleNamespace(dataset="people", created_at=NOW)
+        later: Any = SimpleNamespace(dataset="people", created_at=NOW + 1)
+        for there in ({}, described(_000002=NOW + 1), {"s-data-people-x": {}}):
+            indices.mappings = there
+            with pytest.raises(CannotGoOnError, match=r"no index s-data-people with .* run `sluice migrate`"):
+                await generations.of(job, lambda: None)
+            with pytest.raises(CannotGoOnError, match="run `sluice migrate`"):
+                await generations.roll("people", 1000, lambda: None)
+        indices.mappings = {FIRST: {"mappings": {"dynamic": "strict"}}, **described(_000002=NOW + 1)}
+        assert await generations.of(job, lambda: None) == FIRST, "it looks again"
+        del indices.mappings[FIRST]  # as an index may be whose jobs are all over
+        assert await Generations("s", BulkSink(client), lambda: NOW).of(later, lambda: None) == f"{FIRST}.000002"
+
+    asyncio.run(story())
+
+
+def test_an_index_that_migrate_makes_is_told_from_one_with_a_guessed_mapping() -> None:
+    """By the part of its mapping that workers ask for, also where it was made before indices had notes (`_meta`)."""
+    asked = {path.removeprefix("*.mappings.") for path in _MADE.split(",")}
+    for dataset in load_datasets(None).values():
+        made = data_mapping(dataset)
+        assert made.keys() & asked and (made.keys() - {"_meta"}) & asked
+    assert not {"properties"} & asked
 
 
 def test_a_worker_learns_of_an_index_before_a_job_may_write_into_it() -> None:

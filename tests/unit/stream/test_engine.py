@@ -24,6 +24,7 @@ from runtime.clock import Clock
 from runtime.datasets import load_datasets
 from runtime.files.storage import Storage
 from runtime.settings import Settings
+from schemas.indices import data_index
 from schemas.job import Job, State
 from schemas.messages.blocks import RowBlock, UndoBlock
 from schemas.messages.codec import decode, encode
@@ -73,7 +74,9 @@ class Parked:
 
 
 class FoundNothing(dict[str, Any]):
-    """The body of any answer of an Elasticsearch that has nothing: of two searches as well."""
+    """The body of any answer of an Elasticsearch that has the datasets' indices and nothing else: of two searches as
+    well.
+    """
 
     def __missing__(self, name: str) -> Any:
         if name == "responses":
@@ -92,6 +95,7 @@ class Worker:
         self.buries.set()
         self.asked = 0
         """Requests to Elasticsearch, of which each finds nothing."""
+        self.datasets = datasets
         self.jobs = JobTable()
         self.sleeps = Sleeps()
         self.reader = Parked()
@@ -129,7 +133,8 @@ class Worker:
 
     async def _answer(self, *_: Any) -> Any:
         self.asked += 1
-        return SimpleNamespace(body=FoundNothing())
+        indices = [data_index(SETTINGS.prefix, name) for name in self.datasets]
+        return SimpleNamespace(body=FoundNothing.fromkeys(indices, {}))
 
     async def _inherit(self, partitions: Collection[int]) -> RestoredPartitions:
         return self.inherited

@@ -1,0 +1,94 @@
+"""Readers and workers take no work until they see the storage folder that the API takes files in to."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.app import create_app
+from runtime.files.shared_folder import is_shared, mark, wait_for_shared_folder
+from runtime.files.storage import StorageError
+from runtime.process import reason_of
+from runtime.settings import Settings
+from tests.places import ROOT
+from tests.waiting import PATIENCE, wait_until
+
+
+def test_the_api_marks_its_folder_once(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, api_require_key=False)
+    for _ in range(2):
+        create_app(settings)
+        (marker,) = settings.storage_root.iterdir()
+    assert is_shared(settings.storage_root) and "API" in marker.read_text("utf-8")
+
+
+def test_a_bucket_for_exports_needs_the_folder_all_the_same(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, api_require_key=False, storage_url="s3://bucket", s3_region="x")
+    create_app(settings)
+    assert is_shared(settings.storage_root)
+
+
+@pytest.mark.parametrize("url", [None, "s3://bucket"])
+def test_a_folder_that_can_t_be_made_ends_the_api_with_a_sentence(tmp_path: Path, url: str | None) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises((OSError, StorageError)) as told:
+        create_app(Settings(storage=tmp_path / "file" / "storage", storage_url=url, s3_region="x"))
+    assert str(tmp_path / "file") in (reason_of(told.value) or "")
+
+
+@pytest.mark.parametrize("made", ["", "sources", "keys"])
+def test_the_wait_ends_as_soon_as_another_has_been_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, made: str
+) -> None:
+    """`made`: by an API or a reader of a version that makes no marker; what workers make does not count."""
+    (tmp_path / "results").mkdir()
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            (tmp_path / made).mkdir(exist_ok=True) if made else mark(tmp_path)
+
+    with caplog.at_level(logging.WARNING):
+        wait_for_shared_folder(tmp_path, lambda: False, pause)
+    assert len(pauses) == 3
+    (told,) = caplog.records
+    assert str(tmp_path) in told.message and told.__dict__["event"] == "storage.waiting"
+    wait_for_shared_folder(tmp_path, lambda: False, pause)
+    assert len(pauses) == 3
+
+
+def test_a_process_that_is_to_stop_waits_no_more(tmp_path: Path) -> None:
+    pauses: list[float] = []
+    wait_for_shared_folder(tmp_path, lambda: len(pauses) == 2, pauses.append)
+    assert len(pauses) == 2
+
+
+@pytest.mark.parametrize("module", ["ingest", "processor"])
+def test_a_reader_and_a_worker_with_a_folder_of_their_own_are_not_ready(tmp_path: Path, module: str) -> None:
+    """As in a pod without the volume: it waits for the folder before it takes any work of Kafka."""
+    log, ready = tmp_path / "log", tmp_path / "ready"
+    given = {"HOME": tmp_path, "READY_FILE": ready, "KAFKA_BOOTSTRAP": "127.0.0.1:1", "LOG_FORMAT": "json"}
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("SLUICE_")}
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            cwd=ROOT,
+            env={**kept, **{f"SLUICE_{name}": str(value) for name, value in given.items()}},
+            stderr=out,
+        )
+    try:
+        wait_until(lambda: b'"storage.waiting"' in log.read_bytes() or process.poll() is not None, "it says so")
+        assert process.poll() is None and not ready.exists(), log.read_text("utf-8")
+        assert b"kafka." not in log.read_bytes()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0, log.read_text("utf-8")
+    finally:
+        process.kill()
+        process.wait()
