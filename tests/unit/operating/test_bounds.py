@@ -20,6 +20,7 @@ from confluent_kafka.admin import NewTopic
 from pydantic import ValidationError
 
 from api.jobs.creation import drafts
+from api.outgoing.lookups import Lookups
 from api.server import _allow_files
 from api.web.connection_timeouts import ConnectionTimeouts, Limits, Snapshot
 from api.web.connections import BoundedConfig
@@ -198,6 +199,6 @@ async def _made_in_a_loop(chosen: Settings) -> None:
     finally:
         consumer._thread.thread_loop.close()
     await async_elasticsearch(chosen).close()
-    Connections(chosen, ssl.create_default_context())
+    Connections(chosen, ssl.create_default_context(), Lookups())
     for seconds in (value for name, value in chosen if name.endswith("_seconds")):
         asyncio.get_running_loop().call_later(seconds, ignore).cancel()

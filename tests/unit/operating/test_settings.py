@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from prometheus_client.exposition import MetricsHandler
 from pydantic import ValidationError
 
 from client.address import base_url, key_source
@@ -116,7 +116,7 @@ def test_every_host_makes_a_url_that_leads_to_it(host: str, tls: bool, monkeypat
 def test_metrics_are_served_at_an_address_of_either_kind(host: str) -> None:
     if not is_free(0, host):
         pytest.skip(f"this machine has no {host}")
-    with _Server((host, 0), BaseHTTPRequestHandler) as server:
+    with _Server(host, 0, MetricsHandler) as server:
         assert is_open(server.server_port, host)
         assert not is_free(server.server_port, host)
 
