@@ -179,14 +179,16 @@ def test_a_start_ends_with_what_elasticsearch_refuses(config: Settings, command:
         "SLUICE_ELASTICSEARCH_URL": config.elasticsearch,
         "SLUICE_API_PORT": str(config.api_port),
         "SLUICE_TOPIC_PARTITIONS": "1",
-        "SLUICE_ELASTICSEARCH_SHARDS": "1500",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
+    people = data_index(config.prefix, "people")
+    with elasticsearch(config) as client:
+        client.indices.create(index=f"{config.prefix}-elsewhere", aliases={people: {}})
     run = [sys.executable, "-m", *command]
     ended = subprocess.run(run, env={**os.environ, **given}, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
-    assert f"Elasticsearch refuses the index {data_index(config.prefix, 'people')}: " in ended.stderr.splitlines()[-1]
-    assert "must be <= 1024" in ended.stderr
+    assert f"Elasticsearch refuses the index {people}: " in ended.stderr.splitlines()[-1]
+    assert "already exists as alias" in ended.stderr
 
 
 def test_what_elasticsearch_refuses_ends_in_a_sentence_at_once(

@@ -105,7 +105,7 @@ def test_people_sign_in_and_services_send_tokens(node: str, tmp_path: Path) -> N
         bearer = {"Authorization": "Bearer ey.ey.ey"}
         assert client.get("/v1/jobs", headers=bearer).status_code == 503, "the provider does not answer yet"
         with provider(node, port, tmp_path):
-            client.app.state.services.authenticator.provider._asked_at = -3600  # type: ignore[attr-defined]
+            client.app.state.services.authenticator.provider._keys._asked_at = -3600  # type: ignore[attr-defined]
             first = token(port)
             who = client.get("/v1/principal", headers={"Authorization": f"Bearer {first}"}).json()
             assert (who["name"], who["role"], who["organisations"]) == ("loader", "viewer", ["acme"])
@@ -143,7 +143,7 @@ def test_people_sign_in_and_services_send_tokens(node: str, tmp_path: Path) -> N
 
         # The provider has a new key.
         with provider(node, port, tmp_path):
-            client.app.state.services.authenticator.provider._asked_at = -3600  # type: ignore[attr-defined]
+            client.app.state.services.authenticator.provider._keys._asked_at = -3600  # type: ignore[attr-defined]
             second = token(port)
             assert client.get("/v1/jobs", headers={"Authorization": f"Bearer {second}"}).status_code == 200
             assert client.get("/v1/jobs", headers={"Authorization": f"Bearer {first}"}).status_code == 401
