@@ -23,14 +23,14 @@ def probe_rows(job: Job) -> int | None:
     return PROBE_ROWS if job.budget == "probing" and watched(job) else None
 
 
-def counted(job: Job) -> LaneTotals:
+def reported_counts(job: Job) -> LaneTotals:
     """What the job's workers have reported so far, in all."""
     return sum(job.lanes_counted.values(), LaneTotals())
 
 
 def probed(job: Job) -> bool:
     """Whether the first rows have been dealt with."""
-    return job.budget == "probing" and _rows(counted(job)) >= PROBE_ROWS
+    return job.budget == "probing" and _rows(reported_counts(job)) >= PROBE_ROWS
 
 
 def overspent(job: Job, totals: LaneTotals) -> str | None:

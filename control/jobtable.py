@@ -1,7 +1,7 @@
 """The control table as a process sees it: the newest state of each job, and the listeners to its changes.
 
 Nearly all jobs in the table have ended. A rule that is checked for each command therefore goes through the jobs that
-have not (`not_over`), or through those of one organisation, and never through the whole table; what is seldom looked
+have not (`not_ended`), or through those of one organisation, and never through the whole table; what is seldom looked
 for goes through it once, and not once for each job. Those that have ended come in brief where many are asked for; `get`
 has all of a job.
 """
@@ -80,7 +80,7 @@ class JobTable:
         """The job's newest state; None: there is no such job."""
         return self._jobs.get(job_id)
 
-    def not_over(self) -> list[Job]:
+    def not_ended(self) -> list[Job]:
         """The jobs that have not ended."""
         return list(self._jobs.open.values())
 

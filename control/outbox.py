@@ -84,11 +84,11 @@ class StatesAhead:
         """The job's newest state."""
         return self._ahead.get(job_id) or self._jobs.get(job_id)
 
-    def not_over(self) -> list[Job]:
+    def not_ended(self) -> list[Job]:
         """The jobs that have not ended."""
         if not self._ahead:
-            return self._jobs.not_over()
-        known = {job.id: job for job in self._jobs.not_over()}
+            return self._jobs.not_ended()
+        known = {job.id: job for job in self._jobs.not_ended()}
         return [job for job in (known | self._ahead).values() if job.state not in ENDED]
 
     def of(self, organisation: str) -> list[Job]:

@@ -75,12 +75,12 @@ def paused_itself(job: Job) -> bool:
     return held(job) and job.phase == "apply" and (job.budget == "spent" or job.inspection == "suspicious")
 
 
-def halting(job: Job) -> bool:
+def quiescing(job: Job) -> bool:
     """Whether the control agent waits for proof that the job's lanes have stopped."""
     return job.state in (State.TERMINATING, State.FAILED) or pausing(job)
 
 
-def over(job: Job) -> bool:
+def run_over(job: Job) -> bool:
     """Whether workers and readers do no more work in the run that the job is in."""
     return job.state in ENDED or job.state is State.TERMINATING
 
@@ -102,14 +102,14 @@ def taking_out(job: Job) -> bool:
 
 def under_way(job: Job) -> bool:
     """Whether reports about the job's rows still count: it has started and is not over. A failed job may be resumed."""
-    return job.state not in (State.DRAFT, State.QUEUED) and not over(job)
+    return job.state not in (State.DRAFT, State.QUEUED) and not run_over(job)
 
 
 def takes_more_rows(job: Job) -> bool:
     """Whether the sender of a topic's rows may still send new ones, or say how many there are."""
-    return job.phase == "apply" and not over(job)
+    return job.phase == "apply" and not run_over(job)
 
 
 def void(job: Job, head: BlockHead) -> bool:
     """Whether a block is of no use any more: its run is over."""
-    return head.run < job.run or (head.run == job.run and over(job))
+    return head.run < job.run or (head.run == job.run and run_over(job))

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from control.budget import counted, overspent
+from control.budget import overspent, reported_counts
 from control.creation.inspection import INSPECTED_ROWS, explained, looks_at_rows, pause_reason
 from control.door.senders import is_asked
 from control.errors import Rejected
 from control.machine.context import Context
-from control.machine.creations import turn
+from control.machine.creations import turn_events
 from control.machine.decision import decide
 from control.machine.evolution import evolve_all
 from schemas.bounds import MOST_REASON
@@ -79,7 +79,7 @@ def react(job: Job | None, command: Command, context: Context) -> Reaction:
 
 def start(job: Job, context: Context) -> Reaction:
     """The effect on a queued job when its turn has come."""
-    events = turn(job, context)
+    events = turn_events(job, context)
     after = replace(evolve_all(job, events, context), command_offset=max(job.command_offset, context.offset))
     failed = next((event for event in events if isinstance(event, Failed)), None)
     if failed is not None:
@@ -151,7 +151,7 @@ def _with_reason(job: Job, command: Command, audited: Sequence[Event]) -> Job:
         if isinstance(event, PauseRequested) and event.suspected:
             return replace(job, reason=_cut(pause_reason(job)))
         if isinstance(event, PauseRequested) and event.budget_spent:
-            return replace(job, reason=_cut(explained(job, overspent(job, counted(job)))))
+            return replace(job, reason=_cut(explained(job, overspent(job, reported_counts(job)))))
         if isinstance(event, Failed) and event.reason is not None:
             return replace(job, reason=_cut(event.reason))
     match command:

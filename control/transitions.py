@@ -96,7 +96,7 @@ class Transition:
 
 _APPLYING = tuple(state for state in S if state in APPLYING)
 _UNDOING = tuple(state for state in S if state in UNDOING)
-_OVER = tuple(state for state in S if state in ENDED)
+_ENDED = tuple(state for state in S if state in ENDED)
 _ENDS_OF_WORK = (LanesDone, InputEnded, ResumeJob, TimerDue)
 
 TRANSITIONS: Final[tuple[Transition, ...]] = (
@@ -206,11 +206,11 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(
         RateSet, (S.DRAFT, S.QUEUED, *_APPLYING, *_UNDOING, S.FAILED), None, OPERATOR, "sets its rate", (SetRate,)
     ),
-    Transition(PurgeBegun, _OVER, None, OPERATOR, "purges it", (PurgeJob,)),
-    Transition(Purged, _OVER, None, WORKER, "has removed all that holds its values", (PurgeEnded,)),
-    Transition(PurgeFailed, _OVER, None, WORKER, "can't remove something", (PurgeEnded,)),
+    Transition(PurgeBegun, _ENDED, None, OPERATOR, "purges it", (PurgeJob,)),
+    Transition(Purged, _ENDED, None, WORKER, "has removed all that holds its values", (PurgeEnded,)),
+    Transition(PurgeFailed, _ENDED, None, WORKER, "can't remove something", (PurgeEnded,)),
     Transition(
-        Expired, _OVER, None, WORKER, "has removed what a store had, as its retention was over", (StoresEmptied,)
+        Expired, _ENDED, None, WORKER, "has removed what a store had, as its retention was over", (StoresEmptied,)
     ),
     Transition(
         TimerSet, (S.PAUSING, S.PAUSED, *_UNDOING), None, OPERATOR,

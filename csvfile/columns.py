@@ -112,7 +112,7 @@ def match_columns(names: Sequence[str], dataset: Dataset, wanted: Wanted) -> Mat
     if problem is None and (missing or unwanted or not given):
         problem = words.misfit(dataset, missing, unwanted)
     if problem is None and not plain:
-        problem = size_problem(dict(zip(names, fields, strict=True)))
+        problem = columns_size_problem(dict(zip(names, fields, strict=True)))
     return Match(names, fields, missing, problem, plain=plain)
 
 
@@ -133,7 +133,7 @@ def by_exact_names(names: tuple[str, ...], dataset: Dataset, problem: str) -> Ma
     return Match(names, fields, problem=problem, broken=True)
 
 
-def size_problem(columns: Mapping[str, str | None]) -> str | None:
+def columns_size_problem(columns: Mapping[str, str | None]) -> str | None:
     """Why a job can't record so many columns and their fields, or such long names; None: it can."""
     if len(columns) > MOST_COLUMNS:
         return words.too_many(len(columns))

@@ -61,7 +61,7 @@ class PlanRun:
         self,
         plan: Plan,
         start: Input,
-        surroundings: SourceContext,
+        context: SourceContext,
         outlet: Outlet,
         now: float,
         trace: str | None = None,
@@ -76,8 +76,8 @@ class PlanRun:
         self._read_rows = start.rows
         self._kind = _KINDS[type(plan)]
         self._outlet = outlet
-        self._encoded = surroundings.encoded
-        self._source = block_source(plan, start, surroundings)
+        self._encoded = context.encoded
+        self._source = block_source(plan, start, context)
         self._coverage = DeliveryWatermark(start)
         self._reported = start
         self._next_report = now + REPORT_SECONDS

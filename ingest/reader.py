@@ -81,7 +81,7 @@ class Reader:
         self._readiness = readiness
         self._metrics = metrics
         self._sealer = BlockSealer(JobKeys(settings.storage_root), self._job)
-        self._surroundings = SourceContext(
+        self._context = SourceContext(
             datasets=load_datasets(settings.datasets_folder),
             roots=Roots(settings.storage_root, settings.import_roots),
             limits=Limits(settings.block_rows, settings.block_bytes),
@@ -191,9 +191,7 @@ class Reader:
             else:
                 start = starting_point(plan, job)
                 self._sealer.prepare(job)
-                taken.work = PlanRun(
-                    plan, start, self._surroundings.of(job), self._publisher, time.monotonic(), taken.trace
-                )
+                taken.work = PlanRun(plan, start, self._context.of(job), self._publisher, time.monotonic(), taken.trace)
                 self._active.append(taken)
                 busy_jobs.add(plan.job_id)
         self._waiting = still

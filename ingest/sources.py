@@ -81,18 +81,18 @@ def phase_of(plan: Plan) -> Phase:
     return "undo" if isinstance(plan, UndoRows) else "apply"
 
 
-def block_source(plan: Plan, start: Input, surroundings: SourceContext) -> BlockSource:
+def block_source(plan: Plan, start: Input, context: SourceContext) -> BlockSource:
     """The blocks of a plan, from the checkpoint `start` on."""
     try:
-        return (yield from _SOURCES[type(plan)](plan, start, surroundings))
+        return (yield from _SOURCES[type(plan)](plan, start, context))
     except CsvFileError as error:
         raise SourceError(str(error)) from error
 
 
-def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> BlockSource:
+def read_file(plan: ReadFile, start: Input, context: SourceContext) -> BlockSource:
     """The rows of a file."""
-    dataset = _dataset(plan, surroundings)
-    opened = open_source(plan.source, surroundings.roots, surroundings.checked)
+    dataset = _dataset(plan, context)
+    opened = open_source(plan.source, context.roots, context.checked)
     with opened.file:
         yield from opened.check()
         wanted = Wanted(key_only=needs_key_only(plan.mode), recorded=plan.source.columns)
@@ -102,9 +102,9 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
         if place.bytes > opened.size:
             raise SourceError("the file is shorter than what has been read of it: it has changed; upload it again")
         columns, blocks, rows = list(header.columns), start.blocks, start.rows
-        limits = surroundings.limits.for_corrections() if plan.numbered else surroundings.limits
-        organisation = surroundings.organisation(plan.job_id)
-        quotas = surroundings.quotas.of(organisation)
+        limits = context.limits.for_corrections() if plan.numbered else context.limits
+        organisation = context.organisation(plan.job_id)
+        quotas = context.quotas.of(organisation)
         while True:
             try:
                 parts = cut(opened.chunks(place.bytes), place, header.delimiter, limits)
@@ -142,7 +142,7 @@ def read_file(plan: ReadFile, start: Input, surroundings: SourceContext) -> Bloc
                 return Input(blocks=blocks, rows=rows, bytes=opened.size, lines=place.lines)
 
 
-def undo_rows(plan: UndoRows, start: Input, _surroundings: SourceContext) -> BlockSource:
+def undo_rows(plan: UndoRows, start: Input, _context: SourceContext) -> BlockSource:
     """Ranges of rows to take out, from row 1 on."""
     blocks, rows = start.blocks, start.rows
     while rows < plan.last_row:
@@ -154,24 +154,24 @@ def undo_rows(plan: UndoRows, start: Input, _surroundings: SourceContext) -> Blo
     return Input(blocks=blocks, rows=rows)
 
 
-def cut_export(plan: CutExport, start: Input, surroundings: SourceContext) -> BlockSource:
+def cut_export(plan: CutExport, start: Input, context: SourceContext) -> BlockSource:
     """Slices of an export's rows."""
-    dataset = _dataset(plan, surroundings)
+    dataset = _dataset(plan, context)
     if dataset.date_field is None:
         raise SourceError(f"dataset {dataset.name} has no date (sluice.date_field), so it can't be cut by date")
-    asking, index = surroundings.asking, data_indices(surroundings.prefix, dataset.name)
+    asking, index = context.asking, data_indices(context.prefix, dataset.name)
     if start.frozen is None:
-        start = yield from exports.begin(plan, asking, surroundings.recorded, index, dataset.date_field)
-        problem = export_problem(start.rows_total or 0, plan.organisation, surroundings.quotas.of(plan.organisation))
+        start = yield from exports.begin(plan, asking, context.recorded, index, dataset.date_field)
+        problem = export_problem(start.rows_total or 0, plan.organisation, context.quotas.of(plan.organisation))
         if problem is not None:
             raise SourceError(problem.message)
-    return (yield from exports.cut(plan, start, asking, dataset.date_field, surroundings.slice_rows))
+    return (yield from exports.cut(plan, start, asking, dataset.date_field, context.slice_rows))
 
 
-def _dataset(plan: ReadFile | CutExport, surroundings: SourceContext) -> Dataset:
-    dataset = surroundings.datasets.get(plan.dataset)
+def _dataset(plan: ReadFile | CutExport, context: SourceContext) -> Dataset:
+    dataset = context.datasets.get(plan.dataset)
     if dataset is None:
-        raise SourceError(f"the dataset {plan.dataset!r} is not known here; known: {', '.join(surroundings.datasets)}")
+        raise SourceError(f"the dataset {plan.dataset!r} is not known here; known: {', '.join(context.datasets)}")
     return dataset
 
 

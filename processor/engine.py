@@ -42,7 +42,7 @@ from schemas.messages.codec import decode
 
 log = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 5.0
+REVOCATION_MARGIN_SECONDS = 5.0
 """A revocation waits for this many seconds beyond one request's longest time."""
 
 
@@ -144,7 +144,7 @@ class Engine:
             )
             self._forget()
         if in_flight := self._tasks.in_flight:
-            longest = self._settings.request_timeout_seconds + DRAIN_SECONDS
+            longest = self._settings.request_timeout_seconds + REVOCATION_MARGIN_SECONDS
             await drain(in_flight, self._clock.sleep(longest if patience is None else min(patience, longest)))
         if not lost:
             await self._checkpoints.flush()

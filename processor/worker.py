@@ -47,7 +47,7 @@ from schemas.topics import topic_name
 
 log = logging.getLogger("processor")
 
-DRAIN_SECONDS = 10.0
+SHUTDOWN_DRAIN_SECONDS = 10.0
 """Seconds that a stopping worker waits for requests in flight, at most. If Elasticsearch has not answered all of them
 by then, the worker leaves its partitions unclosed, and their next owner waits for the late requests."""
 
@@ -146,7 +146,7 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     end_at_once(lease)
     end_within()
     if not failed:
-        await worker.release_partitions(patience=DRAIN_SECONDS)
+        await worker.release_partitions(patience=SHUTDOWN_DRAIN_SECONDS)
     await engine.close()
     await app.stop()
     for task in tasks:

@@ -106,7 +106,7 @@ class StubLog:
             holder=lambda key: holder(jobs.values(), key),
             find=jobs.get,
             jobs_of=jobs_of,
-            not_over=lambda: [job for job in jobs.values() if job.state not in ENDED],
+            not_ended=lambda: [job for job in jobs.values() if job.state not in ENDED],
             applied_before=AppliedFiles(jobs_of, self.catalog).before,
         )
         effect = react(jobs.get(command.job_id), command, context)

@@ -16,7 +16,7 @@ from api.jobs.reading.job_view import progress
 from api.jobs.reading.paging import Query, fits, query_of
 from api.jobs.reading.times import time_in
 from api.jobs.waiting import waiting_for
-from api.models.requests import Reason
+from api.models.requests import ActionRequest
 from api.readmodel.command_log import ANSWER_SECONDS
 from api.readmodel.event_loop import time_slices
 from api.web.auth import Caller
@@ -136,14 +136,14 @@ def _timer_only(job: Job, asked: ManyRequest) -> bool:
 
 
 def _legality(job: Job, asked: ManyRequest) -> str | Rejected:
-    body = Reason(keep_rows=asked.keep_rows, resume_at=asked.resume_at)
+    body = ActionRequest(keep_rows=asked.keep_rows, resume_at=asked.resume_at)
     return legality(job, COMMANDS[asked.action](job.id, "", body))
 
 
 async def _one(parts: Services, asking: Caller, asked: ManyRequest, job: Job, beside: int) -> Outcome:
     if _legality(job, asked) == "already" and job.state not in RESTING:
         return _standing(asked, job)  # it is on its way there
-    body = Reason(
+    body = ActionRequest(
         reason=asked.reason,
         keep_rows=asked.keep_rows,
         resume_at=asked.resume_at,

@@ -9,7 +9,7 @@ from typing import Final
 from api.errors import ApiError, invalid
 from api.jobs.reading.times import time_in
 from api.jobs.reading.undone import partial_problem
-from api.models.requests import InputEnd, Rate, Reason
+from api.models.requests import ActionRequest, InputEnd, Rate
 from api.readmodel.command_log import ANSWER_SECONDS, submit
 from api.uploads.drafts import DraftFile
 from api.web.auth import Caller
@@ -21,7 +21,7 @@ from schemas.messages.commands import InputEnded, PauseJob, PurgeJob, ResumeJob,
 from schemas.messages.commands import Request as Command
 from schemas.policies.principals import Role
 
-COMMANDS: Final[dict[str, Callable[[str, str, Reason], Command]]] = {
+COMMANDS: Final[dict[str, Callable[[str, str, ActionRequest], Command]]] = {
     "pause": lambda job_id, by, body: PauseJob(
         job_id=job_id, by=by, reason=body.reason, resume_at=time_in("resume_at", body.resume_at)
     ),
@@ -38,7 +38,7 @@ ROLES: Final[dict[str, Role]] = {VERBS[request]: role for request, role in OTHER
 
 
 async def carry_out(
-    parts: Services, job: Job, caller: Caller, action: str, body: Reason, timeout: float = ANSWER_SECONDS
+    parts: Services, job: Job, caller: Caller, action: str, body: ActionRequest, timeout: float = ANSWER_SECONDS
 ) -> Job:
     """Send one of `COMMANDS`; returns the job after it. Raises as `submit`, and ApiError 400."""
     if body.keep_rows and action != "terminate":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from control.predicates import counting, halting
+from control.predicates import counting, quiescing
 from schemas.job import Job
 
 
@@ -11,7 +11,7 @@ def waiting_for(job: Job) -> str:
     if job.purging:
         return "all that holds values of the job to be removed"
     missing = [str(number) for number in range(job.partitions) if number not in job.lanes_rested]
-    if halting(job):
+    if quiescing(job):
         return (
             f"partitions {', '.join(missing)} of {job.partitions} have not yet reported that nothing is in flight; "
             f"a worker that stopped is replaced within half a minute: check `sluice status`"

@@ -8,8 +8,8 @@ from schemas import bounds
 from schemas.job import Options
 
 
-class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of pause, resume, terminate and rollback; it may be left out."""
+class ActionRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of pause, resume, terminate, rollback and purge; it may be left out."""
 
     reason: bounds.Reason | None = None
     resume_at: bounds.When | None = None

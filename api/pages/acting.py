@@ -10,7 +10,7 @@ from api.jobs.creation.drafts import is_draft, start_draft
 from api.jobs.creation.job_request import values_as
 from api.jobs.creation.retry_errors import take_corrections
 from api.jobs.reading.dry_runs import start_real
-from api.models.requests import Rate, Reason, Start
+from api.models.requests import ActionRequest, Rate, Start
 from api.pages import rendering
 from api.pages.creation.forms import rate_in, reason_in, time_in_form
 from api.pages.fields import fields_of
@@ -27,7 +27,7 @@ def acting(action: str) -> Handler:
         job, fields = await visible_job(request), await fields_of(request)
         asked = {"keep_rows": fields.get("rows") == "keep", "force": "force" in fields, "partial": "partial" in fields}
         values = {"reason": reason_in(fields), "resume_at": time_in_form(fields, "resume_at"), **asked}
-        body = values_as(values, Reason)
+        body = values_as(values, ActionRequest)
         return _job(request, await carry_out(services(request), job, caller(request), action, body))
 
     return handler

@@ -6,7 +6,7 @@ from typing import Final
 
 from api.jobs.actions import COMMANDS, ROLES
 from api.jobs.reading.downloads import result_problem
-from api.models.requests import Reason
+from api.models.requests import ActionRequest
 from control.creation.admission import Catalog, makes_file
 from control.creation.starting import real_job
 from control.errors import Rejected
@@ -55,8 +55,8 @@ def _moves(job: Job, name: str) -> bool:
             command = SetRate(job_id=job.id)
         case "rollback":
             # A job that is rolled back may be once more with force, if others had changed documents.
-            with_force = legality(job, COMMANDS[name](job.id, "", Reason(force=True))) == "move"
-            return with_force or legality(job, COMMANDS[name](job.id, "", Reason())) == "move"
+            with_force = legality(job, COMMANDS[name](job.id, "", ActionRequest(force=True))) == "move"
+            return with_force or legality(job, COMMANDS[name](job.id, "", ActionRequest())) == "move"
         case _:
-            command = COMMANDS[name](job.id, "", Reason())
+            command = COMMANDS[name](job.id, "", ActionRequest())
     return legality(job, command) == "move"

@@ -20,7 +20,7 @@ from api.jobs.creation.drafts import file_part, require_draft, take_part
 from api.jobs.reading.downloads import changes_file, errors_csv, result_file, undone_file
 from api.jobs.reading.undone import BUCKETS
 from api.pages.access.gate import HEADERS
-from api.web.responses import json_answer, refusal
+from api.web.responses import json_answer, refusal_response
 from api.web.services import caller, services, visible_job
 
 STATIC: Final = Path(__file__).parent.parent / "static"
@@ -73,7 +73,7 @@ async def draft_offset(request: Request) -> Response:
     try:
         require_draft(job, parts)
     except ApiError as error:
-        return refusal(error)
+        return refusal_response(error)
     return json_answer(file_part(parts, job, draft_file(parts, job).size()))
 
 
@@ -85,4 +85,4 @@ async def take_draft_part(request: Request) -> Response:
     try:
         return json_answer(file_part(parts, job, await take_part(parts, job, caller(request), offset, request)))
     except ApiError as error:
-        return refusal(error)
+        return refusal_response(error)

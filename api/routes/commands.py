@@ -16,7 +16,7 @@ from api.jobs.creation.retry_errors import take_corrections
 from api.jobs.reading.dry_runs import start_real
 from api.jobs.waiting import waiting_for
 from api.models.jobs import JobView
-from api.models.requests import InputEnd, Rate, Reason, Start
+from api.models.requests import ActionRequest, InputEnd, Rate, Start
 from api.readmodel.command_log import ANSWER_SECONDS
 from api.routes.answers import JOB, job_answer, made_answer
 from api.web.bodies import short_body
@@ -41,7 +41,7 @@ def commanding(action: str) -> Handler:
         """Send the command; with ``?wait=SECONDS``, wait for the state in which the job rests."""
         job, parts = await visible_job(request), services(request)
         wait = wait_seconds(request)
-        body = body_as(await short_body(request), Reason, "fields: reason, keep_rows, resume_at, force, partial")
+        body = body_as(await short_body(request), ActionRequest, "fields: reason, keep_rows, resume_at, force, partial")
         with parts.waiting.granted(caller(request).bucket, wait) as seconds:
             job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, seconds))
             if wait is None:
@@ -114,7 +114,7 @@ def _command(action: str, summary: str) -> Endpoint:
             _NOT_NOW,
         ),
         (WAIT,),
-        Body(Reason, required=False),
+        Body(ActionRequest, required=False),
         role=ROLES.get(action, Role.OPERATOR),
     )
 

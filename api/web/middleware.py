@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ApiError
 from api.web.ending import NoLongerAllowedError
-from api.web.responses import refusal, unexpected
+from api.web.responses import refusal_response, unexpected
 
 
 class UnexpectedErrors:
@@ -41,7 +41,7 @@ class UnexpectedErrors:
             error = unexpected(scope)
             if begun:
                 raise  # the server closes the connection: an incomplete answer must not look complete
-            await refusal(error)(scope, receive, send)
+            await refusal_response(error)(scope, receive, send)
 
 
 class KnownHosts:
@@ -58,7 +58,7 @@ class KnownHosts:
         """Serve one request."""
         if scope["type"] == "http" and not self._knows(Headers(scope=scope).get("host", "")):
             text = "this Host is not known; call the API as localhost, or set SLUICE_API_REQUIRE_KEY=true"
-            await refusal(ApiError(400, text))(scope, receive, send)
+            await refusal_response(ApiError(400, text))(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

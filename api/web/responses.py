@@ -28,7 +28,7 @@ def encoded_answer(value: bytes, code: int = 200, headers: dict[str, str] | None
     return Response(value, code, headers, "application/json")
 
 
-def refusal(error: ApiError) -> Response:
+def refusal_response(error: ApiError) -> Response:
     """The answer of a refusal: its message says why, and what to do."""
     return json_answer(error_body(error.code, error.message, error.details), error.code, error.headers)
 
@@ -36,7 +36,7 @@ def refusal(error: ApiError) -> Response:
 async def on_api_error(request: Request, error: Exception) -> Response:
     """The answer to a request that a route refused."""
     assert isinstance(error, ApiError)
-    return refusal(error)
+    return refusal_response(error)
 
 
 def http_problem(request: Request, error: HTTPException) -> ApiError:

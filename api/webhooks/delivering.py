@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from api.errors import KafkaUnavailableError
-from api.webhooks.lane import Lane
 from api.webhooks.metrics import WebhookMetrics
 from api.webhooks.posting import Message
+from api.webhooks.receiver_queue import ReceiverQueue
 from api.webhooks.store import WebhookStore
 from control.webhooks.schedule import Outcome, after_attempt, given_up
 from control.webhooks.signing import secrets_of
@@ -97,7 +97,7 @@ class Deliverer:
         """Hand a record to its receiver."""
         if delivery is None:
             for receiver in self._receivers.values():
-                receiver.lane.drop(name)
+                receiver.queue.drop(name)
             return
         where = f"{delivery.webhook_id} {delivery.url or ''}"
         if where not in self._receivers:
@@ -106,12 +106,12 @@ class Deliverer:
             self._receivers[where] = _Receiver(self._connections())
             self._tasks.create_task(self._serve(where, self._receivers[where]))
         receiver = self._receivers[where]
-        receiver.lane.offer(delivery)
+        receiver.queue.offer(delivery)
         receiver.changed.set()
 
     async def _serve(self, where: str, receiver: _Receiver) -> None:
         """Deliver to one receiver until nothing waits for it."""
-        lane = receiver.lane
+        lane = receiver.queue
         try:
             while not lane.idle:
                 async with asyncio.TaskGroup() as requests:
@@ -128,7 +128,7 @@ class Deliverer:
             await receiver.connections.close()
 
     async def _until_due(self, receiver: _Receiver) -> None:
-        due_at = receiver.lane.next_due() if receiver.lane.room else None
+        due_at = receiver.queue.next_due() if receiver.queue.room else None
         seconds = _LOOK_SECONDS
         if due_at is not None:
             seconds = min(max(0.0, (due_at - self._clock.now_ms()) / 1000), _LOOK_SECONDS)
@@ -145,7 +145,7 @@ class Deliverer:
             await self._record(await self._tried(receiver, delivery))
             self._prune(delivery.webhook_id)
         finally:
-            receiver.lane.settle(delivery_key(delivery))
+            receiver.queue.settle(delivery_key(delivery))
             receiver.changed.set()
 
     async def _tried(self, receiver: _Receiver, delivery: Delivery) -> Delivery | None:
@@ -171,9 +171,9 @@ class Deliverer:
             text = "webhook %s of organisation %s is off: its receiver answered 410"
             log.warning(text, webhook.name, webhook.organisation, extra=as_event("webhook.off", webhook=webhook.id))
             await self._until_written(lambda: self._turned_off(webhook.id, now))
-        if receiver.lane.met(outcome, now, self._fraction()):
+        if receiver.queue.met(outcome, now, self._fraction()):
             self._hasten(receiver, now)
-        if receiver.lane.away:
+        if receiver.queue.away:
             await self._expire(receiver, now, outcome)
         return after
 
@@ -196,13 +196,13 @@ class Deliverer:
         if now - receiver.back_at < _BACK_MS:
             return
         receiver.back_at = now
-        for waiting in receiver.lane.waiting():
+        for waiting in receiver.queue.waiting():
             if waiting.due_at > now and Outcome(waiting.answer, waiting.error).unreachable:
-                receiver.lane.offer(replace(waiting, due_at=now))
+                receiver.queue.offer(replace(waiting, due_at=now))
 
     async def _expire(self, receiver: _Receiver, now: int, outcome: Outcome) -> None:
         """Give up what has waited for long enough: of many that wait, few are tried while the receiver is away."""
-        for waiting in receiver.lane.waiting():
+        for waiting in receiver.queue.waiting():
             if now >= waiting.begun_at + self._patience_ms:
                 over = given_up(waiting, now, f"the receiver was away for too long: {outcome.error}")
                 self._told(over, "its receiver")
@@ -270,7 +270,7 @@ class _Receiver:
     """One receiver: what waits for it, and the connections to it."""
 
     def __init__(self, connections: Posting) -> None:
-        self.lane = Lane()
+        self.queue = ReceiverQueue()
         self.connections = connections
         self.changed = asyncio.Event()
         self.back_at = 0

@@ -130,13 +130,13 @@ def _commands() -> list[Figure]:
     def look(jobs: JobTable) -> None:
         usage_of(new.organisation, jobs.of(new.organisation))
         AppliedFiles(jobs.of, catalog).before(new)
-        holder(jobs.not_over(), "organisation=another,dataset=people")
-        take_turns(jobs.not_over(), catalog.quotas, lambda job: job, 1)
+        holder(jobs.not_ended(), "organisation=another,dataset=people")
+        take_turns(jobs.not_ended(), catalog.quotas, lambda job: job, 1)
 
     return [
         Figure("own_job_us", _seconds(lambda: look(own)) / KEPT_JOBS * 1e6, "µs"),
         Figure("open_job_us", _seconds(lambda: look(others)) / KEPT_JOBS * 1e6, "µs"),
-        Figure("timers_us", _seconds(lambda: due(others.not_over(), NOW)) / KEPT_JOBS * 1e6, "µs"),
+        Figure("timers_us", _seconds(lambda: due(others.not_ended(), NOW)) / KEPT_JOBS * 1e6, "µs"),
     ]
 
 

@@ -6,7 +6,7 @@ import re
 
 from control.errors import Rejected
 from control.webhooks.rules import notify_problem
-from csvfile.columns import size_problem
+from csvfile.columns import columns_size_problem
 from csvfile.layout import layout_problem, recorded_format_problem
 from schemas.bounds import (
     ERRORS_WORDS,
@@ -119,4 +119,4 @@ def source_problem(source: Source) -> str | None:
     ):
         if text is not None and len(text) > most:
             return f"source.{name} has {len(text):,} characters; use at most {most:,}"
-    return recorded_format_problem(source.format) or size_problem(source.columns or {})
+    return recorded_format_problem(source.format) or columns_size_problem(source.columns or {})

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from control.errors import Rejected
-from control.predicates import over
+from control.predicates import run_over
 from schemas.bounds import MOST_COLUMNS
 from schemas.job import BUSY, Job, Source, State
 from schemas.policies.quotas import LIMITS, QuotaName, Quotas
@@ -40,7 +40,7 @@ def usage_of(organisation: str, jobs: Iterable[Job]) -> Usage:
             continue
         running += job.state in BUSY
         queued += job.state is State.QUEUED
-        if job.source.kind == "topic" and not over(job):
+        if job.source.kind == "topic" and not run_over(job):
             rows += max(job.input.rows, job.announced_rows or 0)
         files.update(stored_files(job))
     return Usage(running, queued, files, rows)

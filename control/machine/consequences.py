@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from control.budget import counted, overspent, probed, watched
+from control.budget import overspent, probed, reported_counts, watched
 from control.creation.admission import makes_file
 from control.creation.inspection import awaits_inspection
 from control.machine.context import Context
@@ -33,7 +33,7 @@ def consequences(job: Job, context: Context) -> tuple[Event, ...]:
         return (Terminated(),) if job.keep_rows else rollback(job, context, job.force)
     if job.state is S.RUNNING and job.inspection == "suspicious":
         return (PauseRequested(suspected=True),)
-    if job.state is S.RUNNING and watched(job) and overspent(job, counted(job)):
+    if job.state is S.RUNNING and watched(job) and overspent(job, reported_counts(job)):
         return (PauseRequested(budget_spent=True),)
     progress = job.current_input
     done = progress.ended and all(

@@ -29,5 +29,5 @@ class Context:
     """The job that has applied the file of another one, or is applying it."""
     jobs_of: Callable[[str], Iterable[Job]] = field(default=lambda _: ())
     """Every job of an organisation that the control table has."""
-    not_over: Callable[[], Iterable[Job]] = field(default=lambda: ())
+    not_ended: Callable[[], Iterable[Job]] = field(default=lambda: ())
     """Every job that has not ended."""

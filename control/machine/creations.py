@@ -21,15 +21,15 @@ from schemas.messages.formats import IMAGE_GROUPS, INSPECTION_FORMAT, SEALED_FOR
 S = State
 
 
-def real_job_made(job: Job | None, command: StartJob, context: Context) -> tuple[Event, ...] | Rejected:
+def start_events(job: Job | None, command: StartJob, context: Context) -> tuple[Event, ...] | Rejected:
     """The events of the start of a dry run's real job; `job`: the one of this id, if there is one."""
     if job is not None and job.started_from == command.dry_run:
         return ()  # a repeat of the same start; the dry run itself may have left the table since
     creation = real_job(command, context.find(command.dry_run))
-    return creation if isinstance(creation, Rejected) else made(job, creation, context, command.dry_run)
+    return creation if isinstance(creation, Rejected) else creation_events(job, creation, context, command.dry_run)
 
 
-def made(
+def creation_events(
     job: Job | None, command: CreateJob, context: Context, started_from: str | None = None
 ) -> tuple[Event, ...] | Rejected:
     """The events of a creation; `job`: the one of this id, if there is one. `started_from`: the dry run's id."""
@@ -128,7 +128,7 @@ def file_received(job: Job, request: StartDraft, context: Context) -> tuple[Even
     return _begun(replace(job, source=request.source), (FileReceived(request.source),), context)
 
 
-def turn(job: Job, context: Context) -> tuple[Event, ...]:
+def turn_events(job: Job, context: Context) -> tuple[Event, ...]:
     """The events of a queued job whose turn has come."""
     problem = applied_meanwhile(job, context.applied_before)
     return (Started(),) if problem is None else (Failed(problem),)

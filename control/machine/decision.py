@@ -10,10 +10,10 @@ from control.creation.limits import request_problem
 from control.errors import Rejected
 from control.machine.consequences import consequences
 from control.machine.context import Context
-from control.machine.creations import made, real_job_made
+from control.machine.creations import creation_events, start_events
 from control.machine.evolution import evolve_all
-from control.machine.reports import announced, reported
-from control.machine.requests import moved, timer
+from control.machine.reports import announcement_events, report_events
+from control.machine.requests import request_events, timer_events
 from control.moves import legality
 from control.timers import time_problem
 from schemas.job import Job
@@ -30,19 +30,19 @@ def decide(job: Job | None, command: Command, context: Context) -> tuple[Event, 
     if late is not None:
         return Rejected(400, late)
     if isinstance(command, CreateJob):
-        return made(job, command, context)
+        return creation_events(job, command, context)
     if isinstance(command, StartJob):
-        return real_job_made(job, command, context)
+        return start_events(job, command, context)
     if job is None:
         return Rejected(404, f"there is no job {command.job_id}; `sluice jobs` lists them")
     if isinstance(command, Request):
         answer = legality(job, command)
         if isinstance(answer, Rejected):
             return answer
-        return moved(job, command, context) if answer == "move" else ()
+        return request_events(job, command, context) if answer == "move" else ()
     if isinstance(command, TimerDue):
-        return timer(job, command, context)
+        return timer_events(job, command, context)
     if isinstance(command, InputEnded) and command.input is None:
-        return announced(job, command.rows, context)
-    events = reported(job, command)
+        return announcement_events(job, command.rows, context)
+    events = report_events(job, command)
     return events + consequences(evolve_all(job, events, context), context) if events else ()

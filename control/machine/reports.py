@@ -17,7 +17,7 @@ from control.creation.quotas import rows_problem
 from control.errors import Rejected
 from control.machine.context import Context
 from control.machine.totals import settled, summed
-from control.predicates import counting, halting, making_file, takes_more_rows, under_way
+from control.predicates import counting, making_file, quiescing, takes_more_rows, under_way
 from runtime.text.formatting import counted
 from schemas.job import ENDED, Input, Job, LaneTotals, State
 from schemas.messages.commands import (
@@ -57,7 +57,7 @@ from schemas.messages.events import (
 S = State
 
 
-def reported(job: Job, report: Report) -> tuple[Event, ...]:
+def report_events(job: Job, report: Report) -> tuple[Event, ...]:
     """The events a report stands for; none where it is out of date or comes a second time."""
     if _is_void(job, report):
         return ()
@@ -87,7 +87,7 @@ def reported(job: Job, report: Report) -> tuple[Event, ...]:
             return (Suspected(report.suspicion, pauses(job, report.suspicion, report.own_rows)),)
         case LanesRested():
             news = {p: lane for p, lane in report.lanes.items() if p not in job.lanes_rested and p < job.partitions}
-            return (LanesStopped(news),) if halting(job) and news else ()
+            return (LanesStopped(news),) if quiescing(job) and news else ()
         case InputAdvanced():
             so_far = job.current_input
             moved = report.input.blocks > so_far.blocks or (report.input.frozen is not None and so_far.frozen is None)
@@ -134,7 +134,7 @@ def _stuck(job: Job, remaining: int) -> str:
     )
 
 
-def announced(job: Job, rows: int | None, context: Context) -> tuple[Event, ...] | Rejected:
+def announcement_events(job: Job, rows: int | None, context: Context) -> tuple[Event, ...] | Rejected:
     """The events of the message in which the sender of a topic's rows says how many there are."""
     if job.source.kind != "topic":
         return Rejected(409, f"job {job.id} does not read its rows from a topic: its reader finds their end by itself")

@@ -16,7 +16,7 @@ from control.creation.quotas import (
 from control.errors import Rejected
 from control.machine.consequences import all_rested, consequences, rollback
 from control.machine.context import Context
-from control.machine.creations import busy_message, file_received, turn
+from control.machine.creations import busy_message, file_received, turn_events
 from control.machine.evolution import evolve_all
 from control.predicates import held, holds_key, pausing, taking_out
 from control.timers import timer_of
@@ -52,7 +52,7 @@ S = State
 _ROLL_BACK_THEN: Final = "wait for it or terminate it, then roll back"
 
 
-def moved(job: Job, request: Request, context: Context) -> tuple[Event, ...] | Rejected:
+def request_events(job: Job, request: Request, context: Context) -> tuple[Event, ...] | Rejected:
     """The events of a request that is legal in the job's state and has not taken effect before."""
     match request:
         case CreateJob() | StartJob():
@@ -100,7 +100,7 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
     return resumed + consequences(evolve_all(job, resumed, context), context)
 
 
-def timer(job: Job, command: TimerDue, context: Context) -> tuple[Event, ...] | Rejected:
+def timer_events(job: Job, command: TimerDue, context: Context) -> tuple[Event, ...] | Rejected:
     """The events of a timer; none, if it is another one by now, or its time has not come by the record's time."""
     if command.due_at != timer_of(job) or context.at < command.due_at or pausing(job):
         return ()
@@ -111,7 +111,7 @@ def _start_now(job: Job, context: Context) -> tuple[Event, ...]:
     """The events of a job whose time to start has come: it starts, or queues as any other."""
     alone = job.exclusive_key is None or context.holder(job.exclusive_key) is None
     free = alone and _quota_problem(job, context) is None
-    return (TimerSet(None), *turn(job, context)) if free else (TimerSet(None),)
+    return (TimerSet(None), *turn_events(job, context)) if free else (TimerSet(None),)
 
 
 def _another_restores(job: Job, context: Context, advice: str) -> Rejected | None:
@@ -121,7 +121,7 @@ def _another_restores(job: Job, context: Context, advice: str) -> Rejected | Non
     """
     if not job.exclusive_key or job.mode is None:
         return None
-    beside = (other for other in context.not_over() if other.exclusive_key == job.exclusive_key and holds_key(other))
+    beside = (other for other in context.not_ended() if other.exclusive_key == job.exclusive_key and holds_key(other))
     busy = next(
         (other for other in beside if other.id != job.id and (job.restores or (other.restores and taking_out(other)))),
         None,
@@ -164,7 +164,7 @@ def _purge(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
     reader = next(
         (
             other.id
-            for other in context.not_over()
+            for other in context.not_ended()
             if other.id != job.id and paths & {path for path, _ in stored_files(other)}
         ),
         None,

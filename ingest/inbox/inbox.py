@@ -103,7 +103,7 @@ class Inbox:
         self._refresh()
         with (
             closing(Transactions(self._settings)) as transactions,
-            closing(InboxConsumer(self._settings, self._surroundings, self._refresh, self._metrics)) as consumer,
+            closing(InboxConsumer(self._settings, self._context, self._refresh, self._metrics)) as consumer,
         ):
             while not self._stopping():
                 self._round(consumer, transactions)
@@ -111,7 +111,7 @@ class Inbox:
     def _refresh(self) -> None:
         self._jobs.catch_up(self._stopping)
 
-    def _surroundings(self, partitions: int) -> InboxContext:
+    def _context(self, partitions: int) -> InboxContext:
         patience = self._settings.unknown_job_seconds
         return InboxContext(
             self._view.get,

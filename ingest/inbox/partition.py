@@ -123,7 +123,7 @@ class InboxPartition:
         partition: int,
         position: int,
         states: Iterable[InboxRecord],
-        around: InboxContext,
+        context: InboxContext,
         rejected: Iterable[RejectedRecord] = (),
     ) -> None:
         """`states`: the newest of each job whose home the partition is; `position`: the committed offset; `rejected`:
@@ -131,12 +131,12 @@ class InboxPartition:
         """
         self.partition = partition
         self.fills = {state.job_id: RowBuffer(state) for state in states}
-        self._around = around
+        self._context = context
         self._rejected = list(rejected)
         for record in self._rejected:
-            around.given_up[_job_id(record)] = f"which of its rows have come is not known any more ({record})"
+            context.given_up[_job_id(record)] = f"which of its rows have come is not known any more ({record})"
         self._backlog: deque[Record] = deque()
-        self._aside = Aside(around.unknown_job_seconds)
+        self._aside = Aside(context.unknown_job_seconds)
         self._intakes: dict[str, _JobIntake | None] = {}
         self._batch = Batch(position)
         self._position = self._next = position
@@ -176,7 +176,7 @@ class InboxPartition:
         """
         batch = self._batch
         for job_id, fill in list(self.fills.items()):
-            job = self._around.job(job_id)
+            job = self._context.job(job_id)
             if self._left_alone(job_id):
                 continue
             if job is None or not takes_rows(job):
@@ -190,11 +190,11 @@ class InboxPartition:
                     log.exception(
                         "inbox: job %s: its rows can't become blocks", job_id, extra=as_event("job.stuck", job=job_id)
                     )
-                    self._around.given_up[job_id] = f"its rows can't become blocks: {error!r}"[:MOST_REASON]
+                    self._context.given_up[job_id] = f"its rows can't become blocks: {error!r}"[:MOST_REASON]
                     raise GivenUpError(f"job {job_id}: {error!r}") from error
         for record in self._rejected:
             batch.rejected.append(record)
-            job = self._around.job(_job_id(record))
+            job = self._context.job(_job_id(record))
             if not self._left_alone(_job_id(record)) and (job is None or not takes_rows(job)):
                 batch.dropped.append(record.key or b"")
         self._rejected = []
@@ -209,8 +209,8 @@ class InboxPartition:
         return batch
 
     def _cut(self, batch: Batch, job: Job, fill: RowBuffer) -> None:
-        blocks = fill.cut(_columns(self._around.datasets[job.dataset], job), self._around.limits)
-        values = [self._around.encoded(block) for block in blocks]
+        blocks = fill.cut(_columns(self._context.datasets[job.dataset], job), self._context.limits)
+        values = [self._context.encoded(block) for block in blocks]
         longest = max(map(len, values))
         if longest > MOST_BLOCK_BYTES:
             raise ValueError(f"a block of {longest:,} bytes, Kafka takes {MOST_BLOCK_BYTES:,}")
@@ -223,13 +223,13 @@ class InboxPartition:
         try:
             if len(record.value or b"") > MOST_BYTES:
                 raise UndecodableError(f"a record is at most {MOST_BYTES:,} bytes")
-            arrival = read_record(record.value, self._around.limits.bytes)
+            arrival = read_record(record.value, self._context.limits.bytes)
             job_id = arrival.job_id
-            home = home_partition(job_id, self._around.partitions)
+            home = home_partition(job_id, self._context.partitions)
             if home != self.partition:
                 self._batch.moved.append((home, job_id, record))
             elif (intake := self._intake(job_id)) is not None:
-                stranger = self._around.sender_problem(record, intake.job)
+                stranger = self._context.sender_problem(record, intake.job)
                 if stranger is not None:
                     self._refuse(record, stranger)
                 else:
@@ -273,7 +273,7 @@ class InboxPartition:
 
     def _left_alone(self, job_id: str) -> bool:
         """Whether a newer version has written this job: its rows wait for a reader that understands it."""
-        job = self._around.job(job_id)
+        job = self._context.job(job_id)
         return job is not None and not understood(job)
 
     def _refuse(self, record: Record, reason: str) -> None:
@@ -286,12 +286,12 @@ class InboxPartition:
         return self._intakes[job_id]
 
     def _look_up(self, job_id: str) -> _JobIntake | None:
-        job = self._around.job(job_id)
+        job = self._context.job(job_id)
         if job is None or not understood(job):
             return None
-        terms = terms_of(job, self._around.quotas)
+        terms = terms_of(job, self._context.quotas)
         fill = self.fills.get(job_id) or RowBuffer(InboxRecord(job_id=job_id))
-        dataset, given_up = self._around.datasets.get(job.dataset), self._around.given_up.get(job_id)
+        dataset, given_up = self._context.datasets.get(job.dataset), self._context.given_up.get(job_id)
         if terms.refusal is None and not terms.complete:
             if given_up is not None:
                 terms = Terms(given_up)
@@ -307,11 +307,11 @@ class InboxPartition:
 
     def _missing(self, job_id: str) -> str:
         """Why a row is refused that has waited in vain. Of an unknown dataset the job learns, too."""
-        job, seconds = self._around.job(job_id), self._around.unknown_job_seconds
+        job, seconds = self._context.job(job_id), self._context.unknown_job_seconds
         if job is None:
             return unknown_job(job_id, seconds)
-        reason = unknown_dataset(job, seconds, self._around.datasets)
-        self._around.given_up[job_id] = reason
+        reason = unknown_dataset(job, seconds, self._context.datasets)
+        self._context.given_up[job_id] = reason
         return reason
 
 

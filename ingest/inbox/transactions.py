@@ -57,11 +57,11 @@ class InboxConsumer:
     def __init__(
         self,
         settings: Settings,
-        around: Callable[[int], InboxContext],
+        context: Callable[[int], InboxContext],
         refresh: Callable[[], None],
         metrics: ReaderMetrics,
     ) -> None:
-        """`around(partitions)` makes the context of the partitions; `refresh` brings the control table up to date."""
+        """`context(partitions)` makes the context of the partitions; `refresh` brings the control table up to date."""
         self._settings = settings
         self._refresh = refresh
         self._metrics = metrics
@@ -86,7 +86,7 @@ class InboxConsumer:
         )
         self._consumer: Any = Consumer({**config, "error_cb": self._on_error})
         known = self._consumer.list_topics(self._topic, timeout=_KAFKA_SECONDS)
-        self._around = around(len(known.topics[self._topic].partitions))
+        self._context = context(len(known.topics[self._topic].partitions))
         self._callbacks = GroupCallbacks()
         assigned, revoked = self._callbacks.kept(self._on_assign), self._callbacks.kept(self._on_revoke)
         self._consumer.subscribe([self._topic], on_assign=assigned, on_revoke=revoked, on_lost=revoked)
@@ -94,7 +94,7 @@ class InboxConsumer:
     @property
     def partitions(self) -> int:
         """Partitions of the inbox."""
-        return self._around.partitions
+        return self._context.partitions
 
     @property
     def group(self) -> Any:
@@ -160,7 +160,7 @@ class InboxConsumer:
                 raise KafkaException(place.error)
             number, offset = place.partition, place.offset if place.offset >= 0 else OFFSET_BEGINNING
             found = states.get(number, States())
-            self.assigned[number] = InboxPartition(number, max(offset, 0), found.records, self._around, found.rejected)
+            self.assigned[number] = InboxPartition(number, max(offset, 0), found.records, self._context, found.rejected)
             places.append(TopicPartition(self._topic, number, offset))
         consumer.incremental_assign(places)
         log.info(

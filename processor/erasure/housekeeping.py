@@ -102,7 +102,7 @@ class Housekeeping:
             elif job.lacks(store.name) is None and store.has(job):
                 over.append(job)
         # What has come or begun again meanwhile is not over.
-        needed.update(path for job in self.jobs.not_over() for path, _ in stored_files(job))
+        needed.update(path for job in self.jobs.not_ended() for path, _ in stored_files(job))
         over = [job for job in over if self.jobs.is_newest(job)]
         if store.name not in ("uploaded_files", "corrected_files"):
             return over

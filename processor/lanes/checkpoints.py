@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from control.budget import overspent, watched
 from control.creation.inspection import rows_within
 from control.jobtable import JobTable
-from control.predicates import halting, over, runnable
+from control.predicates import quiescing, run_over, runnable
 from processor.lanes.lane import Lane
 from processor.lanes.owned_lanes import Lanes
 from processor.stream.acknowledgement import Acknowledgeable
@@ -100,7 +100,7 @@ class Checkpoints:
     def job_changed(self, job: Job) -> None:
         """A job may have to be reported on; at once, if the control agent waits for it."""
         self._changed.add(job.id)
-        if halting(job):
+        if quiescing(job):
             self._stopping.add(job.id)
             self._urgent.set()
         else:
@@ -198,7 +198,7 @@ class Checkpoints:
         reports: list[Record] = []
         for job_id in list(self._stopping):
             job = self._jobs.get(job_id)
-            if job is None or not halting(job):
+            if job is None or not quiescing(job):
                 continue
             seen = self._rested[job.id].within(job.epoch)
             # A lane that has changed since its record was written waits for the next one: the proof must not be ahead
@@ -214,7 +214,7 @@ class Checkpoints:
             job = self._jobs.get(job_id)
             if job is None or job_id not in self._lanes.by_job:
                 continue
-            if watched(job) and not over(job):
+            if watched(job) and not run_over(job):
                 self._changed.add(job_id)  # counts may be reported later
             if counts := self._news_of_counts(job, counts_due):
                 self._counted[job.id].update(counts)

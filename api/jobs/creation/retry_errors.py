@@ -14,7 +14,7 @@ from api.errors import invalid, refused
 from api.jobs.creation.job_request import values_as
 from api.jobs.creation.retry_file import RowSet, corrected_header, rows_problem
 from api.jobs.reading.row_errors import error_numbers
-from api.models.requests import Reason
+from api.models.requests import ActionRequest
 from api.readmodel.command_log import submit
 from api.uploads.allowance import Allowance
 from api.uploads.import_folders import Seen
@@ -150,4 +150,4 @@ class _Corrections:
             raise no_file_chosen() if self._form else invalid(text)
 
     def _give(self, reason: str | None) -> None:
-        self.reason = values_as({"reason": reason or None}, Reason).reason
+        self.reason = values_as({"reason": reason or None}, ActionRequest).reason

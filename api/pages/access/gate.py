@@ -15,7 +15,7 @@ from api.pages.rendering import fragment, page, wants_fragment
 from api.principals.sessions import caller_of_session
 from api.web.access import require_role, watched
 from api.web.auth import ADMIN, Caller
-from api.web.responses import http_problem, refusal, unexpected
+from api.web.responses import http_problem, refusal_response, unexpected
 from api.web.routing import Handler
 from api.web.services import count_request, services, visible_job
 from schemas.policies.principals import Role
@@ -83,7 +83,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     problem = http_problem(request, error)
     if request.scope["path"].startswith("/v1/") or "text/html" not in request.headers.get("accept", ""):
-        return refusal(problem)
+        return refusal_response(problem)
     return _with_headers(refused(request, problem))
 
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from control.agent import ControlAgent
 from control.jobtable import JobTable
 from control.outbox import Written
-from control.predicates import halting
+from control.predicates import quiescing
 from schemas.job import BUSY, RESTING, Input, Job, LaneTotals, State
 from schemas.messages.codec import encode
 from schemas.messages.commands import (
@@ -176,7 +176,7 @@ class Chaos(RuleBasedStateMachine):
 
     def work_on(self, job: Job) -> None:
         """What readers and workers would do next."""
-        if halting(job):
+        if quiescing(job):
             self.proofs.update((job.id, job.epoch, lane) for lane in range(PARTITIONS))
             self.report(rested(job), late=False)
         elif job.state is State.ROLLING_BACK and job.checking:
@@ -229,7 +229,7 @@ class Chaos(RuleBasedStateMachine):
     @rule(job_id=JOBS, lanes=st.sets(LANES, min_size=1), totals=TOTALS, late=st.booleans())
     def lanes_rest(self, job_id: str, lanes: set[int], totals: LaneTotals, late: bool) -> None:
         job = self.job(job_id)
-        if job and halting(job):
+        if job and quiescing(job):
             self.proofs.update((job.id, job.epoch, lane) for lane in lanes)
             self.report(rested(job, tuple(lanes), totals), late)
 

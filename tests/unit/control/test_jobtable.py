@@ -44,6 +44,6 @@ def test_jobs_of_an_organisation_and_those_not_over_are_those_of_the_whole_table
             assert {one.id: one for one in table.of(name)} == {
                 one.id: one for one in known.values() if one.organisation == name
             }
-        assert {one.id: one for one in table.not_over()} == {
+        assert {one.id: one for one in table.not_ended()} == {
             one.id: one for one in known.values() if one.state not in ENDED
         }

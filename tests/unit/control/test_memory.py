@@ -48,7 +48,7 @@ def test_every_job_comes_back_whole(kept: type[Jobs] | type[PackedJobs]) -> None
     assert len(table) == len(jobs())
     assert {job.id: table.get(job.id) for job in jobs()} == {job.id: job for job in jobs()}
     assert {job.id for job in table} == {job.id for job in jobs()}
-    assert table.not_over() == [job for job in jobs() if job.state not in ENDED]
+    assert table.not_ended() == [job for job in jobs() if job.state not in ENDED]
     assert table.not_understood == {"newer"}
 
 
@@ -62,9 +62,9 @@ def test_a_job_that_has_ended_takes_up_work_again_and_goes(kept: type[Jobs] | ty
         assert table.get(ended.id) == ended
         again = replace(ended, state=State.ROLLING_BACK, epoch=3, organisation="other")
         assert table.put(again)
-        assert table.get(ended.id) == again and table.not_over() == [again] and table.of("other") == [again]
+        assert table.get(ended.id) == again and table.not_ended() == [again] and table.of("other") == [again]
         assert table.put(replace(again, state=State.ROLLED_BACK, epoch=4))
-        assert not table.not_over()
+        assert not table.not_ended()
         table.remove(ended.id)
         assert table.get(ended.id) is None and len(table) == 0 and not table.of("other") and not list(table)
 

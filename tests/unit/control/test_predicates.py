@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from control.predicates import (
     counting,
-    halting,
     has_caught_up,
     held,
     holds_key,
     is_newer,
-    over,
     pausing,
+    quiescing,
+    run_over,
     runnable,
     taken_out,
     takes_more_rows,
@@ -26,20 +26,20 @@ from schemas.job import Job, State
 from tests.control_world import world_in
 
 RULES = """
-                      holds_key runnable pausing halting over under_way takes_more_rows held terminated taken_out
-DRAFT                 -         -        -       -       -    -         yes             -    -          -
-QUEUED                -         -        -       -       -    -         yes             -    -          -
-RUNNING               yes       yes      -       -       -    yes       yes             -    -          -
-PAUSING               yes       -        yes     yes     -    yes       yes             yes  -          -
-PAUSED                yes       -        -       -       -    yes       yes             yes  -          -
-TERMINATING           yes       -        -       yes     yes  -         -               -    yes        -
-TERMINATED            -         -        -       -       yes  -         -               -    yes        -
-COMPLETED             -         -        -       -       yes  -         -               -    -          -
-COMPLETED_WITH_ERRORS -         -        -       -       yes  -         -               -    -          -
-FAILED                -         -        -       yes     -    yes       yes             -    -          -
-ROLLING_BACK          yes       yes      -       -       -    yes       -               -    -          yes
-ROLLBACK_PAUSED       yes       -        -       -       -    yes       -               yes  -          yes
-ROLLED_BACK           -         -        -       -       yes  -         -               -    -          yes
+                      holds_key runnable pausing quiescing run_over under_way takes_more_rows held terminated taken_out
+DRAFT                 -         -        -       -         -        -         yes             -    -          -
+QUEUED                -         -        -       -         -        -         yes             -    -          -
+RUNNING               yes       yes      -       -         -        yes       yes             -    -          -
+PAUSING               yes       -        yes     yes       -        yes       yes             yes  -          -
+PAUSED                yes       -        -       -         -        yes       yes             yes  -          -
+TERMINATING           yes       -        -       yes       yes      -         -               -    yes        -
+TERMINATED            -         -        -       -         yes      -         -               -    yes        -
+COMPLETED             -         -        -       -         yes      -         -               -    -          -
+COMPLETED_WITH_ERRORS -         -        -       -         yes      -         -               -    -          -
+FAILED                -         -        -       yes       -        yes       yes             -    -          -
+ROLLING_BACK          yes       yes      -       -         -        yes       -               -    -          yes
+ROLLBACK_PAUSED       yes       -        -       -         -        yes       -               yes  -          yes
+ROLLED_BACK           -         -        -       -         yes      -         -               -    -          yes
 """
 NAMED: dict[str, Callable[[Job], bool]] = {
     rule.__name__: rule
@@ -47,8 +47,8 @@ NAMED: dict[str, Callable[[Job], bool]] = {
         holds_key,
         runnable,
         pausing,
-        halting,
-        over,
+        quiescing,
+        run_over,
         under_way,
         takes_more_rows,
         held,
@@ -76,7 +76,7 @@ def test_a_rollback_that_is_about_to_pause_waits_for_proof_and_counts_nothing() 
     job = replace(world_in(State.ROLLING_BACK).job(), checking=True)
     assert counting(job) and not runnable(job)
     paused = replace(job, halting=True)
-    assert pausing(paused) and halting(paused) and not counting(paused)
+    assert pausing(paused) and quiescing(paused) and not counting(paused)
 
 
 def test_of_two_states_the_one_with_the_later_command_or_else_the_higher_epoch_is_newer() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from control.predicates import halting, taking_out
+from control.predicates import quiescing, taking_out
 from schemas.job import BUSY, RESTING, Job, LaneTotals, State
 from schemas.messages.commands import RollbackJob, WorkFailed
 from schemas.messages.events import CommandRejected
@@ -58,7 +58,7 @@ class Modes(World):
     def work_on(self, name: str) -> None:
         """What readers and workers do next."""
         job = self.job(name)
-        if halting(job):
+        if quiescing(job):
             self.rest(job_id=name, totals=APPLIED)
         elif job.state is S.ROLLING_BACK and job.checking:
             self.check(remaining=0, job_id=name)

@@ -21,7 +21,7 @@ from msgspec import inspect
 from starlette.testclient import TestClient
 
 from api.jobs.reading.job_view import job_view
-from api.models.requests import InputEnd, JobRequest, Rate, Reason, Start
+from api.models.requests import ActionRequest, InputEnd, JobRequest, Rate, Start
 from api.readmodel.job_index import JobIndex
 from api.readmodel.seen import LaneSeen, lane_state
 from control.budget import overspent
@@ -40,7 +40,7 @@ from tests.api_stub import PEOPLE, ROW, StubElasticsearch, StubLog, make_job, st
 from tests.control_world import World, at, run, upload, world_in
 from tests.processor_stub import Worker
 
-REQUESTS = (JobRequest, Reason, InputEnd, Start, Rate)
+REQUESTS = (JobRequest, ActionRequest, InputEnd, Start, Rate)
 CASES = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 FREE = {"InboxRow.values", "JobEvent.details", "CommandRejected.details"}
 """Not ours to bound: values of rows are texts in the end, and details are written by the control agent alone."""
@@ -335,7 +335,7 @@ def test_whatever_is_sent_to_rest_is_taken_or_refused(served: Served, kind: Any)
     client, _ = served
     path = make_job(client).headers["location"]
     route = {
-        JobRequest: "POST /v1/jobs", Reason: f"POST {path}/pause", InputEnd: f"POST {path}/end",
+        JobRequest: "POST /v1/jobs", ActionRequest: f"POST {path}/pause", InputEnd: f"POST {path}/end",
         Start: f"POST {path}/start", Rate: f"PUT {path}/rate",
     }[kind]  # fmt: skip
     method, address = route.split()

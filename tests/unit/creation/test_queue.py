@@ -155,18 +155,18 @@ class Looks(World):
         for name in copies:
             job = replace(self.job(), id=name, state=State.QUEUED, created_at=at(len(self.jobs)), epoch=0)
             self.jobs.put(replace(job, source=copy(name).source, options=Options(if_busy="queue")))
-        of, not_over = self.jobs.of, self.jobs.not_over
+        of, not_ended = self.jobs.of, self.jobs.not_ended
 
         def counted_of(organisation: str) -> list[Job]:
             self.looks += 1
             return of(organisation)
 
-        def counted_not_over() -> list[Job]:
+        def counted_not_ended() -> list[Job]:
             self.looks += 1
-            return not_over()
+            return not_ended()
 
         self.jobs.of = counted_of  # type: ignore[method-assign]
-        self.jobs.not_over = counted_not_over  # type: ignore[method-assign]
+        self.jobs.not_ended = counted_not_ended  # type: ignore[method-assign]
 
     def counts(self) -> tuple[int, int]:
         """Copies that have failed, and that wait."""

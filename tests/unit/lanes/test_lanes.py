@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from control.predicates import halting, runnable, void
+from control.predicates import quiescing, runnable, void
 from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
 from processor.outcome import Outcome
@@ -50,14 +50,14 @@ def test_only_running_and_rolling_back_let_work_go_on(state: State) -> None:
 
 def test_a_rollback_that_is_to_pause_or_being_counted_lets_no_work_go_on() -> None:
     job = world_in(State.ROLLING_BACK).job()
-    assert not runnable(replace(job, halting=True)) and halting(replace(job, halting=True))
+    assert not runnable(replace(job, halting=True)) and quiescing(replace(job, halting=True))
     assert not runnable(replace(job, checking=True))
 
 
 @pytest.mark.parametrize("state", State)
 def test_proof_is_wanted_where_the_control_agent_waits_for_it(state: State) -> None:
     wanted = state in (State.PAUSING, State.TERMINATING, State.FAILED)
-    assert halting(world_in(state).job()) is wanted
+    assert quiescing(world_in(state).job()) is wanted
 
 
 VOID = {

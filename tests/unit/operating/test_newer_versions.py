@@ -13,7 +13,7 @@ from control.creation.starting import real_job
 from control.jobtable import JobTable
 from control.newer_states import read_history
 from control.outbox import Written
-from control.predicates import halting, runnable, understood
+from control.predicates import quiescing, runnable, understood
 from ingest.inbox.acceptance import takes_rows
 from ingest.plan_validity import PlanValidity, judge
 from ingest.reader import format_of
@@ -77,7 +77,7 @@ def test_what_no_version_writes_is_no_state(value: bytes) -> None:
 
 def test_a_stop_of_such_a_job_can_still_be_proved() -> None:
     job = JobTable().apply(b"j", state(state="PAUSING", options={"colour": "red"}))
-    assert job is not None and halting(job)
+    assert job is not None and quiescing(job)
 
 
 def test_the_control_agent_refuses_requests_and_puts_reports_back(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 from api.errors import KafkaUnavailableError
 from api.webhooks.delivering import Deliverer
 from api.webhooks.intake import BehindError, EventRecord, Intake
-from api.webhooks.lane import AT_ONCE, Lane
 from api.webhooks.metrics import WebhookMetrics
 from api.webhooks.posting import Message
+from api.webhooks.receiver_queue import AT_ONCE, ReceiverQueue
 from api.webhooks.store import WebhookStore
 from api.webhooks.trying import Trials
 from control.webhooks import registry
@@ -245,7 +245,7 @@ def test_the_newest_are_kept_to_be_looked_at() -> None:
 
 
 def test_a_lane_forgets_what_was_delivered_elsewhere() -> None:
-    world, lane = World(lambda *_: TAKEN), Lane()
+    world, lane = World(lambda *_: TAKEN), ReceiverQueue()
     one = world.pend(1)
     lane.offer(one)
     lane.offer(replace(one, status="delivered"))

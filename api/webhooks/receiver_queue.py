@@ -13,7 +13,7 @@ AT_ONCE: Final = 4
 LONGEST_CLOSED_MS: Final = 60_000
 
 
-class Lane:
+class ReceiverQueue:
     """What waits for one receiver.
 
     Events of one job go out one after the other, in their order: a later one waits for an earlier one, but for one that
