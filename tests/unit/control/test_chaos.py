@@ -115,6 +115,11 @@ class Disturbed:
             self.durable.update((job.id, job) for job in noted(record, self.history, self.plans))
 
 
+def timeless(job: Job) -> Job:
+    """A state without what depends on when an agent has taken over: a job whose turn came before starts then."""
+    return replace(job, command_offset=0, started_at=job.started_at and 1, state_since=0)
+
+
 class Chaos(RuleBasedStateMachine):
     """Two jobs with the same exclusive key, their readers and workers, people, and accidents."""
 
@@ -288,8 +293,7 @@ class Chaos(RuleBasedStateMachine):
     @invariant()
     def both_agents_agree(self) -> None:
         whole = [self.calm.jobs.get(job.id) or job for job in self.calm.jobs]
-        calm = {job.id: replace(job, command_offset=0) for job in whole}
-        assert calm == {job.id: replace(job, command_offset=0) for job in self.wild.durable.values()}
+        assert {job.id: timeless(job) for job in whole} == {job.id: timeless(job) for job in self.wild.durable.values()}
         assert without_repeats(map(told, self.wild.history)) == [told(record) for record in self.calm.history]
         assert without_repeats(map(planned, self.wild.plans)) == [planned(plan) for plan in self.calm.plans]
 
@@ -313,7 +317,7 @@ class Chaos(RuleBasedStateMachine):
                     last = job.current_input
                     blocks = enumerate(last.blocks_per_partition)
                     assert last.ended and all((job.id, job.run, lane) in self.finished for lane, n in blocks if n)
-                case State.ROLLED_BACK if job.started_at is not None:
+                case State.ROLLED_BACK if job.started_at is not None and job.inspection != "due":  # it may have written
                     assert (job.id, job.epoch) in self.counted
 
     @invariant()
