@@ -77,7 +77,7 @@ def without_repeats(items: Iterable[T]) -> list[T]:
 
 
 def told(record: History) -> tuple[Any, ...]:
-    """What a record of the history says. A start that was made up for after a crash has no offset and a time of its own,
+    """What a record of the history says. A start that was made up for after a crash has no offset, a time of its own,
     and stands there twice if the crash was between its record and its state."""
     if isinstance(record, CommandRejected):
         return (record.job_id, record.at, record.command, record.code, record.message)
