@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 
 from processor.elastic.answers import DONE, Answer
+from processor.elastic.reading import get_docs
 from processor.errors import CannotGoOnError
 from processor.operations.work import Work
 from processor.validation.rows import CheckedRows
 
 PAGE = 5000
 _DIGEST = re.compile("[0-9a-f]{32}")
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,8 @@ async def refuse_existing(work: Work, index: str, keys: Keys, answers: Sequence[
 
 async def find_owners(work: Work, index: str, ids: Sequence[str]) -> list[dict[str, Any] | None]:
     """For each document id: the job and row that wrote the document (None: there is none), refreshed or not."""
-    client = work.sink.client
-    found = await work.sink.ask(lambda: client.mget(index=index, ids=ids, source_includes="sluice"), work.gate)
-    return [item["_source"].get("sluice", {}) if item.get("found") else None for item in found.body["docs"]]
+    docs = await get_docs(work.sink, work.gate, index, ids, source_includes="sluice")
+    return [_decode(doc.source).get("sluice", {}) if doc.found else None for doc in docs]
 
 
 async def undo_rows(work: Work, index: str, first: int, last: int) -> int:

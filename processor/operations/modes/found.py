@@ -13,7 +13,7 @@ from elasticsearch import AsyncElasticsearch
 
 from processor.elastic.answers import Answer
 from processor.elastic.bulk import BulkSink
-from processor.errors import CannotGoOnError
+from processor.elastic.reading import as_bytes, get_docs
 from processor.operations.work import Work
 
 
@@ -29,24 +29,6 @@ class Found(msgspec.Struct, frozen=True, rename={"source": "_source", "seq": "_s
         """The document, as it was sent, on one line. Line ends of JSON stand only between values."""
         text = bytes(self.source)
         return text.translate(_BLANKS) if b"\n" in text or b"\r" in text else text
-
-
-class _Doc(
-    msgspec.Struct,
-    frozen=True,
-    gc=False,
-    rename={"id": "_id", "source": "_source", "seq": "_seq_no", "term": "_primary_term"},
-):
-    id: str
-    found: bool = False
-    source: msgspec.Raw = msgspec.Raw(b"")
-    seq: int = 0
-    term: int = 0
-    error: Any = None
-
-
-class _Docs(msgspec.Struct, frozen=True):
-    docs: list[_Doc]
 
 
 class Hit(
@@ -88,7 +70,6 @@ _MOST = 10_000
 _REMEMBERED = 1000
 """Refreshes that a worker remembers; one that it has forgotten is made again."""
 _BLANKS = bytes.maketrans(b"\r\n", b"  ")
-_docs = msgspec.json.Decoder(_Docs).decode
 _search = msgspec.json.Decoder(_Search).decode
 _marked = msgspec.json.Decoder(_Marked).decode
 
@@ -121,14 +102,8 @@ class Documents:
         """The documents with these ids, refreshed or not, in order; None: there is none. Raises as `BulkSink.ask`."""
         if not ids:
             return []
-        client = self.client or work.sink.client
-        answer = await work.sink.ask(lambda: client.mget(index=index, ids=list(ids)), work.gate)
-        found: list[Found | None] = []
-        for doc in _docs(_bytes(answer.body)).docs:
-            if doc.error is not None and doc.error.get("type") != "index_not_found_exception":
-                raise CannotGoOnError(f"Elasticsearch can't read a document of {index}: {doc.error}")
-            found.append(Found(doc.source, doc.seq, doc.term) if doc.found else None)
-        return found
+        docs = await get_docs(work.sink, work.gate, index, ids, client=self.client)
+        return [Found(doc.source, doc.seq, doc.term) if doc.found else None for doc in docs]
 
     async def seen(self, work: Work, index: str, ids: Sequence[str]) -> list[Found | None]:
         """As `get`, but as they were at some moment since the job's epoch began, or later. Raises as `BulkSink.ask`.
@@ -155,7 +130,7 @@ class Documents:
             ),
             work.gate,
         )
-        return _search(_bytes(answer.body)).hits.hits
+        return _search(as_bytes(answer.body)).hits.hits
 
     async def send(self, work: Work, items: Sequence[bytes]) -> list[Answer]:
         """The answers to bulk items; none for none. Raises as `BulkSink.send`."""
@@ -178,7 +153,3 @@ class Documents:
             done[key] = now
             if len(done) > _REMEMBERED:
                 del done[next(iter(done))]
-
-
-def _bytes(body: Any) -> bytes:
-    return body if isinstance(body, bytes) else msgspec.json.encode(body)
