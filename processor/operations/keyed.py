@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from processor.elastic.answers import DONE, Answer
-from processor.elastic.reading import get_docs
+from processor.elastic.reading import find, get_docs
 from processor.errors import CannotGoOnError
 from processor.operations.work import Work
 from processor.validation.rows import CheckedRows
@@ -112,21 +112,14 @@ async def undo_rows(work: Work, index: str, first: int, last: int) -> int:
     sink = work.sink
     rows = {"range": {"sluice.row_number": {"gte": first, "lte": last}}}
     await sink.ask(lambda: sink.client.indices.refresh(index=index), work.gate)
-    found = await sink.ask(
-        lambda: sink.client.search(
-            index=index,
-            size=min(PAGE, last - first + 1),
-            seq_no_primary_term=True,
-            source=False,
-            query={"bool": {"filter": [{"term": {"sluice.job_id": work.job.id}}, rows]}},
-        ),
-        work.gate,
-    )
+    query = {"bool": {"filter": [{"term": {"sluice.job_id": work.job.id}}, rows]}}
+    size = min(PAGE, last - first + 1)
+    hits = await find(sink, work.gate, index, query, size, seq_no_primary_term=True, source=False)
     # The sequence number makes sure that it is the very document that was found.
     items = [
         b'{"delete":{"_index":"%b","_id":"%b","if_seq_no":%d,"if_primary_term":%d}}'
-        % (index.encode(), hit["_id"].encode(), hit["_seq_no"], hit["_primary_term"])
-        for hit in found.body["hits"]["hits"]
+        % (index.encode(), hit.id.encode(), hit.seq, hit.term)
+        for hit in hits
     ]
     answers = await sink.send(items, work.gate) if items else []
     for answer in answers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from processor.elastic.reading import search
 from processor.operations.work import Work
 
 PAGE = 5000
@@ -56,6 +57,4 @@ async def _refresh(work: Work, index: str) -> None:
 
 
 async def _search(work: Work, index: str, query: Mapping[str, Any], **more: Any) -> Any:
-    client = work.sink.client
-    asked = {"source": False, "allow_partial_search_results": False, "query": query, **more}
-    return (await work.sink.ask(lambda: client.search(index=index, **asked), work.gate)).body
+    return await search(work.sink, work.gate, index, source=False, query=query, **more)

@@ -13,7 +13,7 @@ from elasticsearch import AsyncElasticsearch
 
 from processor.elastic.answers import Answer
 from processor.elastic.bulk import BulkSink
-from processor.elastic.reading import as_bytes, get_docs
+from processor.elastic.reading import Hit, find, get_docs
 from processor.operations.work import Work
 
 
@@ -29,28 +29,6 @@ class Found(msgspec.Struct, frozen=True, rename={"source": "_source", "seq": "_s
         """The document, as it was sent, on one line. Line ends of JSON stand only between values."""
         text = bytes(self.source)
         return text.translate(_BLANKS) if b"\n" in text or b"\r" in text else text
-
-
-class Hit(
-    msgspec.Struct,
-    frozen=True,
-    rename={"id": "_id", "source": "_source", "seq": "_seq_no", "term": "_primary_term", "version": "_version"},
-):
-    """One document that a search has found."""
-
-    id: str
-    source: msgspec.Raw = msgspec.Raw(b"{}")
-    seq: int = 0
-    term: int = 0
-    version: int = 0
-
-
-class _Hits(msgspec.Struct, frozen=True):
-    hits: list[Hit]
-
-
-class _Search(msgspec.Struct, frozen=True):
-    hits: _Hits
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -70,7 +48,6 @@ _MOST = 10_000
 _REMEMBERED = 1000
 """Refreshes that a worker remembers; one that it has forgotten is made again."""
 _BLANKS = bytes.maketrans(b"\r\n", b"  ")
-_search = msgspec.json.Decoder(_Search).decode
 _marked = msgspec.json.Decoder(_Marked).decode
 
 
@@ -114,23 +91,15 @@ class Documents:
         found: dict[str, Found] = {}
         for at in range(0, len(ids), _MOST):
             some = list(ids[at : at + _MOST])
-            hits = await self.search(
-                work, index, {"ids": {"values": some}}, len(some), track_total_hits=False,
-                allow_partial_search_results=False,
-            )  # fmt: skip
+            hits = await self.search(work, index, {"ids": {"values": some}}, len(some), track_total_hits=False)
             found.update((hit.id, Found(hit.source, hit.seq, hit.term)) for hit in hits)
         return [found.get(key) for key in ids]
 
     async def search(self, work: Work, index: str, query: dict[str, Any], size: int, **more: Any) -> list[Hit]:
         """Documents of a search, of those that were there at the last refresh. Raises as `BulkSink.ask`."""
-        client = self.client or work.sink.client
-        answer = await work.sink.ask(
-            lambda: client.search(
-                index=index, query=query, size=size, seq_no_primary_term=True, ignore_unavailable=True, **more
-            ),
-            work.gate,
+        return await find(
+            work.sink, work.gate, index, query, size, client=self.client, seq_no_primary_term=True, **more
         )
-        return _search(as_bytes(answer.body)).hits.hits
 
     async def send(self, work: Work, items: Sequence[bytes]) -> list[Answer]:
         """The answers to bulk items; none for none. Raises as `BulkSink.send`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace as replaced
 from typing import Any, cast
@@ -9,12 +11,15 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from processor.elastic.reading import get_docs
+from processor.elastic import reading
+from processor.elastic.deleting import delete_found
+from processor.elastic.reading import find_all, get_docs, search_several
 from processor.errors import CannotGoOnError
-from schemas.descriptors.modes import MODES
-from schemas.job import Source
+from schemas.descriptors.modes import MODES, Mode
+from schemas.job import LaneTotals, Source
 from tests.modes_world import THINGS, Things
-from tests.processor_stub import StubClient, run, sink
+from tests.places import ROOT
+from tests.processor_stub import StubClient, api_error, run, sink
 
 AWAY = {"type": "no_shard_available_action_exception", "reason": "No shard available for [get]"}
 BUSY = {"type": "es_rejected_execution_exception", "reason": "rejected execution on queue capacity"}
@@ -122,3 +127,169 @@ def test_what_another_read_would_not_change_fails_the_job(kind: str) -> None:
 def test_an_index_that_is_not_there_has_no_documents() -> None:
     (doc,) = run(get_docs(sink(Docs({"type": "index_not_found_exception"})), lambda: None, "i", ["1"]))
     assert not doc.found
+
+
+# -- searches --------------------------------------------------------------------------------------------------------
+
+OF_THEIR_OWN = {
+    "backups/comparing.py": "a command without a sink, that ends with the error",
+    "operations/export.py": "undecoded pages of a point in time, each with a limit of its own",
+}
+"""Files with searches of their own, and why; each forbids partial results by itself."""
+NOT_YET = {"operations/modes/retention.py"}
+"""Files that are still to search by the one module."""
+READING = {"search", "msearch", "mget", "count", "open_point_in_time", "scroll"}
+
+
+def test_whatever_a_worker_reads_it_reads_by_the_one_module_for_it() -> None:
+    """There are no other requests on a client that search, or that read several documents."""
+    found: dict[str, list[str]] = {}
+    for file in sorted((ROOT / "processor").rglob("*.py")):
+        tree = ast.parse(file.read_text("utf-8"))
+        asked = [
+            ast.unparse(node)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr in READING
+            if any(name in ast.unparse(node.value).lower() for name in ("client", "elastic", "writer"))
+        ]
+        if asked and str(file) != reading.__file__:
+            found[str(file.relative_to(ROOT / "processor"))] = asked
+    assert {file: asked for file, asked in found.items() if file not in {*OF_THEIR_OWN, *NOT_YET}} == {}
+
+
+@pytest.mark.parametrize("file", OF_THEIR_OWN)
+def test_searches_elsewhere_allow_no_partial_results_either(file: str) -> None:
+    source = (ROOT / "processor" / file).read_text("utf-8")
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    searching = [call for call in calls if "client.search" in "".join(map(ast.unparse, [call.func, *call.args]))]
+    assert searching
+    for call in searching:
+        named = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        assert named.get("allow_partial_search_results") == "False", ast.unparse(call)
+
+
+def shard_away(things: Things) -> list[bool]:
+    """From now on every third document is on a shard that comes back only once a search that needs it was refused.
+
+    Answers what each search has said of partial results.
+    """
+    client, refused, said = cast(Any, things.store.client), set[str](), list[bool]()
+    real = client.search
+
+    async def search(*, allow_partial_search_results: bool = True, **asked: Any) -> Any:
+        said.append(allow_partial_search_results)
+        answer = await real(**asked)
+        if allow_partial_search_results:
+            hits = answer.body["hits"]["hits"]
+            hits[:] = [hit for hit in hits if sum(hit["_id"].encode()) % 3]
+        elif (what := repr(asked)) not in refused:
+            refused.add(what)
+            raise api_error(503, {"error": {"type": "search_phase_execution_exception"}, "status": 503})
+        return answer
+
+    client.search = search
+    things.sink = sink(client)
+    return said
+
+
+@pytest.mark.parametrize("purged", [False, True])
+@pytest.mark.parametrize("mode", [*MODES, None])
+def test_nothing_is_left_out_of_a_job_or_its_rollback_while_a_shard_is_away(mode: Any, purged: bool) -> None:
+    things = Things(dataset=THINGS if mode is not None else replaced(THINGS, key_scope="job", modes=("create",)))
+    keys = "abcdefghijkl"
+    if mode not in ("create", None):
+        for key in keys:
+            things.edit(key, {"key": key, "size": 1, "note": "first"})
+    before = things.documents()
+    ran = things.start("j", mode, [{"key": key, "size": "2"} for key in keys])
+    ran.job = replace(ran.job, mode=mode)
+    said = shard_away(things)
+    result = things.apply(ran, things.blocks(ran))
+    assert result is not None and sum(outcome.applied for outcome in result.outcomes) == len(keys)
+    if purged and mode in ("create", None):  # their images are gone: only the documents say what the job has written
+        things.store.client._indices.pop(f"{things.store.prefix}-images", None)
+    for _ in range(2):
+        undone = things.undo(ran)
+        assert undone is not None
+        assert things.documents() == before
+        assert things.left_over(ran) == (0, 0)
+        ran.job = replace(ran.job, undone=LaneTotals())
+    assert said and not any(said)
+
+
+@pytest.mark.parametrize("mode", ["create", "upsert"])
+def test_a_rollback_does_not_end_as_long_as_a_shard_has_rows_of_the_job(mode: Mode) -> None:
+    things = Things()
+    ran = things.start("j", mode, [{"key": key, "size": "2"} for key in "abcdefghijkl"])
+    assert things.apply(ran, things.blocks(ran))
+    things.sink = None
+    said = shard_away(things)
+    assert things.left_over(ran) == (12, 12)
+    assert said and not any(said)
+
+
+def test_a_deletion_of_what_a_query_finds_leaves_nothing_on_a_shard_that_is_away() -> None:
+    things = Things()
+    for key in "abcdefghijkl":
+        things.edit(key, {"key": key, "size": 1, "note": "first"})
+    shard_away(things)
+    client = cast(Any, things.store.client)
+    assert run(delete_found(sink(client), things.index, {"match_all": {}}, lambda: None)) == 12
+    assert things.documents() == {}
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 7, 8, 100])
+@pytest.mark.parametrize(("first", "last"), [(1, None), (2, 3), (3, 3)])
+def test_pages_have_every_document_once_however_many_have_the_same_number(
+    page: int, first: int, last: int | None
+) -> None:
+    things = Things()
+    numbers = [1, 1, 1, 2, 3, 3, 3, 3, 3, 3, 3, 4, 9]
+    for at, number in enumerate(numbers):
+        mark = {"job_id": "j", "row_number": number, "organisation": "acme"}
+        things.edit(f"{at}", {"key": f"{at}", "size": 1, "note": None, "sluice": mark})
+    client = cast(Any, things.store.client)
+
+    async def pages() -> list[list[float]]:
+        await client.indices.refresh(index=things.index)
+        mine = [{"term": {"sluice.job_id": "j"}}]
+        asked = find_all(
+            sink(client), lambda: None, things.index, mine, "sluice.row_number", first=first, last=last, page=page
+        )
+        return [[hit.sort[0] for hit in hits] async for hits in asked]
+
+    found = asyncio.run(pages())
+    assert [number for hits in found for number in hits] == [
+        number for number in numbers if first <= number <= (last or 9)
+    ]
+    assert max(map(len, found)) <= page
+
+
+class Searches(StubClient):
+    """Answers each of several searches in one request with the next status."""
+
+    def __init__(self, *statuses: int) -> None:
+        super().__init__()
+        self.statuses = list(statuses)
+        self.headers: list[Any] = []
+
+    async def msearch(self, *, searches: list[Any], **_: Any) -> Any:
+        self.headers += searches[::2]
+        some = [self.statuses.pop(0) for _ in searches[::2]]
+        error = {"type": "search_phase_execution_exception", "reason": "a shard is away"}
+        parts = [{"hits": [], "status": 200} if it == 200 else {"error": error, "status": it} for it in some]
+        return type("Response", (), {"body": {"responses": parts}})()
+
+
+def test_searches_in_one_request_have_all_an_answer_or_are_made_again() -> None:
+    client = cast(Any, Searches(200, 503, 200, 429, 200, 200))
+    asked: list[Any] = [{}, {"query": 1}, {}, {"query": 2}]
+    found = run(sink(client).ask(lambda: search_several(client, "i", asked), lambda: None))
+    assert [one["status"] for one in found] == [200, 200]
+    assert client.headers == [{"allow_partial_search_results": False}] * 6 and asked[0] == {}
+
+
+def test_a_search_of_several_that_another_try_would_not_change_is_refused() -> None:
+    client = cast(Any, Searches(200, 400))
+    with pytest.raises(CannotGoOnError, match="a shard is away"):
+        run(sink(client).ask(lambda: search_several(client, "i", [{}, {}, {}, {}]), lambda: None))

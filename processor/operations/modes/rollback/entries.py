@@ -8,7 +8,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from processor.operations.modes.found import Documents, Found, Hit, digest, mark_of
+from processor.elastic.reading import Hit
+from processor.operations.modes.found import Documents, Found, digest, mark_of
 from processor.operations.modes.groups import KeptGroup, images_in
 from processor.operations.modes.images import Image, ImageGroup, Receipt, images_index, read_image
 from processor.operations.modes.receipts import created_by
