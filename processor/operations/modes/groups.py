@@ -12,9 +12,9 @@ from typing import Final
 
 import msgspec
 
+from processor.elastic.conditional import Conditional
 from processor.elastic.reading import Hit
 from processor.errors import CannotGoOnError
-from processor.operations.modes.conditional import Conditional
 from processor.operations.modes.found import Documents, Found
 from processor.operations.modes.images import (
     GroupedImage,

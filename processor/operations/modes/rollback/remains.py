@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from processor.elastic.reading import Hit, find_all
-from processor.operations import keyed
 from processor.operations.modes.found import Documents
 from processor.operations.modes.images import images_index
 from processor.operations.modes.rollback.outcomes import read_undone, undone_index
+from processor.operations.remaining_rows import own_documents
 from processor.operations.work import Work
 
 
@@ -37,8 +37,8 @@ async def left_over(work: Work, documents: Documents) -> tuple[int, int]:
     for index in (work.data_index, images, undone):
         await documents.refresh(work, index)
     pending: set[int] = set()
-    async for hits in _all(work, work.data_index, "sluice.row_number", {"term": {"sluice.job_id": job.id}}):
-        pending.update(int(hit.sort[0]) for hit in hits if keyed.is_key_id(job.organisation, hit.id))
+    async for some in own_documents(work, work.data_index, job.organisation):
+        pending.update(row for row, _ in some)
     async for hits in _all(work, images, "row", {"term": {"job_id": job.id}}):
         pending.update(int(hit.sort[0]) for hit in hits)
     groups = {"term": {"job_id": job.id}}, {"exists": {"field": "entries"}}

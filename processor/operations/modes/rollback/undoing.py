@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec.structs import replace
 
+from processor.elastic.conditional import Conditional
 from processor.elastic.documents import bulk_item
 from processor.errors import CannotGoOnError
-from processor.operations.modes.conditional import Conditional
 from processor.operations.modes.found import Documents, Found, mark_of
 from processor.operations.modes.groups import KeptGroup, take_out
 from processor.operations.modes.images import Image, image_id, image_line, images_index
