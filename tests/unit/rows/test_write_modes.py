@@ -361,6 +361,37 @@ def test_receipts_lose_the_rows_that_a_rollback_takes_out() -> None:
     assert things.documents() == {} and things.left_over(ran) == (0, 0)
 
 
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("forgotten", ["above", "both", "beneath", "none"])
+@pytest.mark.parametrize("above", MODES)
+@pytest.mark.parametrize("mode", MODES)
+def test_every_row_is_given_back_or_kept_whichever_other_jobs_are_purged(
+    mode: Mode, above: Mode, forgotten: str, force: bool
+) -> None:
+    """Another job has made or changed documents beneath, one on top."""
+    things = Things()
+    if mode != "create":
+        below = things.start("below", "create", [{"key": key, "size": "1"} for key in "abcd"])
+        assert things.apply(below, things.blocks(below))
+    ran = things.start("j", mode, [{"key": key, "size": "2"} for key in "abcd"])
+    written = counts_of(things.apply(ran, things.blocks(ran)))
+    later = things.start("later", above, [{"key": key, "size": "3"} for key in "bcx"])
+    assert things.apply(later, things.blocks(later))
+    marks = {key: it["sluice"]["job_id"] for key, it in things.documents().items() if "sluice" in it}
+    for purged in {"above": ["later"], "both": ["later", "below"], "beneath": ["below"], "none": []}[forgotten]:
+        images = things.store.client._indices["trial-images"].documents
+        for key in [key for key, it in images.items() if it.source["job_id"] == purged]:
+            del images[key]
+    undone = things.undo(ran, force=force)
+    assert undone is not None
+    told = sum(outcome.restored + outcome.kept + outcome.not_restored for outcome in undone.outcomes)
+    assert told == sum(written[name] for name in ("created", "updated", "deleted"))
+    assert things.left_over(ran, force) == (0, 0)
+    if not force:
+        kept = {key: it["sluice"]["job_id"] for key, it in things.documents().items() if it["sluice"]["job_id"] != "j"}
+        assert {key: job for key, job in marks.items() if job != "j"}.items() <= kept.items()
+
+
 @pytest.mark.parametrize("mode", ["create", "upsert"])
 def test_datasets_with_the_same_keys_do_not_get_each_other_s_documents(mode: Mode) -> None:
     """Ids are made of the organisation and the key: those of two datasets may be the same."""

@@ -174,7 +174,8 @@ class Undoer:
             if (
                 mark.row_number != row
                 if mark.job_id == own
-                else row not in grouped and orders.get(mark.job_id, -1) < order[row]
+                # Of a job that has no images any more nobody knows when it wrote: the row may be beneath it.
+                else row not in grouped and orders.get(mark.job_id, order[row]) < order[row]
             )
         }
 
