@@ -104,7 +104,9 @@ class Undoer:
         doing: list[tuple[Entry, bool]] = []
         again: list[Entry] = []
         verdicts = [
-            RESTORE if as_left else judge(entry.image, raw, later.get(entry.image.document, ()), work.job.force)
+            RESTORE
+            if as_left
+            else judge(entry.image, raw, later.get(entry.image.document, ()), work.job.force, entry.imaged)
             for entry, _, raw, as_left in now
         ]
         given = await self._later.give(verdicts)
