@@ -18,5 +18,9 @@ class UnansweredError(FencedError):
     """Elasticsearch may still carry out a request that was sent, and this worker must not repeat it."""
 
 
+class PutOffError(Exception):
+    """Elasticsearch has answered, but can't do now what was asked of it; `BulkSink.ask` asks again."""
+
+
 class CannotGoOnError(Exception):
     """The job can't go on, and trying again does not help; the message says why, for an operator."""

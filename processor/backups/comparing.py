@@ -106,7 +106,9 @@ def _stored(client: Elasticsearch, prefix: str) -> dict[str, int]:
     while True:
         sources = [{"job": {"terms": {"field": "sluice.job_id"}}}]
         jobs = {"composite": {"size": _PAGE, "sources": sources, **({"after": after} if after else {})}}
-        answer = client.search(index=indices, size=0, aggs={"jobs": jobs}, track_total_hits=False)
+        answer = client.search(
+            index=indices, size=0, aggs={"jobs": jobs}, track_total_hits=False, allow_partial_search_results=False
+        )
         page = answer.get("aggregations", {}).get("jobs", {})
         counts |= {bucket["key"]["job"]: bucket["doc_count"] for bucket in page.get("buckets", ())}
         after = page.get("after_key") or {}
@@ -130,7 +132,8 @@ def _rows_apart(client: Elasticsearch, prefix: str, differences: Iterable[Differ
 def _reports_from(client: Elasticsearch, settings: Settings, offset: int) -> list[str]:
     """The jobs whose report says of a command that Kafka does not have: it never goes back to an older one."""
     later = {"range": {"command_offset": {"gte": offset}}}
-    found = client.search(index=index_name(settings.prefix, "jobs"), query=later, size=_PAGE, source=False)
+    index = index_name(settings.prefix, "jobs")
+    found = client.search(index=index, query=later, size=_PAGE, source=False, allow_partial_search_results=False)
     return [hit["_id"] for hit in found["hits"]["hits"]]
 
 

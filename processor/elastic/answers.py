@@ -1,4 +1,4 @@
-"""Elasticsearch's answer to a bulk request, item by item. No I/O."""
+"""Elasticsearch's answers to the parts of a request: bulk items, documents that are read. No I/O."""
 
 from __future__ import annotations
 
@@ -18,13 +18,34 @@ FILTER: Final = "errors,items.*.status,items.*.error.type,items.*.error.reason,i
 _OF_THE_INDEX: Final = frozenset(
     {"cluster_block_exception", "index_closed_exception", "index_not_found_exception", "security_exception"}
 )
+_PASSING: Final = frozenset(
+    {
+        "already_closed_exception",
+        "circuit_breaking_exception",
+        "connect_transport_exception",
+        "es_rejected_execution_exception",
+        "illegal_index_shard_state_exception",
+        "index_shard_closed_exception",
+        "index_shard_not_started_exception",
+        "index_shard_recovering_exception",
+        "no_shard_available_action_exception",
+        "node_closed_exception",
+        "node_disconnected_exception",
+        "node_not_connected_exception",
+        "receive_timeout_transport_exception",
+        "send_request_transport_exception",
+        "shard_not_found_exception",
+        "unavailable_shards_exception",
+    }
+)
+"""Errors of a shard or a node that is away, starting or overloaded. They stand for 503 where a part has no status."""
 _UNTROUBLED: Final = b'{"errors":false'
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Elasticsearch's answer to one item."""
+    """Elasticsearch's answer to one part of a request."""
 
     status: int
     error: str = ""
@@ -45,6 +66,14 @@ class Answer:
 
 
 DONE = Answer(201)
+
+
+def answer_of(error: dict[str, Any], status: int | None = None) -> Answer:
+    """The answer to a part that has an error; `status`: its own, None: Elasticsearch gives it none."""
+    kind = str(error.get("type", ""))
+    if status is None:
+        status = 503 if kind in _PASSING else 500
+    return Answer(status, _explain(error), kind)
 
 
 def decoded(body: Any) -> dict[str, Any] | bytes:
@@ -89,9 +118,7 @@ def read_answers(body: dict[str, Any] | bytes, items: int) -> list[Answer]:
     for entry in body.get("items", ()):
         ((_, item),) = entry.items()
         error = item.get("error")
-        answers.append(
-            Answer(item["status"], _explain(error), error.get("type", "")) if error else Answer(item["status"])
-        )
+        answers.append(answer_of(error, item["status"]) if error else Answer(item["status"]))
     _require(len(answers), items)
     return answers
 

@@ -14,7 +14,7 @@ from processor.elastic.answers import FILTER, Answer, RequestOutcome, all_done, 
 from processor.elastic.items import text_of
 from processor.elastic.pacing import Pace
 from processor.elastic.unanswered import Fate, Tries, fate_of
-from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
+from processor.errors import CannotGoOnError, FencedError, PutOffError, StoppedError, UnansweredError
 from runtime.clock import SYSTEM_CLOCK, Clock
 from runtime.retrying import RETRIED_STATUSES, Backoff
 from runtime.telemetry.log_events import as_event
@@ -107,7 +107,7 @@ class BulkSink:
     ) -> T:
         """The answer to one request, which is made again, after pauses, until Elasticsearch answers it.
 
-        A `little` one goes out at once.
+        A `little` one goes out at once. One that only reads may raise PutOffError, which has it made again as well.
 
         One that `writes`, and that may have been sent, is unanswered until the same request has an answer, or until
         `late_seconds` after its last try: Elasticsearch may carry it out later. Until then the sink repeats it, even if
@@ -144,6 +144,8 @@ class BulkSink:
                 reason = f"Elasticsearch {reason}"
             except FencedError:
                 raise
+            except PutOffError as error:
+                reason = str(error)
             except Exception as error:  # of the client or its libraries, before or after it sent the request
                 tries.ended(Fate.CUT_OFF if writes else Fate.NOT_TAKEN, self._clock.monotonic())
                 reason = f"a request to Elasticsearch broke off: {error!r}"

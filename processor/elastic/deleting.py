@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from processor.elastic.bulk import BulkSink, Gate
 from processor.elastic.documents import bulk_item
+from processor.elastic.reading import find
 from processor.errors import CannotGoOnError
 
 PAGE: Final = 2000
@@ -26,17 +27,10 @@ async def delete_found(
     client, deleted = sink.client, 0
     for _ in itertools.repeat(None) if most_pages is None else range(most_pages):
         await sink.ask(lambda: client.indices.refresh(index=index, ignore_unavailable=True), gate)
-        answer = await sink.ask(
-            lambda: client.search(
-                index=index, query=query, size=PAGE, source=False, ignore_unavailable=True,
-                track_total_hits=False, allow_partial_search_results=False,
-            ),
-            gate,
-        )  # fmt: skip
-        hits = answer.body["hits"]["hits"]
+        hits = await find(sink, gate, index, query, PAGE, source=False, track_total_hits=False)
         if not hits:
             break
-        for outcome in await sink.send([bulk_item("delete", hit["_index"], hit["_id"]) for hit in hits], gate):
+        for outcome in await sink.send([bulk_item("delete", hit.index, hit.id) for hit in hits], gate):
             if not outcome.ok and outcome.status != 404:
                 raise CannotGoOnError(f"Elasticsearch refuses a deletion: {outcome.error}")
         deleted += len(hits)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from processor.elastic.bulk import BulkSink, Gate
+from processor.elastic.reading import search_several
 from processor.errors import CannotGoOnError, FencedError
 from processor.gates import for_several
 
@@ -100,12 +101,12 @@ class SharedSearches:
                         one.fail(error)
             return bool(passed)
 
-        async def request() -> Any:
+        async def request() -> Answers:
             searches = [line for one in passed for line in one.searches]
-            return await self._sink.client.msearch(index=index, searches=searches, ignore_unavailable=True)
+            return await search_several(self._sink.client, index, searches)
 
         try:
-            found = iter((await self._sink.ask(request, for_several(some_pass))).body["responses"])
+            found = iter(await self._sink.ask(request, for_several(some_pass)))
         except FencedError:
             return  # each of them has been told
         for one in passed:

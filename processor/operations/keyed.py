@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 
 from processor.elastic.answers import DONE, Answer
-from processor.errors import CannotGoOnError
+from processor.elastic.reading import get_docs
 from processor.operations.work import Work
 from processor.validation.rows import CheckedRows
 
-PAGE = 5000
 _DIGEST = re.compile("[0-9a-f]{32}")
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,41 +97,8 @@ async def refuse_existing(work: Work, index: str, keys: Keys, answers: Sequence[
 
 async def find_owners(work: Work, index: str, ids: Sequence[str]) -> list[dict[str, Any] | None]:
     """For each document id: the job and row that wrote the document (None: there is none), refreshed or not."""
-    client = work.sink.client
-    found = await work.sink.ask(lambda: client.mget(index=index, ids=ids, source_includes="sluice"), work.gate)
-    return [item["_source"].get("sluice", {}) if item.get("found") else None for item in found.body["docs"]]
-
-
-async def undo_rows(work: Work, index: str, first: int, last: int) -> int:
-    """Take out what the job wrote for a range of rows: ids follow from values that are not at hand, so it is searched.
-
-    Raises:
-        CannotGoOnError: Elasticsearch refuses to delete a document.
-    """
-    sink = work.sink
-    rows = {"range": {"sluice.row_number": {"gte": first, "lte": last}}}
-    await sink.ask(lambda: sink.client.indices.refresh(index=index), work.gate)
-    found = await sink.ask(
-        lambda: sink.client.search(
-            index=index,
-            size=min(PAGE, last - first + 1),
-            seq_no_primary_term=True,
-            source=False,
-            query={"bool": {"filter": [{"term": {"sluice.job_id": work.job.id}}, rows]}},
-        ),
-        work.gate,
-    )
-    # The sequence number makes sure that it is the very document that was found.
-    items = [
-        b'{"delete":{"_index":"%b","_id":"%b","if_seq_no":%d,"if_primary_term":%d}}'
-        % (index.encode(), hit["_id"].encode(), hit["_seq_no"], hit["_primary_term"])
-        for hit in found.body["hits"]["hits"]
-    ]
-    answers = await sink.send(items, work.gate) if items else []
-    for answer in answers:
-        if not answer.ok and answer.status not in (404, 409):
-            raise CannotGoOnError(f"a row can't be taken out: {answer.error}")
-    return sum(answer.ok for answer in answers)
+    docs = await get_docs(work.sink, work.gate, index, ids, source_includes="sluice")
+    return [_decode(doc.source).get("sluice", {}) if doc.found else None for doc in docs]
 
 
 def _exists(words: str, owner: dict[str, Any] | None) -> str:

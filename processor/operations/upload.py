@@ -17,7 +17,7 @@ from processor.elastic.answers import DONE, Answer, all_done
 from processor.elastic.documents import document_lines
 from processor.elastic.items import BulkItems
 from processor.errors import CannotGoOnError
-from processor.operations import keyed, remaining_rows
+from processor.operations import keyed
 from processor.operations.dry_run_keys import make_claims_index
 from processor.operations.dry_run_preview import preview_items
 from processor.operations.early_refreshes import EarlyRefreshes
@@ -26,6 +26,7 @@ from processor.operations.modes.found import Documents
 from processor.operations.modes.receipts import receipt_item
 from processor.operations.modes.rollback.remains import left_over
 from processor.operations.modes.rollback.undoing import Undoer
+from processor.operations.remaining_rows import count_rows, take_out_rows
 from processor.operations.row_errors import error_items
 from processor.operations.work import Result, Work
 from processor.outcome import Outcome
@@ -106,9 +107,10 @@ class Upload:
         if work.job.mode is not None:
             return await Undoer(work, self._documents).undo(blocks)
         ranges = [(block.first_row, block.last_row) for block in blocks]
-        if self._scope(work) is not None:
+        if (scope := self._scope(work)) is not None:
             return [
-                Outcome(undone=await keyed.undo_rows(work, index, first, last), last_row=last) for first, last in ranges
+                Outcome(undone=await take_out_rows(work, index, scope, first, last), last_row=last)
+                for first, last in ranges
             ]
         head = f'{{"delete":{{"_index":"{index}","_id":"{work.job.id}:'
         items = [f'{head}{row}"}}}}'.encode() for first, last in ranges for row in range(first, last + 1)]
@@ -128,8 +130,7 @@ class Upload:
         """See Operation."""
         if work.job.mode is not None:
             return await left_over(work, self._documents)
-        count = remaining_rows.under_row_numbers if self._scope(work) is None else remaining_rows.under_keys
-        return await count(work, work.data_index)
+        return await count_rows(work, work.data_index, self._scope(work))
 
     def _scope(self, work: Work) -> str | None:
         """What a key is unique in, and ids begin with; None: the dataset has no key."""

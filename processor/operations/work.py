@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from processor.elastic.bulk import BulkSink, Gate
+from processor.elastic.reading import search
 from processor.errors import CannotGoOnError
 from processor.operations.row_errors import error_items
 from processor.outcome import Outcome
@@ -107,10 +108,8 @@ class Work:
         """Documents of `index` that pass all `filters` now, 10,000 at most; of an index that is not there, none."""
         client, query = self.sink.client, {"bool": {"filter": list(filters)}}
         await self.sink.ask(lambda: client.indices.refresh(index=index, ignore_unavailable=True), self.gate)
-        answer = await self.sink.ask(
-            lambda: client.search(index=index, query=query, size=10_000, ignore_unavailable=True), self.gate
-        )
-        hits: list[dict[str, Any]] = answer.body["hits"]["hits"]
+        found = await search(self.sink, self.gate, index, query=query, size=10_000)
+        hits: list[dict[str, Any]] = found["hits"]["hits"]
         return hits
 
     async def send(self, items: Sequence[bytes], excused: int | None = None) -> None:

@@ -13,7 +13,7 @@ from elasticsearch import AsyncElasticsearch
 
 from processor.elastic.answers import Answer
 from processor.elastic.bulk import BulkSink
-from processor.errors import CannotGoOnError
+from processor.elastic.reading import Hit, find, get_docs
 from processor.operations.work import Work
 
 
@@ -29,46 +29,6 @@ class Found(msgspec.Struct, frozen=True, rename={"source": "_source", "seq": "_s
         """The document, as it was sent, on one line. Line ends of JSON stand only between values."""
         text = bytes(self.source)
         return text.translate(_BLANKS) if b"\n" in text or b"\r" in text else text
-
-
-class _Doc(
-    msgspec.Struct,
-    frozen=True,
-    gc=False,
-    rename={"id": "_id", "source": "_source", "seq": "_seq_no", "term": "_primary_term"},
-):
-    id: str
-    found: bool = False
-    source: msgspec.Raw = msgspec.Raw(b"")
-    seq: int = 0
-    term: int = 0
-    error: Any = None
-
-
-class _Docs(msgspec.Struct, frozen=True):
-    docs: list[_Doc]
-
-
-class Hit(
-    msgspec.Struct,
-    frozen=True,
-    rename={"id": "_id", "source": "_source", "seq": "_seq_no", "term": "_primary_term", "version": "_version"},
-):
-    """One document that a search has found."""
-
-    id: str
-    source: msgspec.Raw = msgspec.Raw(b"{}")
-    seq: int = 0
-    term: int = 0
-    version: int = 0
-
-
-class _Hits(msgspec.Struct, frozen=True):
-    hits: list[Hit]
-
-
-class _Search(msgspec.Struct, frozen=True):
-    hits: _Hits
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -88,8 +48,6 @@ _MOST = 10_000
 _REMEMBERED = 1000
 """Refreshes that a worker remembers; one that it has forgotten is made again."""
 _BLANKS = bytes.maketrans(b"\r\n", b"  ")
-_docs = msgspec.json.Decoder(_Docs).decode
-_search = msgspec.json.Decoder(_Search).decode
 _marked = msgspec.json.Decoder(_Marked).decode
 
 
@@ -121,14 +79,8 @@ class Documents:
         """The documents with these ids, refreshed or not, in order; None: there is none. Raises as `BulkSink.ask`."""
         if not ids:
             return []
-        client = self.client or work.sink.client
-        answer = await work.sink.ask(lambda: client.mget(index=index, ids=list(ids)), work.gate)
-        found: list[Found | None] = []
-        for doc in _docs(_bytes(answer.body)).docs:
-            if doc.error is not None and doc.error.get("type") != "index_not_found_exception":
-                raise CannotGoOnError(f"Elasticsearch can't read a document of {index}: {doc.error}")
-            found.append(Found(doc.source, doc.seq, doc.term) if doc.found else None)
-        return found
+        docs = await get_docs(work.sink, work.gate, index, ids, client=self.client)
+        return [Found(doc.source, doc.seq, doc.term) if doc.found else None for doc in docs]
 
     async def seen(self, work: Work, index: str, ids: Sequence[str]) -> list[Found | None]:
         """As `get`, but as they were at some moment since the job's epoch began, or later. Raises as `BulkSink.ask`.
@@ -139,23 +91,15 @@ class Documents:
         found: dict[str, Found] = {}
         for at in range(0, len(ids), _MOST):
             some = list(ids[at : at + _MOST])
-            hits = await self.search(
-                work, index, {"ids": {"values": some}}, len(some), track_total_hits=False,
-                allow_partial_search_results=False,
-            )  # fmt: skip
+            hits = await self.search(work, index, {"ids": {"values": some}}, len(some), track_total_hits=False)
             found.update((hit.id, Found(hit.source, hit.seq, hit.term)) for hit in hits)
         return [found.get(key) for key in ids]
 
     async def search(self, work: Work, index: str, query: dict[str, Any], size: int, **more: Any) -> list[Hit]:
         """Documents of a search, of those that were there at the last refresh. Raises as `BulkSink.ask`."""
-        client = self.client or work.sink.client
-        answer = await work.sink.ask(
-            lambda: client.search(
-                index=index, query=query, size=size, seq_no_primary_term=True, ignore_unavailable=True, **more
-            ),
-            work.gate,
+        return await find(
+            work.sink, work.gate, index, query, size, client=self.client, seq_no_primary_term=True, **more
         )
-        return _search(_bytes(answer.body)).hits.hits
 
     async def send(self, work: Work, items: Sequence[bytes]) -> list[Answer]:
         """The answers to bulk items; none for none. Raises as `BulkSink.send`."""
@@ -178,7 +122,3 @@ class Documents:
             done[key] = now
             if len(done) > _REMEMBERED:
                 del done[next(iter(done))]
-
-
-def _bytes(body: Any) -> bytes:
-    return body if isinstance(body, bytes) else msgspec.json.encode(body)

@@ -12,9 +12,10 @@ from typing import Final
 
 import msgspec
 
+from processor.elastic.conditional import Conditional
+from processor.elastic.reading import Hit
 from processor.errors import CannotGoOnError
-from processor.operations.modes.conditional import Conditional
-from processor.operations.modes.found import Documents, Found, Hit
+from processor.operations.modes.found import Documents, Found
 from processor.operations.modes.images import (
     GroupedImage,
     Image,

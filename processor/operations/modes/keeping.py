@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from processor.elastic.answers import Answer
+from processor.elastic.conditional import Conditional
 from processor.errors import CannotGoOnError
-from processor.operations.modes.conditional import Conditional
 from processor.operations.modes.decisions import Decision, Row, twice
 from processor.operations.modes.found import Documents, Found
 from processor.operations.modes.groups import Groups, images_in, in_groups, made_group, read_groups, take_out

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from processor.operations.modes.conditional import Conditional
+from processor.elastic.conditional import Conditional
 from processor.operations.modes.decisions import Decision, Row, Rules, twice
 from processor.operations.modes.found import Documents, Found, digest
 from processor.operations.modes.images import Image

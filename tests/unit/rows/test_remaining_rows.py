@@ -1,4 +1,4 @@
-"""The count at the end of a rollback leaves out the documents that other programs have copied."""
+"""Documents that other programs have copied are not a job's: no undo takes them out, and the count leaves them out."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from extensions.testing import MemoryStore
 from processor.elastic.documents import bulk_item
-from processor.operations.remaining_rows import PAGE
+from processor.elastic.reading import PAGE
 from schemas.descriptors.datasets import Dataset, Field
-from schemas.descriptors.modes import Mode
+from schemas.descriptors.modes import MODES, Mode
 from schemas.job import LaneTotals
 from schemas.messages.blocks import UndoBlock
-from tests.modes_world import Ran, Things
+from tests.modes_world import THINGS, Ran, Things
 
 PETS = Dataset("pets", (Field("name", required=True),))
 KEYED = Dataset("pets", (Field("name", required=True),), primary_key=("name",))
@@ -80,28 +80,64 @@ def test_copies_without_the_number_of_a_row_are_no_rows_that_are_left(dataset: D
     assert things.left_over(ran) == (0, 0)
 
 
-def test_under_keys_each_round_takes_copies_out_until_none_is_left() -> None:
-    things, ran = uploaded(KEYED)
-    put(things, {f"copy-{number}": next(iter(there(things).values())) for number in range(5)})
-    counts = []
-    while things.left_over(ran) != (0, 0):
-        counts.append(undone(things, ran))
-        assert counts[-1] > 0, "each round gets on"
-    assert sum(counts) == 8 and there(things) == {}
+KINDS: list[tuple[Dataset, Mode | None]] = [
+    (PETS, None),
+    (KEYED, None),
+    *((THINGS, mode) for mode in MODES if mode != "delete"),
+]
 
 
-@pytest.mark.parametrize("mode", ["create", "upsert", "replace", "update"])
-def test_in_write_modes_copies_under_other_ids_are_no_rows_that_are_left(mode: Mode) -> None:
+def written(dataset: Dataset, mode: Mode | None) -> tuple[Things, Ran]:
+    """A job that has written three rows, over documents where its mode needs them."""
+    if mode is None:
+        return uploaded(dataset)
     things = Things()
     if mode != "create":
-        things.edit("a", {"key": "a", "size": 1, "note": "first"})
-    ran = things.start("j", mode, [{"key": "a", "size": "2"}])
+        for key in "abc":
+            things.edit(key, {"key": key, "size": 1, "note": "first"})
+    ran = things.start("j", mode, [{"key": key, "size": "2"} for key in "abc"])
     assert things.apply(ran, things.blocks(ran))
-    (document,) = there(things).values()
-    put(things, {"copy": document, "acme:copy": document})
-    assert things.left_over(ran) == (1, 1)
-    assert undone(things, ran) == 1
-    assert things.left_over(ran) == (0, 0)
+    return things, ran
+
+
+@pytest.mark.parametrize(
+    ("force", "purged", "copies"),
+    [(False, False, PAGE), *((force, purged, 1) for force in (False, True) for purged in (False, True))],
+)
+@pytest.mark.parametrize(("dataset", "mode"), KINDS)
+def test_a_rollback_takes_out_what_its_job_has_made_and_no_copy_of_it(
+    dataset: Dataset, mode: Mode | None, force: bool, purged: bool, copies: int
+) -> None:
+    """Neither its first round nor a later one, by images or by marks alone, and whatever the copies' ids are like."""
+    things, ran = written(dataset, mode)
+    documents = there(things)
+    # Ids of the job itself are of the one form that its rows have; all others are those of copies.
+    ids = ["copy", "j:copy", 'of "j":1', "other:1", "acme:1", f"other:{'0' * 32}", "snapshot-2026:1"]
+    ids += [f"{'acme' if mode is None else 'j'}:{'0' * 32}", *(f"copy-{number}" for number in range(copies - 1))]
+    last = max(documents.values(), key=lambda it: int(it["sluice"]["row_number"]))
+    copied = {key: [*documents.values(), last][min(at, 3)] for at, key in enumerate(ids)}
+    put(things, copied)
+    if purged:
+        things.store.client._indices.pop(f"{things.store.prefix}-images", None)
+    for _ in range(2):
+        assert things.undo(ran, force=force)
+        found = there(things)
+        assert {key: document for key, document in found.items() if key in copied} == copied
+        ran.job = replace(ran.job, undone=LaneTotals())
+    if purged and mode not in (None, "create"):  # nothing tells what was there before
+        assert found == copied | documents
+    else:
+        assert things.left_over(ran, force) == (0, 0)
+        marked = {key for key, it in found.items() if it.get("sluice", {}).get("job_id") == "j"}
+        assert marked == set(copied)
+
+
+@pytest.mark.parametrize(("dataset", "mode"), KINDS)
+def test_the_rows_that_are_left_are_counted_among_copies(dataset: Dataset, mode: Mode | None) -> None:
+    things, ran = written(dataset, mode)
+    first = min(there(things).values(), key=lambda it: int(it["sluice"]["row_number"]))
+    put(things, {f"copy-{number}": first for number in range(PAGE + 1)})
+    assert things.left_over(ran) == (3, 3)
 
 
 def test_in_write_modes_a_row_that_is_left_is_found_among_more_copies_than_a_search_gives() -> None:

@@ -362,6 +362,95 @@ def test_receipts_lose_the_rows_that_a_rollback_takes_out() -> None:
     assert things.documents() == {} and things.left_over(ran) == (0, 0)
 
 
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("forgotten", ["above", "both", "beneath", "none"])
+@pytest.mark.parametrize("above", MODES)
+@pytest.mark.parametrize("mode", MODES)
+def test_every_row_is_given_back_or_kept_whichever_other_jobs_are_purged(
+    mode: Mode, above: Mode, forgotten: str, force: bool
+) -> None:
+    """Another job has made or changed documents beneath, one on top."""
+    things = Things()
+    if mode != "create":
+        below = things.start("below", "create", [{"key": key, "size": "1"} for key in "abcd"])
+        assert things.apply(below, things.blocks(below))
+    ran = things.start("j", mode, [{"key": key, "size": "2"} for key in "abcd"])
+    written = counts_of(things.apply(ran, things.blocks(ran)))
+    later = things.start("later", above, [{"key": key, "size": "3"} for key in "bcx"])
+    assert things.apply(later, things.blocks(later))
+    marks = {key: it["sluice"]["job_id"] for key, it in things.documents().items() if "sluice" in it}
+    for purged in {"above": ["later"], "both": ["later", "below"], "beneath": ["below"], "none": []}[forgotten]:
+        images = things.store.client._indices["trial-images"].documents
+        for key in [key for key, it in images.items() if it.source["job_id"] == purged]:
+            del images[key]
+    undone = things.undo(ran, force=force)
+    assert undone is not None
+    told = sum(outcome.restored + outcome.kept + outcome.not_restored for outcome in undone.outcomes)
+    assert told == sum(written[name] for name in ("created", "updated", "deleted"))
+    assert things.left_over(ran, force) == (0, 0)
+    if not force:
+        kept = {key: it["sluice"]["job_id"] for key, it in things.documents().items() if it["sluice"]["job_id"] != "j"}
+        assert {key: job for key, job in marks.items() if job != "j"}.items() <= kept.items()
+
+
+OTHERS = {"key": "a", "size": 7, "note": "of another program"}
+
+
+def of_another_job(things: Things, mode: Mode, purged: bool = False) -> None:
+    """Another job writes the document of the key `a`."""
+    other = things.start(f"{mode}-{purged}", mode, [{"key": "a", "size": "5"}])
+    result = things.apply(other, things.blocks(other))
+    assert result is not None and result.outcomes[0].applied == 1
+    if purged:
+        images = things.store.client._indices["trial-images"].documents
+        for key in [key for key, it in images.items() if it.source["job_id"] == other.job.id]:
+            del images[key]
+
+
+@pytest.mark.parametrize("dies_after", range(1, 6))
+@pytest.mark.parametrize("then", ["nothing", "upsert", "upsert purged", "edit", "made anew"])
+@pytest.mark.parametrize("there", ["another program's", "another job's", "a purged job's"])
+def test_no_force_takes_out_what_a_refused_row_has_met(there: str, then: str, dies_after: int) -> None:
+    """The worker dies before it can correct the receipt, and the job is terminated: only the receipt names the row."""
+    things = Things()
+    if there == "another program's":
+        things.edit("a", OTHERS)
+    else:
+        of_another_job(things, "create", purged="purged" in there)
+    ran = things.start("j", "create", [{"key": "a", "size": "1"}, {"key": "b", "size": "2"}])
+    things.apply(ran, things.blocks(ran), Wire(dies_after=dies_after))
+    things.sink = None
+    match then:
+        case "upsert" | "upsert purged":
+            of_another_job(things, "replace", purged="purged" in then)
+        case "edit":
+            things.edit("a", {**things.documents()["a"], "note": "edited"})
+        case "made anew":
+            things.edit("a", None)
+            of_another_job(things, "upsert")
+    theirs = things.documents()["a"]
+    for force in (False, True, True):
+        assert things.undo(ran, force=force) and things.left_over(ran, force) == (0, 0)
+        assert things.documents() == {"a": theirs}
+        ran.job = replace(ran.job, undone=LaneTotals(rows_restored=1, rows_kept=1))
+
+
+@pytest.mark.parametrize("mode", ["create", "upsert"])
+@pytest.mark.parametrize("then", ["edit", "upsert", "upsert and edit"])
+def test_force_takes_out_what_the_job_has_made_though_others_have_changed_it(mode: Mode, then: str) -> None:
+    things = Things()
+    ran = things.start("j", mode, [{"key": "a", "size": "1"}, {"key": "b", "size": "2"}])
+    assert things.apply(ran, things.blocks(ran))
+    if "upsert" in then:
+        of_another_job(things, "upsert")
+    if "edit" in then:
+        things.edit("a", {**things.documents()["a"], "note": "edited"})
+    for force, left in ((False, {"a"}), (True, set())):
+        assert things.undo(ran, force=force) and things.left_over(ran, force) == (0, 0)
+        assert things.documents().keys() == left
+        ran.job = replace(ran.job, undone=LaneTotals(rows_restored=1, rows_kept=1))
+
+
 @pytest.mark.parametrize("mode", ["create", "upsert"])
 def test_datasets_with_the_same_keys_do_not_get_each_other_s_documents(mode: Mode) -> None:
     """Ids are made of the organisation and the key: those of two datasets may be the same."""

@@ -8,11 +8,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from processor.operations.modes.found import Documents, Found, Hit, digest, mark_of
+from processor.elastic.reading import Hit
+from processor.operations.modes.found import Documents, Found, digest
 from processor.operations.modes.groups import KeptGroup, images_in
 from processor.operations.modes.images import Image, ImageGroup, Receipt, images_index, read_image
 from processor.operations.modes.receipts import created_by
 from processor.operations.modes.rollback.outcomes import Undone, numbers, read_undone, undone_id, undone_index
+from processor.operations.remaining_rows import own_documents
 from processor.operations.work import Work
 from schemas.messages.blocks import UndoBlock
 
@@ -118,20 +120,20 @@ class Entries:
         return found
 
     async def _strays(self, block: UndoBlock, known: Collection[str]) -> list[Entry]:
-        """Documents that carry the job's mark, and of which it has no image."""
+        """Documents of the job's rows that carry its mark, and of which it has no image."""
         work = self._work
         await self._documents.refresh(work, work.data_index)
         found: list[Entry] = []
-        for start in range(block.first_row, block.last_row + 1, PAGE):
-            rows = {"range": {"sluice.row_number": {"gte": start, "lte": min(block.last_row, start + PAGE - 1)}}}
-            query = filtered({"term": {"sluice.job_id": work.job.id}}, rows)
-            for hit in await self._documents.search(work, work.data_index, query, PAGE, version=True):
+        own = own_documents(
+            work, work.data_index, work.job.organisation, first=block.first_row, last=block.last_row,
+            client=self._documents.client, source=True, seq_no_primary_term=True, version=True,
+        )  # fmt: skip
+        async for some in own:
+            for row, hit in some:
                 if hit.id in known:
                     continue
                 raw = Found(hit.source, hit.seq, hit.term).raw
-                image = Image(
-                    job_id=work.job.id, row=mark_of(raw).row_number, document=hit.id, order=0, after=digest(raw)
-                )
+                image = Image(job_id=work.job.id, row=row, document=hit.id, order=0, after=digest(raw))
                 # The first version of a document is one that the job has made: nothing was there before.
                 made = work.job.mode == "create" or hit.version == 1
                 found.append(Entry(image, reason="" if made else "its before-image is not kept any more"))

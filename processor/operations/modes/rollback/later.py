@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from processor.operations.modes.conditional import Conditional
-from processor.operations.modes.found import Documents, Hit
+from processor.elastic.conditional import Conditional
+from processor.elastic.reading import Hit
+from processor.operations.modes.found import Documents
 from processor.operations.modes.groups import images_of
 from processor.operations.modes.images import Image, image_id, image_line, images_index, read_image
 from processor.operations.modes.receipts import number_of

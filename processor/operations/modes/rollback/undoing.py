@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec.structs import replace
 
+from processor.elastic.conditional import Conditional
 from processor.elastic.documents import bulk_item
 from processor.errors import CannotGoOnError
-from processor.operations.modes.conditional import Conditional
 from processor.operations.modes.found import Documents, Found, mark_of
 from processor.operations.modes.groups import KeptGroup, take_out
 from processor.operations.modes.images import Image, image_id, image_line, images_index
@@ -104,7 +104,9 @@ class Undoer:
         doing: list[tuple[Entry, bool]] = []
         again: list[Entry] = []
         verdicts = [
-            RESTORE if as_left else judge(entry.image, raw, later.get(entry.image.document, ()), work.job.force)
+            RESTORE
+            if as_left
+            else judge(entry.image, raw, later.get(entry.image.document, ()), work.job.force, entry.imaged)
             for entry, _, raw, as_left in now
         ]
         given = await self._later.give(verdicts)
@@ -174,7 +176,8 @@ class Undoer:
             if (
                 mark.row_number != row
                 if mark.job_id == own
-                else row not in grouped and orders.get(mark.job_id, -1) < order[row]
+                # Of a job that has no images any more nobody knows when it wrote: the row may be beneath it.
+                else row not in grouped and orders.get(mark.job_id, order[row]) < order[row]
             )
         }
 

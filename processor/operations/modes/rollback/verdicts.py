@@ -34,11 +34,14 @@ RESTORE = Verdict("restore")
 """The verdict on a document that is as the job left it."""
 
 
-def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool = False) -> Verdict:
+def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool = False, imaged: bool = True) -> Verdict:
     """The verdict on a document that is `now` as this says; None: it is not there.
 
     `later`: images of the document that other jobs made after this one, in their order. They need not be known where
     the document is plainly as the job left it.
+
+    `imaged`: there is an image of the row. Else a receipt names it, which goes out beside the rows, before it is known
+    which of them are refused: `force` then takes out only what the job's mark or a later job's image shows as its own.
     """
     if plain(image, now):
         return RESTORE
@@ -50,6 +53,7 @@ def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool =
         job = (given or heirs[-1]).job_id
         verdict = _kept(image, now, force, f"job {job} has written over it since", job)
         return Verdict(verdict.kind, verdict.reason, job, heirs, handed=True)
+    force = force and (imaged or now is None or mark_of(now).job_id == image.job_id)
     live = [other for other in later if other.handed is None]
     if _same(now, image.previous) and not (now is None and live):
         return Verdict("restored")
