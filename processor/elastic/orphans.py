@@ -10,6 +10,7 @@ from typing import Any, Final
 from control.jobtable import JobTable
 from processor.elastic.bulk import BulkSink, Gate
 from processor.elastic.deleting import delete_found
+from processor.elastic.reading import search
 from schemas.job import Job
 
 JOBS: Final = 1000
@@ -57,14 +58,9 @@ async def _jobs_of(sink: BulkSink, index: str, filters: list[dict[str, Any]], ga
     await sink.ask(lambda: client.indices.refresh(index=index, ignore_unavailable=True), gate)
     while True:
         by_job = {"size": JOBS, "sources": [{"job": {"terms": {"field": "job_id"}}}], **after}
-        answer = await sink.ask(
-            lambda: client.search(
-                index=index, query={"bool": {"filter": filters}}, size=0, aggs={"jobs": {"composite": by_job}},  # noqa: B023
-                ignore_unavailable=True, track_total_hits=False, allow_partial_search_results=False,
-            ),
-            gate,
-        )  # fmt: skip
-        page = answer.body.get("aggregations", {}).get("jobs", {})
+        query, by = {"bool": {"filter": filters}}, {"jobs": {"composite": by_job}}
+        answer = await search(sink, gate, index, query=query, size=0, aggs=by, track_total_hits=False)
+        page = answer.get("aggregations", {}).get("jobs", {})
         yield [bucket["key"]["job"] for bucket in page.get("buckets", [])]
         if "after_key" not in page:
             return
@@ -78,7 +74,6 @@ async def _has_left(sink: BulkSink, index: str, job_id: str, jobs: JobTable, gat
     commands: if the table is beyond that one, the job was in it. Where documents have no `order`, it is taken for gone.
     """
     query = {"term": {"job_id": job_id}}
-    client = sink.client
-    found = await sink.ask(lambda: client.search(index=index, query=query, size=1), gate)
-    orders = [hit["_source"].get("order") for hit in found.body["hits"]["hits"]]
+    found = await search(sink, gate, index, query=query, size=1)
+    orders = [hit["_source"].get("order") for hit in found["hits"]["hits"]]
     return all(order is None or int(order) < jobs.newest_offset for order in orders)

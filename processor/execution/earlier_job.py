@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from processor.elastic.reading import search
 from processor.errors import CannotGoOnError
 from processor.operations.modes.images import images_index
 from processor.operations.modes.rollback.outcomes import undone_index
@@ -15,7 +16,7 @@ async def require_free_id(work: Work) -> None:
         CannotGoOnError: an earlier job had this id and has left something, or Elasticsearch refuses to tell.
         FencedError: from the gate.
     """
-    job, client = work.job, work.sink.client
+    job = work.job
     left = {
         work.data_index: "rows",
         work.index("errors"): "row errors",
@@ -23,18 +24,10 @@ async def require_free_id(work: Work) -> None:
         undone_index(work.prefix): "notes of its rollback",
     }
     marked = [{"term": {field: job.id}} for field in ("sluice.job_id", "job_id")]
-    answer = await work.sink.ask(
-        lambda: client.search(
-            index=",".join(left),
-            query={"bool": {"filter": [{"bool": {"should": marked}}]}},
-            size=0,
-            aggs={"indices": {"terms": {"field": "_index"}}},
-            ignore_unavailable=True,
-            allow_partial_search_results=False,
-        ),
-        work.gate,
-    )
-    buckets = answer.body.get("aggregations", {}).get("indices", {}).get("buckets", [])
+    query = {"bool": {"filter": [{"bool": {"should": marked}}]}}
+    by_index = {"indices": {"terms": {"field": "_index"}}}
+    answer = await search(work.sink, work.gate, ",".join(left), query=query, size=0, aggs=by_index)
+    buckets = answer.get("aggregations", {}).get("indices", {}).get("buckets", [])
     if buckets:
         found = ", ".join(f"{bucket['doc_count']:,} {left.get(bucket['key'], 'documents')}" for bucket in buckets)
         raise CannotGoOnError(
