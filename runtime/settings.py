@@ -256,7 +256,7 @@ class Settings(BaseSettings):
     block_bytes: int = Field(256 * 1024, ge=4096, le=640 * 1024, description="bytes of a block's values, at most")
     slice_rows: int = Field(10_000, ge=1, le=10_000, description="rows in a slice of an export, at most")
     bulk_rows: int = Field(2000, ge=1, description="rows in one bulk request, at most")
-    bulk_bytes: int = Field(8 * 1024 * 1024, ge=65536, description="bytes of one bulk request, at most")
+    bulk_bytes: int = Field(8 * 1024 * 1024, ge=65536, description="bytes of the rows in one bulk request, about")
     bulk_in_flight: int = Field(2, ge=1, le=16, description="bulk requests a worker keeps in flight")
     lane_blocks: int = Field(128, ge=1, description="blocks of one lane that a worker holds in memory, at most")
     require_signed_commands: bool = Field(
