@@ -295,7 +295,7 @@ class Settings(BaseSettings):
     slice_rows: Annotated[int, Within(1, 10_000)] = Field(10_000, description="rows in a slice of an export, at most")
     bulk_rows: Count = Field(2000, description="rows in one bulk request, at most")
     bulk_bytes: Annotated[int, Within(65536, 1024**3)] = Field(
-        8 * 1024 * 1024, description="bytes of one bulk request, at most"
+        8 * 1024 * 1024, description="bytes of the rows in one bulk request, about"
     )
     bulk_in_flight: Annotated[int, Within(1, 16)] = Field(2, description="bulk requests a worker keeps in flight")
     lane_blocks: Count = Field(128, description="blocks of one lane that a worker holds in memory, at most")

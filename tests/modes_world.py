@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from extensions.testing import MemoryStore
 from extensions.testing.wire import CrashError, WatchedClient, Wire
-from processor.elastic.bulk import BulkSink
+from processor.elastic.bulk import BATCH_BYTES, BulkSink
 from processor.elastic.documents import bulk_item
 from processor.errors import FencedError
 from processor.operations.keyed import key_id
@@ -71,6 +71,8 @@ class Things:
     jobs: dict[str, Ran] = field(default_factory=dict)
     time: int = 0
     operation: Upload = field(default_factory=Upload)
+    batch_bytes: int = BATCH_BYTES
+    """As that of a sink: with few of them each document is worked on by itself."""
     sink: BulkSink | None = None
     """The worker's sink; None: the worker has died, another one begins."""
 
@@ -154,7 +156,7 @@ class Things:
     def work(self, job: Job, wire: Wire | None = None) -> Work:
         wire = wire or Wire()
         client = cast(Any, WatchedClient(self.store.client, wire))
-        self.sink = self.sink or BulkSink(client)
+        self.sink = self.sink or BulkSink(client, batch_bytes=self.batch_bytes)
         self.sink.client = self.sink._writer = client
         return Work(job, self.dataset, self.store.prefix, self.sink, wire.gate, 1)
 
@@ -213,6 +215,14 @@ class Things:
                     self._push(key, Layer(ran.job.id, document))
             elif document is None and top.document is not None:
                 self._push(key, Layer(ran.job.id, None))
+
+    def note_winners(self, ran: Ran) -> None:
+        """Have the model learn which row came first, where a worker had kept an image for another one when it died."""
+        found = self.documents()
+        for key, row in list(ran.claimed.items()):
+            mark = found.get(key, {}).get("sluice", {})
+            if mark.get("job_id") == ran.job.id and mark["row_number"] != row:
+                ran.claimed[key] = mark["row_number"]
 
     def _row(self, job: Job, number: int, row: dict[str, str], taken: dict[str, int], elsewhere: bool) -> str:
         key, mode = row["key"], job.mode

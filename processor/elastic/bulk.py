@@ -11,7 +11,7 @@ from elastic_transport import ConnectionTimeout
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
 from processor.elastic.answers import FILTER, Answer, RequestOutcome, all_done, decoded, outcome_of, read_answers
-from processor.elastic.items import text_of
+from processor.elastic.items import portions_of, size_of, text_of
 from processor.elastic.pacing import Pace
 from processor.elastic.unanswered import Fate, Tries, fate_of
 from processor.errors import CannotGoOnError, FencedError, PutOffError, StoppedError, UnansweredError
@@ -30,6 +30,8 @@ Gate = Callable[[], None]
 BACKOFF: Final = Backoff(first=0.1, longest=5.0)
 LITTLE_BYTES: Final = 64 * 1024
 """A bulk request of at most these bytes does not wait for larger ones."""
+BATCH_BYTES: Final = 8 * 1024 * 1024
+"""`BulkSink.batch_bytes`, where no setting says otherwise."""
 
 
 class BulkSink:
@@ -43,14 +45,19 @@ class BulkSink:
         clock: Clock = SYSTEM_CLOCK,
         backoff: Backoff = BACKOFF,
         writer: AsyncElasticsearch | None = None,
+        batch_bytes: int = BATCH_BYTES,
     ) -> None:
         """`in_flight`: requests that Elasticsearch is given at once; more of them wait here, made but not sent.
 
         `late_seconds`: Elasticsearch may still carry a request out this long after the sink gave up waiting for it.
         `client` must send each request once: the sink has to know of every try. So must `writer`, which sends the bulk
         requests and may leave their answers undecoded; None: `client` sends them.
+
+        `batch_bytes`: bytes that a batch of rows is made of, or reads, at about. Its documents are longer than its
+        rows; items of more than twice these bytes are sent in several requests.
         """
         self.client = client
+        self.batch_bytes = batch_bytes
         self._writer = writer or client
         self._pace = Pace(in_flight, clock.monotonic)
         self._late_seconds = late_seconds
@@ -65,13 +72,22 @@ class BulkSink:
         """Answers to `items`, in order; each is an action line, with its document's line where there is one.
 
         Items that are answered with one of `RETRIED_STATUSES` are sent again after a pause; so is a request that is
-        not answered. The caller judges 409 and other refusals of single documents.
+        not answered. The caller judges 409 and other refusals of single documents. Where there are several requests,
+        all items of one are answered before the next one is sent.
 
         Raises:
             FencedError: from `gate`. Some items may have been done.
             CannotGoOnError: the request as a whole was refused (no permission, too large, ...), or the index takes no
                 documents (`Answer.any_refused`). Some items may have been done.
         """
+        most = 2 * self.batch_bytes
+        answers: list[Answer] = []
+        for portion in [items] if size_of(items) <= most else portions_of(items, most):
+            answers += await self._send(portion, gate)
+        self.on_degraded(None)
+        return answers
+
+    async def _send(self, items: Sequence[bytes], gate: Gate) -> list[Answer]:
         answers: list[Answer] = []
         left: Sequence[int] = range(len(items))
         pauses = self._backoff.pauses()
@@ -95,7 +111,6 @@ class BulkSink:
             if left:
                 reason = answers[left[0]].error
                 await self._wait(f"Elasticsearch puts off {len(left)} items: {reason}", next(pauses))
-        self.on_degraded(None)
         return answers
 
     async def _bulk(self, body: bytes) -> dict[str, Any] | bytes:

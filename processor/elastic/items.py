@@ -49,20 +49,56 @@ class BulkItems(_Items):
     """The items of several parts, in their order."""
 
     def __init__(self, *parts: Sequence[bytes]) -> None:
-        flat = (part._parts if isinstance(part, BulkItems) else (part,) for part in parts)
-        self._parts: tuple[Sequence[bytes], ...] = tuple(chain.from_iterable(flat))
+        flat = (part.parts if isinstance(part, BulkItems) else (part,) for part in parts)
+        self.parts: tuple[Sequence[bytes], ...] = tuple(chain.from_iterable(flat))
 
     def __len__(self) -> int:
-        return sum(map(len, self._parts))
+        return sum(map(len, self.parts))
 
     @property
     def text(self) -> bytes:
         """The body of a bulk request of all of them."""
-        return b"".join(map(text_of, self._parts))
+        return b"".join(map(text_of, self.parts))
 
     @cached_property
     def _single(self) -> list[bytes]:
-        return list(chain.from_iterable(self._parts))
+        return list(chain.from_iterable(self.parts))
+
+
+def size_of(items: Sequence[bytes]) -> int:
+    """The length of `text_of` these items, in bytes."""
+    if isinstance(items, DocumentLines):
+        return len(items.text)
+    return sum(map(size_of, items.parts)) if isinstance(items, BulkItems) else sum(map(len, items)) + len(items)
+
+
+def portions_of(items: Sequence[bytes], most: int) -> Iterator[Sequence[bytes]]:
+    """The items in their order, in portions of `most` bytes at most; an item that is longer is one by itself.
+
+    Parts are taken apart only where one alone is too long.
+    """
+    portion: list[Sequence[bytes]] = []
+    size = 0
+    for part in _parts_of(items, most):
+        length = size_of(part)
+        if portion and size + length > most:
+            yield BulkItems(*portion)
+            portion, size = [], 0
+        portion.append(part)
+        size += length
+    if portion:
+        yield BulkItems(*portion)
+
+
+def _parts_of(items: Sequence[bytes], most: int) -> Iterator[Sequence[bytes]]:
+    if isinstance(items, BulkItems):
+        for part in items.parts:
+            yield from _parts_of(part, most)
+    elif size_of(items) <= most:
+        if items:
+            yield items
+    else:
+        yield from ([item] for item in items)
 
 
 def text_of(items: Sequence[bytes]) -> bytes:

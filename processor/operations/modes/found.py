@@ -14,6 +14,7 @@ from elasticsearch import AsyncElasticsearch
 from processor.elastic.answers import Answer
 from processor.elastic.bulk import BulkSink
 from processor.elastic.reading import Hit, find, get_docs
+from processor.operations.modes.portions import Portions, fitting
 from processor.operations.work import Work
 
 
@@ -74,6 +75,9 @@ class Documents:
         default_factory=WeakKeyDictionary, repr=False, compare=False
     )
     """Sink -> job and index -> the run and the epoch in which the index was refreshed last."""
+    portions: Portions = field(default_factory=Portions, repr=False, compare=False)
+    scattered: Portions = field(default_factory=lambda: Portions(1), repr=False, compare=False)
+    """How many documents' images are read at once where each may be in a group with those of others."""
 
     async def get(self, work: Work, index: str, ids: Sequence[str]) -> list[Found | None]:
         """The documents with these ids, refreshed or not, in order; None: there is none. Raises as `BulkSink.ask`."""
@@ -94,6 +98,23 @@ class Documents:
             hits = await self.search(work, index, {"ids": {"values": some}}, len(some), track_total_hits=False)
             found.update((hit.id, Found(hit.source, hit.seq, hit.term)) for hit in hits)
         return [found.get(key) for key in ids]
+
+    def rows_at_once(self, work: Work) -> int:
+        """How many rows' documents to ask `of_rows` for."""
+        return self.portions.rows(_kind(work))
+
+    def note(self, work: Work, rows: int, size: int) -> None:
+        """Note how many bytes the documents of so many rows have."""
+        self.portions.note(_kind(work), rows, size, work.sink.batch_bytes)
+
+    async def of_rows(self, work: Work, ids: Sequence[str], *, seen: bool) -> list[Found | None]:
+        """The documents of the first of these ids, in order, as many as a portion of a batch has; `seen`: as the method
+        of this name reads them, else as `get`. Raises as `BulkSink.ask`.
+        """
+        found = await (self.seen if seen else self.get)(work, work.data_index, ids)
+        sizes = [len(there.source) if there is not None else 0 for there in found]
+        self.note(work, len(ids), sum(sizes))
+        return found[: fitting(sizes, work.sink.batch_bytes)]
 
     async def search(self, work: Work, index: str, query: dict[str, Any], size: int, **more: Any) -> list[Hit]:
         """Documents of a search, of those that were there at the last refresh. Raises as `BulkSink.ask`."""
@@ -122,3 +143,7 @@ class Documents:
             done[key] = now
             if len(done) > _REMEMBERED:
                 del done[next(iter(done))]
+
+
+def _kind(work: Work) -> tuple[str, str]:
+    return work.data_index, work.job.organisation

@@ -8,9 +8,10 @@ is to be noted about an image is noted in one by itself, which counts in its pla
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from processor.elastic.conditional import Conditional
 from processor.elastic.reading import Hit
@@ -124,10 +125,19 @@ async def read_groups(work: Work, documents: Documents, ids: Collection[str]) ->
     return [_kept(key, there) for key, there in zip(ids, found, strict=True) if there is not None]
 
 
-async def take_out(work: Work, documents: Documents, rows: Mapping[str, set[int]], known: Iterable[KeptGroup]) -> None:
-    """Take rows out of groups and receipts, each named by its id; one that has no other row goes.
+async def take_out(
+    work: Work,
+    documents: Documents,
+    rows: Mapping[str, set[int]],
+    known: Iterable[KeptGroup],
+    *,
+    emptied: Literal["go", "stay"] = "go",
+) -> None:
+    """Take rows out of groups and receipts, each named by its id.
 
-    `known`: these as they were read. Raises as `BulkSink.send`.
+    `known`: these as they were read. `emptied`: what becomes of those that have no other row. While a job writes, a
+    group has to stay: without it a repeat would make it anew, beside images that rows of it have by themselves and
+    that would count in place of the newer ones. Raises as `BulkSink.send`.
     """
     index, pauses = images_index(work.prefix), BACKOFF.pauses()
     for _ in range(ROUNDS):
@@ -137,6 +147,8 @@ async def take_out(work: Work, documents: Documents, rows: Mapping[str, set[int]
             left = _left(it.group, rows[it.id])
             if left is it.group:
                 continue
+            if left is None and emptied == "stay" and isinstance(it.group, ImageGroup):
+                left = replace(it.group, entries=0, document=[], images=[])
             target = Conditional(index, it.id, it.seq, it.term)
             items.append(target.write(image_line(left)) if left is not None else target.delete())
             changed.append(it.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -61,7 +61,8 @@ class Keeper:
         self._documents = documents
         self._images = images_index(work.prefix)
         self._groups = Groups(work.job, blocks) if in_groups(work.job) else None
-        self._first = True
+        self._tried: set[str] = set()
+        """The groups that were to be made in this batch. Rows that come to them later have images by themselves."""
         self._replaced: dict[int, Image] = {}
         """Images in groups of an earlier try, in whose place another one comes, by the index of their row."""
 
@@ -70,14 +71,26 @@ class Keeper:
 
         `seen`: documents are known as a search sees them.
         """
-        if self._groups is None or not self._first:
+        if self._groups is None:
             return await self._by_itself(plans, reports, now, seen)
-        self._first = False
         own: dict[str, list[Plan]] = {}
+        alone: list[Plan] = []
+        for plan in plans:
+            key = self._groups.id_of(plan.row.place, plan.row.number)
+            if key in self._tried:
+                alone.append(plan)
+            else:
+                own.setdefault(key, []).append(plan)
+        kept = await self._by_itself(alone, reports, now, seen) if alone or not own else []
+        return kept + await self._grouped(own, () if alone else reports, now, seen) if own else kept
+
+    async def _grouped(
+        self, own: Mapping[str, Sequence[Plan]], reports: Sequence[bytes], now: Round, seen: bool
+    ) -> list[Plan]:
+        """As `keep`, in groups that were not tried yet in this batch; `own`: id -> rows."""
+        self._tried.update(own)
         items = list(reports)
         async with self._work.making:
-            for plan in plans:
-                own.setdefault(self._groups.id_of(plan.row.place, plan.row.number), []).append(plan)
             items += [
                 Conditional(self._images, key).write(image_line(made_group([plan.image for plan in some])))
                 for key, some in own.items()
@@ -142,6 +155,7 @@ class Keeper:
             image = _by_key(there)
             if (owner := row_of(image)) != plan.row.number:
                 now.refused[plan.at] = twice(plan.row, owner)
+                now.made.add(plan.at)  # there may be one in a group
             elif isinstance(image, Image) and _same(image, plan.image):
                 kept.append(plan)
             elif seen:
@@ -174,10 +188,11 @@ class Keeper:
         entries = await self._entries([row for _, row, _ in rows])
         others = []
         for at, row, other in rows:
-            own = entries.get((row.place, row.number))
-            if own is not None and other is not None:
+            own, image = entries.get((row.place, row.number)), held.get(at)
+            alone = image is not None and row_of(image) == row.number
+            if other is not None and (own is not None or alone):
                 now.made.add(at)
-            if (image := held.get(at)) is not None and row_of(image) == (other or row.number):
+            if image is not None and row_of(image) == (other or row.number):
                 continue
             if other is not None:
                 others.append((at, row, other))
@@ -196,7 +211,7 @@ class Keeper:
             for row in rows:
                 own.setdefault(self._groups.id_of(row.place, row.number), set()).add(row.number)
             known = await read_groups(self._work, self._documents, own)
-            await take_out(self._work, self._documents, own, known)
+            await take_out(self._work, self._documents, own, known, emptied="stay")
         ids = [image_id(self._work.job.id, row.document) for row in rows]
         found = await self._documents.get(self._work, self._images, ids)
         items = [

@@ -28,10 +28,29 @@ async def try_rows(
 ) -> Written:
     """What would become of these rows; recorded with the bulk items of `reports`. Raises as `BulkSink.send`."""
     done = Written()
-    read = documents.get if work.job.source.kind == "topic" else documents.seen
-    found = await read(work, work.data_index, [row.document for row in rows])
+    seen = work.job.source.kind != "topic"
+    shown: dict[int, int] = {}
+    at = 0
+    while at < len(rows) or reports:
+        some = rows[at : at + documents.rows_at_once(work)]
+        found = await documents.of_rows(work, [row.document for row in some], seen=seen)
+        triples = [(at + place, row, there) for place, (row, there) in enumerate(zip(some, found, strict=False))]
+        await _try_some(work, rules, triples, reports, done, shown)
+        at, reports = at + len(found), ()
+    return done
+
+
+async def _try_some(
+    work: Work,
+    rules: Rules,
+    rows: Sequence[tuple[int, Row, Found | None]],
+    reports: Sequence[bytes],
+    done: Written,
+    shown: dict[int, int],
+) -> None:
+    """As `try_rows`, of rows with their indices and documents. `shown`: place of a block -> its rows that are shown."""
     tried: list[Tried] = []
-    for at, (row, there) in enumerate(zip(rows, found, strict=True)):
+    for at, row, there in rows:
         decision = rules.decide(row, there)
         if decision.kind == "refused":
             done.refused[at] = decision
@@ -48,8 +67,7 @@ async def try_rows(
         for _, row, there, decision in tried
         if decision.kind in KINDS
     ]
-    await work.send([*reports, *items, *_previews(work, tried)])
-    return done
+    await work.send([*reports, *items, *_previews(work, tried, shown)])
 
 
 async def _claimed(work: Work, tried: Sequence[Tried], done: Written) -> list[Tried]:
@@ -80,10 +98,9 @@ def _change(work: Work, row: Row, found: Found | None, decision: Decision) -> ob
     return change_of(job.id, job.command_offset, row.number, decision.kind, named_key(work, row.values), fields)
 
 
-def _previews(work: Work, tried: Sequence[Tried]) -> list[bytes]:
-    """The first rows of each early block, as they would be stored."""
+def _previews(work: Work, tried: Sequence[Tried], shown: dict[int, int]) -> list[bytes]:
+    """The first rows of each early block, as they would be stored; counts them in `shown`."""
     index, job = index_name(work.prefix, "previews"), work.job
-    shown: dict[int, int] = {}
     items = []
     for _, row, found, decision in tried:
         line = found.raw if decision.kind == "unchanged" and found is not None else decision.line

@@ -1,12 +1,14 @@
 """Writes the rows of a job in a mode that meets documents which exist. See decision 0033.
 
-The steps of a batch, and what a crash after each leaves:
+The steps of a batch, or of each portion of it (decision 0098), and what a crash after each leaves:
 
 1. The documents are read. Nothing has happened. Rows that change nothing are done: nothing is written for them.
 2. The images of those that will be written over are there. A repeat finds the groups under the same ids, and keeps
    another image beside one if the document has changed since.
 3. The documents are written, on the condition that they are as they were in step 1. A repeat finds its own mark in
    them. Where the condition does not hold, the row begins again at step 1.
+
+A crash between portions leaves rows that are done, and others that have not begun. A repeat may have other portions.
 """
 
 from __future__ import annotations
@@ -26,6 +28,15 @@ from schemas.messages.blocks import RowBlock
 
 ROUNDS = 10
 """How often the worker decides on a row again whose document others keep changing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The documents of some rows."""
+
+    found: Sequence[Found | None]
+    seen: bool = False
+    """They are as a search sees them, and may have changed since."""
 
 
 @dataclass(slots=True)
@@ -54,24 +65,28 @@ class Writer:
         # And once a row has an image, nothing tells if the job or someone else has deleted the document.
         seen = self._work.job.source.kind != "topic" and self._rules.mode != "delete"
         while left or reports:
-            left = await self._write_all(rows, left, done, reports, seen)
-            reports, seen = (), False
+            some = left[: self._documents.rows_at_once(self._work)]
+            found = await self._documents.of_rows(self._work, [rows[at].document for at in some], seen=seen)
+            waiting = await self._write_all(rows, some[: len(found)], _Read(found, seen), done, reports)
+            while waiting:
+                waiting = await self._write_all(rows, waiting, None, done, ())
+            left, reports = left[len(found) :], ()
         return done
 
     async def _write_all(
-        self, rows: Sequence[Row], left: list[int], done: Written, reports: Sequence[bytes], seen: bool
+        self, rows: Sequence[Row], left: list[int], read: _Read | None, done: Written, reports: Sequence[bytes]
     ) -> list[int]:
         """Write the rows with these indices; answers those that wait until another row with their key is done.
 
-        `seen`: their documents may first be read as a search sees them.
+        `read`: their documents; None: they are not read yet.
         """
         waiting: list[int] = []
         now = Round([], done.refused, set())
         for _ in range(ROUNDS):
             now.again = []
-            await self._round(rows, left, done, reports, seen, waiting, now)
+            await self._round(rows, left, read, done, reports, waiting, now)
             left = sorted(now.again)
-            reports, seen = (), False
+            reports, read = (), None
             if not left:
                 break
         void = {plan.at for plan in await self._decided(rows, left, done, now)}
@@ -87,15 +102,15 @@ class Writer:
         self,
         rows: Sequence[Row],
         left: list[int],
+        read: _Read | None,
         done: Written,
         reports: Sequence[bytes],
-        seen: bool,
         waiting: list[int],
         now: Round,
     ) -> None:
         """One round of the rows with these indices. Rows that wait for another one are added to `waiting`."""
-        plans = _first_of_each_key(await self._decided(rows, left, done, now, seen), waiting)
-        plans = await self._keeper.keep(plans, reports, now, seen)
+        plans = _first_of_each_key(await self._decided(rows, left, done, now, read), waiting)
+        plans = await self._keeper.keep(plans, reports, now, read is not None and read.seen)
         lines = [self._item(plan) for plan in plans]
         answers = await self._work.sink.send(lines, self._work.gate) if lines else []
         void = []
@@ -112,19 +127,20 @@ class Writer:
         await self._keeper.give_up(void)
 
     async def _decided(
-        self, rows: Sequence[Row], left: Sequence[int], done: Written, now: Round, seen: bool = False
+        self, rows: Sequence[Row], left: Sequence[int], done: Written, now: Round, read: _Read | None = None
     ) -> list[Plan]:
         """What is to be written for each row; those that change nothing, are refused, or done already, are noted.
 
-        `seen`: documents are read as a search sees them. A row that has come before that changes nothing if its
-        document was as it says when the job's epoch had begun; a write has a condition; and rows that would be refused
-        are to be decided once more, by what is there now.
+        If documents are as a search sees them, a row that has come before that changes nothing where its document was
+        as it says when the job's epoch had begun; a write has a condition; and rows that would be refused are to be
+        decided once more, by what is there now.
         """
         work, rules = self._work, self._rules
-        read = self._documents.seen if seen else self._documents.get
-        found = await read(work, work.data_index, [rows[at].document for at in left])
+        if read is None:
+            read = _Read(await self._documents.get(work, work.data_index, [rows[at].document for at in left]))
+        found = read.found
         decided = [(at, there, rules.decide(rows[at], there)) for at, there in zip(left, found, strict=True)]
-        if seen:
+        if read.seen:
             now.again += [at for at, _, decision in decided if decision.kind == "refused"]
             decided = [one for one in decided if one[2].kind != "refused"]
         held = await self._held_for(rows, decided, now)

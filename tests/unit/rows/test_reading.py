@@ -136,8 +136,6 @@ OF_THEIR_OWN = {
     "operations/export.py": "undecoded pages of a point in time, each with a limit of its own",
 }
 """Files with searches of their own, and why; each forbids partial results by itself."""
-NOT_YET = {"operations/modes/retention.py"}
-"""Files that are still to search by the one module."""
 READING = {"search", "msearch", "mget", "count", "open_point_in_time", "scroll"}
 
 
@@ -154,7 +152,7 @@ def test_whatever_a_worker_reads_it_reads_by_the_one_module_for_it() -> None:
         ]
         if asked and str(file) != reading.__file__:
             found[str(file.relative_to(ROOT / "processor"))] = asked
-    assert {file: asked for file, asked in found.items() if file not in {*OF_THEIR_OWN, *NOT_YET}} == {}
+    assert {file: asked for file, asked in found.items() if file not in OF_THEIR_OWN} == {}
 
 
 @pytest.mark.parametrize("file", OF_THEIR_OWN)

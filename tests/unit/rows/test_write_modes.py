@@ -280,8 +280,8 @@ def images_of(things: Things) -> list[Any]:
 
 
 def groups_of(things: Things) -> dict[int, int]:
-    """First row -> how many images there are, of each group."""
-    return {it.first_row: it.entries for it in images_of(things) if isinstance(it, ImageGroup)}
+    """First row -> how many images there are, of each group that has any."""
+    return {it.first_row: it.entries for it in images_of(things) if isinstance(it, ImageGroup) and it.entries}
 
 
 def test_of_two_rows_with_a_key_that_two_workers_have_at_once_one_counts() -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from msgspec.structs import replace
 
 from processor.elastic.reading import Hit
-from processor.operations.modes.found import Documents, Found, digest
+from processor.operations.modes.found import Documents, digest
 from processor.operations.modes.groups import KeptGroup, images_in
 from processor.operations.modes.images import Image, ImageGroup, Receipt, images_index, read_image
+from processor.operations.modes.portions import fitting
 from processor.operations.modes.receipts import created_by
 from processor.operations.modes.rollback.outcomes import Undone, numbers, read_undone, undone_id, undone_index
 from processor.operations.remaining_rows import own_documents
@@ -43,6 +44,15 @@ class Entry:
         return self.held is not None or self.group is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Some rows of the blocks of a batch."""
+
+    blocks: list[UndoBlock]
+    """The blocks that have any of the rows."""
+    entries: list[Entry]
+
+
 class Entries:
     """Finds them. Everything here raises as `BulkSink.ask`."""
 
@@ -52,48 +62,71 @@ class Entries:
         self._images = images_index(work.prefix)
         self._undone = undone_index(work.prefix)
 
-    async def of(self, blocks: Sequence[UndoBlock], recorded: bool) -> list[Entry]:
-        """The entries of these blocks. `recorded`: an earlier try of one has recorded what became of its rows, and
-        may have taken images out.
+    async def portions(self, blocks: Sequence[UndoBlock], recorded: bool) -> AsyncIterator[Portion]:
+        """The entries of these blocks, portion by portion. `recorded`: an earlier try of one has recorded what became
+        of its rows, and may have taken images out.
         """
         await fresh_images(self._work, self._documents, self._images, again=recorded)
+        blocks = sorted(blocks, key=lambda block: block.first_row)
+        work, most, done = self._work, self._work.sink.batch_bytes, 0
+        kind = "images", work.data_index, work.job.organisation
+        while blocks:
+            at_once = self._documents.portions.rows(kind)
+            ranges = list(_ranges(blocks, done, min(at_once, self._documents.rows_at_once(work))))
+            entries = sorted(await self._of(ranges), key=lambda entry: entry.image.row)
+            done = ranges[-1][1]
+            rows, sizes = sum(last - first + 1 for first, last in ranges), [len(it.image.before) for it in entries]
+            self._documents.portions.note(kind, rows, sum(sizes), most)
+            if not entries:
+                self._documents.note(work, rows, 0)
+            # There may be more than was to be expected.
+            if (fit := fitting(sizes, most)) < len(entries):
+                done = entries[fit - 1].image.row
+                entries = [entry for entry in entries if entry.image.row <= done]
+            yield Portion([block for block in blocks if block.first_row <= done], entries)
+            blocks = [block for block in blocks if block.last_row > done]
+
+    async def _of(self, ranges: Sequence[tuple[int, int]]) -> list[Entry]:
+        """The entries of these rows."""
         found: dict[tuple[str, int], Entry] = {}
         receipts = False
-        for block in blocks:
-            for hit in await self._hits(block.first_row, block.last_row):
+        for first, last in ranges:
+            for hit in await self._hits(first, last):
                 match read_image(hit.source):
                     case Image() as image:
                         _add(found, Entry(image, hit))
                     case ImageGroup() as group:
                         kept = KeptGroup(hit.id, group, hit.seq, hit.term)
                         for image in images_in(group):
-                            if block.first_row <= image.row <= block.last_row:
+                            if first <= image.row <= last:
                                 _add(found, Entry(image, group=kept))
                     case Receipt() as receipt:
                         receipts = True
                         its = KeptGroup(hit.id, receipt, hit.seq, hit.term)
                         for made in created_by(receipt, self._work.job.organisation):
-                            if block.first_row <= made.row <= block.last_row:
+                            if first <= made.row <= last:
                                 _add(found, Entry(made, receipts=(its,)))
         job = self._work.job
         # If a job only creates, the documents themselves say what it wrote; for other jobs a late document may say so.
         if job.undone is not None or (job.mode == "create" and not receipts):
-            for block in blocks:
-                for entry in await self._strays(block, {document for document, _ in found}):
+            for first, last in ranges:
+                for entry in await self._strays(first, last, {document for document, _ in found}):
                     found[entry.image.document, entry.image.row] = entry
         return list(found.values())
 
-    async def recorded(self, blocks: Sequence[UndoBlock]) -> list[Undone | None]:
-        """What an earlier try of each of these blocks has recorded; None: nothing."""
+    async def recorded(self, blocks: Sequence[UndoBlock]) -> dict[int, Undone]:
+        """Block -> what an earlier try has recorded of it, where one has."""
         job = self._work.job
         ids = [undone_id(job.id, job.run, block.block) for block in blocks]
         found = await self._documents.get(self._work, self._undone, ids)
-        return [read_undone(there.raw) if there is not None else None for there in found]
+        return {
+            block.block: read_undone(there.raw) for block, there in zip(blocks, found, strict=True) if there is not None
+        }
 
-    async def restored_before(self, blocks: Sequence[UndoBlock], recorded: Sequence[Undone | None]) -> set[int]:
+    async def restored_before(self, blocks: Sequence[UndoBlock], recorded: Iterable[Undone]) -> set[int]:
         """The rows that are recorded as restored, by an earlier try of these blocks or an earlier round."""
         job = self._work.job
-        known = [undone for undone in recorded if undone is not None]
+        known = list(recorded)
         if job.undone is not None:
             await self._documents.refresh(self._work, self._undone)
             for block in blocks:
@@ -119,25 +152,34 @@ class Entries:
             found += await self._documents.search(self._work, self._images, query, 2 * PAGE)
         return found
 
-    async def _strays(self, block: UndoBlock, known: Collection[str]) -> list[Entry]:
+    async def _strays(self, first: int, last: int, known: Collection[str]) -> list[Entry]:
         """Documents of the job's rows that carry its mark, and of which it has no image."""
-        work = self._work
+        work, job = self._work, self._work.job
         await self._documents.refresh(work, work.data_index)
-        found: list[Entry] = []
         own = own_documents(
-            work, work.data_index, work.job.organisation, first=block.first_row, last=block.last_row,
-            client=self._documents.client, source=True, seq_no_primary_term=True, version=True,
-        )  # fmt: skip
-        async for some in own:
-            for row, hit in some:
-                if hit.id in known:
-                    continue
-                raw = Found(hit.source, hit.seq, hit.term).raw
-                image = Image(job_id=work.job.id, row=row, document=hit.id, order=0, after=digest(raw))
-                # The first version of a document is one that the job has made: nothing was there before.
-                made = work.job.mode == "create" or hit.version == 1
-                found.append(Entry(image, reason="" if made else "its before-image is not kept any more"))
+            work, work.data_index, job.organisation, first=first, last=last, seq_no_primary_term=True, version=True
+        )
+        hits = [one async for some in own for one in some if one[1].id not in known]
+        there = await self._documents.get(work, work.data_index, [hit.id for _, hit in hits])
+        found: list[Entry] = []
+        for (row, hit), document in zip(hits, there, strict=True):
+            if document is None or document.seq != hit.seq:
+                continue  # it has changed since: the count finds it, if it still carries the mark
+            image = Image(job_id=job.id, row=row, document=hit.id, order=0, after=digest(document.raw))
+            # The first version of a document is one that the job has made: nothing was there before.
+            made = job.mode == "create" or hit.version == 1
+            found.append(Entry(image, reason="" if made else "its before-image is not kept any more"))
         return found
+
+
+def _ranges(blocks: Iterable[UndoBlock], done: int, most: int) -> Iterator[tuple[int, int]]:
+    """The rows of blocks behind the row `done`, as ranges, so many rows at most."""
+    for block in blocks:
+        first = max(block.first_row, done + 1)
+        last = min(block.last_row, first + most - 1)
+        if first <= last:
+            yield first, last
+            most -= last - first + 1
 
 
 async def fresh_images(work: Work, documents: Documents, index: str, *, again: bool) -> None:

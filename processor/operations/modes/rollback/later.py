@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
+
+from msgspec.structs import replace
 
 from processor.elastic.conditional import Conditional
 from processor.elastic.reading import Hit
@@ -43,10 +45,8 @@ class LaterImages:
         since = {image.document: image for image in images}
         await fresh_images(self._work, self._documents, self._images, again=again)
         found: dict[str, list[Image]] = {}
-        documents, anew = list(since), set(created)
-        for at in range(0, len(documents), _TERMS):
-            some = documents[at : at + _TERMS]
-            hits = await self._images_of(some)
+        anew = set(created)
+        async for some, hits in self._searched(list(since)):
             if made := [document for document in some if document in anew]:
                 # Without this condition the search would also find the images of the job that first made the documents,
                 # for nothing.
@@ -57,7 +57,7 @@ class LaterImages:
                 # Another dataset may have a document with the same id.
                 here = image.index in ("", self._work.data_index)
                 if own is not None and here and image.job_id != own.job_id and image.order > own.order:
-                    found.setdefault(image.document, []).append(image)
+                    found.setdefault(image.document, []).append(_alone(image))
         return {document: sorted(images, key=lambda image: image.order) for document, images in found.items()}
 
     async def own(self, documents: Sequence[str]) -> dict[tuple[str, int], Image]:
@@ -65,12 +65,12 @@ class LaterImages:
         if not documents:
             return {}
         await self._documents.refresh(self._work, self._images)
+        own, organisation = set(documents), self._work.job.organisation
         return {
-            (image.document, image.row): image
-            for at in range(0, len(documents), _TERMS)
-            for image in images_of(
-                await self._images_of(documents[at : at + _TERMS], self._work.job.id), self._work.job.organisation
-            )
+            (image.document, image.row): _alone(image)
+            async for _, hits in self._searched(documents, self._work.job.id)
+            for image in images_of(hits, organisation)
+            if image.document in own
         }
 
     async def orders_of(self, jobs: Collection[str]) -> dict[str, int]:
@@ -82,10 +82,21 @@ class LaterImages:
                 found[job_id] = read_image(hit.source).order
         return found
 
-    async def _images_of(self, documents: Sequence[str], job_id: str | None = None) -> list[Hit]:
-        """What has the images that any job, or this one, has made of these documents."""
+    async def _searched(
+        self, documents: Sequence[str], job_id: str | None = None
+    ) -> AsyncIterator[tuple[Sequence[str], list[Hit]]]:
+        """Some of the documents after the other, and what has the images that any job, or this one, has made of them.
+
+        A group has the images of other documents too, which may be long: how many are asked for depends on that.
+        """
         of_job = [{"term": {"job_id": job_id}}] if job_id is not None else []
-        return await self._hits("document", documents, *of_job)
+        kind, sizes, at = (self._work.data_index, self._work.job.organisation), self._documents.scattered, 0
+        while at < len(documents):
+            some = documents[at : at + min(_TERMS, sizes.rows(kind))]
+            hits = await self._hits("document", some, *of_job)
+            sizes.note(kind, len(some), sum(len(hit.source) for hit in hits), self._work.sink.batch_bytes)
+            yield some, hits
+            at += len(some)
 
     async def _hits(self, name: str, values: Sequence[str] | Sequence[int], *filters: dict[str, Any]) -> list[Hit]:
         """What has one of these values in a field, by searches that do not cut anything off."""
@@ -117,3 +128,8 @@ class LaterImages:
         for at, answer in zip(given, await self._documents.send(self._work, items), strict=True):
             taken[at] = taken[at] and answer.ok
         return taken
+
+
+def _alone(image: Image) -> Image:
+    """The image without the rest of the answer that it came with, which would stay in memory as long as it does."""
+    return replace(image, before=image.before.copy())

@@ -1,6 +1,6 @@
 """Gives back what a job wrote over, row by row, as blocks of a rollback. See decision 0034.
 
-The steps of a batch, and what a crash after each leaves:
+The steps of a batch, or of each portion of it (decision 0098), and what a crash after each leaves:
 
 1. The images of its rows are read, the documents, and where one is not as the job left it the images of later jobs.
 2. Before-images go to the images of jobs that have written over a document since. A repeat finds that they have them.
@@ -13,24 +13,17 @@ The steps of a batch, and what a crash after each leaves:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-import msgspec
-from msgspec.structs import replace
 
 from processor.elastic.conditional import Conditional
-from processor.elastic.documents import bulk_item
-from processor.errors import CannotGoOnError
 from processor.operations.modes.found import Documents, Found, mark_of
-from processor.operations.modes.groups import KeptGroup, take_out
-from processor.operations.modes.images import Image, image_id, image_line, images_index
+from processor.operations.modes.images import Image, images_index
 from processor.operations.modes.rollback.entries import Entries, Entry
 from processor.operations.modes.rollback.later import LaterImages
-from processor.operations.modes.rollback.outcomes import Left, Undone, numbers, undone_id, undone_index
+from processor.operations.modes.rollback.outcomes import undone_index
+from processor.operations.modes.rollback.recording import Recording
 from processor.operations.modes.rollback.verdicts import RESTORE, Verdict, judge, plain
 from processor.operations.work import Work
 from processor.outcome import Outcome
-from schemas.descriptors.intervals import merged
 from schemas.messages.blocks import UndoBlock
 
 ROUNDS = 10
@@ -39,18 +32,6 @@ ROUNDS = 10
 
 _Now = tuple[Entry, Found | None, bytes | None, bool]
 """An entry, its document as it is now, the document's content, and whether it is as the job has left it."""
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What became of the rows of some blocks."""
-
-    restored: dict[int, Entry] = field(default_factory=dict)
-    untouched: list[Entry] = field(default_factory=list)
-    """Rows whose image was kept, and that were never written; rows of receipts that were restored by an earlier try."""
-    kept: dict[int, Left] = field(default_factory=dict)
-    failed: dict[int, Left] = field(default_factory=dict)
-    handed: list[tuple[Entry, str]] = field(default_factory=list)
 
 
 class Undoer:
@@ -67,25 +48,26 @@ class Undoer:
     async def undo(self, blocks: Sequence[UndoBlock]) -> list[Outcome]:
         """Undo blocks; an outcome for each. Raises as `BulkSink.send`."""
         recorded = await self._entries.recorded(blocks)
-        done = await self._entries.restored_before(blocks, recorded)
-        batch = _Batch()
-        found = await self._entries.of(blocks, any(recorded))
-        # A row of a receipt that was restored is not judged again: another job may have made the document anew since.
-        left = [entry for entry in found if entry.imaged or entry.image.row not in done]
-        batch.untouched += [entry for entry in found if not entry.imaged and entry.image.row in done]
-        for number in range(ROUNDS):
-            left = await self._round(left, batch, first=number == 0, repeated=number > 0 or any(recorded))
-            if not left:
-                break
-        for entry in left:
-            batch.failed[entry.image.row] = _left(entry, "others change it again and again")
-        outcomes = await self._record(blocks, recorded, batch)
-        await self._forget(batch)
-        return outcomes
+        done = await self._entries.restored_before(blocks, recorded.values())
+        recording = Recording(self._work, self._documents, recorded)
+        repeated = bool(recorded)
+        async for portion in self._entries.portions(blocks, repeated):
+            found = portion.entries
+            # A row of a receipt that was restored is not judged again: another job may have made the document anew.
+            left = [entry for entry in found if entry.imaged or entry.image.row not in done]
+            recording.untouched(entry for entry in found if not entry.imaged and entry.image.row in done)
+            for number in range(ROUNDS):
+                left = await self._round(left, recording, first=number == 0, repeated=number > 0 or repeated)
+                if not left:
+                    break
+            for entry in left:
+                recording.failed(entry, "others change it again and again")
+            await recording.settle(portion.blocks)
+        return [recording.outcome(block) for block in blocks]
 
     # -- giving back -------------------------------------------------------------------------------------------------
 
-    async def _round(self, entries: Sequence[Entry], batch: _Batch, first: bool, repeated: bool) -> list[Entry]:
+    async def _round(self, entries: Sequence[Entry], recording: Recording, first: bool, repeated: bool) -> list[Entry]:
         """Judge these, and do it; answers those that have changed meanwhile.
 
         `first`: they were not judged before in this batch. `repeated`: they were, in this one or in an earlier try.
@@ -94,7 +76,7 @@ class Undoer:
         now = await self._now(entries, first)
         others = [found for found in now if not found[3]]
         refused = await self._refused([(entry, raw) for entry, _, raw, _ in others])
-        batch.untouched += [found[0] for found in now if found[0].image.row in refused]
+        recording.untouched(found[0] for found in now if found[0].image.row in refused)
         now = [found for found in now if found[0].image.row not in refused]
         changed = [(entry.image, raw) for entry, _, raw, as_left in now if not as_left]
         # If a later job has made a document again that this job took out, its mark says so, or else that job's receipt.
@@ -111,33 +93,30 @@ class Undoer:
         ]
         given = await self._later.give(verdicts)
         for (entry, there, _, _), verdict, taken in zip(now, verdicts, given, strict=True):
-            row = entry.image.row
             if entry.reason:
-                batch.failed[row] = _left(entry, entry.reason)
+                recording.failed(entry, entry.reason)
                 continue
             if not taken:
                 again.append(entry)
                 continue
             if verdict.kind == "kept":
-                batch.kept[row] = _left(entry, verdict.reason, verdict.job)
-                if verdict.handed and verdict.job is not None:
-                    batch.handed.append((entry, verdict.job))
+                recording.kept(entry, verdict)
                 continue
             item = self._item(entry.image, there, verdict)
             if item is None:
-                batch.restored[row] = entry
+                recording.restored(entry)
             else:
                 items.append(item)
                 doing.append((entry, there is not None and there.seq == entry.image.seq))
         for (entry, untouched), answer in zip(doing, await self._documents.send(self._work, items), strict=True):
             if answer.ok and untouched:
-                batch.untouched.append(entry)
+                recording.untouched([entry])
             elif answer.ok:
-                batch.restored[entry.image.row] = entry
+                recording.restored(entry)
             elif answer.status in (404, 409):
                 again.append(entry)
             else:
-                batch.failed[entry.image.row] = _left(entry, f"Elasticsearch refuses it: {answer.error[:500]}")
+                recording.failed(entry, f"Elasticsearch refuses it: {answer.error[:500]}")
         return again
 
     async def _now(self, entries: Sequence[Entry], first: bool) -> list[_Now]:
@@ -152,6 +131,7 @@ class Undoer:
             _now(entry, there) for entry, there in zip(entries, await read(work, work.data_index, ids), strict=True)
         ]
         if first:
+            self._documents.note(work, len(found), sum(len(raw or b"") for _, _, raw, _ in found))
             unsure = [at for at, (_, _, _, as_left) in enumerate(found) if not as_left]
             there_now = await self._documents.get(work, work.data_index, [ids[at] for at in unsure])
             for at, there in zip(unsure, there_now, strict=True):
@@ -192,73 +172,7 @@ class Undoer:
         # Also where it is that already: a write of the job that is still on its way finds another sequence number.
         return target.write(before)
 
-    # -- what became of it -------------------------------------------------------------------------------------------
-
-    async def _record(
-        self, blocks: Sequence[UndoBlock], recorded: Sequence[Undone | None], batch: _Batch
-    ) -> list[Outcome]:
-        job = self._work.job
-        items, outcomes = [], []
-        for block, before in zip(blocks, recorded, strict=True):
-            own = range(block.first_row, block.last_row + 1)
-            kept = [left for row, left in sorted(batch.kept.items()) if row in own]
-            failed = [left for row, left in sorted(batch.failed.items()) if row in own]
-            restored = {row for row in batch.restored if row in own}
-            if before is not None:
-                restored |= numbers(before.restored) - {left.row for left in (*kept, *failed)}
-            undone = Undone(
-                job_id=job.id,
-                run=job.run,
-                block=block.block,
-                first_row=block.first_row,
-                last_row=block.last_row,
-                restored=merged(((row, row) for row in sorted(restored)), 0),
-                kept=kept,
-                failed=failed,
-                order=job.command_offset,
-            )
-            items.append(bulk_item("index", self._undone, undone_id(job.id, job.run, block.block), undone))
-            outcomes.append(
-                Outcome(
-                    undone=len(restored),
-                    restored=len(restored),
-                    kept=len(kept),
-                    not_restored=len(failed),
-                    last_row=block.last_row,
-                )
-            )
-        for entry, heir in batch.handed:
-            image = replace(entry.image, handed=heir)
-            key = image_id(image.job_id, image.document)
-            items.append(bulk_item("index", self._images, key, msgspec.Raw(image_line(image))))
-        await self._work.send(items)
-        return outcomes
-
-    async def _forget(self, batch: _Batch) -> None:
-        """Take out the images of what is restored, and its rows from receipts: groups and receipts first, since they
-        count again without an image by itself.
-        """
-        rows: dict[str, set[int]] = {}
-        groups: dict[str, KeptGroup] = {}
-        for entry in (*batch.restored.values(), *batch.untouched):
-            for group in (*entry.receipts, *([entry.group] if entry.group is not None else [])):
-                rows.setdefault(group.id, set()).add(entry.image.row)
-                groups[group.id] = group
-        await take_out(self._work, self._documents, rows, groups.values())
-        items = [
-            Conditional(self._images, entry.held.id, entry.held.seq, entry.held.term).delete()
-            for entry in (*batch.restored.values(), *batch.untouched)
-            if entry.held is not None
-        ]
-        for answer in await self._documents.send(self._work, items):
-            if not answer.ok and answer.status not in (404, 409):
-                raise CannotGoOnError(f"a before-image can't be taken out: {answer.error}")
-
 
 def _now(entry: Entry, there: Found | None) -> _Now:
     raw = there.raw if there is not None else None
     return entry, there, raw, plain(entry.image, raw)
-
-
-def _left(entry: Entry, reason: str, job: str | None = None) -> Left:
-    return Left(row=entry.image.row, document=entry.image.document, reason=reason, job=job)

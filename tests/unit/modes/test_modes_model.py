@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extensions.testing.wire import Wire
+from processor.elastic.bulk import BATCH_BYTES
 from schemas.descriptors.modes import MODES
 from tests.modes_world import Things
 
@@ -41,6 +43,9 @@ ACTIONS = st.one_of(
     st.tuples(st.just("undo"), st.integers(0, 5), st.integers(0, 30)),
 )
 
+PORTIONS = st.sampled_from((1, 150, BATCH_BYTES))
+"""Bytes of documents that are worked on at once: those of one, of a few, or all of a batch."""
+
 
 def broken(at: int) -> Wire | None:
     """A wire that breaks somewhere: within a bulk request, or before a request."""
@@ -52,8 +57,8 @@ def broken(at: int) -> Wire | None:
 class Story:
     """Carries actions out, in the store and in the model."""
 
-    def __init__(self) -> None:
-        self.things = Things()
+    def __init__(self, batch_bytes: int = BATCH_BYTES) -> None:
+        self.things = Things(batch_bytes=batch_bytes)
         self.names: list[str] = []
         self.edits = 0
         self.interrupted_jobs: set[str] = set()
@@ -112,6 +117,7 @@ class Story:
         self.edit(key, how, taken_for=name if own else None)
         self.things.sink = None  # another worker goes on, also where nothing was left to break off
         assert self.things.apply(ran, blocks) is not None
+        self.things.note_winners(ran)
         self.things.expect_applied(ran)
         self.names.append(name)
 
@@ -175,9 +181,9 @@ def _with_undone(job: Any) -> Any:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(ACTIONS, min_size=1, max_size=9))
-def test_any_sequence_ends_where_the_model_ends(actions: list[Any]) -> None:
-    story = Story()
+@given(st.lists(ACTIONS, min_size=1, max_size=9), PORTIONS)
+def test_any_sequence_ends_where_the_model_ends(actions: list[Any], batch_bytes: int) -> None:
+    story = Story(batch_bytes)
     for action in actions:
         story.act(action)
 
@@ -227,9 +233,12 @@ def test_what_another_program_deletes_stays_deleted_when_a_job_beneath_is_undone
     st.lists(st.tuples(st.sampled_from(MODES), ROWS), min_size=1, max_size=5),
     st.randoms(use_true_random=False),
     st.integers(0, 30),
+    PORTIONS,
 )
-def test_jobs_undone_in_any_order_give_back_the_first_state(jobs: list[Any], chance: Any, at: int) -> None:
-    story = Story()
+def test_jobs_undone_in_any_order_give_back_the_first_state(
+    jobs: list[Any], chance: Any, at: int, batch_bytes: int
+) -> None:
+    story = Story(batch_bytes)
     for number, key in enumerate(KEYS[:2]):
         story.things.edit(key, {"key": key, "size": 7 + number, "note": "first"})
     before = story.things.documents()
@@ -241,3 +250,24 @@ def test_jobs_undone_in_any_order_give_back_the_first_state(jobs: list[Any], cha
         story.undo(name, at)
         story.things.check()
     assert story.things.documents() == before
+
+
+ONE, OTHER, BEHIND = ({"key": key, "size": "1", "note": note} for key, note in ("ax", "ay", "bx"))
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    ("batch_bytes", "rows", "at"),
+    [(1, [ONE, OTHER, ONE], 3), (BATCH_BYTES, [ONE, OTHER, ONE], 3), (1, [ONE, ONE, BEHIND, OTHER], 7)],
+)
+def test_a_row_gives_up_what_it_kept_before_a_crash_where_another_one_with_its_key_was_first(
+    batch_bytes: int, rows: list[dict[str, str]], at: int, force: bool
+) -> None:
+    """Another program changes the document after the crash, so that a row before it comes to write it."""
+    story = Story(batch_bytes)
+    story.job("create", [ONE], "keep", 0, False)
+    story.interrupted("upsert", rows, at, "a", "edit")
+    ran = story.things.jobs["job-1"]
+    assert story.things.undo(ran, force=force) and story.things.left_over(ran, force) == (0, 0)
+    left = story.things.documents()["a"]
+    assert (left["note"], left["sluice"]["job_id"]) == ("edit 1", "job-0")
