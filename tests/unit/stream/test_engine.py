@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from control.jobtable import JobTable
 from processor.assembly import make_engine
+from processor.elastic import reading
 from processor.errors import CannotGoOnError, FencedError, UnansweredError
 from processor.execution.maintenance import MINUTE
 from processor.metrics import WorkerMetrics
