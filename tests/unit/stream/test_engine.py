@@ -15,6 +15,7 @@ from control.jobtable import JobTable
 from processor.assembly import make_engine
 from processor.elastic import reading
 from processor.errors import CannotGoOnError, FencedError, UnansweredError
+from processor.execution import searching
 from processor.execution.maintenance import MINUTE
 from processor.metrics import WorkerMetrics
 from processor.operations.work import Result
@@ -74,17 +75,6 @@ class Parked:
         raise AssertionError("every block is in memory")
 
 
-class FoundNothing(dict[str, Any]):
-    """The body of any answer of an Elasticsearch that has the datasets' indices and nothing else: of two searches as
-    well.
-    """
-
-    def __missing__(self, name: str) -> Any:
-        if name == "responses":
-            return [{}, {}]
-        raise KeyError(name)
-
-
 class Worker:
     """An engine, what it is given, and a list of what it writes."""
 
@@ -135,8 +125,9 @@ class Worker:
     async def _answer(self, request: Any, *_: Any) -> Any:
         self.asked += 1
         indices = [data_index(SETTINGS.prefix, name) for name in self.datasets]
-        body = FoundNothing.fromkeys(indices, {})
-        return body if request.__module__ == reading.__name__ else SimpleNamespace(body=body)
+        body = dict[str, Any].fromkeys(indices, {})
+        answers = {reading.__name__: body, searching.__name__: [{}, {}]}
+        return answers.get(request.__module__, SimpleNamespace(body=body))
 
     async def _inherit(self, partitions: Collection[int]) -> RestoredPartitions:
         return self.inherited
@@ -840,7 +831,7 @@ def test_a_job_that_waits_for_elasticsearch_says_so_whatever_it_waits_for(kind: 
 
         async def ask(*_: Any, **__: Any) -> Any:
             await answered.wait()
-            return SimpleNamespace(body=FoundNothing())
+            return SimpleNamespace(body={})
 
         worker.sink.ask = ask
         job, idle = waiting(kind), replace(looked_at(), id="idle")
