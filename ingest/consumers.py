@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from control.jobtable import JobTable
 from ingest.errors import PublishError
 from ingest.metrics import ReaderMetrics
-from runtime.clients import librdkafka_config
+from runtime.clients import METADATA_MS, librdkafka_config
 from runtime.process import return_freed_memory
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
@@ -180,6 +180,7 @@ class PlanConsumer:
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=min(3000, session_ms // 3),
             partition_assignment_strategy="cooperative-sticky",
+            topic_metadata_refresh_interval_ms=METADATA_MS,
         )
         self._consumer.subscribe(
             [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost

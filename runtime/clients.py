@@ -17,6 +17,9 @@ from runtime.settings import Settings
 
 KAFKA_ANSWER_SECONDS: Final = 10.0
 """How long Kafka has for an answer about topics, partitions or offsets."""
+METADATA_MS: Final = 15_000
+"""How often a member of a group looks whether its topics have new partitions. Kafka's clients look every five minutes;
+a job that is made for the new ones would wait for so long."""
 LOOK_MS: Final = 1000
 """How often an aiokafka consumer looks for something to fetch when nothing has woken it: each look goes through all
 partitions. What has come, what is to be read, and an assignment wake it."""

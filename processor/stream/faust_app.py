@@ -10,7 +10,7 @@ from faust.tables.recovery import ServiceStopped
 
 from processor.stream.control_table import ControlTable
 from processor.stream.transport import SteadyApp, WorkerTransport
-from runtime.clients import kafka_ssl_context
+from runtime.clients import METADATA_MS, kafka_ssl_context
 from runtime.settings import Settings
 
 
@@ -60,6 +60,7 @@ def make_app(settings: Settings) -> faust.App:
         stream_wait_empty=False,
         stream_buffer_maxsize=256,  # more than one fetch holds, so that partitions are seldom held back
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_MS,
         consumer_max_fetch_size=256 * 1024,  # of a partition: commands come with the same fetches as rows
         broker_commit_interval=1.0,
         broker_session_timeout=timeout,

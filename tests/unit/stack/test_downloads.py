@@ -56,6 +56,14 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Download], No
     assert [thread for thread in threading.enumerate() if thread.name == "download"] == []
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C has its effect, also where the shell that has started the tests behind itself has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def _interrupt() -> None:
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
@@ -69,6 +77,7 @@ def test_all_that_is_missing_arrives(tmp_path: Path, network: Callable[[Download
     assert [path.name for path in tmp_path.iterdir()] == ["maven"]
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_gives_up_what_is_under_way_and_begins_no_more(
     tmp_path: Path, network: Callable[[Download], None]
 ) -> None:
@@ -106,6 +115,7 @@ def test_an_error_of_one_gives_up_all_others(
     assert len(failing) == 1 and len(server.began) == PARALLEL_DOWNLOADS
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_download_that_is_given_up_is_not_tried_again(tmp_path: Path, network: Callable[[Download], None]) -> None:
     server = Network()
 
@@ -123,6 +133,7 @@ def test_a_download_that_is_given_up_is_not_tried_again(tmp_path: Path, network:
     assert len(server.began) == PARALLEL_DOWNLOADS
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_does_not_wait_for_a_silent_network(
     tmp_path: Path, network: Callable[[Download], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
