@@ -1,4 +1,27 @@
-"""Keeps the before-images of a batch's rows: in groups where nothing is known of them yet, by themselves after that."""
+"""Keeps the before-images of a batch's rows: in groups where nothing is known of them yet, by themselves after that.
+
+Who may make an image, and put another one in its place or take it out (decisions 0033, 0074, 0081 and 0098):
+
+| image | by whom | when | what is done |
+|---|---|---|---|
+| in a group | the job | the first rows of the group are to be written | made with them, unless it exists |
+| in a group | the job | another row with the key was first, or this one changes nothing | taken out, the group stays |
+| in a group | the job's rollback | after it has recorded the row | taken out, an empty group goes |
+| by itself | the job | the group is there without such an image, or there are no groups | made, if the key has none |
+| by itself | another row of the job | the key has this image | nothing: that row is refused |
+| by itself | its own row, as `mget` finds it | the document has changed, so it was not written | replaced |
+| by itself | its own row, as a search sees it | the document looks changed, but may be older | nothing: decided again |
+| by itself | the job | as in a group | taken out |
+| by itself | the rollback of a job beneath | the image has what that job wrote | gets what was there before that job |
+| by itself | the job's rollback | a later job has got what it has | marked as handed, and void |
+| by itself | the job's rollback | after it has recorded the row, and after the group's | taken out |
+| receipt | the job | the block is applied, and again without rows that are refused | written as a whole |
+| receipt | the job's rollback | after it has recorded the row | loses the row, an empty one goes |
+
+An image by itself counts in place of the one of its row in a group. Before one is replaced, the images of later jobs on
+top of the row get what it has. Images and groups are replaced and taken out on the sequence number that they were read
+with, but for the note that one is handed.
+"""
 
 from __future__ import annotations
 

@@ -12,16 +12,16 @@ The steps of a batch, or of each portion of it (decision 0098), and what a crash
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from processor.elastic.conditional import Conditional
 from processor.operations.modes.found import Documents, Found, mark_of
-from processor.operations.modes.images import Image, images_index
+from processor.operations.modes.images import Image
 from processor.operations.modes.rollback.entries import Entries, Entry
 from processor.operations.modes.rollback.later import LaterImages
-from processor.operations.modes.rollback.outcomes import undone_index
 from processor.operations.modes.rollback.recording import Recording
-from processor.operations.modes.rollback.verdicts import RESTORE, Verdict, judge, plain
+from processor.operations.modes.rollback.verdicts import RESTORE, is_unchanged, judge
 from processor.operations.work import Work
 from processor.outcome import Outcome
 from schemas.messages.blocks import UndoBlock
@@ -30,8 +30,23 @@ ROUNDS = 10
 """How often the worker judges a document again that others keep changing."""
 
 
-_Now = tuple[Entry, Found | None, bytes | None, bool]
-"""An entry, its document as it is now, the document's content, and whether it is as the job has left it."""
+class Current(NamedTuple):
+    """An entry, and its document as it is by now."""
+
+    entry: Entry
+    found: Found | None
+    content: bytes | None
+    """None: the document is not there."""
+    unchanged: bool
+    """It is as the job has left it."""
+
+    @property
+    def row(self) -> int:
+        return self.entry.image.row
+
+    @property
+    def image(self) -> Image:
+        return self.entry.image
 
 
 class Undoer:
@@ -42,8 +57,6 @@ class Undoer:
         self._documents = documents
         self._entries = Entries(work, documents)
         self._later = LaterImages(work, documents)
-        self._images = images_index(work.prefix)
-        self._undone = undone_index(work.prefix)
 
     async def undo(self, blocks: Sequence[UndoBlock]) -> list[Outcome]:
         """Undo blocks; an outcome for each. Raises as `BulkSink.send`."""
@@ -72,27 +85,25 @@ class Undoer:
 
         `first`: they were not judged before in this batch. `repeated`: they were, in this one or in an earlier try.
         """
-        work = self._work
-        now = await self._now(entries, first)
-        others = [found for found in now if not found[3]]
-        refused = await self._refused([(entry, raw) for entry, _, raw, _ in others])
-        recording.untouched(found[0] for found in now if found[0].image.row in refused)
-        now = [found for found in now if found[0].image.row not in refused]
-        changed = [(entry.image, raw) for entry, _, raw, as_left in now if not as_left]
-        # If a later job has made a document again that this job took out, its mark says so, or else that job's receipt.
-        anew = [it.document for it, raw in changed if it.after is None and (raw is None or not mark_of(raw).job_id)]
-        later = await self._later.of([image for image, _ in changed], again=repeated, created=anew)
+        current = await self._current(entries, first)
+        refused = await self._refused([it for it in current if not it.unchanged])
+        recording.untouched(it.entry for it in current if it.row in refused)
+        current = [it for it in current if it.row not in refused]
+        changed = [it for it in current if not it.unchanged]
+        later = await self._later.of([it.image for it in changed], again=repeated, created=_made_anew(changed))
         items: list[bytes] = []
         doing: list[tuple[Entry, bool]] = []
         again: list[Entry] = []
+        force = self._work.job.force
         verdicts = [
             RESTORE
-            if as_left
-            else judge(entry.image, raw, later.get(entry.image.document, ()), work.job.force, entry.imaged)
-            for entry, _, raw, as_left in now
+            if it.unchanged
+            else judge(it.image, it.content, later.get(it.image.document, ()), force, it.entry.imaged)
+            for it in current
         ]
         given = await self._later.give(verdicts)
-        for (entry, there, _, _), verdict, taken in zip(now, verdicts, given, strict=True):
+        for it, verdict, taken in zip(current, verdicts, given, strict=True):
+            entry = it.entry
             if entry.reason:
                 recording.failed(entry, entry.reason)
                 continue
@@ -102,12 +113,12 @@ class Undoer:
             if verdict.kind == "kept":
                 recording.kept(entry, verdict)
                 continue
-            item = self._item(entry.image, there, verdict)
+            item = self._item(it)
             if item is None:
                 recording.restored(entry)
             else:
                 items.append(item)
-                doing.append((entry, there is not None and there.seq == entry.image.seq))
+                doing.append((entry, it.found is not None and it.found.seq == entry.image.seq))
         for (entry, untouched), answer in zip(doing, await self._documents.send(self._work, items), strict=True):
             if answer.ok and untouched:
                 recording.untouched([entry])
@@ -119,7 +130,7 @@ class Undoer:
                 recording.failed(entry, f"Elasticsearch refuses it: {answer.error[:500]}")
         return again
 
-    async def _now(self, entries: Sequence[Entry], first: bool) -> list[_Now]:
+    async def _current(self, entries: Sequence[Entry], first: bool) -> list[Current]:
         """The documents as they are.
 
         At `first` those that a search sees as the job has left them are not asked for once more: if one has changed
@@ -127,27 +138,26 @@ class Undoer:
         """
         work, ids = self._work, [entry.image.document for entry in entries]
         read = self._documents.seen if first else self._documents.get
-        found = [
-            _now(entry, there) for entry, there in zip(entries, await read(work, work.data_index, ids), strict=True)
-        ]
+        found = await read(work, work.data_index, ids)
+        current = [_current(entry, there) for entry, there in zip(entries, found, strict=True)]
         if first:
-            self._documents.note(work, len(found), sum(len(raw or b"") for _, _, raw, _ in found))
-            unsure = [at for at, (_, _, _, as_left) in enumerate(found) if not as_left]
-            there_now = await self._documents.get(work, work.data_index, [ids[at] for at in unsure])
-            for at, there in zip(unsure, there_now, strict=True):
-                found[at] = _now(entries[at], there)
-        return found
+            self._documents.note(work, len(current), sum(len(it.content or b"") for it in current))
+            unsure = [at for at, it in enumerate(current) if not it.unchanged]
+            by_id = await self._documents.get(work, work.data_index, [ids[at] for at in unsure])
+            for at, there in zip(unsure, by_id, strict=True):
+                current[at] = _current(entries[at], there)
+        return current
 
-    async def _refused(self, found: Sequence[tuple[Entry, bytes | None]]) -> set[int]:
+    async def _refused(self, changed: Sequence[Current]) -> set[int]:
         """Rows of receipts and groups that were refused, as their key was taken, where a worker could not correct the
         receipt or the group; of those whose documents are not as the job has left them.
 
         What is under the key was written by another row of the job, or by a job that was at work before it.
         """
-        marks = {entry.image.row: mark_of(raw) for entry, raw in found if entry.held is None and raw is not None}
+        marks = {it.row: mark_of(it.content) for it in changed if it.entry.held is None and it.content is not None}
         marks = {row: mark for row, mark in marks.items() if mark.job_id}
-        own, order = self._work.job.id, {entry.image.row: entry.image.order for entry, _ in found}
-        grouped = {entry.image.row for entry, _ in found if entry.group is not None}
+        own, order = self._work.job.id, {it.row: it.image.order for it in changed}
+        grouped = {it.row for it in changed if it.entry.group is not None}
         strange = {mark.job_id for row, mark in marks.items() if row not in grouped} - {own}
         orders = await self._later.orders_of(strange)
         return {
@@ -161,18 +171,28 @@ class Undoer:
             )
         }
 
-    def _item(self, image: Image, there: Found | None, verdict: Verdict) -> bytes | None:
+    def _item(self, current: Current) -> bytes | None:
         """The bulk item that makes a document what it was; None: nothing has to be done."""
-        index, before = self._work.data_index, image.previous
-        if there is None:
-            return Conditional(index, image.document).write(before) if before is not None else None
-        target = Conditional(index, image.document, there.seq, there.term)
+        index, document, before = self._work.data_index, current.image.document, current.image.previous
+        if current.found is None:
+            return Conditional(index, document).write(before) if before is not None else None
+        target = Conditional(index, document, current.found.seq, current.found.term)
         if before is None:
             return target.delete()
         # Also where it is that already: a write of the job that is still on its way finds another sequence number.
         return target.write(before)
 
 
-def _now(entry: Entry, there: Found | None) -> _Now:
-    raw = there.raw if there is not None else None
-    return entry, there, raw, plain(entry.image, raw)
+def _current(entry: Entry, found: Found | None) -> Current:
+    content = found.raw if found is not None else None
+    return Current(entry, found, content, is_unchanged(entry.image, content))
+
+
+def _made_anew(changed: Iterable[Current]) -> list[str]:
+    """The documents that the job took out, and of which no mark says if a later job has made them again: then that
+    job's receipt does."""
+    return [
+        it.image.document
+        for it in changed
+        if it.image.after is None and (it.content is None or not mark_of(it.content).job_id)
+    ]

@@ -38,12 +38,12 @@ def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool =
     """The verdict on a document that is `now` as this says; None: it is not there.
 
     `later`: images of the document that other jobs made after this one, in their order. They need not be known where
-    the document is plainly as the job left it.
+    the document is as the job left it.
 
     `imaged`: there is an image of the row. Else a receipt names it, which goes out beside the rows, before it is known
     which of them are refused: `force` then takes out only what the job's mark or a later job's image shows as its own.
     """
-    if plain(image, now):
+    if is_unchanged(image, now):
         return RESTORE
     if image.handed is not None:
         return _kept(image, now, force, f"job {image.handed} has written over it since", image.handed)
@@ -55,7 +55,7 @@ def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool =
         return Verdict(verdict.kind, verdict.reason, job, heirs, handed=True)
     force = force and (imaged or now is None or mark_of(now).job_id == image.job_id)
     live = [other for other in later if other.handed is None]
-    if _same(now, image.previous) and not (now is None and live):
+    if now == image.previous and not (now is None and live):
         return Verdict("restored")
     if now is None and image.after is None and not live:
         return RESTORE
@@ -68,19 +68,15 @@ def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool =
     return _kept(image, now, force, "it has been changed since, by no job", None)
 
 
-def plain(image: Image, now: bytes | None) -> bool:
+def is_unchanged(image: Image, now: bytes | None) -> bool:
     """Whether the document is as the job left it, and no other job can have come in between."""
     return now is not None and image.after is not None and digest(now) == image.after
 
 
 def _kept(image: Image, now: bytes | None, force: bool, reason: str, job: str | None) -> Verdict:
     if force:
-        return Verdict("restored" if _same(now, image.previous) else "restore")
+        return Verdict("restored" if now == image.previous else "restore")
     return Verdict("kept", reason, job)
-
-
-def _same(one: bytes | None, other: bytes | None) -> bool:
-    return one == other
 
 
 def _heirs(image: Image, now: bytes | None, later: Sequence[Image]) -> tuple[Image, ...]:
