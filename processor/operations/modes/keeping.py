@@ -1,6 +1,6 @@
 """Keeps the before-images of a batch's rows: in groups where nothing is known of them yet, by themselves after that.
 
-Who may make an image, and put another one in its place or take it out (decisions 0033, 0074, 0081 and 0098):
+Who may make an image, and put another one in its place or take it out (decisions 0033, 0074, 0081 and 0095):
 
 | image | by whom | when | what is done |
 |---|---|---|---|

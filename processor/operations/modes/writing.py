@@ -1,6 +1,6 @@
 """Writes the rows of a job in a mode that meets documents which exist. See decision 0033.
 
-The steps of a batch, or of each portion of it (decision 0098), and what a crash after each leaves:
+The steps of a batch, or of each portion of it (decision 0095), and what a crash after each leaves:
 
 1. The documents are read. Nothing has happened. Rows that change nothing are done: nothing is written for them.
 2. The images of those that will be written over are there. A repeat finds the groups under the same ids, and keeps

@@ -1,6 +1,6 @@
 """Gives back what a job wrote over, row by row, as blocks of a rollback. See decision 0034.
 
-The steps of a batch, or of each portion of it (decision 0098), and what a crash after each leaves:
+The steps of a batch, or of each portion of it (decision 0095), and what a crash after each leaves:
 
 1. The images of its rows are read, the documents, and where one is not as the job left it the images of later jobs.
 2. Before-images go to the images of jobs that have written over a document since. A repeat finds that they have them.
