@@ -138,4 +138,4 @@ def test_generators_see_which_fields_are_always_there() -> None:
     assert not any("default" in field for field in fields), "to generators it is a value that is there"
     assert set(schemas["JobView"]["required"]) == set(schemas["JobView"]["properties"])
     assert not schemas["JobRequest"].get("required") and not schemas["Options"].get("required")
-    assert schemas["Reason"]["properties"]["keep_rows"]["description"].endswith("Left out: false.")
+    assert schemas["ActionRequest"]["properties"]["keep_rows"]["description"].endswith("Left out: false.")

@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from api.web.answer_limit import LimitedNode
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from elastic_transport import AiohttpHttpNode
 from elastic_transport import ConnectionError as Unreachable
 
+from api.elastic.answer_limit import LimitedNode
 from runtime.clients import async_elasticsearch, elasticsearch
 from runtime.settings import Settings
 
