@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import typer
 
 from commandline.concluding import conclude
-from commandline.errors import usage
+from commandline.errors import FAILED, ClientError, usage
 from commandline.job_parameters import StartParameters
+
+_HAS_USE: Final = frozenset({"QUEUED", "RUNNING", "PAUSING", "PAUSED", "COMPLETED"})
+"""States of a job that applies its file, will do so, or has done so."""
 
 
 def send(file: str | None, job: dict[str, Any], starting: StartParameters, *, from_topic: bool = False) -> None:
@@ -71,13 +76,40 @@ def send_in_parts(file: Path, job: dict[str, Any], starting: StartParameters) ->
     from commandline.view.output import say
 
     made = Api().json(draft(shown_name(file), _size(file), job, starting.idempotency_key or None))
-    say(f"Job {made['id']} takes the file in parts. If this breaks off: sluice upload {file} --continue {made['id']}")
-    send_rest(file, made["id"], starting)
+    if made["state"] == "DRAFT":  # it may be the job of an earlier request with the same key
+        again = f"sluice upload {file} --continue {made['id']}"
+        say(f"Job {made['id']} takes the file in parts. If this breaks off: {again}")
+    _show_made(_with_rest(file, made["id"], quiet=starting.as_json), starting)
 
 
-def send_rest(file: Path, job_id: str, starting: StartParameters) -> None:
-    """Send what the draft does not have of its file, start it, and show it."""
-    _show_made(_with_rest(file, job_id, quiet=starting.as_json), starting)
+def send_rest(file: Path, name: str, starting: StartParameters) -> None:
+    """Send what the draft does not have of its file, start it, and show it. A job that has been started with this very
+    file is shown as it is.
+
+    Raises:
+        ClientError: the job has another file, or has ended without one.
+        typer.Exit: its file is of no use any more, as it has not COMPLETED.
+    """
+    from client.requests.parts import sha256_of
+    from commandline.connection import Api, plainly
+    from commandline.view.output import say
+
+    job = Api().job(name)
+    if job["state"] == "DRAFT":
+        _show_made(_with_rest(file, job["id"], quiet=starting.as_json), starting)
+        return
+    with plainly():
+        same = job["source"]["sha256"] == sha256_of(file)
+    if not same:
+        because = f" ({job['reason']})" if job["reason"] else ""
+        text = (
+            f"job {job['id']} is {job['state']}{because} and does not have this file, which it takes while it is DRAFT"
+        )
+        raise ClientError(text, FAILED)
+    say(f"Job {job['id']} has this file already: nothing was sent.")
+    _show_made(job, starting)
+    if job["state"] not in _HAS_USE:
+        raise typer.Exit(FAILED)
 
 
 def _with_rest(file: Path, job_id: str, *, quiet: bool) -> dict[str, Any]:
@@ -85,12 +117,8 @@ def _with_rest(file: Path, job_id: str, *, quiet: bool) -> dict[str, Any]:
     from commandline.connection import Api
     from commandline.view.output import sending
 
-    api = Api()
-    job = api.job(job_id)
-    if job["state"] != "DRAFT":
-        return job
     with sending(file.name, _size(file), quiet=quiet) as progress:
-        return api.json(continue_upload(job["id"], file, progress=progress))
+        return Api().json(continue_upload(job_id, file, progress=progress))
 
 
 def send_again(name: str, job: dict[str, Any], starting: StartParameters) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -15,6 +16,9 @@ from commandline.parameters import Notify
 from commandline.sending import send, send_again, send_in_parts, send_rest
 
 app = typer.Typer()
+
+_OF_THE_REST: Final = ("file", "continue_", "resumable", "wait", "as_json")
+"""Parameters of `upload` that go with --continue: all others belong to the creation of a job."""
 
 File = Annotated[
     str | None,
@@ -46,6 +50,7 @@ Empty = Annotated[
 @plain_errors
 @with_groups
 def upload(
+    context: typer.Context,
     file: File = None,
     *,
     dataset: Annotated[str | None, typer.Option(help="What the rows are; `sluice datasets` lists them.")] = None,
@@ -77,23 +82,35 @@ def upload(
     more = {"raw": raw or None, "mode": mode, "empty": empty}
     options = reading.options() | {name: value for name, value in more.items() if value is not None}
     job |= {"options": options, **starting.why_and_when()}
-    if again is not None:
-        if file is not None or from_topic:
-            raise usage("--again reads the file of another job: name no file with it, and leave out --from-topic")
-        send_again(again, job, starting)
-        return
     if continue_ is not None:
         if file is None or file == "-":
             raise usage("name the file whose rest is to be sent")
+        if others := _given(context, but=_OF_THE_REST):
+            raise usage(f"--continue sends the file of a job that is made, with its options: leave out {others}")
         send_rest(Path(file), continue_, starting)
+        return
+    if again is not None:
+        if file is not None or from_topic or resumable:
+            raise usage("--again reads the file of another job: name no file, and leave out --from-topic, --resumable")
+        send_again(again, job, starting)
         return
     if dataset is None:
         raise usage("say what the rows are with --dataset; `sluice datasets` lists the datasets")
     job = {"operation": "upload", **job}
+    if resumable and from_topic:
+        raise usage("--resumable sends a file in parts: leave it out, or --from-topic")
     if resumable and file is not None:
         send_in_parts(Path(file), job, starting)
         return
     send(file, job, starting, from_topic=from_topic)
+
+
+def _given(context: typer.Context, but: Collection[str]) -> str:
+    """The parameters that the command line names, but for these, with commas between."""
+    # Which click this typer has depends on its version: the source is known by its name.
+    sources = {one: context.get_parameter_source(one.name or "") for one in context.command.params}
+    named = [one for one, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return ", ".join(max(one.opts, key=len) for one in named if one.name not in but)
 
 
 @app.command()
