@@ -64,9 +64,14 @@ def when(text: str | None, now: Callable[[], datetime] = lambda: datetime.now(UT
 
 def _clock_time(text: str, now: datetime) -> datetime:
     try:
-        if re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", text, re.ASCII):
-            at = datetime.combine(now.date(), time.fromisoformat(text.rjust(5, "0"))).astimezone()
-            return at if at > now else at + timedelta(days=1)
+        clock = re.fullmatch(r"(\d{1,2})(:\d\d(?::\d\d)?)", text, re.ASCII)
+        if clock is not None:
+            at = time.fromisoformat(f"{clock[1]:0>2}{clock[2]}")
+            # Each day has an offset of its own, which it may change: the offset of today is not tomorrow's.
+            today, tomorrow = (
+                datetime.combine(day, at).astimezone() for day in (now.date(), now.date() + timedelta(days=1))
+            )
+            return today if today > now else tomorrow
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise usage(f"{text[:60]!r} is no time; write 2026-01-31T22:00, 22:00, or 90m, 2h, 1d from now on") from None
