@@ -14,7 +14,7 @@ import typer
 
 from devstack.errors import FAILED, UNREACHABLE, USAGE, StackError
 from runtime.text.sentences import Sentences
-from runtime.text.terminal import out, say
+from runtime.text.terminal import out, say, write_line
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -76,7 +76,7 @@ def status(
 
     addresses, records = stack.report(settings())
     if as_json:
-        print(stack.as_json(addresses, records))
+        write_line(stack.as_json(addresses, records))
     else:
         stack.show(addresses, records)
     if not any(stack.runs(record) for record in records):

@@ -92,7 +92,7 @@ def _print_once(api: Api, organisation: str | None) -> None:
 
 
 def _follow_plainly(api: Api, organisation: str | None, sleep: Callable[[float], None] = time.sleep) -> None:
-    from runtime.text.terminal import out, say
+    from runtime.text.terminal import out_at_once, say
 
     before: list[Json] = []
     lost = False
@@ -110,8 +110,7 @@ def _follow_plainly(api: Api, organisation: str | None, sleep: Callable[[float],
                 say("the API answers again")
             lost = False
             for text in changes(before, jobs):
-                out(text)
-            sys.stdout.flush()
+                out_at_once(text)
             before = jobs
         sleep(_EVERY_SECONDS)
 

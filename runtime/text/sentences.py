@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from runtime.text.terminal import say, visible
+from runtime.text.terminal import give_up_stdout, say, visible
 from runtime.urls import without_password
 
 FAILED: Final = 1
@@ -72,18 +72,26 @@ class Sentences(TyperGroup):
             code = _wrong_usage(error)
         except typer.Abort as error:
             code = _end(error)
-        sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(_flushed(code if isinstance(code, int) else 0))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command of a parsed command line."""
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()  # flush here, where a full disk can still be reported
+            return super().invoke(ctx)
         except (typer.Exit, typer.Abort, _UsageError, SystemExit):
             raise
         except BaseException as error:  # everything: this is the last place before a traceback
             _leave(_end(error))
-        return result
+
+
+def _flushed(code: int) -> int:
+    """Write the rest of the output, here, where a full disk can still be reported; the exit code after that."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        told = _end(error)
+        return code or told
+    return code
 
 
 def _leave(code: int) -> NoReturn:
@@ -118,7 +126,7 @@ def _named(error: OSError) -> bool:
 
 def _end(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):
-        _give_up_stdout()  # the reader of the output has closed it, as in `sluice jobs | head`
+        give_up_stdout()  # the reader of the output has closed it, as in `sluice errors last --csv | head`
         return 0
     message, code = sentence(error)
     message = _without_secrets(message)
@@ -130,7 +138,7 @@ def _end(error: BaseException) -> int:
         for line in _without_secrets("".join(traceback.format_exception(error))).split("\n"):
             say(line)
     if isinstance(error, OSError):
-        _give_up_stdout()
+        give_up_stdout()
     return code
 
 
@@ -161,14 +169,6 @@ def _without_secrets(text: str) -> str:
             for form in (value, value.strip(), visible(value), repr(value)[1:-1], repr(value.strip())[1:-1]):
                 text = text.replace(form, "***")
     return without_password(text)
-
-
-def _give_up_stdout() -> None:
-    """Discard the rest of the output: Python writes it when it exits, and would report an error."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
 
 
 def _make_the_terminal_usable() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from runtime.text.terminal import visible, width
+from runtime.text.terminal import visible, width, write_line
 
 _GAP: Final = 2
 _LEAST_FOLDED: Final = 20
@@ -31,9 +31,9 @@ def show(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
     """Print a table on stdout, as wide as the terminal at most."""
     bold = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", None)
     head, *lines = laid_out(columns, rows, width()) or [""]
-    print(f"\x1b[1m{head}\x1b[0m" if bold else head)
+    write_line(f"\x1b[1m{head}\x1b[0m" if bold else head)
     for line in lines:
-        print(line)
+        write_line(line)
 
 
 def laid_out(columns: Sequence[Column], rows: Iterable[Sequence[str]], room: int | None) -> list[str]:

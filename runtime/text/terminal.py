@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import sys
@@ -22,8 +23,17 @@ def visible(text: str) -> str:
 
 
 def out(text: str = "") -> None:
-    """Print a line of the command's result on stdout."""
-    print(visible(text))
+    """Print a line of the command's result on stdout, as `write_line` does."""
+    write_line(visible(text))
+
+
+def out_at_once(text: str) -> None:
+    """Print a line of a result that has no end.
+
+    Raises:
+        BrokenPipeError: its reader has closed the pipe.
+    """
+    print(visible(text), flush=True)
 
 
 def out_json(value: Any) -> None:
@@ -31,7 +41,27 @@ def out_json(value: Any) -> None:
     # Other than UTF-8 streams can't take all characters.
     plain = not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf8")
     text = json.dumps(value, indent=2, ensure_ascii=plain)
-    print("\n".join(_UNSEEN.sub(lambda sign: f"\\u{ord(sign[0]):04x}", line) for line in text.split("\n")))
+    write_line("\n".join(_UNSEEN.sub(lambda sign: f"\\u{ord(sign[0]):04x}", line) for line in text.split("\n")))
+
+
+def write_line(text: str) -> None:
+    """Print text that is safe to show on stdout.
+
+    It is lost if the reader has closed the pipe, as in `sluice jobs | head`: the command goes on, and ends with its own
+    exit code.
+    """
+    try:
+        print(text)
+    except BrokenPipeError:
+        give_up_stdout()
+
+
+def give_up_stdout() -> None:
+    """Discard the rest of the output: Python writes it when it exits, and would report an error."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def say(text: str) -> None:

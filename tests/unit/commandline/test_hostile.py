@@ -8,10 +8,13 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import io
+import itertools
 import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from enum import Enum
 from pathlib import Path
 from types import NoneType
@@ -325,3 +328,63 @@ def test_an_answer_of_another_shape_is_told_as_such_and_its_text_is_harmless(ter
         terminal.answer = answered(body)
         refused += "API's answer" in terminal.run(*words(command))
     assert refused, "no answer was of a wrong shape"
+
+
+def closed_pipe() -> int:
+    """A place to write to, whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+def full_disk() -> int:
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def ended(place: int, buffered: bool, words: list[str]) -> tuple[int, str]:
+    """The exit code of a command whose output goes there, and what it says on stderr."""
+    stream = os.fdopen(place, "wb", buffering=-1 if buffered else 0)
+    stdout = io.TextIOWrapper(stream, "utf-8", write_through=not buffered)
+    with redirect_stdout(stdout), redirect_stderr(io.StringIO()) as said, pytest.raises(SystemExit) as end:
+        LINE.main(words, prog_name="sluice")
+    stdout.close()  # as Python does when it exits, and with code 120 if that fails
+    return int(end.value.code or 0), said.getvalue()
+
+
+def forms(command: str) -> list[list[str]]:
+    """The command line with what it has to have, alone and with each option that changes what is printed."""
+    shown = [name for one in COMMANDS[command].params for name in one.opts if name in ("--json", "--csv", "--wait")]
+    return [words(command), *([command, option, *words(command)[1:]] for option in shown)]
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("command", ASKING)
+def test_output_that_nobody_reads_leaves_a_command_its_exit_code(
+    terminal: Terminal, command: str, buffered: bool
+) -> None:
+    (terminal.folder / "good.csv").write_text("email\na@example.org\n")
+    shown = terminal.folder / "shown"
+    for given, state in itertools.product(forms(command), ("COMPLETED", "FAILED", "PAUSED")):
+        outcomes = []
+        for place in (os.open(shown, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), closed_pipe(), full_disk()):
+            terminal.answer = answered({**ANSWER, "state": state, "budget": "spent"})
+            outcomes.append(ended(place, buffered, given))
+        (own, _), (unread, said), (full, complaint) = outcomes
+        unwritten = re.compile("the output can't be written|Cannot write standard output")
+        assert (unread, unwritten.search(said)) == (own, None), (given, state)
+        if shown.stat().st_size:
+            assert full and unwritten.search(complaint), (given, state)
+        else:
+            assert full == own
+
+
+def test_a_list_without_an_end_ends_when_nobody_reads_it(terminal: Terminal) -> None:
+    looks = iter(range(10))
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        assert next(looks, None) is not None, "it has looked long enough"
+        return good(request)
+
+    terminal.answer = answer
+    for buffered in (True, False):
+        assert ended(closed_pipe(), buffered, ["top", "--plain"]) == (0, "")

@@ -95,6 +95,13 @@ def test_streams_that_are_closed_or_full(api: str, words: tuple[str, ...], redir
         assert done.stderr == b"sluice: the output can't be written: No space left on device\n"
 
 
+def test_a_full_disk_leaves_a_command_its_exit_code(api: str, tmp_path: Path) -> None:
+    own = {"SLUICE_HOME": str(tmp_path), "PYTHONUNBUFFERED": "unset"}
+    for words in (("status",), ("status", "--json")):
+        done = run(api, *words, redirect=">/dev/full", code=3, **own)
+        assert done.stderr == b"sluice: the output can't be written: No space left on device\n"
+
+
 @pytest.mark.parametrize(
     "environment",
     [
