@@ -15,7 +15,7 @@ import httpx2
 from client.http import Connection, reply_of, value_of
 from client.protocol.retrying import Retry
 from client.protocol.steps import Close, Coded, Effect, Emit, Flow, Next, Now, Open, Pause, Policy, Reply, Send, Steps
-from client.requests import acting, administration, downloads, following, making, notifying, parts, reports
+from client.requests import acting, administration, downloads, following, making, notifying, parts, reports, waiting
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -194,7 +194,7 @@ class AsyncSluice:
     job = Asked(reports.job)
     jobs = Each(reports.jobs)
     events = Each(following.events)
-    wait = Asked(following.wait)
+    wait = Asked(waiting.wait)
     errors = Each(reports.errors)
     error_page = Asked(reports.error_page)
     error_groups = Asked(reports.error_groups)

@@ -1,12 +1,13 @@
-"""Follows a job's live events, across restarts of the API."""
+"""Follows a job to its end, across restarts of the API."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from client.requests.following import events, waits_to_be_resumed
+from client.requests import following
 from client.requests.states import ENDED
+from client.requests.waiting import waits_to_be_resumed
 from commandline.connection import Api, Json
 from commandline.errors import FAILED
 
@@ -32,7 +33,7 @@ def follow(api: Api, job_id: str, say: Callable[[str], None]) -> Iterator[Json]:
     Raises:
         ClientError: the API refuses, or does not answer for a minute.
     """
-    for job in api.each(events(job_id, say=say)):
+    for job in api.each(following.follow(job_id, say=say)):
         yield job
         if is_over(job):
             return

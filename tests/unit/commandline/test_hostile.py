@@ -75,10 +75,10 @@ def answered(body: Any) -> Answer:
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         nonlocal watched
+        watched += request.url.path.endswith("/watch")
+        if watched > 1:
+            return httpx2.Response(503)  # a job that never ends would be watched for ever
         if request.url.path.endswith("/watch"):
-            watched += 1
-            if watched > 1:
-                return httpx2.Response(503)  # a job that never ends would be watched for ever
             return httpx2.Response(200, content=b"data: " + content + b"\n\n")
         return httpx2.Response(200, content=content)
 

@@ -1,9 +1,12 @@
-"""Which states end a wait, for every state there is: of the client, of a command for a job, and of one for many."""
+"""Which states end a wait, for every state there is: of the client, of a command for a job, and of one for many. And
+whether each command that waits does so where there is no event stream for it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -35,7 +38,7 @@ class Api:
         return {**WHOLE, "id": name, "state": state, "ended": ended, "reason": f"why {name}", **more}
 
     def serve(self, request: httpx2.Request) -> httpx2.Response:
-        path = request.url.path.removeprefix("/v1/jobs")
+        path = request.url.path.removeprefix("/v1/jobs") or "/j1"
         if path == "/actions":
             return httpx2.Response(200, json=self.many(json.loads(request.content)))
         name = path.split("/")[1]
@@ -142,3 +145,32 @@ def test_what_is_not_named_is_counted_all_the_same(run: Run) -> None:
     assert ": 3 done, 2 still under way." in told
     at_once = run(Api(j1=("ROLLING_BACK",), j2=("PAUSING",)), "rollback", "--all", "--yes", "--no-wait")
     assert ": 2 still under way." in at_once.stdout
+
+
+class Crowded(Api):
+    """There are as many event streams as there may be, and a look at a job may be one too many as well."""
+
+    def serve(self, request: httpx2.Request) -> httpx2.Response:
+        watch = request.url.path.endswith("/watch")
+        self.acted = self.acted or watch
+        if watch or (self.acted and request.method == "GET" and len(self.slept) == 1):
+            self.slept.append(0.0)
+            return httpx2.Response(429, json={"error": {"code": 429, "message": "there are 200 already"}})
+        return super().serve(request)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["watch j1", "pause j1", "terminate j1", "rollback j1", "start j1 --wait", "retry-errors j1 FILE --wait",
+     "upload FILE --dataset people --wait", "teams FILE --wait", "run mine FILE --wait",
+     "upload --again j1 --wait", "upload --from-topic --dataset people --wait",
+     "export --dataset people --from 2026-01-01 --wait"],
+)  # fmt: skip
+@pytest.mark.parametrize(("end", "code"), [("COMPLETED", 0), ("FAILED", 1)])
+def test_a_command_that_waits_needs_no_event_stream(run: Run, tmp_path: Path, words: str, end: str, code: int) -> None:
+    (tmp_path / "people.csv").write_text("name\n")
+    api = Crowded("TERMINATING", "ROLLING_BACK", "ROLLING_BACK", end)
+    given = words.replace("FILE", str(tmp_path / "people.csv")).split()
+    done = run(api, *given, "--json", code=code)
+    assert json.loads(done.stdout)["state"] == end
+    assert api.jobs["j1"] == [end]
