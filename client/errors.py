@@ -15,7 +15,7 @@ SluiceError
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
@@ -43,6 +43,10 @@ class Refused(SluiceError):
         """What the refusal is about, by name: the job in the way, the states that allow it."""
         self.retry_after = retry_after
         """Seconds after which the server says that a try may succeed; None: it does not say."""
+
+    def with_advice(self, advice: str) -> Self:
+        """The same refusal, which also says what the caller can do about it."""
+        return type(self)(f"{self.message}; {advice}", self.http_status, self.status, self.details, self.retry_after)
 
 
 class BadRequest(Refused):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -13,6 +13,8 @@ from client.protocol.retrying import RETRIED, advised
 from client.protocol.steps import Call, Coded, Effect, Emit, Open, Part, Pause, Policy, Reply, Retry, Send, Steps
 
 T = TypeVar("T")
+
+_READ_ONCE: Final = "a stream can be read only once, so it is not sent again: open it anew, or send a file"
 
 
 def asked(call: Call[T]) -> Steps[T]:
@@ -28,21 +30,23 @@ def answered(call: Call[Any], effect: type[Send | Open] = Send) -> Part[Reply]:
         Refused, Unreachable, UnreadableAnswer: after as many tries as the shell's `Retry` allows.
     """
     retry: Retry = yield Policy()
-    pauses = retry.pauses()
+    pauses, repeatable = retry.pauses(), call.repeatable and not call.read_once
     for left in range(retry.attempts - 1, -1, -1):
         try:
             reply: Reply = yield effect(call)
         except Unreachable as error:
-            if left == 0 or (error.sent and not call.repeatable):
+            if left == 0 or (error.sent and not repeatable):
                 raise
             yield Pause(next(pauses))
             continue
         if reply.success:
             return reply
         problem = refusal(reply.status, reply.headers, reply.content)
-        again = reply.status in RETRIED and (call.repeatable or reply.status == 429)
+        again = reply.status in RETRIED and (repeatable or reply.status == 429)
         if left == 0 or not again:
             raise problem
+        if call.read_once:
+            raise problem.with_advice(_READ_ONCE) if isinstance(problem, Refused) else problem
         try:
             pause = advised(retry_after(reply.headers))
         except ValueError:

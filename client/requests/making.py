@@ -188,7 +188,7 @@ def send_file(
         return (yield from _form(lambda: [described, part_of(name or "rows.csv", file)], headers))
     if not isinstance(file, str | Path):
         stream = part_of(name or "stream.csv", SentStream(file, name or "the stream"))
-        return (yield from _form(lambda: [described, stream], headers, repeatable=False))
+        return (yield from _form(lambda: [described, stream], headers, read_once=True))
     path = Path(file)
     with ExitStack() as stack:
         content = stack.enter_context(opened(path))
@@ -210,7 +210,7 @@ def draft(name: str, size: int | None, job: Mapping[str, Any], idempotency_key: 
     return create({**job, "source": source}, idempotency_key)
 
 
-def _form(parts: Any, headers: Mapping[str, str], *, repeatable: bool = True) -> Steps[Job]:
+def _form(parts: Any, headers: Mapping[str, str], *, read_once: bool = False) -> Steps[Job]:
     call: Call[Job] = Call(
         method="POST",
         path="/v1/jobs",
@@ -218,7 +218,7 @@ def _form(parts: Any, headers: Mapping[str, str], *, repeatable: bool = True) ->
         form=parts,
         headers=headers,
         timeout_seconds=_SEND_SECONDS,
-        repeatable=repeatable,
+        read_once=read_once,
     )
     reply: Coded[Job] = yield from asked(call)
     return reply

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +166,57 @@ def test_what_must_not_be_done_twice_is_repeated_only_if_it_was_not_taken_in(bot
         with pytest.raises(errors.SluiceError):
             both("create_key", "loader", "operator")
         assert len(both.asked) == tries
+
+
+def sent_whole(both: Both) -> list[bool]:
+    """For each try, whether the file was in it from its first byte to its last."""
+    return [PEOPLE + ROW in request.content for request in both.asked]
+
+
+@pytest.mark.parametrize("failure", [refusal(429), httpx2.ConnectError("refused")])
+@pytest.mark.parametrize("how", ["path", "bytes", "corrected path", "corrected bytes", "part"])
+def test_what_is_sent_again_is_sent_from_its_beginning(both: Both, how: str, failure: Answer, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(PEOPLE + ROW)
+    content = file if "path" in how else PEOPLE + ROW
+    both.answers = [failure, failure, answer(job(), 201)]
+    if how == "part":
+        offset = answer({"job_id": JOB_ID, "offset": 0, "bytes": None, "expires_at": ""})
+        taken = httpx2.Response(204, headers={"upload-offset": str(len(PEOPLE + ROW))})
+        both.answers = [offset, failure, failure, taken, answer(job())]
+        both("continue_upload", JOB_ID, file)
+        both.asked = [request for request in both.asked if request.method == "PATCH"]
+    elif how.startswith("corrected"):
+        both("retry_errors", JOB_ID, content)
+    else:
+        both("upload", content, "people")
+    assert sent_whole(both) == [True, True, True]
+
+
+class Unread(io.RawIOBase):
+    """A stream that can't go back."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = io.BytesIO(content)
+
+    def read(self, size: int = -1) -> bytes:
+        return self.content.read(size)
+
+    def seekable(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("stream", [Unread, io.BytesIO])
+def test_a_stream_is_never_sent_again_once_it_may_have_been_read(both: Both, stream: Callable[[bytes], Any]) -> None:
+    for failure in (refusal(429), refusal(429, **{"retry-after": "0"}), refusal(503), httpx2.ReadError("lost")):
+        both.answers, both.asked = [failure, answer(job(), 201)], []
+        with pytest.raises(errors.SluiceError) as told:
+            both("upload", stream(PEOPLE + ROW), "people")
+        assert sent_whole(both) == [True]
+        assert isinstance(told.value, TooManyRequests) == ("open it anew, or send a file" in str(told.value))
+    assert both.slept == []
+    both.answers, both.asked = [httpx2.ConnectError("refused"), answer(job(), 201)], []
+    assert both("upload", stream(PEOPLE + ROW), "people").id == JOB_ID
 
 
 @pytest.mark.parametrize(
