@@ -30,15 +30,15 @@ def runs(record: Record) -> bool:
 
 def as_json(addresses: Addresses, records: tuple[Record, ...]) -> str:
     """The machine-readable form: the processes that run, and no others."""
-    content: dict[str, Any] = {
-        "api": addresses.api,
-        "kafka": addresses.kafka,
-        "elasticsearch": addresses.elasticsearch,
-        "processes": [
-            {"role": record.role, "pid": record.pid, "log": record.log} for record in records if runs(record)
-        ],
-    }
+    processes = [{"role": record.role, "pid": record.pid, "log": record.log} for record in records if runs(record)]
+    content: dict[str, Any] = {**_shown(addresses), "processes": processes}
     return json.dumps(content, indent=2)
+
+
+def _shown(addresses: Addresses) -> dict[str, str]:
+    """Role -> where it is reached, without names and passwords."""
+    where = {"api": addresses.api, "kafka": addresses.kafka, "elasticsearch": addresses.elasticsearch}
+    return {role: without_password(address) for role, address in where.items()}
 
 
 def in_words(record: Record) -> str:
@@ -54,7 +54,7 @@ def show(addresses: Addresses, records: tuple[Record, ...]) -> None:
     if not any(runs(record) for record in records):
         out("Nothing runs. Start it with: ./sluice up")
         return
-    where = {"api": addresses.api, "kafka": addresses.kafka, "elasticsearch": addresses.elasticsearch}
+    where = _shown(addresses)
     columns = (
         Column("process"), Column("state", fold=True), Column("pid", right=True), Column("address", under=True),
         Column("log", under=True),
@@ -64,7 +64,7 @@ def show(addresses: Addresses, records: tuple[Record, ...]) -> None:
             record.name,
             in_words(record),
             str(record.pid) if runs(record) else "",
-            without_password(where.get(record.role, "")),
+            where.get(record.role, ""),
             record.log,
         )
         for record in records
