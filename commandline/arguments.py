@@ -45,6 +45,12 @@ def one_of(text: str, known: Sequence[str]) -> str:
     return text
 
 
+def csv_or_json(as_csv: bool, as_json: bool) -> None:
+    """Require one form of what is printed, at most. Raises ClientError: there are two."""
+    if as_csv and as_json:
+        raise usage("--csv and --json are two forms of one list; use one of them")
+
+
 def when(text: str | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str | None:
     """A time as REST takes it: from one with or without a date and an offset (here, in this machine's zone), or from a
     length such as ``90m``, ``2h`` or ``1d``, counted from now. A time of the day that has gone by is tomorrow's.

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from commandline.arguments import csv_or_json
 from commandline.errors import plain_errors
 from commandline.parameters import AsJson, JobId
 
@@ -90,6 +91,7 @@ def changes(
     from commandline.view.changes import show_changes
     from commandline.view.output import print_file, print_json
 
+    csv_or_json(as_csv, as_json)
     api = Api()
     found = api.job(job_id)
     if as_csv:
@@ -119,6 +121,7 @@ def undone(
     from commandline.view.changes import show_undone
     from commandline.view.output import print_file, print_json
 
+    csv_or_json(as_csv, as_json)
     api = Api()
     found = api.job(job_id)
     if as_csv:

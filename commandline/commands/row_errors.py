@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from commandline.arguments import csv_or_json
 from commandline.errors import plain_errors, usage
 from commandline.parameters import AsJson, JobId
 from commandline.view.wording import Json
@@ -35,6 +36,7 @@ def errors(
     from commandline.connection import Api
     from commandline.view.output import print_file, print_json, show_errors
 
+    csv_or_json(as_csv, as_json)
     if as_csv + groups + (like is not None) > 1:
         raise usage("--csv, --groups and --like are different lists; use one of them")
     api = Api()

@@ -333,6 +333,19 @@ def test_an_answer_of_another_shape_is_told_as_such_and_its_text_is_harmless(ter
     assert refused, "no answer was of a wrong shape"
 
 
+BOTH = [name for name, command in COMMANDS.items() if {"as_csv", "as_json"} <= {one.name for one in command.params}]
+"""Commands that print a list as CSV or as JSON."""
+
+
+@pytest.mark.parametrize("command", BOTH)
+def test_what_is_printed_has_one_form(terminal: Terminal, command: str) -> None:
+    asked: list[httpx2.Request] = []
+    terminal.answer = lambda request: asked.append(request) or good(request)  # type: ignore[func-returns-value]
+    name, *others = words(command)
+    assert "use one of them" in terminal.run(name, "--csv", "--json", *others)
+    assert (terminal.found, asked) == ({2}, [])
+
+
 def closed_pipe() -> int:
     """A place to write to, whose reader has gone."""
     reader, writer = os.pipe()
