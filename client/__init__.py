@@ -31,6 +31,7 @@ from client.errors import (
     Unavailable,
     Unreachable,
     UnreadableAnswer,
+    UnwritableFile,
     WaitTimeout,
     WrongArgument,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "Unavailable",
     "Unreachable",
     "UnreadableAnswer",
+    "UnwritableFile",
     "WaitTimeout",
     "WrongArgument",
 ]

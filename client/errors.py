@@ -7,6 +7,7 @@ SluiceError
     Unreachable         the API does not answer
     UnreadableAnswer    what answers is not Sluice's API, or is one of a version with other answers
     FileProblem         a file here can't be read or written
+        UnwritableFile
     WrongArgument       what no request can carry
     NotReached          `wait`: the job has ended in another state
     WaitTimeout         `wait`: the time is over
@@ -118,6 +119,10 @@ class UnreadableAnswer(SluiceError):
 
 class FileProblem(SluiceError):
     """A file here can't be read or written, or changes while it is sent."""
+
+
+class UnwritableFile(FileProblem):
+    """A file here can't be written."""
 
 
 class WrongArgument(SluiceError, ValueError):

@@ -11,7 +11,15 @@ from typing import Any, Final, NoReturn
 
 import httpx2
 
-from client.errors import FileProblem, Refused, SluiceError, Unreachable, UnreadableAnswer, WrongArgument
+from client.errors import (
+    FileProblem,
+    Refused,
+    SluiceError,
+    Unreachable,
+    UnreadableAnswer,
+    UnwritableFile,
+    WrongArgument,
+)
 from client.http import Connection
 from client.protocol.retrying import Retry
 from client.protocol.steps import Coded, Flow, Steps
@@ -19,7 +27,7 @@ from client.requests import administration, making, reports
 from client.requests.files import Progress
 from client.sync import Shell
 from commandline.address import api_key, api_url, tls_context
-from commandline.errors import ClientError, exit_code_for, no_api, unreachable, usage
+from commandline.errors import FAILED, ClientError, exit_code_for, no_api, unreachable, usage
 
 Json = dict[str, Any]
 
@@ -124,9 +132,11 @@ def _plain(error: SluiceError) -> ClientError:
             plain = no_api(str(error))
             plain.http_code = error.http_status
             return plain
+        case UnwritableFile():
+            return ClientError(str(error), FAILED)
         case FileProblem() | WrongArgument():
             return usage(str(error))
-    return ClientError(str(error), 1)
+    return ClientError(str(error), FAILED)
 
 
 def _object(found: Coded[Any]) -> Json:

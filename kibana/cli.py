@@ -53,11 +53,11 @@ def _import(as_json: bool) -> None:
 
 def _write(path: Path, prefix: str) -> None:
     from kibana.catalog import text
-    from kibana.errors import USAGE, KibanaError
+    from kibana.errors import KibanaError
     from runtime.text.terminal import say
 
     try:
         path.write_text(text(prefix), encoding="utf-8")
     except OSError as error:
-        raise KibanaError(f"{path} can't be written: {error.strerror}", USAGE) from error
+        raise KibanaError(f"{path} can't be written: {error.strerror}") from error
     say(f"Written: {path}")

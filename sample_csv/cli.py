@@ -68,19 +68,24 @@ def sample(
     if style is Style.LEGACY and dataset is not Dataset.PEOPLE:
         raise typer.BadParameter(f"only people have the style {style.value}.", param_hint="'--style'")
     if path is not None and path.is_dir():
-        raise typer.BadParameter(f"{path} is a folder: name a file in it.", param_hint="'-o'")
+        raise _unwritable(path, "it is a folder: name a file in it")
     if path is not None and not path.parent.is_dir():
-        raise typer.BadParameter(f"the folder {path.parent} does not exist.", param_hint="'-o'")
+        raise _unwritable(path, f"the folder {path.parent} does not exist")
     began = perf_counter()
     try:
         size_bytes = _write(dataset, rows, seed, start, style, path)
     except OSError as error:
         if error.errno == errno.EPIPE and path is None:
             raise  # the reader has closed the pipe (`| head`); click ends quietly
-        say(f"Cannot write {path or 'standard output'}: {error.strerror}.")
-        raise typer.Exit(2 if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else 1) from None
+        raise _unwritable(path, error.strerror) from None
     what = f"{rows:,} {dataset.value}, {size_bytes / 1e6:,.1f} MB, seed {seed}"
     say(f"Wrote {path or 'standard output'}: {what}, in {perf_counter() - began:.1f} s.")
+
+
+def _unwritable(path: Path | None, why: str | None) -> typer.Exit:
+    """Say why the output can't be written; what the command ends with."""
+    say(f"Cannot write {path or 'standard output'}: {why}.")
+    return typer.Exit(1)
 
 
 def _write(dataset: Dataset, rows: int, seed: int, start: datetime, style: Style, path: Path | None) -> int:

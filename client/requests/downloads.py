@@ -46,7 +46,7 @@ def save_result(job: JobLike, file: str | Path) -> Steps[Path]:
     """Write the CSV that an export made to a file, which is there as a whole or not at all. Raises as `result` too.
 
     Raises:
-        FileProblem: the file can't be written.
+        UnwritableFile: the file can't be written.
     """
     return _saved(result(job), Path(file))
 

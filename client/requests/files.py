@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
 
-from client.errors import FileProblem
+from client.errors import FileProblem, UnwritableFile
 
 Progress: TypeAlias = Callable[[int], None]
 """Is called with the bytes sent so far."""
@@ -120,14 +120,14 @@ class Target:
     """A file that is written as a whole or not at all; a device or a pipe, such as /dev/null, is written to directly.
 
     Raises:
-        FileProblem: it can't be written; this is checked before a download begins.
+        UnwritableFile: it can't be written; this is checked before a download begins.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             if path.is_dir():
-                raise FileProblem(f"{path} is a folder: name a file in it")
+                raise UnwritableFile(f"{path} is a folder: name a file in it")
             self._direct = path.exists() and not path.is_file()
             self._part = path if self._direct else path.with_name(f".{path.name}.{os.getpid()}.part")
             if not self._direct:
@@ -141,7 +141,7 @@ class Target:
         """The file to be written; without an error it then is at its place.
 
         Raises:
-            FileProblem: the file can't be written.
+            UnwritableFile: the file can't be written.
         """
         try:
             with self._part.open("wb") as file:
@@ -154,5 +154,5 @@ class Target:
             if not self._direct:
                 self._part.unlink(missing_ok=True)
 
-    def _problem(self, error: OSError) -> FileProblem:
-        return FileProblem(f"{self.path} can't be written: {error.strerror}")
+    def _problem(self, error: OSError) -> UnwritableFile:
+        return UnwritableFile(f"{self.path} can't be written: {error.strerror}")

@@ -346,6 +346,21 @@ def test_what_is_printed_has_one_form(terminal: Terminal, command: str) -> None:
     assert (terminal.found, asked) == ({2}, [])
 
 
+WRITING = [name for name, command in COMMANDS.items() if "output" in {one.name for one in command.params}]
+"""Commands that write a file."""
+
+
+@pytest.mark.parametrize("command", WRITING)
+@pytest.mark.parametrize("place", ["none/out", "good.csv/out", ".", "x" * 300, "/dev/full/out", "/proc/out"])
+def test_a_file_that_can_not_be_written_is_no_wrong_usage(terminal: Terminal, command: str, place: str) -> None:
+    (terminal.folder / "good.csv").touch()
+    asked: list[httpx2.Request] = []
+    terminal.answer = lambda request: asked.append(request) or good(request)  # type: ignore[func-returns-value]
+    name, *others = words(command)
+    assert place in terminal.run(name, f"--output={place}", *others)
+    assert (terminal.found, asked) == ({1}, [])
+
+
 def closed_pipe() -> int:
     """A place to write to, whose reader has gone."""
     reader, writer = os.pipe()

@@ -204,4 +204,4 @@ def test_a_file_can_be_written_instead(kibana: Kibana, setting: Callable[..., No
     run("-o", str(tmp_path / "mine.ndjson"))
     assert (tmp_path / "mine.ndjson").read_text(encoding="utf-8") == text("staging")
     assert kibana.request is None
-    assert "can't be written" in run("-o", str(tmp_path / "none" / "mine.ndjson"), code=2).stderr
+    assert "can't be written" in run("-o", str(tmp_path / "none" / "mine.ndjson"), code=1).stderr
