@@ -19,6 +19,7 @@ import typer
 from commandline.errors import INTERRUPTED, UNREACHABLE, ClientError, plain_errors
 from commandline.view.top_view import Command, View, changes, lines, press, settled, table
 from commandline.view.wording import Json
+from schemas.job import ENDED, State
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -30,7 +31,9 @@ app = typer.Typer()
 _EVERY_SECONDS: Final = 1.0
 _TOLD_SECONDS: Final = 5.0
 """The line shows the outcome of a key press for this time."""
-_MOST: Final = 500
+_NEWEST: Final = 500
+"""Jobs that are listed whether they have ended or not."""
+_NOT_ENDED: Final = ",".join(sorted(set(State) - ENDED))
 _STYLES: Final = {
     "head": "bold",
     "plain": "",
@@ -58,7 +61,9 @@ def top(
         str | None, typer.Option(help="Why, for the audit trail, for everything that you do by keys.")
     ] = None,
 ) -> None:
-    """Show all jobs, live; keys pause, resume and terminate. Where there is no terminal it prints them once."""
+    """Show jobs, live: all that have not ended, and the newest; keys pause, resume and terminate. Where there is no
+    terminal it prints them once.
+    """
     from commandline.connection import Api
 
     api = Api()
@@ -74,9 +79,15 @@ def top(
 
 
 def _look(api: Api, organisation: str | None) -> tuple[list[Json], Json]:
+    """The newest jobs, and those before them that have not ended; and the installation."""
     from client.requests.administration import stats
 
-    return list(api.jobs(_MOST, organisation=organisation)), api.json(stats())
+    found = list(api.jobs(_NEWEST, organisation=organisation))
+    if len(found) == _NEWEST:
+        listed = {job["id"] for job in found}
+        older = api.jobs(state=_NOT_ENDED, organisation=organisation)
+        found += [job for job in older if job["id"] not in listed]
+    return found, api.json(stats())
 
 
 def _print_once(api: Api, organisation: str | None) -> None:

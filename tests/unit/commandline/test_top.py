@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
+import httpx2
 import pytest
+from typer.testing import CliRunner
 
+from commandline import connection
+from commandline.cli import app as cli
 from commandline.commands.top import _keys, keys_in
 from commandline.view.top_view import FILTERS, Command, View, changes, lines, press, settled
+from schemas.job import ENDED, State
 
 
 def job(job_id: str, state: str = "RUNNING", percent: float = 10.0, **more: Any) -> dict[str, Any]:
@@ -136,3 +143,28 @@ def test_when_the_terminal_is_closed_it_ends(monkeypatch: pytest.MonkeyPatch) ->
             assert next_key(10) == "q"
             os.close(master)
             next_key(10)
+
+
+def serve(jobs: Sequence[dict[str, Any]], request: httpx2.Request) -> httpx2.Response:
+    """The API with these jobs, the newest first."""
+    if request.url.path == "/v1/stats":
+        return httpx2.Response(200, json=STATS)
+    asked = request.url.params
+    states = set(asked.get("state", "").split(",")) - {""}
+    fitting = [one for one in jobs if not states or one["state"] in states]
+    first, size = int(asked.get("after", 0)), int(asked.get("limit", 50))
+    after = str(first + size) if first + size < len(fitting) else None
+    return httpx2.Response(200, json={"jobs": fitting[first : first + size], "next": after})
+
+
+@pytest.mark.parametrize("count", [3, 499, 500, 501, 3000])
+def test_every_job_that_has_not_ended_is_listed_however_old_it_is(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    jobs = [job(f"j{number:05}", state) for number, state in zip(range(count), cycle(State), strict=False)]
+    monkeypatch.setenv("SLUICE_API_URL", "http://sluice")
+    original = connection.Api
+    transport = httpx2.MockTransport(lambda request: serve(jobs, request))
+    monkeypatch.setattr(connection, "Api", lambda: original(transport))
+    done = CliRunner().invoke(cli, ["top", "--once"])
+    assert done.exit_code == 0, done.output
+    wanted = [one["id"] for at, one in enumerate(jobs) if at < 500 or one["state"] not in ENDED]
+    assert [line.split()[0] for line in done.stdout.splitlines() if line.startswith("j0")] == wanted
