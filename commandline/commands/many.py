@@ -73,9 +73,7 @@ def act(action: str, chosen: Chosen, body: Json, *, sure: bool, wait: bool, as_j
     """Send the command; ask first where it can't be taken back; show what came of it."""
     api = connection.Api()
     asked = {"action": action, **chosen.body(api), **{name: value for name, value in body.items() if value}}
-    if action in _ASKED_BEFORE and not sure and not _confirmed(api, asked):
-        raise typer.Exit(FAILED)
-    answer = _send(api, asked, _ASK_SECONDS if wait else None)
+    answer = _answer(api, asked, _ASK_SECONDS if wait else None, sure=sure)
     left = [item["id"] for item in answer["outcomes"] if item["outcome"] in _NOT_YET]
     if wait and left:
         say(f"{number(len(left))} of {number(answer['jobs'])} jobs are still under way: {', '.join(left[:5])} ...")
@@ -106,14 +104,33 @@ def _send(api: Api, asked: Json, wait: float | None) -> Json:
     return api.json(many(asked, wait))
 
 
-def _confirmed(api: Api, asked: Json) -> bool:
-    found = _send(api, {**asked, "preview": True}, None)
+def _answer(api: Api, asked: Json, wait: float | None, *, sure: bool) -> Json:
+    """What came of the command; its user is asked first where it can't be taken back."""
+    if asked["action"] in _ASKED_BEFORE and not sure:
+        found = _send(api, {**asked, "preview": True}, None)
+        if found["jobs"]:
+            asked = _confirmed(asked, found)
+        elif "jobs" not in asked:
+            return found  # nobody was asked about jobs that come to fit meanwhile
+    return _send(api, asked, wait)
+
+
+def _confirmed(asked: Json, found: Json) -> Json:
+    """The command for the jobs that were found, by their ids, once its user has said yes to them.
+
+    Raises:
+        ClientError: nobody is there to be asked, or the jobs are too many to be named.
+        typer.Exit: the answer was no.
+    """
     what = f"{asked['action']} {counted(found['jobs'], 'job')} with {counted(found['rows_applied'], 'row')} written"
-    if not found["jobs"]:
-        return True
     if not sys.stdin.isatty():
         raise usage(f"this would {what}; add --yes to do it")
-    return typer.confirm(f"{what[:1].upper()}{what[1:]}?", err=True)
+    named = asked.get("jobs") or [item["id"] for item in found["outcomes"] if item["outcome"] == "concerned"]
+    if "jobs" not in asked and len(named) < found["jobs"]:
+        raise usage(f"this would {what}, more than can be asked about; choose fewer, or add --yes to do it unasked")
+    if not typer.confirm(f"{what[:1].upper()}{what[1:]}?", err=True):
+        raise typer.Exit(FAILED)
+    return {name: value for name, value in asked.items() if name not in ("filter", "all")} | {"jobs": named}
 
 
 def _follow(api: Api, answer: Json) -> None:
