@@ -10,7 +10,7 @@ from typing import Any, Final
 import typer
 
 from commandline.concluding import conclude
-from commandline.errors import FAILED, usage
+from commandline.errors import FAILED, ClientError, usage
 from commandline.job_parameters import StartParameters
 
 _HAS_USE: Final = frozenset({"QUEUED", "RUNNING", "PAUSING", "PAUSED", "COMPLETED"})
@@ -90,16 +90,25 @@ def send_rest(file: Path, name: str, starting: StartParameters) -> None:
         ClientError: the job has another file, or has ended without one.
         typer.Exit: its file is of no use any more, as it has not COMPLETED.
     """
-    from commandline.connection import Api
+    from client.requests.parts import sha256_of
+    from commandline.connection import Api, plainly
     from commandline.view.output import say
 
     job = Api().job(name)
-    made = _with_rest(file, job["id"], quiet=starting.as_json)
-    begun_before = job["state"] != "DRAFT"
-    if begun_before:
-        say(f"Job {job['id']} has this file already: nothing was sent.")
-    _show_made(made, starting)
-    if begun_before and made["state"] not in _HAS_USE:
+    if job["state"] == "DRAFT":
+        _show_made(_with_rest(file, job["id"], quiet=starting.as_json), starting)
+        return
+    with plainly():
+        same = job["source"]["sha256"] == sha256_of(file)
+    if not same:
+        because = f" ({job['reason']})" if job["reason"] else ""
+        text = (
+            f"job {job['id']} is {job['state']}{because} and does not have this file, which it takes while it is DRAFT"
+        )
+        raise ClientError(text, FAILED)
+    say(f"Job {job['id']} has this file already: nothing was sent.")
+    _show_made(job, starting)
+    if job["state"] not in _HAS_USE:
         raise typer.Exit(FAILED)
 
 

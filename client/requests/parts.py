@@ -37,6 +37,13 @@ def continue_upload(job: JobLike, file: str | Path, *, progress: Progress | None
     return _sent(id_of(job), Path(file), progress)
 
 
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file here, in hexadecimal. Raises FileProblem: it can't be read."""
+    with opened(file) as content:
+        sent = _Hashed(SentFile(file, content), file.stat().st_size)
+        return sent.digest(sent.size)
+
+
 def file_offset(job: JobLike) -> Steps[FilePart]:
     """How many bytes of a draft's file the server has: the next part begins there."""
     return asked(_asking(id_of(job)))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import typer.main
 from starlette.testclient import TestClient
@@ -28,6 +29,15 @@ class Terminal:
         self.log = log
         self.client = client
         self.file = file
+        self.asked: list[str] = []
+        """The methods of the requests of the last command."""
+
+    def serve(self, request: httpx2.Request) -> httpx2.Response:
+        request.read()
+        self.asked.append(request.method)
+        answer = self.client._transport.handle_request(request)
+        answer.read()
+        return answer
 
     def draft(self) -> str:
         """A draft of an organisation of its own, so that no other job is in its way."""
@@ -42,6 +52,7 @@ class Terminal:
         return job_id
 
     def go_on(self, job_id: str, *words: str) -> Result:
+        self.asked.clear()
         return CliRunner().invoke(cli, ["upload", str(self.file), "--continue", job_id, *words])
 
     def act(self, job_id: str, action: str, **body: Any) -> None:
@@ -59,8 +70,9 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Termin
     monkeypatch.setenv("SLUICE_API_URL", "http://testserver")
     original = connection.Api
     with TestClient(app) as client:
-        monkeypatch.setattr(connection, "Api", lambda: original(client._transport))
-        yield Terminal(log, client, file)
+        terminal = Terminal(log, client, file)
+        monkeypatch.setattr(connection, "Api", lambda: original(httpx2.MockTransport(terminal.serve)))
+        yield terminal
 
 
 def test_a_draft_that_has_ended_takes_no_file(terminal: Terminal) -> None:
@@ -68,7 +80,8 @@ def test_a_draft_that_has_ended_takes_no_file(terminal: Terminal) -> None:
     terminal.act(job_id, "terminate")
     done = terminal.go_on(job_id)
     assert (done.exit_code, done.stdout) == (1, "")
-    assert f"job {job_id} is ROLLED_BACK: a file is taken while it is DRAFT" in done.stderr
+    assert f"job {job_id} is ROLLED_BACK and does not have this file" in done.stderr
+    assert set(terminal.asked) == {"GET"}, "no file is sent to it, whatever the API would make of it"
 
 
 def test_a_job_of_another_file_is_not_gone_on_with(terminal: Terminal) -> None:
@@ -78,6 +91,7 @@ def test_a_job_of_another_file_is_not_gone_on_with(terminal: Terminal) -> None:
         end()
         done = terminal.go_on(job_id)
         assert (done.exit_code, done.stdout) == (1, ""), terminal.state(job_id)
+        assert set(terminal.asked) == {"GET"}
 
 
 def test_a_job_of_this_very_file_is_shown_as_long_as_the_file_has_use(terminal: Terminal) -> None:
