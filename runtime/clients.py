@@ -141,9 +141,10 @@ def async_elasticsearch(
     return AsyncElasticsearch(**config, connections_per_node=connections)
 
 
-def elasticsearch(settings: Settings) -> Elasticsearch:
-    """A blocking client."""
-    return Elasticsearch(**_elasticsearch_config(settings))
+def elasticsearch(settings: Settings, seconds: float | None = None) -> Elasticsearch:
+    """A blocking client, which waits so many `seconds` for an answer, or as long as the settings say."""
+    config = _elasticsearch_config(settings)
+    return Elasticsearch(**config if seconds is None else {**config, "request_timeout": seconds})
 
 
 def _elasticsearch_config(settings: Settings) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
 from devstack.ports import free_port
-from runtime.clients import elasticsearch, librdkafka_config
+from runtime.clients import librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
 from tests.forking import Forked, end_with_parent
-from tests.waiting import PATIENCE, wait_until
+from tests.waiting import PATIENCE, elasticsearch, wait_until
 
 T = TypeVar("T")
 Json = dict[str, Any]

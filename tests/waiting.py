@@ -6,6 +6,11 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from elasticsearch import Elasticsearch
+
+from runtime import clients
+from runtime.settings import Settings
+
 T = TypeVar("T")
 PATIENCE = 300.0
 """When a test gives up. What it waits for takes seconds; on a machine with other work to do, it may take many more."""
@@ -26,3 +31,8 @@ def wait_until(condition: Callable[[], T], what: str, seconds: float = PATIENCE)
         time.sleep(pause)
         pause = min(1.3 * pause, _LONGEST_PAUSE)
     return answer
+
+
+def elasticsearch(settings: Settings) -> Elasticsearch:
+    """A blocking client that is as patient as the tests: an index takes a while on a machine with other work to do."""
+    return clients.elasticsearch(settings, PATIENCE)

@@ -25,6 +25,8 @@ Properties = dict[str, dict[str, object]]
 
 _AT_ONCE: Final = 6
 """Indices that are made side by side."""
+_SECONDS: Final = 120.0
+"""How long an answer may take: a change of the cluster's state waits for all those before it, and no row waits here."""
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ def provision_indices(settings: Settings) -> list[str]:
     of a dataset's descriptor. With the templates an index that someone deletes comes back with its mapping, when the
     next document is written.
     """
-    client = elasticsearch(settings)
+    client = elasticsearch(settings, _SECONDS)
     own_mappings = {**REPORT_MAPPINGS, **KEPT_MAPPINGS}
     mappings = {index_name(settings.prefix, name): mapping for name, mapping in own_mappings.items()}
     datasets = {data_index(settings.prefix, it.name): it for it in load_datasets(settings.datasets_folder).values()}
@@ -98,7 +100,7 @@ def roll_over(settings: Settings, dataset: str, now: int) -> str:
     if known is None or known.primary_key:
         why = "is not known" if known is None else "has a primaryKey, which is looked for in one index"
         raise RefusedError(f"dataset {dataset} {why}: it gets no further index")
-    with elasticsearch(settings) as client:
+    with elasticsearch(settings, _SECONDS) as client:
         mappings = client.indices.get_mapping(index=data_indices(settings.prefix, dataset)).body
         begun = next_generation(settings.prefix, dataset, generations_in(settings.prefix, dataset, mappings), now)
         with _refusals(begun.index):

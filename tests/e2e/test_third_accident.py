@@ -10,13 +10,12 @@ from typing import Any
 import httpx2
 from elasticsearch.helpers import scan
 
-from runtime.clients import elasticsearch
 from sample_csv.accidents import shift_down
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from schemas.indices import data_index
 from tests.e2e.commandline import CommandLine
-from tests.waiting import PATIENCE, wait_until
+from tests.waiting import PATIENCE, elasticsearch, wait_until
 from verify.compare import compare
 
 TEAMS = 4_000

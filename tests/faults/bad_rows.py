@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 
-from runtime.clients import elasticsearch
 from schemas.indices import index_name
 from tests.cluster import Cluster
+from tests.waiting import elasticsearch
 
 
 def spoil(good: bytes, rows: list[int]) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 from elasticsearch import Elasticsearch
 
-from runtime.clients import elasticsearch, librdkafka_config
+from runtime.clients import librdkafka_config
 from runtime.files.sealing import JobKeys, unseal
 from runtime.settings import Settings
 from schemas.indices import data_index
@@ -21,7 +21,7 @@ from schemas.messages.formats import FORMAT_HEADER
 from schemas.messages.progress import RowError
 from schemas.topics import TopicName, topic_name
 from tests.cluster import Cluster
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, elasticsearch
 from verify.compare import compare
 from verify.topic_records import messages, records
 

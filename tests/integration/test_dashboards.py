@@ -21,7 +21,7 @@ from api.jobs.reading.row_errors import error_page
 from api.models.reports import RowErrorPage
 from kibana.catalog import CHARTS, DASHBOARDS, text
 from processor.rebuild import rebuild
-from runtime.clients import async_elasticsearch, elasticsearch
+from runtime.clients import async_elasticsearch
 from runtime.provision import provision_indices
 from schemas.indices import REPORT_MAPPINGS, index_name
 from tests.cluster import Cluster, Shared
@@ -29,7 +29,7 @@ from tests.conftest import People
 from tests.faults.bad_rows import spoil
 from tests.faults.corrections import corrected, errors_csv, retry
 from tests.lens import Lens, Row
-from tests.waiting import wait_until
+from tests.waiting import elasticsearch, wait_until
 
 Json = dict[str, Any]
 ROWS = 1200

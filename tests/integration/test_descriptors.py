@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from processor.elastic.documents import document_lines
 from processor.operations.csv_cells import documents
 from processor.validation.columns import BadValueError, compile_column
-from runtime.clients import elasticsearch
 from runtime.provision import RefusedError, migrate, provision, provision_indices
 from runtime.settings import Settings
 from schemas.descriptors.datasets import Dataset, DatasetError, parse_dataset
@@ -33,7 +32,7 @@ from tests.cluster import forget
 from tests.conftest import MakeSettings
 from tests.descriptors import DESCRIPTORS
 from tests.values import CELLS, COLUMNS
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, elasticsearch
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from runtime.clients import elasticsearch, librdkafka_config
+from runtime.clients import librdkafka_config
 from runtime.provision import migrate, provision
 from runtime.settings import Settings
 from schemas.indices import data_index
 from schemas.topics import topic_name, topics
 from tests.cluster import forget
 from tests.conftest import MakeSettings
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, elasticsearch
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from control.jobtable import JobTable
 from processor.elastic.bulk import BulkSink
 from processor.execution.report_retention import delete_old_reports
 from processor.rebuild import rebuild
-from runtime.clients import async_elasticsearch, elasticsearch
+from runtime.clients import async_elasticsearch
 from runtime.clock import now_ms
 from runtime.provision import provision
 from runtime.settings import Settings
@@ -19,7 +19,7 @@ from schemas.job import Job, State
 from schemas.topics import DAY_MS
 from tests.cluster import Cluster
 from tests.conftest import People
-from tests.waiting import wait_until
+from tests.waiting import elasticsearch, wait_until
 from verify.compare import compare
 
 

@@ -45,7 +45,7 @@ from devstack.ports import free_port
 from devstack.servers import elasticsearch_server, external, unprivileged
 from devstack.servers.elasticsearch_launch import server_arguments
 from processor.rebuild import rebuild
-from runtime.clients import elasticsearch, librdkafka_config
+from runtime.clients import librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
 from schemas.policies.rights import READS, WRITES, User, rights_of
@@ -57,7 +57,7 @@ from tests.e2e.commandline import CommandLine
 from tests.faults.evidence import rejections
 from tests.places import ROOT
 from tests.upstream import Sender, end, rows_of, topic_job
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, elasticsearch
 from verify.compare import compare
 from verify.topic_records import records
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from confluent_kafka import Producer
 
-from runtime.clients import elasticsearch, librdkafka_config
+from runtime.clients import librdkafka_config
 from schemas.indices import data_index
 from schemas.topics import topic_name
 from tests.cluster import Cluster
 from tests.conftest import People
-from tests.waiting import wait_until
+from tests.waiting import elasticsearch, wait_until
 from verify.compare import compare
 
 

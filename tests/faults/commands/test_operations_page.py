@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from runtime.clients import elasticsearch
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from schemas.indices import data_index, index_name
 from tests.cluster import Cluster
 from tests.conftest import MakeCluster
 from tests.own_operations import page_code
+from tests.waiting import elasticsearch
 
 MOST_LINES = 60
 TEAMS = 400

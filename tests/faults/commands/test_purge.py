@@ -14,12 +14,12 @@ from confluent_kafka import Producer
 
 from devstack.ephemeral import Servers
 from devstack.ports import free_port
-from runtime.clients import elasticsearch, librdkafka_config
+from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from schemas.topics import topic_name
 from tests.cluster import Cluster
 from tests.conftest import MakeCluster
-from tests.waiting import PATIENCE, wait_until
+from tests.waiting import PATIENCE, elasticsearch, wait_until
 from verify.topic_records import messages
 
 HEADER = "name,email,phone,country,favorite_color,created_at"

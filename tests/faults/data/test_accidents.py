@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from runtime.clients import elasticsearch
 from sample_csv.accidents import shift_down, swap_columns
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from schemas.indices import data_index
 from tests.cluster import Cluster
 from tests.faults.evidence import assert_loaded, assert_still, count
+from tests.waiting import elasticsearch
 
 ROWS = 1200
 OWN_SEED, SEED = 11, 12

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from runtime.clients import elasticsearch
 from schemas.indices import data_index
 from tests.cluster import Cluster, Shared
 from tests.conftest import People
+from tests.waiting import elasticsearch
 from verify.compare import compare
 
 ROWS = 4000

@@ -11,7 +11,6 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
-from runtime.clients import elasticsearch
 from schemas.exports import parts_folder, result_path
 from schemas.job import Job
 from schemas.messages.blocks import Block, SliceBlock
@@ -20,6 +19,7 @@ from schemas.messages.commands import Command, InputAdvanced
 from tests.cluster import Cluster, Shared
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import records
+from tests.waiting import elasticsearch
 from verify.compare import compare, compare_export
 
 ROWS = 5000

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from processor.operations.dry_run_keys import claims_index
-from runtime.clients import elasticsearch
 from schemas.indices import data_index
 from tests.cluster import Cluster
+from tests.waiting import elasticsearch
 from verify.compare import compare
 
 ROWS = 6000

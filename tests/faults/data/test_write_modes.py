@@ -16,7 +16,6 @@ import pytest
 
 from processor.operations.keyed import key_id
 from processor.operations.modes.images import images_index
-from runtime.clients import elasticsearch
 from tests.cluster import Cluster
 from tests.conftest import MakeCluster
 from tests.faults.modes_evidence import (
@@ -33,7 +32,7 @@ from tests.faults.modes_evidence import (
     write,
 )
 from tests.upstream import Sender, end
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, elasticsearch
 
 ROWS = int(os.environ.get("SLUICE_TEST_ROWS", "1200"))
 MANY = ROWS > 10_000

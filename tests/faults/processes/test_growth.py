@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime.clients import elasticsearch
 from runtime.clock import now_ms
 from runtime.migration.indices import roll_over
 from runtime.provision import migrate, provision
@@ -14,6 +13,7 @@ from tests.cluster import Cluster
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, assert_still, count, rows_on_topic
 from tests.upstream import Sender, end, rows_of, topic_job
+from tests.waiting import elasticsearch
 from verify.compare import compare, compare_export
 
 ROWS = 3000

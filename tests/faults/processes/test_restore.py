@@ -13,13 +13,13 @@ from devstack.ports import free_port
 from processor.backups.comparing import compare as compare_stores
 from processor.backups.sentences import sentences
 from processor.rebuild import rebuild
-from runtime.clients import elasticsearch
 from runtime.provision import provision
 from runtime.settings import Settings
 from schemas.indices import data_index
 from tests.cluster import Cluster
 from tests.conftest import People, own_settings
 from tests.faults.evidence import count, documents
+from tests.waiting import elasticsearch
 from verify.compare import compare
 
 ROWS = 2000

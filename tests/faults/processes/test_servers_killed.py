@@ -10,11 +10,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from devstack.ephemeral import Servers
-from runtime.clients import elasticsearch, librdkafka_config
+from runtime.clients import librdkafka_config
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, assert_still, count
 from tests.servers import own_servers
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, elasticsearch
 
 ROWS = 6000
 

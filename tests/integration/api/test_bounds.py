@@ -19,7 +19,7 @@ import pytest
 from confluent_kafka import Producer
 
 from devstack.ephemeral import Servers
-from runtime.clients import elasticsearch, librdkafka_config
+from runtime.clients import librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
 from schemas.exports import result_path
@@ -34,7 +34,7 @@ from tests.cluster import environment, forget
 from tests.conftest import own_settings
 from tests.hostile import KEY, KINDS, Kind, send
 from tests.places import ROOT
-from tests.waiting import PATIENCE, wait_until
+from tests.waiting import PATIENCE, elasticsearch, wait_until
 
 JOBS = 20_000
 REJECTIONS = 3000

@@ -20,7 +20,7 @@ from api.readmodel.seen import EventSeen, JobSeen, Seen
 from control.creation.admission import holder
 from control.machine.context import Context
 from control.reaction import react
-from runtime.clients import elasticsearch, librdkafka_config
+from runtime.clients import librdkafka_config
 from runtime.clock import now_ms
 from runtime.provision import provision
 from runtime.settings import Settings
@@ -33,7 +33,7 @@ from schemas.messages.progress import RowError
 from schemas.topics import DAY_MS, topic_name
 from tests.api_stub import CATALOG, make_job
 from tests.conftest import MakeSettings
-from tests.waiting import PATIENCE, wait_until
+from tests.waiting import PATIENCE, elasticsearch, wait_until
 
 
 class Agent:
