@@ -13,6 +13,7 @@ from elasticsearch import AsyncElasticsearch, Elasticsearch
 from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
 
 from runtime.authorities import FollowingContext
+from runtime.retrying import RETRIED_STATUSES
 from runtime.settings import Settings
 
 KAFKA_ANSWER_SECONDS: Final = 10.0
@@ -113,6 +114,10 @@ class _OnceNode(AiohttpHttpNode):
         self.session._retry_connection = False
 
 
+_BUSY_TRIES: Final = 5
+"""How often a change of an index is asked for again."""
+
+
 def async_elasticsearch(
     settings: Settings,
     connections: int = 8,
@@ -141,10 +146,20 @@ def async_elasticsearch(
     return AsyncElasticsearch(**config, connections_per_node=connections)
 
 
-def elasticsearch(settings: Settings, seconds: float | None = None) -> Elasticsearch:
-    """A blocking client, which waits so many `seconds` for an answer, or as long as the settings say."""
-    config = _elasticsearch_config(settings)
-    return Elasticsearch(**config if seconds is None else {**config, "request_timeout": seconds})
+def elasticsearch(settings: Settings) -> Elasticsearch:
+    """A blocking client."""
+    return Elasticsearch(**_elasticsearch_config(settings))
+
+
+def patient_elasticsearch(settings: Settings, seconds: float) -> Elasticsearch:
+    """A blocking client for changes of indices, which wait behind all other changes of the cluster's state.
+
+    It waits so many `seconds` for an answer. Where the answer is that it takes too long, or that the cluster is busy,
+    the client asks again, a few times: Elasticsearch gives up such a change after 30 s, and has not made it.
+    """
+    return elasticsearch(settings).options(
+        request_timeout=seconds, max_retries=_BUSY_TRIES, retry_on_status=sorted(RETRIED_STATUSES)
+    )
 
 
 def _elasticsearch_config(settings: Settings) -> dict[str, Any]:

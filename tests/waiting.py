@@ -35,4 +35,4 @@ def wait_until(condition: Callable[[], T], what: str, seconds: float = PATIENCE)
 
 def elasticsearch(settings: Settings) -> Elasticsearch:
     """A blocking client that is as patient as the tests: an index takes a while on a machine with other work to do."""
-    return clients.elasticsearch(settings, PATIENCE)
+    return clients.patient_elasticsearch(settings, PATIENCE)

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from elasticsearch import ApiError, BadRequestError, Elasticsearch, NotFoundError
 
-from runtime.clients import elasticsearch
+from runtime.clients import patient_elasticsearch
 from runtime.clock import now_ms
 from runtime.datasets import load_datasets
 from runtime.migration.key_scopes import scope_problem
@@ -42,7 +42,7 @@ def provision_indices(settings: Settings) -> list[str]:
     of a dataset's descriptor. With the templates an index that someone deletes comes back with its mapping, when the
     next document is written.
     """
-    client = elasticsearch(settings, _SECONDS)
+    client = patient_elasticsearch(settings, _SECONDS)
     own_mappings = {**REPORT_MAPPINGS, **KEPT_MAPPINGS}
     mappings = {index_name(settings.prefix, name): mapping for name, mapping in own_mappings.items()}
     datasets = {data_index(settings.prefix, it.name): it for it in load_datasets(settings.datasets_folder).values()}
@@ -100,7 +100,7 @@ def roll_over(settings: Settings, dataset: str, now: int) -> str:
     if known is None or known.primary_key:
         why = "is not known" if known is None else "has a primaryKey, which is looked for in one index"
         raise RefusedError(f"dataset {dataset} {why}: it gets no further index")
-    with elasticsearch(settings, _SECONDS) as client:
+    with patient_elasticsearch(settings, _SECONDS) as client:
         mappings = client.indices.get_mapping(index=data_indices(settings.prefix, dataset)).body
         begun = next_generation(settings.prefix, dataset, generations_in(settings.prefix, dataset, mappings), now)
         with _refusals(begun.index):
