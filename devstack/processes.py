@@ -22,6 +22,8 @@ from devstack.program import Program
 # the state file.
 MARK: Final = "SLUICE_SUPERVISED"
 _POLL_SECONDS: Final = 0.05
+_EXEC_SECONDS: Final = 5.0
+"""How long `marked` waits for programs that are being loaded, in all: one may also hide its arguments for good."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -119,11 +121,24 @@ def stop_strays(mark: Path, keep: Iterable[Identity] = (), seconds: float = 15.0
 def marked(mark: Path) -> list[Identity]:
     """Every living process that was started for this home, by this supervisor or another."""
     found = []
+    deadline = time.monotonic() + _EXEC_SECONDS
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
+            while _begins(process) and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
             if process.environ().get(MARK) == str(mark) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(Identity.of(process.pid))
     return found
+
+
+def _begins(process: psutil.Process) -> bool:
+    """Whether a program is being loaded into the process: Linux shows no arguments and no environment of it yet.
+
+    On a busy machine this may take a while, in which the process has no mark either.
+    """
+    if process.environ() or process.cmdline() or process.status() == psutil.STATUS_ZOMBIE:
+        return False
+    return bool(process.exe())  # the kernel's own threads have none
 
 
 def last_lines(log: Path, count: int = 5) -> str:

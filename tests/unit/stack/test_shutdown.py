@@ -156,6 +156,24 @@ def test_down_ends_the_supervisor_and_what_it_runs(
     assert not down(settings)
 
 
+def test_down_ends_a_process_whose_program_is_being_loaded(
+    settings: Settings, supervisor: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux shows neither its arguments nor its environment for a moment, which on a busy machine may be long."""
+    (child,) = psutil.Process(supervisor.pid).children()
+    looks = {child.pid: 6}
+    environ, cmdline = psutil.Process.environ, psutil.Process.cmdline
+
+    def shown(process: psutil.Process) -> bool:
+        looks[process.pid] = looks.get(process.pid, 0) - 1
+        return looks[process.pid] < 0
+
+    monkeypatch.setattr(psutil.Process, "environ", lambda it: environ(it) if shown(it) else {})
+    monkeypatch.setattr(psutil.Process, "cmdline", lambda it: cmdline(it) if looks.get(it.pid, 0) < 0 else [])
+    assert down(settings)
+    assert not psutil.pid_exists(child.pid) or child.status() == psutil.STATUS_ZOMBIE
+
+
 def test_down_says_so_when_it_can_not_see_the_supervisor(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "process_iter", lambda: iter(()))
     with supervisor_lock.held(Layout.of(settings)), pytest.raises(StackError, match="this user does not see"):
