@@ -12,7 +12,7 @@ from elastic_transport import ConnectionError as ConnectionFailed
 from elasticsearch import AsyncElasticsearch, Elasticsearch
 from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
 
-from runtime.authorities import FollowingContext
+from runtime.network.authorities import FollowingContext
 from runtime.settings import Settings
 
 KAFKA_ANSWER_SECONDS: Final = 10.0

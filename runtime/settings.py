@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, DirectoryPath, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
-from runtime.addresses import SOURCE_SCHEMES, read_address
 from runtime.bounds import (
     LEAST_SECONDS,
     MOST_SESSION_SECONDS,
@@ -25,8 +24,9 @@ from runtime.bounds import (
     SecondsOrZero,
     Within,
 )
+from runtime.network.addresses import SOURCE_SCHEMES, read_address
+from runtime.network.urls import is_ipv6, server_key, server_url
 from runtime.tables_in_settings import table_in
-from runtime.urls import is_ipv6, server_key, server_url
 from schemas.policies.principals import Role
 from schemas.policies.quotas import QuotaBook, quota_book
 from schemas.policies.retention import RetentionBook, retention_book

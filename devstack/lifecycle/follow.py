@@ -14,8 +14,8 @@ from devstack import processes, state
 from devstack.errors import StackError, SupervisorEndedError
 from devstack.layout import Layout
 from devstack.state import Record, State
+from runtime.network.urls import without_password
 from runtime.text.terminal import say, visible
-from runtime.urls import without_password
 
 LONGEST_START_SECONDS: Final = 240.0
 FAILED_STARTS: Final = 3

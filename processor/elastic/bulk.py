@@ -16,7 +16,7 @@ from processor.elastic.pacing import Pace
 from processor.elastic.unanswered import Fate, Tries, fate_of
 from processor.errors import CannotGoOnError, FencedError, PutOffError, StoppedError, UnansweredError
 from runtime.clock import SYSTEM_CLOCK, Clock
-from runtime.retrying import RETRIED_STATUSES, Backoff
+from runtime.network.retrying import RETRIED_STATUSES, Backoff
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import span
 

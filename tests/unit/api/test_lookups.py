@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from api.errors import ApiError
 from api.outgoing.lookups import OF_ONE_ORGANISATION, THREADS, WAITING, HostNotFoundError, Lookups
-from runtime.addresses import Address
+from runtime.network.addresses import Address
 from tests.api_stub import stub
 from tests.api_world import EXPORT
 from tests.places import ROOT

@@ -15,10 +15,10 @@ from commandline.view import output as showing
 from commandline.view.progress_line import JobBar
 from devstack.lifecycle import status
 from devstack.state import Addresses, Record
+from runtime.network.urls import server_url, without_password
 from runtime.text import tables
 from runtime.text.tables import Column, laid_out
 from runtime.text.terminal import out, out_json, visible
-from runtime.urls import server_url, without_password
 from tests.hostile import ESCAPE, JOB
 from tests.places import ROOT
 

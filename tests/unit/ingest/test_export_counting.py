@@ -12,7 +12,7 @@ from elasticsearch import NotFoundError
 from ingest.block_source import WAITING, Waiting
 from ingest.errors import SourceError
 from ingest.export.counting import BackgroundQueries
-from runtime.retrying import RETRIED_STATUSES, Backoff
+from runtime.network.retrying import RETRIED_STATUSES, Backoff
 from schemas.exports import GONE
 from tests.processor_stub import api_error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from runtime.addresses import read_address
+from runtime.network.addresses import read_address
 
 
 def server_url(url: str) -> str:
