@@ -7,10 +7,10 @@ import signal
 import time
 from typing import Final
 
-from devstack import processes, supervisor_lock
 from devstack.errors import StackError
-from devstack.identity import Identity
 from devstack.layout import Layout
+from devstack.supervision import processes, supervisor_lock
+from devstack.supervision.identity import Identity
 from runtime.settings import Settings
 
 SUPERVISOR_SECONDS: Final = 60.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from devstack import state
 from devstack.layout import Layout
-from devstack.state import Addresses, Record
+from devstack.supervision import state
+from devstack.supervision.state import Addresses, Record
 from runtime.network.urls import without_password
 from runtime.settings import Settings
 from runtime.text import tables

@@ -14,7 +14,7 @@ from rich.console import Console
 from commandline.view import output as showing
 from commandline.view.progress_line import JobBar
 from devstack.lifecycle import status
-from devstack.state import Addresses, Record
+from devstack.supervision.state import Addresses, Record
 from runtime.network.urls import server_url, without_password
 from runtime.text import tables
 from runtime.text.tables import Column, laid_out

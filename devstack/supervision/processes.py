@@ -15,8 +15,8 @@ from typing import Final
 
 import psutil
 
-from devstack.identity import Identity
 from devstack.program import Program
+from devstack.supervision.identity import Identity
 
 # An environment variable of each process that we start, which its children inherit: it finds processes that are not in
 # the state file.

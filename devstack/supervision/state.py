@@ -7,9 +7,9 @@ from typing import Literal, Self, TypeVar
 
 import msgspec
 
-from devstack.identity import Identity
 from devstack.layout import write_atomically
 from devstack.program import Role, name_of
+from devstack.supervision.identity import Identity
 from runtime.settings import Settings
 
 Content = TypeVar("Content")

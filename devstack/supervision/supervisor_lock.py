@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psutil
 
-from devstack import state
 from devstack.errors import StackError
-from devstack.identity import Identity
 from devstack.layout import Layout
+from devstack.supervision import state
+from devstack.supervision.identity import Identity
 
 
 @contextlib.contextmanager
