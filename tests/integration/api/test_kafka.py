@@ -15,7 +15,7 @@ from elasticsearch import Elasticsearch
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.readmodel.job_follower import job_follower
+from api.readmodel.following.job_follower import job_follower
 from api.readmodel.seen import EventSeen, JobSeen, Seen
 from control.creation.admission import holder
 from control.machine.context import Context

@@ -15,8 +15,8 @@ from typing import Final
 
 from confluent_kafka import TopicPartition
 
-from api.readmodel.decoding import Decoder
-from api.readmodel.follower import MARGIN_MS, Follower, Later, small_consumer
+from api.readmodel.following.decoding import Decoder
+from api.readmodel.following.follower import MARGIN_MS, Follower, Later, small_consumer
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.seen import JobSeen, OldEventSeen, Seen
 from runtime.clients import KAFKA_ANSWER_SECONDS

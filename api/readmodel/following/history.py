@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from confluent_kafka import TopicPartition
 
 from api.errors import KafkaUnavailableError
-from api.readmodel.follower import small_consumer
+from api.readmodel.following.follower import small_consumer
 from control.newer_states import read_history
 from runtime.settings import Settings
 from runtime.topics.assigned import AssignedConsumer
