@@ -17,7 +17,7 @@ from devstack.ports import free_port
 from devstack.supervision import processes, state
 from devstack.supervision.state import Record
 from runtime.settings import Settings
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 READY_AT_ONCE = """
     import os, pathlib, time

@@ -31,9 +31,9 @@ from schemas.messages.commands import Command
 from schemas.messages.lanes import LaneRecord, lane_key
 from schemas.messages.progress import RowError
 from schemas.topics import DAY_MS, topic_name
-from tests.api_stub import CATALOG, make_job
 from tests.conftest import MakeSettings
-from tests.waiting import PATIENCE, elasticsearch, wait_until
+from tests.support.api.stub import CATALOG, make_job
+from tests.support.waiting import PATIENCE, elasticsearch, wait_until
 
 
 class Agent:

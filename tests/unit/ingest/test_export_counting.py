@@ -14,7 +14,7 @@ from ingest.errors import SourceError
 from ingest.export.counting import BackgroundQueries
 from runtime.network.retrying import RETRIED_STATUSES, Backoff
 from schemas.exports import GONE
-from tests.processor_stub import api_error
+from tests.support.stubs.bulk import api_error
 
 
 def asked(*script: Any) -> tuple[Any, int]:

@@ -19,7 +19,7 @@ from schemas.job import Input, Options, Source, State
 from schemas.messages.blocks import RowBlock
 from schemas.messages.commands import InputAdvanced, InputEnded, InputFailed
 from schemas.messages.inbox import InboxRecord
-from tests.inbox_world import (
+from tests.support.in_memory.inbox import (
     COLUMNS,
     DATASETS,
     LIMITS,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from extensions.testing.wire import Wire
 from processor.elastic.bulk import BATCH_BYTES
 from schemas.descriptors.modes import MODES
-from tests.modes_world import Things
+from tests.support.in_memory.modes import Things
 
 KEYS = ("a", "b", "c")
 ROWS = st.lists(

@@ -23,9 +23,9 @@ from schemas.descriptors.datasets import Dataset, Field
 from schemas.descriptors.modes import Mode
 from schemas.job import Job, LaneTotals, State
 from schemas.messages.blocks import RowBlock, UndoBlock
-from tests.control_world import world_in
-from tests.modes_world import ORGANISATION, Things, key_id
-from tests.processor_stub import StubClient, answers, run, sink
+from tests.support.in_memory.control import world_in
+from tests.support.in_memory.modes import ORGANISATION, Things, key_id
+from tests.support.stubs.bulk import StubClient, answers, run, sink
 
 # -- requests --------------------------------------------------------------------------------------------------------
 

@@ -15,8 +15,8 @@ from control.creation.admission import Catalog, Kind
 from control.creation.kinds import BUILT_IN
 from runtime.datasets import load_datasets
 from schemas.job import Options, State
-from tests.api_pages import HTMX, OWN, Served, some_job, text_of
-from tests.api_stub import stub
+from tests.support.api.pages import HTMX, OWN, Served, some_job, text_of
+from tests.support.api.stub import stub
 
 DATASETS = load_datasets()
 TEAMS = ",".join(DATASETS["teams"].columns).encode() + b"\n"

@@ -41,7 +41,7 @@ from schemas.messages.commands import (
 from schemas.messages.events import CommandRejected, History, JobEvent
 from schemas.policies.principals import ApiKey, Role, Signer
 from signing import private_key_of, read_signature, sign, signed_with, verifies
-from tests.control_world import CATALOG, run
+from tests.support.in_memory.control import CATALOG, run
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000

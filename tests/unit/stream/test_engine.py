@@ -33,7 +33,7 @@ from schemas.messages.codec import decode, encode
 from schemas.messages.commands import Command, FileFinished, LanesRested, RowsInspected, UndoChecked, WorkFailed
 from schemas.messages.dead_letters import DeadLetter
 from schemas.messages.lanes import OWNER_KEY, LaneRecord, OwnerRecord, lane_key, owner_key
-from tests.control_world import world_in
+from tests.support.in_memory.control import world_in
 
 Record = tuple[str, bytes, bytes | None, int | None]
 SETTINGS = Settings(topic_partitions=2)

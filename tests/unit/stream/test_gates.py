@@ -17,8 +17,8 @@ from processor.lanes.lane import Lane
 from processor.lanes.owned_lanes import Lanes
 from processor.stream.lease import Lease
 from schemas.job import Job, State
-from tests.control_world import world_in
-from tests.places import ROOT
+from tests.support.in_memory.control import world_in
+from tests.support.places import ROOT
 
 PROCESSOR = ROOT / "processor"
 

@@ -20,7 +20,7 @@ from runtime.clock import Clock
 from runtime.settings import Settings
 from schemas.exports import KEEP_ALIVE
 from schemas.job import Job, State
-from tests.control_world import world_in
+from tests.support.in_memory.control import world_in
 
 NAMES = ("delete_old_reports", "sweep_images", "sweep_claims", "roll", "housekeeping", "keep")
 

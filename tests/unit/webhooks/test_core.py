@@ -28,7 +28,7 @@ from schemas.job import Job, LaneTotals, Options, Source, State
 from schemas.messages.codec import UndecodableError, encode
 from schemas.messages.events import UNAUDITED, JobEvent
 from schemas.messages.webhooks import Delivery, EventType, Webhook, delivery_key
-from tests.places import TESTS
+from tests.support.places import TESTS
 
 SCHEMA = json.loads((TESTS / "schemas" / "cloudevents" / "cloudevents.json").read_text())
 NOW = 1_790_000_000_000

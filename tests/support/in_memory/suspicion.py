@@ -1,4 +1,4 @@
-"""Files and own rows for tests of what files look like; other tests import it."""
+"""Files and own rows for tests of what files look like."""
 
 from __future__ import annotations
 

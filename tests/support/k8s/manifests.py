@@ -1,7 +1,7 @@
 """The Kubernetes manifests as kustomize renders them, and what can be asked of them.
 
-`python -m tests.manifests` writes those anew that follow from other files: the alert rules, since kustomize takes no
-file from outside of k8s/, and the rights of Kafka's users.
+`python -m tests.support.k8s.manifests` writes those anew that follow from other files: the alert rules, since kustomize
+takes no file from outside of k8s/, and the rights of Kafka's users.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import yaml
 
 from devstack.foreground.roles import ROLES
 from schemas.policies.rights import User, rights_of
-from tests.places import ROOT
-from tests.waiting import PATIENCE
+from tests.support.places import ROOT
+from tests.support.waiting import PATIENCE
 
 Json = dict[str, Any]
 
@@ -28,7 +28,7 @@ OURS: Final = ("sluice-api", "sluice-ingest", "sluice-worker", "sluice-migrate",
 
 
 RULES: Final = K8S / "components" / "monitoring" / "alerts.yaml"
-_HEAD: Final = """# Written by `python -m tests.manifests`, from monitoring/alerts.yaml.
+_HEAD: Final = """# Written by `python -m tests.support.k8s.manifests`, from monitoring/alerts.yaml.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -44,7 +44,8 @@ def alert_rules() -> str:
 
 
 USERS: Final = K8S / "components" / "kafka-strimzi" / "users.yaml"
-_USERS_HEAD: Final = """# A user for each role. Written by `python -m tests.manifests`, from schemas/policies/rights.py.
+_USERS_HEAD: Final = """# A user for each role.
+# Written by `python -m tests.support.k8s.manifests`, from schemas/policies/rights.py.
 # The worker's user also serves `sluice rebuild`.
 """
 _USER: Final = """apiVersion: kafka.strimzi.io/v1

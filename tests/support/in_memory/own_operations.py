@@ -9,7 +9,7 @@ from extensions import key_id
 from extensions.testing import Case
 from processor.operations.teams import Teams
 from processor.operations.upload import Upload
-from tests.places import ROOT
+from tests.support.places import ROOT
 
 PEOPLE = [
     {

@@ -41,7 +41,7 @@ PRELOADED = (
     "runtime.telemetry.exporter",
     "runtime.telemetry.tracing",
     "sample_csv.cli",
-    "tests.forking",
+    "tests.support.processes.forking",
     "uvicorn.lifespan.on",
     "uvicorn.loops.uvloop",
 )

@@ -17,7 +17,7 @@ from api.routes.rest import ENDPOINTS
 from schemas.exports import result_path
 from schemas.job import Input
 from schemas.messages.commands import FileFinished, InputAdvanced
-from tests.api_stub import PEOPLE, ROW, StubLog, complete, make_job, rest, stub
+from tests.support.api.stub import PEOPLE, ROW, StubLog, complete, make_job, rest, stub
 
 ROUTES = {endpoint.name: endpoint for endpoint in ENDPOINTS}
 EXPORT = {"operation": "export", "dataset": "people", "from": "2026-01-01", "till": "2026-01-31"}

@@ -45,7 +45,7 @@ from schemas.messages.commands import Command, InputEnded, LanesDone, LanesReste
 from schemas.messages.events import CommandRejected, History
 from schemas.policies.principals import ApiKey, PrincipalRecord, Role
 from schemas.policies.security import SecurityEvent
-from tests.api_contract import DeclaredAnswers
+from tests.support.api.contract import DeclaredAnswers
 
 _FILE = frozenset({"file", "topic"})
 _EXPORT = Kind(frozenset({"query"}), exclusive=False, dated=True, makes_file=True)

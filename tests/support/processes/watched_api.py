@@ -1,4 +1,6 @@
-"""The API with a monitor of its event loop: ``python -m tests.watched_api`` serves as `api.server` does.
+"""The API with a monitor of its event loop.
+
+``python -m tests.support.processes.watched_api`` serves as `api.server` does.
 
 For each line on standard input it writes a line of JSON to standard output: ``stall``, the longest time in seconds for
 which the event loop was blocked since the last line, without the time for which its thread waited for a core that other

@@ -1,4 +1,4 @@
-"""The control agent in a world of lists: no Kafka, no clock, no event loop. Other tests import it."""
+"""The control agent in a world of lists: no Kafka, no clock, no event loop."""
 
 from __future__ import annotations
 

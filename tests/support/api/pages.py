@@ -9,7 +9,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from schemas.job import Job, State
-from tests.api_stub import StubLog
+from tests.support.api.stub import StubLog
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
 """A browser's header for a form of our own page."""

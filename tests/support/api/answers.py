@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from client.answers import Progress
-from tests.hostile import JOB
+from tests.support.api.hostile import JOB
 
 WHOLE = {
     **JOB,

@@ -1,5 +1,6 @@
-"""`python -m tests.crd_schema CRD.yaml VERSION` prints the schema of one version of a custom resource, as tests/schemas
-has them; and the same schemas as JSON Schema, to hold an object against.
+"""Schemas of custom resources, as tests/schemas has them, and as JSON Schema, to hold an object against.
+
+`python -m tests.support.k8s.crd_schema CRD.yaml VERSION` prints the one of a version.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final
 import jsonschema
 import yaml
 
-from tests.places import TESTS
+from tests.support.places import TESTS
 
 FOLDER: Final = TESTS / "schemas"
 Json = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Elasticsearch's bulk request as a script of answers. Other tests import it."""
+"""Elasticsearch's bulk request as a script of answers."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
 Ending = Literal["silence", "504", "reset"]

@@ -22,8 +22,8 @@ from devstack.ports import free_port
 from runtime.clients import librdkafka_config
 from runtime.provision import provision
 from runtime.settings import Settings
-from tests.forking import Forked, end_with_parent
-from tests.waiting import PATIENCE, elasticsearch, wait_until
+from tests.support.processes.forking import Forked, end_with_parent
+from tests.support.waiting import PATIENCE, elasticsearch, wait_until
 
 T = TypeVar("T")
 Json = dict[str, Any]

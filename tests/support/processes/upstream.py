@@ -14,8 +14,8 @@ from confluent_kafka import Producer
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from schemas.topics import topic_name
-from tests.cluster import Cluster
-from tests.waiting import PATIENCE
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import PATIENCE
 from verify.topic_records import messages
 
 Row = tuple[int, dict[str, Any]]

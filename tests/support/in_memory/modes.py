@@ -1,4 +1,4 @@
-"""Jobs in write modes against an Elasticsearch in memory, beside a model of what they leave. Other tests import it."""
+"""Jobs in write modes against an Elasticsearch in memory, beside a model of what they leave."""
 
 from __future__ import annotations
 
