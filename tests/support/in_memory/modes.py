@@ -12,13 +12,14 @@ from typing import Any, cast
 
 from extensions.testing import MemoryStore
 from extensions.testing.wire import CrashError, WatchedClient, Wire
-from processor.elastic.bulk import BATCH_BYTES, BulkSink
+from processor.elastic.bulk import BulkSink
 from processor.elastic.documents import bulk_item
 from processor.errors import FencedError
 from processor.operations.keyed import key_id
 from processor.operations.modes.images import image_id
 from processor.operations.upload import Upload
 from processor.operations.work import Result, Work
+from runtime.settings import BULK_BYTES
 from schemas.descriptors.datasets import Dataset, parse_dataset
 from schemas.descriptors.modes import Mode
 from schemas.job import Job, LaneTotals, Options, State
@@ -71,7 +72,7 @@ class Things:
     jobs: dict[str, Ran] = field(default_factory=dict)
     time: int = 0
     operation: Upload = field(default_factory=Upload)
-    batch_bytes: int = BATCH_BYTES
+    batch_bytes: int = BULK_BYTES
     """As that of a sink: with few of them each document is worked on by itself."""
     sink: BulkSink | None = None
     """The worker's sink; None: the worker has died, another one begins."""
