@@ -26,9 +26,9 @@ def down(settings: Settings) -> bool:
     supervisor = supervisor_lock.supervisor(layout)
     if supervisor:
         _end(supervisor)
-    strays = processes.stop_strays(layout.home)
+    others = processes.stop_marked(layout.home)
     layout.state_file.unlink(missing_ok=True)
-    return supervisor is not None or strays
+    return supervisor is not None or others
 
 
 def _end(supervisor: Identity) -> None:

@@ -104,7 +104,7 @@ def _left_running(settings: Settings, layout: Layout) -> dict[str, Identity]:
         left = {name: identity for name, identity in recorded.items() if identity.alive()}
     else:
         layout.state_file.unlink(missing_ok=True)
-    processes.stop_strays(layout.home, left.values())
+    processes.stop_marked(layout.home, left.values())
     return left
 
 

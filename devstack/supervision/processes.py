@@ -108,12 +108,12 @@ def stop(running: Iterable[tuple[Running, float]]) -> None:
             time.sleep(_POLL_SECONDS)
 
 
-def stop_strays(mark: Path, keep: Iterable[Identity] = (), seconds: float = 15.0) -> bool:
+def stop_marked(mark: Path, keep: Iterable[Identity] = (), seconds: float = 15.0) -> bool:
     """Stop every process started for this home, save `keep` and their groups; returns whether there was one."""
     leaders = {identity.pid for identity in keep}
-    strays = [Running(identity, None) for identity in marked(mark) if _leader(identity.pid) not in leaders]
-    stop((stray, seconds) for stray in strays)
-    return bool(strays)
+    others = [Running(identity, None) for identity in marked(mark) if _leader(identity.pid) not in leaders]
+    stop((other, seconds) for other in others)
+    return bool(others)
 
 
 def marked(mark: Path) -> list[Identity]:

@@ -26,7 +26,7 @@ OWN_KINDS = {
     ),
     "listen_in": Kind(frozenset({"topic"}), exclusive=False, button="Listen"),
     "audit": Kind(frozenset({"query"}), dated=True, makes_file=True),
-    "stray": Kind(frozenset({"file"}), dataset="no-such-dataset"),
+    "unknown_dataset": Kind(frozenset({"file"}), dataset="no-such-dataset"),
 }
 CATALOG = Catalog({**BUILT_IN, **OWN_KINDS}, DATASETS)
 

@@ -116,7 +116,7 @@ def supervisor(settings: Settings) -> Iterator[Identity]:
         finally:
             started.kill()
             started.wait()
-            processes.stop_strays(layout.home)
+            processes.stop_marked(layout.home)
 
 
 def _written(layout: Layout, supervisor: Identity) -> None:
