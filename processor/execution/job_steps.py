@@ -1,7 +1,7 @@
 """Steps that only the owner of partition 0 does, once for a job: join its file, count after a rollback, purge it.
 
-The worker begins such a step, a conclusion, once in each epoch of a job, and reports it to the control agent. Meanwhile
-partition 0 does not count as rested (`Lanes.concluding`).
+The worker begins such a step once in each epoch of a job, and reports it to the control agent. Meanwhile
+partition 0 does not count as rested (`Lanes.in_job_step`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from processor.execution.failures import JobFailures
 from processor.execution.tasks import BackgroundTasks
 from processor.execution.work_factory import WorkFactory
 from processor.lanes.checkpoints import Checkpoints
-from processor.lanes.owned_lanes import CONCLUDING, Lanes
+from processor.lanes.owned_lanes import JOB_STEP_PARTITION, Lanes
 from processor.operations.base import Operation, file_operation, required_file_operation
 from processor.operations.work import Work
 from processor.stream.publisher import RecordPublisher
@@ -28,7 +28,7 @@ Step = Callable[[Operation, Work], Awaitable[Command]]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Conclusions:
+class JobSteps:
     """Carries out the steps that are done once for a job, in the worker that owns partition 0."""
 
     lanes: Lanes
@@ -37,10 +37,10 @@ class Conclusions:
     failures: JobFailures
     publisher: RecordPublisher
     tasks: BackgroundTasks
-    """The conclusions that are under way."""
+    """The steps that are under way."""
     purging: Purging
     begun: dict[str, int] = field(default_factory=dict)
-    """Job id -> the epoch of the newest conclusion that this worker has begun."""
+    """Job id -> the epoch of the newest step that this worker has begun."""
 
     def follow(self, job: Job) -> None:
         """Begin what the job's state asks for."""
@@ -61,32 +61,32 @@ class Conclusions:
 
     def _begin(self, job: Job, step: Step) -> None:
         if self._may_begin(job):
-            self.lanes.concluding.append(job.id)
-            self.tasks.start(self._conclude(job, step))
+            self.lanes.in_job_step.append(job.id)
+            self.tasks.start(self._carry_out(job, step))
 
     def _may_begin(self, job: Job) -> bool:
-        if CONCLUDING not in self.lanes.owned or self.begun.get(job.id) == job.epoch:
+        if JOB_STEP_PARTITION not in self.lanes.owned or self.begun.get(job.id) == job.epoch:
             return False
         self.begun[job.id] = job.epoch
         return True
 
     async def _purge(self, job: Job) -> None:
         try:
-            report = await self.purging.purge(job, self.works.gates.of_conclusion(job))
+            report = await self.purging.purge(job, self.works.gates.of_job_step(job))
         except FencedError:
             return  # partition 0 belongs to another worker by now, which goes on with it
         await self.publisher.publish("reports", job.id.encode(), encode(report))
 
-    async def _conclude(self, job: Job, step: Step) -> None:
+    async def _carry_out(self, job: Job, step: Step) -> None:
         try:
             with self.failures.failing_only(job):
-                operation, work = await self.works.for_conclusion(job)
+                operation, work = await self.works.for_job_step(job)
                 report = await step(operation, work)
                 await self.publisher.publish("reports", job.id.encode(), encode(report))
         except FencedError:
             pass  # the job is paused, or partition 0 belongs to another worker by now
         finally:
-            self.lanes.concluding.remove(job.id)
+            self.lanes.in_job_step.remove(job.id)
             self.checkpoints.report_soon()
 
 
