@@ -1,7 +1,7 @@
 """Steps that only the owner of partition 0 does, once for a job: join its file, count after a rollback, purge it.
 
-The worker begins such a step once in each epoch of a job, and reports it to the control agent. Meanwhile
-partition 0 does not count as rested (`Lanes.in_job_step`).
+The worker begins such a step once in each epoch of a job, and reports it to the control agent. Meanwhile partition 0
+does not count as rested (`Lanes.in_job_step`).
 """
 
 from __future__ import annotations

@@ -717,7 +717,7 @@ def test_the_owner_of_partition_0_counts_what_a_rollback_has_left() -> None:
 
 
 @pytest.mark.parametrize("job", [finishing(), checking()], ids=["finishing", "checking"])
-def test_owners_of_other_partitions_conclude_nothing(job: Job) -> None:
+def test_owners_of_other_partitions_do_no_job_steps(job: Job) -> None:
     async def story() -> None:
         operation = Steps(makes_file=True)
         worker = Worker(operation)

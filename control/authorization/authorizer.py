@@ -1,4 +1,4 @@
-"""The door to the control agent: what it is to do about a record of the topic ``commands``, by its writer.
+"""What the control agent is to do about a record of the topic ``commands``, by who wrote it.
 
 Services write to this topic, and so do the API and the control agent itself: reports of readers and workers come by the
 topic ``reports``, and the agent copies them here, so that all commands have one order (decision 0052).
@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from control.door.senders import (
+from control.authorization.senders import (
     BY_TOPIC,
     Asked,
     Headers,
@@ -46,15 +46,14 @@ class CommandRecord:
 
 
 class Reports(Protocol):
-    """The topic ``reports``, as far as the door needs it."""
+    """The topic ``reports``, as far as the authorizer needs it."""
 
     async def has(self, offset: int, value: bytes) -> bool:
         """Whether the record at this offset has this value."""
         ...
 
     def old_until(self) -> int:
-        """Until when the door takes reports that processes of the version before have written to ``commands``
-        themselves."""
+        """Until when reports are taken that processes of the version before have written to ``commands`` themselves."""
         ...
 
 
@@ -75,7 +74,7 @@ Recent = Callable[[int], Awaitable[Iterable[tuple[int, Headers]]]]
 """The offsets and headers of the commands since a time, milliseconds since 1970."""
 
 
-class Door:
+class Authorizer:
     """Checks who wrote each record that the control agent takes."""
 
     def __init__(
@@ -101,7 +100,7 @@ class Door:
         self._seen: dict[tuple[str, str], tuple[int, int]] | None = None
         """(signer, nonce) -> offset of the first record with it, and the signature's time."""
 
-    def opened(self) -> None:
+    def reset(self) -> None:
         """Another agent may have been in control before: what it has seen is read again."""
         self._taken.clear()
         self._seen = None

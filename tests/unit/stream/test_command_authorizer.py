@@ -1,4 +1,4 @@
-"""The door: who has written a command, and what a principal may ask for by one."""
+"""Who has written a command, and what a principal may ask for by one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from control.agent import ControlAgent
-from control.door.door import REPORT_HEADER, CommandRecord, Door
-from control.door.senders import Headers
+from control.authorization.authorizer import REPORT_HEADER, Authorizer, CommandRecord
+from control.authorization.senders import Headers
 from control.jobtable import JobTable
 from control.outbox import Written
 from control.principals.keys import NewKey, new_key
@@ -48,7 +48,7 @@ MINUTE = 60_000
 
 
 class Topics:
-    """What lies in `reports`, and the registry; both as the door asks for them."""
+    """What lies in `reports`, and the registry; both as the authorizer asks for them."""
 
     def __init__(self) -> None:
         self.reports: dict[int, bytes] = {}
@@ -73,13 +73,15 @@ class Topics:
 
 
 class Agent:
-    """A control agent with its door."""
+    """A control agent with its authorizer."""
 
     def __init__(self, topics: Topics, jobs: JobTable | None = None, required: bool = True, first: int = 0) -> None:
         self.topics, self.jobs = topics, jobs or JobTable()
         self.history: list[History] = []
-        door = Door(topics, topics, topics.recent, required=required, window_seconds=300, roots=["/imports"])
-        self.agent = ControlAgent(self.jobs, CATALOG, 2, self._publish, door=door)
+        authorizer = Authorizer(
+            topics, topics, topics.recent, required=required, window_seconds=300, roots=["/imports"]
+        )
+        self.agent = ControlAgent(self.jobs, CATALOG, 2, self._publish, authorizer=authorizer)
         self.offset = first
 
     async def _publish(self, records: Sequence[Written]) -> None:
@@ -346,11 +348,11 @@ def test_a_copy_names_its_report_and_keeps_its_headers() -> None:
 def test_a_report_that_is_copied_early_by_a_stranger_hides_no_other() -> None:
     topics = Topics()
     topics.reports = {0: b"a", 1: b"b", 2: b"c"}
-    door = Door(topics, topics, topics.recent, required=True, window_seconds=300)
+    authorizer = Authorizer(topics, topics, topics.recent, required=True, window_seconds=300)
 
     def taken(position: int, offset: int) -> bool:
         headers = [(REPORT_HEADER, str(offset).encode())]
-        found = run(door.report(CommandRecord(position, NOW, topics.reports[offset], headers)))
+        found = run(authorizer.report(CommandRecord(position, NOW, topics.reports[offset], headers)))
         return found is True
 
     assert [taken(0, 2), taken(1, 0), taken(2, 1)] == [True, True, True]
