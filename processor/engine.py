@@ -208,5 +208,5 @@ class Engine:
         lanes = list(self.lanes)
         metrics.partitions.set(len(self.lanes.owned))
         metrics.lanes.set(len(lanes))
-        metrics.parked.set(sum(len(lane.todo) for lane in lanes))
+        metrics.pending_blocks.set(sum(len(lane.todo) for lane in lanes))
         metrics.in_flight.set(len(self._tasks.batches))
