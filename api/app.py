@@ -28,11 +28,11 @@ from api.principals.signer import CommandSigner
 from api.principals.store import KafkaPrincipalWriter, PrincipalStore
 from api.readmodel.appender import Appender
 from api.readmodel.command_log import CommandLog
-from api.readmodel.follower import Follower
+from api.readmodel.following.follower import Follower
+from api.readmodel.following.history import HistoryReader
+from api.readmodel.following.job_follower import OlderHistory, job_follower
 from api.readmodel.group_members import GroupMembers
-from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
-from api.readmodel.job_follower import OlderHistory, job_follower
 from api.readmodel.metrics import Metrics, MetricsMiddleware
 from api.routes.rest import ENDPOINTS
 from api.uploads.abandoned_parts import clean_up

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from client.address import base_url, key_source
 from commandline.errors import usage
-from runtime.urls import server_key, server_url
+from runtime.network.urls import server_key, server_url
 
 
 def api_url(environment: Mapping[str, str] = os.environ) -> str:

@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
+from control.authorization.authorizer import Authorizer, CommandRecord
+from control.authorization.senders import BY_TOPIC, Headers, is_asked
 from control.creation.admission import Catalog, holder
 from control.creation.queue import take_turns
 from control.creation.same_file import AppliedFiles
-from control.door.door import CommandRecord, Door
-from control.door.senders import BY_TOPIC, Headers, is_asked
 from control.entry import Head, job_named, readable, surplus_problem
 from control.errors import Rejected, UnwrittenError
 from control.jobtable import JobTable
@@ -62,12 +62,12 @@ class ControlAgent:
         clock: Callable[[], int] = lambda: LAST_MOMENT,
         on_history: Callable[[JobEvent | CommandRejected], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        door: Door | None = None,
+        authorizer: Authorizer | None = None,
     ) -> None:
         """`partitions`: how many the topic `rows` has; new jobs keep this number. Jobs that ended longer ago than
         `retention_days` leave the control table; the history and the reports keep them. `clock` gives the time now, in
-        milliseconds since 1970. `on_history` is told each record of the history once it is written. `door`: None takes
-        every record as what it says it is.
+        milliseconds since 1970. `on_history` is told each record of the history once it is written. `authorizer`: None
+        takes every record as what it says it is.
         """
         self._jobs = jobs
         self._states = StatesAhead(jobs)
@@ -82,7 +82,7 @@ class ControlAgent:
         self._clock = clock
         self._on_history = on_history
         self._sleep = sleep
-        self._door = door
+        self._authorizer = authorizer
         self._put_back: set[bytes] = set()
         self._swept_at = 0
         self._newest_offset = -1
@@ -96,8 +96,8 @@ class ControlAgent:
         It starts the queued jobs whose turn has come: the agent before this one may have died before it could.
         """
         self.forget()
-        if self._door is not None:
-            self._door.opened()
+        if self._authorizer is not None:
+            self._authorizer.reset()
         # A state may claim an offset beyond the end of the topic. It must not hide the commands that will have it.
         self._newest_offset = max((job.command_offset for job in self._jobs if job.command_offset < end), default=-1)
         self._start_next(at)
@@ -224,7 +224,7 @@ class ControlAgent:
 
     async def _is_report_of_ours(self, record: CommandRecord, named: Head, context: Context) -> bool:
         """Whether a report is to be carried out; the history has why it is refused, and nothing of a repeat."""
-        verdict = True if self._door is None else await self._door.report(record)
+        verdict = True if self._authorizer is None else await self._authorizer.report(record)
         if isinstance(verdict, bool):
             return verdict
         refusal = unreadable(named.job_id, verdict.message, context, named.type, verdict.code)
@@ -233,9 +233,9 @@ class ControlAgent:
 
     async def _admitted(self, record: CommandRecord, command: Command) -> Command | Rejected:
         """The command under the name of its sender; or why its sender may not ask for it."""
-        if self._door is None or not is_asked(command):
+        if self._authorizer is None or not is_asked(command):
             return command
-        return await self._door.asked(record, command, self._organisation_of)
+        return await self._authorizer.asked(record, command, self._organisation_of)
 
     def _organisation_of(self, job_id: str) -> str | None:
         job = self._states.get(job_id)

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from control.door.senders import is_asked
+from control.authorization.senders import is_asked
 from control.reaction import Reaction
 from schemas.bounds import JobId
 from schemas.descriptors.expectations import unknown_field

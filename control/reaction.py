@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from control.authorization.senders import is_asked
 from control.budget import overspent, reported_counts
 from control.creation.inspection import INSPECTED_ROWS, explained, looks_at_rows, pause_reason
-from control.door.senders import is_asked
 from control.errors import Rejected
 from control.machine.context import Context
 from control.machine.creations import turn_events

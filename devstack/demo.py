@@ -15,8 +15,8 @@ from commandline.view.output import live
 from devstack.layout import Layout
 from devstack.lifecycle.shutdown import down
 from devstack.lifecycle.startup import up
+from runtime.network.urls import without_password
 from runtime.settings import Settings, settings
-from runtime.urls import without_password
 from schemas.indices import data_index
 from verify.compare import compare
 

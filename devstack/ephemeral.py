@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from devstack import processes
 from devstack.errors import StackError
 from devstack.layout import Layout
-from devstack.processes import Running
 from devstack.program import Program
 from devstack.servers import jvm
-from devstack.supervision import roles
+from devstack.supervision import processes, roles
+from devstack.supervision.processes import Running
 from runtime.settings import Settings
 
 POLL_SECONDS: Final = 0.1

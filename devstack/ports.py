@@ -8,7 +8,7 @@ from pathlib import Path
 
 from devstack.errors import StackError
 from devstack.layout import write_atomically
-from runtime.urls import is_ipv6
+from runtime.network.urls import is_ipv6
 
 HOST = "127.0.0.1"
 

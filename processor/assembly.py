@@ -15,10 +15,10 @@ from processor.erasure.housekeeping import Housekeeping
 from processor.erasure.purging import Purging
 from processor.erasure.stores import stores
 from processor.execution.batches import Batches
-from processor.execution.conclusions import Conclusions
 from processor.execution.failures import JobFailures
 from processor.execution.inspections import Inspections
 from processor.execution.job_states import JobStates
+from processor.execution.job_steps import JobSteps
 from processor.execution.maintenance import Duties, Maintenance
 from processor.execution.searching import SharedSearches
 from processor.execution.tasks import WorkerTasks
@@ -120,13 +120,13 @@ def make_engine(
     async def report_emptied(report: StoresEmptied) -> None:
         await publisher.publish("reports", report.job_id.encode(), encode(report))
 
-    conclusions = Conclusions(
+    job_steps = JobSteps(
         lanes=lanes,
         checkpoints=checkpoints,
         works=works,
         failures=failures,
         publisher=publisher,
-        tasks=tasks.conclusions,
+        tasks=tasks.job_steps,
         purging=Purging(kept),
     )
     housekeeping = Housekeeping(
@@ -143,7 +143,7 @@ def make_engine(
         refill,
         checkpoints,
         batches,
-        conclusions,
+        job_steps,
         maintenance,
         failures,
         inspections,
@@ -159,7 +159,7 @@ def make_engine(
         refill,
         checkpoints,
         batches,
-        conclusions,
+        job_steps,
         maintenance,
         states,
         tasks,

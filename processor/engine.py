@@ -21,8 +21,8 @@ from collections.abc import Collection
 from control.jobtable import JobTable
 from control.predicates import void
 from processor.execution.batches import Batches
-from processor.execution.conclusions import Conclusions
 from processor.execution.job_states import JobStates
+from processor.execution.job_steps import JobSteps
 from processor.execution.maintenance import Maintenance
 from processor.execution.tasks import WorkerTasks, drain
 from processor.lanes.checkpoints import Checkpoints
@@ -59,7 +59,7 @@ class Engine:
         refill: Refill,
         checkpoints: Checkpoints,
         batches: Batches,
-        conclusions: Conclusions,
+        job_steps: JobSteps,
         maintenance: Maintenance,
         states: JobStates,
         tasks: WorkerTasks,
@@ -73,7 +73,7 @@ class Engine:
         self._refill = refill
         self._checkpoints = checkpoints
         self._batches = batches
-        self._conclusions = conclusions
+        self._job_steps = job_steps
         self._maintenance = maintenance
         self._states = states
         self._tasks = tasks
@@ -159,7 +159,7 @@ class Engine:
     def _forget(self) -> None:
         self.lanes.clear()
         self._checkpoints.forget()
-        self._conclusions.forget()
+        self._job_steps.forget()
         self._batches.inspections.forget()
 
     async def _await_quiescence(self, partitions: Collection[int]) -> None:
@@ -208,5 +208,5 @@ class Engine:
         lanes = list(self.lanes)
         metrics.partitions.set(len(self.lanes.owned))
         metrics.lanes.set(len(lanes))
-        metrics.parked.set(sum(len(lane.todo) for lane in lanes))
+        metrics.pending_blocks.set(sum(len(lane.todo) for lane in lanes))
         metrics.in_flight.set(len(self._tasks.batches))

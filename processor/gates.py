@@ -11,7 +11,7 @@ from control.predicates import runnable
 from processor.elastic.bulk import Gate
 from processor.errors import FencedError, StoppedError
 from processor.lanes.lane import Lane
-from processor.lanes.owned_lanes import CONCLUDING, Lanes
+from processor.lanes.owned_lanes import JOB_STEP_PARTITION, Lanes
 from processor.stream.lease import Lease
 from schemas.job import Job
 
@@ -43,19 +43,19 @@ class Gates:
         gates = itertools.chain([self.lease.require], itertools.repeat(gate))
         return lambda: next(gates)()
 
-    def of_conclusion(self, job: Job) -> Gate:
+    def of_job_step(self, job: Job) -> Gate:
         """The gate for steps that are done once for a job: open in the owner of partition 0, in the epoch that asked
         for the step."""
 
         def gate() -> None:
             now = self.jobs.get(job.id)
-            self._require(CONCLUDING in self.lanes.owned and now is not None and now.epoch == job.epoch)
+            self._require(JOB_STEP_PARTITION in self.lanes.owned and now is not None and now.epoch == job.epoch)
 
         return gate
 
     def of_sweep(self) -> Gate:
         """The gate for deleting what ended jobs have left: open in the owner of partition 0."""
-        return lambda: self._require(self.lanes.concludes)
+        return lambda: self._require(self.lanes.does_job_steps)
 
     def _require(self, owned: bool) -> None:
         self.lease.require()

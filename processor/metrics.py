@@ -54,7 +54,7 @@ class WorkerMetrics(ProcessMetrics):
         )
         self.partitions = Gauge("sluice_worker_partitions", "Partitions of the rows that it owns", registry=registry)
         self.lanes = Gauge("sluice_worker_lanes", "Lanes (a job on a partition) that it keeps", registry=registry)
-        self.parked = Gauge(
+        self.pending_blocks = Gauge(
             "sluice_worker_parked_blocks", "Blocks that it knows and has not applied", registry=registry
         )
         self.in_flight = Gauge("sluice_worker_batches_in_flight", "Batches that are being applied", registry=registry)

@@ -13,9 +13,9 @@ from typing import Any
 import uvloop
 
 from control.agent import ControlAgent
-from control.door.door import Door
-from control.door.principals import FollowedPrincipals
-from control.door.senders import Headers
+from control.authorization.authorizer import Authorizer
+from control.authorization.principals import FollowedPrincipals
+from control.authorization.senders import Headers
 from control.jobtable import JobTable
 from control.outbox import Publish, Written
 from processor.app import WorkerApp
@@ -92,7 +92,7 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     publish = fenced(publisher.write, lease)
     report_log, principals = KafkaReportLog(config), FollowedPrincipals(config)
     copies = ReportCopies(publisher, report_log, lease, config.old_reports_hours)
-    door = Door(
+    authorizer = Authorizer(
         copies,
         principals,
         partial(recent_commands, config),
@@ -101,7 +101,14 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
         roots=map(str, config.import_roots),
     )
     control = ControlAgent(
-        jobs, known, config.topic_partitions, publish, config.job_retention_days, now_ms, metrics.history, door=door
+        jobs,
+        known,
+        config.topic_partitions,
+        publish,
+        config.job_retention_days,
+        now_ms,
+        metrics.history,
+        authorizer=authorizer,
     )
     worker = WorkerApp(config, jobs, control, reporter, lease, publisher.bury, metrics, copies)
     engine = make_engine(

@@ -12,8 +12,8 @@ from elastic_transport import ConnectionError as ConnectionFailed
 from elasticsearch import AsyncElasticsearch, Elasticsearch
 from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
 
-from runtime.authorities import FollowingContext
-from runtime.retrying import RETRIED_STATUSES
+from runtime.network.authorities import FollowingContext
+from runtime.network.retrying import RETRIED_STATUSES
 from runtime.settings import Settings
 
 KAFKA_ANSWER_SECONDS: Final = 10.0

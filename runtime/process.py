@@ -141,7 +141,7 @@ def _require_files(settings: Settings) -> None:
 
 
 def _failed(role: str, error: BaseException) -> int:
-    from runtime.urls import without_password
+    from runtime.network.urls import without_password
 
     if not logging.getLogger().handlers:  # the settings themselves could not be read
         logging.basicConfig(format="sluice: %(message)s")

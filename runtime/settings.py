@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, DirectoryPath, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
-from runtime.addresses import SOURCE_SCHEMES, read_address
 from runtime.bounds import (
     LEAST_SECONDS,
     MOST_SESSION_SECONDS,
@@ -25,12 +24,16 @@ from runtime.bounds import (
     SecondsOrZero,
     Within,
 )
+from runtime.network.addresses import SOURCE_SCHEMES, read_address
+from runtime.network.urls import is_ipv6, server_key, server_url
 from runtime.tables_in_settings import table_in
-from runtime.urls import is_ipv6, server_key, server_url
 from schemas.policies.principals import Role
 from schemas.policies.quotas import QuotaBook, quota_book
 from schemas.policies.retention import RetentionBook, retention_book
 from schemas.topics import COMMANDS_DAYS, HISTORY_DAYS
+
+BULK_BYTES: Final = 8 * 1024 * 1024
+"""The default of ``SLUICE_BULK_BYTES``."""
 
 
 def _key(value: SecretStr) -> SecretStr:
@@ -295,7 +298,7 @@ class Settings(BaseSettings):
     slice_rows: Annotated[int, Within(1, 10_000)] = Field(10_000, description="rows in a slice of an export, at most")
     bulk_rows: Count = Field(2000, description="rows in one bulk request, at most")
     bulk_bytes: Annotated[int, Within(65536, 1024**3)] = Field(
-        8 * 1024 * 1024, description="bytes of the rows in one bulk request, about"
+        BULK_BYTES, description="bytes of the rows in one bulk request, about"
     )
     bulk_in_flight: Annotated[int, Within(1, 16)] = Field(2, description="bulk requests a worker keeps in flight")
     lane_blocks: Count = Field(128, description="blocks of one lane that a worker holds in memory, at most")

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from runtime.urls import without_password
+from runtime.network.urls import without_password
 
 
 def table_in(text: str) -> dict[str, Any]:

@@ -292,6 +292,7 @@ class RestedLane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_offset: Offset = -1
     """Offset of the newest of the job's records seen on the partition; -1: none."""
     parked_blocks: RowCount = 0
+    """Blocks that the partition has met and not applied yet, in memory or not."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

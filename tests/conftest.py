@@ -23,11 +23,11 @@ from devstack.ports import free_port
 from runtime.settings import Settings
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
-from tests.cluster import Cluster, Shared, forget
 from tests.e2e.commandline import CommandLine
-from tests.places import TESTS
-from tests.scheduling import FilesInTurn, is_beside, is_unit, turn
-from tests.servers import named_servers, own_servers, shared_servers
+from tests.support.places import TESTS
+from tests.support.processes.cluster import Cluster, Shared, forget
+from tests.support.processes.servers import named_servers, own_servers, shared_servers
+from tests.support.scheduling import FilesInTurn, is_beside, is_unit, turn
 
 KEPT = ("SLUICE_CACHE", "SLUICE_TEST_HOME", "SLUICE_TEST_SERVERS", "SLUICE_TEST_IMAGE", "SLUICE_TEST_ROWS")
 """Variables of the shell that a run heeds."""
@@ -214,7 +214,7 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
         "bulk_rows": 100,
         "lane_blocks": 16,  # so that files of few rows fill a lane, and blocks are read again from Kafka
         "session_timeout_seconds": 3,
-        "request_timeout_seconds": 60,  # for the test's own requests; see tests/cluster.py for the processes'
+        "request_timeout_seconds": 60,  # of the test's own requests; cluster.py has that of the processes
         "late_request_seconds": 3,
         "unknown_job_seconds": 3,
         "webhook_allow_private": True,

@@ -14,7 +14,7 @@ from api.readmodel.command_log import ANSWER_SECONDS, submit
 from api.uploads.drafts import DraftFile
 from api.web.auth import Caller
 from api.web.services import Services
-from control.door.senders import OTHER_ROLES
+from control.authorization.senders import OTHER_ROLES
 from control.moves import VERBS, legality
 from schemas.job import RESTING, Job
 from schemas.messages.commands import InputEnded, PauseJob, PurgeJob, ResumeJob, RollbackJob, SetRate, TerminateJob

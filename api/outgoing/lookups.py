@@ -14,8 +14,8 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from api.errors import ApiError, unavailable
-from runtime.addresses import Address
-from runtime.network import is_public
+from runtime.network.addresses import Address
+from runtime.network.internet import is_public
 
 OF_ONE_ORGANISATION: Final = 4
 """Names that are looked up at once."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import httpx2
 
-from runtime.addresses import Address
+from runtime.network.addresses import Address
 from runtime.version import VERSION
 
 

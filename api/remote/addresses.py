@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 from api.errors import ApiError, invalid
-from runtime.addresses import SOURCE_SCHEMES, Address, AddressError, joined, read_address
+from runtime.network.addresses import SOURCE_SCHEMES, Address, AddressError, joined, read_address
 
 
 def allowed_address(text: str, prefixes: tuple[str, ...], organisation: str, base: Address | None = None) -> Address:

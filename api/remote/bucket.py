@@ -9,8 +9,8 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 
 from api.errors import ApiError, invalid, unavailable
 from api.remote.web import too_large
-from runtime.addresses import Address
 from runtime.files.storage import CHUNK_BYTES, s3_store
+from runtime.network.addresses import Address
 from runtime.settings import Settings
 
 

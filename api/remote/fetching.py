@@ -17,7 +17,7 @@ from api.remote.web import read_web, too_large
 from api.uploads.file_readers import disconnected
 from api.uploads.multipart import broken_off
 from api.uploads.receiving import Part
-from runtime.addresses import Address
+from runtime.network.addresses import Address
 from runtime.settings import Settings
 
 _AT_ONCE: Final = 8

@@ -13,7 +13,7 @@ from api.errors import ApiError, invalid, unavailable
 from api.outgoing.lookups import HostNotFoundError, Lookups, PrivateAddressError
 from api.outgoing.requests import request_to
 from api.remote.addresses import allowed_address
-from runtime.addresses import Address
+from runtime.network.addresses import Address
 from runtime.settings import Settings
 
 _REDIRECTS: Final = 5

@@ -20,8 +20,8 @@ from api.principals.store import PrincipalStore
 from api.readmodel.command_log import CommandLog
 from api.readmodel.encoded_views import EncodedViews
 from api.readmodel.event_loop import CachedValue
+from api.readmodel.following.history import HistoryReader
 from api.readmodel.group_members import GroupMembers
-from api.readmodel.history import HistoryReader
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobIndex
 from api.readmodel.metrics import Metrics

@@ -29,8 +29,8 @@ from control.creation.quotas import room_problem
 from control.webhooks.rules import ADDRESSES, SETTING, is_address, name_problem, notify_problem, receiver_address
 from control.webhooks.schedule import DAY_MS, anew
 from control.webhooks.signing import id_for_addresses, id_of_form, new_secret, new_webhook_id
-from runtime.addresses import AddressError
 from runtime.clock import now_ms
+from runtime.network.addresses import AddressError
 from runtime.settings import Settings
 from schemas.job import Options
 from schemas.messages.webhooks import DeliveryStatus, Webhook

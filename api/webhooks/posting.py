@@ -16,7 +16,7 @@ from control.webhooks.events import CONTENT_TYPE
 from control.webhooks.rules import SETTING, receiver_address
 from control.webhooks.schedule import Outcome
 from control.webhooks.signing import signed_headers
-from runtime.addresses import AddressError
+from runtime.network.addresses import AddressError
 from runtime.settings import Settings
 
 _MOST_ANSWER: Final = 16 * 1024

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from api.outgoing.lookups import Lookups
-from api.readmodel.follower import Follower
+from api.readmodel.following.follower import Follower
 from api.readmodel.table_feed import decoder
 from api.webhooks.delivering import Deliverer
 from api.webhooks.intake import Intake

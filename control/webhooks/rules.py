@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Final
 
-from runtime.addresses import Address, AddressError, read_address
-from runtime.network import is_public
+from runtime.network.addresses import Address, AddressError, read_address
+from runtime.network.internet import is_public
 from schemas.ids import short_name_problem
 from schemas.job import Options
 from schemas.messages.webhooks import MOST_URL

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from devstack import processes, state
 from devstack.errors import StackError, SupervisorEndedError
 from devstack.layout import Layout
-from devstack.state import Record, State
+from devstack.supervision import processes, state
+from devstack.supervision.state import Record, State
+from runtime.network.urls import without_password
 from runtime.text.terminal import say, visible
-from runtime.urls import without_password
 
 LONGEST_START_SECONDS: Final = 240.0
 FAILED_STARTS: Final = 3

@@ -7,10 +7,10 @@ import signal
 import time
 from typing import Final
 
-from devstack import processes, supervisor_lock
 from devstack.errors import StackError
-from devstack.identity import Identity
 from devstack.layout import Layout
+from devstack.supervision import processes, supervisor_lock
+from devstack.supervision.identity import Identity
 from runtime.settings import Settings
 
 SUPERVISOR_SECONDS: Final = 60.0
@@ -26,9 +26,9 @@ def down(settings: Settings) -> bool:
     supervisor = supervisor_lock.supervisor(layout)
     if supervisor:
         _end(supervisor)
-    strays = processes.stop_strays(layout.home)
+    others = processes.stop_marked(layout.home)
     layout.state_file.unlink(missing_ok=True)
-    return supervisor is not None or strays
+    return supervisor is not None or others
 
 
 def _end(supervisor: Identity) -> None:

@@ -12,18 +12,18 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from devstack import descriptors, processes, state
+from devstack import descriptors
 from devstack.errors import StackError, SupervisorEndedError
-from devstack.identity import Identity
 from devstack.layout import Layout
 from devstack.lifecycle import follow
 from devstack.lifecycle.shutdown import down
 from devstack.program import Program
 from devstack.servers import external
-from devstack.state import Addresses, Wanted
-from devstack.supervision import roles
+from devstack.supervision import processes, roles, state
+from devstack.supervision.identity import Identity
+from devstack.supervision.state import Addresses, Wanted
 from devstack.supervision.supervisor import Supervisor, stop_on_signals
-from devstack.supervisor_lock import supervised
+from devstack.supervision.supervisor_lock import supervised
 from runtime.settings import Settings
 from runtime.text.terminal import say
 
@@ -104,7 +104,7 @@ def _left_running(settings: Settings, layout: Layout) -> dict[str, Identity]:
         left = {name: identity for name, identity in recorded.items() if identity.alive()}
     else:
         layout.state_file.unlink(missing_ok=True)
-    processes.stop_strays(layout.home, left.values())
+    processes.stop_marked(layout.home, left.values())
     return left
 
 

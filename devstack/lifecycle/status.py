@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from devstack import state
 from devstack.layout import Layout
-from devstack.state import Addresses, Record
+from devstack.supervision import state
+from devstack.supervision.state import Addresses, Record
+from runtime.network.urls import without_password
 from runtime.settings import Settings
 from runtime.text import tables
 from runtime.text.tables import Column
 from runtime.text.terminal import out
-from runtime.urls import without_password
 
 
 def report(settings: Settings) -> tuple[Addresses, tuple[Record, ...]]:

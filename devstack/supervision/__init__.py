@@ -1,1 +1,1 @@
-"""Supervision: which processes run, and their restarts."""
+"""Supervision: which processes run, how they are started, told apart and ended, and their restarts."""

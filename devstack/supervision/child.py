@@ -7,12 +7,12 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Final
 
-from devstack import processes
 from devstack.errors import StackError
-from devstack.processes import Running
 from devstack.program import Program
-from devstack.state import Phase, Record
+from devstack.supervision import processes
 from devstack.supervision.backoff import delay_seconds, failures_after
+from devstack.supervision.processes import Running
+from devstack.supervision.state import Phase, Record
 
 PROBE_PAUSE_SECONDS: Final = 0.2
 

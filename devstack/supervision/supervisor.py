@@ -10,15 +10,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 from typing import Final
 
-from devstack import processes, state, supervisor_lock
 from devstack.errors import StackError
-from devstack.identity import me
 from devstack.layout import Layout
-from devstack.processes import Running
 from devstack.program import Program
-from devstack.state import Addresses, State, Wanted
-from devstack.supervision import roles
+from devstack.supervision import processes, roles, state, supervisor_lock
 from devstack.supervision.child import Child
+from devstack.supervision.identity import me
+from devstack.supervision.processes import Running
+from devstack.supervision.state import Addresses, State, Wanted
 from runtime.privacy import keep_files_private
 from runtime.settings import Settings, settings
 

@@ -14,7 +14,7 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
 from ingest.block_source import WAITING, Waiting
 from ingest.errors import SourceError
 from ingest.export.slicing import Bounds, Dates, Jobs, Question, Rows
-from runtime.retrying import RETRIED_STATUSES, Backoff
+from runtime.network.retrying import RETRIED_STATUSES, Backoff
 from runtime.telemetry.log_events import as_event
 from schemas.exports import GONE, KEEP_ALIVE, range_query, span_query
 from schemas.messages.blocks import Span

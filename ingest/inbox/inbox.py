@@ -15,7 +15,7 @@ from contextlib import closing
 
 from confluent_kafka import KafkaException
 
-from control.door.principals import FollowedPrincipals
+from control.authorization.principals import FollowedPrincipals
 from control.jobtable import JobTable
 from control.memory.packed_jobs import PackedJobs
 from control.predicates import understood

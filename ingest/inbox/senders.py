@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from control.door.senders import header_of, may_act_for, signature_problem, signer_of
+from control.authorization.senders import header_of, may_act_for, signature_problem, signer_of
 from control.principals.registry import Registry
 from ingest.inbox.waiting_rows import Record
 from schemas.job import Job

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from control.door.senders import Headers
+from control.authorization.senders import Headers
 
 MOST_RECORDS = 100_000
 MOST_BYTES = 64 * 1024 * 1024

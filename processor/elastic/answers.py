@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import msgspec
 from elastic_transport import SerializationError
 
-from runtime.retrying import RETRIED_STATUSES
+from runtime.network.retrying import RETRIED_STATUSES
 
 RequestOutcome = Literal["answered", "put_off", "failed"]
 """What becomes of a request: an answer, one that puts items off, or none, which a refusal counts as."""

@@ -16,7 +16,8 @@ from processor.elastic.pacing import Pace
 from processor.elastic.unanswered import Fate, Tries, fate_of
 from processor.errors import CannotGoOnError, FencedError, PutOffError, StoppedError, UnansweredError
 from runtime.clock import SYSTEM_CLOCK, Clock
-from runtime.retrying import RETRIED_STATUSES, Backoff
+from runtime.network.retrying import RETRIED_STATUSES, Backoff
+from runtime.settings import BULK_BYTES
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import span
 
@@ -30,8 +31,6 @@ Gate = Callable[[], None]
 BACKOFF: Final = Backoff(first=0.1, longest=5.0)
 LITTLE_BYTES: Final = 64 * 1024
 """A bulk request of at most these bytes does not wait for larger ones."""
-BATCH_BYTES: Final = 8 * 1024 * 1024
-"""`BulkSink.batch_bytes`, where no setting says otherwise."""
 
 
 class BulkSink:
@@ -45,7 +44,7 @@ class BulkSink:
         clock: Clock = SYSTEM_CLOCK,
         backoff: Backoff = BACKOFF,
         writer: AsyncElasticsearch | None = None,
-        batch_bytes: int = BATCH_BYTES,
+        batch_bytes: int = BULK_BYTES,
     ) -> None:
         """`in_flight`: requests that Elasticsearch is given at once; more of them wait here, made but not sent.
 

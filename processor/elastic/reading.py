@@ -16,7 +16,7 @@ from elasticsearch import AsyncElasticsearch
 from processor.elastic.answers import Answer, answer_of
 from processor.elastic.bulk import BulkSink, Gate
 from processor.errors import CannotGoOnError, PutOffError
-from runtime.retrying import RETRIED_STATUSES
+from runtime.network.retrying import RETRIED_STATUSES
 
 _NO_INDEX: Final = "index_not_found_exception"
 

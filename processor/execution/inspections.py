@@ -27,7 +27,7 @@ from processor.execution.own_rows import fields_of, own_rows, with_found
 from processor.execution.searching import SharedSearches
 from processor.execution.tasks import BackgroundTasks
 from processor.execution.work_factory import WorkFactory
-from processor.lanes.owned_lanes import CONCLUDING, Lanes
+from processor.lanes.owned_lanes import JOB_STEP_PARTITION, Lanes
 from processor.operations.work import Work
 from processor.stream.publisher import RecordPublisher
 from processor.suspicion.judging import learn, looks_of, suspicion_of
@@ -78,7 +78,7 @@ class Inspections:
     def follow(self, job: Job) -> None:
         """Ask for the organisation's own rows once the job has started: its first block comes soon."""
         if awaits_inspection(job) and self.lanes.may_work(job):
-            if CONCLUDING in self.lanes.owned:
+            if JOB_STEP_PARTITION in self.lanes.owned:
                 self._begun(job)
         else:
             self.drop(job.id)
@@ -100,7 +100,7 @@ class Inspections:
         for job_id, begun in list(self.begun.items()):
             if begun.first.done():
                 continue
-            lane = self.lanes.get(job_id, CONCLUDING)
+            lane = self.lanes.get(job_id, JOB_STEP_PARTITION)
             first = next((loaded for loaded in lane.ready if loaded.block == 0), None) if lane is not None else None
             job = self.jobs.get(job_id)
             if first is None or job is None or not awaits_inspection(job) or not self.lanes.may_work(job):
@@ -119,7 +119,7 @@ class Inspections:
     async def _inspect(self, job: Job, first: asyncio.Future[bytes | None]) -> None:
         try:
             with self.failures.failing_only(job):
-                _, work = await self.works.for_conclusion(job)
+                _, work = await self.works.for_job_step(job)
                 if looks_for_earlier(job.id, job.source, job.options, job.created_at):
                     await require_free_id(work)
                 report = RowsInspected(job_id=job.id, epoch=job.epoch)

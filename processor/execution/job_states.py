@@ -8,9 +8,9 @@ from __future__ import annotations
 from control.jobtable import JobTable
 from control.predicates import runnable
 from processor.execution.batches import Batches
-from processor.execution.conclusions import Conclusions
 from processor.execution.failures import JobFailures
 from processor.execution.inspections import Inspections
+from processor.execution.job_steps import JobSteps
 from processor.execution.maintenance import Maintenance
 from processor.execution.tasks import BackgroundTasks
 from processor.lanes.checkpoints import Checkpoints
@@ -31,7 +31,7 @@ class JobStates:
         refill: Refill,
         checkpoints: Checkpoints,
         batches: Batches,
-        conclusions: Conclusions,
+        job_steps: JobSteps,
         maintenance: Maintenance,
         failures: JobFailures,
         inspections: Inspections,
@@ -43,7 +43,7 @@ class JobStates:
         self._refill = refill
         self._checkpoints = checkpoints
         self._batches = batches
-        self._conclusions = conclusions
+        self._job_steps = job_steps
         self._maintenance = maintenance
         self._failures = failures
         self._inspections = inspections
@@ -77,14 +77,14 @@ class JobStates:
         self._batches.traces.pop(job_id, None)
         self._checkpoints.drop(job_id, self._lanes.drop_job(job_id, job.run if job else None))
         if job is None:
-            self._conclusions.drop(job_id)
+            self._job_steps.drop(job_id)
         elif job.options.dry_run and self._swept:
             self._background.start(self._maintenance.dry_run_over())
 
     def _follow(self, job: Job) -> None:
         if job.state in ENDED:
             self._release(job.id, job)
-            self._conclusions.follow(job)
+            self._job_steps.follow(job)
             return
         self._scheduler.set_rate(job)
         self._inspections.follow(job)
@@ -93,7 +93,7 @@ class JobStates:
             if lane.run != job.run or not runnable(job):
                 lane.unload()
         self._checkpoints.job_changed(job)
-        self._conclusions.follow(job)
+        self._job_steps.follow(job)
         lost = self._lanes.loss(job)
         if lost is not None and self._lanes.may_work(job):
             self._failures.fail(job, lost)

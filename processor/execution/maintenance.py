@@ -85,7 +85,7 @@ class Maintenance:
             await self._once(one)
 
     async def _once(self, one: Periodic) -> None:
-        if not self._lanes.concludes:
+        if not self._lanes.does_job_steps:
             return
         try:
             await one.run(self._gate)
@@ -132,7 +132,7 @@ class Duties:
                 continue
             # A FencedError says that the job has moved on meanwhile.
             with contextlib.suppress(FencedError), self.failures.failing_only(job):
-                operation, work = await self.works.for_conclusion(job)
+                operation, work = await self.works.for_job_step(job)
                 await required_file_operation(operation).keep(work)
 
     async def _roll(self, gate: Gate) -> None:

@@ -89,7 +89,7 @@ class WorkerTasks:
         self.failure = WorkerFailure()
         self.batches = BackgroundTasks(self.failure, on_batch_done)
         """Tasks that apply or undo blocks."""
-        self.conclusions = BackgroundTasks(self.failure)
+        self.job_steps = BackgroundTasks(self.failure)
         """Tasks for the steps that are done once for a job."""
         self.of_partitions = BackgroundTasks(self.failure)
         """Tasks that end when the partitions are revoked."""
@@ -99,7 +99,7 @@ class WorkerTasks:
     @property
     def in_flight(self) -> frozenset[asyncio.Task[None]]:
         """The tasks of which a request may be in flight, that the next owner of the partitions has to know of."""
-        return self.batches.running | self.conclusions.running
+        return self.batches.running | self.job_steps.running
 
 
 async def drain(tasks: Collection[asyncio.Task[None]], patience: TaskBody) -> None:

@@ -60,4 +60,4 @@ class Troubles:
         """Whether a request of the lane's job may be under way: for its blocks, its first rows, or its end."""
         job = self._jobs.get(lane.job_id)
         inspected = job is not None and awaits_inspection(job)
-        return bool(lane.flying) or inspected or lane.job_id in self._lanes.concluding
+        return bool(lane.flying) or inspected or lane.job_id in self._lanes.in_job_step

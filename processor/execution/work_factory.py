@@ -49,9 +49,9 @@ class WorkFactory:
         most = self.most_characters(job.organisation)
         return operation, replace(work, making=self.making, most_characters=most)
 
-    async def for_conclusion(self, job: Job) -> tuple[Operation, Work]:
+    async def for_job_step(self, job: Job) -> tuple[Operation, Work]:
         """The job's operation, and the work of what is done once for the job in its epoch. Raises as `for_blocks`."""
-        return await self._work(job, self.gates.of_conclusion(job))
+        return await self._work(job, self.gates.of_job_step(job))
 
     async def _work(self, job: Job, gate: Gate) -> tuple[Operation, Work]:
         operation, dataset = self._parts_of(job)

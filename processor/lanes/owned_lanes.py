@@ -12,7 +12,7 @@ from schemas.job import Job, LaneTotals, Phase, RestedLane, State
 from schemas.messages.blocks import BlockHead
 
 S = State
-CONCLUDING = 0
+JOB_STEP_PARTITION = 0
 """The partition whose owner does what is done once for a job: its file, the count at the end of its rollback."""
 
 
@@ -32,7 +32,7 @@ class Lanes:
     """Job, partition and phase of a lane whose record could not be read -> why the job can't go on."""
     lost_in: dict[tuple[str, int, Phase], int] = field(default_factory=dict)
     """The run of the job in which this worker has found that."""
-    concluding: list[str] = field(default_factory=list)
+    in_job_step: list[str] = field(default_factory=list)
     """Jobs whose file is being made or taken out, by the owner of partition 0."""
 
     def __iter__(self) -> Iterator[Lane]:
@@ -40,9 +40,9 @@ class Lanes:
             yield from lanes.values()
 
     @property
-    def concludes(self) -> bool:
+    def does_job_steps(self) -> bool:
         """Whether this worker does what is done once for a job, and once for all."""
-        return self.open and CONCLUDING in self.owned
+        return self.open and JOB_STEP_PARTITION in self.owned
 
     def get(self, job_id: str, partition: int) -> Lane | None:
         """The job's lane on a partition, if it has met a block there."""
@@ -131,7 +131,7 @@ class Lanes:
         for partition in self.owned - self.unquiesced:
             if partition >= job.partitions or partition in reported or partition in job.lanes_rested:
                 continue
-            if partition == CONCLUDING and job.id in self.concluding:
+            if partition == JOB_STEP_PARTITION and job.id in self.in_job_step:
                 continue
             lane = self.get(job.id, partition)
             if lane is None or lane.run != job.run:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final
 
 from control.agent import ControlAgent
-from control.door.senders import Headers
+from control.authorization.senders import Headers
 from control.errors import UnwrittenError
 from processor.stream.acknowledgement import Acknowledgeable
 from runtime.telemetry.tracing import parent_in, span

@@ -12,8 +12,8 @@ from typing import Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from control.door.door import REPORT_HEADER
-from control.door.senders import Headers
+from control.authorization.authorizer import REPORT_HEADER
+from control.authorization.senders import Headers
 from processor.stream.acknowledgement import Acknowledgeable
 from processor.stream.disconnecting import disconnect
 from processor.stream.lease import Lease

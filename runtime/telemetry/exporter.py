@@ -11,9 +11,9 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import MetricsHandler
 
+from runtime.network.urls import is_ipv6
 from runtime.process import CannotStartError
 from runtime.settings import Settings
-from runtime.urls import is_ipv6
 
 _SECONDS: Final = 10.0
 """The exporter cuts a client off that sends nothing for this long."""

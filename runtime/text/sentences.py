@@ -17,8 +17,8 @@ from typing import Any, Final, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from runtime.network.urls import without_password
 from runtime.text.terminal import give_up_stdout, say, visible
-from runtime.urls import without_password
 
 FAILED: Final = 1
 USAGE: Final = 2

@@ -25,6 +25,7 @@ class LaneProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """What the lane has counted since the record before this one: for rates, and never for totals. If a worker dies,
     the rows that it had counted and not reported are in no record's `added`."""
     parked_blocks: RowCount = 0
+    """Blocks that the partition has met and not applied yet, in memory or not."""
     worker: str = ""
     """The process that owns the lane: another one has another name."""
     rows_total: RowCount | None = None

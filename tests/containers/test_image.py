@@ -16,12 +16,12 @@ import pytest
 from devstack.ephemeral import Servers
 from devstack.ports import free_port
 from runtime.settings import Settings
-from tests.cluster import Cluster, forget
 from tests.conftest import People
 from tests.containers.podman import IMAGE_USER, STOP_SECONDS, Container, missing, podman
-from tests.kibana_stub import kibana_stub
-from tests.servers import own_servers
-from tests.waiting import PATIENCE, wait_until
+from tests.support.processes.cluster import Cluster, forget
+from tests.support.processes.servers import own_servers
+from tests.support.stubs.kibana import kibana_stub
+from tests.support.waiting import PATIENCE, wait_until
 from verify.compare import compare
 
 IMAGE = os.environ.get("SLUICE_TEST_IMAGE", "")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 FLAGS = [
     "--no-sandbox",

@@ -1,6 +1,7 @@
 """The command line: a process for each command, its output and its exit code.
 
-`up` and `down` run as users have them; the others are forks of a process that has imported them (`tests/forking.py`).
+`up` and `down` run as users have them; the others are forks of a process that has imported them
+(`tests/support/processes/forking.py`).
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import Any, Final
 import httpx2
 
 from runtime.settings import Settings
-from tests.cluster import environment
-from tests.forking import Forked
-from tests.places import ROOT
-from tests.waiting import PATIENCE, wait_until
+from tests.support.places import ROOT
+from tests.support.processes.cluster import environment
+from tests.support.processes.forking import Forked
+from tests.support.waiting import PATIENCE, wait_until
 
 STARTING: Final = ("up", "down", "demo")
 """Commands that start processes which outlive them, or end such ones."""

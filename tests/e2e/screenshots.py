@@ -18,13 +18,13 @@ from playwright.sync_api import Browser, Page, expect
 from devstack.ephemeral import Servers
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
-from tests.cluster import Cluster
 from tests.conftest import own_settings
 from tests.e2e.browser import fill_upload, launched, opened, state
 from tests.faults.bad_rows import spoil
-from tests.places import ROOT
-from tests.servers import named_servers, own_servers
-from tests.webhook_receiver import receiver
+from tests.support.places import ROOT
+from tests.support.processes.cluster import Cluster
+from tests.support.processes.servers import named_servers, own_servers
+from tests.support.stubs.webhook_receiver import receiver
 
 PICTURES: Final = ROOT / "docs" / "pictures"
 WIDE: Final = {"viewport": {"width": 1280, "height": 900}}

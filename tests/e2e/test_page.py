@@ -16,13 +16,13 @@ from devstack.ports import free_port
 from sample_csv.accidents import swap_columns
 from sample_csv.datasets import Dataset as Sample
 from sample_csv.rows import generate_bytes
-from tests.cluster import Cluster, Process
 from tests.conftest import People
 from tests.e2e.browser import fill_upload, launched, opened, state
 from tests.e2e.commandline import CommandLine
 from tests.faults.bad_rows import spoil
 from tests.faults.evidence import assert_loaded, count
 from tests.faults.modes_evidence import documents, send, teams, write
+from tests.support.processes.cluster import Cluster, Process
 
 ROWS = 10_000
 PHONE = {"width": 375, "height": 740}

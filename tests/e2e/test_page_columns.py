@@ -13,11 +13,11 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from sample_csv.accidents import swap_columns
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
-from tests.cluster import Cluster
 from tests.e2e.browser import fill_upload, launched, opened, state
 from tests.faults.evidence import documents
 from tests.faults.legacy_files import assert_stored, legacy, with_notes
-from tests.waiting import wait_until
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

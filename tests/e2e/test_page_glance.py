@@ -15,13 +15,13 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from standardwebhooks import Webhook as Verifier
 
 from devstack.ports import free_port
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.e2e.browser import fill_upload, launched, opened, state
 from tests.faults.bad_rows import spoil
 from tests.faults.evidence import assert_loaded
-from tests.waiting import PATIENCE
-from tests.webhook_receiver import Receiver, receiver
+from tests.support.processes.cluster import Cluster
+from tests.support.stubs.webhook_receiver import Receiver, receiver
+from tests.support.waiting import PATIENCE
 
 ROWS = 3000
 TRIES = 10

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster, environment
 from tests.conftest import People
-from tests.places import ROOT
-from tests.waiting import PATIENCE
+from tests.support.places import ROOT
+from tests.support.processes.cluster import Cluster, environment
+from tests.support.waiting import PATIENCE
 from verify.compare import compare
 
 TYPESCRIPT = ROOT / "tests" / "typescript"

@@ -15,7 +15,7 @@ from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from schemas.indices import data_index
 from tests.e2e.commandline import CommandLine
-from tests.waiting import PATIENCE, elasticsearch, wait_until
+from tests.support.waiting import PATIENCE, elasticsearch, wait_until
 from verify.compare import compare
 
 TEAMS = 4_000

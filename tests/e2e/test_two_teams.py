@@ -20,11 +20,11 @@ from playwright.sync_api import Browser, expect
 
 from devstack.ports import free_port
 from schemas.exports import result_path
-from tests.cluster import Cluster, Process
 from tests.conftest import People
 from tests.e2e.browser import launched, opened
 from tests.e2e.commandline import CommandLine
-from tests.waiting import PATIENCE, wait_until
+from tests.support.processes.cluster import Cluster, Process
+from tests.support.waiting import PATIENCE, wait_until
 
 ROWS = 2_000
 CELL = "sentinel-of-a-cell"

@@ -6,8 +6,8 @@ import csv
 import io
 
 from schemas.indices import index_name
-from tests.cluster import Cluster
-from tests.waiting import elasticsearch
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import elasticsearch
 
 
 def spoil(good: bytes, rows: list[int]) -> bytes:

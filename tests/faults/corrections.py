@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx2
 
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.bad_rows import spoil
 from tests.faults.evidence import documents
+from tests.support.processes.cluster import Cluster
 
 ROWS = 3000
 

@@ -20,8 +20,8 @@ from schemas.messages.events import CommandRejected, History
 from schemas.messages.formats import FORMAT_HEADER
 from schemas.messages.progress import RowError
 from schemas.topics import TopicName, topic_name
-from tests.cluster import Cluster
-from tests.waiting import PATIENCE, elasticsearch
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import PATIENCE, elasticsearch
 from verify.compare import compare
 from verify.topic_records import messages, records
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from sample_csv.datasets import Dataset, Style
 from sample_csv.rows import generate_bytes
-from tests.cluster import Cluster
 from tests.faults.corrections import as_csv
+from tests.support.processes.cluster import Cluster
 from verify.compare import compare
 
 

@@ -18,9 +18,9 @@ from runtime.settings import Settings
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from schemas.indices import data_index
-from tests.cluster import Cluster
-from tests.proxy import Proxy
-from tests.waiting import PATIENCE, elasticsearch
+from tests.support.processes.cluster import Cluster
+from tests.support.stubs.proxy import Proxy
+from tests.support.waiting import PATIENCE, elasticsearch
 
 Moment = Literal["image", "write", "restore", "record"]
 """After which request of a job the worker dies: a before-image is kept, a document is written or given back, what

@@ -24,12 +24,12 @@ from processor.rebuild import rebuild
 from runtime.clients import async_elasticsearch
 from runtime.provision import provision_indices
 from schemas.indices import REPORT_MAPPINGS, index_name
-from tests.cluster import Cluster, Shared
 from tests.conftest import People
 from tests.faults.bad_rows import spoil
 from tests.faults.corrections import corrected, errors_csv, retry
-from tests.lens import Lens, Row
-from tests.waiting import elasticsearch, wait_until
+from tests.support.processes.cluster import Cluster, Shared
+from tests.support.stubs.lens import Lens, Row
+from tests.support.waiting import elasticsearch, wait_until
 
 Json = dict[str, Any]
 ROWS = 1200

@@ -28,11 +28,11 @@ from schemas.exports import span_query
 from schemas.indices import data_index, data_mapping, index_settings
 from schemas.messages.blocks import Span
 from schemas.names import DEEPEST, MAPPING_FIELDS, OWN_FIELDS
-from tests.cluster import forget
 from tests.conftest import MakeSettings
-from tests.descriptors import DESCRIPTORS
-from tests.values import CELLS, COLUMNS
-from tests.waiting import PATIENCE, elasticsearch
+from tests.support.processes.cluster import forget
+from tests.support.strategies.descriptors import DESCRIPTORS
+from tests.support.strategies.values import CELLS, COLUMNS
+from tests.support.waiting import PATIENCE, elasticsearch
 
 
 @pytest.fixture

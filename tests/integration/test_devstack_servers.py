@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from devstack import processes, state
 from devstack.ephemeral import Servers
 from devstack.errors import StackError
 from devstack.layout import Layout
 from devstack.lifecycle import shutdown, startup, status
 from devstack.ports import free_port
-from devstack.state import Record
+from devstack.supervision import processes, state
+from devstack.supervision.state import Record
 from runtime.settings import Settings
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 READY_AT_ONCE = """
     import os, pathlib, time

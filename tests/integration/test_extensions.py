@@ -17,9 +17,9 @@ from processor.elastic.documents import bulk_item
 from runtime.clients import async_elasticsearch
 from runtime.provision import provision_indices
 from runtime.settings import Settings
-from tests.cluster import forget
 from tests.conftest import own_settings
-from tests.own_operations import OPERATIONS, TEAMS, stored_team
+from tests.support.in_memory.own_operations import OPERATIONS, TEAMS, stored_team
+from tests.support.processes.cluster import forget
 
 
 @pytest.fixture(scope="module")

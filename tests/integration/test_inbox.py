@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import random
 
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_still, count, dead_rows
-from tests.upstream import Sender, end, refused, rows_of, topic_job
+from tests.support.processes.cluster import Cluster
+from tests.support.processes.upstream import Sender, end, refused, rows_of, topic_job
 from verify.compare import compare
 
 ROWS = 2_000

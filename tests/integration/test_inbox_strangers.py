@@ -9,11 +9,11 @@ from pathlib import Path
 from schemas.job import Source
 from schemas.messages.codec import encode
 from schemas.messages.commands import CreateJob
-from tests.cluster import Cluster
 from tests.conftest import DATASETS, MakeCluster, People
 from tests.faults.evidence import assert_each_row_once, dead_rows
-from tests.upstream import Sender, commanded, end, refused, rows_of, topic_job, unknown_rows
-from tests.waiting import PATIENCE
+from tests.support.processes.cluster import Cluster
+from tests.support.processes.upstream import Sender, commanded, end, refused, rows_of, topic_job, unknown_rows
+from tests.support.waiting import PATIENCE
 from verify.compare import compare
 
 ROWS = 400

@@ -32,7 +32,7 @@ from schemas.messages.commands import Command, InputAdvanced, InputEnded, InputF
 from schemas.messages.plans import Plan, ReadFile, UndoRows
 from schemas.topics import topic_name
 from tests.conftest import MakeSettings
-from tests.waiting import PATIENCE, wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 COLUMNS = ["name", "email", "phone", "country", "favorite_color", "created_at"]
 PARTITIONS = 8

@@ -12,9 +12,9 @@ import pytest
 
 from devstack.ports import free_port
 from kibana.catalog import text
-from tests.kibana_stub import Kibana, kibana_stub
-from tests.places import ROOT
-from tests.waiting import PATIENCE
+from tests.support.places import ROOT
+from tests.support.stubs.kibana import Kibana, kibana_stub
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from runtime.provision import migrate, provision
 from runtime.settings import Settings
 from schemas.indices import data_index
 from schemas.topics import topic_name, topics
-from tests.cluster import forget
 from tests.conftest import MakeSettings
-from tests.waiting import PATIENCE, elasticsearch
+from tests.support.processes.cluster import forget
+from tests.support.waiting import PATIENCE, elasticsearch
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from runtime.topics.assigned import AssignedConsumer
 from runtime.topics.following import TopicFollowing
 from runtime.topics.reading import TopicReading
 from schemas.topics import topic_name
-from tests.cluster import forget
 from tests.conftest import MakeSettings
-from tests.waiting import PATIENCE, wait_until
+from tests.support.processes.cluster import forget
+from tests.support.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from sample_csv.accidents import swap_columns
 from schemas.indices import REPORT_MAPPINGS, data_index, index_name
 from schemas.job import Job, State
 from schemas.topics import DAY_MS
-from tests.cluster import Cluster
 from tests.conftest import People
-from tests.waiting import elasticsearch, wait_until
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import elasticsearch, wait_until
 from verify.compare import compare
 
 

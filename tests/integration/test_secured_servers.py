@@ -51,13 +51,13 @@ from runtime.settings import Settings
 from schemas.policies.rights import READS, WRITES, User, rights_of
 from schemas.topics import TopicName, topic_name
 from signing import sign
-from tests.cluster import Cluster, Process, forget
 from tests.conftest import People
 from tests.e2e.commandline import CommandLine
 from tests.faults.evidence import rejections
-from tests.places import ROOT
-from tests.upstream import Sender, end, rows_of, topic_job
-from tests.waiting import PATIENCE, elasticsearch
+from tests.support.places import ROOT
+from tests.support.processes.cluster import Cluster, Process, forget
+from tests.support.processes.upstream import Sender, end, rows_of, topic_job
+from tests.support.waiting import PATIENCE, elasticsearch
 from verify.compare import compare
 from verify.topic_records import records
 

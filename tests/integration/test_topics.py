@@ -29,9 +29,9 @@ from runtime.clients import librdkafka_config
 from runtime.provision import provision_topics
 from runtime.settings import Settings
 from schemas.topics import BROKERS_TIME, DAY_MS, topics
-from tests.cluster import forget
 from tests.conftest import MakeSettings
-from tests.waiting import PATIENCE, wait_until
+from tests.support.processes.cluster import forget
+from tests.support.waiting import PATIENCE, wait_until
 
 LONG_AGO, FAR_AHEAD = 1, 4_102_444_800_000
 

@@ -12,11 +12,11 @@ import pytest
 
 from devstack.ephemeral import Servers
 from runtime.provision import provision
-from tests.cluster import STOP_SECONDS, Cluster, Code, Process, Role, environment
 from tests.conftest import People, own_settings
 from tests.faults.evidence import assert_loaded, count
+from tests.support.processes.cluster import STOP_SECONDS, Cluster, Code, Process, Role, environment
+from tests.support.processes.upstream import Sender, end, rows_of, topic_job
 from tests.upgrade import older_code
-from tests.upstream import Sender, end, rows_of, topic_job
 from verify.compare import compare
 
 ROWS = 5000

@@ -28,7 +28,7 @@ from processor.operations.modes.images import (
 )
 from processor.operations.modes.receipts import created_by, without
 from processor.operations.work import Work
-from runtime.retrying import Backoff
+from runtime.network.retrying import Backoff
 from schemas.job import Job
 from schemas.messages.blocks import RowBlock
 from schemas.messages.formats import IMAGE_GROUPS

@@ -154,7 +154,7 @@ class Keeper:
     async def _by_itself(self, plans: Sequence[Plan], reports: Sequence[bytes], now: Round, seen: bool) -> list[Plan]:
         """As `keep`, each image in a document of its own."""
         replaced = [self._replaced.pop(plan.at) for plan in plans if plan.at in self._replaced]
-        await LaterImages(self._work, self._documents).hand_down(replaced)
+        await LaterImages(self._work, self._documents).reassign(replaced)
         items: list[bytes] = list(reports)
         async with self._work.making:
             items += [self._item(plan) for plan in plans]
@@ -189,7 +189,7 @@ class Keeper:
                 replaced.append(plan)
         # Where a later job has written over what an earlier try of the row wrote, it takes over what was there before.
         stale = [plan.held[0] for plan in replaced if plan.held is not None and isinstance(plan.held[0], Image)]
-        await LaterImages(self._work, self._documents).hand_down(stale)
+        await LaterImages(self._work, self._documents).reassign(stale)
         items = [self._item(plan) for plan in replaced]
         for plan, answer in zip(replaced, await self._documents.send(self._work, items), strict=True):
             if answer.ok:

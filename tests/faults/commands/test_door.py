@@ -15,11 +15,11 @@ from runtime.clients import librdkafka_config
 from runtime.provision import provision
 from schemas.topics import TopicName, topic_name
 from signing import sign
-from tests.cluster import Cluster, Json
 from tests.conftest import People, own_settings
 from tests.faults.evidence import rejections
-from tests.upstream import commanded, refused, rows_of
-from tests.waiting import PATIENCE
+from tests.support.processes.cluster import Cluster, Json
+from tests.support.processes.upstream import commanded, refused, rows_of
+from tests.support.waiting import PATIENCE
 from verify.compare import compare
 
 ROWS = 60

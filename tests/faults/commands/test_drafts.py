@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.e2e.commandline import CommandLine
 from tests.faults.evidence import assert_loaded
+from tests.support.processes.cluster import Cluster
 
 ROWS = int(os.environ.get("DRAFT_ROWS", "20000"))
 

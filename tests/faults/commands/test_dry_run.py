@@ -6,10 +6,10 @@ import csv
 import shutil
 from pathlib import Path
 
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.bad_rows import spoil
 from tests.faults.evidence import assert_loaded, count, documents
+from tests.support.processes.cluster import Cluster
 
 ROWS = 3000
 

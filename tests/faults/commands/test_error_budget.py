@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from sample_csv.accidents import swap_columns
-from tests.cluster import Cluster, Json
 from tests.conftest import People
 from tests.faults.bad_rows import error_rows, spoil
 from tests.faults.evidence import assert_loaded, assert_still, count
+from tests.support.processes.cluster import Cluster, Json
 
 ROWS = 5000
 PROBE = 1000

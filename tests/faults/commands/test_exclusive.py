@@ -5,9 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, count
+from tests.support.processes.cluster import Cluster
 
 ROWS = 3000
 

@@ -7,9 +7,9 @@ from confluent_kafka import Producer
 from runtime.clients import librdkafka_config
 from schemas.indices import data_index
 from schemas.topics import topic_name
-from tests.cluster import Cluster
 from tests.conftest import People
-from tests.waiting import elasticsearch, wait_until
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import elasticsearch, wait_until
 from verify.compare import compare
 
 

@@ -9,10 +9,10 @@ from schemas.job import LaneTotals, RestedLane
 from schemas.messages.codec import encode
 from schemas.messages.commands import Command, LanesDone, LanesRested, PauseJob, ResumeJob, RollbackJob, SetRate
 from schemas.topics import TopicName, topic_name
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, assert_still, count, rejections
-from tests.waiting import PATIENCE
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import PATIENCE
 
 ROWS = 4000
 

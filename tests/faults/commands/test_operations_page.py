@@ -14,10 +14,10 @@ import pytest
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from schemas.indices import data_index, index_name
-from tests.cluster import Cluster
 from tests.conftest import MakeCluster
-from tests.own_operations import page_code
-from tests.waiting import elasticsearch
+from tests.support.in_memory.own_operations import page_code
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import elasticsearch
 
 MOST_LINES = 60
 TEAMS = 400

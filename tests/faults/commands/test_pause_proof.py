@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from devstack.ephemeral import Servers
-from tests.cluster import Cluster
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, assert_still, count, documents, published
-from tests.proxy import Ending, Proxy
+from tests.support.processes.cluster import Cluster
+from tests.support.stubs.proxy import Ending, Proxy
 
 ROWS = 5000
 LATE_SECONDS = 8

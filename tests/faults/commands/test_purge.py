@@ -17,9 +17,9 @@ from devstack.ports import free_port
 from runtime.clients import librdkafka_config
 from runtime.settings import Settings
 from schemas.topics import topic_name
-from tests.cluster import Cluster
 from tests.conftest import MakeCluster
-from tests.waiting import PATIENCE, elasticsearch, wait_until
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import PATIENCE, elasticsearch, wait_until
 from verify.topic_records import messages
 
 HEADER = "name,email,phone,country,favorite_color,created_at"

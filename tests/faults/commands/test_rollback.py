@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_still, count
+from tests.support.processes.cluster import Cluster
 
 ROWS = 40_000
 ATTEMPTS = 5

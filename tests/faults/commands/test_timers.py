@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, assert_still, count
+from tests.support.processes.cluster import Cluster
 
 ROWS = 6000
 _AHEAD_SECONDS, _COMMANDS = 4.0, 30

@@ -16,10 +16,10 @@ from schemas.job import Job, State
 from schemas.messages.codec import encode
 from schemas.messages.events import JobEvent
 from schemas.topics import topic_name
-from tests.cluster import Cluster, Process
 from tests.conftest import People
-from tests.waiting import PATIENCE
-from tests.webhook_receiver import Received, Receiver, receiver
+from tests.support.processes.cluster import Cluster, Process
+from tests.support.stubs.webhook_receiver import Received, Receiver, receiver
+from tests.support.waiting import PATIENCE
 
 STARTED_TYPES = ["sluice.job.created", "sluice.job.started", "sluice.job.completed"]
 

@@ -12,9 +12,9 @@ from sample_csv.accidents import shift_down, swap_columns
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
 from schemas.indices import data_index
-from tests.cluster import Cluster
 from tests.faults.evidence import assert_loaded, assert_still, count
-from tests.waiting import elasticsearch
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import elasticsearch
 
 ROWS = 1200
 OWN_SEED, SEED = 11, 12

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from sample_csv.accidents import swap_columns
 from sample_csv.ready import FILES
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.bad_rows import error_rows, spoil
 from tests.faults.evidence import assert_loaded, count, dead_headers, dead_rows, documents, records
+from tests.support.processes.cluster import Cluster
 
 ROWS, MANY = 2000, 6000
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from schemas.indices import data_index
-from tests.cluster import Cluster, Shared
 from tests.conftest import People
-from tests.waiting import elasticsearch
+from tests.support.processes.cluster import Cluster, Shared
+from tests.support.waiting import elasticsearch
 from verify.compare import compare
 
 ROWS = 4000

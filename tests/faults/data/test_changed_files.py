@@ -14,12 +14,12 @@ import pytest
 from schemas.job import Source
 from schemas.messages.codec import encode
 from schemas.messages.commands import CreateJob
-from tests.cluster import Cluster, Json, environment
 from tests.conftest import MakeCluster, People
 from tests.faults import corrections
 from tests.faults.evidence import assert_loaded, count
-from tests.places import ROOT
-from tests.upstream import commanded
+from tests.support.places import ROOT
+from tests.support.processes.cluster import Cluster, Json, environment
+from tests.support.processes.upstream import commanded
 
 ROWS, MANY = 1000, 6000
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import Cluster
 from tests.faults.corrections import as_csv, counts, errors_csv, retry
 from tests.faults.evidence import documents
 from tests.faults.legacy_files import assert_stored, legacy, with_notes
+from tests.support.processes.cluster import Cluster
 
 FIELDS = {"Name": "name", "Email": "email", "Favorite Color": "favorite_color", "Phone number": "phone",
           "Country": "country"}  # fmt: skip

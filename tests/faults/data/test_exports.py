@@ -16,10 +16,10 @@ from schemas.job import Job
 from schemas.messages.blocks import Block, SliceBlock
 from schemas.messages.codec import decode
 from schemas.messages.commands import Command, InputAdvanced
-from tests.cluster import Cluster, Shared
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import records
-from tests.waiting import elasticsearch
+from tests.support.processes.cluster import Cluster, Shared
+from tests.support.waiting import elasticsearch
 from verify.compare import compare, compare_export
 
 ROWS = 5000

@@ -11,8 +11,8 @@ from typing import Any
 
 from processor.operations.dry_run_keys import claims_index
 from schemas.indices import data_index
-from tests.cluster import Cluster
-from tests.waiting import elasticsearch
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import elasticsearch
 from verify.compare import compare
 
 ROWS = 6000

@@ -15,12 +15,12 @@ from schemas.jsonschema import MESSAGES
 from schemas.messages.commands import PauseJob
 from schemas.messages.lanes import lane_key, owner_key
 from schemas.topics import TopicName, topic_name, topics
-from tests import fuzzing
-from tests.cluster import Cluster
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded
-from tests.upstream import Sender, end, rows_of, topic_job
-from tests.waiting import PATIENCE
+from tests.support.processes.cluster import Cluster
+from tests.support.processes.upstream import Sender, end, rows_of, topic_job
+from tests.support.strategies import fuzzing
+from tests.support.waiting import PATIENCE
 from verify.topic_records import messages as records_of
 
 ROWS = 300

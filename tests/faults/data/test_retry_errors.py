@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.bad_rows import error_rows
 from tests.faults.corrections import (
@@ -18,6 +17,7 @@ from tests.faults.corrections import (
     retry,
 )
 from tests.faults.evidence import assert_still, count, documents
+from tests.support.processes.cluster import Cluster
 
 
 def begin_slowly(cluster: Cluster, job_id: str, content: bytes) -> None:

@@ -15,12 +15,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from runtime.telemetry.log_events import EVENTS
 from runtime.version import VERSION
 from schemas.messages.formats import FORMAT, format_of
-from tests.cluster import Cluster, Process
 from tests.conftest import MakeCluster, People
 from tests.faults.collector import Collected, collector
 from tests.faults.evidence import assert_loaded
 from tests.faults.read_only import SITECUSTOMIZE
-from tests.waiting import PATIENCE, wait_until
+from tests.support.processes.cluster import Cluster, Process
+from tests.support.waiting import PATIENCE, wait_until
 from verify.topic_records import messages
 
 ROWS = 4000

@@ -16,7 +16,6 @@ import pytest
 
 from processor.operations.keyed import key_id
 from processor.operations.modes.images import images_index
-from tests.cluster import Cluster
 from tests.conftest import MakeCluster
 from tests.faults.modes_evidence import (
     Documents,
@@ -31,8 +30,9 @@ from tests.faults.modes_evidence import (
     teams,
     write,
 )
-from tests.upstream import Sender, end
-from tests.waiting import PATIENCE, elasticsearch
+from tests.support.processes.cluster import Cluster
+from tests.support.processes.upstream import Sender, end
+from tests.support.waiting import PATIENCE, elasticsearch
 
 ROWS = int(os.environ.get("SLUICE_TEST_ROWS", "1200"))
 MANY = ROWS > 10_000

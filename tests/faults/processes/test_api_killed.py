@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 
-from tests.cluster import Cluster, environment
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, published
-from tests.places import ROOT
-from tests.waiting import PATIENCE
+from tests.support.places import ROOT
+from tests.support.processes.cluster import Cluster, environment
+from tests.support.waiting import PATIENCE
 
 ROWS = 6000
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded
+from tests.support.processes.cluster import Cluster
 
 ROWS = 20_000
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cluster import Cluster, Process
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, assert_still, count
+from tests.support.processes.cluster import Cluster, Process
 
 ROWS = 6000
 

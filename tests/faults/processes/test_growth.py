@@ -9,11 +9,11 @@ from runtime.migration.indices import roll_over
 from runtime.provision import migrate, provision
 from schemas.generations import LEAD_MS
 from schemas.indices import data_index
-from tests.cluster import Cluster
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, assert_still, count, rows_on_topic
-from tests.upstream import Sender, end, rows_of, topic_job
-from tests.waiting import elasticsearch
+from tests.support.processes.cluster import Cluster
+from tests.support.processes.upstream import Sender, end, rows_of, topic_job
+from tests.support.waiting import elasticsearch
 from verify.compare import compare, compare_export
 
 ROWS = 3000

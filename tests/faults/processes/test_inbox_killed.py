@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from tests.cluster import environment
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_each_row_once
-from tests.places import ROOT
-from tests.upstream import Sender, end, rows_of, topic_job, unknown_rows
-from tests.waiting import PATIENCE
+from tests.support.places import ROOT
+from tests.support.processes.cluster import environment
+from tests.support.processes.upstream import Sender, end, rows_of, topic_job, unknown_rows
+from tests.support.waiting import PATIENCE
 from verify.compare import compare
 
 ROWS = 3500

@@ -14,10 +14,10 @@ import pytest
 
 from sample_csv.datasets import Dataset
 from sample_csv.rows import generate_bytes
-from tests.cluster import Cluster
 from tests.faults.legacy_files import legacy
-from tests.places import ROOT
-from tests.waiting import PATIENCE
+from tests.support.places import ROOT
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="runs the document's commands with curl")
 BLOCKS = re.findall(r"^```sh\n(.*?)# -> (\d+)(?: (\w+))?\n```$", (ROOT / "docs/migrating.md").read_text(), re.M | re.S)

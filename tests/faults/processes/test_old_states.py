@@ -10,10 +10,10 @@ from runtime.clients import librdkafka_config
 from schemas.job import Job, State
 from schemas.messages.codec import encode
 from schemas.topics import topic_name
-from tests.cluster import Cluster
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, assert_still, count
-from tests.waiting import PATIENCE
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import PATIENCE
 
 ROWS = 5000
 STATES = 10_000

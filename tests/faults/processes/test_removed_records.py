@@ -9,11 +9,11 @@ from runtime.clients import librdkafka_config
 from schemas.messages.codec import encode
 from schemas.messages.commands import SetRate
 from schemas.topics import TopicName, topic_name
-from tests.cluster import Cluster
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, published
-from tests.upstream import commanded
-from tests.waiting import PATIENCE
+from tests.support.processes.cluster import Cluster
+from tests.support.processes.upstream import commanded
+from tests.support.waiting import PATIENCE
 
 ROWS = 1000
 

@@ -16,10 +16,10 @@ from processor.rebuild import rebuild
 from runtime.provision import provision
 from runtime.settings import Settings
 from schemas.indices import data_index
-from tests.cluster import Cluster
 from tests.conftest import People, own_settings
 from tests.faults.evidence import count, documents
-from tests.waiting import elasticsearch
+from tests.support.processes.cluster import Cluster
+from tests.support.waiting import elasticsearch
 from verify.compare import compare
 
 ROWS = 2000

@@ -13,8 +13,8 @@ from devstack.ephemeral import Servers
 from runtime.clients import librdkafka_config
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded, assert_still, count
-from tests.servers import own_servers
-from tests.waiting import PATIENCE, elasticsearch
+from tests.support.processes.servers import own_servers
+from tests.support.waiting import PATIENCE, elasticsearch
 
 ROWS = 6000
 

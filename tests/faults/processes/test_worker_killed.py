@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded
+from tests.support.processes.cluster import Cluster
 
 ROWS = 6000
 

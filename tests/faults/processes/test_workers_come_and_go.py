@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.cluster import Cluster
 from tests.conftest import People
 from tests.faults.evidence import assert_loaded, published
+from tests.support.processes.cluster import Cluster
 
 ROWS = 6000
 

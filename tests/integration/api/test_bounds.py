@@ -1,4 +1,4 @@
-"""No request of `tests/hostile.py` holds up the API's event loop, grows its memory, or is answered with 500."""
+"""No request of `tests/support/api/hostile.py` holds up the API's event loop, grows its memory, or gets a 500."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from schemas.messages.codec import encode
 from schemas.messages.events import CommandRejected
 from schemas.messages.lanes import LaneRecord, lane_key
 from schemas.topics import topic_name
-from tests.cluster import environment, forget
 from tests.conftest import own_settings
-from tests.hostile import KEY, KINDS, Kind, send
-from tests.places import ROOT
-from tests.waiting import PATIENCE, elasticsearch, wait_until
+from tests.support.api.hostile import KEY, KINDS, Kind, send
+from tests.support.places import ROOT
+from tests.support.processes.cluster import environment, forget
+from tests.support.waiting import PATIENCE, elasticsearch, wait_until
 
 JOBS = 20_000
 REJECTIONS = 3000
@@ -58,7 +58,7 @@ class Api:
         self.log = settings.home / "api.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.watched_api"],
+                [sys.executable, "-m", "tests.support.processes.watched_api"],
                 cwd=ROOT,
                 env=environment(settings, SLUICE_API_KEY=KEY),
                 stdin=subprocess.PIPE,

@@ -13,8 +13,8 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
-from tests.api_world import RowErrors
+from tests.support.api.stub import PEOPLE, ROW, StubLog, make_job, stub
+from tests.support.api.world import RowErrors
 
 LARGE = PEOPLE + ROW * 20_000
 Served = tuple[TestClient, StubLog, Path]

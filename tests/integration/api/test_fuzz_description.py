@@ -33,9 +33,9 @@ from devstack.ports import free_port
 from runtime.settings import Settings
 from schemas.messages.commands import WorkFailed
 from schemas.policies.principals import Role
-from tests.api_stub import PEOPLE, ROW, StubLog, complete, rest, stub
-from tests.api_world import RowErrors
-from tests.waiting import PATIENCE, wait_until
+from tests.support.api.stub import PEOPLE, ROW, StubLog, complete, rest, stub
+from tests.support.api.world import RowErrors
+from tests.support.waiting import PATIENCE, wait_until
 
 CHECKS = (
     not_a_server_error,

@@ -15,7 +15,7 @@ from elasticsearch import Elasticsearch
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.readmodel.job_follower import job_follower
+from api.readmodel.following.job_follower import job_follower
 from api.readmodel.seen import EventSeen, JobSeen, Seen
 from control.creation.admission import holder
 from control.machine.context import Context
@@ -31,9 +31,9 @@ from schemas.messages.commands import Command
 from schemas.messages.lanes import LaneRecord, lane_key
 from schemas.messages.progress import RowError
 from schemas.topics import DAY_MS, topic_name
-from tests.api_stub import CATALOG, make_job
 from tests.conftest import MakeSettings
-from tests.waiting import PATIENCE, elasticsearch, wait_until
+from tests.support.api.stub import CATALOG, make_job
+from tests.support.waiting import PATIENCE, elasticsearch, wait_until
 
 
 class Agent:

@@ -19,10 +19,10 @@ from joserfc.jwk import RSAKey
 from starlette.testclient import TestClient
 
 from devstack.ports import free_port
-from tests.api_pages import OWN
-from tests.api_stub import stub
-from tests.places import TESTS
-from tests.waiting import PATIENCE, wait_until
+from tests.support.api.pages import OWN
+from tests.support.api.stub import stub
+from tests.support.places import TESTS
+from tests.support.waiting import PATIENCE, wait_until
 
 FOLDER = TESTS / "openid"
 

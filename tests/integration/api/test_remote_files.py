@@ -16,9 +16,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 from starlette.testclient import TestClient
 
-from tests.api_stub import PEOPLE, ROW, StubLog, stub
-from tests.waiting import PATIENCE
-from tests.web_source import WebSource, web_source
+from tests.support.api.stub import PEOPLE, ROW, StubLog, stub
+from tests.support.stubs.web_source import WebSource, web_source
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate by openssl")
 FILE = PEOPLE + ROW * 3

@@ -25,9 +25,9 @@ from api.web.connections import BoundedConfig, BoundedServer
 from devstack.layout import Layout
 from devstack.ports import free_port
 from runtime.settings import Settings
-from tests.api_stub import stub
-from tests.places import ROOT
-from tests.waiting import PATIENCE, wait_until
+from tests.support.api.stub import stub
+from tests.support.places import ROOT
+from tests.support.waiting import PATIENCE, wait_until
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

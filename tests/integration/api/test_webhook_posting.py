@@ -27,10 +27,10 @@ from runtime.clock import now_ms
 from runtime.settings import Settings
 from schemas.job import Job, State
 from schemas.messages.events import JobEvent
-from tests.places import ROOT
-from tests.waiting import PATIENCE, wait_until
-from tests.web_source import web_source
-from tests.webhook_receiver import Receiver, receiver
+from tests.support.places import ROOT
+from tests.support.stubs.web_source import web_source
+from tests.support.stubs.webhook_receiver import Receiver, receiver
+from tests.support.waiting import PATIENCE, wait_until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

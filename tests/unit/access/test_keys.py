@@ -31,9 +31,9 @@ from schemas.messages.webhooks import Webhook
 from schemas.policies.principals import ApiKey, KeyUse, Role, Vouched
 from schemas.policies.quotas import QuotaBook
 from schemas.topics import DAY_MS
-from tests.api_pages import OWN, Served, text_of
-from tests.api_stub import StubPrincipals, make_job, rest, stub
-from tests.waiting import wait_until
+from tests.support.api.pages import OWN, Served, text_of
+from tests.support.api.stub import StubPrincipals, make_job, rest, stub
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -517,7 +517,7 @@ def test_no_body_of_a_key_that_was_revoked_meanwhile_takes_effect(locked: Served
 
 
 def test_a_file_or_a_folder_of_another_organisation_can_not_be_named(tmp_path: Path) -> None:
-    from tests.api_stub import PEOPLE, ROW
+    from tests.support.api.stub import PEOPLE, ROW
 
     folder = tmp_path / "in"
     for organisation in ("acme", "globex"):

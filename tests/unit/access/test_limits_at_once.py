@@ -19,8 +19,8 @@ from api.webhooks.intake import Intake
 from control.webhooks.registry import Webhooks
 from schemas.messages.webhooks import Webhook
 from schemas.policies.quotas import LIMITS
-from tests.api_pages import OWN
-from tests.api_stub import StubLog, stub
+from tests.support.api.pages import OWN
+from tests.support.api.stub import StubLog, stub
 
 Ask = Callable[[httpx2.AsyncClient, StubLog, int], Coroutine[Any, Any, httpx2.Response]]
 MOST, AT_ONCE = 3, 30

@@ -24,7 +24,7 @@ from control.principals.registry import Registry
 from runtime.clock import Clock
 from runtime.settings import Settings, role_names
 from schemas.policies.principals import Role
-from tests.api_stub import make_job, stub
+from tests.support.api.stub import make_job, stub
 
 ISSUER = "http://127.0.0.1:9/issuer"
 KEY, OTHER = (RSAKey.generate_key(2048, {"kid": kid, "use": "sig"}) for kid in ("one", "two"))

@@ -15,8 +15,8 @@ from api.principals.recent_events import RecentEvents
 from runtime.clock import Clock
 from schemas.policies.principals import Organisations
 from schemas.policies.security import Occurrence, SecurityEvent
-from tests.api_pages import OWN, Served
-from tests.api_stub import stub
+from tests.support.api.pages import OWN, Served
+from tests.support.api.stub import stub
 
 ADMIN = {"X-API-Key": "secret"}
 

@@ -19,10 +19,10 @@ from api.outgoing.lookups import Lookups
 from api.remote.addresses import allowed_address, file_name, job_address
 from api.remote.web import read_web
 from control.webhooks.rules import receiver_address
-from runtime.addresses import AddressError
-from runtime.network import is_public
+from runtime.network.addresses import AddressError
+from runtime.network.internet import is_public
 from runtime.settings import Settings
-from tests.wire import Wire
+from tests.support.stubs.wire import Wire
 
 PREFIXES = ("s3://in/{organisation}", "https://Files.example.org/out/", "https://other.example.org:8443")
 BEGINNING = "https://files.example.org/acme"

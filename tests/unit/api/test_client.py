@@ -28,8 +28,8 @@ from runtime.text.formatting import duration, number, size
 from schemas.job import Input, LaneTotals, RestedLane
 from schemas.messages.commands import InputEnded, LanesDone, LanesRested, PurgeEnded, RowsInspected, UndoChecked
 from schemas.suspicion import Suspicion
-from tests.api_stub import CATALOG, PEOPLE, ROW, StubLog, stub
-from tests.api_world import RowErrors
+from tests.support.api.stub import CATALOG, PEOPLE, ROW, StubLog, stub
+from tests.support.api.world import RowErrors
 
 
 class Terminal:

@@ -1,4 +1,4 @@
-"""Each route of REST gives every answer that it declares; that it gives no other, `tests/api_contract.py` sees to."""
+"""Each route of REST gives every answer that it declares (and no other: `tests/support/api/contract.py`)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from api.web.routing import Endpoint
 from schemas.messages.commands import PurgeEnded, UndoChecked
 from schemas.messages.webhooks import Delivery, delivery_key
 from schemas.policies.principals import Role
-from tests.api_stub import PEOPLE, ROW, StubElasticsearch, StubLog, make_job, rest, stub
-from tests.api_world import CORRECTED, ROUTES, UPLOAD, World
+from tests.support.api.stub import PEOPLE, ROW, StubElasticsearch, StubLog, make_job, rest, stub
+from tests.support.api.world import CORRECTED, ROUTES, UPLOAD, World
 
 
 @pytest.fixture

@@ -24,10 +24,10 @@ from api.glance.error_groups import error_groups
 from api.pages.routes import PAGES
 from api.routes.rest import ENDPOINTS
 from processor.operations.modes.rollback.outcomes import Left, Undone
-from tests.api_pages import OWN
-from tests.api_stub import StubElasticsearch
-from tests.api_world import RowErrors, World
-from tests.places import ROOT
+from tests.support.api.pages import OWN
+from tests.support.api.stub import StubElasticsearch
+from tests.support.api.world import RowErrors, World
+from tests.support.places import ROOT
 
 META = ApiResponseMeta(503, "1.1", HttpHeaders(), 0.0, NodeConfig("http", "stub", 1))
 TROUBLES: dict[str, Exception] = {

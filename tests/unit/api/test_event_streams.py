@@ -17,8 +17,8 @@ from starlette.applications import Starlette
 from api.errors import ApiError
 from api.jobs.reading.event_stream import event_source
 from api.web.waiting_requests import WaitingRequests
-from tests.api_stub import StubLog, stub
-from tests.api_world import EXPORT, World
+from tests.support.api.stub import StubLog, stub
+from tests.support.api.world import EXPORT, World
 
 
 async def turns(count: int = 30) -> None:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from api.app import routes
-from tests.api_stub import make_job, stub
+from tests.support.api.stub import make_job, stub
 
 ROUTES = [
     *sorted((route.path, method) for route in routes() if isinstance(route, Route) for method in route.methods or ()),

@@ -18,9 +18,9 @@ from starlette.testclient import TestClient
 
 from api.app import routes
 from schemas.policies.principals import Role
-from tests.api_pages import HTMX, OWN
-from tests.api_stub import PEOPLE, ROW, make_job
-from tests.api_world import CORRECTED, EXPORT, World
+from tests.support.api.pages import HTMX, OWN
+from tests.support.api.stub import PEOPLE, ROW, make_job
+from tests.support.api.world import CORRECTED, EXPORT, World
 
 Place = tuple[str, str]
 JOB, PAGE = "/v1/jobs/{job_id}", "/jobs/{job_id}"

@@ -19,8 +19,8 @@ from api.principals.caller import Caller
 from api.web.request_rates import RequestRates
 from csvfile.line_lengths import LineLengths
 from schemas.policies.quotas import LIMITS
-from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
-from tests.api_world import EXPORT, RowErrors
+from tests.support.api.stub import PEOPLE, ROW, StubLog, make_job, stub
+from tests.support.api.world import EXPORT, RowErrors
 
 Served = tuple[TestClient, StubLog, Path]
 

@@ -16,8 +16,8 @@ from starlette.types import Message
 from api.principals.caller import Caller
 from api.web.ending import BREAK_OFF, ended_with
 from control.principals.keys import digest
-from tests.api_pages import OWN, Served
-from tests.api_stub import PEOPLE, make_job, stub
+from tests.support.api.pages import OWN, Served
+from tests.support.api.stub import PEOPLE, make_job, stub
 
 CELL = "sentinel-of-a-row"
 ADMIN = {"X-API-Key": "secret"}

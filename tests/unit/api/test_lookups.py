@@ -16,11 +16,11 @@ from starlette.testclient import TestClient
 
 from api.errors import ApiError
 from api.outgoing.lookups import OF_ONE_ORGANISATION, THREADS, WAITING, HostNotFoundError, Lookups
-from runtime.addresses import Address
-from tests.api_stub import stub
-from tests.api_world import EXPORT
-from tests.places import ROOT
-from tests.waiting import PATIENCE, wait_until
+from runtime.network.addresses import Address
+from tests.support.api.stub import stub
+from tests.support.api.world import EXPORT
+from tests.support.places import ROOT
+from tests.support.waiting import PATIENCE, wait_until
 
 PUBLIC = "93.184.216.34"
 

@@ -20,7 +20,7 @@ from runtime.clock import now_ms
 from runtime.text.formatting import iso_time
 from schemas.job import Input, LaneTotals, RestedLane, State
 from schemas.messages.commands import CreateJob, FileFinished, InputAdvanced, InputEnded, LanesDone, LanesRested
-from tests.api_stub import CATALOG, PEOPLE, ROW, StubLog, make_job, stub
+from tests.support.api.stub import CATALOG, PEOPLE, ROW, StubLog, make_job, stub
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from api.errors import ApiError
 from api.jobs.reading.job_view import job_view
 from api.jobs.reading.paging import Query, page, query_of
-from api.readmodel.decoding import Decoder, lane_seen
 from api.readmodel.encoded_views import EncodedViews
+from api.readmodel.following.decoding import Decoder, lane_seen
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobIndex
 from api.readmodel.seen import EventSeen, JobSeen, LaneSeen, OldEventSeen, lane_state

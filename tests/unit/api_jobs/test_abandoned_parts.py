@@ -8,7 +8,7 @@ from pathlib import Path
 
 from api.uploads.abandoned_parts import remove_abandoned_parts
 from api.uploads.spool import SpooledFile, is_part, safe_name
-from tests.places import ROOT
+from tests.support.places import ROOT
 
 _WRITER = """
 import sys

@@ -17,7 +17,7 @@ from runtime.datasets import load_datasets
 from runtime.files.identity import identity_of
 from schemas.job import Input, LaneTotals, Options
 from schemas.messages.commands import CreateJob, InputEnded, LanesDone
-from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
+from tests.support.api.stub import PEOPLE, ROW, StubLog, make_job, stub
 
 LIMITS = Limits(500, 256 * 1024)
 HEADER = PEOPLE.strip() + b",sluice_row\n"

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from schemas.descriptors.datasets import parse_dataset
 from schemas.job import Input, LaneTotals
 from schemas.messages.commands import CreateJob, InputEnded, LanesDone
-from tests.api_stub import CATALOG, PEOPLE, ROW, StubLog, make_job, stub
+from tests.support.api.stub import CATALOG, PEOPLE, ROW, StubLog, make_job, stub
 
 LEGACY = b"Name,Email,Favorite Color,Phone number,Country\n"
 VALUES = b"Ann,ann@example.org,blue,+31201234567,Netherlands\n"

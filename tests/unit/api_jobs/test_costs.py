@@ -19,7 +19,7 @@ from api.pages.access.session import COOKIE, tokens_in
 from api.readmodel.event_loop import CachedValue, time_slices
 from api.uploads.import_folders import digest_of
 from api.uploads.multipart import MOST_PARTS, FormReader
-from tests.api_stub import stub
+from tests.support.api.stub import stub
 
 
 def test_made_up_methods_and_paths_share_their_labels(tmp_path: Path) -> None:

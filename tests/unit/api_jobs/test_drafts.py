@@ -20,7 +20,7 @@ from api.jobs.creation.drafts import end_expired
 from api.uploads.drafts import DraftFile
 from schemas.job import Job
 from schemas.messages.commands import WorkFailed
-from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
+from tests.support.api.stub import PEOPLE, ROW, StubLog, make_job, stub
 
 Served = tuple[TestClient, StubLog, Path]
 FILE = PEOPLE + ROW * 3

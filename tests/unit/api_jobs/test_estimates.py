@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from control.creation.exports import far_larger
-from tests.api_pages import HTMX
-from tests.api_world import EXPORT, World
+from tests.support.api.pages import HTMX
+from tests.support.api.world import EXPORT, World
 
 ROW = {"name": "Ann, \"A\"", "email": "ann@example.org", "phone": "+31201234567", "country": "Netherlands",
        "favorite_color": None, "created_at": "2026-01-01T00:00:00Z"}  # fmt: skip

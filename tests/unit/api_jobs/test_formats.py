@@ -16,9 +16,9 @@ from starlette.testclient import TestClient
 
 from api.uploads import unpacking
 from schemas.messages.commands import CreateJob, RetryErrors
-from tests.api_pages import HTMX
-from tests.api_stub import PEOPLE, ROW, StubLog, complete, make_job, rest, stub
-from tests.api_world import CORRECTED, World
+from tests.support.api.pages import HTMX
+from tests.support.api.stub import PEOPLE, ROW, StubLog, complete, make_job, rest, stub
+from tests.support.api.world import CORRECTED, World
 
 Served = tuple[TestClient, StubLog]
 GERMAN = "Jürgen;jürgen@example.org;+31201234567;Österreich;blue;2026-01-01T00:00:00Z\n"

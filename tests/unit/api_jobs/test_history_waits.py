@@ -9,8 +9,8 @@ import httpx2
 
 from schemas.job import ENDED
 from schemas.messages.commands import FileFinished
-from tests.api_stub import complete, stub
-from tests.api_world import EXPORT
+from tests.support.api.stub import complete, stub
+from tests.support.api.world import EXPORT
 
 
 def test_a_history_that_is_not_read_yet_holds_up_no_other(tmp_path: Path) -> None:

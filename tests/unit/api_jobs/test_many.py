@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 
 from schemas.messages.commands import PauseJob
 from schemas.messages.events import JobEvent
-from tests.api_pages import OWN, Served, text_of
-from tests.api_stub import complete, make_job, rest, stub
+from tests.support.api.pages import OWN, Served, text_of
+from tests.support.api.stub import complete, make_job, rest, stub
 
 
 @pytest.fixture

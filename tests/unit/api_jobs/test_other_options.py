@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.api_stub import PEOPLE, ROW, StubLog, complete, make_job, stub
+from tests.support.api.stub import PEOPLE, ROW, StubLog, complete, make_job, stub
 
 Served = tuple[TestClient, StubLog, Path]
 OTHERS = b"Name,Mail,Ring,Country,Color,created_at\n" + ROW

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from api.elastic.documents import Documents
 from api.jobs.reading.undone import partial_problem
 from schemas.job import Job, LaneTotals, State
-from tests.control_world import world_in
+from tests.support.in_memory.control import world_in
 
 
 class KeepsNothing:

@@ -19,10 +19,10 @@ from packaging.requirements import Requirement
 from api import client_types
 from client import AsyncSluice, Sluice
 from runtime.version import VERSION
-from tests.api_answers import WHOLE
-from tests.hostile import JOB_ID
-from tests.places import ROOT
-from tests.waiting import PATIENCE
+from tests.support.api.answers import WHOLE
+from tests.support.api.hostile import JOB_ID
+from tests.support.places import ROOT
+from tests.support.waiting import PATIENCE
 
 CLIENT = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text("utf-8"))["project"]
 SERVER = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from commandline import connection
 from commandline.cli import app as cli
 from schemas.job import State
-from tests.api_stub import StubLog, complete, make_job, stub
+from tests.support.api.stub import StubLog, complete, make_job, stub
 
 LINE: Any = typer.main.get_command(cli)
 

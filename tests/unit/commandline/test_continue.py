@@ -17,7 +17,7 @@ from commandline import connection
 from commandline.cli import app as cli
 from schemas.job import State
 from schemas.messages.commands import StartDraft
-from tests.api_stub import PEOPLE, ROW, StubLog, complete, rest, stub
+from tests.support.api.stub import PEOPLE, ROW, StubLog, complete, rest, stub
 
 UPLOAD: Any = typer.main.get_command(cli).commands["upload"]  # type: ignore[attr-defined]
 BESIDE = {"file", "continue_", "resumable", "wait", "as_json", "help"}

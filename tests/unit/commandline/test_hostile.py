@@ -31,7 +31,7 @@ from client import Retry
 from commandline import connection
 from devstack.cli import app
 from runtime.settings import Settings, settings
-from tests.hostile import ESCAPE, JOB, JOB_ID
+from tests.support.api.hostile import ESCAPE, JOB, JOB_ID
 
 HANDED_OVER = {"test", "bench", "check", "lock", "api", "ingest", "worker", "migrate"}
 """They start other programs with what they are given, become a process, or ask the network: nothing is read here."""

@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 
 from client import Conflict, Retry, Sluice
 from schemas.job import State
-from tests.api_answers import WHOLE
-from tests.api_stub import PEOPLE, ROW, stub
+from tests.support.api.answers import WHOLE
+from tests.support.api.stub import PEOPLE, ROW, stub
 
 DIGEST = hashlib.sha256(PEOPLE + ROW).hexdigest()
 QUICK = {"first_seconds": 0.0, "give_up_seconds": 60.0}

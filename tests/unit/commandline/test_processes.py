@@ -21,9 +21,9 @@ import pytest
 
 from commandline.connection import Api
 from commandline.errors import ClientError
-from tests.hostile import ESCAPE, JOB, JOB_ID
-from tests.places import ROOT
-from tests.waiting import PATIENCE, wait_until
+from tests.support.api.hostile import ESCAPE, JOB, JOB_ID
+from tests.support.places import ROOT
+from tests.support.waiting import PATIENCE, wait_until
 
 JOBS = {"jobs": [JOB, {**JOB, "state": "COMPLETED_WITH_ERRORS", "organisation": ESCAPE}], "next": None}
 RAW = b"row,value\n1,\x1b[31m\xff\n"

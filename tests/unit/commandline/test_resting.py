@@ -18,7 +18,7 @@ from client.requests import states
 from commandline import connection
 from commandline.cli import app as cli
 from schemas.job import ENDED, RESTING, State
-from tests.api_answers import WHOLE
+from tests.support.api.answers import WHOLE
 
 MOVING = sorted(set(State) - RESTING)
 

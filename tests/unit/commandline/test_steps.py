@@ -33,9 +33,9 @@ from client import (
 )
 from client.http import Connection
 from client.protocol.event_stream import EventReader, Sent
-from tests.api_answers import WHOLE
-from tests.api_stub import PEOPLE, ROW, stub
-from tests.hostile import JOB_ID
+from tests.support.api.answers import WHOLE
+from tests.support.api.hostile import JOB_ID
+from tests.support.api.stub import PEOPLE, ROW, stub
 
 Answer = httpx2.Response | Exception
 Handler = Callable[[httpx2.Request], httpx2.Response]

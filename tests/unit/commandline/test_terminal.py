@@ -14,13 +14,13 @@ from rich.console import Console
 from commandline.view import output as showing
 from commandline.view.progress_line import JobBar
 from devstack.lifecycle import status
-from devstack.state import Addresses, Record
+from devstack.supervision.state import Addresses, Record
+from runtime.network.urls import server_url, without_password
 from runtime.text import tables
 from runtime.text.tables import Column, laid_out
 from runtime.text.terminal import out, out_json, visible
-from runtime.urls import server_url, without_password
-from tests.hostile import ESCAPE, JOB
-from tests.places import ROOT
+from tests.support.api.hostile import ESCAPE, JOB
+from tests.support.places import ROOT
 
 ODD = f"{ESCAPE} \x9b2J \u2028 \udcff \ud800 \r\n\t é 🦊"
 

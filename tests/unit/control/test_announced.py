@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from schemas.job import Input, LaneTotals, Source, State
 from schemas.messages.commands import InputAdvanced, InputEnded
-from tests.control_world import World, at, upload, world_in
+from tests.support.in_memory.control import World, at, upload, world_in
 
 
 def filling() -> World:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from control.budget import overspent, probe_rows, watched
 from schemas.job import Job, LaneTotals, Options, State
-from tests.control_world import world_in
+from tests.support.in_memory.control import world_in
 
 
 def job(max_errors: int | str | None) -> Job:

@@ -35,7 +35,7 @@ from schemas.messages.commands import (
 )
 from schemas.messages.events import CommandRejected, History
 from schemas.messages.plans import Plan
-from tests.control_world import (
+from tests.support.in_memory.control import (
     CATALOG,
     PARTITIONS,
     World,

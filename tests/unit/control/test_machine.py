@@ -6,7 +6,7 @@ from schemas.job import ENDED, Input, LaneTotals, State
 from schemas.messages.commands import InputAdvanced
 from schemas.messages.events import JobEvent
 from schemas.messages.plans import ReadFile
-from tests.control_world import SOME, World, at, rested, world_in
+from tests.support.in_memory.control import SOME, World, at, rested, world_in
 
 NONE = LaneTotals()
 

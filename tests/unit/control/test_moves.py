@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from control.moves import allowed_states
 from schemas.job import Source, State
 from schemas.messages.commands import CreateJob, PurgeEnded, Request, SetRate, StartDraft, StartJob, StoresEmptied
-from tests.control_world import REQUESTS, World, at, parsed, upload, world_in
+from tests.support.in_memory.control import REQUESTS, World, at, parsed, upload, world_in
 
 MAP = """
                       pause           resume       terminate    keep_rows   rollback     retry   rate  create  purge

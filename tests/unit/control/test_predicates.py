@@ -23,7 +23,7 @@ from control.predicates import (
     under_way,
 )
 from schemas.job import Job, State
-from tests.control_world import world_in
+from tests.support.in_memory.control import world_in
 
 RULES = """
                       holds_key runnable pausing quiescing run_over under_way takes_more_rows held terminated taken_out

@@ -17,7 +17,18 @@ from schemas.job import Input, Job, Options, Source, State
 from schemas.messages.commands import CreateJob, InputAdvanced, InputFailed, PauseJob, SetRate
 from schemas.messages.events import JobEvent
 from schemas.messages.plans import CutExport, ReadFile, UndoRows
-from tests.control_world import CATALOG, PARTITIONS, REQUESTS, World, at, lanes_done, rested, run, upload, world_in
+from tests.support.in_memory.control import (
+    CATALOG,
+    PARTITIONS,
+    REQUESTS,
+    World,
+    at,
+    lanes_done,
+    rested,
+    run,
+    upload,
+    world_in,
+)
 
 
 def context(offset: int) -> Context:

@@ -16,7 +16,7 @@ from schemas.messages.commands import (
     StoresEmptied,
     UndoChecked,
 )
-from tests.control_world import (
+from tests.support.in_memory.control import (
     WAYS,
     World,
     corrections,

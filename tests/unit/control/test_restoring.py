@@ -13,7 +13,7 @@ from control.predicates import quiescing, taking_out
 from schemas.job import BUSY, RESTING, Job, LaneTotals, State
 from schemas.messages.commands import RollbackJob, WorkFailed
 from schemas.messages.events import CommandRejected
-from tests.control_world import World, corrections
+from tests.support.in_memory.control import World, corrections
 
 S = State
 MODES: dict[str, Any] = {"creates": "create", "also": "create", "upserts": "upsert", "deletes": "delete"}

@@ -14,7 +14,7 @@ from schemas.job import Job, LaneTotals, State
 from schemas.messages.codec import encode
 from schemas.messages.commands import PauseJob
 from schemas.topics import DAY_MS
-from tests.api_stub import CATALOG
+from tests.support.api.stub import CATALOG
 
 NOW = 100 * DAY_MS
 OLD = Job(

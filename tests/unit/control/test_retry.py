@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from schemas.job import Input, LaneTotals, Options, Source, State
 from schemas.messages.commands import LanesCounted, StartJob
 from schemas.messages.plans import ReadFile, UndoRows
-from tests.control_world import World, corrections, upload, world_in
+from tests.support.in_memory.control import World, corrections, upload, world_in
 
 BEFORE = LaneTotals(rows_applied=8, rows_failed=2, blocks=2, last_row=10)
 ONE_GOOD = LaneTotals(rows_applied=1, blocks=1, last_row=7)

@@ -9,7 +9,7 @@ from schemas.job import Input, LaneTotals, Source, State
 from schemas.messages.commands import FileFinished, LanesDone, RollbackJob, RowsInspected, UndoChecked, WorkFailed
 from schemas.messages.events import JobEvent
 from schemas.messages.plans import UndoRows
-from tests.control_world import SOME, World, at, input_ended, lanes_done, rested, upload, world_in
+from tests.support.in_memory.control import SOME, World, at, input_ended, lanes_done, rested, upload, world_in
 
 NONE = LaneTotals()
 

@@ -30,7 +30,7 @@ from schemas.messages.commands import (
 from schemas.messages.formats import FORMAT
 from schemas.suspicion import Suspicion
 from schemas.topics import DAY_MS
-from tests.control_world import World, at, rested, run, upload, world_in
+from tests.support.in_memory.control import World, at, rested, run, upload, world_in
 
 S = State
 

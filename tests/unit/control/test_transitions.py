@@ -41,7 +41,7 @@ from schemas.messages.commands import (
 )
 from schemas.messages.events import Event, Failed, Started, TimerSet
 from schemas.suspicion import Suspicion
-from tests.control_world import (
+from tests.support.in_memory.control import (
     CATALOG,
     PARTITIONS,
     at,

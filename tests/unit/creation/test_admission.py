@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from control.creation.admission import creation_problem, exclusive_key, holder
 from schemas.job import BUSY, Format, Job, Options, Source, State
 from schemas.messages.commands import CreateJob
-from tests.control_world import CATALOG, World, upload, world_in
+from tests.support.in_memory.control import CATALOG, World, upload, world_in
 
 EXPORT = CreateJob(
     job_id="e1", operation="export", dataset="people", source=Source(kind="query"), date_from="2026-01-01"

@@ -34,11 +34,11 @@ from schemas.messages.codec import UndecodableError, decode, encode
 from schemas.messages.commands import Command, CreateJob, Request, SetRate
 from schemas.messages.events import CommandRejected
 from schemas.messages.lanes import LaneRecord, OwnerRecord
-from tests import fuzzing
-from tests.api_pages import HTMX, OWN
-from tests.api_stub import PEOPLE, ROW, StubElasticsearch, StubLog, make_job, stub
-from tests.control_world import World, at, run, upload, world_in
-from tests.processor_stub import Worker
+from tests.support.api.pages import HTMX, OWN
+from tests.support.api.stub import PEOPLE, ROW, StubElasticsearch, StubLog, make_job, stub
+from tests.support.in_memory.control import World, at, run, upload, world_in
+from tests.support.strategies import fuzzing
+from tests.support.stubs.bulk import Worker
 
 REQUESTS = (JobRequest, ActionRequest, InputEnd, Start, Rate)
 CASES = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

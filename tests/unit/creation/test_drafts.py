@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from schemas.job import Format, Options, Source, State
 from schemas.messages.commands import CreateJob, StartDraft
 from schemas.messages.plans import ReadFile
-from tests.control_world import World, upload, world_in
+from tests.support.in_memory.control import World, upload, world_in
 
 FILE = Source(path="sources/j1/people.csv", name="people.csv", sha256="a1", bytes=9)
 

@@ -15,7 +15,7 @@ from schemas.messages.commands import (
 )
 from schemas.messages.events import CommandRejected
 from schemas.messages.plans import CutExport
-from tests.control_world import PARTITIONS, World
+from tests.support.in_memory.control import PARTITIONS, World
 
 ROWS = 15_000
 FROZEN = Input(frozen="one", rows_total=ROWS)

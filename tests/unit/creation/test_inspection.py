@@ -14,7 +14,7 @@ from schemas.messages.commands import RowsInspected
 from schemas.messages.plans import ReadFile
 from schemas.suspicion import Suspicion
 from schemas.topics import DAY_MS
-from tests.control_world import World, at, input_ended, lanes_done, rested, upload
+from tests.support.in_memory.control import World, at, input_ended, lanes_done, rested, upload
 
 EXCHANGED = Suspicion(
     kind="exchanged",

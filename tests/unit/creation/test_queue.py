@@ -16,7 +16,7 @@ from schemas.job import Job, Options, Source, State
 from schemas.messages.commands import CreateJob, SetRate
 from schemas.messages.events import JobEvent
 from schemas.policies.quotas import QuotaBook, Quotas
-from tests.control_world import World, at, run, upload
+from tests.support.in_memory.control import World, at, run, upload
 
 MANY = 3 * START_JOBS + 20
 

@@ -16,8 +16,8 @@ from schemas.job import Input, LaneTotals, Source, State
 from schemas.messages.commands import CreateJob, InputEnded, SetRate, TimerDue
 from schemas.policies.quotas import LIMITS, QuotaBook, QuotaName, Quotas
 from schemas.policies.retention import EXPIRING, Retention
-from tests.control_world import World, at, corrections, upload
-from tests.processor_stub import Worker
+from tests.support.in_memory.control import World, at, corrections, upload
+from tests.support.stubs.bulk import Worker
 
 
 def of_acme(**values: Any) -> QuotaBook:

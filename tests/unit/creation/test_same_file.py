@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from schemas.job import Format, Input, LaneTotals, Source, State
 from schemas.messages.commands import CreateJob, InputAdvanced, StartJob
 from schemas.messages.events import JobEvent
-from tests.control_world import WAYS, World, at, rested, upload
+from tests.support.in_memory.control import WAYS, World, at, rested, upload
 
 FILE = Source(path="j1.csv", name="people.csv", sha256="a1", bytes=9)
 ZIPPED = replace(FILE, format=Format(sha256="ff", bytes=4, compression="gzip"))

@@ -16,8 +16,8 @@ from devstack.ports import free_port
 from runtime.process import CannotStartError
 from runtime.readiness import Readiness
 from runtime.settings import Settings
-from tests.forking import Forked
-from tests.waiting import PATIENCE, wait_until
+from tests.support.processes.forking import Forked
+from tests.support.waiting import PATIENCE, wait_until
 
 ROLES = ("processor", "ingest", "api.server")
 COMMANDS = (*ROLES, "runtime.provision")

@@ -35,8 +35,8 @@ from schemas.messages.blocks import RowBlock
 from schemas.messages.codec import decode, encode
 from schemas.messages.commands import CreateJob
 from schemas.messages.plans import ReadFile
-from tests.api_stub import CATALOG, StubLog, make_job, stub
-from tests.places import ROOT
+from tests.support.api.stub import CATALOG, StubLog, make_job, stub
+from tests.support.places import ROOT
 
 PLAIN = parse_dataset("plain", {"fields": [{"name": "id"}, {"name": "text"}]})
 NAMED = parse_dataset(

@@ -12,9 +12,9 @@ from elasticsearch import NotFoundError
 from ingest.block_source import WAITING, Waiting
 from ingest.errors import SourceError
 from ingest.export.counting import BackgroundQueries
-from runtime.retrying import RETRIED_STATUSES, Backoff
+from runtime.network.retrying import RETRIED_STATUSES, Backoff
 from schemas.exports import GONE
-from tests.processor_stub import api_error
+from tests.support.stubs.bulk import api_error
 
 
 def asked(*script: Any) -> tuple[Any, int]:

@@ -19,7 +19,7 @@ from schemas.job import Input, Options, Source, State
 from schemas.messages.blocks import RowBlock
 from schemas.messages.commands import InputAdvanced, InputEnded, InputFailed
 from schemas.messages.inbox import InboxRecord
-from tests.inbox_world import (
+from tests.support.in_memory.inbox import (
     COLUMNS,
     DATASETS,
     LIMITS,
@@ -60,8 +60,8 @@ def test_a_row_that_comes_again_is_counted_once_also_by_the_next_owner() -> None
     taker = inbox_partition(job())
     first = batch_of(taker, record(0, 1), record(1, 1), record(2, 2))
     assert numbers(first.blocks) == [[1, 2]]
-    heir = inbox_partition(job(), states=(first.states[0][1] or InboxRecord(job_id=""),))
-    again = batch_of(heir, record(3, 2), record(4, 3))
+    successor = inbox_partition(job(), states=(first.states[0][1] or InboxRecord(job_id=""),))
+    again = batch_of(successor, record(3, 2), record(4, 3))
     assert numbers(again.blocks) == [[3]] and again.blocks[0][1].block == 1
 
 

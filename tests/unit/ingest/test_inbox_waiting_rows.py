@@ -17,7 +17,17 @@ from schemas.job import Input, Job, State
 from schemas.messages.blocks import RowBlock
 from schemas.messages.commands import InputFailed
 from schemas.messages.inbox import InboxRecord
-from tests.inbox_world import DATASETS, LIMITS, PATIENCE, around, batch_of, inbox_partition, job, numbers, record
+from tests.support.in_memory.inbox import (
+    DATASETS,
+    LIMITS,
+    PATIENCE,
+    around,
+    batch_of,
+    inbox_partition,
+    job,
+    numbers,
+    record,
+)
 
 
 def world(jobs: dict[str, Job]) -> InboxContext:

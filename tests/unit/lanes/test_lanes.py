@@ -13,7 +13,7 @@ from processor.lanes.owned_lanes import Lanes
 from processor.outcome import Outcome
 from schemas.job import Input, Job, LaneTotals, RestedLane, State
 from schemas.messages.blocks import BlockHead
-from tests.control_world import world_in
+from tests.support.in_memory.control import world_in
 
 ONE = Outcome(applied=5, last_row=5)
 

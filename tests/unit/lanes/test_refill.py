@@ -14,7 +14,7 @@ from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
 from processor.lanes.refill import ROOM_BYTES, Refill
 from schemas.job import State
-from tests.control_world import world_in
+from tests.support.in_memory.control import world_in
 
 
 class Gone:

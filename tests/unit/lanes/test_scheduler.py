@@ -12,7 +12,7 @@ from runtime.settings import Settings
 from schemas.messages.blocks import RowBlock
 from schemas.messages.codec import encode
 from schemas.policies.quotas import QuotaBook
-from tests.processor_stub import Worker
+from tests.support.stubs.bulk import Worker
 
 ROWS = 100
 

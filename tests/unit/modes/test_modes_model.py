@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extensions.testing.wire import Wire
-from processor.elastic.bulk import BATCH_BYTES
+from runtime.settings import BULK_BYTES
 from schemas.descriptors.modes import MODES
-from tests.modes_world import Things
+from tests.support.in_memory.modes import Things
 
 KEYS = ("a", "b", "c")
 ROWS = st.lists(
@@ -43,7 +43,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("undo"), st.integers(0, 5), st.integers(0, 30)),
 )
 
-PORTIONS = st.sampled_from((1, 150, BATCH_BYTES))
+PORTIONS = st.sampled_from((1, 150, BULK_BYTES))
 """Bytes of documents that are worked on at once: those of one, of a few, or all of a batch."""
 
 
@@ -57,7 +57,7 @@ def broken(at: int) -> Wire | None:
 class Story:
     """Carries actions out, in the store and in the model."""
 
-    def __init__(self, batch_bytes: int = BATCH_BYTES) -> None:
+    def __init__(self, batch_bytes: int = BULK_BYTES) -> None:
         self.things = Things(batch_bytes=batch_bytes)
         self.names: list[str] = []
         self.edits = 0
@@ -258,7 +258,7 @@ ONE, OTHER, BEHIND = ({"key": key, "size": "1", "note": note} for key, note in (
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize(
     ("batch_bytes", "rows", "at"),
-    [(1, [ONE, OTHER, ONE], 3), (BATCH_BYTES, [ONE, OTHER, ONE], 3), (1, [ONE, ONE, BEHIND, OTHER], 7)],
+    [(1, [ONE, OTHER, ONE], 3), (BULK_BYTES, [ONE, OTHER, ONE], 3), (1, [ONE, ONE, BEHIND, OTHER], 7)],
 )
 def test_a_row_gives_up_what_it_kept_before_a_crash_where_another_one_with_its_key_was_first(
     batch_bytes: int, rows: list[dict[str, str]], at: int, force: bool

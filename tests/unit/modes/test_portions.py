@@ -12,20 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from processor.elastic.bulk import BATCH_BYTES
 from processor.elastic.documents import bulk_item, document_lines
 from processor.elastic.items import BulkItems, portions_of, size_of, text_of
 from processor.operations.modes.images import ImageGroup, read_image
 from processor.operations.modes.portions import FIRST, GROWTH, Portions, fitting
 from processor.operations.upload import Upload
 from processor.operations.work import Work
+from runtime.settings import BULK_BYTES
 from schemas.descriptors.datasets import Dataset, Field
 from schemas.descriptors.modes import Mode
 from schemas.job import Job, LaneTotals, State
 from schemas.messages.blocks import RowBlock, UndoBlock
-from tests.control_world import world_in
-from tests.modes_world import ORGANISATION, Things, key_id
-from tests.processor_stub import StubClient, answers, run, sink
+from tests.support.in_memory.control import world_in
+from tests.support.in_memory.modes import ORGANISATION, Things, key_id
+from tests.support.stubs.bulk import StubClient, answers, run, sink
 
 # -- requests --------------------------------------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ def test_a_batch_over_long_documents_is_as_any_other_in_requests_that_are_bounde
     mode: Mode, dry_run: bool, widths: str
 ) -> None:
     lengths = WIDTHS[widths]
-    wanted, _ = told(BATCH_BYTES, mode, dry_run, lengths)
+    wanted, _ = told(BULK_BYTES, mode, dry_run, lengths)
     found, watched = told(BYTES, mode, dry_run, lengths)
     assert found == wanted
     longest = max(lengths) + ROOM

@@ -27,7 +27,7 @@ from api.web.connections import BoundedConfig
 from api.webhooks.ownership import Ownership
 from api.webhooks.posting import Connections
 from api.webhooks.sending import patience_ms
-from control.door.door import Door
+from control.authorization.authorizer import Authorizer
 from devstack.layout import Layout
 from devstack.program import Role
 from devstack.supervision.roles import metrics_port, own
@@ -166,7 +166,7 @@ def everything_is_made_of(chosen: Settings) -> None:
     for seconds in (value for name, value in chosen if name.endswith("_seconds")):
         assert seconds * 1000 <= MOST_KAFKA_INT and seconds <= threading.TIMEOUT_MAX
         assert timedelta(seconds=seconds) + datetime.now(UTC)
-    Door(anything, anything, anything, required=False, window_seconds=chosen.signed_command_seconds)
+    Authorizer(anything, anything, anything, required=False, window_seconds=chosen.signed_command_seconds)
     ReportCopies(anything, anything, anything, chosen.old_reports_hours)
     parts: Any = SimpleNamespace(settings=chosen)
     for milliseconds in (drafts._lasting_ms(parts), patience_ms(chosen)):

@@ -12,7 +12,7 @@ import yaml
 
 from devstack.foreground.roles import ROLES
 from runtime.settings import Settings
-from tests.places import ROOT
+from tests.support.places import ROOT
 
 Json = dict[str, Any]
 

@@ -12,20 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devstack import ports, state
+from devstack import ports
 from devstack.errors import StackError
-from devstack.identity import me
 from devstack.layout import Layout, write_atomically
 from devstack.lifecycle import status
-from devstack.processes import last_lines, stand_back, start, stop
 from devstack.program import Program
 from devstack.servers import elasticsearch_launch, lockfile, unprivileged
 from devstack.servers.cache import cache_folder
 from devstack.servers.disk import require_space
 from devstack.servers.lockfile import Package
 from devstack.servers.packages import fetch
-from devstack.state import Addresses, Record, State, Wanted
+from devstack.supervision import state
 from devstack.supervision.backoff import LONGEST_SECONDS, STEADY_SECONDS, delay_seconds, failures_after
+from devstack.supervision.identity import me
+from devstack.supervision.processes import last_lines, stand_back, start, stop
+from devstack.supervision.state import Addresses, Record, State, Wanted
 
 
 def test_the_first_start_is_at_once_and_the_pause_doubles() -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 WITHOUT = """
 import sys

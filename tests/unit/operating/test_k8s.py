@@ -17,8 +17,8 @@ from devstack.foreground.roles import ROLES
 from runtime.provision import arguments
 from runtime.settings import Settings
 from schemas.topics import topics
-from tests.crd_schema import custom_schemas, problems
-from tests.manifests import (
+from tests.support.k8s.crd_schema import custom_schemas, problems
+from tests.support.k8s.manifests import (
     K8S,
     OURS,
     RULES,
@@ -38,7 +38,7 @@ from tests.manifests import (
     selects,
     settings_of,
 )
-from tests.places import ROOT
+from tests.support.places import ROOT
 
 Json = dict[str, Any]
 
@@ -281,7 +281,7 @@ def test_every_topic_has_those_who_may_write_and_read_it(rendered: dict[str, lis
 
 
 def test_the_rights_of_kafkas_users_are_those_of_the_code() -> None:
-    assert USERS.read_text("utf-8") == kafka_users(), "python -m tests.manifests"
+    assert USERS.read_text("utf-8") == kafka_users(), "python -m tests.support.k8s.manifests"
 
 
 def test_kafka_keeps_what_it_has_confirmed(rendered: dict[str, list[Json]]) -> None:
@@ -421,6 +421,6 @@ def test_the_patch_of_the_dashboards_is_that_of_the_base() -> None:
 
 
 def test_the_alert_rules_are_those_of_prometheus() -> None:
-    assert RULES.read_text("utf-8") == alert_rules(), "python -m tests.manifests"
+    assert RULES.read_text("utf-8") == alert_rules(), "python -m tests.support.k8s.manifests"
     groups = yaml.safe_load((ROOT / "monitoring" / "alerts.yaml").read_text("utf-8"))["groups"]
     assert yaml.safe_load(RULES.read_text("utf-8"))["spec"]["groups"] == groups

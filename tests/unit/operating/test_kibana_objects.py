@@ -16,7 +16,7 @@ from kibana.objects import TYPE_VERSIONS
 from kibana.views import View
 from schemas.indices import REPORT_MAPPINGS
 from schemas.job import ENDED, State
-from tests.lens import Lens
+from tests.support.stubs.lens import Lens
 
 Json = dict[str, Any]
 LINES: list[Json] = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]

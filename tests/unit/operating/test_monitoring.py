@@ -26,7 +26,7 @@ from runtime.settings import Settings
 from runtime.telemetry.log_events import EVENTS
 from runtime.version import VERSION
 from schemas.messages.progress import RowError
-from tests.places import ROOT
+from tests.support.places import ROOT
 
 RULES = yaml.safe_load((ROOT / "monitoring" / "alerts.yaml").read_text("utf-8"))
 DASHBOARD = json.loads((ROOT / "monitoring" / "dashboard.json").read_text("utf-8"))

@@ -23,7 +23,7 @@ from schemas.messages.commands import InputAdvanced, PauseJob, StartJob
 from schemas.messages.events import CommandRejected, JobEvent
 from schemas.messages.formats import FORMAT, format_headers
 from schemas.messages.plans import ReadFile
-from tests.control_world import World, run
+from tests.support.in_memory.control import World, run
 
 NEXT = FORMAT + 1
 

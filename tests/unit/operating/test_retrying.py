@@ -7,7 +7,7 @@ from itertools import islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.retrying import RETRIED_STATUSES, Backoff
+from runtime.network.retrying import RETRIED_STATUSES, Backoff
 
 
 def test_bounds_double_up_to_the_longest() -> None:

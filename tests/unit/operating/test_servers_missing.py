@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.places import ROOT
-from tests.waiting import PATIENCE
+from tests.support.places import ROOT
+from tests.support.waiting import PATIENCE
 
 TESTS = "\n".join(f"def test_{number}(stack): pass" for number in range(20))
 

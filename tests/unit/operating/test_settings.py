@@ -17,10 +17,10 @@ from commandline.address import api_url
 from devstack.layout import Layout
 from devstack.ports import is_free, is_open
 from devstack.supervision.roles import own
+from runtime.network.urls import server_url
 from runtime.settings import Settings, settings
 from runtime.telemetry.exporter import _Server
 from runtime.text.sentences import sentence
-from runtime.urls import server_url
 
 NAMES = sorted(Settings.model_fields)
 

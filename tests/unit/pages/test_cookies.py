@@ -9,8 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.pages.access.session import COOKIE, SECURE_COOKIE, values_of
-from tests.api_pages import OWN, text_of
-from tests.api_stub import stub
+from tests.support.api.pages import OWN, text_of
+from tests.support.api.stub import stub
 
 HTTPS = "https://testserver"
 PLANTED = [[], ["{plain}={evil}"], ["{plain}={evil}"] * 30, ["{plain}="], ["other=1", "{plain}={evil}", "{plain}=x"]]

@@ -20,9 +20,9 @@ from commandline.arguments import when
 from commandline.errors import ClientError
 from runtime.text.report_text import report_text
 from schemas.job import State
-from tests.api_pages import HTMX, Served, some_job, text_of
-from tests.api_stub import complete, make_job, rest, stub
-from tests.api_world import RowErrors
+from tests.support.api.pages import HTMX, Served, some_job, text_of
+from tests.support.api.stub import complete, make_job, rest, stub
+from tests.support.api.world import RowErrors
 
 START = 1_790_000_000_000
 

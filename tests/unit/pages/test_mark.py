@@ -18,9 +18,9 @@ from schemas.job import BlockLimits, Format, Input, Job, LaneTotals, Options, Re
 from schemas.messages.commands import PurgeEnded
 from schemas.messages.lanes import LaneRecord
 from schemas.suspicion import Suspicion
-from tests.api_pages import HTMX, Served, some_job
-from tests.api_stub import stub
-from tests.api_world import World
+from tests.support.api.pages import HTMX, Served, some_job
+from tests.support.api.stub import stub
+from tests.support.api.world import World
 
 AT = 1_790_000_100_000
 SUSPICION = Suspicion(kind="exchanged", columns=("email", "phone"), fit=1.0, rows=9, message="they look exchanged")

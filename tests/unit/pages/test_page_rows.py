@@ -16,7 +16,7 @@ from api.pages.creation.browser_patterns import browser_pattern
 from api.pages.creation.cell_checks import checks_of
 from processor.validation.columns import BadValueError, compile_column
 from schemas.descriptors.datasets import Dataset, parse_dataset
-from tests.places import ROOT
+from tests.support.places import ROOT
 
 SCRIPT = ROOT / "api" / "static" / "rows.js"
 RUN = """

@@ -27,8 +27,8 @@ from schemas.messages.commands import (
     SetRate,
     TerminateJob,
 )
-from tests.api_pages import HTMX, OWN, Served, send_file, some_job, text_of
-from tests.api_stub import CATALOG, PEOPLE, ROW, complete, make_job, rest, stub
+from tests.support.api.pages import HTMX, OWN, Served, send_file, some_job, text_of
+from tests.support.api.stub import CATALOG, PEOPLE, ROW, complete, make_job, rest, stub
 
 
 @pytest.fixture

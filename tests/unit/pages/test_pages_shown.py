@@ -20,8 +20,8 @@ from api.pages.words import happened, sentence
 from api.readmodel.job_index import JobIndex
 from schemas.job import Job, LaneTotals, Options, RestedLane, Source, State
 from schemas.messages.commands import LanesRested
-from tests.api_pages import HTMX, OWN, Served, send_file, some_job, text_of
-from tests.api_stub import CATALOG, PEOPLE, ROW, complete, stub
+from tests.support.api.pages import HTMX, OWN, Served, send_file, some_job, text_of
+from tests.support.api.stub import CATALOG, PEOPLE, ROW, complete, stub
 
 
 @pytest.fixture

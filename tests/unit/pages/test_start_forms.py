@@ -15,8 +15,8 @@ from control.creation.admission import Catalog, Kind
 from control.creation.kinds import BUILT_IN
 from runtime.datasets import load_datasets
 from schemas.job import Options, State
-from tests.api_pages import HTMX, OWN, Served, some_job, text_of
-from tests.api_stub import stub
+from tests.support.api.pages import HTMX, OWN, Served, some_job, text_of
+from tests.support.api.stub import stub
 
 DATASETS = load_datasets()
 TEAMS = ",".join(DATASETS["teams"].columns).encode() + b"\n"
@@ -26,7 +26,7 @@ OWN_KINDS = {
     ),
     "listen_in": Kind(frozenset({"topic"}), exclusive=False, button="Listen"),
     "audit": Kind(frozenset({"query"}), dated=True, makes_file=True),
-    "stray": Kind(frozenset({"file"}), dataset="no-such-dataset"),
+    "unknown_dataset": Kind(frozenset({"file"}), dataset="no-such-dataset"),
 }
 CATALOG = Catalog({**BUILT_IN, **OWN_KINDS}, DATASETS)
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from runtime.process import CannotStartError
 from runtime.settings import Settings
 from runtime.telemetry.exporter import serve
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 
 def has_ipv6() -> bool:

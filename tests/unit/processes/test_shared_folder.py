@@ -16,8 +16,8 @@ from runtime.files.shared_folder import is_shared, mark, wait_for_shared_folder
 from runtime.files.storage import StorageError
 from runtime.process import reason_of
 from runtime.settings import Settings
-from tests.places import ROOT
-from tests.waiting import PATIENCE, wait_until
+from tests.support.places import ROOT
+from tests.support.waiting import PATIENCE, wait_until
 
 
 def test_the_api_marks_its_folder_once(tmp_path: Path) -> None:

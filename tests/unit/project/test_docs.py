@@ -20,7 +20,7 @@ from control.creation import limits_page
 from devstack.cli import app
 from runtime.settings import Settings
 from schemas.policies.retention import EXPIRING, Retention
-from tests.places import ROOT
+from tests.support.places import ROOT
 
 PAGES = [
     *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")),

@@ -25,7 +25,7 @@ from extensions import (
     bulk_item,
 )
 from extensions.testing import CHECKS, Case, Check, MemoryStore, Trial, UnknownQueryError, require
-from tests.own_operations import OPERATIONS, PEOPLE, page_code
+from tests.support.in_memory.own_operations import OPERATIONS, PEOPLE, page_code
 
 CASE = Case("people", PEOPLE, {**PEOPLE[0], "email": "nobody"})
 

@@ -14,7 +14,7 @@ from devstack.cli import app
 from processor.backups.sentences import MEANINGS
 from runtime.settings import Settings
 from schemas.topics import TopicName
-from tests.places import ROOT
+from tests.support.places import ROOT
 
 GUIDES = {name: (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("deploying", "runbook")}
 COMPOSE = (ROOT / "docker-compose.yml").read_text("utf-8")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.scheduling import FilesInTurn, is_beside, turn
+from tests.support.scheduling import FilesInTurn, is_beside, turn
 
 SERVER_FILES = "abcfghijkl"
 SERVERS = [f"tests/faults/test_{name}.py::test_{number}" for name in SERVER_FILES for number in range(4)]

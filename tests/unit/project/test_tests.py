@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.forking import PRELOADED
-from tests.places import TESTS
+from tests.support.places import TESTS
+from tests.support.processes.forking import PRELOADED
 
 UNIT = sorted((TESTS / "unit").rglob("test_*.py"))
 FILES = sorted(file for part in ("e2e", "faults", "integration") for file in (TESTS / part).rglob("test_*.py"))
@@ -57,7 +57,7 @@ def imported_tests(source: str) -> list[str]:
 
 @pytest.mark.parametrize("file", sorted(TESTS.rglob("*.py")), ids=lambda file: str(file.relative_to(TESTS)))
 def test_a_wait_has_no_limit_of_its_own(file: Path) -> None:
-    """On a busy machine each would be too short one day: `PATIENCE` of tests/waiting.py is for all of them."""
+    """On a busy machine each would be too short one day: `PATIENCE` of tests/support/waiting.py is for all of them."""
     calls = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
     assert [ast.unparse(call) for call in calls if limit_of(call) >= LIMIT] == []
     if file in FILES:
@@ -122,5 +122,5 @@ MOST_FILES = 16
 
 
 def test_a_folder_of_tests_can_be_looked_over() -> None:
-    sizes = Counter(file.parent.relative_to(TESTS) for file in TESTS.rglob("test_*.py"))
+    sizes = Counter(file.parent.relative_to(TESTS) for file in TESTS.rglob("*.py"))
     assert {str(folder): size for folder, size in sizes.items() if size > MOST_FILES} == {}

@@ -15,8 +15,8 @@ from processor.elastic.documents import bulk_item, document_lines
 from processor.elastic.items import BulkItems
 from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
 from runtime.clients import NotSentError
-from runtime.retrying import RETRIED_STATUSES
-from tests.processor_stub import StubClient, answers, api_error, run, sink
+from runtime.network.retrying import RETRIED_STATUSES
+from tests.support.stubs.bulk import StubClient, answers, api_error, run, sink
 
 ITEMS = [b'{"create":{"_index":"i","_id":"j1:%d"}}\n{"n":%d}' % (row, row) for row in range(1, 4)]
 

@@ -15,7 +15,7 @@ from processor.operations.modes.found import Documents
 from processor.operations.work import Work
 from schemas.descriptors.datasets import Dataset
 from schemas.job import State
-from tests.control_world import world_in
+from tests.support.in_memory.control import world_in
 
 
 class Indices:

@@ -14,8 +14,8 @@ from processor.outcome import Outcome
 from schemas.descriptors.datasets import Dataset, Field
 from schemas.job import State
 from schemas.messages.blocks import RowBlock
-from tests.control_world import world_in
-from tests.processor_stub import StubClient, answers, run, sink
+from tests.support.in_memory.control import world_in
+from tests.support.stubs.bulk import StubClient, answers, run, sink
 
 DATASET = Dataset("pets", (Field("name", required=True), Field("age", "integer")), primary_key=("name",))
 BLOCK = RowBlock(

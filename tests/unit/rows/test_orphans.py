@@ -27,7 +27,7 @@ from schemas.indices import REPORT_MAPPINGS
 from schemas.job import Job, LaneTotals, State
 from schemas.policies.retention import retention_book
 from schemas.topics import DAY_MS
-from tests.processor_stub import run
+from tests.support.stubs.bulk import run
 
 NOW = 1_790_000_000_000
 LONG_AGO = NOW - 200 * DAY_MS

@@ -17,9 +17,9 @@ from processor.elastic.reading import find_all, get_docs, search_several
 from processor.errors import CannotGoOnError
 from schemas.descriptors.modes import MODES, Mode
 from schemas.job import LaneTotals, Source
-from tests.modes_world import THINGS, Things
-from tests.places import ROOT
-from tests.processor_stub import StubClient, api_error, run, sink
+from tests.support.in_memory.modes import THINGS, Things
+from tests.support.places import ROOT
+from tests.support.stubs.bulk import StubClient, api_error, run, sink
 
 AWAY = {"type": "no_shard_available_action_exception", "reason": "No shard available for [get]"}
 BUSY = {"type": "es_rejected_execution_exception", "reason": "rejected execution on queue capacity"}

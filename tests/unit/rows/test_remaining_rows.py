@@ -16,7 +16,7 @@ from schemas.descriptors.datasets import Dataset, Field
 from schemas.descriptors.modes import MODES, Mode
 from schemas.job import LaneTotals
 from schemas.messages.blocks import UndoBlock
-from tests.modes_world import THINGS, Ran, Things
+from tests.support.in_memory.modes import THINGS, Ran, Things
 
 PETS = Dataset("pets", (Field("name", required=True),))
 KEYED = Dataset("pets", (Field("name", required=True),), primary_key=("name",))

@@ -13,7 +13,7 @@ from processor.suspicion.judging import suspicion_of
 from processor.suspicion.rearrangements import exchanges, moves
 from schemas.descriptors.datasets import parse_dataset
 from schemas.suspicion import Suspicion
-from tests.suspicion_world import NOTHING, checked, own, probe, seen, table
+from tests.support.in_memory.suspicion import NOTHING, checked, own, probe, seen, table
 
 FEW = settings(max_examples=10)
 LOOSE = {"name", "country", "favorite_color"}

@@ -28,7 +28,7 @@ from runtime.clients import NotSentError, async_elasticsearch
 from runtime.clock import Clock
 from runtime.files.storage import Storage
 from runtime.settings import Settings
-from tests.processor_stub import StubClient, answers, api_error, run
+from tests.support.stubs.bulk import StubClient, answers, api_error, run
 
 LATE_SECONDS = 30.0
 REQUEST_SECONDS = 20.0

@@ -17,8 +17,8 @@ from schemas.descriptors.fields import UploadTime
 from schemas.job import Options, State
 from schemas.messages.blocks import RowBlock, UndoBlock
 from schemas.messages.progress import RowError
-from tests.control_world import world_in
-from tests.processor_stub import StubClient, answers, run, sink
+from tests.support.in_memory.control import world_in
+from tests.support.stubs.bulk import StubClient, answers, run, sink
 
 DATASET = Dataset("pets", (Field("name", required=True), Field("age", "integer")))
 BLOCK = RowBlock(

@@ -19,7 +19,7 @@ from processor.validation.columns import BadValueError, compile_column
 from processor.validation.parsing import UNAMBIGUOUS
 from schemas.descriptors.fields import Field, parse_field
 from schemas.descriptors.formulas import unguard
-from tests.values import CELLS, COLUMNS, TEXTS
+from tests.support.strategies.values import CELLS, COLUMNS, TEXTS
 
 CHECKS = [compile_column(field) for field in COLUMNS.fields]
 ANY = next(number for number, field in enumerate(COLUMNS.fields) if (field.type, field.format) == ("datetime", "any"))

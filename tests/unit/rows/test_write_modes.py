@@ -33,8 +33,8 @@ from schemas.descriptors.modes import MODES, Mode
 from schemas.job import Job, LaneTotals, Options, Source, State
 from schemas.messages.blocks import ABSENT, RowBlock, UndoBlock
 from schemas.messages.commands import CreateJob, RollbackJob
-from tests.control_world import Catalog
-from tests.modes_world import THINGS, Things
+from tests.support.in_memory.control import Catalog
+from tests.support.in_memory.modes import THINGS, Things
 
 TEAMS = load_datasets()["teams"]
 CATALOG = Catalog(BUILT_IN, load_datasets())

@@ -7,7 +7,7 @@ import pytest
 
 from sample_csv.accidents import cut_off, shift_down, swap_columns
 from sample_csv.ready import FILES, ready_files
-from tests.places import ROOT
+from tests.support.places import ROOT
 
 GOOD = b'id,one,two\n1,a,x\n2,"b, ""B""",y\n3,\xc3\xa9,z\n'
 COMMITTED = sorted(path.name for path in FILES.glob("*.csv"))

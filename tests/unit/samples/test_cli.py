@@ -18,7 +18,7 @@ from sample_csv.cli import app
 from sample_csv.datasets import Dataset
 from sample_csv.output import open_output
 from sample_csv.rows import generate_bytes
-from tests.places import ROOT
+from tests.support.places import ROOT
 
 runner = CliRunner()
 

@@ -14,7 +14,7 @@ import pytest
 from sample_csv.datasets import COLUMNS, MAX_ROWS, PRESETS, Dataset, rows_of
 from sample_csv.pools import make_pools, slug
 from sample_csv.rows import MAX_SIZE, MIN_SIZE, ROWS_PER_CHUNK, generate, generate_bytes
-from tests.places import ROOT
+from tests.support.places import ROOT
 
 SCHEMAS = ROOT / "schemas" / "datasets"
 

@@ -26,8 +26,8 @@ from schemas.ids import JOB_ID, job_id_for_key, new_job_id
 from schemas.indices import data_mapping
 from schemas.jsonschema import MESSAGES
 from schemas.topics import DAY_MS, topics
-from tests.descriptors import DESCRIPTORS
-from tests.waiting import PATIENCE
+from tests.support.strategies.descriptors import DESCRIPTORS
+from tests.support.waiting import PATIENCE
 
 NAME = {"name": "name"}
 

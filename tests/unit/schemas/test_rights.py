@@ -12,7 +12,7 @@ import yaml
 
 from schemas.policies.rights import ERASES, READS, WRITES, Right, User, arguments, erasure_marker, rights_of
 from schemas.topics import TopicName
-from tests.places import ROOT
+from tests.support.places import ROOT
 
 USERS = ROOT / "k8s" / "components" / "kafka-strimzi" / "users.yaml"
 

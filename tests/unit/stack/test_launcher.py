@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.places import ROOT
+from tests.support.places import ROOT
 
 # Does what `python -m venv --clear` does, in a moment. The environment's own Python fails, so nothing is installed.
 PYTHON = """#!/bin/sh

@@ -14,13 +14,14 @@ import msgspec
 import psutil
 import pytest
 
-from devstack import demo, processes, state, supervisor_lock
+from devstack import demo
 from devstack.errors import StackError
-from devstack.identity import Identity, me
 from devstack.layout import Layout
 from devstack.lifecycle.shutdown import down
-from devstack.processes import MARK
-from devstack.state import Addresses, Record, State, Wanted
+from devstack.supervision import processes, state, supervisor_lock
+from devstack.supervision.identity import Identity, me
+from devstack.supervision.processes import MARK
+from devstack.supervision.state import Addresses, Record, State, Wanted
 from runtime.settings import Settings
 
 SUPERVISOR = """
@@ -115,7 +116,7 @@ def supervisor(settings: Settings) -> Iterator[Identity]:
         finally:
             started.kill()
             started.wait()
-            processes.stop_strays(layout.home)
+            processes.stop_marked(layout.home)
 
 
 def _written(layout: Layout, supervisor: Identity) -> None:

@@ -16,7 +16,7 @@ from control.outbox import Written
 from processor.stream.command_intake import MOST_TAKEN, CommandIntake
 from schemas.job import State
 from schemas.messages.codec import encode
-from tests.control_world import CATALOG, PARTITIONS, at, upload, world_in
+from tests.support.in_memory.control import CATALOG, PARTITIONS, at, upload, world_in
 
 JOBS = ("a", "b", "c", "d")
 

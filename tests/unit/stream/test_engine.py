@@ -33,7 +33,7 @@ from schemas.messages.codec import decode, encode
 from schemas.messages.commands import Command, FileFinished, LanesRested, RowsInspected, UndoChecked, WorkFailed
 from schemas.messages.dead_letters import DeadLetter
 from schemas.messages.lanes import OWNER_KEY, LaneRecord, OwnerRecord, lane_key, owner_key
-from tests.control_world import world_in
+from tests.support.in_memory.control import world_in
 
 Record = tuple[str, bytes, bytes | None, int | None]
 SETTINGS = Settings(topic_partitions=2)
@@ -717,7 +717,7 @@ def test_the_owner_of_partition_0_counts_what_a_rollback_has_left() -> None:
 
 
 @pytest.mark.parametrize("job", [finishing(), checking()], ids=["finishing", "checking"])
-def test_owners_of_other_partitions_conclude_nothing(job: Job) -> None:
+def test_owners_of_other_partitions_do_no_job_steps(job: Job) -> None:
     async def story() -> None:
         operation = Steps(makes_file=True)
         worker = Worker(operation)

@@ -17,8 +17,8 @@ from processor.lanes.lane import Lane
 from processor.lanes.owned_lanes import Lanes
 from processor.stream.lease import Lease
 from schemas.job import Job, State
-from tests.control_world import world_in
-from tests.places import ROOT
+from tests.support.in_memory.control import world_in
+from tests.support.places import ROOT
 
 PROCESSOR = ROOT / "processor"
 
@@ -46,7 +46,7 @@ class Worker:
 MAKERS: dict[str, Callable[[Worker], Gate]] = {
     "of_blocks": lambda worker: worker.gates.of_blocks(worker.job, [worker.lane]),
     "of_second_half": lambda worker: worker.gates.of_second_half(worker.gates.of_blocks(worker.job, [worker.lane])),
-    "of_conclusion": lambda worker: worker.gates.of_conclusion(worker.job),
+    "of_job_step": lambda worker: worker.gates.of_job_step(worker.job),
     "of_sweep": lambda worker: worker.gates.of_sweep(),
 }
 
@@ -81,7 +81,7 @@ def forget(worker: Worker) -> None:
 
 EVENTS = [outlast_the_lease, close, lose, replace_the_lane, pause, resume, forget]
 OPEN_AFTER = {
-    "of_conclusion": {replace_the_lane},
+    "of_job_step": {replace_the_lane},
     "of_sweep": {replace_the_lane, pause, resume, forget},
     "of_second_half": {close, lose, replace_the_lane, pause, resume, forget},
 }

@@ -15,12 +15,12 @@ from processor.errors import CannotGoOnError, FencedError
 from processor.execution import maintenance
 from processor.execution.failures import JobFailures
 from processor.execution.maintenance import Duties, Maintenance
-from processor.lanes.owned_lanes import CONCLUDING, Lanes
+from processor.lanes.owned_lanes import JOB_STEP_PARTITION, Lanes
 from runtime.clock import Clock
 from runtime.settings import Settings
 from schemas.exports import KEEP_ALIVE
 from schemas.job import Job, State
-from tests.control_world import world_in
+from tests.support.in_memory.control import world_in
 
 NAMES = ("delete_old_reports", "sweep_images", "sweep_claims", "roll", "housekeeping", "keep")
 
@@ -51,16 +51,16 @@ class World:
             table.put(each)
         keeping: Any = SimpleNamespace(name="export", kind=SimpleNamespace(makes_file=True), keep=self._doing("keep"))
 
-        async def for_conclusion(_: Job) -> tuple[Any, Any]:
+        async def for_job_step(_: Job) -> tuple[Any, Any]:
             return keeping, None
 
         works: Any = SimpleNamespace(
-            sink=None, prefix="s", makes_file=lambda job: job.operation == "export", for_conclusion=for_conclusion,
+            sink=None, prefix="s", makes_file=lambda job: job.operation == "export", for_job_step=for_job_step,
             operations={}, datasets={"d": SimpleNamespace(name="d", primary_key=())},
             generations=SimpleNamespace(roll=self._doing("roll")),
         )  # fmt: skip
         house: Any = SimpleNamespace(run=self._doing("housekeeping"))
-        self.lanes = Lanes(owned=frozenset({CONCLUDING}), open=True)
+        self.lanes = Lanes(owned=frozenset({JOB_STEP_PARTITION}), open=True)
         background: Any = SimpleNamespace(start=lambda work: work.close())
         publisher: Any = SimpleNamespace(publish=soon_published)
         failures = JobFailures(table, self.lanes, publisher, background)
@@ -120,7 +120,7 @@ def test_an_error_leaves_it_for_the_next_turn(monkeypatch: pytest.MonkeyPatch, e
     asyncio.run(world.story(lambda: all(world.done.count(name) >= 3 for name in NAMES)))
 
 
-@pytest.mark.parametrize(("opened", "owned"), [(False, {CONCLUDING}), (True, {CONCLUDING + 1})])
+@pytest.mark.parametrize(("opened", "owned"), [(False, {JOB_STEP_PARTITION}), (True, {JOB_STEP_PARTITION + 1})])
 def test_only_the_owner_of_partition_0_does_any_of_it(
     monkeypatch: pytest.MonkeyPatch, opened: bool, owned: set[int]
 ) -> None:

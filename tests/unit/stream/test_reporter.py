@@ -18,7 +18,7 @@ from schemas.indices import REPORT_MAPPINGS
 from schemas.job import LaneTotals, State
 from schemas.messages.codec import encode
 from schemas.messages.progress import LaneProgress
-from tests.control_world import world_in
+from tests.support.in_memory.control import world_in
 
 UNMAPPED = {"source", "options"}
 """Of a job: kept, and not searched."""

@@ -21,8 +21,8 @@ from control.webhooks.schedule import Outcome
 from control.webhooks.signing import id_for_addresses
 from schemas.job import Options
 from schemas.messages.webhooks import Delivery, delivery_key
-from tests.api_pages import OWN, Served, text_of
-from tests.api_stub import make_job, stub
+from tests.support.api.pages import OWN, Served, text_of
+from tests.support.api.stub import make_job, stub
 
 URL = "https://8.8.8.8/hook"
 """Nothing is sent there, and no name server is asked for it."""

@@ -22,13 +22,13 @@ from control.webhooks.registry import KEPT_DELIVERED, Deliveries, Webhooks, read
 from control.webhooks.rules import name_problem, notify_problem, receiver_address
 from control.webhooks.schedule import DAY_MS, LONGEST_MS, Outcome, after_attempt, anew, pause_ms
 from control.webhooks.signing import id_for_addresses, new_secret, new_webhook_id, secrets_of, signed_headers
-from runtime.addresses import AddressError
 from runtime.clock import now_ms
+from runtime.network.addresses import AddressError
 from schemas.job import Job, LaneTotals, Options, Source, State
 from schemas.messages.codec import UndecodableError, encode
 from schemas.messages.events import UNAUDITED, JobEvent
 from schemas.messages.webhooks import Delivery, EventType, Webhook, delivery_key
-from tests.places import TESTS
+from tests.support.places import TESTS
 
 SCHEMA = json.loads((TESTS / "schemas" / "cloudevents" / "cloudevents.json").read_text())
 NOW = 1_790_000_000_000

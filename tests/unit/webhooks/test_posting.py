@@ -12,7 +12,7 @@ from api.webhooks.posting import Message
 from api.webhooks.sending import connections_by
 from control.webhooks.schedule import Outcome
 from runtime.settings import Settings
-from tests.wire import Wire
+from tests.support.stubs.wire import Wire
 
 LOOKUPS = Lookups(lambda host, port: ["93.184.216.34"])
 

@@ -110,7 +110,7 @@ class Entries:
         # If a job only creates, the documents themselves say what it wrote; for other jobs a late document may say so.
         if job.undone is not None or (job.mode == "create" and not receipts):
             for first, last in ranges:
-                for entry in await self._strays(first, last, {document for document, _ in found}):
+                for entry in await self._without_images(first, last, {document for document, _ in found}):
                     found[entry.image.document, entry.image.row] = entry
         return list(found.values())
 
@@ -152,7 +152,7 @@ class Entries:
             found += await self._documents.search(self._work, self._images, query, 2 * PAGE)
         return found
 
-    async def _strays(self, first: int, last: int, known: Collection[str]) -> list[Entry]:
+    async def _without_images(self, first: int, last: int, known: Collection[str]) -> list[Entry]:
         """Documents of the job's rows that carry its mark, and of which it has no image."""
         work, job = self._work, self._work.job
         await self._documents.refresh(work, work.data_index)

@@ -29,7 +29,7 @@ class LaterImages:
         self._documents = documents
         self._images = images_index(work.prefix)
 
-    async def hand_down(self, images: Sequence[Image]) -> None:
+    async def reassign(self, images: Sequence[Image]) -> None:
         """Have the images of later jobs take over what is in these, where those wrote on top of them."""
         later = await self.of(images, again=True)
         await self.give([judge(image, None, later.get(image.document, ())) for image in images])
@@ -108,22 +108,22 @@ class LaterImages:
         return await self._hits(name, values[:half], *filters) + await self._hits(name, values[half:], *filters)
 
     async def give(self, verdicts: Sequence[Verdict]) -> list[bool]:
-        """Have the heirs of each verdict take the place of the images that there are; False: one has changed."""
-        heirs = [(at, heir) for at, verdict in enumerate(verdicts) for heir in verdict.heirs]
-        ids = [image_id(heir.job_id, heir.document) for _, heir in heirs]
+        """Have the successors of each verdict take the place of the images that there are; False: one has changed."""
+        successors = [(at, image) for at, verdict in enumerate(verdicts) for image in verdict.successors]
+        ids = [image_id(image.job_id, image.document) for _, image in successors]
         found = await self._documents.get(self._work, self._images, ids)
         taken = [True] * len(verdicts)
         items: list[bytes] = []
         given: list[int] = []
-        for (at, heir), key, there in zip(heirs, ids, found, strict=True):
+        for (at, image), key, there in zip(successors, ids, found, strict=True):
             target = Conditional(self._images, key)
             if there is not None:
                 known = read_image(there.raw)
-                if isinstance(known, Image) and (known.row, known.after) != (heir.row, heir.after):
+                if isinstance(known, Image) and (known.row, known.after) != (image.row, image.after):
                     taken[at] = False
                     continue
                 target = Conditional(self._images, key, there.seq, there.term)
-            items.append(target.write(image_line(heir)))
+            items.append(target.write(image_line(image)))
             given.append(at)
         for at, answer in zip(given, await self._documents.send(self._work, items), strict=True):
             taken[at] = taken[at] and answer.ok

@@ -35,7 +35,7 @@ class Recording:
         self._failed: dict[int, Left] = {}
         self._void: list[Entry] = []
         """Of rows whose images, and whose names in receipts, are to go."""
-        self._handed: list[tuple[Entry, str]] = []
+        self._reassigned: list[tuple[Entry, str]] = []
 
     def restored(self, entry: Entry) -> None:
         """The document is what it was before the job."""
@@ -49,8 +49,8 @@ class Recording:
     def kept(self, entry: Entry, verdict: Verdict) -> None:
         """The document stays as it is."""
         self._kept[entry.image.row] = _left(entry, verdict.reason, verdict.job)
-        if verdict.handed and verdict.job is not None:
-            self._handed.append((entry, verdict.job))
+        if verdict.reassigned and verdict.job is not None:
+            self._reassigned.append((entry, verdict.job))
 
     def failed(self, entry: Entry, reason: str) -> None:
         """The document can't be given back."""
@@ -60,13 +60,13 @@ class Recording:
         """Record what is known of these blocks by now, then have the images go. Raises as `BulkSink.send`."""
         job, index = self._work.job, undone_index(self._work.prefix)
         items = [bulk_item("index", index, undone_id(job.id, job.run, it.block), self._undone(it)) for it in blocks]
-        for entry, heir in self._handed:
-            image = replace(entry.image, handed=heir)
+        for entry, job_id in self._reassigned:
+            image = replace(entry.image, handed=job_id)
             key = image_id(image.job_id, image.document)
             items.append(bulk_item("index", images_index(self._work.prefix), key, msgspec.Raw(image_line(image))))
         await self._work.send(items)
         await self._forget()
-        self._handed.clear()
+        self._reassigned.clear()
         self._void.clear()
 
     def outcome(self, block: UndoBlock) -> Outcome:

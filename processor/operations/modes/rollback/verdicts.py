@@ -24,9 +24,9 @@ class Verdict:
     """Why it is kept."""
     job: str | None = None
     """The job that has changed it, if one has."""
-    heirs: tuple[Image, ...] = ()
+    successors: tuple[Image, ...] = ()
     """Images of later jobs, as they are to be: the before-image goes to them."""
-    handed: bool = False
+    reassigned: bool = False
     """A later job has the before-image, or gets it now."""
 
 
@@ -48,11 +48,13 @@ def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool =
     if image.handed is not None:
         return _kept(image, now, force, f"job {image.handed} has written over it since", image.handed)
     given = next((other for other in later if image.job_id in other.took), None)
-    heirs = () if given is not None else _heirs(image, now, [other for other in later if other.handed is None])
-    if given is not None or heirs:
-        job = (given or heirs[-1]).job_id
+    successors = (
+        () if given is not None else _successors(image, now, [other for other in later if other.handed is None])
+    )
+    if given is not None or successors:
+        job = (given or successors[-1]).job_id
         verdict = _kept(image, now, force, f"job {job} has written over it since", job)
-        return Verdict(verdict.kind, verdict.reason, job, heirs, handed=True)
+        return Verdict(verdict.kind, verdict.reason, job, successors, reassigned=True)
     force = force and (imaged or now is None or mark_of(now).job_id == image.job_id)
     live = [other for other in later if other.handed is None]
     if now == image.previous and not (now is None and live):
@@ -79,14 +81,14 @@ def _kept(image: Image, now: bytes | None, force: bool, reason: str, job: str | 
     return Verdict("kept", reason, job)
 
 
-def _heirs(image: Image, now: bytes | None, later: Sequence[Image]) -> tuple[Image, ...]:
+def _successors(image: Image, now: bytes | None, later: Sequence[Image]) -> tuple[Image, ...]:
     """The images of what was written on top of the job's own write, with what was beneath that."""
     if image.after is not None:
         on_top = [other for other in later if other.previous is not None and digest(other.previous) == image.after]
-        return tuple(_heir(other, image) for other in on_top)
+        return tuple(_with_before_of(image, other) for other in on_top)
     # The job has taken the document out. What made it anew began with nothing, and begins with the before-image now.
     if later and later[0].previous is None:
-        return (_heir(later[0], image),)
+        return (_with_before_of(image, later[0]),)
     made = later[0].previous if later else now
     if made is None:
         return ()
@@ -108,5 +110,5 @@ def _heirs(image: Image, now: bytes | None, later: Sequence[Image]) -> tuple[Ima
     return (made_by,)
 
 
-def _heir(other: Image, image: Image) -> Image:
+def _with_before_of(image: Image, other: Image) -> Image:
     return replace(other, before=image.before, seq=-1, took=(*other.took, image.job_id))
