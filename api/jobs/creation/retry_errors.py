@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from api.errors import invalid, refused
-from api.jobs.creation.job_request import values_as
 from api.jobs.creation.retry_file import RowSet, corrected_header, rows_problem
 from api.jobs.reading.row_errors import error_numbers
 from api.models.requests import ActionRequest
@@ -23,6 +22,7 @@ from api.uploads.receiving import Part, TextPart, no_file_chosen, receive_parts,
 from api.uploads.upload import Upload
 from api.web.auth import Caller
 from api.web.ending import require_holding
+from api.web.parsing import values_as
 from api.web.services import Services
 from control.creation.quotas import usage_of
 from control.errors import Rejected
