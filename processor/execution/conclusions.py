@@ -71,10 +71,13 @@ class Conclusions:
         return True
 
     async def _purge(self, job: Job) -> None:
+        self.lanes.purging.append(job)
         try:
             report = await self.purging.purge(job, self.works.gates.of_conclusion(job))
         except FencedError:
             return  # partition 0 belongs to another worker by now, which goes on with it
+        finally:
+            self.lanes.purging.remove(job)
         await self.publisher.publish("reports", job.id.encode(), encode(report))
 
     async def _conclude(self, job: Job, step: Step) -> None:

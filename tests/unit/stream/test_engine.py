@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from control.jobtable import JobTable
 from processor.assembly import make_engine
 from processor.elastic import reading
+from processor.erasure.purging import Purging
 from processor.errors import CannotGoOnError, FencedError, UnansweredError
 from processor.execution import searching
 from processor.execution.maintenance import MINUTE
@@ -30,7 +31,15 @@ from schemas.indices import data_index
 from schemas.job import Job, State
 from schemas.messages.blocks import RowBlock, UndoBlock
 from schemas.messages.codec import decode, encode
-from schemas.messages.commands import Command, FileFinished, LanesRested, RowsInspected, UndoChecked, WorkFailed
+from schemas.messages.commands import (
+    Command,
+    FileFinished,
+    LanesRested,
+    PurgeEnded,
+    RowsInspected,
+    UndoChecked,
+    WorkFailed,
+)
 from schemas.messages.dead_letters import DeadLetter
 from schemas.messages.lanes import OWNER_KEY, LaneRecord, OwnerRecord, lane_key, owner_key
 from tests.control_world import world_in
@@ -846,6 +855,44 @@ def test_a_job_that_waits_for_elasticsearch_says_so_whatever_it_waits_for(kind: 
         assert shown(worker) == {job.id: "Elasticsearch can't be reached", "idle": None}
         answered.set()
         await turns()
+
+    tell(story)
+
+
+def purged() -> Job:
+    """A job that is over, and of which everything that holds values is being removed."""
+    return replace(world_in(State.COMPLETED).job(), purging=True, epoch=9)
+
+
+def test_a_purge_that_waits_for_elasticsearch_says_so_until_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a job is over, so that it has no lane which could show it."""
+
+    async def story() -> None:
+        worker = Worker(Steps())
+        goes_on = asyncio.Event()
+
+        async def purge(_: Purging, job: Job, gate: Any) -> PurgeEnded:
+            await goes_on.wait()
+            return PurgeEnded(job_id=job.id, epoch=job.epoch)
+
+        monkeypatch.setattr(Purging, "purge", purge)
+        job = purged()
+        await worker.own(job)
+        await turns()
+        worker.sink.on_degraded("Elasticsearch can't be reached")
+        assert shown(worker) == {job.id: "Elasticsearch can't be reached"}
+        await worker.engine._checkpoints.flush()
+        assert [lane.error for lane in worker.lanes] == ["Elasticsearch can't be reached"]
+        assert not [topic for topic, *_ in worker.written if topic == "progress"], "nothing was counted"
+        worker.sink.on_degraded(None)
+        assert shown(worker) == {job.id: None}
+        goes_on.set()
+        await until(lambda: worker.reports(PurgeEnded))
+        worker.change(job, purging=False, purged_at=1)
+        await worker.engine._checkpoints.flush()
+        assert ("lanes", lane_key(job.id, 0, job.phase), None, 0) in worker.written, "no lane is left of it"
+        worker.sink.on_degraded("Elasticsearch can't be reached")
+        assert shown(worker) == {}
 
     tell(story)
 
