@@ -28,7 +28,7 @@ from runtime.datasets import load_datasets
 from runtime.files.storage import Storage
 from runtime.settings import Settings
 from schemas.indices import data_index
-from schemas.job import Job, State
+from schemas.job import Job, Source, State
 from schemas.messages.blocks import RowBlock, UndoBlock
 from schemas.messages.codec import decode, encode
 from schemas.messages.commands import (
@@ -219,9 +219,10 @@ async def turns() -> None:
 class Steps:
     """An operation that notes what it is asked for. What it does with blocks is given; `hold` keeps it from that."""
 
-    def __init__(self, apply: Callable[..., Any] | None = None, makes_file: bool = False) -> None:
+    def __init__(self, apply: Callable[..., Any] | None = None, makes_file: bool = False, left: int = 2) -> None:
         self._apply = apply or (lambda work, blocks: applied(blocks))
         self.kind = SimpleNamespace(makes_file=makes_file)
+        self.left = left
         self.done: list[str] = []
         self.hold = asyncio.Event()
         self.hold.set()
@@ -244,7 +245,7 @@ class Steps:
 
     async def left_over(self, work: Any) -> tuple[int, int]:
         self.done.append("left over")
-        return 2, 9
+        return self.left, 9
 
     async def keep(self, work: Any) -> None:
         self.done.append("keep")
@@ -774,6 +775,36 @@ def test_what_a_job_needs_is_kept_alive_while_it_is_paused() -> None:
         await until(lambda: operation.done)
         assert operation.done == ["keep"]
         running.cancel()
+
+    tell(story)
+
+
+def test_the_file_of_an_earlier_export_with_the_id_of_this_one_is_not_taken_for_its_own() -> None:
+    """An id that follows from an Idempotency-Key comes again; what is forgotten first is the earlier job."""
+
+    async def story() -> None:
+        operation = Steps(makes_file=True)
+        worker = Worker(operation)
+        job = replace(finishing(), inspection="due", source=Source(kind="query"))
+        await worker.own(job)
+        await until(lambda: worker.failed)
+        assert operation.done == ["left over"], "no file is made, nor is one taken for this job's"
+        ((_, reason),) = worker.failed
+        assert "had the id j1 too, and has left its file" in reason and "nothing was written" in reason
+
+    tell(story)
+
+
+def test_an_export_whose_id_is_free_makes_its_file_once_that_is_known() -> None:
+    async def story() -> None:
+        operation = Steps(makes_file=True, left=0)
+        worker = Worker(operation)
+        job = replace(finishing(), inspection="due", source=Source(kind="query"))
+        await worker.own(job)
+        await until(lambda: worker.reports(RowsInspected))
+        assert operation.done == ["left over"]
+        worker.change(job, inspection="done")
+        await until(lambda: worker.reports(FileFinished))
 
     tell(story)
 
