@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ from api.uploads.allowance import Allowance
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
 from control.creation.admission import Catalog, Kind, creation_problem, write_mode
-from control.creation.quotas import Usage, header_problem, place_problem, size_problem, usage_of
+from control.creation.quotas import Usage, header_problem, place_problem, size_problem
 from control.creation.repeats import differences
 from control.timers import time_problem
 from csvfile.columns import Wanted, wanted_by
@@ -62,8 +62,8 @@ class Admission:
     told: Callable[[Options, str], Awaitable[None]] | None = None
     """Requires that the options name an address, or a webhook of this organisation, that can be told. It raises
     ApiError 400."""
-    jobs: Callable[[], Iterable[Job]] = tuple
-    """Every job there is."""
+    usage: Callable[[str], Usage] = lambda _: Usage()
+    """What an organisation uses now."""
 
     async def resolved(self, asked: JobRequest) -> JobRequest:
         """The request with what its mapping says, if it names one. Raises as `Mappings.resolved` and `told`."""
@@ -111,7 +111,7 @@ class Admission:
             raise ApiError(403, text, {"organisation": command.organisation})
         if self.made is None:
             queueing = command.options.if_busy == "queue"
-            usage, quotas = self._usage(command.organisation), self.catalog.quotas.of(command.organisation)
+            usage, quotas = self.usage(command.organisation), self.catalog.quotas.of(command.organisation)
             full = place_problem(command.source, usage, command.organisation, quotas, queueing=queueing)
             if full is not None:
                 raise refused(full)
@@ -120,7 +120,7 @@ class Admission:
     def allowance(self, command: CreateJob) -> Allowance:
         """The limits of the file of this command."""
         quotas = self.catalog.quotas.of(command.organisation)
-        usage = Usage() if self.made is not None else self._usage(command.organisation)
+        usage = Usage() if self.made is not None else self.usage(command.organisation)
         return Allowance.of(command.organisation, quotas, usage)
 
     def require_size(self, command: CreateJob, source: Source) -> None:
@@ -128,9 +128,6 @@ class Admission:
         problem = size_problem(source, command.organisation, self.catalog.quotas.of(command.organisation))
         if problem is not None:
             raise refused(problem)
-
-    def _usage(self, organisation: str) -> Usage:
-        return usage_of(organisation, self.jobs())
 
     def _own(self, asked: JobRequest) -> str:
         """The organisation, which is one of the caller's. Raises ApiError 403."""

@@ -24,7 +24,6 @@ from api.web.auth import Caller
 from api.web.ending import require_holding
 from api.web.parsing import values_as
 from api.web.services import Services
-from control.creation.quotas import usage_of
 from control.errors import Rejected
 from control.moves import Answer, legality
 from csvfile.cutter import Limits
@@ -51,7 +50,7 @@ async def take_corrections(
     if job.retry is None:
         _legal(job, RetryErrors(job_id=job.id, source=Source()))  # before megabytes are taken in for nothing
     quotas = parts.catalog.quotas.of(job.organisation)
-    allowance = Allowance.of(job.organisation, quotas, usage_of(job.organisation, parts.view.jobs.values()))
+    allowance = Allowance.of(job.organisation, quotas, parts.view.usages.of(job.organisation))
     async with Upload(parts.settings.storage_root, job.id, parts.settings.unpacked_bytes, allowance) as upload:
         corrections = _Corrections(upload, reason, form)
         await _receive(request, corrections)
