@@ -40,7 +40,7 @@ def values_as(values: dict[str, Any], kind: type[T]) -> T:
     """The fields of a form, or of a query, as a struct.
 
     Raises:
-        ApiError: 400, with what does not fit. It lists no fields: whoever fills in a form does not name them.
+        ApiError: 400, with what does not fit. It lists no fields: a person who fills in a form does not name them.
     """
     try:
         return fit(values, kind)
