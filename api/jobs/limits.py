@@ -6,7 +6,6 @@ from api.models.installation import LimitList, LimitView
 from api.principals.sessions import open_sessions
 from api.uploads.drafts import drafts_bytes
 from api.web.services import Services
-from control.creation.quotas import usage_of
 from control.principals.registry import counted_for
 from runtime.clock import now_ms
 from schemas.policies.quotas import LIMITS
@@ -25,8 +24,8 @@ count before it is known who sends a request."""
 async def limits_of(parts: Services, organisation: str) -> LimitList:
     """What this organisation may use, and what it uses."""
     quotas = parts.catalog.quotas.of(organisation)
-    jobs = [job for job in parts.view.jobs.values() if job.organisation == organisation]
-    usage = usage_of(organisation, jobs)
+    usage = parts.view.usages.of(organisation)
+    jobs = [job for job in parts.view.jobs.open.values() if job.organisation == organisation]
     used = {
         "jobs_running": usage.running,
         "jobs_queued": usage.queued,

@@ -33,11 +33,11 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     options: Options | None = None
     """The options of the real job; null: those of the dry run. A draft has its own options."""
-    sha256: bounds.Digest | None = None
-    """For a draft: the SHA-256 that its file must have."""
     reason: bounds.Reason | None = None
     start_at: bounds.When | None = None
     """The job does not start before this time."""
+    sha256: bounds.Digest | None = None
+    """For a draft: the SHA-256 that its file must have."""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,7 +7,6 @@ from starlette.responses import Response
 
 from api.jobs.actions import carry_out, change_rate
 from api.jobs.creation.drafts import is_draft, start_draft
-from api.jobs.creation.job_request import values_as
 from api.jobs.creation.retry_errors import take_corrections
 from api.jobs.reading.dry_runs import start_real
 from api.models.requests import ActionRequest, Rate, Start
@@ -15,6 +14,7 @@ from api.pages import rendering
 from api.pages.creation.forms import rate_in, reason_in, time_in_form
 from api.pages.fields import fields_of
 from api.pages.job import live
+from api.web.parsing import values_as
 from api.web.routing import Handler
 from api.web.services import caller, services, visible_job
 from schemas.job import Job

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.errors import ApiError, invalid
-from api.jobs.creation.job_request import values_as
 from api.pages import rendering
 from api.pages.fields import fields_of
+from api.web.parsing import values_as
 from api.web.routing import Handler
 from api.web.services import asking_of, caller, services
 from api.webhooks.managing import (

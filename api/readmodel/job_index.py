@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from api.readmodel.seen import EventSeen, JobSeen, LaneSeen, LaneState, OldEventSeen, Seen
 from api.readmodel.totals import applied_totals
+from control.creation.quotas import Usages
 from control.machine.totals import dealt_with
 from control.memory.brief_jobs import Jobs
 from control.predicates import is_newer
@@ -88,6 +89,8 @@ class JobIndex:
     def __init__(self) -> None:
         self.jobs = Jobs()
         self.ended = EndedTotals()
+        self.usages = Usages()
+        """What organisations use of their limits."""
         self._lanes: dict[str, dict[tuple[Phase, int], LaneState]] = {}
         self._rates: dict[str, _Rate] = {}
         self._events: dict[str, array[int]] = {}
@@ -98,7 +101,9 @@ class JobIndex:
         """Apply one record."""
         match seen:
             case JobSeen(job_id, None):
-                self.ended.leave(self.jobs.remove(job_id))
+                removed = self.jobs.remove(job_id)
+                self.ended.leave(removed)
+                self.usages.leave(removed)
                 for table in (self._lanes, self._rates, self._events, self._older):
                     table.pop(job_id, None)
             case JobSeen(job_id, job, cold):
@@ -106,12 +111,14 @@ class JobIndex:
                 before = self.jobs.brief(job_id)
                 if is_newer(job, before):
                     self.ended.leave(before)
+                    self.usages.leave(before)
                     if cold is None:
                         self.jobs.put(job)
                         self._remember(job_id, job.command_offset, job)
                     else:
                         self.jobs.put_brief(job, cold)
                     self.ended.join(job)
+                    self.usages.join(job)
             case LaneSeen(job_id, partition, phase, lane):
                 self._fold_lane(job_id, (phase, partition), lane)
             case OldEventSeen(job_id, offset):

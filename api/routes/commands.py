@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.errors import invalid
 from api.jobs.actions import COMMANDS, ROLES, announce_end, at_rest, carry_out, change_rate
 from api.jobs.creation.drafts import is_draft, start_draft
-from api.jobs.creation.job_request import body_as, options_body_as
+from api.jobs.creation.options_body import options_body_as
 from api.jobs.creation.retry_errors import take_corrections
 from api.jobs.reading.dry_runs import start_real
 from api.jobs.waiting import waiting_for
@@ -20,6 +20,7 @@ from api.models.requests import ActionRequest, InputEnd, Rate, Start
 from api.readmodel.command_log import ANSWER_SECONDS
 from api.routes.answers import JOB, job_answer, made_answer
 from api.web.bodies import short_body
+from api.web.parsing import body_as
 from api.web.routing import CSV, Answer, Body, Endpoint, Handler, Parameter, Part, refusal
 from api.web.services import caller, services, visible_job
 from schemas import bounds
@@ -41,7 +42,7 @@ def commanding(action: str) -> Handler:
         """Send the command; with ``?wait=SECONDS``, wait for the state in which the job rests."""
         job, parts = await visible_job(request), services(request)
         wait = wait_seconds(request)
-        body = body_as(await short_body(request), ActionRequest, "fields: reason, keep_rows, resume_at, force, partial")
+        body = body_as(await short_body(request), ActionRequest)
         with parts.waiting.granted(caller(request).bucket, wait) as seconds:
             job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, seconds))
             if wait is None:
@@ -69,21 +70,21 @@ def wait_seconds(request: Request) -> float | None:
 async def set_rate(request: Request) -> Response:
     """Set or lift the most rows a second."""
     job, parts = await visible_job(request), services(request)
-    body = body_as(await short_body(request), Rate, "fields: rows_per_second (a number, or null for no limit), reason")
+    body = body_as(await short_body(request), Rate)
     return job_answer(parts, await change_rate(parts, job, caller(request), body))
 
 
 async def end_input(request: Request) -> Response:
     """Say how many rows come by the inbox; the job ends once it has them."""
     job, parts = await visible_job(request), services(request)
-    body = body_as(await short_body(request), InputEnd, "fields: rows (how many the job has)")
+    body = body_as(await short_body(request), InputEnd)
     return job_answer(parts, await announce_end(parts, job, caller(request), body), 202)
 
 
 async def start_job(request: Request) -> Response:
     """Start a draft, or make the real job of a dry run; a second start answers with the job of the first."""
     job, parts = await visible_job(request), services(request)
-    body, _ = options_body_as(await short_body(request), Start, "fields: options, reason, start_at, sha256")
+    body, _ = options_body_as(await short_body(request), Start)
     if is_draft(job):
         return job_answer(parts, await start_draft(request, parts, job, caller(request), body))
     real, made = await start_real(parts, job, caller(request), body)

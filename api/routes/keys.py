@@ -8,7 +8,6 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.jobs.creation.job_request import body_as
 from api.jobs.reading.paging import whole_number
 from api.models.principals import (
     KeyList,
@@ -22,6 +21,7 @@ from api.models.principals import (
 from api.principals.issuing import keys_of, make_key, revoke_key
 from api.principals.recent_events import KEPT
 from api.web.bodies import short_body
+from api.web.parsing import body_as
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
 from api.web.services import address_of, caller, services
@@ -29,10 +29,6 @@ from runtime.text.formatting import iso_time
 from schemas.policies.principals import KeyId, Role
 from schemas.policies.security import SecurityEvent
 
-_ALLOWED: Final = (
-    "fields: name, role (viewer, operator or admin), organisation or organisations or all_organisations, "
-    "kind (person or service), expires (days)"
-)
 _LIMIT: Final = Parameter("limit", "Events, at most", Annotated[int, Meta(ge=1, le=KEPT)])
 _EVENTS_LIMIT: Final = 100
 
@@ -40,7 +36,7 @@ _EVENTS_LIMIT: Final = 100
 async def create_key(request: Request) -> Response:
     """Make a key."""
     parts, asking = services(request), caller(request)
-    body = body_as(await short_body(request), KeyRequest, _ALLOWED)
+    body = body_as(await short_body(request), KeyRequest)
     made = await make_key(parts.principals, parts.audit, parts.catalog.quotas, asking, address_of(request), body)
     return json_answer(made, 201, {"Location": f"/v1/keys/{made.id}", "Cache-Control": "no-store"})
 

@@ -9,19 +9,14 @@ from starlette.responses import Response
 
 from api.glance.many import act_on_many
 from api.glance.models import ManyAnswer, ManyRequest
-from api.jobs.creation.job_request import body_as
 from api.routes.answers import JOBS
 from api.routes.commands import WAIT, wait_seconds
 from api.web.bodies import short_body
+from api.web.parsing import body_as
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, unavailable
 from api.web.services import caller, caught_up, services
 from schemas.policies.principals import Role
-
-_FIELDS: Final = (
-    "fields: action (pause, resume, terminate or rollback); one of jobs, filter and all; "
-    + "and reason, keep_rows, resume_at, force, partial, preview"
-)
 
 
 async def act_on_jobs(request: Request) -> Response:
@@ -29,7 +24,7 @@ async def act_on_jobs(request: Request) -> Response:
     parts, asking = services(request), caller(request)
     await caught_up(parts)
     wait = wait_seconds(request)
-    asked = body_as(await short_body(request), ManyRequest, _FIELDS)
+    asked = body_as(await short_body(request), ManyRequest)
     with parts.waiting.granted(asking.bucket, wait) as seconds:
         answer = await act_on_many(parts, asking, asked, seconds)
     return json_answer(answer, 202 if answer.under_way or answer.unanswered else 200)

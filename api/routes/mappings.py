@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from api.errors import ApiError, invalid
-from api.jobs.creation.job_request import body_as
 from api.mappings import no_such_mapping
 from api.models.mappings import MappingBody, MappingList, MappingView
 from api.web.bodies import short_body
+from api.web.parsing import body_as
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Body, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, services
@@ -60,7 +60,7 @@ async def get_mapping(request: Request) -> Response:
 async def save_mapping(request: Request) -> Response:
     """Keep a mapping under a name."""
     parts, whose = services(request), _own(request)
-    body = body_as(await short_body(request), MappingBody, "fields: dataset, columns, set, ignore_extra")
+    body = body_as(await short_body(request), MappingBody)
     name = request.path_params["name"]
     view = await parts.mappings.save(
         whose,

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import invalid
-from api.jobs.creation.job_request import body_as
 from api.jobs.reading.paging import whole_number
 from api.web.bodies import short_body
+from api.web.parsing import body_as
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
 from api.web.services import asking_of, caller, services
@@ -42,7 +42,6 @@ from schemas.messages.webhooks import DeliveryStatus, WebhookId
 from schemas.policies.principals import Role
 
 _PATH: Final = "/v1/webhooks/{webhook_id}"
-_ALLOWED: Final = "fields: url, name, organisation, states, operations, events"
 _WHOSE: Final = Parameter("organisation", "Whose webhooks; left out: of all that the caller may see", bounds.Name)
 _ID: Final = Parameter("webhook_id", "The webhook's id", WebhookId, "path")
 _MOST: Final = 1000
@@ -67,7 +66,7 @@ async def list_webhooks(request: Request) -> Response:
 async def create_webhook(request: Request) -> Response:
     """Make a webhook."""
     store = services(request).webhooks
-    body = body_as(await short_body(request), WebhookRequest, _ALLOWED)
+    body = body_as(await short_body(request), WebhookRequest)
     await store.caught_up()
     made = await make_webhook(store, asking_of(request), body)
     return json_answer(made, 201, {"Location": f"/v1/webhooks/{made.id}", **_NO_STORE})
@@ -119,7 +118,7 @@ async def list_deliveries(request: Request) -> Response:
 async def redeliver_events(request: Request) -> Response:
     """Send deliveries again."""
     store = services(request).webhooks
-    body = body_as(await short_body(request), RedeliverRequest, "field: event_id")
+    body = body_as(await short_body(request), RedeliverRequest)
     await store.caught_up()
     webhook = visible_webhook(store, caller(request), _named(request))
     return json_answer(await redeliver(store, webhook, body.event_id))

@@ -54,7 +54,11 @@ def purge(
 def _until_done(api: Api, job: Json, say: Callable[[str], None]) -> Json:
     if job["purging"]:
         say(f"Waiting until nothing of job {job['id']} is left: Elasticsearch and Kafka may take a minute or two.")
+    told: set[str] = set()
     while job["purging"]:
+        for trouble in sorted({lane["error"] for lane in job["lanes"] if lane["error"]} - told):
+            say(trouble)
+            told.add(trouble)
         api.sleep(_LOOK_SECONDS)
         job = api.job(job["id"])
     return job

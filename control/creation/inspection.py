@@ -18,7 +18,7 @@ OWN_ROWS = 1000
 def to_inspect(command: CreateJob, at: int) -> bool:
     """Whether something is to be looked at before the first row of a job is written that is made at this time."""
     source, options = command.source, command.options
-    return looks_at_rows(source, options) or looks_for_earlier(command.job_id, source, options, at)
+    return looks_at_rows(source, options) or looks_for_earlier(command.job_id, at)
 
 
 def looks_at_rows(source: Source, options: Options) -> bool:
@@ -26,12 +26,13 @@ def looks_at_rows(source: Source, options: Options) -> bool:
     return source.kind == "file" and options.suspicions != "off"
 
 
-def looks_for_earlier(job_id: str, source: Source, options: Options, created_at: int) -> bool:
-    """Whether there may be rows of an earlier job with the id of this one, which the control table has forgotten since.
+def looks_for_earlier(job_id: str, created_at: int) -> bool:
+    """Whether an earlier job with the id of this one may have left something, which the control table has forgotten.
 
-    The new job's rows would count as written where the earlier one's are, and its rollback would take those out.
+    The new job's rows would count as written where the earlier one's are, and its rollback would take those out. The
+    file of an earlier export would be taken for the new one's, and row errors of an earlier dry run too.
     """
-    return source.kind != "query" and not options.dry_run and not is_new(job_id, created_at)
+    return not is_new(job_id, created_at)
 
 
 def awaits_inspection(job: Job) -> bool:

@@ -119,9 +119,9 @@ class Inspections:
     async def _inspect(self, job: Job, first: asyncio.Future[bytes | None]) -> None:
         try:
             with self.failures.failing_only(job):
-                _, work = await self.works.for_job_step(job)
-                if looks_for_earlier(job.id, job.source, job.options, job.created_at):
-                    await require_free_id(work)
+                operation, work = await self.works.for_job_step(job)
+                if looks_for_earlier(job.id, job.created_at):
+                    await require_free_id(operation, work)
                 report = RowsInspected(job_id=job.id, epoch=job.epoch)
                 if looks_at_rows(job.source, job.options):
                     own = await self._own_rows(work)

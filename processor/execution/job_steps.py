@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from control.creation.inspection import awaits_inspection
 from control.predicates import counting, making_file
 from processor.erasure.purging import Purging
 from processor.errors import FencedError
@@ -46,7 +47,7 @@ class JobSteps:
         """Begin what the job's state asks for."""
         if counting(job):
             self._begin(job, _check_undo)
-        if making_file(job):
+        if making_file(job) and not awaits_inspection(job):  # a file that is there may be an earlier job's
             self._begin(job, _finish)
         if job.purging and self._may_begin(job):
             self.tasks.start(self._purge(job))
@@ -71,10 +72,13 @@ class JobSteps:
         return True
 
     async def _purge(self, job: Job) -> None:
+        self.lanes.purging.append(job)
         try:
             report = await self.purging.purge(job, self.works.gates.of_job_step(job))
         except FencedError:
             return  # partition 0 belongs to another worker by now, which goes on with it
+        finally:
+            self.lanes.purging.remove(job)
         await self.publisher.publish("reports", job.id.encode(), encode(report))
 
     async def _carry_out(self, job: Job, step: Step) -> None:

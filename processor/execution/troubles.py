@@ -1,5 +1,8 @@
 """What keeps jobs from going on for now, shown in their lanes (`LaneRecord.error`): a trouble of one job in its own
 lanes, one of Elasticsearch's in those of all jobs that wait for it.
+
+A job that is purged is over, and has no lanes any more. It gets one to show what its purge waits for, which goes as any
+other when the job's next state comes: after the purge, or in the worker that begins it anew.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from control.creation.inspection import awaits_inspection
 from control.jobtable import JobTable
 from processor.lanes.checkpoints import Checkpoints
 from processor.lanes.lane import Lane
-from processor.lanes.owned_lanes import Lanes
+from processor.lanes.owned_lanes import JOB_STEP_PARTITION, Lanes
 from schemas.job import Job
 
 
@@ -33,6 +36,9 @@ class Troubles:
                 if lane.error == shown:
                     self._show(lane, None)
             return
+        for job in self._lanes.purging:
+            if self._lanes.get(job.id, JOB_STEP_PARTITION) is None:
+                self._lanes.put(Lane(job.id, JOB_STEP_PARTITION, job.partitions, job.phase, job.run))
         for lane in self._lanes:
             if lane.error == self._common.get(lane) and (lane.error is not None or self._waits(lane)):
                 self._common[lane] = reason
@@ -54,10 +60,12 @@ class Troubles:
     def _show(self, lane: Lane, reason: str | None) -> None:
         if lane.error != reason and self._lanes.is_current(lane):
             lane.error = reason
-            self._checkpoints.touch(lane)
+            self._checkpoints.show(lane)
 
     def _waits(self, lane: Lane) -> bool:
-        """Whether a request of the lane's job may be under way: for its blocks, its first rows, or its end."""
+        """Whether a request of the lane's job may be under way: for its blocks, its first rows, its end, or its
+        purge."""
         job = self._jobs.get(lane.job_id)
         inspected = job is not None and awaits_inspection(job)
-        return bool(lane.flying) or inspected or lane.job_id in self._lanes.in_job_step
+        purged = any(job.id == lane.job_id for job in self._lanes.purging)
+        return bool(lane.flying) or inspected or purged or lane.job_id in self._lanes.in_job_step

@@ -87,6 +87,11 @@ class Checkpoints:
             self._urgent.set()
         self._due.set()
 
+    def show(self, lane: Lane) -> None:
+        """What the lane shows has changed, and nothing that it counts: that is neither progress nor to be reported."""
+        self._dirty.add(lane)
+        self._due.set()
+
     def acknowledge_later(self, event: Acknowledgeable) -> None:
         """Acknowledge `event` once everything noted so far is written; events come in the order of their offsets."""
         self._unacknowledged.append(event)

@@ -34,6 +34,8 @@ class Lanes:
     """The run of the job in which this worker has found that."""
     in_job_step: list[str] = field(default_factory=list)
     """Jobs whose file is being made or taken out, by the owner of partition 0."""
+    purging: list[Job] = field(default_factory=list)
+    """Jobs of which the owner of partition 0 removes everything that holds values. Their lanes are gone."""
 
     def __iter__(self) -> Iterator[Lane]:
         for lanes in self.by_job.values():

@@ -10,6 +10,7 @@ from processor.elastic.documents import bulk_item, document_lines
 from processor.operations.work import Work
 from processor.validation.rows import CheckedRows
 from schemas.indices import data_index, index_name
+from schemas.job import Job
 from schemas.messages.blocks import Block
 
 SHOWN_ROWS = 20
@@ -31,11 +32,14 @@ def preview_items(work: Work, block: Block, rows: CheckedRows, refused: Containe
     data = data_index(work.prefix, work.dataset.name)
     lines = document_lines(data, job.id, job.organisation, rows.columns, numbers, stored)
     return [
-        bulk_item(
-            "index",
-            index,
-            f"{job.id}:{number}",
-            {"job_id": job.id, "row": number, "document": msgspec.Raw(line.split(b"\n", 1)[1])},
-        )
-        for number, line in zip(numbers, lines, strict=True)
+        preview_item(job, index, number, line.split(b"\n", 1)[1]) for number, line in zip(numbers, lines, strict=True)
     ]
+
+
+def preview_item(job: Job, index: str, row: int, document: bytes) -> bytes:
+    """The bulk item of one row; `document` is a JSON object.
+
+    `order` tells a worker that clears previews away that the job may be newer than its own control table.
+    """
+    shown = {"job_id": job.id, "order": job.command_offset, "row": row, "document": msgspec.Raw(document)}
+    return bulk_item("index", index, f"{job.id}:{row}", shown)

@@ -44,6 +44,37 @@ def unknown_words(field: str, path: str, known: Sequence[str]) -> str:
     return f"unknown field `{field[:80]}`{where}; there are {', '.join(known) or 'none'}"
 
 
+def fields_in_words(kind: Any) -> str:
+    """The fields of a struct, those of the structs in them, and the values of those that have a few:
+    ``fields: name, role (viewer, admin), options; options: dry_run``.
+    """
+    return "; ".join(_listed(_info(kind), "fields"))
+
+
+def _listed(kind: inspect.Type, path: str) -> Iterator[str]:
+    fields = kind.fields if isinstance(kind, inspect.StructType) else ()
+    yield f"{path}: {', '.join(f'{field.encode_name}{_few(field.type)}' for field in fields)}"
+    for field in fields:
+        for one in _flat(field.type):
+            if isinstance(one, inspect.StructType):
+                yield from _listed(one, field.encode_name if path == "fields" else f"{path}.{field.encode_name}")
+
+
+def _few(kind: inspect.Type) -> str:
+    values = [value for one in _flat(kind) for value in _values(one)]
+    return f" ({', '.join(values)})" if values else ""
+
+
+def _values(kind: inspect.Type) -> list[str]:
+    match kind:
+        case inspect.LiteralType():
+            return [str(value) for value in kind.values]
+        case inspect.EnumType():
+            return [str(member.value) for member in kind.cls]
+        case _:
+            return []
+
+
 @cache
 def _info(kind: Any) -> inspect.Type:
     return inspect.type_info(kind)
@@ -121,10 +152,8 @@ def _described(kind: inspect.Type) -> str:
             return "true or false"
         case inspect.NoneType():
             return "null"
-        case inspect.LiteralType():
-            return f"one of {', '.join(map(str, kind.values))}"
-        case inspect.EnumType():
-            return f"one of {', '.join(str(member.value) for member in kind.cls)}"
+        case inspect.LiteralType() | inspect.EnumType():
+            return f"one of {', '.join(_values(kind))}"
         case inspect.ListType() | inspect.VarTupleType() | inspect.TupleType():
             return "a list"
         case inspect.StructType() | inspect.DictType():

@@ -86,7 +86,7 @@ async def make_job(request: Request, job_id: str, receive: Receive) -> Job:
     if known is not None and not asking.may_see(known.organisation):
         # A service that produces commands chooses its jobs' ids.
         raise ApiError(422, "this Idempotency-Key can't be used; use another one")
-    admission = Admission(job_id, asking, parts.catalog, known, parts.mappings, parts.notified, parts.view.jobs.values)
+    admission = Admission(job_id, asking, parts.catalog, known, parts.mappings, parts.notified, parts.view.usages.of)
     widest = Allowance.widest(parts.catalog.quotas, asking.organisations)
     async with Upload(parts.settings.storage_root, job_id, parts.settings.unpacked_bytes, widest) as upload:
         command = await receive(request, admission, upload)

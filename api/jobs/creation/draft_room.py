@@ -8,7 +8,6 @@ from dataclasses import replace
 from api.uploads.allowance import Allowance
 from api.uploads.drafts import DraftFile, drafts_bytes
 from api.web.services import Services
-from control.creation.quotas import usage_of
 from schemas.job import Job, State
 
 
@@ -21,9 +20,11 @@ def draft_file(parts: Services, job: Job) -> DraftFile:
 
 async def room_for(parts: Services, job: Job) -> Allowance:
     """How many bytes a draft's file may have: its organisation's limits, less other jobs' and drafts' files."""
-    own = [other for other in parts.view.jobs.values() if other.organisation == job.organisation]
+    own = [other for other in parts.view.jobs.open.values() if other.organisation == job.organisation]
     others = await drafts_bytes(parts.settings.storage_root, (other for other in own if other.id != job.id))
-    allowed = Allowance.of(job.organisation, parts.catalog.quotas.of(job.organisation), usage_of(job.organisation, own))
+    allowed = Allowance.of(
+        job.organisation, parts.catalog.quotas.of(job.organisation), parts.view.usages.of(job.organisation)
+    )
     return replace(allowed, left_bytes=max(0, allowed.left_bytes - others))
 
 

@@ -126,7 +126,7 @@ async def end_expired(parts: Services) -> None:
     """One round of `end_drafts`."""
     if not parts.live.caught_up:
         return
-    drafts = [job for job in parts.view.jobs.values() if job.state is State.DRAFT]
+    drafts = [job for job in parts.view.jobs.open.values() if job.state is State.DRAFT]
     for job in drafts:
         if _expired(job, parts):
             reason = f"its file did not come within {parts.settings.draft_hours:g} hours"

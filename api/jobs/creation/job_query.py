@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from msgspec import inspect
+
 from api.errors import invalid
-from api.jobs.creation.job_request import values_as, whole_number
 from api.models.requests import JobRequest
-from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS
+from api.web.parsing import number_in, values_as
+from schemas.job import Options
 
 FIELDS: Final = ("operation", "dataset", "organisation", "reason", "start_at")
-OPTIONS: Final = (
-    *("dry_run", "max_errors", "rows_per_second", "if_busy", "if_same", "raw", "suspicions", "notify", "mapping"),
-    *MODE_OPTIONS,
-    "ignore_extra",
-    *FORMAT_OPTIONS,
-)
-"""Options with a single value each; `columns` and `set` belong into JSON."""
+
+
+def _flat(kind: inspect.Type) -> Iterator[inspect.Type]:
+    for one in kind.types if isinstance(kind, inspect.UnionType) else (kind,):
+        yield from _flat(one.type) if isinstance(one, inspect.Metadata) else (one,)
+
+
+def _options_of(*kinds: type[inspect.Type]) -> frozenset[str]:
+    """The options of which a value may be one of these."""
+    options = inspect.type_info(Options)
+    fields = options.fields if isinstance(options, inspect.StructType) else ()
+    return frozenset(field.encode_name for field in fields if any(isinstance(one, kinds) for one in _flat(field.type)))
+
+
+OPTIONS: Final = tuple(name for name in Options.__struct_fields__ if name not in _options_of(inspect.DictType))
+"""Options with a single value each; the others belong into JSON."""
 _DECIMAL: Final = re.compile(r"\d{1,18}\.\d{1,18}", re.ASCII)
 _TRUTH: Final = {"true": True, "false": False}
-_NUMBERS: Final = frozenset({"max_errors", "rows_per_second", "skip_lines"})
-_TRUTHS: Final = frozenset({"dry_run", "raw", "ignore_extra"})
+_NUMBERS: Final = _options_of(inspect.IntType, inspect.FloatType)
+_TRUTHS: Final = _options_of(inspect.BoolType)
 
 
 def request_in_query(query: Iterable[tuple[str, str]]) -> JobRequest | None:
@@ -48,4 +59,4 @@ def _value(name: str, text: str) -> object:
         return _TRUTH.get(text, text)
     if name not in _NUMBERS:
         return text
-    return float(text) if _DECIMAL.fullmatch(text) else whole_number(text)
+    return float(text) if _DECIMAL.fullmatch(text) else number_in(text)

@@ -5,23 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused
-from api.jobs.creation.option_names import with_first_names
+from api.jobs.creation.options_body import options_body_as
 from api.jobs.reading.times import time_in
 from api.mappings import Mappings
-from api.models.requests import Elsewhere, EstimateRequest, JobRequest
+from api.models.requests import Elsewhere, JobRequest
 from api.uploads.allowance import Allowance
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
 from control.creation.admission import Catalog, Kind, creation_problem, write_mode
-from control.creation.quotas import Usage, header_problem, place_problem, size_problem, usage_of
+from control.creation.quotas import Usage, header_problem, place_problem, size_problem
 from control.creation.repeats import differences
 from control.timers import time_problem
 from csvfile.columns import Wanted, wanted_by
@@ -30,62 +28,14 @@ from csvfile.header import Header, look_at_header
 from csvfile.layout import format_of, layout_by
 from csvfile.text.encodings import another_encoding
 from runtime.clock import now_ms
-from schemas.job import FILE_OPTIONS, MODE_OPTIONS, Job, Options, Source
-from schemas.messages.codec import UndecodableError, decode, fit
+from schemas.descriptors.expectations import fields_in_words
+from schemas.job import Job, Options, Source
 from schemas.messages.commands import CreateJob
-
-T = TypeVar("T")
 
 HOW_TO_SEND = (
     "send multipart/form-data with a part 'job' (JSON) and a part 'file', or name a file of the server "
     '(file), or say source: "topic", or source: {"job": ID} to read the file of another job again'
 )
-_ALLOWED = (
-    "fields: operation, dataset, organisation, file, source, from, till, options, reason, start_at, confirm; "
-    "options: dry_run, max_errors, rows_per_second, if_busy, if_same, raw, suspicions, notify, "
-    f"{', '.join((*MODE_OPTIONS, *FILE_OPTIONS))}"
-)
-
-
-def body_as(data: bytes, kind: type[T], allowed: str) -> T:
-    """A JSON body as a struct.
-
-    Raises:
-        ApiError: 400, with what does not fit and what is `allowed`.
-    """
-    try:
-        body: T = decode(data or b"{}", kind)
-    except UndecodableError as error:
-        if isinstance(error.__cause__, msgspec.ValidationError):
-            raise invalid(f"the request does not fit: {error}; {allowed}") from error
-        raise invalid(f"the body is not JSON: {error}") from error
-    return body
-
-
-def values_as(values: dict[str, Any], kind: type[T], allowed: str = "") -> T:
-    """A form's fields, a query's, or a JSON object's, as a struct; named and checked as by `body_as`.
-
-    Raises:
-        ApiError: 400, with what does not fit.
-    """
-    try:
-        return fit(values, kind)
-    except UndecodableError as error:
-        raise invalid(f"the request does not fit: {error}{allowed and '; '}{allowed}") from error
-
-
-def options_body_as(data: bytes, kind: type[T], allowed: str) -> tuple[T, frozenset[str]]:
-    """A JSON body that has ``options`` as a struct, and the names of the options that it says.
-
-    Raises:
-        ApiError: as `body_as` and `with_first_names`.
-    """
-    try:
-        values: dict[str, Any] = with_first_names(decode(data, dict[str, Any]))
-    except UndecodableError:
-        return body_as(data, kind, allowed), frozenset()  # which says where a number is that is out of all range
-    options = values.get("options")
-    return values_as(values, kind, allowed), frozenset(options if isinstance(options, dict) else ())
 
 
 def request_in(data: bytes) -> tuple[JobRequest, frozenset[str]]:
@@ -95,13 +45,8 @@ def request_in(data: bytes) -> tuple[JobRequest, frozenset[str]]:
         ApiError: as `options_body_as`.
     """
     if not data.strip():
-        raise invalid(f"the request is empty; send a JSON object with the {_ALLOWED}")
-    return options_body_as(data, JobRequest, _ALLOWED)
-
-
-def estimate_in(data: bytes) -> EstimateRequest:
-    """The export to be estimated in a JSON body. Raises as `body_as`."""
-    return body_as(data, EstimateRequest, _ALLOWED)
+        raise invalid(f"the request is empty; send a JSON object with the {fields_in_words(JobRequest)}")
+    return options_body_as(data, JobRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +62,8 @@ class Admission:
     told: Callable[[Options, str], Awaitable[None]] | None = None
     """Requires that the options name an address, or a webhook of this organisation, that can be told. It raises
     ApiError 400."""
-    jobs: Callable[[], Iterable[Job]] = tuple
-    """Every job there is."""
+    usage: Callable[[str], Usage] = lambda _: Usage()
+    """What an organisation uses now."""
 
     async def resolved(self, asked: JobRequest) -> JobRequest:
         """The request with what its mapping says, if it names one. Raises as `Mappings.resolved` and `told`."""
@@ -166,7 +111,7 @@ class Admission:
             raise ApiError(403, text, {"organisation": command.organisation})
         if self.made is None:
             queueing = command.options.if_busy == "queue"
-            usage, quotas = self._usage(command.organisation), self.catalog.quotas.of(command.organisation)
+            usage, quotas = self.usage(command.organisation), self.catalog.quotas.of(command.organisation)
             full = place_problem(command.source, usage, command.organisation, quotas, queueing=queueing)
             if full is not None:
                 raise refused(full)
@@ -175,7 +120,7 @@ class Admission:
     def allowance(self, command: CreateJob) -> Allowance:
         """The limits of the file of this command."""
         quotas = self.catalog.quotas.of(command.organisation)
-        usage = Usage() if self.made is not None else self._usage(command.organisation)
+        usage = Usage() if self.made is not None else self.usage(command.organisation)
         return Allowance.of(command.organisation, quotas, usage)
 
     def require_size(self, command: CreateJob, source: Source) -> None:
@@ -183,9 +128,6 @@ class Admission:
         problem = size_problem(source, command.organisation, self.catalog.quotas.of(command.organisation))
         if problem is not None:
             raise refused(problem)
-
-    def _usage(self, organisation: str) -> Usage:
-        return usage_of(organisation, self.jobs())
 
     def _own(self, asked: JobRequest) -> str:
         """The organisation, which is one of the caller's. Raises ApiError 403."""
@@ -289,8 +231,3 @@ def repeat_problem(job: Job, command: CreateJob) -> ApiError | None:
         f"use a new key for a new job",
         {"job_id": job.id},
     )
-
-
-def whole_number(text: str) -> int | str:
-    """A text of digits as a number; another one as it is, for the checks of its type to refuse."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from api.errors import invalid, refused
-from api.jobs.creation.job_request import values_as
 from api.jobs.creation.retry_file import RowSet, corrected_header, rows_problem
 from api.jobs.reading.row_errors import error_numbers
 from api.models.requests import ActionRequest
@@ -23,8 +22,8 @@ from api.uploads.receiving import Part, TextPart, no_file_chosen, receive_parts,
 from api.uploads.upload import Upload
 from api.web.auth import Caller
 from api.web.ending import require_holding
+from api.web.parsing import values_as
 from api.web.services import Services
-from control.creation.quotas import usage_of
 from control.errors import Rejected
 from control.moves import Answer, legality
 from csvfile.cutter import Limits
@@ -51,7 +50,7 @@ async def take_corrections(
     if job.retry is None:
         _legal(job, RetryErrors(job_id=job.id, source=Source()))  # before megabytes are taken in for nothing
     quotas = parts.catalog.quotas.of(job.organisation)
-    allowance = Allowance.of(job.organisation, quotas, usage_of(job.organisation, parts.view.jobs.values()))
+    allowance = Allowance.of(job.organisation, quotas, parts.view.usages.of(job.organisation))
     async with Upload(parts.settings.storage_root, job.id, parts.settings.unpacked_bytes, allowance) as upload:
         corrections = _Corrections(upload, reason, form)
         await _receive(request, corrections)

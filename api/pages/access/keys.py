@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.errors import ApiError, invalid
-from api.jobs.creation.job_request import values_as
 from api.models.principals import KeyMade, KeyRequest
 from api.pages import rendering
 from api.pages.fields import fields_of
 from api.principals.issuing import keys_of, make_key, revoke_key
+from api.web.parsing import values_as
 from api.web.services import address_of, caller, services
 from control.principals.keys import is_id, new_key
 from schemas.policies.principals import Role

@@ -21,7 +21,6 @@ from starlette.responses import Response
 
 from api.errors import ApiError, invalid
 from api.jobs.creation.again import stored_path, text_left
-from api.jobs.creation.job_request import values_as
 from api.pages.creation.cell_checks import checks_of
 from api.pages.creation.forms import columns_in, format_in
 from api.pages.fields import no_form
@@ -30,6 +29,7 @@ from api.uploads.conversion import beginning
 from api.uploads.multipart import boundary_of
 from api.uploads.receiving import MOST_JSON_BYTES, TextPart, receive_parts
 from api.uploads.unpacking import compression_of
+from api.web.parsing import values_as
 from api.web.services import caller, services, visible_job
 from control.creation.admission import Catalog
 from csvfile.columns import Wanted, wanted_by, wanted_of_corrections

@@ -7,9 +7,9 @@ from math import nan
 from typing import Any, Final
 
 from api.errors import invalid
-from api.jobs.creation.job_request import values_as, whole_number
 from api.models.requests import JobRequest
 from api.pages.start_forms import source_of
+from api.web.parsing import number_in, values_as
 from control.creation.admission import Kind
 from control.creation.limits import rate_problem
 from schemas.bounds import RATE_WORDS
@@ -61,7 +61,7 @@ def columns_in(fields: Fields) -> dict[str, str | None]:
 def format_in(fields: Fields) -> dict[str, Any]:
     """The options that say how the file is written, as far as they were given."""
     texts = ((name, _text(fields, name)) for name in FORMAT_OPTIONS)
-    return {name: whole_number(text) if name == "skip_lines" else text for name, text in texts if text is not None}
+    return {name: number_in(text) if name == "skip_lines" else text for name, text in texts if text is not None}
 
 
 def form_of_options(options: Options) -> dict[str, str]:
@@ -113,7 +113,7 @@ def _options(fields: Fields, kind: Kind) -> dict[str, Any]:
         options["dry_run"] = "dry_run" in fields
         limit = _text(fields, "max_errors")
         if limit is not None:
-            options["max_errors"] = whole_number(limit)
+            options["max_errors"] = number_in(limit)
     if kind.modes:
         options |= {name: text for name in MODE_OPTIONS if (text := _text(fields, name)) is not None}
     if kind.exclusive and "queue" in fields:

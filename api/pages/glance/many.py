@@ -10,10 +10,10 @@ from starlette.responses import Response
 from api.errors import invalid
 from api.glance.many import act_on_many
 from api.glance.models import ManyRequest, Outcome
-from api.jobs.creation.job_request import values_as
 from api.pages import rendering
 from api.pages.fields import pairs_of
 from api.pages.words import tone
+from api.web.parsing import values_as
 from api.web.services import caller, caught_up, services
 from schemas.job import State
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from processor.elastic.documents import bulk_item, document_lines
 from processor.operations import keyed
 from processor.operations.dry_run_keys import make_claims_index
-from processor.operations.dry_run_preview import SHOWN_ROWS, WITHIN_ROWS
+from processor.operations.dry_run_preview import SHOWN_ROWS, WITHIN_ROWS, preview_item
 from processor.operations.modes.changes import KINDS, change_of, changes_index
 from processor.operations.modes.decisions import Decision, Row, Rules, changed_fields
 from processor.operations.modes.found import Documents, Found
@@ -107,6 +105,5 @@ def _previews(work: Work, tried: Sequence[Tried], shown: dict[int, int]) -> list
         if line is None or row.number > WITHIN_ROWS or shown.get(row.place, 0) >= SHOWN_ROWS:
             continue
         shown[row.place] = shown.get(row.place, 0) + 1
-        document = {"job_id": job.id, "row": row.number, "document": msgspec.Raw(line)}
-        items.append(bulk_item("index", index, f"{job.id}:{row.number}", document))
+        items.append(preview_item(job, index, row.number, line))
     return items

@@ -81,6 +81,7 @@ def test_a_new_job_is_described_in_full(served: Served, tmp_path: Path) -> None:
         ({"options": {"if_busy": "maybe"}}, "if_busy"),
         ({"options": {"speed": 1}}, "unknown field `speed`"),
         ({"colour": "red"}, "fields: operation, dataset"),
+        ({"colour": "red"}, "; source: job, url, upload, bytes; options: dry_run, max_errors"),
         ({"source": "moon"}, "send a file"),
         ({"source": "inbox"}, "send a file"),
         ({"operation": "teams"}, "is for dataset teams only"),

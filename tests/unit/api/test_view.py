@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 from typing import Any
 
@@ -21,6 +22,7 @@ from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobIndex
 from api.readmodel.seen import EventSeen, JobSeen, LaneSeen, OldEventSeen, lane_state
 from api.web.auth import ADMIN, Caller
+from control.creation.quotas import Usage, usage_of
 from runtime.text.formatting import iso_time
 from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State
 from schemas.messages.codec import encode
@@ -305,3 +307,39 @@ def test_the_history_of_a_job_that_has_ended_is_whole_in_whatever_order_it_is_fo
 
 def ended_as(job_id: str) -> Job:
     return replace(job(1, state=State.COMPLETED, ended_at=NOW, applied=LaneTotals(rows_applied=4)), id=job_id)
+
+
+def in_use(job_id: str, offset: int, state: State, file: int, retried: bool, purged: bool, whose: str) -> Job:
+    kind: Any = "topic" if file == 0 else "file"
+    return replace(
+        ended_as(job_id),
+        state=state,
+        organisation=whose,
+        command_offset=offset,
+        source=Source(kind=kind, path=f"sources/{file}.csv" if file else None, bytes=10 * file),
+        retry=Source(path=f"sources/{job_id}/retry.csv", bytes=7) if retried else None,
+        input=Input(rows=offset),
+        purged_at=1 if purged else None,
+    )
+
+
+@given(
+    st.lists(
+        st.tuples(
+            *(st.sampled_from(["j1", "j2", "j3"]), st.sampled_from([None, *State]), st.integers(0, 2)),
+            *(st.booleans(), st.booleans(), st.sampled_from(["acme", "other"])),
+        ),
+        max_size=20,
+    )
+)
+def test_what_an_organisation_uses_is_what_a_look_at_all_jobs_finds(states: list[Any]) -> None:
+    view = JobIndex()
+    for offset, (job_id, state, *more) in enumerate(states):
+        view.fold(JobSeen(job_id, None if state is None else in_use(job_id, offset, state, *more)))
+        jobs = [view.jobs[one] for one in view.jobs]
+        for whose in ("acme", "other", "nobody"):
+            assert in_order(view.usages.of(whose)) == in_order(usage_of(whose, jobs))
+
+
+def in_order(usage: Usage) -> Usage:
+    return dataclasses.replace(usage, files=sorted(usage.files))

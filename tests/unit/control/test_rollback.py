@@ -372,6 +372,7 @@ def test_a_rollback_goes_on_while_rounds_take_rows_out_or_fewer_are_left(rows: i
 def test_an_export_whose_files_stay_fails_with_what_to_look_at() -> None:
     world = World()
     world.send(replace(upload(), operation="export", source=Source(kind="query"), date_from="2026-01-01"))
+    world.send(RowsInspected(job_id="j1", epoch=world.job().epoch))
     world.complete()
     world.send(FileFinished(job_id="j1", epoch=world.job().epoch))
     world.rollback()

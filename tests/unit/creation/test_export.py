@@ -11,6 +11,7 @@ from schemas.messages.commands import (
     InputAdvanced,
     InputEnded,
     LanesDone,
+    RowsInspected,
     UndoChecked,
 )
 from schemas.messages.events import CommandRejected
@@ -34,6 +35,7 @@ def created() -> World:
             date_from="2026-01-01",
         )
     )
+    world.send(RowsInspected(job_id="j1", epoch=world.job().epoch))
     return world
 
 

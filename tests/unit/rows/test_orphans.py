@@ -18,6 +18,7 @@ from processor.elastic.orphans import delete_orphans
 from processor.erasure.documents import Documents
 from processor.erasure.housekeeping import Housekeeping
 from processor.execution.report_retention import delete_old_reports
+from processor.operations.dry_run_preview import preview_item
 from processor.operations.modes.retention import sweep_images
 from runtime.clock import Clock
 from runtime.files.sealing import JobKeys
@@ -61,6 +62,10 @@ class Elasticsearch(MemoryElasticsearch):
         ]
         run(super().bulk(operations=b"\n".join(lines) + b"\n"))
         run(self.indices.refresh(index=f"s-{index}"))
+
+    def add_preview(self, of: Job) -> None:
+        run(super().bulk(operations=preview_item(of, "s-previews", 1, b"{}") + b"\n"))
+        run(self.indices.refresh(index="s-previews"))
 
     def jobs_in(self, index: str) -> set[str]:
         return {key.partition(":")[0] for key in self.contents()[f"s-{index}"]}
@@ -165,6 +170,15 @@ def test_what_a_job_has_written_whose_state_is_on_its_way_to_this_worker_stays()
     sink = BulkSink(client)  # type: ignore[arg-type]
     assert asyncio.run(delete_orphans(sink, "s-images", table, lambda: None)) == 2
     assert client.jobs_in("images") == {"coming", "started-with-it"}
+
+
+def test_the_preview_of_a_dry_run_whose_state_is_on_its_way_to_this_worker_stays(tmp_path: Path) -> None:
+    client, table = Elasticsearch(), JobTable()
+    table.put(job("known", offset=35))
+    client.add_preview(job("gone", offset=34))
+    client.add_preview(job("coming", State.RUNNING, None, offset=36))
+    keep_house(client, table, tmp_path)
+    assert client.jobs_in("previews") == {"coming"}
 
 
 def test_only_what_is_old_enough_goes_where_there_is_a_time_and_an_absent_index_has_nothing() -> None:

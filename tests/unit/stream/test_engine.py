@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from control.jobtable import JobTable
 from processor.assembly import make_engine
 from processor.elastic import reading
+from processor.erasure.purging import Purging
 from processor.errors import CannotGoOnError, FencedError, UnansweredError
 from processor.execution import searching
 from processor.execution.maintenance import MINUTE
@@ -27,10 +28,18 @@ from runtime.datasets import load_datasets
 from runtime.files.storage import Storage
 from runtime.settings import Settings
 from schemas.indices import data_index
-from schemas.job import Job, State
+from schemas.job import Job, Source, State
 from schemas.messages.blocks import RowBlock, UndoBlock
 from schemas.messages.codec import decode, encode
-from schemas.messages.commands import Command, FileFinished, LanesRested, RowsInspected, UndoChecked, WorkFailed
+from schemas.messages.commands import (
+    Command,
+    FileFinished,
+    LanesRested,
+    PurgeEnded,
+    RowsInspected,
+    UndoChecked,
+    WorkFailed,
+)
 from schemas.messages.dead_letters import DeadLetter
 from schemas.messages.lanes import OWNER_KEY, LaneRecord, OwnerRecord, lane_key, owner_key
 from tests.support.in_memory.control import world_in
@@ -210,9 +219,10 @@ async def turns() -> None:
 class Steps:
     """An operation that notes what it is asked for. What it does with blocks is given; `hold` keeps it from that."""
 
-    def __init__(self, apply: Callable[..., Any] | None = None, makes_file: bool = False) -> None:
+    def __init__(self, apply: Callable[..., Any] | None = None, makes_file: bool = False, left: int = 2) -> None:
         self._apply = apply or (lambda work, blocks: applied(blocks))
         self.kind = SimpleNamespace(makes_file=makes_file)
+        self.left = left
         self.done: list[str] = []
         self.hold = asyncio.Event()
         self.hold.set()
@@ -235,7 +245,7 @@ class Steps:
 
     async def left_over(self, work: Any) -> tuple[int, int]:
         self.done.append("left over")
-        return 2, 9
+        return self.left, 9
 
     async def keep(self, work: Any) -> None:
         self.done.append("keep")
@@ -769,6 +779,36 @@ def test_what_a_job_needs_is_kept_alive_while_it_is_paused() -> None:
     tell(story)
 
 
+def test_the_file_of_an_earlier_export_with_the_id_of_this_one_is_not_taken_for_its_own() -> None:
+    """An id that follows from an Idempotency-Key comes again; what is forgotten first is the earlier job."""
+
+    async def story() -> None:
+        operation = Steps(makes_file=True)
+        worker = Worker(operation)
+        job = replace(finishing(), inspection="due", source=Source(kind="query"))
+        await worker.own(job)
+        await until(lambda: worker.failed)
+        assert operation.done == ["left over"], "no file is made, nor is one taken for this job's"
+        ((_, reason),) = worker.failed
+        assert "had the id j1 too, and has left its file" in reason and "nothing was written" in reason
+
+    tell(story)
+
+
+def test_an_export_whose_id_is_free_makes_its_file_once_that_is_known() -> None:
+    async def story() -> None:
+        operation = Steps(makes_file=True, left=0)
+        worker = Worker(operation)
+        job = replace(finishing(), inspection="due", source=Source(kind="query"))
+        await worker.own(job)
+        await until(lambda: worker.reports(RowsInspected))
+        assert operation.done == ["left over"]
+        worker.change(job, inspection="done")
+        await until(lambda: worker.reports(FileFinished))
+
+    tell(story)
+
+
 # -- troubles that are shown -----------------------------------------------------------------------------------------
 
 
@@ -846,6 +886,44 @@ def test_a_job_that_waits_for_elasticsearch_says_so_whatever_it_waits_for(kind: 
         assert shown(worker) == {job.id: "Elasticsearch can't be reached", "idle": None}
         answered.set()
         await turns()
+
+    tell(story)
+
+
+def purged() -> Job:
+    """A job that is over, and of which everything that holds values is being removed."""
+    return replace(world_in(State.COMPLETED).job(), purging=True, epoch=9)
+
+
+def test_a_purge_that_waits_for_elasticsearch_says_so_until_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a job is over, so that it has no lane which could show it."""
+
+    async def story() -> None:
+        worker = Worker(Steps())
+        goes_on = asyncio.Event()
+
+        async def purge(_: Purging, job: Job, gate: Any) -> PurgeEnded:
+            await goes_on.wait()
+            return PurgeEnded(job_id=job.id, epoch=job.epoch)
+
+        monkeypatch.setattr(Purging, "purge", purge)
+        job = purged()
+        await worker.own(job)
+        await turns()
+        worker.sink.on_degraded("Elasticsearch can't be reached")
+        assert shown(worker) == {job.id: "Elasticsearch can't be reached"}
+        await worker.engine._checkpoints.flush()
+        assert [lane.error for lane in worker.lanes] == ["Elasticsearch can't be reached"]
+        assert not [topic for topic, *_ in worker.written if topic == "progress"], "nothing was counted"
+        worker.sink.on_degraded(None)
+        assert shown(worker) == {job.id: None}
+        goes_on.set()
+        await until(lambda: worker.reports(PurgeEnded))
+        worker.change(job, purging=False, purged_at=1)
+        await worker.engine._checkpoints.flush()
+        assert ("lanes", lane_key(job.id, 0, job.phase), None, 0) in worker.written, "no lane is left of it"
+        worker.sink.on_degraded("Elasticsearch can't be reached")
+        assert shown(worker) == {}
 
     tell(story)
 
