@@ -30,6 +30,7 @@ from csvfile.header import Header, look_at_header
 from csvfile.layout import format_of, layout_by
 from csvfile.text.encodings import another_encoding
 from runtime.clock import now_ms
+from schemas.descriptors.datasets import Dataset
 from schemas.job import FILE_OPTIONS, MODE_OPTIONS, Job, Options, Source
 from schemas.messages.codec import UndecodableError, decode, fit
 from schemas.messages.commands import CreateJob
@@ -45,6 +46,22 @@ _ALLOWED = (
     "options: dry_run, max_errors, rows_per_second, if_busy, if_same, raw, suspicions, notify, "
     f"{', '.join((*MODE_OPTIONS, *FILE_OPTIONS))}"
 )
+
+
+def require_known(job: Job, catalog: Catalog) -> Dataset:
+    """The dataset of a job that was made before: it may have been removed since, as may its operation.
+
+    Raises:
+        ApiError: 409, one of them is not there any more.
+    """
+    for what, name, known in (
+        ("operation", job.operation, job.operation in catalog.operations),
+        ("dataset", job.dataset, job.dataset in catalog.datasets),
+    ):
+        if not known:
+            text = f"the {what} {name!r} of job {job.id} is not known any more; give it back to the processes, then ask"
+            raise ApiError(409, f"{text} again", {what: name, "job_id": job.id})
+    return catalog.datasets[job.dataset]
 
 
 def body_as(data: bytes, kind: type[T], allowed: str) -> T:
