@@ -52,6 +52,10 @@ class KafkaUnavailableError(Exception):
     """Kafka did not acknowledge a command; the message gives the reason. The command may be recorded all the same."""
 
 
+class RecordTooLargeError(KafkaUnavailableError):
+    """Kafka takes no record of this length: trying again does not help. Nothing is recorded."""
+
+
 def status_name(code: int) -> str:
     """The name of an HTTP code, e.g. ``NOT_FOUND``."""
     return STATUS.get(code, "INTERNAL" if code >= 500 else "INVALID_ARGUMENT")

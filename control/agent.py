@@ -20,7 +20,7 @@ from control.creation.admission import Catalog, holder
 from control.creation.queue import take_turns
 from control.creation.same_file import AppliedFiles
 from control.entry import Head, job_named, readable, surplus_problem
-from control.errors import Rejected, UnwrittenError
+from control.errors import Rejected, UndecidedError, UnwrittenError
 from control.jobtable import JobTable
 from control.machine.context import Context
 from control.outbox import Outbox, Publish, StatesAhead, Written
@@ -166,11 +166,12 @@ class ControlAgent:
         """Decide on the command record at `offset`, whose timestamp is `at` (milliseconds since 1970).
 
         The agent answers every command, and can then take the next one: besides UndecodableError only the errors of
-        `publish` are raised. Nothing shows of it until it is settled.
+        `publish` and of the authorizer's reading are raised. Nothing shows of it until it is settled.
 
         Raises:
             UndecodableError: the record is no command of any job. Its refusal stands in the history.
             UnwrittenError: as `settle`.
+            UndecidedError: Kafka does not answer who has sent it.
         """
         self._require_written()
         if offset <= self._newest_offset:
@@ -201,17 +202,7 @@ class ControlAgent:
         if not (is_report or is_asked(command)):
             raise UndecodableError("a report whose type can't be told at a glance")  # it would come in unseen
         before = self._states.get(command.job_id)
-        surplus = surplus_problem(value or b"", command)
-        if surplus is not None:
-            reaction = _refusing(command, surplus, context)
-        else:
-            admitted = await self._admitted(record, command)
-            if isinstance(admitted, Rejected):
-                unknown = replace(command, by=BY_TOPIC) if is_asked(command) else command
-                reaction = Reaction(history=(rejection(unknown, admitted, context),))
-            else:
-                command = admitted
-                reaction = self._judged(before, command, context)
+        reaction = await self._judged(before, record, command, context)
         self._carry_out(reaction)
         after = reaction.job
         has_ended = before is not None and after is not None and holds_key(before) and not holds_key(after)
@@ -264,10 +255,20 @@ class ControlAgent:
         await self._publish([Written("reports", job_id.encode(), value)])
         return True
 
-    def _judged(self, before: Job | None, command: Command, context: Context) -> Reaction:
+    async def _judged(self, before: Job | None, record: CommandRecord, command: Command, context: Context) -> Reaction:
         """Decide on a command; returns what follows from it. An unexpected error refuses this one command."""
         try:
+            surplus = surplus_problem(record.value, command)
+            if surplus is not None:
+                return _refusing(command, surplus, context)
+            admitted = await self._admitted(record, command)
+            if isinstance(admitted, Rejected):
+                unknown = replace(command, by=BY_TOPIC) if is_asked(command) else command
+                return Reaction(history=(rejection(unknown, admitted, context),))
+            command = admitted
             return readable(react(before, command, context))
+        except UndecidedError:
+            raise
         except UndecodableError as error:
             return _refusing(command, f"its outcome would be out of bounds: {error}", context)
         except Exception:

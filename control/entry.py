@@ -57,7 +57,11 @@ def surplus_problem(data: bytes, command: Command) -> str | None:
     """
     if not is_asked(command):
         return None
-    return unknown_field(msgspec.json.decode(data), type(command))
+    try:
+        fields: dict[str, Any] = decode(data, dict[str, Any])
+    except UndecodableError as error:  # a decoder that knows the fields has passed over what is in the others
+        return f"a field that there is not can't be read: {error}"
+    return unknown_field(fields, type(command))
 
 
 def readable(reaction: Reaction) -> Reaction:

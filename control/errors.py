@@ -10,6 +10,10 @@ class UnwrittenError(Exception):
     """What follows from an earlier command could not be written, so nothing that was decided after it may be."""
 
 
+class UndecidedError(Exception):
+    """Kafka has not answered what has to be known to decide on a command, which comes again. Trying again helps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """A command that changes nothing."""

@@ -7,7 +7,7 @@ strictly, states tolerantly; and a process that does not understand a state leav
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,9 @@ from schemas.job import Job, Options, State
 from schemas.messages.codec import UndecodableError, decode, encode, fit
 from schemas.messages.events import History, JobEvent
 from schemas.messages.formats import FORMAT
+
+_MOST_NEEDED: Final = 1_000_000
+"""A state that needs such a format, or a later one, was written by no version."""
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -36,15 +39,16 @@ def newer_state(value: bytes) -> Job | None:
 
     A newer version has written a state if `needs` says so, or if an option or the state has a name that this version
     does not know. In the answer, fields that can't be read are as in a new job, an unknown state is PAUSED, and `needs`
-    is above this process's format.
+    is above this process's format. Nothing in a state makes it raise an error: every process reads all states.
     """
     try:
         known = decode(value, _Known)
         fields: dict[str, Any] = decode(value, dict[str, Any])
     except UndecodableError:
         return None
-    needs = fields.pop("needs", 0)
-    newer = isinstance(needs, int) and FORMAT < needs < 1_000_000
+    found = fields.pop("needs", 0)
+    needs = found if type(found) is int and 0 <= found < _MOST_NEEDED else 0
+    newer = needs > FORMAT
     if known.state not in list(State) and re.fullmatch(r"[A-Z][A-Z_]{2,40}", known.state):
         newer, fields["state"] = True, str(State.PAUSED)
     options = fields.get("options")
@@ -53,7 +57,7 @@ def newer_state(value: bytes) -> Job | None:
         fields["options"] = {name: content for name, content in options.items() if name in Options.__struct_fields__}
     if not newer:
         return None
-    fields["needs"] = max(int(needs), FORMAT + 1)
+    fields["needs"] = max(needs, FORMAT + 1)
     readable = {name: content for name, content in fields.items() if _reads(known, name, content)}
     told = f"a newer version of Sluice has written this job; this process is of format {FORMAT} and leaves it alone"
     try:
@@ -89,6 +93,6 @@ def read_history(value: bytes | None) -> Any:
             if job is None:
                 raise
             return fit({**fields, "job": msgspec.to_builtins(job), "state": str(job.state)}, JobEvent)
-        except (UndecodableError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             pass
         raise

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from ingest.errors import PublishError
 from ingest.metrics import ReaderMetrics, Source
-from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
+from runtime.clients import KAFKA_ANSWER_SECONDS, producer_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import trace_headers
@@ -18,7 +18,7 @@ from schemas.messages.codec import encode
 from schemas.messages.commands import Report
 from schemas.messages.dead_letters import RejectedRecord
 from schemas.messages.formats import format_headers
-from schemas.topics import MOST_RECORD_BYTES, topic_name
+from schemas.topics import topic_name
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +38,13 @@ class BlockPublisher:
         self._rows_partitions = 0
         self._unconfirmed = 0
         self._failure: str | None = None
-        config = librdkafka_config(
+        config = producer_config(
             settings,
             enable_idempotence=True,
             acks="all",
             # Sealed blocks are compressed already, and what is encrypted can't be compressed once more.
             compression_type="none" if settings.seal_blocks else "lz4",
             linger_ms=5,
-            message_max_bytes=MOST_RECORD_BYTES,
             queue_buffering_max_kbytes=_QUEUE_KBYTES,
         )
         self._producer = Producer({**config, "error_cb": self._on_error})

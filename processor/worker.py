@@ -15,7 +15,7 @@ import uvloop
 from control.agent import ControlAgent
 from control.authorization.authorizer import Authorizer
 from control.authorization.principals import FollowedPrincipals
-from control.authorization.senders import Headers
+from control.authorization.senders import Headers, kept_headers
 from control.jobtable import JobTable
 from control.outbox import Publish, Written
 from processor.app import WorkerApp
@@ -175,11 +175,11 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
 
 
 async def recent_commands(config: Settings, since: int) -> list[tuple[int, Headers]]:
-    """The offsets and headers of the commands since a time. Raises KafkaException."""
+    """The offsets and signatures of the commands since a time. Raises KafkaException."""
 
     def read() -> list[tuple[int, Headers]]:
         reading = TopicReading(config, topic_name(config.prefix, "commands"), since_ms=max(1, since))
-        return [(record.offset() or 0, record.headers() or ()) for record in reading]
+        return [(record.offset() or 0, kept_headers(record.headers())) for record in reading]
 
     return await asyncio.to_thread(read)
 

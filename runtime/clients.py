@@ -15,6 +15,7 @@ from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
 from runtime.network.authorities import FollowingContext
 from runtime.network.retrying import RETRIED_STATUSES
 from runtime.settings import Settings
+from schemas.topics import MOST_RECORD_BYTES
 
 KAFKA_ANSWER_SECONDS: Final = 10.0
 """How long Kafka has for an answer about topics, partitions or offsets."""
@@ -45,6 +46,11 @@ def librdkafka_config(settings: Settings, **more: Any) -> dict[str, Any]:
         config["sasl.username"] = settings.kafka_username or ""
         config["sasl.password"] = _secret(settings.kafka_password)
     return {**config, **{name.replace("_", "."): value for name, value in more.items()}}
+
+
+def producer_config(settings: Settings, **more: Any) -> dict[str, Any]:
+    """As `librdkafka_config`, of a producer: it takes records as long as the topics do, not just a million bytes."""
+    return librdkafka_config(settings, message_max_bytes=MOST_RECORD_BYTES, **more)
 
 
 def kafka_ssl_context(settings: Settings) -> ssl.SSLContext | None:

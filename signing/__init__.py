@@ -26,7 +26,8 @@ SignedTopic = Literal["commands", "inbox"]
 
 _KEY: Final = re.compile(r"sluice_([0-9a-z]{10})_[0-9a-f]{64}")
 _WORD: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
-_MOST_BYTES: Final = 512
+MOST_HEADER_BYTES: Final = 512
+"""A longer header is no signature."""
 
 
 class Signature(NamedTuple):
@@ -89,7 +90,7 @@ def public_key_of(key: str) -> str:
 
 def read_signature(header: bytes | None) -> Signature | None:
     """What a header says; None: it has another form."""
-    if header is None or len(header) > _MOST_BYTES:
+    if header is None or len(header) > MOST_HEADER_BYTES:
         return None
     parts = header.decode("ascii", "replace").split(";")
     if len(parts) != 5 or parts[0] != "v1" or not all(map(_WORD.fullmatch, parts[1:4])) or not parts[2].isdigit():

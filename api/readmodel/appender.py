@@ -10,12 +10,12 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from api.errors import KafkaUnavailableError
-from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config
+from api.errors import KafkaUnavailableError, RecordTooLargeError
+from runtime.clients import KAFKA_ANSWER_SECONDS, librdkafka_config, producer_config
 from runtime.settings import Settings
 from runtime.telemetry.tracing import trace_headers
 from schemas.messages.formats import format_headers
-from schemas.topics import TopicName, topic_name
+from schemas.topics import MOST_RECORD_BYTES, TopicName, topic_name
 
 _APPEND_SECONDS = 10.0
 
@@ -27,13 +27,13 @@ class Appender:
         self._prefix = settings.prefix
         self._loop = loop
         self._config = {**librdkafka_config(settings), "log_level": 2}
-        config = librdkafka_config(
+        config = producer_config(
             settings,
             enable_idempotence=True,
             acks="all",
             linger_ms=0,
             message_timeout_ms=int(_APPEND_SECONDS * 1000),
-            queue_buffering_max_kbytes=4096,
+            queue_buffering_max_kbytes=2 * MOST_RECORD_BYTES // 1024,
         )
         self._producer = Producer({**config, "log_level": 2})
         self._stopping = threading.Event()
@@ -51,6 +51,7 @@ class Appender:
 
         Raises:
             KafkaUnavailableError: Kafka did not acknowledge it in time.
+            RecordTooLargeError: it is longer than Kafka takes. Trying again does not help.
         """
         future: asyncio.Future[int] = self._loop.create_future()
 
@@ -58,7 +59,7 @@ class Appender:
             if future.done():
                 return
             if error is not None:
-                future.set_exception(KafkaUnavailableError(str(error)))
+                future.set_exception(_problem(error))
             else:
                 future.set_result(offset)
 
@@ -69,7 +70,9 @@ class Appender:
         carried = [*format_headers(), *trace_headers(), *(headers or {}).items()]
         try:
             self._producer.produce(name, value, key, on_delivery=delivered, headers=carried)
-        except (KafkaException, BufferError) as error:
+        except KafkaException as error:
+            raise _problem(error.args[0]) from error
+        except BufferError as error:
             raise KafkaUnavailableError(str(error)) from error
         return await future
 
@@ -104,3 +107,8 @@ class Appender:
         self._producer.flush(1.0)
         self._stopping.set()
         self._thread.join(timeout=1)
+
+
+def _problem(error: KafkaError) -> KafkaUnavailableError:
+    too_large = error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+    return RecordTooLargeError(str(error)) if too_large else KafkaUnavailableError(str(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from api.errors import ApiError, KafkaUnavailableError, invalid, refused, unavailable
+from api.errors import ApiError, KafkaUnavailableError, RecordTooLargeError, invalid, refused, unavailable
 from api.readmodel.appender import Appender
 from api.readmodel.event_loop import CachedValue
 from api.readmodel.job_feed import JobFeed
@@ -55,8 +55,8 @@ async def submit(log: CommandLog, live: JobFeed, command: Command, timeout: floa
     `fit` of `schemas/messages/codec.py`); the control agent, which is another process, checks them again.
 
     Raises:
-        ApiError: 400, the command is invalid for any job; the control agent's refusal; or 503, Kafka or the control
-            agent does not answer.
+        ApiError: 400 or 413, the command is invalid for any job; the control agent's refusal; or 503, Kafka or the
+            control agent does not answer.
     """
     if isinstance(command, Request):
         job = live.view.jobs.get(command.job_id)
@@ -67,6 +67,8 @@ async def submit(log: CommandLog, live: JobFeed, command: Command, timeout: floa
             raise invalid(late)
     try:
         offset = await log.append(command)
+    except RecordTooLargeError as error:
+        raise ApiError(413, f"the request is too long for a record of Kafka ({error})") from error
     except KafkaUnavailableError as error:
         raise unavailable(
             f"Kafka does not answer ({error}), so it is not known whether the command was recorded; "

@@ -34,6 +34,7 @@ class DraftFile:
         """`most_bytes`: the size that the file may have."""
         self.path = root / "sources" / job_id / NAME
         self.stored_as = f"sources/{job_id}/{safe_name(name)}"
+        self._root = root
         self._final = root / self.stored_as
         self._most_bytes = most_bytes
 
@@ -82,7 +83,8 @@ class DraftFile:
     def named(self) -> Iterator[Path]:
         """The file under the name that readers are told; it becomes a draft again if its job is refused.
 
-        After a 503 it stays: the command may stand in the log.
+        After a 503 it stays: the command may stand in the log. To be entered while it is `locked`: a refusal says
+        then that no start before this one has been accepted, for that one had the same bytes.
         """
         with suppress(FileNotFoundError):  # a start before this one may have done so
             self.path.replace(self._final)
@@ -94,34 +96,44 @@ class DraftFile:
             raise
 
     def remove(self) -> None:
-        """Remove the part of the file that was received."""
+        """Remove the part of the file that was received, of a job that has ended without it."""
         self.path.unlink(missing_ok=True)
         with suppress(OSError):
             self.path.parent.rmdir()
 
-    @contextmanager
-    def locked(self) -> Iterator[Path]:
-        """Where it lies; nothing is written to it meanwhile. Raises ApiError 409 if another request is at it."""
-        if not self.path.exists() and self._final.exists():
-            yield self._final  # a start before this one was not answered
-            return
-        with self._opened(None):
-            yield self.path
+    def replaced_by(self, stored_as: str | None) -> None:
+        """Remove the part of the file that was received, if the job's file is there: `stored_as`, below the root."""
+        if stored_as is not None and (self._root / stored_as).exists():
+            self.path.unlink(missing_ok=True)
 
     @contextmanager
-    def _opened(self, offset: int | None) -> Iterator[int]:
+    def locked(self) -> Iterator[Path]:
+        """Where it lies, under either name; no other request writes to it, or starts its job, meanwhile.
+
+        Raises:
+            ApiError: 409, another request is at it.
+        """
+        # A start before this one may not have been answered: the file has its final name then.
+        path = self.path if self.path.exists() or not self._final.exists() else self._final
+        with self._opened(None, path) as descriptor:
+            if not _lies_at(descriptor, path):
+                raise _busy()  # a start that has just ended has renamed or removed it
+            yield path
+
+    @contextmanager
+    def _opened(self, offset: int | None, path: Path | None = None) -> Iterator[int]:
+        path = path or self.path
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = os.O_CREAT if path == self.path else 0
+            descriptor = os.open(path, os.O_RDWR | new | os.O_NOFOLLOW, 0o666)
+        except FileNotFoundError as error:
+            raise _busy() from error  # it has become a draft again just now
         except OSError as error:
             raise storage_problem(error) from error
         try:
             if not try_lock(descriptor):
-                raise ApiError(
-                    409,
-                    "another request is sending this file; wait until it has ended, and ask for the offset",
-                    {"reason": FILE_BUSY},
-                )
+                raise _busy()
             size = os.fstat(descriptor).st_size
             if offset is not None and offset != size:
                 raise ApiError(
@@ -133,6 +145,18 @@ class DraftFile:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _busy() -> ApiError:
+    text = "another request is sending this file, or starts its job; wait until it has ended, and ask for the offset"
+    return ApiError(409, text, {"reason": FILE_BUSY})
+
+
+def _lies_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 async def drafts_bytes(root: Path, jobs: Iterable[Job]) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from api.errors import RecordTooLargeError
 from api.webhooks.store import WebhookStore
 from control.newer_states import read_history
 from control.webhooks.recipients import deliveries, too_many, wants_own_address
@@ -122,11 +123,25 @@ class Intake:
                     delivery.error,
                     extra=as_event("webhook.given_up", **fields),
                 )
-            writing.append(self._store.record(delivery))
+            writing.append(self._record(delivery))
         results = await asyncio.gather(*writing, return_exceptions=True)
         failed = next((result for result in results if isinstance(result, BaseException)), None)
         if failed is not None:
             raise failed
+
+    async def _record(self, delivery: Delivery) -> None:
+        """Record a delivery; one that Kafka never takes is left out. Its event would come again for ever, before all
+        others. Raises KafkaUnavailableError."""
+        try:
+            await self._store.record(delivery)
+        except RecordTooLargeError as error:
+            log.error(
+                "event %s of job %s is not delivered, since it is too long to be recorded: %s",
+                delivery.event_id,
+                delivery.job_id,
+                error,
+                extra=as_event("webhook.given_up", webhook=delivery.webhook_id, job=delivery.job_id),
+            )
 
 
 def _event_in(record: EventRecord) -> JobEvent | None:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -24,11 +24,12 @@ from control.authorization.senders import (
     signature_problem,
     signer_of,
 )
-from control.errors import Rejected
+from control.errors import Rejected, UndecidedError
 from control.principals.registry import Registry
 from schemas.policies.principals import ApiKey, Signer
 from signing import HEADER, Signature, read_signature
 
+T = TypeVar("T")
 _TAKEN_KEPT: Final = 10_000
 REPORT_HEADER: Final = "sluice-report"
 """The header of a copy in ``commands`` with the offset of its report in ``reports``."""
@@ -123,7 +124,11 @@ class Authorizer:
         return Rejected(403, "reports come by the topic reports, which readers and workers alone may write to")
 
     async def asked(self, record: CommandRecord, command: Asked, organisation_of: OrganisationOf) -> Asked | Rejected:
-        """The request as it is to be carried out, under the name of who has signed it; or why it is refused."""
+        """The request as it is to be carried out, under the name of who has signed it; or why it is refused.
+
+        Raises:
+            UndecidedError: Kafka does not answer who that is, or which commands have come before.
+        """
         header = header_of(record.headers, HEADER)
         if header is None:
             if self._required:
@@ -149,7 +154,7 @@ class Authorizer:
         known = signer_of(self._principals.registry, signature)
         if isinstance(known, Signer):
             return known
-        await self._principals.catch_up()  # it may be new, or have been revoked by now
+        await _answered(self._principals.catch_up())  # it may be new, or have been revoked by now
         return signer_of(self._principals.registry, signature)
 
     def _time_problem(self, record: CommandRecord, signature: Signature) -> Rejected | None:
@@ -165,7 +170,7 @@ class Authorizer:
     async def _replay_problem(self, record: CommandRecord, signature: Signature) -> Rejected | None:
         if self._seen is None:
             self._seen = {}
-            for offset, headers in await self._recent(record.at - 2 * self._window_ms):
+            for offset, headers in await _answered(self._recent(record.at - 2 * self._window_ms)):
                 earlier = read_signature(header_of(headers, HEADER))
                 if earlier is not None and offset < record.offset:
                     self._see(offset, earlier)
@@ -180,3 +185,10 @@ class Authorizer:
     def _see(self, offset: int, signature: Signature) -> tuple[int, int]:
         assert self._seen is not None
         return self._seen.setdefault((signature.signer, signature.nonce), (offset, signature.at))
+
+
+async def _answered(asked: Awaitable[T]) -> T:
+    try:
+        return await asked
+    except Exception as error:
+        raise UndecidedError(f"Kafka does not answer who may send a command: {error}") from error

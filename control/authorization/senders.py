@@ -22,7 +22,7 @@ from schemas.messages.commands import (
     StartJob,
 )
 from schemas.policies.principals import ApiKey, Role, Signer
-from signing import Signature, SignedTopic, verifies
+from signing import HEADER, MOST_HEADER_BYTES, Signature, SignedTopic, verifies
 
 BY_TOPIC: Final = "topic"
 """The name that the history gives to senders who have not signed."""
@@ -45,6 +45,16 @@ def header_of(headers: Headers, name: str) -> bytes | None:
     if not headers:  # as nearly all rows of the inbox come
         return None
     return next((value for given, value in headers if given == name and isinstance(value, bytes)), None)
+
+
+def kept_headers(headers: object) -> Headers:
+    """What is kept of the headers of a record, as Kafka's clients give them: a signature, if there is one.
+
+    A sender may add a megabyte of headers to each record. Of one that is too long to be a signature so much is kept
+    that `read_signature` refuses it as well.
+    """
+    given = header_of(headers, HEADER) if isinstance(headers, list | tuple) else None
+    return () if given is None else ((HEADER, given[: MOST_HEADER_BYTES + 1]),)
 
 
 def signer_of(registry: Registry, signature: Signature) -> ApiKey | Signer | None:

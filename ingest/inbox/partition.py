@@ -39,7 +39,8 @@ from schemas.topics import MOST_RECORD_BYTES
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 1_000_000
-"""Bytes of a record, at most, so that it can be moved to another partition: topics take a little more by default."""
+"""Bytes of a record's value, at most, so that it can be moved to another partition with its signature and the job's id:
+topics take 48 KiB more by default."""
 MOST_BLOCK_BYTES = MOST_RECORD_BYTES - 1024
 
 

@@ -24,10 +24,11 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from control.authorization.senders import kept_headers
 from ingest.inbox.partition import Batch, InboxContext, InboxPartition
 from ingest.inbox.waiting_rows import Record
 from ingest.metrics import ReaderMetrics
-from runtime.clients import librdkafka_config
+from runtime.clients import librdkafka_config, producer_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.topics.callbacks import GroupCallbacks
@@ -36,8 +37,7 @@ from schemas.messages.codec import UndecodableError, decode, encode
 from schemas.messages.dead_letters import RejectedRecord
 from schemas.messages.formats import format_headers
 from schemas.messages.inbox import InboxRecord
-from schemas.topics import MOST_RECORD_BYTES, topic_name
-from signing import HEADER
+from schemas.topics import topic_name
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class InboxConsumer:
     def receive(self, most: int, seconds: float) -> tuple[int, int]:
         """Give the records that have come to their partitions; waits up to `seconds` for `most` records.
 
-        Answers how many records came, and their bytes.
+        Answers how many records came, and how many bytes of memory they take, about.
 
         Raises:
             InterruptedSessionError: the consumer can't go on.
@@ -120,13 +120,12 @@ class InboxConsumer:
                 continue
             partition = self.assigned.get(record.partition())
             if partition is not None:
-                value = record.value()
-                count, size = count + 1, size + len(value or b"")
-                given = record.headers()
-                headers = [pair for pair in given if pair[0] == HEADER] if given else ()
+                headers = kept_headers(record.headers())
                 if headers:
                     self.signed = True
-                partition.come(Record(record.offset(), record.key(), value, headers, record.timestamp()[1]))
+                taken = Record(record.offset(), record.key(), record.value(), headers, record.timestamp()[1])
+                count, size = count + 1, size + taken.size
+                partition.come(taken)
         if self._failure:
             raise InterruptedSessionError(self._failure)
         return count, size
@@ -234,7 +233,7 @@ class Transactions:
         # to another process. Until then no worker can read the records behind it on the topic `rows`.
         self._seconds = max(SHORTEST_SECONDS, settings.session_timeout_seconds)
         self._producer: Any = Producer(
-            librdkafka_config(
+            producer_config(
                 settings,
                 transactional_id=f"{settings.prefix}-inbox-{uuid.uuid4().hex[:12]}",
                 transaction_timeout_ms=int(self._seconds * 1000),
@@ -242,7 +241,6 @@ class Transactions:
                 acks="all",
                 compression_type="lz4",
                 linger_ms=1,
-                message_max_bytes=MOST_RECORD_BYTES,
                 queue_buffering_max_kbytes=64 * 1024,
             )
         )

@@ -25,13 +25,15 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    """What `kept_headers` leaves of them: so a record that is moved is hardly longer than its value."""
     at: int = 0
     """When Kafka took it in, milliseconds since 1970."""
 
     @property
     def size(self) -> int:
         """Bytes that it takes in memory, about."""
-        return len(self.value or b"") + len(self.key or b"") + _RECORD_BYTES
+        headers = sum(len(name) + len(value) for name, value in self.headers) if self.headers else 0
+        return len(self.value or b"") + len(self.key or b"") + headers + _RECORD_BYTES
 
 
 class Aside:

@@ -15,19 +15,19 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from processor.elastic.bulk import Gate
 from processor.errors import CannotGoOnError
-from runtime.clients import librdkafka_config
+from runtime.clients import librdkafka_config, producer_config
 from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.topics.reading import TopicReading
 from schemas.job import Job
 from schemas.messages.codec import UndecodableError, decode
-from schemas.messages.dead_letters import FIRST_WRITTEN
+from schemas.messages.dead_letters import FIRST_WRITTEN, first_written
 from schemas.policies.retention import StoreName
 from schemas.policies.rights import erasure_marker
 from schemas.topics import DAY_MS, TopicName, topic_name, topics
@@ -78,30 +78,53 @@ class DeadLetters:
             return
         ends = roll(self.settings, "dead-letters", found)
         oldest = now_ms() - self.keep_days * DAY_MS
-        producer = Producer(librdkafka_config(self.settings, enable_idempotence=True, acks="all", linger_ms=20))
+        producer = Producer(producer_config(self.settings, enable_idempotence=True, acks="all", linger_ms=20))
         problems: list[object] = []
         for message in TopicReading(self.settings, topic, sorted(found)):
             partition, offset = message.partition() or 0, message.offset() or 0
             if offset >= ends[partition] or belongs(message, job_ids):
                 continue
-            headers = dict(message.headers() or [])
-            written = headers.setdefault(FIRST_WRITTEN, str(message.timestamp()[1]).encode())
-            if int(written or b"0") < oldest:
+            written = first_written(dict(message.headers() or []).get(FIRST_WRITTEN), message.timestamp()[1])
+            if written < oldest:
                 continue
             gate()  # the next owner may be at it by now
-            while True:
-                try:
-                    producer.produce(
-                        topic, message.value(), message.key(), partition, headers=list(headers.items()),
-                        on_delivery=lambda error, _: problems.append(error) if error else None,
-                    )  # fmt: skip
-                    break
-                except BufferError:
-                    producer.poll(0.1)
+            _write_again(producer, message, written, problems)
         if producer.flush(_KAFKA_SECONDS) or problems:
             raise CannotGoOnError(f"Kafka does not take the dead letters that stay: {problems[:1] or 'no answer'}")
         gate()
         remove_before(self.settings, topic, ends)
+
+
+def _write_again(producer: Producer, message: Message, written: int, problems: list[object]) -> None:
+    """Write a dead letter once more, with the time of the first one, and note in `problems` if Kafka does not take it.
+
+    One that is too long for that, because of the time, goes with those in front of it: it must hold up no other.
+    """
+
+    def delivered(error: KafkaError | None, _: Message | None = None) -> None:
+        if error is None:
+            return
+        if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            problems.append(error)
+            return
+        log.error(
+            "the dead letter at offset %s of partition %s goes, since it is too long to be written once more: %s",
+            message.offset(),
+            message.partition(),
+            error,
+            extra=as_event("store.trouble"),
+        )
+
+    headers = {**dict(message.headers() or []), FIRST_WRITTEN: str(written).encode()}
+    place = message.topic() or "", message.value(), message.key(), message.partition() or 0
+    while True:
+        try:
+            producer.produce(*place, headers=list(headers.items()), on_delivery=delivered)
+            return None
+        except BufferError:
+            producer.poll(0.1)
+        except KafkaException as error:
+            return delivered(error.args[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +210,7 @@ def _marked(settings: Settings, topic: str, partitions: Collection[int]) -> dict
             errors.append(error)
 
     marker = erasure_marker(settings.prefix, topic)
-    producer = Producer(librdkafka_config(settings, transactional_id=marker, acks="all"))
+    producer = Producer(producer_config(settings, transactional_id=marker, acks="all"))
     producer.init_transactions(_KAFKA_SECONDS)
     producer.begin_transaction()
     for partition in partitions:

@@ -30,12 +30,17 @@ def in_words(problem: str, kind: Any, tag: str | None = None) -> str:
         return unknown_words(unknown[1], name, _names(types))
     if missing := _MISSING.fullmatch(what):
         return f"`{f'{name}.' if name else ''}{missing[1]}` is missing"
-    if not name or not types or not what.startswith(_OUT_OF_TYPE):
+    if not name or not _with_words(types) or not what.startswith(_OUT_OF_TYPE):
         return problem
     if found and found["key"]:
         keys = [one for entry in types if isinstance(entry, inspect.DictType) for one in _flat(entry.key_type)]
         return f"a name in `{name}` has to be {_either(keys)}"
     return f"`{name}` has to be {_either(types)}"
+
+
+def _with_words(types: Sequence[inspect.Type]) -> bool:
+    """Whether it can be said what is expected: of a type that is anything it is what msgspec says."""
+    return bool(types) and not any(isinstance(one, inspect.AnyType) for one in types)
 
 
 def unknown_words(field: str, path: str, known: Sequence[str]) -> str:

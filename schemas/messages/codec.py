@@ -53,7 +53,8 @@ def fit(values: dict[str, Any], kind: type[T]) -> T:
     """A struct of values that did not come as JSON (a form's fields, say), with the checks of `decode`.
 
     Raises:
-        UndecodableError: they do not fit; the message says where, and what is expected there.
+        UndecodableError: they do not fit; the message says where, and what is expected there. No values that are made
+            of JSON's kinds make it raise anything else.
     """
     _decoder(kind)  # what msgspec knows of a type is made under the lock
     try:
@@ -62,6 +63,8 @@ def fit(values: dict[str, Any], kind: type[T]) -> T:
         raise UndecodableError(in_words(str(error), kind)) from error
     except RecursionError as error:
         raise UndecodableError("it is nested too deeply") from error
+    except (ValueError, ArithmeticError, TypeError) as error:
+        raise UndecodableError(str(error)) from error
 
 
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:

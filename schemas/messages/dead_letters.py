@@ -17,6 +17,12 @@ DeadLetter = tuple[bytes | None, bytes | None, dict[str, str]]
 """Key, value and headers of a record of the topic."""
 
 
+def first_written(header: object, own: int) -> int:
+    """When a record was written first, milliseconds since 1970: by its header `FIRST_WRITTEN`, or where that names no
+    time, by its `own`."""
+    return int(header) if isinstance(header, bytes) and header.isdigit() and len(header) < 16 else own
+
+
 @dataclass(frozen=True, slots=True)
 class RejectedRecord:
     """A record that is no message of its topic. The process goes on with the record behind it."""

@@ -13,9 +13,9 @@ from typing import Final
 from msgspec.structs import replace
 from starlette.requests import Request
 
-from api.errors import ApiError, KafkaUnavailableError, invalid
+from api.errors import ApiError, KafkaUnavailableError, invalid, refused
 from api.jobs.creation.draft_room import draft_file, room_for, within
-from api.jobs.creation.job_request import Admission
+from api.jobs.creation.job_request import Admission, require_known
 from api.models.jobs import FilePart
 from api.models.requests import Start
 from api.readmodel.command_log import submit
@@ -27,6 +27,8 @@ from api.uploads.upload import Upload
 from api.web.auth import Caller
 from api.web.ending import while_holding
 from api.web.services import Services
+from control.errors import Rejected
+from control.moves import legality
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import text_by
 from runtime.clock import now_ms
@@ -63,7 +65,7 @@ def require_draft(job: Job, parts: Services) -> None:
     """Require that a job still takes its file.
 
     Raises:
-        ApiError: 409, it does not.
+        ApiError: 409, it does not, or its dataset is not there any more.
     """
     if job.state is not State.DRAFT:
         raise ApiError(
@@ -71,6 +73,7 @@ def require_draft(job: Job, parts: Services) -> None:
             f"job {job.id} is {job.state}: a file is taken while it is DRAFT",
             {"state": job.state, "job_id": job.id},
         )
+    require_known(job, parts.catalog)
     if _expired(job, parts):
         raise ApiError(409, f"job {job.id} has waited for its file for too long: make another one", {"job_id": job.id})
 
@@ -84,16 +87,20 @@ async def start_draft(request: Request, parts: Services, job: Job, caller: Calle
     """Start a job whose file has come; the job after that. One that was started before is left alone.
 
     Raises:
-        ApiError: 400, the file does not fit; 409, it is not all here, or the job can't begin now; as `submit`.
+        ApiError: 400, the file does not fit; 409, it is not all here, or the job can't begin now, or has begun with
+            another file; as `submit`.
     """
     if body.options is not None:
         raise invalid("a draft has its options from its creation: leave options out")
     if job.state is not State.DRAFT:
-        return job
+        return _started(job, body)
     require_draft(job, parts)
     file = draft_file(parts, job)
     command = StartDraft(job_id=job.id, by=caller.name, reason=body.reason, source=Source())
     with file.locked() as path:
+        job = parts.view.jobs.get(job.id, job)
+        if job.state is not State.DRAFT:  # another request has started it meanwhile
+            return _started(job, body)
         allowed = await room_for(parts, job)
         async with Upload(parts.settings.storage_root, job.id, parts.settings.unpacked_bytes, allowed) as upload:
             _require_bytes(job, path.stat().st_size)
@@ -106,8 +113,21 @@ async def start_draft(request: Request, parts: Services, job: Job, caller: Calle
                 with file.named() as final:
                     source = replace(measured, path=file.stored_as, identity=identity_of(final.stat()))
                     started = await submit(parts.commands, parts.live, replace(command, source=source))
-    await asyncio.to_thread(file.remove)
+        await asyncio.to_thread(file.replaced_by, source.path)
     return started
+
+
+def _started(job: Job, body: Start) -> Job:
+    """A job that was started before, as the answer to a start that comes again.
+
+    Raises:
+        ApiError: 409, the start is of another file.
+    """
+    if body.sha256 not in (None, _digest(job.source)):
+        answer = legality(job, StartDraft(job_id=job.id, source=Source(sha256=body.sha256)))
+        if isinstance(answer, Rejected):
+            raise refused(answer)
+    return job
 
 
 async def end_drafts(parts: Services) -> None:
@@ -210,8 +230,13 @@ def _require_bytes(job: Job, size: int) -> None:
 
 
 def _require_hash(body: Start, source: Source) -> None:
-    found = source.format.sha256 if source.format and source.format.sha256 else source.sha256
+    found = _digest(source)
     if body.sha256 not in (None, found):
         raise ApiError(
             409, f"the file that has come has the SHA-256 {found}, and {body.sha256} was sent: terminate this job"
         )
+
+
+def _digest(source: Source) -> str | None:
+    """The SHA-256 of a file as it was sent."""
+    return source.format.sha256 if source.format and source.format.sha256 else source.sha256

@@ -28,6 +28,7 @@ from csvfile.header import Header, look_at_header
 from csvfile.layout import format_of, layout_by
 from csvfile.text.encodings import another_encoding
 from runtime.clock import now_ms
+from schemas.descriptors.datasets import Dataset
 from schemas.descriptors.expectations import fields_in_words
 from schemas.job import Job, Options, Source
 from schemas.messages.commands import CreateJob
@@ -36,6 +37,22 @@ HOW_TO_SEND = (
     "send multipart/form-data with a part 'job' (JSON) and a part 'file', or name a file of the server "
     '(file), or say source: "topic", or source: {"job": ID} to read the file of another job again'
 )
+
+
+def require_known(job: Job, catalog: Catalog) -> Dataset:
+    """The dataset of a job that was made before: it may have been removed since, as may its operation.
+
+    Raises:
+        ApiError: 409, one of them is not there any more.
+    """
+    for what, name, known in (
+        ("operation", job.operation, job.operation in catalog.operations),
+        ("dataset", job.dataset, job.dataset in catalog.datasets),
+    ):
+        if not known:
+            text = f"the {what} {name!r} of job {job.id} is not known any more; give it back to the processes, then ask"
+            raise ApiError(409, f"{text} again", {what: name, "job_id": job.id})
+    return catalog.datasets[job.dataset]
 
 
 def request_in(data: bytes) -> tuple[JobRequest, frozenset[str]]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from api.errors import invalid, refused
+from api.jobs.creation.job_request import require_known
 from api.jobs.creation.retry_file import RowSet, corrected_header, rows_problem
 from api.jobs.reading.row_errors import error_numbers
 from api.models.requests import ActionRequest
@@ -48,6 +49,7 @@ async def take_corrections(
         ApiError: it does not take them; 503, it is not known, or can't be checked now.
     """
     if job.retry is None:
+        require_known(job, parts.catalog)
         _legal(job, RetryErrors(job_id=job.id, source=Source()))  # before megabytes are taken in for nothing
     quotas = parts.catalog.quotas.of(job.organisation)
     allowance = Allowance.of(job.organisation, quotas, parts.view.usages.of(job.organisation))
@@ -93,7 +95,7 @@ async def _check(request: Request, path: Path, job: Job, parts: Services) -> See
     async for numbers in error_numbers(parts.documents, index_name(parts.settings.prefix, "errors"), job.id):
         for number in numbers:
             wrong.add(number)
-    dataset = parts.catalog.datasets[job.dataset]
+    dataset = require_known(job, parts.catalog)
     limits = Limits(parts.settings.block_rows, parts.settings.block_bytes)
 
     def read(_stop: threading.Event) -> tuple[Header, str | None]:

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -39,9 +40,41 @@ _ANYTHING = st.recursive(
 )
 
 
+RAW: tuple[bytes, ...] = (
+    b"1e999", b"-1e400", b"9" * 5000, b"NaN", b'"\xff"', b'"\\ud800"', b'{"\xff":1}', b'{"\\ud800":1}', b'1,"\xff":1',
+    b"\xef\xbb\xbf1", b"[" * 900 + b"]" * 900, b'{"a":1,"a":{}}', b"[1,]", b'"\x00"',
+)  # fmt: skip
+"""What may stand in a field that a type has not. A decoder of that type only passes over it, so it is no error of the
+record there, but `json.dumps` makes none of these, and whatever decodes the same bytes once more may fail."""
+_PLACE = "the place of raw bytes"
+
+
 def messages(kind: Any) -> st.SearchStrategy[bytes]:
     """JSON of `kind` (a struct, or a union of them), most of the time valid, else with one error."""
-    return st.builds(_mutated, _of(inspect.type_info(kind)), st.integers(0, 9), _ANYTHING)
+    message = _of(inspect.type_info(kind))
+    strange = st.builds(with_raw, message, st.sampled_from(RAW), st.integers(0, 9))
+    return st.one_of([st.builds(_mutated, message, st.integers(0, 9), _ANYTHING)] * 4 + [strange])
+
+
+def with_raw(message: Any, raw: bytes, place: int) -> bytes:
+    """The message as JSON, with a surplus field that holds these bytes in one of its objects, which `place` chooses."""
+    message = copy.deepcopy(message)
+    objects = list(_objects(message))
+    if objects:
+        objects[place % len(objects)]["surplus"] = _PLACE
+    return json.dumps(message).encode().replace(json.dumps(_PLACE).encode(), raw)
+
+
+def objects_in(message: Any) -> int:
+    """How many objects a message has, itself included."""
+    return len(list(_objects(message)))
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _objects(inner)
 
 
 GARBAGE: tuple[bytes, ...] = (

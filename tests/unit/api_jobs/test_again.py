@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,19 @@ def test_corrected_rows_can_not_be_taken_while_the_row_errors_can_not_be_read(se
     answer = client.post(f"/v1/jobs/{job_id}/retry-errors", files=files)
     assert answer.status_code == 503
     assert (len(log.sent), spooled(folder)) == (sent, ["people.csv"])
+
+
+def test_corrected_rows_of_a_dataset_that_was_removed_are_refused_by_its_name(served: Served) -> None:
+    client, _, folder = served
+    job_id = ended(served, failed=1)
+    parts: Any = client.app.state.services  # type: ignore[attr-defined]
+    datasets = {name: known for name, known in parts.catalog.datasets.items() if name != "people"}
+    parts.catalog = replace(parts.catalog, datasets=datasets)
+    files = {"file": ("errors.csv", HEADER + LINE + b",2\n", "text/csv")}
+    answer = client.post(f"/v1/jobs/{job_id}/retry-errors", files=files)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["details"]) == (409, {"dataset": "people", "job_id": job_id})
+    assert "dataset 'people'" in error["message"] and spooled(folder) == ["people.csv"]
 
 
 @pytest.mark.parametrize(

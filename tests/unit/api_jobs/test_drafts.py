@@ -9,6 +9,7 @@ import os
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from api.errors import ApiError
 from api.jobs.creation.drafts import end_expired
 from api.uploads.drafts import DraftFile
 from schemas.job import Job
-from schemas.messages.commands import WorkFailed
+from schemas.messages.commands import StartDraft, WorkFailed
 from tests.support.api.stub import PEOPLE, ROW, StubLog, make_job, stub
 
 Served = tuple[TestClient, StubLog, Path]
@@ -106,6 +108,81 @@ def test_a_file_that_another_request_is_at_is_told_as_such(served: Served) -> No
         for refused in (append(served, job_id, len(FILE), b"x"), start(served, job_id)):
             assert (refused.status_code, refused.json()["error"]["details"]) == (409, {"reason": "FILE_BUSY"})
     assert start(served, job_id).json()["state"] == "RUNNING"
+
+
+@pytest.mark.parametrize("first_is", ["refused", "accepted"])
+def test_two_starts_at_once_leave_the_file_to_the_job(served: Served, first_is: str) -> None:
+    """The second comes while the command of the first is on its way, and the file has its final name already."""
+    client, log, folder = served
+    blocking = make_job(client, PEOPLE + ROW).json()["id"] if first_is == "refused" else None
+    job_id = draft(served)
+    append(served, job_id, 0, FILE)
+    part, final = (folder / "sources" / job_id / name for name in (".draft", "people.csv"))
+    answers: list[Any] = []
+    appended = log.append
+
+    async def append_slowly(command: Any) -> int:
+        if isinstance(command, StartDraft) and not answers:
+            assert final.exists() and not part.exists()
+            answers.append(await asyncio.to_thread(start, served, job_id))
+        return await appended(command)
+
+    log.append = append_slowly  # type: ignore[method-assign]
+    first = start(served, job_id)
+    (second,) = answers
+    assert (second.status_code, second.json()["error"]["details"]) == (409, {"reason": "FILE_BUSY"})
+    if blocking is not None:
+        assert first.status_code == 409 and part.read_bytes() == FILE and not final.exists()
+        log.report(WorkFailed(job_id=blocking, reason="the disk is full"))
+        first = start(served, job_id)
+    assert first.json()["state"] == "RUNNING" and final.read_bytes() == FILE and not part.exists()
+
+
+def test_a_part_is_removed_once_the_job_has_its_file_alone(tmp_path: Path) -> None:
+    file = DraftFile(tmp_path, "j", "people.csv.gz", 10**6)
+    file.path.parent.mkdir(parents=True)
+    file.path.write_bytes(FILE)
+    for stored in (None, "sources/j/people.csv"):
+        file.replaced_by(stored)
+        assert file.path.read_bytes() == FILE
+    (file.path.parent / "people.csv").write_bytes(FILE)
+    file.replaced_by("sources/j/people.csv")
+    assert not file.path.exists()
+
+
+def test_a_start_that_was_not_answered_is_locked_as_well(tmp_path: Path) -> None:
+    file = DraftFile(tmp_path, "j", "people.csv", 10**6)
+    file.path.parent.mkdir(parents=True)
+    file._final.write_bytes(FILE)
+    with file.locked() as path, pytest.raises(ApiError) as refused, file.locked():
+        pass
+    assert path == file._final and refused.value.details == {"reason": "FILE_BUSY"} and not file.path.exists()
+    with file.locked(), file.named():
+        pass
+    assert file._final.read_bytes() == FILE
+
+
+def test_a_start_that_comes_again_is_of_the_same_file(served: Served) -> None:
+    job_id = draft(served)
+    packed = gzip.compress(FILE)
+    append(served, job_id, 0, packed)
+    sent = hashlib.sha256(packed).hexdigest()
+    assert start(served, job_id).json()["source"]["sha256"] == sent
+    for sha256, code in ((None, 200), (sent, 200), ("0" * 64, 409)):
+        answer = start(served, job_id, **({} if sha256 is None else {"sha256": sha256}))
+        assert answer.status_code == code, answer.text
+    assert "has its file already" in message(answer)
+
+
+@pytest.mark.parametrize("what", ["dataset", "operation"])
+def test_a_draft_whose_dataset_or_operation_was_removed_is_refused(served: Served, what: str) -> None:
+    job_id = draft(served)
+    append(served, job_id, 0, FILE)
+    parts: Any = served[0].app.state.services  # type: ignore[attr-defined]
+    known = {"dataset": "datasets", "operation": "operations"}[what]
+    parts.catalog = replace(parts.catalog, **{known: {}})
+    for refused in (append(served, job_id, len(FILE), b"x"), start(served, job_id)):
+        assert (refused.status_code, f"the {what} " in message(refused)) == (409, True), refused.text
 
 
 def test_a_wrong_header_is_refused_early_and_at_the_start(served: Served) -> None:

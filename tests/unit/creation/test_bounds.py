@@ -421,6 +421,35 @@ def test_an_unknown_field_of_a_request_is_refused_by_its_name(name: str, command
     assert not list(world.jobs)
 
 
+FORMAT = {"sha256": "a", "bytes": 3}
+NESTED: tuple[dict[str, Any], ...] = (
+    {"type": "InputEnded", "rows": 3},
+    {
+        "type": "CreateJob",
+        "operation": "upload",
+        "dataset": "people",
+        "source": {"kind": "topic", "columns": {"a": "b"}},
+    },
+    {"type": "StartDraft", "source": {"path": "x", "identity": IDENTITY, "format": FORMAT}},
+    {"type": "RetryErrors", "source": {"path": "x", "identity": IDENTITY, "format": FORMAT}},
+    {"type": "PauseJob"},
+)
+
+
+@pytest.mark.parametrize("raw", fuzzing.RAW, ids=lambda raw: raw[:10])
+@pytest.mark.parametrize("command", NESTED, ids=lambda command: command["type"])
+def test_bytes_in_an_unknown_field_that_no_decoder_takes_refuse_their_command(
+    command: dict[str, Any], raw: bytes
+) -> None:
+    """A decoder of the command's type passes over them: what looks for unknown fields is the first to meet them."""
+    world = World()
+    for place in range(fuzzing.objects_in(command)):
+        world.send(fuzzing.with_raw({"job_id": "j1", **command}, raw, place))
+        assert len(world.history) == place + 1
+        assert world.rejection().code == 400
+    assert not list(world.jobs)
+
+
 def test_a_report_of_a_newer_worker_is_taken() -> None:
     world = world_in(State.RUNNING)
     report = {"type": "InputAdvanced", "job_id": "j1", "speed": 3, "input": {"blocks": 1, "rows": 5, "shape": "round"}}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -14,6 +16,7 @@ from ingest.inbox.partition import MOST_BYTES, Batch, InboxContext, InboxPartiti
 from ingest.inbox.records import RowMaker, read_record
 from ingest.inbox.reports import REPORT_SECONDS, Announcer, report_on
 from ingest.inbox.row_buffer import MOST_GAPS, RowBuffer
+from ingest.inbox.transactions import InboxConsumer
 from ingest.inbox.waiting_rows import Record
 from schemas.job import Input, Options, Source, State
 from schemas.messages.blocks import RowBlock
@@ -43,6 +46,52 @@ def test_a_row_that_leaves_a_field_out_has_its_default_and_none_has_what_the_job
     assert [row[-1] for row in block.rows] == ["2026-09-21T14:13:20Z", "2026-01-01", ""]
     (refused,) = [block.unreadable for _, block in batch.blocks if block.unreadable]
     assert "there is no column 'country'" in refused[0]
+
+
+def test_a_record_that_is_moved_takes_no_headers_along_but_its_signature() -> None:
+    """Each reader keeps what has come in memory, and Kafka takes a record with a megabyte of headers once, but not the
+    same with one header more."""
+
+    class Message:
+        def __init__(self, offset: int, headers: Any) -> None:
+            self._offset, self._headers = offset, headers
+
+        def error(self) -> None:
+            return None
+
+        def partition(self) -> int:
+            return 1
+
+        def offset(self) -> int:
+            return self._offset
+
+        def key(self) -> bytes:
+            return b"k" * 100_000
+
+        def value(self) -> bytes | None:
+            return record(0, 1).value
+
+        def headers(self) -> Any:
+            return self._headers
+
+        def timestamp(self) -> tuple[int, int]:
+            return 1, 1
+
+    given = (None, [("x", b"y" * 10**6)], [("sluice-signature", None)], [("sluice-signature", b"s" * 10**6)] * 2)
+    home = home_partition("j1", 2)
+    messages = [Message(offset, headers) for offset, headers in enumerate(given)]
+    partition = InboxPartition(1 - home, 0, (), InboxContext(lambda _: None, DATASETS, LIMITS, PATIENCE, 2))
+    consumer: Any = object.__new__(InboxConsumer)
+    consumer._consumer = SimpleNamespace(consume=lambda *_: messages)
+    consumer._callbacks = SimpleNamespace(require=lambda: None)
+    consumer._failure, consumer.signed, consumer.assigned = None, False, {1: partition}
+    count, size = consumer.receive(10, 0)
+    assert count == 4 and consumer.signed and 400_000 < size < 410_000
+    partition.work(0)
+    batch = partition.gather()
+    assert batch is not None and [number for number, _, _ in batch.moved] == [home] * 4
+    assert [len(moved.headers) for _, _, moved in batch.moved] == [0, 0, 0, 1]
+    assert len(batch.moved[-1][2].headers[0][1]) < 1000
 
 
 def test_blocks_hold_consecutive_rows_and_are_numbered_on() -> None:

@@ -13,6 +13,7 @@ from ingest.inbox.partition import GivenUpError, InboxContext, InboxPartition
 from ingest.inbox.records import Arrival, read_record
 from ingest.inbox.reports import report_on
 from ingest.inbox.row_buffer import RowBuffer
+from ingest.inbox.waiting_rows import Record
 from schemas.job import Input, Job, State
 from schemas.messages.blocks import RowBlock
 from schemas.messages.commands import InputFailed
@@ -81,6 +82,11 @@ def test_large_rows_without_a_job_have_bounds_too(monkeypatch: pytest.MonkeyPatc
     for offset in range(20, 40):
         batch_of(taker, record(offset, 1, f"u{offset}", values={"name": "x" * 3000}), now=offset)
         assert taker._aside._bytes <= 10_000 + 4000
+
+
+def test_what_a_record_takes_besides_its_value_counts_as_well() -> None:
+    plain = Record(0, None, b"{}")
+    assert Record(0, b"k" * 500, b"{}", [("sluice-signature", b"s" * 500)]).size >= plain.size + 1000
 
 
 def test_a_job_of_an_unknown_dataset_fails_and_takes_nobody_with_it() -> None:

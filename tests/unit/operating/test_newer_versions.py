@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from schemas.messages.events import CommandRejected, JobEvent
 from schemas.messages.formats import FORMAT, format_headers
 from schemas.messages.plans import ReadFile
 from tests.support.in_memory.control import World, run
+from tests.support.strategies.fuzzing import RAW, objects_in, with_raw
 
 NEXT = FORMAT + 1
 
@@ -135,6 +137,57 @@ def test_the_history_of_such_a_job_is_read() -> None:
     for broken in (b"{", b"{}", encode({**fields, "job": 3})):
         with pytest.raises(UndecodableError):
             read_history(broken)
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    -5,
+    0,
+    2.5,
+    1e300,
+    2**62,
+    10**25,
+    "",
+    "abc",
+    [],
+    [1],
+    {},
+    {"a": 1},
+    "\0",
+    "x" * 3000,
+)
+
+
+@pytest.mark.parametrize("name", Job.__struct_fields__)
+def test_nothing_in_a_state_of_a_newer_version_ends_a_process(name: str) -> None:
+    """Every worker and every reader reads all states at its start, and leaves out what is none."""
+    for odd in ODD:
+        for newer in ({"needs": NEXT}, {"state": "FREEZING"}, {"options": {"colour": "red"}}):
+            value = state(**{**newer, name: odd})
+            rest = JobTable()
+            try:
+                rest.apply(b"j", value)
+            except UndecodableError:
+                assert not list(rest)
+            event = {"type": "event", "job_id": "j", "command_offset": 1, "at": 1, "event": "Thawed"}
+            with suppress(UndecodableError):
+                read_history(encode({**event, "state": "FREEZING", "job": msgspec.json.decode(value)}))
+
+
+@pytest.mark.parametrize("raw", RAW, ids=lambda raw: raw[:10])
+def test_no_bytes_in_a_state_end_a_process(raw: bytes) -> None:
+    table = JobTable()
+    value = msgspec.json.decode(state(state="FREEZING", retry={"kind": "file"}))
+    for place in range(objects_in(value)):
+        with suppress(UndecodableError):
+            table.apply(b"j", with_raw(value, raw, place))
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_state_that_says_oddly_what_it_needs_is_left_alone_if_it_is_a_newer_ones(odd: Any) -> None:
+    job = JobTable().apply(b"j", state(state="FREEZING", needs=odd))
+    assert job is not None and job.needs == NEXT and not understood(job)
 
 
 def test_requests_are_read_strictly_and_reports_are_not() -> None:

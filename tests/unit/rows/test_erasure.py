@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -338,6 +339,93 @@ def test_a_dead_letter_belongs_to_the_job_that_it_names(key: bytes | None, value
 
     letter: Any = Letter()
     assert belongs(letter, {"j1"}) is ours
+
+
+class Letter:
+    """A dead letter as confluent-kafka gives it."""
+
+    def __init__(self, offset: int, job_id: str, written: Any = None, age_days: float = 0) -> None:
+        self._offset, self._key = offset, job_id.encode()
+        self._at = int((time.time() - age_days * DAY) * 1000)
+        self._headers = [] if written is None else [("first-written", written)]
+
+    def offset(self) -> int:
+        return self._offset
+
+    def partition(self) -> int:
+        return 0
+
+    def topic(self) -> str:
+        return "sluice.dead-letters"
+
+    def key(self) -> bytes:
+        return self._key
+
+    def value(self) -> bytes:
+        return b"{}"
+
+    def headers(self) -> Any:
+        return self._headers
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, self._at
+
+
+class Written:
+    """A producer of which Kafka refuses dead letters of some jobs, at once or later."""
+
+    def __init__(self, refused: dict[str, tuple[int, bool]]) -> None:
+        self.refused = refused
+        self.records: list[tuple[str, dict[str, bytes]]] = []
+
+    def produce(self, _: str, __: bytes, key: bytes, ___: int, headers: Any, on_delivery: Any) -> None:
+        code, at_once = self.refused.get(key.decode(), (0, False))
+        if at_once:
+            raise KafkaException(KafkaError(code))
+        if not code:
+            self.records.append((key.decode(), dict(headers)))
+        on_delivery(KafkaError(code) if code else None, None)
+
+    def flush(self, _: float) -> int:
+        return 0
+
+
+def rewritten(
+    monkeypatch: pytest.MonkeyPatch, *letters: Letter, refused: dict[str, tuple[int, bool]] | None = None
+) -> tuple[Written, list[Any]]:
+    """What is written once more of these dead letters when the job `j` is purged, and what is removed then."""
+    producer, removed = Written(refused or {}), list[Any]()
+    monkeypatch.setattr(topics, "TopicReading", lambda *_: list(letters))
+    monkeypatch.setattr(topics, "roll", lambda *_: {0: len(letters)})
+    monkeypatch.setattr(topics, "Producer", lambda _: producer)
+    monkeypatch.setattr(topics, "remove_before", lambda *given: removed.append(given))
+    store = topics.DeadLetters(Settings(), 30, asyncio.Lock())
+    store._remove({"j"}, lambda: None)
+    return producer, removed
+
+
+def test_dead_letters_that_say_oddly_when_they_were_written_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = (None, b"", b"abc", b"-1", b"9" * 5000, "٣".encode(), b"1.5")
+    letters = [Letter(number, f"other-{number}", header) for number, header in enumerate(odd)]
+    old = Letter(len(odd), "old", str(int((time.time() - 40 * DAY) * 1000)).encode())
+    producer, removed = rewritten(monkeypatch, *letters, old, Letter(9, "old-too", b"?", age_days=40), Letter(10, "j"))
+    assert [key for key, _ in producer.records] == [f"other-{number}" for number in range(len(odd))]
+    assert all(int(headers["first-written"]) > 1_700_000_000_000 for _, headers in producer.records)
+    assert len(removed) == 1
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_dead_letter_that_is_too_long_to_be_written_again_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, at_once: bool
+) -> None:
+    refused = {"long": (KafkaError.MSG_SIZE_TOO_LARGE, at_once)}
+    letters = Letter(0, "j"), Letter(1, "long"), Letter(2, "other")
+    producer, removed = rewritten(monkeypatch, *letters, refused=refused)
+    assert ([key for key, _ in producer.records], len(removed)) == (["other"], 1)
+    assert "offset 1" in caplog.text and "too long" in caplog.text
+    for code in (KafkaError._MSG_TIMED_OUT, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+        with pytest.raises(CannotGoOnError):
+            rewritten(monkeypatch, *letters, refused={"other": (code, at_once)})
 
 
 def test_retentions_are_days_of_each_store_and_dataset() -> None:

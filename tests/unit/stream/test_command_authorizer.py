@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 from control.agent import ControlAgent
 from control.authorization.authorizer import REPORT_HEADER, Authorizer, CommandRecord
 from control.authorization.senders import Headers
+from control.errors import UndecidedError
 from control.jobtable import JobTable
 from control.outbox import Written
 from control.principals.keys import NewKey, new_key
@@ -184,6 +186,40 @@ def test_a_key_counts_as_it_was_when_kafka_took_the_record_in() -> None:
     assert "expired" in refused(agent.signed(job("k"), key))[1]
     topics.registry.put("", replace(known, signing_key=UNSET))
     assert "can't sign" in refused(agent.signed(job("k"), key))[1]
+
+
+def test_an_error_of_the_program_about_a_command_refuses_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is done with what a stranger has written: the agent answers, and goes on with the next command."""
+
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("unforeseen")
+
+    for place in (
+        "control.agent.surplus_problem",
+        "control.authorization.authorizer.request_problem",
+        "control.agent.react",
+    ):
+        agent = Agent(Topics())
+        key = made(agent.topics)
+        with monkeypatch.context() as patched:
+            patched.setattr(place, fails)
+            code, text = refused(agent.signed(job(), key))
+        assert code == 500 and "worker's log" in text
+        assert isinstance(agent.signed(job(), key), JobEvent)
+
+
+def test_a_command_comes_again_where_kafka_does_not_answer_who_has_sent_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(*_: Any) -> Any:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    for method in ("catch_up", "recent"):
+        topics = Topics()
+        monkeypatch.setattr(topics, method, silent)
+        agent = Agent(topics)
+        key = made(topics)
+        with pytest.raises(UndecidedError):
+            agent.signed(job(), key)
+        assert not agent.history
 
 
 def test_a_key_that_was_made_just_now_counts() -> None:

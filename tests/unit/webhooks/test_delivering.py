@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
-from api.errors import KafkaUnavailableError
+from api.errors import KafkaUnavailableError, RecordTooLargeError
 from api.webhooks.delivering import Deliverer
 from api.webhooks.intake import BehindError, EventRecord, Intake
 from api.webhooks.metrics import WebhookMetrics
@@ -38,12 +38,15 @@ class Topics:
     def __init__(self) -> None:
         self.records: list[tuple[str, str, bytes | None]] = []
         self.down = 0
+        self.too_long = "none"
 
     async def append(self, topic: str, name: str, value: bytes | None) -> int:
         await asyncio.sleep(0)
         if self.down:
             self.down -= 1
             raise KafkaUnavailableError("no broker")
+        if self.too_long in name:
+            raise RecordTooLargeError("too large")
         self.records.append((topic, name, value))
         return len(self.records) - 1
 
@@ -288,6 +291,14 @@ def test_without_room_an_event_is_given_up_and_shown(monkeypatch: pytest.MonkeyP
     world = World(lambda *_: TAKEN)
     take(world, *(event(number) for number in range(5)))
     assert (len(world.of("pending")), len(world.of("failed"))) == (2, 3)
+
+
+def test_an_event_that_kafka_never_takes_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(lambda *_: TAKEN)
+    world.topics.too_long = "j2-2-Completed"
+    take(world, event(1), event(2), event(3))
+    assert world.of("pending") == ["j1-1-Completed", "j3-3-Completed"]
+    assert "j2-2-Completed" in caplog.text and "too long" in caplog.text
 
 
 def test_nothing_is_committed_before_it_is_recorded() -> None:
