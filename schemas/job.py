@@ -63,6 +63,9 @@ BUSY = frozenset(
 )
 """States in which a job holds its exclusive key."""
 
+BUSY_OR_QUEUED = BUSY | {State.QUEUED}
+"""The same, and those that wait for their turn. Each organisation has a limited number of such jobs."""
+
 APPLYING = frozenset({State.RUNNING, State.PAUSING, State.PAUSED})
 """States in which a job applies its rows, or goes on with that once it is resumed."""
 

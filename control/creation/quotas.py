@@ -20,6 +20,7 @@ class Usage:
     running: int = 0
     """Jobs in a state in which a job holds its exclusive key."""
     queued: int = 0
+    drafts: int = 0
     files: Mapping[str, int] = field(default_factory=dict)
     """Path -> bytes, of files in storage; one that several jobs read counts once."""
     inbox_rows: int = 0
@@ -33,17 +34,18 @@ class Usage:
 
 def usage_of(organisation: str, jobs: Iterable[Job]) -> Usage:
     """The usage of this organisation."""
-    running = queued = rows = 0
+    running = queued = drafts = rows = 0
     files: dict[str, int] = {}
     for job in jobs:
         if job.organisation != organisation:
             continue
         running += job.state in BUSY
         queued += job.state is State.QUEUED
+        drafts += job.state is State.DRAFT
         if job.source.kind == "topic" and not run_over(job):
             rows += max(job.input.rows, job.announced_rows or 0)
         files.update(stored_files(job))
-    return Usage(running, queued, files, rows)
+    return Usage(running, queued, drafts, files, rows)
 
 
 def stored_files(job: Job) -> Iterator[tuple[str, int]]:
@@ -138,6 +140,14 @@ def queue_problem(usage: Usage, organisation: str, quotas: Quotas) -> Rejected |
         return None
     text = f"organisation {organisation} has {usage.queued:,} jobs in the queue"
     return exceeded("jobs_queued", organisation, quotas.jobs_queued, text)
+
+
+def draft_problem(usage: Usage, organisation: str, quotas: Quotas) -> Rejected | None:
+    """Why no further job of the organisation may wait for its file; None: one may."""
+    if usage.drafts < quotas.drafts:
+        return None
+    text = f"organisation {organisation} has {usage.drafts:,} jobs whose files are still to come"
+    return exceeded("drafts", organisation, quotas.drafts, text)
 
 
 def stored_problem(source: Source, usage: Usage, organisation: str, quotas: Quotas) -> Rejected | None:

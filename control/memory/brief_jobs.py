@@ -13,7 +13,7 @@ import cramjam
 import msgspec
 from msgspec.structs import replace
 
-from schemas.job import ENDED, FileIdentity, Input, Job, LaneTotals, State
+from schemas.job import BUSY_OR_QUEUED, ENDED, FileIdentity, Input, Job, LaneTotals, State
 
 T = TypeVar("T")
 
@@ -115,6 +115,7 @@ class Jobs(MutableMapping[str, Job]):
         self._shared = Shared()
         self.open: dict[str, Job] = {}
         """The jobs that have not ended."""
+        self.busy_or_queued: dict[str, Job] = {}
 
     def __getitem__(self, job_id: str) -> Job:
         job = self._jobs[job_id]
@@ -135,8 +136,11 @@ class Jobs(MutableMapping[str, Job]):
         job_id = sys.intern(job_id)
         self._packed.pop(job_id, None)
         self.open.pop(job_id, None)
+        self.busy_or_queued.pop(job_id, None)
         if job.state not in ENDED:
             self.open[job_id] = job
+        if job.state in BUSY_OR_QUEUED:
+            self.busy_or_queued[job_id] = job
         self._jobs[job_id] = job
 
     def __delitem__(self, job_id: str) -> None:
@@ -170,6 +174,7 @@ class Jobs(MutableMapping[str, Job]):
 
     def _put_brief(self, job_id: str, job: Job, cold: bytes) -> None:
         self.open.pop(job_id, None)
+        self.busy_or_queued.pop(job_id, None)
         self._packed[job_id] = cold
         self._jobs[job_id] = job
 
@@ -177,4 +182,5 @@ class Jobs(MutableMapping[str, Job]):
         """Take out a job; answers it in brief."""
         self._packed.pop(job_id, None)
         self.open.pop(job_id, None)
+        self.busy_or_queued.pop(job_id, None)
         return self._jobs.pop(job_id, None)

@@ -21,7 +21,7 @@ from api.uploads.allowance import Allowance
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
 from control.creation.admission import Catalog, Kind, creation_problem, write_mode
-from control.creation.quotas import Usage, header_problem, place_problem, size_problem, usage_of
+from control.creation.quotas import Usage, draft_problem, header_problem, place_problem, size_problem, usage_of
 from control.creation.repeats import differences
 from control.timers import time_problem
 from csvfile.columns import Wanted, wanted_by
@@ -168,6 +168,8 @@ class Admission:
             queueing = command.options.if_busy == "queue"
             usage, quotas = self._usage(command.organisation), self.catalog.quotas.of(command.organisation)
             full = place_problem(command.source, usage, command.organisation, quotas, queueing=queueing)
+            if command.draft:
+                full = draft_problem(usage, command.organisation, quotas) or full
             if full is not None:
                 raise refused(full)
         return command
